@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * install.h -- where our own files are, installed or in a build folder, found from /proc/self/exe.
+ */
+#pragma once
+
+/* Absolute path of a helper program ("rollouts-trial", "rollouts-init"): PREFIX/libexec/rollouts/NAME,
+ * or beside the running program in a build folder. The caller frees; never NULL, may not exist. */
+char *install_libexec(const char *name);
+/* Absolute path of a shared file ("agents", "seccomp.bpf"): PREFIX/share/rollouts/NAME, or in a
+ * checkout: BUILD/NAME if it exists there, else SOURCE/share/NAME. The caller frees. */
+char *install_share(const char *name);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * bench.h -- a benchmark as configured: entries with every default applied. Data only; made by
+ * src/config, read by src/plan. Everything is owned by the struct.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/strv.h"
+#include "core/kv.h"
+#include "core/limits.h"
+
+enum sandbox_kind { SANDBOX_AUTO, SANDBOX_LOCAL, SANDBOX_DOCKER, SANDBOX_NONE };
+enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
+
+const char *sandbox_kind_name(enum sandbox_kind k);
+bool sandbox_kind_parse(const char *name, enum sandbox_kind *out);
+const char *workspace_kind_name(enum workspace_kind k);
+bool workspace_kind_parse(const char *name, enum workspace_kind *out);
+
+/* One [[tasks]] table and one task folder; a glob in prepared_dir makes several, in sorted order.
+ * `models` stays a list: the plan makes the trials. */
+struct bench_entry {
+	int table;          /* which [[tasks]] table, from 0: entries of one glob share it */
+	int line, col;      /* of the table's prepared_dir in the file, for messages; 0 from flags */
+	char *prepared_dir; /* as written (a glob's match otherwise): shown to people */
+	char *task_path;    /* where it was found */
+	char *label;        /* NULL when the plan shall make it */
+	char *agent;        /* "auto", "nop", "oracle" or a name of share/agents */
+	struct strv models; /* at least one item; "" where the agent needs none and none was given */
+	int rollouts;
+	bool apply_overrides;
+	char *overrides;    /* path found, or NULL: the task's own overrides.json if any */
+	struct kvs env;     /* environment_variables */
+	enum sandbox_kind sandbox;
+	enum workspace_kind workspace;
+	char *launcher; /* "local" */
+	bool network;
+	struct limits limits;
+	int retries; /* of infrastructure errors */
+	bool evaluate;
+	int64_t seed; /* -1: none given */
+};
+
+struct bench {
+	char *config_path; /* as given by the user */
+	char *config_text; /* the file's bytes, NUL-terminated */
+	char *name;
+	int parallel;
+	bool fail_fast;
+	struct strv tags;
+	struct bench_entry *entries;
+	size_t entries_n, entries_cap;
+};
+
+void bench_init(struct bench *b);
+void bench_release(struct bench *b);
+struct bench_entry *bench_add_entry(struct bench *b); /* zeroed, with defaults; owned by b */

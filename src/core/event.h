@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * event.h -- the lines a worker writes to its supervisor (standard output, one JSON object a line), and
+ * the names of what the supervisor journals. The supervisor never links the worker's code: these lines
+ * are all they share.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdint.h>
+
+/* In a worker's line: {"event": NAME, ...}. */
+#define EVENT_PHASE "phase"           /* phase, deadline_ms (from now; 0 none) */
+#define EVENT_NOTE "note"             /* text */
+#define EVENT_AGENT_DONE "agent_done" /* digest, outcome: the agent's work is committed */
+#define EVENT_FINISHED "finished"     /* outcome, digest: result.json is in place */
+#define EVENT_OUTPUT "output"         /* stream, text: -vv only, never journalled */
+/* Of the supervisor alone: */
+#define EVENT_PLANNED "planned"
+#define EVENT_STARTED "started"
+#define EVENT_INTERRUPTED "interrupted"
+
+#define PHASE_PREPARE "prepare"
+#define PHASE_SANDBOX "sandbox"
+#define PHASE_AGENT "agent"
+#define PHASE_COLLECT "collect"
+#define PHASE_EVALUATE "evaluate"
+#define PHASE_DONE "done"
+
+/* Write one line to FD (the worker's standard output). Lines of up to PIPE_BUF bytes are atomic; longer
+ * ones are written whole as well, by the only writer. Failure is silent: the reader's death is noticed
+ * by polling FD for POLLERR. */
+void event_emit(int fd, json_t *event_take);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * result.h -- result.json, a worker's only output, and agent.json, its commit point. Everything else
+ * that shows a result (evaluation_results.json, the manifest, tables) is derived from these.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "core/kv.h"
+#include "core/outcome.h"
+
+/* -1 means "not known" for every number; money is N/A, not 0, where no price is known. */
+struct agent_metrics {
+	int64_t tokens_total, tokens_input, tokens_cached, tokens_output;
+	int64_t tool_calls, turns;
+	double money_usd;
+	int64_t wall_ms;    /* the agent phase */
+	int64_t cpu_ms;     /* user and system, all processes of the sandbox that were reaped */
+	int64_t memory_max; /* bytes: the largest sum of resident memory seen, or memory.peak */
+	int64_t disk_bytes; /* written blocks at the end */
+};
+
+extern const struct agent_metrics agent_metrics_unknown;
+
+/* How the agent phase ended. Committed to agent.json once the artifacts are complete. */
+struct agent_record {
+	enum outcome outcome;
+	char reason[256];  /* one line; "" when completed */
+	int exit_status;   /* wait status; -1: no process */
+	struct agent_metrics metrics;
+	int64_t diff_bytes, diff_lines; /* lines: added and removed */
+	bool diff_truncated;
+	char digest[HASH_HEX]; /* SHA-256 of artifacts/diff.patch */
+	char version[64];      /* of the agent, "" unknown */
+	char final_message[1024];
+};
+
+json_t *agent_record_to_json(const struct agent_record *a);
+int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where, struct err *err)
+	MUST_CHECK;
+
+struct result {
+	char *run_id;
+	char key[HASH_HEX];
+	int attempt;
+	enum outcome outcome;
+	bool retry;       /* an infra_error worth another attempt */
+	bool regrade;
+	char reason[256]; /* one line; "" when completed */
+	bool has_agent;   /* agent is valid: the agent phase was committed */
+	struct agent_record agent;
+	bool evaluated;
+	bool scored;         /* total_score is a number */
+	double total_score;  /* 0..1 when scored */
+	double coverage;     /* share of rubric weight that had a test; -1 unknown */
+	struct kvs scores;   /* rubric id -> number as text; unscored ones are left out */
+	int tests, tests_passed;
+	struct kvs phases;   /* phase name -> milliseconds as text, in order */
+	char *sandbox;       /* "local", "none" ... */
+	char *workspace;     /* "overlay", "copy", "none" */
+	char *limits_held;   /* "cgroup", "watched", "none" */
+};
+
+void result_init(struct result *r);
+void result_release(struct result *r);
+json_t *result_to_json(const struct result *r);
+int result_from_json(struct result *r, const json_t *j, const char *where, struct err *err) MUST_CHECK;

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * trial.h -- one trial as planned, and trial.json: everything a worker needs to run one attempt of it.
+ * trial.json holds no secret; its paths are relative to the data root. docs/formats.md describes both.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "core/bench.h"
+
+struct trial {
+	int index;           /* position in the benchmark, from 0; never changes once planned */
+	char *run_id;        /* STAMP-index; with a suffix where two benchmarks share a second */
+	char key[HASH_HEX];  /* hash(task hash, variant, agent, model, rollout): the trial's identity */
+	char *task_dir;      /* prepared_dir as written: shown to people, in the manifest */
+	char *task_id;       /* from tb_meta.json */
+	char *task_hash;     /* of the task as resolved with its overrides */
+	char *task_snapshot; /* "cache/tasks/HASH": see task/task.h */
+	char *variant;       /* the label: "" where one entry only has this task and model */
+	char *agent;         /* never "auto" */
+	char *model;         /* "" where the agent needs none */
+	int rollout;         /* from 0 */
+	int64_t seed;        /* -1: none */
+	struct kvs env;
+	enum sandbox_kind sandbox; /* never auto */
+	enum workspace_kind workspace;
+	char *launcher;
+	bool network;
+	struct limits limits;
+	int retries;
+	bool evaluate;
+};
+
+void trial_release(struct trial *t);
+json_t *trial_to_json(const struct trial *t); /* new reference */
+int trial_from_json(struct trial *t, const json_t *j, const char *where, struct err *err) MUST_CHECK;
+
+/* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
+struct attempt {
+	struct trial trial;
+	int number;         /* from 1 */
+	int agent_from;     /* an earlier attempt whose committed agent work is taken over; 0: none */
+	bool regrade;       /* `eval`: only evaluation, of agent_from */
+	bool stream_output; /* -vv: agent and test output as "output" events */
+	bool sync;          /* fsync committed work: a paid call may be made */
+	uid_t uid;          /* become this before any untrusted code runs; 0: stay who we are */
+	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */
+	char *gateway;      /* unix socket of the gateway, absolute; NULL: none */
+};
+
+void attempt_release(struct attempt *a);
+json_t *attempt_to_json(const struct attempt *a);
+int attempt_from_json(struct attempt *a, const json_t *j, const char *where, struct err *err) MUST_CHECK;

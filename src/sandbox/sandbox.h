@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * sandbox.h -- one isolated machine for one phase of a trial: a root file system, a workspace and
+ * rollouts-init as PID 1. A backend makes the root file system and starts PID 1; exec, put, get, logs,
+ * deadlines, stats and the door to the gateway go through PID 1 and are written once.
+ *
+ * One thread, one foreground exec at a time. All calls block until done, failed, or the deadline.
+ * Everything dies with the control socket: nothing survives a SIGKILL of the worker.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/err.h"
+#include "base/strv.h"
+#include "core/bench.h"
+#include "core/limits.h"
+#include "os/capped-log.h"
+#include "repo/repo.h"
+
+struct sandbox; /* opaque; a backend embeds it as its first member */
+
+struct sandbox_mount {
+	const char *host, *box; /* absolute both; read-only, no set-uid, no devices */
+};
+
+struct sandbox_spec {
+	int root_fd;          /* the data root, also the working directory of the process */
+	const char *name;     /* host name inside, and the name of a container */
+	const char *baseline; /* "cache/baselines/KEY": its repo/ becomes TASK_BOX_REPO, writable; NULL: none */
+	const char *app;      /* "cache/tasks/HASH/app": copied to TASK_BOX_APP, writable; NULL: empty */
+	const char *scratch;  /* relative to the data root; made by open, removed by close */
+	enum workspace_kind workspace;
+	const struct sandbox_mount *mounts;
+	size_t mounts_n;
+	bool network;        /* refused until a gateway enforces it */
+	const char *gateway; /* unix socket on the host, or NULL: no door */
+	int door_port;       /* 127.0.0.1:PORT inside leads to the gateway */
+	struct limits limits;
+	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
+	int cancel_fds[2];
+};
+
+enum sandbox_at_end {
+	SANDBOX_KILL_ALL, /* every process but PID 1 is dead when exec returns */
+	SANDBOX_LEAVE,    /* background processes may go on */
+};
+
+struct sandbox_exec {
+	const char *const *argv; /* argv[0] is looked up in the PATH of ENV */
+	const char *const *env;  /* the whole environment: "K=V" */
+	const char *cwd;
+	const void *input; /* NULL: /dev/null */
+	size_t input_len;
+	struct capped_log *out, *err; /* may be the same, may be NULL (dropped); borrowed */
+	/* Called with each piece as it arrives; STREAM is 1 or 2. May be NULL. */
+	void (*on_output)(void *arg, int stream, const char *data, size_t n);
+	void *on_output_arg;
+	int64_t deadline_ms; /* clock_mono_ms; 0: none. Then everything is killed */
+	enum sandbox_at_end at_end;
+};
+
+enum sandbox_end {
+	SANDBOX_EXITED,    /* status is the wait status */
+	SANDBOX_TIMED_OUT, /* the deadline came */
+	SANDBOX_NO_MEMORY, /* the memory ceiling was passed */
+	SANDBOX_NO_DISK,   /* the disk ceiling was passed */
+	SANDBOX_NOT_FOUND, /* argv[0] could not be executed: text says why */
+};
+
+struct sandbox_exit {
+	enum sandbox_end end;
+	int status;
+	char text[160];
+	int64_t wall_ms, cpu_ms, memory_max, disk_bytes;
+};
+
+struct sandbox_stats {
+	int64_t memory, memory_max, cpu_ms, disk_bytes;
+	int processes;
+};
+
+struct sandbox_backend {
+	const char *name; /* as written in the TOML */
+	int (*open)(struct sandbox **out, const struct sandbox_spec *spec, struct err *err);
+	/* See the wrappers of the same names below. */
+	int (*apply)(struct sandbox *s, int patch_fd, char **why, struct err *err);
+	int (*stop)(struct sandbox *s, struct err *err);
+	int (*diff)(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err);
+	int64_t (*disk_bytes)(struct sandbox *s);
+	void (*close)(struct sandbox *s);
+};
+
+/* Start a box from SPEC (its strings are borrowed until close). The caller owns *out. Failure is ERR_INFRA
+ * naming what forbids it and the remedy. */
+int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec, struct err *err)
+	MUST_CHECK;
+/* Apply a patch to the workspace before the first exec: as repo_apply. */
+int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
+/* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. */
+int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
+	MUST_CHECK;
+/* Write a file inside as the box user, making directories; a component that is a link or a file where a
+ * directory is needed is replaced. For tests that may be seen only now. */
+int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode, struct err *err)
+	MUST_CHECK;
+/* Open a regular file inside for reading (no link followed in any component). The caller owns the returned fd, -1 with
+ * err->sys ENOENT when there is none. The content is the agent's: read it bounded. */
+int sandbox_get(struct sandbox *s, const char *box_path, struct err *err) MUST_CHECK;
+int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err) MUST_CHECK;
+/* End PID 1 and everything in the box; the workspace stays readable for diff. Idempotent. */
+int sandbox_stop(struct sandbox *s, struct err *err) MUST_CHECK;
+/* The agent's patch into OUT_FD, after stop. */
+int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err) MUST_CHECK;
+/* "overlay" or "copy": what the workspace became; "cgroup" or "watched": what holds the limits. */
+const char *sandbox_workspace(const struct sandbox *s);
+const char *sandbox_limits_held(const struct sandbox *s);
+/* Stop, remove the scratch directory, free. Never fails; accepts NULL. */
+void sandbox_close(struct sandbox *s);

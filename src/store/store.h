@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * store.h -- the data root on disk. Files are the truth: run directories and one append-only journal per
+ * benchmark; everything else is derived.
+ *
+ *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt task_results/
+ *   DATA/rollouts/temp/rollout_NAME__STAMP.json
+ *   DATA/runs/RUN_ID/          attempts/N/..., and links to the last attempt's files
+ *   DATA/cache/                tasks/ baselines/ mirrors/
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/strv.h"
+#include "core/result.h"
+#include "core/trial.h"
+
+struct store {
+	int root_fd;
+	char *root; /* as the user named it ("data"): prefix of the run_dir shown to people */
+};
+
+int store_open(struct store *s, const char *data_dir, bool create, struct err *err) MUST_CHECK;
+void store_close(struct store *s);
+
+/* One run of a benchmark on disk. */
+struct rollout_ref {
+	char *name, *stamp;
+	char *path; /* "rollouts/NAME/STAMP" below the data root */
+};
+void rollout_ref_release(struct rollout_ref *r);
+
+/* All of NAME (NULL: of every name), oldest first. The caller frees *out and its items. */
+int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n, struct err *err)
+	MUST_CHECK;
+/* SELECTOR: NULL for the latest, or a stamp, a unique prefix of one, or a tag. ERR_USAGE names what there is. */
+int store_find(const struct store *s, const char *name, const char *selector, struct rollout_ref *out,
+	       struct err *err) MUST_CHECK;
+
+enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISHED };
+
+/* A trial and the last that the journal says of it. */
+struct trial_status {
+	struct trial trial;
+	enum trial_state state;  /* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
+	int attempts;            /* started so far */
+	int agent_committed;     /* the last attempt whose agent work is committed; 0: none */
+	char phase[16];          /* the last phase entered */
+	bool has_result;         /* the result of the last finished attempt */
+	struct result result;
+};
+
+struct rollout {
+	struct rollout_ref ref;
+	char *config; /* path as given at `run` */
+	struct strv tags;
+	bool live; /* a supervisor holds the journal's lock */
+	struct trial_status *trials;
+	size_t trials_n;
+	int damaged_lines;
+};
+
+/* Read plan.json and the journal. Linear in their size. */
+int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref, struct err *err)
+	MUST_CHECK;
+void rollout_release(struct rollout *r);
+/* No trial is missing and none is infra_error or cancelled. */
+bool rollout_is_complete(const struct rollout *r);
