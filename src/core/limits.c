@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/json.h"
+#include "core/limits.h"
+
+const struct limits limits_default = {
+	.timeout_ms = 30 * 60 * 1000,
+	.eval_timeout_ms = 10 * 60 * 1000,
+	.disk_mb = 10240,
+	.pids = 1024,
+	.files = 8192,
+};
+
+json_t *limits_to_json(const struct limits *l)
+{
+	json_t *j = json_object();
+	json_put_int(j, "timeout_ms", l->timeout_ms);
+	json_put_int(j, "eval_timeout_ms", l->eval_timeout_ms);
+	json_put_real(j, "cpus", l->cpus);
+	json_put_int(j, "memory_mb", l->memory_mb);
+	json_put_int(j, "disk_mb", l->disk_mb);
+	json_put_int(j, "pids", l->pids);
+	json_put_int(j, "files", l->files);
+	return j;
+}
+
+void limits_from_json(struct limits *l, const json_t *j)
+{
+	const struct limits *d = &limits_default;
+	*l = (struct limits){
+		.timeout_ms = json_get_int(j, "timeout_ms", d->timeout_ms),
+		.eval_timeout_ms = json_get_int(j, "eval_timeout_ms", d->eval_timeout_ms),
+		.cpus = json_get_real(j, "cpus", d->cpus),
+		.memory_mb = json_get_int(j, "memory_mb", d->memory_mb),
+		.disk_mb = json_get_int(j, "disk_mb", d->disk_mb),
+		.pids = (int)json_get_int(j, "pids", d->pids),
+		.files = (int)json_get_int(j, "files", d->files),
+	};
+}
