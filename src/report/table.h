@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * table.h -- one table, rendered for a terminal, as markdown, CSV or JSON. Cells are filled row by row,
+ * left to right. Text is copied as it is and made harmless for the medium when rendered.
+ */
+#pragma once
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+
+enum table_align { TABLE_LEFT, TABLE_RIGHT };
+
+struct table_column {
+	char *name;
+	enum table_align align;
+};
+
+enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_MISSING };
+
+struct table_cell {
+	enum table_kind kind;
+	double number;
+	char *text; /* what people read; of a missing cell: why, or "–" */
+};
+
+struct table {
+	struct table_column *columns;
+	size_t columns_n, columns_cap;
+	struct table_cell *cells; /* row after row */
+	size_t cells_n, cells_cap;
+};
+
+void table_init(struct table *t);
+void table_release(struct table *t);
+void table_column(struct table *t, const char *name, enum table_align align);
+void table_text(struct table *t, const char *text);
+void table_int(struct table *t, int64_t value);
+void table_real(struct table *t, double value, int decimals);
+/* No value: WHY is shown to people ("–" when NULL); null in JSON, empty in CSV. */
+void table_missing(struct table *t, const char *why);
+
+/* WIDTH: columns of the terminal; the widest text columns are cut to fit. 0: never cut. */
+void table_terminal(const struct table *t, int width, struct buf *out);
+void table_markdown(const struct table *t, struct buf *out);
+void table_csv(const struct table *t, struct buf *out);
+json_t *table_json(const struct table *t); /* an array of objects; new reference */
+
+/* Terminal columns that valid UTF-8 takes. */
+int table_text_width(const char *s, size_t len);
+
+static inline void auto_table(struct table *t)
+{
+	table_release(t);
+}
