@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/json.h"
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+
+int json_parse(json_t **out, const char *text, size_t len, const char *where, struct err *err)
+{
+	json_error_t je;
+	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+
+	if (!j) {
+		AUTO(buf) struct buf why = BUF_INIT;
+		text_renders(&why, je.text, TEXT_TERMINAL_LINE);
+		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: not valid JSON: %s", where, je.line, je.column,
+			       why.data);
+	}
+	*out = j;
+	return 0;
+}
+
+int json_read(json_t **out, int dir_fd, const char *path, size_t max, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (path_read(dir_fd, path, max, &text, err))
+		return -1;
+	return json_parse(out, text.data, text.len, path, err);
+}
+
+int json_need_str(const json_t *obj, const char *key, const char *where, const char **out, struct err *err)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	if (!json_is_string(v))
+		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" %s", where, key,
+			       v ? "must be a string" : "is missing");
+	if (strlen(json_string_value(v)) != json_string_length(v))
+		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" holds a NUL character", where, key);
+	*out = json_string_value(v);
+	return 0;
+}
+
+int json_need_int(const json_t *obj, const char *key, const char *where, int64_t *out, struct err *err)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	if (!json_is_integer(v))
+		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" %s", where, key,
+			       v ? "must be a whole number" : "is missing");
+	*out = json_integer_value(v);
+	return 0;
+}
+
+const char *json_get_str(const json_t *obj, const char *key, const char *fallback)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_string(v) ? json_string_value(v) : fallback;
+}
+
+int64_t json_get_int(const json_t *obj, const char *key, int64_t fallback)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
+
+double json_get_real(const json_t *obj, const char *key, double fallback)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_number(v) ? json_number_value(v) : fallback;
+}
+
+bool json_get_bool(const json_t *obj, const char *key, bool fallback)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	return json_is_boolean(v) ? json_is_true(v) : fallback;
+}
+
+void json_put(json_t *obj, const char *key, json_t *value_take)
+{
+	if (!value_take || json_object_set_new(obj, key, value_take))
+		bug("json_put: cannot set \"%s\"", key);
+}
+
+void json_put_strn(json_t *obj, const char *key, const char *value, size_t len)
+{
+	if (text_is_utf8(value, len)) {
+		json_put(obj, key, json_stringn_nocheck(value, len));
+		return;
+	}
+	AUTO(buf) struct buf clean = BUF_INIT;
+	text_render(&clean, value, len, TEXT_TERMINAL);
+	json_put(obj, key, json_stringn_nocheck(clean.data, clean.len));
+}
+
+void json_put_str(json_t *obj, const char *key, const char *value)
+{
+	if (value)
+		json_put_strn(obj, key, value, strlen(value));
+	else
+		json_put(obj, key, json_null());
+}
+
+void json_put_int(json_t *obj, const char *key, int64_t value)
+{
+	json_put(obj, key, json_integer(value));
+}
+
+void json_put_real(json_t *obj, const char *key, double value)
+{
+	json_put(obj, key, isfinite(value) ? json_real(value) : json_null());
+}
+
+void json_put_bool(json_t *obj, const char *key, bool value)
+{
+	json_put(obj, key, json_boolean(value));
+}
+
+static int append(const char *data, size_t n, void *out)
+{
+	buf_add(out, data, n);
+	return 0;
+}
+
+void json_format(struct buf *out, const json_t *j, bool pretty)
+{
+	size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
+
+	if (json_dump_callback(j, append, out, flags))
+		bug("json_format: cannot encode");
+}
+
+int json_write(int dir_fd, const char *path, const json_t *j, bool sync, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	json_format(&text, j, true);
+	buf_addc(&text, '\n');
+	return path_write(dir_fd, path, text.data, text.len, 0644, sync, err);
+}
