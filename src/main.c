@@ -1,8 +1,82 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/strv.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
 
-int main(void)
+struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+};
+
+/* In the order of a user's day. */
+static const struct verb verbs[] = {
+	{NULL, NULL, NULL},
+};
+
+static const struct verb *find(const char *name)
 {
-	puts("rollouts " ROLLOUTS_VERSION);
-	return 0;
+	for (const struct verb *v = verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+static int unknown(const char *name)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	for (const struct verb *v = verbs; v->name; v++)
+		strv_push(&names, v->name);
+	strv_push(&names, "help");
+	const char *near = text_nearest(name, strv_items(&names));
+	struct err err;
+	err_set(&err, ERR_USAGE, 0, "unknown command \"%s\"%s%s%s; see: rollouts help", name,
+		near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+	return cmd_fail(&err);
+}
+
+static int overview(FILE *to)
+{
+	fputs("rollouts runs AI coding agents on many tasks, models and rollouts in parallel, each "
+	      "in a\n"
+	      "sandbox, scores them and says what the numbers mean.\n\n"
+	      "Usage: rollouts COMMAND [options] [operands]\n\nCommands:\n",
+	      to);
+	for (const struct verb *v = verbs; v->name; v++)
+		fprintf(to, "  %-12s%s\n", v->name, v->summary);
+	fputs("  help        explain a command, with examples: rollouts help run\n\n"
+	      "rollouts --version prints the version.\n",
+	      to);
+	return CMD_OK;
+}
+
+static int help(int argc, char **argv)
+{
+	if (argc < 2)
+		return overview(stdout);
+	const struct verb *v = find(argv[1]);
+	if (!v)
+		return unknown(argv[1]);
+	char *args[] = {argv[1], (char *)"--help", NULL};
+	return v->run(2, args);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		overview(stderr);
+		return CMD_USAGE;
+	}
+	const char *word = argv[1];
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+		return puts("rollouts " ROLLOUTS_VERSION) < 0 ? CMD_ENVIRONMENT : CMD_OK;
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		return overview(stdout);
+	if (strcmp(word, "help") == 0)
+		return help(argc - 1, argv + 1);
+	const struct verb *v = find(word);
+	return v ? v->run(argc - 1, argv + 1) : unknown(word);
 }

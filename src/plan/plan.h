@@ -6,24 +6,29 @@
 #pragma once
 #include <stddef.h>
 #include "base/err.h"
+#include "base/strv.h"
 #include "core/bench.h"
 #include "core/trial.h"
 #include "task/task.h"
 
 struct plan_input {
 	const struct bench *bench;
-	/* One per entry, in order: the task as read, its snapshot path and the agent chosen for each model. */
-	const struct task *const *tasks;
-	const char *const *snapshots;
-	const char *only; /* glob over task ids and folders, or NULL */
-	int limit;        /* at most this many trials, 0: all */
-	const char *stamp;
+	const struct task *const *tasks;        /* one per entry, in order */
+	const char *const *const *agents;       /* agents[entry][model]: the one chosen, never "auto" */
+	const char *only;        /* glob over task ids, folder names and prepared_dir, or NULL */
+	int64_t limit;           /* at most this many trials, 0: all */
+	const struct trial *old; /* planned earlier: not planned again (by key), new ones are numbered after them */
+	size_t old_n;
 };
 
 struct plan {
 	struct trial *trials;
-	size_t n;
+	size_t n, cap;
 };
 
-int plan_make(struct plan *out, const struct plan_input *in, struct err *err) MUST_CHECK;
+/* Trials that would be the same twice are lines in PROBLEMS, naming both tables; -1 with ERR_USAGE then. The
+ * run ids and snapshots stay NULL until plan_stamp and the caller set them. */
+int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems, struct err *err) MUST_CHECK;
+/* Name every trial's run: "STAMP-index". */
+void plan_stamp(struct plan *p, const char *stamp);
 void plan_release(struct plan *p);

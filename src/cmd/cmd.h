@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * cmd.h -- the verbs. Each returns the program's exit status; src/main.c holds the table of them.
+ * A verb is one file here, one line below and one line in that table.
+ */
+#pragma once
+#include "base/err.h"
+#include "base/strv.h"
+
+enum cmd_status {
+	CMD_OK = 0,
+	CMD_MISSING = 1,     /* something has no result */
+	CMD_USAGE = 2,       /* the user's mistake */
+	CMD_ENVIRONMENT = 3, /* the machine's */
+	CMD_INTERRUPTED = 130,
+};
+
+int cmd_config(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_validate(int argc, char **argv);
+
+/* Print "rollouts: MESSAGE" on standard error; the exit status of the error's kind. */
+int cmd_fail(const struct err *err) MUST_CHECK;
+/* The same after one line per problem, which then stand for the message. */
+int cmd_refuse(const struct strv *problems, const struct err *err) MUST_CHECK;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * options.h -- a verb's command line as a table: parsing, --help and "did you mean" come from it.
+ * Long options take "--name VALUE" or "--name=VALUE", short ones "-jN" or "-j N" and bundle (-vv);
+ * options and operands mix; "--" ends the options.
+ *
+ *	int cmd_list(int argc, char **argv)
+ *	{
+ *		const char *data = "data";
+ *		bool json = false;
+ *		const struct option options[] = {
+ *			OPTION_DATA_DIR(&data),
+ *			{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "print JSON" },
+ *			OPTION_END,
+ *		};
+ *		const struct usage usage = { .verb = "list", .operands = "[NAME]", .max = 1,
+ *			.summary = "show the benchmarks there are", .options = options,
+ *			.examples = "rollouts list\nrollouts list hello\n" };
+ *		AUTO(strv) struct strv operands = STRV_INIT;
+ *		int status = cmd_options(&usage, argc, argv, &operands);
+ *		if (status >= 0)
+ *			return status;
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/strv.h"
+
+enum option_kind {
+	OPTION_FLAG,    /* bool *: set */
+	OPTION_COUNT,   /* int *: one more each time */
+	OPTION_STR,     /* const char **: borrowed from argv; the last one counts */
+	OPTION_STRV,    /* struct strv *: appended each time */
+	OPTION_INT,     /* int64_t *: between min and max */
+	OPTION_KV,      /* struct kvs *: K=V, each time */
+	OPTION_SETTING, /* struct kvs *: the option's name (or `setting`) set to its value; "true" without arg */
+};
+
+struct option {
+	const char *name;    /* without dashes; NULL ends a table */
+	char short_name;     /* 0: none */
+	const char *arg;     /* "N", "FILE"...: its name in the help; NULL for flags and counts */
+	enum option_kind kind;
+	void *target;
+	const char *help;    /* one line */
+	int64_t min, max;    /* OPTION_INT; both 0: any */
+	const char *setting; /* OPTION_SETTING: the key, when not NAME */
+};
+
+#define OPTION_END { .name = NULL }
+#define OPTION_DATA_DIR(out)                                                                       \
+	{ .name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),                   \
+	  .help = "where runs are kept (default: data)" }
+
+struct usage {
+	const char *verb;
+	const char *operands; /* "CONFIG", "[NAME]" as shown in the help; "" for none */
+	int min, max;         /* how many operands */
+	const char *summary;  /* one line, no full stop */
+	const char *text;     /* more paragraphs, or NULL */
+	const char *examples; /* one command a line, or NULL */
+	const struct option *options;
+};
+
+/* Parse ARGV (argv[0] is the verb). 0: go on; 1: help was asked for; -1: ERR_USAGE. */
+int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands, struct err *err)
+	MUST_CHECK;
+void options_help(const struct usage *u, struct buf *out);
+/* options_parse for a verb: prints the help or the mistake. The exit status, or -1: go on. */
+int cmd_options(const struct usage *u, int argc, char **argv, struct strv *operands) MUST_CHECK;

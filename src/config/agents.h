@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agents.h -- agent names become agent specs (the JSON of src/agent/agent.h). NAME.toml is looked for in
+ * the folder agents/ beside the benchmark file, then in the user's configuration folder
+ * ($XDG_CONFIG_HOME/rollouts/agents, ~/.config/rollouts/agents), then in share/agents.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+#include "base/strv.h"
+
+/* The agent that "auto" means for MODEL; borrowed. */
+const char *agent_for_model(const char *model);
+/* True of nop and oracle: they need no file and no model. */
+bool agent_is_builtin(const char *name);
+
+struct agent_query {
+	const char *name;        /* never "auto" */
+	const char *config_path; /* of the benchmark, or NULL */
+	bool gateway;            /* there is one: agents that need a model are allowed */
+};
+
+/* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS (place
+ * and cause); a missing file or program is one line too. -1 with ERR_USAGE when there is any. */
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err) MUST_CHECK;
