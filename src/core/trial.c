@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/trial.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/form.h"
+
+#define TRIAL(member, kind, required) FORM_FIELD(struct trial, member, kind, required)
+static const struct form_field trial_fields[] = {
+	TRIAL(index, FORM_INT, true),	      TRIAL(run_id, FORM_STR, true),
+	TRIAL(key, FORM_DIGEST, true),	      TRIAL(task_dir, FORM_STR, false),
+	TRIAL(task_id, FORM_STR, true),	      TRIAL(task_hash, FORM_STR, false),
+	TRIAL(task_snapshot, FORM_STR, true), TRIAL(variant, FORM_STR, false),
+	TRIAL(agent, FORM_STR, true),	      TRIAL(model, FORM_STR, false),
+	TRIAL(rollout, FORM_INT, true),	      TRIAL(seed, FORM_INT64, false),
+	TRIAL(launcher, FORM_STR, false),     TRIAL(network, FORM_BOOL, false),
+	TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
+};
+
+void trial_release(struct trial *t)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(trial_fields); i++)
+		if (trial_fields[i].kind == FORM_STR)
+			free(*(char **)((char *)t + trial_fields[i].offset));
+	kvs_release(&t->env);
+	*t = (struct trial){.seed = -1};
+}
+
+json_t *trial_to_json(const struct trial *t)
+{
+	json_t *j = json_object();
+
+	form_write(j, t, trial_fields, ARRAY_SIZE(trial_fields));
+	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
+	json_put_str(j, "workspace", workspace_kind_name(t->workspace));
+	json_put(j, "env", kvs_to_json(&t->env));
+	json_put(j, "limits", limits_to_json(&t->limits));
+	return j;
+}
+
+static int read_kinds(struct trial *t, const json_t *j, const char *where, struct err *err)
+{
+	const char *sandbox, *workspace;
+
+	if (json_need_str(j, "sandbox", where, &sandbox, err) ||
+	    json_need_str(j, "workspace", where, &workspace, err))
+		return -1;
+	if (!sandbox_kind_parse(sandbox, &t->sandbox))
+		return err_set(err, ERR_USAGE, 0, "%s: unknown sandbox \"%.40s\"", where, sandbox);
+	if (!workspace_kind_parse(workspace, &t->workspace))
+		return err_set(err, ERR_USAGE, 0, "%s: unknown workspace \"%.40s\"", where,
+			       workspace);
+	return 0;
+}
+
+/* The strings that a missing member leaves at NULL; nobody shall have to ask. */
+static void fill_strings(struct trial *t)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(trial_fields); i++) {
+		char **s = (char **)((char *)t + trial_fields[i].offset);
+
+		if (trial_fields[i].kind == FORM_STR && !*s)
+			*s = xstrdup("");
+	}
+}
+
+int trial_from_json(struct trial *t, const json_t *j, const char *where, struct err *err)
+{
+	struct trial read = {.seed = -1, .evaluate = true, .limits = limits_default};
+
+	if (!json_is_object(j))
+		return err_set(err, ERR_USAGE, 0, "%s: a trial is not a JSON object", where);
+	if (form_read(&read, trial_fields, ARRAY_SIZE(trial_fields), j, where, err) ||
+	    read_kinds(&read, j, where, err)) {
+		trial_release(&read);
+		return -1;
+	}
+	fill_strings(&read);
+	kvs_from_json(&read.env, json_object_get(j, "env"));
+	limits_from_json(&read.limits, json_object_get(j, "limits"));
+	*t = read;
+	return 0;
+}
+
+#define ATTEMPT(member, kind, required) FORM_FIELD(struct attempt, member, kind, required)
+static const struct form_field attempt_fields[] = {
+	ATTEMPT(number, FORM_INT, true),    ATTEMPT(agent_from, FORM_INT, false),
+	ATTEMPT(regrade, FORM_BOOL, false), ATTEMPT(stream_output, FORM_BOOL, false),
+	ATTEMPT(sync, FORM_BOOL, false),    ATTEMPT(gateway, FORM_STR, false),
+};
+
+void attempt_release(struct attempt *a)
+{
+	trial_release(&a->trial);
+	json_decref(a->agent_spec);
+	free(a->gateway);
+	*a = (struct attempt){.trial.seed = -1};
+}
+
+json_t *attempt_to_json(const struct attempt *a)
+{
+	json_t *j = json_object();
+
+	json_put_int(j, "v", FORM_VERSION);
+	form_write(j, a, attempt_fields, ARRAY_SIZE(attempt_fields));
+	json_put_int(j, "uid", a->uid);
+	json_put(j, "trial", trial_to_json(&a->trial));
+	json_put(j, "agent_spec", a->agent_spec ? json_incref(a->agent_spec) : json_null());
+	return j;
+}
+
+static int read_attempt(struct attempt *a, const json_t *j, const char *where, struct err *err)
+{
+	int64_t uid = json_get_int(j, "uid", 0);
+	json_t *spec = json_object_get(j, "agent_spec");
+
+	if (form_read(a, attempt_fields, ARRAY_SIZE(attempt_fields), j, where, err) ||
+	    trial_from_json(&a->trial, json_object_get(j, "trial"), where, err))
+		return -1;
+	if (a->number < 1 || uid < 0 || uid >= UINT32_MAX)
+		return err_set(err, ERR_USAGE, 0, "%s: absurd attempt number or uid", where);
+	a->uid = (uid_t)uid;
+	a->agent_spec = json_is_object(spec) ? json_incref(spec) : NULL;
+	return 0;
+}
+
+int attempt_from_json(struct attempt *a, const json_t *j, const char *where, struct err *err)
+{
+	struct attempt read = {.trial.seed = -1};
+
+	if (form_check(j, where, err))
+		return -1;
+	if (read_attempt(&read, j, where, err)) {
+		attempt_release(&read);
+		return -1;
+	}
+	*a = read;
+	return 0;
+}
