@@ -23,7 +23,8 @@
  *   path[]      directories inside, put in front of PATH
  *
  * A template may hold {model} {instruction} {instruction_file} {seed} {rollout} {task_id} {gateway_url}
- * {token} {home} {repo}; braces around anything else stay as they are, so JSON needs no quoting.
+ * {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
+ * shell scripts need no quoting.
  *
  * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole (json):
  *   match    jsonl, json: pointer -> value or list of values (string, number, boolean); all must hold

@@ -401,7 +401,7 @@ def agent_script(workdir):
     """
     def make(text, name="scripted", env=None, files=None, **keys):
         variables = {"MODEL": "{model}", "ROLLOUT": "{rollout}", "SEED": "{seed}", **(env or {})}
-        contents = {"{home}/agent.sh": text.replace("{", "{{").replace("}", "}}"), **(files or {})}
+        contents = {"{home}/agent.sh": text, **(files or {})}
         doc = {"argv": ["bash", "{home}/agent.sh"], **keys}
         put(workdir / "agents" / f"{name}.toml",
             toml_table(doc) + "\n[env]\n" + toml_table(variables) + "\n[files]\n"
