@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A thin cover over meson, for people who type make.
+#
+#   make quickstart   install what is missing, build, run the example
+#   make test         the same set-up, then every test
+#   make              build, into build/
+#   make install      PREFIX=/usr/local DESTDIR=      make uninstall, dist, clean
+#   make asan tidy bench
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+# The distribution's Python is the one that has the distribution's pytest.
+PYTHON ?= $(shell command -v /usr/bin/python3 || echo python3)
+PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
+VERSION = $(shell sed -n "s/^ *version: '\(.*\)',/\1/p" meson.build)
+export PYTHONDONTWRITEBYTECODE = 1
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) $(NINJAFLAGS)
+
+$(BUILD)/build.ninja:
+	@tools/setup --check build
+	@meson setup $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+quickstart:
+	@tools/setup build run
+	@$(MAKE) --no-print-directory all NINJAFLAGS=--quiet
+	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
+	$(BUILD)/rollouts run examples/hello/hello.toml
+	$(BUILD)/rollouts summarize hello --latest
+
+test: setup-test check
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
+	@ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional
+
+setup-test:
+	@tools/setup build run test
+	@$(MAKE) --no-print-directory all NINJAFLAGS=--quiet
+	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
+
+check: setup-test
+	@$(PYTHON) tools/check-layers
+
+asan:
+	@tools/setup build run test
+	@test -e build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined \
+		-Db_lundef=false -Dbuildtype=debug >/dev/null
+	@ninja -C build-asan --quiet
+	@meson test -C build-asan --no-rebuild --print-errorlogs
+	@ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(PYTEST) tests/functional
+
+tidy: $(BUILD)/build.ninja
+	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/src/.*\.c$$'
+
+bench: all
+	@$(PYTHON) bench/run --build $(BUILD)
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson install -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+	@test -n "$(DESTDIR)" || tools/apparmor add rollouts $(PREFIX)/bin/rollouts \
+		$(PREFIX)/libexec/rollouts/rollouts-trial
+
+uninstall:
+	@tools/uninstall $(BUILD) $(DESTDIR)
+	@test -n "$(DESTDIR)" || tools/apparmor remove rollouts / /
+
+dist:
+	git archive --prefix=rollouts-$(VERSION)/ -o rollouts-$(VERSION).tar.gz HEAD
+
+clean:
+	rm -rf $(BUILD) build-asan
+
+.PHONY: all quickstart test setup-test check asan tidy bench install uninstall dist clean

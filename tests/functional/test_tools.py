@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks in tools/ notice what they are for, and scripts/eval_rollouts.py is the program."""
+import os
+import shutil
+import subprocess
+import sys
+
+from conftest import SOURCE, put
+
+DESIGN = """| room | what | may include |
+|---|---|---|
+| `base` | helpers | – |
+| `core` | nouns | base |
+| `task` | folders | core |
+| `cmd` | verbs | all |
+| `init/` | PID 1 | (own protocol header only) |
+"""
+SPDX = "/* SPDX-License-Identifier: GPL-3.0-or-later */\n"
+
+
+def check_layers(tree, files):
+    put(tree / "docs/design.md", DESIGN)
+    put(tree / "src/base/banned.h", SPDX)
+    for path, content in files.items():
+        put(tree / path, content)
+    return subprocess.run([sys.executable, SOURCE / "tools/check-layers", tree], capture_output=True, text=True)
+
+
+def test_layers_accepts_what_the_table_allows(workdir):
+    done = check_layers(workdir / "t", {
+        "src/task/task.c": SPDX + '#include "core/core.h"\n#include "base/banned.h"\n',
+        "src/core/core.h": SPDX, "src/main.c": SPDX + '#include "cmd/cmd.h"\n'})
+    assert done.returncode == 0, done.stdout
+
+
+def test_layers_refuses(workdir):
+    long_function = SPDX + "int f(void)\n{\n" + "\tf();\n" * 81 + "\treturn 0;\n}\n"
+    done = check_layers(workdir / "t", {
+        "src/core/up.c": SPDX + '#include "task/task.h"\n',
+        "src/core/alone.h": SPDX + "struct a { size_t n; };\n",
+        "src/core/long.c": long_function,
+        "src/core/file.c": SPDX + "\n" * 701,
+        "src/core/naked.c": "int x;\n",
+        "src/attic/x.c": SPDX,
+        "init/init.c": SPDX + '#include "base/err.h"\n'})
+    assert done.returncode == 1
+    for line in ("src/core/up.c:2: core may not include task", "src/core/alone.h:1: does not compile alone",
+                 "src/core/long.c:3: a function of 82 lines", "src/core/file.c:702: 702 lines",
+                 "src/core/naked.c:1: no SPDX", "src/attic/x.c:1: room 'attic'",
+                 "init/init.c:2: init may not include base"):
+        assert line in done.stdout
+
+
+def test_worker_links_refuses_a_heavier_program():
+    done = subprocess.run([SOURCE / "tools/check-worker-links", shutil.which("git")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "libz" in done.stderr
+
+
+def test_eval_rollouts_is_the_program(workdir, binary):
+    for root, found in ((workdir / "tree", True), (workdir / "bare", False)):
+        put(root / "scripts/eval_rollouts.py", (SOURCE / "scripts/eval_rollouts.py").read_bytes())
+        if found:
+            (root / "build").mkdir()
+            (root / "build/rollouts").symlink_to(binary)
+        done = subprocess.run([sys.executable, root / "scripts/eval_rollouts.py", "--version"],
+                              env={"PATH": "/nonexistent"}, capture_output=True, text=True)
+        assert (done.returncode == 0) == found, done.stderr
+        assert ("rollouts " in done.stdout) == found
+
+
+def test_setup_names_what_is_missing_without_apt(workdir):
+    """A machine of another distribution: neither dpkg nor apt-get, and no meson."""
+    tools = workdir / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname", "awk", "tr", "cat", "id", "gcc", "ninja", "make", "env", "mktemp", "rm"):
+        os.symlink(shutil.which(name), tools / name)
+    done = subprocess.run([SOURCE / "tools/setup", "build"], env={"PATH": str(tools)}, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "command:meson" in done.stderr
+    assert "command:ninja" not in done.stderr
