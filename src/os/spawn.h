@@ -11,9 +11,9 @@
 
 struct spawn {
 	const char *const *argv; /* argv[0] without a slash is looked up in PATH */
-	const char *const *env;  /* the whole environment; NULL: ours */
-	int dir_fd;              /* working directory; AT_FDCWD: ours */
-	int in, out, err;        /* -1: /dev/null. Borrowed. */
+	const char *const *env;	 /* the whole environment; NULL: ours */
+	int dir_fd;		 /* working directory; AT_FDCWD: ours */
+	int in, out, err;	 /* -1: /dev/null. Borrowed. */
 };
 
 struct child {
@@ -23,16 +23,20 @@ struct child {
 
 /* Start, in a process group of its own when GROUP. */
 int spawn_start(struct child *out, const struct spawn *s, bool group, struct err *err) MUST_CHECK;
-/* Reap: blocks until ended or DEADLINE (clock_mono_ms; 0: none). 0 and *status, or -1 ERR_LIMIT when the
- * deadline came first (the child still runs). Closes pidfd on success. */
+/* Reap: blocks until ended or DEADLINE (clock_mono_ms; 0: none). 0 and *status, or -1 ERR_LIMIT
+ * when the deadline came first (the child still runs). Closes pidfd on success. */
 int spawn_wait(struct child *c, int64_t deadline_ms, int *status, struct err *err) MUST_CHECK;
 /* SIGKILL and reap; group as at start. Safe on a child already reaped (pid 0). */
 void spawn_kill(struct child *c, bool group);
 
-/* Run to the end. INPUT may be NULL. At most MAX bytes of each stream are kept, the rest is read and
- * dropped. ERR_LIMIT and a killed group at the deadline. A non-zero exit is a result: see *status. */
-int spawn_run(const struct spawn *s, const void *input, size_t input_len, size_t max, int64_t deadline_ms,
-	      struct buf *out, struct buf *err_text, int *status, struct err *err) MUST_CHECK;
+/* Run to the end. Without INPUT, OUT or ERR_TEXT (NULL) the descriptor of that name in S is used.
+ * Ends when the program ends, though a grandchild hold its pipes; the group is killed then. At most
+ * MAX bytes of each stream are kept, the rest is read and dropped. ERR_LIMIT and a killed group at
+ * the deadline. A non-zero exit is a result: see *status. */
+int spawn_run(const struct spawn *s, const void *input, size_t input_len, size_t max,
+	      int64_t deadline_ms, struct buf *out, struct buf *err_text, int *status,
+	      struct err *err) MUST_CHECK;
 
-/* "exit status 3", "killed by SIGSEGV": static storage per call site is avoided; writes into BUF. */
+/* "exit status 3", "killed by SIGSEGV": static storage per call site is avoided; writes into BUF.
+ */
 const char *spawn_status_text(int status, char buf[48]);
