@@ -3,7 +3,7 @@
  * store.h -- the data root on disk. Files are the truth: run directories and one append-only journal per
  * benchmark; everything else is derived.
  *
- *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt task_results/
+ *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt task_results/ tags
  *   DATA/rollouts/temp/rollout_NAME__STAMP.json
  *   DATA/runs/RUN_ID/          attempts/N/..., and links to the last attempt's files
  *   DATA/cache/                tasks/ baselines/ mirrors/
@@ -37,6 +37,12 @@ int store_list(const struct store *s, const char *name, struct rollout_ref **out
 /* SELECTOR: NULL for the latest, or a stamp, a unique prefix of one, or a tag. ERR_USAGE names what there is. */
 int store_find(const struct store *s, const char *name, const char *selector, struct rollout_ref *out,
 	       struct err *err) MUST_CHECK;
+
+/* Tags of a rollout, one a line in its file `tags`; a missing file is no tags. */
+int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out, struct err *err)
+	MUST_CHECK;
+int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,
+		     struct err *err) MUST_CHECK;
 
 enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISHED };
 

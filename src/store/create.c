@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/create.h"
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+enum {
+	NAME_MAX_BYTES = 100,
+	TRIES = 3600,
+	UID_FIRST = 1900000000,
+	UID_ROOM = 1 << 20, /* for trials appended later */
+};
+
+bool create_name_is_valid(const char *name)
+{
+	if (!*name || *name == '.' || strlen(name) > NAME_MAX_BYTES || !strcmp(name, "temp"))
+		return false;
+	for (const char *c = name; *c; c++)
+		if (*c == '/' || iscntrl((unsigned char)*c))
+			return false;
+	return true;
+}
+
+/* 1: ours, 0: somebody has it. */
+static int claim(const struct store *s, const char *path, const char *stamp, struct err *err)
+{
+	AUTO(free) char *run = xasprintf("runs/%s-0", stamp);
+
+	if (mkdirat(s->root_fd, run, 0700)) {
+		if (errno == EEXIST)
+			return 0;
+		return err_set(err, ERR_INFRA, errno, "make directory %s/%s", s->root, run);
+	}
+	if (!mkdirat(s->root_fd, path, 0755))
+		return 1;
+	int sys = errno;
+	unlinkat(s->root_fd, run, AT_REMOVEDIR);
+	return sys == EEXIST ? 0 : err_set(err, ERR_INFRA, sys, "make directory %s/%s", s->root, path);
+}
+
+int create_rollout(const struct store *s, const char *name, struct rollout_ref *out, struct err *err)
+{
+	AUTO(free) char *folder = path_join("rollouts", name);
+	int64_t now = clock_wall_ms();
+	char stamp[CLOCK_STAMP];
+
+	if (!create_name_is_valid(name))
+		return err_set(err, ERR_USAGE, 0, "\"%s\" cannot be the name of a benchmark", name);
+	if (path_make_dirs(s->root_fd, folder, 0755, err))
+		return -1;
+	for (int i = 0; i < TRIES; i++) {
+		clock_stamp(now + i * 1000, stamp);
+		AUTO(free) char *path = path_join(folder, stamp);
+		int claimed = claim(s, path, stamp, err);
+		if (claimed < 0)
+			return -1;
+		if (claimed) {
+			*out = (struct rollout_ref){xstrdup(name), xstrdup(stamp), STEAL(&path)};
+			return 0;
+		}
+	}
+	return err_set(err, ERR_INFRA, 0, "%s: no free second for a new rollout", s->root);
+}
+
+void create_undo(const struct store *s, const struct rollout_ref *ref)
+{
+	AUTO(free) char *run = xasprintf("runs/%s-0", ref->stamp);
+
+	unlinkat(s->root_fd, ref->path, AT_REMOVEDIR);
+	unlinkat(s->root_fd, run, AT_REMOVEDIR);
+}
+
+uid_t create_uid_base(size_t n)
+{
+	uint64_t random = 0, room = n + UID_ROOM;
+
+	if (geteuid() != 0 || getrandom(&random, sizeof random, 0) != sizeof random)
+		return 0;
+	return (uid_t)(UID_FIRST + random % (INT32_MAX - UID_FIRST - room));
+}

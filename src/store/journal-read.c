@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "store/crc.h"
+#include "store/journal.h"
+
+enum { CHUNK = 256 << 10 };
+
+/* ,"crc":"01234567"} */
+#define CRC_HEAD ",\"crc\":\""
+enum { CRC_HEAD_LEN = sizeof CRC_HEAD - 1, CRC_TAIL_LEN = CRC_HEAD_LEN + 8 + 2 };
+
+struct reading {
+	journal_fn *fn;
+	void *arg;
+	struct journal_stats *stats;
+	int line;
+};
+
+static bool is_whole(const char *line, size_t n)
+{
+	char expected[CRC_TAIL_LEN + 1];
+
+	if (n <= CRC_TAIL_LEN)
+		return false;
+	snprintf(expected, sizeof expected, CRC_HEAD "%08x\"}", crc32_of(line, n - CRC_TAIL_LEN));
+	return !memcmp(line + n - CRC_TAIL_LEN, expected, CRC_TAIL_LEN);
+}
+
+static void damaged(struct reading *r)
+{
+	if (!r->stats->damaged++)
+		r->stats->first_damaged = r->line;
+}
+
+static int read_line(struct reading *r, const char *line, size_t n, struct err *err)
+{
+	r->line++;
+	AUTO(json) json_t *j = is_whole(line, n) ? json_loadb(line, n, 0, NULL) : NULL;
+	if (!j) {
+		damaged(r);
+		return 0;
+	}
+	int64_t version = json_get_int(j, "v", 0);
+	if (version > JOURNAL_VERSION)
+		return err_set(err, ERR_USAGE, 0,
+			       JOURNAL_FILE ":%d: version %lld is newer than this program; use a newer rollouts",
+			       r->line, (long long)version);
+	int64_t seq = json_get_int(j, "seq", 0);
+	if (seq > r->stats->last_seq)
+		r->stats->last_seq = seq;
+	r->stats->lines++;
+	r->fn(r->arg, j);
+	return 0;
+}
+
+/* Hand on the whole lines of BUF and keep the rest at its front. */
+static int take_lines(struct reading *r, struct buf *buf, size_t fresh_from, struct err *err)
+{
+	char *start = buf->data, *end = buf->data + buf->len, *scan = buf->data + fresh_from, *newline;
+
+	while ((newline = memchr(scan, '\n', (size_t)(end - scan)))) {
+		if (read_line(r, start, (size_t)(newline - start), err))
+			return -1;
+		start = scan = newline + 1;
+	}
+	buf->len = (size_t)(end - start);
+	memmove(buf->data, start, buf->len);
+	return 0;
+}
+
+static int read_all(struct reading *r, int fd, struct err *err)
+{
+	AUTO(buf) struct buf buf = BUF_INIT;
+
+	for (;;) {
+		size_t before = buf.len;
+		buf_grow(&buf, CHUNK);
+		ssize_t n = read(fd, buf.data + buf.len, CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, ERR_INFRA, errno, "read " JOURNAL_FILE);
+		if (!n)
+			break;
+		buf.len += (size_t)n;
+		if (take_lines(r, &buf, before, err))
+			return -1;
+	}
+	/* Without its newline a line may still be whole: its checksum says so. */
+	return buf.len ? read_line(r, buf.data, buf.len, err) : 0;
+}
+
+int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats, struct err *err)
+{
+	AUTO(fd) int fd = openat(dir_fd, JOURNAL_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct reading r = {fn, arg, stats, 0};
+
+	*stats = (struct journal_stats){0};
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open " JOURNAL_FILE);
+	return read_all(&r, fd, err);
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/manifest.h"
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+const char *manifest_status(const struct trial_mark *m)
+{
+	if (!m->attempts)
+		return "planned";
+	return m->result_attempt && m->outcome == OUTCOME_INFRA_ERROR ? "launch_failed" : "launched";
+}
+
+static char *run_dir(const struct manifest *m, size_t i)
+{
+	return xasprintf("%s/runs/%s", m->store->root, m->plan->trials[i].run_id);
+}
+
+static json_t *entry(const struct manifest *m, size_t i)
+{
+	const struct trial *t = &m->plan->trials[i];
+	const struct trial_mark *k = &m->marks[i];
+	AUTO(free) char *dir = run_dir(m, i);
+	json_t *j = json_object();
+
+	json_put_str(j, "task_dir", t->task_dir);
+	json_put_str(j, "run_id", t->run_id);
+	json_put_str(j, "status", manifest_status(k));
+	json_put(j, "launch_rc",
+		 k->attempts ? json_integer(k->result_attempt && k->outcome == OUTCOME_INFRA_ERROR) : json_null());
+	json_put_str(j, "run_dir", dir);
+	json_put_str(j, "task_id", t->task_id);
+	json_put_str(j, "task_hash", t->task_hash);
+	json_put_str(j, "agent", t->agent);
+	json_put_str(j, "model", t->model);
+	json_put_str(j, "label", t->variant);
+	json_put_int(j, "rollout", t->rollout);
+	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
+	json_put_int(j, "attempts", k->attempts);
+	json_put_str(j, "outcome", k->result_attempt ? outcome_name(k->outcome) : NULL);
+	json_put_str(j, "reason", k->reason);
+	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
+	return j;
+}
+
+static json_t *host_facts(void)
+{
+	struct utsname u;
+	json_t *j = json_object();
+
+	if (!uname(&u)) {
+		json_put_str(j, "name", u.nodename);
+		json_put_str(j, "system", u.sysname);
+		json_put_str(j, "kernel", u.release);
+		json_put_str(j, "machine", u.machine);
+	}
+	json_put_int(j, "cpus", sysconf(_SC_NPROCESSORS_ONLN));
+	json_put_int(j, "memory_mb",
+		     (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / (1 << 20));
+	return j;
+}
+
+static json_t *header(const struct manifest *m, const char *state)
+{
+	json_t *j = json_object();
+
+	json_put_str(j, "config", m->plan->config);
+	json_put_str(j, "name", m->plan->name);
+	json_put_str(j, "created_at", m->plan->stamp);
+	json_put_str(j, "state", state);
+	json_put_str(j, "program", m->plan->program);
+	json_put_str(j, "config_hash", m->plan->config_hash);
+	json_put(j, "host", host_facts());
+	return j;
+}
+
+int manifest_write(const struct manifest *m, const char *state, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *head = header(m, state);
+
+	/* Entry by entry: a tree of ten thousand would be most of the supervisor's memory. */
+	json_format(&text, head, true);
+	text.len -= strlen("\n}");
+	text.data[text.len] = '\0';
+	buf_adds(&text, ",\n  \"results\": [");
+	for (size_t i = 0; i < m->plan->n; i++) {
+		AUTO(json) json_t *j = entry(m, i);
+		buf_adds(&text, i ? ",\n    " : "\n    ");
+		json_format(&text, j, false);
+	}
+	buf_adds(&text, "\n  ]\n}\n");
+	return path_write(m->dir_fd, "manifest.json", text.data, text.len, 0644, false, err);
+}
+
+static int write_runs(const struct manifest *m, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < m->plan->n; i++)
+		buf_addf(&text, "%s/runs/%s\n", m->store->root, m->plan->trials[i].run_id);
+	return path_write(m->dir_fd, "runs.txt", text.data, text.len, 0644, false, err);
+}
+
+static void add_strings(struct buf *text, const char *key, const struct manifest *m,
+			char *(*get)(const struct manifest *, size_t))
+{
+	buf_addf(text, ",\n  \"%s\": [", key);
+	for (size_t i = 0; i < m->plan->n; i++) {
+		AUTO(free) char *value = get(m, i);
+		AUTO(json) json_t *j = json_string_nocheck(value);
+		buf_adds(text, i ? ",\n    " : "\n    ");
+		json_format(text, j, false);
+	}
+	buf_adds(text, "\n  ]");
+}
+
+static char *task_dir(const struct manifest *m, size_t i)
+{
+	return xstrdup(m->plan->trials[i].task_dir);
+}
+
+static int write_temp(const struct manifest *m, struct err *err)
+{
+	AUTO(free)
+	char *path = xasprintf("rollouts/temp/rollout_%s__%s.json", m->plan->name, m->plan->stamp);
+	AUTO(free) char *rollout_dir = path_join(m->store->root, m->ref->path);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *head = json_object();
+
+	json_put_str(head, "created_at", m->plan->stamp);
+	json_put_str(head, "rollout_dir", rollout_dir);
+	json_format(&text, head, true);
+	text.len -= strlen("\n}");
+	text.data[text.len] = '\0';
+	add_strings(&text, "runs", m, run_dir);
+	add_strings(&text, "tasks", m, task_dir);
+	buf_adds(&text, "\n}\n");
+	return path_write(m->store->root_fd, path, text.data, text.len, 0644, false, err);
+}
+
+int manifest_begin(const struct manifest *m, struct err *err)
+{
+	if (path_make_dirs(m->dir_fd, "task_results", 0755, err))
+		return -1;
+	return write_runs(m, err) || write_temp(m, err) ? -1 : 0;
+}
+
+int manifest_task_result(const struct manifest *m, size_t i, const json_t *result, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("task_results/%s.json", m->plan->trials[i].run_id);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = entry(m, i);
+
+	json_put(j, "result", json_incref((json_t *)result));
+	json_format(&text, j, true);
+	buf_addc(&text, '\n');
+	return path_write(m->dir_fd, path, text.data, text.len, 0644, false, err);
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/marks.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/event.h"
+
+void mark_release(struct trial_mark *m)
+{
+	free(m->reason);
+	m->reason = NULL;
+}
+
+bool mark_has_result(const struct trial_mark *m)
+{
+	return m->result_attempt && !outcome_is_missing(m->outcome);
+}
+
+static bool on_started(struct trial_mark *m, int attempt, const json_t *fields)
+{
+	m->state = TRIAL_RUNNING;
+	if (attempt > m->attempts)
+		m->attempts = attempt;
+	m->phase[0] = '\0';
+	return false;
+}
+
+static bool on_phase(struct trial_mark *m, int attempt, const json_t *fields)
+{
+	snprintf(m->phase, sizeof m->phase, "%s", json_get_str(fields, "phase", ""));
+	return false;
+}
+
+static bool on_agent_done(struct trial_mark *m, int attempt, const json_t *fields)
+{
+	if (attempt > m->agent_committed)
+		m->agent_committed = attempt;
+	return false;
+}
+
+static bool on_interrupted(struct trial_mark *m, int attempt, const json_t *fields)
+{
+	if (attempt == m->attempts && m->state == TRIAL_RUNNING)
+		m->state = TRIAL_INTERRUPTED;
+	return false;
+}
+
+static void take_result(struct trial_mark *m, enum outcome outcome, int attempt, const json_t *result)
+{
+	const json_t *score = json_object_get(result, "total_score");
+	const char *reason = json_get_str(result, "reason", "");
+
+	m->outcome = outcome;
+	m->result_attempt = attempt;
+	m->scored = json_is_number(score);
+	m->total_score = m->scored ? json_number_value(score) : 0;
+	free(m->reason);
+	m->reason = *reason ? xstrdup(reason) : NULL;
+}
+
+static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)
+{
+	const json_t *result = json_object_get(fields, "result");
+	enum outcome outcome;
+
+	if (attempt <= m->last_finished || !outcome_parse(json_get_str(fields, "outcome", ""), &outcome))
+		return false;
+	m->last_finished = attempt;
+	m->state = TRIAL_FINISHED;
+	/* Grading again can only add: when it fails, the result there was still counts. */
+	if (json_get_bool(result, "regrade", false) && outcome_is_missing(outcome) && mark_has_result(m))
+		return false;
+	take_result(m, outcome, attempt, result);
+	return true;
+}
+
+bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json_t *fields)
+{
+	static const struct {
+		const char *event;
+		bool (*apply)(struct trial_mark *m, int attempt, const json_t *fields);
+	} table[] = {
+		{EVENT_STARTED, on_started},	     {EVENT_PHASE, on_phase},
+		{EVENT_AGENT_DONE, on_agent_done},   {EVENT_FINISHED, on_finished},
+		{EVENT_INTERRUPTED, on_interrupted},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (!strcmp(event, table[i].event))
+			return table[i].apply(m, attempt, fields);
+	return false;
+}
+
+struct marking {
+	struct trial_mark *marks;
+	const struct trial *trials;
+	size_t n;
+	marks_result_fn *on_result;
+	void *arg;
+};
+
+/* The trial a line is about: RUN_ID ends in its index. N when there is none. */
+static size_t find(const struct marking *m, const json_t *line)
+{
+	const char *run = json_get_str(line, "run", "");
+	const char *dash = strrchr(run, '-');
+	size_t index = dash ? strtoul(dash + 1, NULL, 10) : m->n;
+
+	if (index >= m->n || strcmp(m->trials[index].run_id, run) ||
+	    strcmp(m->trials[index].key, json_get_str(line, "trial", "")))
+		return m->n;
+	return index;
+}
+
+static void on_line(void *arg, const json_t *line)
+{
+	struct marking *m = arg;
+	size_t i = find(m, line);
+	int64_t attempt = json_get_int(line, "attempt", 0);
+
+	if (i == m->n || attempt < 1 || attempt > INT32_MAX)
+		return;
+	if (mark_apply(&m->marks[i], json_get_str(line, "event", ""), (int)attempt, line) && m->on_result)
+		m->on_result(m->arg, i, json_object_get(line, "result"));
+}
+
+int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, int dir_fd,
+	       marks_result_fn *on_result, void *arg, struct journal_stats *stats, struct err *err)
+{
+	struct marking m = {marks, trials, n, on_result, arg};
+
+	return journal_read(dir_fd, on_line, &m, stats, err);
+}

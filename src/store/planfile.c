@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/planfile.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#define TRIALS_OPEN ",\"trials\":["
+#define TRIALS_CLOSE "]}"
+
+static json_t *header(const struct planfile *p)
+{
+	json_t *j = json_object();
+
+	json_put_int(j, "v", PLANFILE_VERSION);
+	json_put_str(j, "name", p->name);
+	json_put_str(j, "stamp", p->stamp);
+	json_put_str(j, "config", p->config);
+	json_put_str(j, "config_hash", p->config_hash);
+	json_put_str(j, "program", p->program);
+	json_put_int(j, "parallel", p->parallel);
+	json_put_bool(j, "fail_fast", p->fail_fast);
+	json_put_int(j, "uid_base", p->uid_base);
+	json_put_str(j, "gateway", p->gateway);
+	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
+	return j;
+}
+
+int planfile_write(const struct planfile *p, int dir_fd, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *head = header(p);
+
+	json_format(&text, head, false);
+	text.data[--text.len] = '\0';
+	buf_adds(&text, TRIALS_OPEN "\n");
+	for (size_t i = 0; i < p->n; i++) {
+		AUTO(json) json_t *trial = trial_to_json(&p->trials[i]);
+		json_format(&text, trial, false);
+		buf_adds(&text, i + 1 < p->n ? ",\n" : "\n");
+	}
+	buf_adds(&text, TRIALS_CLOSE "\n");
+	return path_write(dir_fd, PLANFILE, text.data, text.len, 0644, true, err);
+}
+
+static int read_header(struct planfile *p, const json_t *j, const char *where, struct err *err)
+{
+	const char *name, *stamp;
+	int64_t version;
+
+	if (json_need_int(j, "v", where, &version, err) || json_need_str(j, "name", where, &name, err) ||
+	    json_need_str(j, "stamp", where, &stamp, err))
+		return -1;
+	if (version > PLANFILE_VERSION)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: version %lld is newer than this program; use a newer rollouts", where,
+			       (long long)version);
+	p->name = xstrdup(name);
+	p->stamp = xstrdup(stamp);
+	p->config = xstrdup(json_get_str(j, "config", ""));
+	p->config_hash = xstrdup(json_get_str(j, "config_hash", ""));
+	p->program = xstrdup(json_get_str(j, "program", ""));
+	p->gateway = xstrdup(json_get_str(j, "gateway", NULL));
+	p->parallel = (int)json_get_int(j, "parallel", 1);
+	p->fail_fast = json_get_bool(j, "fail_fast", false);
+	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
+	p->agents = json_incref(json_object_get(j, "agents"));
+	return 0;
+}
+
+/* The first line, closed so that it is JSON by itself. */
+static int take_header(struct planfile *p, char *line, size_t n, const char *where, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = NULL;
+
+	buf_add(&text, line, n);
+	buf_adds(&text, TRIALS_CLOSE);
+	if (json_parse(&j, text.data, text.len, where, err))
+		return -1;
+	return read_header(p, j, where, err);
+}
+
+static int take_trial(struct planfile *p, size_t *cap, const char *line, size_t n, const char *where,
+		      struct err *err)
+{
+	AUTO(json) json_t *j = json_loadb(line, n, JSON_DISABLE_EOF_CHECK, NULL);
+
+	if (!j)
+		return err_set(err, ERR_USAGE, 0, "%s:%zu: not a trial in JSON", where, p->n + 2);
+	GROW(p->trials, p->n, *cap);
+	if (trial_from_json(&p->trials[p->n], j, where, err))
+		return -1;
+	if (p->trials[p->n].index != (int)p->n) {
+		trial_release(&p->trials[p->n]);
+		return err_set(err, ERR_USAGE, 0, "%s:%zu: trials are out of order", where, p->n + 2);
+	}
+	p->n++;
+	return 0;
+}
+
+static int read_lines(struct planfile *p, FILE *f, const char *where, struct err *err)
+{
+	AUTO(free) char *line = NULL;
+	size_t size = 0, cap = 0;
+	ssize_t n = getline(&line, &size, f);
+
+	if (n <= 0 || take_header(p, line, (size_t)n, where, err))
+		return n <= 0 ? err_set(err, ERR_USAGE, 0, "%s is empty", where) : -1;
+	while ((n = getline(&line, &size, f)) > 0) {
+		if (!strcmp(line, TRIALS_CLOSE "\n"))
+			return 0;
+		if (take_trial(p, &cap, line, (size_t)n, where, err))
+			return -1;
+	}
+	return err_set(err, ERR_USAGE, 0, "%s ends too early", where);
+}
+
+int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err)
+{
+	int fd = openat(dir_fd, PLANFILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+	struct planfile p = {0};
+
+	if (!f)
+		return err_set(err, errno == ENOENT ? ERR_USAGE : ERR_INFRA, errno, "open %s/" PLANFILE, where);
+	AUTO(free) char *name = path_join(where, PLANFILE);
+	int status = read_lines(&p, f, name, err);
+	fclose(f);
+	if (status)
+		planfile_release(&p);
+	else
+		*out = p;
+	return status;
+}
+
+void planfile_release(struct planfile *p)
+{
+	free(p->name);
+	free(p->stamp);
+	free(p->config);
+	free(p->config_hash);
+	free(p->program);
+	free(p->gateway);
+	json_decref(p->agents);
+	for (size_t i = 0; i < p->n; i++)
+		trial_release(&p->trials[i]);
+	free(p->trials);
+	*p = (struct planfile){0};
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * planfile.h -- plan.json: what a rollout consists of, as resolved when it was started (or extended by
+ * `resume --config`). JSON with one trial a line, so that ten thousand trials are read one by one.
+ */
+#pragma once
+#include <jansson.h>
+#include <sys/types.h>
+#include "base/err.h"
+#include "core/trial.h"
+
+#define PLANFILE "plan.json"
+#define PLANFILE_VERSION 1
+
+struct planfile {
+	char *name, *stamp;
+	char *config;      /* path as given at `run` */
+	char *config_hash; /* of its bytes */
+	char *program;     /* version that made it */
+	int parallel;
+	bool fail_fast;
+	uid_t uid_base;    /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
+	char *gateway;     /* unix socket, absolute; NULL: none */
+	json_t *agents;    /* agent name -> spec */
+	struct trial *trials;
+	size_t n;
+};
+
+/* Replace plan.json, atomically. */
+int planfile_write(const struct planfile *p, int dir_fd, struct err *err) MUST_CHECK;
+int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err) MUST_CHECK;
+void planfile_release(struct planfile *p);
+
+static inline void auto_planfile(struct planfile *p)
+{
+	planfile_release(p);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "store/marks.h"
+#include "store/planfile.h"
+#include "store/store.h"
+
+static void keep_result(void *arg, size_t i, const json_t *j)
+{
+	struct rollout *r = arg;
+	struct trial_status *t = &r->trials[i];
+	struct result result;
+	struct err ignored;
+
+	result_init(&result);
+	if (result_from_json(&result, j, "result", &ignored))
+		return;
+	result_release(&t->result);
+	t->result = result;
+	t->has_result = true;
+}
+
+static void take_trials(struct rollout *r, struct planfile *plan)
+{
+	r->trials = xcalloc(plan->n ? plan->n : 1, sizeof *r->trials);
+	r->trials_n = plan->n;
+	for (size_t i = 0; i < plan->n; i++) {
+		r->trials[i].trial = plan->trials[i];
+		result_init(&r->trials[i].result);
+	}
+	plan->n = 0;
+	r->config = STEAL(&plan->config);
+}
+
+static void take_mark(struct rollout *r, size_t i, const struct trial_mark *m)
+{
+	struct trial_status *t = &r->trials[i];
+
+	t->state = m->state;
+	t->attempts = m->attempts;
+	t->agent_committed = m->agent_committed;
+	memcpy(t->phase, m->phase, sizeof t->phase);
+	if (r->live)
+		return;
+	if (m->state == TRIAL_RUNNING)
+		t->state = TRIAL_INTERRUPTED;
+	/* Grading it again was cut short: what was there still counts. */
+	if (t->state == TRIAL_INTERRUPTED && mark_has_result(m))
+		t->state = TRIAL_FINISHED;
+}
+
+/* The trials are borrowed out of R while their marks are read. */
+static int read_marks(struct rollout *r, int dir_fd, struct err *err)
+{
+	struct trial *trials = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *trials);
+	struct trial_mark *marks = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *marks);
+	struct journal_stats stats;
+
+	for (size_t i = 0; i < r->trials_n; i++)
+		trials[i] = r->trials[i].trial;
+	int status = marks_read(marks, trials, r->trials_n, dir_fd, keep_result, r, &stats, err);
+	for (size_t i = 0; i < r->trials_n; i++) {
+		if (!status)
+			take_mark(r, i, &marks[i]);
+		mark_release(&marks[i]);
+	}
+	r->damaged_lines = status ? 0 : stats.damaged;
+	free(marks);
+	free(trials);
+	return status;
+}
+
+int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref, struct err *err)
+{
+	AUTO(planfile) struct planfile plan = {0};
+	AUTO(fd) int fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct rollout r = {.tags = STRV_INIT};
+
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s/%s", s->root, ref->path);
+	if (planfile_read(&plan, fd, ref->path, err))
+		return -1;
+	r.ref = (struct rollout_ref){xstrdup(ref->name), xstrdup(ref->stamp), xstrdup(ref->path)};
+	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
+	r.live = journal_is_live(fd);
+	take_trials(&r, &plan);
+	if (store_tags_read(s, ref, &r.tags, err) || read_marks(&r, fd, err)) {
+		rollout_release(&r);
+		return -1;
+	}
+	*out = r;
+	return 0;
+}
+
+void rollout_release(struct rollout *r)
+{
+	for (size_t i = 0; i < r->trials_n; i++) {
+		trial_release(&r->trials[i].trial);
+		result_release(&r->trials[i].result);
+	}
+	free(r->trials);
+	free(r->config);
+	strv_release(&r->tags);
+	rollout_ref_release(&r->ref);
+	*r = (struct rollout){0};
+}
+
+bool rollout_is_complete(const struct rollout *r)
+{
+	for (size_t i = 0; i < r->trials_n; i++)
+		if (!r->trials[i].has_result || outcome_is_missing(r->trials[i].result.outcome))
+			return false;
+	return true;
+}

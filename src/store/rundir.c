@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/rundir.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+enum {
+	RESULT_MAX = 4 << 20,
+	WORDS_MAX = 64 << 10,
+};
+
+char *rundir_path(const char *run_id, int attempt)
+{
+	return xasprintf("runs/%s/attempts/%d", run_id, attempt);
+}
+
+static int make_dir(int dir_fd, const char *path, struct err *err)
+{
+	if (mkdirat(dir_fd, path, 0700) && errno != EEXIST)
+		return err_set(err, ERR_INFRA, errno, "make directory %s", path);
+	return 0;
+}
+
+static int write_trial(int fd, const struct attempt *a, struct err *err)
+{
+	AUTO(fd)
+	int file = openat(fd, "trial.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = attempt_to_json(a);
+
+	if (file < 0)
+		return err_set(err, ERR_INFRA, errno, "create trial.json");
+	json_format(&text, j, false);
+	buf_addc(&text, '\n');
+	/* Not renamed into place: nobody looks before the worker starts. */
+	return path_write_all(file, text.data, text.len, err);
+}
+
+static int fill(int fd, const struct attempt *a, int *log_fd, struct err *err)
+{
+	if (make_dir(fd, "artifacts", err) || make_dir(fd, "logs", err) || write_trial(fd, a, err))
+		return -1;
+	AUTO(fd)
+	int log = openat(fd, "logs/worker.log",
+			 O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (log < 0)
+		return err_set(err, ERR_INFRA, errno, "create logs/worker.log");
+	if (a->uid && (fchownat(fd, "artifacts", a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
+		       fchownat(fd, "logs", a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
+		       fchown(fd, a->uid, a->uid)))
+		return err_set(err, ERR_INFRA, errno, "give the run to user %u", (unsigned)a->uid);
+	*log_fd = fd_steal(&log);
+	return 0;
+}
+
+static int give_away(int root_fd, const char *path, uid_t uid, struct err *err)
+{
+	if (uid && fchownat(root_fd, path, uid, uid, AT_SYMLINK_NOFOLLOW))
+		return err_set(err, ERR_INFRA, errno, "give %s to user %u", path, (unsigned)uid);
+	return 0;
+}
+
+int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err)
+{
+	AUTO(free) char *run = path_join("runs", a->trial.run_id);
+	AUTO(free) char *attempts = path_join(run, "attempts");
+	char number[16];
+
+	snprintf(number, sizeof number, "%d", a->number);
+	if (a->number == 1 && (make_dir(root_fd, run, err) || make_dir(root_fd, attempts, err)))
+		return -1;
+	AUTO(fd) int top = path_open_beneath(root_fd, attempts, O_RDONLY | O_DIRECTORY, 0, err);
+	if (top < 0)
+		return -1;
+	if (mkdirat(top, number, 0700))
+		return err_set(err, ERR_INFRA, errno, "make directory %s/%s", attempts, number);
+	AUTO(fd) int fd = path_open_beneath(top, number, O_RDONLY | O_DIRECTORY, 0, err);
+	if (fd < 0)
+		return -1;
+	if (fill(fd, a, log_fd, err))
+		return err_wrap(err, "%s/%s", attempts, number);
+	if (a->number == 1 &&
+	    (give_away(root_fd, attempts, a->uid, err) || give_away(root_fd, run, a->uid, err))) {
+		close(fd_steal(log_fd));
+		return -1;
+	}
+	return 0;
+}
+
+static json_t *read_json(int fd, const char *path)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	json_t *j = NULL;
+	struct err ignored;
+
+	if (path_read_beneath(fd, path, RESULT_MAX, &text, &ignored) ||
+	    json_parse(&j, text.data, text.len, path, &ignored))
+		return NULL;
+	return j;
+}
+
+static bool is_of(const struct result *r, const struct trial *t, int attempt)
+{
+	return !strcmp(r->run_id, t->run_id) && !strcmp(r->key, t->key) && r->attempt == attempt;
+}
+
+static void take_result(struct rundir_left *out, json_t *j, const struct trial *t, int attempt)
+{
+	struct result r;
+	struct err ignored;
+
+	result_init(&r);
+	if (!result_from_json(&r, j, "result.json", &ignored) && is_of(&r, t, attempt)) {
+		out->result = json_incref(j);
+		out->outcome = r.outcome;
+		out->retry = r.retry;
+	}
+	result_release(&r);
+}
+
+void rundir_look(int root_fd, const struct trial *t, int attempt, struct rundir_left *out)
+{
+	AUTO(free) char *path = rundir_path(t->run_id, attempt);
+	struct err ignored;
+
+	*out = (struct rundir_left){0};
+	AUTO(fd) int fd = path_open_beneath(root_fd, path, O_PATH | O_DIRECTORY, 0, &ignored);
+	if (fd < 0)
+		return;
+	AUTO(json) json_t *result = read_json(fd, "result.json");
+	if (result)
+		take_result(out, result, t, attempt);
+	out->agent_committed = path_exists(fd, "agent.json");
+}
+
+int rundir_last_attempt(int root_fd, const char *run_id)
+{
+	AUTO(free) char *path = xasprintf("runs/%s/attempts", run_id);
+	struct err ignored;
+	int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	int last = 0;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		long n = strtol(e->d_name, NULL, 10);
+		if (n > last && n < INT32_MAX)
+			last = (int)n;
+	}
+	if (d)
+		closedir(d);
+	return last;
+}
+
+void rundir_last_words(int root_fd, const char *run_id, int attempt, struct buf *out)
+{
+	AUTO(free) char *path = xasprintf("runs/%s/attempts/%d/logs/worker.log", run_id, attempt);
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (path_read_beneath(root_fd, path, WORDS_MAX, &text, &ignored))
+		return;
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	const char *line = strrchr(text.data, '\n');
+	buf_adds(out, line ? line + 1 : text.data);
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "store/store.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "store/create.h"
+#include "store/planfile.h"
+
+/* Workers of root become other users, who must be able to pass through; they need not be able to look. */
+static int make_passable(int root_fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (mkdirat(root_fd, path, 0711) && errno != EEXIST)
+		return err_set(err, ERR_INFRA, errno, "make directory %s", path);
+	if (geteuid() != 0)
+		return 0;
+	if (fstatat(root_fd, path, &st, 0))
+		return err_set(err, ERR_INFRA, errno, "stat %s", path);
+	if ((st.st_mode & 0111) != 0111 && fchmodat(root_fd, path, (st.st_mode & 07777) | 0111, 0))
+		return err_set(err, ERR_INFRA, errno, "make %s passable", path);
+	return 0;
+}
+
+static int make_folders(int root_fd, struct err *err)
+{
+	static const char *const shared[] = {".", "runs", "cache"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+		if (make_passable(root_fd, shared[i], err))
+			return -1;
+	return path_make_dirs(root_fd, "rollouts/temp", 0755, err);
+}
+
+int store_open(struct store *s, const char *data_dir, bool create, struct err *err)
+{
+	if (create && path_make_dirs(AT_FDCWD, data_dir, 0755, err))
+		return err_wrap(err, "data folder %s", data_dir);
+	AUTO(fd) int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA, errno,
+			       "data folder %s (--data-dir names another)", data_dir);
+	if (create && make_folders(fd, err))
+		return err_wrap(err, "data folder %s", data_dir);
+	s->root_fd = fd_steal(&fd);
+	s->root = xstrdup(data_dir);
+	for (size_t n = strlen(s->root); n > 1 && s->root[n - 1] == '/'; n--)
+		s->root[n - 1] = '\0';
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	close(s->root_fd);
+	free(s->root);
+	*s = (struct store){-1, NULL};
+}
+
+void rollout_ref_release(struct rollout_ref *r)
+{
+	free(r->name);
+	free(r->stamp);
+	free(r->path);
+	*r = (struct rollout_ref){0};
+}
+
+struct refs {
+	struct rollout_ref *v;
+	size_t n, cap;
+};
+
+static void refs_release(struct refs *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		rollout_ref_release(&r->v[i]);
+	free(r->v);
+	*r = (struct refs){0};
+}
+
+static void auto_refs(struct refs *r)
+{
+	refs_release(r);
+}
+
+static void auto_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+/* A missing directory is an empty one: *OUT stays NULL. */
+static int open_dir(int root_fd, const char *path, DIR **out, struct err *err)
+{
+	AUTO(fd) int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+		return 0;
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", path);
+	*out = fdopendir(fd);
+	if (*out)
+		fd_steal(&fd);
+	return 0;
+}
+
+/* A rollout is a folder with a plan: an interrupted start leaves none. */
+static int list_name(const struct store *s, const char *name, struct refs *out, struct err *err)
+{
+	AUTO(free) char *folder = path_join("rollouts", name);
+	AUTO(dir) DIR *d = NULL;
+
+	if (open_dir(s->root_fd, folder, &d, err))
+		return -1;
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == '.')
+			continue;
+		char *path = path_join(folder, e->d_name);
+		AUTO(free) char *plan = path_join(path, PLANFILE);
+		if (!path_exists(s->root_fd, plan)) {
+			free(path);
+			continue;
+		}
+		GROW(out->v, out->n, out->cap);
+		out->v[out->n++] =
+			(struct rollout_ref){xstrdup(name), xstrdup(e->d_name), path};
+	}
+	return 0;
+}
+
+static int list_all(const struct store *s, struct refs *out, struct err *err)
+{
+	AUTO(dir) DIR *d = NULL;
+
+	if (open_dir(s->root_fd, "rollouts", &d, err))
+		return -1;
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.' && strcmp(e->d_name, "temp") && list_name(s, e->d_name, out, err))
+			return -1;
+	return 0;
+}
+
+static int by_stamp(const void *a, const void *b)
+{
+	const struct rollout_ref *x = a, *y = b;
+	int order = strcmp(x->stamp, y->stamp);
+
+	return order ? order : strcmp(x->name, y->name);
+}
+
+int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n, struct err *err)
+{
+	AUTO(refs) struct refs refs = {0};
+
+	if (name && !create_name_is_valid(name))
+		return err_set(err, ERR_USAGE, 0, "\"%s\" cannot be the name of a benchmark", name);
+	if (name ? list_name(s, name, &refs, err) : list_all(s, &refs, err))
+		return -1;
+	if (refs.n)
+		qsort(refs.v, refs.n, sizeof *refs.v, by_stamp);
+	*out = STEAL(&refs.v);
+	*n = refs.n;
+	refs.n = 0;
+	return 0;
+}
+
+static bool has_tag(const struct store *s, const struct rollout_ref *ref, const char *tag)
+{
+	AUTO(strv) struct strv tags = STRV_INIT;
+	struct err ignored;
+
+	return !store_tags_read(s, ref, &tags, &ignored) && strv_has(&tags, tag);
+}
+
+/* The index of what SELECTOR names, or -1; *FOUND counts the matches of the best kind. */
+static ptrdiff_t choose(const struct store *s, const struct refs *refs, const char *selector, size_t *found)
+{
+	ptrdiff_t prefix = -1, tagged = -1;
+	size_t prefixes = 0, tags = 0;
+
+	*found = 1;
+	for (size_t i = 0; i < refs->n; i++) {
+		if (!strcmp(refs->v[i].stamp, selector))
+			return (ptrdiff_t)i;
+		if (!strncmp(refs->v[i].stamp, selector, strlen(selector))) {
+			prefix = (ptrdiff_t)i;
+			prefixes++;
+		}
+		if (has_tag(s, &refs->v[i], selector)) {
+			tagged = (ptrdiff_t)i;
+			tags++;
+		}
+	}
+	*found = tags ? tags : prefixes;
+	return tags ? tagged : prefix;
+}
+
+static void name_stamps(struct buf *out, const struct refs *refs)
+{
+	enum { SHOWN = 5 };
+	size_t from = refs->n > SHOWN ? refs->n - SHOWN : 0;
+
+	if (from)
+		buf_adds(out, "..., ");
+	for (size_t i = from; i < refs->n; i++)
+		buf_addf(out, "%s%s", refs->v[i].stamp, i + 1 < refs->n ? ", " : "");
+}
+
+static int no_such_name(const struct store *s, const char *name, struct err *err)
+{
+	AUTO(refs) struct refs all = {0};
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (list_all(s, &all, err))
+		return -1;
+	for (size_t i = 0; i < all.n && text.len < 300; i++) {
+		if (strv_has(&names, all.v[i].name))
+			continue;
+		buf_addf(&text, "%s%s", names.n ? ", " : "", all.v[i].name);
+		strv_push(&names, all.v[i].name);
+	}
+	return err_set(err, ERR_USAGE, 0, "%s: no rollout of \"%s\" (there is: %s)", s->root, name,
+		       names.n ? text.data : "nothing yet");
+}
+
+int store_find(const struct store *s, const char *name, const char *selector, struct rollout_ref *out,
+	       struct err *err)
+{
+	AUTO(refs) struct refs refs = {0};
+	size_t found = 1;
+
+	if (store_list(s, name, &refs.v, &refs.n, err))
+		return -1;
+	if (!refs.n)
+		return no_such_name(s, name, err);
+	ptrdiff_t i = selector ? choose(s, &refs, selector, &found) : (ptrdiff_t)refs.n - 1;
+	if (i < 0 || found != 1) {
+		AUTO(buf) struct buf stamps = BUF_INIT;
+		name_stamps(&stamps, &refs);
+		return err_set(err, ERR_USAGE, 0, "%s: %s \"%s\" (there is: %s)", name,
+			       i < 0 ? "no rollout" : "more than one rollout", selector, stamps.data);
+	}
+	*out = refs.v[i];
+	refs.v[i] = (struct rollout_ref){0};
+	return 0;
+}
+
+int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out, struct err *err)
+{
+	enum { TAGS_MAX = 1 << 20 };
+	AUTO(free) char *path = path_join(ref->path, "tags");
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!path_exists(s->root_fd, path))
+		return 0;
+	if (path_read(s->root_fd, path, TAGS_MAX, &text, err))
+		return -1;
+	char *rest = text.data;
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (*line)
+			strv_push(out, line);
+	return 0;
+}
+
+int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,
+		     struct err *err)
+{
+	AUTO(free) char *path = path_join(ref->path, "tags");
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < tags->n; i++)
+		buf_addf(&text, "%s\n", tags->v[i]);
+	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);
+}
