@@ -2,6 +2,7 @@
 #include "store/create.h"
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -41,10 +42,12 @@ static int claim(const struct store *s, const char *path, const char *stamp, str
 		return 1;
 	int sys = errno;
 	unlinkat(s->root_fd, run, AT_REMOVEDIR);
-	return sys == EEXIST ? 0 : err_set(err, ERR_INFRA, sys, "make directory %s/%s", s->root, path);
+	return sys == EEXIST ? 0
+			     : err_set(err, ERR_INFRA, sys, "make directory %s/%s", s->root, path);
 }
 
-int create_rollout(const struct store *s, const char *name, struct rollout_ref *out, struct err *err)
+int create_rollout(const struct store *s, const char *name, struct rollout_ref *out,
+		   struct err *err)
 {
 	AUTO(free) char *folder = path_join("rollouts", name);
 	int64_t now = clock_wall_ms();

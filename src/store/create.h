@@ -10,10 +10,10 @@
 
 /* One path component, not hidden, not "temp", printable. */
 bool create_name_is_valid(const char *name);
-/* Make DATA/rollouts/NAME/STAMP for the first free second from now on. RUN_IDs are shared by all names, so
- * the stamp is claimed for all of them, by making the folder of its run 0. */
-int create_rollout(const struct store *s, const char *name, struct rollout_ref *out, struct err *err)
-	MUST_CHECK;
+/* Make DATA/rollouts/NAME/STAMP for the first free second from now on. RUN_IDs are shared by all
+ * names, so the stamp is claimed for all of them, by making the folder of its run 0. */
+int create_rollout(const struct store *s, const char *name, struct rollout_ref *out,
+		   struct err *err) MUST_CHECK;
 /* Take back a claim on which nothing was built. */
 void create_undo(const struct store *s, const struct rollout_ref *ref);
 /* A range of N user ids for the trials of a rollout of root; 0 for everybody else. */

@@ -49,7 +49,8 @@ static int read_line(struct reading *r, const char *line, size_t n, struct err *
 	int64_t version = json_get_int(j, "v", 0);
 	if (version > JOURNAL_VERSION)
 		return err_set(err, ERR_USAGE, 0,
-			       JOURNAL_FILE ":%d: version %lld is newer than this program; use a newer rollouts",
+			       JOURNAL_FILE
+			       ":%d: version %lld is newer than this program; use a newer rollouts",
 			       r->line, (long long)version);
 	int64_t seq = json_get_int(j, "seq", 0);
 	if (seq > r->stats->last_seq)
@@ -62,7 +63,8 @@ static int read_line(struct reading *r, const char *line, size_t n, struct err *
 /* Hand on the whole lines of BUF and keep the rest at its front. */
 static int take_lines(struct reading *r, struct buf *buf, size_t fresh_from, struct err *err)
 {
-	char *start = buf->data, *end = buf->data + buf->len, *scan = buf->data + fresh_from, *newline;
+	char *start = buf->data, *end = buf->data + buf->len, *scan = buf->data + fresh_from,
+	     *newline;
 
 	while ((newline = memchr(scan, '\n', (size_t)(end - scan)))) {
 		if (read_line(r, start, (size_t)(newline - start), err))
@@ -96,7 +98,8 @@ static int read_all(struct reading *r, int fd, struct err *err)
 	return buf.len ? read_line(r, buf.data, buf.len, err) : 0;
 }
 
-int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats, struct err *err)
+int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats,
+		 struct err *err)
 {
 	AUTO(fd) int fd = openat(dir_fd, JOURNAL_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct reading r = {fn, arg, stats, 0};

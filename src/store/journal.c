@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -34,7 +35,8 @@ struct journal {
 
 static void read_host(char out[65])
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
 
 	if (gethostname(out, 64))
 		memcpy(out, "unknown", 8);
@@ -51,9 +53,10 @@ static int lock(int fd, struct err *err)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_set(err, ERR_INFRA, errno, "lock " JOURNAL_FILE);
 		if (clock_mono_ms() >= until)
-			return err_set(err, ERR_USAGE, 0,
-				       "this benchmark is running: another process writes its journal; "
-				       "wait for it or interrupt it");
+			return err_set(
+				err, ERR_USAGE, 0,
+				"this benchmark is running: another process writes its journal; "
+				"wait for it or interrupt it");
 		usleep(10000);
 	}
 	return 0;
@@ -133,8 +136,8 @@ static int start_thread(struct journal *j, struct err *err)
 int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err *err)
 {
 	AUTO(fd)
-	int fd =
-		openat(dir_fd, JOURNAL_FILE, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int fd = openat(dir_fd, JOURNAL_FILE, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+			0644);
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open " JOURNAL_FILE);
 	if (lock(fd, err))
@@ -173,7 +176,8 @@ void journal_add(struct journal *j, const char *event, const struct trial *t, in
 	size_t start = line->len;
 
 	buf_addf(line,
-		 "{\"v\":%d,\"seq\":%lld,\"wall\":%lld,\"mono\":%lld,\"host\":\"%s\",\"event\":\"%s\"",
+		 "{\"v\":%d,\"seq\":%lld,\"wall\":%lld,\"mono\":%lld,\"host\":\"%s\",\"event\":\"%"
+		 "s\"",
 		 JOURNAL_VERSION, (long long)++j->seq, (long long)clock_wall_ms(),
 		 (long long)clock_mono_ms(), j->host, event);
 	if (t)

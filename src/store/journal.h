@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * journal.h -- events.jsonl: the append-only record of one rollout. One writer, who holds an flock on the
- * file; any number of readers. docs/formats.md describes a line.
+ * journal.h -- events.jsonl: the append-only record of one rollout. One writer, who holds an flock
+ * on the file; any number of readers. docs/formats.md describes a line.
  *
- * What was added is in memory until journal_flush hands it to the kernel (it then survives SIGKILL); a
- * thread brings it to the disk in groups, at most 200 ms apart, so that the caller never waits for it.
+ * What was added is in memory until journal_flush hands it to the kernel (it then survives
+ * SIGKILL); a thread brings it to the disk in groups, at most 200 ms apart, so that the caller
+ * never waits for it.
  */
 #pragma once
 #include <jansson.h>
@@ -18,8 +19,8 @@
 
 struct journal;
 
-/* Open for appending, making the file if it is missing; LAST_SEQ is what journal_read found. ERR_USAGE
- * when another process writes it. A last line that was torn gets its newline first. */
+/* Open for appending, making the file if it is missing; LAST_SEQ is what journal_read found.
+ * ERR_USAGE when another process writes it. A last line that was torn gets its newline first. */
 int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err *err) MUST_CHECK;
 /* Add a line. T may be NULL: an event of the whole rollout. FIELDS (may be NULL) is an object. */
 void journal_add(struct journal *j, const char *event, const struct trial *t, int attempt,
@@ -40,7 +41,7 @@ struct journal_stats {
 /* Called for each whole line, in order; LINE is borrowed. */
 typedef void journal_fn(void *arg, const json_t *line);
 /* Read it all. A missing file is an empty one. ERR_USAGE for a line of a later version. */
-int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats, struct err *err)
-	MUST_CHECK;
+int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats,
+		 struct err *err) MUST_CHECK;
 /* Whether somebody holds the writer's lock. */
 bool journal_is_live(int dir_fd);

@@ -12,7 +12,8 @@ const char *manifest_status(const struct trial_mark *m)
 {
 	if (!m->attempts)
 		return "planned";
-	return m->result_attempt && m->outcome == OUTCOME_INFRA_ERROR ? "launch_failed" : "launched";
+	return m->result_attempt && m->outcome == OUTCOME_INFRA_ERROR ? "launch_failed"
+								      : "launched";
 }
 
 static char *run_dir(const struct manifest *m, size_t i)
@@ -31,7 +32,8 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put_str(j, "run_id", t->run_id);
 	json_put_str(j, "status", manifest_status(k));
 	json_put(j, "launch_rc",
-		 k->attempts ? json_integer(k->result_attempt && k->outcome == OUTCOME_INFRA_ERROR) : json_null());
+		 k->attempts ? json_integer(k->result_attempt && k->outcome == OUTCOME_INFRA_ERROR)
+			     : json_null());
 	json_put_str(j, "run_dir", dir);
 	json_put_str(j, "task_id", t->task_id);
 	json_put_str(j, "task_hash", t->task_hash);
@@ -112,9 +114,10 @@ static void add_strings(struct buf *text, const char *key, const struct manifest
 	buf_addf(text, ",\n  \"%s\": [", key);
 	for (size_t i = 0; i < m->plan->n; i++) {
 		AUTO(free) char *value = get(m, i);
-		AUTO(json) json_t *j = json_string_nocheck(value);
+		AUTO(json) json_t *j = json_object();
+		json_put_str(j, key, value);
 		buf_adds(text, i ? ",\n    " : "\n    ");
-		json_format(text, j, false);
+		json_format(text, json_object_get(j, key), false);
 	}
 	buf_adds(text, "\n  ]");
 }

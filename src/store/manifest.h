@@ -13,7 +13,7 @@ struct manifest {
 	const struct rollout_ref *ref;
 	const struct planfile *plan;
 	const struct trial_mark *marks; /* one per trial of the plan */
-	int dir_fd;                     /* of the rollout */
+	int dir_fd;			/* of the rollout */
 };
 
 /* runs.txt, the temp file and the folder task_results: once, when the plan is made or grows. */
@@ -21,7 +21,7 @@ int manifest_begin(const struct manifest *m, struct err *err) MUST_CHECK;
 /* manifest.json as things stand. STATE: "running", "complete" or "incomplete". */
 int manifest_write(const struct manifest *m, const char *state, struct err *err) MUST_CHECK;
 /* task_results/RUN_ID.json of trial I. RESULT is the one its mark was made from. */
-int manifest_task_result(const struct manifest *m, size_t i, const json_t *result, struct err *err)
-	MUST_CHECK;
+int manifest_task_result(const struct manifest *m, size_t i, const json_t *result,
+			 struct err *err) MUST_CHECK;
 /* "launched", "launch_failed", or "planned" while neither. */
 const char *manifest_status(const struct trial_mark *m);

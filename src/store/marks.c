@@ -46,7 +46,8 @@ static bool on_interrupted(struct trial_mark *m, int attempt, const json_t *fiel
 	return false;
 }
 
-static void take_result(struct trial_mark *m, enum outcome outcome, int attempt, const json_t *result)
+static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
+			const json_t *result)
 {
 	const json_t *score = json_object_get(result, "total_score");
 	const char *reason = json_get_str(result, "reason", "");
@@ -64,12 +65,14 @@ static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)
 	const json_t *result = json_object_get(fields, "result");
 	enum outcome outcome;
 
-	if (attempt <= m->last_finished || !outcome_parse(json_get_str(fields, "outcome", ""), &outcome))
+	if (attempt <= m->last_finished ||
+	    !outcome_parse(json_get_str(fields, "outcome", ""), &outcome))
 		return false;
 	m->last_finished = attempt;
 	m->state = TRIAL_FINISHED;
 	/* Grading again can only add: when it fails, the result there was still counts. */
-	if (json_get_bool(result, "regrade", false) && outcome_is_missing(outcome) && mark_has_result(m))
+	if (json_get_bool(result, "regrade", false) && outcome_is_missing(outcome) &&
+	    mark_has_result(m))
 		return false;
 	take_result(m, outcome, attempt, result);
 	return true;
@@ -121,7 +124,8 @@ static void on_line(void *arg, const json_t *line)
 
 	if (i == m->n || attempt < 1 || attempt > INT32_MAX)
 		return;
-	if (mark_apply(&m->marks[i], json_get_str(line, "event", ""), (int)attempt, line) && m->on_result)
+	if (mark_apply(&m->marks[i], json_get_str(line, "event", ""), (int)attempt, line) &&
+	    m->on_result)
 		m->on_result(m->arg, i, json_object_get(line, "result"));
 }
 

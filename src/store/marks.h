@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * marks.h -- what the journal says of each trial, in a few bytes each. The supervisor keeps marks while it
- * runs and `resume` reads them back: both apply events by the same function.
+ * marks.h -- what the journal says of each trial, in a few bytes each. The supervisor keeps marks
+ * while it runs and `resume` reads them back: both apply events by the same function.
  */
 #pragma once
 #include "core/outcome.h"
@@ -10,11 +10,11 @@
 
 struct trial_mark {
 	enum trial_state state;
-	enum outcome outcome;  /* of the result that counts, when result_attempt */
-	int attempts;          /* the highest one started */
-	int agent_committed;   /* the last attempt whose agent work is committed; 0: none */
-	int result_attempt;    /* whose result counts; 0: there is none */
-	int last_finished;     /* attempts end once: the first result of one wins */
+	enum outcome outcome; /* of the result that counts, when result_attempt */
+	int attempts;	      /* the highest one started */
+	int agent_committed;  /* the last attempt whose agent work is committed; 0: none */
+	int result_attempt;   /* whose result counts; 0: there is none */
+	int last_finished;    /* attempts end once: the first result of one wins */
 	bool scored;
 	double total_score;
 	char *reason; /* owned; NULL when completed */
@@ -22,15 +22,16 @@ struct trial_mark {
 };
 
 void mark_release(struct trial_mark *m);
-/* Apply an event of ATTEMPT. FIELDS as in the journal. True when it brought the result that counts now. */
+/* Apply an event of ATTEMPT. FIELDS as in the journal. True when it brought the result that counts
+ * now. */
 bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json_t *fields);
 /* A result somebody can count: finished and neither infra_error nor cancelled. */
 bool mark_has_result(const struct trial_mark *m);
 
 /* Called when LINE holds the result that counts for TRIALS[index]; LINE is borrowed. */
 typedef void marks_result_fn(void *arg, size_t index, const json_t *result);
-/* Read the journal in DIR_FD. MARKS has N items, zeroed. ON_RESULT may be NULL. Trials that were running
- * read as running: whether anybody still writes is the caller's question. */
+/* Read the journal in DIR_FD. MARKS has N items, zeroed. ON_RESULT may be NULL. Trials that were
+ * running read as running: whether anybody still writes is the caller's question. */
 int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, int dir_fd,
-	       marks_result_fn *on_result, void *arg, struct journal_stats *stats, struct err *err)
-	MUST_CHECK;
+	       marks_result_fn *on_result, void *arg, struct journal_stats *stats,
+	       struct err *err) MUST_CHECK;

@@ -54,13 +54,14 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	const char *name, *stamp;
 	int64_t version;
 
-	if (json_need_int(j, "v", where, &version, err) || json_need_str(j, "name", where, &name, err) ||
+	if (json_need_int(j, "v", where, &version, err) ||
+	    json_need_str(j, "name", where, &name, err) ||
 	    json_need_str(j, "stamp", where, &stamp, err))
 		return -1;
 	if (version > PLANFILE_VERSION)
 		return err_set(err, ERR_USAGE, 0,
-			       "%s: version %lld is newer than this program; use a newer rollouts", where,
-			       (long long)version);
+			       "%s: version %lld is newer than this program; use a newer rollouts",
+			       where, (long long)version);
 	p->name = xstrdup(name);
 	p->stamp = xstrdup(stamp);
 	p->config = xstrdup(json_get_str(j, "config", ""));
@@ -87,8 +88,8 @@ static int take_header(struct planfile *p, char *line, size_t n, const char *whe
 	return read_header(p, j, where, err);
 }
 
-static int take_trial(struct planfile *p, size_t *cap, const char *line, size_t n, const char *where,
-		      struct err *err)
+static int take_trial(struct planfile *p, size_t *cap, const char *line, size_t n,
+		      const char *where, struct err *err)
 {
 	AUTO(json) json_t *j = json_loadb(line, n, JSON_DISABLE_EOF_CHECK, NULL);
 
@@ -99,7 +100,8 @@ static int take_trial(struct planfile *p, size_t *cap, const char *line, size_t 
 		return -1;
 	if (p->trials[p->n].index != (int)p->n) {
 		trial_release(&p->trials[p->n]);
-		return err_set(err, ERR_USAGE, 0, "%s:%zu: trials are out of order", where, p->n + 2);
+		return err_set(err, ERR_USAGE, 0, "%s:%zu: trials are out of order", where,
+			       p->n + 2);
 	}
 	p->n++;
 	return 0;
@@ -129,7 +131,8 @@ int planfile_read(struct planfile *out, int dir_fd, const char *where, struct er
 	struct planfile p = {0};
 
 	if (!f)
-		return err_set(err, errno == ENOENT ? ERR_USAGE : ERR_INFRA, errno, "open %s/" PLANFILE, where);
+		return err_set(err, errno == ENOENT ? ERR_USAGE : ERR_INFRA, errno,
+			       "open %s/" PLANFILE, where);
 	AUTO(free) char *name = path_join(where, PLANFILE);
 	int status = read_lines(&p, f, name, err);
 	fclose(f);

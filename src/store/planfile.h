@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * planfile.h -- plan.json: what a rollout consists of, as resolved when it was started (or extended by
- * `resume --config`). JSON with one trial a line, so that ten thousand trials are read one by one.
+ * planfile.h -- plan.json: what a rollout consists of, as resolved when it was started (or extended
+ * by `resume --config`). JSON with one trial a line, so that ten thousand trials are read one by
+ * one.
  */
 #pragma once
 #include <jansson.h>
@@ -14,14 +15,14 @@
 
 struct planfile {
 	char *name, *stamp;
-	char *config;      /* path as given at `run` */
+	char *config;	   /* path as given at `run` */
 	char *config_hash; /* of its bytes */
-	char *program;     /* version that made it */
+	char *program;	   /* version that made it */
 	int parallel;
 	bool fail_fast;
-	uid_t uid_base;    /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
-	char *gateway;     /* unix socket, absolute; NULL: none */
-	json_t *agents;    /* agent name -> spec */
+	uid_t uid_base; /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
+	char *gateway;	/* unix socket, absolute; NULL: none */
+	json_t *agents; /* agent name -> spec */
 	struct trial *trials;
 	size_t n;
 };

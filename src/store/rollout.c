@@ -73,7 +73,8 @@ static int read_marks(struct rollout *r, int dir_fd, struct err *err)
 	return status;
 }
 
-int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref, struct err *err)
+int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
+		 struct err *err)
 {
 	AUTO(planfile) struct planfile plan = {0};
 	AUTO(fd) int fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -31,7 +31,8 @@ static int make_dir(int dir_fd, const char *path, struct err *err)
 static int write_trial(int fd, const struct attempt *a, struct err *err)
 {
 	AUTO(fd)
-	int file = openat(fd, "trial.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int file = openat(fd, "trial.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			  0644);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = attempt_to_json(a);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * rundir.h -- DATA/runs/RUN_ID/attempts/N: made by the supervisor, written by one worker. As root it
- * belongs to the trial's user, who may have swapped its parts: nothing here follows a link.
+ * rundir.h -- DATA/runs/RUN_ID/attempts/N: made by the supervisor, written by one worker. As root
+ * it belongs to the trial's user, who may have swapped its parts: nothing here follows a link.
  */
 #pragma once
 #include <stdbool.h>
@@ -12,15 +12,15 @@
 
 /* "runs/RUN_ID/attempts/N" below the data root; the caller frees. */
 char *rundir_path(const char *run_id, int attempt);
-/* Make the directories (0700, owned by a->uid when set) and trial.json. The caller owns *log_fd, open for
- * appending to logs/worker.log. */
+/* Make the directories (0700, owned by a->uid when set) and trial.json. The caller owns *log_fd,
+ * open for appending to logs/worker.log. */
 int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err) MUST_CHECK;
 
 /* What an attempt left. RESULT is owned by the caller, NULL when there is none that is valid. */
 struct rundir_left {
 	json_t *result;
 	enum outcome outcome;
-	bool retry;           /* of an infra_error: worth another attempt */
+	bool retry;	      /* of an infra_error: worth another attempt */
 	bool agent_committed; /* agent.json is in place */
 };
 /* Look at an attempt of T whose worker has ended. What cannot be read counts as absent. */

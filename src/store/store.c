@@ -13,7 +13,8 @@
 #include "store/create.h"
 #include "store/planfile.h"
 
-/* Workers of root become other users, who must be able to pass through; they need not be able to look. */
+/* Workers of root become other users, who must be able to pass through; they need not be able to
+ * look. */
 static int make_passable(int root_fd, const char *path, struct err *err)
 {
 	struct stat st;
@@ -45,8 +46,8 @@ int store_open(struct store *s, const char *data_dir, bool create, struct err *e
 		return err_wrap(err, "data folder %s", data_dir);
 	AUTO(fd) int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA, errno,
-			       "data folder %s (--data-dir names another)", data_dir);
+		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA,
+			       errno, "data folder %s (--data-dir names another)", data_dir);
 	if (create && make_folders(fd, err))
 		return err_wrap(err, "data folder %s", data_dir);
 	s->root_fd = fd_steal(&fd);
@@ -128,8 +129,7 @@ static int list_name(const struct store *s, const char *name, struct refs *out, 
 			continue;
 		}
 		GROW(out->v, out->n, out->cap);
-		out->v[out->n++] =
-			(struct rollout_ref){xstrdup(name), xstrdup(e->d_name), path};
+		out->v[out->n++] = (struct rollout_ref){xstrdup(name), xstrdup(e->d_name), path};
 	}
 	return 0;
 }
@@ -141,7 +141,8 @@ static int list_all(const struct store *s, struct refs *out, struct err *err)
 	if (open_dir(s->root_fd, "rollouts", &d, err))
 		return -1;
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (e->d_name[0] != '.' && strcmp(e->d_name, "temp") && list_name(s, e->d_name, out, err))
+		if (e->d_name[0] != '.' && strcmp(e->d_name, "temp") &&
+		    list_name(s, e->d_name, out, err))
 			return -1;
 	return 0;
 }
@@ -154,7 +155,8 @@ static int by_stamp(const void *a, const void *b)
 	return order ? order : strcmp(x->name, y->name);
 }
 
-int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n, struct err *err)
+int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n,
+	       struct err *err)
 {
 	AUTO(refs) struct refs refs = {0};
 
@@ -179,7 +181,8 @@ static bool has_tag(const struct store *s, const struct rollout_ref *ref, const 
 }
 
 /* The index of what SELECTOR names, or -1; *FOUND counts the matches of the best kind. */
-static ptrdiff_t choose(const struct store *s, const struct refs *refs, const char *selector, size_t *found)
+static ptrdiff_t choose(const struct store *s, const struct refs *refs, const char *selector,
+			size_t *found)
 {
 	ptrdiff_t prefix = -1, tagged = -1;
 	size_t prefixes = 0, tags = 0;
@@ -230,8 +233,8 @@ static int no_such_name(const struct store *s, const char *name, struct err *err
 		       names.n ? text.data : "nothing yet");
 }
 
-int store_find(const struct store *s, const char *name, const char *selector, struct rollout_ref *out,
-	       struct err *err)
+int store_find(const struct store *s, const char *name, const char *selector,
+	       struct rollout_ref *out, struct err *err)
 {
 	AUTO(refs) struct refs refs = {0};
 	size_t found = 1;
@@ -245,14 +248,16 @@ int store_find(const struct store *s, const char *name, const char *selector, st
 		AUTO(buf) struct buf stamps = BUF_INIT;
 		name_stamps(&stamps, &refs);
 		return err_set(err, ERR_USAGE, 0, "%s: %s \"%s\" (there is: %s)", name,
-			       i < 0 ? "no rollout" : "more than one rollout", selector, stamps.data);
+			       i < 0 ? "no rollout" : "more than one rollout", selector,
+			       stamps.data);
 	}
 	*out = refs.v[i];
 	refs.v[i] = (struct rollout_ref){0};
 	return 0;
 }
 
-int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out, struct err *err)
+int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out,
+		    struct err *err)
 {
 	enum { TAGS_MAX = 1 << 20 };
 	AUTO(free) char *path = path_join(ref->path, "tags");

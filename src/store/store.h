@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * store.h -- the data root on disk. Files are the truth: run directories and one append-only journal per
- * benchmark; everything else is derived.
+ * store.h -- the data root on disk. Files are the truth: run directories and one append-only
+ * journal per benchmark; everything else is derived.
  *
- *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt task_results/ tags
- *   DATA/rollouts/temp/rollout_NAME__STAMP.json
- *   DATA/runs/RUN_ID/          attempts/N/..., and links to the last attempt's files
- *   DATA/cache/                tasks/ baselines/ mirrors/
+ *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt
+ * task_results/ tags DATA/rollouts/temp/rollout_NAME__STAMP.json DATA/runs/RUN_ID/ attempts/N/...,
+ * and links to the last attempt's files DATA/cache/                tasks/ baselines/ mirrors/
  */
 #pragma once
 #include <stdbool.h>
@@ -32,15 +31,16 @@ struct rollout_ref {
 void rollout_ref_release(struct rollout_ref *r);
 
 /* All of NAME (NULL: of every name), oldest first. The caller frees *out and its items. */
-int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n, struct err *err)
-	MUST_CHECK;
-/* SELECTOR: NULL for the latest, or a stamp, a unique prefix of one, or a tag. ERR_USAGE names what there is. */
-int store_find(const struct store *s, const char *name, const char *selector, struct rollout_ref *out,
+int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n,
 	       struct err *err) MUST_CHECK;
+/* SELECTOR: NULL for the latest, or a stamp, a unique prefix of one, or a tag. ERR_USAGE names what
+ * there is. */
+int store_find(const struct store *s, const char *name, const char *selector,
+	       struct rollout_ref *out, struct err *err) MUST_CHECK;
 
 /* Tags of a rollout, one a line in its file `tags`; a missing file is no tags. */
-int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out, struct err *err)
-	MUST_CHECK;
+int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out,
+		    struct err *err) MUST_CHECK;
 int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,
 		     struct err *err) MUST_CHECK;
 
@@ -49,11 +49,12 @@ enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISH
 /* A trial and the last that the journal says of it. */
 struct trial_status {
 	struct trial trial;
-	enum trial_state state;  /* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
-	int attempts;            /* started so far */
-	int agent_committed;     /* the last attempt whose agent work is committed; 0: none */
-	char phase[16];          /* the last phase entered */
-	bool has_result;         /* the result of the last finished attempt */
+	enum trial_state
+		state;	     /* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
+	int attempts;	     /* started so far */
+	int agent_committed; /* the last attempt whose agent work is committed; 0: none */
+	char phase[16];	     /* the last phase entered */
+	bool has_result;     /* the result of the last finished attempt */
 	struct result result;
 };
 
@@ -68,8 +69,8 @@ struct rollout {
 };
 
 /* Read plan.json and the journal. Linear in their size. */
-int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref, struct err *err)
-	MUST_CHECK;
+int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
+		 struct err *err) MUST_CHECK;
 void rollout_release(struct rollout *r);
 /* No trial is missing and none is infra_error or cancelled. */
 bool rollout_is_complete(const struct rollout *r);
