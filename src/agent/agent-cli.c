@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <ctype.h>
+#include "agent/agent-kind.h"
+#include "agent/agent-output.h"
+#include "agent/agent-template.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/spawn.h"
+
+#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { STDERR_TAIL = 2048 };
+
+/* One run, while it streams. */
+struct cli {
+	const struct agent_job *job;
+	struct agent_output *output;
+	char tail[STDERR_TAIL]; /* the last of stderr: often says why it failed */
+	size_t tail_len;
+};
+
+static void auto_capped_log(struct capped_log **log)
+{
+	struct err ignored;
+
+	if (capped_log_close(*log, &ignored))
+		return;
+}
+
+static void auto_agent_output(struct agent_output **o)
+{
+	agent_output_free(*o);
+}
+
+/* --- environment
+ * ----------------------------------------------------------------------------------- */
+
+static const char *const base_env[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",	"LANG=C.UTF-8",
+				       "TERM=dumb",	      "PATH=" BOX_PATH, NULL};
+
+static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		const char *key = from->v[i].key;
+
+		if (kv_is_secret(key) || (!may_move_home && strcmp(key, "HOME") == 0))
+			continue;
+		strv_setenv(env, key, from->v[i].value);
+	}
+}
+
+static void add_agent_env(struct strv *env, const struct agent_job *job)
+{
+	json_t *vars = json_object_get(job->attempt->agent_spec, "env");
+	const char *key;
+	json_t *v;
+
+	json_object_foreach (vars, key, v) {
+		AUTO(free)
+		char *value = json_is_string(v) ? agent_expanded(json_string_value(v), job) : NULL;
+
+		if (value)
+			strv_setenv(env, key, value);
+	}
+}
+
+static void add_facts(struct strv *env, const struct agent_job *job)
+{
+	static const struct {
+		const char *key, *template;
+	} facts[] = {
+		{"ROLLOUTS_TASK_ID", "{task_id}"},
+		{"ROLLOUTS_MODEL", "{model}"},
+		{"ROLLOUTS_ROLLOUT", "{rollout}"},
+		{"ROLLOUTS_SEED", "{seed}"},
+		{"ROLLOUTS_INSTRUCTION_FILE", "{instruction_file}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
+		AUTO(free) char *value = agent_expanded(facts[i].template, job);
+
+		strv_setenv(env, facts[i].key, value);
+	}
+}
+
+/* Whoever set PATH last, the agent's own directories come first. */
+static void put_path_first(struct strv *env, const json_t *spec)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	size_t i;
+	json_t *dir;
+
+	json_array_foreach (json_object_get(spec, "path"), i, dir)
+		if (json_is_string(dir))
+			buf_addf(&path, "%s:", json_string_value(dir));
+	for (i = 0; i < env->n; i++)
+		if (strncmp(env->v[i], "PATH=", 5) == 0)
+			buf_adds(&path, env->v[i] + 5);
+	strv_setenv(env, "PATH", path.data);
+}
+
+/* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
+ */
+static void make_env(struct strv *env, const struct agent_job *job)
+{
+	strv_pushv(env, base_env);
+	add_env(env, &job->task->env, false);
+	add_agent_env(env, job);
+	add_env(env, &job->attempt->trial.env, true);
+	add_facts(env, job);
+	put_path_first(env, job->attempt->agent_spec);
+}
+
+/* --- before the start
+ * ------------------------------------------------------------------------------ */
+
+static int put_files(const struct agent_job *job, struct sandbox *s, struct err *err)
+{
+	json_t *files = json_object_get(job->attempt->agent_spec, "files");
+	const char *name;
+	json_t *v;
+
+	json_object_foreach (files, name, v) {
+		AUTO(free) char *path = agent_expanded(name, job);
+		AUTO(buf) struct buf text = BUF_INIT;
+		bool is_script;
+
+		agent_expand(&text, json_is_string(v) ? json_string_value(v) : "", job);
+		is_script = strncmp(text.data, "#!", 2) == 0;
+		if (sandbox_put(s, path, text.data, text.len, is_script ? 0755 : 0644, err))
+			return err_wrap(err, "files: %s", path);
+	}
+	return 0;
+}
+
+static int make_argv(struct strv *argv, const struct agent_job *job, struct err *err)
+{
+	size_t i;
+	json_t *v;
+
+	json_array_foreach (json_object_get(job->attempt->agent_spec, "argv"), i, v)
+		strv_take(argv, agent_expanded(json_is_string(v) ? json_string_value(v) : "", job));
+	if (!argv->n)
+		return err_set(err, ERR_USAGE, 0, "argv is empty");
+	return 0;
+}
+
+static char *start_dir(const struct task *t)
+{
+	if (!t->repo.subdir || !*t->repo.subdir)
+		return xstrdup(TASK_BOX_REPO);
+	return xasprintf("%s/%s", TASK_BOX_REPO, t->repo.subdir);
+}
+
+/* --- while it runs
+ * --------------------------------------------------------------------------------- */
+
+static void keep_tail(struct cli *c, const char *data, size_t n)
+{
+	size_t drop;
+
+	if (n > STDERR_TAIL) {
+		data += n - STDERR_TAIL;
+		n = STDERR_TAIL;
+	}
+	drop = c->tail_len + n > STDERR_TAIL ? c->tail_len + n - STDERR_TAIL : 0;
+	memmove(c->tail, c->tail + drop, c->tail_len - drop);
+	c->tail_len -= drop;
+	memcpy(c->tail + c->tail_len, data, n);
+	c->tail_len += n;
+}
+
+static void on_output(void *arg, int stream, const char *data, size_t n)
+{
+	struct cli *c = arg;
+
+	if (stream == 1)
+		agent_output_add(c->output, data, n);
+	else
+		keep_tail(c, data, n);
+	if (c->job->on_output)
+		c->job->on_output(c->job->on_output_arg, stream, data, n);
+}
+
+/* The last line of stderr that says anything; the caller frees. */
+static char *last_words(const struct cli *c)
+{
+	size_t end = c->tail_len, start;
+
+	while (end && isspace((unsigned char)c->tail[end - 1]))
+		end--;
+	for (start = end; start && c->tail[start - 1] != '\n'; start--)
+		;
+	return xstrndup(c->tail + start, end - start);
+}
+
+static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, struct err *err)
+{
+	const struct agent_job *job = c->job;
+	const char *input = json_get_str(job->attempt->agent_spec, "stdin", NULL);
+	AUTO(capped_log) struct capped_log *log = NULL;
+	AUTO(capped_log) struct capped_log *log_err = NULL;
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(strv) struct strv env = STRV_INIT;
+	AUTO(free) char *cwd = start_dir(job->task);
+	AUTO(free) char *text = input ? agent_expanded(input, job) : NULL;
+
+	make_env(&env, job);
+	if (make_argv(&argv, job, err) || put_files(job, s, err) ||
+	    capped_log_open(&log, job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
+	    capped_log_open(&log_err, job->run_fd, "logs/agent.err", CAPPED_LOG_BYTES, err))
+		return -1;
+	struct sandbox_exec x = {
+		.argv = strv_items(&argv),
+		.env = strv_items(&env),
+		.cwd = cwd,
+		.input = text,
+		.input_len = text ? strlen(text) : 0,
+		.out = log,
+		.err = log_err,
+		.on_output = on_output,
+		.on_output_arg = c,
+		.deadline_ms = job->deadline_ms,
+		.at_end = SANDBOX_KILL_ALL,
+	};
+	if (sandbox_exec(s, &x, end, err) || capped_log_close(STEAL(&log), err) ||
+	    capped_log_close(STEAL(&log_err), err))
+		return -1;
+	return 0;
+}
+
+/* --- what became of it
+ * ----------------------------------------------------------------------------- */
+
+static void end_by_itself(const struct cli *c, int status, const char *error,
+			  struct agent_record *out)
+{
+	AUTO(free) char *words = error ? xstrdup(error) : last_words(c);
+	char how[48];
+
+	if (status == 0 && !error)
+		return;
+	if (status == 0)
+		agent_end(out, OUTCOME_AGENT_ERROR, "it reported: %s", words);
+	else
+		agent_end(out, OUTCOME_AGENT_ERROR, "%s%s%s", spawn_status_text(status, how),
+			  *words ? ": " : "", words);
+}
+
+static int judge(const struct cli *c, const struct sandbox_exit *end, const char *error,
+		 struct agent_record *out, struct err *err)
+{
+	const struct limits *l = &c->job->attempt->trial.limits;
+
+	out->exit_status = end->end == SANDBOX_EXITED ? end->status : -1;
+	switch (end->end) {
+	case SANDBOX_EXITED:
+		end_by_itself(c, end->status, error, out);
+		return 0;
+	case SANDBOX_TIMED_OUT:
+		agent_end(out, OUTCOME_TIMEOUT, "timed out after %lld s",
+			  (long long)(l->timeout_ms / 1000));
+		return 0;
+	case SANDBOX_NO_MEMORY:
+		agent_end(out, OUTCOME_AGENT_ERROR, "used more than %lld MB of memory (memory_mb)",
+			  (long long)l->memory_mb);
+		return 0;
+	case SANDBOX_NO_DISK:
+		agent_end(out, OUTCOME_AGENT_ERROR, "wrote more than %lld MB (disk_mb)",
+			  (long long)l->disk_mb);
+		return 0;
+	case SANDBOX_NOT_FOUND:
+		break;
+	}
+	return err_set(err, ERR_INFRA, 0,
+		       "cannot be started in the sandbox: %s (install it where the sandbox sees "
+		       "it, or set "
+		       "argv in its file)",
+		       end->text);
+}
+
+static void measure(const struct sandbox_exit *end, struct agent_metrics *m)
+{
+	m->wall_ms = end->wall_ms;
+	m->cpu_ms = end->cpu_ms;
+	m->memory_max = end->memory_max;
+	m->disk_bytes = end->disk_bytes;
+}
+
+static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
+		   struct err *err)
+{
+	const json_t *spec = job->attempt->agent_spec;
+	AUTO(agent_output) struct agent_output *output = NULL;
+	struct sandbox_exit end = {0};
+	struct cli c = {.job = job};
+
+	if (!s)
+		return err_set(err, ERR_USAGE, 0, "agent \"%s\" needs a sandbox",
+			       job->attempt->trial.agent);
+	if (agent_output_new(&output, json_object_get(spec, "output"), err))
+		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
+	c.output = output;
+	if (run_box(&c, s, &end, err) ||
+	    judge(&c, &end, agent_output_finish(output, out), out, err))
+		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
+	measure(&end, &out->metrics);
+	return 0;
+}
+
+const struct agent_kind agent_cli = {.name = "cli", .needs_sandbox = true, .run = cli_run};

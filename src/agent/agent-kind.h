@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agent-kind.h -- private to agent: the kinds of agent behind agent_run.
+ */
+#pragma once
+#include "agent/agent.h"
+
+struct agent_kind {
+	const char *name;   /* as in the spec */
+	bool needs_sandbox; /* works on a workspace */
+	/* As agent_run; OUT is set to a completed run that nothing is known of. */
+	int (*run)(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err);
+};
+
+extern const struct agent_kind agent_nop, agent_oracle, agent_cli;
+
+/* End as OUTCOME with a reason made safe for one line of a terminal. */
+void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agent/agent-template.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+
+static void add_model(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, job->attempt->trial.model);
+}
+
+static void add_instruction(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, job->task->instruction ? job->task->instruction : "");
+}
+
+static void add_instruction_file(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, TASK_BOX_INSTRUCTIONS);
+}
+
+static void add_seed(struct buf *out, const struct agent_job *job)
+{
+	if (job->attempt->trial.seed >= 0)
+		buf_addf(out, "%lld", (long long)job->attempt->trial.seed);
+}
+
+static void add_rollout(struct buf *out, const struct agent_job *job)
+{
+	buf_addf(out, "%d", job->attempt->trial.rollout);
+}
+
+static void add_task_id(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, job->attempt->trial.task_id);
+}
+
+static void add_gateway_url(struct buf *out, const struct agent_job *job)
+{
+	if (job->attempt->gateway)
+		buf_addf(out, "http://127.0.0.1:%d", AGENT_DOOR_PORT);
+}
+
+static void add_token(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, job->token ? job->token : "");
+}
+
+static void add_home(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, TASK_BOX_HOME);
+}
+
+static void add_repo(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, TASK_BOX_REPO);
+}
+
+static const struct {
+	const char *name;
+	void (*add)(struct buf *out, const struct agent_job *job);
+} placeholders[] = {
+	{"{model}", add_model},
+	{"{instruction}", add_instruction},
+	{"{instruction_file}", add_instruction_file},
+	{"{seed}", add_seed},
+	{"{rollout}", add_rollout},
+	{"{task_id}", add_task_id},
+	{"{gateway_url}", add_gateway_url},
+	{"{token}", add_token},
+	{"{home}", add_home},
+	{"{repo}", add_repo},
+};
+
+/* Length of the placeholder that TEXT starts with, its value appended; 0 when it is none. */
+static size_t expand_one(struct buf *out, const char *text, const struct agent_job *job)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(placeholders); i++) {
+		size_t n = strlen(placeholders[i].name);
+
+		if (strncmp(text, placeholders[i].name, n) == 0) {
+			placeholders[i].add(out, job);
+			return n;
+		}
+	}
+	return 0;
+}
+
+void agent_expand(struct buf *out, const char *text, const struct agent_job *job)
+{
+	const char *start = text;
+
+	while (*text) {
+		bool is_shell = text > start && text[-1] == '$';
+		size_t n = *text == '{' && !is_shell ? expand_one(out, text, job) : 0;
+
+		if (!n)
+			buf_addc(out, *text);
+		text += n ? n : 1;
+	}
+}
+
+char *agent_expanded(const char *text, const struct agent_job *job)
+{
+	AUTO(buf) struct buf out = BUF_INIT;
+
+	agent_expand(&out, text, job);
+	return buf_detach(&out);
+}

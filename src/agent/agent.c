@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agent/agent.h"
+#include <stdarg.h>
+#include "agent/agent-kind.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+static const struct agent_kind *const kinds[] = { &agent_nop, &agent_oracle, &agent_cli };
+
+/* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in. */
+static const struct agent_kind *find_kind(const struct attempt *a)
+{
+	const char *fallback = a->agent_spec ? "cli" : a->trial.agent;
+	const char *name = json_get_str(a->agent_spec, "kind", fallback);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(kinds[i]->name, name) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t max)
+{
+	const json_t *mounts = json_object_get(a->agent_spec, "mounts");
+	size_t i, n = 0;
+	json_t *m;
+
+	json_array_foreach(mounts, i, m) {
+		const char *host = json_get_str(m, "host", NULL);
+
+		if (host && n < max)
+			out[n++] = (struct sandbox_mount){ host, json_get_str(m, "box", host) };
+	}
+	return n;
+}
+
+bool agent_needs_sandbox(const struct attempt *a)
+{
+	const struct agent_kind *kind = find_kind(a);
+
+	return !kind || kind->needs_sandbox;
+}
+
+void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+	char text[1024];
+	size_t n;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	text_render(&line, text, text_cut(text, strlen(text)), TEXT_TERMINAL_LINE);
+	n = line.len < sizeof out->reason ? line.len : text_cut(line.data, sizeof out->reason - 1);
+	memcpy(out->reason, line.data, n);
+	out->reason[n] = '\0';
+	out->outcome = outcome;
+}
+
+int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
+{
+	const struct agent_kind *kind = find_kind(job->attempt);
+
+	if (!kind)
+		return err_set(err, ERR_USAGE, 0, "trial.json: agent \"%s\" is of no known kind",
+			       job->attempt->trial.agent);
+	*out = (struct agent_record){ .outcome = OUTCOME_COMPLETED,
+				      .exit_status = -1,
+				      .metrics = agent_metrics_unknown };
+	snprintf(out->version, sizeof out->version, "%s",
+		 json_get_str(job->attempt->agent_spec, "version", ""));
+	return kind->run(job, s, out, err);
+}

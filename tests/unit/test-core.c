@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "test.h"
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/event.h"
+#include "core/result.h"
+#include "core/trial.h"
+
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static struct result sample_result(void)
+{
+	struct result r;
+
+	result_init(&r);
+	r.run_id = xstrdup("20250824__12-34-56-0");
+	memcpy(r.key, HEX64, sizeof r.key);
+	r.attempt = 2;
+	r.outcome = OUTCOME_TIMEOUT;
+	snprintf(r.reason, sizeof r.reason, "timed out after 30 s");
+	r.has_agent = true;
+	r.agent.outcome = OUTCOME_TIMEOUT;
+	r.agent.metrics.tokens_total = 12345;
+	r.agent.metrics.money_usd = 0.00597;
+	r.agent.diff_lines = 7;
+	memcpy(r.agent.digest, HEX64, sizeof r.agent.digest);
+	r.evaluated = r.scored = true;
+	r.total_score = 2.0 / 3;
+	r.coverage = 0.5;
+	kvs_set(&r.scores, "API_KEY", "0.25");
+	kvs_set(&r.phases, "agent", "1234");
+	r.tests = 3;
+	r.tests_passed = 2;
+	r.sandbox = xstrdup("local");
+	return r;
+}
+
+/* To JSON, to text, back: what the supervisor reads is what the worker meant. */
+static void result_survives_its_json(void **state)
+{
+	struct result r = sample_result(), back;
+	AUTO(json) json_t *j = result_to_json(&r);
+	AUTO(json) json_t *again = NULL;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err err = { 0 };
+
+	json_format(&text, j, true);
+	assert_int_equal(json_parse(&again, text.data, text.len, "result.json", &err), 0);
+	assert_int_equal(result_from_json(&back, again, "result.json", &err), 0);
+	assert_string_equal(back.run_id, r.run_id);
+	assert_string_equal(back.key, r.key);
+	assert_string_equal(back.reason, r.reason);
+	assert_int_equal(back.outcome, OUTCOME_TIMEOUT);
+	assert_true(back.scored && back.has_agent && back.evaluated && !back.retry);
+	assert_float_equal(back.total_score, 2.0 / 3, 1e-12);
+	assert_string_equal(kvs_get(&back.scores, "API_KEY"), "0.25");
+	assert_string_equal(kvs_get(&back.phases, "agent"), "1234");
+	assert_int_equal(back.agent.metrics.tokens_total, 12345);
+	assert_int_equal(back.agent.metrics.tool_calls, -1);
+	assert_float_equal(back.agent.metrics.money_usd, 0.00597, 1e-12);
+	assert_string_equal(back.sandbox, "local");
+	assert_null(back.workspace);
+	result_release(&r);
+	result_release(&back);
+}
+
+static void unknown_is_null_not_zero(void **state)
+{
+	struct agent_record a = { .exit_status = -1, .metrics = agent_metrics_unknown };
+	AUTO(json) json_t *j = agent_record_to_json(&a);
+	const json_t *m = json_object_get(j, "metrics");
+
+	assert_true(json_is_null(json_object_get(m, "tokens_total")));
+	assert_true(json_is_null(json_object_get(m, "money_usd")));
+}
+
+static void expect_refused(const char *member, json_t *value_take, const char *says)
+{
+	struct result r = sample_result(), back;
+	AUTO(json) json_t *j = result_to_json(&r);
+	struct err err = { 0 };
+
+	json_put(j, member, value_take);
+	assert_int_equal(result_from_json(&back, j, "result.json", &err), -1);
+	assert_int_equal(err.kind, ERR_USAGE);
+	assert_non_null(strstr(err.msg, says));
+	result_release(&r);
+}
+
+static void damaged_results_are_refused(void **state)
+{
+	expect_refused("v", json_integer(2), "newer rollouts");
+	expect_refused("outcome", json_string("splendid"), "splendid");
+	expect_refused("total_score", json_real(7.5), "total_score");
+	expect_refused("total_score", json_string("1"), "total_score");
+	expect_refused("key", json_string("../../etc"), "\"key\"");
+	expect_refused("run_id", json_null(), "\"run_id\" is missing");
+	expect_refused("attempt", json_integer(1LL << 40), "\"attempt\"");
+	expect_refused("scores", json_pack("{s:s}", "a", "high"), "\"scores\"");
+	expect_refused("agent", json_pack("{s:i}", "v", 1), "\"agent\"");
+}
+
+static void long_text_is_cut_at_a_character(void **state)
+{
+	struct agent_record a;
+	struct agent_record from = { .metrics = agent_metrics_unknown };
+	AUTO(json) json_t *j = agent_record_to_json(&from);
+	char text[600];
+	struct err err = { 0 };
+
+	for (size_t i = 0; i + 2 < sizeof text; i += 2)
+		memcpy(text + i, "\xc3\xa9", 3);
+	json_put_str(j, "reason", text);
+	assert_int_equal(agent_record_from_json(&a, j, "agent.json", &err), 0);
+	assert_int_equal(strlen(a.reason), 254);
+}
+
+static struct attempt sample_attempt(void)
+{
+	struct attempt a = { .number = 1, .sync = true, .uid = 1234, .gateway = xstrdup("/run/gw.sock") };
+
+	a.trial = (struct trial){ .index = 4,
+				  .run_id = xstrdup("S-4"),
+				  .task_dir = xstrdup("tasks/a"),
+				  .task_id = xstrdup("a"),
+				  .task_hash = xstrdup(HEX64),
+				  .task_snapshot = xstrdup("cache/tasks/x"),
+				  .agent = xstrdup("codex"),
+				  .model = xstrdup("gpt-5"),
+				  .launcher = xstrdup("local"),
+				  .seed = -1,
+				  .sandbox = SANDBOX_LOCAL,
+				  .limits = limits_default,
+				  .evaluate = true };
+	memcpy(a.trial.key, HEX64, sizeof a.trial.key);
+	kvs_set(&a.trial.env, "TIMEOUT_SEC", "1800");
+	kvs_set(&a.trial.env, "OPENAI_API_KEY", "sk-leak");
+	a.agent_spec = json_pack("{s:[s]}", "argv", "codex");
+	return a;
+}
+
+static void attempt_survives_without_its_secrets(void **state)
+{
+	struct attempt a = sample_attempt(), back;
+	AUTO(json) json_t *j = attempt_to_json(&a);
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err err = { 0 };
+
+	json_format(&text, j, false);
+	assert_null(strstr(text.data, "sk-leak"));
+	assert_int_equal(attempt_from_json(&back, j, "trial.json", &err), 0);
+	assert_string_equal(back.trial.run_id, "S-4");
+	assert_string_equal(back.trial.variant, "");
+	assert_string_equal(kvs_get(&back.trial.env, "TIMEOUT_SEC"), "1800");
+	assert_int_equal(back.trial.limits.timeout_ms, limits_default.timeout_ms);
+	assert_int_equal(back.trial.seed, -1);
+	assert_int_equal(back.uid, 1234);
+	assert_true(back.sync && back.trial.evaluate);
+	assert_true(json_equal(back.agent_spec, a.agent_spec));
+	attempt_release(&a);
+	attempt_release(&back);
+}
+
+static void event_is_one_line(void **state)
+{
+	char line[256];
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	event_emit(fds[1], json_pack("{s:s,s:s}", "event", EVENT_NOTE, "text", "two\nlines"));
+	close(fds[1]);
+	line[read(fds[0], line, sizeof line - 1)] = '\0';
+	close(fds[0]);
+	assert_string_equal(line, "{\"event\":\"note\",\"text\":\"two\\nlines\"}\n");
+}
+
+static void every_outcome_has_a_name(void **state)
+{
+	for (int o = 0; o < OUTCOME_COUNT_; o++) {
+		enum outcome back = OUTCOME_COUNT_;
+
+		assert_true(outcome_parse(outcome_name((enum outcome)o), &back));
+		assert_int_equal(back, o);
+	}
+	assert_true(outcome_is_missing(OUTCOME_INFRA_ERROR));
+	assert_false(outcome_is_missing(OUTCOME_TIMEOUT));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(result_survives_its_json),
+		cmocka_unit_test(unknown_is_null_not_zero),
+		cmocka_unit_test(damaged_results_are_refused),
+		cmocka_unit_test(long_text_is_cut_at_a_character),
+		cmocka_unit_test(attempt_survives_without_its_secrets),
+		cmocka_unit_test(event_is_one_line),
+		cmocka_unit_test(every_outcome_has_a_name),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
