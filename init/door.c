@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The loopback door: each TCP connection to 127.0.0.1:PORT gets one connection to the unix socket. Bytes
+ * go both ways through bounded buffers; an end of input is passed on as a half-close, so that a client
+ * which closes its sending side still gets its answer, and one that leaves is noticed behind the door.
+ */
+#include "init/init.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BUFFER 16384
+#define RETRY_MS 20 /* the other side's backlog is full */
+
+struct half {
+	char *data; /* allocated while in use */
+	size_t at, len;
+	bool eof; /* the source will send no more */
+	bool shut; /* and the sink was told */
+};
+
+struct connection {
+	int tcp, peer;        /* tcp -1: free; peer -1: not connected yet */
+	struct half out, in; /* tcp to peer, peer to tcp */
+	int tcp_slot, peer_slot;
+};
+
+static int listener = -1;
+static struct sockaddr_un target;
+static struct connection connections[DOOR_CONNECTIONS];
+static int open_connections;
+
+int door_open(unsigned port, const char *path)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	size_t len = strlen(path);
+
+	if (listener >= 0)
+		return EALREADY;
+	if (len >= sizeof target.sun_path || port == 0 || port > 65535)
+		return EINVAL;
+	target.sun_family = AF_UNIX;
+	memcpy(target.sun_path, path, len + 1);
+	for (int i = 0; i < DOOR_CONNECTIONS; i++)
+		connections[i].tcp = -1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 128)) {
+		int error = errno;
+		close(fd);
+		return error;
+	}
+	listener = fd;
+	return 0;
+}
+
+static void drop(struct connection *c)
+{
+	close(c->tcp);
+	if (c->peer >= 0)
+		close(c->peer);
+	free(c->out.data);
+	free(c->in.data);
+	c->tcp = -1;
+	open_connections--;
+}
+
+static void connect_peer(struct connection *c)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&target, sizeof target)) {
+		c->peer = fd;
+		return;
+	}
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	if (error != EAGAIN)
+		drop(c);
+}
+
+static void accept_one(void)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+		struct connection *c = &connections[i];
+		if (c->tcp >= 0)
+			continue;
+		*c = (struct connection){ .tcp = fd, .peer = -1 };
+		open_connections++;
+		connect_peer(c);
+		return;
+	}
+	close(fd);
+}
+
+/* A direction that failed is over: its bytes are dropped, and the other one goes on, since an answer may
+ * come from a side that has stopped listening. */
+static void give_up(struct half *h)
+{
+	h->len = 0;
+	h->eof = true;
+}
+
+static void fill(struct half *h, int from)
+{
+	if (h->len || h->eof)
+		return;
+	if (!h->data && !(h->data = malloc(BUFFER))) {
+		give_up(h);
+		return;
+	}
+	ssize_t n = read(from, h->data, BUFFER);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		give_up(h);
+		return;
+	}
+	h->at = 0;
+	h->len = (size_t)n;
+}
+
+static void drain(struct half *h, int to)
+{
+	if (h->len) {
+		ssize_t n = send(to, h->data + h->at, h->len, MSG_NOSIGNAL);
+		if (n >= 0) {
+			h->at += (size_t)n;
+			h->len -= (size_t)n;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			give_up(h);
+		}
+	}
+	if (h->len)
+		return;
+	free(h->data); /* an idle connection costs no buffer */
+	h->data = NULL;
+	if (h->eof && !h->shut) {
+		shutdown(to, SHUT_WR);
+		h->shut = true;
+	}
+}
+
+/* POLLHUP cannot be masked out: a descriptor that could only report it again and again is left out. */
+static struct pollfd watch(int fd, const struct half *source, const struct half *sink, bool always)
+{
+	short events = (short)((!source->len && !source->eof ? POLLIN : 0) | (sink->len ? POLLOUT : 0));
+
+	return (struct pollfd){ .fd = events || always ? fd : -1, .events = events };
+}
+
+size_t door_poll_add(struct pollfd *pfds, int *timeout_ms)
+{
+	size_t n = 0;
+
+	if (listener < 0)
+		return 0;
+	/* At the cap new connections wait in the backlog. */
+	pfds[n++] = (struct pollfd){ .fd = open_connections < DOOR_CONNECTIONS ? listener : -1,
+				     .events = POLLIN };
+	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+		struct connection *c = &connections[i];
+		c->tcp_slot = c->peer_slot = 0;
+		if (c->tcp < 0)
+			continue;
+		if (c->peer < 0) {
+			*timeout_ms = RETRY_MS;
+			continue;
+		}
+		c->tcp_slot = (int)n;
+		/* A reset by the client is noticed even while it only waits for an answer. */
+		pfds[n++] = watch(c->tcp, &c->out, &c->in, !c->in.shut);
+		c->peer_slot = (int)n;
+		pfds[n++] = watch(c->peer, &c->in, &c->out, false);
+	}
+	return n;
+}
+
+static void serve(struct connection *c, short tcp, short peer)
+{
+	if (tcp & (POLLERR | POLLNVAL)) {
+		drop(c);
+		return;
+	}
+	if (tcp & (POLLIN | POLLHUP))
+		fill(&c->out, c->tcp);
+	if (peer & (POLLIN | POLLHUP | POLLERR))
+		fill(&c->in, c->peer);
+	if (tcp | peer) {
+		drain(&c->out, c->peer);
+		drain(&c->in, c->tcp);
+	}
+	if (c->out.shut && c->in.shut)
+		drop(c);
+}
+
+void door_poll_done(const struct pollfd *pfds)
+{
+	if (listener < 0)
+		return;
+	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+		struct connection *c = &connections[i];
+		if (c->tcp < 0)
+			continue;
+		if (c->peer < 0)
+			connect_peer(c);
+		else if (c->tcp_slot)
+			serve(c, pfds[c->tcp_slot].revents, pfds[c->peer_slot].revents);
+	}
+	if (pfds[0].revents)
+		accept_one();
+}

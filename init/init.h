@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * init.h -- the parts of rollouts-init. All of them run in PID 1's one thread and none may block on
+ * anything the sandbox controls.
+ */
+#pragma once
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include "init/proto.h"
+
+/* exec.c: fork and exec. Closes nothing of FDS. Returns the pid or -1 with errno. */
+pid_t exec_start(const struct proto_request *req, const int fds[PROTO_FDS]);
+
+/* files.c: 0 or an errno; file_get returns the descriptor or -1 with errno. */
+int file_put(const char *path, mode_t mode, int content);
+int file_get(const char *path);
+
+/* stats.c */
+void stats_read(struct proto_reply *out, bool precise);
+int64_t stats_children_cpu_us(void); /* of everything reaped so far */
+
+/* door.c: forwards 127.0.0.1:PORT to a unix socket inside the poll loop. */
+#define DOOR_CONNECTIONS 64
+#define DOOR_POLLFDS (1 + 2 * DOOR_CONNECTIONS)
+int door_open(unsigned port, const char *path); /* 0 or an errno; one door */
+size_t door_poll_add(struct pollfd *pfds, int *timeout_ms);
+void door_poll_done(const struct pollfd *pfds);

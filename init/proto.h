@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * proto.h -- what a worker and rollouts-init say to each other over one SOCK_SEQPACKET socket. One
+ * message is one request or one reply; descriptors ride on it. Both ends come from the same build, so the
+ * structs are the wire format; PROTO_VERSION catches a stale binary.
+ *
+ *   worker -> init                                         init -> worker
+ *                                                          HELLO (status = PROTO_VERSION), once
+ *   EXEC    fds: args, stdin, stdout, stderr               EXITED when it has ended
+ *   KILLALL                                                EXITED first if a command ran, then KILLALL
+ *   PUT     path, mode; fds: content                       PUT
+ *   GET     path                                           GET; fds: the file
+ *   STATS                                                  STATS
+ *   DOOR    port, path of a unix socket                    DOOR
+ */
+#pragma once
+#include <stdint.h>
+
+#define PROTO_VERSION 1
+#define PROTO_FDS 4
+
+enum proto_op {
+	PROTO_HELLO = 1,
+	PROTO_EXEC,
+	PROTO_EXITED,
+	PROTO_KILLALL,
+	PROTO_PUT,
+	PROTO_GET,
+	PROTO_STATS,
+	PROTO_DOOR,
+};
+
+enum proto_flags {
+	PROTO_KILL_AT_END = 1 << 0, /* EXEC: sweep everything away before EXITED is sent */
+	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
+	PROTO_PRECISE = 1 << 2,     /* STATS: proportional memory instead of the plain sum */
+};
+
+struct proto_request {
+	uint32_t op, flags;
+	uint32_t argc, envc; /* EXEC: strings in the args file */
+	uint32_t uid, gid;
+	uint64_t caps;                 /* EXEC: the capabilities to keep, as a mask */
+	uint64_t nofile, nproc, fsize; /* EXEC: rlimits; 0 leaves one as it is */
+	uint32_t mode;                 /* PUT */
+	uint32_t port;                 /* DOOR */
+	char path[4096];               /* PUT, GET, DOOR; NUL-terminated */
+};
+
+/* The args file of EXEC (a memfd; longer than a message may be): this header, then NUL-terminated strings:
+ * the working directory, argc arguments, envc variables. The child writes a failed step back into it. */
+struct proto_args {
+	int32_t error; /* errno of the step that failed before the program ran; 0: it runs */
+	uint32_t step; /* enum proto_step */
+};
+
+enum proto_step { PROTO_STEP_SETUP, PROTO_STEP_CWD, PROTO_STEP_PROGRAM };
+
+struct proto_reply {
+	uint32_t op;
+	int32_t error;     /* errno; 0: done */
+	int32_t status;    /* EXITED: wait status */
+	int32_t processes; /* STATS: without init */
+	int64_t cpu_us;    /* EXITED: of this command; STATS: of everything since the start */
+	int64_t memory;    /* EXITED: largest resident size of one process; STATS: sum now; bytes */
+};
