@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "config/agents.h"
+#include "config/layer.h"
+
+static int choice_index(const struct key *k, const char *text)
+{
+	for (int i = 0; k->choices[i]; i++)
+		if (strcmp(k->choices[i], text) == 0)
+			return i;
+	return 0;
+}
+
+static void land_text(char **at, const char *text)
+{
+	free(*at);
+	*at = xstrdup(text);
+}
+
+static void land(void *base, const struct key *k, const struct value *v)
+{
+	void *at = (char *)base + k->offset;
+	switch (k->type) {
+	case TYPE_TEXT:
+		land_text(at, v->text);
+		break;
+	case TYPE_CHOICE:
+		*(int *)at = v->text ? choice_index(k, v->text) : 0;
+		break;
+	case TYPE_INT:
+		*(int *)at = (int)v->number;
+		break;
+	case TYPE_BIG:
+		*(int64_t *)at = (int64_t)v->number;
+		break;
+	case TYPE_REAL:
+		*(double *)at = v->number;
+		break;
+	case TYPE_MS:
+		*(int64_t *)at = (int64_t)(v->number * 1000 + 0.5);
+		break;
+	case TYPE_BOOL:
+		*(bool *)at = v->boolean;
+		break;
+	case TYPE_LIST:
+	case TYPE_ENV:
+		bug("%s does not land by itself", k->name);
+	}
+}
+
+/* A value that was complained of already must not be cast: its number may be anything. */
+static void land_all(const struct config *c, const struct layer *task, void *base, bool bench)
+{
+	for (int i = 0; i < KEY_COUNT_; i++) {
+		const struct key *k = &config_keys[i];
+		const struct value *v = config_effective(c, task, (enum key_id)i);
+		bool number = k->min < k->max;
+		if (!v || !k->lands || k->in_bench != bench)
+			continue;
+		if ((k->type == TYPE_TEXT && !v->text) ||
+		    (number && !(v->number >= k->min && v->number <= k->max)))
+			continue;
+		land(base, k, v);
+	}
+}
+
+static void land_env(const struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const struct layer *layers[LAYERS];
+	config_layers(c, task, layers);
+	for (size_t i = LAYERS; i-- > 0;)
+		for (size_t j = 0; j < layers[i]->env_n; j++)
+			kvs_set(&e->env, layers[i]->env[j].key, layers[i]->env[j].text);
+	/* The agent is told the time it really has. */
+	if (kvs_get(&e->env, "TIMEOUT_SEC")) {
+		char text[32];
+		snprintf(text, sizeof text, "%.15g", (double)e->limits.timeout_ms / 1000);
+		kvs_set(&e->env, "TIMEOUT_SEC", text);
+	}
+}
+
+/* The strongest place that names a model or models. */
+static void land_models(struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const struct layer *layers[LAYERS];
+	config_layers(c, task, layers);
+	for (size_t i = 0; i < LAYERS && !e->models.n; i++) {
+		const struct value *one = &layers[i]->values[KEY_MODEL];
+		const struct value *many = &layers[i]->values[KEY_MODELS];
+		if (one->text)
+			strv_push(&e->models, one->text);
+		else if (many->list.n)
+			strv_pushv(&e->models, strv_items(&many->list));
+		else if (one->origin || many->origin)
+			return; /* complained of already */
+	}
+	if (!e->models.n && agent_is_builtin(e->agent))
+		strv_push(&e->models, "");
+	if (!e->models.n)
+		config_problem(c, task->line, task->col,
+			       "no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
+			       "oracle need none)");
+}
+
+static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_OVERRIDES);
+	AUTO(buf) struct buf tried = BUF_INIT;
+	if (!v || !v->text || !e->apply_overrides)
+		return;
+	AUTO(free) char *path = config_locate(c, v->text, &tried);
+	if (!path)
+		config_value_problem(c, KEY_OVERRIDES, v, "no file \"%s\": %s", v->text, tried.data);
+	else if (path_is_dir(AT_FDCWD, path))
+		config_value_problem(c, KEY_OVERRIDES, v, "\"%s\" is a folder, not a file", path);
+	else
+		e->overrides = STEAL(&path);
+}
+
+static void check_sandbox(struct config *c, const struct layer *task, const struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_SANDBOX);
+	if (!v || !v->text)
+		return;
+	if (v->origin == ORIGIN_ENVIRONMENT && e->sandbox != SANDBOX_LOCAL && e->sandbox != SANDBOX_NONE &&
+	    strcmp(v->text, "auto") != 0)
+		config_value_problem(c, KEY_SANDBOX, v,
+				     "\"%s\" is not built yet; unset it or set it to \"local\"", v->text);
+	if (e->sandbox != SANDBOX_NONE)
+		return;
+	if (!agent_is_builtin(e->agent))
+		config_value_problem(c, KEY_SANDBOX, v,
+				     "\"none\" is for the agents nop and oracle only, not \"%s\"", e->agent);
+	if (e->evaluate)
+		config_value_problem(c, KEY_SANDBOX, v,
+				     "\"none\" needs evaluate = false: tests run in a sandbox only");
+}
+
+/* All but the folder, which differs in the entries of one table. */
+static void fill(struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	land_all(c, task, e, false);
+	land_env(c, task, e);
+	land_models(c, task, e);
+	land_overrides(c, task, e);
+	check_sandbox(c, task, e);
+}
+
+static void read_table(struct config *c, int table, struct bench *out)
+{
+	const struct layer *task = &c->tasks[table];
+	const struct value *dir = &task->values[KEY_PREPARED_DIR];
+	AUTO(strv) struct strv paths = STRV_INIT;
+	AUTO(strv) struct strv shown = STRV_INIT;
+	if (!dir->origin)
+		config_problem(c, task->line, task->col, "no prepared_dir in this [[tasks]]");
+	else if (dir->text)
+		config_folders(c, dir, &paths, &shown);
+	for (size_t i = 0; i < paths.n; i++) {
+		struct bench_entry *e = bench_add_entry(out);
+		e->table = table;
+		e->line = dir->line;
+		e->col = dir->col;
+		e->task_path = xstrdup(paths.v[i]);
+		e->prepared_dir = xstrdup(shown.v[i]);
+		fill(c, task, e);
+	}
+	if (paths.n)
+		return;
+	/* The other mistakes of a table without a folder are worth knowing too. */
+	struct bench aside;
+	bench_init(&aside);
+	fill(c, task, bench_add_entry(&aside));
+	bench_release(&aside);
+}
+
+static char *stem(const char *path)
+{
+	const char *base = path_base(path);
+	const char *dot = strrchr(base, '.');
+	return dot && dot > base ? xstrndup(base, (size_t)(dot - base)) : xstrdup(base);
+}
+
+static void name_bench(struct config *c, struct bench *out)
+{
+	if (c->top.values[KEY_NAME].origin)
+		return;
+	free(out->name);
+	out->name = stem(c->req->path);
+	const char *why = config_keys[KEY_NAME].complain(out->name);
+	if (why)
+		config_problem(c, 1, 1, "the file's name \"%s\" %s; add name = \"...\"", out->name, why);
+}
+
+void config_entries(struct config *c, struct bench *out)
+{
+	bench_init(out);
+	out->config_path = xstrdup(c->req->path);
+	out->config_text = xstrdup(c->text.data);
+	land_all(c, NULL, out, true);
+	name_bench(c, out);
+	for (size_t i = 0; i < c->req->tags.n; i++)
+		strv_push(&out->tags, c->req->tags.v[i]);
+	for (size_t i = 0; i < c->tasks_n; i++)
+		read_table(c, (int)i, out);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "config/layer.h"
+
+/* The folder of the configuration with its slash, "" when that is the working directory. */
+static char *config_folder(const struct config *c)
+{
+	const char *slash = strrchr(c->req->path, '/');
+	return slash ? xstrndup(c->req->path, (size_t)(slash - c->req->path) + 1) : xstrdup("");
+}
+
+char *config_locate(const struct config *c, const char *path, struct buf *tried)
+{
+	if (path_exists(AT_FDCWD, path) || path_is_dir(AT_FDCWD, path))
+		return xstrdup(path);
+	if (*path == '/') {
+		buf_addf(tried, "%s is not there", path);
+		return NULL;
+	}
+	AUTO(free) char *folder = config_folder(c);
+	AUTO(free) char *beside = xasprintf("%s%s", folder, path);
+	if (*folder && (path_exists(AT_FDCWD, beside) || path_is_dir(AT_FDCWD, beside)))
+		return STEAL(&beside);
+	if (*folder)
+		buf_addf(tried, "tried %s in the working directory and %s beside the benchmark", path, beside);
+	else
+		buf_addf(tried, "tried %s in the working directory, where the benchmark is too", path);
+	return NULL;
+}
+
+static void add_escaped(struct buf *pattern, const char *literal)
+{
+	for (; *literal; literal++) {
+		if (strchr("*?[\\", *literal))
+			buf_addc(pattern, '\\');
+		buf_addc(pattern, *literal);
+	}
+}
+
+/* Directories matching FOLDER/PATTERN, sorted bytewise, in OUT. */
+static void match(const char *folder, const char *pattern, struct strv *out)
+{
+	AUTO(buf) struct buf whole = BUF_INIT;
+	glob_t found;
+	add_escaped(&whole, folder);
+	buf_adds(&whole, pattern);
+	if (glob(whole.data, GLOB_NOSORT, NULL, &found) != 0) {
+		globfree(&found);
+		return;
+	}
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (path_is_dir(AT_FDCWD, found.gl_pathv[i]))
+			strv_push(out, found.gl_pathv[i]);
+	globfree(&found);
+	strv_sort(out);
+}
+
+static void expand(struct config *c, const struct value *v, struct strv *paths, struct strv *shown)
+{
+	AUTO(free) char *folder = *v->text == '/' ? xstrdup("") : config_folder(c);
+	match("", v->text, paths);
+	size_t skip = 0;
+	if (!paths->n && *folder) {
+		match(folder, v->text, paths);
+		skip = strlen(folder);
+	}
+	for (size_t i = 0; i < paths->n; i++)
+		strv_push(shown, paths->v[i] + skip);
+	if (!paths->n)
+		config_value_problem(c, KEY_PREPARED_DIR, v,
+				     "no folder matches \"%s\": tried in the working directory and in %s",
+				     v->text, *folder ? folder : "no other place");
+}
+
+void config_folders(struct config *c, const struct value *v, struct strv *paths, struct strv *shown)
+{
+	AUTO(buf) struct buf tried = BUF_INIT;
+	AUTO(free) char *path = config_locate(c, v->text, &tried);
+	if (!path && strpbrk(v->text, "*?[")) {
+		expand(c, v, paths, shown);
+	} else if (!path) {
+		config_value_problem(c, KEY_PREPARED_DIR, v, "no folder \"%s\": %s", v->text, tried.data);
+	} else if (!path_is_dir(AT_FDCWD, path)) {
+		config_value_problem(c, KEY_PREPARED_DIR, v, "\"%s\" is not a folder", path);
+	} else {
+		strv_push(paths, path);
+		strv_push(shown, v->text);
+	}
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "config/layer.h"
+
+#define CONFIG_MAX_BYTES (16u << 20)
+
+/* Where a value stands and what it is called there. */
+struct spot {
+	struct config *config;
+	struct layer *layer;
+	enum key_id id;
+};
+
+static const char *const other_top_keys[] = { "defaults", "tasks", NULL };
+
+static enum key_id find_key(const char *name)
+{
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if (strcmp(config_keys[i].name, name) == 0)
+			return (enum key_id)i;
+	return KEY_COUNT_;
+}
+
+static void complain(const struct spot *s, const struct value *v, const char *what)
+{
+	config_value_problem(s->config, s->id, v, "%s", what);
+}
+
+static void set_number(const struct spot *s, struct value *v, double number)
+{
+	const struct key *k = &config_keys[s->id];
+	v->number = number;
+	if (!(number >= k->min && number <= k->max))
+		config_value_problem(s->config, s->id, v, "%.15g is out of range (%.15g to %.15g)",
+				     number, k->min, k->max);
+}
+
+static bool is_choice(const struct key *k, const char *text)
+{
+	for (const char *const *c = k->choices; *c; c++)
+		if (strcmp(*c, text) == 0)
+			return true;
+	return false;
+}
+
+static void check_choice(const struct spot *s, const struct value *v)
+{
+	const struct key *k = &config_keys[s->id];
+	AUTO(buf) struct buf all = BUF_INIT;
+	if (is_choice(k, v->text))
+		return;
+	for (const char *const *c = k->choices; *c; c++)
+		buf_addf(&all, "%s%s", all.len ? ", " : "", *c);
+	config_value_problem(s->config, s->id, v, "\"%s\" is not one of: %s", v->text, all.data);
+}
+
+static void set_text(const struct spot *s, struct value *v, const char *text)
+{
+	const struct key *k = &config_keys[s->id];
+	v->text = xstrdup(text);
+	const char *why = k->complain ? k->complain(text) : NULL;
+	if (why)
+		config_value_problem(s->config, s->id, v, "\"%s\" %s", text, why);
+	else if (k->choices)
+		check_choice(s, v);
+}
+
+static void add_item(const struct spot *s, struct value *v, const char *text)
+{
+	const char *why = config_keys[s->id].complain(text);
+	if (!why && strv_has(&v->list, text))
+		why = "is listed twice; raise rollouts instead";
+	if (why)
+		config_value_problem(s->config, s->id, v, "\"%s\" %s", text, why);
+	strv_push(&v->list, text);
+}
+
+static void set_list(const struct spot *s, struct value *v, const struct toml_node *n)
+{
+	if (!n->n)
+		complain(s, v, "must not be an empty list");
+	for (size_t i = 0; i < n->n; i++) {
+		v->line = n->items[i].line;
+		v->col = n->items[i].col;
+		if (n->items[i].kind == TOML_STRING)
+			add_item(s, v, n->items[i].text);
+		else
+			complain(s, v, "must be a list of strings");
+	}
+	v->line = n->line;
+	v->col = n->col;
+}
+
+static void wrong_kind(const struct spot *s, const struct value *v, const struct toml_node *n)
+{
+	static const char *const wanted[] = {
+		[TYPE_TEXT] = "a string",	[TYPE_CHOICE] = "a string",
+		[TYPE_LIST] = "a list of strings", [TYPE_INT] = "a whole number",
+		[TYPE_BIG] = "a whole number",	[TYPE_REAL] = "a number",
+		[TYPE_MS] = "a number of seconds", [TYPE_BOOL] = "true or false",
+		[TYPE_ENV] = "a table of names and strings",
+	};
+	config_value_problem(s->config, s->id, v, "must be %s, not %s", wanted[config_keys[s->id].type],
+			     toml_kind_name(n->kind));
+}
+
+static void set_from_node(const struct spot *s, struct value *v, const struct toml_node *n)
+{
+	enum key_type type = config_keys[s->id].type;
+	bool whole = type == TYPE_INT || type == TYPE_BIG;
+	*v = (struct value){ .origin = ORIGIN_FILE, .line = n->line, .col = n->col };
+	if ((type == TYPE_TEXT || type == TYPE_CHOICE) && n->kind == TOML_STRING)
+		set_text(s, v, n->text);
+	else if (type == TYPE_LIST && n->kind == TOML_ARRAY)
+		set_list(s, v, n);
+	else if (type == TYPE_BOOL && n->kind == TOML_BOOL)
+		v->boolean = n->boolean;
+	else if ((whole || type == TYPE_REAL || type == TYPE_MS) && n->kind == TOML_INT)
+		set_number(s, v, n->real);
+	else if ((type == TYPE_REAL || type == TYPE_MS) && n->kind == TOML_REAL)
+		set_number(s, v, n->real);
+	else
+		wrong_kind(s, v, n);
+}
+
+static void set_from_text(const struct spot *s, struct value *v, const char *text)
+{
+	enum key_type type = config_keys[s->id].type;
+	char *end;
+	if (type == TYPE_TEXT || type == TYPE_CHOICE) {
+		set_text(s, v, text);
+		return;
+	}
+	if (type == TYPE_BOOL) {
+		v->boolean = strcmp(text, "true") == 0;
+		if (!v->boolean && strcmp(text, "false") != 0)
+			complain(s, v, "must be true or false");
+		return;
+	}
+	double number = strtod(text, &end);
+	if (end == text || *end || ((type == TYPE_INT || type == TYPE_BIG) && number != floor(number)))
+		config_value_problem(s->config, s->id, v, "\"%s\" is not %s", text,
+				     type == TYPE_INT || type == TYPE_BIG ? "a whole number" : "a number");
+	else
+		set_number(s, v, number);
+}
+
+static void check_refusal(const struct spot *s, const struct value *v)
+{
+	const struct key *k = &config_keys[s->id];
+	const char *text = k->type == TYPE_BOOL ? (v->boolean ? "true" : "false") : v->text;
+	for (const struct refusal *r = config_refusals; text && r->key; r++)
+		if (r->value && strcmp(r->key, k->name) == 0 && strcmp(r->value, text) == 0)
+			config_value_problem(s->config, s->id, v, "\"%s\": %s", text, r->why);
+}
+
+static void add_variable(const struct spot *s, const char *key, const char *text, const struct value *at)
+{
+	struct layer *l = s->layer;
+	if (!*key || strchr(key, '='))
+		config_value_problem(s->config, s->id, at, "\"%s\" is not a name", key);
+	else if (kv_is_secret(key))
+		config_value_problem(s->config, s->id, at,
+				     "%s names a credential, which never enters a sandbox; take it out", key);
+	GROW(l->env, l->env_n, l->env_cap);
+	l->env[l->env_n++] =
+		(struct variable){ xstrdup(key), xstrdup(text), at->origin, at->line, at->col };
+}
+
+/* TIMEOUT_SEC is the timeout_sec of the place it stands in; both must not differ. */
+static void take_timeout(const struct spot *s, const char *text, const struct value *at)
+{
+	struct value *v = &s->layer->values[KEY_TIMEOUT];
+	char *end;
+	double number = strtod(text, &end);
+	if (end == text || *end) {
+		config_value_problem(s->config, s->id, at, "TIMEOUT_SEC = \"%s\" is not a number of seconds",
+				     text);
+	} else if (v->origin == ORIGIN_NONE) {
+		*v = *at;
+		set_number(&(struct spot){ s->config, s->layer, KEY_TIMEOUT }, v, number);
+	} else if (v->number != number) {
+		config_value_problem(s->config, s->id, at,
+				     "TIMEOUT_SEC = \"%s\" contradicts timeout_sec = %.15g; give one of them",
+				     text, v->number);
+	}
+}
+
+static void set_variable(const struct spot *s, const struct toml_node *n)
+{
+	struct value at = { .origin = ORIGIN_FILE, .line = n->key_line, .col = n->key_col };
+	AUTO(free) char *number = NULL;
+	const char *text = n->text;
+	if (n->kind == TOML_INT)
+		text = number = xasprintf("%lld", (long long)n->integer);
+	if (!text) {
+		config_value_problem(s->config, s->id, &at, "%s must be a string, not %s", n->key,
+				     toml_kind_name(n->kind));
+		return;
+	}
+	add_variable(s, n->key, text, &at);
+	if (strcmp(n->key, "TIMEOUT_SEC") == 0)
+		take_timeout(s, text, &at);
+}
+
+static void set_env(const struct spot *s, const struct toml_node *n)
+{
+	struct value *v = &s->layer->values[KEY_ENV];
+	*v = (struct value){ .origin = ORIGIN_FILE, .line = n->line, .col = n->col };
+	if (n->kind != TOML_TABLE) {
+		wrong_kind(s, v, n);
+		return;
+	}
+	for (size_t i = 0; i < n->n; i++)
+		set_variable(s, &n->items[i]);
+}
+
+static bool refused_key(struct config *c, const struct toml_node *n)
+{
+	for (const struct refusal *r = config_refusals; r->key; r++)
+		if (!r->value && strcmp(r->key, n->key) == 0) {
+			config_problem(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key, r->why);
+			return true;
+		}
+	return false;
+}
+
+static void unknown_key(struct config *c, const struct layer *l, const struct toml_node *n)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if (config_keys[i].scopes & l->scope)
+			strv_push(&names, config_keys[i].name);
+	if (l->scope == SCOPE_TOP)
+		strv_pushv(&names, other_top_keys);
+	const char *near = text_nearest(n->key, strv_items(&names));
+	config_problem(c, n->key_line, n->key_col, "unknown key \"%s\" %s %s%s%s%s", n->key,
+		       l->scope == SCOPE_TOP ? "at" : "in", l->title, near ? " (did you mean \"" : "",
+		       near ? near : "", near ? "\"?)" : "");
+}
+
+static void misplaced_key(struct config *c, const struct layer *l, const struct key *k,
+			  const struct toml_node *n)
+{
+	if (k->scopes & SCOPE_TOP)
+		config_problem(c, n->key_line, n->key_col,
+			       "\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
+			       "here it is in %s",
+			       k->name, l->title);
+	else
+		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
+}
+
+static void read_key(struct config *c, struct layer *l, const struct toml_node *n)
+{
+	enum key_id id = find_key(n->key);
+	struct spot s = { c, l, id };
+	if (id == KEY_COUNT_ || !config_keys[id].scopes) {
+		if (!refused_key(c, n))
+			unknown_key(c, l, n);
+	} else if (!(config_keys[id].scopes & l->scope)) {
+		misplaced_key(c, l, &config_keys[id], n);
+	} else if (id != KEY_ENV) {
+		set_from_node(&s, &l->values[id], n);
+		check_refusal(&s, &l->values[id]);
+	}
+}
+
+static void read_table(struct config *c, struct layer *l, const struct toml_node *table)
+{
+	for (size_t i = 0; i < table->n; i++)
+		if (l->scope != SCOPE_TOP || (strcmp(table->items[i].key, "defaults") != 0 &&
+					      strcmp(table->items[i].key, "tasks") != 0))
+			read_key(c, l, &table->items[i]);
+	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
+	const struct toml_node *env = toml_get(table, config_keys[KEY_ENV].name);
+	if (env)
+		set_env(&(struct spot){ c, l, KEY_ENV }, env);
+	const struct value *model = &l->values[KEY_MODEL], *models = &l->values[KEY_MODELS];
+	if (model->origin && models->origin)
+		config_problem(c, models->line, models->col, "give either \"model\" or \"models\" in %s",
+			       l->title);
+}
+
+static void read_tasks(struct config *c, const struct toml_node *tasks)
+{
+	if (tasks && tasks->kind != TOML_ARRAY) {
+		config_problem(c, tasks->line, tasks->col, "\"tasks\" must be written [[tasks]]");
+		return;
+	}
+	size_t n = tasks ? tasks->n : 0;
+	if (!n)
+		config_problem(c, 1, 1, "no [[tasks]]: add at least one, with prepared_dir and model");
+	c->tasks = xcalloc(n ? n : 1, sizeof *c->tasks);
+	for (size_t i = 0; i < n; i++) {
+		const struct toml_node *t = &tasks->items[i];
+		struct layer *l = &c->tasks[c->tasks_n];
+		if (t->kind != TOML_TABLE) {
+			config_problem(c, t->line, t->col, "\"tasks\" must be written [[tasks]]");
+			continue;
+		}
+		*l = (struct layer){
+			.title = "[[tasks]]", .scope = SCOPE_TASKS, .line = t->line, .col = t->col
+		};
+		c->tasks_n++;
+		read_table(c, l, t);
+	}
+}
+
+static void read_flags(struct config *c)
+{
+	const struct config_request *req = c->req;
+	struct layer *l = &c->flags;
+	for (size_t i = 0; i < req->settings.n; i++) {
+		enum key_id id = find_key(req->settings.v[i].key);
+		if (id == KEY_COUNT_)
+			bug("no key \"%s\"", req->settings.v[i].key);
+		struct spot s = { c, l, id };
+		l->values[id] = (struct value){ .origin = ORIGIN_FLAG };
+		set_from_text(&s, &l->values[id], req->settings.v[i].value);
+		check_refusal(&s, &l->values[id]);
+	}
+	if (req->models.n)
+		l->values[KEY_MODELS].origin = ORIGIN_FLAG;
+	for (size_t i = 0; i < req->models.n; i++)
+		add_item(&(struct spot){ c, l, KEY_MODELS }, &l->values[KEY_MODELS], req->models.v[i]);
+	struct value at = { .origin = ORIGIN_FLAG };
+	for (size_t i = 0; i < req->env.n; i++) {
+		const struct kv *kv = &req->env.v[i];
+		add_variable(&(struct spot){ c, l, KEY_ENV }, kv->key, kv->value, &at);
+		if (strcmp(kv->key, "TIMEOUT_SEC") == 0)
+			take_timeout(&(struct spot){ c, l, KEY_ENV }, kv->value, &at);
+	}
+}
+
+static void read_environment(struct config *c)
+{
+	const char *backend = getenv("SANDBOX_BACKEND");
+	if (!backend || !*backend)
+		return;
+	struct value *v = &c->environment.values[KEY_SANDBOX];
+	*v = (struct value){ .origin = ORIGIN_ENVIRONMENT, .text = xstrdup(backend) };
+}
+
+static int parse(struct config *c, struct err *err)
+{
+	struct toml_error where;
+	/* The name is the user's: links are followed, and every way it cannot be read is theirs to mend. */
+	AUTO(fd) int fd = open(c->req->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, errno, "open %s", c->req->path);
+	if (path_read_fd(fd, CONFIG_MAX_BYTES, &c->text, err) < 0) {
+		err->kind = ERR_USAGE;
+		return err_wrap(err, "%s", c->req->path);
+	}
+	c->root = toml_parse(c->text.data, c->text.len, &where);
+	if (!c->root)
+		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: %s", c->req->path, where.line, where.col,
+			       where.msg);
+	return 0;
+}
+
+int config_read(struct config *c, const struct config_request *req, struct err *err)
+{
+	*c = (struct config){
+		.req = req,
+		.text = BUF_INIT,
+		.flags.title = "the command line",
+		.environment.title = "the environment",
+		.defaults = { .title = "[defaults]", .scope = SCOPE_DEFAULTS },
+		.top = { .title = "the top level", .scope = SCOPE_TOP },
+	};
+	if (parse(c, err) < 0)
+		return -1;
+	read_flags(c);
+	read_environment(c);
+	read_table(c, &c->top, c->root);
+	const struct toml_node *defaults = toml_get(c->root, "defaults");
+	if (defaults && defaults->kind == TOML_TABLE)
+		read_table(c, &c->defaults, defaults);
+	else if (defaults)
+		config_problem(c, defaults->line, defaults->col, "\"defaults\" must be written [defaults]");
+	read_tasks(c, toml_get(c->root, "tasks"));
+	return 0;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The parser is compiled in, whatever a distribution's flags say: no shared library at start-up.
+#undef TOML_SHARED_LIB
+#undef TOML_HEADER_ONLY
+#define TOML_HEADER_ONLY 1
+#define TOML_ENABLE_FORMATTERS 0
+#if __has_include(<toml++/toml.hpp>)
+#include <toml++/toml.hpp>
+#else
+#include <toml++/toml.h>
+#endif
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include "config/toml.h"
+
+namespace
+{
+
+void fail(toml_error *error, const toml::source_position &at, std::string_view why)
+{
+	error->line = static_cast<int>(at.line);
+	error->col = static_cast<int>(at.column);
+	std::snprintf(error->msg, sizeof error->msg, "%.*s", static_cast<int>(why.size()), why.data());
+	for (char *c = error->msg; *c; c++)
+		if (static_cast<unsigned char>(*c) < ' ')
+			*c = ' ';
+}
+
+char *copy(std::string_view s)
+{
+	auto *out = static_cast<char *>(std::malloc(s.size() + 1));
+	if (!out)
+		throw std::bad_alloc();
+	std::memcpy(out, s.data(), s.size());
+	out[s.size()] = '\0';
+	return out;
+}
+
+struct nul_byte {
+	toml::source_position at;
+};
+
+char *copy_text(std::string_view s, const toml::source_position &at)
+{
+	if (s.find('\0') != s.npos)
+		throw nul_byte{at};
+	return copy(s);
+}
+
+void reserve(toml_node *t, std::size_t n)
+{
+	t->items = static_cast<toml_node *>(std::calloc(n ? n : 1, sizeof *t->items));
+	if (!t->items)
+		throw std::bad_alloc();
+}
+
+void convert(const toml::node &from, toml_node *to);
+
+void convert_table(const toml::table &from, toml_node *to)
+{
+	reserve(to, from.size());
+	for (auto &&[key, value] : from) {
+		toml_node *item = &to->items[to->n++];
+		item->key = copy_text(key.str(), key.source().begin);
+		item->key_line = static_cast<int>(key.source().begin.line);
+		item->key_col = static_cast<int>(key.source().begin.column);
+		convert(value, item);
+	}
+	// toml++ sorts by name; messages read better in the order of the file.
+	std::sort(to->items, to->items + to->n, [](const toml_node &a, const toml_node &b) {
+		return a.key_line != b.key_line ? a.key_line < b.key_line : a.key_col < b.key_col;
+	});
+}
+
+void convert(const toml::node &from, toml_node *to)
+{
+	to->line = static_cast<int>(from.source().begin.line);
+	to->col = static_cast<int>(from.source().begin.column);
+	switch (from.type()) {
+	case toml::node_type::string:
+		to->kind = TOML_STRING;
+		to->text = copy_text(from.as_string()->get(), from.source().begin);
+		break;
+	case toml::node_type::integer:
+		to->kind = TOML_INT;
+		to->integer = from.as_integer()->get();
+		to->real = static_cast<double>(to->integer);
+		break;
+	case toml::node_type::floating_point:
+		to->kind = TOML_REAL;
+		to->real = from.as_floating_point()->get();
+		break;
+	case toml::node_type::boolean:
+		to->kind = TOML_BOOL;
+		to->boolean = from.as_boolean()->get();
+		break;
+	case toml::node_type::array:
+		to->kind = TOML_ARRAY;
+		reserve(to, from.as_array()->size());
+		for (auto &&value : *from.as_array())
+			convert(value, &to->items[to->n++]);
+		break;
+	case toml::node_type::table:
+		to->kind = TOML_TABLE;
+		convert_table(*from.as_table(), to);
+		break;
+	default:
+		to->kind = TOML_TIME;
+	}
+}
+
+} // namespace
+
+extern "C" toml_node *toml_parse(const char *text, size_t len, toml_error *error)
+{
+	auto *root = static_cast<toml_node *>(std::calloc(1, sizeof(toml_node)));
+	toml::source_position at = {1, 1};
+	std::string_view why = "out of memory";
+	try {
+		if (!root)
+			throw std::bad_alloc();
+		convert(toml::parse(std::string_view(text, len)), root);
+		return root;
+	} catch (const toml::parse_error &e) {
+		fail(error, e.source().begin, e.description());
+		toml_free(root);
+		return nullptr;
+	} catch (const nul_byte &e) {
+		at = e.at;
+		why = "a NUL character is not allowed here";
+	} catch (const std::exception &) {
+	} catch (...) {
+		why = "the parser failed";
+	}
+	fail(error, at, why);
+	toml_free(root);
+	return nullptr;
+}
