@@ -14,6 +14,7 @@ struct verb {
 
 /* In the order of a user's day. */
 static const struct verb verbs[] = {
+	{"config", cmd_config, "print the effective configuration, each value with its origin"},
 	{NULL, NULL, NULL},
 };
 

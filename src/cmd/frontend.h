@@ -36,19 +36,26 @@ int frontend_commit(struct frontend *f, const struct store *s, const char *stamp
 void frontend_release(struct frontend *f);
 
 /* The lines of an option table that fill a struct config_request. */
+#define FRONTEND_SETTING(req, long_name, letter, value, key, text)                                 \
+	{ .name = (long_name), .short_name = (letter), .arg = (value), .kind = OPTION_SETTING,     \
+	  .target = &(req)->settings, .setting = (key), .help = (text) }
 #define FRONTEND_OPTIONS(req)                                                                      \
-	{ "parallel", 'j', "N", OPTION_SETTING, &(req)->settings, "run N trials at a time" },      \
-	{ "agent", 'a', "NAME", OPTION_SETTING, &(req)->settings, "agent of every task" },         \
-	{ "model", 'm', "MODEL", OPTION_STRV, &(req)->models, "model of every task; repeat for several" }, \
-	{ "sandbox", 0, "KIND", OPTION_SETTING, &(req)->settings, "auto, local, docker or none" }, \
-	{ "rollouts", 'r', "N", OPTION_SETTING, &(req)->settings, "rollouts of every task" },      \
-	{ "timeout", 't', "SEC", OPTION_SETTING, &(req)->settings, "working time of the agent",    \
-	  .setting = "timeout_sec" },                                                              \
-	{ "env", 'e', "K=V", OPTION_KV, &(req)->env, "set an environment variable of the agent; repeatable" }, \
-	{ "fail-fast", 0, NULL, OPTION_SETTING, &(req)->settings, "start nothing more after a failure", \
-	  .setting = "fail_fast" },                                                                \
-	{ "only", 0, "GLOB", OPTION_STR, &(req)->only, "only tasks whose id or folder matches" },  \
-	{ "limit", 0, "N", OPTION_INT, &(req)->limit, "at most N trials", 1, 10000000 },           \
-	{ "tag", 0, "TAG", OPTION_STRV, &(req)->tags, "name this run; repeatable" },               \
-	{ "gateway", 0, "SOCKET", OPTION_STR, &(req)->gateway, "unix socket that answers model requests" }, \
+	FRONTEND_SETTING(req, "parallel", 'j', "N", NULL, "run N trials at a time"),               \
+	FRONTEND_SETTING(req, "agent", 'a', "NAME", NULL, "agent of every task"),                  \
+	{ .name = "model", .short_name = 'm', .arg = "MODEL", .kind = OPTION_STRV,                 \
+	  .target = &(req)->models, .help = "model of every task; repeat it for several" },        \
+	FRONTEND_SETTING(req, "sandbox", 0, "KIND", NULL, "auto, local or none"),                  \
+	FRONTEND_SETTING(req, "rollouts", 'r', "N", NULL, "rollouts of every task"),               \
+	FRONTEND_SETTING(req, "timeout", 't', "SEC", "timeout_sec", "working time of the agent"),  \
+	{ .name = "env", .short_name = 'e', .arg = "K=V", .kind = OPTION_KV,                       \
+	  .target = &(req)->env, .help = "set a variable of the agent's environment; repeatable" }, \
+	FRONTEND_SETTING(req, "fail-fast", 0, NULL, "fail_fast", "start nothing more after a failure"), \
+	{ .name = "only", .arg = "GLOB", .kind = OPTION_STR, .target = &(req)->only,               \
+	  .help = "only tasks whose id or folder matches" },                                       \
+	{ .name = "limit", .arg = "N", .kind = OPTION_INT, .target = &(req)->limit, .min = 1,      \
+	  .max = 10000000, .help = "at most N trials" },                                           \
+	{ .name = "tag", .arg = "TAG", .kind = OPTION_STRV, .target = &(req)->tags,                \
+	  .help = "give this run a name; repeatable" },                                            \
+	{ .name = "gateway", .arg = "SOCKET", .kind = OPTION_STR, .target = &(req)->gateway,       \
+	  .help = "unix socket that answers model requests" },                                     \
 	OPTION_DATA_DIR(&(req)->data_dir)

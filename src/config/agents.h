@@ -6,13 +6,16 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include "base/err.h"
 #include "base/strv.h"
 
-/* The agent that "auto" means for MODEL; borrowed. */
-const char *agent_for_model(const char *model);
 /* True of nop and oracle: they need no file and no model. */
 bool agent_is_builtin(const char *name);
+
+/* The agent that "auto" means for MODEL: the first file one of whose `models` globs matches, else the usual
+ * one for such a name. The caller frees. */
+char *agent_for_model(const char *model, const char *config_path);
 
 struct agent_query {
 	const char *name;        /* never "auto" */

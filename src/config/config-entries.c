@@ -123,23 +123,29 @@ static void land_overrides(struct config *c, const struct layer *task, struct be
 		e->overrides = STEAL(&path);
 }
 
-static void check_sandbox(struct config *c, const struct layer *task, const struct bench_entry *e)
+static void check_bare(struct config *c, const struct value *v, const struct bench_entry *e)
 {
-	const struct value *v = config_effective(c, task, KEY_SANDBOX);
-	if (!v || !v->text)
-		return;
-	if (v->origin == ORIGIN_ENVIRONMENT && e->sandbox != SANDBOX_LOCAL && e->sandbox != SANDBOX_NONE &&
-	    strcmp(v->text, "auto") != 0)
-		config_value_problem(c, KEY_SANDBOX, v,
-				     "\"%s\" is not built yet; unset it or set it to \"local\"", v->text);
-	if (e->sandbox != SANDBOX_NONE)
-		return;
 	if (!agent_is_builtin(e->agent))
 		config_value_problem(c, KEY_SANDBOX, v,
 				     "\"none\" is for the agents nop and oracle only, not \"%s\"", e->agent);
 	if (e->evaluate)
 		config_value_problem(c, KEY_SANDBOX, v,
 				     "\"none\" needs evaluate = false: tests run in a sandbox only");
+}
+
+static void check_sandbox(struct config *c, const struct layer *task, const struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_SANDBOX);
+	if (!v || !v->text)
+		return;
+	if (v->origin == ORIGIN_ENVIRONMENT) {
+		if (strcmp(v->text, "auto") != 0 && strcmp(v->text, "local") != 0)
+			config_value_problem(c, KEY_SANDBOX, v,
+					     "\"%s\" is not built yet; unset it or set it to \"local\"",
+					     v->text);
+	} else if (e->sandbox == SANDBOX_NONE) {
+		check_bare(c, v, e);
+	}
 }
 
 /* All but the folder, which differs in the entries of one table. */

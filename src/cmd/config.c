@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include "base/cleanup.h"
+#include "cmd/cmd.h"
+#include "cmd/frontend.h"
+
+static int print(struct config_request *req)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err err;
+	if (config_explain(&text, req, &problems, &err) < 0)
+		return cmd_refuse(&problems, &err);
+	fwrite(text.data, 1, text.len, stdout);
+	return CMD_OK;
+}
+
+int cmd_config(int argc, char **argv)
+{
+	struct config_request req = { 0 };
+	const struct option options[] = { FRONTEND_OPTIONS(&req), OPTION_END };
+	const struct usage usage = {
+		.verb = "config",
+		.operands = "CONFIG",
+		.min = 1,
+		.max = 1,
+		.summary = "Print the effective configuration, each value with where it comes from",
+		.text = "The output is itself a benchmark file. The strongest place wins: a flag, [[tasks]],\n"
+			"[defaults], the top of the file, SANDBOX_BACKEND (for sandbox alone), the default.",
+		.examples = "rollouts config bench.toml\n"
+			    "rollouts config bench.toml --model gpt-4 --timeout 600\n",
+		.options = options,
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+	if (status < 0) {
+		req.path = operands.v[0];
+		status = print(&req);
+	}
+	config_request_release(&req);
+	return status;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "config/layer.h"
+
+#define COMMENT_COLUMN 40
+
+static void add_quoted(struct buf *out, const char *text)
+{
+	buf_addc(out, '"');
+	for (const char *c = text; *c; c++) {
+		if (*c == '"' || *c == '\\')
+			buf_addf(out, "\\%c", *c);
+		else if ((unsigned char)*c < ' ' || *c == 0x7f)
+			buf_addf(out, "\\u%04X", (unsigned char)*c);
+		else
+			buf_addc(out, *c);
+	}
+	buf_addc(out, '"');
+}
+
+static void add_list(struct buf *out, const struct strv *list)
+{
+	buf_addc(out, '[');
+	for (size_t i = 0; i < list->n; i++) {
+		buf_adds(out, i ? ", " : "");
+		add_quoted(out, list->v[i]);
+	}
+	buf_addc(out, ']');
+}
+
+static void add_number(struct buf *out, enum key_type type, const void *at)
+{
+	switch (type) {
+	case TYPE_INT:
+		buf_addf(out, "%d", *(const int *)at);
+		break;
+	case TYPE_BIG:
+		buf_addf(out, "%lld", (long long)*(const int64_t *)at);
+		break;
+	case TYPE_REAL:
+		buf_addf(out, "%.15g", *(const double *)at);
+		break;
+	case TYPE_MS:
+		buf_addf(out, "%.15g", (double)*(const int64_t *)at / 1000);
+		break;
+	default:
+		buf_adds(out, *(const bool *)at ? "true" : "false");
+	}
+}
+
+static void add_landed(struct buf *out, const struct key *k, const void *base)
+{
+	const void *at = (const char *)base + k->offset;
+	if (k->type == TYPE_CHOICE)
+		add_quoted(out, k->choices[*(const int *)at]);
+	else if (k->type == TYPE_TEXT)
+		add_quoted(out, *(char *const *)at);
+	else
+		add_number(out, k->type, at);
+}
+
+/* A value that is off until somebody sets it cannot be written as TOML. */
+static bool is_unset(const struct key *k, const struct value *v, const void *base)
+{
+	const void *at = (const char *)base + k->offset;
+	if (v)
+		return false;
+	if (k->type == TYPE_TEXT)
+		return !*(char *const *)at;
+	if (k->type == TYPE_BIG)
+		return *(const int64_t *)at <= 0;
+	return k->type == TYPE_REAL && *(const double *)at <= 0;
+}
+
+static void add_origin(struct buf *out, size_t start, const struct config *c, const char *flag,
+		       const struct value *v)
+{
+	size_t width = out->len - start;
+	buf_addf(out, "%*s  # ", width < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - width) : 0, "");
+	if (!v)
+		buf_adds(out, "default");
+	else if (v->origin == ORIGIN_FLAG)
+		buf_addf(out, "--%s", flag);
+	else if (v->origin == ORIGIN_ENVIRONMENT)
+		buf_adds(out, "SANDBOX_BACKEND in the environment");
+	else
+		buf_addf(out, "%s:%d:%d", c->req->path, v->line, v->col);
+	buf_addc(out, '\n');
+}
+
+static void explain_landed(struct buf *out, const struct config *c, const struct layer *task, enum key_id id,
+			   const void *base)
+{
+	const struct key *k = &config_keys[id];
+	const struct value *v = config_effective(c, task, id);
+	size_t start = out->len;
+	if (is_unset(k, v, base)) {
+		buf_addf(out, "# %s", k->name);
+	} else {
+		buf_addf(out, "%s = ", k->name);
+		add_landed(out, k, base);
+	}
+	add_origin(out, start, c, k->flag, v);
+}
+
+static void explain_paths(struct buf *out, const struct config *c, const struct layer *task,
+			  const struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_OVERRIDES);
+	size_t start = out->len;
+	buf_adds(out, "prepared_dir = ");
+	add_quoted(out, e->task_path);
+	add_origin(out, start, c, NULL, &task->values[KEY_PREPARED_DIR]);
+	start = out->len;
+	if (e->overrides) {
+		buf_adds(out, "overrides = ");
+		add_quoted(out, e->overrides);
+		add_origin(out, start, c, NULL, v);
+	}
+}
+
+static void explain_models(struct buf *out, const struct config *c, const struct layer *task,
+			   const struct bench_entry *e)
+{
+	const struct layer *layers[LAYERS];
+	const struct value *v = NULL;
+	size_t start = out->len;
+	config_layers(c, task, layers);
+	for (size_t i = 0; i < LAYERS && !v; i++)
+		if (layers[i]->values[KEY_MODEL].origin)
+			v = &layers[i]->values[KEY_MODEL];
+		else if (layers[i]->values[KEY_MODELS].origin)
+			v = &layers[i]->values[KEY_MODELS];
+	buf_adds(out, v ? "models = " : "# models = ");
+	add_list(out, &e->models);
+	add_origin(out, start, c, "model", v);
+}
+
+static const struct variable *find_variable(const struct config *c, const struct layer *task, const char *key)
+{
+	const struct layer *layers[LAYERS];
+	config_layers(c, task, layers);
+	for (size_t i = 0; i < LAYERS; i++)
+		for (size_t j = layers[i]->env_n; j-- > 0;)
+			if (strcmp(layers[i]->env[j].key, key) == 0)
+				return &layers[i]->env[j];
+	return NULL;
+}
+
+static void explain_env(struct buf *out, const struct config *c, const struct layer *task,
+			const struct bench_entry *e)
+{
+	for (size_t i = 0; i < e->env.n; i++) {
+		const struct variable *var = find_variable(c, task, e->env.v[i].key);
+		struct value at = { .origin = var->origin, .line = var->line, .col = var->col };
+		size_t start = out->len;
+		buf_adds(out, "environment_variables.");
+		add_quoted(out, e->env.v[i].key);
+		buf_adds(out, " = ");
+		add_quoted(out, e->env.v[i].value);
+		add_origin(out, start, c, "env", &at);
+	}
+}
+
+static void explain_entry(struct buf *out, const struct config *c, const struct bench_entry *e)
+{
+	const struct layer *task = &c->tasks[e->table];
+	buf_adds(out, "\n[[tasks]]\n");
+	explain_paths(out, c, task, e);
+	explain_models(out, c, task, e);
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if (config_keys[i].lands && !config_keys[i].in_bench)
+			explain_landed(out, c, task, (enum key_id)i, e);
+	explain_env(out, c, task, e);
+}
+
+static void explain(struct buf *out, const struct config *c, const struct bench *b)
+{
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if (config_keys[i].in_bench && config_keys[i].scopes)
+			explain_landed(out, c, NULL, (enum key_id)i, b);
+	for (size_t i = 0; i < b->entries_n; i++)
+		explain_entry(out, c, &b->entries[i]);
+}
+
+int config_explain(struct buf *out, const struct config_request *req, struct strv *problems, struct err *err)
+{
+	struct config c;
+	struct bench b;
+	bench_init(&b);
+	int rc = config_read(&c, req, err);
+	if (rc < 0) {
+		strv_push(problems, err->msg);
+	} else {
+		config_entries(&c, &b);
+		rc = config_verdict(&c, problems, err);
+	}
+	if (rc == 0)
+		explain(out, &c, &b);
+	bench_release(&b);
+	config_release(&c);
+	return rc;
+}
