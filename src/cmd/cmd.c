@@ -20,9 +20,14 @@ static void say(const char *prefix, const char *line)
 	fprintf(stderr, "%s%s\n", prefix, safe.data);
 }
 
-int cmd_fail(const struct err *err)
+void cmd_warn(const struct err *err)
 {
 	say("rollouts: ", err->msg);
+}
+
+int cmd_fail(const struct err *err)
+{
+	cmd_warn(err);
 	return status_of[err->kind];
 }
 

@@ -17,9 +17,15 @@ enum cmd_status {
 
 int cmd_config(int argc, char **argv);
 int cmd_init(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_summarize(int argc, char **argv);
+int cmd_tag(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 
 /* Print "rollouts: MESSAGE" on standard error; the exit status of the error's kind. */
 int cmd_fail(const struct err *err) MUST_CHECK;
-/* The same after one line per problem, which then stand for the message. */
+/* Print it as well, but go on. */
+void cmd_warn(const struct err *err);
+/* cmd_fail after one line per problem, which then stand for the message. */
 int cmd_refuse(const struct strv *problems, const struct err *err) MUST_CHECK;

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "os/usage.h"
+#include "report/report.h"
+#include "report/table.h"
+#include "store/store.h"
+
+struct request {
+	const char *data;
+	bool json, csv, no_disk;
+};
+
+static int64_t disk_bytes(const struct store *s, const struct rollout *r)
+{
+	int64_t bytes = usage_bytes(s->root_fd, r->ref.path);
+
+	for (size_t i = 0; i < r->trials_n; i++) {
+		AUTO(free) char *run = path_join("runs", r->trials[i].trial.run_id);
+		bytes += usage_bytes(s->root_fd, run);
+	}
+	return bytes;
+}
+
+static size_t trials_done(const struct rollout *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->trials_n; i++)
+		n += r->trials[i].has_result && !outcome_is_missing(r->trials[i].result.outcome);
+	return n;
+}
+
+static void add_disk(struct table *t, int64_t bytes, bool for_people)
+{
+	char human[16];
+
+	usage_human(bytes, human);
+	if (for_people)
+		table_text(t, human);
+	else
+		table_int(t, bytes);
+}
+
+static void add_tags(struct table *t, const struct strv *tags)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < tags->n; i++)
+		buf_addf(&text, "%s%s", i ? " " : "", tags->v[i]);
+	table_text(t, text.data);
+}
+
+static void add_row(struct table *t, const struct store *s, const struct rollout *r,
+		    const struct request *q, bool for_people)
+{
+	double mean = 0;
+
+	table_text(t, r->ref.name);
+	table_text(t, r->ref.stamp);
+	table_text(t, report_state(r));
+	table_int(t, (int64_t)trials_done(r));
+	table_int(t, (int64_t)r->trials_n);
+	if (report_mean(r, &mean))
+		table_real(t, mean, 3);
+	else
+		table_missing(t, NULL);
+	if (!q->no_disk)
+		add_disk(t, disk_bytes(s, r), for_people);
+	add_tags(t, &r->tags);
+}
+
+/* What cannot be read is shown as such: one damaged rollout must not hide the others. */
+static void add_unreadable(struct table *t, const struct rollout_ref *ref, const struct request *q)
+{
+	table_text(t, ref->name);
+	table_text(t, ref->stamp);
+	table_text(t, "unreadable");
+	for (int i = 0; i < (q->no_disk ? 3 : 4); i++)
+		table_missing(t, NULL);
+	table_text(t, "");
+}
+
+static void columns(struct table *t, const struct request *q)
+{
+	table_column(t, "name", TABLE_WHOLE);
+	table_column(t, "rollout", TABLE_WHOLE);
+	table_column(t, "state", TABLE_WHOLE);
+	table_column(t, "done", TABLE_RIGHT);
+	table_column(t, "trials", TABLE_RIGHT);
+	table_column(t, "score", TABLE_RIGHT);
+	if (!q->no_disk)
+		table_column(t, "disk", TABLE_RIGHT);
+	table_column(t, "tags", TABLE_LEFT);
+}
+
+static void fill(struct table *t, const struct store *s, const struct rollout_ref *refs, size_t n,
+		 const struct request *q, bool for_people)
+{
+	columns(t, q);
+	for (size_t i = 0; i < n; i++) {
+		struct rollout r;
+		struct err err;
+		if (rollout_load(&r, s, &refs[i], &err)) {
+			cmd_warn(&err);
+			add_unreadable(t, &refs[i], q);
+			continue;
+		}
+		add_row(t, s, &r, q, for_people);
+		rollout_release(&r);
+	}
+}
+
+static void print(const struct table *t, const struct request *q)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (q->json) {
+		AUTO(json) json_t *j = table_json(t);
+		json_format(&text, j, true);
+		buf_addc(&text, '\n');
+	} else if (q->csv) {
+		table_csv(t, &text);
+	} else {
+		table_terminal(t, report_width(STDOUT_FILENO), &text);
+	}
+	fwrite(text.data, 1, text.len, stdout);
+}
+
+static int list(const struct store *s, const char *name, const struct request *q, struct err *err)
+{
+	struct rollout_ref *refs = NULL, known = { 0 };
+	size_t n = 0;
+	AUTO(table) struct table t = { 0 };
+
+	/* A name nobody used gets the same answer as everywhere. */
+	if (name && store_find(s, name, NULL, &known, err))
+		return -1;
+	rollout_ref_release(&known);
+	if (store_list(s, name, &refs, &n, err))
+		return -1;
+	fill(&t, s, refs, n, q, !q->json && !q->csv);
+	for (size_t i = 0; i < n; i++)
+		rollout_ref_release(&refs[i]);
+	free(refs);
+	if (n || q->json || q->csv)
+		print(&t, q);
+	else
+		printf("%s holds no rollouts yet; start one: rollouts run CONFIG\n", s->root);
+	return 0;
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct request q = { .data = "data" };
+	const struct option options[] = {
+		{ .name = "json", .kind = OPTION_FLAG, .target = &q.json, .help = "as JSON; disk use in bytes" },
+		{ .name = "csv", .kind = OPTION_FLAG, .target = &q.csv, .help = "as CSV; disk use in bytes" },
+		{ .name = "no-disk", .kind = OPTION_FLAG, .target = &q.no_disk, .help = "do not measure disk use" },
+		OPTION_DATA_DIR(&q.data),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "list", .operands = "[NAME]", .max = 1, .options = options,
+		.summary = "show the rollouts there are, oldest first: state, trials with a result, score, disk use",
+		.examples = "rollouts list\nrollouts list hello --json\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	struct store store;
+	struct err err;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	if (status >= 0)
+		return status;
+	if (q.json && q.csv) {
+		err_set(&err, ERR_USAGE, 0, "--json and --csv exclude each other");
+		return cmd_fail(&err);
+	}
+	if (store_open(&store, q.data, false, &err))
+		return cmd_fail(&err);
+	status = list(&store, operands.n ? operands.v[0] : NULL, &q, &err);
+	store_close(&store);
+	return status ? cmd_fail(&err) : CMD_OK;
+}

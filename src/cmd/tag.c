@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "store/store.h"
+
+#define TAG_MAX 64
+
+static int check_tag(const char *tag, struct err *err)
+{
+	size_t n = strlen(tag);
+	bool good = n && n <= TAG_MAX && isalnum((unsigned char)tag[0]);
+
+	for (size_t i = 0; good && i < n; i++)
+		good = isalnum((unsigned char)tag[i]) || strchr("._-", tag[i]);
+	if (!good)
+		return err_set(err, ERR_USAGE, 0,
+			       "\"%s\" cannot be a tag: letters, digits, \".\", \"_\" and \"-\", at most %d", tag,
+			       TAG_MAX);
+	return 0;
+}
+
+/* Another rollout with TAG would make it ambiguous. */
+static int check_unused(const struct store *s, const struct rollout_ref *ref, const char *tag, struct err *err)
+{
+	struct rollout_ref *all = NULL;
+	size_t n = 0;
+	int status = store_list(s, ref->name, &all, &n, err);
+
+	for (size_t i = 0; i < n; i++) {
+		AUTO(strv) struct strv tags = STRV_INIT;
+		if (!status && strcmp(all[i].stamp, ref->stamp) != 0)
+			status = store_tags_read(s, &all[i], &tags, err);
+		if (!status && strv_has(&tags, tag))
+			status = err_set(err, ERR_USAGE, 0,
+					 "%s %s has that tag already; first: rollouts tag %s %s --rollout %s --remove",
+					 ref->name, all[i].stamp, ref->name, tag, all[i].stamp);
+	}
+	for (size_t i = 0; i < n; i++)
+		rollout_ref_release(&all[i]);
+	free(all);
+	return status;
+}
+
+static int change(const struct store *s, const struct rollout_ref *ref, const char *tag, bool remove,
+		  struct err *err)
+{
+	AUTO(strv) struct strv before = STRV_INIT, after = STRV_INIT;
+
+	if (store_tags_read(s, ref, &before, err) || (!remove && check_unused(s, ref, tag, err)))
+		return -1;
+	if (remove && !strv_has(&before, tag))
+		return err_set(err, ERR_USAGE, 0, "%s %s has no tag \"%s\"", ref->name, ref->stamp, tag);
+	for (size_t i = 0; i < before.n; i++)
+		if (strcmp(before.v[i], tag) != 0)
+			strv_push(&after, before.v[i]);
+	if (!remove)
+		strv_push(&after, tag);
+	if (store_tags_write(s, ref, &after, err))
+		return -1;
+	printf("%s %s %s %s\n", ref->name, ref->stamp, remove ? "is no longer" : "is now", tag);
+	return 0;
+}
+
+int cmd_tag(int argc, char **argv)
+{
+	const char *data = "data", *selector = NULL;
+	bool remove = false;
+	const struct option options[] = {
+		{ .name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = &selector,
+		  .help = "this one and not the latest: a stamp, a unique beginning of one, or a tag" },
+		{ .name = "remove", .kind = OPTION_FLAG, .target = &remove, .help = "take the tag away" },
+		OPTION_DATA_DIR(&data),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "tag", .operands = "NAME TAG", .min = 2, .max = 2, .options = options,
+		.summary = "give a rollout a name that --rollout understands",
+		.examples = "rollouts tag hello baseline\n"
+			    "rollouts tag hello v2 --rollout 20250824\n"
+			    "rollouts tag hello baseline --remove\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	struct rollout_ref ref = { 0 };
+	struct store store;
+	struct err err;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	if (status >= 0)
+		return status;
+	const char *tag = operands.v[1];
+	/* Without --rollout, the one that has the tag is meant to lose it. */
+	const char *which = remove && !selector ? tag : selector;
+	if (check_tag(tag, &err) || store_open(&store, data, false, &err))
+		return cmd_fail(&err);
+	status = store_find(&store, operands.v[0], which, &ref, &err);
+	if (!status)
+		status = change(&store, &ref, tag, remove, &err);
+	rollout_ref_release(&ref);
+	store_close(&store);
+	return status ? cmd_fail(&err) : CMD_OK;
+}

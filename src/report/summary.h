@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * summary.h -- the numbers of a summary, without any rendering. Private to this room.
+ *
+ * A cell is one task under one condition (model, label, agent): its rollouts. A group is a set of
+ * conditions: a model, a model with a label, everything. A group's mean is over task means.
+ */
+#pragma once
+#include "stats/stats.h"
+#include "store/store.h"
+
+enum standing {
+	STANDING_SCORED,
+	STANDING_UNSCORED, /* has a result, but nothing graded it */
+	STANDING_MISSING,  /* has no result to count */
+};
+
+struct summary_row {
+	const struct trial_status *status;
+	int task, condition; /* in order of appearance */
+	enum standing standing;
+	const char *outcome; /* "completed" ... "not run", "running", "interrupted"; static */
+};
+
+struct tally {
+	size_t planned, scored, unscored, missing;
+};
+
+struct summary_cell {
+	int task, condition;
+	size_t first; /* of the rows; tally.planned of them */
+	struct tally tally;
+	double sum, max;
+	struct stats_mean over_rollouts;
+};
+
+struct summary_condition {
+	const char *model, *label, *agent;
+};
+
+enum group_level { GROUP_MODEL, GROUP_CONDITION, GROUP_ALL };
+
+struct summary_group {
+	enum group_level level;
+	struct summary_condition of; /* NULL where the group does not tell them apart */
+	struct tally tally;
+	size_t tasks;                      /* with a scored trial */
+	size_t cells;                      /* with a scored trial */
+	size_t rollouts_min, rollouts_max; /* scored, per such task */
+	struct stats_mean mean;
+	bool over_rollouts;  /* one task only: the interval is over its rollouts */
+	double worst, best;  /* the mean if all missing were 0, or 1; equal when nothing is missing */
+	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */
+	double money_usd;      /* -1: not known */
+};
+
+struct summary_failure {
+	const char *outcome, *reason; /* borrowed */
+	size_t n;
+	const char *run_id; /* of the first */
+	size_t place;       /* its row */
+};
+
+struct summary {
+	const struct rollout *rollout; /* borrowed */
+	struct summary_row *rows;      /* by task, condition, rollout */
+	size_t rows_n;
+	struct summary_cell *cells;
+	size_t cells_n;
+	struct summary_condition *conditions;
+	size_t conditions_n, models_n, labels_n, agents_n, tasks_n;
+	struct summary_group *groups; /* the last is of everything */
+	size_t groups_n;
+	struct summary_failure *failures; /* most frequent first; "not run" is no failure */
+	size_t failures_n;
+};
+
+void summary_make(struct summary *out, const struct rollout *r);
+void summary_release(struct summary *s);
+/* The group of everything; always there. */
+const struct summary_group *summary_all(const struct summary *s);
+/* The name of a row's task: its id, else its folder's. */
+const char *summary_task_name(const struct summary_row *row);
+
+static inline void auto_summary(struct summary *s)
+{
+	summary_release(s);
+}

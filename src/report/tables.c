@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "report/tables.h"
+#include <math.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+
+#define DECIMALS 3
+#define CENT 4 /* decimals of money */
+
+static void add_count(struct table *t, int64_t n)
+{
+	if (n < 0)
+		table_missing(t, NULL);
+	else
+		table_int(t, n);
+}
+
+static void add_name(struct table *t, const char *name)
+{
+	if (name && name[0])
+		table_text(t, name);
+	else
+		table_missing(t, NULL);
+}
+
+static void name_columns(struct table *t, const struct summary *s, bool full)
+{
+	if (full || s->models_n > 1)
+		table_column(t, "model", TABLE_LEFT);
+	if (full || s->labels_n > 1)
+		table_column(t, "label", TABLE_LEFT);
+	if (full || s->agents_n > 1)
+		table_column(t, "agent", TABLE_LEFT);
+}
+
+static void add_names(struct table *t, const struct summary *s, int condition, bool full)
+{
+	const struct summary_condition *c = &s->conditions[condition];
+
+	if (full || s->models_n > 1)
+		add_name(t, c->model);
+	if (full || s->labels_n > 1)
+		add_name(t, c->label);
+	if (full || s->agents_n > 1)
+		add_name(t, c->agent);
+}
+
+static void add_score(struct table *t, const struct summary_row *row)
+{
+	if (row->standing == STANDING_SCORED)
+		table_real(t, row->status->result.total_score, DECIMALS);
+	else
+		table_missing(t, row->standing == STANDING_MISSING ? "missing" : NULL);
+}
+
+static void add_trial(struct table *t, const struct summary *s, const struct summary_row *row)
+{
+	const struct result *r = &row->status->result;
+	bool has_agent = row->status->has_result && r->has_agent;
+
+	table_text(t, summary_task_name(row));
+	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
+	add_score(t, row);
+	table_missing(t, NULL); /* lm: no judge grades yet */
+	add_count(t, has_agent ? r->agent.metrics.tokens_total : -1);
+	add_count(t, has_agent ? r->agent.metrics.tool_calls : -1);
+}
+
+static void add_details(struct table *t, const struct summary_row *row)
+{
+	table_int(t, row->status->trial.rollout);
+	table_int(t, row->status->attempts);
+	table_text(t, row->outcome);
+	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
+}
+
+static bool all_completed(const struct summary *s)
+{
+	for (size_t i = 0; i < s->rows_n; i++)
+		if (s->rows[i].standing == STANDING_MISSING ||
+		    s->rows[i].status->result.outcome != OUTCOME_COMPLETED)
+			return false;
+	return true;
+}
+
+void tables_trials(struct table *out, const struct summary *s, bool full)
+{
+	bool outcomes = !full && !all_completed(s);
+
+	table_column(out, "task", TABLE_LEFT);
+	table_column(out, "run", TABLE_WHOLE);
+	table_column(out, "unit", TABLE_RIGHT);
+	table_column(out, "lm", TABLE_RIGHT);
+	table_column(out, "tokens", TABLE_RIGHT);
+	table_column(out, "tools", TABLE_RIGHT);
+	name_columns(out, s, full);
+	if (full) {
+		table_column(out, "rollout", TABLE_RIGHT);
+		table_column(out, "attempts", TABLE_RIGHT);
+	}
+	if (full || outcomes)
+		table_column(out, "outcome", TABLE_WHOLE);
+	if (full)
+		table_column(out, "reason", TABLE_LEFT);
+	for (size_t i = 0; i < s->rows_n; i++) {
+		add_trial(out, s, &s->rows[i]);
+		add_names(out, s, s->rows[i].condition, full);
+		if (full)
+			add_details(out, &s->rows[i]);
+		else if (outcomes)
+			table_text(out, s->rows[i].outcome);
+	}
+}
+
+static void add_mean(struct table *t, const struct stats_mean *m)
+{
+	if (m->n)
+		table_real(t, m->mean, DECIMALS);
+	else
+		table_missing(t, NULL);
+}
+
+static void add_interval(struct table *t, const struct stats_mean *m)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (m->method == STATS_NONE) {
+		table_missing(t, NULL);
+		return;
+	}
+	buf_addf(&text, "%.3f–%.3f", m->low, m->high);
+	table_text(t, text.data);
+}
+
+void tables_basis(struct buf *out, const struct summary_group *g)
+{
+	buf_addf(out, "%zu task%s × %zu", g->tasks, g->tasks == 1 ? "" : "s", g->rollouts_min);
+	if (g->rollouts_max != g->rollouts_min)
+		buf_addf(out, "–%zu", g->rollouts_max);
+	buf_addf(out, " rollout%s", g->rollouts_max == 1 ? "" : "s");
+}
+
+static void add_basis(struct table *t, const struct summary_group *g)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!g->tasks) {
+		table_missing(t, NULL);
+		return;
+	}
+	tables_basis(&text, g);
+	table_text(t, text.data);
+}
+
+static void add_fraction(struct table *t, size_t part, size_t whole)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	buf_addf(&text, "%zu/%zu", part, whole);
+	table_text(t, text.data);
+}
+
+static void add_bounds(struct table *t, const struct summary_group *g)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!g->tally.missing || isnan(g->worst)) {
+		table_missing(t, NULL);
+		return;
+	}
+	buf_addf(&text, "%.3f–%.3f", g->worst, g->best);
+	table_text(t, text.data);
+}
+
+static void group_columns(struct table *t, const struct summary *s)
+{
+	const struct summary_group *all = summary_all(s);
+
+	table_column(t, "model", TABLE_LEFT);
+	if (s->labels_n > 1)
+		table_column(t, "label", TABLE_LEFT);
+	if (s->agents_n > 1)
+		table_column(t, "agent", TABLE_LEFT);
+	table_column(t, "mean", TABLE_RIGHT);
+	table_column(t, "95 % interval", TABLE_WHOLE);
+	table_column(t, "over", TABLE_WHOLE);
+	table_column(t, "scored", TABLE_RIGHT);
+	if (all->tally.missing)
+		table_column(t, "if missing 0–1", TABLE_WHOLE);
+	if (all->tokens >= 0)
+		table_column(t, "tokens", TABLE_RIGHT);
+	if (all->money_usd >= 0)
+		table_column(t, "cost USD", TABLE_RIGHT);
+}
+
+static void add_group_name(struct table *t, const struct summary *s, const struct summary_group *g)
+{
+	if (g->level == GROUP_ALL)
+		table_text(t, "overall");
+	else
+		table_text(t, g->of.model[0] ? g->of.model : "(no model)");
+	if (s->labels_n > 1)
+		add_name(t, g->level == GROUP_CONDITION ? g->of.label : "all");
+	if (s->agents_n > 1)
+		add_name(t, g->level == GROUP_CONDITION ? g->of.agent : "all");
+}
+
+void tables_groups(struct table *out, const struct summary *s)
+{
+	const struct summary_group *all = summary_all(s);
+
+	group_columns(out, s);
+	for (size_t i = 0; i < s->groups_n; i++) {
+		const struct summary_group *g = &s->groups[i];
+		if (g->level == GROUP_ALL && s->models_n == 1)
+			continue;
+		add_group_name(out, s, g);
+		add_mean(out, &g->mean);
+		add_interval(out, &g->mean);
+		add_basis(out, g);
+		add_fraction(out, g->tally.scored, g->tally.planned);
+		if (all->tally.missing)
+			add_bounds(out, g);
+		if (all->tokens >= 0)
+			add_count(out, g->tokens);
+		if (all->money_usd >= 0 && g->money_usd >= 0)
+			table_real(out, g->money_usd, CENT);
+		else if (all->money_usd >= 0)
+			table_missing(out, NULL);
+	}
+}
+
+void tables_tasks(struct table *out, const struct summary *s)
+{
+	table_column(out, "task", TABLE_LEFT);
+	name_columns(out, s, false);
+	table_column(out, "mean", TABLE_RIGHT);
+	table_column(out, "max", TABLE_RIGHT);
+	table_column(out, "95 % over rollouts", TABLE_WHOLE);
+	table_column(out, "scored", TABLE_RIGHT);
+	for (size_t i = 0; i < s->cells_n; i++) {
+		const struct summary_cell *cell = &s->cells[i];
+		table_text(out, summary_task_name(&s->rows[cell->first]));
+		add_names(out, s, cell->condition, false);
+		add_mean(out, &cell->over_rollouts);
+		if (cell->tally.scored)
+			table_real(out, cell->max, DECIMALS);
+		else
+			table_missing(out, NULL);
+		add_interval(out, &cell->over_rollouts);
+		add_fraction(out, cell->tally.scored, cell->tally.planned);
+	}
+}
+
+void tables_failures(struct table *out, const struct summary *s)
+{
+	table_column(out, "count", TABLE_RIGHT);
+	table_column(out, "outcome", TABLE_WHOLE);
+	table_column(out, "first run", TABLE_WHOLE);
+	table_column(out, "reason", TABLE_LEFT);
+	for (size_t i = 0; i < s->failures_n; i++) {
+		table_int(out, (int64_t)s->failures[i].n);
+		table_text(out, s->failures[i].outcome);
+		table_text(out, s->failures[i].run_id);
+		table_text(out, s->failures[i].reason);
+	}
+}

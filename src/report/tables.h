@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * tables.h -- the tables of a summary. Private to this room.
+ */
+#pragma once
+#include "report/summary.h"
+#include "report/table.h"
+
+/* One row per trial. FULL: every column, for programs; else those in which trials differ. */
+void tables_trials(struct table *out, const struct summary *s, bool full);
+/* One row per group, with an interval beside every mean. */
+void tables_groups(struct table *out, const struct summary *s);
+/* One row per task and condition: mean and max over rollouts. */
+void tables_tasks(struct table *out, const struct summary *s);
+void tables_failures(struct table *out, const struct summary *s);
+/* "3 tasks × 2–4 rollouts". */
+void tables_basis(struct buf *out, const struct summary_group *g);
