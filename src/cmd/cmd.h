@@ -10,7 +10,7 @@
 enum cmd_status {
 	CMD_OK = 0,
 	CMD_MISSING = 1,     /* something has no result */
-	CMD_USAGE = 2,       /* the user's mistake */
+	CMD_USAGE = 2,	     /* the user's mistake */
 	CMD_ENVIRONMENT = 3, /* the machine's */
 	CMD_INTERRUPTED = 130,
 };

@@ -17,16 +17,18 @@ static int print(struct config_request *req)
 
 int cmd_config(int argc, char **argv)
 {
-	struct config_request req = { 0 };
-	const struct option options[] = { FRONTEND_OPTIONS(&req), OPTION_END };
+	struct config_request req = {0};
+	const struct option options[] = {FRONTEND_OPTIONS(&req), OPTION_END};
 	const struct usage usage = {
 		.verb = "config",
 		.operands = "CONFIG",
 		.min = 1,
 		.max = 1,
 		.summary = "Print the effective configuration, each value with where it comes from",
-		.text = "The output is itself a benchmark file. The strongest place wins: a flag, [[tasks]],\n"
-			"[defaults], the top of the file, SANDBOX_BACKEND (for sandbox alone), the default.",
+		.text = "The output is itself a benchmark file. The strongest place wins: a flag, "
+			"[[tasks]],\n"
+			"[defaults], the top of the file, SANDBOX_BACKEND (for sandbox alone), the "
+			"default.",
 		.examples = "rollouts config bench.toml\n"
 			    "rollouts config bench.toml --model gpt-4 --timeout 600\n",
 		.options = options,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * frontend.h -- what run, resume, validate and --dry-run share: configuration, tasks and agents are read
- * and checked, and the plan made, before anything is written.
+ * frontend.h -- what run, resume, validate and --dry-run share: configuration, tasks and agents are
+ * read and checked, and the plan made, before anything is written.
  */
 #pragma once
 #include <jansson.h>
@@ -14,7 +14,7 @@
 struct frontend_task {
 	struct task task;
 	struct task_source source; /* its strings belong to the bench */
-	char *snapshot;            /* "cache/tasks/HASH" once committed */
+	char *snapshot;		   /* "cache/tasks/HASH" once committed */
 };
 
 struct frontend {
@@ -22,40 +22,48 @@ struct frontend {
 	struct frontend_task *tasks; /* each distinct (folder, overrides) once */
 	size_t tasks_n;
 	size_t *entry_task; /* bench.entries[i] is of tasks[entry_task[i]] */
-	json_t *agents;     /* agent name -> spec; every plan.trials[i].agent is there */
+	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	struct plan plan;   /* run_id and task_snapshot are set by frontend_commit */
 };
 
-/* Read and check everything; every mistake of the file, of all tasks and all agents is a line in PROBLEMS.
- * Trials that are in OLD already (by key; may be NULL) are left out of the plan, and the others are numbered
- * after them. Writes nothing. OUT must be released in any case. */
-int frontend_load(struct frontend *out, const struct config_request *req, const struct trial *old, size_t old_n,
-		  struct strv *problems, struct err *err) MUST_CHECK;
+/* Read and check everything; every mistake of the file, of all tasks and all agents is a line in
+ * PROBLEMS. Trials that are in OLD already (by key; may be NULL) are left out of the plan, and the
+ * others are numbered after them. Writes nothing. OUT must be released in any case. */
+int frontend_load(struct frontend *out, const struct config_request *req, const struct trial *old,
+		  size_t old_n, struct strv *problems, struct err *err) MUST_CHECK;
 /* Write the task snapshots below the store and give the trials their run ids, "STAMP-index". */
-int frontend_commit(struct frontend *f, const struct store *s, const char *stamp, struct err *err) MUST_CHECK;
+int frontend_commit(struct frontend *f, const struct store *s, const char *stamp,
+		    struct err *err) MUST_CHECK;
 void frontend_release(struct frontend *f);
 
 /* The lines of an option table that fill a struct config_request. */
-#define FRONTEND_SETTING(req, long_name, letter, value, key, text)                                 \
-	{ .name = (long_name), .short_name = (letter), .arg = (value), .kind = OPTION_SETTING,     \
-	  .target = &(req)->settings, .setting = (key), .help = (text) }
+#define FRONTEND_ROW(long_name, letter, value, type, to, text, ...)                                \
+	{                                                                                          \
+		.name = (long_name), .short_name = (letter), .arg = (value), .kind = (type),       \
+		.target = (to), .help = (text), __VA_ARGS__                                        \
+	}
+#define FRONTEND_SET(req, long_name, letter, value, text, ...)                                     \
+	FRONTEND_ROW(long_name, letter, value, OPTION_SETTING, &(req)->settings, text, __VA_ARGS__)
+/* clang-format off */
 #define FRONTEND_OPTIONS(req)                                                                      \
-	FRONTEND_SETTING(req, "parallel", 'j', "N", NULL, "run N trials at a time"),               \
-	FRONTEND_SETTING(req, "agent", 'a', "NAME", NULL, "agent of every task"),                  \
-	{ .name = "model", .short_name = 'm', .arg = "MODEL", .kind = OPTION_STRV,                 \
-	  .target = &(req)->models, .help = "model of every task; repeat it for several" },        \
-	FRONTEND_SETTING(req, "sandbox", 0, "KIND", NULL, "auto, local or none"),                  \
-	FRONTEND_SETTING(req, "rollouts", 'r', "N", NULL, "rollouts of every task"),               \
-	FRONTEND_SETTING(req, "timeout", 't', "SEC", "timeout_sec", "working time of the agent"),  \
-	{ .name = "env", .short_name = 'e', .arg = "K=V", .kind = OPTION_KV,                       \
-	  .target = &(req)->env, .help = "set a variable of the agent's environment; repeatable" }, \
-	FRONTEND_SETTING(req, "fail-fast", 0, NULL, "fail_fast", "start nothing more after a failure"), \
-	{ .name = "only", .arg = "GLOB", .kind = OPTION_STR, .target = &(req)->only,               \
-	  .help = "only tasks whose id or folder matches" },                                       \
-	{ .name = "limit", .arg = "N", .kind = OPTION_INT, .target = &(req)->limit, .min = 1,      \
-	  .max = 10000000, .help = "at most N trials" },                                           \
-	{ .name = "tag", .arg = "TAG", .kind = OPTION_STRV, .target = &(req)->tags,                \
-	  .help = "give this run a name; repeatable" },                                            \
-	{ .name = "gateway", .arg = "SOCKET", .kind = OPTION_STR, .target = &(req)->gateway,       \
-	  .help = "unix socket that answers model requests" },                                     \
+	FRONTEND_SET(req, "parallel", 'j', "N", "run N trials at a time"),                         \
+	FRONTEND_SET(req, "agent", 'a', "NAME", "agent of every task"),                            \
+	FRONTEND_ROW("model", 'm', "MODEL", OPTION_STRV, &(req)->models,                           \
+		     "model of every task; repeat it for several"),                                \
+	FRONTEND_SET(req, "sandbox", 0, "KIND", "auto, local or none"),                            \
+	FRONTEND_SET(req, "rollouts", 'r', "N", "rollouts of every task"),                         \
+	FRONTEND_SET(req, "timeout", 't', "SEC", "working time of the agent",                      \
+		     .setting = "timeout_sec"),                                                    \
+	FRONTEND_ROW("env", 'e', "K=V", OPTION_KV, &(req)->env,                                    \
+		     "set a variable of the agent's environment; repeatable"),                     \
+	FRONTEND_SET(req, "fail-fast", 0, NULL, "start nothing more after a failure",              \
+		     .setting = "fail_fast"),                                                      \
+	FRONTEND_ROW("only", 0, "GLOB", OPTION_STR, &(req)->only,                                  \
+		     "only tasks whose id or folder matches"),                                     \
+	FRONTEND_ROW("limit", 0, "N", OPTION_INT, &(req)->limit, "at most N trials",               \
+		     .min = 1, .max = 10000000),                                                   \
+	FRONTEND_ROW("tag", 0, "TAG", OPTION_STRV, &(req)->tags, "give this run a name; repeatable"), \
+	FRONTEND_ROW("gateway", 0, "SOCKET", OPTION_STR, &(req)->gateway,                          \
+		     "unix socket that answers model requests"),                                   \
 	OPTION_DATA_DIR(&(req)->data_dir)
+/* clang-format on */

@@ -10,8 +10,8 @@
  *		bool json = false;
  *		const struct option options[] = {
  *			OPTION_DATA_DIR(&data),
- *			{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "print JSON" },
- *			OPTION_END,
+ *			{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "print JSON"
+ *}, OPTION_END,
  *		};
  *		const struct usage usage = { .verb = "list", .operands = "[NAME]", .max = 1,
  *			.summary = "show the benchmarks there are", .options = options,
@@ -29,19 +29,20 @@
 #include "base/strv.h"
 
 enum option_kind {
-	OPTION_FLAG,    /* bool *: set */
-	OPTION_COUNT,   /* int *: one more each time */
-	OPTION_STR,     /* const char **: borrowed from argv; the last one counts */
-	OPTION_STRV,    /* struct strv *: appended each time */
-	OPTION_INT,     /* int64_t *: between min and max */
-	OPTION_KV,      /* struct kvs *: K=V, each time */
-	OPTION_SETTING, /* struct kvs *: the option's name (or `setting`) set to its value; "true" without arg */
+	OPTION_FLAG,	/* bool *: set */
+	OPTION_COUNT,	/* int *: one more each time */
+	OPTION_STR,	/* const char **: borrowed from argv; the last one counts */
+	OPTION_STRV,	/* struct strv *: appended each time */
+	OPTION_INT,	/* int64_t *: between min and max */
+	OPTION_KV,	/* struct kvs *: K=V, each time */
+	OPTION_SETTING, /* struct kvs *: the option's name (or `setting`) set to its value; "true"
+			   without arg */
 };
 
 struct option {
-	const char *name;    /* without dashes; NULL ends a table */
-	char short_name;     /* 0: none */
-	const char *arg;     /* "N", "FILE"...: its name in the help; NULL for flags and counts */
+	const char *name; /* without dashes; NULL ends a table */
+	char short_name;  /* 0: none */
+	const char *arg;  /* "N", "FILE"...: its name in the help; NULL for flags and counts */
 	enum option_kind kind;
 	void *target;
 	const char *help;    /* one line */
@@ -49,15 +50,20 @@ struct option {
 	const char *setting; /* OPTION_SETTING: the key, when not NAME */
 };
 
-#define OPTION_END { .name = NULL }
+#define OPTION_END                                                                                 \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
 #define OPTION_DATA_DIR(out)                                                                       \
-	{ .name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),                   \
-	  .help = "where runs are kept (default: data)" }
+	{                                                                                          \
+		.name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),             \
+		.help = "where runs are kept (default: data)"                                      \
+	}
 
 struct usage {
 	const char *verb;
 	const char *operands; /* "CONFIG", "[NAME]" as shown in the help; "" for none */
-	int min, max;         /* how many operands */
+	int min, max;	      /* how many operands */
 	const char *summary;  /* one line, no full stop */
 	const char *text;     /* more paragraphs, or NULL */
 	const char *examples; /* one command a line, or NULL */
@@ -65,8 +71,8 @@ struct usage {
 };
 
 /* Parse ARGV (argv[0] is the verb). 0: go on; 1: help was asked for; -1: ERR_USAGE. */
-int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands, struct err *err)
-	MUST_CHECK;
+int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands,
+		  struct err *err) MUST_CHECK;
 void options_help(const struct usage *u, struct buf *out);
 /* options_parse for a verb: prints the help or the mistake. The exit status, or -1: go on. */
 int cmd_options(const struct usage *u, int argc, char **argv, struct strv *operands) MUST_CHECK;

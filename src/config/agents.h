@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agents.h -- agent names become agent specs (the JSON of src/agent/agent.h). NAME.toml is looked for in
- * the folder agents/ beside the benchmark file, then in the user's configuration folder
+ * agents.h -- agent names become agent specs (the JSON of src/agent/agent.h). NAME.toml is looked
+ * for in the folder agents/ beside the benchmark file, then in the user's configuration folder
  * ($XDG_CONFIG_HOME/rollouts/agents, ~/.config/rollouts/agents), then in share/agents.
  */
 #pragma once
@@ -13,16 +13,18 @@
 /* True of nop and oracle: they need no file and no model. */
 bool agent_is_builtin(const char *name);
 
-/* The agent that "auto" means for MODEL: the first file one of whose `models` globs matches, else the usual
- * one for such a name. The caller frees. */
+/* The agent that "auto" means for MODEL: the first file one of whose `models` globs matches, else
+ * the usual one for such a name. The caller frees. */
 char *agent_for_model(const char *model, const char *config_path);
 
 struct agent_query {
-	const char *name;        /* never "auto" */
+	const char *name;	 /* never "auto" */
 	const char *config_path; /* of the benchmark, or NULL */
-	bool gateway;            /* there is one: agents that need a model are allowed */
+	bool gateway;		 /* there is one: agents that need a model are allowed */
 };
 
-/* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS (place
- * and cause); a missing file or program is one line too. -1 with ERR_USAGE when there is any. */
-int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err) MUST_CHECK;
+/* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS
+ * (place and cause); a missing file or program is one line too. -1 with ERR_USAGE when there is
+ * any. */
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems,
+	       struct err *err) MUST_CHECK;

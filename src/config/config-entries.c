@@ -103,9 +103,10 @@ static void land_models(struct config *c, const struct layer *task, struct bench
 	if (!e->models.n && agent_is_builtin(e->agent))
 		strv_push(&e->models, "");
 	if (!e->models.n)
-		config_problem(c, task->line, task->col,
-			       "no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
-			       "oracle need none)");
+		config_problem(
+			c, task->line, task->col,
+			"no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
+			"oracle need none)");
 }
 
 static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
@@ -116,7 +117,8 @@ static void land_overrides(struct config *c, const struct layer *task, struct be
 		return;
 	AUTO(free) char *path = config_locate(c, v->text, &tried);
 	if (!path)
-		config_value_problem(c, KEY_OVERRIDES, v, "no file \"%s\": %s", v->text, tried.data);
+		config_value_problem(c, KEY_OVERRIDES, v, "no file \"%s\": %s", v->text,
+				     tried.data);
 	else if (path_is_dir(AT_FDCWD, path))
 		config_value_problem(c, KEY_OVERRIDES, v, "\"%s\" is a folder, not a file", path);
 	else
@@ -127,10 +129,12 @@ static void check_bare(struct config *c, const struct value *v, const struct ben
 {
 	if (!agent_is_builtin(e->agent))
 		config_value_problem(c, KEY_SANDBOX, v,
-				     "\"none\" is for the agents nop and oracle only, not \"%s\"", e->agent);
+				     "\"none\" is for the agents nop and oracle only, not \"%s\"",
+				     e->agent);
 	if (e->evaluate)
-		config_value_problem(c, KEY_SANDBOX, v,
-				     "\"none\" needs evaluate = false: tests run in a sandbox only");
+		config_value_problem(
+			c, KEY_SANDBOX, v,
+			"\"none\" needs evaluate = false: tests run in a sandbox only");
 }
 
 static void check_sandbox(struct config *c, const struct layer *task, const struct bench_entry *e)
@@ -140,9 +144,10 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 		return;
 	if (v->origin == ORIGIN_ENVIRONMENT) {
 		if (strcmp(v->text, "auto") != 0 && strcmp(v->text, "local") != 0)
-			config_value_problem(c, KEY_SANDBOX, v,
-					     "\"%s\" is not built yet; unset it or set it to \"local\"",
-					     v->text);
+			config_value_problem(
+				c, KEY_SANDBOX, v,
+				"\"%s\" is not built yet; unset it or set it to \"local\"",
+				v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);
 	}
@@ -201,7 +206,8 @@ static void name_bench(struct config *c, struct bench *out)
 	out->name = stem(c->req->path);
 	const char *why = config_keys[KEY_NAME].complain(out->name);
 	if (why)
-		config_problem(c, 1, 1, "the file's name \"%s\" %s; add name = \"...\"", out->name, why);
+		config_problem(c, 1, 1, "the file's name \"%s\" %s; add name = \"...\"", out->name,
+			       why);
 }
 
 void config_entries(struct config *c, struct bench *out)

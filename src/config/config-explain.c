@@ -91,8 +91,8 @@ static void add_origin(struct buf *out, size_t start, const struct config *c, co
 	buf_addc(out, '\n');
 }
 
-static void explain_landed(struct buf *out, const struct config *c, const struct layer *task, enum key_id id,
-			   const void *base)
+static void explain_landed(struct buf *out, const struct config *c, const struct layer *task,
+			   enum key_id id, const void *base)
 {
 	const struct key *k = &config_keys[id];
 	const struct value *v = config_effective(c, task, id);
@@ -139,7 +139,8 @@ static void explain_models(struct buf *out, const struct config *c, const struct
 	add_origin(out, start, c, "model", v);
 }
 
-static const struct variable *find_variable(const struct config *c, const struct layer *task, const char *key)
+static const struct variable *find_variable(const struct config *c, const struct layer *task,
+					    const char *key)
 {
 	const struct layer *layers[LAYERS];
 	config_layers(c, task, layers);
@@ -155,7 +156,7 @@ static void explain_env(struct buf *out, const struct config *c, const struct la
 {
 	for (size_t i = 0; i < e->env.n; i++) {
 		const struct variable *var = find_variable(c, task, e->env.v[i].key);
-		struct value at = { .origin = var->origin, .line = var->line, .col = var->col };
+		struct value at = {.origin = var->origin, .line = var->line, .col = var->col};
 		size_t start = out->len;
 		buf_adds(out, "environment_variables.");
 		add_quoted(out, e->env.v[i].key);
@@ -186,7 +187,8 @@ static void explain(struct buf *out, const struct config *c, const struct bench 
 		explain_entry(out, c, &b->entries[i]);
 }
 
-int config_explain(struct buf *out, const struct config_request *req, struct strv *problems, struct err *err)
+int config_explain(struct buf *out, const struct config_request *req, struct strv *problems,
+		   struct err *err)
 {
 	struct config c;
 	struct bench b;

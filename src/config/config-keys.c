@@ -47,63 +47,67 @@ static const char *complain_agent(const char *text)
 }
 
 /* In the order of the enums of core/bench.h. */
-static const char *const sandboxes[] = { "auto", "local", "docker", "none", NULL };
-static const char *const workspaces[] = { "auto", "overlay", "copy", NULL };
-static const char *const launchers[] = { "local", "slurm", "aws-batch", "modal", NULL };
+static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL};
+static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
+static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", NULL};
 
 #define IN_ENTRY(member) .lands = true, .offset = offsetof(struct bench_entry, member)
 #define IN_BENCH(member) .lands = true, .in_bench = true, .offset = offsetof(struct bench, member)
 #define WEEK_SEC 604800
 
 const struct key config_keys[KEY_COUNT_] = {
-	[KEY_NAME] = { "name", TYPE_TEXT, SCOPE_TOP, .complain = complain_name, IN_BENCH(name) },
-	[KEY_PARALLEL] = { "parallel", TYPE_INT, SCOPE_TOP, 1, 4096, .flag = "parallel",
-			   IN_BENCH(parallel) },
-	[KEY_FAIL_FAST] = { "fail_fast", TYPE_BOOL, 0, .flag = "fail-fast", IN_BENCH(fail_fast) },
-	[KEY_PREPARED_DIR] = { "prepared_dir", TYPE_TEXT, SCOPE_TASKS, .complain = complain_path },
-	[KEY_LABEL] = { "label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label) },
-	[KEY_AGENT] = { "agent", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_agent, .flag = "agent",
-			IN_ENTRY(agent) },
-	[KEY_MODEL] = { "model", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, .flag = "model" },
-	[KEY_MODELS] = { "models", TYPE_LIST, SCOPE_ENTRY, .complain = complain_word, .flag = "model" },
-	[KEY_ROLLOUTS] = { "rollouts", TYPE_INT, SCOPE_ENTRY, 1, 100000, .flag = "rollouts",
-			   IN_ENTRY(rollouts) },
-	[KEY_APPLY_OVERRIDES] = { "apply_overrides", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(apply_overrides) },
-	[KEY_OVERRIDES] = { "overrides", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_path },
-	[KEY_SANDBOX] = { "sandbox", TYPE_CHOICE, SCOPE_ENTRY, .choices = sandboxes, .flag = "sandbox",
-			  IN_ENTRY(sandbox) },
-	[KEY_WORKSPACE] = { "workspace", TYPE_CHOICE, SCOPE_ENTRY, .choices = workspaces,
-			    IN_ENTRY(workspace) },
-	[KEY_LAUNCHER] = { "launcher", TYPE_TEXT, SCOPE_ENTRY, .choices = launchers, IN_ENTRY(launcher) },
-	[KEY_NETWORK] = { "network", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(network) },
-	[KEY_TIMEOUT] = { "timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC, .flag = "timeout",
-			  IN_ENTRY(limits.timeout_ms) },
-	[KEY_EVAL_TIMEOUT] = { "eval_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC,
-			       IN_ENTRY(limits.eval_timeout_ms) },
-	[KEY_CPUS] = { "cpus", TYPE_REAL, SCOPE_ENTRY, 0.01, 4096, IN_ENTRY(limits.cpus) },
-	[KEY_MEMORY] = { "memory_mb", TYPE_BIG, SCOPE_ENTRY, 16, 16777216, IN_ENTRY(limits.memory_mb) },
-	[KEY_DISK] = { "disk_mb", TYPE_BIG, SCOPE_ENTRY, 1, 16777216, IN_ENTRY(limits.disk_mb) },
-	[KEY_RETRIES] = { "retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(retries) },
-	[KEY_EVALUATE] = { "evaluate", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(evaluate) },
-	[KEY_SEED] = { "seed", TYPE_BIG, SCOPE_ENTRY, 0, 4503599627370496, IN_ENTRY(seed) },
-	[KEY_ENV] = { "environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env" },
+	[KEY_NAME] = {"name", TYPE_TEXT, SCOPE_TOP, .complain = complain_name, IN_BENCH(name)},
+	[KEY_PARALLEL] = {"parallel", TYPE_INT, SCOPE_TOP, 1, 4096, .flag = "parallel",
+			  IN_BENCH(parallel)},
+	[KEY_FAIL_FAST] = {"fail_fast", TYPE_BOOL, 0, .flag = "fail-fast", IN_BENCH(fail_fast)},
+	[KEY_PREPARED_DIR] = {"prepared_dir", TYPE_TEXT, SCOPE_TASKS, .complain = complain_path},
+	[KEY_LABEL] = {"label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label)},
+	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_agent, .flag = "agent",
+		       IN_ENTRY(agent)},
+	[KEY_MODEL] = {"model", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, .flag = "model"},
+	[KEY_MODELS] = {"models", TYPE_LIST, SCOPE_ENTRY, .complain = complain_word,
+			.flag = "model"},
+	[KEY_ROLLOUTS] = {"rollouts", TYPE_INT, SCOPE_ENTRY, 1, 100000, .flag = "rollouts",
+			  IN_ENTRY(rollouts)},
+	[KEY_APPLY_OVERRIDES] = {"apply_overrides", TYPE_BOOL, SCOPE_ENTRY,
+				 IN_ENTRY(apply_overrides)},
+	[KEY_OVERRIDES] = {"overrides", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_path},
+	[KEY_SANDBOX] = {"sandbox", TYPE_CHOICE, SCOPE_ENTRY, .choices = sandboxes,
+			 .flag = "sandbox", IN_ENTRY(sandbox)},
+	[KEY_WORKSPACE] = {"workspace", TYPE_CHOICE, SCOPE_ENTRY, .choices = workspaces,
+			   IN_ENTRY(workspace)},
+	[KEY_LAUNCHER] = {"launcher", TYPE_TEXT, SCOPE_ENTRY, .choices = launchers,
+			  IN_ENTRY(launcher)},
+	[KEY_NETWORK] = {"network", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(network)},
+	[KEY_TIMEOUT] = {"timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC, .flag = "timeout",
+			 IN_ENTRY(limits.timeout_ms)},
+	[KEY_EVAL_TIMEOUT] = {"eval_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC,
+			      IN_ENTRY(limits.eval_timeout_ms)},
+	[KEY_CPUS] = {"cpus", TYPE_REAL, SCOPE_ENTRY, 0.01, 4096, IN_ENTRY(limits.cpus)},
+	[KEY_MEMORY] = {"memory_mb", TYPE_BIG, SCOPE_ENTRY, 16, 16777216,
+			IN_ENTRY(limits.memory_mb)},
+	[KEY_DISK] = {"disk_mb", TYPE_BIG, SCOPE_ENTRY, 1, 16777216, IN_ENTRY(limits.disk_mb)},
+	[KEY_RETRIES] = {"retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(retries)},
+	[KEY_EVALUATE] = {"evaluate", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(evaluate)},
+	[KEY_SEED] = {"seed", TYPE_BIG, SCOPE_ENTRY, 0, 4503599627370496, IN_ENTRY(seed)},
+	[KEY_ENV] = {"environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env"},
 };
 
 #define NO_METER "nothing meters tokens or money yet, so it would not be kept; leave it out"
 #define NO_LAUNCHER "is not built yet; leave it out or set it to \"local\""
 
 const struct refusal config_refusals[] = {
-	{ "token_limit", NULL, NO_METER },
-	{ "max_tokens", NULL, NO_METER },
-	{ "cost_limit", NULL, NO_METER },
-	{ "cost_limit_usd", NULL, NO_METER },
-	{ "max_cost_usd", NULL, NO_METER },
-	{ "budget", NULL, NO_METER },
-	{ "budget_usd", NULL, NO_METER },
-	{ "network", "true", "nothing filters what a sandbox would reach yet; leave it out" },
-	{ "sandbox", "docker", "is not built yet; use \"local\"" },
-	{ "launcher", "slurm", NO_LAUNCHER },
-	{ "launcher", "aws-batch", NO_LAUNCHER },
-	{ "launcher", "modal", NO_LAUNCHER },
-	{ NULL, NULL, NULL },
+	{"token_limit", NULL, NO_METER},
+	{"max_tokens", NULL, NO_METER},
+	{"cost_limit", NULL, NO_METER},
+	{"cost_limit_usd", NULL, NO_METER},
+	{"max_cost_usd", NULL, NO_METER},
+	{"budget", NULL, NO_METER},
+	{"budget_usd", NULL, NO_METER},
+	{"network", "true", "nothing filters what a sandbox would reach yet; leave it out"},
+	{"sandbox", "docker", "is not built yet; use \"local\""},
+	{"launcher", "slurm", NO_LAUNCHER},
+	{"launcher", "aws-batch", NO_LAUNCHER},
+	{"launcher", "modal", NO_LAUNCHER},
+	{NULL, NULL, NULL},
 };

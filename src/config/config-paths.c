@@ -28,9 +28,11 @@ char *config_locate(const struct config *c, const char *path, struct buf *tried)
 	if (*folder && (path_exists(AT_FDCWD, beside) || path_is_dir(AT_FDCWD, beside)))
 		return STEAL(&beside);
 	if (*folder)
-		buf_addf(tried, "tried %s in the working directory and %s beside the benchmark", path, beside);
+		buf_addf(tried, "tried %s in the working directory and %s beside the benchmark",
+			 path, beside);
 	else
-		buf_addf(tried, "tried %s in the working directory, where the benchmark is too", path);
+		buf_addf(tried, "tried %s in the working directory, where the benchmark is too",
+			 path);
 	return NULL;
 }
 
@@ -73,9 +75,10 @@ static void expand(struct config *c, const struct value *v, struct strv *paths, 
 	for (size_t i = 0; i < paths->n; i++)
 		strv_push(shown, paths->v[i] + skip);
 	if (!paths->n)
-		config_value_problem(c, KEY_PREPARED_DIR, v,
-				     "no folder matches \"%s\": tried in the working directory and in %s",
-				     v->text, *folder ? folder : "no other place");
+		config_value_problem(
+			c, KEY_PREPARED_DIR, v,
+			"no folder matches \"%s\": tried in the working directory and in %s",
+			v->text, *folder ? folder : "no other place");
 }
 
 void config_folders(struct config *c, const struct value *v, struct strv *paths, struct strv *shown)
@@ -85,7 +88,8 @@ void config_folders(struct config *c, const struct value *v, struct strv *paths,
 	if (!path && strpbrk(v->text, "*?[")) {
 		expand(c, v, paths, shown);
 	} else if (!path) {
-		config_value_problem(c, KEY_PREPARED_DIR, v, "no folder \"%s\": %s", v->text, tried.data);
+		config_value_problem(c, KEY_PREPARED_DIR, v, "no folder \"%s\": %s", v->text,
+				     tried.data);
 	} else if (!path_is_dir(AT_FDCWD, path)) {
 		config_value_problem(c, KEY_PREPARED_DIR, v, "\"%s\" is not a folder", path);
 	} else {

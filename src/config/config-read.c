@@ -19,7 +19,7 @@ struct spot {
 	enum key_id id;
 };
 
-static const char *const other_top_keys[] = { "defaults", "tasks", NULL };
+static const char *const other_top_keys[] = {"defaults", "tasks", NULL};
 
 static enum key_id find_key(const char *name)
 {
@@ -102,21 +102,25 @@ static void set_list(const struct spot *s, struct value *v, const struct toml_no
 static void wrong_kind(const struct spot *s, const struct value *v, const struct toml_node *n)
 {
 	static const char *const wanted[] = {
-		[TYPE_TEXT] = "a string",	[TYPE_CHOICE] = "a string",
-		[TYPE_LIST] = "a list of strings", [TYPE_INT] = "a whole number",
-		[TYPE_BIG] = "a whole number",	[TYPE_REAL] = "a number",
-		[TYPE_MS] = "a number of seconds", [TYPE_BOOL] = "true or false",
+		[TYPE_TEXT] = "a string",
+		[TYPE_CHOICE] = "a string",
+		[TYPE_LIST] = "a list of strings",
+		[TYPE_INT] = "a whole number",
+		[TYPE_BIG] = "a whole number",
+		[TYPE_REAL] = "a number",
+		[TYPE_MS] = "a number of seconds",
+		[TYPE_BOOL] = "true or false",
 		[TYPE_ENV] = "a table of names and strings",
 	};
-	config_value_problem(s->config, s->id, v, "must be %s, not %s", wanted[config_keys[s->id].type],
-			     toml_kind_name(n->kind));
+	config_value_problem(s->config, s->id, v, "must be %s, not %s",
+			     wanted[config_keys[s->id].type], toml_kind_name(n->kind));
 }
 
 static void set_from_node(const struct spot *s, struct value *v, const struct toml_node *n)
 {
 	enum key_type type = config_keys[s->id].type;
 	bool whole = type == TYPE_INT || type == TYPE_BIG;
-	*v = (struct value){ .origin = ORIGIN_FILE, .line = n->line, .col = n->col };
+	*v = (struct value){.origin = ORIGIN_FILE, .line = n->line, .col = n->col};
 	if ((type == TYPE_TEXT || type == TYPE_CHOICE) && n->kind == TOML_STRING)
 		set_text(s, v, n->text);
 	else if (type == TYPE_LIST && n->kind == TOML_ARRAY)
@@ -146,9 +150,11 @@ static void set_from_text(const struct spot *s, struct value *v, const char *tex
 		return;
 	}
 	double number = strtod(text, &end);
-	if (end == text || *end || ((type == TYPE_INT || type == TYPE_BIG) && number != floor(number)))
+	if (end == text || *end ||
+	    ((type == TYPE_INT || type == TYPE_BIG) && number != floor(number)))
 		config_value_problem(s->config, s->id, v, "\"%s\" is not %s", text,
-				     type == TYPE_INT || type == TYPE_BIG ? "a whole number" : "a number");
+				     type == TYPE_INT || type == TYPE_BIG ? "a whole number"
+									  : "a number");
 	else
 		set_number(s, v, number);
 }
@@ -162,17 +168,19 @@ static void check_refusal(const struct spot *s, const struct value *v)
 			config_value_problem(s->config, s->id, v, "\"%s\": %s", text, r->why);
 }
 
-static void add_variable(const struct spot *s, const char *key, const char *text, const struct value *at)
+static void add_variable(const struct spot *s, const char *key, const char *text,
+			 const struct value *at)
 {
 	struct layer *l = s->layer;
 	if (!*key || strchr(key, '='))
 		config_value_problem(s->config, s->id, at, "\"%s\" is not a name", key);
 	else if (kv_is_secret(key))
-		config_value_problem(s->config, s->id, at,
-				     "%s names a credential, which never enters a sandbox; take it out", key);
+		config_value_problem(
+			s->config, s->id, at,
+			"%s names a credential, which never enters a sandbox; take it out", key);
 	GROW(l->env, l->env_n, l->env_cap);
 	l->env[l->env_n++] =
-		(struct variable){ xstrdup(key), xstrdup(text), at->origin, at->line, at->col };
+		(struct variable){xstrdup(key), xstrdup(text), at->origin, at->line, at->col};
 }
 
 /* TIMEOUT_SEC is the timeout_sec of the place it stands in; both must not differ. */
@@ -182,21 +190,22 @@ static void take_timeout(const struct spot *s, const char *text, const struct va
 	char *end;
 	double number = strtod(text, &end);
 	if (end == text || *end) {
-		config_value_problem(s->config, s->id, at, "TIMEOUT_SEC = \"%s\" is not a number of seconds",
-				     text);
+		config_value_problem(s->config, s->id, at,
+				     "TIMEOUT_SEC = \"%s\" is not a number of seconds", text);
 	} else if (v->origin == ORIGIN_NONE) {
 		*v = *at;
-		set_number(&(struct spot){ s->config, s->layer, KEY_TIMEOUT }, v, number);
+		set_number(&(struct spot){s->config, s->layer, KEY_TIMEOUT}, v, number);
 	} else if (v->number != number) {
-		config_value_problem(s->config, s->id, at,
-				     "TIMEOUT_SEC = \"%s\" contradicts timeout_sec = %.15g; give one of them",
-				     text, v->number);
+		config_value_problem(
+			s->config, s->id, at,
+			"TIMEOUT_SEC = \"%s\" contradicts timeout_sec = %.15g; give one of them",
+			text, v->number);
 	}
 }
 
 static void set_variable(const struct spot *s, const struct toml_node *n)
 {
-	struct value at = { .origin = ORIGIN_FILE, .line = n->key_line, .col = n->key_col };
+	struct value at = {.origin = ORIGIN_FILE, .line = n->key_line, .col = n->key_col};
 	AUTO(free) char *number = NULL;
 	const char *text = n->text;
 	if (n->kind == TOML_INT)
@@ -214,7 +223,7 @@ static void set_variable(const struct spot *s, const struct toml_node *n)
 static void set_env(const struct spot *s, const struct toml_node *n)
 {
 	struct value *v = &s->layer->values[KEY_ENV];
-	*v = (struct value){ .origin = ORIGIN_FILE, .line = n->line, .col = n->col };
+	*v = (struct value){.origin = ORIGIN_FILE, .line = n->line, .col = n->col};
 	if (n->kind != TOML_TABLE) {
 		wrong_kind(s, v, n);
 		return;
@@ -227,7 +236,8 @@ static bool refused_key(struct config *c, const struct toml_node *n)
 {
 	for (const struct refusal *r = config_refusals; r->key; r++)
 		if (!r->value && strcmp(r->key, n->key) == 0) {
-			config_problem(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key, r->why);
+			config_problem(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key,
+				       r->why);
 			return true;
 		}
 	return false;
@@ -243,18 +253,19 @@ static void unknown_key(struct config *c, const struct layer *l, const struct to
 		strv_pushv(&names, other_top_keys);
 	const char *near = text_nearest(n->key, strv_items(&names));
 	config_problem(c, n->key_line, n->key_col, "unknown key \"%s\" %s %s%s%s%s", n->key,
-		       l->scope == SCOPE_TOP ? "at" : "in", l->title, near ? " (did you mean \"" : "",
-		       near ? near : "", near ? "\"?)" : "");
+		       l->scope == SCOPE_TOP ? "at" : "in", l->title,
+		       near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
 }
 
 static void misplaced_key(struct config *c, const struct layer *l, const struct key *k,
 			  const struct toml_node *n)
 {
 	if (k->scopes & SCOPE_TOP)
-		config_problem(c, n->key_line, n->key_col,
-			       "\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
-			       "here it is in %s",
-			       k->name, l->title);
+		config_problem(
+			c, n->key_line, n->key_col,
+			"\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
+			"here it is in %s",
+			k->name, l->title);
 	else
 		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
 }
@@ -262,7 +273,7 @@ static void misplaced_key(struct config *c, const struct layer *l, const struct 
 static void read_key(struct config *c, struct layer *l, const struct toml_node *n)
 {
 	enum key_id id = find_key(n->key);
-	struct spot s = { c, l, id };
+	struct spot s = {c, l, id};
 	if (id == KEY_COUNT_ || !config_keys[id].scopes) {
 		if (!refused_key(c, n))
 			unknown_key(c, l, n);
@@ -283,11 +294,11 @@ static void read_table(struct config *c, struct layer *l, const struct toml_node
 	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
 	const struct toml_node *env = toml_get(table, config_keys[KEY_ENV].name);
 	if (env)
-		set_env(&(struct spot){ c, l, KEY_ENV }, env);
+		set_env(&(struct spot){c, l, KEY_ENV}, env);
 	const struct value *model = &l->values[KEY_MODEL], *models = &l->values[KEY_MODELS];
 	if (model->origin && models->origin)
-		config_problem(c, models->line, models->col, "give either \"model\" or \"models\" in %s",
-			       l->title);
+		config_problem(c, models->line, models->col,
+			       "give either \"model\" or \"models\" in %s", l->title);
 }
 
 static void read_tasks(struct config *c, const struct toml_node *tasks)
@@ -298,7 +309,8 @@ static void read_tasks(struct config *c, const struct toml_node *tasks)
 	}
 	size_t n = tasks ? tasks->n : 0;
 	if (!n)
-		config_problem(c, 1, 1, "no [[tasks]]: add at least one, with prepared_dir and model");
+		config_problem(c, 1, 1,
+			       "no [[tasks]]: add at least one, with prepared_dir and model");
 	c->tasks = xcalloc(n ? n : 1, sizeof *c->tasks);
 	for (size_t i = 0; i < n; i++) {
 		const struct toml_node *t = &tasks->items[i];
@@ -308,8 +320,7 @@ static void read_tasks(struct config *c, const struct toml_node *tasks)
 			continue;
 		}
 		*l = (struct layer){
-			.title = "[[tasks]]", .scope = SCOPE_TASKS, .line = t->line, .col = t->col
-		};
+			.title = "[[tasks]]", .scope = SCOPE_TASKS, .line = t->line, .col = t->col};
 		c->tasks_n++;
 		read_table(c, l, t);
 	}
@@ -323,21 +334,22 @@ static void read_flags(struct config *c)
 		enum key_id id = find_key(req->settings.v[i].key);
 		if (id == KEY_COUNT_)
 			bug("no key \"%s\"", req->settings.v[i].key);
-		struct spot s = { c, l, id };
-		l->values[id] = (struct value){ .origin = ORIGIN_FLAG };
+		struct spot s = {c, l, id};
+		l->values[id] = (struct value){.origin = ORIGIN_FLAG};
 		set_from_text(&s, &l->values[id], req->settings.v[i].value);
 		check_refusal(&s, &l->values[id]);
 	}
 	if (req->models.n)
 		l->values[KEY_MODELS].origin = ORIGIN_FLAG;
 	for (size_t i = 0; i < req->models.n; i++)
-		add_item(&(struct spot){ c, l, KEY_MODELS }, &l->values[KEY_MODELS], req->models.v[i]);
-	struct value at = { .origin = ORIGIN_FLAG };
+		add_item(&(struct spot){c, l, KEY_MODELS}, &l->values[KEY_MODELS],
+			 req->models.v[i]);
+	struct value at = {.origin = ORIGIN_FLAG};
 	for (size_t i = 0; i < req->env.n; i++) {
 		const struct kv *kv = &req->env.v[i];
-		add_variable(&(struct spot){ c, l, KEY_ENV }, kv->key, kv->value, &at);
+		add_variable(&(struct spot){c, l, KEY_ENV}, kv->key, kv->value, &at);
 		if (strcmp(kv->key, "TIMEOUT_SEC") == 0)
-			take_timeout(&(struct spot){ c, l, KEY_ENV }, kv->value, &at);
+			take_timeout(&(struct spot){c, l, KEY_ENV}, kv->value, &at);
 	}
 }
 
@@ -347,13 +359,14 @@ static void read_environment(struct config *c)
 	if (!backend || !*backend)
 		return;
 	struct value *v = &c->environment.values[KEY_SANDBOX];
-	*v = (struct value){ .origin = ORIGIN_ENVIRONMENT, .text = xstrdup(backend) };
+	*v = (struct value){.origin = ORIGIN_ENVIRONMENT, .text = xstrdup(backend)};
 }
 
 static int parse(struct config *c, struct err *err)
 {
 	struct toml_error where;
-	/* The name is the user's: links are followed, and every way it cannot be read is theirs to mend. */
+	/* The name is the user's: links are followed, and every way it cannot be read is theirs to
+	 * mend. */
 	AUTO(fd) int fd = open(c->req->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, errno, "open %s", c->req->path);
@@ -363,8 +376,8 @@ static int parse(struct config *c, struct err *err)
 	}
 	c->root = toml_parse(c->text.data, c->text.len, &where);
 	if (!c->root)
-		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: %s", c->req->path, where.line, where.col,
-			       where.msg);
+		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: %s", c->req->path, where.line,
+			       where.col, where.msg);
 	return 0;
 }
 
@@ -375,8 +388,8 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 		.text = BUF_INIT,
 		.flags.title = "the command line",
 		.environment.title = "the environment",
-		.defaults = { .title = "[defaults]", .scope = SCOPE_DEFAULTS },
-		.top = { .title = "the top level", .scope = SCOPE_TOP },
+		.defaults = {.title = "[defaults]", .scope = SCOPE_DEFAULTS},
+		.top = {.title = "the top level", .scope = SCOPE_TOP},
 	};
 	if (parse(c, err) < 0)
 		return -1;
@@ -387,7 +400,8 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 	if (defaults && defaults->kind == TOML_TABLE)
 		read_table(c, &c->defaults, defaults);
 	else if (defaults)
-		config_problem(c, defaults->line, defaults->col, "\"defaults\" must be written [defaults]");
+		config_problem(c, defaults->line, defaults->col,
+			       "\"defaults\" must be written [defaults]");
 	read_tasks(c, toml_get(c->root, "tasks"));
 	return 0;
 }

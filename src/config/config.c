@@ -40,7 +40,7 @@ static void add_problem(struct config *c, int line, int col, char *text_take)
 		return;
 	}
 	GROW(c->problems, c->problems_n, c->problems_cap);
-	c->problems[c->problems_n++] = (struct problem){ line, col, text_take };
+	c->problems[c->problems_n++] = (struct problem){line, col, text_take};
 }
 
 void config_problem(struct config *c, int line, int col, const char *fmt, ...)
@@ -50,10 +50,12 @@ void config_problem(struct config *c, int line, int col, const char *fmt, ...)
 	AUTO(free) char *text = format(fmt, args);
 	va_end(args);
 	add_problem(c, line, col,
-		    line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text) : xstrdup(text));
+		    line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text)
+			 : xstrdup(text));
 }
 
-void config_value_problem(struct config *c, enum key_id id, const struct value *v, const char *fmt, ...)
+void config_value_problem(struct config *c, enum key_id id, const struct value *v, const char *fmt,
+			  ...)
 {
 	const struct key *k = &config_keys[id];
 	va_list args;
@@ -102,7 +104,7 @@ static void release_layer(struct layer *l)
 
 void config_release(struct config *c)
 {
-	struct layer *fixed[] = { &c->flags, &c->environment, &c->defaults, &c->top };
+	struct layer *fixed[] = {&c->flags, &c->environment, &c->defaults, &c->top};
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		release_layer(fixed[i]);
 	for (size_t i = 0; i < c->tasks_n; i++)
@@ -115,7 +117,8 @@ void config_release(struct config *c)
 	buf_release(&c->text);
 }
 
-void config_layers(const struct config *c, const struct layer *task, const struct layer *out[LAYERS])
+void config_layers(const struct config *c, const struct layer *task,
+		   const struct layer *out[LAYERS])
 {
 	out[0] = &c->flags;
 	out[1] = task;
@@ -124,7 +127,8 @@ void config_layers(const struct config *c, const struct layer *task, const struc
 	out[4] = &c->environment;
 }
 
-const struct value *config_effective(const struct config *c, const struct layer *task, enum key_id id)
+const struct value *config_effective(const struct config *c, const struct layer *task,
+				     enum key_id id)
 {
 	const struct layer *layers[LAYERS];
 	config_layers(c, task, layers);
@@ -134,7 +138,8 @@ const struct value *config_effective(const struct config *c, const struct layer 
 	return NULL;
 }
 
-int config_load(struct bench *out, const struct config_request *req, struct strv *problems, struct err *err)
+int config_load(struct bench *out, const struct config_request *req, struct strv *problems,
+		struct err *err)
 {
 	struct config c;
 	int rc = config_read(&c, req, err);

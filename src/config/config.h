@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * config.h -- a benchmark file and the command line become a struct bench. One table (config-keys.c)
- * describes every key; all mistakes are reported in one go as "bench.toml:14:3: ...". Reads only.
+ * config.h -- a benchmark file and the command line become a struct bench. One table
+ * (config-keys.c) describes every key; all mistakes are reported in one go as "bench.toml:14:3:
+ * ...". Reads only.
  *
- * Which value counts, the strongest first: a flag; [[tasks]]; [defaults]; the top level of the file; the
- * variable SANDBOX_BACKEND (for `sandbox` alone); the built-in default. environment_variables are merged
- * in the same order, name by name. TIMEOUT_SEC in them is the timeout_sec of the place it stands in.
+ * Which value counts, the strongest first: a flag; [[tasks]]; [defaults]; the top level of the
+ * file; the variable SANDBOX_BACKEND (for `sandbox` alone); the built-in default.
+ * environment_variables are merged in the same order, name by name. TIMEOUT_SEC in them is the
+ * timeout_sec of the place it stands in.
  */
 #pragma once
 #include "base/buf.h"
@@ -16,14 +18,14 @@
 
 /* What the command line says. Zeroed: nothing but the defaults. */
 struct config_request {
-	const char *path;     /* the benchmark file */
-	struct kvs settings;  /* key -> text, in the words of the file: "parallel", "agent", "sandbox",
-	                       * "rollouts", "timeout_sec", "fail_fast" ... */
-	struct strv models;   /* instead of all models of the file, when any */
-	struct kvs env;       /* added to environment_variables */
+	const char *path;    /* the benchmark file */
+	struct kvs settings; /* key -> text, in the words of the file: "parallel", "agent",
+			      * "sandbox", "rollouts", "timeout_sec", "fail_fast" ... */
+	struct strv models;  /* instead of all models of the file, when any */
+	struct kvs env;	     /* added to environment_variables */
 	struct strv tags;
 	const char *only;     /* glob over task ids, folder names and prepared_dir; NULL: all */
-	int64_t limit;        /* at most this many trials; 0: all */
+	int64_t limit;	      /* at most this many trials; 0: all */
 	const char *data_dir; /* NULL: "data" */
 	const char *gateway;  /* unix socket that answers model requests, or NULL: none */
 };
@@ -31,8 +33,9 @@ struct config_request {
 void config_request_release(struct config_request *r);
 
 /* Read and check. Each mistake is a line in PROBLEMS; -1 with ERR_USAGE when there is any. */
-int config_load(struct bench *out, const struct config_request *req, struct strv *problems, struct err *err)
-	MUST_CHECK;
-/* The effective configuration as text, each value with where it comes from. Fails as config_load. */
-int config_explain(struct buf *out, const struct config_request *req, struct strv *problems, struct err *err)
-	MUST_CHECK;
+int config_load(struct bench *out, const struct config_request *req, struct strv *problems,
+		struct err *err) MUST_CHECK;
+/* The effective configuration as text, each value with where it comes from. Fails as config_load.
+ */
+int config_explain(struct buf *out, const struct config_request *req, struct strv *problems,
+		   struct err *err) MUST_CHECK;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * layer.h -- inside src/config: the table of keys, and values as they stand in one place (the top level,
- * [defaults], one [[tasks]] table, the command line, the environment) before places are laid over each
- * other. Every value keeps its position for messages and for `rollouts config`.
+ * layer.h -- inside src/config: the table of keys, and values as they stand in one place (the top
+ * level, [defaults], one [[tasks]] table, the command line, the environment) before places are laid
+ * over each other. Every value keeps its position for messages and for `rollouts config`.
  */
 #pragma once
 #include <stdbool.h>
@@ -56,13 +56,13 @@ enum scope { SCOPE_TOP = 1, SCOPE_DEFAULTS = 2, SCOPE_TASKS = 4, SCOPE_ENTRY = 7
 struct key {
 	const char *name;
 	enum key_type type;
-	unsigned scopes;            /* where it may be written */
-	double min, max;            /* of numbers, both allowed */
-	const char *const *choices; /* NULL-terminated */
+	unsigned scopes;			   /* where it may be written */
+	double min, max;			   /* of numbers, both allowed */
+	const char *const *choices;		   /* NULL-terminated */
 	const char *(*complain)(const char *text); /* what is wrong with a text, or NULL */
-	const char *flag;           /* its name on the command line, when it has one */
-	bool in_bench;              /* lands in struct bench, else in struct bench_entry */
-	bool lands;                 /* by itself, at `offset`; otherwise config-entries.c knows it */
+	const char *flag; /* its name on the command line, when it has one */
+	bool in_bench;	  /* lands in struct bench, else in struct bench_entry */
+	bool lands;	  /* by itself, at `offset`; otherwise config-entries.c knows it */
 	size_t offset;
 };
 
@@ -130,16 +130,20 @@ int config_verdict(struct config *c, struct strv *out, struct err *err) MUST_CHE
 void config_problem(struct config *c, int line, int col, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The same at a value, which may stand on the command line: "--parallel: ..." then. */
-void config_value_problem(struct config *c, enum key_id key, const struct value *v, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+void config_value_problem(struct config *c, enum key_id key, const struct value *v, const char *fmt,
+			  ...) __attribute__((format(printf, 4, 5)));
 
 /* The layers of TASK's entries, strongest first. */
 #define LAYERS 5
-void config_layers(const struct config *c, const struct layer *task, const struct layer *out[LAYERS]);
+void config_layers(const struct config *c, const struct layer *task,
+		   const struct layer *out[LAYERS]);
 /* The value that counts, or NULL: the default. *layer may be NULL. */
-const struct value *config_effective(const struct config *c, const struct layer *task, enum key_id key);
-/* Where PATH is, tried from the working directory and then from the config's folder. NULL: nowhere, and TRIED
- * says where it was looked for. The caller owns the result. */
+const struct value *config_effective(const struct config *c, const struct layer *task,
+				     enum key_id key);
+/* Where PATH is, tried from the working directory and then from the config's folder. NULL: nowhere,
+ * and TRIED says where it was looked for. The caller owns the result. */
 char *config_locate(const struct config *c, const char *path, struct buf *tried);
-/* The folders that a prepared_dir means (as seen from here) and how to show them; problems are noted. */
-void config_folders(struct config *c, const struct value *v, struct strv *paths, struct strv *shown);
+/* The folders that a prepared_dir means (as seen from here) and how to show them; problems are
+ * noted. */
+void config_folders(struct config *c, const struct value *v, struct strv *paths,
+		    struct strv *shown);

@@ -24,7 +24,8 @@ void fail(toml_error *error, const toml::source_position &at, std::string_view w
 {
 	error->line = static_cast<int>(at.line);
 	error->col = static_cast<int>(at.column);
-	std::snprintf(error->msg, sizeof error->msg, "%.*s", static_cast<int>(why.size()), why.data());
+	std::snprintf(error->msg, sizeof error->msg, "%.*s", static_cast<int>(why.size()),
+		      why.data());
 	for (char *c = error->msg; *c; c++)
 		if (static_cast<unsigned char>(*c) < ' ')
 			*c = ' ';

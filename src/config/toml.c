@@ -31,8 +31,9 @@ const struct toml_node *toml_get(const struct toml_node *table, const char *key)
 const char *toml_kind_name(enum toml_kind k)
 {
 	static const char *const names[] = {
-		[TOML_STRING] = "a string",    [TOML_INT] = "a whole number", [TOML_REAL] = "a number",
-		[TOML_BOOL] = "true or false", [TOML_TIME] = "a date or time", [TOML_ARRAY] = "a list",
+		[TOML_STRING] = "a string",	[TOML_INT] = "a whole number",
+		[TOML_REAL] = "a number",	[TOML_BOOL] = "true or false",
+		[TOML_TIME] = "a date or time", [TOML_ARRAY] = "a list",
 		[TOML_TABLE] = "a table",
 	};
 	return names[k];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * toml.h -- a TOML 1.0 document as a plain tree whose every node knows its line and column. The parser is
- * toml++, behind toml-shim.cc, the only C++ in the program; no exception leaves it.
+ * toml.h -- a TOML 1.0 document as a plain tree whose every node knows its line and column. The
+ * parser is toml++, behind toml-shim.cc, the only C++ in the program; no exception leaves it.
  */
 #pragma once
 #include <stdbool.h>
@@ -16,14 +16,14 @@ enum toml_kind { TOML_STRING, TOML_INT, TOML_REAL, TOML_BOOL, TOML_TIME, TOML_AR
 
 struct toml_node {
 	enum toml_kind kind;
-	int line, col;         /* of the value, from 1; of a [table], its header */
-	char *key;             /* in a table; NULL in an array and at the root */
+	int line, col; /* of the value, from 1; of a [table], its header */
+	char *key;     /* in a table; NULL in an array and at the root */
 	int key_line, key_col;
-	char *text;            /* TOML_STRING, without NUL bytes inside */
-	int64_t integer;       /* TOML_INT */
-	double real;           /* TOML_REAL, and TOML_INT as such */
-	bool boolean;          /* TOML_BOOL */
-	struct toml_node *items;    /* of an array, or of a table in the order of the file */
+	char *text;		 /* TOML_STRING, without NUL bytes inside */
+	int64_t integer;	 /* TOML_INT */
+	double real;		 /* TOML_REAL, and TOML_INT as such */
+	bool boolean;		 /* TOML_BOOL */
+	struct toml_node *items; /* of an array, or of a table in the order of the file */
 	size_t n;
 };
 

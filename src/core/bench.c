@@ -53,7 +53,7 @@ bool workspace_kind_parse(const char *name, enum workspace_kind *out)
 
 void bench_init(struct bench *b)
 {
-	*b = (struct bench){ .parallel = 1 };
+	*b = (struct bench){.parallel = 1};
 }
 
 struct bench_entry *bench_add_entry(struct bench *b)

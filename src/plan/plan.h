@@ -13,11 +13,12 @@
 
 struct plan_input {
 	const struct bench *bench;
-	const struct task *const *tasks;        /* one per entry, in order */
-	const char *const *const *agents;       /* agents[entry][model]: the one chosen, never "auto" */
-	const char *only;        /* glob over task ids, folder names and prepared_dir, or NULL */
-	int64_t limit;           /* at most this many trials, 0: all */
-	const struct trial *old; /* planned earlier: not planned again (by key), new ones are numbered after them */
+	const struct task *const *tasks;  /* one per entry, in order */
+	const char *const *const *agents; /* agents[entry][model]: the one chosen, never "auto" */
+	const char *only;	 /* glob over task ids, folder names and prepared_dir, or NULL */
+	int64_t limit;		 /* at most this many trials, 0: all */
+	const struct trial *old; /* planned earlier: not planned again (by key), new ones are
+				    numbered after them */
 	size_t old_n;
 };
 
@@ -26,9 +27,10 @@ struct plan {
 	size_t n, cap;
 };
 
-/* Trials that would be the same twice are lines in PROBLEMS, naming both tables; -1 with ERR_USAGE then. The
- * run ids and snapshots stay NULL until plan_stamp and the caller set them. */
-int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems, struct err *err) MUST_CHECK;
+/* Trials that would be the same twice are lines in PROBLEMS, naming both tables; -1 with ERR_USAGE
+ * then. The run ids and snapshots stay NULL until plan_stamp and the caller set them. */
+int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems,
+	      struct err *err) MUST_CHECK;
 /* Name every trial's run: "STAMP-index". */
 void plan_stamp(struct plan *p, const char *stamp);
 void plan_release(struct plan *p);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/frontend.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "config/agents.h"
+
+/* A front end while it is being filled. */
+struct loader {
+	struct frontend *out;
+	const struct config_request *req;
+	struct strv *problems;
+	size_t tasks_cap;
+	char ***agents; /* agents[entry][model] */
+};
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_source(const struct task_source *a, const struct task_source *b)
+{
+	return strcmp(a->dir, b->dir) == 0 && same_text(a->overrides, b->overrides) &&
+	       a->apply_overrides == b->apply_overrides;
+}
+
+/* A line of a task's mistakes says the file; people need the folder too. */
+static void add_task_problems(struct loader *l, const char *dir, const struct strv *lines)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		strv_pushf(l->problems, "%s: %s", dir, lines->v[i]);
+}
+
+static void read_task(struct loader *l, const struct task_source *source)
+{
+	struct frontend *f = l->out;
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct err err;
+	GROW(f->tasks, f->tasks_n, l->tasks_cap);
+	struct frontend_task *t = &f->tasks[f->tasks_n++];
+	*t = (struct frontend_task){.source = *source};
+	if (task_read(&t->task, source, &lines, &err) == 0)
+		return;
+	if (!lines.n)
+		strv_push(&lines, err.msg);
+	add_task_problems(l, source->dir, &lines);
+}
+
+/* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */
+static size_t find_task(struct loader *l, const struct bench_entry *e)
+{
+	const struct task_source source = {e->task_path, e->overrides, e->apply_overrides};
+	for (size_t i = 0; i < l->out->tasks_n; i++)
+		if (same_source(&l->out->tasks[i].source, &source))
+			return i;
+	read_task(l, &source);
+	return l->out->tasks_n - 1;
+}
+
+static void read_tasks(struct loader *l)
+{
+	const struct bench *b = &l->out->bench;
+	l->out->entry_task = xcalloc(b->entries_n + 1, sizeof *l->out->entry_task);
+	for (size_t i = 0; i < b->entries_n; i++)
+		l->out->entry_task[i] = find_task(l, &b->entries[i]);
+}
+
+static void find_agent(struct loader *l, const char *name, const struct bench_entry *e,
+		       const char *model)
+{
+	AUTO(strv) struct strv lines = STRV_INIT;
+	AUTO(json) json_t *spec = NULL;
+	struct err err;
+	const struct agent_query q = {
+		.name = name, .config_path = l->req->path, .gateway = l->req->gateway != NULL};
+	if (json_object_get(l->out->agents, name))
+		return;
+	if (agent_find(&spec, &q, &lines, &err) < 0 && !lines.n)
+		strv_push(&lines, err.msg);
+	for (size_t i = 0; i < lines.n; i++)
+		if (strcmp(e->agent, "auto") == 0)
+			strv_pushf(l->problems,
+				   "%s:%d:%d: agent = \"auto\" means \"%s\" for model \"%s\": %s",
+				   l->req->path, e->line, e->col, name, model, lines.v[i]);
+		else
+			strv_push(l->problems, lines.v[i]);
+	/* Kept even when it failed, so that each agent's mistakes are told once. */
+	json_object_set_new(l->out->agents, name, spec ? json_incref(spec) : json_null());
+}
+
+static void find_agents(struct loader *l)
+{
+	const struct bench *b = &l->out->bench;
+	l->agents = xcalloc(b->entries_n + 1, sizeof *l->agents);
+	for (size_t i = 0; i < b->entries_n; i++) {
+		const struct bench_entry *e = &b->entries[i];
+		bool chosen = strcmp(e->agent, "auto") == 0;
+		l->agents[i] = xcalloc(e->models.n + 1, sizeof **l->agents);
+		for (size_t m = 0; m < e->models.n; m++) {
+			const char *model = e->models.v[m];
+			l->agents[i][m] =
+				chosen ? agent_for_model(model, l->req->path) : xstrdup(e->agent);
+			find_agent(l, l->agents[i][m], e, model);
+		}
+	}
+}
+
+static void check_gateway(struct loader *l)
+{
+	struct stat st;
+	const char *path = l->req->gateway;
+	if (path && (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode)))
+		strv_pushf(l->problems, "--gateway: %s is not a socket", path);
+}
+
+static int make_plan(struct loader *l, const struct trial *old, size_t old_n, struct err *err)
+{
+	struct frontend *f = l->out;
+	size_t n = f->bench.entries_n;
+	AUTO(free) const struct task **tasks = xcalloc(n + 1, sizeof *tasks);
+	for (size_t i = 0; i < n; i++)
+		tasks[i] = &f->tasks[f->entry_task[i]].task;
+	const struct plan_input in = {
+		.bench = &f->bench,
+		.tasks = tasks,
+		.agents = (const char *const *const *)l->agents,
+		.only = l->req->only,
+		.limit = l->req->limit,
+		.old = old,
+		.old_n = old_n,
+	};
+	return plan_make(&f->plan, &in, l->problems, err);
+}
+
+static void release_agents(struct loader *l)
+{
+	const struct bench *b = &l->out->bench;
+	for (size_t i = 0; l->agents && i < b->entries_n; i++) {
+		for (size_t m = 0; m < b->entries[i].models.n; m++)
+			free(l->agents[i][m]);
+		free(l->agents[i]);
+	}
+	free(l->agents);
+}
+
+int frontend_load(struct frontend *out, const struct config_request *req, const struct trial *old,
+		  size_t old_n, struct strv *problems, struct err *err)
+{
+	struct loader l = {.out = out, .req = req, .problems = problems};
+	size_t before = problems->n;
+	*out = (struct frontend){.agents = json_object()};
+	bench_init(&out->bench);
+	int rc = config_load(&out->bench, req, problems, err);
+	check_gateway(&l);
+	read_tasks(&l);
+	find_agents(&l);
+	if (rc == 0 && problems->n > before)
+		rc = err_set(err, ERR_USAGE, 0, "%s: %zu mistakes", req->path,
+			     problems->n - before);
+	if (rc == 0)
+		rc = make_plan(&l, old, old_n, err);
+	release_agents(&l);
+	return rc;
+}
+
+/* Only tasks that a planned trial is of: --only must not cost the others' snapshots. */
+static struct frontend_task *task_of(struct frontend *f, const struct trial *t)
+{
+	for (size_t i = 0; i < f->tasks_n; i++)
+		if (strcmp(f->tasks[i].task.hash, t->task_hash) == 0)
+			return &f->tasks[i];
+	bug("trial %d has no task", t->index);
+}
+
+int frontend_commit(struct frontend *f, const struct store *s, const char *stamp, struct err *err)
+{
+	for (size_t i = 0; i < f->plan.n; i++) {
+		struct trial *t = &f->plan.trials[i];
+		struct frontend_task *task = task_of(f, t);
+		if (!task->snapshot &&
+		    task_snapshot(&task->task, &task->source, s->root_fd, &task->snapshot, err) < 0)
+			return err_wrap(err, "%s", task->source.dir);
+		t->task_snapshot = xstrdup(task->snapshot);
+	}
+	plan_stamp(&f->plan, stamp);
+	return 0;
+}
+
+void frontend_release(struct frontend *f)
+{
+	for (size_t i = 0; i < f->tasks_n; i++) {
+		task_release(&f->tasks[i].task);
+		free(f->tasks[i].snapshot);
+	}
+	plan_release(&f->plan);
+	bench_release(&f->bench);
+	json_decref(f->agents);
+	free(f->tasks);
+	free(f->entry_task);
+	*f = (struct frontend){0};
+}

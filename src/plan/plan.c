@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "plan/plan.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "plan/label.h"
+
+#define TRIALS_MAX 1000000
+
+/* A trial's key and the entry that made it (SIZE_MAX: planned earlier), in a hash table. */
+struct slot {
+	char *key;
+	size_t entry;
+};
+
+struct planner {
+	const struct plan_input *in;
+	struct plan *plan;
+	char **labels;
+	bool *chosen;	/* entries that --only leaves in */
+	bool *reported; /* entries whose collision was told */
+	struct slot *slots;
+	size_t mask;
+	int next_index;
+	struct strv *problems;
+};
+
+static char *folder_name(const char *dir)
+{
+	const char *end = dir + strlen(dir);
+	while (end > dir && end[-1] == '/')
+		end--;
+	const char *start = end;
+	while (start > dir && start[-1] != '/')
+		start--;
+	return xstrndup(start, (size_t)(end - start));
+}
+
+static bool is_chosen(const char *only, const struct bench_entry *e, const struct task *t)
+{
+	if (!only)
+		return true;
+	AUTO(free) char *folder = folder_name(e->prepared_dir);
+	return text_glob(only, t->id) || text_glob(only, folder) ||
+	       text_glob(only, e->prepared_dir);
+}
+
+static void make_key(char out[HASH_HEX], const struct task *t, const char *variant,
+		     const char *agent, const char *model, int rollout)
+{
+	struct hash h;
+	char number[16];
+	snprintf(number, sizeof number, "%d", rollout);
+	hash_init(&h);
+	hash_str(&h, t->hash);
+	hash_str(&h, variant);
+	hash_str(&h, agent);
+	hash_str(&h, model);
+	hash_str(&h, number);
+	hash_hex(&h, out);
+}
+
+/* The slot of KEY: an empty one when it is new. The digest is random enough to be its own hash. */
+static struct slot *find_slot(const struct planner *p, const char *key)
+{
+	char head[9] = {0};
+	memcpy(head, key, 8);
+	size_t i = strtoul(head, NULL, 16) & p->mask;
+	while (p->slots[i].key && strcmp(p->slots[i].key, key) != 0)
+		i = (i + 1) & p->mask;
+	return &p->slots[i];
+}
+
+static void report(struct planner *p, size_t entry, size_t first, const char *model)
+{
+	const struct bench *b = p->in->bench;
+	const struct bench_entry *e = &b->entries[entry], *f = &b->entries[first];
+	if (p->reported[entry])
+		return;
+	p->reported[entry] = true;
+	strv_pushf(p->problems,
+		   "%s:%d:%d: this [[tasks]] makes the same trials as the one at line %d (task %s, "
+		   "model "
+		   "\"%s\"): raise rollouts in one of them, or give each a label of its own",
+		   b->config_path, e->line, e->col, f->line, p->in->tasks[entry]->id, model);
+}
+
+static enum sandbox_kind resolve_sandbox(enum sandbox_kind k)
+{
+	return k == SANDBOX_AUTO ? SANDBOX_LOCAL : k;
+}
+
+static void add_trial(struct planner *p, size_t entry, const char *agent, const char *model,
+		      int rollout, const char *key)
+{
+	const struct bench_entry *e = &p->in->bench->entries[entry];
+	const struct task *task = p->in->tasks[entry];
+	struct plan *plan = p->plan;
+	GROW(plan->trials, plan->n, plan->cap);
+	struct trial *t = &plan->trials[plan->n++];
+	*t = (struct trial){
+		.index = p->next_index++,
+		.task_dir = xstrdup(e->prepared_dir),
+		.task_id = xstrdup(task->id),
+		.task_hash = xstrdup(task->hash),
+		.variant = xstrdup(p->labels[entry]),
+		.agent = xstrdup(agent),
+		.model = xstrdup(model),
+		.rollout = rollout,
+		.seed = e->seed < 0 ? -1 : e->seed + rollout,
+		.sandbox = resolve_sandbox(e->sandbox),
+		.workspace = e->workspace,
+		.launcher = xstrdup(e->launcher),
+		.network = e->network,
+		.limits = e->limits,
+		.retries = e->retries,
+		.evaluate = e->evaluate,
+	};
+	memcpy(t->key, key, HASH_HEX);
+	kvs_copy(&t->env, &e->env);
+}
+
+static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
+{
+	const char *model = p->in->bench->entries[entry].models.v[m];
+	const char *agent = p->in->agents[entry][m];
+	char key[HASH_HEX];
+	make_key(key, p->in->tasks[entry], p->labels[entry], agent, model, rollout);
+	struct slot *slot = find_slot(p, key);
+	if (slot->key && slot->entry == SIZE_MAX)
+		return;
+	if (slot->key) {
+		report(p, entry, slot->entry, model);
+		return;
+	}
+	*slot = (struct slot){xstrdup(key), entry};
+	if (p->chosen[entry] && (!p->in->limit || (int64_t)p->plan->n < p->in->limit))
+		add_trial(p, entry, agent, model, rollout, key);
+}
+
+/* Rollout outermost: after the first round every task and model has a number. */
+static void plan_all(struct planner *p)
+{
+	const struct bench *b = p->in->bench;
+	int rounds = 0;
+	for (size_t i = 0; i < b->entries_n; i++)
+		if (b->entries[i].rollouts > rounds)
+			rounds = b->entries[i].rollouts;
+	for (int r = 0; r < rounds; r++)
+		for (size_t i = 0; i < b->entries_n; i++)
+			for (size_t m = 0; r < b->entries[i].rollouts && m < b->entries[i].models.n;
+			     m++)
+				plan_one(p, i, m, r);
+}
+
+static size_t count_trials(const struct plan_input *in)
+{
+	size_t n = in->old_n;
+	for (size_t i = 0; i < in->bench->entries_n; i++)
+		n += (size_t)in->bench->entries[i].rollouts * in->bench->entries[i].models.n;
+	return n;
+}
+
+static int check_size(const struct plan_input *in, struct strv *problems, struct err *err)
+{
+	size_t n = count_trials(in);
+	if (n <= TRIALS_MAX)
+		return 0;
+	strv_pushf(problems, "%s: %zu trials are too many for one benchmark (at most %d)",
+		   in->bench->config_path, n, TRIALS_MAX);
+	return err_set(err, ERR_USAGE, 0, "too many trials");
+}
+
+static void remember_old(struct planner *p)
+{
+	for (size_t i = 0; i < p->in->old_n; i++) {
+		const struct trial *t = &p->in->old[i];
+		*find_slot(p, t->key) = (struct slot){xstrdup(t->key), SIZE_MAX};
+		if (t->index >= p->next_index)
+			p->next_index = t->index + 1;
+	}
+}
+
+static void start(struct planner *p)
+{
+	size_t entries = p->in->bench->entries_n + 1, size = 16;
+	while (size < count_trials(p->in) * 2)
+		size *= 2;
+	p->slots = xcalloc(size, sizeof *p->slots);
+	p->mask = size - 1;
+	p->labels = plan_labels(p->in);
+	p->chosen = xcalloc(entries, sizeof *p->chosen);
+	p->reported = xcalloc(entries, sizeof *p->reported);
+	for (size_t i = 0; i + 1 < entries; i++)
+		p->chosen[i] = is_chosen(p->in->only, &p->in->bench->entries[i], p->in->tasks[i]);
+	remember_old(p);
+}
+
+static void finish(struct planner *p)
+{
+	for (size_t i = 0; i <= p->mask; i++)
+		free(p->slots[i].key);
+	for (size_t i = 0; i < p->in->bench->entries_n; i++)
+		free(p->labels[i]);
+	free(p->slots);
+	free(p->labels);
+	free(p->chosen);
+	free(p->reported);
+}
+
+static int check_only(const struct planner *p, struct err *err)
+{
+	for (size_t i = 0; i < p->in->bench->entries_n; i++)
+		if (p->chosen[i])
+			return 0;
+	strv_pushf(p->problems,
+		   "--only: no task matches \"%s\" (by id, folder name or prepared_dir)",
+		   p->in->only);
+	return err_set(err, ERR_USAGE, 0, "nothing to run");
+}
+
+int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems, struct err *err)
+{
+	*out = (struct plan){0};
+	struct planner p = {.in = in, .plan = out, .problems = problems};
+	size_t before = problems->n;
+	if (check_size(in, problems, err) < 0)
+		return -1;
+	start(&p);
+	int rc = in->only ? check_only(&p, err) : 0;
+	plan_all(&p);
+	finish(&p);
+	if (problems->n > before)
+		rc = err_set(err, ERR_USAGE, 0, "%s: the same trials twice",
+			     in->bench->config_path);
+	if (rc < 0)
+		plan_release(out);
+	return rc;
+}
+
+void plan_stamp(struct plan *p, const char *stamp)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		free(p->trials[i].run_id);
+		p->trials[i].run_id = xasprintf("%s-%d", stamp, p->trials[i].index);
+	}
+}
+
+void plan_release(struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		trial_release(&p->trials[i]);
+	free(p->trials);
+	*p = (struct plan){0};
+}
