@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "task/dotenv.h"
+#include <errno.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+
+#define DOTENV_MAX ((size_t)256 << 10)
+
+static const char name_start[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+static const char blanks[] = " \t\r";
+
+bool dotenv_is_name(const char *name)
+{
+	return *name && strchr(name_start, *name) && !name[strspn(name, name_chars)];
+}
+
+static const char *skip_blanks(const char *p)
+{
+	return p + strspn(p, blanks);
+}
+
+/* The quoted text at P (past its opening quote); the place behind the closing one, NULL without. */
+static const char *read_quoted(struct buf *out, const char *p, char quote)
+{
+	for (; *p && *p != quote; p++) {
+		if (quote == '"' && *p == '\\' && p[1]) {
+			p++;
+			buf_addc(out, *p == 'n' ? '\n' : *p == 't' ? '\t' : *p);
+		} else {
+			buf_addc(out, *p);
+		}
+	}
+	return *p ? p + 1 : NULL;
+}
+
+static bool read_value(struct buf *out, const char *p)
+{
+	if (*p == '"' || *p == '\'') {
+		p = read_quoted(out, p + 1, *p);
+		if (!p)
+			return false;
+		p = skip_blanks(p);
+		return !*p || *p == '#';
+	}
+	size_t n = strcspn(p, "#");
+	/* "a#b" is a value; " #" begins a comment. */
+	while (p[n] && n && !strchr(blanks, p[n - 1]))
+		n += 1 + strcspn(p + n + 1, "#");
+	while (n && strchr(blanks, p[n - 1]))
+		n--;
+	buf_add(out, p, n);
+	return true;
+}
+
+/* Why the line cannot be read, or NULL. */
+static const char *read_line(struct kvs *env, const char *file, size_t number, const char *p,
+			     struct strv *notes)
+{
+	AUTO(buf) struct buf value = BUF_INIT;
+
+	p = skip_blanks(p);
+	if (!strncmp(p, "export", 6) && strchr(" \t", p[6]) && p[6])
+		p = skip_blanks(p + 6);
+	if (!*p || *p == '#')
+		return NULL;
+	size_t n = strspn(p, name_chars);
+	if (!n || !strchr(name_start, *p) || p[n] != '=')
+		return "not NAME=VALUE";
+	AUTO(free) char *name = xstrndup(p, n);
+	if (!read_value(&value, skip_blanks(p + n + 1)))
+		return "the quote is not closed, or something follows it";
+	if (kv_is_secret(name))
+		mistakes_note(
+			notes, file, NULL,
+			"line %zu: %s names a credential, which never enters a sandbox: left out",
+			number, name);
+	else
+		kvs_set(env, name, value.data);
+	return NULL;
+}
+
+void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes *m,
+		 struct strv *notes)
+{
+	struct err err = {0};
+	AUTO(buf) struct buf text = BUF_INIT;
+	size_t number = 1;
+
+	if (path_read(dir_fd, file, DOTENV_MAX, &text, &err)) {
+		if (err.sys != ENOENT)
+			mistakes_add(m, file, NULL, "cannot be read: %s", err.msg);
+		return;
+	}
+	if (!text_is_utf8(text.data, text.len) || strlen(text.data) != text.len) {
+		mistakes_add(m, file, NULL, "must be UTF-8 text");
+		return;
+	}
+	for (char *p = text.data, *end; *p; p = end, number++) {
+		end = strchrnul(p, '\n');
+		if (*end)
+			*end++ = '\0';
+		const char *why = read_line(env, file, number, p, notes);
+		/* The line itself stays unsaid: it may hold a secret. */
+		if (why)
+			mistakes_add(m, file, NULL, "line %zu: %s", number, why);
+	}
+}

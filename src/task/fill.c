@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "task/fill.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "task/source.h"
+
+#define MAX_NAME 200
+#define MAX_WEIGHT 1e6
+#define MAX_TIMEOUT_SEC (7 * 24 * 3600)
+
+struct fill {
+	struct task *t;
+	const struct resolved *r;
+	int dir_fd;
+	struct mistakes *m;
+};
+
+/* The string of KEY (its member INNER), copied; NULL when absent, empty or misshapen. */
+static char *get_string(const struct fill *f, const char *key, const char *inner)
+{
+	const json_t *from = inner ? json_object_get(f->r->v, key) : f->r->v;
+	const char *s = json_get_str(from, inner ? inner : key, NULL);
+
+	return s && *s ? xstrdup(s) : NULL;
+}
+
+/* Whether something was written there that is wrong already. */
+static bool is_misshapen(const struct fill *f, const char *key, const char *inner)
+{
+	const json_t *v = json_object_get(f->r->v, key);
+
+	if (inner)
+		v = json_object_get(v, inner);
+	return v && !json_is_null(v) && !json_is_string(v);
+}
+
+static const char *place(const struct fill *f, const char *key, const char *inner,
+			 const char *fallback)
+{
+	return resolved_place(f->r, key, inner, fallback);
+}
+
+/* A mistake of member KEY of the list item at WHERE. */
+static void add_in_item(const struct fill *f, const char *where, const char *key, const char *fmt,
+			...) __attribute__((format(printf, 4, 5)));
+
+static void add_in_item(const struct fill *f, const char *where, const char *key, const char *fmt,
+			...)
+{
+	AUTO(free) char *file = xasprintf("%s.%s", where, key);
+	char message[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof message, fmt, args);
+	va_end(args);
+	mistakes_add(f->m, file, NULL, "%s", message);
+}
+
+static bool has_control(const char *s)
+{
+	for (; *s; s++)
+		if (iscntrl((unsigned char)*s))
+			return true;
+	return false;
+}
+
+static void check_name(struct fill *f, const char *where, const char *name)
+{
+	if (strlen(name) > MAX_NAME || has_control(name))
+		mistakes_add(f->m, where, NULL, "must be one line of at most %d bytes", MAX_NAME);
+}
+
+static bool is_blank(const char *s)
+{
+	return !s[strspn(s, " \t\r\n")];
+}
+
+static void fill_names(struct fill *f)
+{
+	struct task *t = f->t;
+	json_t *tags = json_object_get(f->r->v, "tags");
+
+	t->id = get_string(f, "id", NULL);
+	t->title = get_string(f, "title", NULL);
+	if (t->id)
+		check_name(f, place(f, "id", NULL, ""), t->id);
+	else if (!is_misshapen(f, "id", NULL))
+		mistakes_add(f->m, TASK_META_FILE, AT(NULL, "task_id"), "is missing");
+	if (t->title && (has_control(t->title) || strlen(t->title) > 1000))
+		mistakes_add(f->m, place(f, "title", NULL, ""), NULL,
+			     "must be one line of at most 1000 bytes");
+	if (!t->title)
+		t->title = xstrdup(t->id);
+	if (json_is_array(tags))
+		t->tags = json_deep_copy(tags);
+}
+
+static void fill_instruction(struct fill *f)
+{
+	const char *where = place(f, "instruction", NULL, TASK_META_FILE ": lm.instructions");
+
+	f->t->instruction = get_string(f, "instruction", NULL);
+	if (is_misshapen(f, "instruction", NULL))
+		return;
+	if (!f->t->instruction || is_blank(f->t->instruction))
+		mistakes_add(f->m, where, NULL,
+			     "no instruction; write overlay_files/" TASK_INSTRUCTIONS_FILE);
+	else if (strlen(f->t->instruction) > TASK_MAX_INSTRUCTION)
+		mistakes_add(f->m, where, NULL, "larger than 1 MiB");
+}
+
+/* --- repository --- */
+
+static int fill_url(struct fill *f, struct err *err)
+{
+	const char *where = place(f, "repo", "git_url", TASK_META_FILE ": repo.git_url");
+	AUTO(free) char *written = get_string(f, "repo", "git_url");
+	struct task_repo *repo = &f->t->repo;
+	struct err why = {0};
+	bool local;
+
+	if (!written) {
+		if (!is_misshapen(f, "repo", "git_url"))
+			mistakes_add(f->m, where, NULL, "is missing");
+		return 0;
+	}
+	if (source_resolve(&repo->git_url, &local, written, f->t->dir, &why)) {
+		mistakes_add(f->m, where, NULL, "%s", why.msg);
+		return 0;
+	}
+	if (!local || (repo->start_commit && source_is_full_id(repo->start_commit)))
+		return 0;
+	/* Pinned now: a later commit there must not change a benchmark half way. */
+	char *id;
+	if (source_pin(&id, repo->git_url, repo->branch, repo->start_commit, &why)) {
+		if (why.kind != ERR_USAGE) {
+			*err = why;
+			return -1;
+		}
+		const char *key = repo->start_commit ? "start_commit_sha"
+				  : repo->branch     ? "branch"
+						     : "git_url";
+		mistakes_add(f->m, place(f, "repo", key, where), NULL, "%s", why.msg);
+		return 0;
+	}
+	free(repo->start_commit);
+	repo->start_commit = id;
+	return 0;
+}
+
+static void fill_ref(struct fill *f, const char *key, char **out)
+{
+	const char *why;
+
+	*out = get_string(f, "repo", key);
+	/* The older system writes HEAD where no commit was named: the tip of the branch. */
+	if (*out && !strcmp(*out, "HEAD"))
+		free(STEAL(out));
+	why = *out ? source_name_mistake(*out) : NULL;
+	if (why)
+		mistakes_add(f->m, place(f, "repo", key, TASK_META_FILE), NULL, "\"%s\" %s", *out,
+			     why);
+}
+
+/* Drop a leading "./" and trailing slashes; NULL for what means the whole tree. */
+static char *plain_dir(const char *path)
+{
+	while (path[0] == '.' && path[1] == '/')
+		path += 2 + strspn(path + 2, "/");
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return !len || !strcmp(path, ".") ? NULL : xstrndup(path, len);
+}
+
+static void fill_subdir(struct fill *f)
+{
+	AUTO(free) char *written = get_string(f, "repo", "subdir");
+
+	f->t->repo.subdir = written ? plain_dir(written) : NULL;
+	if (!f->t->repo.subdir)
+		return;
+	AUTO(free) char *why = path_mistake(f->t->repo.subdir, "the repository");
+	if (why)
+		mistakes_add(f->m, place(f, "repo", "subdir", TASK_META_FILE), NULL, "%s", why);
+}
+
+/* Patterns name things by components; ".." in one leaves the tree whatever the rest says. */
+static const char *pattern_mistake(const char *pattern, bool may_be_rooted)
+{
+	if (is_blank(pattern))
+		return "is empty";
+	if (has_control(pattern))
+		return "holds a control character";
+	if (*pattern == '/' && !may_be_rooted)
+		return "is absolute, which leaves the repository";
+	for (const char *p = pattern; *p;) {
+		size_t n = strcspn(p, "/");
+		if (n == 2 && p[0] == '.' && p[1] == '.')
+			return "leaves the repository";
+		p += n + (p[n] == '/');
+	}
+	return NULL;
+}
+
+static void fill_patterns(struct fill *f, struct strv *out, const json_t *list, const char *where,
+			  bool may_be_rooted)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach ((json_t *)list, i, item) {
+		const char *pattern = json_string_value(item);
+		if (!pattern)
+			continue;
+		while (!may_be_rooted && pattern[0] == '.' && pattern[1] == '/')
+			pattern += 2;
+		const char *why = pattern_mistake(pattern + (may_be_rooted && *pattern == '!'),
+						  may_be_rooted);
+		if (why) {
+			AUTO(free) char *file = xasprintf("%s[%zu]", where, i);
+			mistakes_add(f->m, file, NULL, "\"%s\" %s", pattern, why);
+		}
+		strv_push(out, pattern);
+	}
+}
+
+static int fill_repo(struct fill *f, struct err *err)
+{
+	struct task_repo *repo = &f->t->repo;
+	size_t before = f->m->n;
+
+	fill_ref(f, "branch", &repo->branch);
+	fill_ref(f, "start_commit_sha", &repo->start_commit);
+	repo->end_commit = get_string(f, "repo", "end_commit_sha");
+	fill_subdir(f);
+	fill_patterns(f, &repo->sparse,
+		      json_object_get(json_object_get(f->r->v, "repo"), "sparse_checkout"),
+		      place(f, "repo", "sparse_checkout", ""), true);
+	fill_patterns(f, &repo->remove, json_object_get(f->r->v, "remove_repo_paths"),
+		      place(f, "remove_repo_paths", NULL, ""), false);
+	/* Names that are wrong in themselves need no looking up. */
+	if (f->m->n != before)
+		free(STEAL(&repo->start_commit));
+	return fill_url(f, err);
+}
+
+/* --- evaluation --- */
+
+static void rubric_mistakes(struct fill *f, const char *where, const struct task_rubric *rubric,
+			    const json_t *item, size_t i)
+{
+	if (!rubric->id)
+		add_in_item(f, where, "id", "is missing");
+	else
+		check_name(f, where, rubric->id);
+	if (!json_is_number(json_object_get(item, "weight")))
+		add_in_item(f, where, "weight", "is missing");
+	else if (rubric->weight > MAX_WEIGHT)
+		add_in_item(f, where, "weight", "must be at most %g", MAX_WEIGHT);
+	for (size_t k = 0; rubric->id && k < i; k++)
+		if (f->t->rubrics[k].id && !strcmp(f->t->rubrics[k].id, rubric->id))
+			add_in_item(f, where, "id", "\"%s\" is a duplicate", rubric->id);
+}
+
+static char *item_string(const json_t *item, const char *key)
+{
+	const char *s = json_get_str(item, key, NULL);
+
+	return s && *s ? xstrdup(s) : NULL;
+}
+
+static void fill_rubrics(struct fill *f)
+{
+	const json_t *list = json_object_get(f->r->v, "rubrics");
+	const char *from = place(f, "rubrics", NULL, "");
+	double sum = 0;
+	json_t *item;
+	size_t i;
+
+	f->t->rubrics_n = json_array_size(list);
+	f->t->rubrics = xcalloc(f->t->rubrics_n + 1, sizeof *f->t->rubrics);
+	json_array_foreach ((json_t *)list, i, item) {
+		struct task_rubric *rubric = &f->t->rubrics[i];
+		json_t *criteria = json_object_get(item, "evaluation_criteria");
+		AUTO(free) char *where = xasprintf("%s[%zu]", from, i);
+		rubric->id = item_string(item, "id");
+		rubric->criterion = xstrdup(json_get_str(item, "criterion", ""));
+		rubric->weight = json_get_real(item, "weight", 0);
+		rubric->criteria = json_is_array(criteria) ? json_deep_copy(criteria) : NULL;
+		sum += rubric->weight;
+		if (!f->r->bad_shapes)
+			rubric_mistakes(f, where, rubric, item, i);
+	}
+	if (f->t->rubrics_n && !(sum > 0) && !f->r->bad_shapes)
+		mistakes_add(f->m, from, NULL, "all weights are 0; give one rubric a weight");
+}
+
+static bool has_rubric(const struct task *t, const char *id)
+{
+	for (size_t i = 0; i < t->rubrics_n; i++)
+		if (t->rubrics[i].id && !strcmp(t->rubrics[i].id, id))
+			return true;
+	return false;
+}
+
+/* Without "content" a script lies in evaluation/ under its path. */
+static void fill_content(struct fill *f, const char *where, struct task_test *test,
+			 const json_t *item)
+{
+	const json_t *content = json_object_get(item, "content");
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err err = {0};
+
+	if (json_is_string(content)) {
+		test->content_len = json_string_length(content);
+		test->content = xmalloc(test->content_len + 1);
+		memcpy(test->content, json_string_value(content), test->content_len + 1);
+		return;
+	}
+	AUTO(free) char *path = path_join("evaluation", test->path);
+	if (path_read_beneath(f->dir_fd, path, TASK_MAX_TEST, &text, &err)) {
+		if (err.sys == ENOENT)
+			add_in_item(f, where, "content", "is missing, and so is the file %s", path);
+		else
+			mistakes_add(f->m, path, NULL, "cannot be read: %s", err.msg);
+	} else if (!text_is_utf8(text.data, text.len)) {
+		mistakes_add(f->m, path, NULL, "must be UTF-8 text");
+	}
+	test->content_len = text.len;
+	test->content = buf_detach(&text);
+}
+
+static bool same_content(const struct task_test *a, const struct task_test *b)
+{
+	return a->content && b->content && a->content_len == b->content_len &&
+	       !memcmp(a->content, b->content, a->content_len);
+}
+
+static const char *twin_mistake(const struct fill *f, size_t i)
+{
+	const struct task_test *test = &f->t->tests[i];
+
+	for (size_t k = 0; k < i; k++) {
+		const struct task_test *other = &f->t->tests[k];
+		if (!other->path || strcmp(other->path, test->path))
+			continue;
+		if (!same_content(test, other))
+			return "is written by two scripts of different content";
+		if (test->rubric_id && other->rubric_id &&
+		    !strcmp(test->rubric_id, other->rubric_id))
+			return "is there twice for one rubric";
+	}
+	return NULL;
+}
+
+static void test_mistakes(struct fill *f, const char *where, size_t i, double timeout_sec)
+{
+	const struct task_test *test = &f->t->tests[i];
+	const char *twin = test->path ? twin_mistake(f, i) : NULL;
+
+	if (!test->rubric_id)
+		add_in_item(f, where, "rubric_id", "is missing");
+	else if (!has_rubric(f->t, test->rubric_id))
+		add_in_item(
+			f, where, "rubric_id",
+			"\"%s\" is not a rubric of %s; add it there or override test_scripts too",
+			test->rubric_id, place(f, "rubrics", NULL, "the task, which has none"));
+	if (twin)
+		add_in_item(f, where, "path", "\"%s\" %s", test->path, twin);
+	if (timeout_sec > MAX_TIMEOUT_SEC)
+		add_in_item(f, where, "timeout_sec", "must be at most %d", MAX_TIMEOUT_SEC);
+}
+
+static void fill_test(struct fill *f, const char *where, size_t i, const json_t *item)
+{
+	struct task_test *test = &f->t->tests[i];
+	double timeout_sec = json_get_real(item, "timeout_sec", 0);
+
+	test->path = item_string(item, "path");
+	test->rubric_id = item_string(item, "rubric_id");
+	test->command = item_string(item, "command");
+	test->timeout_ms = timeout_sec <= MAX_TIMEOUT_SEC ? (int64_t)(timeout_sec * 1000) : 0;
+	AUTO(free) char *why = path_mistake(test->path ? test->path : "", "the repository");
+	if (why)
+		add_in_item(f, where, "path", "%s", test->path ? why : "is missing");
+	else
+		fill_content(f, where, test, item);
+	if (!f->r->bad_shapes)
+		test_mistakes(f, where, i, timeout_sec);
+}
+
+static void fill_tests(struct fill *f)
+{
+	const json_t *list = json_object_get(f->r->v, "test_scripts");
+	const char *from = place(f, "test_scripts", NULL, "");
+	json_t *item;
+	size_t i;
+
+	f->t->tests_n = json_array_size(list);
+	f->t->tests = xcalloc(f->t->tests_n + 1, sizeof *f->t->tests);
+	json_array_foreach ((json_t *)list, i, item) {
+		AUTO(free) char *where = xasprintf("%s[%zu]", from, i);
+		fill_test(f, where, i, item);
+	}
+}
+
+static void fill_env(struct fill *f)
+{
+	const json_t *variables = json_object_get(f->r->v, "environment_variables");
+	const char *name;
+	json_t *value;
+
+	json_object_foreach ((json_t *)variables, name, value) {
+		AUTO(free) char *number = NULL;
+		if (json_is_integer(value))
+			number = xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		if (number || json_is_string(value))
+			kvs_set(&f->t->env, name, number ? number : json_string_value(value));
+	}
+}
+
+int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct mistakes *m,
+	      struct err *err)
+{
+	struct fill f = {t, r, dir_fd, m};
+
+	fill_names(&f);
+	fill_instruction(&f);
+	fill_rubrics(&f);
+	fill_tests(&f);
+	fill_env(&f);
+	return fill_repo(&f, err);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * DATA/cache/tasks/HASH: made in a temporary directory under a lock, renamed when whole. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "os/fdio.h"
+#include "task/files.h"
+#include "task/resolved.h"
+#include "task/task.h"
+
+#define SNAPSHOTS "cache/tasks"
+#define TEMPORARY ".new"
+#define LOCK_WAIT_MS (10 * 60 * 1000)
+
+void task_files_free(struct task_files *files)
+{
+	if (!files)
+		return;
+	overlay_release(&files->app);
+	overlay_release(&files->repo);
+	free(files->gold);
+	free(files);
+}
+
+static void repo_release(struct task_repo *repo)
+{
+	free(repo->git_url);
+	free(repo->branch);
+	free(repo->start_commit);
+	free(repo->end_commit);
+	free(repo->subdir);
+	strv_release(&repo->sparse);
+	strv_release(&repo->remove);
+}
+
+void task_release(struct task *t)
+{
+	for (size_t i = 0; i < t->rubrics_n; i++) {
+		free(t->rubrics[i].id);
+		free(t->rubrics[i].criterion);
+		json_decref(t->rubrics[i].criteria);
+	}
+	for (size_t i = 0; i < t->tests_n; i++) {
+		free(t->tests[i].path);
+		free(t->tests[i].rubric_id);
+		free(t->tests[i].content);
+		free(t->tests[i].command);
+	}
+	free(t->rubrics);
+	free(t->tests);
+	free(t->dir);
+	free(t->id);
+	free(t->title);
+	free(t->instruction);
+	json_decref(t->tags);
+	repo_release(&t->repo);
+	kvs_release(&t->env);
+	strv_release(&t->notes);
+	task_files_free(t->files);
+	*t = (struct task){0};
+}
+
+/* --- writing --- */
+
+/* A directory that other users may enter whatever the umask, since workers run as such. */
+static int make_open_dir(int dir_fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (path_make_dirs(dir_fd, path, 0755, err))
+		return -1;
+	AUTO(fd) int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return err_set(err, ERR_INFRA, errno, "open %s", path);
+	if ((st.st_mode & 0755) != 0755 && fchmod(fd, st.st_mode | 0755))
+		return err_set(err, ERR_INFRA, errno, "set mode of %s", path);
+	return 0;
+}
+
+static int write_json(int dir_fd, const struct task *t, struct err *err)
+{
+	AUTO(json) json_t *j = task_to_json(t);
+
+	if (json_write(dir_fd, "task.json", j, false, err))
+		return -1;
+	return fchmodat(dir_fd, "task.json", 0644, 0)
+		       ? err_set(err, ERR_INFRA, errno, "set mode of task.json")
+		       : 0;
+}
+
+static int write_tree(int dir_fd, const char *name, const struct overlay *o, int src_fd,
+		      struct err *err)
+{
+	if (make_open_dir(dir_fd, name, err))
+		return -1;
+	AUTO(fd) int fd = path_open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
+	return fd < 0 ? -1 : overlay_write(o, src_fd, fd, err);
+}
+
+static int write_gold(int dir_fd, const struct task_files *files, int src_fd, struct err *err)
+{
+	char digest[HASH_HEX];
+	int64_t size;
+
+	if (!files->gold)
+		return 0;
+	AUTO(fd)
+	int fd = path_open_beneath(dir_fd, "gold.patch", O_WRONLY | O_CREAT | O_EXCL, 0644, err);
+	if (fd < 0)
+		return -1;
+	if (fchmod(fd, 0644))
+		return err_set(err, ERR_INFRA, errno, "set mode of gold.patch");
+	if (overlay_digest(src_fd, files->gold, TASK_MAX_GOLD, fd, digest, &size, err))
+		return -1;
+	if (strcmp(digest, files->gold_digest))
+		return err_set(err, ERR_USAGE, 0,
+			       "%s changed while the task was being read; run again", files->gold);
+	return 0;
+}
+
+static int write_all(const struct task *t, int dir_fd, struct err *err)
+{
+	AUTO(fd) int src = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (src < 0)
+		return err_set(err, ERR_USAGE, errno, "open task folder %s", t->dir);
+	if (write_tree(dir_fd, "app", &t->files->app, src, err) ||
+	    write_tree(dir_fd, "repo", &t->files->repo, src, err) ||
+	    write_gold(dir_fd, t->files, src, err))
+		return -1;
+	return write_json(dir_fd, t, err);
+}
+
+/* Whoever holds the lock is alone: an older temporary directory is a killed process's. */
+static int make_snapshot(const struct task *t, int tasks_fd, struct err *err)
+{
+	if (path_remove_tree(tasks_fd, TEMPORARY, err) ||
+	    path_remove_tree(tasks_fd, t->hash, err) || make_open_dir(tasks_fd, TEMPORARY, err))
+		return -1;
+	AUTO(fd) int fd = path_open_beneath(tasks_fd, TEMPORARY, O_RDONLY | O_DIRECTORY, 0, err);
+	if (fd < 0)
+		return -1;
+	if (write_all(t, fd, err)) {
+		struct err ignored;
+		if (path_remove_tree(tasks_fd, TEMPORARY, &ignored))
+			return -1;
+		return -1;
+	}
+	if (renameat(tasks_fd, TEMPORARY, tasks_fd, t->hash))
+		return err_set(err, ERR_INFRA, errno, "rename to %s", t->hash);
+	return 0;
+}
+
+enum found { FOUND_NONE, FOUND_SAME, FOUND_MOVED };
+
+/* A snapshot that cannot be read (a power cut) is none. MOVED: the same commit in another local
+ * place. */
+static enum found look(const struct task *t, int root_fd, const char *path)
+{
+	struct task old = {0};
+	struct err ignored;
+	enum found found = FOUND_NONE;
+
+	if (!path_exists(root_fd, path) || task_load(&old, root_fd, path, &ignored))
+		return FOUND_NONE;
+	found = strcmp(old.hash, t->hash)		    ? FOUND_NONE
+		: strcmp(old.repo.git_url, t->repo.git_url) ? FOUND_MOVED
+							    : FOUND_SAME;
+	task_release(&old);
+	return found;
+}
+
+static int update_snapshot(const struct task *t, int root_fd, const char *path, struct err *err)
+{
+	AUTO(fd) int tasks = openat(root_fd, SNAPSHOTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (tasks < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", SNAPSHOTS);
+	AUTO(fd) int lock = fd_lock(tasks, ".lock", clock_mono_ms() + LOCK_WAIT_MS, err);
+	if (lock < 0)
+		return -1;
+	switch (look(t, root_fd, path)) {
+	case FOUND_SAME:
+		return 0;
+	case FOUND_NONE:
+		return make_snapshot(t, tasks, err);
+	case FOUND_MOVED:
+		break;
+	}
+	/* The place that was found just now is the one that surely exists. */
+	AUTO(fd) int fd = path_open_beneath(tasks, t->hash, O_RDONLY | O_DIRECTORY, 0, err);
+	return fd < 0 ? -1 : write_json(fd, t, err);
+}
+
+int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,
+		  struct err *err)
+{
+	AUTO(free) char *where = xasprintf(SNAPSHOTS "/%s", t->hash);
+
+	if (!t->files)
+		return err_set(err, ERR_USAGE, 0, "task %s has no folder to take a snapshot of",
+			       t->id);
+	if (make_open_dir(root_fd, "cache", err) || make_open_dir(root_fd, SNAPSHOTS, err))
+		return -1;
+	if (look(t, root_fd, where) != FOUND_SAME && update_snapshot(t, root_fd, where, err))
+		return err_wrap(err, "snapshot of task %s", src->dir);
+	*path = STEAL(&where);
+	return 0;
+}
+
+int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err)
+{
+	AUTO(free) char *file = path_join(snapshot, "task.json");
+	AUTO(json) json_t *doc = NULL;
+	struct task t = {0};
+
+	/* Twice the size: what was one document may be written with more escapes. */
+	if (json_read(&doc, root_fd, file, 4 * TASK_MAX_DOC, err))
+		return -1;
+	if (task_from_json(&t, doc, file, err)) {
+		task_release(&t);
+		return -1;
+	}
+	*out = t;
+	return 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * source.h -- where a task's repository is: a git URL, or a repository or bundle on this machine,
+ * whose start commit is then pinned.
+ */
+#pragma once
+#include <stdbool.h>
+#include "base/err.h"
+
+/* What is wrong with NAME as a branch or a commit; NULL when nothing is. Static text. */
+const char *source_name_mistake(const char *name);
+/* WRITTEN as a URL we let git use, or as the absolute path of something local that exists: looked
+ * for below TASK_DIR, then in the working directory. The caller owns *url. ERR_USAGE says what is
+ * wrong with it. */
+int source_resolve(char **url, bool *local, const char *written, const char *task_dir,
+		   struct err *err) MUST_CHECK;
+/* The full id of COMMIT (NULL: the tip of BRANCH, or HEAD) in the local repository or bundle PATH.
+ * The caller owns *id. Runs git, without its configuration, for a repository. */
+int source_pin(char **id, const char *path, const char *branch, const char *commit,
+	       struct err *err) MUST_CHECK;
+bool source_is_full_id(const char *commit);

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The content hash of a task: what can make a difference to a trial, and nothing else. Neither
+ * where the folder lies, nor times, nor the path of a local repository whose commit is pinned take
+ * part. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "task/files.h"
+
+/* Changes when equal tasks would hash differently than before: stored results then belong to no
+ * task. */
+#define HASH_FORM "rollouts task 1"
+
+static void hash_strv(struct hash *h, const struct strv *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		hash_str(h, s->v[i]);
+	hash_str(h, NULL);
+}
+
+static void hash_json(struct hash *h, const json_t *j)
+{
+	AUTO(free)
+	char *text = j ? json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+	hash_str(h, text);
+}
+
+static void hash_number(struct hash *h, double v)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%.15g", v);
+	hash_str(h, text);
+}
+
+static void hash_repo(struct hash *h, const struct task_repo *repo)
+{
+	hash_str(h, *repo->git_url == '/' ? "local" : repo->git_url);
+	hash_str(h, repo->branch);
+	hash_str(h, repo->start_commit);
+	hash_str(h, repo->subdir);
+	hash_strv(h, &repo->sparse);
+	hash_strv(h, &repo->remove);
+}
+
+static void hash_evaluation(struct hash *h, const struct task *t)
+{
+	for (size_t i = 0; i < t->rubrics_n; i++) {
+		hash_str(h, t->rubrics[i].id);
+		hash_str(h, t->rubrics[i].criterion);
+		hash_number(h, t->rubrics[i].weight);
+		hash_json(h, t->rubrics[i].criteria);
+	}
+	hash_str(h, NULL);
+	for (size_t i = 0; i < t->tests_n; i++) {
+		char digest[HASH_HEX];
+		hash_once(t->tests[i].content, t->tests[i].content_len, digest);
+		hash_str(h, t->tests[i].path);
+		hash_str(h, t->tests[i].rubric_id);
+		hash_str(h, digest);
+		hash_str(h, t->tests[i].command);
+		hash_number(h, (double)t->tests[i].timeout_ms);
+	}
+	hash_str(h, NULL);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct kv *)a)->key, ((const struct kv *)b)->key);
+}
+
+/* The order of an environment has no effect. */
+static void hash_env(struct hash *h, const struct kvs *env)
+{
+	AUTO(free) struct kv *sorted = xcalloc(env->n + 1, sizeof *sorted);
+
+	if (env->n) {
+		memcpy(sorted, env->v, env->n * sizeof *sorted);
+		qsort(sorted, env->n, sizeof *sorted, by_key);
+	}
+	for (size_t i = 0; i < env->n; i++) {
+		hash_str(h, sorted[i].key);
+		hash_str(h, sorted[i].value);
+	}
+	hash_str(h, NULL);
+}
+
+void task_hash(struct task *t)
+{
+	struct hash h;
+
+	hash_init(&h);
+	hash_str(&h, HASH_FORM);
+	hash_str(&h, t->id);
+	hash_str(&h, t->instruction);
+	hash_repo(&h, &t->repo);
+	hash_evaluation(&h, t);
+	hash_env(&h, &t->env);
+	overlay_hash(&t->files->app, &h);
+	overlay_hash(&t->files->repo, &h);
+	hash_str(&h, t->files->gold ? t->files->gold_digest : NULL);
+	hash_hex(&h, t->hash);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * task.json of a snapshot. */
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "task/files.h"
+
+#define TASK_FORM 1 /* of task.json */
+
+static json_t *strv_to_json(const struct strv *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n; i++)
+		json_array_append_new(list, json_string(s->v[i]));
+	return list;
+}
+
+static json_t *repo_to_json(const struct task_repo *repo)
+{
+	json_t *j = json_object();
+
+	json_put_str(j, "git_url", repo->git_url);
+	json_put_str(j, "branch", repo->branch);
+	json_put_str(j, "start_commit", repo->start_commit);
+	json_put_str(j, "end_commit", repo->end_commit);
+	json_put_str(j, "subdir", repo->subdir);
+	json_put(j, "sparse", strv_to_json(&repo->sparse));
+	json_put(j, "remove", strv_to_json(&repo->remove));
+	return j;
+}
+
+static json_t *rubrics_to_json(const struct task *t)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->rubrics_n; i++) {
+		const struct task_rubric *rubric = &t->rubrics[i];
+		json_t *j = json_object();
+		json_put_str(j, "id", rubric->id);
+		json_put_str(j, "criterion", rubric->criterion);
+		json_put_real(j, "weight", rubric->weight);
+		json_put(j, "criteria",
+			 rubric->criteria ? json_incref(rubric->criteria) : json_null());
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static json_t *tests_to_json(const struct task *t)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->tests_n; i++) {
+		const struct task_test *test = &t->tests[i];
+		json_t *j = json_object();
+		json_put_str(j, "path", test->path);
+		json_put_str(j, "rubric_id", test->rubric_id);
+		json_put_strn(j, "content", test->content, test->content_len);
+		json_put_str(j, "command", test->command);
+		json_put_int(j, "timeout_ms", test->timeout_ms);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+json_t *task_to_json(const struct task *t)
+{
+	json_t *j = json_object();
+
+	json_put_int(j, "v", TASK_FORM);
+	json_put_str(j, "hash", t->hash);
+	json_put_str(j, "id", t->id);
+	json_put_str(j, "title", t->title);
+	json_put(j, "tags", t->tags ? json_incref(t->tags) : json_null());
+	json_put_str(j, "instruction", t->instruction);
+	json_put(j, "repo", repo_to_json(&t->repo));
+	json_put(j, "rubrics", rubrics_to_json(t));
+	json_put(j, "tests", tests_to_json(t));
+	json_put(j, "env", kvs_to_json(&t->env));
+	json_put_bool(j, "has_gold", t->has_gold);
+	return j;
+}
+
+/* --- and back --- */
+
+static char *copy_str(const json_t *j, const char *key)
+{
+	return xstrdup(json_get_str(j, key, NULL));
+}
+
+static int need_copy(char **out, const json_t *j, const char *key, const char *where,
+		     struct err *err)
+{
+	const char *s;
+
+	if (json_need_str(j, key, where, &s, err))
+		return -1;
+	*out = xstrdup(s);
+	return 0;
+}
+
+static void strv_from_json(struct strv *out, const json_t *list)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach ((json_t *)list, i, item)
+		if (json_is_string(item))
+			strv_push(out, json_string_value(item));
+}
+
+static int repo_from_json(struct task_repo *repo, const json_t *j, const char *where,
+			  struct err *err)
+{
+	if (need_copy(&repo->git_url, j, "git_url", where, err))
+		return -1;
+	repo->branch = copy_str(j, "branch");
+	repo->start_commit = copy_str(j, "start_commit");
+	repo->end_commit = copy_str(j, "end_commit");
+	repo->subdir = copy_str(j, "subdir");
+	strv_from_json(&repo->sparse, json_object_get(j, "sparse"));
+	strv_from_json(&repo->remove, json_object_get(j, "remove"));
+	return 0;
+}
+
+static int rubrics_from_json(struct task *t, const json_t *list, const char *where, struct err *err)
+{
+	size_t i;
+	json_t *j;
+
+	t->rubrics = xcalloc(json_array_size(list) + 1, sizeof *t->rubrics);
+	json_array_foreach ((json_t *)list, i, j) {
+		struct task_rubric *rubric = &t->rubrics[t->rubrics_n++];
+		json_t *criteria = json_object_get(j, "criteria");
+		if (need_copy(&rubric->id, j, "id", where, err) ||
+		    need_copy(&rubric->criterion, j, "criterion", where, err))
+			return -1;
+		rubric->weight = json_get_real(j, "weight", 0);
+		rubric->criteria = json_is_array(criteria) ? json_incref(criteria) : NULL;
+	}
+	return 0;
+}
+
+static int tests_from_json(struct task *t, const json_t *list, const char *where, struct err *err)
+{
+	size_t i;
+	json_t *j;
+
+	t->tests = xcalloc(json_array_size(list) + 1, sizeof *t->tests);
+	json_array_foreach ((json_t *)list, i, j) {
+		struct task_test *test = &t->tests[t->tests_n++];
+		const json_t *content = json_object_get(j, "content");
+		if (need_copy(&test->path, j, "path", where, err) ||
+		    need_copy(&test->rubric_id, j, "rubric_id", where, err))
+			return -1;
+		if (!json_is_string(content))
+			return err_set(err, ERR_USAGE, 0, "%s: \"content\" is missing", where);
+		test->content_len = json_string_length(content);
+		test->content = xmalloc(test->content_len + 1);
+		memcpy(test->content, json_string_value(content), test->content_len + 1);
+		test->command = copy_str(j, "command");
+		test->timeout_ms = json_get_int(j, "timeout_ms", 0);
+	}
+	return 0;
+}
+
+static int check_form(const json_t *j, const char *where, struct err *err)
+{
+	int64_t v;
+
+	if (json_need_int(j, "v", where, &v, err))
+		return -1;
+	if (v > TASK_FORM)
+		return err_set(err, ERR_USAGE, 0, "%s: written by a newer version (form %d)", where,
+			       (int)v);
+	return 0;
+}
+
+int task_from_json(struct task *t, const json_t *j, const char *where, struct err *err)
+{
+	const char *hash;
+	const json_t *tags = json_object_get(j, "tags");
+
+	if (check_form(j, where, err) || json_need_str(j, "hash", where, &hash, err) ||
+	    need_copy(&t->id, j, "id", where, err) ||
+	    need_copy(&t->title, j, "title", where, err) ||
+	    need_copy(&t->instruction, j, "instruction", where, err) ||
+	    repo_from_json(&t->repo, json_object_get(j, "repo"), where, err) ||
+	    rubrics_from_json(t, json_object_get(j, "rubrics"), where, err) ||
+	    tests_from_json(t, json_object_get(j, "tests"), where, err))
+		return -1;
+	if (strlen(hash) != HASH_HEX - 1)
+		return err_set(err, ERR_USAGE, 0, "%s: \"hash\" is damaged", where);
+	memcpy(t->hash, hash, HASH_HEX);
+	t->tags = json_is_array(tags) ? json_incref((json_t *)tags) : NULL;
+	kvs_from_json(&t->env, json_object_get(j, "env"));
+	t->has_gold = json_get_bool(j, "has_gold", false);
+	return 0;
+}

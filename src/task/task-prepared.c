@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Reading a prepared task folder: tb_meta.json, its overrides, its files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "task/app.h"
+#include "task/dotenv.h"
+#include "task/files.h"
+#include "task/fill.h"
+#include "task/resolved.h"
+#include "task/task.h"
+
+struct reader {
+	struct task *t;
+	const struct task_source *src;
+	int dir_fd;
+	struct resolved r;
+	struct mistakes m;
+};
+
+static const struct at *const top = NULL;
+
+static int open_folder(struct reader *rd, struct err *err)
+{
+	rd->t->dir = realpath(rd->src->dir, NULL);
+	rd->dir_fd = rd->t->dir ? open(rd->t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (rd->dir_fd >= 0)
+		return 0;
+	int why = errno;
+	mistakes_add(&rd->m, rd->src->dir, NULL, "cannot open the task folder: %s", strerror(why));
+	return err_set(err, ERR_USAGE, why, "task folder %s", rd->src->dir);
+}
+
+/* Text of a file of the folder; false when there is none. */
+static bool read_text(struct reader *rd, const char *path, size_t max, struct buf *out)
+{
+	struct err err = {0};
+
+	if (path_read_beneath(rd->dir_fd, path, max, out, &err)) {
+		if (err.sys != ENOENT)
+			mistakes_add(&rd->m, path, NULL, "cannot be read: %s", err.msg);
+		return false;
+	}
+	if (text_is_utf8(out->data, out->len) && strlen(out->data) == out->len)
+		return true;
+	mistakes_add(&rd->m, path, NULL, "must be UTF-8 text");
+	return false;
+}
+
+static void read_instructions(struct reader *rd)
+{
+	static const char file[] = "overlay_files/" TASK_INSTRUCTIONS_FILE;
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!read_text(rd, file, TASK_MAX_INSTRUCTION, &text))
+		return;
+	AUTO(json) json_t *v = json_stringn(text.data, text.len);
+	resolved_set(&rd->r, "instruction", NULL, v, file, top);
+}
+
+/* The older system leaves its removals here: one path a line. */
+static void read_removals(struct reader *rd)
+{
+	static const char file[] = "overlay_files/remove_repo_paths.txt";
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *list = json_array();
+
+	if (!read_text(rd, file, TASK_MAX_INSTRUCTION, &text))
+		return;
+	for (char *line = text.data, *end; *line; line = end) {
+		end = strchrnul(line, '\n');
+		size_t len = (size_t)(end - line);
+		end += *end != '\0';
+		while (len && (line[len - 1] == '\r' || line[len - 1] == ' '))
+			len--;
+		if (len)
+			json_array_append_new(list, json_stringn(line, len));
+	}
+	resolved_set(&rd->r, "remove_repo_paths", NULL, list, file, top);
+}
+
+static bool same_file(int dir_fd, const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return !fstatat(dir_fd, a, &x, 0) && !stat(b, &y) && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* The task's own overrides first: the file of the configuration entry then has the last word. */
+static void read_overrides(struct reader *rd)
+{
+	const char *entry = rd->src->overrides;
+	bool own = path_exists(rd->dir_fd, TASK_OVERRIDES_FILE);
+
+	if (!rd->src->apply_overrides)
+		return;
+	if (own && !(entry && same_file(rd->dir_fd, TASK_OVERRIDES_FILE, entry)))
+		overrides_read(&rd->r, rd->dir_fd, TASK_OVERRIDES_FILE, &rd->m, &rd->t->notes);
+	if (entry)
+		overrides_read(&rd->r, AT_FDCWD, entry, &rd->m, &rd->t->notes);
+}
+
+static void put_texts(struct reader *rd, struct overlay *o, const char *key)
+{
+	const json_t *texts = json_object_get(rd->r.v, key);
+	const char *path;
+	json_t *text;
+
+	json_object_foreach ((json_t *)texts, path, text) {
+		if (!json_is_string(text))
+			continue;
+		AUTO(free)
+		char *why = overlay_put(o, path, json_string_value(text), json_string_length(text));
+		if (why)
+			mistakes_add(&rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s",
+				     why);
+	}
+}
+
+static bool repo_skips(void *mistakes, const char *path)
+{
+	AUTO(free) char *why = path_mistake(path, "the repository");
+
+	if (!why)
+		return false;
+	AUTO(free) char *file = xasprintf("overlay_repo_files/%s", path);
+	mistakes_add(mistakes, file, NULL, "%s", why);
+	return true;
+}
+
+/* An author's copy of a test script would tell the agent what is asked of it. */
+static void drop_tests(struct reader *rd)
+{
+	for (size_t i = 0; i < rd->t->tests_n; i++) {
+		const struct task_test *test = &rd->t->tests[i];
+		char digest[HASH_HEX];
+		if (!test->content_len)
+			continue;
+		hash_once(test->content, test->content_len, digest);
+		if (overlay_drop(&rd->t->files->app, digest))
+			mistakes_note(&rd->t->notes, "overlay_files", NULL,
+				      "a copy of the test script %s is kept from the agent",
+				      test->path);
+	}
+}
+
+static void read_trees(struct reader *rd)
+{
+	struct task_files *files = rd->t->files;
+
+	overlay_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, &rd->m, &rd->m);
+	overlay_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, &rd->m, &rd->m);
+	drop_tests(rd);
+	put_texts(rd, &files->app, "overlay_files");
+	put_texts(rd, &files->repo, "overlay_repo_files");
+}
+
+static void read_gold(struct reader *rd)
+{
+	static const char *const places[] = {"overlay_files/diff.patch", "diff.patch"};
+	struct task_files *files = rd->t->files;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && !rd->t->has_gold; i++) {
+		struct err err = {0};
+		int64_t size;
+		if (!overlay_digest(rd->dir_fd, places[i], TASK_MAX_GOLD, -1, files->gold_digest,
+				    &size, &err))
+			rd->t->has_gold = size > 0;
+		else if (err.sys != ENOENT)
+			mistakes_add(&rd->m, places[i], NULL, "cannot be read: %s", err.msg);
+		if (rd->t->has_gold)
+			files->gold = xstrdup(places[i]);
+	}
+}
+
+static void remark(struct reader *rd)
+{
+	if (path_exists(rd->dir_fd, "Dockerfile"))
+		mistakes_note(&rd->t->notes, "Dockerfile", NULL, "not used by the local sandbox");
+	if (rd->r.legacy)
+		mistakes_note(
+			&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
+			"older shape: three default rubrics without tests, so nothing is scored");
+	else if (!rd->t->tests_n)
+		mistakes_note(&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
+			      "no test scripts, so nothing is scored");
+}
+
+static int read_all(struct reader *rd, struct err *err)
+{
+	if (open_folder(rd, err))
+		return -1;
+	meta_read(&rd->r, rd->dir_fd, &rd->m);
+	read_instructions(rd);
+	read_removals(rd);
+	dotenv_read(&rd->t->env, rd->dir_fd, ".env", &rd->m, &rd->t->notes);
+	read_overrides(rd);
+	if (task_fill(rd->t, &rd->r, rd->dir_fd, &rd->m, err))
+		return -1;
+	read_trees(rd);
+	read_gold(rd);
+	remark(rd);
+	if (rd->m.n)
+		return err_set(err, ERR_USAGE, 0, "task %s: %zu mistake%s", rd->src->dir, rd->m.n,
+			       rd->m.n == 1 ? "" : "s");
+	app_add_made(&rd->t->files->app, rd->t);
+	task_hash(rd->t);
+	return 0;
+}
+
+int task_read(struct task *out, const struct task_source *src, struct strv *problems,
+	      struct err *err)
+{
+	struct task t = {.files = xcalloc(1, sizeof *t.files)};
+	struct reader rd = {.t = &t, .src = src, .dir_fd = -1, .m = {problems, 0}};
+
+	resolved_init(&rd.r);
+	int rc = read_all(&rd, err);
+	if (rd.m.n > MISTAKES_MAX)
+		strv_pushf(problems, "%s: %zu more mistakes", src->dir, rd.m.n - MISTAKES_MAX);
+	resolved_release(&rd.r);
+	if (rd.dir_fd >= 0)
+		close(rd.dir_fd);
+	if (rc)
+		task_release(&t);
+	else
+		*out = t;
+	return rc;
+}
