@@ -59,8 +59,8 @@ bench: all
 	@$(PYTHON) bench/run --build $(BUILD)
 
 install: all
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@meson install -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet >/dev/null
+	@meson install --no-rebuild -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 	@test -n "$(DESTDIR)" || tools/apparmor add rollouts $(PREFIX)/bin/rollouts \
 		$(PREFIX)/libexec/rollouts/rollouts-trial
 
