@@ -80,15 +80,15 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 		.name = name, .config_path = l->req->path, .gateway = l->req->gateway != NULL};
 	if (json_object_get(l->out->agents, name))
 		return;
-	if (agent_find(&spec, &q, &lines, &err) < 0 && !lines.n)
-		strv_push(&lines, err.msg);
+	int rc = agent_find(&spec, &q, &lines, &err);
 	for (size_t i = 0; i < lines.n; i++)
-		if (strcmp(e->agent, "auto") == 0)
-			strv_pushf(l->problems,
-				   "%s:%d:%d: agent = \"auto\" means \"%s\" for model \"%s\": %s",
-				   l->req->path, e->line, e->col, name, model, lines.v[i]);
-		else
-			strv_push(l->problems, lines.v[i]);
+		strv_push(l->problems, lines.v[i]);
+	if (rc < 0 && !lines.n && strcmp(e->agent, "auto") == 0)
+		strv_pushf(l->problems,
+			   "%s:%d:%d: agent = \"auto\" means \"%s\" for model \"%s\": %s",
+			   l->req->path, e->line, e->col, name, model, err.msg);
+	else if (rc < 0 && !lines.n)
+		strv_pushf(l->problems, "%s:%d:%d: %s", l->req->path, e->line, e->col, err.msg);
 	/* Kept even when it failed, so that each agent's mistakes are told once. */
 	json_object_set_new(l->out->agents, name, spec ? json_incref(spec) : json_null());
 }

@@ -1,8 +1,211 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/agents.h"
+#include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "config/agent-file.h"
+#include "config/agent-program.h"
+
+static const char *const builtins[] = {"nop", "oracle"};
+
+/* What "auto" falls back to, and the agents that are known to need a model even where no file is.
+ */
+static const struct usual {
+	const char *models, *agent;
+} usual[] = {
+	{"gpt*", "codex"},     {"o[0-9]*", "codex"},  {"codex*", "codex"}, {"chatgpt*", "codex"},
+	{"claude*", "claude"}, {"gemini*", "gemini"}, {"*", "bash"},
+};
 
 bool agent_is_builtin(const char *name)
 {
-	return strcmp(name, "nop") == 0 || strcmp(name, "oracle") == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
+		if (strcmp(builtins[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_usual(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+		if (strcmp(usual[i].agent, name) == 0)
+			return true;
+	return false;
+}
+
+static void add_user_folder(struct strv *folders)
+{
+	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	if (xdg && *xdg == '/')
+		strv_pushf(folders, "%s/rollouts/agents", xdg);
+	else if (home && *home == '/')
+		strv_pushf(folders, "%s/.config/rollouts/agents", home);
+}
+
+/* Where agent files may be, the first one first. */
+static void list_folders(const char *config_path, struct strv *folders)
+{
+	const char *slash = config_path ? strrchr(config_path, '/') : NULL;
+	if (config_path)
+		strv_pushf(folders, "%.*sagents", slash ? (int)(slash - config_path) + 1 : 0,
+			   config_path);
+	add_user_folder(folders);
+	strv_take(folders, install_share("agents"));
+}
+
+static void list_names(const char *folder, struct strv *names)
+{
+	DIR *dir = opendir(folder);
+	if (!dir)
+		return;
+	for (struct dirent *d; (d = readdir(dir));) {
+		size_t n = strlen(d->d_name);
+		if (n > 5 && d->d_name[0] != '.' && strcmp(d->d_name + n - 5, ".toml") == 0) {
+			AUTO(free) char *name = xstrndup(d->d_name, n - 5);
+			strv_push(names, name);
+		}
+	}
+	closedir(dir);
+	strv_sort(names);
+}
+
+/* A file that cannot be read claims no model: it is complained of when somebody names it. */
+static bool claims_model(const char *path, const char *model)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	struct err err;
+	size_t i;
+	json_t *glob;
+	if (agent_file_read(&file, path, &problems, &err) < 0)
+		return false;
+	json_array_foreach (json_object_get(file, "models"), i, glob)
+		if (text_glob(json_string_value(glob), model))
+			return true;
+	return false;
+}
+
+char *agent_for_model(const char *model, const char *config_path)
+{
+	AUTO(strv) struct strv folders = STRV_INIT;
+	list_folders(config_path, &folders);
+	for (size_t i = 0; i < folders.n; i++) {
+		AUTO(strv) struct strv names = STRV_INIT;
+		list_names(folders.v[i], &names);
+		for (size_t j = 0; j < names.n; j++) {
+			AUTO(free) char *path = xasprintf("%s/%s.toml", folders.v[i], names.v[j]);
+			if (claims_model(path, model))
+				return xstrdup(names.v[j]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+		if (text_glob(usual[i].models, model))
+			return xstrdup(usual[i].agent);
+	bug("no agent for model \"%s\"", model);
+}
+
+static int missing(const struct agent_query *q, const struct strv *folders, struct err *err)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(buf) struct buf places = BUF_INIT;
+	for (size_t i = 0; i < folders->n; i++) {
+		list_names(folders->v[i], &names);
+		buf_addf(&places, "%s%s", i ? ", " : "", folders->v[i]);
+	}
+	if (is_usual(q->name) && !q->gateway)
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" needs a model, and there is no gateway yet that "
+			       "answers model "
+			       "requests; use agent = \"nop\" or \"oracle\", or describe one of "
+			       "your own in "
+			       "%s/%s.toml",
+			       q->name, folders->v[0], q->name);
+	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
+		strv_push(&names, builtins[i]);
+	const char *near = text_nearest(q->name, strv_items(&names));
+	return err_set(err, ERR_USAGE, 0, "no agent \"%s\"%s%s%s: looked for %s.toml in %s",
+		       q->name, near ? " (did you mean \"" : "", near ? near : "",
+		       near ? "\"?)" : "", q->name, places.data);
+}
+
+static char *find_file(const struct agent_query *q, struct err *err)
+{
+	AUTO(strv) struct strv folders = STRV_INIT;
+	list_folders(q->config_path, &folders);
+	for (size_t i = 0; i < folders.n; i++) {
+		AUTO(free) char *path = xasprintf("%s/%s.toml", folders.v[i], q->name);
+		if (access(path, F_OK) == 0)
+			return STEAL(&path);
+	}
+	(void)missing(q, &folders, err);
+	return NULL;
+}
+
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
+}
+
+/* A program that begins with a placeholder exists inside only. */
+static int find_programs(json_t *spec, const char *path, struct err *err)
+{
+	const struct programs p = {json_array(), json_array()};
+	AUTO(free) char *folder = folder_of(path);
+	AUTO(free) char *inside = NULL;
+	json_t *argv = json_object_get(spec, "argv"), *name;
+	size_t i;
+	json_put(spec, "mounts", p.mounts);
+	json_put(spec, "path", p.path);
+	const char *first = json_string_value(json_array_get(argv, 0));
+	if (*first != '{') {
+		if (program_add(&p, first, folder, &inside, err) < 0)
+			return err_wrap(err, "%s", path);
+		json_array_set_new(argv, 0, json_string(inside));
+	}
+	json_array_foreach (json_object_get(spec, "requires"), i, name)
+		if (program_add(&p, json_string_value(name), folder, NULL, err) < 0)
+			return err_wrap(err, "%s", path);
+	return 0;
+}
+
+static json_t *builtin_spec(const char *name)
+{
+	json_t *spec = json_object();
+	json_put_str(spec, "name", name);
+	json_put_str(spec, "kind", name);
+	json_put_str(spec, "needs", "");
+	return spec;
+}
+
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err)
+{
+	AUTO(json) json_t *file = NULL;
+	if (agent_is_builtin(q->name)) {
+		*spec = builtin_spec(q->name);
+		return 0;
+	}
+	AUTO(free) char *path = find_file(q, err);
+	if (!path || agent_file_read(&file, path, problems, err) < 0)
+		return -1;
+	if (strcmp(json_get_str(file, "needs", ""), "model") == 0 && !q->gateway)
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" (%s) needs a model, and there is no gateway: give "
+			       "--gateway SOCKET",
+			       q->name, path);
+	json_put_str(file, "name", q->name);
+	json_put_str(file, "kind", "cli");
+	if (find_programs(file, path, err) < 0)
+		return -1;
+	json_object_del(file, "models");
+	json_object_del(file, "requires");
+	*spec = json_incref(file);
+	return 0;
 }

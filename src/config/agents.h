@@ -23,8 +23,7 @@ struct agent_query {
 	bool gateway;		 /* there is one: agents that need a model are allowed */
 };
 
-/* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS
- * (place and cause); a missing file or program is one line too. -1 with ERR_USAGE when there is
- * any. */
+/* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS with
+ * their place; a missing file or program is told in *err alone. -1 with ERR_USAGE either way. */
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems,
 	       struct err *err) MUST_CHECK;

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "config/agent-file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <regex.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "config/toml.h"
+#include "core/kv.h"
+
+#define FILE_MAX_BYTES (4u << 20)
+
+struct reader {
+	const char *path;
+	struct strv *problems;
+};
+
+struct member {
+	const char *name;
+	/* Check N, which is called NAME. */
+	void (*check)(const struct reader *r, const struct toml_node *n, const char *name);
+	const char *const *choices; /* of check_choice */
+	bool required;
+};
+
+static void complain(const struct reader *r, int line, int col, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void complain(const struct reader *r, int line, int col, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	strv_pushf(r->problems, "%s:%d:%d: %s", r->path, line, col, text);
+}
+
+static bool expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
+		   const char *name)
+{
+	if (n->kind == kind)
+		return true;
+	complain(r, n->line, n->col, "%s must be %s, not %s", name, toml_kind_name(kind),
+		 toml_kind_name(n->kind));
+	return false;
+}
+
+static void check_string(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	(void)expect(r, n, TOML_STRING, name);
+}
+
+static void check_strings(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_ARRAY, name))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		check_string(r, &n->items[i], name);
+}
+
+static void check_argv(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	check_strings(r, n, name);
+	if (n->kind == TOML_ARRAY && (!n->n || (n->items[0].text && !*n->items[0].text)))
+		complain(r, n->line, n->col, "argv must begin with a program");
+}
+
+static void check_map(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		check_string(r, &n->items[i], n->items[i].key);
+}
+
+/* A placeholder stands for the per-trial token, which is worth nothing outside. */
+static void check_env(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	check_map(r, n, name);
+	for (size_t i = 0; n->kind == TOML_TABLE && i < n->n; i++) {
+		const struct toml_node *v = &n->items[i];
+		if (v->text && kv_is_secret(v->key) && !strstr(v->text, "{token}"))
+			complain(r, v->line, v->col,
+				 "env.%s names a credential, which never enters a sandbox; write "
+				 "\"{token}\"",
+				 v->key);
+	}
+}
+
+static void check_choice(const struct reader *r, const struct toml_node *n, const char *name,
+			 const char *const *choices)
+{
+	AUTO(buf) struct buf all = BUF_INIT;
+	if (!expect(r, n, TOML_STRING, name))
+		return;
+	for (const char *const *c = choices; *c; c++) {
+		if (strcmp(*c, n->text) == 0)
+			return;
+		buf_addf(&all, "%s\"%s\"", all.len ? ", " : "", *c);
+	}
+	complain(r, n->line, n->col, "%s = \"%s\" is not one of: %s", name, n->text, all.data);
+}
+
+static bool is_scalar(const struct toml_node *n)
+{
+	return n->kind == TOML_STRING || n->kind == TOML_INT || n->kind == TOML_REAL ||
+	       n->kind == TOML_BOOL;
+}
+
+static void check_pointer_text(const struct reader *r, int line, int col, const char *text)
+{
+	if (*text && *text != '/')
+		complain(r, line, col, "\"%s\" is not a JSON pointer: it must begin with a slash",
+			 text);
+}
+
+static void check_pointer(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	const struct toml_node *items = n->kind == TOML_ARRAY ? n->items : n;
+	size_t count = n->kind == TOML_ARRAY ? n->n : 1;
+	for (size_t i = 0; i < count; i++)
+		if (expect(r, &items[i], TOML_STRING, name))
+			check_pointer_text(r, items[i].line, items[i].col, items[i].text);
+}
+
+static void check_match(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *v = &n->items[i];
+		bool ok = is_scalar(v);
+		for (size_t j = 0; v->kind == TOML_ARRAY && j < v->n; j++)
+			ok = j == 0 ? is_scalar(&v->items[0]) : ok && is_scalar(&v->items[j]);
+		if (!ok)
+			complain(r, v->line, v->col,
+				 "match values are strings, numbers, booleans or lists of them");
+		check_pointer_text(r, v->key_line, v->key_col, v->key);
+	}
+}
+
+static void check_regex(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	regex_t regex;
+	char why[200];
+	if (!expect(r, n, TOML_STRING, name))
+		return;
+	int rc = regcomp(&regex, n->text, REG_EXTENDED);
+	if (rc == 0) {
+		regfree(&regex);
+		return;
+	}
+	regerror(rc, &regex, why, sizeof why);
+	complain(r, n->line, n->col, "regex \"%s\": %s", n->text, why);
+}
+
+static const char *const kinds[] = {"cli", NULL};
+static const char *const needs[] = {"", "model", NULL};
+static const char *const formats[] = {"text", "jsonl", "json", NULL};
+static const char *const hows[] = {"last", "add", "max", "count", NULL};
+static const char *const fields[] = {
+	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls", "turns",
+	"money_usd",	"final_message", "version",	  "error",	  NULL,
+};
+
+/* clang-format off */
+static const struct member rule_members[] = {
+	{ .name = "match", .check = check_match },
+	{ .name = "regex", .check = check_regex },
+	{ .name = "field", .choices = fields, .required = true },
+	{ .name = "pointer", .check = check_pointer },
+	{ .name = "how", .choices = hows },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_members(const struct reader *r, const struct toml_node *table,
+			  const struct member *members, const char *what);
+
+static void check_rule(const struct reader *r, const struct toml_node *n)
+{
+	if (!expect(r, n, TOML_TABLE, "a rule"))
+		return;
+	check_members(r, n, rule_members, "a rule");
+	const struct toml_node *how = toml_get(n, "how");
+	bool counts = how && how->text && strcmp(how->text, "count") == 0;
+	bool regex = toml_get(n, "regex"), pointer = toml_get(n, "pointer");
+	if (regex && (pointer || toml_get(n, "match")))
+		complain(r, n->line, n->col, "a rule with regex has neither match nor pointer");
+	else if (counts && pointer)
+		complain(r, n->line, n->col, "how = \"count\" has no pointer");
+	else if (!counts && !regex && !pointer)
+		complain(r, n->line, n->col, "a rule needs pointer or regex, or how = \"count\"");
+}
+
+static void check_rules(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_ARRAY, name))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		check_rule(r, &n->items[i]);
+}
+
+/* clang-format off */
+static const struct member output_members[] = {
+	{ .name = "format", .choices = formats },
+	{ .name = "rules", .check = check_rules },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_output(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (expect(r, n, TOML_TABLE, name))
+		check_members(r, n, output_members, "[output]");
+}
+
+/* clang-format off */
+static const struct member agent_members[] = {
+	{ .name = "kind", .choices = kinds },
+	{ .name = "summary", .check = check_string },
+	{ .name = "needs", .choices = needs },
+	{ .name = "models", .check = check_strings },
+	{ .name = "requires", .check = check_strings },
+	{ .name = "version", .check = check_string },
+	{ .name = "argv", .check = check_argv, .required = true },
+	{ .name = "stdin", .check = check_string },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_map },
+	{ .name = "collect", .check = check_strings },
+	{ .name = "output", .check = check_output },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void unknown(const struct reader *r, const struct toml_node *n, const struct member *members,
+		    const char *what)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	for (; members->name; members++)
+		strv_push(&names, members->name);
+	const char *near = text_nearest(n->key, strv_items(&names));
+	complain(r, n->key_line, n->key_col, "unknown key \"%s\" in %s%s%s%s", n->key, what,
+		 near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+}
+
+static void check_members(const struct reader *r, const struct toml_node *table,
+			  const struct member *members, const char *what)
+{
+	for (size_t i = 0; i < table->n; i++) {
+		const struct toml_node *n = &table->items[i];
+		const struct member *m = members;
+		while (m->name && strcmp(m->name, n->key) != 0)
+			m++;
+		if (!m->name)
+			unknown(r, n, members, what);
+		else if (m->choices)
+			check_choice(r, n, m->name, m->choices);
+		else
+			m->check(r, n, m->name);
+	}
+	for (const struct member *m = members; m->name; m++)
+		if (m->required && !toml_get(table, m->name))
+			complain(r, table->line, table->col, "%s has no \"%s\"", what, m->name);
+}
+
+static json_t *to_json(const struct toml_node *n)
+{
+	json_t *j;
+	switch (n->kind) {
+	case TOML_INT:
+		return json_integer(n->integer);
+	case TOML_REAL:
+		return json_real(n->real);
+	case TOML_BOOL:
+		return json_boolean(n->boolean);
+	case TOML_ARRAY:
+		j = json_array();
+		for (size_t i = 0; i < n->n; i++)
+			json_array_append_new(j, to_json(&n->items[i]));
+		return j;
+	case TOML_TABLE:
+		j = json_object();
+		for (size_t i = 0; i < n->n; i++)
+			json_put(j, n->items[i].key, to_json(&n->items[i]));
+		return j;
+	default:
+		return json_string(n->text ? n->text : "");
+	}
+}
+
+static int read_text(const char *path, struct buf *text, struct err *err)
+{
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, errno, "open %s", path);
+	if (path_read_fd(fd, FILE_MAX_BYTES, text, err) < 0) {
+		err->kind = ERR_USAGE;
+		return err_wrap(err, "%s", path);
+	}
+	return 0;
+}
+
+int agent_file_read(json_t **out, const char *path, struct strv *problems, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	const struct reader r = {path, problems};
+	struct toml_error where;
+	size_t before = problems->n;
+	if (read_text(path, &text, err) < 0)
+		return -1;
+	struct toml_node *root = toml_parse(text.data, text.len, &where);
+	if (root)
+		check_members(&r, root, agent_members, "an agent file");
+	else
+		complain(&r, where.line, where.col, "%s", where.msg);
+	if (problems->n == before)
+		*out = to_json(root);
+	toml_free(root);
+	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
+}

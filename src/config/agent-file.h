@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agent-file.h -- inside src/config: one agent's TOML file becomes JSON, checked against tables.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+#include "base/strv.h"
+
+/* Read PATH. The caller owns *out: the members as written, `models` and `requires` included.
+ * Mistakes are lines in PROBLEMS, "PATH:3:1: ..."; -1 with ERR_USAGE when there is any. */
+int agent_file_read(json_t **out, const char *path, struct strv *problems,
+		    struct err *err) MUST_CHECK;

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "config/agent-program.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#define INTERPRETERS_MAX 4 /* a script whose interpreter is a script ... */
+
+static int add_interpreter(const struct programs *p, const char *real, int depth, struct err *err);
+
+/* PATH is DIR or beneath it. */
+static bool is_beneath(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+static bool is_system(const char *path)
+{
+	static const char *const dirs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (is_beneath(path, dirs[i]))
+			return true;
+	return false;
+}
+
+static char *parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return !slash || slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+/* A folder that holds a program and not somebody's life: never the home folder, what is above it,
+ * or the
+ * ~/.local that holds keyrings beside programs. */
+static bool is_mountable(const char *dir)
+{
+	const char *home = getenv("HOME");
+	if (strchr(dir + 1, '/') == NULL || is_system(dir))
+		return false;
+	if (!home || !*home)
+		return true;
+	AUTO(free) char *local = path_join(home, ".local");
+	return !is_beneath(home, dir) && strcmp(dir, local) != 0;
+}
+
+/* The folder above LINK's bin/, when REAL is in it too. */
+static char *prefix_of_bin(const char *link, const char *real)
+{
+	AUTO(free) char *dir = parent(link);
+	if (strcmp(path_base(dir), "bin") != 0)
+		return NULL;
+	char *above = parent(dir);
+	if (is_beneath(real, above) && is_mountable(above))
+		return above;
+	free(above);
+	return NULL;
+}
+
+static char *prefix_of_node(const char *real)
+{
+	static const char mark[] = "/node_modules/";
+	const char *at = strstr(real, mark);
+	return at ? xstrndup(real, (size_t)(at - real) + sizeof mark - 2) : NULL;
+}
+
+static char *install_prefix(const char *link, const char *real)
+{
+	char *prefix = prefix_of_bin(link, real);
+	if (!prefix)
+		prefix = prefix_of_node(real);
+	if (!prefix)
+		prefix = prefix_of_bin(real, real);
+	if (!prefix)
+		prefix = parent(real);
+	if (is_mountable(prefix))
+		return prefix;
+	free(prefix);
+	return xstrdup(real);
+}
+
+static bool is_mounted(const struct programs *p, const char *path)
+{
+	size_t i;
+	json_t *m;
+	json_array_foreach (p->mounts, i, m)
+		if (is_beneath(path, json_get_str(m, "host", "")))
+			return true;
+	return false;
+}
+
+static void mount_prefix(const struct programs *p, const char *link, const char *real)
+{
+	AUTO(free) char *prefix = install_prefix(link, real);
+	if (is_system(real) || is_mounted(p, real))
+		return;
+	json_t *m = json_object();
+	json_put_str(m, "host", prefix);
+	json_put_str(m, "box", prefix);
+	json_array_append_new(p->mounts, m);
+}
+
+static void add_folder(const struct programs *p, const char *program)
+{
+	AUTO(free) char *dir = parent(program);
+	size_t i;
+	json_t *known;
+	if (is_system(program))
+		return;
+	json_array_foreach (p->path, i, known)
+		if (strcmp(json_string_value(known), dir) == 0)
+			return;
+	json_array_append_new(p->path, json_string(dir));
+}
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static char *search_path(const char *name)
+{
+	const char *path = getenv("PATH");
+	if (!path)
+		path = "/usr/local/bin:/usr/bin:/bin";
+	while (true) {
+		const char *end = strchrnul(path, ':');
+		AUTO(free) char *dir = xstrndup(path, (size_t)(end - path));
+		char *candidate = path_join(dir, name);
+		if (*dir == '/' && is_program(candidate))
+			return candidate;
+		free(candidate);
+		if (!*end)
+			return NULL;
+		path = end + 1;
+	}
+}
+
+/* Links are followed in the folder, not in the last component: a name such as "codex" must stay. */
+static char *absolute(const char *path)
+{
+	AUTO(free) char *dir = parent(path);
+	AUTO(free) char *real = realpath(dir, NULL);
+	return real ? path_join(real, path_base(path)) : NULL;
+}
+
+static char *locate(const char *name, const char *folder)
+{
+	if (!strchr(name, '/'))
+		return search_path(name);
+	AUTO(free) char *path = *name == '/' ? xstrdup(name) : path_join(folder, name);
+	return is_program(path) ? absolute(path) : NULL;
+}
+
+static int add_located(const struct programs *p, const char *link, int depth, char **inside,
+		       struct err *err)
+{
+	AUTO(free) char *real = realpath(link, NULL);
+	if (!real)
+		return err_set(err, ERR_USAGE, errno, "%s", link);
+	mount_prefix(p, link, real);
+	const char *seen = is_system(link) || is_mounted(p, link) ? link : real;
+	add_folder(p, seen);
+	if (inside)
+		*inside = xstrdup(seen);
+	return add_interpreter(p, real, depth + 1, err);
+}
+
+static int add_named(const struct programs *p, const char *name, const char *user, int depth,
+		     struct err *err)
+{
+	AUTO(free) char *link = locate(name, "/");
+	if (!link)
+		return err_set(err, ERR_USAGE, 0, "%s needs \"%s\", which is not on PATH", user,
+			       name);
+	return add_located(p, link, depth, NULL, err);
+}
+
+/* "#!/usr/bin/env [-S] NAME ..." asks for NAME, anything else for the file named. */
+static int add_interpreter(const struct programs *p, const char *real, int depth, struct err *err)
+{
+	char line[256] = "";
+	AUTO(fd) int fd = open(real, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+	if (n < 3 || memcmp(line, "#!", 2) != 0 || depth > INTERPRETERS_MAX)
+		return 0;
+	line[strcspn(line, "\r\n")] = '\0';
+	char *rest = line + 2, *word = strsep(&rest, " \t");
+	while (word && !*word)
+		word = strsep(&rest, " \t");
+	if (word && strcmp(path_base(word), "env") == 0)
+		do
+			word = strsep(&rest, " \t");
+		while (word && (!*word || *word == '-' || strchr(word, '=')));
+	return word && *word ? add_named(p, word, real, depth, err) : 0;
+}
+
+int program_add(const struct programs *p, const char *name, const char *folder, char **inside,
+		struct err *err)
+{
+	AUTO(free) char *link = locate(name, folder);
+	if (!link && strchr(name, '/'))
+		return err_set(err, ERR_USAGE, 0, "\"%s\" is not a program (looked in %s)", name,
+			       *name == '/' ? "that place" : folder);
+	if (!link)
+		return err_set(err, ERR_USAGE, 0,
+			       "program \"%s\" is not on PATH: install it, or choose another agent",
+			       name);
+	return add_located(p, link, 0, inside, err);
+}

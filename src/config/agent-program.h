@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agent-program.h -- inside src/config: finding an agent's programs on this machine, and the
+ * folders a sandbox must mount read-only so that they run there. What lies below /usr is in every
+ * sandbox already.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+
+struct programs {
+	json_t *mounts; /* [{host, box}], as in an agent's spec; borrowed */
+	json_t *path;	/* folders to put in front of PATH; borrowed */
+};
+
+/* Find NAME (looked up in PATH; with a slash, relative to FOLDER unless absolute) and what it needs
+ * to run: its install prefix and, of a script, its interpreter. *inside is how a sandbox names it,
+ * owned. */
+int program_add(const struct programs *p, const char *name, const char *folder, char **inside,
+		struct err *err) MUST_CHECK;
