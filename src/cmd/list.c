@@ -134,9 +134,9 @@ static void print(const struct table *t, const struct request *q)
 
 static int list(const struct store *s, const char *name, const struct request *q, struct err *err)
 {
-	struct rollout_ref *refs = NULL, known = { 0 };
+	struct rollout_ref *refs = NULL, known = {0};
 	size_t n = 0;
-	AUTO(table) struct table t = { 0 };
+	AUTO(table) struct table t = {0};
 
 	/* A name nobody used gets the same answer as everywhere. */
 	if (name && store_find(s, name, NULL, &known, err))
@@ -157,17 +157,30 @@ static int list(const struct store *s, const char *name, const struct request *q
 
 int cmd_list(int argc, char **argv)
 {
-	struct request q = { .data = "data" };
+	struct request q = {.data = "data"};
 	const struct option options[] = {
-		{ .name = "json", .kind = OPTION_FLAG, .target = &q.json, .help = "as JSON; disk use in bytes" },
-		{ .name = "csv", .kind = OPTION_FLAG, .target = &q.csv, .help = "as CSV; disk use in bytes" },
-		{ .name = "no-disk", .kind = OPTION_FLAG, .target = &q.no_disk, .help = "do not measure disk use" },
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &q.json,
+		 .help = "as JSON; disk use in bytes"},
+		{.name = "csv",
+		 .kind = OPTION_FLAG,
+		 .target = &q.csv,
+		 .help = "as CSV; disk use in bytes"},
+		{.name = "no-disk",
+		 .kind = OPTION_FLAG,
+		 .target = &q.no_disk,
+		 .help = "do not measure disk use"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
 	const struct usage usage = {
-		.verb = "list", .operands = "[NAME]", .max = 1, .options = options,
-		.summary = "show the rollouts there are, oldest first: state, trials with a result, score, disk use",
+		.verb = "list",
+		.operands = "[NAME]",
+		.max = 1,
+		.options = options,
+		.summary = "show the rollouts there are, oldest first: state, trials with a "
+			   "result, score, disk use",
 		.examples = "rollouts list\nrollouts list hello --json\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;

@@ -24,14 +24,14 @@ struct part {
 };
 
 static const struct part parts[] = {
-	{ "agent", "logs/agent.log", "what the agent printed" },
-	{ "errors", "logs/agent.err", "what the agent printed to standard error" },
-	{ "eval", "logs/eval.log", "what the tests printed" },
-	{ "diff", "artifacts/diff.patch", "what the agent changed" },
-	{ "notes", "artifacts/notes.md", "the agent's notes" },
-	{ "score", "scoring_results.md", "how it was graded" },
-	{ "result", "result.json", "the result, as JSON" },
-	{ "worker", "logs/worker.log", "messages of the worker" },
+	{"agent", "logs/agent.log", "what the agent printed"},
+	{"errors", "logs/agent.err", "what the agent printed to standard error"},
+	{"eval", "logs/eval.log", "what the tests printed"},
+	{"diff", "artifacts/diff.patch", "what the agent changed"},
+	{"notes", "artifacts/notes.md", "the agent's notes"},
+	{"score", "scoring_results.md", "how it was graded"},
+	{"result", "result.json", "the result, as JSON"},
+	{"worker", "logs/worker.log", "messages of the worker"},
 };
 
 struct request {
@@ -78,8 +78,8 @@ static int ambiguous(const char *prefix, struct strv *found, struct err *err)
 	strv_sort(found);
 	for (size_t i = 0; i < found->n && i < 3; i++)
 		buf_addf(&some, "%s%s", i ? ", " : "", found->v[i]);
-	return err_set(err, ERR_USAGE, 0, "%zu runs begin with \"%s\": %s%s", found->n, prefix, some.data,
-		       found->n > 3 ? ", ..." : "");
+	return err_set(err, ERR_USAGE, 0, "%zu runs begin with \"%s\": %s%s", found->n, prefix,
+		       some.data, found->n > 3 ? ", ..." : "");
 }
 
 /* The only run whose id is, or begins with, WORD. */
@@ -89,7 +89,8 @@ static int find_run(const struct store *s, const char *word, char **id, struct e
 	AUTO(dir) DIR *d = NULL;
 
 	if (!word[0] || word[0] == '.' || strchr(word, '/'))
-		return err_set(err, ERR_USAGE, 0, "\"%s\" is no run id; see: rollouts summarize NAME", word);
+		return err_set(err, ERR_USAGE, 0,
+			       "\"%s\" is no run id; see: rollouts summarize NAME", word);
 	d = open_dir(s->root_fd, "runs");
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (strcmp(e->d_name, word) == 0) {
@@ -100,7 +101,8 @@ static int find_run(const struct store *s, const char *word, char **id, struct e
 			strv_push(&found, e->d_name);
 	}
 	if (!found.n)
-		return err_set(err, ERR_USAGE, 0, "%s/runs has no run \"%s\"; see: rollouts list", s->root, word);
+		return err_set(err, ERR_USAGE, 0, "%s/runs has no run \"%s\"; see: rollouts list",
+			       s->root, word);
 	if (found.n > 1)
 		return ambiguous(word, &found, err);
 	*id = xstrdup(found.v[0]);
@@ -114,7 +116,8 @@ static int number_of(const char *name)
 	return *end || n < 1 || n > 1000000 ? 0 : (int)n;
 }
 
-/* The highest number there is, and the highest with a result: a later one may have been cut short. */
+/* The highest number there is, and the highest with a result: a later one may have been cut short.
+ */
 static void find_attempts(struct run *r)
 {
 	AUTO(dir) DIR *d = open_dir(r->fd, "attempts");
@@ -131,8 +134,8 @@ static void find_attempts(struct run *r)
 		r->attempt = r->attempts;
 }
 
-static int open_run(const struct store *s, const char *word, const struct request *q, struct run *out,
-		    struct err *err)
+static int open_run(const struct store *s, const char *word, const struct request *q,
+		    struct run *out, struct err *err)
 {
 	if (find_run(s, word, &out->id, err))
 		return -1;
@@ -145,7 +148,8 @@ static int open_run(const struct store *s, const char *word, const struct reques
 	if (!out->attempts)
 		return err_set(err, ERR_USAGE, 0, "%s was not started yet", out->shown);
 	if (q->attempt > out->attempts)
-		return err_set(err, ERR_USAGE, 0, "%s has attempts 1 to %d", out->shown, out->attempts);
+		return err_set(err, ERR_USAGE, 0, "%s has attempts 1 to %d", out->shown,
+			       out->attempts);
 	if (q->attempt)
 		out->attempt = (int)q->attempt;
 	return 0;
@@ -162,8 +166,11 @@ static int print(const struct buf *text, bool raw, struct err *err)
 	}
 	if (fwrite(shown->data, 1, shown->len, stdout) != shown->len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
-	if (shown->len != text->len && !isatty(STDOUT_FILENO))
-		fputs("rollouts: control characters are shown as escapes; --raw gives the exact bytes\n", stderr);
+	bool changed = shown->len != text->len || memcmp(shown->data, text->data, text->len) != 0;
+	if (changed && !isatty(STDOUT_FILENO))
+		fputs("rollouts: control characters are shown as escapes; --raw gives the exact "
+		      "bytes\n",
+		      stderr);
 	return 0;
 }
 
@@ -180,7 +187,8 @@ static const struct part *find_part(const char *name, struct err *err)
 	}
 	const char *near = text_nearest(name, strv_items(&names));
 	(void)err_set(err, ERR_USAGE, 0, "a run has no part \"%s\"%s%s%s; there is: %s", name,
-		      near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "", all.data);
+		      near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "",
+		      all.data);
 	return NULL;
 }
 
@@ -195,12 +203,14 @@ static int show_part(const struct run *r, const char *name, bool raw, struct err
 	if (!path_read_beneath(r->fd, path, MAX_FILE, &text, err))
 		return print(&text, raw, err);
 	if (err->sys == ENOENT)
-		return err_set(err, ERR_USAGE, 0, "%s/%s does not exist: this attempt did not get that far",
-			       r->shown, path);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s/%s does not exist: this attempt did not get that far", r->shown,
+			       path);
 	return -1;
 }
 
-static void line(struct buf *out, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void line(struct buf *out, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void line(struct buf *out, const char *key, const char *fmt, ...)
 {
@@ -232,10 +242,12 @@ static void add_trial(struct buf *out, const struct attempt *a)
 static void add_score(struct buf *out, const struct result *r)
 {
 	if (!r->scored) {
-		line(out, "score", "%s", r->evaluated ? "none: no rubric has a test" : "none: not graded");
+		line(out, "score", "%s",
+		     r->evaluated ? "none: no rubric has a test" : "none: not graded");
 		return;
 	}
-	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed, r->tests);
+	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
+	     r->tests);
 	for (size_t i = 0; i < r->scores.n; i++)
 		line(out, "", "%s %s", r->scores.v[i].value, r->scores.v[i].key);
 	if (r->coverage >= 0 && r->coverage < 1)
@@ -261,17 +273,20 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 
 static void add_result(struct buf *out, const struct result *r)
 {
-	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "", r->reason);
+	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
+	     r->reason);
 	add_score(out, r);
 	if (r->has_agent)
 		add_usage(out, &r->agent);
 	AUTO(buf) struct buf phases = BUF_INIT;
 	for (size_t i = 0; i < r->phases.n; i++)
-		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key, r->phases.v[i].value);
+		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key,
+			 r->phases.v[i].value);
 	if (phases.len)
 		line(out, "phases", "%s", phases.data);
 	if (r->sandbox)
-		line(out, "sandbox", "%s, workspace %s, limits %s", r->sandbox, r->workspace ? r->workspace : "none",
+		line(out, "sandbox", "%s, workspace %s, limits %s", r->sandbox,
+		     r->workspace ? r->workspace : "none",
 		     r->limits_held ? r->limits_held : "none");
 }
 
@@ -296,7 +311,9 @@ static int read_result(const struct run *r, struct result *out, struct err *err)
 
 	if (path_read_beneath(r->fd, path, MAX_FILE, &text, err))
 		return err->sys == ENOENT ? 1 : -1;
-	return json_parse(&j, text.data, text.len, path, err) || result_from_json(out, j, path, err) ? -1 : 0;
+	return json_parse(&j, text.data, text.len, path, err) || result_from_json(out, j, path, err)
+		       ? -1
+		       : 0;
 }
 
 static void add_parts(struct buf *out, const struct run *r)
@@ -349,38 +366,53 @@ static char *describe_parts(void)
 	return buf_detach(&text);
 }
 
-static int show(const struct store *s, const struct strv *operands, const struct request *q, struct err *err)
+static int show(const struct store *s, const struct strv *operands, const struct request *q,
+		struct err *err)
 {
-	AUTO(run) struct run r = { .fd = -1 };
+	AUTO(run) struct run r = {.fd = -1};
 
 	if (operands->n > 1 && !find_part(operands->v[1], err))
 		return -1;
 	if (open_run(s, operands->v[0], q, &r, err))
 		return -1;
-	return operands->n > 1 ? show_part(&r, operands->v[1], q->raw, err) : show_overview(&r, err);
+	return operands->n > 1 ? show_part(&r, operands->v[1], q->raw, err)
+			       : show_overview(&r, err);
 }
 
 int cmd_show(int argc, char **argv)
 {
-	struct request q = { .data = "data" };
+	struct request q = {.data = "data"};
 	const struct option options[] = {
-		{ .name = "attempt", .arg = "N", .kind = OPTION_INT, .target = &q.attempt, .min = 1, .max = 1000000,
-		  .help = "this attempt and not the last with a result" },
-		{ .name = "raw", .kind = OPTION_FLAG, .target = &q.raw, .help = "the exact bytes, control characters included" },
+		{.name = "attempt",
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.attempt,
+		 .min = 1,
+		 .max = 1000000,
+		 .help = "this attempt and not the last with a result"},
+		{.name = "raw",
+		 .kind = OPTION_FLAG,
+		 .target = &q.raw,
+		 .help = "the exact bytes, control characters included"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
 	AUTO(free) char *text = describe_parts();
 	const struct usage usage = {
-		.verb = "show", .operands = "RUN_ID [PART]", .min = 1, .max = 2, .options = options,
-		.summary = "show one run: what happened, its logs, its diff", .text = text,
+		.verb = "show",
+		.operands = "RUN_ID [PART]",
+		.min = 1,
+		.max = 2,
+		.options = options,
+		.summary = "show one run: what happened, its logs, its diff",
+		.text = text,
 		.examples = "rollouts show 20250824__12-34-56-0\n"
 			    "rollouts show 20250824__12-34-56-0 agent | less\n"
 			    "rollouts show 20250824__12-34-56-0 diff --raw | git apply\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct store store;
-	struct err err = { 0 };
+	struct err err = {0};
 	int status = cmd_options(&usage, argc, argv, &operands);
 
 	if (status >= 0)

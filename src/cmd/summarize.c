@@ -16,7 +16,8 @@ static int check(const struct request *q, struct err *err)
 	if (q->latest && q->selector)
 		return err_set(err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
 	if (q->json + q->csv + q->markdown > 1)
-		return err_set(err, ERR_USAGE, 0, "--json, --csv and --markdown exclude each other");
+		return err_set(err, ERR_USAGE, 0,
+			       "--json, --csv and --markdown exclude each other");
 	return 0;
 }
 
@@ -29,9 +30,10 @@ static enum report_format format_of(const struct request *q)
 	return q->markdown ? REPORT_MARKDOWN : REPORT_TERMINAL;
 }
 
-static int summarize(const struct store *s, const char *name, const struct request *q, struct err *err)
+static int summarize(const struct store *s, const char *name, const struct request *q,
+		     struct err *err)
 {
-	struct rollout_ref ref = { 0 };
+	struct rollout_ref ref = {0};
 	struct rollout r;
 	struct err unwritten;
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -54,21 +56,41 @@ static int summarize(const struct store *s, const char *name, const struct reque
 
 int cmd_summarize(int argc, char **argv)
 {
-	struct request q = { .data = "data" };
+	struct request q = {.data = "data"};
 	const struct option options[] = {
-		{ .name = "latest", .kind = OPTION_FLAG, .target = &q.latest, .help = "the latest rollout (the default)" },
-		{ .name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = &q.selector,
-		  .help = "this one: a stamp, a unique beginning of one, or a tag" },
-		{ .name = "json", .kind = OPTION_FLAG, .target = &q.json, .help = "everything as one JSON object" },
-		{ .name = "csv", .kind = OPTION_FLAG, .target = &q.csv, .help = "one line per trial as CSV" },
-		{ .name = "markdown", .kind = OPTION_FLAG, .target = &q.markdown, .help = "what summary.md holds" },
+		{.name = "latest",
+		 .kind = OPTION_FLAG,
+		 .target = &q.latest,
+		 .help = "the latest rollout (the default)"},
+		{.name = "rollout",
+		 .arg = "STAMP",
+		 .kind = OPTION_STR,
+		 .target = &q.selector,
+		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &q.json,
+		 .help = "everything as one JSON object"},
+		{.name = "csv",
+		 .kind = OPTION_FLAG,
+		 .target = &q.csv,
+		 .help = "one line per trial as CSV"},
+		{.name = "markdown",
+		 .kind = OPTION_FLAG,
+		 .target = &q.markdown,
+		 .help = "what summary.md holds"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
 	const struct usage usage = {
-		.verb = "summarize", .operands = "NAME", .min = 1, .max = 1, .options = options,
+		.verb = "summarize",
+		.operands = "NAME",
+		.min = 1,
+		.max = 1,
+		.options = options,
 		.summary = "show the scores of a benchmark, with what is missing and why",
-		.text = "Means are over task means with a 95 % interval; a trial that failed for reasons of its\n"
+		.text = "Means are over task means with a 95 % interval; a trial that failed for "
+			"reasons of its\n"
 			"environment is missing, never a zero. The same is written to summary.md.",
 		.examples = "rollouts summarize hello --latest\n"
 			    "rollouts summarize hello --rollout 20250824__12-34-56\n"

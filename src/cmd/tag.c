@@ -19,13 +19,15 @@ static int check_tag(const char *tag, struct err *err)
 		good = isalnum((unsigned char)tag[i]) || strchr("._-", tag[i]);
 	if (!good)
 		return err_set(err, ERR_USAGE, 0,
-			       "\"%s\" cannot be a tag: letters, digits, \".\", \"_\" and \"-\", at most %d", tag,
-			       TAG_MAX);
+			       "\"%s\" cannot be a tag: letters, digits, \".\", \"_\" and \"-\", "
+			       "at most %d",
+			       tag, TAG_MAX);
 	return 0;
 }
 
 /* Another rollout with TAG would make it ambiguous. */
-static int check_unused(const struct store *s, const struct rollout_ref *ref, const char *tag, struct err *err)
+static int check_unused(const struct store *s, const struct rollout_ref *ref, const char *tag,
+			struct err *err)
 {
 	struct rollout_ref *all = NULL;
 	size_t n = 0;
@@ -37,7 +39,8 @@ static int check_unused(const struct store *s, const struct rollout_ref *ref, co
 			status = store_tags_read(s, &all[i], &tags, err);
 		if (!status && strv_has(&tags, tag))
 			status = err_set(err, ERR_USAGE, 0,
-					 "%s %s has that tag already; first: rollouts tag %s %s --rollout %s --remove",
+					 "%s %s has that tag already; first: rollouts tag %s %s "
+					 "--rollout %s --remove",
 					 ref->name, all[i].stamp, ref->name, tag, all[i].stamp);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -46,15 +49,16 @@ static int check_unused(const struct store *s, const struct rollout_ref *ref, co
 	return status;
 }
 
-static int change(const struct store *s, const struct rollout_ref *ref, const char *tag, bool remove,
-		  struct err *err)
+static int change(const struct store *s, const struct rollout_ref *ref, const char *tag,
+		  bool remove, struct err *err)
 {
 	AUTO(strv) struct strv before = STRV_INIT, after = STRV_INIT;
 
 	if (store_tags_read(s, ref, &before, err) || (!remove && check_unused(s, ref, tag, err)))
 		return -1;
 	if (remove && !strv_has(&before, tag))
-		return err_set(err, ERR_USAGE, 0, "%s %s has no tag \"%s\"", ref->name, ref->stamp, tag);
+		return err_set(err, ERR_USAGE, 0, "%s %s has no tag \"%s\"", ref->name, ref->stamp,
+			       tag);
 	for (size_t i = 0; i < before.n; i++)
 		if (strcmp(before.v[i], tag) != 0)
 			strv_push(&after, before.v[i]);
@@ -71,21 +75,32 @@ int cmd_tag(int argc, char **argv)
 	const char *data = "data", *selector = NULL;
 	bool remove = false;
 	const struct option options[] = {
-		{ .name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = &selector,
-		  .help = "this one and not the latest: a stamp, a unique beginning of one, or a tag" },
-		{ .name = "remove", .kind = OPTION_FLAG, .target = &remove, .help = "take the tag away" },
+		{.name = "rollout",
+		 .arg = "STAMP",
+		 .kind = OPTION_STR,
+		 .target = &selector,
+		 .help = "this one and not the latest: a stamp, a unique beginning of one, or a "
+			 "tag"},
+		{.name = "remove",
+		 .kind = OPTION_FLAG,
+		 .target = &remove,
+		 .help = "take the tag away"},
 		OPTION_DATA_DIR(&data),
 		OPTION_END,
 	};
 	const struct usage usage = {
-		.verb = "tag", .operands = "NAME TAG", .min = 2, .max = 2, .options = options,
+		.verb = "tag",
+		.operands = "NAME TAG",
+		.min = 2,
+		.max = 2,
+		.options = options,
 		.summary = "give a rollout a name that --rollout understands",
 		.examples = "rollouts tag hello baseline\n"
 			    "rollouts tag hello v2 --rollout 20250824\n"
 			    "rollouts tag hello baseline --remove\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
-	struct rollout_ref ref = { 0 };
+	struct rollout_ref ref = {0};
 	struct store store;
 	struct err err;
 	int status = cmd_options(&usage, argc, argv, &operands);

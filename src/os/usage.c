@@ -54,7 +54,7 @@ int64_t usage_bytes(int dir_fd, const char *path)
 
 void usage_human(int64_t bytes, char out[16])
 {
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
 	double n = (double)bytes;
 	size_t unit = 0;
 

@@ -71,7 +71,7 @@ struct missing_counts {
 
 static void count_missing(const struct summary *s, struct missing_counts *m)
 {
-	*m = (struct missing_counts){ .n = 0 };
+	*m = (struct missing_counts){.n = 0};
 	for (size_t i = 0; i < s->rows_n; i++) {
 		size_t k = 0;
 		if (s->rows[i].standing != STANDING_MISSING)
@@ -116,7 +116,8 @@ static void put_title(struct doc *d, const struct rollout *r)
 static bool uses(const struct summary *s, enum stats_method method, bool over_rollouts)
 {
 	for (size_t i = 0; i < s->groups_n; i++)
-		if (s->groups[i].mean.method == method && s->groups[i].over_rollouts == over_rollouts)
+		if (s->groups[i].mean.method == method &&
+		    s->groups[i].over_rollouts == over_rollouts)
 			return true;
 	return false;
 }
@@ -125,18 +126,19 @@ static void put_notes(struct doc *d, const struct summary *s)
 {
 	bool one_task = uses(s, STATS_T, true) || uses(s, STATS_WILSON, true);
 
-	buf_adds(d->out, "\nMeans are over task means. ");
-	if (uses(s, STATS_T, false) || uses(s, STATS_WILSON, false))
-		buf_addf(d->out, "95 %% intervals are over tasks (%s). ",
-			 uses(s, STATS_WILSON, false) ?
-				 "t; Wilson where every task mean is 0 or 1" : "t");
+	buf_adds(d->out, "\nMeans are over task means.\n");
+	if (uses(s, STATS_WILSON, false))
+		buf_adds(d->out, "95 % intervals are over tasks (t; Wilson where every task mean "
+				 "is 0 or 1).\n");
+	else if (uses(s, STATS_T, false))
+		buf_adds(d->out, "95 % intervals are over tasks (t).\n");
 	if (one_task)
-		buf_adds(d->out, "With one task the interval is over its rollouts and says nothing of other tasks. ");
+		buf_adds(d->out, "With one task the interval is over its rollouts and says nothing "
+				 "of other tasks.\n");
 	if (summary_all(s)->tally.missing)
-		buf_adds(d->out, "Missing trials are in no mean; the last column but tokens says what the mean would "
-				 "be if all of them scored 0, or 1. ");
-	d->out->data[--d->out->len] = '\0';
-	buf_addc(d->out, '\n');
+		buf_adds(d->out, "Missing trials are in no mean; \"if missing 0–1\" is the mean if "
+				 "all of them had "
+				 "scored 0, or 1.\n");
 }
 
 static void put_next(struct doc *d, const struct rollout *r)
@@ -153,9 +155,10 @@ static void put_next(struct doc *d, const struct rollout *r)
 
 typedef void table_maker(struct table *out, const struct summary *s);
 
-static void put_section(struct doc *d, const struct summary *s, const char *title, table_maker *make)
+static void put_section(struct doc *d, const struct summary *s, const char *title,
+			table_maker *make)
 {
-	AUTO(table) struct table t = { 0 };
+	AUTO(table) struct table t = {0};
 	make(&t, s);
 	heading(d, title);
 	put_table(d, &t);
@@ -210,7 +213,7 @@ static void put_known(json_t *j, const char *key, int64_t value)
 
 static json_t *group_json(const struct summary_group *g)
 {
-	static const char *const levels[] = { "model", "condition", "overall" };
+	static const char *const levels[] = {"model", "condition", "overall"};
 	json_t *j = json_object();
 
 	json_put_str(j, "level", levels[g->level]);
@@ -261,8 +264,9 @@ static json_t *missing_json(const struct summary *s)
 static json_t *summary_json(const struct summary *s)
 {
 	const struct rollout *r = s->rollout;
-	json_t *j = json_object(), *groups = json_array(), *tasks = json_array(), *tags = json_array();
-	AUTO(table) struct table trials = { 0 }, failures = { 0 };
+	json_t *j = json_object(), *groups = json_array(), *tasks = json_array(),
+	       *tags = json_array();
+	AUTO(table) struct table trials = {0}, failures = {0};
 
 	json_put_str(j, "name", r->ref.name);
 	json_put_str(j, "stamp", r->ref.stamp);
@@ -290,9 +294,9 @@ static json_t *summary_json(const struct summary *s)
 void report_summary(struct buf *out, const struct rollout *r, enum report_format format, int width)
 {
 	AUTO(summary) struct summary s;
-	AUTO(table) struct table trials = { 0 };
+	AUTO(table) struct table trials = {0};
 	AUTO(json) json_t *j = NULL;
-	struct doc d = { out, format == REPORT_MARKDOWN, width };
+	struct doc d = {out, format == REPORT_MARKDOWN, width};
 
 	summary_make(&s, r);
 	switch (format) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * report.h -- what a rollout on disk says, for people and programs. Renders into buffers; prints nothing.
- * A missing trial (infra_error, cancelled, not run) is shown as missing and is never counted as a zero.
+ * report.h -- what a rollout on disk says, for people and programs. Renders into buffers; prints
+ * nothing. A missing trial (infra_error, cancelled, not run) is shown as missing and is never
+ * counted as a zero.
  */
 #pragma once
 #include "base/buf.h"
@@ -10,11 +11,13 @@
 
 enum report_format { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_CSV, REPORT_JSON };
 
-/* Append the summary of R: the table of trials, means with intervals, what is missing, failures by reason.
- * CSV holds the table of trials only. WIDTH as report_width(); used for the terminal alone. */
+/* Append the summary of R: the table of trials, means with intervals, what is missing, failures by
+ * reason. CSV holds the table of trials only. WIDTH as report_width(); used for the terminal alone.
+ */
 void report_summary(struct buf *out, const struct rollout *r, enum report_format format, int width);
 /* Write DATA/rollouts/NAME/STAMP/summary.md, atomically. */
-int report_write_summary(const struct store *s, const struct rollout *r, struct err *err) MUST_CHECK;
+int report_write_summary(const struct store *s, const struct rollout *r,
+			 struct err *err) MUST_CHECK;
 /* Append the overall score in a few words, without a newline:
  * "score 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
 void report_headline(struct buf *out, const struct rollout *r);
@@ -22,6 +25,6 @@ void report_headline(struct buf *out, const struct rollout *r);
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */
 int report_width(int fd);
-/* "finished", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or was
- * cancelled), "unfinished" (trials are missing for other reasons). */
+/* "finished", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or
+ * was cancelled), "unfinished" (trials are missing for other reasons). */
 const char *report_state(const struct rollout *r);

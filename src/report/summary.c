@@ -66,7 +66,7 @@ static int task_number(struct names *names, const struct summary_row *row)
 
 static int condition_number(struct summary *s, struct names *names, const struct trial *t)
 {
-	struct summary_condition c = { or_empty(t->model), or_empty(t->variant), or_empty(t->agent) };
+	struct summary_condition c = {or_empty(t->model), or_empty(t->variant), or_empty(t->agent)};
 	AUTO(buf) struct buf key = BUF_INIT;
 
 	buf_addf(&key, "%s\n%s\n%s", c.model, c.label, c.agent);
@@ -96,7 +96,7 @@ static void make_rows(struct summary *s)
 {
 	const struct rollout *r = s->rollout;
 	AUTO(json) json_t *tasks = json_object(), *conditions = json_object();
-	struct names task_names = { tasks }, condition_names = { conditions };
+	struct names task_names = {tasks}, condition_names = {conditions};
 
 	s->rows = xcalloc(r->trials_n + 1, sizeof *s->rows);
 	s->rows_n = r->trials_n;
@@ -115,7 +115,7 @@ static void make_rows(struct summary *s)
 static size_t count_distinct(const struct summary *s, size_t offset)
 {
 	AUTO(json) json_t *map = json_object();
-	struct names names = { map };
+	struct names names = {map};
 
 	for (size_t i = 0; i < s->conditions_n; i++) {
 		const char *name;
@@ -214,8 +214,8 @@ static void gather(const struct summary *s, struct summary_group *g, struct task
 	}
 }
 
-/* With one task the interval is over its rollouts, unless they are of several conditions: then they are
- * no sample of anything. */
+/* With one task the interval is over its rollouts, unless they are of several conditions: then they
+ * are no sample of anything. */
 static void mean_of_rollouts(const struct summary *s, struct summary_group *g)
 {
 	if (g->cells != 1) {
@@ -282,10 +282,11 @@ static void make_groups(struct summary *s)
 
 	s->groups = xcalloc(2 * s->conditions_n + 1, sizeof *s->groups);
 	for (size_t i = 0; i < s->conditions_n; i++)
-		add_group(s, GROUP_MODEL, (struct summary_condition){ .model = s->conditions[i].model });
+		add_group(s, GROUP_MODEL,
+			  (struct summary_condition){.model = s->conditions[i].model});
 	for (size_t i = 0; several && i < s->conditions_n; i++)
 		add_group(s, GROUP_CONDITION, s->conditions[i]);
-	add_group(s, GROUP_ALL, (struct summary_condition){ 0 });
+	add_group(s, GROUP_ALL, (struct summary_condition){0});
 }
 
 static int by_cause(const void *a, const void *b)
@@ -335,15 +336,14 @@ static void make_failures(struct summary *s)
 			continue;
 		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
 		s->failures[s->failures_n++] = (struct summary_failure){
-			outcome_name(t->result.outcome), reason, 1, or_empty(t->trial.run_id), i
-		};
+			outcome_name(t->result.outcome), reason, 1, or_empty(t->trial.run_id), i};
 	}
 	merge_failures(s);
 }
 
 void summary_make(struct summary *out, const struct rollout *r)
 {
-	*out = (struct summary){ .rollout = r };
+	*out = (struct summary){.rollout = r};
 	make_rows(out);
 	out->models_n = count_distinct(out, offsetof(struct summary_condition, model));
 	out->labels_n = count_distinct(out, offsetof(struct summary_condition, label));

@@ -44,12 +44,13 @@ struct summary_group {
 	enum group_level level;
 	struct summary_condition of; /* NULL where the group does not tell them apart */
 	struct tally tally;
-	size_t tasks;                      /* with a scored trial */
-	size_t cells;                      /* with a scored trial */
+	size_t tasks;			   /* with a scored trial */
+	size_t cells;			   /* with a scored trial */
 	size_t rollouts_min, rollouts_max; /* scored, per such task */
 	struct stats_mean mean;
-	bool over_rollouts;  /* one task only: the interval is over its rollouts */
-	double worst, best;  /* the mean if all missing were 0, or 1; equal when nothing is missing */
+	bool over_rollouts; /* one task only: the interval is over its rollouts */
+	double worst,
+		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */
 	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */
 	double money_usd;      /* -1: not known */
 };
@@ -58,7 +59,7 @@ struct summary_failure {
 	const char *outcome, *reason; /* borrowed */
 	size_t n;
 	const char *run_id; /* of the first */
-	size_t place;       /* its row */
+	size_t place;	    /* its row */
 };
 
 struct summary {

@@ -14,7 +14,7 @@
 
 void table_init(struct table *t)
 {
-	*t = (struct table){ 0 };
+	*t = (struct table){0};
 }
 
 void table_release(struct table *t)
@@ -31,13 +31,13 @@ void table_release(struct table *t)
 void table_column(struct table *t, const char *name, enum table_align align)
 {
 	GROW(t->columns, t->columns_n, t->columns_cap);
-	t->columns[t->columns_n++] = (struct table_column){ xstrdup(name), align };
+	t->columns[t->columns_n++] = (struct table_column){xstrdup(name), align};
 }
 
 static void add_cell(struct table *t, enum table_kind kind, double number, char *text_take)
 {
 	GROW(t->cells, t->cells_n, t->cells_cap);
-	t->cells[t->cells_n++] = (struct table_cell){ kind, number, text_take };
+	t->cells[t->cells_n++] = (struct table_cell){kind, number, text_take};
 }
 
 void table_text(struct table *t, const char *text)
@@ -82,7 +82,7 @@ static bool is_ascii(const char *s, size_t len)
 static size_t one_char(const char *s, size_t len, int *width)
 {
 	wchar_t c;
-	mbstate_t state = { 0 };
+	mbstate_t state = {0};
 	size_t used = mbrtowc(&c, s, len, &state);
 
 	*width = 1;
@@ -93,7 +93,8 @@ static size_t one_char(const char *s, size_t len, int *width)
 	return used;
 }
 
-/* Bytes of S that fit into MAX terminal columns (MAX < 0: all); *width becomes the columns they take. */
+/* Bytes of S that fit into MAX terminal columns (MAX < 0: all); *width becomes the columns they
+ * take. */
 static size_t fit(const char *s, size_t len, int max, int *width)
 {
 	size_t at = 0;
@@ -254,7 +255,7 @@ void table_markdown(const struct table *t, struct buf *out)
 	}
 	for (size_t c = 0; c < n; c++) {
 		buf_adds(out, t->columns[c].align == TABLE_RIGHT ? "|---:" : "|---");
-		end_cell(out, c + 1 == n, "");
+		buf_adds(out, c + 1 == n ? "|\n" : "");
 	}
 	for (size_t i = 0; i + n <= t->cells_n && n; i += n)
 		for (size_t c = 0; c < n; c++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * table.h -- one table, rendered for a terminal, as markdown, CSV or JSON. Cells are filled row by row,
- * left to right. Text is copied as it is and made harmless for the medium when rendered.
+ * table.h -- one table, rendered for a terminal, as markdown, CSV or JSON. Cells are filled row by
+ * row, left to right. Text is copied as it is and made harmless for the medium when rendered.
  */
 #pragma once
 #include <jansson.h>
@@ -9,7 +9,11 @@
 #include <stdint.h>
 #include "base/buf.h"
 
-enum table_align { TABLE_LEFT, TABLE_RIGHT, TABLE_WHOLE /* left, never cut: something to be copied */ };
+enum table_align {
+	TABLE_LEFT,
+	TABLE_RIGHT,
+	TABLE_WHOLE /* left, never cut: something to be copied */
+};
 
 struct table_column {
 	char *name;
@@ -44,8 +48,8 @@ void table_missing(struct table *t, const char *why);
 void table_terminal(const struct table *t, int width, struct buf *out);
 void table_markdown(const struct table *t, struct buf *out);
 void table_csv(const struct table *t, struct buf *out);
-/* Inline text: as TEXT_MARKDOWN, but names and run ids keep their underscores unescaped, so that they can
- * be searched for and copied. */
+/* Inline text: as TEXT_MARKDOWN, but names and run ids keep their underscores unescaped, so that
+ * they can be searched for and copied. */
 void table_markdown_text(struct buf *out, const char *s);
 json_t *table_json(const struct table *t); /* an array of objects; new reference */
 

@@ -7,7 +7,7 @@
 #define ROUNDING 1e-12 /* what summing in another order may change */
 
 static const double t_table[] = {
-	0,        12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624,
+	0,	  12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624,
 	2.306004, 2.262157,  2.228139, 2.200985, 2.178813, 2.160369, 2.144787, 2.131450,
 	2.119905, 2.109816,  2.100922, 2.093024, 2.085963, 2.079614, 2.073873, 2.068658,
 	2.063899, 2.059539,  2.055529, 2.051831, 2.048407, 2.045230, 2.042272,
@@ -15,7 +15,7 @@ static const double t_table[] = {
 
 const char *stats_method_name(enum stats_method m)
 {
-	static const char *const names[] = { "none", "t", "wilson" };
+	static const char *const names[] = {"none", "t", "wilson"};
 	return names[m];
 }
 
@@ -43,7 +43,7 @@ void stats_mean_of(struct stats_mean *out, const double *scores, size_t n)
 	double sum = 0, squares = 0;
 	bool bits = true;
 
-	*out = (struct stats_mean){ .mean = NAN, .n = n };
+	*out = (struct stats_mean){.mean = NAN, .n = n};
 	if (!n)
 		return;
 	for (size_t i = 0; i < n; i++) {

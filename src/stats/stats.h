@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * stats.h -- pure arithmetic on scores in [0, 1]: no I/O, no allocation, no knowledge of benchmarks.
+ * stats.h -- pure arithmetic on scores in [0, 1]: no I/O, no allocation, no knowledge of
+ * benchmarks.
  */
 #pragma once
 #include <stddef.h>
@@ -22,6 +23,7 @@ const char *stats_method_name(enum stats_method m); /* "none", "t", "wilson" */
 double stats_t_quantile(size_t df);
 /* 95 % Wilson interval of X successes in N >= 1. */
 void stats_wilson(double x, size_t n, double *low, double *high);
-/* The mean of N independent scores with its 95 % interval: Wilson when all are 0 or 1, else t. Equal
- * fractions give STATS_NONE: no spread was seen, so none can be claimed. N = 0 gives mean NaN. */
+/* The mean of N independent scores with its 95 % interval: Wilson when all are 0 or 1, else t.
+ * Equal fractions give STATS_NONE: no spread was seen, so none can be claimed. N = 0 gives mean
+ * NaN. */
 void stats_mean_of(struct stats_mean *out, const double *scores, size_t n);

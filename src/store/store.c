@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "store/create.h"
 #include "store/planfile.h"
 
@@ -229,7 +230,9 @@ static int no_such_name(const struct store *s, const char *name, struct err *err
 		buf_addf(&text, "%s%s", names.n ? ", " : "", all.v[i].name);
 		strv_push(&names, all.v[i].name);
 	}
-	return err_set(err, ERR_USAGE, 0, "%s: no rollout of \"%s\" (there is: %s)", s->root, name,
+	const char *near = text_nearest(name, strv_items(&names));
+	return err_set(err, ERR_USAGE, 0, "%s: no rollout of \"%s\"%s%s%s (there is: %s)", s->root, name,
+		       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
 		       names.n ? text.data : "nothing yet");
 }
 

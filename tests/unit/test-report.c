@@ -24,16 +24,17 @@ struct made {
 };
 
 #define SCORED(task, model, rollout, score)                                                        \
-	{ task, model, "", rollout, TRIAL_FINISHED, true, OUTCOME_COMPLETED, score, "" }
-
+	{                                                                                          \
+		task, model, "", rollout, TRIAL_FINISHED, true, OUTCOME_COMPLETED, score, ""       \
+	}
 
 static void make(struct rollout *r, const struct made *m, size_t n)
 {
-	*r = (struct rollout){ .ref = { (char *)"bench", (char *)"20250824__12-34-56",
-					(char *)"rollouts/bench/20250824__12-34-56" },
-			       .config = (char *)"b.toml",
-			       .trials = xcalloc(n, sizeof *r->trials),
-			       .trials_n = n };
+	*r = (struct rollout){.ref = {(char *)"bench", (char *)"20250824__12-34-56",
+				      (char *)"rollouts/bench/20250824__12-34-56"},
+			      .config = (char *)"b.toml",
+			      .trials = xcalloc(n, sizeof *r->trials),
+			      .trials_n = n};
 	for (size_t i = 0; i < n; i++) {
 		struct trial_status *t = &r->trials[i];
 		t->trial.index = (int)i;
@@ -66,7 +67,7 @@ static void means_are_over_task_means(void **state)
 {
 	/* Task a has more rollouts than b: rows are not independent. */
 	const struct made m[] = {
-		SCORED("a", "m", 0, 1),  SCORED("a", "m", 1, 1), SCORED("a", "m", 2, .5),
+		SCORED("a", "m", 0, 1),	 SCORED("a", "m", 1, 1),   SCORED("a", "m", 2, .5),
 		SCORED("a", "m", 3, .5), SCORED("b", "m", 0, .25),
 	};
 	struct rollout r;
@@ -92,11 +93,11 @@ static void missing_is_no_zero(void **state)
 {
 	const struct made m[] = {
 		SCORED("a", "m", 0, .75),
-		{ "a", "m", "", 1, TRIAL_FINISHED, true, OUTCOME_INFRA_ERROR, -1, "no space" },
+		{"a", "m", "", 1, TRIAL_FINISHED, true, OUTCOME_INFRA_ERROR, -1, "no space"},
 		SCORED("b", "m", 0, .25),
-		{ "b", "m", "", 1, TRIAL_PLANNED, false, 0, -1, "" },
-		{ "c", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_INFRA_ERROR, -1, "no space" },
-		{ "c", "m", "", 1, TRIAL_INTERRUPTED, false, 0, -1, "" },
+		{"b", "m", "", 1, TRIAL_PLANNED, false, 0, -1, ""},
+		{"c", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_INFRA_ERROR, -1, "no space"},
+		{"c", "m", "", 1, TRIAL_INTERRUPTED, false, 0, -1, ""},
 	};
 	struct rollout r;
 	struct summary s;
@@ -118,7 +119,9 @@ static void missing_is_no_zero(void **state)
 
 	AUTO(buf) struct buf out = BUF_INIT;
 	report_summary(&out, &r, REPORT_TERMINAL, 0);
-	assert_non_null(strstr(out.data, "6 planned: 2 scored, 4 missing (2 infra_error, 1 not run, 1 interrupted)"));
+	assert_non_null(
+		strstr(out.data,
+		       "6 planned: 2 scored, 4 missing (2 infra_error, 1 not run, 1 interrupted)"));
 	assert_non_null(strstr(out.data, "0.167–0.833"));
 	assert_non_null(strstr(out.data, "rollouts resume bench"));
 	assert_string_equal(report_state(&r), "interrupted");
@@ -129,7 +132,7 @@ static void ungraded_is_neither_missing_nor_scored(void **state)
 {
 	const struct made m[] = {
 		SCORED("a", "m", 0, 1),
-		{ "b", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_COMPLETED, -1, "" },
+		{"b", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_COMPLETED, -1, ""},
 	};
 	struct rollout r;
 	struct summary s;
@@ -147,8 +150,8 @@ static void ungraded_is_neither_missing_nor_scored(void **state)
 
 static void one_task_falls_back_to_rollouts(void **state)
 {
-	const struct made one[] = { SCORED("a", "m", 0, .25), SCORED("a", "m", 1, .75) };
-	const struct made two[] = { SCORED("a", "m", 0, .25), SCORED("a", "n", 0, .75) };
+	const struct made one[] = {SCORED("a", "m", 0, .25), SCORED("a", "m", 1, .75)};
+	const struct made two[] = {SCORED("a", "m", 0, .25), SCORED("a", "n", 0, .75)};
 	struct rollout r;
 	struct summary s;
 
@@ -171,15 +174,16 @@ static void one_task_falls_back_to_rollouts(void **state)
 static void a_sweep_shows_its_labels(void **state)
 {
 	const struct made m[] = {
-		{ "a", "m", "TIMEOUT_SEC=1800", 0, TRIAL_FINISHED, true, OUTCOME_COMPLETED, .5, "" },
-		{ "a", "m", "TIMEOUT_SEC=3600", 0, TRIAL_FINISHED, true, OUTCOME_TIMEOUT, 1, "over" },
+		{"a", "m", "TIMEOUT_SEC=1800", 0, TRIAL_FINISHED, true, OUTCOME_COMPLETED, .5, ""},
+		{"a", "m", "TIMEOUT_SEC=3600", 0, TRIAL_FINISHED, true, OUTCOME_TIMEOUT, 1, "over"},
 	};
 	struct rollout r;
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	make(&r, m, 2);
 	report_summary(&out, &r, REPORT_MARKDOWN, 0);
-	assert_non_null(strstr(out.data, "| task | run | unit | lm | tokens | tools | label | outcome |\n"));
+	assert_non_null(strstr(out.data,
+			       "| task | run | unit | lm | tokens | tools | label | outcome |\n"));
 	assert_non_null(strstr(out.data, "TIMEOUT\\_SEC=3600 | timeout |"));
 	assert_non_null(strstr(out.data, "| m | TIMEOUT\\_SEC=1800 | 0.500 |"));
 	drop(&r);
@@ -189,7 +193,7 @@ static void json_keeps_everything(void **state)
 {
 	const struct made m[] = {
 		SCORED("a", "m", 0, .5),
-		{ "b", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_CANCELLED, -1, "stopped" },
+		{"b", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_CANCELLED, -1, "stopped"},
 	};
 	struct rollout r;
 	struct err err;
@@ -200,7 +204,8 @@ static void json_keeps_everything(void **state)
 	report_summary(&out, &r, REPORT_JSON, 0);
 	assert_int_equal(json_parse(&j, out.data, out.len, "summary", &err), 0);
 	assert_int_equal(json_get_int(j, "scored", -1), 1);
-	assert_int_equal(json_get_int(json_object_get(j, "missing_by_outcome"), "cancelled", -1), 1);
+	assert_int_equal(json_get_int(json_object_get(j, "missing_by_outcome"), "cancelled", -1),
+			 1);
 	const json_t *lost = json_array_get(json_object_get(j, "trials"), 1);
 	assert_true(json_is_null(json_object_get(lost, "unit")));
 	assert_string_equal(json_get_str(lost, "outcome", ""), "cancelled");
@@ -212,9 +217,11 @@ static void json_keeps_everything(void **state)
 static void text_of_others_is_harmless(void **state)
 {
 	const struct made m[] = {
-		{ "a\x1b[2J|x", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_AGENT_ERROR, 0, "<b>\x1b[31m\nred" },
+		{"a\x1b[2J|x", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_AGENT_ERROR, 0,
+		 "<b>\x1b[31m\nred"},
 	};
-	const enum report_format formats[] = { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_CSV, REPORT_JSON };
+	const enum report_format formats[] = {REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_CSV,
+					      REPORT_JSON};
 	struct rollout r;
 
 	make(&r, m, 1);
@@ -248,21 +255,24 @@ static void nothing_planned_is_shown_as_such(void **state)
 static void a_headline_says_what_it_is_over(void **state)
 {
 	const struct made m[] = {
-		SCORED("a", "m", 0, 1), SCORED("a", "m", 1, 0), SCORED("b", "m", 0, 1),
-		{ "b", "m", "", 1, TRIAL_PLANNED, false, 0, -1, "" },
+		SCORED("a", "m", 0, 1),
+		SCORED("a", "m", 1, 0),
+		SCORED("b", "m", 0, 1),
+		{"b", "m", "", 1, TRIAL_PLANNED, false, 0, -1, ""},
 	};
 	struct rollout r;
 	AUTO(buf) struct buf line = BUF_INIT;
 
 	make(&r, m, ARRAY_SIZE(m));
 	report_headline(&line, &r);
-	assert_string_equal(line.data, "score 0.750 [0.000, 1.000], 2 tasks × 1–2 rollouts, 1 of 4 missing");
+	assert_string_equal(line.data,
+			    "score 0.750 [0.000, 1.000], 2 tasks × 1–2 rollouts, 1 of 4 missing");
 	drop(&r);
 }
 
 static void a_table_fits_the_terminal(void **state)
 {
-	AUTO(table) struct table t = { 0 };
+	AUTO(table) struct table t = {0};
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	table_column(&t, "task", TABLE_LEFT);
@@ -279,7 +289,7 @@ static void a_table_fits_the_terminal(void **state)
 
 static void wide_characters_count_twice(void **state)
 {
-	AUTO(table) struct table t = { 0 };
+	AUTO(table) struct table t = {0};
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	assert_int_equal(table_text_width("日本", strlen("日本")), 4);
@@ -294,7 +304,7 @@ static void wide_characters_count_twice(void **state)
 
 static void csv_and_json_tell_missing_from_text(void **state)
 {
-	AUTO(table) struct table t = { 0 };
+	AUTO(table) struct table t = {0};
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	table_column(&t, "a", TABLE_LEFT);

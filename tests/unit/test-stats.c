@@ -34,7 +34,7 @@ static void t_quantiles(void **state)
 
 static void fractions_take_t(void **state)
 {
-	const double scores[] = { .5, .25, .75, 1, 0, .75 };
+	const double scores[] = {.5, .25, .75, 1, 0, .75};
 	struct stats_mean m;
 
 	stats_mean_of(&m, scores, 6);
@@ -47,7 +47,7 @@ static void fractions_take_t(void **state)
 
 static void bits_take_wilson(void **state)
 {
-	const double scores[] = { 1, 1, 0, 1, 1, 1, 1, 1, 0, 1 };
+	const double scores[] = {1, 1, 0, 1, 1, 1, 1, 1, 0, 1};
 	struct stats_mean m;
 
 	stats_mean_of(&m, scores, 10);
@@ -58,7 +58,7 @@ static void bits_take_wilson(void **state)
 
 static void too_little_claims_nothing(void **state)
 {
-	const double one[] = { .4 }, same[] = { .1 + .2, .3, .3 };
+	const double one[] = {.4}, same[] = {.1 + .2, .3, .3};
 	struct stats_mean m;
 
 	stats_mean_of(&m, one, 1);
@@ -73,7 +73,7 @@ static void too_little_claims_nothing(void **state)
 
 static void an_interval_stays_a_score(void **state)
 {
-	const double scores[] = { .9, 1, 1 };
+	const double scores[] = {.9, 1, 1};
 	struct stats_mean m;
 
 	stats_mean_of(&m, scores, 3);

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""show, list, tag, clean: what they say about what is on disk."""
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+import stored
+from stored import STAMP, trial
+
+LATER = "20250825__00-00-00"
+
+
+@pytest.fixture
+def data(workdir):
+    (workdir / "data").mkdir()
+    return workdir / "data"
+
+
+def refused(done, said):
+    assert done.returncode == 2, done
+    assert done.stderr.count("\n") == 1 and said in done.stderr and not done.stdout, done
+
+
+@pytest.mark.parametrize("verb", ["summarize", "show", "list", "tag"])
+def test_help_has_examples(run_cli, verb):
+    for args in ([verb, "--help"], ["help", verb]):
+        shown = run_cli(*args, check=0).stdout
+        assert shown.startswith(f"Usage: rollouts {verb}") and f"Examples:\n  rollouts {verb}" in shown
+
+
+# --- show -------------------------------------------------------------------------------------------
+
+def test_show_tells_what_happened(run_cli, data):
+    stored.write(data, [trial(score=0.5, tokens=7, final="\x1b[2Jdone", outcome="timeout", reason="too slow")])
+    shown = run_cli("show", f"{STAMP}-0", check=0).stdout
+    for said in (f"run       {STAMP}-0\n", "task      alpha (tasks/alpha)\n", "model     m1\n",
+                 "outcome   timeout: too slow\n", "score     0.500 (1 of 2 tests passed)\n", "0.5 works\n",
+                 f"data/runs/{STAMP}-0/attempts/1\n", "agent|eval|diff|result\n", "\\x1b[2Jdone"):
+        assert said in shown
+    assert "\x1b" not in shown
+
+
+def test_show_parts(run_cli, data):
+    stored.write(data, [trial(score=1)])
+    assert run_cli("show", STAMP, "eval", check=0).stdout == "1 passed\n"
+    assert json.loads(run_cli("show", STAMP, "result", check=0).stdout)["total_score"] == 1
+    assert "+2\n" in run_cli("show", STAMP, "diff", check=0).stdout
+    refused(run_cli("show", STAMP, "notes"), "did not get that far")
+    refused(run_cli("show", STAMP, "dif"), 'did you mean "diff"')
+
+
+def test_control_characters_are_harmless_unless_raw(run_cli, binary, workdir, data):
+    stored.write(data, [trial(score=1)])
+    done = run_cli("show", STAMP, "agent", check=0)
+    assert done.stdout == "plain\n\\x1b[31mred\\x1b[0m\n" and "--raw" in done.stderr
+    done = run_cli("show", STAMP, "agent", "--raw", check=0)
+    assert done.stdout == "plain\n\x1b[31mred\x1b[0m\n" and not done.stderr
+    master, slave = pty.openpty()
+    subprocess.run([binary, "show", STAMP, "agent"], cwd=workdir, stdout=slave, check=True)
+    os.close(slave)
+    assert b"\x1b" not in os.read(master, 65536)
+    os.close(master)
+
+
+def test_a_run_is_found_by_a_unique_beginning(run_cli, data):
+    stored.write(data, [trial(rollout=r, score=1) for r in range(12)])
+    assert f"run       {STAMP}-1\n" in run_cli("show", f"{STAMP}-1", check=0).stdout
+    assert f"run       {STAMP}-7\n" in run_cli("show", f"{STAMP}-7", check=0).stdout
+    refused(run_cli("show", STAMP), "12 runs begin with")
+    refused(run_cli("show", "1999"), "no run")
+
+
+@pytest.mark.parametrize("word", ["../runs", f"{STAMP}-0/attempts", "..", ".", "", "/etc"])
+def test_a_run_is_not_a_path(run_cli, data, word):
+    stored.write(data, [trial(score=1)])
+    refused(run_cli("show", word, "result"), "is no run id")
+
+
+def test_show_follows_no_link(run_cli, data, workdir):
+    stored.write(data, [trial(score=1)])
+    (workdir / "secret").write_text("SECRET\n")
+    log = data / f"runs/{STAMP}-0/attempts/1/logs/agent.log"
+    log.unlink()
+    log.symlink_to(workdir / "secret")
+    done = run_cli("show", STAMP, "agent")
+    assert done.returncode != 0 and "SECRET" not in done.stdout
+    logs = log.parent
+    log.unlink()
+    (logs / "eval.log").unlink()
+    logs.rmdir()
+    (workdir / "elsewhere").mkdir()
+    (workdir / "elsewhere/agent.log").write_text("SECRET\n")
+    logs.symlink_to(workdir / "elsewhere")
+    done = run_cli("show", STAMP, "agent")
+    assert done.returncode != 0 and "SECRET" not in done.stdout
+
+
+def test_show_an_earlier_attempt(run_cli, data):
+    stored.write(data, [trial(score=1)])
+    second = data / f"runs/{STAMP}-0/attempts/2/logs"
+    second.mkdir(parents=True)
+    (second / "agent.log").write_text("second\n")
+    assert "attempt   1 of 2\n" in run_cli("show", STAMP, check=0).stdout  # 2 has no result yet
+    assert run_cli("show", STAMP, "agent", "--attempt", "2", check=0).stdout == "second\n"
+    refused(run_cli("show", STAMP, "agent", "--attempt", "3"), "attempts 1 to 2")
+
+
+# --- list -------------------------------------------------------------------------------------------
+
+def test_list_says_what_there_is(run_cli, data):
+    stored.write(data, [trial(score=0.5), trial(rollout=1, score=1)], tags=["good"])
+    stored.write(data, [trial(score=1), trial(rollout=1, state="started")], stamp=LATER)
+    stored.write(data, [trial(score=1), trial(rollout=1, state="planned")], name="other", stamp="20250826__00-00-00")
+    rows = json.loads(run_cli("list", "--json", check=0).stdout)
+    assert [(r["name"], r["rollout"], r["state"], r["done"], r["trials"], r["score"], r["tags"]) for r in rows] == [
+        ("bench", STAMP, "finished", 2, 2, 0.75, "good"),
+        ("bench", LATER, "interrupted", 1, 2, 1, ""),
+        ("other", "20250826__00-00-00", "unfinished", 1, 2, 1, "")]
+    blocks = sum(p.lstat().st_blocks * 512 for top in (f"rollouts/bench/{STAMP}", f"runs/{STAMP}-0", f"runs/{STAMP}-1")
+                 for p in [data / top, *(data / top).rglob("*")])
+    assert rows[0]["disk"] == blocks
+    shown = run_cli("list", "other", check=0).stdout
+    assert "bench" not in shown and "unfinished" in shown
+
+
+def test_disk_use_follows_no_link(run_cli, data, workdir):
+    stored.write(data, [trial(score=1)])
+    before = json.loads(run_cli("list", "--json", check=0).stdout)[0]["disk"]
+    (workdir / "big").mkdir()
+    (workdir / "big/file").write_bytes(b"x" * 10_000_000)
+    (data / f"runs/{STAMP}-0/artifacts").symlink_to(workdir / "big")
+    assert json.loads(run_cli("list", "--json", check=0).stdout)[0]["disk"] - before < 10_000
+
+
+def test_list_of_nothing(run_cli, data):
+    assert "no rollouts yet" in run_cli("list", check=0).stdout
+    assert json.loads(run_cli("list", "--json", check=0).stdout) == []
+    refused(run_cli("list", "bench"), "nothing yet")
+    refused(run_cli("list", "a/b"), "cannot be the name")
+
+
+def test_one_damaged_rollout_hides_no_other(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    (top / "plan.json").write_text("{")
+    stored.write(data, [trial(score=1)], stamp=LATER)
+    done = run_cli("list", "--json", check=0)
+    assert [r["state"] for r in json.loads(done.stdout)] == ["unreadable", "finished"]
+    assert "plan.json" in done.stderr
+
+
+# --- tag --------------------------------------------------------------------------------------------
+
+def test_tags_come_and_go(run_cli, data):
+    stored.write(data, [trial(score=0)])
+    stored.write(data, [trial(score=1)], stamp=LATER)
+    run_cli("tag", "bench", "new", check=0)
+    run_cli("tag", "bench", "old", "--rollout", STAMP, check=0)
+    run_cli("tag", "bench", "old", "--rollout", STAMP, check=0)
+    tags = {r["rollout"]: r["tags"] for r in json.loads(run_cli("list", "--json", check=0).stdout)}
+    assert tags == {STAMP: "old", LATER: "new"}
+    assert STAMP in run_cli("summarize", "bench", "--rollout", "old", check=0).stdout
+    refused(run_cli("tag", "bench", "old"), f"{STAMP} has that tag already")
+    run_cli("tag", "bench", "old", "--remove", check=0)
+    refused(run_cli("tag", "bench", "old", "--remove"), "old")
+    refused(run_cli("summarize", "bench", "--rollout", "old"), "no rollout")
+
+
+@pytest.mark.parametrize("tag", ["", "a b", "../x", "a/b", ".hidden", "-x", "x" * 65, "a\nb", "é"])
+def test_bad_tags(run_cli, data, tag):
+    stored.write(data, [trial(score=0)])
+    refused(run_cli("tag", "--", "bench", tag), "cannot be a tag")
