@@ -260,8 +260,8 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 		end_by_itself(c, end->status, error, out);
 		return 0;
 	case SANDBOX_TIMED_OUT:
-		agent_end(out, OUTCOME_TIMEOUT, "timed out after %lld s",
-			  (long long)(l->timeout_ms / 1000));
+		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s",
+			  (double)l->timeout_ms / 1000);
 		return 0;
 	case SANDBOX_NO_MEMORY:
 		agent_end(out, OUTCOME_AGENT_ERROR, "used more than %lld MB of memory (memory_mb)",

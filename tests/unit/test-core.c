@@ -44,7 +44,7 @@ static void result_survives_its_json(void **state)
 	AUTO(json) json_t *j = result_to_json(&r);
 	AUTO(json) json_t *again = NULL;
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	json_format(&text, j, true);
 	assert_int_equal(json_parse(&again, text.data, text.len, "result.json", &err), 0);
@@ -68,7 +68,7 @@ static void result_survives_its_json(void **state)
 
 static void unknown_is_null_not_zero(void **state)
 {
-	struct agent_record a = { .exit_status = -1, .metrics = agent_metrics_unknown };
+	struct agent_record a = {.exit_status = -1, .metrics = agent_metrics_unknown};
 	AUTO(json) json_t *j = agent_record_to_json(&a);
 	const json_t *m = json_object_get(j, "metrics");
 
@@ -80,7 +80,7 @@ static void expect_refused(const char *member, json_t *value_take, const char *s
 {
 	struct result r = sample_result(), back;
 	AUTO(json) json_t *j = result_to_json(&r);
-	struct err err = { 0 };
+	struct err err = {0};
 
 	json_put(j, member, value_take);
 	assert_int_equal(result_from_json(&back, j, "result.json", &err), -1);
@@ -105,10 +105,10 @@ static void damaged_results_are_refused(void **state)
 static void long_text_is_cut_at_a_character(void **state)
 {
 	struct agent_record a;
-	struct agent_record from = { .metrics = agent_metrics_unknown };
+	struct agent_record from = {.metrics = agent_metrics_unknown};
 	AUTO(json) json_t *j = agent_record_to_json(&from);
 	char text[600];
-	struct err err = { 0 };
+	struct err err = {0};
 
 	for (size_t i = 0; i + 2 < sizeof text; i += 2)
 		memcpy(text + i, "\xc3\xa9", 3);
@@ -119,21 +119,22 @@ static void long_text_is_cut_at_a_character(void **state)
 
 static struct attempt sample_attempt(void)
 {
-	struct attempt a = { .number = 1, .sync = true, .uid = 1234, .gateway = xstrdup("/run/gw.sock") };
+	struct attempt a = {
+		.number = 1, .sync = true, .uid = 1234, .gateway = xstrdup("/run/gw.sock")};
 
-	a.trial = (struct trial){ .index = 4,
-				  .run_id = xstrdup("S-4"),
-				  .task_dir = xstrdup("tasks/a"),
-				  .task_id = xstrdup("a"),
-				  .task_hash = xstrdup(HEX64),
-				  .task_snapshot = xstrdup("cache/tasks/x"),
-				  .agent = xstrdup("codex"),
-				  .model = xstrdup("gpt-5"),
-				  .launcher = xstrdup("local"),
-				  .seed = -1,
-				  .sandbox = SANDBOX_LOCAL,
-				  .limits = limits_default,
-				  .evaluate = true };
+	a.trial = (struct trial){.index = 4,
+				 .run_id = xstrdup("S-4"),
+				 .task_dir = xstrdup("tasks/a"),
+				 .task_id = xstrdup("a"),
+				 .task_hash = xstrdup(HEX64),
+				 .task_snapshot = xstrdup("cache/tasks/x"),
+				 .agent = xstrdup("codex"),
+				 .model = xstrdup("gpt-5"),
+				 .launcher = xstrdup("local"),
+				 .seed = -1,
+				 .sandbox = SANDBOX_LOCAL,
+				 .limits = limits_default,
+				 .evaluate = true};
 	memcpy(a.trial.key, HEX64, sizeof a.trial.key);
 	kvs_set(&a.trial.env, "TIMEOUT_SEC", "1800");
 	kvs_set(&a.trial.env, "OPENAI_API_KEY", "sk-leak");
@@ -146,7 +147,7 @@ static void attempt_survives_without_its_secrets(void **state)
 	struct attempt a = sample_attempt(), back;
 	AUTO(json) json_t *j = attempt_to_json(&a);
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	json_format(&text, j, false);
 	assert_null(strstr(text.data, "sk-leak"));
