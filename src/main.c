@@ -15,6 +15,7 @@ struct verb {
 /* In the order of a user's day. */
 static const struct verb verbs[] = {
 	{"config", cmd_config, "print the effective configuration, each value with its origin"},
+	{"validate", cmd_validate, "check a benchmark or a task folder, change nothing"},
 	{"summarize", cmd_summarize, "scores with intervals, what is missing and why"},
 	{"show", cmd_show, "one run: what happened, its logs, its diff"},
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fcntl.h>
+#include <stdio.h>
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/frontend.h"
+
+static void print_notes(const struct task *t, const char *dir)
+{
+	for (size_t i = 0; i < t->notes.n; i++) {
+		AUTO(buf) struct buf line = BUF_INIT;
+		text_renders(&line, t->notes.v[i], TEXT_TERMINAL_LINE);
+		printf("%s: note: %s\n", dir, line.data);
+	}
+}
+
+static void print_task(const struct task *t, const char *dir)
+{
+	AUTO(buf) struct buf id = BUF_INIT;
+	text_renders(&id, t->id, TEXT_TERMINAL_LINE);
+	print_notes(t, dir);
+	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, t->rubrics_n,
+	       t->rubrics_n == 1 ? "" : "s", t->tests_n, t->tests_n == 1 ? "" : "s",
+	       t->has_gold ? ", a gold diff" : "");
+}
+
+static int validate_task(const char *dir)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	const struct task_source source = {.dir = dir, .apply_overrides = true};
+	struct task task = {0};
+	struct err err;
+	int status = CMD_OK;
+	if (task_read(&task, &source, &problems, &err) == 0) {
+		print_task(&task, dir);
+	} else {
+		AUTO(strv) struct strv lines = STRV_INIT;
+		for (size_t i = 0; i < problems.n; i++)
+			strv_pushf(&lines, "%s: %s", dir, problems.v[i]);
+		status = cmd_refuse(&lines, &err);
+	}
+	task_release(&task);
+	return status;
+}
+
+static int validate_config(const struct config_request *req)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct frontend f;
+	struct err err;
+	int status = CMD_OK;
+	if (frontend_load(&f, req, NULL, 0, &problems, &err) == 0) {
+		for (size_t i = 0; i < f.tasks_n; i++)
+			print_notes(&f.tasks[i].task, f.tasks[i].source.dir);
+		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, f.tasks_n,
+		       f.tasks_n == 1 ? "" : "s", f.plan.n, f.plan.n == 1 ? "" : "s");
+	} else {
+		status = cmd_refuse(&problems, &err);
+	}
+	frontend_release(&f);
+	return status;
+}
+
+int cmd_validate(int argc, char **argv)
+{
+	struct config_request req = {0};
+	const struct option options[] = {FRONTEND_OPTIONS(&req), OPTION_END};
+	const struct usage usage = {
+		.verb = "validate",
+		.operands = "CONFIG|TASK",
+		.min = 1,
+		.max = 1,
+		.summary = "Check a benchmark file with its tasks and agents, or one task folder",
+		.text = "Every mistake is one line with its place. Nothing is written or started.",
+		.examples = "rollouts validate bench.toml\n"
+			    "rollouts validate data/tasks/prepared/task_1\n",
+		.options = options,
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+	if (status < 0 && path_is_dir(AT_FDCWD, operands.v[0])) {
+		status = validate_task(operands.v[0]);
+	} else if (status < 0) {
+		req.path = operands.v[0];
+		status = validate_config(&req);
+	}
+	config_request_release(&req);
+	return status;
+}
