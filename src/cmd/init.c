@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+
+#define TEMPLATE_MAX_BYTES (1u << 20)
+
+/* mkdir -p of the folder PATH lies in. The user's own path: links are followed. */
+static int make_parents(const char *path, struct err *err)
+{
+	AUTO(free) char *part = xstrdup(path);
+	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(part, 0777) < 0 && errno != EEXIST)
+			return err_set(err, ERR_USAGE, errno, "make %s", part);
+		*slash = '/';
+	}
+	return 0;
+}
+
+static int refuse_existing(const char *path, struct err *err)
+{
+	if (path_exists(AT_FDCWD, path))
+		return err_set(err, ERR_USAGE, 0, "%s is there already; choose another name", path);
+	return make_parents(path, err);
+}
+
+static int write_bench(const char *path, struct err *err)
+{
+	AUTO(free) char *from = install_share("init/bench.toml");
+	AUTO(buf) struct buf text = BUF_INIT;
+	if (refuse_existing(path, err) < 0)
+		return -1;
+	if (path_read(AT_FDCWD, from, TEMPLATE_MAX_BYTES, &text, err) < 0)
+		return -1;
+	return path_write(AT_FDCWD, path, text.data, text.len, 0644, false, err);
+}
+
+/* The task is called what its folder is called. */
+static int name_task(const char *dir, struct err *err)
+{
+	AUTO(free) char *path = path_join(dir, "tb_meta.json");
+	AUTO(json) json_t *meta = NULL;
+	if (json_read(&meta, AT_FDCWD, path, TEMPLATE_MAX_BYTES, err) < 0)
+		return -1;
+	json_put_str(meta, "task_id", path_base(dir));
+	return json_write(AT_FDCWD, path, meta, false, err);
+}
+
+static int write_task(const char *dir, struct err *err)
+{
+	AUTO(free) char *from = install_share("init/task");
+	if (refuse_existing(dir, err) < 0 || path_copy_tree(AT_FDCWD, from, AT_FDCWD, dir, err) < 0)
+		return -1;
+	return name_task(dir, err);
+}
+
+static char *without_slashes(const char *path)
+{
+	size_t n = strlen(path);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	return xstrndup(path, n);
+}
+
+static int init_task(const char *arg)
+{
+	AUTO(free) char *dir = without_slashes(arg);
+	struct err err;
+	if (write_task(dir, &err) < 0)
+		return cmd_fail(&err);
+	printf("Wrote the task folder %s; its README.md says what each file is.\n"
+	       "Next: rollouts validate %s\n",
+	       dir, dir);
+	return CMD_OK;
+}
+
+static int init_bench(const char *path)
+{
+	struct err err;
+	if (write_bench(path, &err) < 0)
+		return cmd_fail(&err);
+	printf("Wrote %s: name your tasks and models in it.\nNext: rollouts validate %s\n", path, path);
+	return CMD_OK;
+}
+
+int cmd_init(int argc, char **argv)
+{
+	const char *task = NULL;
+	const struct option options[] = {
+		{.name = "task",
+		 .arg = "DIR",
+		 .kind = OPTION_STR,
+		 .target = &task,
+		 .help = "write a task folder instead: small, commented, ready to run"},
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "init",
+		.operands = "[FILE]",
+		.max = 1,
+		.summary = "Write a commented benchmark file to start from",
+		.text = "FILE is bench.toml unless named. Nothing that exists is overwritten.",
+		.examples = "rollouts init\n"
+			    "rollouts init configs/nightly.toml\n"
+			    "rollouts init --task tasks/first\n",
+		.options = options,
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+	if (status >= 0)
+		return status;
+	if (task && operands.n) {
+		struct err err;
+		err_set(&err, ERR_USAGE, 0, "give either FILE or --task DIR");
+		return cmd_fail(&err);
+	}
+	return task ? init_task(task) : init_bench(operands.n ? operands.v[0] : "bench.toml");
+}
