@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * repo.h -- git on the host's side of the fence: mirrors, clean baselines, diffs of what an agent did,
- * and applying them. Every git runs through repo_git(): GIT_ALLOW_PROTOCOL=https:ssh:file, no system or
- * user configuration, no hooks, filters, LFS, attributes, prompts or credentials helpers of others, `--`
- * before operands. No function here follows a link an agent made or reads the agent's .git.
+ * repo.h -- git on the host's side of the fence: mirrors, clean baselines, diffs of what an agent
+ * did, and applying them. Every git runs through repo_git(): GIT_ALLOW_PROTOCOL=https:ssh:file, no
+ * system or user configuration, no hooks, filters, LFS, attributes, prompts or credentials helpers
+ * of others, `--` before operands. No function here follows a link an agent made or reads the
+ * agent's .git.
  */
 #pragma once
 #include <stdbool.h>
@@ -18,38 +19,40 @@
 
 /* A git of ours. ENV: extra "K=V" (NULL-terminated, may be NULL). At most MAX bytes of output kept.
  * A non-zero exit is an error holding git's last lines. */
-int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env, const void *input,
-	     size_t input_len, size_t max, int64_t deadline_ms, struct buf *out, struct err *err) MUST_CHECK;
+int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env,
+	     const void *input, size_t input_len, size_t max, int64_t deadline_ms, struct buf *out,
+	     struct err *err) MUST_CHECK;
 
 /* The clean start of every trial of a task: DATA/cache/baselines/KEY/
- *   repo/      the work tree with its .git: no remote, reflog, tag, hook, or object beyond the baseline
- *   meta.json  {start_commit, baseline_commit, branch, files, bytes}
- * KEY hashes (commit, subdir, sparse set, removals, overlay and injected files). History before the start
- * commit is kept only when nothing was taken away from the tree; otherwise the baseline is a root commit.
+ *   repo/      the work tree with its .git: no remote, reflog, tag, hook, or object beyond the
+ * baseline meta.json  {start_commit, baseline_commit, branch, files, bytes} KEY hashes (commit,
+ * subdir, sparse set, removals, overlay and injected files). History before the start commit is
+ * kept only when nothing was taken away from the tree; otherwise the baseline is a root commit.
  */
 struct repo_baseline {
-	char *path;            /* "cache/baselines/KEY", owned */
+	char *path;	       /* "cache/baselines/KEY", owned */
 	char *start_commit;    /* owned */
 	char *baseline_commit; /* owned */
 	int64_t files, bytes;
 };
 
-/* Find or make it. Blocks: fetches into the mirror DATA/cache/mirrors/HASH.git when the commit is not
- * there. Safe under parallel use (locks); an interrupted build leaves nothing behind that is used. Network
- * and lock faults are ERR_INFRA with retry; an unknown commit or unusable path is ERR_USAGE. */
-int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task *t, const char *snapshot,
-		      int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* Find or make it. Blocks: fetches into the mirror DATA/cache/mirrors/HASH.git when the commit is
+ * not there. Safe under parallel use (locks); an interrupted build leaves nothing behind that is
+ * used. Network and lock faults are ERR_INFRA with retry; an unknown commit or unusable path is
+ * ERR_USAGE. */
+int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task *t,
+		      const char *snapshot, int64_t deadline_ms, struct err *err) MUST_CHECK;
 void repo_baseline_release(struct repo_baseline *b);
 
-/* What changed in a workspace, as a patch. Runs where WORK and UPPER can be read (the sandbox's keeper).
- * Absolute paths. With UPPER the changed set is read from the overlay's upper directory alone; without,
- * the work tree is compared with the baseline's index. */
+/* What changed in a workspace, as a patch. Runs where WORK and UPPER can be read (the sandbox's
+ * keeper). Absolute paths. With UPPER the changed set is read from the overlay's upper directory
+ * alone; without, the work tree is compared with the baseline's index. */
 struct repo_diff_spec {
 	const char *base;    /* baseline directory (holding repo/) */
 	const char *work;    /* the merged work tree */
 	const char *upper;   /* overlay upper directory, or NULL */
 	const char *scratch; /* an empty directory for temporary objects; the caller removes it */
-	int out_fd;          /* the patch is written here */
+	int out_fd;	     /* the patch is written here */
 	int64_t max_bytes;   /* of the patch; default 64 MiB when 0 */
 	int64_t max_file_bytes; /* a larger file is left out and listed; default 16 MiB when 0 */
 	int64_t deadline_ms;
@@ -57,15 +60,16 @@ struct repo_diff_spec {
 
 struct repo_diff {
 	int64_t bytes, lines_added, lines_removed, files;
-	bool truncated;      /* larger than max_bytes: the patch ends at a whole file */
-	struct strv ignored; /* untracked and ignored paths (directories with a trailing slash), at most 1000 */
+	bool truncated;	     /* larger than max_bytes: the patch ends at a whole file */
+	struct strv ignored; /* untracked and ignored paths (directories with a trailing slash), at
+				most 1000 */
 	struct strv skipped; /* "PATH: reason": too large, special file, ...; at most 1000 */
 };
 
 int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err *err) MUST_CHECK;
 void repo_diff_release(struct repo_diff *d);
 
-/* Apply PATCH_FD's bytes to WORK (a pristine copy of BASE's tree). 0 and *why NULL: applied. 0 and *why
- * set (owned): git refused, nothing was changed. -1: could not be tried. */
-int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadline_ms, char **why, struct err *err)
-	MUST_CHECK;
+/* Apply PATCH_FD's bytes to WORK (a pristine copy of BASE's tree). 0 and *why NULL: applied. 0 and
+ * *why set (owned): git refused, nothing was changed. -1: could not be tried. */
+int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadline_ms, char **why,
+	       struct err *err) MUST_CHECK;

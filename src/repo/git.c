@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "repo/git.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "os/spawn.h"
+#include "repo/repo.h"
+
+static const char *const fixed_env[] = {
+	"LC_ALL=C",
+	"TZ=UTC",
+	"GIT_CONFIG_NOSYSTEM=1",
+	"GIT_CONFIG_GLOBAL=/dev/null",
+	"GIT_ATTR_NOSYSTEM=1",
+	"GIT_ALLOW_PROTOCOL=https:ssh:file",
+	"GIT_TERMINAL_PROMPT=0",
+	"GIT_ASKPASS=/bin/false",
+	"GIT_SSH_COMMAND=ssh -o BatchMode=yes",
+	"GIT_NO_REPLACE_OBJECTS=1",
+	"GIT_NO_LAZY_FETCH=1",
+	"GIT_OPTIONAL_LOCKS=0",
+	"GIT_PAGER=cat",
+	"GIT_EDITOR=/bin/false",
+	NULL,
+};
+
+// What a connection may need; everything else of the user's environment stays outside.
+static const char *const network_env[] = {
+	"HOME",		 "USER",	 "SSH_AUTH_SOCK",  "http_proxy", "https_proxy",
+	"HTTPS_PROXY",	 "all_proxy",	 "ALL_PROXY",	   "no_proxy",	 "NO_PROXY",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", NULL,
+};
+
+// Given by the environment: command scope is above any repository's own configuration.
+static const char *const config[][2] = {
+	{"safe.directory", "*"},
+	{"core.hooksPath", "/dev/null"},
+	{"core.attributesFile", "/dev/null"},
+	{"core.excludesFile", "/dev/null"},
+	{"core.fsmonitor", "false"},
+	{"core.untrackedCache", "false"},
+	{"core.logAllRefUpdates", "false"},
+	{"core.fileMode", "true"},
+	{"core.symlinks", "true"},
+	{"core.ignoreCase", "false"},
+	{"core.autocrlf", "false"},
+	{"core.protectNTFS", "false"},
+	{"core.protectHFS", "false"},
+	{"credential.helper", ""},
+	{"gc.auto", "0"},
+	{"maintenance.auto", "false"},
+	{"fetch.unpackLimit", "1"},
+	{"fetch.writeCommitGraph", "false"},
+	{"fetch.recurseSubmodules", "false"},
+	{"fastimport.unpackLimit", "1"},
+	{"submodule.recurse", "false"},
+	{"protocol.version", "2"},
+};
+
+// Unspecified, not unset: `-diff` would make every file binary.
+const char git_plain_attributes[] = "* !text !eol !crlf !ident !filter !working-tree-encoding "
+				    "!diff !merge !whitespace !encoding\n";
+
+void git_env(struct strv *env, bool network, const char *const *extra)
+{
+	const char *path = getenv("PATH"), *value;
+	strv_pushf(env, "PATH=%s", path ? path : "/usr/bin:/bin");
+	strv_pushv(env, fixed_env);
+	for (size_t i = 0; i < ARRAY_SIZE(config); i++) {
+		strv_pushf(env, "GIT_CONFIG_KEY_%zu=%s", i, config[i][0]);
+		strv_pushf(env, "GIT_CONFIG_VALUE_%zu=%s", i, config[i][1]);
+	}
+	strv_pushf(env, "GIT_CONFIG_COUNT=%zu", ARRAY_SIZE(config));
+	for (size_t i = 0; network && network_env[i]; i++)
+		if ((value = getenv(network_env[i])))
+			strv_pushf(env, "%s=%s", network_env[i], value);
+	if (extra)
+		strv_pushv(env, extra);
+}
+
+int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int *status,
+	    struct err *err)
+{
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(strv) struct strv env = STRV_INIT;
+	strv_push(&argv, "git");
+	strv_pushv(&argv, c->argv);
+	git_env(&env, c->network, c->env);
+	struct spawn s = {
+		.argv = strv_items(&argv),
+		.env = strv_items(&env),
+		.dir_fd = c->dir_fd,
+		.in = c->in_fd ? c->in_fd : -1,
+		.out = c->out_fd ? c->out_fd : -1,
+		.err = -1,
+	};
+	return spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
+			 err_text, status, err);
+}
+
+// The subcommand, for messages: global options come before it.
+static const char *verb_of(const char *const *argv)
+{
+	size_t i = 0;
+	while (argv[i] && argv[i][0] == '-')
+		i += strcmp(argv[i], "-c") == 0 && argv[i + 1] ? 2 : 1;
+	return argv[i] ? argv[i] : "";
+}
+
+int git_must(const struct git_cmd *c, struct buf *out, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	int status;
+	if (git_run(c, out, &text, &status, err) < 0)
+		return -1;
+	if (status == 0)
+		return 0;
+	char how[48];
+	AUTO(free) char *said = git_said(&text, 2, true);
+	return err_set(err, ERR_INFRA, 0, "git %s: %s", verb_of(c->argv),
+		       *said ? said : spawn_status_text(status, how));
+}
+
+int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env,
+	     const void *input, size_t input_len, size_t max, int64_t deadline_ms, struct buf *out,
+	     struct err *err)
+{
+	struct git_cmd c = {
+		.dir_fd = dir_fd,
+		.argv = argv_after_git,
+		.env = env,
+		.input = input,
+		.input_len = input_len,
+		.max = max,
+		.deadline_ms = deadline_ms,
+	};
+	return git_must(&c, out, err);
+}
+
+static size_t skip_prefix(const char *s, size_t n)
+{
+	static const char *const prefixes[] = {"fatal: ", "error: ", "warning: "};
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (n > strlen(prefixes[i]) && strncmp(s, prefixes[i], strlen(prefixes[i])) == 0)
+			return strlen(prefixes[i]);
+	return 0;
+}
+
+static bool is_noise(const char *s, size_t n)
+{
+	return n == 0 || (n >= 5 && strncmp(s, "hint:", 5) == 0);
+}
+
+char *git_said(const struct buf *err_text, size_t lines, bool from_end)
+{
+	AUTO(strv) struct strv all = STRV_INIT;
+	const char *s = err_text->data, *end = s + err_text->len;
+	while (s < end) {
+		const char *nl = memchr(s, '\n', (size_t)(end - s)), *stop = nl ? nl : end;
+		const char *cr = memrchr(s, '\r', (size_t)(stop - s));
+		if (cr)
+			s = cr + 1;
+		s += skip_prefix(s, (size_t)(stop - s));
+		if (!is_noise(s, (size_t)(stop - s)))
+			strv_take(&all, xstrndup(s, (size_t)(stop - s)));
+		s = stop + 1;
+	}
+	struct buf out = BUF_INIT;
+	size_t first = from_end && all.n > lines ? all.n - lines : 0;
+	for (size_t i = first; i < all.n && i < first + lines; i++) {
+		if (out.len)
+			buf_adds(&out, "; ");
+		text_renders(&out, all.v[i], TEXT_TERMINAL_LINE);
+	}
+	return buf_detach(&out);
+}
+
+bool git_is_full_id(const char *s)
+{
+	size_t n = strspn(s, "0123456789abcdef");
+	return s[n] == '\0' && (n == 40 || n == 64);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * mirror.h -- one bare repository per URL under DATA/cache/mirrors, holding what was ever asked
+ * for. Other sides are asked only when a commit is missing here or a name must be resolved.
+ */
+#pragma once
+#include <stdint.h>
+#include "base/err.h"
+
+/* The URL as it may be shown: without user and password. The caller frees. */
+char *mirror_shown_url(const char *url);
+/* ERR_USAGE when URL cannot be one of ours. */
+int mirror_check_url(const char *url, struct err *err) MUST_CHECK;
+/* Ask the other side what BRANCH (NULL: its HEAD) is. *ID is owned by the caller. */
+int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, int64_t deadline_ms,
+		   struct err *err) MUST_CHECK;
+/* Have COMMIT (a full id) in the mirror. *PATH is "cache/mirrors/HASH.git", owned by the caller. */
+int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
+		struct err *err) MUST_CHECK;
+
+/* For a fetch from a repository on this machine, whoever owns it; not to be sent to another
+ * machine. */
+extern const char mirror_local_upload_pack[];

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "repo/tree.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "repo/git.h"
+
+enum { LIST_MAX = 1 << 30 };
+
+static void add_entries(struct tree *t)
+{
+	// "MODE ID STAGE\tPATH\0", in the index's order, which is strcmp's.
+	for (char *s = t->raw.data, *end = s + t->raw.len; s < end; s += strlen(s) + 1) {
+		char *tab = strchr(s, '\t');
+		if (!tab)
+			continue;
+		GROW(t->entries, t->n, t->cap);
+		t->entries[t->n++] =
+			(struct tree_entry){.path = tab + 1, .mode = (unsigned)strtoul(s, NULL, 8)};
+	}
+}
+
+int tree_list(struct tree *t, int dir_fd, const char *git_dir, const char *start,
+	      int64_t deadline_ms, struct err *err)
+{
+	const char *env[] = {git_dir, NULL};
+	const char *read_tree[] = {"read-tree", start, NULL};
+	static const char *const ls_files[] = {"ls-files", "-s", "-z", NULL};
+	struct git_cmd c = {
+		.dir_fd = dir_fd, .argv = read_tree, .env = env, .deadline_ms = deadline_ms};
+	*t = (struct tree){.raw = BUF_INIT};
+	if (git_must(&c, NULL, err) < 0)
+		return -1;
+	c.argv = ls_files;
+	c.max = LIST_MAX;
+	if (git_must(&c, &t->raw, err) < 0) {
+		tree_release(t);
+		return -1;
+	}
+	add_entries(t);
+	return 0;
+}
+
+void tree_release(struct tree *t)
+{
+	buf_release(&t->raw);
+	free(t->entries);
+	*t = (struct tree){.raw = BUF_INIT};
+}
+
+char *tree_subdir(const struct task_repo *r)
+{
+	if (!r->subdir)
+		return NULL;
+	size_t n = strlen(r->subdir);
+	while (n && r->subdir[n - 1] == '/')
+		n--;
+	if (n == 0 || (n == 1 && r->subdir[0] == '.'))
+		return NULL;
+	return xstrndup(r->subdir, n);
+}
+
+// A name is anchored at the root of the repository; a pattern with wildcards is anchored when asked
+// for.
+static int add_pattern(struct buf *out, const char *key, const char *item, bool anchor,
+		       struct err *err)
+{
+	size_t n = strlen(item);
+	while (n > 1 && item[n - 1] == '/')
+		n--;
+	AUTO(free) char *bare = xstrndup(item, n);
+	const char *name = bare[0] == '!' ? bare + 1 : bare;
+	name += name[0] == '/';
+	if (strchr(item, '\n') || !path_is_inside(name))
+		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" is not a path inside the repository",
+			       key, item);
+	if (anchor) {
+		buf_addc(out, '/');
+		buf_adds(out, bare);
+	} else {
+		if (bare[0] != '!' && bare[0] != '/' && !strpbrk(bare, "*?["))
+			buf_addc(out, '/');
+		buf_adds(out, bare);
+	}
+	// gitignore drops trailing spaces unless the last is escaped.
+	if (out->data[out->len - 1] == ' ') {
+		out->len--;
+		buf_adds(out, "\\ ");
+	}
+	buf_addc(out, '\n');
+	return 0;
+}
+
+// Which files the patterns match, by git's own rules: a list of paths, each ended by a NUL, in
+// order.
+static int match(struct buf *out, int dir_fd, const char *git_dir, const struct buf *patterns,
+		 int64_t deadline_ms, struct err *err)
+{
+	static const char *const argv[] = {"ls-files", "-c", "-i", "-z", "-X", "patterns", NULL};
+	const char *env[] = {git_dir, NULL};
+	if (path_write(dir_fd, "patterns", patterns->data, patterns->len, 0600, false, err) < 0)
+		return -1;
+	struct git_cmd c = {.dir_fd = dir_fd,
+			    .argv = argv,
+			    .env = env,
+			    .max = LIST_MAX,
+			    .deadline_ms = deadline_ms};
+	return git_must(&c, out, err);
+}
+
+// Both lists are in the same order: one walk. Marks the entries that are (or are not) in the list.
+static size_t mark_listed(struct tree *t, const struct buf *list, bool listed_go)
+{
+	const char *s = list->data, *end = s + list->len;
+	size_t left = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		struct tree_entry *e = &t->entries[i];
+		bool listed = s < end && strcmp(s, e->path) == 0;
+		if (listed)
+			s += strlen(s) + 1;
+		if (listed == listed_go)
+			e->gone = true;
+		left += !e->gone;
+	}
+	return left;
+}
+
+static int mark_patterns(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
+			 bool removal, int64_t deadline_ms, struct err *err)
+{
+	const char *key = removal ? "remove_repo_paths" : "repo.sparse_checkout";
+	AUTO(buf) struct buf patterns = BUF_INIT;
+	AUTO(buf) struct buf list = BUF_INIT;
+	if (items->n == 0)
+		return 0;
+	for (size_t i = 0; i < items->n; i++)
+		if (add_pattern(&patterns, key, items->v[i], removal, err) < 0)
+			return -1;
+	if (match(&list, dir_fd, git_dir, &patterns, deadline_ms, err) < 0)
+		return -1;
+	if (mark_listed(t, &list, removal) == 0 && !removal)
+		return err_set(err, ERR_USAGE, 0, "%s matches no file", key);
+	return 0;
+}
+
+static int mark_subdir(struct tree *t, const char *subdir, struct err *err)
+{
+	size_t len = strlen(subdir), kept = 0;
+	if (!path_is_inside(subdir))
+		return err_set(err, ERR_USAGE, 0,
+			       "repo.subdir: \"%s\" is not a path inside the repository", subdir);
+	for (size_t i = 0; i < t->n; i++) {
+		const char *p = t->entries[i].path;
+		t->entries[i].gone = strncmp(p, subdir, len) != 0 || p[len] != '/';
+		kept += !t->entries[i].gone;
+	}
+	return kept ? 0
+		    : err_set(err, ERR_USAGE, 0, "repo.subdir: the repository has no directory %s",
+			      subdir);
+}
+
+int tree_mark(struct tree *t, int dir_fd, const char *git_dir, const struct task_repo *r,
+	      int64_t deadline_ms, struct err *err)
+{
+	AUTO(free) char *subdir = tree_subdir(r);
+	if (subdir && mark_subdir(t, subdir, err) < 0)
+		return -1;
+	if (mark_patterns(t, dir_fd, git_dir, &r->sparse, false, deadline_ms, err) < 0)
+		return -1;
+	return mark_patterns(t, dir_fd, git_dir, &r->remove, true, deadline_ms, err);
+}
+
+// The first entry not before PATH.
+static size_t lower_bound(const struct tree *t, const char *path)
+{
+	size_t lo = 0, hi = t->n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (strcmp(t->entries[mid].path, path) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static const struct tree_entry *find(const struct tree *t, const char *path)
+{
+	size_t i = lower_bound(t, path);
+	if (i < t->n && strcmp(t->entries[i].path, path) == 0 && !t->entries[i].gone)
+		return &t->entries[i];
+	return NULL;
+}
+
+static bool is_dir(const struct tree *t, const char *path)
+{
+	AUTO(free) char *prefix = xasprintf("%s/", path);
+	size_t len = strlen(prefix);
+	for (size_t i = lower_bound(t, prefix); i < t->n; i++) {
+		if (strncmp(t->entries[i].path, prefix, len) != 0)
+			return false;
+		if (!t->entries[i].gone)
+			return true;
+	}
+	return false;
+}
+
+static int check_path(const struct tree *t, const char *path, struct err *err)
+{
+	AUTO(free) char *part = xstrdup(path);
+	for (char *slash = strchr(part, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		const struct tree_entry *e = find(t, part);
+		if (e)
+			return err_set(err, ERR_USAGE, 0,
+				       "overlay file %s: %s is a %s in the repository", path, part,
+				       e->mode == 0120000   ? "symbolic link"
+				       : e->mode == 0160000 ? "submodule"
+							    : "file");
+		*slash = '/';
+	}
+	const struct tree_entry *e = find(t, path);
+	if (is_dir(t, path) || (e && e->mode == 0160000))
+		return err_set(err, ERR_USAGE, 0,
+			       "overlay file %s: is a directory in the repository", path);
+	return 0;
+}
+
+int tree_check_overlay(const struct tree *t, const struct overlay *o, struct err *err)
+{
+	for (size_t i = 0; i < o->n; i++)
+		if (check_path(t, o->files[i].path, err) < 0)
+			return -1;
+	return 0;
+}
