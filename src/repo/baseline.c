@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
@@ -228,8 +229,9 @@ static int make(struct build *b, const struct task *t, const char *key, struct e
 	b->tmp_fd = fd;
 	struct err ignored = {0};
 	if (make_in(b, t, err) < 0) {
+		// What cannot be removed now is swept by the next maker.
 		if (path_remove_tree(b->root_fd, tmp, &ignored) < 0)
-			return -1;
+			log_debug("%s", ignored.msg);
 		return -1;
 	}
 	if (path_remove_tree(b->root_fd, path, err) < 0)
@@ -243,6 +245,7 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 			const char *key, struct err *err)
 {
 	AUTO(free) char *lock_path = xasprintf(BASELINES "/%s.lock", key);
+	int rc = 0;
 	if (meta_read(out, b->root_fd, key))
 		return 0;
 	if (path_make_dirs(b->root_fd, BASELINES, 0755, err) < 0)
@@ -250,16 +253,14 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 	AUTO(fd) int lock = take_lock(b->root_fd, lock_path, b->deadline_ms, err);
 	if (lock < 0)
 		return -1;
-	if (meta_read(out, b->root_fd, key))
-		return 0;
-	sweep_leftovers(b->root_fd, key);
-	int rc = make(b, t, key, err);
+	if (!meta_read(out, b->root_fd, key)) {
+		sweep_leftovers(b->root_fd, key);
+		rc = make(b, t, key, err);
+		if (rc == 0 && !meta_read(out, b->root_fd, key))
+			rc = err_set(err, ERR_INFRA, 0, BASELINES "/%s: cannot be read back", key);
+	}
 	unlinkat(b->root_fd, lock_path, 0);
-	if (rc < 0)
-		return -1;
-	if (!meta_read(out, b->root_fd, key))
-		return err_set(err, ERR_INFRA, 0, BASELINES "/%s: cannot be read back", key);
-	return 0;
+	return rc;
 }
 
 static int get_slowly(struct repo_baseline *out, int root_fd, const struct task *t,

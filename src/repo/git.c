@@ -151,7 +151,15 @@ static size_t skip_prefix(const char *s, size_t n)
 
 static bool is_noise(const char *s, size_t n)
 {
-	return n == 0 || (n >= 5 && strncmp(s, "hint:", 5) == 0);
+	static const char *const noise[] = {
+		"hint:",
+		"Please make sure you have the correct access rights",
+		"and the repository exists.",
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(noise); i++)
+		if (n >= strlen(noise[i]) && strncmp(s, noise[i], strlen(noise[i])) == 0)
+			return true;
+	return n == 0;
 }
 
 char *git_said(const struct buf *err_text, size_t lines, bool from_end)

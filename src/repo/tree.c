@@ -63,34 +63,43 @@ char *tree_subdir(const struct task_repo *r)
 	return xstrndup(r->subdir, n);
 }
 
-// A name is anchored at the root of the repository; a pattern with wildcards is anchored when asked
-// for.
-static int add_pattern(struct buf *out, const char *key, const char *item, bool anchor,
-		       struct err *err)
+// gitignore drops trailing spaces unless the last is escaped.
+static void end_pattern(struct buf *out)
 {
-	size_t n = strlen(item);
-	while (n > 1 && item[n - 1] == '/')
-		n--;
-	AUTO(free) char *bare = xstrndup(item, n);
-	const char *name = bare[0] == '!' ? bare + 1 : bare;
-	name += name[0] == '/';
-	if (strchr(item, '\n') || !path_is_inside(name))
-		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" is not a path inside the repository",
-			       key, item);
-	if (anchor) {
-		buf_addc(out, '/');
-		buf_adds(out, bare);
-	} else {
-		if (bare[0] != '!' && bare[0] != '/' && !strpbrk(bare, "*?["))
-			buf_addc(out, '/');
-		buf_adds(out, bare);
-	}
-	// gitignore drops trailing spaces unless the last is escaped.
 	if (out->data[out->len - 1] == ' ') {
 		out->len--;
 		buf_adds(out, "\\ ");
 	}
 	buf_addc(out, '\n');
+}
+
+static int refuse(const char *key, const char *item, struct err *err)
+{
+	return err_set(err, ERR_USAGE, 0, "%s: \"%s\" is not a path inside the repository", key,
+		       item);
+}
+
+static int add_removal(struct buf *out, const char *item, struct err *err)
+{
+	if (strchr(item, '\n') || !path_is_inside(item))
+		return refuse("remove_repo_paths", item, err);
+	buf_addc(out, '/');
+	buf_adds(out, item);
+	end_pattern(out);
+	return 0;
+}
+
+// A plain name is anchored at the root of the repository, as `src` is meant; a pattern only when it
+// says so.
+static int add_sparse(struct buf *out, const char *item, struct err *err)
+{
+	const char *bare = item + (item[0] == '!'), *name = bare + (bare[0] == '/');
+	if (strchr(item, '\n') || !path_is_inside(name))
+		return refuse("repo.sparse_checkout", item, err);
+	if (!strpbrk(name, "*?["))
+		buf_addc(out, '/');
+	buf_adds(out, strpbrk(name, "*?[") ? bare : name);
+	end_pattern(out);
 	return 0;
 }
 
@@ -100,7 +109,7 @@ static int match(struct buf *out, int dir_fd, const char *git_dir, const struct 
 		 int64_t deadline_ms, struct err *err)
 {
 	static const char *const argv[] = {"ls-files", "-c", "-i", "-z", "-X", "patterns", NULL};
-	const char *env[] = {git_dir, NULL};
+	const char *env[] = {git_dir, "GIT_WORK_TREE=.", NULL};
 	if (path_write(dir_fd, "patterns", patterns->data, patterns->len, 0600, false, err) < 0)
 		return -1;
 	struct git_cmd c = {.dir_fd = dir_fd,
@@ -111,39 +120,71 @@ static int match(struct buf *out, int dir_fd, const char *git_dir, const struct 
 	return git_must(&c, out, err);
 }
 
-// Both lists are in the same order: one walk. Marks the entries that are (or are not) in the list.
-static size_t mark_listed(struct tree *t, const struct buf *list, bool listed_go)
+// Both lists are in the same order: one walk.
+static void set_listed(struct tree *t, const struct buf *list)
 {
 	const char *s = list->data, *end = s + list->len;
-	size_t left = 0;
 	for (size_t i = 0; i < t->n; i++) {
-		struct tree_entry *e = &t->entries[i];
-		bool listed = s < end && strcmp(s, e->path) == 0;
-		if (listed)
+		t->entries[i].listed = s < end && strcmp(s, t->entries[i].path) == 0;
+		if (t->entries[i].listed)
 			s += strlen(s) + 1;
-		if (listed == listed_go)
-			e->gone = true;
-		left += !e->gone;
 	}
-	return left;
 }
 
-static int mark_patterns(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
-			 bool removal, int64_t deadline_ms, struct err *err)
+static int mark_removed(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
+			int64_t deadline_ms, struct err *err)
 {
-	const char *key = removal ? "remove_repo_paths" : "repo.sparse_checkout";
 	AUTO(buf) struct buf patterns = BUF_INIT;
 	AUTO(buf) struct buf list = BUF_INIT;
+	for (size_t i = 0; i < items->n; i++)
+		if (add_removal(&patterns, items->v[i], err) < 0)
+			return -1;
 	if (items->n == 0)
 		return 0;
-	for (size_t i = 0; i < items->n; i++)
-		if (add_pattern(&patterns, key, items->v[i], removal, err) < 0)
+	if (match(&list, dir_fd, git_dir, &patterns, deadline_ms, err) < 0)
+		return -1;
+	set_listed(t, &list);
+	for (size_t i = 0; i < t->n; i++)
+		t->entries[i].gone |= t->entries[i].listed;
+	return 0;
+}
+
+// The patterns from *I on that say the same, yes or no: one question to git.
+static int mark_sparse_run(struct tree *t, int dir_fd, const char *git_dir,
+			   const struct strv *items, size_t *i, int64_t deadline_ms,
+			   struct err *err)
+{
+	AUTO(buf) struct buf patterns = BUF_INIT;
+	AUTO(buf) struct buf list = BUF_INIT;
+	bool wanted = items->v[*i][0] != '!';
+	for (; *i < items->n && wanted == (items->v[*i][0] != '!'); ++*i)
+		if (add_sparse(&patterns, items->v[*i], err) < 0)
 			return -1;
 	if (match(&list, dir_fd, git_dir, &patterns, deadline_ms, err) < 0)
 		return -1;
-	if (mark_listed(t, &list, removal) == 0 && !removal)
-		return err_set(err, ERR_USAGE, 0, "%s matches no file", key);
+	set_listed(t, &list);
+	for (size_t k = 0; k < t->n; k++)
+		if (t->entries[k].listed)
+			t->entries[k].wanted = wanted;
 	return 0;
+}
+
+// The last pattern that matches a file or a directory above it decides, as people expect: in one
+// gitignore file nothing inside a matched directory could be taken back.
+static int mark_sparse(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
+		       int64_t deadline_ms, struct err *err)
+{
+	size_t kept = 0;
+	if (items->n == 0)
+		return 0;
+	for (size_t i = 0; i < items->n;)
+		if (mark_sparse_run(t, dir_fd, git_dir, items, &i, deadline_ms, err) < 0)
+			return -1;
+	for (size_t k = 0; k < t->n; k++) {
+		t->entries[k].gone |= !t->entries[k].wanted;
+		kept += !t->entries[k].gone;
+	}
+	return kept ? 0 : err_set(err, ERR_USAGE, 0, "repo.sparse_checkout matches no file");
 }
 
 static int mark_subdir(struct tree *t, const char *subdir, struct err *err)
@@ -168,9 +209,9 @@ int tree_mark(struct tree *t, int dir_fd, const char *git_dir, const struct task
 	AUTO(free) char *subdir = tree_subdir(r);
 	if (subdir && mark_subdir(t, subdir, err) < 0)
 		return -1;
-	if (mark_patterns(t, dir_fd, git_dir, &r->sparse, false, deadline_ms, err) < 0)
+	if (mark_sparse(t, dir_fd, git_dir, &r->sparse, deadline_ms, err) < 0)
 		return -1;
-	return mark_patterns(t, dir_fd, git_dir, &r->remove, true, deadline_ms, err);
+	return mark_removed(t, dir_fd, git_dir, &r->remove, deadline_ms, err);
 }
 
 // The first entry not before PATH.

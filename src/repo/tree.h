@@ -15,6 +15,7 @@ struct tree_entry {
 	const char *path; /* borrowed from struct tree */
 	unsigned mode;	  /* octal as git writes it: 0100644, 0120000, 0160000 ... */
 	bool gone;
+	bool listed, wanted; /* while marking */
 };
 
 struct tree {

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "test.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "os/spawn.h"
+#include "repo/repo.h"
+
+/* A folder with src/ (a repository), data/ (the data root) and snap/repo (overlay files) inside
+ * data. */
+struct world {
+	char dir[32];
+	int fd, data;
+	struct task task;
+};
+
+// Runs SCRIPT in the world's folder; fails the test when it fails. The output without the last
+// newline.
+static char *sh(struct world *w, const char *script)
+{
+	static const char setup[] =
+		"set -e; export W=$PWD GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C; "
+		"export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@x GIT_COMMITTER_NAME=c "
+		"GIT_COMMITTER_EMAIL=c@x; "
+		"export GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 "
+		"+0000';\n";
+	AUTO(free) char *text = xasprintf("%s%s", setup, script);
+	const char *argv[] = {"bash", "-c", text, NULL};
+	struct spawn s = {.argv = argv, .dir_fd = w->fd, .in = -1, .out = -1, .err = -1};
+	AUTO(buf) struct buf err_text = BUF_INIT;
+	struct buf out = BUF_INIT;
+	struct err err = {0};
+	int status;
+	if (spawn_run(&s, NULL, 0, 1 << 24, 0, &out, &err_text, &status, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (status)
+		fail_msg("%s\nfailed: %s%s", script, err_text.data, out.data);
+	if (out.len && out.data[out.len - 1] == '\n')
+		out.data[--out.len] = '\0';
+	return buf_detach(&out);
+}
+
+static void run(struct world *w, const char *script)
+{
+	free(sh(w, script));
+}
+
+#define EXPECT(w, script, want)                                                                    \
+	do {                                                                                       \
+		AUTO(free) char *got_ = sh(w, script);                                             \
+		assert_string_equal(got_, want);                                                   \
+	} while (0)
+
+static void set(char **where, const char *value)
+{
+	free(*where);
+	*where = xstrdup(value);
+}
+
+static int setup(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	snprintf(w->dir, sizeof w->dir, "/tmp/test-repo-XXXXXX");
+	if (!mkdtemp(w->dir) || chmod(w->dir, 0755) < 0)
+		return -1;
+	w->fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	run(w,
+	    "mkdir -p data/snap; git init -q -b trunk src; cd src; echo one >a; mkdir -p d/e docs; "
+	    "echo two >d/b; echo three >d/e/c; echo doc >docs/x.md; ln -s d link; ln -s /etc out; "
+	    "printf '#!/bin/sh\\n' >run; chmod +x run; git add -A; git commit -qm first; "
+	    "echo 1b >>a; git commit -qam second; git tag v1; "
+	    "echo later >>a; echo secret >gold; git add -A; git commit -qm third");
+	w->data = openat(w->fd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	w->task.id = xstrdup("t");
+	w->task.repo.git_url = xasprintf("%s/src", w->dir);
+	w->task.repo.start_commit = sh(w, "cd src; git rev-parse v1");
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	struct err err = {0};
+	free(w->task.id);
+	free(w->task.repo.git_url);
+	free(w->task.repo.branch);
+	free(w->task.repo.start_commit);
+	free(w->task.repo.subdir);
+	strv_release(&w->task.repo.sparse);
+	strv_release(&w->task.repo.remove);
+	close(w->data);
+	close(w->fd);
+	int rc = path_remove_tree(AT_FDCWD, w->dir, &err);
+	free(w);
+	return rc;
+}
+
+// Make the baseline and let the link "base" in the world's folder lead to it.
+static void get(struct world *w)
+{
+	struct err err = {0};
+	struct repo_baseline b;
+	if (repo_baseline_get(&b, w->data, &w->task, "snap", clock_mono_ms() + 60000, &err) < 0)
+		fail_msg("%s", err.msg);
+	AUTO(free) char *target = xasprintf("data/%s", b.path);
+	assert_int_equal(path_link(w->fd, target, "base", &err), 0);
+	repo_baseline_release(&b);
+}
+
+static void get_fails(struct world *w, enum err_kind kind, const char *part)
+{
+	struct err err = {0};
+	struct repo_baseline b;
+	assert_int_equal(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err), -1);
+	if (!strstr(err.msg, part))
+		fail_msg("\"%s\" is not in \"%s\"", part, err.msg);
+	assert_int_equal(err.kind, kind);
+	EXPECT(w, "find data/cache/baselines -mindepth 1 2>/dev/null || true", "");
+}
+
+static void a_plain_baseline_is_the_start_commit(void **state)
+{
+	struct world *w = *state;
+	get(w);
+	EXPECT(w, "cd base/repo; git log --format=%s%d", "second (HEAD -> main)\nfirst");
+	EXPECT(w,
+	       "cd base/repo; git status --porcelain; cat a; readlink link out; find .git -name "
+	       "logs -o -name '*HEAD'",
+	       "one\n1b\nd\n/etc\n.git/HEAD");
+	EXPECT(w,
+	       "cd base/repo; git remote; git tag; ls .git/hooks .git/packed-refs .git/info "
+	       "2>/dev/null || true",
+	       ".git/info:");
+	// Nothing of the third commit, and nothing unreachable.
+	EXPECT(w,
+	       "cd base/repo; git cat-file --batch-all-objects --batch-check='%(objectname)' | "
+	       "sort >$W/all; "
+	       "git rev-list --objects main | cut -d' ' -f1 | sort | cmp - $W/all && echo same; "
+	       "git -C $W/src rev-parse HEAD:gold | grep -cF -f - $W/all || true",
+	       "same\n0");
+	EXPECT(w,
+	       "cd base; find . ! -type l ! -perm -044 | wc -l; find . -type d ! -perm 755 | wc -l",
+	       "0\n0");
+	EXPECT(w,
+	       "ls data/cache/baselines | wc -l; ls -A data/cache/baselines | grep -c tmp || true",
+	       "1\n0");
+}
+
+static void status_re_hashes_nothing_in_a_copy(void **state)
+{
+	struct world *w = *state;
+	get(w);
+	EXPECT(w,
+	       "cp -r --preserve=mode,timestamps,links base/repo copy; cd copy; cp .git/index "
+	       "../before; "
+	       "git status --porcelain; cmp .git/index ../before && echo untouched; "
+	       "touch -r a ref; echo 1B >a; echo two >>a; truncate -s 7 a; touch -r ref a; rm ref; "
+	       "git diff-files --name-only; "
+	       "touch a; git diff-files --name-only",
+	       "untouched\na");
+}
+
+static void overlays_lie_on_top_with_history(void **state)
+{
+	struct world *w = *state;
+	run(w, "mkdir -p data/snap/repo/d/new; echo over >data/snap/repo/a; echo n "
+	       ">'data/snap/repo/d/new/f \"x'; "
+	       "chmod +x data/snap/repo/a; ln -s ../a data/snap/repo/d/l");
+	get(w);
+	EXPECT(w,
+	       "cd base/repo; git status --porcelain; git log --format='%s %an %ad' --date=unix; "
+	       "git show --format= --name-status; readlink d/l; stat -c %A a",
+	       "Baseline rollouts 1700000000\nsecond a 1700000000\nfirst a 1700000000\n"
+	       "M\ta\nA\td/l\nA\t\"d/new/f \\\"x\"\n../a\n-rwxr-xr-x");
+	EXPECT(w,
+	       "cat data/cache/baselines/*/meta.json | tr -d ' \\n' | grep -o '\"files\":[0-9]*'",
+	       "\"files\":9");
+}
+
+static void what_is_taken_away_is_gone_from_the_history_too(void **state)
+{
+	struct world *w = *state;
+	strv_push(&w->task.repo.remove, "d/*/");
+	strv_push(&w->task.repo.remove, "docs/");
+	strv_push(&w->task.repo.remove, "o?t");
+	strv_push(&w->task.repo.remove, "absent");
+	get(w);
+	EXPECT(w, "cd base/repo; git log --format=%s; git ls-files; git status --porcelain; ls",
+	       "Baseline\na\nd/b\nlink\nrun\na\nd\nlink\nrun");
+	EXPECT(w,
+	       "cd base/repo; git -C $W/src rev-parse v1:d/e/c | git cat-file --batch-check | cut "
+	       "-d' ' -f2",
+	       "missing");
+}
+
+static void subdir_and_sparse_restrict_the_tree(void **state)
+{
+	struct world *w = *state;
+	set(&w->task.repo.subdir, "d/");
+	get(w);
+	EXPECT(w, "cd base/repo; git ls-files; git rev-list --count HEAD", "d/b\nd/e/c\n1");
+	strv_release(&w->task.repo.sparse);
+	set(&w->task.repo.subdir, ".");
+	strv_push(&w->task.repo.sparse, "d");
+	strv_push(&w->task.repo.sparse, "!/d/e/");
+	strv_push(&w->task.repo.sparse, "*.md");
+	get(w);
+	EXPECT(w, "cd base/repo; git ls-files", "d/b\ndocs/x.md");
+}
+
+static void bad_paths_are_refused_by_name(void **state)
+{
+	struct world *w = *state;
+	struct strv *remove = &w->task.repo.remove;
+	strv_push(remove, "../up");
+	get_fails(w, ERR_USAGE, "remove_repo_paths: \"../up\" is not a path inside");
+	strv_release(remove);
+	strv_push(remove, "/etc/*");
+	get_fails(w, ERR_USAGE, "remove_repo_paths: \"/etc/*\"");
+	strv_release(remove);
+	strv_push(&w->task.repo.sparse, "nothing-here/");
+	get_fails(w, ERR_USAGE, "repo.sparse_checkout matches no file");
+	strv_release(&w->task.repo.sparse);
+	set(&w->task.repo.subdir, "link");
+	get_fails(w, ERR_USAGE, "repo.subdir: the repository has no directory link");
+	set(&w->task.repo.subdir, "../x");
+	get_fails(w, ERR_USAGE, "repo.subdir: \"../x\"");
+	set(&w->task.repo.subdir, ".");
+	run(w, "mkdir -p data/snap/repo/out; echo x >data/snap/repo/out/passwd");
+	get_fails(w, ERR_USAGE, "overlay file out/passwd: out is a symbolic link");
+	run(w, "rm -r data/snap/repo/out; mkdir data/snap/repo/a; echo x >data/snap/repo/a/x");
+	get_fails(w, ERR_USAGE, "overlay file a/x: a is a file");
+	run(w, "rm -r data/snap/repo/a; echo x >data/snap/repo/d");
+	get_fails(w, ERR_USAGE, "overlay file d: is a directory");
+	run(w, "rm -r data/snap/repo/d; mkdir -p data/snap/repo/s/.GIT; echo x "
+	       ">data/snap/repo/s/.GIT/hook");
+	get_fails(w, ERR_USAGE, "overlay file s/.GIT");
+}
+
+static void bad_repositories_are_refused(void **state)
+{
+	struct world *w = *state;
+	set(&w->task.repo.start_commit, "0123456789012345678901234567890123456789");
+	get_fails(w, ERR_USAGE, "has no commit 0123");
+	set(&w->task.repo.start_commit, "v1");
+	get_fails(w, ERR_USAGE, "\"v1\" is not a full commit id");
+	set(&w->task.repo.start_commit, "0123456789012345678901234567890123456789");
+	set(&w->task.repo.git_url, "/no/such/place");
+	get_fails(w, ERR_USAGE, "/no/such/place: no such repository");
+	set(&w->task.repo.git_url, "--upload-pack=touch /tmp/pwned");
+	get_fails(w, ERR_USAGE, "must not begin with a dash");
+	set(&w->task.repo.git_url, "ext::sh -c touch% pwned");
+	get_fails(w, ERR_USAGE, "transport 'ext' not allowed");
+	set(&w->task.repo.git_url, "http://user:pass@127.0.0.1:1/x");
+	get_fails(w, ERR_USAGE, "http://127.0.0.1:1/x: transport 'http' not allowed");
+	set(&w->task.repo.git_url, "https://127.0.0.1:1/x");
+	get_fails(w, ERR_INFRA, "https://127.0.0.1:1/x");
+	set(&w->task.repo.git_url, "src");
+	get_fails(w, ERR_USAGE, "neither a URL nor an absolute path");
+	w->task.repo.git_url[0] = '\0';
+	get_fails(w, ERR_USAGE, "repo.git_url is missing");
+	set(&w->task.repo.git_url, w->dir);
+	get_fails(w, ERR_USAGE, "does not appear to be a git repository");
+}
+
+static void bundles_and_file_urls_work(void **state)
+{
+	struct world *w = *state;
+	run(w, "cd src; git bundle create -q ../b.bundle trunk");
+	AUTO(free) char *src = xasprintf("file://%s/src", w->dir);
+	AUTO(free) char *bundle = xasprintf("%s/b.bundle", w->dir);
+	set(&w->task.repo.git_url, bundle);
+	get(w);
+	EXPECT(w, "git -C base/repo log --format=%s", "second\nfirst");
+	run(w, "rm -r data/cache/baselines");
+	set(&w->task.repo.git_url, src);
+	get(w);
+	EXPECT(w, "git -C base/repo log --format=%s", "second\nfirst");
+}
+
+// A branch tip is asked for once: it may move, the task stays where it was.
+static void a_tip_is_pinned(void **state)
+{
+	struct world *w = *state;
+	memset(w->task.hash, 'a', 64);
+	free(w->task.repo.start_commit);
+	w->task.repo.start_commit = NULL;
+	set(&w->task.repo.branch, "absent");
+	get_fails(w, ERR_USAGE, "has no branch absent");
+	set(&w->task.repo.branch, "trunk");
+	get(w);
+	EXPECT(w, "git -C base/repo log -1 --format=%s%d", "third (HEAD -> trunk)");
+	run(w, "cd src; git commit -q --allow-empty -m fourth; rm -r ../data/cache/baselines");
+	get(w);
+	EXPECT(w, "git -C base/repo log -1 --format=%s", "third");
+	memset(w->task.hash, 'b', 64);
+	get(w);
+	EXPECT(w, "git -C base/repo log -1 --format=%s; ls data/cache/pins",
+	       "fourth\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
+	       "json\nbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.json");
+}
+
+// The second use reads two small files: the source, the mirror and git itself may be gone.
+static void the_second_use_needs_no_git(void **state)
+{
+	struct world *w = *state;
+	struct err err = {0};
+	struct repo_baseline b;
+	memset(w->task.hash, 'a', 64);
+	get(w);
+	run(w, "rm -r src data/cache/mirrors");
+	AUTO(free) char *path = xstrdup(getenv("PATH"));
+	setenv("PATH", "/nonexistent", 1);
+	int64_t t = clock_mono_ns();
+	int rc = repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err);
+	t = clock_mono_ns() - t;
+	setenv("PATH", path, 1);
+	assert_int_equal(rc, 0);
+	assert_int_equal(b.files, 7);
+	repo_baseline_release(&b);
+	print_message("second use: %lld us\n", (long long)t / 1000);
+}
+
+// Attributes, filters and hooks of the repository have no say in what is checked out.
+static void checkout_is_bytes(void **state)
+{
+	struct world *w = *state;
+	run(w, "cd src; printf '* filter=evil ident eol=crlf text\nw "
+	       "working-tree-encoding=UTF-16\n' >.gitattributes; "
+	       "printf 'x $Id$\n' >i; printf 'abc\n' >w; git update-index --add --cacheinfo "
+	       "100644,$(git hash-object -w --no-filters w),w; "
+	       "git update-index --add --cacheinfo "
+	       "160000,1234567890123456789012345678901234567890,sub; "
+	       "git add .gitattributes i; git commit -qm attrs; git config filter.evil.smudge "
+	       "'touch ../pwned'");
+	free(w->task.repo.start_commit);
+	w->task.repo.start_commit = sh(w, "cd src; git rev-parse HEAD");
+	get(w);
+	EXPECT(w,
+	       "cd base/repo; cat i w; od -c a | head -1; git status --porcelain; ls -d sub; test "
+	       "! -e $W/pwned",
+	       "x $Id$\nabc\n0000000   o   n   e  \\n   1   b  \\n   l   a   t   e   r  \\n\nsub");
+}
+
+// Many at once: one builds, all get the same; a killed maker's leftovers are swept.
+static void makers_may_race_and_die(void **state)
+{
+	struct world *w = *state;
+	run(w, "mkdir -p data/cache/baselines/.tmp-dead/x data/cache/baselines/.tmp-busy; touch "
+	       "data/cache/baselines/dead.lock");
+	pid_t pids[6];
+	for (int i = 0; i < 6; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			struct err err = {0};
+			struct repo_baseline b;
+			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err) < 0 ||
+			      b.files != 7);
+		}
+	}
+	for (int i = 0; i < 6; i++) {
+		int status;
+		waitpid(pids[i], &status, 0);
+		assert_int_equal(status, 0);
+	}
+	EXPECT(w, "ls -A data/cache/baselines | wc -l", "1");
+	// Killed at some moment of the work: the next one makes it whole.
+	for (int i = 0; i < 12; i++) {
+		run(w, "rm -rf data/cache");
+		pid_t pid = fork();
+		if (pid == 0) {
+			struct err err = {0};
+			struct repo_baseline b;
+			setpgid(0, 0);
+			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err) < 0);
+		}
+		usleep((useconds_t)i * 5000);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		get(w);
+		EXPECT(w, "git -C base/repo status --porcelain; git -C base/repo fsck --full 2>&1",
+		       "");
+		EXPECT(w, "ls -A data/cache/baselines | wc -l", "1");
+	}
+}
+
+static void a_shallow_source_works(void **state)
+{
+	struct world *w = *state;
+	run(w, "git clone -q --depth 2 file://$PWD/src shallow");
+	AUTO(free) char *url = xasprintf("%s/shallow", w->dir);
+	set(&w->task.repo.git_url, url);
+	run(w, "mkdir -p data/snap/repo; echo 1 >data/snap/repo/new");
+	get(w);
+	EXPECT(w, "cd base/repo; git log --format=%s; git status --porcelain; git fsck 2>&1",
+	       "Baseline\nsecond");
+}
+
+static void sha256_repositories_work(void **state)
+{
+	struct world *w = *state;
+	run(w, "git init -q -b main --object-format=sha256 s2; cd s2; echo 1 >a; git add a; git "
+	       "commit -qm one");
+	AUTO(free) char *url = xasprintf("%s/s2", w->dir);
+	set(&w->task.repo.git_url, url);
+	free(w->task.repo.start_commit);
+	w->task.repo.start_commit = sh(w, "git -C s2 rev-parse HEAD");
+	run(w, "mkdir -p data/snap/repo; echo 1 >data/snap/repo/new");
+	get(w);
+	EXPECT(w, "cd base/repo; git log --format=%s; git ls-files; git fsck 2>&1",
+	       "Baseline\none\na\nnew");
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_plain_baseline_is_the_start_commit),
+		TEST(status_re_hashes_nothing_in_a_copy),
+		TEST(overlays_lie_on_top_with_history),
+		TEST(what_is_taken_away_is_gone_from_the_history_too),
+		TEST(subdir_and_sparse_restrict_the_tree),
+		TEST(bad_paths_are_refused_by_name),
+		TEST(bad_repositories_are_refused),
+		TEST(bundles_and_file_urls_work),
+		TEST(a_tip_is_pinned),
+		TEST(the_second_use_needs_no_git),
+		TEST(checkout_is_bytes),
+		TEST(makers_may_race_and_die),
+		TEST(a_shallow_source_works),
+		TEST(sha256_repositories_work),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
