@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "test.h"
+#include "fake-sandbox.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "eval/eval-files.h"
+#include "eval/eval-score.h"
+#include "eval/eval.h"
+#include "eval/excerpt.h"
+
+/* --- arithmetic
+ * ------------------------------------------------------------------------------------ */
+
+static void expect_total(const struct rubric_score *r, size_t n, bool scored, double score,
+			 double coverage)
+{
+	struct total_score t = total_score_of(r, n);
+
+	assert_int_equal(t.scored, scored);
+	assert_float_equal(t.score, score, 1e-12);
+	assert_float_equal(t.coverage, coverage, 1e-12);
+}
+
+static void totals_are_weighted_means(void **state)
+{
+	expect_total((struct rubric_score[]){{0.4, 2, 1}, {0.6, 1, 1}}, 2, true, 0.8, 1);
+	/* A rubric without tests is outside the total, not a zero in it. */
+	expect_total((struct rubric_score[]){{0.5, 1, 1}, {0.5, 0, 0}}, 2, true, 1, 0.5);
+	expect_total((struct rubric_score[]){{3, 3, 0}, {1, 1, 1}}, 2, true, 0.25, 1);
+	expect_total((struct rubric_score[]){{1, 0, 0}}, 1, false, 0, 0);
+	expect_total((struct rubric_score[]){{0, 4, 4}}, 1, false, 0, -1);
+	expect_total(NULL, 0, false, 0, -1);
+}
+
+static void a_perfect_score_is_exactly_one(void **state)
+{
+	expect_total((struct rubric_score[]){{0.1, 1, 1}, {0.2, 3, 3}, {0.7, 7, 7}}, 3, true, 1, 1);
+	assert_true(total_score_of((struct rubric_score[]){{0.1, 1, 1}, {0.2, 1, 1}}, 2).score ==
+		    1.0);
+}
+
+static void an_excerpt_keeps_both_ends(void **state)
+{
+	struct excerpt e = EXCERPT_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	char piece[100];
+
+	for (int i = 0; i < 1000; i++) {
+		int n = snprintf(piece, sizeof piece, "line %d of the output\n", i);
+
+		excerpt_add(&e, piece, (size_t)n);
+	}
+	excerpt_text(&e, &text);
+	assert_non_null(strstr(text.data, "line 0 of"));
+	assert_non_null(strstr(text.data, "line 999 of"));
+	assert_non_null(strstr(text.data, "bytes left out"));
+	assert_null(strstr(text.data, "line 500 of"));
+	assert_in_range(text.len, 2 * EXCERPT_BYTES, 2 * EXCERPT_BYTES + 100);
+	excerpt_release(&e);
+	buf_reset(&text);
+	excerpt_add(&e, "short", 5);
+	excerpt_text(&e, &text);
+	assert_string_equal(text.data, "short");
+	excerpt_release(&e);
+}
+
+/* --- files that tests write
+ * ------------------------------------------------------------------------ */
+
+static json_t *metrics_of(const char *text, struct strv *problems)
+{
+	json_t *metrics = json_object();
+
+	eval_take_metrics(metrics, text, strlen(text), problems);
+	return metrics;
+}
+
+static void only_numbers_are_metrics(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json)
+	json_t *m = metrics_of(
+		"{\"a\":1,\"b\":2.5,\"c\":\"high\",\"d\":null,\"e\":{},\"\\u001b[2J\":true}",
+		&problems);
+
+	assert_int_equal(json_object_size(m), 2);
+	assert_float_equal(json_get_real(m, "b", 0), 2.5, 1e-12);
+	assert_int_equal(problems.n, 4);
+	assert_null(strchr(problems.v[3], '\x1b'));
+}
+
+static void metrics_may_stand_as_the_guide_writes_them(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json)
+	json_t *m =
+		metrics_of("{\"standard_metrics\":{},\"custom_metrics\":{\"cc\":7}}", &problems);
+
+	assert_int_equal(json_get_int(m, "cc", 0), 7);
+	assert_int_equal(problems.n, 0);
+}
+
+static void hostile_files_are_bounded(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *m = NULL;
+	static const char *const bad[] = {"[1]", "{", "{\"a\":1,\"a\":2}", "\xff", "7"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		AUTO(json) json_t *none = metrics_of(bad[i], &problems);
+
+		assert_int_equal(json_object_size(none), 0);
+		assert_null(eval_take_details(bad[i], strlen(bad[i]), &problems));
+	}
+	assert_int_equal(problems.n, 2 * ARRAY_SIZE(bad));
+	buf_addc(&text, '{');
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&text, "%s\"k%d\":%d", i ? "," : "", i, i);
+	buf_addc(&text, '}');
+	m = metrics_of(text.data, &problems);
+	assert_int_equal(json_object_size(m), 200);
+	assert_in_range(problems.n, 11, 20);
+}
+
+static void details_are_checked(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	const char *text =
+		"{\"one\":{\"success\":true},\"two\":{\"success\":false,\"message\":\"no\"},"
+		"\"three\":{\"success\":1},\"four\":7,\"five\":{\"success\":true,\"message\":[]}}";
+	AUTO(json) json_t *d = eval_take_details(text, strlen(text), &problems);
+
+	assert_int_equal(json_object_size(d), 3);
+	assert_string_equal(json_get_str(json_object_get(d, "two"), "message", ""), "no");
+	assert_int_equal(problems.n, 2);
+}
+
+/* --- grading in a box
+ * ------------------------------------------------------------------------------ */
+
+struct world {
+	struct attempt attempt;
+	struct task task;
+	struct task_rubric rubrics[3];
+	struct task_test tests[4];
+	struct agent_record agent;
+	struct eval_job job;
+	struct sandbox box;
+	struct run_dir dir;
+	struct evaluation e;
+};
+
+static int set_up(void **state)
+{
+	struct world *w = xcalloc(1, sizeof *w);
+	struct err err;
+
+	w->dir = run_dir_open();
+	w->attempt.trial = (struct trial){.run_id = xstrdup("S-0"),
+					  .task_id = xstrdup("greet"),
+					  .agent = xstrdup("tool"),
+					  .model = xstrdup("m-1"),
+					  .limits = limits_default};
+	w->attempt.trial.limits.eval_timeout_ms = 60000;
+	kvs_set(&w->attempt.trial.env, "TIMEOUT_SEC", "5");
+	kvs_set(&w->task.env, "FROM_TASK", "1");
+	w->rubrics[0] = (struct task_rubric){
+		.id = (char *)"works", .criterion = (char *)"It works", .weight = 0.6};
+	w->rubrics[1] = (struct task_rubric){
+		.id = (char *)"kept", .criterion = (char *)"Kept", .weight = 0.2};
+	w->rubrics[2] = (struct task_rubric){
+		.id = (char *)"clear", .criterion = (char *)"Clear", .weight = 0.2};
+	w->tests[0] = (struct task_test){
+		.path = (char *)"test_a.py", .rubric_id = (char *)"works", .content = (char *)"A"};
+	w->tests[1] = (struct task_test){
+		.path = (char *)"t/b.sh", .rubric_id = (char *)"works", .content = (char *)"B"};
+	w->tests[2] = (struct task_test){.path = (char *)"t/c",
+					 .rubric_id = (char *)"kept",
+					 .content = (char *)"#!/usr/bin/env ruby\n"};
+	w->tests[3] = (struct task_test){.path = (char *)"t/d.rb",
+					 .rubric_id = (char *)"kept",
+					 .content = (char *)"D",
+					 .command = (char *)"make check",
+					 .timeout_ms = 1500};
+	for (size_t i = 0; i < 4; i++)
+		w->tests[i].content_len = strlen(w->tests[i].content);
+	w->task.id = (char *)"greet";
+	w->task.title = (char *)"Greet";
+	w->task.instruction = (char *)"Do it.\n";
+	w->task.rubrics = w->rubrics;
+	w->task.rubrics_n = 3;
+	w->task.tests = w->tests;
+	w->task.tests_n = 4;
+	w->agent = (struct agent_record){.metrics = agent_metrics_unknown, .diff_lines = 2};
+	w->job = (struct eval_job){
+		.attempt = &w->attempt, .task = &w->task, .run_fd = w->dir.fd, .agent = &w->agent};
+	assert_int_equal(path_write(w->dir.fd, "artifacts/diff.patch", "-old\n+new\n", 10, 0600,
+				    false, &err),
+			 0);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+
+	evaluation_release(&w->e);
+	attempt_release(&w->attempt);
+	kvs_release(&w->task.env);
+	fake_release(&w->box);
+	run_dir_close(&w->dir);
+	free(w);
+	return 0;
+}
+
+static void grade(struct world *w)
+{
+	struct err err = {0};
+
+	if (eval_run(&w->job, &w->box, &w->e, &err))
+		fail_msg("%s", err.msg);
+}
+
+static const json_t *test_result(const struct world *w, const char *path)
+{
+	return json_object_get(json_object_get(w->e.doc, "test_results"), path);
+}
+
+static const char *env_of(const struct sandbox *box, int exec, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (size_t i = 0; i < box->env[exec].n; i++)
+		if (strncmp(box->env[exec].v[i], key, n) == 0 && box->env[exec].v[i][n] == '=')
+			return box->env[exec].v[i] + n + 1;
+	return NULL;
+}
+
+static void expect_argv(const struct sandbox *box, int exec, const char *expected)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	for (size_t i = 0; i < box->argv[exec].n; i++)
+		buf_addf(&line, "%s%s", i ? " " : "", box->argv[exec].v[i]);
+	assert_string_equal(line.data, expected);
+}
+
+static void each_script_has_its_runner(void **state)
+{
+	struct world *w = *state;
+	AUTO(free) char *log = NULL;
+
+	w->box.exec[0].out = "1 passed\n";
+	grade(w);
+	assert_int_equal(w->box.execs, 4);
+	expect_argv(&w->box, 0, "python3 -m pytest -q -- test_a.py");
+	expect_argv(&w->box, 1, "bash -- t/b.sh");
+	expect_argv(&w->box, 2, "/app/repo/t/c");
+	expect_argv(&w->box, 3, "sh -c make check");
+	assert_string_equal(w->box.cwd[1], "/app/repo");
+	assert_string_equal(kvs_get(&w->box.files, "/app/repo/t/b.sh"), "B");
+	assert_string_equal(kvs_get(&w->box.files, env_of(&w->box, 0, "ROLLOUTS_DIFF")),
+			    "-old\n+new\n");
+	assert_string_equal(env_of(&w->box, 0, "FROM_TASK"), "1");
+	assert_null(env_of(&w->box, 0, "TIMEOUT_SEC"));
+	assert_string_not_equal(env_of(&w->box, 0, "ROLLOUTS_RESULTS"),
+				env_of(&w->box, 1, "ROLLOUTS_RESULTS"));
+	assert_true(w->e.scored);
+	assert_float_equal(w->e.total_score, 1, 0);
+	assert_float_equal(w->e.coverage, 0.8, 1e-12);
+	assert_int_equal(w->e.tests_passed, 4);
+	assert_null(kvs_get(&w->e.scores, "clear"));
+	log = run_dir_text(&w->dir, "logs/eval.log");
+	assert_non_null(
+		strstr(log, "=== test_a.py (pytest) ===\n1 passed\n=== passed in 0.00 s ===\n"));
+}
+
+static void failures_have_reasons(void **state)
+{
+	struct world *w = *state;
+
+	w->box.exec[0].end.status = 5 << 8;
+	w->box.exec[1].end.status = 3 << 8;
+	w->box.exec[2].end.status = 9;
+	w->box.exec[3].end.end = SANDBOX_TIMED_OUT;
+	grade(w);
+	assert_string_equal(json_get_str(test_result(w, "test_a.py"), "reason", ""),
+			    "pytest found no tests");
+	assert_string_equal(json_get_str(test_result(w, "t/b.sh"), "reason", ""), "exit status 3");
+	assert_int_equal(json_get_int(test_result(w, "t/b.sh"), "exit_code", -1), 3);
+	assert_string_equal(json_get_str(test_result(w, "t/c"), "reason", ""), "killed by SIGKILL");
+	assert_true(json_is_null(json_object_get(test_result(w, "t/c"), "exit_code")));
+	assert_string_equal(json_get_str(test_result(w, "t/d.rb"), "reason", ""),
+			    "timed out after 1.5 s");
+	assert_true(w->e.scored);
+	assert_float_equal(w->e.total_score, 0, 0);
+}
+
+static void a_broken_import_is_the_agents_failure(void **state)
+{
+	struct world *w = *state;
+
+	w->task.tests_n = 1;
+	w->box.exec[0].end.status = 2 << 8;
+	grade(w);
+	assert_int_equal(w->box.execs, 1);
+	assert_int_equal(w->e.tests_passed, 0);
+}
+
+static void expect_missing_tool(struct world *w, const char *says)
+{
+	struct err err = {0};
+
+	assert_int_equal(eval_run(&w->job, &w->box, &w->e, &err), -1);
+	assert_int_equal(err.kind, ERR_INFRA);
+	if (!strstr(err.msg, says))
+		fail_msg("%s", err.msg);
+}
+
+static void missing_pytest_is_our_fault(void **state)
+{
+	struct world *w = *state;
+
+	w->box.exec[0].end.status = 1 << 8;
+	w->box.exec[1].end.status = 1 << 8; /* the probe */
+	expect_missing_tool(w, "apt install python3-pytest");
+	expect_argv(&w->box, 1, "python3 -I -c import pytest");
+	assert_string_equal(w->box.cwd[1], "/");
+}
+
+static void a_failed_test_with_pytest_there_is_a_failed_test(void **state)
+{
+	struct world *w = *state;
+
+	w->task.tests_n = 1;
+	w->box.exec[0].end.status = 1 << 8;
+	w->box.exec[0].err = "/usr/bin/python3: No module named pytest\n";
+	grade(w);
+	assert_int_equal(w->box.execs, 2);
+	assert_string_equal(json_get_str(test_result(w, "test_a.py"), "reason", ""),
+			    "tests failed");
+}
+
+static void missing_programs_are_our_fault(void **state)
+{
+	struct world *w = *state;
+
+	w->task.tests = &w->tests[1];
+	w->task.tests_n = 1;
+	w->box.exec[0].end =
+		(struct sandbox_exit){.end = SANDBOX_NOT_FOUND, .text = "bash: no such file"};
+	expect_missing_tool(w, "apt install bash");
+	w->task.tests = &w->tests[2];
+	w->box.exec[1].end.status = 127 << 8;
+	w->box.exec[2].end.status = 127 << 8;
+	expect_missing_tool(w, "ruby");
+	w->task.tests = &w->tests[3];
+	w->box.exec[3].end.status = 127 << 8;
+	w->box.exec[4].end.status = 1 << 8;
+	expect_missing_tool(w, "make");
+	expect_argv(&w->box, 4, "sh -c command -v \"$1\" sh make");
+}
+
+static void an_interpreter_of_the_agents_is_its_own_fault(void **state)
+{
+	struct world *w = *state;
+
+	w->task.tests = &w->tests[2];
+	w->task.tests_n = 1;
+	w->tests[2].content = (char *)"#!/app/repo/bin/run\n";
+	w->tests[2].content_len = strlen(w->tests[2].content);
+	w->box.exec[0].end =
+		(struct sandbox_exit){.end = SANDBOX_NOT_FOUND, .text = "no such file"};
+	grade(w);
+	assert_string_equal(json_get_str(test_result(w, "t/c"), "reason", ""),
+			    "cannot be executed: no such file");
+}
+
+static void what_tests_write_is_taken(void **state)
+{
+	struct world *w = *state;
+
+	w->box.exec[0].writes_path = TASK_BOX_RESULTS "/1/metrics.json";
+	w->box.exec[0].writes = "{\"complexity\": 12}";
+	w->box.exec[1].writes_path = TASK_BOX_RESULTS "/2/results.json";
+	w->box.exec[1].writes = "{\"case\": {\"success\": true}}";
+	w->box.exec[2].writes_path = TASK_BOX_RESULTS "/3/metrics.json";
+	w->box.exec[2].writes = "not json";
+	grade(w);
+	assert_int_equal(json_get_int(json_object_get(w->e.doc, "custom_metrics"), "complexity", 0),
+			 12);
+	assert_non_null(
+		json_object_get(json_object_get(test_result(w, "t/b.sh"), "details"), "case"));
+	assert_null(json_object_get(test_result(w, "test_a.py"), "problems"));
+	assert_int_equal(json_array_size(json_object_get(test_result(w, "t/c"), "problems")), 1);
+	assert_int_equal(w->e.tests_passed, 4);
+}
+
+static void a_refused_patch_fails_every_test(void **state)
+{
+	struct world *w = *state;
+
+	w->job.patch_refused = "error: patch failed: a.c:1";
+	assert_int_equal(eval_run(&w->job, NULL, &w->e, &(struct err){0}), 0);
+	assert_true(w->e.scored);
+	assert_float_equal(w->e.total_score, 0, 0);
+	assert_int_equal(w->e.tests, 4);
+	assert_true(json_is_false(json_object_get(w->e.doc, "patch_applied")));
+	assert_string_equal(json_get_str(test_result(w, "t/c"), "reason", ""),
+			    "not run: the diff does not apply");
+}
+
+/* --- documents
+ * ------------------------------------------------------------------------------------- */
+
+static json_t *write_documents(struct world *w)
+{
+	struct result r;
+	json_t *doc = NULL;
+	struct err err = {0};
+
+	result_init(&r);
+	r.outcome = OUTCOME_TIMEOUT;
+	snprintf(r.reason, sizeof r.reason, "timed out after 30 s");
+	if (eval_write(&w->job, &w->e, &r, &err) ||
+	    json_read(&doc, w->dir.fd, "evaluation_results.json", 1 << 20, &err))
+		fail_msg("%s", err.msg);
+	result_release(&r);
+	return doc;
+}
+
+static void the_document_has_the_members_promised(void **state)
+{
+	struct world *w = *state;
+	AUTO(json) json_t *doc = NULL;
+	const json_t *rubrics;
+
+	w->box.exec[1].end.status = 1 << 8;
+	w->agent.metrics.tokens_total = 99;
+	w->agent.metrics.wall_ms = 1500;
+	grade(w);
+	doc = write_documents(w);
+	rubrics = json_object_get(json_object_get(doc, "evaluation"), "rubrics");
+	/* works: 1 of 2, kept: 2 of 2, clear: none: (0.6 * 0.5 + 0.2) / 0.8 */
+	assert_float_equal(json_get_real(doc, "total_score", -1), 0.625, 1e-9);
+	assert_float_equal(json_get_real(doc, "coverage", -1), 0.8, 1e-9);
+	assert_string_equal(json_get_str(doc, "outcome", ""), "timeout");
+	assert_string_equal(json_get_str(doc, "run_id", ""), "S-0");
+	assert_int_equal(json_get_int(doc, "diff_lines", -1), 2);
+	assert_true(json_is_null(json_object_get(json_object_get(rubrics, "clear"), "score")));
+	assert_true(
+		json_is_null(json_object_get(json_object_get(rubrics, "clear"), "weighted_score")));
+	assert_float_equal(json_get_real(json_object_get(rubrics, "works"), "weighted_score", 0),
+			   0.3, 1e-9);
+	assert_int_equal(json_get_int(json_object_get(doc, "agent_metrics"), "tokens_total", -1),
+			 99);
+	assert_float_equal(
+		json_get_real(json_object_get(doc, "agent_metrics"), "time_taken_seconds", 0), 1.5,
+		1e-9);
+	assert_true(json_is_null(
+		json_object_get(json_object_get(doc, "agent_metrics"), "money_spent_usd")));
+	assert_int_equal(json_get_int(json_object_get(doc, "standard_metrics"), "tests_passed", -1),
+			 3);
+}
+
+static void hostile_text_is_harmless_in_the_report(void **state)
+{
+	struct world *w = *state;
+	AUTO(json) json_t *doc = NULL;
+	AUTO(free) char *report = NULL;
+	static const char evil[] =
+		"</details><script>alert(1)</script>\n````\n# Owned\x1b[2J | x | [l](javascript:x)";
+	struct err err;
+
+	w->task.title = (char *)evil;
+	w->tests[0].path = (char *)"<img src=x>.sh";
+	w->tests[1].content = (char *)evil;
+	w->tests[1].content_len = sizeof evil - 1;
+	w->rubrics[0].criterion = (char *)evil;
+	w->box.exec[0].out = evil;
+	assert_int_equal(path_write(w->dir.fd, "artifacts/diff.patch", evil, sizeof evil - 1, 0600,
+				    false, &err),
+			 0);
+	grade(w);
+	doc = write_documents(w);
+	report = run_dir_text(&w->dir, "scoring_results.md");
+	assert_null(strchr(report, '\x1b'));
+	assert_null(strstr(report, " <img"));
+	assert_null(strstr(report, "><img"));
+	assert_non_null(strstr(report, "\\<img src=x\\>"));
+	assert_non_null(strstr(report, "&lt;img"));
+	/* Raw only between fences longer than its own, and never at the start of a line outside of
+	 * them. */
+	assert_non_null(strstr(report, "`````\n</details><script>"));
+	assert_null(strstr(report, "Title:** </details>"));
+	assert_null(strstr(report, "| </details>"));
+	assert_non_null(strstr(report, "Not judged."));
+}
+
+static void the_report_has_its_sections_in_order(void **state)
+{
+	static const char *const sections[] = {
+		"# 📊 Scoring Results",	    "## 🏆 Overall Score: **100.0%**",
+		"## 📊 Scoring Breakdown",   "### Qualitative Scoring (LLM-Based Rubrics)",
+		"### Quantitative Metrics", "## 🤖 LLM Rubric Details",
+		"## 🧪 Test Results",	    "## 📝 Test Definitions",
+		"## 🔧 Agent's Changes",	    "## 📄 Task Instructions",
+		"## ✅ Final Summary",
+	};
+	struct world *w = *state;
+	AUTO(json) json_t *doc = NULL;
+	AUTO(free) char *report = NULL;
+	const char *at;
+
+	grade(w);
+	doc = write_documents(w);
+	report = run_dir_text(&w->dir, "scoring_results.md");
+	at = report;
+	for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+		at = strstr(at, sections[i]);
+		if (!at)
+			fail_msg("%s", sections[i]);
+	}
+	assert_non_null(strstr(report, "+1 / -1 lines"));
+}
+
+int main(void)
+{
+#define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(totals_are_weighted_means),
+		cmocka_unit_test(a_perfect_score_is_exactly_one),
+		cmocka_unit_test(an_excerpt_keeps_both_ends),
+		cmocka_unit_test(only_numbers_are_metrics),
+		cmocka_unit_test(metrics_may_stand_as_the_guide_writes_them),
+		cmocka_unit_test(hostile_files_are_bounded),
+		cmocka_unit_test(details_are_checked),
+		WITH_WORLD(each_script_has_its_runner),
+		WITH_WORLD(failures_have_reasons),
+		WITH_WORLD(a_broken_import_is_the_agents_failure),
+		WITH_WORLD(missing_pytest_is_our_fault),
+		WITH_WORLD(a_failed_test_with_pytest_there_is_a_failed_test),
+		WITH_WORLD(missing_programs_are_our_fault),
+		WITH_WORLD(an_interpreter_of_the_agents_is_its_own_fault),
+		WITH_WORLD(what_tests_write_is_taken),
+		WITH_WORLD(a_refused_patch_fails_every_test),
+		WITH_WORLD(the_document_has_the_members_promised),
+		WITH_WORLD(hostile_text_is_harmless_in_the_report),
+		WITH_WORLD(the_report_has_its_sections_in_order),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
