@@ -35,9 +35,8 @@ struct overlay {
 	int64_t bytes;
 };
 
-/* Add what lies in FOLDER (below DIR_FD; may be missing). SKIP says which of its paths are left
- * out; it may report mistakes of its own. -1 only when the folder cannot be read at all: everything
- * else is a mistake. */
+/* Add what lies in FOLDER (below DIR_FD; may be missing); whatever cannot be is a mistake. SKIP says
+ * which paths below it are left out; it may report mistakes of its own. */
 void overlay_scan(struct overlay *o, int dir_fd, const char *folder,
 		  bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m);
 /* Put a file of DATA at PATH, replacing a file or a link. Executable when it was, or starts with

@@ -152,8 +152,10 @@ json_t *document_read(int dir_fd, const char *path, struct mistakes *m)
 		return NULL;
 	}
 	if (json_parse(&doc, text.data, text.len, path, &err)) {
-		/* The message begins with "PATH:LINE:COLUMN: " already. */
-		mistakes_add(m, path, NULL, "%s", err.msg + strlen(path) + 1);
+		/* "PATH:LINE:COLUMN: what": the place counts as the file's name. */
+		const char *what = strstr(err.msg + strlen(path), ": ");
+		AUTO(free) char *place = xstrndup(err.msg, what ? (size_t)(what - err.msg) : 0);
+		mistakes_add(m, what ? place : path, NULL, "%s", what ? what + 2 : err.msg);
 		return NULL;
 	}
 	if (json_is_object(doc))

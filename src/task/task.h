@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * task.h -- a task as resolved: the task folder with its overrides applied, in memory and as a
- * snapshot under DATA/cache/tasks/HASH that workers read. The task folder itself is never written
- * to.
+ * task.h -- a task as resolved: the task folder with its overrides applied, in memory and as a snapshot
+ * under DATA/cache/tasks/HASH that workers read. The task folder itself is never written to.
  *
  * Snapshot layout (made once, atomically; read-only afterwards):
  *   task.json   everything below but the file trees
  *   app/        what the agent may see under /app (overlay_files without gold: no diff.patch, no
- *               repo_info.json, no creator's notes.md; tb_meta.json without evaluation and end
- * commit), LM_INSTRUCTIONS.md included repo/       overlay_repo_files and injected files, to be
- * laid over the checkout gold.patch  the gold diff, if the task has one (never mounted into a
- * sandbox; oracle only)
+ *               repo_info.json, no creator's notes.md; tb_meta.json without evaluation and end commit),
+ *               LM_INSTRUCTIONS.md included
+ *   repo/       overlay_repo_files and injected files, to be laid over the checkout
+ *   gold.patch  the gold diff, if the task has one (never mounted into a sandbox; oracle only)
  *
  * Paths such as /app/repo exist in this room only: the constants below are what others use.
  */
@@ -27,15 +26,14 @@
 #define TASK_BOX_INSTRUCTIONS "/app/LM_INSTRUCTIONS.md"
 #define TASK_BOX_NOTES "/app/notes.md" /* the agent may leave one; collected */
 #define TASK_BOX_HOME "/home/agent"
-#define TASK_BOX_RESULTS                                                                           \
-	"/app/results" /* evaluation only: ROLLOUTS_RESULTS, ROLLOUTS_METRICS live here */
+#define TASK_BOX_RESULTS "/app/results" /* evaluation only: ROLLOUTS_RESULTS, ROLLOUTS_METRICS live here */
 
 struct task_repo {
 	char *git_url; /* any git URL, or an absolute local path (a repository or a bundle) */
 	char *branch;
-	char *start_commit; /* full SHA, or a name to resolve when NULL: the branch tip */
+	char *start_commit; /* full SHA; of a remote repository also a name, or NULL: the branch's tip */
 	char *end_commit;   /* gold: never reaches a sandbox */
-	char *subdir;	    /* NULL: none. Restricts the checkout to it; the agent starts there */
+	char *subdir;       /* NULL: none. Restricts the checkout to it; the agent starts there */
 	struct strv sparse; /* patterns of sparse_checkout */
 	struct strv remove; /* remove_repo_paths, wildcards allowed */
 };
@@ -51,7 +49,7 @@ struct task_test {
 	char *rubric_id;
 	char *content;
 	size_t content_len;
-	char *command;	    /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
+	char *command;      /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
 	int64_t timeout_ms; /* 0: the trial's eval_timeout */
 };
 
@@ -65,12 +63,10 @@ struct task {
 	size_t rubrics_n;
 	struct task_test *tests;
 	size_t tests_n;
-	struct kvs
-		env; /* .env and the environment_variables override; names of keys are left out */
+	struct kvs env; /* .env and the environment_variables override; names of keys are left out */
 	bool has_gold;
 	char hash[HASH_HEX];
-	struct strv
-		notes; /* one-line remarks of task_read for people ("validate"): what is not used */
+	struct strv notes;        /* one-line remarks of task_read for people: what is not used, and why */
 	struct task_files *files; /* private: the file trees for task_snapshot; NULL when loaded */
 };
 
@@ -81,15 +77,12 @@ struct task_source {
 	bool apply_overrides;  /* false: neither that file nor the task's own overrides.json */
 };
 
-/* Read and check a task folder. Every mistake is one line appended to PROBLEMS ("tb_meta.json:
- * ..."), all in one go; -1 with ERR_USAGE when there was any. Reads only. Blocks on the file system
- * only. */
-int task_read(struct task *out, const struct task_source *src, struct strv *problems,
-	      struct err *err) MUST_CHECK;
-/* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the
- * caller. */
-int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,
-		  struct err *err) MUST_CHECK;
+/* Read and check a task folder. Every mistake is one line appended to PROBLEMS ("tb_meta.json: ..."), all
+ * in one go; -1 with ERR_USAGE when there was any. Reads only. Blocks on the file system only. */
+int task_read(struct task *out, const struct task_source *src, struct strv *problems, struct err *err) MUST_CHECK;
+/* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the caller. */
+int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path, struct err *err)
+	MUST_CHECK;
 /* Read a snapshot back (dir is left NULL). */
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void task_release(struct task *t);
