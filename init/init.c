@@ -151,7 +151,7 @@ static void send_file(const char *path)
 
 static void send_stats(bool precise)
 {
-	struct proto_reply r = { .op = PROTO_STATS };
+	struct proto_reply r = { .op = PROTO_STATS, .status = precise ? PROTO_PRECISE : 0 };
 
 	stats_read(&r, precise);
 	reply(&r, -1);

@@ -59,7 +59,7 @@ enum proto_step { PROTO_STEP_SETUP, PROTO_STEP_CWD, PROTO_STEP_PROGRAM };
 struct proto_reply {
 	uint32_t op;
 	int32_t error;     /* errno; 0: done */
-	int32_t status;    /* EXITED: wait status */
+	int32_t status;    /* EXITED: wait status; STATS: the request's flags */
 	int32_t processes; /* STATS: without init */
 	int64_t cpu_us;    /* EXITED: of this command; STATS: of everything since the start */
 	int64_t memory;    /* EXITED: largest resident size of one process; STATS: sum now; bytes */

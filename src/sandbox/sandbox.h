@@ -24,6 +24,8 @@ struct sandbox_mount {
 	const char *host, *box; /* absolute both; read-only, no set-uid, no devices */
 };
 
+struct sandbox_rights; /* see sandbox_rights_take */
+
 struct sandbox_spec {
 	int root_fd;          /* the data root, also the working directory of the process */
 	const char *name;     /* host name inside, and the name of a container */
@@ -37,6 +39,7 @@ struct sandbox_spec {
 	const char *gateway; /* unix socket on the host, or NULL: no door */
 	int door_port;       /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;
+	struct sandbox_rights *rights; /* NULL: open everything with the rights we have now */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
 };
@@ -87,9 +90,19 @@ struct sandbox_backend {
 	int (*apply)(struct sandbox *s, int patch_fd, char **why, struct err *err);
 	int (*stop)(struct sandbox *s, struct err *err);
 	int (*diff)(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err);
-	int64_t (*disk_bytes)(struct sandbox *s);
+	/* Blocks written below the scratch directory, as last measured; starts a new measurement when it is
+	 * time. WAIT: waits for one, at most a moment. */
+	int64_t (*disk_bytes)(struct sandbox *s, bool wait);
 	void (*close)(struct sandbox *s);
 };
+
+/* A worker started as root becomes an unprivileged user before it opens a sandbox. What that user could not
+ * reach is opened here, before: the init program, the mounts, the gateway's socket (paths under /root, say),
+ * and a view of the baseline in which its owner is UID, without which an overlay of files of another user is
+ * read-only. For one sandbox_open each, also when that fails; free in any case. */
+int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+			struct err *err) MUST_CHECK;
+void sandbox_rights_free(struct sandbox_rights *r); /* accepts NULL */
 
 /* Start a box from SPEC (its strings are borrowed until close). The caller owns *out. Failure is ERR_INFRA
  * naming what forbids it and the remedy. */
@@ -115,5 +128,8 @@ int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct er
 /* "overlay" or "copy": what the workspace became; "cgroup" or "watched": what holds the limits. */
 const char *sandbox_workspace(const struct sandbox *s);
 const char *sandbox_limits_held(const struct sandbox *s);
+/* rm -rf a scratch directory left behind by a killed worker, with the rights of our own user over what an
+ * agent made unreadable. Not to be used while its sandbox runs. A missing one is success. */
+int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err) MUST_CHECK;
 /* Stop, remove the scratch directory, free. Never fails; accepts NULL. */
 void sandbox_close(struct sandbox *s);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * du.h -- how much a tree under somebody else's control takes on the disk.
+ */
+#pragma once
+#include <stdint.h>
+#include "base/err.h"
+
+#define DU_TOO_DEEP INT64_MAX /* a tree nested so deeply that it can only be meant to hide something */
+
+/* Bytes of the blocks below DIR_FD, counting a file with several links in parts. Follows nothing, crosses no
+ * mount, needs memory for the depth alone; stops early once above LIMIT (0: none). */
+int64_t du_bytes(int dir_fd, int64_t limit);

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/keeper.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "os/fdio.h"
+#include "sandbox/du.h"
+#include "sandbox/stage.h"
+#include "sandbox/userns.h"
+
+#define BWRAP_GONE_MS 10000
+
+struct keeper {
+	const struct keeper_start *start;
+	struct stage stage;
+	pid_t bwrap; /* 0: reaped */
+};
+
+static int by_value(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Close everything above standard error but KEEP (sorted here): a keeper that held its worker's pipes would
+ * hide the worker's death. */
+static void close_all_but(int *keep, size_t n)
+{
+	unsigned from = 3;
+
+	qsort(keep, n, sizeof *keep, by_value);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < (int)from)
+			continue;
+		if (keep[i] > (int)from)
+			close_range(from, (unsigned)keep[i] - 1, 0);
+		from = (unsigned)keep[i] + 1;
+	}
+	close_range(from, ~0U, 0);
+}
+
+static void keep_only_ours(const struct keeper_start *k)
+{
+	const struct sandbox_rights *r = k->rights;
+	AUTO(free) int *keep = xcalloc(r->mounts_n + 8, sizeof *keep);
+	const int own[] = { k->serve,   k->ctl,	      k->errors,       k->spec->root_fd,
+			    r->seccomp, r->init.tree, r->gateway.tree, r->lower.tree };
+
+	memcpy(keep, own, sizeof own);
+	for (size_t i = 0; i < r->mounts_n; i++)
+		keep[ARRAY_SIZE(own) + i] = r->mounts[i].tree;
+	close_all_but(keep, ARRAY_SIZE(own) + r->mounts_n);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, 0);
+		dup2(null, 1);
+		close(null);
+	}
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void raise_open_files(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim))
+		return;
+	lim.rlim_cur = lim.rlim_max < 65536 ? lim.rlim_max : 65536;
+	setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+static void run_bwrap(const struct keeper *k, char *const *argv)
+{
+	const struct keeper_start *s = k->start;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	dup2(s->errors, 2);
+	fd_cloexec_from(3);
+	fd_set_cloexec(s->ctl, false);
+	fd_set_cloexec(s->rights->seccomp, false);
+	execvp("bwrap", argv);
+	dprintf(2, "bwrap: %s: install the package bubblewrap", strerror(errno));
+	_exit(127);
+}
+
+static int start_bwrap(struct keeper *k, struct err *err)
+{
+	const struct keeper_start *s = k->start;
+	AUTO(strv) struct strv argv = STRV_INIT;
+	const pid_t self = getpid();
+
+	stage_command(&k->stage, &argv, s->spec, s->rights, s->ctl);
+	k->bwrap = fork();
+	if (k->bwrap < 0)
+		return err_set(err, ERR_INFRA, errno, "fork");
+	if (k->bwrap == 0) {
+		if (getppid() != self)
+			_exit(1);
+		run_bwrap(k, (char *const *)argv.v);
+	}
+	/* Their other ends must see the end when PID 1 is gone, whatever we do. */
+	close(s->ctl);
+	close(s->errors);
+	return 0;
+}
+
+static int set_up(struct keeper *k, struct err *err)
+{
+	if (fchdir(k->start->spec->root_fd))
+		return err_set(err, ERR_INFRA, errno, "enter the data directory");
+	if (userns_enter(CLONE_NEWNS, err))
+		return -1;
+	/* Cleared by a change of credentials. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	raise_open_files();
+	if (stage_build(&k->stage, k->start->spec, k->start->rights, err) || chdir("/"))
+		return -1;
+	return start_bwrap(k, err);
+}
+
+/* PID 1's end is what makes the workspace ours alone. */
+static int wait_bwrap(struct keeper *k, struct err *err)
+{
+	if (!k->bwrap)
+		return 0;
+	AUTO(fd) int pidfd = pidfd_open(k->bwrap, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
+	while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
+		;
+	if (!(p.revents & POLLIN))
+		return err_set(err, ERR_INFRA, 0, "the sandbox still runs");
+	waitpid(k->bwrap, NULL, 0);
+	k->bwrap = 0;
+	return 0;
+}
+
+static int text_file(const struct buf *text, struct err *err)
+{
+	AUTO(fd) int fd = memfd_create("text", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "memfd_create");
+	if (path_write_all(fd, text->data, text->len, err))
+		return -1;
+	return fd_steal(&fd);
+}
+
+static int serve_du(struct keeper *k, const struct keeper_request *req, struct keeper_reply *r, struct err *err)
+{
+	const struct sandbox_spec *spec = k->start->spec;
+	const int64_t began = clock_mono_ns();
+	AUTO(fd) int dir = openat(spec->root_fd, spec->scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
+	r->bytes = du_bytes(dir, req->limit);
+	r->took_ms = (clock_mono_ns() - began) / 1000000;
+	return 0;
+}
+
+static int serve_apply(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
+		       int *text, struct err *err)
+{
+	AUTO(free) char *base = path_join(k->stage.dir, "base");
+	AUTO(free) char *work = path_join(k->stage.dir, "repo");
+	AUTO(free) char *why = NULL;
+	AUTO(buf) struct buf b = BUF_INIT;
+
+	if (repo_apply(base, work, fd, req->deadline_ms, &why, err))
+		return -1;
+	r->refused = why != NULL;
+	if (!why)
+		return 0;
+	buf_adds(&b, why);
+	*text = text_file(&b, err);
+	return *text < 0 ? -1 : 0;
+}
+
+static uint64_t add_list(struct buf *b, const struct strv *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		buf_add(b, list->v[i], strlen(list->v[i]) + 1);
+	return list->n;
+}
+
+static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
+		      int *text, struct err *err)
+{
+	AUTO(free) char *base = path_join(k->stage.dir, "base");
+	AUTO(free) char *work = path_join(k->stage.dir, "repo");
+	AUTO(free) char *upper = k->stage.overlay ? path_join(k->stage.dir, "layers/upper") : NULL;
+	AUTO(free) char *scratch = path_join(k->stage.dir, "diff");
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct repo_diff d = { 0 };
+
+	if (wait_bwrap(k, err))
+		return -1;
+	struct repo_diff_spec spec = { .base = base,
+				       .work = work,
+				       .upper = upper,
+				       .scratch = scratch,
+				       .out_fd = fd,
+				       .deadline_ms = req->deadline_ms };
+	int rc = repo_diff(&d, &spec, err);
+	if (!rc) {
+		r->bytes = d.bytes;
+		r->lines_added = d.lines_added;
+		r->lines_removed = d.lines_removed;
+		r->files = d.files;
+		r->truncated = d.truncated;
+		r->ignored_n = add_list(&b, &d.ignored);
+		r->skipped_n = add_list(&b, &d.skipped);
+		*text = text_file(&b, err);
+		rc = *text < 0 ? -1 : 0;
+	}
+	repo_diff_release(&d);
+	return rc;
+}
+
+static int serve(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r, int *text)
+{
+	const struct sandbox_spec *spec = k->start->spec;
+
+	switch (req->op) {
+	case KEEPER_DU:
+		return serve_du(k, req, r, &r->err);
+	case KEEPER_APPLY:
+		return serve_apply(k, req, fd, r, text, &r->err);
+	case KEEPER_DIFF:
+		return serve_diff(k, req, fd, r, text, &r->err);
+	case KEEPER_REMOVE:
+		return wait_bwrap(k, &r->err) || path_remove_tree(spec->root_fd, spec->scratch, &r->err) ? -1 : 0;
+	default:
+		return err_set(&r->err, ERR_INFRA, 0, "unknown request %u", req->op);
+	}
+}
+
+static void serve_for_ever(struct keeper *k)
+{
+	struct keeper_request req;
+	struct err err = { 0 };
+
+	for (;;) {
+		AUTO(fd) int fd = -1;
+		AUTO(fd) int text = -1;
+		size_t fds_n = 1;
+		if (fd_recv(k->start->serve, &req, sizeof req, &fd, &fds_n, 0, &err) != sizeof req)
+			return;
+		struct keeper_reply r = { .op = req.op, .seq = req.seq };
+		r.failed = serve(k, &req, fd, &r, &text) != 0;
+		if (fd_send(k->start->serve, &r, sizeof r, &text, text >= 0, &err) < 0)
+			return;
+	}
+}
+
+static _Noreturn void keeper_main(const struct keeper_start *start, pid_t parent)
+{
+	struct keeper k = { .start = start };
+	struct keeper_reply ready = { .op = KEEPER_READY };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	/* A signal typed at the terminal is the worker's to handle. */
+	setsid();
+	reset_signals();
+	keep_only_ours(start);
+	ready.failed = set_up(&k, &ready.err) != 0;
+	ready.overlay = k.stage.overlay;
+	if (fd_send(start->serve, &ready, sizeof ready, NULL, 0, &(struct err){ 0 }) < 0 || ready.failed)
+		_exit(1);
+	serve_for_ever(&k);
+	_exit(0);
+}
+
+int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err)
+{
+	const pid_t self = getpid();
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return err_set(err, ERR_INFRA, errno, "fork");
+	if (pid == 0)
+		keeper_main(k, self);
+	out->pid = pid;
+	out->pidfd = pidfd_open(pid, 0);
+	return out->pidfd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * keeper.h -- the process beside a local sandbox that owns its mounts. It runs in a user namespace in which
+ * it may read and remove whatever an agent made of its files, and has no rights over anything else; it
+ * serves its worker over a SOCK_SEQPACKET pair and dies with it.
+ */
+#pragma once
+#include <stdint.h>
+#include "base/err.h"
+#include "os/spawn.h"
+#include "sandbox/rights.h"
+#include "sandbox/sandbox.h"
+
+enum keeper_op { KEEPER_READY, KEEPER_DU, KEEPER_APPLY, KEEPER_DIFF, KEEPER_REMOVE };
+
+struct keeper_request {
+	uint32_t op, seq;
+	int64_t limit; /* DU: it may stop counting there */
+	int64_t deadline_ms;
+};
+
+/* With the descriptor of a text: why a patch was refused; or the ignored, then the skipped paths of a
+ * diff, NUL-terminated. */
+struct keeper_reply {
+	uint32_t op, seq;
+	int32_t failed; /* err is set */
+	bool overlay, refused, truncated;
+	int64_t bytes, took_ms; /* DU, DIFF */
+	int64_t lines_added, lines_removed, files;
+	uint64_t ignored_n, skipped_n;
+	struct err err;
+};
+
+struct keeper_start {
+	const struct sandbox_spec *spec;
+	struct sandbox_rights *rights;
+	int serve;  /* its end of the pair */
+	int ctl;    /* what PID 1 inherits */
+	int errors; /* bubblewrap's standard error */
+};
+
+/* Fork it. It reports with one KEEPER_READY reply on its socket and then waits for requests. The caller reaps. */
+int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err) MUST_CHECK;

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/rights.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
+
+static int open_filter(struct err *err)
+{
+	AUTO(free) char *path = install_share("seccomp.bpf");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s: a file of rollouts itself is missing", path);
+	return fd;
+}
+
+static int open_source(struct source *out, char *path_take, struct err *err)
+{
+	struct stat st;
+
+	*out = (struct source){ .path = path_take, .tree = -1 };
+	if (stat(out->path, &st))
+		return err_set(err, ERR_INFRA, errno, "%s", out->path);
+	if (!userns_is_host_root())
+		return 0;
+	out->tree = open_tree(AT_FDCWD, out->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	return out->tree < 0 ? err_set(err, ERR_INFRA, errno, "%s", out->path) : 0;
+}
+
+/* A view of DIR in which what belongs to its owner belongs to UID and GID. */
+static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct err *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	struct stat st;
+
+	if (fstatat(root_fd, dir, &st, AT_SYMLINK_NOFOLLOW))
+		return err_set(err, ERR_INFRA, errno, "stat %s", dir);
+	if (!userns_is_host_root() || st.st_uid == uid)
+		return -1;
+	AUTO(fd) int ns = userns_mapping(st.st_uid, uid, st.st_gid, gid, err);
+	if (ns < 0)
+		return -1;
+	AUTO(fd) int tree = open_tree(root_fd, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	attr.userns_fd = (uint64_t)ns;
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr))
+		return err_set(err, ERR_INFRA, errno, "map the owner of %s", dir);
+	return fd_steal(&tree);
+}
+
+static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
+{
+	struct err why = { 0 };
+
+	if (!spec->baseline)
+		return -1;
+	AUTO(free) char *repo = path_join(spec->baseline, "repo");
+	int fd = map_owner(spec->root_fd, repo, uid, gid, &why);
+	/* Not a failure: the workspace becomes a copy where its file system has no mapped mounts. */
+	if (fd < 0 && why.kind)
+		log_debug("%s", why.msg);
+	return fd;
+}
+
+static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec, struct err *err)
+{
+	r->mounts = xcalloc(spec->mounts_n + 1, sizeof *r->mounts);
+	for (size_t i = 0; i < spec->mounts_n; i++) {
+		r->mounts_n++;
+		if (open_source(&r->mounts[i], xstrdup(spec->mounts[i].host), err))
+			return err_wrap(err, "to be shown in the sandbox");
+	}
+	return 0;
+}
+
+int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+			struct err *err)
+{
+	struct sandbox_rights *r = xcalloc(1, sizeof *r);
+
+	r->init.tree = r->gateway.tree = r->lower.tree = -1;
+	r->seccomp = open_filter(err);
+	if (r->seccomp < 0 || open_source(&r->init, install_libexec("rollouts-init"), err) ||
+	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), err)) ||
+	    open_mounts(r, spec, err)) {
+		sandbox_rights_free(r);
+		return -1;
+	}
+	r->lower.tree = open_lower(spec, uid, gid);
+	*out = r;
+	return 0;
+}
+
+static void source_release(struct source *s)
+{
+	free(s->path);
+	if (s->tree >= 0)
+		close(s->tree);
+}
+
+void sandbox_rights_free(struct sandbox_rights *r)
+{
+	if (!r)
+		return;
+	if (r->seccomp >= 0)
+		close(r->seccomp);
+	source_release(&r->init);
+	source_release(&r->gateway);
+	source_release(&r->lower);
+	for (size_t i = 0; i < r->mounts_n; i++)
+		source_release(&r->mounts[i]);
+	free(r->mounts);
+	free(r);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * rights.h -- the inside of struct sandbox_rights: what a sandbox is built from. A descriptor from before
+ * a change of mount namespace cannot be mounted from, hence paths for those who may use them later, and
+ * detached mounts for a worker that will not be able to.
+ */
+#pragma once
+#include <stddef.h>
+
+struct source {
+	char *path; /* absolute; owned */
+	int tree;   /* a detached mount of it, or -1; given away when mounted */
+};
+
+struct sandbox_rights {
+	int seccomp;
+	struct source init;
+	struct source gateway; /* path NULL: no door */
+	struct source lower;   /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
+	struct source *mounts; /* as many as the spec has */
+	size_t mounts_n;
+};

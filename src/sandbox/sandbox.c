@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/sandbox.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/path.h"
+#include "os/fdio.h"
+#include "sandbox/backend.h"
+#include "sandbox/userns.h"
+
+static const struct sandbox_backend *const backends[] = { &sandbox_local };
+
+static const struct sandbox_backend *find_backend(const char *name)
+{
+	for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++)
+		if (!strcmp(backends[i]->name, name))
+			return backends[i];
+	return NULL;
+}
+
+int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec, struct err *err)
+{
+	const struct sandbox_backend *b = find_backend(backend);
+
+	if (!b)
+		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there is: local)", backend);
+	if (spec->network)
+		return err_set(err, ERR_USAGE, 0, "network = true is refused: nothing would hold it in bounds yet");
+	return b->open(out, spec, err);
+}
+
+static int check_running(const struct sandbox *s, struct err *err)
+{
+	return s->stopped ? err_set(err, ERR_INFRA, 0, "the sandbox has been stopped") : 0;
+}
+
+int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
+{
+	return check_running(s, err) ? -1 : s->backend->apply(s, patch_fd, why, err);
+}
+
+int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
+{
+	if (!x->argv || !x->argv[0])
+		return err_set(err, ERR_USAGE, 0, "no command to run");
+	return check_running(s, err) ? -1 : run_command(s, x, out, err);
+}
+
+static int set_path(struct proto_request *req, const char *path, struct err *err)
+{
+	if (*path != '/' || strlen(path) >= sizeof req->path)
+		return err_set(err, ERR_USAGE, 0, "not an absolute path in the sandbox: %.100s", path);
+	memcpy(req->path, path, strlen(path) + 1);
+	return 0;
+}
+
+int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode, struct err *err)
+{
+	struct proto_request req = { .op = PROTO_PUT, .mode = mode };
+	struct proto_reply reply;
+
+	if (check_running(s, err) || set_path(&req, box_path, err))
+		return -1;
+	AUTO(fd) int fd = memfd_create("put", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "memfd_create");
+	if (path_write_all(fd, data, n, err))
+		return -1;
+	return channel_call(&s->channel, &req, fd, &reply, NULL, err);
+}
+
+int sandbox_get(struct sandbox *s, const char *box_path, struct err *err)
+{
+	struct proto_request req = { .op = PROTO_GET };
+	struct proto_reply reply;
+	int fd = -1;
+
+	if (check_running(s, err) || set_path(&req, box_path, err))
+		return -1;
+	if (!channel_call(&s->channel, &req, -1, &reply, &fd, err) && fd >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err->kind ? -1 : err_set(err, ERR_INFRA, 0, "%s was not passed on", box_path);
+}
+
+int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err)
+{
+	struct proto_request req = { .op = PROTO_STATS, .flags = PROTO_PRECISE };
+	struct proto_reply reply;
+
+	if (check_running(s, err) || channel_call(&s->channel, &req, -1, &reply, NULL, err))
+		return -1;
+	if (reply.memory > s->memory_max)
+		s->memory_max = reply.memory;
+	*out = (struct sandbox_stats){ .memory = reply.memory,
+				       .memory_max = s->memory_max,
+				       .cpu_ms = reply.cpu_us / 1000,
+				       .disk_bytes = s->backend->disk_bytes(s, true),
+				       .processes = reply.processes };
+	return 0;
+}
+
+int sandbox_stop(struct sandbox *s, struct err *err)
+{
+	if (s->backend->stop(s, err))
+		return -1;
+	s->stopped = true;
+	return 0;
+}
+
+int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err)
+{
+	if (!s->stopped)
+		return err_set(err, ERR_INFRA, 0, "the sandbox still runs: stop it before its diff is taken");
+	return s->backend->diff(s, out_fd, out, err);
+}
+
+const char *sandbox_workspace(const struct sandbox *s)
+{
+	return s->workspace;
+}
+
+const char *sandbox_limits_held(const struct sandbox *s)
+{
+	return s->limits_held;
+}
+
+void sandbox_close(struct sandbox *s)
+{
+	if (s)
+		s->backend->close(s);
+}
+
+/* In a child, since a process cannot leave a user namespace again; its error comes back on a pipe. */
+static _Noreturn void remove_inside(int root_fd, const char *scratch, int report)
+{
+	struct err err = { 0 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (userns_enter(0, &err) || path_remove_tree(root_fd, scratch, &err)) {
+		ssize_t ignored = write(report, &err, sizeof err);
+		(void)ignored;
+		_exit(1);
+	}
+	_exit(0);
+}
+
+int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err)
+{
+	struct err why = { 0 };
+	int report[2], status;
+
+	if (!path_exists(root_fd, scratch))
+		return 0;
+	/* The host's root needs no help, and files of several users cannot be mapped. */
+	if (userns_is_host_root())
+		return path_remove_tree(root_fd, scratch, err);
+	if (fd_pipe(report, err))
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0)
+		remove_inside(root_fd, scratch, report[1]);
+	close(report[1]);
+	ssize_t n = pid < 0 ? -1 : read(report[0], &why, sizeof why);
+	close(report[0]);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return err_set(err, ERR_INFRA, errno, "fork");
+	if (status == 0)
+		return 0;
+	if (n == (ssize_t)sizeof why)
+		*err = why;
+	else
+		err_set(err, ERR_INFRA, 0, "the helper died");
+	return err_wrap(err, "remove %s", scratch);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/stage.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "sandbox/userns.h"
+
+#define OWN "/.rollouts" /* in the box, on its read-only root: what belongs to us */
+
+/* The host's own, nothing of which tells about the host's users or holds a secret. */
+static const char *const etc_shown[] = {
+	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ssl/openssl.cnf",
+	"ca-certificates", "pki/tls/certs", "pki/ca-trust/extracted", "os-release", "debian_version",
+	"mime.types", "protocols", "services",
+};
+
+static const struct {
+	const char *name, *text;
+} etc_made[] = {
+	{ "passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+		    "agent:x:1000:1000:agent:/home/agent:/bin/bash\n"
+		    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" },
+	{ "group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n" },
+	{ "hosts", "127.0.0.1 localhost\n::1 localhost\n" },
+	{ "resolv.conf", "# no network\n" },
+	{ "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n" },
+};
+
+/* The host's program folders: shown as what they are, links or directories. */
+static const char *const system_dirs[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" };
+
+static char *at_stage(const struct stage *st, const char *name)
+{
+	return xasprintf("%s/%s", st->dir, name);
+}
+
+static int place(const struct stage *st, const char *name, int tree, bool is_dir, struct err *err)
+{
+	AUTO(free) char *to = at_stage(st, name);
+	AUTO(fd) int file = -1;
+
+	if (is_dir ? mkdir(to, 0755) : (file = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444)) < 0)
+		if (errno != EEXIST)
+			return err_set(err, ERR_INFRA, errno, "make %s", to);
+	if (move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))
+		return err_set(err, ERR_INFRA, errno, "mount %s", to);
+	return 0;
+}
+
+/* A detached copy of the mount of PATH. Links are followed only on request: a source below a directory of
+ * ours is never one, a path of the user's configuration may be. */
+static int clone_tree(int dir_fd, const char *path, int follow, struct err *err)
+{
+	int tree = open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
+						   (follow ? 0 : AT_SYMLINK_NOFOLLOW));
+
+	return tree < 0 ? err_set(err, ERR_INFRA, errno, "show %s", path) : tree;
+}
+
+static int place_tree(const struct stage *st, const char *name, int tree, struct err *err)
+{
+	struct stat s;
+
+	if (fstat(tree, &s))
+		return err_set(err, ERR_INFRA, errno, "stat %s", name);
+	return place(st, name, tree, S_ISDIR(s.st_mode), err);
+}
+
+/* Show PATH below DIR_FD as NAME on the stage. */
+static int bind(const struct stage *st, const char *name, int dir_fd, const char *path, struct err *err)
+{
+	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
+
+	return tree < 0 ? -1 : place_tree(st, name, tree, err);
+}
+
+/* All sources are opened before the stage covers a directory that may hold them. */
+static int open_sources(struct sandbox_rights *r, struct err *err)
+{
+	struct source *fixed[] = { &r->init, &r->gateway };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed) + r->mounts_n; i++) {
+		struct source *s = i < ARRAY_SIZE(fixed) ? fixed[i] : &r->mounts[i - ARRAY_SIZE(fixed)];
+		if (s->path && s->tree < 0 && (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int place_sources(const struct stage *st, const struct sandbox_rights *r, struct err *err)
+{
+	char name[32];
+
+	if (place_tree(st, "init", r->init.tree, err) ||
+	    (r->gateway.path && place_tree(st, "gateway.sock", r->gateway.tree, err)))
+		return -1;
+	for (size_t i = 0; i < r->mounts_n; i++) {
+		snprintf(name, sizeof name, "mount%zu", i);
+		if (place_tree(st, name, r->mounts[i].tree, err))
+			return err_wrap(err, "%s", r->mounts[i].path);
+	}
+	return 0;
+}
+
+static int small_tmpfs(const struct stage *st, const char *name, const char *options, struct err *err)
+{
+	AUTO(free) char *to = at_stage(st, name);
+
+	if ((mkdir(to, 0755) && errno != EEXIST) ||
+	    mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		return err_set(err, ERR_INFRA, errno, "mount a tmpfs on %s", to);
+	return 0;
+}
+
+/* Any directory that exists will do: it is covered in our namespace alone. */
+static int open_stage(struct stage *st, struct err *err)
+{
+	static const char *const places[] = { "/mnt", "/media", "/srv", "/tmp" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		if (!path_is_dir(AT_FDCWD, places[i]))
+			continue;
+		if (!mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=2m")) {
+			st->dir = places[i];
+			return 0;
+		}
+		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
+		return userns_explain(err);
+	}
+	return err_set(err, ERR_INFRA, 0, "none of /mnt, /media, /srv, /tmp is a directory");
+}
+
+static int show_etc_entry(const struct stage *st, const char *name, struct err *err)
+{
+	AUTO(free) char *host = path_join("/etc", name);
+	AUTO(free) char *rel = path_join("etc", name);
+	AUTO(free) char *box = at_stage(st, rel);
+	char target[256];
+	struct stat s;
+
+	if (lstat(host, &s))
+		return 0;
+	char *slash = strchr(name, '/');
+	if (slash) {
+		AUTO(free) char *parent = xstrndup(box, strlen(box) - strlen(strrchr(box, '/')));
+		if (path_make_dirs(AT_FDCWD, parent, 0755, err))
+			return -1;
+	}
+	if (!S_ISLNK(s.st_mode))
+		return bind(st, rel, AT_FDCWD, host, err);
+	ssize_t n = readlink(host, target, sizeof target - 1);
+	if (n <= 0)
+		return 0;
+	target[n] = '\0';
+	return symlink(target, box) ? err_set(err, ERR_INFRA, errno, "link %s", box) : 0;
+}
+
+static int build_etc(const struct stage *st, const char *host_name, struct err *err)
+{
+	AUTO(free) char *etc = at_stage(st, "etc");
+	AUTO(free) char *name_path = path_join(etc, "hostname");
+
+	if (mkdir(etc, 0755))
+		return err_set(err, ERR_INFRA, errno, "make %s", etc);
+	for (size_t i = 0; i < ARRAY_SIZE(etc_made); i++) {
+		AUTO(free) char *path = path_join(etc, etc_made[i].name);
+		if (path_write(AT_FDCWD, path, etc_made[i].text, strlen(etc_made[i].text), 0444, false, err))
+			return -1;
+	}
+	if (path_write(AT_FDCWD, name_path, host_name, strlen(host_name), 0444, false, err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(etc_shown); i++)
+		if (show_etc_entry(st, etc_shown[i], err))
+			return -1;
+	return 0;
+}
+
+/* The baseline, read-only, as "base"; where its owner was mapped, that view covers its repo. */
+static int show_base(const struct stage *st, int root, const char *baseline, int lower, struct err *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	AUTO(free) char *base = at_stage(st, "base");
+
+	if (bind(st, "base", root, baseline, err))
+		return -1;
+	if (lower >= 0 && place(st, "base/repo", lower, true, err))
+		return -1;
+	if (mount_setattr(AT_FDCWD, base, AT_RECURSIVE, &attr, sizeof attr))
+		return err_set(err, ERR_INFRA, errno, "make %s read-only", base);
+	return 0;
+}
+
+/* Overlayfs keeps what it must remember in user.* attributes here, which not every file system has. */
+static int prepare_layers(int scratch, struct err *err)
+{
+	if (mkdirat(scratch, "layers", 0700) || mkdirat(scratch, "layers/upper", 0755) ||
+	    mkdirat(scratch, "layers/work", 0700))
+		return err_set(err, ERR_INFRA, errno, "make directories for an overlay");
+	AUTO(fd) int upper = openat(scratch, "layers/upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (upper < 0 || fsetxattr(upper, "user.rollouts", "1", 1, 0) || fremovexattr(upper, "user.rollouts"))
+		return err_set(err, ERR_INFRA, errno, "the data directory's file system has no user attributes");
+	return 0;
+}
+
+static int mount_overlay(const struct stage *st, int scratch, struct err *err)
+{
+	AUTO(free) char *to = at_stage(st, "repo");
+	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
+	AUTO(free) char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
+					     "workdir=%s/layers/work,userxattr,volatile",
+					     st->dir, st->dir, st->dir);
+	struct stat lower;
+	AUTO(free) char *repo = at_stage(st, "base/repo");
+
+	if (stat(repo, &lower) || lower.st_uid != 0)
+		return err_set(err, ERR_INFRA, errno, "the baseline belongs to another user");
+	if (prepare_layers(scratch, err) || bind(st, "layers", scratch, "layers", err))
+		return -1;
+	if (mkdir(to, 0755) || mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV, options))
+		return err_set(err, ERR_INFRA, errno, "overlayfs is not permitted here");
+	return 0;
+}
+
+static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch, struct err *err)
+{
+	struct err why = { 0 };
+	AUTO(free) char *from = at_stage(st, "base/repo");
+
+	if (spec->workspace != WORKSPACE_COPY) {
+		if (!mount_overlay(st, scratch, &why)) {
+			st->overlay = true;
+			return 0;
+		}
+		if (spec->workspace == WORKSPACE_OVERLAY) {
+			*err = why;
+			return err_wrap(err, "workspace = \"overlay\" (\"auto\" would make a copy)");
+		}
+		log_debug("workspace becomes a copy: %s", why.msg);
+	}
+	if (path_copy_tree(AT_FDCWD, from, scratch, "repo", err))
+		return err_wrap(err, "copy the baseline");
+	return bind(st, "repo", scratch, "repo", err);
+}
+
+static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root, struct err *err)
+{
+	static const char *const dirs[] = { "app", "tmp", "vartmp", "home", "diff" };
+	AUTO(fd) int scratch = openat(root, spec->scratch, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (scratch < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (bind(st, dirs[i], scratch, dirs[i], err))
+			return -1;
+	return spec->baseline ? build_workspace(st, spec, scratch, err) : 0;
+}
+
+static int build_memory(const struct stage *st, const struct limits *l, struct err *err)
+{
+	int64_t mb = l->memory_mb > 0 ? l->memory_mb / 4 : 256;
+	char options[64];
+
+	/* The number of files is bounded too: their inodes are kernel memory that no size covers. */
+	snprintf(options, sizeof options, "mode=1777,nr_inodes=16k,size=%lldm",
+		 (long long)(mb < 16 ? 16 : mb > 1024 ? 1024 : mb));
+	return small_tmpfs(st, "shm", options, err) ||
+			       small_tmpfs(st, "run", "mode=755,nr_inodes=1k,size=16m", err) ?
+		       -1 :
+		       0;
+}
+
+int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbox_rights *rights,
+		struct err *err)
+{
+	/* Of the data root only the working directory has come along into this mount namespace. */
+	AUTO(fd) int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	st->overlay = false;
+	if (root < 0)
+		return err_set(err, ERR_INFRA, errno, "open the data directory");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
+		return userns_explain(err);
+	}
+	if (open_sources(rights, err) || open_stage(st, err) || build_etc(st, spec->name, err) ||
+	    build_memory(st, &spec->limits, err) || place_sources(st, rights, err))
+		return -1;
+	if (spec->baseline && show_base(st, root, spec->baseline, rights->lower.tree, err))
+		return -1;
+	return build_scratch(st, spec, root, err);
+}
+
+static void option(struct strv *argv, const char *flag, const struct stage *st, const char *name,
+		   const char *box)
+{
+	strv_push(argv, flag);
+	strv_take(argv, at_stage(st, name));
+	strv_push(argv, box);
+}
+
+static void add_isolation(struct strv *argv, const char *host_name, int seccomp)
+{
+	static const char *const always[] = {
+		"bwrap", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
+		"--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+		"--die-with-parent", "--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv",
+		NULL,
+	};
+
+	strv_pushv(argv, always);
+	strv_push(argv, "--hostname");
+	strv_pushf(argv, "%.63s", host_name);
+	strv_push(argv, "--seccomp");
+	strv_pushf(argv, "%d", seccomp);
+}
+
+static void add_system(struct strv *argv)
+{
+	char target[256];
+	struct stat s;
+
+	for (size_t i = 0; i < ARRAY_SIZE(system_dirs); i++) {
+		const char *dir = system_dirs[i];
+		if (lstat(dir, &s))
+			continue;
+		ssize_t n = S_ISLNK(s.st_mode) ? readlink(dir, target, sizeof target - 1) : -1;
+		strv_push(argv, n > 0 ? "--symlink" : "--ro-bind");
+		if (n > 0)
+			target[n] = '\0';
+		strv_push(argv, n > 0 ? target : dir);
+		strv_push(argv, dir);
+	}
+}
+
+static bool is_shown_already(const struct sandbox_mount *m)
+{
+	return !strcmp(m->host, m->box) && (!strncmp(m->box, "/usr/", 5) || !strcmp(m->box, "/usr"));
+}
+
+static void add_places(struct strv *argv, const struct stage *st, const struct sandbox_spec *spec,
+		       const struct sandbox_rights *rights)
+{
+	char name[32];
+
+	strv_pushv(argv, (const char *const[]){ "--proc", "/proc", "--dev", "/dev", NULL });
+	option(argv, "--bind", st, "shm", "/dev/shm");
+	option(argv, "--bind", st, "run", "/run");
+	option(argv, "--ro-bind", st, "etc", "/etc");
+	option(argv, "--bind", st, "tmp", "/tmp");
+	option(argv, "--bind", st, "vartmp", "/var/tmp");
+	option(argv, "--bind", st, "home", TASK_BOX_HOME);
+	option(argv, "--bind", st, "app", TASK_BOX_APP);
+	if (spec->baseline)
+		option(argv, "--bind", st, "repo", TASK_BOX_REPO);
+	for (size_t i = 0; i < rights->mounts_n; i++) {
+		snprintf(name, sizeof name, "mount%zu", i);
+		if (!is_shown_already(&spec->mounts[i]))
+			option(argv, "--ro-bind", st, name, spec->mounts[i].box);
+	}
+	option(argv, "--ro-bind", st, "init", OWN "/init");
+	if (rights->gateway.path)
+		option(argv, "--ro-bind", st, "gateway.sock", OWN "/gateway.sock");
+	/* Both are tmpfs without a size: nothing of the agent's may grow there. */
+	strv_pushv(argv, (const char *const[]){ "--remount-ro", "/dev", "--remount-ro", "/", NULL });
+}
+
+void stage_command(const struct stage *st, struct strv *argv, const struct sandbox_spec *spec,
+		   const struct sandbox_rights *rights, int ctl)
+{
+	add_isolation(argv, spec->name, rights->seccomp);
+	add_system(argv);
+	add_places(argv, st, spec, rights);
+	strv_pushv(argv, (const char *const[]){ "--chdir", "/", "--", OWN "/init", NULL });
+	strv_pushf(argv, "fd:%d", ctl);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/userns.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+static long long sysctl_value(const char *name, long long fallback)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(free) char *path = xasprintf("/proc/sys/%s", name);
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct err ignored = { 0 };
+
+	if (fd < 0 || path_read_fd(fd, 64, &text, &ignored))
+		return fallback;
+	return strtoll(text.data, NULL, 10);
+}
+
+int userns_explain(struct err *err)
+{
+	const char *why = "in a container its system call filter may forbid user namespaces: start it with "
+			  "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+			  "--security-opt systempaths=unconfined";
+	size_t len;
+
+	if (sysctl_value("kernel/unprivileged_userns_clone", 1) == 0)
+		why = "user namespaces are switched off here: sysctl -w kernel.unprivileged_userns_clone=1";
+	else if (sysctl_value("user/max_user_namespaces", 1) == 0)
+		why = "user namespaces are switched off here: sysctl -w user.max_user_namespaces=15000";
+	else if (sysctl_value("kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
+		why = "AppArmor forbids user namespaces to programs without a profile: `make install` adds "
+		      "ours, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
+	else if (err->sys == ENOSPC || err->sys == EUSERS)
+		why = "too many user namespaces are in use: raise user.max_user_namespaces";
+	len = strlen(err->msg);
+	snprintf(err->msg + len, sizeof err->msg - len, "; %s", why);
+	return -1;
+}
+
+static int write_proc(const char *pid, const char *file, const char *text, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/proc/%s/%s", pid, file);
+	AUTO(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		return err_set(err, ERR_INFRA, errno, "write %s", path);
+	return 0;
+}
+
+static int write_map(const char *pid, const char *file, unsigned inside, unsigned outside, struct err *err)
+{
+	char line[48];
+
+	snprintf(line, sizeof line, "%u %u 1", inside, outside);
+	return write_proc(pid, file, line, err);
+}
+
+int userns_enter(int extra, struct err *err)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWUSER | extra)) {
+		err_set(err, ERR_INFRA, errno, "cannot make a user namespace");
+		return userns_explain(err);
+	}
+	/* After a change of user /proc/self belongs to root unless we are dumpable. */
+	prctl(PR_SET_DUMPABLE, 1);
+	if (write_proc("self", "setgroups", "deny", err) || write_map("self", "uid_map", 0, uid, err) ||
+	    write_map("self", "gid_map", 0, gid, err)) {
+		err_wrap(err, "cannot use a user namespace");
+		return userns_explain(err);
+	}
+	return 0;
+}
+
+/* A process that only holds a new user namespace until it is killed. */
+static pid_t namespace_holder(void)
+{
+	int ready[2];
+	char c;
+
+	if (pipe2(ready, O_CLOEXEC))
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (unshare(CLONE_NEWUSER))
+			_exit(1);
+		close(ready[0]);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	ssize_t n = read(ready[0], &c, 1);
+	close(ready[0]);
+	if (pid > 0 && n != 1) {
+		waitpid(pid, NULL, 0);
+		errno = EPERM;
+		return -1;
+	}
+	return pid;
+}
+
+int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid, struct err *err)
+{
+	char pid_text[16], ns[48];
+	int fd = -1;
+	pid_t pid = namespace_holder();
+
+	if (pid < 0)
+		return err_set(err, ERR_INFRA, errno, "make a user namespace");
+	snprintf(pid_text, sizeof pid_text, "%d", pid);
+	snprintf(ns, sizeof ns, "/proc/%d/ns/user", pid);
+	if (!write_map(pid_text, "uid_map", from_uid, to_uid, err) &&
+	    !write_map(pid_text, "gid_map", from_gid, to_gid, err)) {
+		fd = open(ns, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			err_set(err, ERR_INFRA, errno, "open %s", ns);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return fd;
+}
+
+bool userns_is_host_root(void)
+{
+	unsigned inside = 1, outside = 1, count = 0;
+	FILE *f = geteuid() ? NULL : fopen("/proc/self/uid_map", "re");
+
+	if (!f)
+		return false;
+	int n = fscanf(f, "%u %u %u", &inside, &outside, &count);
+	fclose(f);
+	return n == 3 && inside == 0 && outside == 0 && count > 1;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * userns.h -- user namespaces of our own: root over what our user owns, and over nothing else.
+ */
+#pragma once
+#include <stdbool.h>
+#include <sys/types.h>
+#include "base/err.h"
+
+/* Make the calling process root of a new user namespace that maps only our user and group; EXTRA: further
+ * CLONE_NEW* flags. Single-threaded callers only. Failure says what forbids it and the remedy. */
+int userns_enter(int extra, struct err *err) MUST_CHECK;
+/* Add what may forbid user namespaces on this machine, and the remedy, to a failure. Always returns -1. */
+int userns_explain(struct err *err);
+/* A namespace in which the id FROM of a file system reads as TO, for an id-mapped mount. Needs root.
+ * Returns a descriptor the caller owns. */
+int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid, struct err *err) MUST_CHECK;
+/* We are the host's root, not merely root of a namespace that maps some single user. */
+bool userns_is_host_root(void);
