@@ -125,7 +125,7 @@ static void take_evaluation(struct resolved *r, json_t *evaluation, struct mista
 	resolved_set_list(r, "test_scripts", tests, TASK_META_FILE, AT(at, "test_scripts"), m);
 }
 
-void meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
+bool meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
 {
 	static const struct {
 		const char *key;
@@ -139,7 +139,7 @@ void meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
 	AUTO(json) json_t *doc = document_read(dir_fd, TASK_META_FILE, m);
 
 	if (!doc)
-		return;
+		return false;
 	/* Real files carry members of their own at the top: those are left alone. */
 	mistakes_check(m, TASK_META_FILE, top, doc, meta_members, UNKNOWN_FINE);
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
@@ -151,4 +151,5 @@ void meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
 	for (size_t i = 0; i < ARRAY_SIZE(origins); i++)
 		take(r, doc, &origins[i]);
 	take_evaluation(r, json_object_get(doc, "evaluation"), m);
+	return true;
 }

@@ -164,8 +164,9 @@ static void refuse_provider(struct layer *l, const char *key, json_t *v)
 		{"provider", SHAPE_STRING},
 		{NULL, 0},
 	};
-	bool well = !json_is_object(v) ||
-		    mistakes_check(l->m, l->file, AT(top, key), v, members, UNKNOWN_WRONG);
+	bool well = json_is_string(v) ||
+		    (json_is_object(v) &&
+		     mistakes_check(l->m, l->file, AT(top, key), v, members, UNKNOWN_WRONG));
 
 	if (well)
 		mistakes_add(l->m, l->file, AT(top, key),

@@ -44,8 +44,8 @@ void resolved_set_list(struct resolved *r, const char *key, json_t *list, const 
 /* The shape of `repo` in tb_meta.json and in overrides. */
 extern const struct member repo_members[];
 
-/* Read tb_meta.json of the folder DIR_FD into R. */
-void meta_read(struct resolved *r, int dir_fd, struct mistakes *m);
+/* Read tb_meta.json of the folder DIR_FD into R; false when there is no document at all. */
+bool meta_read(struct resolved *r, int dir_fd, struct mistakes *m);
 /* Read the overrides file PATH (relative to DIR_FD) on top of R; its lines begin with PATH. */
 void overrides_read(struct resolved *r, int dir_fd, const char *path, struct mistakes *m,
 		    struct strv *notes);

@@ -200,12 +200,13 @@ static int read_all(struct reader *rd, struct err *err)
 {
 	if (open_folder(rd, err))
 		return -1;
-	meta_read(&rd->r, rd->dir_fd, &rd->m);
+	bool has_meta = meta_read(&rd->r, rd->dir_fd, &rd->m);
 	read_instructions(rd);
 	read_removals(rd);
 	dotenv_read(&rd->t->env, rd->dir_fd, ".env", &rd->m, &rd->t->notes);
 	read_overrides(rd);
-	if (task_fill(rd->t, &rd->r, rd->dir_fd, &rd->m, err))
+	/* Without the document everything in it would be called missing. */
+	if (has_meta && task_fill(rd->t, &rd->r, rd->dir_fd, &rd->m, err))
 		return -1;
 	read_trees(rd);
 	read_gold(rd);
