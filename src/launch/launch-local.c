@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "launch/launch-local.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "launch/orphans.h"
+#include "os/fdio.h"
+#include "os/spawn.h"
+
+enum {
+	LINE_MAX_BYTES =
+		4 << 20, /* no event is as long: what is longer is dropped up to its newline */
+	READ_BYTES = 64 << 10,
+};
+
+struct slot {
+	struct child child; /* pid 0: free */
+	int out;	    /* our end of its event pipe, -1 once at its end */
+	struct buf line;    /* the beginning of the next one */
+};
+
+struct local {
+	struct launch base;
+	struct launch_spec spec;
+	char *worker;
+	struct slot *slots;
+};
+
+static struct local *local_of(const struct launch *l)
+{
+	if (l->launcher != &launch_local)
+		bug("not a local launcher");
+	return (struct local *)l;
+}
+
+static int local_open(struct launch **out, const struct launch_spec *spec, struct err *err)
+{
+	if (access(spec->worker, X_OK))
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
+			       spec->worker);
+	struct local *l = xcalloc(1, sizeof *l);
+	l->base.launcher = &launch_local;
+	l->spec = *spec;
+	l->worker = xstrdup(spec->worker);
+	l->slots = xcalloc(spec->parallel, sizeof *l->slots);
+	for (size_t i = 0; i < spec->parallel; i++)
+		l->slots[i] = (struct slot){.child.pidfd = -1, .out = -1, .line = BUF_INIT};
+	*out = &l->base;
+	return 0;
+}
+
+static int local_adopt(struct launch *launch, const char *prefix, struct err *err)
+{
+	return orphans_end(local_of(launch)->spec.root_fd, prefix, err);
+}
+
+static int start(struct local *l, const struct launch_job *job, struct err *err)
+{
+	struct slot *slot = &l->slots[job->id];
+	const char *argv[] = {l->worker, job->dir, NULL};
+	int pipe[2];
+
+	if (fd_pipe(pipe, err))
+		return -1;
+	AUTO(fd) int in = pipe[0];
+	AUTO(fd) int out = pipe[1];
+	struct spawn spawn = {.argv = argv,
+			      .env = job->env,
+			      .dir_fd = l->spec.root_fd,
+			      .in = -1,
+			      .out = out,
+			      .err = job->log_fd};
+	/* A group of its own: an interrupt typed at the terminal is for us to pass on. */
+	if (spawn_start(&slot->child, &spawn, true, err))
+		return -1;
+	fd_set_nonblock(in, true);
+	slot->out = fd_steal(&in);
+	return 0;
+}
+
+static void release(struct slot *slot)
+{
+	auto_fd(&slot->out);
+	slot->out = -1;
+	buf_release(&slot->line);
+	slot->child = (struct child){0, -1};
+}
+
+static int local_submit(struct launch *launch, const struct launch_job *jobs, size_t n,
+			struct err *err)
+{
+	struct local *l = local_of(launch);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!start(l, &jobs[i], err))
+			continue;
+		while (i--) {
+			spawn_kill(&l->slots[jobs[i].id].child, true);
+			release(&l->slots[jobs[i].id]);
+		}
+		return -1;
+	}
+	return 0;
+}
+
+static size_t local_watch(const struct launch *launch, struct pollfd *fds)
+{
+	const struct local *l = local_of(launch);
+
+	for (size_t i = 0; i < l->spec.parallel; i++) {
+		fds[2 * i] = (struct pollfd){.fd = l->slots[i].child.pidfd, .events = POLLIN};
+		fds[2 * i + 1] = (struct pollfd){.fd = l->slots[i].out, .events = POLLIN};
+	}
+	return 2 * l->spec.parallel;
+}
+
+static void hand_on_lines(struct slot *slot, size_t id, size_t fresh_from, launch_fn *fn, void *arg)
+{
+	struct buf *b = &slot->line;
+	char *start = b->data, *end = b->data + b->len, *newline;
+
+	for (char *scan = b->data + fresh_from;
+	     (newline = memchr(scan, '\n', (size_t)(end - scan))); start = scan = newline + 1) {
+		*newline = '\0';
+		fn(arg, &(struct launch_event){.kind = LAUNCH_LINE,
+					       .id = id,
+					       .line = start,
+					       .len = (size_t)(newline - start)});
+	}
+	b->len = (size_t)(end - start);
+	memmove(b->data, start, b->len);
+	b->data[b->len] = '\0';
+	if (b->len > LINE_MAX_BYTES)
+		buf_reset(b);
+}
+
+/* True while there may be more to read at once. */
+static bool read_lines(struct slot *slot, size_t id, launch_fn *fn, void *arg)
+{
+	size_t before = slot->line.len;
+
+	buf_grow(&slot->line, READ_BYTES);
+	ssize_t n = read(slot->out, slot->line.data + before, READ_BYTES);
+	if (n < 0)
+		return errno == EINTR;
+	if (n == 0) {
+		auto_fd(&slot->out);
+		slot->out = -1;
+		return false;
+	}
+	slot->line.len += (size_t)n;
+	hand_on_lines(slot, id, before, fn, arg);
+	return n == READ_BYTES;
+}
+
+/* The process has ended, the pipe may live on in others: what it said is in there already. */
+static void finish(struct local *l, size_t id, launch_fn *fn, void *arg)
+{
+	struct slot *slot = &l->slots[id];
+	struct err ignored;
+	int status = 0;
+
+	while (slot->out >= 0 && read_lines(slot, id, fn, arg))
+		;
+	/* In order it leaves nothing behind; otherwise its group may hold helpers that wait for it.
+	 * Before it is reaped, while the number cannot be another's. */
+	siginfo_t how = {0};
+	if (!waitid(P_PID, (id_t)slot->child.pid, &how, WEXITED | WNOWAIT) &&
+	    how.si_code != CLD_EXITED)
+		kill(-slot->child.pid, SIGKILL);
+	if (spawn_wait(&slot->child, 0, &status, &ignored))
+		status = -1;
+	release(slot);
+	fn(arg, &(struct launch_event){.kind = LAUNCH_ENDED, .id = id, .status = status});
+}
+
+static void local_poll(struct launch *launch, const struct pollfd *fds, launch_fn *fn, void *arg)
+{
+	struct local *l = local_of(launch);
+
+	for (size_t i = 0; i < l->spec.parallel; i++) {
+		if (fds[2 * i].revents)
+			finish(l, i, fn, arg);
+		else if (fds[2 * i + 1].revents)
+			read_lines(&l->slots[i], i, fn, arg);
+	}
+}
+
+static void local_cancel(struct launch *launch, const size_t *ids, size_t n, enum launch_cancel how)
+{
+	struct local *l = local_of(launch);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct child *c = &l->slots[ids[i]].child;
+		if (c->pid > 0)
+			pidfd_send_signal(c->pidfd, how == LAUNCH_KILL ? SIGKILL : SIGTERM, NULL,
+					  0);
+	}
+}
+
+static void local_close(struct launch *launch)
+{
+	struct local *l = local_of(launch);
+
+	for (size_t i = 0; i < l->spec.parallel; i++) {
+		spawn_kill(&l->slots[i].child, true);
+		release(&l->slots[i]);
+	}
+	free(l->slots);
+	free(l->worker);
+	free(l);
+}
+
+const struct launcher launch_local = {
+	.name = "local",
+	.open = local_open,
+	.adopt = local_adopt,
+	.submit = local_submit,
+	.watch = local_watch,
+	.poll = local_poll,
+	.cancel = local_cancel,
+	.close = local_close,
+};

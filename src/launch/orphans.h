@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * orphans.h -- workers whose supervisor was killed. They end by themselves as soon as they notice.
+ */
+#pragma once
+#include "base/err.h"
+
+/* End all that work below ROOT_FD in a directory starting with PREFIX: SIGTERM, some patience,
+ * SIGKILL. Returns when they are gone. */
+int orphans_end(int root_fd, const char *prefix, struct err *err) MUST_CHECK;

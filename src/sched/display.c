@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sched/display.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+enum {
+	SPIN_MS = 100,
+	PLAIN_MS = 10000, /* between progress lines where lines stay */
+	PLAIN_VERBOSE_MS = 1000,
+	BACKLOG_MAX = 4 << 20, /* what a stalled reader is kept; output beyond it is dropped */
+};
+
+struct display {
+	int fd;
+	enum display_mode mode;
+	bool tty;
+	struct buf pending;
+	bool transient; /* the spinner's line is the last thing shown */
+	bool broken;	/* nobody reads any more */
+	bool begun;
+	unsigned frame;
+	size_t done, total, shown_done;
+	int64_t left_ms, next_ms; /* next_ms: of the spinner or the next plain line */
+};
+
+struct display *display_new(int fd, enum display_mode mode)
+{
+	struct display *d = xcalloc(1, sizeof *d);
+
+	d->fd = fd;
+	d->mode = mode;
+	d->tty = isatty(fd);
+	d->pending = (struct buf)BUF_INIT;
+	d->left_ms = -1;
+	return d;
+}
+
+bool display_wants_output(const struct display *d)
+{
+	return d->mode == DISPLAY_FULL;
+}
+
+static bool has_spinner(const struct display *d)
+{
+	return d->tty && d->mode == DISPLAY_DEFAULT;
+}
+
+static void clear_transient(struct display *d)
+{
+	if (d->transient)
+		buf_adds(&d->pending, "\r\033[K");
+	d->transient = false;
+}
+
+void display_say(struct display *d, const char *fmt, ...)
+{
+	va_list args;
+	AUTO(free) char *text = NULL;
+
+	if (d->mode == DISPLAY_JSON)
+		return;
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) < 0)
+		bug("vasprintf");
+	va_end(args);
+	clear_transient(d);
+	buf_adds(&d->pending, "[rollouts] ");
+	text_renders(&d->pending, text, TEXT_TERMINAL_LINE);
+	buf_addc(&d->pending, '\n');
+}
+
+static void add_progress(struct display *d)
+{
+	char left[16];
+
+	buf_addf(&d->pending, "Running tasks... %zu/%zu completed", d->done, d->total);
+	if (d->left_ms >= 0) {
+		clock_human(d->left_ms, left);
+		buf_addf(&d->pending, ", about %s left", left);
+	}
+	d->shown_done = d->done;
+}
+
+static void spin(struct display *d)
+{
+	static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+
+	clear_transient(d);
+	buf_addf(&d->pending, "%s ", frames[d->frame++ % ARRAY_SIZE(frames)]);
+	add_progress(d);
+	d->transient = true;
+	d->next_ms = clock_mono_ms() + SPIN_MS;
+}
+
+static void plain_progress(struct display *d)
+{
+	add_progress(d);
+	buf_addc(&d->pending, '\n');
+	d->next_ms = clock_mono_ms() + (d->mode == DISPLAY_DEFAULT ? PLAIN_MS : PLAIN_VERBOSE_MS);
+}
+
+void display_progress(struct display *d, size_t done, size_t total, int64_t left_ms)
+{
+	d->done = done;
+	d->total = total;
+	d->left_ms = left_ms;
+	if (d->mode == DISPLAY_JSON)
+		return;
+	if (has_spinner(d)) {
+		if (!d->transient)
+			spin(d);
+	} else if (!d->begun ||
+		   (done != d->shown_done && done < total && clock_mono_ms() >= d->next_ms)) {
+		plain_progress(d);
+	}
+	d->begun = true;
+}
+
+void display_task(struct display *d, const char *run_id, bool ok, const char *status,
+		  const char *reason)
+{
+	if (d->mode == DISPLAY_JSON)
+		return;
+	clear_transient(d);
+	if (d->mode != DISPLAY_PROGRESS)
+		buf_adds(&d->pending, ok ? "✓ " : "✗ ");
+	buf_addf(&d->pending, "Task %s completed (%s)", run_id, status);
+	if (!ok && reason && *reason) {
+		buf_adds(&d->pending, ": ");
+		text_renders(&d->pending, reason, TEXT_TERMINAL_LINE);
+	}
+	buf_addc(&d->pending, '\n');
+}
+
+void display_run_line(struct display *d, const char *run_id, const char *text, size_t len)
+{
+	if (d->mode != DISPLAY_FULL || d->pending.len > BACKLOG_MAX)
+		return;
+	buf_addf(&d->pending, "[%s] ", run_id);
+	text_render(&d->pending, text, len, TEXT_TERMINAL_LINE);
+	buf_addc(&d->pending, '\n');
+}
+
+void display_end(struct display *d, size_t total, size_t missing)
+{
+	if (d->mode == DISPLAY_JSON)
+		return;
+	clear_transient(d);
+	if (d->mode != DISPLAY_PROGRESS)
+		buf_adds(&d->pending, missing ? "✗ " : "✓ ");
+	if (missing)
+		buf_addf(&d->pending, "%zu of %zu tasks completed, %zu missing\n", total - missing,
+			 total, missing);
+	else
+		buf_addf(&d->pending, "All %zu tasks completed!\n", total);
+	d->begun = false;
+}
+
+void display_events(struct display *d, const struct buf *lines)
+{
+	if (d->mode == DISPLAY_JSON)
+		buf_add(&d->pending, lines->data, lines->len);
+}
+
+int display_tick(struct display *d)
+{
+	if (!d->begun || !has_spinner(d))
+		return -1;
+	int64_t left = d->next_ms - clock_mono_ms();
+	if (left > 0)
+		return (int)left;
+	spin(d);
+	return SPIN_MS;
+}
+
+/* Up to PIPE_BUF bytes never block once there is room at all. */
+static void write_out(struct display *d, int wait_ms)
+{
+	size_t done = 0;
+
+	while (!d->broken && done < d->pending.len) {
+		struct pollfd p = {.fd = d->fd, .events = POLLOUT};
+		size_t n = d->pending.len - done < PIPE_BUF ? d->pending.len - done : PIPE_BUF;
+		if (poll(&p, 1, wait_ms) <= 0)
+			break;
+		ssize_t w = write(d->fd, d->pending.data + done, n);
+		if (w < 0 && errno != EINTR && errno != EAGAIN)
+			d->broken = true;
+		done += w > 0 ? (size_t)w : 0;
+	}
+	if (d->broken)
+		done = d->pending.len;
+	d->pending.len -= done;
+	memmove(d->pending.data, d->pending.data + done, d->pending.len);
+	if (d->pending.cap)
+		d->pending.data[d->pending.len] = '\0';
+}
+
+void display_flush(struct display *d)
+{
+	if (d->pending.len)
+		write_out(d, 0);
+}
+
+void display_free(struct display *d)
+{
+	enum { PATIENCE_MS = 60000 };
+
+	clear_transient(d);
+	write_out(d, PATIENCE_MS);
+	buf_release(&d->pending);
+	free(d);
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "core/event.h"
+#include "os/spawn.h"
+#include "sched/internal.h"
+
+enum {
+	STREAK = 5,
+	BACKOFF_MS = 1000,
+	BACKOFF_MAX_MS = 60000,
+};
+
+/* How an attempt ended, from its result.json or from its worker's death. */
+struct ending {
+	size_t item;
+	int attempt;
+	enum outcome outcome;
+	bool retry;
+	json_t *result; /* owned */
+};
+
+/* A result for an attempt that left none. */
+static json_t *make_result(const struct sched *s, size_t item, int attempt, enum outcome outcome,
+			   bool retry, const char *reason)
+{
+	const struct trial *t = sched_trial(s, item);
+	struct result r;
+
+	result_init(&r);
+	r.run_id = xstrdup(t->run_id);
+	memcpy(r.key, t->key, sizeof r.key);
+	r.attempt = attempt;
+	r.outcome = outcome;
+	r.retry = retry;
+	r.regrade = s->items[item].item.regrade;
+	snprintf(r.reason, sizeof r.reason, "%s", reason);
+	r.reason[text_cut(r.reason, sizeof r.reason - 1)] = '\0';
+	r.sandbox = xstrdup(sandbox_kind_name(t->sandbox));
+	json_t *j = result_to_json(&r);
+	result_release(&r);
+	return j;
+}
+
+/* Reasons that differ in numbers only (a run's name, a port, a size) are one reason. */
+static bool same_reason(const char *a, const char *b)
+{
+	while (*a && *b) {
+		while (isdigit((unsigned char)*a))
+			a++;
+		while (isdigit((unsigned char)*b))
+			b++;
+		if (*a != *b)
+			return false;
+		if (!*a)
+			break;
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+static void watch_streak(struct sched *s, const struct ending *e)
+{
+	struct streak *k = &s->streak;
+	const char *reason = json_get_str(e->result, "reason", "");
+
+	if (k->broken || e->outcome == OUTCOME_CANCELLED)
+		return;
+	if (e->outcome != OUTCOME_INFRA_ERROR || (k->failures && !same_reason(k->reason, reason))) {
+		if (k->paused)
+			display_say(s->o->display, "going on: a trial got further");
+		*k = (struct streak){.broken = true};
+		return;
+	}
+	if (!k->failures)
+		snprintf(k->reason, sizeof k->reason, "%s", reason);
+	/* A second try of a trial says nothing new. */
+	k->failures += s->items[e->item].tries == 1;
+	if (k->failures < STREAK || k->paused)
+		return;
+	k->paused = true;
+	display_say(s->o->display, "paused: the first %d trials all failed for one reason: %s",
+		    STREAK, k->reason);
+}
+
+static void journal_end(struct sched *s, const struct ending *e)
+{
+	const json_t *agent = json_object_get(e->result, "agent");
+	json_t *fields = json_object();
+
+	json_put_str(fields, "outcome", outcome_name(e->outcome));
+	json_put_str(fields, "digest", json_get_str(agent, "digest", ""));
+	json_put(fields, "result", json_incref(e->result));
+	if (mark_apply(sched_mark(s, e->item), EVENT_FINISHED, e->attempt, fields)) {
+		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->marks, s->o->dir_fd};
+		struct err err;
+		if (manifest_task_result(&m, s->items[e->item].item.index, e->result, &err))
+			log_warn("%s", err.msg);
+	}
+	journal_add(s->o->journal, EVENT_FINISHED, sched_trial(s, e->item), e->attempt, fields);
+	s->manifest_stale = true;
+}
+
+/* Half to one and a half times the doubling step, so that many failures do not come back together.
+ */
+static int64_t backoff_ms(int tries)
+{
+	int64_t step = tries < 7 ? (int64_t)BACKOFF_MS << (tries - 1) : BACKOFF_MAX_MS;
+
+	if (step > BACKOFF_MAX_MS)
+		step = BACKOFF_MAX_MS;
+	return step / 2 + clock_mono_ns() / 1000 % step;
+}
+
+/* An agent whose work is committed is worth one more try to grade it, whatever `retries` says. */
+static bool try_again(struct sched *s, const struct ending *e)
+{
+	struct progress *p = &s->items[e->item];
+	int committed = sched_mark(s, e->item)->agent_committed;
+	int allowed = sched_trial(s, e->item)->retries;
+
+	if (e->outcome != OUTCOME_INFRA_ERROR || !e->retry || s->level || s->failed_fast)
+		return false;
+	if (!allowed && committed == e->attempt && !p->item.agent_from)
+		allowed = 1;
+	if (p->tries > allowed)
+		return false;
+	if (committed > p->item.agent_from && !p->item.regrade)
+		p->item.agent_from = committed;
+	queue_retry(&s->queue, e->item, clock_mono_ms() + backoff_ms(p->tries));
+	return true;
+}
+
+static void show(struct sched *s, const struct ending *e)
+{
+	const char *reason = json_get_str(e->result, "reason", "");
+	AUTO(free)
+	char *text = xasprintf("%s%s%s", outcome_name(e->outcome), *reason ? ": " : "", reason);
+
+	display_task(s->o->display, sched_trial(s, e->item)->run_id,
+		     e->outcome == OUTCOME_COMPLETED, manifest_status(sched_mark(s, e->item)),
+		     text);
+}
+
+static void settle(struct sched *s, const struct ending *e)
+{
+	struct progress *p = &s->items[e->item];
+
+	p->done = true;
+	s->done += e->outcome != OUTCOME_CANCELLED;
+	show(s, e);
+	if (s->o->on_done)
+		s->o->on_done(s->o->on_done_arg, e->item, e->outcome);
+	if (s->o->fail_fast &&
+	    (e->outcome == OUTCOME_INFRA_ERROR || e->outcome == OUTCOME_AGENT_ERROR))
+		s->failed_fast = true;
+}
+
+static void end_attempt(struct sched *s, struct ending *e)
+{
+	journal_end(s, e);
+	watch_streak(s, e);
+	if (!try_again(s, e))
+		settle(s, e);
+	json_decref(e->result);
+}
+
+void finish_unstarted(struct sched *s, size_t item, int attempt, const struct err *why)
+{
+	struct ending e = {
+		.item = item,
+		.attempt = attempt,
+		.outcome = OUTCOME_INFRA_ERROR,
+		.retry = true,
+		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, true, why->msg),
+	};
+	end_attempt(s, &e);
+}
+
+/* Why a worker is gone without a result. */
+static void explain_death(const struct sched *s, const struct job *job, int status, struct buf *out)
+{
+	AUTO(buf) struct buf words = BUF_INIT;
+	char how[48];
+
+	if (job->late) {
+		buf_addf(out, "the %s phase went past its deadline and the worker was killed",
+			 *job->phase ? job->phase : "first");
+		return;
+	}
+	buf_addf(out, "the worker ended without a result: %s", spawn_status_text(status, how));
+	rundir_last_words(s->o->store->root_fd, sched_trial(s, job->item)->run_id, job->attempt,
+			  &words);
+	if (words.len) {
+		buf_adds(out, ": ");
+		text_renders(out, words.data, TEXT_TERMINAL_LINE);
+	}
+}
+
+static void sweep(const struct sched *s, const struct job *job)
+{
+	AUTO(free) char *dir = rundir_path(sched_trial(s, job->item)->run_id, job->attempt);
+
+	if (s->o->sweep)
+		s->o->sweep(s->o->store->root_fd, dir);
+}
+
+/* Killed on the user's word: not an end of the attempt, resume goes on from what is committed. */
+static void interrupted(struct sched *s, const struct job *job)
+{
+	const struct trial *t = sched_trial(s, job->item);
+
+	journal_add(s->o->journal, EVENT_INTERRUPTED, t, job->attempt, NULL);
+	mark_apply(sched_mark(s, job->item), EVENT_INTERRUPTED, job->attempt, NULL);
+	s->manifest_stale = true;
+	display_task(s->o->display, t->run_id, false, manifest_status(sched_mark(s, job->item)),
+		     "interrupted");
+}
+
+static void judge(struct sched *s, const struct job *job, int status)
+{
+	struct rundir_left left;
+	struct ending e = {.item = job->item, .attempt = job->attempt};
+
+	rundir_look(s->o->store->root_fd, sched_trial(s, job->item), job->attempt, &left);
+	if (left.agent_committed && sched_mark(s, job->item)->agent_committed < job->attempt) {
+		journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item),
+			    job->attempt, NULL);
+		mark_apply(sched_mark(s, job->item), EVENT_AGENT_DONE, job->attempt, NULL);
+	}
+	if (left.result) {
+		e.outcome = left.outcome;
+		e.retry = left.retry;
+		e.result = left.result;
+	} else if (s->level >= INTERRUPT_STOP) {
+		sweep(s, job);
+		interrupted(s, job);
+		return;
+	} else {
+		AUTO(buf) struct buf why = BUF_INIT;
+		sweep(s, job);
+		explain_death(s, job, status, &why);
+		e.outcome = OUTCOME_INFRA_ERROR;
+		e.retry = true;
+		e.result = make_result(s, job->item, job->attempt, e.outcome, true, why.data);
+	}
+	end_attempt(s, &e);
+}
+
+void finish_job(struct sched *s, size_t id, int status)
+{
+	struct job *job = &s->jobs[id];
+	const char *run_id = sched_trial(s, job->item)->run_id;
+
+	for (int i = 0; i < 2; i++) {
+		if (job->partial[i].len)
+			display_run_line(s->o->display, run_id, job->partial[i].data,
+					 job->partial[i].len);
+		buf_release(&job->partial[i]);
+	}
+	admit_return(&s->admit, &sched_trial(s, job->item)->limits);
+	s->running--;
+	judge(s, job, status);
+	job->used = false;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * internal.h -- what the files of this room share; nobody else includes it.
+ */
+#pragma once
+#include "base/strv.h"
+#include "sched/admit.h"
+#include "sched/interrupt.h"
+#include "sched/queue.h"
+#include "sched/sched.h"
+#include "store/manifest.h"
+#include "store/rundir.h"
+
+/* An item and what this run of the supervisor has done about it. */
+struct progress {
+	struct sched_item item;
+	int tries;
+	bool done;
+};
+
+/* A running attempt. Its place in the array is the launcher's id. */
+struct job {
+	bool used;
+	size_t item;
+	int attempt;
+	int64_t deadline_ms; /* the phase's, with its grace; 0: none */
+	bool late;	     /* killed because of it */
+	char phase[16];
+	struct buf partial[2]; /* -vv: the beginning of a line of stdout and stderr */
+};
+
+/* Whether everything fails for one reason: then it is the set-up's fault, and going on costs only
+ * time. */
+struct streak {
+	size_t failures; /* attempts that ended so, all of them from the first on; */
+	bool broken;	 /* until one did not */
+	bool paused;
+	char reason[256];
+};
+
+struct sched {
+	const struct sched_options *o;
+	struct launch *launch;
+	struct admit admit;
+	struct queue queue;
+	struct streak streak;
+	struct progress *items;
+	struct job *jobs; /* o->parallel of them */
+	size_t running, done;
+	enum interrupt_level level;
+	int signal_fd;
+	int64_t started_ms,
+		kill_ms; /* kill_ms: when patience with stopped workers ends; 0: not yet */
+	int64_t manifest_due_ms;
+	bool manifest_stale;
+	bool failed_fast, disk_full;
+	struct strv env; /* of workers, without a token */
+};
+
+static inline const struct trial *sched_trial(const struct sched *s, size_t item)
+{
+	return &s->o->plan->trials[s->items[item].item.index];
+}
+
+static inline struct trial_mark *sched_mark(const struct sched *s, size_t item)
+{
+	return &s->o->marks[s->items[item].item.index];
+}
+
+/* attempt.c: start the next attempt of ITEM in the free job ID. A failure is the attempt's, not
+ * ours. */
+void attempt_start(struct sched *s, size_t id, size_t item);
+/* attempt.c: the environment of workers. */
+void attempt_environment(struct strv *env);
+
+/* finish.c: the worker of job ID has ended. */
+void finish_job(struct sched *s, size_t id, int status);
+/* finish.c: an attempt that could not even be started. */
+void finish_unstarted(struct sched *s, size_t item, int attempt, const struct err *why);
+
+/* manifest as things stand, when it is due or NOW; a failure is reported and tried again later. */
+void sched_manifest(struct sched *s, const char *state, bool now);
