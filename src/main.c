@@ -15,6 +15,9 @@ struct verb {
 /* In the order of a user's day. */
 static const struct verb verbs[] = {
 	{"init", cmd_init, "write a commented benchmark or task folder to start from"},
+	{"run", cmd_run, "run a benchmark"},
+	{"resume", cmd_resume, "finish what is missing of one"},
+	{"eval", cmd_eval, "grade the diffs of a rollout again"},
 	{"config", cmd_config, "print the effective configuration, each value with its origin"},
 	{"validate", cmd_validate, "check a benchmark or a task folder, change nothing"},
 	{"summarize", cmd_summarize, "scores with intervals, what is missing and why"},

@@ -16,8 +16,11 @@ enum cmd_status {
 };
 
 int cmd_config(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_summarize(int argc, char **argv);
 int cmd_tag(int argc, char **argv);

@@ -67,8 +67,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 	const struct sched_item *i = &s->items[item].item;
 	const struct trial *t = sched_trial(s, item);
 	json_t *spec = json_object_get(plan->agents, t->agent);
-
-	return (struct attempt){
+	struct attempt a = {
 		.trial = *t,
 		.number = sched_mark(s, item)->attempts + 1,
 		.agent_from = i->agent_from,
@@ -79,6 +78,10 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.agent_spec = spec,
 		.gateway = plan->gateway,
 	};
+
+	/* Asking for grades outweighs `evaluate = false`. */
+	a.trial.evaluate |= i->regrade;
+	return a;
 }
 
 static void journal_start(struct sched *s, const struct attempt *a)

@@ -79,6 +79,12 @@ void display_say(struct display *d, const char *fmt, ...)
 	buf_addc(&d->pending, '\n');
 }
 
+void display_say_quiet(struct display *d)
+{
+	if (d->mode == DISPLAY_DEFAULT)
+		display_say(d, "Running in quiet mode - use -vv for full output");
+}
+
 static void add_progress(struct display *d)
 {
 	char left[16];

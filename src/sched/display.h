@@ -22,6 +22,8 @@ struct display *display_new(int fd, enum display_mode mode);
 bool display_wants_output(const struct display *d);
 /* "[rollouts] ...": nothing in JSON mode. */
 void display_say(struct display *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The spec's line about quiet mode, where it holds. */
+void display_say_quiet(struct display *d);
 /* Counts for the transient line. LEFT_MS: expected time to the end, -1 unknown. */
 void display_progress(struct display *d, size_t done, size_t total, int64_t left_ms);
 /* A task ended. STATUS as in the manifest; REASON (may be NULL) is untrusted text. */

@@ -205,12 +205,13 @@ static void explain_death(const struct sched *s, const struct job *job, int stat
 	}
 }
 
-static void sweep(const struct sched *s, const struct job *job)
+/* The sandbox of a dead worker ends a moment after it. */
+static void sweep(struct sched *s, const struct job *job)
 {
 	AUTO(free) char *dir = rundir_path(sched_trial(s, job->item)->run_id, job->attempt);
 
-	if (s->o->sweep)
-		s->o->sweep(s->o->store->root_fd, dir);
+	if (s->o->sweep && !s->o->sweep(s->o->store->root_fd, dir))
+		strv_take(&s->leftovers, STEAL(&dir));
 }
 
 /* Killed on the user's word: not an end of the attempt, resume goes on from what is committed. */

@@ -54,7 +54,8 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
-	struct strv env; /* of workers, without a token */
+	struct strv env;       /* of workers, without a token */
+	struct strv leftovers; /* directories of attempts still to be swept */
 };
 
 static inline const struct trial *sched_trial(const struct sched *s, size_t item)

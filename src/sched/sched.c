@@ -21,6 +21,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -377,6 +378,18 @@ static int open_sched(struct sched *s, struct err *err)
 	return 0;
 }
 
+static void sweep_leftovers(struct sched *s)
+{
+	enum { TRIES = 20, PAUSE_US = 50000 };
+
+	for (size_t i = 0; i < s->leftovers.n; i++)
+		for (int k = 0; k < TRIES; k++) {
+			if (s->o->sweep(s->o->store->root_fd, s->leftovers.v[i]))
+				break;
+			usleep(PAUSE_US);
+		}
+}
+
 static void close_sched(struct sched *s)
 {
 	s->o->launcher->close(s->launch);
@@ -386,6 +399,7 @@ static void close_sched(struct sched *s)
 			buf_release(&s->jobs[i].partial[k]);
 	queue_release(&s->queue);
 	strv_release(&s->env);
+	strv_release(&s->leftovers);
 	free(s->items);
 	free(s->jobs);
 }
@@ -406,6 +420,7 @@ int sched_run(const struct sched_options *o, struct sched_end *out, struct err *
 		return -1;
 	sched_manifest(&s, "running", true);
 	int status = loop(&s, err);
+	sweep_leftovers(&s);
 	sched_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
 	if (!status)
 		sum_up(&s, out);

@@ -35,8 +35,9 @@ struct sched_options {
 	const char *worker; /* path of rollouts-trial */
 	const char *secret; /* of the benchmark: tokens are made from it; NULL without a gateway */
 	struct display *display;
-	/* Remove what a worker that died may have left in an attempt's directory. May be NULL. */
-	void (*sweep)(int root_fd, const char *attempt_dir);
+	/* Remove what a worker that died may have left in an attempt's directory; false: try again
+	 * later. May be NULL. */
+	bool (*sweep)(int root_fd, const char *attempt_dir);
 	/* What an item became: the outcome of its last attempt. May be NULL. */
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;

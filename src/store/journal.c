@@ -133,7 +133,7 @@ static int start_thread(struct journal *j, struct err *err)
 	return 0;
 }
 
-int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err *err)
+int journal_open(struct journal **out, int dir_fd, struct err *err)
 {
 	AUTO(fd)
 	int fd = openat(dir_fd, JOURNAL_FILE, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
@@ -144,7 +144,6 @@ int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err 
 		return -1;
 	struct journal *j = xcalloc(1, sizeof *j);
 	j->fd = fd_steal(&fd);
-	j->seq = last_seq;
 	j->pending = (struct buf)BUF_INIT;
 	read_host(j->host);
 	if (mend_tail(j, err) || start_thread(j, err)) {
@@ -155,6 +154,11 @@ int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err 
 	}
 	*out = j;
 	return 0;
+}
+
+void journal_continue(struct journal *j, int64_t last_seq)
+{
+	j->seq = last_seq;
 }
 
 static void add_fields(struct buf *line, json_t *fields)

@@ -19,9 +19,11 @@
 
 struct journal;
 
-/* Open for appending, making the file if it is missing; LAST_SEQ is what journal_read found.
- * ERR_USAGE when another process writes it. A last line that was torn gets its newline first. */
-int journal_open(struct journal **out, int dir_fd, int64_t last_seq, struct err *err) MUST_CHECK;
+/* Open for appending, making the file if it is missing. ERR_USAGE when another process writes it. A
+ * last line that was torn gets its newline first. */
+int journal_open(struct journal **out, int dir_fd, struct err *err) MUST_CHECK;
+/* Number lines on from LAST_SEQ, which journal_read found. */
+void journal_continue(struct journal *j, int64_t last_seq);
 /* Add a line. T may be NULL: an event of the whole rollout. FIELDS (may be NULL) is an object. */
 void journal_add(struct journal *j, const char *event, const struct trial *t, int attempt,
 		 json_t *fields_take);

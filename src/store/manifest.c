@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "store/manifest.h"
+#include <fcntl.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -7,6 +8,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+
+#define RESULTS_OPEN ",\n  \"results\": ["
 
 const char *manifest_status(const struct trial_mark *m)
 {
@@ -89,7 +92,7 @@ int manifest_write(const struct manifest *m, const char *state, struct err *err)
 	json_format(&text, head, true);
 	text.len -= strlen("\n}");
 	text.data[text.len] = '\0';
-	buf_adds(&text, ",\n  \"results\": [");
+	buf_adds(&text, RESULTS_OPEN);
 	for (size_t i = 0; i < m->plan->n; i++) {
 		AUTO(json) json_t *j = entry(m, i);
 		buf_adds(&text, i ? ",\n    " : "\n    ");
@@ -163,4 +166,24 @@ int manifest_task_result(const struct manifest *m, size_t i, const json_t *resul
 	json_format(&text, j, true);
 	buf_addc(&text, '\n');
 	return path_write(m->dir_fd, path, text.data, text.len, 0644, false, err);
+}
+
+/* The entries may be many, and all that is asked for stands before them. */
+char *manifest_state(const struct store *s, const struct rollout_ref *ref)
+{
+	AUTO(free) char *path = path_join(ref->path, "manifest.json");
+	AUTO(fd) int fd = openat(s->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[8192 + 1];
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 2) : 0;
+	struct err ignored;
+	AUTO(json) json_t *j = NULL;
+
+	text[n > 0 ? n : 0] = '\0';
+	char *end = strstr(text, RESULTS_OPEN);
+	if (!end)
+		return xstrdup("");
+	memcpy(end, "}", 2);
+	if (json_parse(&j, text, strlen(text), path, &ignored))
+		return xstrdup("");
+	return xstrdup(json_get_str(j, "state", ""));
 }

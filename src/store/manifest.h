@@ -20,6 +20,8 @@ struct manifest {
 int manifest_begin(const struct manifest *m, struct err *err) MUST_CHECK;
 /* manifest.json as things stand. STATE: "running", "complete" or "incomplete". */
 int manifest_write(const struct manifest *m, const char *state, struct err *err) MUST_CHECK;
+/* The state in the manifest of REF, "" when there is none; the caller frees. */
+char *manifest_state(const struct store *s, const struct rollout_ref *ref);
 /* task_results/RUN_ID.json of trial I. RESULT is the one its mark was made from. */
 int manifest_task_result(const struct manifest *m, size_t i, const json_t *result,
 			 struct err *err) MUST_CHECK;

@@ -116,3 +116,10 @@ bool rollout_is_complete(const struct rollout *r)
 			return false;
 	return true;
 }
+
+bool rollout_is_live(const struct store *s, const struct rollout_ref *ref)
+{
+	AUTO(fd) int fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd >= 0 && journal_is_live(fd);
+}

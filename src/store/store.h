@@ -72,5 +72,7 @@ struct rollout {
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
 		 struct err *err) MUST_CHECK;
 void rollout_release(struct rollout *r);
+/* Whether a supervisor writes its journal. */
+bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
 /* No trial is missing and none is infra_error or cancelled. */
 bool rollout_is_complete(const struct rollout *r);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "cmd/session.h"
+#include "report/report.h"
+
+struct request {
+	const char *data_dir, *selector;
+	struct session_view view;
+	bool latest;
+	int64_t parallel;
+};
+
+/* What became of each trial of the plan. */
+struct grading {
+	const struct sched_item *items;
+	bool *ok; /* by trial */
+};
+
+static void on_done(void *arg, size_t item, enum outcome outcome)
+{
+	struct grading *g = arg;
+
+	g->ok[g->items[item].index] = !outcome_is_missing(outcome);
+}
+
+static size_t make_items(const struct session *s, struct sched_item *items)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		if (s->marks[i].agent_committed)
+			items[n++] = (struct sched_item){
+				.index = i,
+				.agent_from = s->marks[i].agent_committed,
+				.regrade = true,
+			};
+	return n;
+}
+
+static int write_manifest(const struct session *s, const struct grading *g, struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	json_t *results = json_array();
+	char now[CLOCK_STAMP + 8];
+
+	clock_iso(clock_wall_ms(), now);
+	json_put_str(j, "evaluated_at", now);
+	json_put(j, "results", results);
+	for (size_t i = 0; i < s->plan.n; i++) {
+		AUTO(free)
+		char *dir = xasprintf("%s/runs/%s", s->store.root, s->plan.trials[i].run_id);
+		json_t *entry = json_object();
+		json_put_str(entry, "run_dir", dir);
+		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
+		json_put_int(entry, "eval_rc", !g->ok[i]);
+		json_put_str(entry, "status", g->ok[i] ? "ok" : "eval_failed");
+		json_array_append_new(results, entry);
+	}
+	return json_write(s->dir_fd, "eval_manifest.json", j, false, err);
+}
+
+static size_t count_failed(const struct session *s, const struct grading *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		n += !g->ok[i];
+	return n;
+}
+
+/* The journal must be closed by then: the rollout reads as finished. */
+static int print_summary(const struct request *q, const char *name, const char *stamp,
+			 struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct rollout_ref ref = {0};
+	struct store store;
+	struct rollout r;
+
+	if (q->view.json)
+		return 0;
+	if (store_open(&store, q->data_dir, false, err))
+		return -1;
+	int status =
+		store_find(&store, name, stamp, &ref, err) || rollout_load(&r, &store, &ref, err)
+			? -1
+			: 0;
+	if (!status) {
+		report_summary(&text, &r, REPORT_TERMINAL, report_width(STDOUT_FILENO));
+		status = report_write_summary(&store, &r, err);
+		rollout_release(&r);
+	}
+	rollout_ref_release(&ref);
+	store_close(&store);
+	fwrite(text.data, 1, text.len, stdout);
+	return status;
+}
+
+static int execute(struct session *s, const struct request *q, struct sched_end *end,
+		   struct err *err)
+{
+	AUTO(free) struct sched_item *items = xcalloc(s->plan.n + 1, sizeof *items);
+	AUTO(free) bool *ok = xcalloc(s->plan.n + 1, sizeof *ok);
+	struct grading g = {items, ok};
+	struct session_work w = {
+		.items = items,
+		.n = make_items(s, items),
+		.parallel = (int)q->parallel,
+		.on_done = on_done,
+		.on_done_arg = &g,
+	};
+	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+
+	if (w.n < s->plan.n)
+		w.note = "trials without an agent's work cannot be graded and are left out";
+	session_announce(s, d, &w);
+	int status = session_run(s, d, &w, end, err);
+	if (!status) {
+		end->missing = count_failed(s, &g);
+		display_end(d, w.n, end->missing - (s->plan.n - w.n));
+		status = write_manifest(s, &g, err);
+	}
+	display_free(d);
+	return status;
+}
+
+static int eval(const char *name, const struct request *q)
+{
+	struct session s;
+	struct sched_end end;
+	struct err err;
+
+	if (q->latest && q->selector) {
+		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
+		return cmd_fail(&err);
+	}
+	if (session_open(&s, q->data_dir, name, q->selector, &err))
+		return cmd_fail(&err);
+	AUTO(free) char *stamp = xstrdup(s.ref.stamp);
+	int status = execute(&s, q, &end, &err);
+	session_close(&s);
+	if (status || print_summary(q, name, stamp, &err))
+		return cmd_fail(&err);
+	return session_status(&end);
+}
+
+int cmd_eval(int argc, char **argv)
+{
+	struct request q = {.data_dir = "data"};
+	const struct option options[] = {
+		{.name = "latest",
+		 .kind = OPTION_FLAG,
+		 .target = &q.latest,
+		 .help = "the latest rollout (the default)"},
+		{.name = "rollout",
+		 .arg = "STAMP",
+		 .kind = OPTION_STR,
+		 .target = &q.selector,
+		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		{.name = "parallel",
+		 .short_name = 'j',
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.parallel,
+		 .min = 1,
+		 .max = 100000,
+		 .help = "grade N trials at a time (default: as at the start)"},
+		SESSION_VIEW_OPTIONS(&q.view),
+		OPTION_DATA_DIR(&q.data_dir),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "eval",
+		.operands = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "grade the stored diffs of a benchmark again, without running any agent",
+		.text = "A grade that cannot be made leaves the one there was. eval_manifest.json "
+			"in the\n"
+			"rollout's folder lists what was graded; then the table of `summarize` "
+			"follows.",
+		.options = options,
+		.examples = "rollouts eval hello --latest\n"
+			    "rollouts eval hello --rollout 20250824__12-34-56 -j4\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	return status < 0 ? eval(operands.v[0], &q) : status;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/frontend.h"
+#include "cmd/session.h"
+
+struct request {
+	struct config_request config; /* its path is --config, or NULL */
+	struct session_view view;
+	const char *selector;
+	struct strv retry; /* names of outcomes */
+	bool again[OUTCOME_COUNT_];
+	int64_t parallel;
+	bool dry_run;
+};
+
+static int read_outcomes(struct request *q, struct err *err)
+{
+	AUTO(buf) struct buf names = BUF_INIT;
+
+	for (int o = 0; o < OUTCOME_COUNT_; o++)
+		buf_addf(&names, "%s%s", o ? ", " : "", outcome_name(o));
+	for (size_t i = 0; i < q->retry.n; i++) {
+		enum outcome o;
+		if (!outcome_parse(q->retry.v[i], &o))
+			return err_set(err, ERR_USAGE, 0, "--retry %s: an outcome is one of %s",
+				       q->retry.v[i], names.data);
+		q->again[o] = true;
+	}
+	return 0;
+}
+
+/* Whether a trial is to be run, and from which committed work it goes on. What the user asks to
+ * retry is done again from the beginning. */
+static bool choose(const struct request *q, const struct trial_mark *m, struct sched_item *item)
+{
+	if (m->result_attempt && q->again[m->outcome]) {
+		item->agent_from = outcome_is_missing(m->outcome) ? m->agent_committed : 0;
+		return true;
+	}
+	item->agent_from = m->agent_committed;
+	return !mark_has_result(m);
+}
+
+static size_t make_items(const struct request *q, const struct session *s, struct sched_item *items)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++) {
+		items[n] = (struct sched_item){.index = i};
+		n += choose(q, &s->marks[i], &items[n]);
+	}
+	return n;
+}
+
+static void print_plan(const struct session *s, const struct session_work *w)
+{
+	printf("%s %s: %zu of %zu trials to do\n", s->plan.name, s->plan.stamp, w->n, s->plan.n);
+	for (size_t i = 0; i < w->n; i++)
+		printf("%s  %s\n", s->plan.trials[w->items[i].index].run_id,
+		       w->items[i].agent_from ? "evaluate what the agent did" : "run");
+}
+
+static int execute(struct session *s, const struct request *q, const struct session_work *w)
+{
+	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+	struct sched_end end;
+	struct err err;
+
+	session_announce(s, d, w);
+	int status = session_run(s, d, w, &end, &err);
+	if (!status) {
+		display_end(d, w->n, end.missing);
+		session_conclude(s, d, &end);
+	}
+	display_free(d);
+	return status ? cmd_fail(&err) : session_status(&end);
+}
+
+static int go_on(struct session *s, const struct request *q)
+{
+	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
+	struct session_work w = {
+		.items = items,
+		.n = make_items(q, s, items),
+		.parallel = (int)q->parallel,
+		.note = "the other trials have results",
+	};
+
+	if (w.n == s->plan.n)
+		w.note = NULL;
+
+	if (q->dry_run) {
+		print_plan(s, &w);
+		return CMD_OK;
+	}
+	return execute(s, q, &w);
+}
+
+static int check_name(const struct frontend *f, const struct request *q, const struct session *s,
+		      struct err *err)
+{
+	if (!strcmp(f->bench.name, s->plan.name))
+		return 0;
+	return err_set(err, ERR_USAGE, 0, "--config %s is the benchmark \"%s\", not \"%s\"",
+		       q->config.path, f->bench.name, s->plan.name);
+}
+
+/* Trials of the file that the rollout does not have yet. */
+static int extend(struct session *s, struct request *q)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct frontend f;
+	struct err err;
+	int status = CMD_OK;
+
+	q->config.gateway = s->plan.gateway;
+	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
+		status = cmd_refuse(&problems, &err);
+	else if (check_name(&f, q, s, &err) || (f.plan.n && session_extend(s, &f, &err)))
+		status = cmd_fail(&err);
+	frontend_release(&f);
+	return status;
+}
+
+static int resume(const char *name, struct request *q)
+{
+	struct session s;
+	struct err err;
+
+	if (read_outcomes(q, &err) || session_open(&s, q->config.data_dir, name, q->selector, &err))
+		return cmd_fail(&err);
+	int status = q->config.path ? extend(&s, q) : CMD_OK;
+	if (status == CMD_OK)
+		status = go_on(&s, q);
+	session_close(&s);
+	return status;
+}
+
+int cmd_resume(int argc, char **argv)
+{
+	struct request q = {0};
+	bool latest = false;
+	const struct option options[] = {
+		{.name = "latest",
+		 .kind = OPTION_FLAG,
+		 .target = &latest,
+		 .help = "the latest rollout (the default)"},
+		{.name = "rollout",
+		 .arg = "STAMP",
+		 .kind = OPTION_STR,
+		 .target = &q.selector,
+		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		{.name = "retry",
+		 .arg = "OUTCOME",
+		 .kind = OPTION_STRV,
+		 .target = &q.retry,
+		 .help = "also run again what ended so: timeout, agent_error ...; repeatable"},
+		{.name = "config",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &q.config.path,
+		 .help = "add the trials of this file that are not there yet"},
+		{.name = "parallel",
+		 .short_name = 'j',
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.parallel,
+		 .min = 1,
+		 .max = 100000,
+		 .help = "run N trials at a time (default: as at the start)"},
+		{.name = "dry-run",
+		 .kind = OPTION_FLAG,
+		 .target = &q.dry_run,
+		 .help = "print what would be done"},
+		SESSION_VIEW_OPTIONS(&q.view),
+		OPTION_DATA_DIR(&q.config.data_dir),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "resume",
+		.operands = "NAME",
+		.min = 1,
+		.max = 1,
+		.summary = "finish what is missing of a benchmark that was interrupted",
+		.text = "Each trial goes on at its first uncommitted phase: an agent whose work is "
+			"kept is not\n"
+			"run again. Trials that ended as infra_error or cancelled count as "
+			"missing.",
+		.options = options,
+		.examples = "rollouts resume hello\n"
+			    "rollouts resume hello --rollout 20250824__12-34-56 --retry timeout\n"
+			    "rollouts resume hello --config hello.toml   # after adding models or "
+			    "rollouts\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	if (status < 0)
+		status = resume(operands.v[0], &q);
+	strv_release(&q.retry);
+	config_request_release(&q.config);
+	return status;
+}

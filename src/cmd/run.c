@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/frontend.h"
+#include "cmd/session.h"
+
+struct request {
+	struct config_request config;
+	struct session_view view;
+	bool dry_run;
+};
+
+static void print_plan(const struct frontend *f)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	buf_addf(&text, "%s: %zu trials, %d at a time\n", f->bench.name, f->plan.n,
+		 f->bench.parallel);
+	for (size_t i = 0; i < f->plan.n; i++) {
+		const struct trial *t = &f->plan.trials[i];
+		AUTO(buf) struct buf line = BUF_INIT;
+		buf_addf(&line, "%5d  %s  agent %s", t->index, t->task_id, t->agent);
+		if (*t->model)
+			buf_addf(&line, "  model %s", t->model);
+		if (*t->variant)
+			buf_addf(&line, "  %s", t->variant);
+		buf_addf(&line, "  rollout %d  sandbox %s  timeout %llds", t->rollout,
+			 sandbox_kind_name(t->sandbox), (long long)(t->limits.timeout_ms / 1000));
+		text_renders(&text, line.data, TEXT_TERMINAL_LINE);
+		buf_addc(&text, '\n');
+	}
+	fwrite(text.data, 1, text.len, stdout);
+}
+
+/* A line for people who start again what they meant to finish; NULL when there is nothing to say.
+ */
+static char *point_to_resume(const struct session *s)
+{
+	struct rollout_ref *refs = NULL;
+	size_t n = 0;
+	struct err ignored;
+	char *line = NULL;
+
+	if (store_list(&s->store, s->plan.name, &refs, &n, &ignored))
+		return NULL;
+	for (size_t i = n; i-- && !line;) {
+		if (!strcmp(refs[i].stamp, s->ref.stamp))
+			continue;
+		AUTO(free) char *state = manifest_state(&s->store, &refs[i]);
+		if (!strcmp(state, "complete") || rollout_is_live(&s->store, &refs[i]))
+			break;
+		line = xasprintf("rollout %s is unfinished; to go on with it: rollouts resume %s "
+				 "--rollout %s",
+				 refs[i].stamp, s->plan.name, refs[i].stamp);
+	}
+	for (size_t i = 0; i < n; i++)
+		rollout_ref_release(&refs[i]);
+	free(refs);
+	return line;
+}
+
+static int execute(struct session *s, const struct request *q)
+{
+	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
+	AUTO(free) char *note = point_to_resume(s);
+	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+	struct session_work w = {.items = items, .n = s->plan.n, .note = note};
+	struct sched_end end;
+	struct err err;
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		items[i].index = i;
+	session_announce(s, d, &w);
+	int status = session_run(s, d, &w, &end, &err);
+	if (!status) {
+		display_end(d, w.n, end.missing);
+		session_conclude(s, d, &end);
+	}
+	display_free(d);
+	return status ? cmd_fail(&err) : session_status(&end);
+}
+
+static int run_plan(struct frontend *f, const struct request *q)
+{
+	struct session s;
+	struct err err;
+
+	if (q->dry_run) {
+		print_plan(f);
+		return CMD_OK;
+	}
+	if (session_create(&s, f, &q->config, &err))
+		return cmd_fail(&err);
+	int status = execute(&s, q);
+	session_close(&s);
+	return status;
+}
+
+static int run(const struct request *q)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct frontend f;
+	struct err err;
+	int status;
+
+	if (frontend_load(&f, &q->config, NULL, 0, &problems, &err))
+		status = cmd_refuse(&problems, &err);
+	else
+		status = run_plan(&f, q);
+	frontend_release(&f);
+	return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct request q = {0};
+	const struct option options[] = {
+		FRONTEND_OPTIONS(&q.config),
+		{.name = "dry-run",
+		 .kind = OPTION_FLAG,
+		 .target = &q.dry_run,
+		 .help = "print the plan, do nothing"},
+		SESSION_VIEW_OPTIONS(&q.view),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "run",
+		.operands = "CONFIG",
+		.min = 1,
+		.max = 1,
+		.summary =
+			"run a benchmark: every task with every model, as many rollouts as asked",
+		.text = "Results are kept below data/ (see --data-dir). Interrupt once to let "
+			"running trials\n"
+			"finish, twice to stop them; `rollouts resume NAME` finishes what is "
+			"missing.\n"
+			"Exit status: 0 every trial has a result, 1 something is missing, 2 a "
+			"mistake in the\n"
+			"configuration, 3 the machine's fault, 130 interrupted.",
+		.options = options,
+		.examples =
+			"rollouts run examples/hello/hello.toml\n"
+			"rollouts run bench.toml -j8 --model gpt-4 --rollouts 5 --tag baseline\n"
+			"rollouts run bench.toml --dry-run\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	if (status < 0) {
+		q.config.path = operands.v[0];
+		status = run(&q);
+	}
+	config_request_release(&q.config);
+	return status;
+}

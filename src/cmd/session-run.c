@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/recover.h"
+#include "cmd/session.h"
+
+static int parallel_of(const struct session *s, const struct session_work *w)
+{
+	return w->parallel ? w->parallel : s->plan.parallel;
+}
+
+void session_announce(const struct session *s, struct display *d, const struct session_work *w)
+{
+	int parallel = parallel_of(s, w);
+
+	display_say(d, "config=%s name=%s tasks=%zu parallel=%d", s->plan.config, s->plan.name,
+		    w->n, parallel);
+	display_say(d, "output=%s/%s", s->store.root, s->ref.path);
+	if (s->stats.damaged)
+		display_say(d,
+			    "%d damaged lines of events.jsonl were skipped, the first is line %d",
+			    s->stats.damaged, s->stats.first_damaged);
+	if (w->note)
+		display_say(d, "%s", w->note);
+	display_say_quiet(d);
+	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);
+}
+
+int session_run(struct session *s, struct display *d, const struct session_work *w,
+		struct sched_end *end, struct err *err)
+{
+	AUTO(free) char *worker = install_libexec("rollouts-trial");
+	size_t parallel = (size_t)parallel_of(s, w);
+	struct sched_options o = {
+		.store = &s->store,
+		.ref = &s->ref,
+		.dir_fd = s->dir_fd,
+		.plan = &s->plan,
+		.marks = s->marks,
+		.journal = s->journal,
+		.items = w->items,
+		.items_n = w->n,
+		/* More jobs than items would only be more to look through. */
+		.parallel = (int)(parallel < w->n ? parallel
+				  : w->n	  ? w->n
+						  : 1),
+		.fail_fast = w->fail_fast || s->plan.fail_fast,
+		.launcher = launch_find("local"),
+		.worker = worker,
+		.secret = s->secret,
+		.display = d,
+		.sweep = recover_sweep,
+		.on_done = w->on_done,
+		.on_done_arg = w->on_done_arg,
+	};
+
+	return sched_run(&o, end, err);
+}
+
+int session_status(const struct sched_end *end)
+{
+	switch (end->why) {
+	case SCHED_SAME_ERROR:
+	case SCHED_NO_DISK:
+		return CMD_ENVIRONMENT;
+	case SCHED_INTERRUPTED:
+		return end->missing ? CMD_INTERRUPTED : CMD_OK;
+	case SCHED_DONE:
+	case SCHED_FAILED_FAST:
+		break;
+	}
+	return end->missing ? CMD_MISSING : CMD_OK;
+}
+
+struct tally {
+	const char *model;
+	size_t scored, unscored, missing;
+	double sum;
+};
+
+static struct tally *tally_of(struct tally **v, size_t *n, size_t *cap, const char *model)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (!strcmp((*v)[i].model, model))
+			return &(*v)[i];
+	GROW(*v, *n, *cap);
+	(*v)[*n] = (struct tally){.model = model};
+	return &(*v)[(*n)++];
+}
+
+static void say_tally(struct display *d, const struct tally *t)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	buf_addf(&text, "score%s%s: ", *t->model ? " " : "", t->model);
+	if (t->scored)
+		buf_addf(&text, "mean %.3f of %zu scored", t->sum / (double)t->scored, t->scored);
+	else
+		buf_adds(&text, "nothing scored");
+	if (t->unscored && t->scored)
+		buf_addf(&text, ", %zu unscored", t->unscored);
+	if (t->missing)
+		buf_addf(&text, ", %zu missing", t->missing);
+	display_say(d, "%s", text.data);
+}
+
+static void say_scores(const struct session *s, struct display *d)
+{
+	struct tally *v = NULL;
+	size_t n = 0, cap = 0;
+	bool evaluated = false;
+
+	for (size_t i = 0; i < s->plan.n; i++) {
+		const struct trial_mark *m = &s->marks[i];
+		struct tally *t = tally_of(&v, &n, &cap, s->plan.trials[i].model);
+		evaluated |= s->plan.trials[i].evaluate;
+		if (!mark_has_result(m))
+			t->missing++;
+		else if (m->scored)
+			t->scored++;
+		else
+			t->unscored++;
+		t->sum += m->scored && mark_has_result(m) ? m->total_score : 0;
+	}
+	for (size_t i = 0; evaluated && i < n; i++)
+		say_tally(d, &v[i]);
+	free(v);
+}
+
+static void say_command(const struct session *s, struct display *d, const char *verb,
+			const char *what)
+{
+	AUTO(buf) struct buf data = BUF_INIT;
+
+	if (strcmp(s->store.root, "data"))
+		buf_addf(&data, " --data-dir %s", s->store.root);
+	display_say(d, "%s: rollouts %s %s --rollout %s%s", what, verb, s->plan.name, s->plan.stamp,
+		    data.data);
+}
+
+void session_conclude(const struct session *s, struct display *d, const struct sched_end *end)
+{
+	static const char *const reasons[] = {
+		[SCHED_DONE] = NULL,
+		[SCHED_INTERRUPTED] = "interrupted",
+		[SCHED_FAILED_FAST] = "stopped at the first failure, as asked",
+		[SCHED_SAME_ERROR] = "stopped: every trial fails for one reason",
+		[SCHED_NO_DISK] = "stopped",
+	};
+
+	if (reasons[end->why])
+		display_say(d, "%s%s%s", reasons[end->why], *end->text ? ": " : "", end->text);
+	say_scores(s, d);
+	if (end->missing)
+		say_command(s, d, "resume", "finish what is missing");
+	say_command(s, d, "summarize", "details");
+}

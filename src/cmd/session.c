@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/session.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cmd/cmd.h"
+#include "cmd/recover.h"
+#include "core/event.h"
+#include "store/create.h"
+
+enum display_mode session_mode(const struct session_view *v)
+{
+	if (v->json)
+		return DISPLAY_JSON;
+	return v->verbose > 1 ? DISPLAY_FULL : v->verbose ? DISPLAY_PROGRESS : DISPLAY_DEFAULT;
+}
+
+static int open_dir(struct session *s, struct err *err)
+{
+	s->dir_fd = openat(s->store.root_fd, s->ref.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s/%s", s->store.root, s->ref.path);
+	return 0;
+}
+
+/* Tokens are made from it, also by the supervisor that resumes this one. */
+static int make_secret(struct session *s, struct err *err)
+{
+	unsigned char bytes[32];
+
+	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+		return err_set(err, ERR_INFRA, errno, "getrandom");
+	s->secret = xcalloc(1, HASH_HEX);
+	hash_once(bytes, sizeof bytes, s->secret);
+	return path_write(s->dir_fd, "secret", s->secret, HASH_HEX - 1, 0600, false, err);
+}
+
+static int read_secret(struct session *s, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!s->plan.gateway)
+		return 0;
+	if (path_read(s->dir_fd, "secret", HASH_HEX, &text, err))
+		return err_wrap(err, "%s", s->ref.path);
+	s->secret = buf_detach(&text);
+	return 0;
+}
+
+static int set_gateway(struct session *s, const char *gateway, struct err *err)
+{
+	if (!gateway)
+		return 0;
+	s->plan.gateway = realpath(gateway, NULL);
+	if (!s->plan.gateway)
+		return err_set(err, ERR_USAGE, errno, "--gateway %s", gateway);
+	return make_secret(s, err);
+}
+
+static int make_plan(struct session *s, struct frontend *f, const struct config_request *req,
+		     struct err *err)
+{
+	struct planfile *p = &s->plan;
+	char hash[HASH_HEX];
+
+	hash_once(f->bench.config_text, strlen(f->bench.config_text), hash);
+	*p = (struct planfile){
+		.name = xstrdup(f->bench.name),
+		.stamp = xstrdup(s->ref.stamp),
+		.config = xstrdup(f->bench.config_path),
+		.config_hash = xstrdup(hash),
+		.program = xstrdup(ROLLOUTS_VERSION),
+		.parallel = f->bench.parallel,
+		.fail_fast = f->bench.fail_fast,
+		.uid_base = create_uid_base(f->plan.n),
+		.agents = json_incref(f->agents),
+		.trials = STEAL(&f->plan.trials),
+		.n = f->plan.n,
+	};
+	f->plan.n = f->plan.cap = 0;
+	s->marks = xcalloc(p->n ? p->n : 1, sizeof *s->marks);
+	return set_gateway(s, req->gateway, err);
+}
+
+static struct manifest manifest_of(const struct session *s)
+{
+	return (struct manifest){&s->store, &s->ref, &s->plan, s->marks, s->dir_fd};
+}
+
+/* The plan comes last: a folder without one is no rollout. */
+static int write_files(struct session *s, const struct bench *b, struct err *err)
+{
+	struct manifest m = manifest_of(s);
+
+	if (path_write(s->dir_fd, "config.toml", b->config_text, strlen(b->config_text), 0644,
+		       false, err))
+		return -1;
+	if (b->tags.n && store_tags_write(&s->store, &s->ref, &b->tags, err))
+		return -1;
+	return manifest_begin(&m, err) || planfile_write(&s->plan, s->dir_fd, err) ? -1 : 0;
+}
+
+static void journal_plan(struct session *s, size_t from)
+{
+	json_t *fields = json_object();
+
+	json_put_int(fields, "from", (int64_t)from);
+	json_put_int(fields, "trials", (int64_t)(s->plan.n - from));
+	json_put_str(fields, "config_hash", s->plan.config_hash);
+	journal_add(s->journal, EVENT_PLANNED, NULL, 0, fields);
+}
+
+/* Files that an error leaves are few and ours: without a plan nobody takes them for a rollout. */
+static int build(struct session *s, struct frontend *f, const struct config_request *req,
+		 struct err *err)
+{
+	if (open_dir(s, err))
+		return -1;
+	if (frontend_commit(f, &s->store, s->ref.stamp, err) || make_plan(s, f, req, err) ||
+	    journal_open(&s->journal, s->dir_fd, err))
+		return -1;
+	journal_plan(s, 0);
+	return journal_flush(s->journal, err) || write_files(s, &f->bench, err) ? -1 : 0;
+}
+
+int session_create(struct session *s, struct frontend *f, const struct config_request *req,
+		   struct err *err)
+{
+	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
+	if (store_open(&s->store, req->data_dir ? req->data_dir : "data", true, err))
+		return -1;
+	if (create_rollout(&s->store, f->bench.name, &s->ref, err)) {
+		session_close(s);
+		return -1;
+	}
+	if (!build(s, f, req, err))
+		return 0;
+	struct err ignored;
+	if (path_remove_tree(s->store.root_fd, s->ref.path, &ignored))
+		cmd_warn(&ignored);
+	create_undo(&s->store, &s->ref);
+	session_close(s);
+	return -1;
+}
+
+/* A supervisor that was killed leaves workers that are about to end; what they write must not be
+ * missed. */
+static int adopt(struct session *s, struct err *err)
+{
+	AUTO(free) char *prefix = xasprintf("runs/%s-", s->plan.stamp);
+	AUTO(free) char *worker = install_libexec("rollouts-trial");
+	struct launch_spec spec = {.root_fd = s->store.root_fd, .worker = worker, .parallel = 1};
+	const struct launcher *launcher = launch_find("local");
+	struct launch *l;
+
+	if (launcher->open(&l, &spec, err))
+		return -1;
+	int status = launcher->adopt(l, prefix, err);
+	launcher->close(l);
+	return status;
+}
+
+static int open_rollout(struct session *s, struct err *err)
+{
+	if (open_dir(s, err) || planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
+		return -1;
+	/* Locked before it is read: nobody else writes from here on. */
+	if (journal_open(&s->journal, s->dir_fd, err))
+		return err_wrap(err, "%s/%s", s->store.root, s->ref.path);
+	s->marks = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->marks);
+	if (marks_read(s->marks, s->plan.trials, s->plan.n, s->dir_fd, NULL, NULL, &s->stats, err))
+		return -1;
+	journal_continue(s->journal, s->stats.last_seq);
+	if (read_secret(s, err) || adopt(s, err))
+		return -1;
+	recover_left(s);
+	return journal_flush(s->journal, err);
+}
+
+int session_open(struct session *s, const char *data_dir, const char *name, const char *selector,
+		 struct err *err)
+{
+	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
+	if (store_open(&s->store, data_dir ? data_dir : "data", false, err))
+		return -1;
+	if (store_find(&s->store, name, selector, &s->ref, err) || open_rollout(s, err)) {
+		session_close(s);
+		return -1;
+	}
+	return 0;
+}
+
+int session_extend(struct session *s, struct frontend *f, struct err *err)
+{
+	struct planfile *p = &s->plan;
+	size_t before = p->n, more = f->plan.n;
+	const char *name;
+	json_t *spec;
+
+	if (frontend_commit(f, &s->store, p->stamp, err))
+		return -1;
+	p->trials = xreallocarray(p->trials, before + more + 1, sizeof *p->trials);
+	memcpy(p->trials + before, f->plan.trials, more * sizeof *p->trials);
+	s->marks = xreallocarray(s->marks, before + more + 1, sizeof *s->marks);
+	memset(s->marks + before, 0, (more + 1) * sizeof *s->marks);
+	p->n += more;
+	f->plan.n = 0;
+	json_object_foreach (f->agents, name, spec)
+		if (!json_object_get(p->agents, name))
+			json_object_set(p->agents, name, spec);
+	journal_plan(s, before);
+	struct manifest m = manifest_of(s);
+	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err) ||
+			       journal_flush(s->journal, err)
+		       ? -1
+		       : 0;
+}
+
+void session_close(struct session *s)
+{
+	struct err err;
+
+	if (journal_close(s->journal, &err))
+		cmd_warn(&err);
+	for (size_t i = 0; s->marks && i < s->plan.n; i++)
+		mark_release(&s->marks[i]);
+	free(s->marks);
+	planfile_release(&s->plan);
+	rollout_ref_release(&s->ref);
+	if (s->store.root)
+		store_close(&s->store);
+	auto_fd(&s->dir_fd);
+	free(s->secret);
+	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
+}
