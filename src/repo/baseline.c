@@ -125,7 +125,7 @@ static int make_key(char key[HASH_HEX], const struct task *t, const char *start,
 	hash_str(&h, t->repo.subdir);
 	hash_list(&h, &t->repo.sparse);
 	hash_list(&h, &t->repo.remove);
-	if (overlay_hash(overlay, &h, err) < 0)
+	if (overlay_hash_files(overlay, &h, err) < 0)
 		return -1;
 	hash_hex(&h, key);
 	return 0;

@@ -120,7 +120,7 @@ static int hash_file(const struct overlay *o, const struct overlay_file *f, stru
 	return 0;
 }
 
-int overlay_hash(const struct overlay *o, struct hash *h, struct err *err)
+int overlay_hash_files(const struct overlay *o, struct hash *h, struct err *err)
 {
 	for (size_t i = 0; i < o->n; i++)
 		if (hash_file(o, &o->files[i], h, err) < 0)

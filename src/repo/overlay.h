@@ -25,4 +25,4 @@ struct overlay {
 int overlay_open(struct overlay *o, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void overlay_close(struct overlay *o);
 /* Feed names, kinds and contents. */
-int overlay_hash(const struct overlay *o, struct hash *h, struct err *err) MUST_CHECK;
+int overlay_hash_files(const struct overlay *o, struct hash *h, struct err *err) MUST_CHECK;
