@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cmd/options.h"
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -215,9 +216,9 @@ static void help_examples(const char *examples, struct buf *out)
 
 void options_help(const struct usage *u, struct buf *out)
 {
-	buf_addf(out, "Usage: rollouts %s%s%s%s\n\n%s.\n", u->verb,
+	buf_addf(out, "Usage: rollouts %s%s%s%s\n\n%c%s.\n", u->verb,
 		 u->options->name ? " [options]" : "", *u->operands ? " " : "", u->operands,
-		 u->summary);
+		 toupper((unsigned char)*u->summary), u->summary + 1);
 	if (u->text)
 		buf_addf(out, "\n%s\n", u->text);
 	if (u->options->name)
