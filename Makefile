@@ -18,8 +18,10 @@ PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
 VERSION = $(shell sed -n "s/^ *version: '\(.*\)',/\1/p" meson.build)
 export PYTHONDONTWRITEBYTECODE = 1
 
+# Says nothing when nothing is to be done; one moving line on a terminal, none elsewhere.
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) $(NINJAFLAGS)
+	@ninja -C $(BUILD) -n 2>/dev/null | grep -q 'no work to do' || { \
+		echo "building in $(BUILD)/"; test -t 1 || quiet=--quiet; ninja -C $(BUILD) $$quiet; }
 
 $(BUILD)/build.ninja:
 	@tools/setup --check build
@@ -28,7 +30,7 @@ $(BUILD)/build.ninja:
 
 quickstart:
 	@tools/setup build run
-	@$(MAKE) --no-print-directory all NINJAFLAGS=--quiet
+	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 	$(BUILD)/rollouts run examples/hello/hello.toml
 	$(BUILD)/rollouts summarize hello --latest
@@ -39,7 +41,7 @@ test: setup-test check
 
 setup-test:
 	@tools/setup build run test
-	@$(MAKE) --no-print-directory all NINJAFLAGS=--quiet
+	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 
 check: setup-test

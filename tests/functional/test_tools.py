@@ -79,3 +79,42 @@ def test_setup_names_what_is_missing_without_apt(workdir):
     assert done.returncode == 3
     assert "command:meson" in done.stderr
     assert "command:ninja" not in done.stderr
+
+
+def fake_machine(top, installed):
+    """A PATH with a dpkg-query that knows INSTALLED, and an apt-get and a sudo that tell on their caller."""
+    tools = top / "bin"
+    tools.mkdir()
+    for name in ("sh", "dirname", "awk", "tr", "cat", "env", "mktemp", "rm", "tail"):
+        os.symlink(shutil.which(name), tools / name)
+    known = " ".join(installed)
+    put(tools / "dpkg-query", f"#!/bin/sh\nfor last; do :; done\ncase ' {known} ' in *\" $last \"*) "
+        "printf installed ;; *) exit 1 ;; esac\n")
+    put(tools / "apt-get", f'#!/bin/sh\necho "$@" >>{top}/apt.log\n')
+    put(tools / "sudo", f'#!/bin/sh\necho sudo >>{top}/apt.log\nexec "$@"\n')
+    put(tools / "id", "#!/bin/sh\necho 1000\n")
+    for name in ("dpkg-query", "apt-get", "sudo", "id"):
+        (tools / name).chmod(0o755)
+    return {"PATH": str(tools), "TMPDIR": str(top)}
+
+
+def test_setup_installs_what_is_missing_and_only_that(workdir):
+    env = fake_machine(workdir, ["git", "python3", "python3-pytest"])
+    done = subprocess.run([SOURCE / "tools/setup", "run"], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "setup: installing missing packages: bubblewrap\n"
+    sudo, install = (workdir / "apt.log").read_text().splitlines()
+    assert sudo == "sudo"
+    assert install.endswith("install -y --no-install-recommends bubblewrap")
+
+
+def test_setup_leaves_apt_alone_when_nothing_is_missing(workdir):
+    env = fake_machine(workdir, ["git", "python3", "python3-pytest", "bubblewrap"])
+    done = subprocess.run([SOURCE / "tools/setup", "run"], env=env, capture_output=True, text=True, check=True)
+    assert (done.stdout, (workdir / "apt.log").exists()) == ("", False)
+
+
+def test_apparmor_profile_names_the_programs(binary):
+    done = subprocess.run([SOURCE / "tools/apparmor", "print", "rollouts", binary, binary.parent / "rollouts-trial"],
+                          capture_output=True, text=True, check=True)
+    assert f'profile rollouts "{binary}" flags=(unconfined)' in done.stdout
+    assert "@" not in done.stdout
