@@ -111,7 +111,7 @@ static json_t *make_meta(const struct task *t)
 	return meta;
 }
 
-void app_add_made(struct overlay *app, const struct task *t)
+void app_add_made(struct filetree *app, const struct task *t)
 {
 	AUTO(json) json_t *meta = make_meta(t);
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -120,9 +120,9 @@ void app_add_made(struct overlay *app, const struct task *t)
 	buf_addc(&text, '\n');
 	/* Both names are withheld from the folder and refused to overrides: nothing is in their
 	 * way. */
-	AUTO(free) char *a = overlay_put(app, TASK_META_FILE, text.data, text.len);
+	AUTO(free) char *a = filetree_put(app, TASK_META_FILE, text.data, text.len);
 	AUTO(free)
-	char *b = overlay_put(app, TASK_INSTRUCTIONS_FILE, t->instruction, strlen(t->instruction));
+	char *b = filetree_put(app, TASK_INSTRUCTIONS_FILE, t->instruction, strlen(t->instruction));
 	if (a || b)
 		bug("%s", a ? a : b);
 }

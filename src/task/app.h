@@ -5,12 +5,12 @@
  */
 #pragma once
 #include <stdbool.h>
-#include "task/overlay.h"
+#include "task/filetree.h"
 #include "task/task.h"
 
-/* For overlay_scan: PATH (below overlay_files/) is left out. Names that are ours are mistakes. */
+/* For filetree_scan: PATH (below overlay_files/) is left out. Names that are ours are mistakes. */
 bool app_skips(void *mistakes, const char *path);
 /* Why an override may not put PATH there; NULL when it may. Static text. */
 const char *app_refuses(const char *path);
 /* Add the instructions and tb_meta.json without its gold. */
-void app_add_made(struct overlay *app, const struct task *t);
+void app_add_made(struct filetree *app, const struct task *t);

@@ -3,13 +3,13 @@
  * files.h -- the private part of struct task: its file trees, between task_read and task_snapshot.
  */
 #pragma once
-#include "task/overlay.h"
+#include "task/filetree.h"
 #include "task/task.h"
 
 #define TASK_MAX_GOLD ((int64_t)256 << 20)
 
 struct task_files {
-	struct overlay app, repo;
+	struct filetree app, repo;
 	char *gold; /* the gold diff, below the task folder; NULL: none */
 	char gold_digest[HASH_HEX];
 };

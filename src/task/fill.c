@@ -120,6 +120,29 @@ static void fill_instruction(struct fill *f)
 
 /* --- repository --- */
 
+/* Pinned now: a later commit there must not change a benchmark half way. */
+static int pin(struct fill *f, const char *where, struct err *err)
+{
+	struct task_repo *repo = &f->t->repo;
+	const char *key = repo->start_commit ? "start_commit_sha"
+			  : repo->branch     ? "branch"
+					     : "git_url";
+	struct err why = {0};
+	char *id;
+
+	if (!source_pin(&id, repo->git_url, repo->branch, repo->start_commit, &why)) {
+		free(repo->start_commit);
+		repo->start_commit = id;
+		return 0;
+	}
+	if (why.kind != ERR_USAGE) {
+		*err = why;
+		return -1;
+	}
+	mistakes_add(f->m, place(f, "repo", key, where), NULL, "%s", why.msg);
+	return 0;
+}
+
 static int fill_url(struct fill *f, struct err *err)
 {
 	const char *where = place(f, "repo", "git_url", TASK_META_FILE ": repo.git_url");
@@ -137,23 +160,16 @@ static int fill_url(struct fill *f, struct err *err)
 		mistakes_add(f->m, where, NULL, "%s", why.msg);
 		return 0;
 	}
-	if (!local || (repo->start_commit && source_is_full_id(repo->start_commit)))
+	if (repo->start_commit && source_is_full_id(repo->start_commit))
 		return 0;
-	/* Pinned now: a later commit there must not change a benchmark half way. */
-	char *id;
-	if (source_pin(&id, repo->git_url, repo->branch, repo->start_commit, &why)) {
-		if (why.kind != ERR_USAGE) {
-			*err = why;
-			return -1;
-		}
-		const char *key = repo->start_commit ? "start_commit_sha"
-				  : repo->branch     ? "branch"
-						     : "git_url";
-		mistakes_add(f->m, place(f, "repo", key, where), NULL, "%s", why.msg);
-		return 0;
-	}
-	free(repo->start_commit);
-	repo->start_commit = id;
+	if (local)
+		return pin(f, where, err);
+	/* Nothing is fetched before the run: what a name or a short id means there is not known
+	 * yet. */
+	if (repo->start_commit)
+		mistakes_add(f->m, place(f, "repo", "start_commit_sha", where), NULL,
+			     "\"%s\" is not a full commit id, which a remote repository needs",
+			     repo->start_commit);
 	return 0;
 }
 
@@ -169,6 +185,14 @@ static void fill_ref(struct fill *f, const char *key, char **out)
 	if (why)
 		mistakes_add(f->m, place(f, "repo", key, TASK_META_FILE), NULL, "\"%s\" %s", *out,
 			     why);
+}
+
+/* Full ids are compared as text. */
+static void lower_id(char *id)
+{
+	if (id && strlen(id) >= 40 && strspn(id, "0123456789abcdefABCDEF") == strlen(id))
+		for (char *p = id; *p; p++)
+			*p = (char)tolower((unsigned char)*p);
 }
 
 /* Drop a leading "./" and trailing slashes; NULL for what means the whole tree. */
@@ -194,14 +218,19 @@ static void fill_subdir(struct fill *f)
 		mistakes_add(f->m, place(f, "repo", "subdir", TASK_META_FILE), NULL, "%s", why);
 }
 
-/* Patterns name things by components; ".." in one leaves the tree whatever the rest says. */
-static const char *pattern_mistake(const char *pattern, bool may_be_rooted)
+/* Patterns name things by components; ".." in one leaves the tree whatever the rest says. Those of
+ * a sparse checkout may be negated, and rooted by a slash. */
+static const char *pattern_mistake(const char *pattern, bool sparse)
 {
+	if (sparse)
+		pattern += *pattern == '!';
+	if (sparse)
+		pattern += *pattern == '/';
 	if (is_blank(pattern))
 		return "is empty";
 	if (has_control(pattern))
 		return "holds a control character";
-	if (*pattern == '/' && !may_be_rooted)
+	if (*pattern == '/')
 		return "is absolute, which leaves the repository";
 	for (const char *p = pattern; *p;) {
 		size_t n = strcspn(p, "/");
@@ -209,11 +238,11 @@ static const char *pattern_mistake(const char *pattern, bool may_be_rooted)
 			return "leaves the repository";
 		p += n + (p[n] == '/');
 	}
-	return NULL;
+	return path_is_inside(pattern) ? NULL : "is not a plain relative path or pattern";
 }
 
 static void fill_patterns(struct fill *f, struct strv *out, const json_t *list, const char *where,
-			  bool may_be_rooted)
+			  bool sparse)
 {
 	size_t i;
 	json_t *item;
@@ -222,10 +251,9 @@ static void fill_patterns(struct fill *f, struct strv *out, const json_t *list, 
 		const char *pattern = json_string_value(item);
 		if (!pattern)
 			continue;
-		while (!may_be_rooted && pattern[0] == '.' && pattern[1] == '/')
+		while (!sparse && pattern[0] == '.' && pattern[1] == '/')
 			pattern += 2;
-		const char *why = pattern_mistake(pattern + (may_be_rooted && *pattern == '!'),
-						  may_be_rooted);
+		const char *why = pattern_mistake(pattern, sparse);
 		if (why) {
 			AUTO(free) char *file = xasprintf("%s[%zu]", where, i);
 			mistakes_add(f->m, file, NULL, "\"%s\" %s", pattern, why);
@@ -241,6 +269,7 @@ static int fill_repo(struct fill *f, struct err *err)
 
 	fill_ref(f, "branch", &repo->branch);
 	fill_ref(f, "start_commit_sha", &repo->start_commit);
+	lower_id(repo->start_commit);
 	repo->end_commit = get_string(f, "repo", "end_commit_sha");
 	fill_subdir(f);
 	fill_patterns(f, &repo->sparse,

@@ -26,8 +26,8 @@ void task_files_free(struct task_files *files)
 {
 	if (!files)
 		return;
-	overlay_release(&files->app);
-	overlay_release(&files->repo);
+	filetree_release(&files->app);
+	filetree_release(&files->repo);
 	free(files->gold);
 	free(files);
 }
@@ -98,13 +98,13 @@ static int write_json(int dir_fd, const struct task *t, struct err *err)
 		       : 0;
 }
 
-static int write_tree(int dir_fd, const char *name, const struct overlay *o, int src_fd,
+static int write_tree(int dir_fd, const char *name, const struct filetree *o, int src_fd,
 		      struct err *err)
 {
 	if (make_open_dir(dir_fd, name, err))
 		return -1;
 	AUTO(fd) int fd = path_open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
-	return fd < 0 ? -1 : overlay_write(o, src_fd, fd, err);
+	return fd < 0 ? -1 : filetree_write(o, src_fd, fd, err);
 }
 
 static int write_gold(int dir_fd, const struct task_files *files, int src_fd, struct err *err)
@@ -120,7 +120,7 @@ static int write_gold(int dir_fd, const struct task_files *files, int src_fd, st
 		return -1;
 	if (fchmod(fd, 0644))
 		return err_set(err, ERR_INFRA, errno, "set mode of gold.patch");
-	if (overlay_digest(src_fd, files->gold, TASK_MAX_GOLD, fd, digest, &size, err))
+	if (filetree_digest(src_fd, files->gold, TASK_MAX_GOLD, fd, digest, &size, err))
 		return -1;
 	if (strcmp(digest, files->gold_digest))
 		return err_set(err, ERR_USAGE, 0,

@@ -99,8 +99,8 @@ void task_hash(struct task *t)
 	hash_repo(&h, &t->repo);
 	hash_evaluation(&h, t);
 	hash_env(&h, &t->env);
-	overlay_hash(&t->files->app, &h);
-	overlay_hash(&t->files->repo, &h);
+	filetree_hash(&t->files->app, &h);
+	filetree_hash(&t->files->repo, &h);
 	hash_str(&h, t->files->gold ? t->files->gold_digest : NULL);
 	hash_hex(&h, t->hash);
 }

@@ -36,7 +36,7 @@ static int open_folder(struct reader *rd, struct err *err)
 	if (rd->dir_fd >= 0)
 		return 0;
 	int why = errno;
-	mistakes_add(&rd->m, rd->src->dir, NULL, "cannot open the task folder: %s", strerror(why));
+	mistakes_add(&rd->m, TASK_META_FILE, NULL, "cannot open its folder: %s", strerror(why));
 	return err_set(err, ERR_USAGE, why, "task folder %s", rd->src->dir);
 }
 
@@ -110,7 +110,7 @@ static void read_overrides(struct reader *rd)
 		overrides_read(&rd->r, AT_FDCWD, entry, &rd->m, &rd->t->notes);
 }
 
-static void put_texts(struct reader *rd, struct overlay *o, const char *key)
+static void put_texts(struct reader *rd, struct filetree *o, const char *key)
 {
 	const json_t *texts = json_object_get(rd->r.v, key);
 	const char *path;
@@ -120,7 +120,8 @@ static void put_texts(struct reader *rd, struct overlay *o, const char *key)
 		if (!json_is_string(text))
 			continue;
 		AUTO(free)
-		char *why = overlay_put(o, path, json_string_value(text), json_string_length(text));
+		char *why =
+			filetree_put(o, path, json_string_value(text), json_string_length(text));
 		if (why)
 			mistakes_add(&rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s",
 				     why);
@@ -147,7 +148,7 @@ static void drop_tests(struct reader *rd)
 		if (!test->content_len)
 			continue;
 		hash_once(test->content, test->content_len, digest);
-		if (overlay_drop(&rd->t->files->app, digest))
+		if (filetree_drop(&rd->t->files->app, digest))
 			mistakes_note(&rd->t->notes, "overlay_files", NULL,
 				      "a copy of the test script %s is kept from the agent",
 				      test->path);
@@ -158,8 +159,8 @@ static void read_trees(struct reader *rd)
 {
 	struct task_files *files = rd->t->files;
 
-	overlay_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, &rd->m, &rd->m);
-	overlay_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, &rd->m, &rd->m);
+	filetree_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, &rd->m, &rd->m);
+	filetree_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, &rd->m, &rd->m);
 	drop_tests(rd);
 	put_texts(rd, &files->app, "overlay_files");
 	put_texts(rd, &files->repo, "overlay_repo_files");
@@ -173,8 +174,8 @@ static void read_gold(struct reader *rd)
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !rd->t->has_gold; i++) {
 		struct err err = {0};
 		int64_t size;
-		if (!overlay_digest(rd->dir_fd, places[i], TASK_MAX_GOLD, -1, files->gold_digest,
-				    &size, &err))
+		if (!filetree_digest(rd->dir_fd, places[i], TASK_MAX_GOLD, -1, files->gold_digest,
+				     &size, &err))
 			rd->t->has_gold = size > 0;
 		else if (err.sys != ENOENT)
 			mistakes_add(&rd->m, places[i], NULL, "cannot be read: %s", err.msg);
@@ -228,7 +229,7 @@ int task_read(struct task *out, const struct task_source *src, struct strv *prob
 	resolved_init(&rd.r);
 	int rc = read_all(&rd, err);
 	if (rd.m.n > MISTAKES_MAX)
-		strv_pushf(problems, "%s: %zu more mistakes", src->dir, rd.m.n - MISTAKES_MAX);
+		strv_pushf(problems, "and %zu more mistakes", rd.m.n - MISTAKES_MAX);
 	resolved_release(&rd.r);
 	if (rd.dir_fd >= 0)
 		close(rd.dir_fd);

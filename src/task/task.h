@@ -31,7 +31,7 @@
 struct task_repo {
 	char *git_url; /* any git URL, or an absolute local path (a repository or a bundle) */
 	char *branch;
-	char *start_commit; /* full SHA; of a remote repository also a name, or NULL: the branch's tip */
+	char *start_commit; /* full SHA; of a remote repository also NULL: the branch's tip */
 	char *end_commit;   /* gold: never reaches a sandbox */
 	char *subdir;       /* NULL: none. Restricts the checkout to it; the agent starts there */
 	struct strv sparse; /* patterns of sparse_checkout */

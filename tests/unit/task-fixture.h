@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * task-fixture.h -- task folders for unit tests, in a directory that is removed afterwards. JSON is written
- * with ' for ".
+ * task-fixture.h -- task folders for unit tests, in a directory that is removed afterwards. JSON is
+ * written with ' for ".
  */
 #pragma once
 #include "test.h"
@@ -20,7 +20,9 @@
 
 #define SHA "0123456789012345678901234567890123456789"
 #define META_HEAD "{'task_id':'t_1','metadata':{'title':'T','tags':['a']},"
-#define META_REPO "'repo':{'git_url':'https://example.org/r.git','branch':'main','start_commit_sha':'" SHA "'},"
+#define META_REPO                                                                                  \
+	"'repo':{'git_url':'https://example.org/r.git','branch':'main','start_commit_sha':'" SHA   \
+	"'},"
 #define META_LM "'lm':{'instructions':'Do it.'},"
 #define META_EVALUATION                                                                            \
 	"'evaluation':{'rubrics':[{'id':'a','criterion':'A','weight':0.5},"                        \
@@ -88,13 +90,14 @@ static inline int fixture_teardown(void **state)
 	return 0;
 }
 
-/* Read the folder "t"; PROBLEMS get the lines. ENTRY: file of the configuration entry below the top. */
+/* Read the folder "t"; PROBLEMS get the lines. ENTRY: file of the configuration entry below the
+ * top. */
 static inline int read_task(const struct fixture *f, const char *entry, bool apply, struct task *t,
 			    struct strv *problems)
 {
 	AUTO(free) char *file = entry ? path_join(f->top, entry) : NULL;
-	struct task_source src = { f->dir, file, apply };
-	struct err err = { 0 };
+	struct task_source src = {f->dir, file, apply};
+	struct err err = {0};
 	int rc = task_read(t, &src, problems, &err);
 
 	assert_int_equal(rc != 0, problems->n != 0);
@@ -136,4 +139,47 @@ static inline void expect_problems(const struct fixture *f, const char *entry, c
 static inline void auto_task(struct task *t)
 {
 	task_release(t);
+}
+
+/* Output of a git command in the directory NAME, without its newline. */
+static inline char *git(const struct fixture *f, const char *name, const char *command)
+{
+	AUTO(free)
+	char *line =
+		xasprintf("cd %s/%s && export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 && "
+			  "git -c user.name=a -c user.email=a@example.org -c "
+			  "init.defaultBranch=main %s 2>/dev/null",
+			  f->top, name, command);
+	char out[4096] = "";
+	FILE *p = popen(line, "r");
+
+	assert_non_null(p);
+	if (!fgets(out, sizeof out, p))
+		out[0] = '\0';
+	assert_int_equal(pclose(p), 0);
+	out[strcspn(out, "\n")] = '\0';
+	return xstrdup(out);
+}
+
+static inline void git_do(const struct fixture *f, const char *name, const char *command)
+{
+	free(git(f, name, command));
+}
+
+static inline void make_repo(const struct fixture *f, const char *name)
+{
+	assert_int_equal(mkdirat(f->top_fd, name, 0755), 0);
+	git_do(f, name, "init -q");
+	git_do(f, name, "commit -q --allow-empty -m one");
+	git_do(f, name, "tag -a v1 -m v1");
+	git_do(f, name, "checkout -q -b work");
+	git_do(f, name, "commit -q --allow-empty -m two");
+}
+
+static inline void put_local(const struct fixture *f, const char *url, const char *more)
+{
+	AUTO(free)
+	char *meta = xasprintf(META_HEAD "'repo':{'git_url':'%s'%s}," META_LM META_EVALUATION "}",
+			       url, more);
+	put_json(f, "t/tb_meta.json", meta);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "task/overlay.h"
+#include "task/filetree.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,30 +18,30 @@ static void auto_dir(DIR **d)
 		closedir(*d);
 }
 
-static void item_release(struct overlay_item *item)
+static void item_release(struct filetree_item *item)
 {
 	free(item->path);
 	free(item->source);
 	free(item->data);
 }
 
-void overlay_release(struct overlay *o)
+void filetree_release(struct filetree *o)
 {
 	for (size_t i = 0; i < o->n; i++)
 		item_release(&o->v[i]);
 	free(o->v);
-	*o = (struct overlay){0};
+	*o = (struct filetree){0};
 }
 
-static struct overlay_item *overlay_append(struct overlay *o, const char *path,
-					   enum overlay_kind kind)
+static struct filetree_item *filetree_append(struct filetree *o, const char *path,
+					     enum filetree_kind kind)
 {
 	GROW(o->v, o->n, o->cap);
-	o->v[o->n] = (struct overlay_item){.path = xstrdup(path), .kind = kind};
+	o->v[o->n] = (struct filetree_item){.path = xstrdup(path), .kind = kind};
 	return &o->v[o->n++];
 }
 
-static void set_data(struct overlay_item *item, const void *data, size_t len)
+static void set_data(struct filetree_item *item, const void *data, size_t len)
 {
 	free(item->data);
 	item->data = xmalloc(len + 1);
@@ -53,14 +53,14 @@ static void set_data(struct overlay_item *item, const void *data, size_t len)
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const struct overlay_item *)a)->path,
-		      ((const struct overlay_item *)b)->path);
+	return strcmp(((const struct filetree_item *)a)->path,
+		      ((const struct filetree_item *)b)->path);
 }
 
 /* --- reading a folder --- */
 
 struct scan {
-	struct overlay *o;
+	struct filetree *o;
 	int top_fd;	    /* the task folder */
 	const char *folder; /* below it */
 	bool (*skip)(void *arg, const char *path);
@@ -69,8 +69,8 @@ struct scan {
 	bool full; /* a bound was passed: said once */
 };
 
-int overlay_digest(int dir_fd, const char *path, int64_t max, int out_fd, char digest[HASH_HEX],
-		   int64_t *size, struct err *err)
+int filetree_digest(int dir_fd, const char *path, int64_t max, int out_fd, char digest[HASH_HEX],
+		    int64_t *size, struct err *err)
 {
 	AUTO(free) char *block = xmalloc(1 << 16);
 	struct hash h;
@@ -152,7 +152,7 @@ static void scan_link(struct scan *s, int dir_fd, const char *name, const char *
 			     target, s->folder);
 		return;
 	}
-	set_data(overlay_append(s->o, path, OVERLAY_LINK), target, (size_t)n);
+	set_data(filetree_append(s->o, path, FILETREE_LINK), target, (size_t)n);
 }
 
 static void scan_file(struct scan *s, const char *path, const struct stat *st)
@@ -162,11 +162,11 @@ static void scan_file(struct scan *s, const char *path, const struct stat *st)
 	struct err err;
 	int64_t size;
 
-	if (overlay_digest(s->top_fd, source, OVERLAY_MAX_FILE, -1, digest, &size, &err)) {
+	if (filetree_digest(s->top_fd, source, FILETREE_MAX_FILE, -1, digest, &size, &err)) {
 		mistakes_add(s->m, source, NULL, "cannot be read: %s", err.msg);
 		return;
 	}
-	struct overlay_item *item = overlay_append(s->o, path, OVERLAY_FILE);
+	struct filetree_item *item = filetree_append(s->o, path, FILETREE_FILE);
 	item->source = STEAL(&source);
 	item->executable = st->st_mode & S_IXUSR;
 	memcpy(item->digest, digest, sizeof digest);
@@ -190,7 +190,7 @@ static void scan_entry(struct scan *s, int dir_fd, const char *name, const char 
 	} else if (!S_ISDIR(st.st_mode)) {
 		scan_fail(s, path, "not a file, a folder or a symbolic link; remove it");
 	} else {
-		overlay_append(s->o, path, OVERLAY_DIR);
+		filetree_append(s->o, path, FILETREE_DIR);
 		AUTO(fd)
 		int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		scan_dir(s, fd, path, depth + 1);
@@ -199,10 +199,10 @@ static void scan_entry(struct scan *s, int dir_fd, const char *name, const char 
 
 static bool scan_is_full(struct scan *s, int depth)
 {
-	const char *why = depth > OVERLAY_MAX_DEPTH	    ? "more than 64 folders deep"
-			  : s->o->n >= OVERLAY_MAX_ITEMS    ? "more than 20000 files"
-			  : s->o->bytes > OVERLAY_MAX_BYTES ? "more than 1 GiB"
-							    : NULL;
+	const char *why = depth > FILETREE_MAX_DEPTH	     ? "more than 64 folders deep"
+			  : s->o->n >= FILETREE_MAX_ITEMS    ? "more than 20000 files"
+			  : s->o->bytes > FILETREE_MAX_BYTES ? "more than 1 GiB"
+							     : NULL;
 	if (why && !s->full)
 		mistakes_add(s->m, s->folder, NULL, "%s; keep large data in the repository", why);
 	return s->full = s->full || why;
@@ -226,8 +226,8 @@ static void scan_dir(struct scan *s, int fd, const char *prefix, int depth)
 	}
 }
 
-void overlay_scan(struct overlay *o, int dir_fd, const char *folder,
-		  bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m)
+void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
+		   bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m)
 {
 	struct scan s = {o, dir_fd, folder, skip, arg, m, false};
 	AUTO(fd) int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -245,7 +245,7 @@ void overlay_scan(struct overlay *o, int dir_fd, const char *folder,
 /* --- changing it --- */
 
 /* Where PATH is, or would be inserted. */
-static size_t overlay_find(const struct overlay *o, const char *path, bool *found)
+static size_t filetree_find(const struct filetree *o, const char *path, bool *found)
 {
 	size_t lo = 0, hi = o->n;
 
@@ -265,55 +265,55 @@ static size_t overlay_find(const struct overlay *o, const char *path, bool *foun
 	return lo;
 }
 
-static struct overlay_item *overlay_insert(struct overlay *o, const char *path,
-					   enum overlay_kind kind)
+static struct filetree_item *filetree_insert(struct filetree *o, const char *path,
+					     enum filetree_kind kind)
 {
 	bool found;
-	size_t i = overlay_find(o, path, &found);
+	size_t i = filetree_find(o, path, &found);
 
 	if (found)
 		return &o->v[i];
 	GROW(o->v, o->n, o->cap);
 	memmove(&o->v[i + 1], &o->v[i], (o->n - i) * sizeof *o->v);
 	o->n++;
-	o->v[i] = (struct overlay_item){.path = xstrdup(path), .kind = kind};
+	o->v[i] = (struct filetree_item){.path = xstrdup(path), .kind = kind};
 	return &o->v[i];
 }
 
-static char *why_not(const struct overlay *o, const char *path)
+static char *why_not(const struct filetree *o, const char *path)
 {
 	bool found;
-	size_t i = overlay_find(o, path, &found);
+	size_t i = filetree_find(o, path, &found);
 
-	if (found && o->v[i].kind == OVERLAY_DIR)
+	if (found && o->v[i].kind == FILETREE_DIR)
 		return xasprintf("\"%s\" is a folder already", path);
 	for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
 		AUTO(free) char *parent = xstrndup(path, (size_t)(slash - path));
-		i = overlay_find(o, parent, &found);
-		if (found && o->v[i].kind == OVERLAY_LINK)
+		i = filetree_find(o, parent, &found);
+		if (found && o->v[i].kind == FILETREE_LINK)
 			return xasprintf("\"%s\" leads through the symbolic link \"%s\"", path,
 					 parent);
-		if (found && o->v[i].kind == OVERLAY_FILE)
+		if (found && o->v[i].kind == FILETREE_FILE)
 			return xasprintf("\"%s\" needs a folder where \"%s\" is a file", path,
 					 parent);
 	}
 	return NULL;
 }
 
-char *overlay_put(struct overlay *o, const char *path, const void *data, size_t len)
+char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len)
 {
 	char *why = why_not(o, path);
 
 	if (why)
 		return why;
-	if (o->n >= 2 * OVERLAY_MAX_ITEMS || o->bytes + (int64_t)len > OVERLAY_MAX_BYTES)
+	if (o->n >= 2 * FILETREE_MAX_ITEMS || o->bytes + (int64_t)len > FILETREE_MAX_BYTES)
 		return xstrdup("too many or too large files");
 	for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
 		AUTO(free) char *parent = xstrndup(path, (size_t)(slash - path));
-		overlay_insert(o, parent, OVERLAY_DIR);
+		filetree_insert(o, parent, FILETREE_DIR);
 	}
-	struct overlay_item *item = overlay_insert(o, path, OVERLAY_FILE);
-	item->kind = OVERLAY_FILE;
+	struct filetree_item *item = filetree_insert(o, path, FILETREE_FILE);
+	item->kind = FILETREE_FILE;
 	item->executable = item->executable || (len > 1 && !memcmp(data, "#!", 2));
 	free(STEAL(&item->source));
 	set_data(item, data, len);
@@ -321,12 +321,12 @@ char *overlay_put(struct overlay *o, const char *path, const void *data, size_t 
 	return NULL;
 }
 
-size_t overlay_drop(struct overlay *o, const char *digest)
+size_t filetree_drop(struct filetree *o, const char *digest)
 {
 	size_t kept = 0, before = o->n;
 
 	for (size_t i = 0; i < before; i++) {
-		if (o->v[i].kind == OVERLAY_FILE && !strcmp(o->v[i].digest, digest))
+		if (o->v[i].kind == FILETREE_FILE && !strcmp(o->v[i].digest, digest))
 			item_release(&o->v[i]);
 		else
 			o->v[kept++] = o->v[i];
@@ -335,11 +335,11 @@ size_t overlay_drop(struct overlay *o, const char *digest)
 	return before - kept;
 }
 
-void overlay_hash(const struct overlay *o, struct hash *h)
+void filetree_hash(const struct filetree *o, struct hash *h)
 {
 	for (size_t i = 0; i < o->n; i++) {
 		static const char *const kinds[] = {"dir", "file", "link"};
-		const struct overlay_item *item = &o->v[i];
+		const struct filetree_item *item = &o->v[i];
 		hash_str(h, item->executable ? "program" : kinds[item->kind]);
 		hash_str(h, item->path);
 		hash_str(h, item->digest);
@@ -349,7 +349,7 @@ void overlay_hash(const struct overlay *o, struct hash *h)
 
 /* --- writing it --- */
 
-static int write_file(const struct overlay_item *item, int src_fd, int dst_fd, struct err *err)
+static int write_file(const struct filetree_item *item, int src_fd, int dst_fd, struct err *err)
 {
 	mode_t mode = item->executable ? 0755 : 0644;
 	char digest[HASH_HEX];
@@ -363,7 +363,7 @@ static int write_file(const struct overlay_item *item, int src_fd, int dst_fd, s
 		return err_set(err, ERR_INFRA, errno, "set mode of %s", item->path);
 	if (!item->source)
 		return path_write_all(fd, item->data, item->len, err);
-	if (overlay_digest(src_fd, item->source, OVERLAY_MAX_FILE, fd, digest, &size, err))
+	if (filetree_digest(src_fd, item->source, FILETREE_MAX_FILE, fd, digest, &size, err))
 		return -1;
 	if (strcmp(digest, item->digest))
 		return err_set(err, ERR_USAGE, 0,
@@ -381,15 +381,15 @@ static int write_dir(const char *path, int dst_fd, struct err *err)
 	return fchmod(fd, 0755) ? err_set(err, ERR_INFRA, errno, "set mode of %s", path) : 0;
 }
 
-int overlay_write(const struct overlay *o, int src_fd, int dst_fd, struct err *err)
+int filetree_write(const struct filetree *o, int src_fd, int dst_fd, struct err *err)
 {
 	for (size_t i = 0; i < o->n; i++) {
-		const struct overlay_item *item = &o->v[i];
-		if (item->kind == OVERLAY_DIR && write_dir(item->path, dst_fd, err))
+		const struct filetree_item *item = &o->v[i];
+		if (item->kind == FILETREE_DIR && write_dir(item->path, dst_fd, err))
 			return -1;
-		if (item->kind == OVERLAY_LINK && symlinkat(item->data, dst_fd, item->path))
+		if (item->kind == FILETREE_LINK && symlinkat(item->data, dst_fd, item->path))
 			return err_set(err, ERR_INFRA, errno, "make link %s", item->path);
-		if (item->kind == OVERLAY_FILE && write_file(item, src_fd, dst_fd, err))
+		if (item->kind == FILETREE_FILE && write_file(item, src_fd, dst_fd, err))
 			return err_wrap(err, "%s", item->path);
 	}
 	return 0;
