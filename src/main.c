@@ -24,6 +24,8 @@ static const struct verb verbs[] = {
 	{"show", cmd_show, "one run: what happened, its logs, its diff"},
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"tag", cmd_tag, "name a rollout"},
+	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
+	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},
 };
 

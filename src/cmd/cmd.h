@@ -15,8 +15,10 @@ enum cmd_status {
 	CMD_INTERRUPTED = 130,
 };
 
+int cmd_clean(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_resume(int argc, char **argv);

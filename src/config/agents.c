@@ -76,6 +76,19 @@ static void list_names(const char *folder, struct strv *names)
 	strv_sort(names);
 }
 
+void agent_names(const char *config_path, struct strv *names)
+{
+	AUTO(strv) struct strv folders = STRV_INIT;
+	list_folders(config_path, &folders);
+	for (size_t i = 0; i < folders.n; i++) {
+		AUTO(strv) struct strv here = STRV_INIT;
+		list_names(folders.v[i], &here);
+		for (size_t j = 0; j < here.n; j++)
+			if (!strv_has(names, here.v[j]))
+				strv_push(names, here.v[j]);
+	}
+}
+
 /* A file that cannot be read claims no model: it is complained of when somebody names it. */
 static bool claims_model(const char *path, const char *model)
 {

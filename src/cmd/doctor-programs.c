@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cmd/doctor.h"
+#include "config/agents.h"
+#include "os/spawn.h"
+
+#define RUN_MS 20000
+
+static void check_own(struct doctor *d)
+{
+	static const struct {
+		const char *name;
+		bool program;
+	} ours[] = { { "rollouts-trial", true }, { "rollouts-init", true }, { "seccomp.bpf", false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		AUTO(free) char *path =
+			ours[i].program ? install_libexec(ours[i].name) : install_share(ours[i].name);
+		if (!access(path, ours[i].program ? X_OK : R_OK))
+			doctor_add(d, FINDING_OK, ours[i].name, NULL, "%s", path);
+		else
+			doctor_add(d, FINDING_FAILED, ours[i].name, "install again: make install", "%s: %s", path,
+				   strerror(errno));
+	}
+}
+
+/* The first line a program prints, as in a sandbox: found in /usr and /bin only when INSIDE. */
+static int first_line(const char *const *argv, bool inside, struct buf *line, struct err *err)
+{
+	static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONNOUSERSITE=1",
+					   NULL };
+	const struct spawn s = { .argv = argv, .env = inside ? env : NULL, .dir_fd = AT_FDCWD,
+				 .in = -1, .out = -1, .err = -1 };
+	AUTO(buf) struct buf complaint = BUF_INIT;
+	char ended[48];
+	int status;
+
+	if (spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + RUN_MS, line, &complaint, &status, err))
+		return -1;
+	if (!line->len)
+		buf_add(line, complaint.data, complaint.len);
+	char *end = strchrnul(line->data, '\n');
+	line->len = (size_t)(end - line->data);
+	*end = '\0';
+	if (status)
+		return err_set(err, ERR_INFRA, 0, "%s: %s", argv[0],
+			       line->len ? line->data : spawn_status_text(status, ended));
+	return 0;
+}
+
+static void check_git(struct doctor *d)
+{
+	static const char empty_blob[] = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+	static const char *const version[] = { "git", "--version", NULL };
+	static const char *const hash[] = { "git", "hash-object", "-t", "blob", "--stdin", NULL };
+	AUTO(buf) struct buf is = BUF_INIT, blob = BUF_INIT;
+	struct err err;
+
+	if (first_line(version, false, &is, &err) || first_line(hash, false, &blob, &err))
+		doctor_add(d, FINDING_FAILED, "git", "apt-get install git", "%s", err.msg);
+	else if (strcmp(blob.data, empty_blob) != 0)
+		doctor_add(d, FINDING_FAILED, "git", "apt-get install --reinstall git", "hashes wrongly: %s", blob.data);
+	else
+		doctor_add(d, FINDING_OK, "git", NULL, "%s", is.data);
+}
+
+static void check_bash(struct doctor *d)
+{
+	static const char *const argv[] = { "bash", "-c", "echo $BASH_VERSION", NULL };
+	AUTO(buf) struct buf line = BUF_INIT;
+	struct err err;
+
+	if (first_line(argv, true, &line, &err))
+		doctor_add(d, FINDING_LESS, "bash", "for agents and .sh tests: apt-get install bash", "%s", err.msg);
+	else
+		doctor_add(d, FINDING_OK, "bash", NULL, "%s", line.data);
+}
+
+static void check_pytest(struct doctor *d)
+{
+	static const char *const argv[] = { "python3", "-m", "pytest", "--version", NULL };
+	AUTO(buf) struct buf line = BUF_INIT;
+	struct err err;
+
+	if (first_line(argv, true, &line, &err))
+		doctor_add(d, FINDING_LESS, "pytest",
+			   "for tasks whose tests are .py files: apt-get install python3-pytest (sandboxes see /usr, not a "
+			   "virtual environment)",
+			   "%s", err.msg);
+	else
+		doctor_add(d, FINDING_OK, "pytest", NULL, "%s", line.data);
+}
+
+static void check_agent(struct doctor *d, const char *name)
+{
+	const struct agent_query query = { .name = name, .gateway = true };
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *spec = NULL;
+	AUTO(free) char *title = xasprintf("agent %s", name);
+	struct err err;
+
+	if (agent_find(&spec, &query, &problems, &err))
+		doctor_add(d, FINDING_LESS, title, "install it to use it; other agents work without",
+			   "%s", problems.n ? problems.v[0] : err.msg);
+	else
+		doctor_add(d, FINDING_OK, title, NULL, "%s%s", json_get_str(spec, "kind", ""),
+			   *json_get_str(spec, "needs", "") ? ", needs a model" : "");
+}
+
+void doctor_check_programs(struct doctor *d)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+
+	check_own(d);
+	check_git(d);
+	check_bash(d);
+	check_pytest(d);
+	agent_names(NULL, &names);
+	for (size_t i = 0; i < names.n; i++)
+		check_agent(d, names.v[i]);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cmd/doctor.h"
+#include "os/spawn.h"
+#include "sandbox/userns.h"
+
+#define SECONDS_20 20000
+
+static void check_kernel(struct doctor *d)
+{
+	struct utsname u;
+	struct err err;
+
+	if (uname(&u))
+		memcpy(u.release, "?", 2);
+	AUTO(fd) int beneath = path_open_beneath(d->scratch, "lower/file", O_RDONLY, 0, &err);
+	AUTO(fd) int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (beneath >= 0 && pidfd >= 0)
+		doctor_add(d, FINDING_OK, "kernel", NULL, "Linux %s", u.release);
+	else
+		doctor_add(d, FINDING_FAILED, "kernel",
+			   "needs Linux 5.11 or later, and in a container a system call filter that knows openat2",
+			   "Linux %s: %s does not work", u.release, beneath < 0 ? "openat2" : "pidfd_open");
+}
+
+/* AppArmor lets unshare() succeed and forbids everything afterwards: a mount tells. */
+static int own_mounts(struct err *err)
+{
+	if (userns_enter(CLONE_NEWNS, err))
+		return -1;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", "tmp", "tmpfs", 0, NULL)) {
+		(void)err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
+		return userns_explain(err);
+	}
+	return 0;
+}
+
+/* The cause and the remedy come in one message, "...; REMEDY". */
+static bool check_namespaces(struct doctor *d)
+{
+	struct err err;
+
+	if (!doctor_in_child(d, own_mounts, &err)) {
+		doctor_add(d, FINDING_OK, "user namespaces", NULL, "can be made and mounted in");
+		return true;
+	}
+	char *remedy = strstr(err.msg, "; ");
+	if (remedy)
+		*remedy = '\0';
+	doctor_add(d, FINDING_FAILED, "user namespaces",
+		   remedy ? remedy + 2 : "only sandbox = \"none\" (agents nop and oracle) works without them", "%s",
+		   err.msg);
+	return false;
+}
+
+static int overlay(struct err *err)
+{
+	if (own_mounts(err))
+		return -1;
+	if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr"))
+		return err_set(err, ERR_INFRA, errno, "mount an overlay");
+	AUTO(fd) int fd = open("merged/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || unlink("merged/file"))
+		return err_set(err, ERR_INFRA, errno, "change an overlay");
+	if (access("lower/file", F_OK) || access("upper/new", F_OK))
+		return err_set(err, ERR_INFRA, 0, "an overlay does not keep its layers apart");
+	return 0;
+}
+
+static void check_overlay(struct doctor *d)
+{
+	struct err err;
+
+	if (!doctor_in_child(d, overlay, &err))
+		doctor_add(d, FINDING_OK, "overlayfs", NULL, "mounts over the data folder's file system");
+	else
+		doctor_add(d, FINDING_LESS, "overlayfs",
+			   "each trial copies its repository instead: slower for large ones. Needs Linux 5.11 and a data "
+			   "folder on ext4, xfs, btrfs or tmpfs",
+			   "%s", err.msg);
+}
+
+/* Where version 2 is mounted, and our group in it; false when this machine has none. */
+static bool own_group(char **path, bool *hybrid)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+	AUTO(fd) int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	const char *top = "/sys/fs/cgroup";
+
+	if (fd < 0 || path_read_fd(fd, 1 << 16, &text, &ignored))
+		return false;
+	*hybrid = strstr(text.data, ":memory:") || strstr(text.data, ",memory");
+	char *line = strncmp(text.data, "0::", 3) == 0 ? text.data : strstr(text.data, "\n0::");
+	if (!line)
+		return false;
+	line = strstr(line, "0::") + 3;
+	*strchrnul(line, '\n') = '\0';
+	if (access("/sys/fs/cgroup/cgroup.controllers", F_OK))
+		top = "/sys/fs/cgroup/unified";
+	*path = xasprintf("%s%s", top, strcmp(line, "/") == 0 ? "" : line);
+	return access(*path, F_OK) == 0;
+}
+
+/* Which of the controllers we would use a group of ours has, by making one. */
+static int try_group(const char *group, struct buf *missing, struct err *err)
+{
+	static const char *const wanted[] = { "memory", "pids", "cpu" };
+	AUTO(free) char *child = xasprintf("%s/rollouts-doctor.%d", group, (int)getpid());
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (mkdir(child, 0755))
+		return err_set(err, ERR_INFRA, errno, "make a group in %s", group);
+	AUTO(free) char *file = path_join(child, "cgroup.controllers");
+	AUTO(fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
+	struct err ignored;
+	if (fd >= 0)
+		(void)!path_read_fd(fd, 1 << 12, &text, &ignored);
+	rmdir(child);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (!strstr(text.data, wanted[i]))
+			buf_addf(missing, "%s%s", missing->len ? ", " : "", wanted[i]);
+	return 0;
+}
+
+static void check_cgroups(struct doctor *d)
+{
+	static const char watched[] = "memory and disk use are watched each second instead of held by the kernel";
+	AUTO(free) char *group = NULL;
+	AUTO(free) char *remedy = NULL;
+	AUTO(buf) struct buf missing = BUF_INIT;
+	bool hybrid = false;
+	struct err err;
+
+	if (!own_group(&group, &hybrid)) {
+		doctor_add(d, FINDING_LESS, "cgroup v2", watched, "not there");
+		return;
+	}
+	if (hybrid) {
+		remedy = xasprintf("%s; boot with systemd.unified_cgroup_hierarchy=1", watched);
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy,
+			   "version 1 has the memory controller on this machine (hybrid)");
+		return;
+	}
+	remedy = xasprintf("%s; start with: systemd-run --user --scope -p Delegate=yes rollouts run ...", watched);
+	if (try_group(group, &missing, &err))
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s", err.msg);
+	else if (missing.len)
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "delegated without %s", missing.data);
+	else
+		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids, cpu");
+}
+
+static int run_bwrap(struct err *err)
+{
+	static const char *const argv[] = { "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
+					    "--unshare-uts", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/",
+					    "/", "--proc", "/proc", "--dev", "/dev", "true", NULL };
+	const struct spawn s = { .argv = argv, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1 };
+	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
+	char ended[48];
+	int status;
+
+	if (userns_enter(CLONE_NEWNS, err) ||
+	    spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + SECONDS_20, &out, &text, &status, err))
+		return -1;
+	*strchrnul(text.data, '\n') = '\0';
+	if (status)
+		return err_set(err, ERR_INFRA, 0, "%s", text.data[0] ? text.data : spawn_status_text(status, ended));
+	return 0;
+}
+
+static void check_bwrap(struct doctor *d, bool namespaces)
+{
+	struct err err;
+
+	if (!namespaces)
+		doctor_add(d, FINDING_FAILED, "bubblewrap", "see user namespaces", "not tried");
+	else if (!doctor_in_child(d, run_bwrap, &err))
+		doctor_add(d, FINDING_OK, "bubblewrap", NULL, "starts a sandbox");
+	else
+		doctor_add(d, FINDING_FAILED, "bubblewrap",
+			   err.sys == ENOENT ? "apt-get install bubblewrap" :
+					       "in a container: --security-opt seccomp=unconfined --security-opt "
+					       "systempaths=unconfined",
+			   "%s", err.msg);
+}
+
+void doctor_check_sandbox(struct doctor *d)
+{
+	check_kernel(d);
+	bool namespaces = check_namespaces(d);
+	if (namespaces)
+		check_overlay(d);
+	check_cgroups(d);
+	check_bwrap(d, namespaces);
+}
