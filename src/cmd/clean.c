@@ -27,6 +27,7 @@
 struct item {
 	char *label; /* for people, below the data folder */
 	struct strv paths;
+	char *name_folder; /* to be removed as well when empty, or NULL */
 	int64_t bytes;
 	bool scratch;
 };
@@ -65,7 +66,7 @@ static DIR *open_dir(const struct cleaning *c, const char *path)
 static struct item *add(struct cleaning *c, const char *label)
 {
 	GROW(c->items, c->n, c->cap);
-	c->items[c->n] = (struct item){ .label = xstrdup(label), .paths = STRV_INIT };
+	c->items[c->n] = (struct item){.label = xstrdup(label), .paths = STRV_INIT};
 	return &c->items[c->n++];
 }
 
@@ -115,11 +116,14 @@ static void find_workers(struct cleaning *c)
 		AUTO(free) char *path = xasprintf("/proc/%s/cmdline", e->d_name);
 		AUTO(buf) struct buf text = BUF_INIT;
 		struct err ignored;
-		AUTO(fd) int fd = isdigit((unsigned char)e->d_name[0]) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+		AUTO(fd)
+		int fd = isdigit((unsigned char)e->d_name[0]) ? open(path, O_RDONLY | O_CLOEXEC)
+							      : -1;
 		if (fd < 0 || path_read_fd(fd, 1 << 16, &text, &ignored))
 			continue;
 		const char *attempt = text.data + strlen(text.data) + 1;
-		if (text.len > strlen(text.data) + 1 && strcmp(path_base(text.data), "rollouts-trial") == 0)
+		if (text.len > strlen(text.data) + 1 &&
+		    strcmp(path_base(text.data), "rollouts-trial") == 0)
 			json_object_set_new(c->busy, attempt, json_true());
 	}
 	if (d)
@@ -146,7 +150,7 @@ static bool run_is_busy(const struct cleaning *c, const char *top)
 
 static void scan_run(struct cleaning *c, const char *run_id)
 {
-	static const char *const folders[] = { "", "artifacts", "logs" };
+	static const char *const folders[] = {"", "artifacts", "logs"};
 	AUTO(free) char *top = path_join("runs", run_id);
 	AUTO(free) char *attempts = path_join(top, "attempts");
 
@@ -157,7 +161,8 @@ static void scan_run(struct cleaning *c, const char *run_id)
 	for (struct dirent *e; d && (e = readdir(d));)
 		for (size_t i = 0; is_component(e->d_name) && i < ARRAY_SIZE(folders); i++) {
 			AUTO(free) char *attempt = path_join(attempts, e->d_name);
-			AUTO(free) char *folder = i ? path_join(attempt, folders[i]) : xstrdup(attempt);
+			AUTO(free)
+			char *folder = i ? path_join(attempt, folders[i]) : xstrdup(attempt);
 			scan(c, folder, i ? NULL : SCRATCH_PREFIX);
 		}
 }
@@ -172,8 +177,8 @@ static void scan_rollout(struct cleaning *c, const struct rollout *r)
 		scan_run(c, r->trials[i].trial.run_id);
 }
 
-/* Look at every rollout: any plan may need what is in the cache. NAME and STAMP (NULL: all) say in which
- * leftovers are looked for. */
+/* Look at every rollout: any plan may need what is in the cache. NAME and STAMP (NULL: all) say in
+ * which leftovers are looked for. */
 static int scan_rollouts(struct cleaning *c, const char *name, const char *stamp, struct err *err)
 {
 	struct rollout_ref *refs = NULL;
@@ -190,7 +195,8 @@ static int scan_rollouts(struct cleaning *c, const char *name, const char *stamp
 		} else {
 			c->live = c->live || r.live;
 			for (size_t k = 0; k < r.trials_n; k++)
-				json_object_set_new(c->used, r.trials[k].trial.task_snapshot, json_true());
+				json_object_set_new(c->used, r.trials[k].trial.task_snapshot,
+						    json_true());
 			bool asked = (!name || strcmp(name, refs[i].name) == 0) &&
 				     (!stamp || strcmp(stamp, refs[i].stamp) == 0);
 			if (asked && !r.live)
@@ -218,7 +224,8 @@ static void scan_cache(struct cleaning *c, const char *folder, bool keep_used)
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		AUTO(free) char *path = path_join(folder, e->d_name);
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || is_young(c, path))
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    is_young(c, path))
 			continue;
 		if (!keep_used || !json_object_get(c->used, path))
 			add_path(c, path, false);
@@ -228,9 +235,11 @@ static void scan_cache(struct cleaning *c, const char *folder, bool keep_used)
 static int clean_cache(struct cleaning *c, struct err *err)
 {
 	if (c->live)
-		return err_set(err, ERR_USAGE, 0, "a benchmark is running and uses the cache; wait for it");
+		return err_set(err, ERR_USAGE, 0,
+			       "a benchmark is running and uses the cache; wait for it");
 	if (c->unreadable)
-		return err_set(err, ERR_USAGE, 0, "what cannot be read may need the cache; mend or remove it first");
+		return err_set(err, ERR_USAGE, 0,
+			       "what cannot be read may need the cache; mend or remove it first");
 	scan_cache(c, "cache/tasks", true);
 	/* Made again from the mirrors when somebody needs them. */
 	scan_cache(c, "cache/baselines", false);
@@ -246,15 +255,18 @@ static int add_runs(struct cleaning *c, const struct rollout *r, struct err *err
 		const char *id = r->trials[k].trial.run_id;
 		AUTO(free) char *run = path_join("runs", id);
 		if (!is_component(id) || strncmp(id, r->ref.stamp, strlen(r->ref.stamp)) != 0)
-			return err_set(err, ERR_USAGE, 0, "%s/plan.json names a run \"%s\" that is not its own",
+			return err_set(err, ERR_USAGE, 0,
+				       "%s/plan.json names a run \"%s\" that is not its own",
 				       r->ref.path, id);
 		if (run_is_busy(c, run))
-			return err_set(err, ERR_USAGE, 0, "%s still has a worker; wait for it", run);
+			return err_set(err, ERR_USAGE, 0, "%s still has a worker; wait for it",
+				       run);
 		strv_push(&i->paths, run);
 	}
 	strv_pushf(&i->paths, "rollouts/temp/rollout_%s__%s.json", r->ref.name, r->ref.stamp);
 	/* Last: as long as the plan is there, an interrupted removal can be repeated. */
 	strv_push(&i->paths, r->ref.path);
+	i->name_folder = path_join("rollouts", r->ref.name);
 	for (size_t k = 0; k < i->paths.n; k++)
 		i->bytes += usage_bytes(c->store->root_fd, i->paths.v[k]);
 	return 0;
@@ -262,22 +274,25 @@ static int add_runs(struct cleaning *c, const struct rollout *r, struct err *err
 
 static int clean_runs(struct cleaning *c, const char *name, const char *stamp, struct err *err)
 {
-	struct rollout_ref ref = { 0 };
+	struct rollout_ref ref = {0};
 	struct rollout r;
 
 	if (!stamp)
-		return err_set(err, ERR_USAGE, 0, "--runs removes results: name the rollout as NAME/STAMP");
+		return err_set(err, ERR_USAGE, 0,
+			       "--runs removes results: name the rollout as NAME/STAMP");
 	if (store_find(c->store, name, stamp, &ref, err))
 		return -1;
-	int status = strcmp(ref.stamp, stamp) == 0 ?
-			     rollout_load(&r, c->store, &ref, err) :
-			     err_set(err, ERR_USAGE, 0, "--runs removes results: give the whole stamp, %s/%s", name,
-				     ref.stamp);
+	int status = strcmp(ref.stamp, stamp) == 0
+			     ? rollout_load(&r, c->store, &ref, err)
+			     : err_set(err, ERR_USAGE, 0,
+				       "--runs removes results: give the whole stamp, %s/%s", name,
+				       ref.stamp);
 	rollout_ref_release(&ref);
 	if (status)
 		return -1;
-	status = r.live ? err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", name, stamp) :
-			  add_runs(c, &r, err);
+	status = r.live ? err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", name,
+				  stamp)
+			: add_runs(c, &r, err);
 	rollout_release(&r);
 	return status;
 }
@@ -285,9 +300,12 @@ static int clean_runs(struct cleaning *c, const char *name, const char *stamp, s
 static int remove_item(const struct cleaning *c, const struct item *i, struct err *err)
 {
 	for (size_t k = 0; k < i->paths.n; k++)
-		if (i->scratch ? sandbox_remove_scratch(c->store->root_fd, i->paths.v[k], err) :
-				 path_remove_tree(c->store->root_fd, i->paths.v[k], err))
+		if (i->scratch ? sandbox_remove_scratch(c->store->root_fd, i->paths.v[k], err)
+			       : path_remove_tree(c->store->root_fd, i->paths.v[k], err))
 			return -1;
+	/* The folder of a name whose last rollout this was. */
+	if (i->name_folder)
+		(void)unlinkat(c->store->root_fd, i->name_folder, AT_REMOVEDIR);
 	return 0;
 }
 
@@ -302,7 +320,8 @@ static int finish(const struct cleaning *c, struct err *err)
 			return -1;
 		text_renders(&safe, c->items[i].label, TEXT_TERMINAL_LINE);
 		usage_human(c->items[i].bytes, human);
-		printf("%s %s/%s (%s)\n", c->dry_run ? "would remove" : "removed", c->store->root, safe.data, human);
+		printf("%s %s/%s (%s)\n", c->dry_run ? "would remove" : "removed", c->store->root,
+		       safe.data, human);
 		bytes += c->items[i].bytes;
 	}
 	usage_human(bytes, human);
@@ -313,9 +332,10 @@ static int finish(const struct cleaning *c, struct err *err)
 	return 0;
 }
 
-static int clean(struct cleaning *c, const struct request *q, const char *name, const char *stamp, struct err *err)
+static int clean(struct cleaning *c, const struct request *q, const char *name, const char *stamp,
+		 struct err *err)
 {
-	struct rollout_ref known = { 0 };
+	struct rollout_ref known = {0};
 
 	if (name && store_find(c->store, name, stamp, &known, err))
 		return -1;
@@ -338,6 +358,7 @@ static void release(struct cleaning *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		free(c->items[i].label);
+		free(c->items[i].name_folder);
 		strv_release(&c->items[i].paths);
 	}
 	free(c->items);
@@ -347,21 +368,33 @@ static void release(struct cleaning *c)
 
 int cmd_clean(int argc, char **argv)
 {
-	struct request q = { .data = "data" };
+	struct request q = {.data = "data"};
 	const struct option options[] = {
-		{ .name = "dry-run", .short_name = 'n', .kind = OPTION_FLAG, .target = &q.dry_run,
-		  .help = "only say what would be removed" },
-		{ .name = "cache", .kind = OPTION_FLAG, .target = &q.cache,
-		  .help = "also tasks no rollout needs, and baselines" },
-		{ .name = "runs", .kind = OPTION_FLAG, .target = &q.runs,
-		  .help = "remove the rollout NAME/STAMP with all its runs and results" },
+		{.name = "dry-run",
+		 .short_name = 'n',
+		 .kind = OPTION_FLAG,
+		 .target = &q.dry_run,
+		 .help = "only say what would be removed"},
+		{.name = "cache",
+		 .kind = OPTION_FLAG,
+		 .target = &q.cache,
+		 .help = "also tasks no rollout needs, and baselines"},
+		{.name = "runs",
+		 .kind = OPTION_FLAG,
+		 .target = &q.runs,
+		 .help = "remove the rollout NAME/STAMP with all its runs and results"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
 	const struct usage usage = {
-		.verb = "clean", .operands = "[NAME | NAME/STAMP]", .max = 1, .options = options,
-		.summary = "remove what killed runs left behind; on request the cache, or whole rollouts",
-		.text = "Without --runs no result is ever touched, and never anything of a running benchmark.",
+		.verb = "clean",
+		.operands = "[NAME | NAME/STAMP]",
+		.max = 1,
+		.options = options,
+		.summary = "remove what killed runs left behind; on request the cache, or whole "
+			   "rollouts",
+		.text = "Without --runs no result is ever touched, and never anything of a running "
+			"benchmark.",
 		.examples = "rollouts clean --dry-run\nrollouts clean --cache\n"
 			    "rollouts clean --runs hello/20250824__12-34-56\n",
 	};
@@ -378,7 +411,10 @@ int cmd_clean(int argc, char **argv)
 		*stamp++ = '\0';
 	if (store_open(&store, q.data, false, &err))
 		return cmd_fail(&err);
-	struct cleaning c = { .store = &store, .dry_run = q.dry_run, .used = json_object(), .busy = json_object() };
+	struct cleaning c = {.store = &store,
+			     .dry_run = q.dry_run,
+			     .used = json_object(),
+			     .busy = json_object()};
 	status = clean(&c, &q, name, stamp, &err);
 	release(&c);
 	store_close(&store);

@@ -19,14 +19,16 @@ static void check_disk(struct doctor *d)
 	char free_text[16], all_text[16];
 
 	if (fstatvfs(d->scratch, &fs)) {
-		doctor_add(d, FINDING_FAILED, "disk space", "choose another place with --data-dir", "cannot be asked for");
+		doctor_add(d, FINDING_FAILED, "disk space", "choose another place with --data-dir",
+			   "cannot be asked for");
 		return;
 	}
 	int64_t free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
 	int64_t all_bytes = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
 	usage_human(free_bytes, free_text);
 	usage_human(all_bytes, all_text);
-	bool good = free_bytes >= MIN_FREE_BYTES && (double)free_bytes >= MIN_FREE_SHARE * (double)all_bytes;
+	bool good = free_bytes >= MIN_FREE_BYTES &&
+		    (double)free_bytes >= MIN_FREE_SHARE * (double)all_bytes;
 	doctor_add(d, good ? FINDING_OK : FINDING_FAILED, "disk space",
 		   "no trial starts below 2 GB or 5 % free: rollouts clean --cache, or --data-dir",
 		   "%s of %s free for %s", free_text, all_text, d->data);
@@ -48,11 +50,13 @@ static void check_files(struct doctor *d)
 
 	if (getrlimit(RLIMIT_NOFILE, &l))
 		return;
-	long long trials = l.rlim_max > 1 << 20 ? 1 << 18 : ((long long)l.rlim_max - FILES_ELSE) / FILES_PER_TRIAL;
+	long long trials = l.rlim_max > 1 << 20
+				   ? 1 << 18
+				   : ((long long)l.rlim_max - FILES_ELSE) / FILES_PER_TRIAL;
 	doctor_add(d, l.rlim_max >= FILES_GOOD ? FINDING_OK : FINDING_LESS, "open files",
 		   "raise the limit: ulimit -Hn 4096",
-		   "%lld (at most %lld): enough for parallel = %lld", (long long)l.rlim_cur, (long long)l.rlim_max,
-		   trials > 0 ? trials : 0);
+		   "%lld (at most %lld): enough for parallel = %lld", (long long)l.rlim_cur,
+		   (long long)l.rlim_max, trials > 0 ? trials : 0);
 }
 
 void doctor_check_machine(struct doctor *d)

@@ -20,26 +20,32 @@ static void check_own(struct doctor *d)
 	static const struct {
 		const char *name;
 		bool program;
-	} ours[] = { { "rollouts-trial", true }, { "rollouts-init", true }, { "seccomp.bpf", false } };
+	} ours[] = {{"rollouts-trial", true}, {"rollouts-init", true}, {"seccomp.bpf", false}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
-		AUTO(free) char *path =
-			ours[i].program ? install_libexec(ours[i].name) : install_share(ours[i].name);
+		AUTO(free)
+		char *path = ours[i].program ? install_libexec(ours[i].name)
+					     : install_share(ours[i].name);
 		if (!access(path, ours[i].program ? X_OK : R_OK))
 			doctor_add(d, FINDING_OK, ours[i].name, NULL, "%s", path);
 		else
-			doctor_add(d, FINDING_FAILED, ours[i].name, "install again: make install", "%s: %s", path,
-				   strerror(errno));
+			doctor_add(d, FINDING_FAILED, ours[i].name, "install again: make install",
+				   "%s: %s", path, strerror(errno));
 	}
 }
 
-/* The first line a program prints, as in a sandbox: found in /usr and /bin only when INSIDE. */
+/* The first line a program prints. INSIDE: what a sandbox would find, through env(1), which looks
+ * in the PATH given to it and not in ours. */
 static int first_line(const char *const *argv, bool inside, struct buf *line, struct err *err)
 {
-	static const char *const env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "PYTHONNOUSERSITE=1",
-					   NULL };
-	const struct spawn s = { .argv = argv, .env = inside ? env : NULL, .dir_fd = AT_FDCWD,
-				 .in = -1, .out = -1, .err = -1 };
+	static const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8",
+					  "PYTHONNOUSERSITE=1", NULL};
+	const struct spawn s = {.argv = argv,
+				.env = inside ? env : NULL,
+				.dir_fd = AT_FDCWD,
+				.in = -1,
+				.out = -1,
+				.err = -1};
 	AUTO(buf) struct buf complaint = BUF_INIT;
 	char ended[48];
 	int status;
@@ -52,7 +58,7 @@ static int first_line(const char *const *argv, bool inside, struct buf *line, st
 	line->len = (size_t)(end - line->data);
 	*end = '\0';
 	if (status)
-		return err_set(err, ERR_INFRA, 0, "%s: %s", argv[0],
+		return err_set(err, ERR_INFRA, 0, "%s",
 			       line->len ? line->data : spawn_status_text(status, ended));
 	return 0;
 }
@@ -60,40 +66,45 @@ static int first_line(const char *const *argv, bool inside, struct buf *line, st
 static void check_git(struct doctor *d)
 {
 	static const char empty_blob[] = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
-	static const char *const version[] = { "git", "--version", NULL };
-	static const char *const hash[] = { "git", "hash-object", "-t", "blob", "--stdin", NULL };
+	static const char *const version[] = {"git", "--version", NULL};
+	static const char *const hash[] = {"git", "hash-object", "-t", "blob", "--stdin", NULL};
 	AUTO(buf) struct buf is = BUF_INIT, blob = BUF_INIT;
 	struct err err;
 
 	if (first_line(version, false, &is, &err) || first_line(hash, false, &blob, &err))
 		doctor_add(d, FINDING_FAILED, "git", "apt-get install git", "%s", err.msg);
 	else if (strcmp(blob.data, empty_blob) != 0)
-		doctor_add(d, FINDING_FAILED, "git", "apt-get install --reinstall git", "hashes wrongly: %s", blob.data);
+		doctor_add(d, FINDING_FAILED, "git", "apt-get install --reinstall git",
+			   "hashes wrongly: %s", blob.data);
 	else
 		doctor_add(d, FINDING_OK, "git", NULL, "%s", is.data);
 }
 
 static void check_bash(struct doctor *d)
 {
-	static const char *const argv[] = { "bash", "-c", "echo $BASH_VERSION", NULL };
+	static const char *const argv[] = {"/usr/bin/env", "bash", "-c", "echo $BASH_VERSION",
+					   NULL};
 	AUTO(buf) struct buf line = BUF_INIT;
 	struct err err;
 
 	if (first_line(argv, true, &line, &err))
-		doctor_add(d, FINDING_LESS, "bash", "for agents and .sh tests: apt-get install bash", "%s", err.msg);
+		doctor_add(d, FINDING_LESS, "bash",
+			   "for agents and .sh tests: apt-get install bash", "%s", err.msg);
 	else
 		doctor_add(d, FINDING_OK, "bash", NULL, "%s", line.data);
 }
 
 static void check_pytest(struct doctor *d)
 {
-	static const char *const argv[] = { "python3", "-m", "pytest", "--version", NULL };
+	static const char *const argv[] = {"/usr/bin/env", "python3",	"-m",
+					   "pytest",	   "--version", NULL};
 	AUTO(buf) struct buf line = BUF_INIT;
 	struct err err;
 
 	if (first_line(argv, true, &line, &err))
 		doctor_add(d, FINDING_LESS, "pytest",
-			   "for tasks whose tests are .py files: apt-get install python3-pytest (sandboxes see /usr, not a "
+			   "for tasks whose tests are .py files: apt-get install python3-pytest "
+			   "(sandboxes see /usr, not a "
 			   "virtual environment)",
 			   "%s", err.msg);
 	else
@@ -102,15 +113,16 @@ static void check_pytest(struct doctor *d)
 
 static void check_agent(struct doctor *d, const char *name)
 {
-	const struct agent_query query = { .name = name, .gateway = true };
+	const struct agent_query query = {.name = name, .gateway = true};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
 	AUTO(free) char *title = xasprintf("agent %s", name);
 	struct err err;
 
 	if (agent_find(&spec, &query, &problems, &err))
-		doctor_add(d, FINDING_LESS, title, "install it to use it; other agents work without",
-			   "%s", problems.n ? problems.v[0] : err.msg);
+		doctor_add(d, FINDING_LESS, title,
+			   "install it to use it; other agents work without", "%s",
+			   problems.n ? problems.v[0] : err.msg);
 	else
 		doctor_add(d, FINDING_OK, title, NULL, "%s%s", json_get_str(spec, "kind", ""),
 			   *json_get_str(spec, "needs", "") ? ", needs a model" : "");
@@ -125,6 +137,9 @@ void doctor_check_programs(struct doctor *d)
 	check_bash(d);
 	check_pytest(d);
 	agent_names(NULL, &names);
+	if (!names.n)
+		doctor_add(d, FINDING_OK, "agents", NULL,
+			   "nop and oracle; others are files, see: rollouts init");
 	for (size_t i = 0; i < names.n; i++)
 		check_agent(d, names.v[i]);
 }

@@ -32,8 +32,10 @@ static void check_kernel(struct doctor *d)
 		doctor_add(d, FINDING_OK, "kernel", NULL, "Linux %s", u.release);
 	else
 		doctor_add(d, FINDING_FAILED, "kernel",
-			   "needs Linux 5.11 or later, and in a container a system call filter that knows openat2",
-			   "Linux %s: %s does not work", u.release, beneath < 0 ? "openat2" : "pidfd_open");
+			   "needs Linux 5.11 or later, and in a container a system call filter "
+			   "that knows openat2",
+			   "Linux %s: %s does not work", u.release,
+			   beneath < 0 ? "openat2" : "pidfd_open");
 }
 
 /* AppArmor lets unshare() succeed and forbids everything afterwards: a mount tells. */
@@ -41,14 +43,25 @@ static int own_mounts(struct err *err)
 {
 	if (userns_enter(CLONE_NEWNS, err))
 		return -1;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", "tmp", "tmpfs", 0, NULL)) {
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", "tmp", "tmpfs", 0, NULL)) {
 		(void)err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
 		return userns_explain(err);
 	}
 	return 0;
 }
 
-/* The cause and the remedy come in one message, "...; REMEDY". */
+/* The message may bring its remedy along: "CAUSE; REMEDY". */
+static void blame(struct doctor *d, enum finding finding, const char *name, struct err *err,
+		  const char *remedy)
+{
+	char *own = strstr(err->msg, "; ");
+
+	if (own)
+		*own = '\0';
+	doctor_add(d, finding, name, own ? own + 2 : remedy, "%s", err->msg);
+}
+
 static bool check_namespaces(struct doctor *d)
 {
 	struct err err;
@@ -57,12 +70,8 @@ static bool check_namespaces(struct doctor *d)
 		doctor_add(d, FINDING_OK, "user namespaces", NULL, "can be made and mounted in");
 		return true;
 	}
-	char *remedy = strstr(err.msg, "; ");
-	if (remedy)
-		*remedy = '\0';
-	doctor_add(d, FINDING_FAILED, "user namespaces",
-		   remedy ? remedy + 2 : "only sandbox = \"none\" (agents nop and oracle) works without them", "%s",
-		   err.msg);
+	blame(d, FINDING_FAILED, "user namespaces", &err,
+	      "only sandbox = \"none\" (agents nop and oracle) works without them");
 	return false;
 }
 
@@ -70,7 +79,8 @@ static int overlay(struct err *err)
 {
 	if (own_mounts(err))
 		return -1;
-	if (mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr"))
+	if (mount("overlay", "merged", "overlay", 0,
+		  "lowerdir=lower,upperdir=upper,workdir=work,userxattr"))
 		return err_set(err, ERR_INFRA, errno, "mount an overlay");
 	AUTO(fd) int fd = open("merged/new", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0 || unlink("merged/file"))
@@ -85,12 +95,13 @@ static void check_overlay(struct doctor *d)
 	struct err err;
 
 	if (!doctor_in_child(d, overlay, &err))
-		doctor_add(d, FINDING_OK, "overlayfs", NULL, "mounts over the data folder's file system");
+		doctor_add(d, FINDING_OK, "overlayfs", NULL,
+			   "mounts over the data folder's file system");
 	else
-		doctor_add(d, FINDING_LESS, "overlayfs",
-			   "each trial copies its repository instead: slower for large ones. Needs Linux 5.11 and a data "
-			   "folder on ext4, xfs, btrfs or tmpfs",
-			   "%s", err.msg);
+		blame(d, FINDING_LESS, "overlayfs", &err,
+		      "each trial copies its repository instead: slower for large ones. Needs "
+		      "Linux 5.11 and a data "
+		      "folder on ext4, xfs, btrfs or tmpfs");
 }
 
 /* Where version 2 is mounted, and our group in it; false when this machine has none. */
@@ -118,7 +129,7 @@ static bool own_group(char **path, bool *hybrid)
 /* Which of the controllers we would use a group of ours has, by making one. */
 static int try_group(const char *group, struct buf *missing, struct err *err)
 {
-	static const char *const wanted[] = { "memory", "pids", "cpu" };
+	static const char *const wanted[] = {"memory", "pids", "cpu"};
 	AUTO(free) char *child = xasprintf("%s/rollouts-doctor.%d", group, (int)getpid());
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -138,7 +149,8 @@ static int try_group(const char *group, struct buf *missing, struct err *err)
 
 static void check_cgroups(struct doctor *d)
 {
-	static const char watched[] = "memory and disk use are watched each second instead of held by the kernel";
+	static const char watched[] =
+		"memory and disk use are watched each second instead of held by the kernel";
 	AUTO(free) char *group = NULL;
 	AUTO(free) char *remedy = NULL;
 	AUTO(buf) struct buf missing = BUF_INIT;
@@ -155,21 +167,40 @@ static void check_cgroups(struct doctor *d)
 			   "version 1 has the memory controller on this machine (hybrid)");
 		return;
 	}
-	remedy = xasprintf("%s; start with: systemd-run --user --scope -p Delegate=yes rollouts run ...", watched);
+	remedy = xasprintf(
+		"%s; start with: systemd-run --user --scope -p Delegate=yes rollouts run ...",
+		watched);
 	if (try_group(group, &missing, &err))
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s", err.msg);
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s",
+			   err.msg);
 	else if (missing.len)
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "delegated without %s", missing.data);
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "delegated without %s",
+			   missing.data);
 	else
 		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids, cpu");
 }
 
 static int run_bwrap(struct err *err)
 {
-	static const char *const argv[] = { "bwrap", "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc",
-					    "--unshare-uts", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/",
-					    "/", "--proc", "/proc", "--dev", "/dev", "true", NULL };
-	const struct spawn s = { .argv = argv, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1 };
+	static const char *const argv[] = {"bwrap",
+					   "--unshare-user",
+					   "--unshare-pid",
+					   "--unshare-net",
+					   "--unshare-ipc",
+					   "--unshare-uts",
+					   "--die-with-parent",
+					   "--cap-drop",
+					   "ALL",
+					   "--ro-bind",
+					   "/",
+					   "/",
+					   "--proc",
+					   "/proc",
+					   "--dev",
+					   "/dev",
+					   "true",
+					   NULL};
+	const struct spawn s = {.argv = argv, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1};
 	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
 	char ended[48];
 	int status;
@@ -179,7 +210,8 @@ static int run_bwrap(struct err *err)
 		return -1;
 	*strchrnul(text.data, '\n') = '\0';
 	if (status)
-		return err_set(err, ERR_INFRA, 0, "%s", text.data[0] ? text.data : spawn_status_text(status, ended));
+		return err_set(err, ERR_INFRA, 0, "%s",
+			       text.data[0] ? text.data : spawn_status_text(status, ended));
 	return 0;
 }
 
@@ -192,11 +224,11 @@ static void check_bwrap(struct doctor *d, bool namespaces)
 	else if (!doctor_in_child(d, run_bwrap, &err))
 		doctor_add(d, FINDING_OK, "bubblewrap", NULL, "starts a sandbox");
 	else
-		doctor_add(d, FINDING_FAILED, "bubblewrap",
-			   err.sys == ENOENT ? "apt-get install bubblewrap" :
-					       "in a container: --security-opt seccomp=unconfined --security-opt "
-					       "systempaths=unconfined",
-			   "%s", err.msg);
+		blame(d, FINDING_FAILED, "bubblewrap", &err,
+		      err.sys == ENOENT
+			      ? "apt-get install bubblewrap"
+			      : "in a container: --security-opt seccomp=unconfined --security-opt "
+				"systempaths=unconfined");
 }
 
 void doctor_check_sandbox(struct doctor *d)

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "sandbox/userns.h"
 
 #define NOBODY 65534
 #define PROBE_SECONDS 20
@@ -31,21 +32,20 @@ void doctor_add(struct doctor *d, enum finding finding, const char *name, const 
 		text = xstrdup("");
 	va_end(ap);
 	GROW(d->lines, d->n, d->cap);
-	d->lines[d->n++] = (struct doctor_line){
-		finding, xstrdup(name), text, finding == FINDING_OK ? NULL : xstrdup(remedy)
-	};
+	d->lines[d->n++] = (struct doctor_line){finding, xstrdup(name), text,
+						finding == FINDING_OK ? NULL : xstrdup(remedy)};
 }
 
 static void become_nobody(void)
 {
-	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-			       setresuid(NOBODY, NOBODY, NOBODY)))
+	if (userns_is_host_root() && (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+				      setresuid(NOBODY, NOBODY, NOBODY)))
 		_exit(1);
 }
 
 static int answer(const struct doctor *d, int pipe_fd, doctor_probe *probe)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	alarm(PROBE_SECONDS);
 	if (fchdir(d->scratch))
@@ -85,8 +85,8 @@ int doctor_in_child(const struct doctor *d, doctor_probe *probe, struct err *err
 /* Where scratch directories will be: in the data folder, or where it would be made. */
 static int make_scratch(struct doctor *d, char **path, struct err *err)
 {
-	const char *const places[] = { d->data, ".", "/tmp" };
-	static const char *const inside[] = { "lower", "upper", "work", "merged", "tmp" };
+	const char *const places[] = {d->data, ".", "/tmp"};
+	static const char *const inside[] = {"lower", "upper", "work", "merged", "tmp"};
 
 	d->scratch = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && d->scratch < 0; i++) {
@@ -99,16 +99,17 @@ static int make_scratch(struct doctor *d, char **path, struct err *err)
 			free(candidate);
 	}
 	if (d->scratch < 0)
-		return err_set(err, ERR_INFRA, errno, "cannot write in %s, here or in /tmp", d->data);
-	bool root = geteuid() == 0;
+		return err_set(err, ERR_INFRA, errno, "cannot write in %s, here or in /tmp",
+			       d->data);
+	bool root = userns_is_host_root();
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
 		if (mkdirat(d->scratch, inside[i], 0755) ||
 		    (root && fchownat(d->scratch, inside[i], NOBODY, NOBODY, 0)))
 			return err_set(err, ERR_INFRA, errno, "prepare %s", *path);
 	return path_write(d->scratch, "lower/file", "x", 1, 0644, false, err) ||
-			       (root && fchownat(d->scratch, "lower/file", NOBODY, NOBODY, 0)) ?
-		       -1 :
-		       0;
+			       (root && fchownat(d->scratch, "lower/file", NOBODY, NOBODY, 0))
+		       ? -1
+		       : 0;
 }
 
 static void say_path(const char *key, const char *text)
@@ -120,7 +121,7 @@ static void say_path(const char *key, const char *text)
 
 static bool print_lines(const struct doctor *d)
 {
-	static const char *const marks[] = { "✓", "–", "✗" };
+	static const char *const marks[] = {"✓", "–", "✗"};
 	bool ready = true;
 
 	for (size_t i = 0; i < d->n; i++) {
@@ -137,7 +138,7 @@ static bool print_lines(const struct doctor *d)
 
 static bool print_json(const struct doctor *d)
 {
-	static const char *const names[] = { "ok", "less", "failed" };
+	static const char *const names[] = {"ok", "less", "failed"};
 	AUTO(json) json_t *doc = json_object();
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_t *checks = json_array();
@@ -173,17 +174,24 @@ static void release(struct doctor *d)
 
 int cmd_doctor(int argc, char **argv)
 {
-	struct doctor d = { .data = "data", .scratch = -1 };
+	struct doctor d = {.data = "data", .scratch = -1};
 	bool json = false;
 	const struct option options[] = {
-		{ .name = "json", .kind = OPTION_FLAG, .target = &json, .help = "the findings as JSON" },
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &json,
+		 .help = "the findings as JSON"},
 		OPTION_DATA_DIR(&d.data),
 		OPTION_END,
 	};
 	const struct usage usage = {
-		.verb = "doctor", .operands = "", .options = options,
-		.summary = "check what this machine needs to run benchmarks, by using it, with remedies",
-		.text = "✓ works; – rollouts runs, but without something good; ✗ rollouts does not run.\n"
+		.verb = "doctor",
+		.operands = "",
+		.options = options,
+		.summary = "check what this machine needs to run benchmarks, by using it, with "
+			   "remedies",
+		.text = "✓ works; – rollouts runs, but without something good; ✗ rollouts does not "
+			"run.\n"
 			"The exit status is 0 when nothing has ✗, else 3.",
 		.examples = "rollouts doctor\nrollouts doctor --data-dir /fast/data --json\n",
 	};
@@ -195,7 +203,8 @@ int cmd_doctor(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (make_scratch(&d, &scratch, &err)) {
-		doctor_add(&d, FINDING_FAILED, "scratch space", "choose another place with --data-dir", "%s", err.msg);
+		doctor_add(&d, FINDING_FAILED, "scratch space",
+			   "choose another place with --data-dir", "%s", err.msg);
 	} else {
 		doctor_check_sandbox(&d);
 		doctor_check_programs(&d);

@@ -10,7 +10,7 @@
 
 enum finding {
 	FINDING_OK,
-	FINDING_LESS,   /* rollouts runs, but without something good */
+	FINDING_LESS,	/* rollouts runs, but without something good */
 	FINDING_FAILED, /* rollouts does not run */
 };
 
@@ -21,7 +21,7 @@ struct doctor_line {
 
 struct doctor {
 	const char *data; /* the data folder, which need not exist yet */
-	int scratch;      /* a directory beside where scratch directories will be; removed at the end */
+	int scratch; /* a directory beside where scratch directories will be; removed at the end */
 	struct doctor_line *lines;
 	size_t n, cap;
 };
@@ -34,6 +34,7 @@ void doctor_add(struct doctor *d, enum finding finding, const char *name, const 
 typedef int doctor_probe(struct err *err);
 int doctor_in_child(const struct doctor *d, doctor_probe *probe, struct err *err) MUST_CHECK;
 
-void doctor_check_sandbox(struct doctor *d);  /* kernel, user namespaces, overlay, cgroups, bubblewrap */
+void doctor_check_sandbox(
+	struct doctor *d); /* kernel, user namespaces, overlay, cgroups, bubblewrap */
 void doctor_check_programs(struct doctor *d); /* ours, git, bash, python with pytest, agents */
 void doctor_check_machine(struct doctor *d);  /* disk, clock, open files */

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """show, list, tag, clean: what they say about what is on disk."""
+import fcntl
 import json
 import os
 import pty
 import subprocess
+import time
 
 import pytest
 
@@ -24,7 +26,7 @@ def refused(done, said):
     assert done.stderr.count("\n") == 1 and said in done.stderr and not done.stdout, done
 
 
-@pytest.mark.parametrize("verb", ["summarize", "show", "list", "tag"])
+@pytest.mark.parametrize("verb", ["summarize", "show", "list", "tag", "clean", "doctor"])
 def test_help_has_examples(run_cli, verb):
     for args in ([verb, "--help"], ["help", verb]):
         shown = run_cli(*args, check=0).stdout
@@ -172,3 +174,155 @@ def test_tags_come_and_go(run_cli, data):
 def test_bad_tags(run_cli, data, tag):
     stored.write(data, [trial(score=0)])
     refused(run_cli("tag", "--", "bench", tag), "cannot be a tag")
+
+
+# --- clean ------------------------------------------------------------------------------------------
+
+def leftovers(data):
+    box = data / f"runs/{STAMP}-0/attempts/1/box/upper/locked"
+    box.mkdir(parents=True)
+    (box / "file").write_text("x")
+    box.chmod(0)
+    temporary = data / f"rollouts/bench/{STAMP}/manifest.json.tmp.4194305.7"  # above the highest process id
+    temporary.write_text("{")
+    return box.parents[1], temporary
+
+
+def test_clean_removes_what_was_left_and_nothing_else(account, run_cli, data):
+    stored.write(data, [trial(score=1)])
+    run_cli("summarize", "bench", check=0)
+    before = sorted(data.rglob("*"))
+    box, temporary = leftovers(data)
+    alive = data / f"rollouts/bench/{STAMP}/manifest.json.tmp.{os.getpid()}.0"
+    alive.write_text("{")
+    shown = run_cli("clean", "--dry-run", check=0).stdout
+    assert f"would remove data/{box.relative_to(data)} (" in shown and temporary.name in shown
+    assert box.exists() and temporary.exists()
+    shown = run_cli("clean", "bench", check=0).stdout
+    assert shown.count("removed ") == 2 and "freed in all" in shown
+    alive.unlink()
+    assert sorted(data.rglob("*")) == before
+    assert run_cli("clean", check=0).stdout == "nothing to remove\n"
+
+
+def test_clean_follows_no_link(run_cli, data, workdir):
+    stored.write(data, [trial(score=1)])
+    (workdir / "precious").mkdir()
+    (workdir / "precious/file").write_text("x")
+    (data / f"runs/{STAMP}-0/attempts/1/box").symlink_to(workdir / "precious")
+    inside = data / f"runs/{STAMP}-0/attempts/1/box-eval"
+    inside.mkdir()
+    (inside / "link").symlink_to(workdir / "precious")
+    run_cli("clean", check=0)
+    assert (workdir / "precious/file").exists() and not inside.exists()
+
+
+def test_clean_leaves_a_live_benchmark_alone(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    box, temporary = leftovers(data)
+    with open(top / "events.jsonl", "a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert run_cli("clean", check=0).stdout == "nothing to remove\n"
+        refused(run_cli("clean", "--cache"), "is running")
+        refused(run_cli("clean", "--runs", f"bench/{STAMP}"), "is running")
+    run_cli("clean", check=0)
+    assert not box.exists() and not temporary.exists()
+
+
+def test_clean_cache_keeps_what_a_plan_needs(run_cli, data):
+    stored.write(data, [trial(score=1)])
+    old = time.time() - 7200
+    made = {name: data / "cache" / name for name in
+            ("tasks/" + "0" * 64, "tasks/" + "1" * 64, "tasks/" + "2" * 64, "baselines/" + "3" * 64)}
+    for name, path in made.items():
+        path.mkdir(parents=True)
+        (path / "file").write_text("x")
+        if "2" not in name:
+            os.utime(path, (old, old))
+    shown = run_cli("clean", check=0).stdout
+    assert shown == "nothing to remove\n"
+    run_cli("clean", "--cache", check=0)
+    assert [path.exists() for path in made.values()] == [True, False, True, False]
+
+
+def test_clean_cache_refuses_when_it_cannot_know(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    (top / "plan.json").write_text("{")
+    done = run_cli("clean", "--cache", check=2)
+    assert "plan.json" in done.stderr and "mend or remove" in done.stderr
+
+
+def test_clean_runs_removes_one_rollout_whole(run_cli, data):
+    stored.write(data, [trial(score=1), trial(rollout=1, state="planned")])
+    stored.write(data, [trial(score=1)], stamp=LATER)
+    stored.write(data, [trial(score=1)], name="other", stamp="20250826__00-00-00")
+    refused(run_cli("clean", "--runs"), "NAME/STAMP")
+    refused(run_cli("clean", "--runs", "bench"), "NAME/STAMP")
+    refused(run_cli("clean", "--runs", "bench/20250824"), f"bench/{STAMP}")
+    refused(run_cli("clean", "--runs", "bench/.."), "no rollout")
+    refused(run_cli("clean", "--runs", f"../bench/{STAMP}"), "cannot be the name")
+    assert "with 2 runs" in run_cli("clean", "--runs", f"bench/{STAMP}", "--dry-run", check=0).stdout
+    assert (data / f"runs/{STAMP}-0").exists()
+    run_cli("clean", "--runs", f"bench/{STAMP}", check=0)
+    assert sorted(p.name for p in (data / "runs").iterdir()) == [f"{LATER}-0", "20250826__00-00-00-0"]
+    assert [p.name for p in (data / "rollouts/bench").iterdir()] == [LATER]
+    run_cli("clean", "--runs", "other/20250826__00-00-00", check=0)
+    assert not (data / "rollouts/other").exists()
+
+
+def test_a_forged_plan_removes_nothing_else(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    stored.write(data, [trial(score=1)], stamp=LATER)
+    plan = (top / "plan.json").read_text()
+    for run in ("../../precious", f"{LATER}-0", ".."):
+        (top / "plan.json").write_text(plan.replace(f'"{STAMP}-0"', json.dumps(run)))
+        refused(run_cli("clean", "--runs", f"bench/{STAMP}"), "not its own")
+    assert (data / f"runs/{LATER}-0").exists() and top.exists()
+
+
+# --- doctor -----------------------------------------------------------------------------------------
+
+def findings(done):
+    return {c["check"]: c for c in json.loads(done.stdout)["checks"]}
+
+
+def test_doctor_finds_this_machine_ready(account, run_cli, workdir):
+    done = run_cli("doctor", "--json", check=0)
+    assert json.loads(done.stdout)["ready"] is True
+    found = findings(done)
+    for check in ("kernel", "user namespaces", "bubblewrap", "rollouts-trial", "rollouts-init", "git", "bash",
+                  "disk space", "clock"):
+        assert found[check]["state"] == "ok", found[check]
+        assert found[check]["remedy"] is None
+    assert all(c["remedy"] for c in found.values() if c["state"] != "ok")
+    shown = run_cli("doctor", check=0).stdout
+    assert "✓ git              git version" in shown and shown.endswith("Ready to run.\n") and "\x1b" not in shown
+    assert sorted(p.name for p in workdir.iterdir()) == ["tmp"]
+
+
+def test_doctor_names_what_is_missing(run_cli, workdir):
+    done = run_cli("doctor", "--json", env={"PATH": "/nonexistent"}, check=3)
+    found = findings(done)
+    assert found["git"]["state"] == "failed" and found["git"]["remedy"] == "apt-get install git"
+    assert found["bubblewrap"]["state"] == "failed" and "apt-get install" in found["bubblewrap"]["remedy"]
+    shown = run_cli("doctor", env={"PATH": "/nonexistent"}, check=3).stdout
+    assert "✗ git " in shown and "\n    apt-get install git\n" in shown and "Not ready" in shown
+
+
+def test_doctor_says_what_forbids_namespaces(binary, workdir):
+    """In a namespace in which no further one may be made."""
+    forbid = f'echo 0 > /proc/sys/user/max_user_namespaces && exec "{binary}" doctor --json'
+    done = subprocess.run(["unshare", "-Ur", "sh", "-c", forbid], cwd=workdir, capture_output=True, text=True)
+    assert done.returncode == 3, done
+    found = findings(done)
+    assert found["user namespaces"]["state"] == "failed"
+    assert "user.max_user_namespaces" in found["user namespaces"]["remedy"]
+    assert found["git"]["state"] == "ok"
+
+
+def test_doctor_without_a_place_to_write(binary, workdir, ordinary_user):
+    (workdir / "closed").mkdir(mode=0o555)
+    user = {"user": ordinary_user, "group": ordinary_user, "extra_groups": []} if os.geteuid() == 0 else {}
+    done = subprocess.run([binary, "doctor", "--data-dir", workdir / "closed"], cwd=workdir / "closed",
+                          capture_output=True, text=True, **user)
+    assert done.returncode in (0, 3) and not list((workdir / "closed").iterdir())
