@@ -18,7 +18,6 @@
 #include "cmd/doctor.h"
 #include "cmd/options.h"
 #include "os/usage.h"
-#include "sandbox/sandbox.h"
 #include "store/store.h"
 
 #define SCRATCH_PREFIX "box" /* of the directories a worker makes in an attempt's */
@@ -29,7 +28,6 @@ struct item {
 	struct strv paths;
 	char *name_folder; /* to be removed as well when empty, or NULL */
 	int64_t bytes;
-	bool scratch;
 };
 
 struct cleaning {
@@ -70,12 +68,11 @@ static struct item *add(struct cleaning *c, const char *label)
 	return &c->items[c->n++];
 }
 
-static void add_path(struct cleaning *c, const char *path, bool scratch)
+static void add_path(struct cleaning *c, const char *path)
 {
 	struct item *i = add(c, path);
 	strv_push(&i->paths, path);
 	i->bytes = usage_bytes(c->store->root_fd, path);
-	i->scratch = scratch;
 }
 
 /* NAME.tmp.PID.N, as path_write makes them, of a process that is gone. */
@@ -100,10 +97,9 @@ static void scan(struct cleaning *c, const char *folder, const char *scratch)
 	for (struct dirent *e; d && (e = readdir(d));) {
 		bool top = strcmp(folder, ".") == 0;
 		AUTO(free) char *path = top ? xstrdup(e->d_name) : path_join(folder, e->d_name);
-		if (is_left_over(e->d_name))
-			add_path(c, path, false);
-		else if (scratch && strncmp(e->d_name, scratch, strlen(scratch)) == 0)
-			add_path(c, path, true);
+		if (is_left_over(e->d_name) ||
+		    (scratch && strncmp(e->d_name, scratch, strlen(scratch)) == 0))
+			add_path(c, path);
 	}
 }
 
@@ -228,7 +224,7 @@ static void scan_cache(struct cleaning *c, const char *folder, bool keep_used)
 		    is_young(c, path))
 			continue;
 		if (!keep_used || !json_object_get(c->used, path))
-			add_path(c, path, false);
+			add_path(c, path);
 	}
 }
 
@@ -300,8 +296,7 @@ static int clean_runs(struct cleaning *c, const char *name, const char *stamp, s
 static int remove_item(const struct cleaning *c, const struct item *i, struct err *err)
 {
 	for (size_t k = 0; k < i->paths.n; k++)
-		if (i->scratch ? sandbox_remove_scratch(c->store->root_fd, i->paths.v[k], err)
-			       : path_remove_tree(c->store->root_fd, i->paths.v[k], err))
+		if (path_remove_tree(c->store->root_fd, i->paths.v[k], err))
 			return -1;
 	/* The folder of a name whose last rollout this was. */
 	if (i->name_folder)
