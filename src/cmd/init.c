@@ -89,7 +89,8 @@ static int init_bench(const char *path)
 	struct err err;
 	if (write_bench(path, &err) < 0)
 		return cmd_fail(&err);
-	printf("Wrote %s: name your tasks and models in it.\nNext: rollouts validate %s\n", path, path);
+	printf("Wrote %s: name your tasks and models in it.\nNext: rollouts validate %s\n", path,
+	       path);
 	return CMD_OK;
 }
 

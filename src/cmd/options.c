@@ -21,12 +21,6 @@ struct parser {
 	struct err *err;
 };
 
-static int refuse(const struct parser *p, const char *what, const char *word)
-{
-	return err_set(p->err, ERR_USAGE, 0, "%s \"%s\"; see: rollouts help %s", what, word,
-		       p->usage->verb);
-}
-
 static int unknown(const struct parser *p, const char *name)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
@@ -146,7 +140,9 @@ static int parse_short(struct parser *p, const char *letters)
 			return 1;
 		const struct option *o = find_short(p->usage, *letters);
 		if (!o)
-			return refuse(p, "unknown option in", letters - 1);
+			return err_set(p->err, ERR_USAGE, 0,
+				       "unknown option -%c; see: rollouts help %s", *letters,
+				       p->usage->verb);
 		if (o->arg)
 			return take(p, o, letters[1] ? letters + 1 : NULL);
 		if (take(p, o, NULL) < 0)
@@ -161,7 +157,9 @@ static int check_operands(const struct parser *p, const struct strv *operands)
 		return err_set(p->err, ERR_USAGE, 0, "usage: rollouts %s %s", p->usage->verb,
 			       p->usage->operands);
 	if (operands->n > (size_t)p->usage->max)
-		return refuse(p, "one argument too many:", operands->v[p->usage->max]);
+		return err_set(p->err, ERR_USAGE, 0,
+			       "one argument too many: \"%s\"; see: rollouts help %s",
+			       operands->v[p->usage->max], p->usage->verb);
 	return 0;
 }
 

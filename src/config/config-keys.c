@@ -104,7 +104,7 @@ const struct refusal config_refusals[] = {
 	{"max_cost_usd", NULL, NO_METER},
 	{"budget", NULL, NO_METER},
 	{"budget_usd", NULL, NO_METER},
-	{"network", "true", "nothing filters what a sandbox would reach yet; leave it out"},
+	{"network", "true", "is refused: nothing filters what a sandbox would reach yet; leave it out"},
 	{"sandbox", "docker", "is not built yet; use \"local\""},
 	{"launcher", "slurm", NO_LAUNCHER},
 	{"launcher", "aws-batch", NO_LAUNCHER},

@@ -165,7 +165,7 @@ static void check_refusal(const struct spot *s, const struct value *v)
 	const char *text = k->type == TYPE_BOOL ? (v->boolean ? "true" : "false") : v->text;
 	for (const struct refusal *r = config_refusals; text && r->key; r++)
 		if (r->value && strcmp(r->key, k->name) == 0 && strcmp(r->value, text) == 0)
-			config_value_problem(s->config, s->id, v, "\"%s\": %s", text, r->why);
+			config_value_problem(s->config, s->id, v, "\"%s\" %s", text, r->why);
 }
 
 static void add_variable(const struct spot *s, const char *key, const char *text,
