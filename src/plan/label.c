@@ -70,12 +70,14 @@ static void show_network(const struct bench_entry *e, char out[TEXT])
 
 static void show_cpus(const struct bench_entry *e, char out[TEXT])
 {
-	snprintf(out, TEXT, "%.15g", e->limits.cpus);
+	if (e->limits.cpus > 0)
+		snprintf(out, TEXT, "%.15g", e->limits.cpus);
 }
 
 static void show_memory(const struct bench_entry *e, char out[TEXT])
 {
-	snprintf(out, TEXT, "%lld", (long long)e->limits.memory_mb);
+	if (e->limits.memory_mb)
+		snprintf(out, TEXT, "%lld", (long long)e->limits.memory_mb);
 }
 
 static void show_disk(const struct bench_entry *e, char out[TEXT])
@@ -151,8 +153,8 @@ static void add_facets(struct buf *label, const struct bench_entry *e,
 			facets[f].show(peers[i], theirs);
 			differs = strcmp(mine, theirs) != 0;
 		}
-		if (differs && *mine)
-			add_part(label, facets[f].key, mine);
+		if (differs && (*mine || facets[f].show != show_timeout))
+			add_part(label, facets[f].key, *mine ? mine : NULL);
 	}
 }
 

@@ -3,13 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "plan/plan.h"
 
 #define MAX 8
 
-/* A benchmark under construction: entry i is of task[i]; the agent is "a" unless the entry names one. */
+/* A benchmark under construction: entry i is of task[i]; the agent is "a" unless the entry names
+ * one. */
 struct world {
 	struct bench bench;
 	struct task task[MAX];
@@ -31,7 +33,7 @@ static struct bench_entry *add(struct world *w, const char *task, const char *mo
 	e->rollouts = rollouts;
 	AUTO(free) char *copy = xstrdup(models);
 	char *rest = copy;
-	for (char *m; (m = strsep(&rest, ",")); )
+	for (char *m; (m = strsep(&rest, ","));)
 		strv_push(&e->models, m);
 	w->task[i] = (struct task){.dir = xstrdup(task), .id = xasprintf("id-%s", task)};
 	hash_once(task, strlen(task), w->task[i].hash);
@@ -54,8 +56,13 @@ static int make(struct world *w, const char *only, int64_t limit, const struct p
 {
 	struct err err;
 	const struct plan_input in = {
-		.bench = &w->bench, .tasks = w->tasks, .agents = w->agents, .only = only, .limit = limit,
-		.old = old ? old->trials : NULL, .old_n = old ? old->n : 0,
+		.bench = &w->bench,
+		.tasks = w->tasks,
+		.agents = w->agents,
+		.only = only,
+		.limit = limit,
+		.old = old ? old->trials : NULL,
+		.old_n = old ? old->n : 0,
 	};
 	return plan_make(&w->plan, &in, &w->problems, &err);
 }
@@ -159,9 +166,10 @@ static void labels_name_what_differs(void **state)
 	e->label = xstrdup("mine");
 	e->limits.cpus = 2;
 	assert_int_equal(make(&w, NULL, 0, NULL), 0);
-	assert_told(&w.plan, "id-x:m:0:cpus=2 evaluate=true id-x:m:0:no A cpus=0 evaluate=false "
-			     "id-x:n:0:no A cpus=0 evaluate=false id-x:o:0 id-x:n:0:A=1 evaluate=true "
-			     "id-x:m:0:mine");
+	assert_told(&w.plan,
+		    "id-x:m:0:cpus=2 evaluate=true id-x:m:0:no A no cpus evaluate=false "
+		    "id-x:n:0:no A no cpus evaluate=false id-x:o:0 id-x:n:0:A=1 evaluate=true "
+		    "id-x:m:0:mine");
 	tear_down(&w);
 }
 
@@ -178,9 +186,11 @@ static void the_same_twice_is_refused(void **state)
 	e->limits.cpus = 3;
 	assert_int_equal(make(&w, NULL, 0, NULL), -1);
 	assert_int_equal(w.problems.n, 2);
-	assert_string_equal(w.problems.v[0],
-			    "b.toml:11:16: this [[tasks]] makes the same trials as the one at line 1 (task "
-			    "id-x, model \"m\"): raise rollouts in one of them, or give each a label of its own");
+	assert_string_equal(
+		w.problems.v[0],
+		"b.toml:11:16: this [[tasks]] makes the same trials as the one at line 1 (task "
+		"id-x, model \"m\"): raise rollouts in one of them, or give each a label of its "
+		"own");
 	assert_non_null(strstr(w.problems.v[1], "b.toml:31:16: this [[tasks]] makes the same"));
 	tear_down(&w);
 }
@@ -258,8 +268,9 @@ static void a_plan_has_a_size(void **state)
 		add(&w, name, "a,b", 100000);
 	}
 	assert_int_equal(make(&w, NULL, 0, NULL), -1);
-	assert_string_equal(w.problems.v[0],
-			    "b.toml: 1600000 trials are too many for one benchmark (at most 1000000)");
+	assert_string_equal(
+		w.problems.v[0],
+		"b.toml: 1600000 trials are too many for one benchmark (at most 1000000)");
 	tear_down(&w);
 }
 
