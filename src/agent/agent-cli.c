@@ -34,9 +34,6 @@ static void auto_agent_output(struct agent_output **o)
 	agent_output_free(*o);
 }
 
-/* --- environment
- * ----------------------------------------------------------------------------------- */
-
 static const char *const base_env[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",	"LANG=C.UTF-8",
 				       "TERM=dumb",	      "PATH=" BOX_PATH, NULL};
 
@@ -113,9 +110,6 @@ static void make_env(struct strv *env, const struct agent_job *job)
 	put_path_first(env, job->attempt->agent_spec);
 }
 
-/* --- before the start
- * ------------------------------------------------------------------------------ */
-
 static int put_files(const struct agent_job *job, struct sandbox *s, struct err *err)
 {
 	json_t *files = json_object_get(job->attempt->agent_spec, "files");
@@ -153,9 +147,6 @@ static char *start_dir(const struct task *t)
 		return xstrdup(TASK_BOX_REPO);
 	return xasprintf("%s/%s", TASK_BOX_REPO, t->repo.subdir);
 }
-
-/* --- while it runs
- * --------------------------------------------------------------------------------- */
 
 static void keep_tail(struct cli *c, const char *data, size_t n)
 {
@@ -230,9 +221,6 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 		return -1;
 	return 0;
 }
-
-/* --- what became of it
- * ----------------------------------------------------------------------------- */
 
 static void end_by_itself(const struct cli *c, int status, const char *error,
 			  struct agent_record *out)

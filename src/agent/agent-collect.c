@@ -86,7 +86,7 @@ static int copy_file(struct collect *c, const char *box, const char *host, size_
 		return -1;
 	}
 	if (fd < 0)
-		return 0;
+		return why.sys == ENOENT;
 	return copy_fd(c, fd, box, host, max, err) ? -1 : 1;
 }
 

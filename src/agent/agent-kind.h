@@ -9,7 +9,8 @@ struct agent_kind {
 	const char *name;   /* as in the spec */
 	bool needs_sandbox; /* works on a workspace */
 	/* As agent_run; OUT is set to a completed run that nothing is known of. */
-	int (*run)(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err);
+	int (*run)(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
+		   struct err *err);
 };
 
 extern const struct agent_kind agent_nop, agent_oracle, agent_cli;

@@ -7,9 +7,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-static const struct agent_kind *const kinds[] = { &agent_nop, &agent_oracle, &agent_cli };
+static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli};
 
-/* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in. */
+/* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in.
+ */
 static const struct agent_kind *find_kind(const struct attempt *a)
 {
 	const char *fallback = a->agent_spec ? "cli" : a->trial.agent;
@@ -27,11 +28,11 @@ size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t m
 	size_t i, n = 0;
 	json_t *m;
 
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach (mounts, i, m) {
 		const char *host = json_get_str(m, "host", NULL);
 
 		if (host && n < max)
-			out[n++] = (struct sandbox_mount){ host, json_get_str(m, "box", host) };
+			out[n++] = (struct sandbox_mount){host, json_get_str(m, "box", host)};
 	}
 	return n;
 }
@@ -60,16 +61,16 @@ void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, 
 	out->outcome = outcome;
 }
 
-int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
+int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
+	      struct err *err)
 {
 	const struct agent_kind *kind = find_kind(job->attempt);
 
 	if (!kind)
 		return err_set(err, ERR_USAGE, 0, "trial.json: agent \"%s\" is of no known kind",
 			       job->attempt->trial.agent);
-	*out = (struct agent_record){ .outcome = OUTCOME_COMPLETED,
-				      .exit_status = -1,
-				      .metrics = agent_metrics_unknown };
+	*out = (struct agent_record){
+		.outcome = OUTCOME_COMPLETED, .exit_status = -1, .metrics = agent_metrics_unknown};
 	snprintf(out->version, sizeof out->version, "%s",
 		 json_get_str(job->attempt->agent_spec, "version", ""));
 	return kind->run(job, s, out, err);

@@ -17,9 +17,6 @@
 
 enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
 
-/* --- how a script is run
- * --------------------------------------------------------------------------- */
-
 struct runner {
 	const char *name, *suffix;
 	const char *const argv[6]; /* the script's path is added; for "command" the command */
@@ -61,9 +58,6 @@ const char *eval_runner_name(const struct task_test *t)
 {
 	return find_runner(t)->name;
 }
-
-/* --- one evaluation
- * -------------------------------------------------------------------------------- */
 
 struct grading {
 	const struct eval_job *job;
@@ -141,9 +135,6 @@ static int put_diff(struct grading *g, struct err *err)
 	}
 	return sandbox_put(g->s, BOX_DIFF, diff.data, diff.len, 0644, err);
 }
-
-/* --- a missing tool is our fault
- * ------------------------------------------------------------------- */
 
 static int run_probe(struct grading *g, const char *const *argv, const char *const *env,
 		     bool *works, struct err *err)
@@ -230,9 +221,6 @@ static int cannot_start(struct test_outcome *o, const struct task_test *t, const
 		       t->path, why);
 }
 
-/* --- verdicts
- * -------------------------------------------------------------------------------------- */
-
 static const char *const pytest_codes[] = {
 	[1] = "tests failed",
 	[2] = "pytest could not collect the tests, or was interrupted",
@@ -267,9 +255,6 @@ static void judge_limit(struct test_outcome *o, enum sandbox_end end, const stru
 		snprintf(o->reason, sizeof o->reason, "wrote more than %lld MB",
 			 (long long)l->disk_mb);
 }
-
-/* --- one test
- * -------------------------------------------------------------------------------------- */
 
 static void log_line(struct grading *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void log_line(struct grading *g, const char *fmt, ...)
