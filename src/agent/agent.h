@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agent.h -- what works on a task inside a sandbox. An agent is a TOML file in share/agents/ or in
- * the user's configuration folder; `nop` and `oracle` are built in. The supervisor resolves the
- * file once (agent_find, in src/config) into a spec in JSON that travels in trial.json; the worker
- * runs it.
+ * agent.h -- what works on a task inside a sandbox. An agent is a TOML file in share/agents/ or in the
+ * user's configuration folder; `nop` and `oracle` are built in. The supervisor resolves the file once
+ * (agent_find, in src/config) into a spec in JSON that travels in trial.json; the worker runs it.
  *
- * Members of the spec are those of the TOML file, with the same names and types, checked by
- * agent_find: name        the file's stem kind        "nop" | "oracle" | "cli"; a file is always
- * "cli" and may leave it out summary     one line for people needs       "model" or "" (the
- * default) models[]    TOML only: globs over model names; what agent = "auto" goes by requires[]
- * TOML only: further programs to find on PATH and mount ("node") version     text; "" unknown
+ * Members of the spec are those of the TOML file, with the same names and types, checked by agent_find:
+ *   name        the file's stem
+ *   kind        "nop" | "oracle" | "cli"; a file is always "cli" and may leave it out
+ *   summary     one line for people
+ *   needs       "model" or "" (the default)
+ *   models[]    TOML only: globs over model names; what agent = "auto" goes by
+ *   requires[]  TOML only: further programs to find on PATH and mount ("node")
+ *   version     text; "" unknown
  *   argv[]      templates; argv[0] without a slash is looked up in the PATH inside
  *   stdin       template for standard input; absent: /dev/null
  *   env{}       name -> template
@@ -20,20 +22,20 @@
  *   mounts[]    {host, box}: read-only install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
  *
- * A template may hold {model} {instruction} {instruction_file} {seed} {rollout} {task_id}
- * {gateway_url} {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign
- * included: JSON and shell scripts need no quoting.
+ * A template may hold {model} {instruction} {instruction_file} {seed} {rollout} {task_id} {gateway_url}
+ * {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
+ * shell scripts need no quoting.
  *
- * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole
- * (json): match    jsonl, json: pointer -> value or list of values (string, number, boolean); all
- * must hold regex    text: POSIX extended; group 1 (else all of it) is the value. No match, no
- * pointer beside it field    tokens_input (cached ones included) tokens_cached tokens_output
- * tokens_total tool_calls turns money_usd final_message version error pointer  string or list of
- * strings; the numbers found are summed. RFC 6901, and "*" is every element of an array or object,
- * -1 the last element of an array how      "last" (the default), "add", "max"; "count" adds the
- * number of matches and has no pointer A field `error` that stays set makes the trial an
- * agent_error with that text, whatever the exit status; a later match whose pointer finds nothing
- * clears it.
+ * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole (json):
+ *   match    jsonl, json: pointer -> value or list of values (string, number, boolean); all must hold
+ *   regex    text: POSIX extended; group 1 (else all of it) is the value. No match, no pointer beside it
+ *   field    tokens_input (cached ones included) tokens_cached tokens_output tokens_total tool_calls turns
+ *            money_usd final_message version error
+ *   pointer  string or list of strings; the numbers found are summed. RFC 6901, and "*" is every element
+ *            of an array or object, -1 the last element of an array
+ *   how      "last" (the default), "add", "max"; "count" adds the number of matches and has no pointer
+ * A field `error` that stays set makes the trial an agent_error with that text, whatever the exit status;
+ * a later match whose pointer finds nothing clears it.
  */
 #pragma once
 #include <jansson.h>
@@ -42,18 +44,17 @@
 #include "sandbox/sandbox.h"
 #include "task/task.h"
 
-/* Where the door to the gateway listens inside: the spec's door_port, and the port of
- * {gateway_url}. */
+/* Where the door to the gateway listens inside: the spec's door_port, and the port of {gateway_url}. */
 #define AGENT_DOOR_PORT 8765
 
 struct agent_job {
 	const struct attempt *attempt;
 	const struct task *task;
-	int run_fd;	   /* the attempt's directory: logs/ and artifacts/ exist below it */
-	const char *token; /* stands in for provider keys; "" without a gateway */
-	const char *gold;  /* bytes of the gold patch (oracle), or NULL */
+	int run_fd;          /* the attempt's directory: logs/ and artifacts/ exist below it */
+	const char *token;   /* stands in for provider keys; "" without a gateway */
+	const char *gold;    /* bytes of the gold patch (oracle), or NULL */
 	size_t gold_len;
-	int64_t deadline_ms;						      /* clock_mono_ms */
+	int64_t deadline_ms; /* clock_mono_ms */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
 };
@@ -62,12 +63,12 @@ struct agent_job {
 size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t max);
 /* Whether it runs anything in the sandbox (nop does not). */
 bool agent_needs_sandbox(const struct attempt *a);
-/* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL
- * for nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or
- * ERR_CANCELLED. Logs to logs/agent.log (stdout) and logs/agent.err. */
-int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
-	      struct err *err) MUST_CHECK;
+/* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
+ * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
+ * Logs to logs/agent.log (stdout) and logs/agent.err. */
+int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
+	MUST_CHECK;
 /* Copy notes.md and the files of `collect` out of the sandbox (after the agent ended, before stop):
  * bounded, no link followed; what was left out goes to SKIPPED as "PATH: reason". */
-int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped,
-		  struct err *err) MUST_CHECK;
+int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped, struct err *err)
+	MUST_CHECK;
