@@ -52,8 +52,6 @@ static int validate_config(const struct config_request *req)
 	struct err err;
 	int status = CMD_OK;
 	if (frontend_load(&f, req, NULL, 0, &problems, &err) == 0) {
-		for (size_t i = 0; i < f.tasks_n; i++)
-			print_notes(&f.tasks[i].task, f.tasks[i].source.dir);
 		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, f.tasks_n,
 		       f.tasks_n == 1 ? "" : "s", f.plan.n, f.plan.n == 1 ? "" : "s");
 	} else {
@@ -73,7 +71,8 @@ int cmd_validate(int argc, char **argv)
 		.min = 1,
 		.max = 1,
 		.summary = "Check a benchmark file with its tasks and agents, or one task folder",
-		.text = "Every mistake is one line with its place. Nothing is written or started.",
+		.text = "Every mistake is one line with its place. Nothing is written or started. Of a task\n"
+			"folder it also says what in it has no use here.",
 		.examples = "rollouts validate bench.toml\n"
 			    "rollouts validate data/tasks/prepared/task_1\n",
 		.options = options,

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Configuration through the real program: what is refused and how, and that nothing is written then."""
+import os
+import tomllib
+
+import pytest
+
+SPEC = """
+name = "{name}"
+parallel = {parallel}
+
+[[tasks]]
+prepared_dir = "tasks/a"
+model = "gpt-4"
+rollouts = 3
+apply_overrides = true
+overrides = "tasks/a/overrides.json"
+
+[[tasks]]
+prepared_dir = "tasks/b"
+model = "claude-3-sonnet"
+rollouts = 5
+apply_overrides = false
+
+[[tasks]]
+prepared_dir = "tasks/a"
+model = "gpt-3.5-turbo"
+rollouts = 1
+"""
+
+SWEEP = """
+name = "parameter_sweep"
+parallel = 3
+
+[[tasks]]
+prepared_dir = "tasks/a"
+model = "gpt-4"
+rollouts = 3
+# Custom timeout
+environment_variables = { "TIMEOUT_SEC" = "1800" }
+
+[[tasks]]
+prepared_dir = "tasks/a"
+model = "gpt-4"
+rollouts = 3
+# Different timeout
+environment_variables = { "TIMEOUT_SEC" = "3600" }
+"""
+
+
+@pytest.fixture
+def tasks(make_task):
+    make_task("a", overrides={"lm_instructions": "Do it."})
+    make_task("b")
+
+
+def listing(top):
+    return sorted(str(p.relative_to(top)) for p in top.rglob("*"))
+
+
+def write(workdir, text, name="bench.toml"):
+    path = workdir / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return name
+
+
+def test_a_spec_file_needs_no_other_key(run_cli, workdir, tasks, account):
+    name = write(workdir, SPEC.format(name="my_benchmark", parallel=4))
+    done = run_cli("validate", name, "--agent", "nop", check=0)
+    assert done.stdout == "bench.toml: fine: 3 tasks, 9 trials\n"
+
+
+def test_without_a_gateway_auto_is_refused_in_one_line_per_agent(run_cli, workdir, tasks):
+    name = write(workdir, SPEC.format(name="my_benchmark", parallel=4))
+    done = run_cli("validate", name, check=2)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith('bench.toml:6:16: agent = "auto" means "codex" for model "gpt-4": ')
+    assert lines[1].startswith('bench.toml:13:16: agent = "auto" means "claude" for model ')
+    assert all("gateway" in line for line in lines)
+
+
+def test_the_sweep_of_the_spec(run_cli, workdir, tasks):
+    done = run_cli("config", write(workdir, SWEEP), check=0)
+    first, second = tomllib.loads(done.stdout)["tasks"]
+    assert first["timeout_sec"] == 1800 and second["timeout_sec"] == 3600
+    assert first["environment_variables"] == {"TIMEOUT_SEC": "1800"}
+    assert run_cli("validate", "bench.toml", "-a", "nop", check=0).stdout.endswith("6 trials\n")
+
+
+def test_all_mistakes_in_one_go_and_nothing_written(run_cli, workdir, make_task, account):
+    make_task("bad", meta={"task_id": 7})
+    name = write(workdir, """
+paralel = 3
+[[tasks]]
+prepared_dir = "tasks/bad"
+model = "m"
+agent = "scriptd"
+rollout = 2
+[[tasks]]
+prepared_dir = "tasks/gone"
+model = "m"
+network = true
+""", "configs/bench.toml")
+    (workdir / "configs/agents").mkdir()
+    (workdir / "configs/agents/scripted.toml").write_text('argv = ["sh"]\n')
+    before = listing(workdir)
+    done = run_cli("validate", name, check=2)
+    lines = done.stderr.splitlines()
+    assert done.stdout == ""
+    assert lines[:3] == [
+        'configs/bench.toml:2:1: unknown key "paralel" at the top level (did you mean "parallel"?)',
+        'configs/bench.toml:7:1: unknown key "rollout" in [[tasks]] (did you mean "rollouts"?)',
+        'configs/bench.toml:9:16: prepared_dir: no folder "tasks/gone": tried tasks/gone in the working '
+        'directory and configs/tasks/gone beside the benchmark',
+    ]
+    assert lines[3].startswith("configs/bench.toml:11:11: network:")
+    assert lines[4].startswith("tasks/bad: tb_meta.json: task_id:")
+    assert 'no agent "scriptd" (did you mean "scripted"?)' in lines[5]
+    assert len(lines) == 6
+    assert listing(workdir) == before
+
+
+@pytest.mark.parametrize("verb", ["config", "validate"])
+def test_a_missing_file_is_one_line(run_cli, workdir, verb):
+    done = run_cli(verb, "no.toml", check=2)
+    assert done.stderr == "open no.toml: No such file or directory\n"
+
+
+def test_terminal_escapes_in_a_file_are_harmless(run_cli, workdir):
+    name = write(workdir, '"\\u001b[31m" = 1\n')
+    done = run_cli("validate", name, check=2)
+    assert "\x1b" not in done.stderr
+
+
+def test_origins(run_cli, workdir, tasks, account):
+    name = write(workdir, """
+parallel = 2
+[defaults]
+model = "m"
+rollouts = 2
+[[tasks]]
+prepared_dir = "tasks/*"
+rollouts = 4
+""")
+    done = run_cli("config", name, "-j", "8", "--env", "A=b", env={"SANDBOX_BACKEND": "local"}, check=0)
+    lines = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    assert {"parallel = 8 # --parallel", 'models = ["m"] # bench.toml:4:9', "rollouts = 4 # bench.toml:8:12",
+            'sandbox = "local" # SANDBOX_BACKEND in the environment', 'agent = "auto" # default',
+            'environment_variables."A" = "b" # --env'} <= lines
+    # It is a benchmark itself, and says the same.
+    write(workdir, done.stdout, "again.toml")
+    again = run_cli("config", "again.toml", check=0)
+    assert tomllib.loads(again.stdout)["tasks"] == tomllib.loads(done.stdout)["tasks"]
+
+
+@pytest.mark.parametrize("backend", ["docker", "modal"])
+def test_backends_that_are_not_there_are_refused(run_cli, workdir, tasks, backend):
+    name = write(workdir, SPEC.format(name="x", parallel=1))
+    done = run_cli("validate", name, "-a", "nop", env={"SANDBOX_BACKEND": backend}, check=2)
+    assert done.stderr == (f'SANDBOX_BACKEND in the environment: "{backend}" is not built yet; '
+                           'unset it or set it to "local"\n')
+    run_cli("validate", name, "-a", "nop", "--sandbox", "local", env={"SANDBOX_BACKEND": backend}, check=0)
+
+
+def test_only_limit_and_flags(run_cli, workdir, tasks):
+    name = write(workdir, SPEC.format(name="x", parallel=1))
+    def trials(*flags):
+        return run_cli("validate", name, "-a", "nop", *flags, check=0).stdout.split(", ")[1].strip()
+    assert trials("--only", "b") == "5 trials"
+    assert trials("--limit", "2") == "2 trials"
+    assert trials("--rollouts", "1", "-m", "x", "--only", "b") == "1 trial"
+    # The same task twice with the same model is a mistake, unless something tells the two apart.
+    name = write(workdir, SWEEP)
+    run_cli("validate", name, "-a", "nop", check=0)
+    done = run_cli("validate", name, "-a", "nop", "--env", "TIMEOUT_SEC=7", check=2)
+    assert "bench.toml:14:16: this [[tasks]] makes the same trials as the one at line 6" in done.stderr
+    assert run_cli("validate", name, "-a", "nop", "--only", "zz", check=2).stderr.startswith("--only: ")
+
+
+def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):
+    name = write(workdir, SPEC.format(name="x", parallel=1))
+    done = run_cli("validate", name, "-a", "nop", "--gateway", "nowhere", check=2)
+    assert done.stderr == "--gateway: nowhere is not a socket\n"
+
+
+def test_validate_a_task(run_cli, workdir, tasks, account):
+    done = run_cli("validate", "tasks/a", check=0)
+    assert done.stdout.splitlines()[-1] == "tasks/a: fine: task a, 2 rubrics, 2 tests, a gold diff"
+    (workdir / "tasks/a/tb_meta.json").write_text("{")
+    assert run_cli("validate", "tasks/a", check=2).stderr.startswith("tasks/a: tb_meta.json: ")
+
+
+def test_init_writes_what_validates(run_cli, workdir, account):
+    assert "rollouts validate bench.toml" in run_cli("init", check=0).stdout
+    run_cli("validate", "bench.toml", check=2)
+    run_cli("init", "--task", "tasks/first/", check=0)
+    assert run_cli("validate", "tasks/first", check=0).stdout.startswith("tasks/first: fine: task first,")
+    assert run_cli("validate", "bench.toml", check=0).stdout == "bench.toml: fine: 1 task, 3 trials\n"
+
+
+def test_init_overwrites_nothing(run_cli, workdir):
+    write(workdir, "mine")
+    (workdir / "t").mkdir()
+    assert "bench.toml is there already" in run_cli("init", check=2).stderr
+    assert "t is there already" in run_cli("init", "--task", "t", check=2).stderr
+    assert run_cli("init", "x", "--task", "y", check=2).stderr.startswith("rollouts: give either")
+    assert (workdir / "bench.toml").read_text() == "mine"
+    assert listing(workdir) == ["bench.toml", "t", "tmp"]
+
+
+def test_names_of_commands(run_cli):
+    done = run_cli("valdate", check=2)
+    assert done.stderr == 'rollouts: unknown command "valdate" (did you mean "validate"?); see: rollouts help\n'
+    overview = run_cli("help", check=0).stdout
+    for verb in ("init", "config", "validate"):
+        assert f"  {verb}" in overview
+        text = run_cli("help", verb, check=0).stdout
+        assert text.startswith(f"Usage: rollouts {verb} [options] ")
+        assert f"  rollouts {verb}" in text.split("Examples:")[1]
+        assert run_cli(verb, "--help", check=0).stdout == text
+    assert run_cli("help", "nothing", check=2).stdout == ""
+    assert run_cli(check=2).stdout == ""
+
+
+def test_unknown_options(run_cli):
+    done = run_cli("validate", "x", "--paralel", "2", check=2)
+    assert done.stderr == "rollouts: unknown option --paralel (did you mean --parallel?)\n"
+    assert run_cli("validate", check=2).stderr == "rollouts: usage: rollouts validate CONFIG|TASK\n"
+
+
+def test_the_program_links_little(binary):
+    """Start-up time: nothing but libc and jansson is loaded."""
+    import subprocess
+    needed = subprocess.run(["readelf", "-d", binary], capture_output=True, text=True, check=True).stdout
+    libs = {line.split("[")[1].split(".so")[0] for line in needed.splitlines() if "(NEEDED)" in line}
+    assert libs <= {"libc", "libjansson", "libm", "ld-linux-x86-64", "ld-linux-aarch64"}
+    assert os.access(binary, os.X_OK)
