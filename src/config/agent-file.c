@@ -217,10 +217,41 @@ static const struct member output_members[] = {
 };
 /* clang-format on */
 
+static bool has_text(const struct toml_node *table, const char *key, const char *const *texts)
+{
+	const struct toml_node *n = toml_get(table, key);
+	for (; n && n->text && *texts; texts++)
+		if (strcmp(n->text, *texts) == 0)
+			return true;
+	return false;
+}
+
+/* What the worker would refuse in every trial. */
+static void check_fit(const struct reader *r, const struct toml_node *rule, bool is_text)
+{
+	static const char *const words[] = {"final_message", "version", "error", NULL};
+	static const char *const sums[] = {"add", "max", "count", NULL};
+	bool regex = toml_get(rule, "regex");
+	if (is_text && !regex)
+		complain(r, rule->line, rule->col, "a rule for format = \"text\" needs a regex");
+	else if (!is_text && regex)
+		complain(r, rule->line, rule->col, "regex is for format = \"text\" only");
+	if (has_text(rule, "field", words) && has_text(rule, "how", sums))
+		complain(r, rule->line, rule->col,
+			 "field = \"%s\" is a text: only how = \"last\" will do",
+			 toml_get(rule, "field")->text);
+}
+
 static void check_output(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_TABLE, name))
-		check_members(r, n, output_members, "[output]");
+	static const char *const structured[] = {"json", "jsonl", NULL};
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	check_members(r, n, output_members, "[output]");
+	const struct toml_node *rules = toml_get(n, "rules");
+	for (size_t i = 0; rules && rules->kind == TOML_ARRAY && i < rules->n; i++)
+		if (rules->items[i].kind == TOML_TABLE)
+			check_fit(r, &rules->items[i], !has_text(n, "format", structured));
 }
 
 /* clang-format off */
