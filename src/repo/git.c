@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "repo/git.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/text.h"
+#include "os/fdio.h"
 #include "os/spawn.h"
 #include "repo/repo.h"
 
@@ -81,22 +87,28 @@ void git_env(struct strv *env, bool network, const char *const *extra)
 		strv_pushv(env, extra);
 }
 
-int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int *status,
-	    struct err *err)
+static void spawn_of(struct spawn *s, const struct git_cmd *c, struct strv *argv, struct strv *env)
 {
-	AUTO(strv) struct strv argv = STRV_INIT;
-	AUTO(strv) struct strv env = STRV_INIT;
-	strv_push(&argv, "git");
-	strv_pushv(&argv, c->argv);
-	git_env(&env, c->network, c->env);
-	struct spawn s = {
-		.argv = strv_items(&argv),
-		.env = strv_items(&env),
+	strv_push(argv, "git");
+	strv_pushv(argv, c->argv);
+	git_env(env, c->network, c->env);
+	*s = (struct spawn){
+		.argv = strv_items(argv),
+		.env = strv_items(env),
 		.dir_fd = c->dir_fd,
 		.in = c->in_fd ? c->in_fd : -1,
 		.out = c->out_fd ? c->out_fd : -1,
 		.err = -1,
 	};
+}
+
+int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int *status,
+	    struct err *err)
+{
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(strv) struct strv env = STRV_INIT;
+	struct spawn s;
+	spawn_of(&s, c, &argv, &env);
 	return spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
 			 err_text, status, err);
 }
@@ -110,6 +122,14 @@ static const char *verb_of(const char *const *argv)
 	return argv[i] ? argv[i] : "";
 }
 
+static int failed(const struct git_cmd *c, const struct buf *text, int status, struct err *err)
+{
+	char how[48];
+	AUTO(free) char *said = git_said(text, 2, true);
+	return err_set(err, ERR_INFRA, 0, "git %s: %s", verb_of(c->argv),
+		       *said ? said : spawn_status_text(status, how));
+}
+
 int git_must(const struct git_cmd *c, struct buf *out, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -118,10 +138,68 @@ int git_must(const struct git_cmd *c, struct buf *out, struct err *err)
 		return -1;
 	if (status == 0)
 		return 0;
-	char how[48];
-	AUTO(free) char *said = git_said(&text, 2, true);
-	return err_set(err, ERR_INFRA, 0, "git %s: %s", verb_of(c->argv),
-		       *said ? said : spawn_status_text(status, how));
+	return failed(c, &text, status, err);
+}
+
+static int read_all(const struct git_cmd *c, int fd,
+		    int (*take)(void *arg, const char *data, size_t n, struct err *err), void *arg,
+		    struct err *err)
+{
+	AUTO(free) char *block = xmalloc(65536);
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int ready = poll(&p, 1, fd_poll_ms(c->deadline_ms));
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0)
+			return err_set(err, ERR_LIMIT, 0, "git %s: time limit reached",
+				       verb_of(c->argv));
+		ssize_t n = read(fd, block, 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, ERR_INFRA, errno, "read from git");
+		if (n == 0)
+			return 0;
+		int rc = take(arg, block, (size_t)n, err);
+		if (rc)
+			return rc;
+	}
+}
+
+int git_stream(const struct git_cmd *c,
+	       int (*take)(void *arg, const char *data, size_t n, struct err *err), void *arg,
+	       struct err *err)
+{
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(strv) struct strv env = STRV_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	int pipe_fds[2], status;
+	struct spawn s;
+	struct child child;
+	AUTO(fd) int said = memfd_create("git", MFD_CLOEXEC);
+	if (said < 0)
+		return err_set(err, ERR_INFRA, errno, "memfd_create");
+	if (fd_pipe(pipe_fds, err) < 0)
+		return -1;
+	AUTO(fd) int from = pipe_fds[0];
+	AUTO(fd) int to = pipe_fds[1];
+	spawn_of(&s, c, &argv, &env);
+	s.out = to;
+	s.err = said;
+	if (spawn_start(&child, &s, true, err) < 0)
+		return -1;
+	close(fd_steal(&to));
+	int rc = read_all(c, from, take, arg, err);
+	if (rc || spawn_wait(&child, c->deadline_ms, &status, err) < 0) {
+		spawn_kill(&child, true);
+		return rc == 1 ? 0 : -1;
+	}
+	if (status == 0)
+		return 0;
+	if (lseek(said, 0, SEEK_SET) < 0 || path_read_fd(said, 1 << 20, &text, err) < 0)
+		buf_reset(&text);
+	return failed(c, &text, status, err);
 }
 
 int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env,

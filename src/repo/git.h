@@ -31,6 +31,12 @@ int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int 
 /* Run; a non-zero exit is an ERR_INFRA error holding git's last lines. OUT may be NULL. */
 int git_must(const struct git_cmd *c, struct buf *out, struct err *err) MUST_CHECK;
 
+/* Run and hand over the output piece by piece; when TAKE returns 1 git is killed and all is well,
+ * -1 is an error. A non-zero exit is an ERR_INFRA error. */
+int git_stream(const struct git_cmd *c,
+	       int (*take)(void *arg, const char *data, size_t n, struct err *err), void *arg,
+	       struct err *err) MUST_CHECK;
+
 /* At most LINES lines of what git said, from the front or the back, on one line and safe for a
  * terminal; hints and progress are left out. The caller frees. */
 char *git_said(const struct buf *err_text, size_t lines, bool from_end);

@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -423,6 +425,296 @@ static void sha256_repositories_work(void **state)
 	       "Baseline\none\na\nnew");
 }
 
+/* --- diff and apply
+ * ------------------------------------------------------------------------------- */
+
+/* What is done to a work tree, by a script or by chance; runs in a child with the tree as its
+ * directory. */
+struct mutation {
+	const char *script;
+	unsigned seed; /* without SCRIPT */
+	int steps;
+};
+
+static const char *const names[] = {
+	"a",	  "d",	       "docs",		 "link",      "run",	    "e",
+	"b",	  "x.o",       "build",		 "keep.o",    ".gitignore", ".gitattributes",
+	"a b",	  "new\nline", "q\"uote",	 "\xff\xfe",  "tab\t",	    "back\\slash",
+	":colon", "-dash",     "\xc3\xbcnicode", "trailing ", "*",	    "[x]",
+	"!neg",	  "#hash",
+};
+
+static const char *const contents[] = {
+	"",
+	"one line\n",
+	"no newline",
+	"crlf\r\nline\r\n",
+	"a\nb\nc\nd\ne\nf\ng\nh\n",
+	"\n\n\n",
+	"-- dashes\n++ pluses\n",
+	"diff --git a/x b/x\n",
+	"*.o\nbuild/\n!keep.o\n",
+	"* text eol=crlf -diff\n",
+};
+
+static unsigned dice(unsigned *seed, unsigned n)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return (*seed >> 8) % n;
+}
+
+static void random_path(unsigned *seed, char *out, size_t size)
+{
+	unsigned depth = 1 + dice(seed, 3);
+	out[0] = '\0';
+	for (unsigned i = 0; i < depth; i++) {
+		size_t len = strlen(out);
+		snprintf(out + len, size - len, "%s%s", i ? "/" : "",
+			 names[dice(seed, ARRAY_SIZE(names))]);
+	}
+}
+
+static void write_random(unsigned *seed, const char *path, bool append)
+{
+	int fd = open(path,
+		      O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (append ? O_APPEND : O_TRUNC),
+		      0644);
+	if (fd < 0)
+		return;
+	unsigned kind = dice(seed, ARRAY_SIZE(contents) + 2);
+	char block[3000];
+	for (size_t i = 0; i < sizeof block; i++)
+		block[i] = (char)(kind == ARRAY_SIZE(contents) ? dice(seed, 256) : 'x');
+	const char *what = kind < ARRAY_SIZE(contents) ? contents[kind] : block;
+	size_t n = kind < ARRAY_SIZE(contents) ? strlen(what) : dice(seed, sizeof block);
+	assert_int_equal(write(fd, what, n), n);
+	close(fd);
+}
+
+static void mutate_once(unsigned *seed)
+{
+	char path[300], other[300];
+	struct err err = {0};
+	random_path(seed, path, sizeof path);
+	random_path(seed, other, sizeof other);
+	switch (dice(seed, 11)) {
+	case 0:
+	case 1:
+		write_random(seed, path, false);
+		break;
+	case 2:
+		write_random(seed, path, true);
+		break;
+	case 3:
+		if (path_remove_tree(AT_FDCWD, path, &err) < 0)
+			break;
+		break;
+	case 4:
+		mkdir(path, 0755);
+		break;
+	case 5:
+		unlink(path);
+		if (symlink(other, path) < 0)
+			break;
+		break;
+	case 6:
+		chmod(path, dice(seed, 2) ? 0755 : 0644);
+		break;
+	case 7:
+		chmod(path, dice(seed, 2) ? 0 : 0500);
+		break;
+	case 8:
+		utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+		break;
+	case 9:
+		rename(path, other);
+		break;
+	case 10: // another kind of thing in the same place
+		if (path_remove_tree(AT_FDCWD, path, &err) == 0) {
+			mkdir(path, 0755);
+			snprintf(other, sizeof other, "%.200s/%s", path,
+				 names[dice(seed, ARRAY_SIZE(names))]);
+			write_random(seed, other, false);
+		}
+		break;
+	}
+}
+
+static void mutate(struct world *w, const char *dir, const struct mutation *m)
+{
+	if (m->script) {
+		AUTO(free) char *script = xasprintf("cd %s; %s", dir, m->script);
+		run(w, script);
+		return;
+	}
+	unsigned seed = m->seed;
+	int home = open(".", O_PATH | O_CLOEXEC), fd = openat(w->fd, dir, O_PATH | O_CLOEXEC);
+	assert_int_equal(fchdir(fd), 0);
+	for (int i = 0; i < m->steps; i++)
+		mutate_once(&seed);
+	assert_int_equal(fchdir(home), 0);
+	close(home);
+	close(fd);
+}
+
+/* What git itself makes of a work tree DIR: the id of the tree after `git add`, FLAGS being -A or
+ * -Af. */
+static char *tree_id(struct world *w, const char *dir, const char *flags)
+{
+	AUTO(free)
+	char *script = xasprintf(
+		"rm -rf $W/index $W/objects; mkdir $W/objects; cp base/repo/.git/index $W/index; "
+		"cd %s; export GIT_DIR=$W/base/repo/.git "
+		"GIT_WORK_TREE=. GIT_INDEX_FILE=$W/index GIT_OBJECT_DIRECTORY=$W/objects "
+		"GIT_ALTERNATE_OBJECT_DIRECTORIES=$W/base/repo/.git/objects; "
+		"printf '* !text !eol !crlf !filter !ident !working-tree-encoding' >$W/attrs; "
+		"git -c core.attributesFile=/dev/null -c safe.directory='*' add %s . 2>/dev/null; "
+		"git write-tree",
+		dir, flags);
+	return sh(w, script);
+}
+
+static void write_file(struct world *w, const char *name, const char *text)
+{
+	struct err err = {0};
+	assert_int_equal(path_write(w->fd, name, text, strlen(text), 0644, false, &err), 0);
+}
+
+// Mutate DIR, note git's opinion in "want", and make the patch. UPPER as in repo_diff_spec, or
+// NULL.
+static void diff(struct world *w, const char *dir, const char *upper, const struct mutation *m,
+		 struct repo_diff *d)
+{
+	struct err err = {0};
+	mutate(w, dir, m);
+	AUTO(free) char *want = tree_id(w, dir, "-A");
+	write_file(w, "want", want);
+	run(w, "rm -rf scratch; mkdir scratch");
+	AUTO(free) char *base = xasprintf("%s/base", w->dir);
+	AUTO(free) char *work = xasprintf("%s/%s", w->dir, dir);
+	AUTO(free) char *up = upper ? xasprintf("%s/%s", w->dir, upper) : NULL;
+	AUTO(free) char *scratch = xasprintf("%s/scratch", w->dir);
+	AUTO(fd) int out = openat(w->fd, "patch", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	struct repo_diff_spec s = {
+		.base = base, .work = work, .upper = up, .scratch = scratch, .out_fd = out};
+	if (repo_diff(d, &s, &err) < 0)
+		fail_msg("%s", err.msg);
+	struct stat st;
+	fstat(out, &st);
+	assert_int_equal(d->bytes, st.st_size);
+	assert_false(d->truncated);
+}
+
+// Apply "patch" to a clean copy and compare with what git made of the mutated tree.
+static void check_round_trip(struct world *w, const char *what)
+{
+	struct err err = {0};
+	char *why;
+	run(w, "rm -rf clean; cp -a base/repo clean");
+	AUTO(free) char *base = xasprintf("%s/base", w->dir);
+	AUTO(free) char *clean = xasprintf("%s/clean", w->dir);
+	AUTO(fd) int patch = openat(w->fd, "patch", O_RDONLY | O_CLOEXEC);
+	if (repo_apply(base, clean, patch, 0, &why, &err) < 0)
+		fail_msg("%s", err.msg);
+	if (why)
+		fail_msg("%s: %s", what, why);
+	AUTO(free) char *got = tree_id(w, "clean", "-Af");
+	AUTO(free) char *want = sh(w, "cat want");
+	if (strcmp(got, want) != 0)
+		run(w, "rm -rf /tmp/test-repo-failed; cp -a . /tmp/test-repo-failed");
+	if (strcmp(got, want) != 0)
+		fail_msg("%s: applying the patch gave another tree", what);
+}
+
+static void copy_round_trip(struct world *w, const struct mutation *m, struct repo_diff *d)
+{
+	run(w, "chmod -R u+rwX work 2>/dev/null || true; rm -rf work; cp -a base/repo work");
+	diff(w, "work", NULL, m, d);
+	AUTO(free) char *what = xasprintf("copy, %s %u", m->script ? m->script : "seed", m->seed);
+	check_round_trip(w, what);
+}
+
+static bool enter_namespaces(void)
+{
+	char map[64];
+	uid_t uid = getuid();
+	gid_t gid = getgid();
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return false;
+	static const char *const files[] = {"/proc/self/setgroups", "/proc/self/uid_map",
+					    "/proc/self/gid_map"};
+	for (int i = 0; i < 3; i++) {
+		snprintf(map, sizeof map, i == 0 ? "deny" : "0 %u 1", i == 1 ? uid : gid);
+		AUTO(fd) int fd = open(files[i], O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, map, strlen(map)) < 0)
+			return false;
+	}
+	return true;
+}
+
+enum { NO_OVERLAY = 77 };
+
+// The mount and its user live in a child; the patch, git's opinion and the upper directory stay.
+static int overlay_child(struct world *w, const struct mutation *m)
+{
+	AUTO(free)
+	char *options =
+		xasprintf("lowerdir=%s/base/repo,upperdir=%s/upper,workdir=%s/ovl,userxattr",
+			  w->dir, w->dir, w->dir);
+	AUTO(free) char *work = xasprintf("%s/work", w->dir);
+	struct repo_diff d;
+	if (!enter_namespaces() || mount("overlay", work, "overlay", 0, options) < 0)
+		return NO_OVERLAY;
+	diff(w, "work", "upper", m, &d);
+	repo_diff_release(&d);
+	return 0;
+}
+
+static void overlay_round_trip(struct world *w, const struct mutation *m)
+{
+	struct err err = {0};
+	run(w, "chmod -R u+rwX work upper ovl 2>/dev/null || true; rm -rf work upper ovl; mkdir "
+	       "work upper ovl");
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(overlay_child(w, m));
+	int status;
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_OVERLAY) {
+		print_message("no overlay in a user namespace here\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+	AUTO(free)
+	char *what = xasprintf("overlay, %s %u", m->script ? m->script : "seed", m->seed);
+	check_round_trip(w, what);
+	assert_int_equal(path_remove_tree(w->fd, "ovl", &err), 0);
+}
+
+static void get_with_ignores(struct world *w)
+{
+	run(w, "cd src; git checkout -q v1; printf '*.o\\nbuild/\\n!keep.o\\n' >.gitignore; mkdir "
+	       "-p build 'a b'; echo 1 >build/tracked; "
+	       "echo 2 >'a b/x.o'; printf 'a\\r\\nb\\r\\n' >crlf; head -c 3000 /dev/urandom >bin; "
+	       "git add -Af; git commit -qm rules");
+	free(w->task.repo.start_commit);
+	w->task.repo.start_commit = sh(w, "cd src; git rev-parse HEAD");
+	get(w);
+}
+
+static void chance_round_trips(void **state)
+{
+	struct world *w = *state;
+	get_with_ignores(w);
+	for (unsigned seed = 1; seed <= 40; seed++) {
+		struct mutation m = {.seed = seed * 7919, .steps = 4 + (int)seed * 2};
+		struct repo_diff d;
+		copy_round_trip(w, &m, &d);
+		repo_diff_release(&d);
+		overlay_round_trip(w, &m);
+	}
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -441,6 +733,7 @@ int main(void)
 		TEST(makers_may_race_and_die),
 		TEST(a_shallow_source_works),
 		TEST(sha256_repositories_work),
+		TEST(chance_round_trips),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
