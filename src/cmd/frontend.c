@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "config/agents.h"
 
 /* A front end while it is being filled. */
@@ -29,11 +30,21 @@ static bool same_source(const struct task_source *a, const struct task_source *b
 	       a->apply_overrides == b->apply_overrides;
 }
 
-/* A line of a task's mistakes says the file; people need the folder too. */
-static void add_task_problems(struct loader *l, const char *dir, const struct strv *lines)
+static bool begins(const char *line, const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+	return n && strncmp(line, name, n) == 0 && line[n] == ':';
+}
+
+/* A task names its files as seen from its folder; people need them as seen from here. */
+void frontend_task_problems(const struct task_source *source, const struct strv *lines,
+			    struct strv *out)
 {
 	for (size_t i = 0; i < lines->n; i++)
-		strv_pushf(l->problems, "%s: %s", dir, lines->v[i]);
+		if (begins(lines->v[i], source->overrides) || begins(lines->v[i], source->dir))
+			strv_push(out, lines->v[i]);
+		else
+			strv_take(out, path_join(source->dir, lines->v[i]));
 }
 
 static void read_task(struct loader *l, const struct task_source *source)
@@ -48,7 +59,7 @@ static void read_task(struct loader *l, const struct task_source *source)
 		return;
 	if (!lines.n)
 		strv_push(&lines, err.msg);
-	add_task_problems(l, source->dir, &lines);
+	frontend_task_problems(source, &lines, l->problems);
 }
 
 /* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */

@@ -35,6 +35,9 @@ int frontend_load(struct frontend *out, const struct config_request *req, const 
 int frontend_commit(struct frontend *f, const struct store *s, const char *stamp,
 		    struct err *err) MUST_CHECK;
 void frontend_release(struct frontend *f);
+/* The lines of task_read with the folder before the file's name. */
+void frontend_task_problems(const struct task_source *source, const struct strv *lines,
+			    struct strv *out);
 
 /* The lines of an option table that fill a struct config_request. */
 #define FRONTEND_ROW(long_name, letter, value, type, to, text, ...)                                \

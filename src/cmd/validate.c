@@ -37,8 +37,7 @@ static int validate_task(const char *dir)
 		print_task(&task, dir);
 	} else {
 		AUTO(strv) struct strv lines = STRV_INIT;
-		for (size_t i = 0; i < problems.n; i++)
-			strv_pushf(&lines, "%s: %s", dir, problems.v[i]);
+		frontend_task_problems(&source, &problems, &lines);
 		status = cmd_refuse(&lines, &err);
 	}
 	task_release(&task);

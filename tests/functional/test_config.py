@@ -116,7 +116,7 @@ network = true
         'directory and configs/tasks/gone beside the benchmark',
     ]
     assert lines[3].startswith("configs/bench.toml:11:11: network:")
-    assert lines[4].startswith("tasks/bad: tb_meta.json: task_id:")
+    assert lines[4].startswith("tasks/bad/tb_meta.json: task_id:")
     assert 'no agent "scriptd" (did you mean "scripted"?)' in lines[5]
     assert len(lines) == 6
     assert listing(workdir) == before
@@ -175,7 +175,7 @@ def test_only_limit_and_flags(run_cli, workdir, tasks):
     name = write(workdir, SWEEP)
     run_cli("validate", name, "-a", "nop", check=0)
     done = run_cli("validate", name, "-a", "nop", "--env", "TIMEOUT_SEC=7", check=2)
-    assert "bench.toml:14:16: this [[tasks]] makes the same trials as the one at line 6" in done.stderr
+    assert "bench.toml:13:16: this [[tasks]] makes the same trials as the one at line 6" in done.stderr
     assert run_cli("validate", name, "-a", "nop", "--only", "zz", check=2).stderr.startswith("--only: ")
 
 
@@ -189,7 +189,7 @@ def test_validate_a_task(run_cli, workdir, tasks, account):
     done = run_cli("validate", "tasks/a", check=0)
     assert done.stdout.splitlines()[-1] == "tasks/a: fine: task a, 2 rubrics, 2 tests, a gold diff"
     (workdir / "tasks/a/tb_meta.json").write_text("{")
-    assert run_cli("validate", "tasks/a", check=2).stderr.startswith("tasks/a: tb_meta.json: ")
+    assert run_cli("validate", "tasks/a", check=2).stderr.startswith("tasks/a/tb_meta.json:1:1: ")
 
 
 def test_init_writes_what_validates(run_cli, workdir, account):
