@@ -195,9 +195,13 @@ static int pin_bundle(char **id, int fd, const struct strv *names, struct err *e
 	       (n = read(fd, block, sizeof block)) > 0)
 		buf_add(&header, block, (size_t)n);
 	*id = NULL;
+	/* What a tag stands for is said inside the pack only. */
 	for (size_t i = 0; i < names->n && !*id; i++)
-		*id = bundle_find(header.data, names->v[i]);
-	return *id ? 0 : err_set(err, ERR_USAGE, 0, "not in the bundle");
+		if (strncmp(names->v[i], "refs/tags/", 10) != 0)
+			*id = bundle_find(header.data, names->v[i]);
+	return *id ? 0
+		   : err_set(err, ERR_USAGE, 0,
+			     "not a branch of the bundle; give the full id of a commit");
 }
 
 /* Only names are looked up: no hook, filter or configuration of anybody's takes part. */

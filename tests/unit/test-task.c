@@ -356,7 +356,6 @@ static void local_repositories_are_pinned(void **state)
 	git_do(f, "t/repo", "clone -q --bare . ../bare.git");
 	AUTO(free) char *one = git(f, "t/repo", "rev-parse main");
 	AUTO(free) char *two = git(f, "t/repo", "rev-parse work");
-	AUTO(free) char *tag = git(f, "t/repo", "rev-parse v1");
 	AUTO(free) char *absolute = xasprintf("%s/t/repo", f->top);
 	AUTO(free) char *file = xasprintf("file://%s/t/repo", f->top);
 	AUTO(free) char *brief = xasprintf(",'start_commit_sha':'%.12s'", one);
@@ -371,7 +370,6 @@ static void local_repositories_are_pinned(void **state)
 		{"bare.git", ",'branch':'main'", one},
 		{"all.bundle", ",'branch':'main'", one},
 		{"all.bundle", "", two},
-		{"all.bundle", ",'start_commit_sha':'v1'", tag},
 		{"repo", ",'start_commit_sha':'" SHA "'", SHA},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -386,12 +384,21 @@ static void local_repositories_are_pinned(void **state)
 	char *expected = xasprintf(
 		"tb_meta.json: repo.branch: \"nope\" of %s/t/repo: not in the repository", f->top);
 	expect_problems(f, NULL, "no branch", expected);
-	put_local(f, "all.bundle", ",'start_commit_sha':'nope'");
+	put_local(f, "all.bundle", ",'start_commit_sha':'v1'");
 	AUTO(free)
-	char *bundle = xasprintf("tb_meta.json: repo.start_commit_sha: \"nope\" of "
-				 "%s/t/all.bundle: not in the bundle",
-				 f->top);
-	expect_problems(f, NULL, "no commit", bundle);
+	char *bundle = xasprintf(
+		"tb_meta.json: repo.start_commit_sha: \"v1\" of %s/t/all.bundle: not a branch of "
+		"the bundle; give the full id of a commit",
+		f->top);
+	expect_problems(f, NULL, "a tag", bundle);
+	put_json(f, "t/tb_meta.json",
+		 META_HEAD
+		 "'repo':{'git_url':'https://h/r','start_commit_sha':'v1'}," META_LM META_EVALUATION
+		 "}");
+	expect_problems(
+		f, NULL, "a remote tag",
+		"tb_meta.json: repo.start_commit_sha: \"v1\" is not a full commit id, which a "
+		"remote repository needs");
 }
 
 static void not_the_repository_around_it(void **state)
