@@ -5,25 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "core/result.h"
-#include "core/trial.h"
-#include "report/report.h"
+#include "cmd/show.h"
 #include "store/store.h"
 
-#define MAX_FILE (128u << 20)
-
-struct part {
-	const char *name, *file, *help;
-};
-
-static const struct part parts[] = {
+const struct show_part show_parts[SHOW_PARTS] = {
 	{"agent", "logs/agent.log", "what the agent printed"},
 	{"errors", "logs/agent.err", "what the agent printed to standard error"},
 	{"eval", "logs/eval.log", "what the tests printed"},
@@ -40,14 +30,7 @@ struct request {
 	bool raw;
 };
 
-/* A run folder, opened, and the attempt to be shown. */
-struct run {
-	char *id, *shown; /* owned; shown: its path for people */
-	int fd;
-	int attempt, attempts; /* attempts: the highest number there is */
-};
-
-static void auto_run(struct run *r)
+static void auto_run(struct show_run *r)
 {
 	free(r->id);
 	free(r->shown);
@@ -118,7 +101,7 @@ static int number_of(const char *name)
 
 /* The highest number there is, and the highest with a result: a later one may have been cut short.
  */
-static void find_attempts(struct run *r)
+static void find_attempts(struct show_run *r)
 {
 	AUTO(dir) DIR *d = open_dir(r->fd, "attempts");
 
@@ -135,7 +118,7 @@ static void find_attempts(struct run *r)
 }
 
 static int open_run(const struct store *s, const char *word, const struct request *q,
-		    struct run *out, struct err *err)
+		    struct show_run *out, struct err *err)
 {
 	if (find_run(s, word, &out->id, err))
 		return -1;
@@ -174,16 +157,16 @@ static int print(const struct buf *text, bool raw, struct err *err)
 	return 0;
 }
 
-static const struct part *find_part(const char *name, struct err *err)
+static const struct show_part *find_part(const char *name, struct err *err)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
 	AUTO(buf) struct buf all = BUF_INIT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		if (strcmp(parts[i].name, name) == 0)
-			return &parts[i];
-		strv_push(&names, parts[i].name);
-		buf_addf(&all, "%s%s", i ? ", " : "", parts[i].name);
+	for (size_t i = 0; i < SHOW_PARTS; i++) {
+		if (strcmp(show_parts[i].name, name) == 0)
+			return &show_parts[i];
+		strv_push(&names, show_parts[i].name);
+		buf_addf(&all, "%s%s", i ? ", " : "", show_parts[i].name);
 	}
 	const char *near = text_nearest(name, strv_items(&names));
 	(void)err_set(err, ERR_USAGE, 0, "a run has no part \"%s\"%s%s%s; there is: %s", name,
@@ -192,15 +175,15 @@ static const struct part *find_part(const char *name, struct err *err)
 	return NULL;
 }
 
-static int show_part(const struct run *r, const char *name, bool raw, struct err *err)
+static int show_part(const struct show_run *r, const char *name, bool raw, struct err *err)
 {
-	const struct part *p = find_part(name, err);
+	const struct show_part *p = find_part(name, err);
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	if (!p)
 		return -1;
 	AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, p->file);
-	if (!path_read_beneath(r->fd, path, MAX_FILE, &text, err))
+	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err))
 		return print(&text, raw, err);
 	if (err->sys == ENOENT)
 		return err_set(err, ERR_USAGE, 0,
@@ -209,159 +192,13 @@ static int show_part(const struct run *r, const char *name, bool raw, struct err
 	return -1;
 }
 
-static void line(struct buf *out, const char *key, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void line(struct buf *out, const char *key, const char *fmt, ...)
-{
-	AUTO(free) char *text = NULL;
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
-	va_end(ap);
-	buf_addf(out, "%-10s", key);
-	text_renders(out, text ? text : "", TEXT_TERMINAL_LINE);
-	buf_addc(out, '\n');
-}
-
-static void add_trial(struct buf *out, const struct attempt *a)
-{
-	const struct trial *t = &a->trial;
-
-	line(out, "task", "%s (%s)", t->task_id, t->task_dir);
-	if (t->model[0])
-		line(out, "model", "%s", t->model);
-	if (t->variant[0])
-		line(out, "label", "%s", t->variant);
-	line(out, "agent", "%s", t->agent);
-	line(out, "rollout", "%d", t->rollout);
-}
-
-static void add_score(struct buf *out, const struct result *r)
-{
-	if (!r->scored) {
-		line(out, "score", "%s",
-		     r->evaluated ? "none: no rubric has a test" : "none: not graded");
-		return;
-	}
-	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
-	     r->tests);
-	for (size_t i = 0; i < r->scores.n; i++)
-		line(out, "", "%s %s", r->scores.v[i].value, r->scores.v[i].key);
-	if (r->coverage >= 0 && r->coverage < 1)
-		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
-}
-
-static void add_usage(struct buf *out, const struct agent_record *a)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	char wall[16];
-
-	clock_human(a->metrics.wall_ms < 0 ? 0 : a->metrics.wall_ms, wall);
-	buf_addf(&text, "%s", wall);
-	if (a->metrics.tokens_total >= 0)
-		buf_addf(&text, ", %lld tokens", (long long)a->metrics.tokens_total);
-	if (a->metrics.tool_calls >= 0)
-		buf_addf(&text, ", %lld tool calls", (long long)a->metrics.tool_calls);
-	buf_addf(&text, ", %lld lines changed", (long long)a->diff_lines);
-	line(out, "used", "%s", text.data);
-	if (a->final_message[0])
-		line(out, "said", "%s", a->final_message);
-}
-
-static void add_result(struct buf *out, const struct result *r)
-{
-	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
-	     r->reason);
-	add_score(out, r);
-	if (r->has_agent)
-		add_usage(out, &r->agent);
-	AUTO(buf) struct buf phases = BUF_INIT;
-	for (size_t i = 0; i < r->phases.n; i++)
-		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key,
-			 r->phases.v[i].value);
-	if (phases.len)
-		line(out, "phases", "%s", phases.data);
-	if (r->sandbox)
-		line(out, "sandbox", "%s, workspace %s, limits %s", r->sandbox,
-		     r->workspace ? r->workspace : "none",
-		     r->limits_held ? r->limits_held : "none");
-}
-
-static int read_attempt(const struct run *r, struct attempt *out, struct err *err)
-{
-	AUTO(free) char *path = xasprintf("attempts/%d/trial.json", r->attempt);
-	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(json) json_t *j = NULL;
-
-	if (path_read_beneath(r->fd, path, MAX_FILE, &text, err) ||
-	    json_parse(&j, text.data, text.len, path, err))
-		return -1;
-	return attempt_from_json(out, j, path, err);
-}
-
-/* 1: there is none yet. */
-static int read_result(const struct run *r, struct result *out, struct err *err)
-{
-	AUTO(free) char *path = xasprintf("attempts/%d/result.json", r->attempt);
-	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(json) json_t *j = NULL;
-
-	if (path_read_beneath(r->fd, path, MAX_FILE, &text, err))
-		return err->sys == ENOENT ? 1 : -1;
-	return json_parse(&j, text.data, text.len, path, err) || result_from_json(out, j, path, err)
-		       ? -1
-		       : 0;
-}
-
-static void add_parts(struct buf *out, const struct run *r)
-{
-	AUTO(buf) struct buf names = BUF_INIT;
-
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, parts[i].file);
-		if (path_exists(r->fd, path))
-			buf_addf(&names, "%s%s", names.len ? "|" : "", parts[i].name);
-	}
-	line(out, "files", "%s/attempts/%d", r->shown, r->attempt);
-	line(out, "more", "rollouts show %s %s", r->id, names.data);
-}
-
-static int show_overview(const struct run *r, struct err *err)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	struct attempt a;
-	struct result result;
-
-	if (read_attempt(r, &a, err))
-		return -1;
-	result_init(&result);
-	int status = read_result(r, &result, err);
-	if (status >= 0) {
-		line(&text, "run", "%s", r->id);
-		line(&text, "attempt", "%d of %d", r->attempt, r->attempts);
-		add_trial(&text, &a);
-		if (status == 0)
-			add_result(&text, &result);
-		else
-			line(&text, "outcome", "none yet");
-		add_parts(&text, r);
-		fwrite(text.data, 1, text.len, stdout);
-	}
-	result_release(&result);
-	attempt_release(&a);
-	return status < 0 ? -1 : 0;
-}
-
 static char *describe_parts(void)
 {
 	struct buf text = BUF_INIT;
 
 	buf_adds(&text, "Without a part: what happened, in short. The parts:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		buf_addf(&text, "  %-8s %s\n", parts[i].name, parts[i].help);
+	for (size_t i = 0; i < SHOW_PARTS; i++)
+		buf_addf(&text, "  %-8s %s\n", show_parts[i].name, show_parts[i].help);
 	buf_adds(&text, "Control characters in them are shown as escapes, unless --raw is given.");
 	return buf_detach(&text);
 }
@@ -369,7 +206,7 @@ static char *describe_parts(void)
 static int show(const struct store *s, const struct strv *operands, const struct request *q,
 		struct err *err)
 {
-	AUTO(run) struct run r = {.fd = -1};
+	AUTO(run) struct show_run r = {.store = s, .fd = -1};
 
 	if (operands->n > 1 && !find_part(operands->v[1], err))
 		return -1;

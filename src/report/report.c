@@ -150,6 +150,8 @@ static void put_next(struct doc *d, const struct rollout *r)
 		return;
 	buf_adds(d->out, "\nFinish it: rollouts resume ");
 	put(d, r->ref.name);
+	buf_adds(d->out, " --rollout ");
+	put(d, r->ref.stamp);
 	buf_addc(d->out, '\n');
 }
 

@@ -194,7 +194,9 @@ static void group_columns(struct table *t, const struct summary *s)
 
 static void add_group_name(struct table *t, const struct summary *s, const struct summary_group *g)
 {
-	if (g->level == GROUP_ALL)
+	bool nameless = s->models_n == 1 && !s->conditions[0].model[0];
+
+	if (g->level == GROUP_ALL || (nameless && g->level == GROUP_MODEL))
 		table_text(t, "overall");
 	else
 		table_text(t, g->of.model[0] ? g->of.model : "(no model)");

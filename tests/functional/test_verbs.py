@@ -110,6 +110,18 @@ def test_show_an_earlier_attempt(run_cli, data):
     refused(run_cli("show", STAMP, "agent", "--attempt", "3"), "attempts 1 to 2")
 
 
+def test_show_what_only_the_journal_knows(run_cli, data):
+    stored.write(data, [trial(outcome="infra_error", reason="the worker crashed"), trial(rollout=1, state="started")])
+    for index in (0, 1):
+        (data / f"runs/{STAMP}-{index}/attempts/1").mkdir(parents=True, exist_ok=True)
+        (data / f"runs/{STAMP}-{index}/attempts/1/result.json").unlink(missing_ok=True)
+    shown = run_cli("show", f"{STAMP}-0", check=0).stdout
+    assert "outcome   infra_error: the worker crashed\nbenchmark bench " + STAMP in shown
+    (data / f"runs/{STAMP}-1/attempts/1/trial.json").write_text(
+        (data / f"runs/{STAMP}-0/attempts/1/trial.json").read_text())
+    assert "outcome   none yet: interrupted\n" in run_cli("show", f"{STAMP}-1", check=0).stdout
+
+
 # --- list -------------------------------------------------------------------------------------------
 
 def test_list_says_what_there_is(run_cli, data):

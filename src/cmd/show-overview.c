@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "cmd/show.h"
+#include "core/result.h"
+#include "core/trial.h"
+#include "report/report.h"
+
+static void line(struct buf *out, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void line(struct buf *out, const char *key, const char *fmt, ...)
+{
+	AUTO(free) char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	buf_addf(out, "%-10s", key);
+	text_renders(out, text ? text : "", TEXT_TERMINAL_LINE);
+	buf_addc(out, '\n');
+}
+
+static void add_trial(struct buf *out, const struct attempt *a)
+{
+	const struct trial *t = &a->trial;
+
+	line(out, "task", "%s (%s)", t->task_id, t->task_dir);
+	if (t->model[0])
+		line(out, "model", "%s", t->model);
+	if (t->variant[0])
+		line(out, "label", "%s", t->variant);
+	line(out, "agent", "%s", t->agent);
+	line(out, "rollout", "%d", t->rollout);
+}
+
+static void add_score(struct buf *out, const struct result *r)
+{
+	if (!r->scored) {
+		line(out, "score", "%s",
+		     r->evaluated ? "none: no rubric has a test" : "none: not graded");
+		return;
+	}
+	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
+	     r->tests);
+	for (size_t i = 0; i < r->scores.n; i++)
+		line(out, "", "%s %s", r->scores.v[i].value, r->scores.v[i].key);
+	if (r->coverage >= 0 && r->coverage < 1)
+		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
+}
+
+static void add_usage(struct buf *out, const struct agent_record *a)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	char wall[16];
+
+	clock_human(a->metrics.wall_ms < 0 ? 0 : a->metrics.wall_ms, wall);
+	buf_addf(&text, "%s", wall);
+	if (a->metrics.tokens_total >= 0)
+		buf_addf(&text, ", %lld tokens", (long long)a->metrics.tokens_total);
+	if (a->metrics.tool_calls >= 0)
+		buf_addf(&text, ", %lld tool calls", (long long)a->metrics.tool_calls);
+	buf_addf(&text, ", %lld lines changed", (long long)a->diff_lines);
+	line(out, "used", "%s", text.data);
+	if (a->final_message[0])
+		line(out, "said", "%s", a->final_message);
+}
+
+static void add_result(struct buf *out, const struct result *r)
+{
+	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
+	     r->reason);
+	add_score(out, r);
+	if (r->has_agent)
+		add_usage(out, &r->agent);
+	AUTO(buf) struct buf phases = BUF_INIT;
+	for (size_t i = 0; i < r->phases.n; i++)
+		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key,
+			 r->phases.v[i].value);
+	if (phases.len)
+		line(out, "phases", "%s", phases.data);
+	if (r->sandbox)
+		line(out, "sandbox", "%s, workspace %s, limits %s", r->sandbox,
+		     r->workspace ? r->workspace : "none",
+		     r->limits_held ? r->limits_held : "none");
+}
+
+static int read_attempt(const struct show_run *r, struct attempt *out, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("attempts/%d/trial.json", r->attempt);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = NULL;
+
+	if (path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err) ||
+	    json_parse(&j, text.data, text.len, path, err))
+		return -1;
+	return attempt_from_json(out, j, path, err);
+}
+
+/* 1: there is none yet. */
+static int read_result(const struct show_run *r, struct result *out, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("attempts/%d/result.json", r->attempt);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = NULL;
+
+	if (path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err))
+		return err->sys == ENOENT ? 1 : -1;
+	return json_parse(&j, text.data, text.len, path, err) || result_from_json(out, j, path, err)
+		       ? -1
+		       : 0;
+}
+
+/* A worker that ended without a result left its story in the journal only. */
+static void add_journalled(struct buf *out, const struct show_run *r, const struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->trials_n; i++) {
+		const struct trial_status *t = &rollout->trials[i];
+		if (strcmp(t->trial.run_id, r->id) != 0)
+			continue;
+		if (t->state == TRIAL_RUNNING)
+			line(out, "outcome", "running: %s", t->phase[0] ? t->phase : "started");
+		else if (t->has_result)
+			line(out, "outcome", "%s: %s", outcome_name(t->result.outcome),
+			     t->result.reason);
+		else
+			line(out, "outcome", "none yet: %s",
+			     t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run");
+		line(out, "benchmark", "%s %s", rollout->ref.name, rollout->ref.stamp);
+	}
+}
+
+static void add_unfinished(struct buf *out, const struct show_run *r)
+{
+	struct rollout_ref *refs = NULL;
+	struct rollout rollout;
+	size_t n = 0;
+	struct err ignored;
+
+	if (store_list(r->store, NULL, &refs, &n, &ignored))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(refs[i].stamp);
+		if (strncmp(r->id, refs[i].stamp, len) == 0 && r->id[len] == '-' &&
+		    !rollout_load(&rollout, r->store, &refs[i], &ignored)) {
+			add_journalled(out, r, &rollout);
+			rollout_release(&rollout);
+		}
+		rollout_ref_release(&refs[i]);
+	}
+	free(refs);
+}
+
+static void add_parts(struct buf *out, const struct show_run *r)
+{
+	AUTO(buf) struct buf names = BUF_INIT;
+
+	for (size_t i = 0; i < SHOW_PARTS; i++) {
+		AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, show_parts[i].file);
+		if (path_exists(r->fd, path))
+			buf_addf(&names, "%s%s", names.len ? "|" : "", show_parts[i].name);
+	}
+	line(out, "files", "%s/attempts/%d", r->shown, r->attempt);
+	line(out, "more", "rollouts show %s %s", r->id, names.data);
+}
+
+int show_overview(const struct show_run *r, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct attempt a;
+	struct result result;
+
+	if (read_attempt(r, &a, err))
+		return -1;
+	result_init(&result);
+	int status = read_result(r, &result, err);
+	if (status >= 0) {
+		line(&text, "run", "%s", r->id);
+		line(&text, "attempt", "%d of %d", r->attempt, r->attempts);
+		add_trial(&text, &a);
+		if (status == 0)
+			add_result(&text, &result);
+		else
+			add_unfinished(&text, r);
+		add_parts(&text, r);
+		fwrite(text.data, 1, text.len, stdout);
+	}
+	result_release(&result);
+	attempt_release(&a);
+	return status < 0 ? -1 : 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * show.h -- one run on disk, for the verb `show` only.
+ */
+#pragma once
+#include <stddef.h>
+#include "base/err.h"
+#include "store/store.h"
+
+#define SHOW_MAX_FILE (128u << 20)
+
+/* A run folder, opened, and the attempt to be shown. */
+struct show_run {
+	const struct store *store;
+	char *id, *shown; /* owned; shown: its path for people */
+	int fd;
+	int attempt, attempts; /* attempts: the highest number there is */
+};
+
+struct show_part {
+	const char *name, *file, *help;
+};
+
+#define SHOW_PARTS 8
+extern const struct show_part show_parts[SHOW_PARTS];
+
+/* Print what happened, in short. */
+int show_overview(const struct show_run *r, struct err *err) MUST_CHECK;
