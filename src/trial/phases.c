@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/event.h"
+#include "eval/eval.h"
+#include "trial/internal.h"
+
+enum {
+	SANDBOX_MS = 2 * 60 * 1000,
+	COLLECT_MS = 5 * 60 * 1000,
+	EVALUATE_EXTRA_MS = 5 * 60 * 1000,
+	AGENT_EXTRA_MS = 30 * 1000, /* from the agent's deadline to a dead sandbox */
+	AGENT_JSON_MAX = 1 << 20,
+};
+
+static void auto_sandbox(struct sandbox **s)
+{
+	sandbox_close(*s);
+}
+
+static void auto_repo_diff(struct repo_diff *d)
+{
+	repo_diff_release(d);
+}
+
+static void auto_evaluation(struct evaluation *e)
+{
+	evaluation_release(e);
+}
+
+static json_t *strings(const struct strv *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n; i++) {
+		AUTO(json) json_t *holder = json_object();
+		json_put_str(holder, "s", s->v[i]); /* cleans what is not UTF-8 */
+		json_array_append(list, json_object_get(holder, "s"));
+	}
+	return list;
+}
+
+/* A git URL without the user and password that some people put there. */
+static char *public_url(const char *url)
+{
+	const char *host = url ? strstr(url, "://") : NULL;
+	const char *at = host ? strchr(host + 3, '@') : NULL;
+	const char *slash = host ? strchr(host + 3, '/') : NULL;
+
+	if (!at || (slash && slash < at))
+		return xstrdup(url);
+	return xasprintf("%.*s%s", (int)(host + 3 - url), url, at + 1);
+}
+
+static int write_repo_info(const struct work *w, const struct repo_diff *d, const struct strv *left_out,
+			   struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	AUTO(free) char *url = public_url(w->task.repo.git_url);
+
+	json_put_str(j, "git_url", url);
+	json_put_str(j, "branch", w->task.repo.branch);
+	json_put_str(j, "start_commit", w->baseline.start_commit);
+	json_put_str(j, "baseline_commit", w->baseline.baseline_commit);
+	json_put_str(j, "subdir", w->task.repo.subdir);
+	json_put_int(j, "files_changed", d->files);
+	json_put_int(j, "lines_added", d->lines_added);
+	json_put_int(j, "lines_removed", d->lines_removed);
+	json_put_bool(j, "diff_truncated", d->truncated);
+	json_put(j, "ignored", strings(&d->ignored));
+	json_put(j, "skipped", strings(&d->skipped));
+	json_put(j, "not_collected", strings(left_out));
+	return json_write(w->run_fd, "artifacts/repo_info.json", j, w->attempt.sync, err);
+}
+
+static int open_patch(const struct work *w, int flags, struct err *err)
+{
+	return path_open_beneath(w->run_fd, "artifacts/diff.patch", flags, 0644, err);
+}
+
+static int digest_patch(struct work *w, struct err *err)
+{
+	AUTO(fd) int fd = open_patch(w, O_RDONLY, err);
+	char block[65536];
+	struct hash h;
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	hash_init(&h);
+	while ((n = read(fd, block, sizeof block)) > 0)
+		hash_bytes(&h, block, (size_t)n);
+	if (n < 0)
+		return err_set(err, ERR_INFRA, errno, "read artifacts/diff.patch");
+	hash_hex(&h, w->result.agent.digest);
+	return 0;
+}
+
+/* From here on neither a resume nor a retry runs the agent again. */
+static int commit_agent(struct work *w, struct err *err)
+{
+	AUTO(json) json_t *record = NULL;
+	json_t *e = json_object();
+
+	if (digest_patch(w, err)) {
+		json_decref(e);
+		return -1;
+	}
+	record = agent_record_to_json(&w->result.agent);
+	if (json_write(w->run_fd, "agent.json", record, w->attempt.sync, err)) {
+		json_decref(e);
+		return -1;
+	}
+	json_put_str(e, "event", EVENT_AGENT_DONE);
+	json_put_str(e, "digest", w->result.agent.digest);
+	json_put_str(e, "outcome", outcome_name(w->result.agent.outcome));
+	event_emit(w->event_fd, e);
+	return 0;
+}
+
+static int write_patch(const struct work *w, const void *data, size_t n, struct err *err)
+{
+	return path_write(w->run_fd, "artifacts/diff.patch", data, n, 0644, w->attempt.sync, err);
+}
+
+static int diff_workspace(struct work *w, struct sandbox *box, const struct strv *left_out, struct err *err)
+{
+	AUTO(repo_diff) struct repo_diff d = { 0 };
+	AUTO(fd) int fd = open_patch(w, O_WRONLY | O_CREAT | O_TRUNC, err);
+
+	if (fd < 0 || sandbox_diff(box, fd, &d, err))
+		return -1;
+	if (w->attempt.sync && fsync(fd))
+		return err_set(err, ERR_INFRA, errno, "sync artifacts/diff.patch");
+	w->result.agent.diff_bytes = d.bytes;
+	w->result.agent.diff_lines = d.lines_added + d.lines_removed;
+	w->result.agent.diff_truncated = d.truncated;
+	return write_repo_info(w, &d, left_out, err);
+}
+
+static struct agent_job agent_job(struct work *w)
+{
+	return (struct agent_job){
+		.attempt = &w->attempt,
+		.task = &w->task,
+		.run_fd = w->run_fd,
+		.token = w->token,
+		.gold = w->gold.len ? w->gold.data : NULL,
+		.gold_len = w->gold.len,
+		.on_output = w->attempt.stream_output ? work_output : NULL,
+		.on_output_arg = w,
+	};
+}
+
+/* nop and oracle need no machine when nobody will look at the workspace. */
+static int agent_without_sandbox(struct work *w, struct err *err)
+{
+	struct agent_job job = agent_job(w);
+
+	w->result.workspace = xstrdup("none");
+	w->result.limits_held = xstrdup("none");
+	work_phase(w, PHASE_AGENT, w->attempt.trial.limits.timeout_ms);
+	if (agent_run(&job, NULL, &w->result.agent, err))
+		return -1;
+	work_phase(w, PHASE_COLLECT, COLLECT_MS);
+	w->result.agent.diff_bytes = (int64_t)w->gold.len;
+	if (write_patch(w, w->gold.data, w->gold.len, err))
+		return -1;
+	return commit_agent(w, err);
+}
+
+static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out, struct err *err)
+{
+	struct agent_job job = agent_job(w);
+	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms;
+
+	work_phase(w, PHASE_AGENT, timeout_ms ? timeout_ms + AGENT_EXTRA_MS : 0);
+	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
+	int failed = agent_run(&job, box, &w->result.agent, err);
+	if (failed && err->kind != ERR_CANCELLED)
+		return -1;
+	work_phase(w, PHASE_COLLECT, COLLECT_MS);
+	/* An interrupted agent's work is kept for people, not committed. */
+	struct err late = { 0 };
+	struct err *e = failed ? &late : err;
+	if ((!failed && agent_collect(&job, box, left_out, e)) || sandbox_stop(box, e) ||
+	    diff_workspace(w, box, left_out, e))
+		return -1;
+	return failed;
+}
+
+int work_agent(struct work *w, struct err *err)
+{
+	AUTO(sandbox) struct sandbox *box = NULL;
+	AUTO(strv) struct strv left_out = STRV_INIT;
+
+	w->result.agent.metrics = agent_metrics_unknown;
+	if (w->attempt.trial.sandbox == SANDBOX_NONE)
+		return agent_without_sandbox(w, err);
+	work_phase(w, PHASE_SANDBOX, SANDBOX_MS);
+	if (work_sandbox(w, &box, "box", true, err))
+		return -1;
+	w->result.workspace = xstrdup(sandbox_workspace(box));
+	w->result.limits_held = xstrdup(sandbox_limits_held(box));
+	if (run_agent(w, box, &left_out, err))
+		return -1;
+	return commit_agent(w, err);
+}
+
+/* Copy NAME of the attempt in FROM_FD over ours. What is not there is left out. */
+static int take(const struct work *w, int from_fd, const char *name, struct err *err)
+{
+	if (!path_exists(from_fd, name))
+		return 0;
+	if (path_remove_tree(w->run_fd, name, err))
+		return -1;
+	return path_copy_tree(from_fd, name, w->run_fd, name, err);
+}
+
+int work_take_over(struct work *w, struct err *err)
+{
+	static const char *const taken[] = { "artifacts", "logs/agent.log", "logs/agent.err", "logs/llm.jsonl" };
+	AUTO(json) json_t *record = NULL;
+	char name[16];
+
+	snprintf(name, sizeof name, "../%d", w->attempt.agent_from);
+	AUTO(fd) int from = openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return err_set(err, ERR_INFRA, errno, "open attempt %d", w->attempt.agent_from);
+	if (json_read(&record, from, "agent.json", AGENT_JSON_MAX, err) ||
+	    agent_record_from_json(&w->result.agent, record, "agent.json", err))
+		return err_wrap(err, "attempt %d", w->attempt.agent_from);
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		if (take(w, from, taken[i], err))
+			return err_wrap(err, "take over attempt %d", w->attempt.agent_from);
+	char committed[HASH_HEX];
+	memcpy(committed, w->result.agent.digest, sizeof committed);
+	if (digest_patch(w, err))
+		return -1;
+	if (strcmp(committed, w->result.agent.digest))
+		return err_set(err, ERR_USAGE, 0, "attempt %d: artifacts/diff.patch was changed since it was committed",
+			       w->attempt.agent_from);
+	w->result.workspace = xstrdup("none");
+	w->result.limits_held = xstrdup("none");
+	return commit_agent(w, err);
+}
+
+/* Open the fresh sandbox that holds the agent's diff, or say in *REFUSED why it cannot hold it. */
+static int open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
+{
+	AUTO(fd) int patch = open_patch(w, O_RDONLY, err);
+
+	if (patch < 0)
+		return -1;
+	if (w->result.agent.diff_truncated) {
+		*refused = xstrdup("the diff was too large and is not complete");
+		return 0;
+	}
+	if (work_sandbox(w, box, "box-eval", false, err))
+		return -1;
+	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
+}
+
+static void score(struct work *w, const struct evaluation *e)
+{
+	struct result *r = &w->result;
+
+	r->evaluated = true;
+	r->scored = e->scored;
+	r->total_score = e->total_score;
+	r->coverage = e->coverage;
+	r->tests = e->tests;
+	r->tests_passed = e->tests_passed;
+	kvs_copy(&r->scores, &e->scores);
+}
+
+static int link_documents(const struct work *w, struct err *err)
+{
+	static const char *const names[] = { "evaluation_results.json", "scoring_results.md" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *target = xasprintf("latest/%s", names[i]);
+		if (path_link(w->trial_fd, target, names[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+int work_evaluate(struct work *w, struct err *err)
+{
+	AUTO(sandbox) struct sandbox *box = NULL;
+	AUTO(free) char *refused = NULL;
+	AUTO(evaluation) struct evaluation e = { 0 };
+	int64_t timeout_ms = w->attempt.trial.limits.eval_timeout_ms;
+	struct eval_job job = {
+		.attempt = &w->attempt,
+		.task = &w->task,
+		.run_fd = w->run_fd,
+		.agent = &w->result.agent,
+		.on_output = w->attempt.stream_output ? work_output : NULL,
+		.on_output_arg = w,
+	};
+
+	work_phase(w, PHASE_EVALUATE,
+		   timeout_ms ? timeout_ms * (int64_t)(w->task.tests_n + 1) + EVALUATE_EXTRA_MS : 0);
+	if (w->task.tests_n && open_graded(w, &box, &refused, err))
+		return -1;
+	job.patch_refused = refused;
+	if (eval_run(&job, box, &e, err))
+		return -1;
+	score(w, &e);
+	if (eval_write(&job, &e, &w->result, err))
+		return -1;
+	return link_documents(w, err);
+}

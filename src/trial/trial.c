@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Theory of operation. A worker owns one attempt of one trial and nothing else. It starts as whoever runs
+ * the benchmark, reads the task's snapshot and finds or makes the baseline (both live in the shared cache),
+ * then becomes the trial's own unprivileged user if it was root, before anything untrusted runs. From there:
+ * agent in a sandbox, its work committed (agent.json), evaluation in a fresh sandbox, result.json. Every
+ * failure of ours becomes an infra_error result, so that the supervisor only has to read one file.
+ */
+#include "trial/trial.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "core/event.h"
+#include "trial/internal.h"
+
+enum {
+	TRIAL_JSON_MAX = 16 << 20,
+	GOLD_MAX = 64 << 20,
+	PREPARE_MS = 60 * 60 * 1000, /* a first clone of a large repository */
+};
+
+static json_t *new_event(const char *name)
+{
+	json_t *e = json_object();
+
+	json_put_str(e, "event", name);
+	return e;
+}
+
+static void end_phase(struct work *w)
+{
+	char ms[24];
+
+	if (!w->phase)
+		return;
+	snprintf(ms, sizeof ms, "%lld", (long long)(clock_mono_ms() - w->phase_start_ms));
+	kvs_set(&w->result.phases, w->phase, ms);
+	w->phase = NULL;
+}
+
+void work_phase(struct work *w, const char *phase, int64_t deadline_ms)
+{
+	json_t *e = new_event(EVENT_PHASE);
+
+	end_phase(w);
+	w->phase = phase;
+	w->phase_start_ms = clock_mono_ms();
+	json_put_str(e, "phase", phase);
+	json_put_int(e, "deadline_ms", deadline_ms);
+	event_emit(w->event_fd, e);
+}
+
+void work_output(void *arg, int stream, const char *data, size_t n)
+{
+	struct work *w = arg;
+	json_t *e = new_event(EVENT_OUTPUT);
+
+	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
+	json_put_strn(e, "text", data, n);
+	event_emit(w->event_fd, e);
+}
+
+int work_sandbox(struct work *w, struct sandbox **out, const char *scratch, bool for_agent, struct err *err)
+{
+	const struct trial *t = &w->attempt.trial;
+	AUTO(free) char *scratch_path = path_join(w->dir, scratch);
+	AUTO(free) char *app = path_join(t->task_snapshot, "app");
+	struct sandbox_mount mounts[16];
+	struct sandbox_spec spec = {
+		.root_fd = w->root_fd,
+		.name = t->run_id,
+		.baseline = w->baseline.path,
+		.app = app,
+		.scratch = scratch_path,
+		.workspace = t->workspace,
+		.network = t->network,
+		.limits = t->limits,
+		.cancel_fds = { w->signal_fd, w->event_fd },
+	};
+
+	if (for_agent) {
+		spec.mounts = mounts;
+		spec.mounts_n = agent_mounts(&w->attempt, mounts, ARRAY_SIZE(mounts));
+		spec.gateway = w->attempt.gateway;
+		spec.door_port = TRIAL_DOOR_PORT;
+	}
+	return sandbox_open(out, sandbox_kind_name(t->sandbox), &spec, err);
+}
+
+/* Whoever we are now may read the cache and, as root, the user's own repositories; later we may not. */
+static int prepare(struct work *w, struct err *err)
+{
+	const struct trial *t = &w->attempt.trial;
+	AUTO(free) char *gold = path_join(t->task_snapshot, "gold.patch");
+
+	work_phase(w, PHASE_PREPARE, PREPARE_MS);
+	if (t->sandbox == SANDBOX_NONE && !t->evaluate && strcmp(t->agent, "oracle"))
+		return 0; /* nothing below is needed, and thousands of these may run in a second */
+	if (task_load(&w->task, w->root_fd, t->task_snapshot, err))
+		return err_wrap(err, "task %s", t->task_id);
+	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
+	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
+		return err_wrap(err, "the oracle needs the task's gold diff.patch");
+	if (t->sandbox == SANDBOX_NONE)
+		return 0;
+	return repo_baseline_get(&w->baseline, w->root_fd, &w->task, t->task_snapshot,
+				 clock_mono_ms() + PREPARE_MS, err);
+}
+
+/* From root to the trial's own user, for good. */
+static int drop_privileges(const struct work *w, struct err *err)
+{
+	uid_t uid = w->attempt.uid;
+
+	if (!uid || geteuid() != 0)
+		return 0;
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
+	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return err_set(err, ERR_INFRA, errno, "make the process dumpable");
+	return 0;
+}
+
+static int watch_signals(struct work *w, struct err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return err_set(err, ERR_INFRA, errno, "block signals");
+	w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (w->signal_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "signalfd");
+	return 0;
+}
+
+static bool supervisor_is_gone(const struct work *w)
+{
+	struct pollfd p = { .fd = w->event_fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
+}
+
+/* People and scripts find the last attempt's files at the top of the run directory. */
+static int link_attempt(const struct work *w, struct err *err)
+{
+	static const char *const names[] = { "artifacts", "logs", "result.json" };
+	char target[32];
+
+	snprintf(target, sizeof target, "attempts/%d", w->attempt.number);
+	if (path_link(w->trial_fd, target, "latest", err))
+		return -1;
+	for (size_t i = 0; w->attempt.number == 1 && i < ARRAY_SIZE(names); i++) {
+		snprintf(target, sizeof target, "latest/%s", names[i]);
+		if (path_link(w->trial_fd, target, names[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+static int run_phases(struct work *w, struct err *err)
+{
+	if (prepare(w, err) || drop_privileges(w, err) || watch_signals(w, err))
+		return -1;
+	if (link_attempt(w, err))
+		return -1;
+	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
+		return -1;
+	w->result.has_agent = true;
+	w->result.outcome = w->result.agent.outcome;
+	snprintf(w->result.reason, sizeof w->result.reason, "%s", w->result.agent.reason);
+	return w->attempt.trial.evaluate ? work_evaluate(w, err) : 0;
+}
+
+/* What went wrong on our side, or on purpose, as a result. */
+static void record_failure(struct work *w, const struct err *err)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	w->result.outcome = err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED : OUTCOME_INFRA_ERROR;
+	w->result.retry = err->kind == ERR_INFRA || err->retry;
+	w->result.evaluated = w->result.scored = false;
+	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);
+	size_t keep = text_cut(line.data, line.len < sizeof w->result.reason - 1 ? line.len :
+								       sizeof w->result.reason - 1);
+	memcpy(w->result.reason, line.data, keep);
+	w->result.reason[keep] = '\0';
+}
+
+static int finish(struct work *w, struct err *err)
+{
+	json_t *e = new_event(EVENT_FINISHED);
+
+	work_phase(w, PHASE_DONE, 0);
+	w->phase = NULL;
+	AUTO(json) json_t *result = result_to_json(&w->result);
+	if (json_write(w->run_fd, "result.json", result, w->attempt.sync, err)) {
+		json_decref(e);
+		return -1;
+	}
+	json_put_str(e, "outcome", outcome_name(w->result.outcome));
+	json_put_str(e, "digest", w->result.agent.digest);
+	event_emit(w->event_fd, e);
+	return 0;
+}
+
+static int open_attempt(struct work *w, struct err *err)
+{
+	AUTO(json) json_t *j = NULL;
+
+	w->root_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->root_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open the data root");
+	w->run_fd = path_open_beneath(w->root_fd, w->dir, O_RDONLY | O_DIRECTORY, 0, err);
+	if (w->run_fd < 0)
+		return -1;
+	w->trial_fd = openat(w->run_fd, "../..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->trial_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open the trial's directory");
+	if (json_read(&j, w->run_fd, "trial.json", TRIAL_JSON_MAX, err) ||
+	    attempt_from_json(&w->attempt, j, "trial.json", err))
+		return -1;
+	AUTO(free) char *expected = xasprintf("runs/%s/attempts/%d", w->attempt.trial.run_id, w->attempt.number);
+	if (strcmp(expected, w->dir))
+		return err_set(err, ERR_INFRA, 0, "trial.json says %s, not %s", expected, w->dir);
+	return 0;
+}
+
+static void begin_result(struct work *w)
+{
+	const struct attempt *a = &w->attempt;
+
+	w->result.run_id = xstrdup(a->trial.run_id);
+	memcpy(w->result.key, a->trial.key, sizeof w->result.key);
+	w->result.attempt = a->number;
+	w->result.regrade = a->regrade;
+	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
+}
+
+static void release(struct work *w)
+{
+	result_release(&w->result);
+	attempt_release(&w->attempt);
+	task_release(&w->task);
+	repo_baseline_release(&w->baseline);
+	buf_release(&w->gold);
+	free(w->token);
+}
+
+int trial_run(const char *attempt_dir)
+{
+	struct work w = { .root_fd = -1, .run_fd = -1, .trial_fd = -1, .signal_fd = -1, .event_fd = 1,
+			  .dir = attempt_dir, .gold = BUF_INIT };
+	struct err err = { 0 };
+
+	signal(SIGPIPE, SIG_IGN);
+	umask(022);
+	result_init(&w.result);
+	const char *token = getenv("ROLLOUTS_TOKEN");
+	w.token = xstrdup(token ? token : "");
+	unsetenv("ROLLOUTS_TOKEN");
+	int status = 3;
+	if (open_attempt(&w, &err)) {
+		log_warn("%s", err.msg);
+		release(&w);
+		return status;
+	}
+	begin_result(&w);
+	if (run_phases(&w, &err)) {
+		/* Without a supervisor the attempt is interrupted, not failed: leave no result. */
+		if (supervisor_is_gone(&w)) {
+			release(&w);
+			return status;
+		}
+		record_failure(&w, &err);
+	}
+	if (finish(&w, &err))
+		log_warn("%s", err.msg);
+	else
+		status = 0;
+	release(&w);
+	return status;
+}
