@@ -12,7 +12,7 @@
 #include "sandbox/sandbox.h"
 #include "task/task.h"
 
-enum { TRIAL_DOOR_PORT = 8080 }; /* 127.0.0.1:PORT inside a sandbox leads to the gateway */
+enum work_box { BOX_AGENT, BOX_EVALUATE, BOX_COUNT_ };
 
 struct work {
 	int root_fd, run_fd; /* the data root; this attempt's directory */
@@ -24,6 +24,10 @@ struct work {
 	struct task task;
 	struct repo_baseline baseline;
 	struct buf gold; /* the gold patch, for the oracle only */
+	char *app;       /* the snapshot's app/ */
+	char *scratch[BOX_COUNT_];
+	struct sandbox_rights *rights[BOX_COUNT_]; /* NULL unless we were root */
+	struct sandbox_mount mounts[16];
 	char *token;     /* stands in for provider keys; "" without a gateway */
 	struct result result;
 	int64_t phase_start_ms;
@@ -32,10 +36,8 @@ struct work {
 
 /* Enter PHASE: closes the time of the last one and tells the supervisor. DEADLINE_MS from now, 0 none. */
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
-/* Start a sandbox for this trial in SCRATCH (below the attempt's directory). FOR_AGENT adds what only the
- * agent's phase may have: its mounts and the door to the gateway. */
-int work_sandbox(struct work *w, struct sandbox **out, const char *scratch, bool for_agent, struct err *err)
-	MUST_CHECK;
+/* Start a sandbox for this trial. Only the agent's has its mounts and the door to the gateway. */
+int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err) MUST_CHECK;
 /* The agent's phase: run, collect, diff, commit agent.json. Fills w->result.agent. */
 int work_agent(struct work *w, struct err *err) MUST_CHECK;
 /* Take over what attempt.agent_from committed. */

@@ -207,7 +207,7 @@ int work_agent(struct work *w, struct err *err)
 	if (w->attempt.trial.sandbox == SANDBOX_NONE)
 		return agent_without_sandbox(w, err);
 	work_phase(w, PHASE_SANDBOX, SANDBOX_MS);
-	if (work_sandbox(w, &box, "box", true, err))
+	if (work_sandbox(w, &box, BOX_AGENT, err))
 		return -1;
 	w->result.workspace = xstrdup(sandbox_workspace(box));
 	w->result.limits_held = xstrdup(sandbox_limits_held(box));
@@ -265,7 +265,7 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 		*refused = xstrdup("the diff was too large and is not complete");
 		return 0;
 	}
-	if (work_sandbox(w, box, "box-eval", false, err))
+	if (work_sandbox(w, box, BOX_EVALUATE, err))
 		return -1;
 	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
 }

@@ -76,31 +76,60 @@ void work_output(void *arg, int stream, const char *data, size_t n)
 	event_emit(w->event_fd, e);
 }
 
-int work_sandbox(struct work *w, struct sandbox **out, const char *scratch, bool for_agent, struct err *err)
+static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
+	static const char *const scratch[] = { [BOX_AGENT] = "box", [BOX_EVALUATE] = "box-eval" };
 	const struct trial *t = &w->attempt.trial;
-	AUTO(free) char *scratch_path = path_join(w->dir, scratch);
-	AUTO(free) char *app = path_join(t->task_snapshot, "app");
-	struct sandbox_mount mounts[16];
-	struct sandbox_spec spec = {
+
+	free(w->scratch[which]);
+	w->scratch[which] = path_join(w->dir, scratch[which]);
+	*spec = (struct sandbox_spec){
 		.root_fd = w->root_fd,
 		.name = t->run_id,
 		.baseline = w->baseline.path,
-		.app = app,
-		.scratch = scratch_path,
+		.app = w->app,
+		.scratch = w->scratch[which],
 		.workspace = t->workspace,
 		.network = t->network,
 		.limits = t->limits,
+		.rights = w->rights[which],
 		.cancel_fds = { w->signal_fd, w->event_fd },
 	};
+	if (which != BOX_AGENT)
+		return;
+	spec->mounts = w->mounts;
+	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
+	spec->gateway = w->attempt.gateway;
+	spec->door_port = AGENT_DOOR_PORT;
+}
 
-	if (for_agent) {
-		spec.mounts = mounts;
-		spec.mounts_n = agent_mounts(&w->attempt, mounts, ARRAY_SIZE(mounts));
-		spec.gateway = w->attempt.gateway;
-		spec.door_port = TRIAL_DOOR_PORT;
+int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err)
+{
+	struct sandbox_spec spec;
+
+	fill_spec(w, &spec, which);
+	return sandbox_open(out, sandbox_kind_name(w->attempt.trial.sandbox), &spec, err);
+}
+
+/* While we are root: what the trial's own user could not open later. */
+static int take_rights(struct work *w, struct err *err)
+{
+	const bool wanted[] = {
+		[BOX_AGENT] = !w->attempt.agent_from,
+		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->task.tests_n,
+	};
+	struct sandbox_spec spec;
+
+	if (w->attempt.trial.sandbox == SANDBOX_NONE)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		if (!wanted[i])
+			continue;
+		fill_spec(w, &spec, (enum work_box)i);
+		if (sandbox_rights_take(&w->rights[i], &spec, w->attempt.uid, w->attempt.uid, err))
+			return -1;
 	}
-	return sandbox_open(out, sandbox_kind_name(t->sandbox), &spec, err);
+	return 0;
 }
 
 /* Whoever we are now may read the cache and, as root, the user's own repositories; later we may not. */
@@ -124,12 +153,14 @@ static int prepare(struct work *w, struct err *err)
 }
 
 /* From root to the trial's own user, for good. */
-static int drop_privileges(const struct work *w, struct err *err)
+static int drop_privileges(struct work *w, struct err *err)
 {
 	uid_t uid = w->attempt.uid;
 
 	if (!uid || geteuid() != 0)
 		return 0;
+	if (take_rights(w, err))
+		return -1;
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
 	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
@@ -254,6 +285,7 @@ static void begin_result(struct work *w)
 	w->result.attempt = a->number;
 	w->result.regrade = a->regrade;
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
+	w->app = path_join(a->trial.task_snapshot, "app");
 }
 
 static void release(struct work *w)
@@ -264,6 +296,11 @@ static void release(struct work *w)
 	repo_baseline_release(&w->baseline);
 	buf_release(&w->gold);
 	free(w->token);
+	free(w->app);
+	for (int i = 0; i < BOX_COUNT_; i++) {
+		sandbox_rights_free(w->rights[i]);
+		free(w->scratch[i]);
+	}
 }
 
 int trial_run(const char *attempt_dir)
