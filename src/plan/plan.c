@@ -82,11 +82,20 @@ static void report(struct planner *p, size_t entry, size_t first, const char *mo
 	if (p->reported[entry])
 		return;
 	p->reported[entry] = true;
-	strv_pushf(p->problems,
-		   "%s:%d:%d: this [[tasks]] makes the same trials as the one at line %d (task %s, "
-		   "model "
-		   "\"%s\"): raise rollouts in one of them, or give each a label of its own",
-		   b->config_path, e->line, e->col, f->line, p->in->tasks[entry]->id, model);
+	if (strcmp(e->task_path, f->task_path) != 0)
+		strv_pushf(p->problems,
+			   "%s:%d:%d: \"%s\" holds the same task as \"%s\" (line %d): leave one of "
+			   "them out",
+			   b->config_path, e->line, e->col, e->prepared_dir, f->prepared_dir,
+			   f->line);
+	else
+		strv_pushf(p->problems,
+			   "%s:%d:%d: this [[tasks]] makes the same trials as the one at line %d "
+			   "(task %s, "
+			   "model \"%s\"): raise rollouts in one of them, or give each a label of "
+			   "its own",
+			   b->config_path, e->line, e->col, f->line, p->in->tasks[entry]->id,
+			   model);
 }
 
 static enum sandbox_kind resolve_sandbox(enum sandbox_kind k)

@@ -299,6 +299,7 @@ static void syntax_errors_have_a_place(void **state)
 		{"a = \n", "b.toml:1:"},
 		{"a = 1\na = 2\n", "b.toml:2:"},
 		{"\n\n[[tasks]\n", "b.toml:3:"},
+		{"a = [\"x\", }\n", "b.toml:1:11: unexpected character"},
 		{"a = \"\xff\"\n", "b.toml:1:"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
