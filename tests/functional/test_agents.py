@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Agents through the real program: what they get, what becomes of them, what is kept of their work."""
+import json
+
+import pytest
+
+
+@pytest.fixture
+def run_one(run_cli, workdir, make_task, make_bench, rollout):
+    """run_one(agent, task=, check=0, ...): run one trial; returns its result and the folder of its attempt."""
+    def run(agent, task=None, check=0, model="acme-1", **keys):
+        bench = make_bench({"prepared_dir": task or make_task(), "model": model, **keys}, agent=agent)
+        done = run_cli("run", bench.name, check=check)
+        run_id = rollout().manifest["results"][0]["run_id"]
+        top = workdir / "data/runs" / run_id
+        result = json.loads((top / "result.json").read_text())
+        return result, top, done
+
+    return run
+
+
+def document(top):
+    return json.loads((top / "evaluation_results.json").read_text())
+
+
+def test_an_agent_gets_what_its_file_says(run_one, agent_script, account):
+    agent = agent_script(
+        """
+        { env; echo "cwd=$PWD"; echo "args=$*"; echo "stdin=$(cat)"; cat ~/.tool.json; } > /app/notes.md
+        """, argv=["bash", "{home}/agent.sh", "--model", "{model}"], stdin="{instruction}",
+        env={"TOOL_TASK": "{task_id}", "HERE": "{repo}"},
+        files={"{home}/.tool.json": '{"model": "{model}", "nested": {"a": {"b": 1}}}'})
+    result, top, _ = run_one(agent, seed=7,
+                             environment_variables={"TIMEOUT_SEC": "1800", "OPENAI_API_KEY": "sk-leak"})
+    notes = (top / "artifacts/notes.md").read_text()
+    assert result["outcome"] == "completed"
+    for line in ["cwd=/app/repo", "args=--model acme-1", "stdin=Fix greet() in src/greet.py.",
+                 '{"model": "acme-1", "nested": {"a": {"b": 1}}}', "MODEL=acme-1", "ROLLOUT=0", "TOOL_TASK=greet",
+                 "HERE=/app/repo", "HOME=/home/agent", "LANG=C.UTF-8", "TERM=dumb", "TIMEOUT_SEC=1800",
+                 "ROLLOUTS_TASK_ID=greet", "ROLLOUTS_MODEL=acme-1", "ROLLOUTS_ROLLOUT=0"]:
+        assert line in notes.splitlines(), line
+    assert "sk-leak" not in notes
+    assert all("sk-leak" not in p.read_text(errors="replace") for p in top.rglob("*") if p.is_file())
+
+
+def test_standard_input_ends_at_once_without_a_template(run_one, agent_script):
+    result, top, _ = run_one(agent_script("wc -c > /app/notes.md; exit ${PIPESTATUS[0]}"), timeout_sec=20)
+    assert result["outcome"] == "completed"
+    assert (top / "artifacts/notes.md").read_text().strip() == "0"
+
+
+def test_the_shell_agent_needs_no_file(run_one, account):
+    fix = "sed -i s/nmae/name/ src/greet.py"
+    result, top, _ = run_one("shell", environment_variables={"COMMAND": fix})
+    assert (result["outcome"], result["total_score"]) == ("completed", 1)
+    assert "+    return 'hello ' + name" in (top / "artifacts/diff.patch").read_text()
+
+
+def test_the_shell_agent_says_what_it_misses(run_one):
+    result, _, _ = run_one("shell")
+    assert result["outcome"] == "agent_error"
+    assert "COMMAND" in result["reason"]
+
+
+def test_a_failed_agents_work_is_kept_and_graded(run_one, agent_script):
+    agent = agent_script("sed -i s/nmae/name/ src/greet.py; echo 'out of luck' >&2; exit 3")
+    result, top, _ = run_one(agent)
+    assert result["outcome"] == "agent_error"
+    assert result["reason"] == "exit status 3: out of luck"
+    assert (result["total_score"], result["agent"]["exit_status"]) == (1, 3 << 8)
+    assert document(top)["outcome"] == "agent_error"
+
+
+def test_a_crash_is_named(run_one, agent_script):
+    result, _, _ = run_one(agent_script("kill -SEGV $$"))
+    assert (result["outcome"], result["reason"]) == ("agent_error", "killed by SIGSEGV")
+
+
+def test_time_is_up_for_everything_it_started(run_one, agent_script, account):
+    agent = agent_script("sed -i s/nmae/name/ src/greet.py\n"
+                         "(trap '' TERM; setsid sleep 1000) & trap '' TERM; sleep 1000; sleep 1000")
+    result, top, _ = run_one(agent, timeout_sec=2)
+    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 2 s")
+    assert result["total_score"] == 1
+    assert 2000 <= result["agent"]["metrics"]["wall_ms"] < 10000
+
+
+def test_too_much_memory_is_the_agents_failure(run_one, agent_script):
+    hog = "python3 -c 'x = bytearray(400 << 20); import time; time.sleep(30)'"
+    result, _, _ = run_one(agent_script(hog), memory_mb=128)
+    assert result["outcome"] == "agent_error"
+    assert "128 MB of memory" in result["reason"]
+
+
+RULES = {"format": "jsonl", "rules": [
+    {"match": {"/type": "usage"}, "field": "tokens_input", "pointer": ["/in", "/cached"], "how": "add"},
+    {"match": {"/type": "usage"}, "field": "tokens_output", "pointer": "/out", "how": "add"},
+    {"match": {"/type": "tool"}, "field": "tool_calls", "how": "count"},
+    {"match": {"/type": "end"}, "field": "final_message", "pointer": "/text"},
+    {"match": {"/type": "end"}, "field": "error", "pointer": "/error"}]}
+
+
+def test_output_is_read_by_rules(run_one, agent_script):
+    lines = ['{"type":"usage","in":10,"cached":5,"out":2}', "noise {", '{"type":"tool"}', '{"type":"tool"}',
+             '{"type":"usage","in":1,"out":1}', '{"type":"end","text":"all done"}']
+    agent = agent_script("\n".join(f"echo '{line}'" for line in lines), output=RULES)
+    result, top, _ = run_one(agent)
+    metrics = result["agent"]["metrics"]
+    assert (metrics["tokens_input"], metrics["tokens_output"], metrics["tokens_total"]) == (16, 3, 19)
+    assert (metrics["tool_calls"], metrics["money_usd"], metrics["turns"]) == (2, None, None)
+    assert result["agent"]["final_message"] == "all done"
+    shown = document(top)["agent_metrics"]
+    assert (shown["tokens_total"], shown["tool_calls_total"], shown["money_spent_usd"]) == (19, 2, None)
+    assert (top / "logs/agent.log").read_text().splitlines() == lines
+
+
+def test_a_reported_error_counts_in_spite_of_the_exit_status(run_one, agent_script):
+    agent = agent_script("""echo '{"type":"end","error":"quota is over"}'""", output=RULES)
+    result, _, _ = run_one(agent)
+    assert (result["outcome"], result["reason"]) == ("agent_error", "it reported: quota is over")
+
+
+def test_hostile_output_harms_nobody(run_one, agent_script):
+    agent = agent_script("""
+        printf '\\033[2J\\033]0;owned\\007\\n'
+        head -c 3000000 /dev/urandom
+        printf '\\n{"type":"usage","in":%s,"out":-7}\\n' 1e999
+        python3 -c 'print("{" * 100000)'
+        python3 -c 'print("{\\"type\\":\\"end\\",\\"text\\":\\"" + "x" * 20000000 + "\\"}")'
+        printf '{"type":"end","error":"\\\\u001b[31mred\\\\nline"}'
+        """, output=RULES)
+    result, _, done = run_one(agent)
+    assert result["outcome"] == "agent_error"
+    assert result["reason"] == "it reported: \\x1b[31mred line"
+    assert result["agent"]["metrics"]["tokens_output"] is None
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_files_are_collected_and_no_link_is_followed(run_one, agent_script, account):
+    agent = agent_script("""
+        mkdir -p ~/logs/deep && cd ~/logs
+        echo one > one.txt; echo two > deep/two.txt; printf x > $'deep/new\\nline'
+        ln -s /etc/passwd link; mkfifo pipe; truncate -s 1T huge; ln -s / deep/root
+        ln -s /etc/hostname ~/other
+        printf 'see \\033[31m' > /app/notes.md
+        """, collect=["{home}/logs", "{home}/other", "{home}/absent", "/etc/passwd"])
+    result, top, _ = run_one(agent)
+    assert result["outcome"] == "completed"
+    kept = {str(p.relative_to(top / "artifacts/agent")) for p in (top / "artifacts/agent").rglob("*")
+            if not p.is_dir()}
+    assert kept == {"home/agent/logs/one.txt", "home/agent/logs/deep/two.txt",
+                    "home/agent/logs/deep/new\nline", "etc/passwd"}
+    passwd = (top / "artifacts/agent/etc/passwd").read_text()
+    assert "daemon" not in passwd  # the sandbox's own, not the host's
+    info = json.loads((top / "artifacts/repo_info.json").read_text())
+    assert any("huge: too large" in line for line in info["not_collected"])
+
+
+def test_notes_that_are_a_link_are_left_behind(run_one, agent_script):
+    result, top, _ = run_one(agent_script("ln -s /app/LM_INSTRUCTIONS.md /app/notes.md"))
+    assert result["outcome"] == "completed"
+    assert not (top / "artifacts/notes.md").exists()
+
+
+def test_an_agent_starts_in_the_tasks_subdir(run_one, agent_script, make_task):
+    task = make_task("sub", meta={"repo": {"subdir": "src"}}, tests=[], gold=False)
+    result, top, _ = run_one(agent_script("pwd > /app/notes.md"), task=task)
+    assert (top / "artifacts/notes.md").read_text() == "/app/repo/src\n"
+
+
+def test_a_program_that_cannot_start_is_our_fault(run_one, agent_script):
+    agent = agent_script("unused", argv=["{home}/tool"], files={"{home}/tool": "#!/nonexistent/interpreter\n"})
+    result, _, _ = run_one(agent, check=1)
+    assert result["outcome"] == "infra_error"
+    assert "cannot be started in the sandbox" in result["reason"]
+    assert result["total_score"] is None
+
+
+def test_oracle_solves_the_task(run_one, make_repo, account):
+    result, top, _ = run_one("oracle")
+    assert (result["outcome"], result["total_score"], result["coverage"]) == ("completed", 1, 1)
+    assert "hello ' + name" in (top / "artifacts/diff.patch").read_text()
+
+
+def test_oracle_without_a_sandbox_hands_in_the_gold_diff(run_one, make_task, make_repo):
+    repo = make_repo()
+    task = make_task(repo=repo)
+    result, top, _ = run_one("oracle", task=task, sandbox="none", evaluate=False)
+    assert result["outcome"] == "completed"
+    assert (top / "artifacts/diff.patch").read_bytes() == repo.diff(repo.commits[0], repo.head)
+
+
+def test_a_gold_diff_that_does_not_apply(run_one, make_task):
+    task = make_task(gold=b"diff --git a/gone b/gone\n--- a/gone\n+++ b/gone\n@@ -1 +1 @@\n-a\n+b\n")
+    result, _, _ = run_one("oracle", task=task)
+    assert result["outcome"] == "agent_error"
+    assert "gold diff does not apply" in result["reason"]
+
+
+def test_nop_shows_the_score_of_the_start(run_one):
+    result, top, _ = run_one("nop")
+    assert (result["outcome"], result["total_score"]) == ("completed", 0.4)
+    assert (top / "artifacts/diff.patch").read_bytes() == b""
+    assert result["agent"]["metrics"]["tokens_total"] is None
+
+
+def test_a_big_instruction_fits_through_standard_input(run_one, agent_script, make_task):
+    task = make_task(instructions="Fix it. " * 100_000)
+    result, top, _ = run_one(agent_script("wc -c > /app/notes.md", stdin="{instruction}"), task=task)
+    assert result["outcome"] == "completed"
+    assert int((top / "artifacts/notes.md").read_text()) >= 800_000
