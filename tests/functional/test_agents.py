@@ -8,9 +8,9 @@ import pytest
 @pytest.fixture
 def run_one(run_cli, workdir, make_task, make_bench, rollout):
     """run_one(agent, task=, check=0, ...): run one trial; returns its result and the folder of its attempt."""
-    def run(agent, task=None, check=0, model="acme-1", **keys):
+    def run(agent, task=None, check=0, model="acme-1", env=None, **keys):
         bench = make_bench({"prepared_dir": task or make_task(), "model": model, **keys}, agent=agent)
-        done = run_cli("run", bench.name, check=check)
+        done = run_cli("run", bench.name, check=check, env=env)
         run_id = rollout().manifest["results"][0]["run_id"]
         top = workdir / "data/runs" / run_id
         result = json.loads((top / "result.json").read_text())
@@ -23,24 +23,25 @@ def document(top):
     return json.loads((top / "evaluation_results.json").read_text())
 
 
-def test_an_agent_gets_what_its_file_says(run_one, agent_script, account):
+def test_an_agent_gets_what_its_file_says(run_one, agent_script, make_task, account):
     agent = agent_script(
         """
         { env; echo "cwd=$PWD"; echo "args=$*"; echo "stdin=$(cat)"; cat ~/.tool.json; } > /app/notes.md
         """, argv=["bash", "{home}/agent.sh", "--model", "{model}"], stdin="{instruction}",
         env={"TOOL_TASK": "{task_id}", "HERE": "{repo}"},
         files={"{home}/.tool.json": '{"model": "{model}", "nested": {"a": {"b": 1}}}'})
-    result, top, _ = run_one(agent, seed=7,
-                             environment_variables={"TIMEOUT_SEC": "1800", "OPENAI_API_KEY": "sk-leak"})
+    task = make_task(files={".env": "OPENAI_API_KEY=sk-leak-1\nFROM_TASK=yes\nHOME=/root\n"})
+    result, top, _ = run_one(agent, task=task, seed=7, environment_variables={"TIMEOUT_SEC": "1800"},
+                             env={"ANTHROPIC_API_KEY": "sk-leak-2", "HOST_ONLY": "leak-3"})
     notes = (top / "artifacts/notes.md").read_text()
     assert result["outcome"] == "completed"
     for line in ["cwd=/app/repo", "args=--model acme-1", "stdin=Fix greet() in src/greet.py.",
                  '{"model": "acme-1", "nested": {"a": {"b": 1}}}', "MODEL=acme-1", "ROLLOUT=0", "TOOL_TASK=greet",
-                 "HERE=/app/repo", "HOME=/home/agent", "LANG=C.UTF-8", "TERM=dumb", "TIMEOUT_SEC=1800",
+                 "HERE=/app/repo", "HOME=/home/agent", "LANG=C.UTF-8", "TERM=dumb", "TIMEOUT_SEC=1800", "FROM_TASK=yes",
                  "ROLLOUTS_TASK_ID=greet", "ROLLOUTS_MODEL=acme-1", "ROLLOUTS_ROLLOUT=0"]:
         assert line in notes.splitlines(), line
-    assert "sk-leak" not in notes
-    assert all("sk-leak" not in p.read_text(errors="replace") for p in top.rglob("*") if p.is_file())
+    assert "leak-" not in notes
+    assert all("leak-" not in p.read_text(errors="replace") for p in top.rglob("*") if p.is_file())
 
 
 def test_standard_input_ends_at_once_without_a_template(run_one, agent_script):
@@ -140,7 +141,7 @@ def test_files_are_collected_and_no_link_is_followed(run_one, agent_script, acco
     agent = agent_script("""
         mkdir -p ~/logs/deep && cd ~/logs
         echo one > one.txt; echo two > deep/two.txt; printf x > $'deep/new\\nline'
-        ln -s /etc/passwd link; mkfifo pipe; truncate -s 1T huge; ln -s / deep/root
+        ln -s /etc/passwd link; mkfifo pipe; truncate -s 100M huge; ln -s / deep/root
         ln -s /etc/hostname ~/other
         printf 'see \\033[31m' > /app/notes.md
         """, collect=["{home}/logs", "{home}/other", "{home}/absent", "/etc/passwd"])

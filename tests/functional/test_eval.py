@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Grading through the real program: test scripts, scores, documents, and what a test may not do."""
+import hashlib
 import json
 
 import pytest
@@ -158,7 +159,7 @@ def test_it():
     assert doc["custom_metrics"] == {"code_complexity": 3.5, "coverage": 0.8,
                                      "diff_size": (top / "artifacts/diff.patch").stat().st_size}
     assert doc["test_results"]["test_a.py"]["details"] == {"case one": {"success": True, "message": "<b>fine</b>"}}
-    assert "<b>" not in (top / "scoring_results.md").read_text()
+    assert "- ✅ case one: \\<b\\>fine\\</b\\>\n" in (top / "scoring_results.md").read_text()
 
 
 HOSTILE = [("link", "ln -s /etc/passwd $ROLLOUTS_METRICS"), ("pipe", "mkfifo $ROLLOUTS_METRICS"),
@@ -205,12 +206,17 @@ def test_hostile_text_in_the_report(grade):
     assert "# Owned" not in outside and "# no" not in outside
 
 
-def test_a_diff_that_does_not_apply_is_a_recorded_outcome(run_cli, workdir, make_task, make_bench, rollout):
-    gold = b"diff --git a/gone b/gone\n--- a/gone\n+++ b/gone\n@@ -1 +1 @@\n-a\n+b\n"
-    make_bench(make_task(gold=gold), agent="oracle", sandbox="none")
-    run_cli("run", "bench.toml")
-    run_id = rollout().manifest["results"][0]["run_id"]
-    doc = json.loads((workdir / "data/runs" / run_id / "evaluation_results.json").read_text())
+def test_a_diff_that_does_not_apply_is_a_recorded_outcome(run_cli, workdir, grade):
+    """Made by hand: a diff of ours always applies to the start it was made from."""
+    _, _, top, _ = grade([("a.sh", "a", PASS)], work="echo x > new.txt")
+    attempt = (top / "result.json").resolve().parent
+    patch = b"diff --git a/gone b/gone\n--- a/gone\n+++ b/gone\n@@ -1 +1 @@\n-a\n+b\n"
+    record = json.loads((attempt / "agent.json").read_text())
+    record.update(digest=hashlib.sha256(patch).hexdigest(), diff_bytes=len(patch))
+    (attempt / "agent.json").write_text(json.dumps(record))
+    (attempt / "artifacts/diff.patch").write_bytes(patch)
+    run_cli("eval", "bench", "--latest", check=0)
+    doc = json.loads((top / "evaluation_results.json").read_text())
     assert doc["patch_applied"] is False and "gone" in doc["patch_reason"]
     assert doc["total_score"] == 0
     assert {t["reason"] for t in doc["test_results"].values()} == {"not run: the diff does not apply"}
