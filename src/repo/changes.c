@@ -22,6 +22,7 @@ enum {
 	LIST_MAX = 1000,
 	DEPTH_MAX = 200,
 	ENTRIES_MAX = 1000000,
+	RULES_MAX = 1 << 20,
 	DEFAULT_FILE = 16 << 20,
 };
 #define DEFAULT_PATCH ((int64_t)64 << 20)
@@ -314,7 +315,7 @@ static int list_entries(struct walk *w, const struct frame *f, struct entries *l
 }
 
 // The merged directory's .gitignore, if it is a plain file: git follows no link to one either.
-static int open_rules(const struct walk *w, const struct frame *f)
+static int open_rules(struct walk *w, const struct frame *f)
 {
 	const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	struct stat st;
@@ -325,9 +326,14 @@ static int open_rules(const struct walk *w, const struct frame *f)
 	} else if (w->overlay && !f->complete && f->base_fd >= 0) {
 		fd = openat(f->base_fd, ".gitignore", flags);
 	}
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
-		return close(fd), -1;
-	return fd;
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= RULES_MAX)
+		return fd;
+	if (S_ISREG(st.st_mode))
+		skip(w, ".gitignore", "too large to be obeyed");
+	close(fd);
+	return -1;
 }
 
 // Directories enter the shadow only when something in them, or below, is asked about. LEN: of its

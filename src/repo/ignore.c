@@ -16,7 +16,7 @@
 #include "repo/git.h"
 
 enum {
-	RULES_MAX = 1 << 20,
+	RULES_MAX = 4 << 20,
 	CHUNK = 32 << 10,    /* of questions: the socket takes it whole while git waits for us */
 	PATIENCE_MS = 20000, /* a pattern can be made to take for ever */
 };
@@ -72,10 +72,8 @@ int ignore_add_rules(struct ignore *ig, const char *path, int fd, struct err *er
 {
 	AUTO(buf) struct buf rules = BUF_INIT;
 	AUTO(free) char *name = *path ? path_join(path, ".gitignore") : xstrdup(".gitignore");
-	struct err unreadable = {0};
-	// Rules nobody would write are as good as none.
-	if (path_read_fd(fd, RULES_MAX, &rules, &unreadable) < 0)
-		return 0;
+	if (path_read_fd(fd, RULES_MAX, &rules, err) < 0)
+		return err_wrap(err, "%s", name);
 	return path_write(ig->shadow_fd, name, rules.data, rules.len, 0600, false, err);
 }
 

@@ -181,9 +181,11 @@ int import_run(struct import *imp, int dir_fd, const char *git_dir, int64_t dead
 		return -1;
 	if (lseek(imp->fd, 0, SEEK_SET) < 0)
 		return err_set(err, ERR_INFRA, errno, "rewind the import stream");
-	// The objects live for moments: compressing them, or looking for deltas, is time lost.
-	static const char *const argv[] = {"-c",      "core.compression=0", "fast-import",
-					   "--quiet", "--depth=0",	    NULL};
+	// The objects live for moments: compressing or syncing them, or looking for deltas, is time
+	// lost.
+	static const char *const argv[] = {
+		"-c",	   "core.compression=0", "-c", "core.fsync=none", "fast-import",
+		"--quiet", "--depth=0",		 NULL};
 	AUTO(free) char *dir = xasprintf("GIT_DIR=%s", git_dir);
 	const char *env[] = {dir, NULL};
 	struct git_cmd c = {
