@@ -70,10 +70,16 @@ static int execute(struct session *s, const struct request *q, const struct sess
 	struct sched_end end;
 	struct err err;
 
-	session_announce(s, d, w);
+	if (w->n)
+		session_announce(s, d, w);
+	else
+		display_say(d, "%s/%s: nothing is missing, all %zu trials have results",
+			    s->store.root, s->ref.path, s->plan.n);
+	/* With nothing to do it still brings the manifest up to date. */
 	int status = session_run(s, d, w, &end, &err);
 	if (!status) {
-		display_end(d, w->n, end.missing);
+		if (w->n)
+			display_end(d, w->n, end.missing);
 		session_conclude(s, d, &end);
 	}
 	display_free(d);

@@ -128,15 +128,26 @@ static int build(struct session *s, struct frontend *f, const struct config_requ
 	if (frontend_commit(f, &s->store, s->ref.stamp, err) || make_plan(s, f, req, err) ||
 	    journal_open(&s->journal, s->dir_fd, err))
 		return -1;
+	/* Pending until the first turn of the scheduler, which shows it too. */
 	journal_plan(s, 0);
-	return journal_flush(s->journal, err) || write_files(s, &f->bench, err) ? -1 : 0;
+	return write_files(s, &f->bench, err);
+}
+
+static int check_worker(struct err *err)
+{
+	AUTO(free) char *worker = install_libexec("rollouts-trial");
+
+	if (access(worker, X_OK))
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)", worker);
+	return 0;
 }
 
 int session_create(struct session *s, struct frontend *f, const struct config_request *req,
 		   struct err *err)
 {
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
-	if (store_open(&s->store, req->data_dir ? req->data_dir : "data", true, err))
+	if (check_worker(err) ||
+	    store_open(&s->store, req->data_dir ? req->data_dir : "data", true, err))
 		return -1;
 	if (create_rollout(&s->store, f->bench.name, &s->ref, err)) {
 		session_close(s);
@@ -183,7 +194,7 @@ static int open_rollout(struct session *s, struct err *err)
 	if (read_secret(s, err) || adopt(s, err))
 		return -1;
 	recover_left(s);
-	return journal_flush(s->journal, err);
+	return 0;
 }
 
 int session_open(struct session *s, const char *data_dir, const char *name, const char *selector,
@@ -219,10 +230,7 @@ int session_extend(struct session *s, struct frontend *f, struct err *err)
 			json_object_set(p->agents, name, spec);
 	journal_plan(s, before);
 	struct manifest m = manifest_of(s);
-	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err) ||
-			       journal_flush(s->journal, err)
-		       ? -1
-		       : 0;
+	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err) ? -1 : 0;
 }
 
 void session_close(struct session *s)

@@ -24,6 +24,7 @@ struct ending {
 	int attempt;
 	enum outcome outcome;
 	bool retry;
+	bool died;	/* its worker said nothing of an end */
 	json_t *result; /* owned */
 };
 
@@ -120,7 +121,8 @@ static int64_t backoff_ms(int tries)
 	return step / 2 + clock_mono_ns() / 1000 % step;
 }
 
-/* An agent whose work is committed is worth one more try to grade it, whatever `retries` says. */
+/* A worker that died after its agent's work was committed gets one more try to grade it, whatever
+ * `retries` says: the expensive part is done. */
 static bool try_again(struct sched *s, const struct ending *e)
 {
 	struct progress *p = &s->items[e->item];
@@ -129,7 +131,7 @@ static bool try_again(struct sched *s, const struct ending *e)
 
 	if (e->outcome != OUTCOME_INFRA_ERROR || !e->retry || s->level || s->failed_fast)
 		return false;
-	if (!allowed && committed == e->attempt && !p->item.agent_from)
+	if (!allowed && e->died && committed == e->attempt)
 		allowed = 1;
 	if (p->tries > allowed)
 		return false;
@@ -250,7 +252,7 @@ static void judge(struct sched *s, const struct job *job, int status)
 		sweep(s, job);
 		explain_death(s, job, status, &why);
 		e.outcome = OUTCOME_INFRA_ERROR;
-		e.retry = true;
+		e.retry = e.died = true;
 		e.result = make_result(s, job->item, job->attempt, e.outcome, true, why.data);
 	}
 	end_attempt(s, &e);

@@ -280,6 +280,8 @@ static void show_progress(struct sched *s)
 	size_t n = s->o->items_n;
 	int64_t left = -1;
 
+	if (!n)
+		return;
 	/* A guess needs a few ends to stand on. */
 	if (s->done >= 3 && s->done >= (size_t)s->o->parallel)
 		left = (clock_mono_ms() - s->started_ms) * (int64_t)(n - s->done) /
