@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/event.h"
+#include "sandbox/sandbox.h"
 #include "store/rundir.h"
 
 /* The worker's names for the scratch directories of its sandboxes. */
@@ -25,7 +26,7 @@ bool recover_sweep(int root_fd, const char *attempt_dir)
 		if (strncmp(e->d_name, SCRATCH, strlen(SCRATCH)))
 			continue;
 		AUTO(free) char *path = path_join(attempt_dir, e->d_name);
-		if (path_remove_tree(root_fd, path, &err)) {
+		if (sandbox_remove_scratch(root_fd, path, &err)) {
 			log_debug("%s", err.msg);
 			clean = false;
 		}
