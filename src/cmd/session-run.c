@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/recover.h"
 #include "cmd/session.h"
+#include "report/report.h"
 
 static int parallel_of(const struct session *s, const struct session_work *w)
 {
@@ -76,59 +77,28 @@ int session_status(const struct sched_end *end)
 	return end->missing ? CMD_MISSING : CMD_OK;
 }
 
-struct tally {
-	const char *model;
-	size_t scored, unscored, missing;
-	double sum;
-};
-
-static struct tally *tally_of(struct tally **v, size_t *n, size_t *cap, const char *model)
+static bool any_evaluated(const struct session *s)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (!strcmp((*v)[i].model, model))
-			return &(*v)[i];
-	GROW(*v, *n, *cap);
-	(*v)[*n] = (struct tally){.model = model};
-	return &(*v)[(*n)++];
+	for (size_t i = 0; i < s->plan.n; i++)
+		if (s->plan.trials[i].evaluate)
+			return true;
+	return false;
 }
 
-static void say_tally(struct display *d, const struct tally *t)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	buf_addf(&text, "score%s%s: ", *t->model ? " " : "", t->model);
-	if (t->scored)
-		buf_addf(&text, "mean %.3f of %zu scored", t->sum / (double)t->scored, t->scored);
-	else
-		buf_adds(&text, "nothing scored");
-	if (t->unscored && t->scored)
-		buf_addf(&text, ", %zu unscored", t->unscored);
-	if (t->missing)
-		buf_addf(&text, ", %zu missing", t->missing);
-	display_say(d, "%s", text.data);
-}
-
+/* From what is on disk, so that it says the same as `summarize`. */
 static void say_scores(const struct session *s, struct display *d)
 {
-	struct tally *v = NULL;
-	size_t n = 0, cap = 0;
-	bool evaluated = false;
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct rollout r;
+	struct err
+		ignored; /* the run is over and its results are kept: nothing is lost by not telling */
 
-	for (size_t i = 0; i < s->plan.n; i++) {
-		const struct trial_mark *m = &s->marks[i];
-		struct tally *t = tally_of(&v, &n, &cap, s->plan.trials[i].model);
-		evaluated |= s->plan.trials[i].evaluate;
-		if (!mark_has_result(m))
-			t->missing++;
-		else if (m->scored)
-			t->scored++;
-		else
-			t->unscored++;
-		t->sum += m->scored && mark_has_result(m) ? m->total_score : 0;
-	}
-	for (size_t i = 0; evaluated && i < n; i++)
-		say_tally(d, &v[i]);
-	free(v);
+	if (!any_evaluated(s) || rollout_load(&r, &s->store, &s->ref, &ignored))
+		return;
+	report_headlines(&lines, &r);
+	for (size_t i = 0; i < lines.n; i++)
+		display_say(d, "%s", lines.v[i]);
+	rollout_release(&r);
 }
 
 static void say_command(const struct session *s, struct display *d, const char *verb,

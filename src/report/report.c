@@ -326,23 +326,46 @@ int report_write_summary(const struct store *s, const struct rollout *r, struct 
 	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);
 }
 
-void report_headline(struct buf *out, const struct rollout *r)
+static void headline(struct buf *out, const struct summary_group *g)
 {
-	AUTO(summary) struct summary s;
-
-	summary_make(&s, r);
-	const struct summary_group *g = summary_all(&s);
 	if (!g->tally.scored) {
-		buf_addf(out, "no score, %zu of %zu missing", g->tally.missing, g->tally.planned);
+		buf_addf(out, "none, %zu of %zu missing", g->tally.missing, g->tally.planned);
 		return;
 	}
-	buf_addf(out, "score %.3f", g->mean.mean);
+	buf_addf(out, "%.3f", g->mean.mean);
 	if (g->mean.method != STATS_NONE)
 		buf_addf(out, " [%.3f, %.3f]", g->mean.low, g->mean.high);
 	buf_adds(out, ", ");
 	tables_basis(out, g);
 	if (g->tally.missing)
 		buf_addf(out, ", %zu of %zu missing", g->tally.missing, g->tally.planned);
+}
+
+void report_headline(struct buf *out, const struct rollout *r)
+{
+	AUTO(summary) struct summary s;
+
+	summary_make(&s, r);
+	buf_adds(out, "score ");
+	headline(out, summary_all(&s));
+}
+
+void report_headlines(struct strv *out, const struct rollout *r)
+{
+	AUTO(summary) struct summary s;
+
+	summary_make(&s, r);
+	for (size_t i = 0; i < s.groups_n; i++) {
+		const struct summary_group *g = &s.groups[i];
+		AUTO(buf) struct buf line = BUF_INIT;
+		if (g->level != (s.models_n > 1 ? GROUP_MODEL : GROUP_ALL))
+			continue;
+		buf_adds(&line, "score ");
+		if (s.models_n > 1)
+			buf_addf(&line, "of %s: ", *g->of.model ? g->of.model : "(no model)");
+		headline(&line, g);
+		strv_push(out, line.data);
+	}
 }
 
 bool report_mean(const struct rollout *r, double *mean)

@@ -21,6 +21,8 @@ int report_write_summary(const struct store *s, const struct rollout *r,
 /* Append the overall score in a few words, without a newline:
  * "score 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
 void report_headline(struct buf *out, const struct rollout *r);
+/* One such line for each model: "score of MODEL: 0.625 ...". */
+void report_headlines(struct strv *out, const struct rollout *r);
 /* The overall mean over task means; false when nothing is scored. */
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */

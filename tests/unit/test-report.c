@@ -248,7 +248,7 @@ static void nothing_planned_is_shown_as_such(void **state)
 	report_summary(&out, &r, REPORT_TERMINAL, 80);
 	assert_non_null(strstr(out.data, "0 planned: 0 scored, 0 missing"));
 	report_headline(&line, &r);
-	assert_string_equal(line.data, "no score, 0 of 0 missing");
+	assert_string_equal(line.data, "score none, 0 of 0 missing");
 	drop(&r);
 }
 
