@@ -18,7 +18,9 @@
 #include "cmd/doctor.h"
 #include "cmd/options.h"
 #include "os/usage.h"
+#include "repo/mirror.h"
 #include "store/store.h"
+#include "task/task.h"
 
 #define SCRATCH_PREFIX "box" /* of the directories a worker makes in an attempt's */
 #define YOUNG_MS 3600000     /* what is newer may belong to a run that is just starting */
@@ -34,7 +36,7 @@ struct cleaning {
 	const struct store *store;
 	bool dry_run;
 	bool live, unreadable; /* some rollout is */
-	json_t *used;	       /* task snapshots some plan needs: path -> true */
+	json_t *used;	       /* in the cache, by some plan: path -> true */
 	json_t *busy;	       /* attempt folders with a living worker: path -> true */
 	struct item *items;
 	size_t n, cap;
@@ -213,32 +215,73 @@ static bool is_young(const struct cleaning *c, const char *path)
 	       clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000 < YOUNG_MS;
 }
 
-/* Everything in FOLDER that no plan names and that is not new. */
-static void scan_cache(struct cleaning *c, const char *folder, bool keep_used)
+/* "cache/tasks/HASH", of a file or folder there with whatever its name has after a point. */
+static bool is_used(const struct cleaning *c, const char *path)
+{
+	const char *base = path_base(path);
+	AUTO(free) char *stem = xstrndup(path, (size_t)(base - path) + strcspn(base, "."));
+
+	return json_object_get(c->used, stem);
+}
+
+/* Everything in FOLDER that no plan needs and that is not new. */
+static void scan_cache(struct cleaning *c, const char *folder)
 {
 	AUTO(dir) DIR *d = open_dir(c, folder);
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		AUTO(free) char *path = path_join(folder, e->d_name);
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    is_young(c, path))
-			continue;
-		if (!keep_used || !json_object_get(c->used, path))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+		    !is_young(c, path) && !is_used(c, path))
 			add_path(c, path);
 	}
 }
 
+static void use(struct cleaning *c, char *path_take)
+{
+	path_take[strlen(path_take) - strlen(strchrnul(path_base(path_take), '.'))] = '\0';
+	json_object_set_new(c->used, path_take, json_true());
+	free(path_take);
+}
+
+/* What the task of a used snapshot needs besides it. */
+static int use_sources(struct cleaning *c, const char *snapshot, struct err *err)
+{
+	struct task t;
+
+	use(c, path_join("cache/pins", path_base(snapshot)));
+	if (!path_exists(c->store->root_fd, snapshot))
+		return 0;
+	if (task_load(&t, c->store->root_fd, snapshot, err))
+		return err_wrap(err, "cannot tell what the cache is needed for");
+	use(c, mirror_path(t.repo.git_url, false));
+	use(c, mirror_path(t.repo.git_url, true));
+	task_release(&t);
+	return 0;
+}
+
 static int clean_cache(struct cleaning *c, struct err *err)
 {
+	AUTO(strv) struct strv snapshots = STRV_INIT;
+	const char *snapshot;
+	json_t *value;
+
 	if (c->live)
 		return err_set(err, ERR_USAGE, 0,
 			       "a benchmark is running and uses the cache; wait for it");
 	if (c->unreadable)
 		return err_set(err, ERR_USAGE, 0,
 			       "what cannot be read may need the cache; mend or remove it first");
-	scan_cache(c, "cache/tasks", true);
+	json_object_foreach (c->used, snapshot, value)
+		strv_push(&snapshots, snapshot);
+	for (size_t i = 0; i < snapshots.n; i++)
+		if (use_sources(c, snapshots.v[i], err))
+			return -1;
+	scan_cache(c, "cache/tasks");
+	scan_cache(c, "cache/pins");
+	scan_cache(c, "cache/mirrors");
 	/* Made again from the mirrors when somebody needs them. */
-	scan_cache(c, "cache/baselines", false);
+	scan_cache(c, "cache/baselines");
 	return 0;
 }
 
@@ -373,7 +416,7 @@ int cmd_clean(int argc, char **argv)
 		{.name = "cache",
 		 .kind = OPTION_FLAG,
 		 .target = &q.cache,
-		 .help = "also tasks no rollout needs, and baselines"},
+		 .help = "also tasks and mirrors no rollout needs, and baselines"},
 		{.name = "runs",
 		 .kind = OPTION_FLAG,
 		 .target = &q.runs,

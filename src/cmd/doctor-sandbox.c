@@ -15,9 +15,11 @@
 #include "base/path.h"
 #include "cmd/doctor.h"
 #include "os/spawn.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
 #define SECONDS_20 20000
+#define SECONDS_10 10000
 
 static void check_kernel(struct doctor *d)
 {
@@ -39,7 +41,7 @@ static void check_kernel(struct doctor *d)
 }
 
 /* AppArmor lets unshare() succeed and forbids everything afterwards: a mount tells. */
-static int own_mounts(struct err *err)
+static int own_mounts(void *arg, struct err *err)
 {
 	if (userns_enter(CLONE_NEWNS, err))
 		return -1;
@@ -66,7 +68,7 @@ static bool check_namespaces(struct doctor *d)
 {
 	struct err err;
 
-	if (!doctor_in_child(d, own_mounts, &err)) {
+	if (!doctor_in_child(d, NULL, own_mounts, NULL, &err)) {
 		doctor_add(d, FINDING_OK, "user namespaces", NULL, "can be made and mounted in");
 		return true;
 	}
@@ -75,9 +77,9 @@ static bool check_namespaces(struct doctor *d)
 	return false;
 }
 
-static int overlay(struct err *err)
+static int overlay(void *arg, struct err *err)
 {
-	if (own_mounts(err))
+	if (own_mounts(arg, err))
 		return -1;
 	if (mount("overlay", "merged", "overlay", 0,
 		  "lowerdir=lower,upperdir=upper,workdir=work,userxattr"))
@@ -94,7 +96,7 @@ static void check_overlay(struct doctor *d)
 {
 	struct err err;
 
-	if (!doctor_in_child(d, overlay, &err))
+	if (!doctor_in_child(d, NULL, overlay, NULL, &err))
 		doctor_add(d, FINDING_OK, "overlayfs", NULL,
 			   "mounts over the data folder's file system");
 	else
@@ -180,7 +182,7 @@ static void check_cgroups(struct doctor *d)
 		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids, cpu");
 }
 
-static int run_bwrap(struct err *err)
+static int run_bwrap(void *arg, struct err *err)
 {
 	static const char *const argv[] = {"bwrap",
 					   "--unshare-user",
@@ -221,7 +223,7 @@ static void check_bwrap(struct doctor *d, bool namespaces)
 
 	if (!namespaces)
 		doctor_add(d, FINDING_FAILED, "bubblewrap", "see user namespaces", "not tried");
-	else if (!doctor_in_child(d, run_bwrap, &err))
+	else if (!doctor_in_child(d, NULL, run_bwrap, NULL, &err))
 		doctor_add(d, FINDING_OK, "bubblewrap", NULL, "starts a sandbox");
 	else
 		blame(d, FINDING_FAILED, "bubblewrap", &err,
@@ -229,6 +231,68 @@ static void check_bwrap(struct doctor *d, bool namespaces)
 			      ? "apt-get install bubblewrap"
 			      : "in a container: --security-opt seccomp=unconfined --security-opt "
 				"systempaths=unconfined");
+}
+
+struct box {
+	struct sandbox_spec spec;
+	bool root;
+};
+
+static int take_rights(void *arg, struct err *err)
+{
+	struct box *b = arg;
+
+	return b->root ? sandbox_rights_take(&b->spec.rights, &b->spec, DOCTOR_NOBODY,
+					     DOCTOR_NOBODY, err)
+		       : 0;
+}
+
+static int run_box(void *arg, struct err *err)
+{
+	static const char *const argv[] = {"true", NULL};
+	static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+	const struct sandbox_exec x = {
+		.argv = argv, .env = env, .cwd = "/", .deadline_ms = clock_mono_ms() + SECONDS_10};
+	struct box *b = arg;
+	struct sandbox *s = NULL;
+	struct sandbox_exit end;
+
+	if (sandbox_open(&s, "local", &b->spec, err))
+		return -1;
+	int status = sandbox_exec(s, &x, &end, err);
+	if (!status && (end.end != SANDBOX_EXITED || end.status))
+		status = err_set(err, ERR_INFRA, 0, "true(1) fails in a sandbox: %s",
+				 end.text[0] ? end.text : "it does not end well");
+	sandbox_close(s);
+	return status;
+}
+
+/* All of it together: what the checks above cannot see. */
+static void check_box(struct doctor *d)
+{
+	struct box b = {.spec = {.root_fd = d->scratch,
+				 .name = "doctor",
+				 .scratch = "box",
+				 .workspace = WORKSPACE_COPY,
+				 .limits = limits_default,
+				 .cancel_fds = {-1, -1}},
+			.root = userns_is_host_root()};
+	int64_t start = clock_mono_ms();
+	struct err err;
+
+	if (!doctor_in_child(d, take_rights, run_box, &b, &err))
+		doctor_add(d, FINDING_OK, "sandbox", NULL, "starts, runs a command, ends: %lld ms",
+			   (long long)(clock_mono_ms() - start));
+	else
+		blame(d, FINDING_FAILED, "sandbox", &err, "see the lines above");
+}
+
+static bool has_failed(const struct doctor *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->lines[i].finding == FINDING_FAILED)
+			return true;
+	return false;
 }
 
 void doctor_check_sandbox(struct doctor *d)
@@ -239,4 +303,6 @@ void doctor_check_sandbox(struct doctor *d)
 		check_overlay(d);
 	check_cgroups(d);
 	check_bwrap(d, namespaces);
+	if (!has_failed(d))
+		check_box(d);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,7 +19,6 @@
 #include "cmd/options.h"
 #include "sandbox/userns.h"
 
-#define NOBODY 65534
 #define PROBE_SECONDS 20
 
 void doctor_add(struct doctor *d, enum finding finding, const char *name, const char *remedy,
@@ -38,26 +38,40 @@ void doctor_add(struct doctor *d, enum finding finding, const char *name, const 
 
 static void become_nobody(void)
 {
-	if (userns_is_host_root() && (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-				      setresuid(NOBODY, NOBODY, NOBODY)))
+	if (userns_is_host_root() &&
+	    (setgroups(0, NULL) || setresgid(DOCTOR_NOBODY, DOCTOR_NOBODY, DOCTOR_NOBODY) ||
+	     setresuid(DOCTOR_NOBODY, DOCTOR_NOBODY, DOCTOR_NOBODY)))
 		_exit(1);
+	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
-static int answer(const struct doctor *d, int pipe_fd, doctor_probe *probe)
+struct probing {
+	doctor_probe *before, *probe;
+	void *arg;
+	int scratch, answer; /* answer: a pipe */
+};
+
+static int probe_here(const struct probing *p)
 {
 	struct err err = {0};
 
 	alarm(PROBE_SECONDS);
-	if (fchdir(d->scratch))
+	if (fchdir(p->scratch))
 		return 1;
-	become_nobody();
-	if (!probe(&err))
+	int status = p->before ? p->before(p->arg, &err) : 0;
+	if (!status) {
+		become_nobody();
+		status = p->probe(p->arg, &err);
+	}
+	if (!status)
 		return 0;
 	/* Shorter than PIPE_BUF: written whole. */
-	return write(pipe_fd, &err, sizeof err) == (ssize_t)sizeof err ? 1 : 2;
+	return write(p->answer, &err, sizeof err) == (ssize_t)sizeof err ? 1 : 2;
 }
 
-int doctor_in_child(const struct doctor *d, doctor_probe *probe, struct err *err)
+int doctor_in_child(const struct doctor *d, doctor_probe *before, doctor_probe *probe, void *arg,
+		    struct err *err)
 {
 	int fds[2], status = 0;
 	struct err told;
@@ -67,7 +81,7 @@ int doctor_in_child(const struct doctor *d, doctor_probe *probe, struct err *err
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(answer(d, fds[1], probe));
+		_exit(probe_here(&(struct probing){before, probe, arg, d->scratch, fds[1]}));
 	close(fds[1]);
 	ssize_t n = pid > 0 ? read(fds[0], &told, sizeof told) : -1;
 	close(fds[0]);
@@ -104,10 +118,13 @@ static int make_scratch(struct doctor *d, char **path, struct err *err)
 	bool root = userns_is_host_root();
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
 		if (mkdirat(d->scratch, inside[i], 0755) ||
-		    (root && fchownat(d->scratch, inside[i], NOBODY, NOBODY, 0)))
+		    (root && fchownat(d->scratch, inside[i], DOCTOR_NOBODY, DOCTOR_NOBODY, 0)))
 			return err_set(err, ERR_INFRA, errno, "prepare %s", *path);
+	if (root && fchown(d->scratch, DOCTOR_NOBODY, DOCTOR_NOBODY))
+		return err_set(err, ERR_INFRA, errno, "prepare %s", *path);
 	return path_write(d->scratch, "lower/file", "x", 1, 0644, false, err) ||
-			       (root && fchownat(d->scratch, "lower/file", NOBODY, NOBODY, 0))
+			       (root &&
+				fchownat(d->scratch, "lower/file", DOCTOR_NOBODY, DOCTOR_NOBODY, 0))
 		       ? -1
 		       : 0;
 }

@@ -29,10 +29,12 @@ struct doctor {
 void doctor_add(struct doctor *d, enum finding finding, const char *name, const char *remedy,
 		const char *detail, ...) __attribute__((format(printf, 5, 6)));
 
-/* A check that runs in a child: as the unprivileged user a worker of root would become, with
- * d->scratch as its working directory, and killed after some seconds. */
-typedef int doctor_probe(struct err *err);
-int doctor_in_child(const struct doctor *d, doctor_probe *probe, struct err *err) MUST_CHECK;
+/* A check that runs in a child with d->scratch as its working directory, and is killed after some seconds.
+ * BEFORE (may be NULL) still has our rights; PROBE is the unprivileged user a worker of root becomes. */
+typedef int doctor_probe(void *arg, struct err *err);
+int doctor_in_child(const struct doctor *d, doctor_probe *before, doctor_probe *probe, void *arg,
+		    struct err *err) MUST_CHECK;
+#define DOCTOR_NOBODY 65534
 
 void doctor_check_sandbox(
 	struct doctor *d); /* kernel, user namespaces, overlay, cgroups, bubblewrap */

@@ -249,16 +249,21 @@ static int have_commit(const struct mirror *m, struct err *err)
 	return has ? 0 : fetch_commit(m, err);
 }
 
-int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
-		struct err *err)
+char *mirror_path(const char *url, bool sha256)
 {
 	char hex[HASH_HEX];
 	struct hash h;
 	hash_init(&h);
-	hash_str(&h, strlen(commit) == 64 ? "sha256" : "sha1");
+	hash_str(&h, sha256 ? "sha256" : "sha1");
 	hash_str(&h, url);
 	hash_hex(&h, hex);
-	AUTO(free) char *mine = xasprintf(MIRRORS "/%.32s.git", hex);
+	return xasprintf(MIRRORS "/%.32s.git", hex);
+}
+
+int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
+		struct err *err)
+{
+	AUTO(free) char *mine = mirror_path(url, strlen(commit) == 64);
 	AUTO(free) char *git_dir = xasprintf("GIT_DIR=%s", mine);
 	struct mirror m = {.root_fd = root_fd,
 			   .url = url,

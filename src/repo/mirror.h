@@ -4,6 +4,7 @@
  * for. Other sides are asked only when a commit is missing here or a name must be resolved.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/err.h"
 
@@ -17,6 +18,9 @@ int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, 
 /* Have COMMIT (a full id) in the mirror. *PATH is "cache/mirrors/HASH.git", owned by the caller. */
 int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
 		struct err *err) MUST_CHECK;
+
+/* Where the mirror of URL is, or would be: one each for commits of 40 and of 64 digits. The caller frees. */
+char *mirror_path(const char *url, bool sha256);
 
 /* For a fetch from a repository on this machine, whoever owns it; not to be sent to another
  * machine. */

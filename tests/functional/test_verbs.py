@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """show, list, tag, clean: what they say about what is on disk."""
 import fcntl
+import hashlib
 import json
 import os
 import pty
@@ -241,20 +242,30 @@ def test_clean_leaves_a_live_benchmark_alone(run_cli, data):
     assert not box.exists() and not temporary.exists()
 
 
-def test_clean_cache_keeps_what_a_plan_needs(run_cli, data):
-    stored.write(data, [trial(score=1)])
-    old = time.time() - 7200
-    made = {name: data / "cache" / name for name in
-            ("tasks/" + "0" * 64, "tasks/" + "1" * 64, "tasks/" + "2" * 64, "baselines/" + "3" * 64)}
-    for name, path in made.items():
-        path.mkdir(parents=True)
-        (path / "file").write_text("x")
-        if "2" not in name:
-            os.utime(path, (old, old))
-    shown = run_cli("clean", check=0).stdout
-    assert shown == "nothing to remove\n"
+def test_clean_cache_keeps_what_a_plan_needs(run_cli, workdir, data, make_task, make_bench):
+    task = make_task()
+    bench = make_bench(task, sandbox="none", evaluate=False)
+    run_cli("run", bench, check=0)
+    snapshot = next((data / "cache/tasks").glob("[0-9a-f]*"))
+    url = json.loads((snapshot / "task.json").read_text())["repo"]["git_url"]
+    kept = [snapshot, data / f"cache/pins/{snapshot.name}.json", data / f"cache/mirrors/{mirror_name(url)}.git"]
+    gone = [data / "cache" / name for name in ("tasks/" + "1" * 64, "pins/" + "1" * 64 + ".json",
+                                               "mirrors/" + "1" * 32 + ".git", "baselines/" + "1" * 64)]
+    young = data / "cache/tasks" / ("2" * 64)
+    for path in [*kept, *gone, young]:
+        path.mkdir(parents=True, exist_ok=True)
+    for path in [*kept, *gone]:
+        os.utime(path, (time.time() - 7200,) * 2)
+    assert run_cli("clean", check=0).stdout == "nothing to remove\n"
     run_cli("clean", "--cache", check=0)
-    assert [path.exists() for path in made.values()] == [True, False, True, False]
+    assert all(path.exists() for path in [*kept, young])
+    assert not any(path.exists() for path in gone)
+
+
+def mirror_name(url):
+    """As hash_str feeds them: each string after its length."""
+    text = b"".join(len(part).to_bytes(8, "little") + part.encode() for part in ("sha1", url))
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
 def test_clean_cache_refuses_when_it_cannot_know(run_cli, data):
@@ -302,7 +313,7 @@ def test_doctor_finds_this_machine_ready(account, run_cli, workdir):
     done = run_cli("doctor", "--json", check=0)
     assert json.loads(done.stdout)["ready"] is True
     found = findings(done)
-    for check in ("kernel", "user namespaces", "bubblewrap", "rollouts-trial", "rollouts-init", "git", "bash",
+    for check in ("kernel", "user namespaces", "bubblewrap", "sandbox", "rollouts-trial", "rollouts-init", "git", "bash",
                   "disk space", "clock"):
         assert found[check]["state"] == "ok", found[check]
         assert found[check]["remedy"] is None
