@@ -79,6 +79,8 @@ static void a_file_becomes_a_spec(void **state)
 	assert_non_null(strstr(err.msg, "needs a model, and there is no gateway"));
 }
 
+#define RULE "argv = [\"sh\"]\n[output]\nformat = \"jsonl\"\n[[output.rules]]\n"
+
 static void mistakes_have_places(void **state)
 {
 	static const struct {
@@ -102,24 +104,26 @@ static void mistakes_have_places(void **state)
 		 "\"{token}\""},
 		{"argv = [\"sh\"]\n[output]\nformat = \"xml\"\n",
 		 "3:10: format = \"xml\" is not one of: \"text\", \"jsonl\", \"json\""},
-		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turn\"\nhow = \"count\"\n",
-		 "3:9: field = \"turn\" is not one of: \"tokens_input\", \"tokens_cached\", "
-		 "\"tokens_output\", "
-		 "\"tokens_total\", \"tool_calls\", \"turns\", \"money_usd\", \"final_message\", "
-		 "\"version\", "
-		 "\"error\""},
-		{"argv = [\"sh\"]\n[[output.rules]]\nhow = \"count\"\n",
-		 "2:1: a rule has no \"field\""},
-		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\n",
-		 "2:1: a rule needs pointer or regex, or how = \"count\""},
-		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\npointer = \"a\"\n",
-		 "4:11: \"a\" is not a JSON pointer: it must begin with a slash"},
+		{RULE "field = \"turn\"\nhow = \"count\"\n",
+		 "5:9: field = \"turn\" is not one of: \"tokens_input\", \"tokens_cached\", "
+		 "\"tokens_output\", \"tokens_total\", \"tool_calls\", \"turns\", \"money_usd\", "
+		 "\"final_message\", \"version\", \"error\""},
+		{RULE "how = \"count\"\n", "4:1: a rule has no \"field\""},
+		{RULE "field = \"turns\"\n",
+		 "4:1: a rule needs pointer or regex, or how = \"count\""},
+		{RULE "field = \"turns\"\npointer = \"a\"\n",
+		 "6:11: \"a\" is not a JSON pointer: it must begin with a slash"},
+		{RULE "field = \"turns\"\npointer = \"/a\"\nmatch = { \"/a\" = { b = 1 } }\n",
+		 "7:18: match values are strings, numbers, booleans or lists of them"},
+		{RULE "field = \"version\"\npointer = \"/a\"\nhow = \"add\"\n",
+		 "4:1: field = \"version\" is a text: only how = \"last\" will do"},
+		{RULE "field = \"turns\"\nregex = \"x\"\n",
+		 "4:1: regex is for format = \"text\" only"},
+		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\npointer = \"/a\"\n",
+		 "2:1: a rule for format = \"text\" needs a regex"},
 		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\nregex = \"x\"\npointer = "
 		 "\"/a\"\n",
 		 "2:1: a rule with regex has neither match nor pointer"},
-		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\npointer = \"/a\"\n"
-		 "match = { \"/a\" = { b = 1 } }\n",
-		 "5:18: match values are strings, numbers, booleans or lists of them"},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO(strv) struct strv problems = STRV_INIT;
