@@ -6,6 +6,9 @@
 #include "eval/eval-score.h"
 #include "eval/eval-tests.h"
 
+/* The `output` of a test that printed nothing. */
+#define EVAL_NO_OUTPUT "STDOUT:\n\n\nSTDERR:\n"
+
 /* The members that grading alone knows; a new reference. SCORES has one item per rubric of the
  * task. */
 json_t *eval_doc_new(const struct eval_job *job, const struct test_outcome *tests,

@@ -20,22 +20,16 @@ enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
 struct runner {
 	const char *name, *suffix;
 	const char *const argv[6]; /* the script's path is added; for "command" the command */
-	const char
-		*const probe[5]; /* does its tool work at all? Empty: look for the program itself */
-	const char *package;
+	const char *package;	   /* what brings argv[0] */
 };
 
+enum { PYTEST, BASH };
+static const struct runner runners[] = {
+	[PYTEST] = {"pytest", ".py", {"python3", "-m", "pytest", "-q", "--"}, "python3-pytest"},
+	[BASH] = {"bash", ".sh", {"bash", "--"}, "bash"},
+};
 static const struct runner runner_command = {.name = "command", .argv = {"sh", "-c"}};
 static const struct runner runner_file = {.name = "file"};
-static const struct runner runners[] = {
-	{"pytest",
-	 ".py",
-	 {"python3", "-m", "pytest", "-q", "--"},
-	 /* -I: not a pytest that lies in the agent's repository. */
-	 {"python3", "-I", "-c", "import pytest"},
-	 "python3-pytest"},
-	{"bash", ".sh", {"bash", "--"}, {"bash", "-c", ":"}, "bash"},
-};
 
 static bool has_suffix(const char *s, const char *suffix)
 {
@@ -64,8 +58,8 @@ struct grading {
 	struct sandbox *s;
 	struct capped_log *log;
 	json_t *metrics;
-	struct test_outcome *now;    /* the test that runs */
-	const struct runner *proven; /* its tool was found to work */
+	struct test_outcome *now; /* the test that runs */
+	bool has_pytest;	  /* it was found to be there */
 };
 
 static void auto_capped_log(struct capped_log **log)
@@ -165,7 +159,8 @@ static char *program_of(const struct task_test *t)
 	size_t n = strlen(env_line);
 	const char *word = t->command;
 
-	if (!word && t->content_len > n && memcmp(t->content, env_line, n) == 0)
+	if (find_runner(t) == &runner_file && t->content_len > n &&
+	    memcmp(t->content, env_line, n) == 0)
 		word = t->content + n;
 	n = word ? strcspn(word, " \t\r\n") : 0;
 	if (!n ||
@@ -174,27 +169,45 @@ static char *program_of(const struct task_test *t)
 	return xstrndup(word, n);
 }
 
+static bool uses_pytest(const struct task_test *t)
+{
+	return t->command ? strstr(t->command, "-m pytest") != NULL
+			  : find_runner(t) == &runners[PYTEST];
+}
+
+static int missing_tool(const struct task_test *t, const char *tool, const char *package,
+			struct err *err)
+{
+	return err_set(err, ERR_INFRA, 0,
+		       "test %s needs %s, which the sandbox does not have: apt install %s", t->path,
+		       tool, package);
+}
+
+static int check_pytest(struct grading *g, const struct task_test *t, const char *const *env,
+			struct err *err)
+{
+	/* -I: not a pytest that lies in the agent's repository. */
+	static const char *const probe[] = {"python3", "-I", "-c", "import pytest", NULL};
+
+	if (!g->has_pytest && run_probe(g, probe, env, &g->has_pytest, err))
+		return -1;
+	return g->has_pytest ? 0 : missing_tool(t, "pytest", runners[PYTEST].package, err);
+}
+
 /* After a failure: was it that the tool is not there? Asked in a clean place, since the code under
  * test could otherwise pretend it. */
-static int check_tool(struct grading *g, const struct task_test *t, const struct runner *r,
-		      int exit_code, const char *const *env, struct err *err)
+static int check_tool(struct grading *g, const struct task_test *t, int exit_code,
+		      const char *const *env, struct err *err)
 {
-	AUTO(free) char *program = r->probe[0] ? NULL : program_of(t);
+	AUTO(free) char *program = exit_code == 127 ? program_of(t) : NULL;
 	const char *const look[] = {"sh", "-c", "command -v \"$1\"", "sh", program, NULL};
 	bool works = true;
 
-	if (r == g->proven ||
-	    (r->probe[0] ? exit_code != 1 && exit_code != 127 : !program || exit_code != 127))
-		return 0;
-	if (run_probe(g, r->probe[0] ? r->probe : look, env, &works, err))
+	if (exit_code == 1 && uses_pytest(t))
+		return check_pytest(g, t, env, err);
+	if (program && run_probe(g, look, env, &works, err))
 		return -1;
-	if (works) {
-		g->proven = r->probe[0] ? r : g->proven;
-		return 0;
-	}
-	return err_set(err, ERR_INFRA, 0,
-		       "test %s needs %s, which the sandbox does not have: apt install %s", t->path,
-		       r->probe[0] ? r->name : program, r->probe[0] ? r->package : program);
+	return works ? 0 : missing_tool(t, program, program, err);
 }
 
 /* A script that cannot even be started: our machine's fault, unless its interpreter is the agent's.
@@ -233,7 +246,7 @@ static void judge_exit(struct test_outcome *o, const struct runner *r, int statu
 {
 	char how[48];
 	unsigned code = WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : UINT_MAX;
-	bool known = r == &runners[0] && code < ARRAY_SIZE(pytest_codes) && pytest_codes[code];
+	bool known = r == &runners[PYTEST] && code < ARRAY_SIZE(pytest_codes) && pytest_codes[code];
 
 	o->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	o->passed = code == 0;
@@ -342,7 +355,7 @@ static int exec_test(struct grading *g, const struct task_test *t, const struct 
 		judge_limit(o, end.end, l, timeout_ms);
 	else
 		judge_exit(o, r, end.status);
-	return o->passed ? 0 : check_tool(g, t, r, o->exit_code, env, err);
+	return o->passed ? 0 : check_tool(g, t, o->exit_code, env, err);
 }
 
 static int run_test(struct grading *g, size_t i, struct err *err)

@@ -331,6 +331,18 @@ static void missing_pytest_is_our_fault(void **state)
 	assert_string_equal(w->box.cwd[1], "/");
 }
 
+static void a_command_may_miss_pytest_too(void **state)
+{
+	struct world *w = *state;
+
+	w->task.tests = &w->tests[3];
+	w->task.tests_n = 1;
+	w->tests[3].command = (char *)"python3 -m pytest -q tests";
+	w->box.exec[0].end.status = 1 << 8;
+	w->box.exec[1].end.status = 1 << 8;
+	expect_missing_tool(w, "apt install python3-pytest");
+}
+
 static void a_failed_test_with_pytest_there_is_a_failed_test(void **state)
 {
 	struct world *w = *state;
@@ -542,6 +554,7 @@ int main(void)
 		WITH_WORLD(failures_have_reasons),
 		WITH_WORLD(a_broken_import_is_the_agents_failure),
 		WITH_WORLD(missing_pytest_is_our_fault),
+		WITH_WORLD(a_command_may_miss_pytest_too),
 		WITH_WORLD(a_failed_test_with_pytest_there_is_a_failed_test),
 		WITH_WORLD(missing_programs_are_our_fault),
 		WITH_WORLD(an_interpreter_of_the_agents_is_its_own_fault),
