@@ -210,6 +210,19 @@ static void name_bench(struct config *c, struct bench *out)
 			       why);
 }
 
+/* Tags are kept one a line, so they must be lines. */
+static void land_tags(struct config *c, struct bench *out)
+{
+	for (size_t i = 0; i < c->req->tags.n; i++) {
+		const char *tag = c->req->tags.v[i];
+		const char *why = config_keys[KEY_LABEL].complain(tag);
+		if (why)
+			config_problem(c, 0, 0, "--tag: \"%s\" %s", tag, why);
+		else if (!strv_has(&out->tags, tag))
+			strv_push(&out->tags, tag);
+	}
+}
+
 void config_entries(struct config *c, struct bench *out)
 {
 	bench_init(out);
@@ -217,8 +230,7 @@ void config_entries(struct config *c, struct bench *out)
 	out->config_text = xstrdup(c->text.data);
 	land_all(c, NULL, out, true);
 	name_bench(c, out);
-	for (size_t i = 0; i < c->req->tags.n; i++)
-		strv_push(&out->tags, c->req->tags.v[i]);
+	land_tags(c, out);
 	for (size_t i = 0; i < c->tasks_n; i++)
 		read_table(c, (int)i, out);
 }

@@ -179,6 +179,13 @@ def test_only_limit_and_flags(run_cli, workdir, tasks):
     assert run_cli("validate", name, "-a", "nop", "--only", "zz", check=2).stderr.startswith("--only: ")
 
 
+def test_a_tag_is_a_line(run_cli, workdir, tasks):
+    name = write(workdir, SPEC.format(name="x", parallel=1))
+    done = run_cli("validate", name, "-a", "nop", "--tag", "a\nb", check=2)
+    assert done.stderr == '--tag: "a b" holds a control character\n'
+    run_cli("validate", name, "-a", "nop", "--tag", "a b", check=0)
+
+
 def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):
     name = write(workdir, SPEC.format(name="x", parallel=1))
     done = run_cli("validate", name, "-a", "nop", "--gateway", "nowhere", check=2)
