@@ -295,12 +295,27 @@ static int link_documents(const struct work *w, struct err *err)
 	return 0;
 }
 
+/* Each test has a time of its own, or the trial's; 0 when one of them has no end. */
+static int64_t evaluate_ms(const struct work *w)
+{
+	int64_t common_ms = w->attempt.trial.limits.eval_timeout_ms;
+	int64_t sum_ms = common_ms + EVALUATE_EXTRA_MS;
+
+	for (size_t i = 0; i < w->task.tests_n; i++) {
+		int64_t own_ms = w->task.tests[i].timeout_ms;
+
+		if (!own_ms && !common_ms)
+			return 0;
+		sum_ms += own_ms ? own_ms : common_ms;
+	}
+	return sum_ms;
+}
+
 int work_evaluate(struct work *w, struct err *err)
 {
 	AUTO(sandbox) struct sandbox *box = NULL;
 	AUTO(free) char *refused = NULL;
 	AUTO(evaluation) struct evaluation e = { 0 };
-	int64_t timeout_ms = w->attempt.trial.limits.eval_timeout_ms;
 	struct eval_job job = {
 		.attempt = &w->attempt,
 		.task = &w->task,
@@ -310,8 +325,7 @@ int work_evaluate(struct work *w, struct err *err)
 		.on_output_arg = w,
 	};
 
-	work_phase(w, PHASE_EVALUATE,
-		   timeout_ms ? timeout_ms * (int64_t)(w->task.tests_n + 1) + EVALUATE_EXTRA_MS : 0);
+	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
 	if (w->task.tests_n && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
