@@ -108,6 +108,11 @@ static const struct {
 	 "overrides.json: remove_repo_paths[2]: \"/etc\" is absolute, which leaves the "
 	 "repository\n"
 	 "overrides.json: remove_repo_paths[3]: \" \" is empty"},
+	{"{'remove_repo_paths':['a\\nb','./','a//b','.']}",
+	 "overrides.json: remove_repo_paths[0]: \"a b\" holds a control character\n"
+	 "overrides.json: remove_repo_paths[1]: \"\" is empty\n"
+	 "overrides.json: remove_repo_paths[2]: \"a//b\" is not a plain relative path or pattern\n"
+	 "overrides.json: remove_repo_paths[3]: \".\" is not a plain relative path or pattern"},
 	{"{'evaluation':{'rubric':[]}}",
 	 "overrides.json: evaluation: unknown key \"rubric\" (did you mean \"rubrics\"?)"},
 	{"{'evaluation':{'rubrics':[{'id':'a','weight':1}]},'rubrics':[{'id':'b','weight':"

@@ -337,6 +337,8 @@ static void many_make_one_snapshot(void **state)
 		assert_true(!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
 			    !strcmp(e->d_name, ".lock") || !strcmp(e->d_name, t.hash));
 	closedir(d);
+	AUTO(free) char *half = xasprintf("data/cache/tasks/%s/app/half", t.hash);
+	assert_false(path_exists(f->top_fd, half));
 }
 
 /* The same commit elsewhere is the same task, and workers are told where it is now. */
