@@ -210,3 +210,21 @@ def test_a_big_instruction_fits_through_standard_input(run_one, agent_script, ma
     result, top, _ = run_one(agent_script("wc -c > /app/notes.md", stdin="{instruction}"), task=task)
     assert result["outcome"] == "completed"
     assert int((top / "artifacts/notes.md").read_text()) >= 800_000
+
+
+def test_a_program_on_the_path_comes_with_its_prefix(run_one, workdir, account):
+    """Found by its name, run with what is installed beside it, and read-only."""
+    tool = workdir / "opt/patchbot"
+    (tool / "bin").mkdir(parents=True)
+    (tool / "lib").mkdir()
+    (tool / "lib/words").write_text("from the library\n")
+    (tool / "bin/patchbot").write_text("#!/bin/sh\ncat \"$(dirname \"$0\")/../lib/words\" > /app/notes.md\n"
+                                       "touch \"$(dirname \"$0\")/mine\" 2>>/app/notes.md\ntrue\n")
+    (tool / "bin/patchbot").chmod(0o755)
+    (workdir / "agents").mkdir(exist_ok=True)
+    (workdir / "agents/bot.toml").write_text('argv = ["patchbot"]\n')
+    result, top, _ = run_one("bot", env={"PATH": f"{tool}/bin:/usr/bin:/bin"})
+    assert result["outcome"] == "completed", result["reason"]
+    notes = (top / "artifacts/notes.md").read_text()
+    assert notes.startswith("from the library\n") and "Read-only file system" in notes
+    assert not (tool / "bin/mine").exists()
