@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "test.h"
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/event.h"
+#include "sched/queue.h"
+#include "store/create.h"
+#include "store/manifest.h"
+#include "store/marks.h"
+#include "store/planfile.h"
+#include "store/rundir.h"
+
+static int setup(void **state)
+{
+	static struct store store;
+	char path[] = "/tmp/test-store.XXXXXX";
+	struct err err;
+
+	assert_non_null(mkdtemp(path));
+	assert_int_equal(store_open(&store, path, true, &err), 0);
+	*state = &store;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct store *s = *state;
+	AUTO(free) char *root = xstrdup(s->root);
+	struct err err;
+
+	store_close(s);
+	return path_remove_tree(AT_FDCWD, root, &err);
+}
+
+static void fill_trial(struct trial *t, int index, const char *stamp)
+{
+	*t = (struct trial){
+		.index = index,
+		.run_id = xasprintf("%s-%d", stamp, index),
+		.task_dir = xstrdup("tasks/one"),
+		.task_id = xstrdup("one"),
+		.task_hash = xstrdup("h"),
+		.task_snapshot = xstrdup("cache/tasks/h"),
+		.variant = xstrdup(""),
+		.agent = xstrdup("nop"),
+		.model = xstrdup("gpt-4"),
+		.launcher = xstrdup("local"),
+		.sandbox = SANDBOX_NONE,
+		.seed = -1,
+		.limits = limits_default,
+	};
+	hash_once(t->run_id, strlen(t->run_id), t->key);
+}
+
+/* A rollout on disk with N trials. */
+static void make_rollout(struct store *s, const char *name, size_t n, struct rollout_ref *ref,
+			 struct planfile *p, int *dir_fd)
+{
+	struct err err;
+
+	assert_int_equal(create_rollout(s, name, ref, &err), 0);
+	*p = (struct planfile){.name = xstrdup(name),
+			       .stamp = xstrdup(ref->stamp),
+			       .config = xstrdup("bench.toml"),
+			       .agents = json_object(),
+			       .parallel = 2,
+			       .trials = xcalloc(n, sizeof(struct trial)),
+			       .n = n};
+	for (size_t i = 0; i < n; i++)
+		fill_trial(&p->trials[i], (int)i, ref->stamp);
+	*dir_fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(planfile_write(p, *dir_fd, &err), 0);
+}
+
+static void release(struct rollout_ref *ref, struct planfile *p, int dir_fd)
+{
+	rollout_ref_release(ref);
+	planfile_release(p);
+	close(dir_fd);
+}
+
+static void test_names(void **state)
+{
+	assert_true(create_name_is_valid("my bench-1.2"));
+	assert_false(create_name_is_valid("temp"));
+	assert_false(create_name_is_valid("a/b"));
+	assert_false(create_name_is_valid(".."));
+	assert_false(create_name_is_valid(""));
+	assert_false(create_name_is_valid("a\nb"));
+}
+
+static void test_stamps_are_shared_by_nobody(void **state)
+{
+	struct rollout_ref a, b, c;
+	struct err err;
+
+	assert_int_equal(create_rollout(*state, "one", &a, &err), 0);
+	assert_int_equal(create_rollout(*state, "two", &b, &err), 0);
+	assert_string_not_equal(a.stamp, b.stamp);
+	create_undo(*state, &b);
+	assert_int_equal(create_rollout(*state, "two", &c, &err), 0);
+	assert_true(strcmp(c.stamp, a.stamp) > 0);
+	rollout_ref_release(&a);
+	rollout_ref_release(&b);
+	rollout_ref_release(&c);
+}
+
+static void test_a_claim_without_a_plan_is_no_rollout(void **state)
+{
+	struct rollout_ref ref, *refs;
+	struct err err;
+	size_t n;
+
+	assert_int_equal(create_rollout(*state, "one", &ref, &err), 0);
+	assert_int_equal(store_list(*state, NULL, &refs, &n, &err), 0);
+	assert_int_equal(n, 0);
+	free(refs);
+	rollout_ref_release(&ref);
+}
+
+static void test_find_by_stamp_prefix_and_tag(void **state)
+{
+	struct rollout_ref first, second, found;
+	struct planfile p, q;
+	int fd, gd;
+	struct err err;
+	AUTO(strv) struct strv tags = STRV_INIT;
+
+	make_rollout(*state, "one", 1, &first, &p, &fd);
+	make_rollout(*state, "one", 1, &second, &q, &gd);
+	strv_push(&tags, "baseline");
+	assert_int_equal(store_tags_write(*state, &first, &tags, &err), 0);
+	const char *selectors[] = {first.stamp, "baseline", NULL, second.stamp};
+	for (size_t i = 0; i < ARRAY_SIZE(selectors); i++) {
+		assert_int_equal(store_find(*state, "one", selectors[i], &found, &err), 0);
+		assert_string_equal(found.stamp, i < 2 ? first.stamp : second.stamp);
+		rollout_ref_release(&found);
+	}
+	assert_int_equal(store_find(*state, "one", "20", &found, &err), -1);
+	assert_non_null(strstr(err.msg, "more than one"));
+	assert_int_equal(store_find(*state, "one", "1999", &found, &err), -1);
+	assert_non_null(strstr(err.msg, first.stamp));
+	assert_int_equal(store_find(*state, "nine", NULL, &found, &err), -1);
+	assert_non_null(strstr(err.msg, "one"));
+	release(&first, &p, fd);
+	release(&second, &q, gd);
+}
+
+static void test_plan_comes_back(void **state)
+{
+	struct rollout_ref ref;
+	struct planfile p, back;
+	struct err err;
+	int fd;
+
+	make_rollout(*state, "one", 3, &ref, &p, &fd);
+	assert_int_equal(planfile_read(&back, fd, ref.path, &err), 0);
+	assert_int_equal(back.n, 3);
+	assert_string_equal(back.trials[2].run_id, p.trials[2].run_id);
+	assert_string_equal(back.trials[2].key, p.trials[2].key);
+	assert_null(back.gateway);
+	planfile_release(&back);
+	/* Whole or not at all. */
+	AUTO(buf) struct buf text = BUF_INIT;
+	assert_int_equal(path_read(fd, PLANFILE, 1 << 20, &text, &err), 0);
+	assert_int_equal(path_write(fd, PLANFILE, text.data, text.len - 5, 0644, false, &err), 0);
+	assert_int_equal(planfile_read(&back, fd, ref.path, &err), -1);
+	release(&ref, &p, fd);
+}
+
+static json_t *finished(const char *outcome, bool regrade, double score)
+{
+	json_t *fields = json_object(), *result = json_object();
+
+	json_put_str(fields, "outcome", outcome);
+	json_put_bool(result, "regrade", regrade);
+	if (score >= 0)
+		json_put_real(result, "total_score", score);
+	json_put(fields, "result", result);
+	return fields;
+}
+
+static bool apply_end(struct trial_mark *m, int attempt, json_t *fields_take)
+{
+	AUTO(json) json_t *fields = fields_take;
+
+	return mark_apply(m, EVENT_FINISHED, attempt, fields);
+}
+
+static void test_marks(void **state)
+{
+	struct trial_mark m = {0};
+
+	mark_apply(&m, EVENT_STARTED, 1, NULL);
+	assert_int_equal(m.state, TRIAL_RUNNING);
+	mark_apply(&m, EVENT_AGENT_DONE, 1, NULL);
+	assert_true(apply_end(&m, 1, finished("infra_error", false, -1)));
+	assert_false(mark_has_result(&m));
+	mark_apply(&m, EVENT_STARTED, 2, NULL);
+	assert_true(apply_end(&m, 2, finished("completed", false, 0.5)));
+	assert_true(mark_has_result(&m));
+	assert_int_equal(m.agent_committed, 1);
+	/* The first result of an attempt wins, an earlier attempt's comes too late. */
+	assert_false(apply_end(&m, 2, finished("completed", false, 0.9)));
+	assert_false(apply_end(&m, 1, finished("completed", false, 0.9)));
+	assert_true(m.total_score == 0.5);
+	/* A grade that failed takes nothing away, one that was made replaces. */
+	assert_false(apply_end(&m, 3, finished("infra_error", true, -1)));
+	assert_true(m.total_score == 0.5);
+	assert_true(apply_end(&m, 4, finished("completed", true, 1)));
+	assert_true(m.total_score == 1);
+	assert_false(mark_apply(&m, "of a later version", 5, NULL));
+	mark_release(&m);
+}
+
+static void test_rollout_reads_running_as_interrupted(void **state)
+{
+	struct rollout_ref ref;
+	struct planfile p;
+	struct rollout r;
+	struct journal *j;
+	struct err err;
+	int fd;
+
+	make_rollout(*state, "one", 2, &ref, &p, &fd);
+	assert_int_equal(journal_open(&j, fd, &err), 0);
+	journal_add(j, EVENT_STARTED, &p.trials[1], 1, NULL);
+	assert_int_equal(journal_flush(j, &err), 0);
+	assert_int_equal(rollout_load(&r, *state, &ref, &err), 0);
+	assert_true(r.live);
+	assert_int_equal(r.trials[1].state, TRIAL_RUNNING);
+	rollout_release(&r);
+	assert_int_equal(journal_close(j, &err), 0);
+	assert_int_equal(rollout_load(&r, *state, &ref, &err), 0);
+	assert_false(r.live);
+	assert_int_equal(r.trials[0].state, TRIAL_PLANNED);
+	assert_int_equal(r.trials[1].state, TRIAL_INTERRUPTED);
+	assert_int_equal(r.trials[1].attempts, 1);
+	assert_false(rollout_is_complete(&r));
+	rollout_release(&r);
+	release(&ref, &p, fd);
+}
+
+static void test_run_directory(void **state)
+{
+	struct store *s = *state;
+	struct attempt a = {.number = 1};
+	struct rundir_left left;
+	struct err err;
+	struct stat st;
+	int log_fd = -1;
+
+	fill_trial(&a.trial, 7, "20250824__12-34-56");
+	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
+	close(log_fd);
+	a.number = 2;
+	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
+	close(log_fd);
+	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), -1);
+	assert_int_equal(rundir_last_attempt(s->root_fd, a.trial.run_id), 2);
+	assert_int_equal(fstatat(s->root_fd, "runs/20250824__12-34-56-7", &st, 0), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	assert_true(path_exists(s->root_fd, "runs/20250824__12-34-56-7/attempts/2/trial.json"));
+	rundir_look(s->root_fd, &a.trial, 2, &left);
+	assert_null(left.result);
+	assert_false(left.agent_committed);
+	trial_release(&a.trial);
+}
+
+/* Whoever owns a run directory may put links in it: they lead nowhere. */
+static void test_a_link_for_an_attempt_is_not_followed(void **state)
+{
+	struct store *s = *state;
+	struct attempt a = {.number = 1};
+	struct rundir_left left;
+	struct err err;
+	int log_fd = -1;
+
+	fill_trial(&a.trial, 0, "20250824__12-34-56");
+	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
+	close(log_fd);
+	assert_int_equal(mkdirat(s->root_fd, "elsewhere", 0700), 0);
+	assert_int_equal(
+		symlinkat("../../../elsewhere", s->root_fd, "runs/20250824__12-34-56-0/attempts/2"),
+		0);
+	a.number = 2;
+	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), -1);
+	assert_false(path_exists(s->root_fd, "elsewhere/trial.json"));
+	assert_int_equal(symlinkat("/etc/passwd", s->root_fd,
+				   "runs/20250824__12-34-56-0/attempts/1/result.json"),
+			 0);
+	rundir_look(s->root_fd, &a.trial, 1, &left);
+	assert_null(left.result);
+	trial_release(&a.trial);
+}
+
+static void test_manifest_state(void **state)
+{
+	struct rollout_ref ref;
+	struct planfile p;
+	struct trial_mark marks[2] = {0};
+	struct err err;
+	int fd;
+
+	make_rollout(*state, "one", 2, &ref, &p, &fd);
+	struct manifest m = {*state, &ref, &p, marks, fd};
+	assert_int_equal(manifest_begin(&m, &err), 0);
+	assert_int_equal(manifest_write(&m, "incomplete", &err), 0);
+	AUTO(free) char *text = manifest_state(*state, &ref);
+	assert_string_equal(text, "incomplete");
+	AUTO(json) json_t *j = NULL;
+	assert_int_equal(json_read(&j, fd, "manifest.json", 1 << 20, &err), 0);
+	assert_int_equal(json_array_size(json_object_get(j, "results")), 2);
+	release(&ref, &p, fd);
+}
+
+static void test_queue_order(void **state)
+{
+	struct queue q;
+	size_t item;
+
+	queue_init(&q, 2);
+	queue_retry(&q, 7, 300);
+	queue_retry(&q, 8, 100);
+	queue_retry(&q, 9, 200);
+	assert_int_equal(queue_next_due(&q), 100);
+	assert_true(queue_peek(&q, 50, true, &item));
+	assert_int_equal(item, 0);
+	assert_false(queue_peek(&q, 50, false, &item));
+	static const size_t due[] = {8, 9, 7, 0, 1};
+	for (size_t i = 0; i < ARRAY_SIZE(due); i++) {
+		assert_true(queue_peek(&q, 1000, true, &item));
+		assert_int_equal(item, due[i]);
+		queue_pop(&q, 1000);
+	}
+	assert_true(queue_is_empty(&q, true));
+	queue_release(&q);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
+		cmocka_unit_test_setup_teardown(test_stamps_are_shared_by_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_claim_without_a_plan_is_no_rollout, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_find_by_stamp_prefix_and_tag, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan_comes_back, setup, teardown),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test_setup_teardown(test_rollout_reads_running_as_interrupted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_run_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_link_for_an_attempt_is_not_followed, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_manifest_state, setup, teardown),
+		cmocka_unit_test(test_queue_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
