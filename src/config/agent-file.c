@@ -349,10 +349,11 @@ int agent_file_read(json_t **out, const char *path, struct strv *problems, struc
 	if (read_text(path, &text, err) < 0)
 		return -1;
 	struct toml_node *root = toml_parse(text.data, text.len, &where);
-	if (root)
-		check_members(&r, root, agent_members, "an agent file");
-	else
+	if (!root) {
 		complain(&r, where.line, where.col, "%s", where.msg);
+		return err_set(err, ERR_USAGE, 0, "%s: not TOML", path);
+	}
+	check_members(&r, root, agent_members, "an agent file");
 	if (problems->n == before)
 		*out = to_json(root);
 	toml_free(root);

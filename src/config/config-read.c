@@ -206,10 +206,9 @@ static void take_timeout(const struct spot *s, const char *text, const struct va
 static void set_variable(const struct spot *s, const struct toml_node *n)
 {
 	struct value at = {.origin = ORIGIN_FILE, .line = n->key_line, .col = n->key_col};
-	AUTO(free) char *number = NULL;
-	const char *text = n->text;
-	if (n->kind == TOML_INT)
-		text = number = xasprintf("%lld", (long long)n->integer);
+	AUTO(free)
+	char *number = n->kind == TOML_INT ? xasprintf("%lld", (long long)n->integer) : NULL;
+	const char *text = number ? number : n->text;
 	if (!text) {
 		config_value_problem(s->config, s->id, &at, "%s must be a string, not %s", n->key,
 				     toml_kind_name(n->kind));
