@@ -231,8 +231,10 @@ static void scan_cache(struct cleaning *c, const char *folder)
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		AUTO(free) char *path = path_join(folder, e->d_name);
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-		    !is_young(c, path) && !is_used(c, path))
+		bool special = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+		/* Removing a lock under somebody who waits for it would let two in. */
+		bool lock = text_glob("*.lock", e->d_name);
+		if (!special && !lock && !is_young(c, path) && !is_used(c, path))
 			add_path(c, path);
 	}
 }

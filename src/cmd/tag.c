@@ -73,8 +73,12 @@ static int change(const struct store *s, const struct rollout_ref *ref, const ch
 int cmd_tag(int argc, char **argv)
 {
 	const char *data = "data", *selector = NULL;
-	bool remove = false;
+	bool remove = false, latest = false;
 	const struct option options[] = {
+		{.name = "latest",
+		 .kind = OPTION_FLAG,
+		 .target = &latest,
+		 .help = "the latest rollout (the default)"},
 		{.name = "rollout",
 		 .arg = "STAMP",
 		 .kind = OPTION_STR,
@@ -109,7 +113,11 @@ int cmd_tag(int argc, char **argv)
 		return status;
 	const char *tag = operands.v[1];
 	/* Without --rollout, the one that has the tag is meant to lose it. */
-	const char *which = remove && !selector ? tag : selector;
+	const char *which = remove && !selector && !latest ? tag : selector;
+	if (latest && selector) {
+		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
+		return cmd_fail(&err);
+	}
 	if (check_tag(tag, &err) || store_open(&store, data, false, &err))
 		return cmd_fail(&err);
 	status = store_find(&store, operands.v[0], which, &ref, &err);

@@ -5,12 +5,15 @@ import hashlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 import stored
+from conftest import wait_for
 from stored import STAMP, trial
 
 LATER = "20250825__00-00-00"
@@ -349,3 +352,63 @@ def test_doctor_without_a_place_to_write(binary, workdir, ordinary_user):
     done = subprocess.run([binary, "doctor", "--data-dir", workdir / "closed"], cwd=workdir / "closed",
                           capture_output=True, text=True, **user)
     assert done.returncode in (0, 3) and not list((workdir / "closed").iterdir())
+
+
+# --- after real runs --------------------------------------------------------------------------------
+
+def test_what_a_real_run_leaves_can_be_read(account, run_cli, data, make_task, make_bench):
+    run_cli("run", make_bench(make_task(), agent="oracle", rollouts=2), check=0)
+    out = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
+    assert (out["scored"], out["missing"], out["aggregates"][-1]["mean"]) == (2, 0, 1)
+    run = out["trials"][0]["run"]
+    shown = run_cli("show", run, check=0).stdout
+    assert "outcome   completed\n" in shown and "score     1.000 (2 of 2 tests passed)\n" in shown
+    patch = run_cli("show", run, "diff", check=0).stdout
+    assert "+    return 'hello ' + name" in patch
+    for part in ("eval", "score", "result", "worker"):
+        assert part in shown.rsplit("more ", 1)[1]
+        run_cli("show", run, part, check=0)
+    listed = json.loads(run_cli("list", "--json", check=0).stdout)[0]
+    assert (listed["state"], listed["done"], listed["score"]) == ("finished", 2, 1) and listed["disk"] > 10_000
+    assert run_cli("clean", check=0).stdout == "nothing to remove\n"
+
+
+def test_a_clean_cache_is_made_again(account, run_cli, data, make_task, make_bench):
+    run_cli("run", make_bench(make_task(), agent="oracle"), check=0)
+    for path in (data / "cache").glob("*/*"):
+        os.utime(path, (time.time() - 7200,) * 2)
+    shown = run_cli("clean", "--cache", check=0).stdout
+    assert "cache/baselines/" in shown and "cache/tasks" not in shown and "cache/mirrors" not in shown
+    run_cli("eval", "bench", "--latest", check=0)
+    assert json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["aggregates"][-1]["mean"] == 1
+
+
+def workers():
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argv[0].endswith(b"/rollouts-trial") and len(argv) > 1:
+            found.append((int(folder.name), argv[1].decode()))
+    return found
+
+
+def test_clean_after_everything_was_killed(account, run_cli, start_cli, data, make_task, make_bench, agent_script):
+    bench = make_bench(make_task(), agent=agent_script("mkdir -p deep/er; chmod 000 deep; touch /tmp/x; sleep 100"), model="m")
+    child = start_cli("run", bench)
+    box = wait_for(lambda: next(data.glob("runs/*/attempts/1/box"), None))
+    wait_for(lambda: any(data.glob("runs/*/attempts/1/logs/agent.log")))
+    attempt = str(box.parent.relative_to(data))
+    assert run_cli("clean", check=0).stdout == "nothing to remove\n"
+    refused(run_cli("clean", "--runs", f"bench/{box.parents[2].name[:18]}"), "is running")
+    worker = next(pid for pid, where in workers() if where == attempt)
+    child.kill()
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: attempt not in [where for _, where in workers()])
+    child.wait()
+    assert f"data/{attempt}/box" in run_cli("clean", check=0).stdout and not box.exists()
+    stamp = json.loads(run_cli("list", "--json", check=0).stdout)[0]["rollout"]
+    run_cli("clean", "--runs", f"bench/{stamp}", check=0)
+    assert not list(data.glob("runs/*")) and not list(data.glob("rollouts/bench"))
