@@ -63,15 +63,36 @@ static int emit(struct patch *p, const char *data, size_t n, struct err *err)
 	return p->out.len >= FLUSH_AT ? flush(p, err) : 0;
 }
 
-// What the line is, from its first bytes.
+static bool is_header(const struct buf *line)
+{
+	return line->len >= HEADER_LEN && memcmp(line->data, header, HEADER_LEN) == 0;
+}
+
+// `git apply` cannot find the name of an empty file in "diff --git a/X b/X" when X contains " /", unless
+// the names are quoted; git quotes for other reasons only.
+static void quote_header(struct buf *line)
+{
+	const char *a = line->data + HEADER_LEN;
+	size_t names = line->len - HEADER_LEN - 1, n = (names - 5) / 2;
+	if (names < 7 || names != 2 * n + 5 || a[0] == '"' || memcmp(a + 2, a + n + 5, n) != 0 ||
+	    !memmem(a + 2, n, " /", 2))
+		return;
+	struct buf quoted = BUF_INIT;
+	buf_addf(&quoted, "%s\"%.*s\" \"%.*s\"\n", header, (int)n + 2, a, (int)n + 2, a + n + 3);
+	buf_release(line);
+	*line = quoted;
+}
+
+// What the line is, from its first bytes; a header is here as a whole.
 static void classify(struct patch *p)
 {
 	const char *s = p->line.data;
-	if (strncmp(s, header, HEADER_LEN) == 0) {
+	if (is_header(&p->line)) {
 		count_file(p);
 		p->file_at = p->bytes;
 		p->files++;
 		p->in_hunk = false;
+		quote_header(&p->line);
 	} else if (p->in_hunk) {
 		p->file_added += s[0] == '+';
 		p->file_removed += s[0] == '-';
@@ -89,20 +110,30 @@ static int start_line(struct patch *p, struct err *err)
 	return rc;
 }
 
+// How many bytes the next step may take at most: to the end of a line, or as many as tell what it is.
+static size_t appetite(const struct patch *p, size_t n)
+{
+	if (p->in_line || is_header(&p->line))
+		return n;
+	size_t want = HEADER_LEN - p->line.len;
+	return want < n ? want : n;
+}
+
 int patch_add(void *patch, const char *data, size_t n, struct err *err)
 {
 	struct patch *p = patch;
 	int rc = 0;
 	while (n && rc == 0) {
-		size_t want = p->in_line ? n : HEADER_LEN - p->line.len;
-		const char *nl = memchr(data, '\n', want < n ? want : n);
-		size_t k = nl ? (size_t)(nl - data) + 1 : want < n ? want : n;
+		size_t k = appetite(p, n);
+		const char *nl = memchr(data, '\n', k);
+		if (nl)
+			k = (size_t)(nl - data) + 1;
 		if (p->in_line) {
 			rc = emit(p, data, k, err);
 			p->in_line = !nl;
 		} else {
 			buf_add(&p->line, data, k);
-			if (nl || p->line.len == HEADER_LEN)
+			if (nl || (p->line.len == HEADER_LEN && !is_header(&p->line)))
 				rc = start_line(p, err);
 		}
 		data += k;

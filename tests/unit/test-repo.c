@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/spawn.h"
+#include "repo/patch.h"
 #include "repo/repo.h"
 
 /* A folder with src/ (a repository), data/ (the data root) and snap/repo (overlay files) inside
@@ -736,6 +737,37 @@ static void chance_round_trips(void **state)
 	}
 }
 
+static void patches_are_counted_in_any_pieces(void **state)
+{
+	struct world *w = *state;
+	static const char text[] = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n--- "
+				   "gone\n+++ new\n+\n \n\\ No newline\n"
+				   "diff --git a/e /f b/e /f\nnew file mode 100644\n"
+				   "diff --git a/b b/b\nGIT binary patch\nliteral 3\n+abc\n\n";
+	static const char want[] = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,3 @@\n--- "
+				   "gone\n+++ new\n+\n \n\\ No newline\n"
+				   "diff --git \"a/e /f\" \"b/e /f\"\nnew file mode 100644\n"
+				   "diff --git a/b b/b\nGIT binary patch\nliteral 3\n+abc\n\n";
+	struct err err = {0};
+	for (size_t piece = 1; piece < sizeof text; piece++) {
+		AUTO(fd) int fd = openat(w->fd, "p", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		AUTO(buf) struct buf got = BUF_INIT;
+		struct patch p;
+		assert_int_equal(patch_begin(&p, fd, 1000, &err), 0);
+		for (size_t i = 0; i < sizeof text - 1; i += piece) {
+			size_t left = sizeof text - 1 - i;
+			assert_int_equal(patch_add(&p, text + i, left < piece ? left : piece, &err),
+					 0);
+		}
+		assert_int_equal(patch_end(&p, &err), 0);
+		assert_int_equal(p.added * 1000 + p.removed * 100 + p.files, 2103);
+		patch_release(&p);
+		assert_int_equal(path_read(w->fd, "p", 1000, &got, &err), 0);
+		assert_string_equal(got.data, want);
+		assert_int_equal(p.bytes, got.len);
+	}
+}
+
 // The same in a copy and in an overlay: the counts and lists are LISTS, the patched tree passes
 // CHECK.
 static void both(struct world *w, const struct mutation *m, const char *lists, const char *check)
@@ -756,9 +788,10 @@ static void every_kind_of_change(void **state)
 {
 	struct world *w = *state;
 	struct mutation m = {.script = "echo x >>a; rm -r d; printf '\\0bin' >new; ln -sfn a link; "
-				       "chmod -x run; mkdir -p n/e; echo >n/e/w"};
+				       "chmod -x run; mkdir -p n/e; echo >n/e/w; mkdir 's '; touch "
+				       "'s /empty' 's /gone'; chmod +x 's /gone'"};
 	get_with_ignores(w);
-	both(w, &m, "+3 -3 7",
+	both(w, &m, "+3 -3 9",
 	     "test ! -e d; test \"$(readlink link)\" = a; test ! -x run; tail -1 a | grep -q x");
 }
 
@@ -988,6 +1021,7 @@ int main(void)
 		TEST(a_shallow_source_works),
 		TEST(sha256_repositories_work),
 		TEST(chance_round_trips),
+		TEST(patches_are_counted_in_any_pieces),
 		TEST(every_kind_of_change),
 		TEST(nothing_changed_needs_no_git),
 		TEST(ignored_files_stay_out),
