@@ -39,11 +39,9 @@ bool recover_sweep(int root_fd, const char *attempt_dir)
 static void journal_result(struct session *s, size_t i, int attempt, const struct rundir_left *left)
 {
 	struct manifest m = {&s->store, &s->ref, &s->plan, s->marks, s->dir_fd};
-	json_t *fields = json_object();
+	json_t *fields = mark_finished(left->outcome, left->result);
 	struct err err;
 
-	json_put_str(fields, "outcome", outcome_name(left->outcome));
-	json_put(fields, "result", json_incref(left->result));
 	if (mark_apply(&s->marks[i], EVENT_FINISHED, attempt, fields) &&
 	    manifest_task_result(&m, i, left->result, &err))
 		log_warn("%s", err.msg);

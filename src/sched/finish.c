@@ -94,12 +94,8 @@ static void watch_streak(struct sched *s, const struct ending *e)
 
 static void journal_end(struct sched *s, const struct ending *e)
 {
-	const json_t *agent = json_object_get(e->result, "agent");
-	json_t *fields = json_object();
+	json_t *fields = mark_finished(e->outcome, e->result);
 
-	json_put_str(fields, "outcome", outcome_name(e->outcome));
-	json_put_str(fields, "digest", json_get_str(agent, "digest", ""));
-	json_put(fields, "result", json_incref(e->result));
 	if (mark_apply(sched_mark(s, e->item), EVENT_FINISHED, e->attempt, fields)) {
 		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->marks, s->o->dir_fd};
 		struct err err;

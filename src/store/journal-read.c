@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/event.h"
 #include "store/crc.h"
 #include "store/journal.h"
 
@@ -16,6 +19,7 @@ enum { CHUNK = 256 << 10 };
 enum { CRC_HEAD_LEN = sizeof CRC_HEAD - 1, CRC_TAIL_LEN = CRC_HEAD_LEN + 8 + 2 };
 
 struct reading {
+	enum journal_depth depth;
 	journal_fn *fn;
 	void *arg;
 	struct journal_stats *stats;
@@ -38,25 +42,73 @@ static void damaged(struct reading *r)
 		r->stats->first_damaged = r->line;
 }
 
-static int read_line(struct reading *r, const char *line, size_t n, struct err *err)
+/* Quotes inside strings are escaped: this is a member wherever it is found. */
+static bool is_about(const char *line, size_t n, const char *event_member)
 {
-	r->line++;
-	AUTO(json) json_t *j = is_whole(line, n) ? json_loadb(line, n, 0, NULL) : NULL;
-	if (!j) {
-		damaged(r);
-		return 0;
-	}
-	int64_t version = json_get_int(j, "v", 0);
+	enum { HEAD = 400 };
+
+	return memmem(line, n < HEAD ? n : HEAD, event_member, strlen(event_member));
+}
+
+/* A line of this version that marks do not need, told without parsing it. */
+static bool skip(struct reading *r, const char *line, size_t n)
+{
+	static const char head[] = "{\"v\":1,\"seq\":";
+
+	static_assert(JOURNAL_VERSION == 1, "head says 1");
+	if (r->depth != JOURNAL_MARKS || n < sizeof head || memcmp(line, head, sizeof head - 1) ||
+	    !(is_about(line, n, ",\"event\":\"" EVENT_PHASE "\"") ||
+	      is_about(line, n, ",\"event\":\"" EVENT_NOTE "\"")))
+		return false;
+	int64_t seq = strtoll(line + sizeof head - 1, NULL, 10);
+	if (seq > r->stats->last_seq)
+		r->stats->last_seq = seq;
+	r->stats->lines++;
+	return true;
+}
+
+static json_t *parse(const struct reading *r, const char *line, size_t n)
+{
+	static const char member[] = ",\"result\":{";
+	const char *result;
+
+	if (r->depth == JOURNAL_ALL || !(result = memmem(line, n, member, sizeof member - 1)))
+		return json_loadb(line, n, 0, NULL);
+	AUTO(buf) struct buf head = BUF_INIT;
+	buf_add(&head, line, (size_t)(result - line));
+	buf_addc(&head, '}');
+	return json_loadb(head.data, head.len, 0, NULL);
+}
+
+static int take(struct reading *r, const json_t *j, struct err *err)
+{
+	int64_t version = json_get_int(j, "v", 0), seq = json_get_int(j, "seq", 0);
+
 	if (version > JOURNAL_VERSION)
 		return err_set(err, ERR_USAGE, 0,
 			       JOURNAL_FILE
 			       ":%d: version %lld is newer than this program; use a newer rollouts",
 			       r->line, (long long)version);
-	int64_t seq = json_get_int(j, "seq", 0);
 	if (seq > r->stats->last_seq)
 		r->stats->last_seq = seq;
 	r->stats->lines++;
 	r->fn(r->arg, j);
+	return 0;
+}
+
+static int read_line(struct reading *r, const char *line, size_t n, struct err *err)
+{
+	r->line++;
+	if (!is_whole(line, n)) {
+		damaged(r);
+		return 0;
+	}
+	if (skip(r, line, n))
+		return 0;
+	AUTO(json) json_t *j = parse(r, line, n);
+	if (j)
+		return take(r, j, err);
+	damaged(r);
 	return 0;
 }
 
@@ -98,11 +150,11 @@ static int read_all(struct reading *r, int fd, struct err *err)
 	return buf.len ? read_line(r, buf.data, buf.len, err) : 0;
 }
 
-int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats,
-		 struct err *err)
+int journal_read(int dir_fd, enum journal_depth depth, journal_fn *fn, void *arg,
+		 struct journal_stats *stats, struct err *err)
 {
 	AUTO(fd) int fd = openat(dir_fd, JOURNAL_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct reading r = {fn, arg, stats, 0};
+	struct reading r = {depth, fn, arg, stats, 0};
 
 	*stats = (struct journal_stats){0};
 	if (fd < 0 && errno == ENOENT)

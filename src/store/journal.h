@@ -40,10 +40,15 @@ struct journal_stats {
 	int first_damaged;  /* line number from 1; 0: none */
 };
 
+enum journal_depth {
+	JOURNAL_MARKS, /* phases and notes are left out, and the results of finished lines: a third of the work */
+	JOURNAL_ALL,
+};
+
 /* Called for each whole line, in order; LINE is borrowed. */
 typedef void journal_fn(void *arg, const json_t *line);
 /* Read it all. A missing file is an empty one. ERR_USAGE for a line of a later version. */
-int journal_read(int dir_fd, journal_fn *fn, void *arg, struct journal_stats *stats,
-		 struct err *err) MUST_CHECK;
+int journal_read(int dir_fd, enum journal_depth depth, journal_fn *fn, void *arg,
+		 struct journal_stats *stats, struct err *err) MUST_CHECK;
 /* Whether somebody holds the writer's lock. */
 bool journal_is_live(int dir_fd);

@@ -12,6 +12,21 @@ void mark_release(struct trial_mark *m)
 	m->reason = NULL;
 }
 
+json_t *mark_finished(enum outcome outcome, const json_t *result)
+{
+	static const char *const copied[] = {"reason", "total_score", "regrade"};
+	json_t *fields = json_object(), *value;
+
+	json_put_str(fields, "outcome", outcome_name(outcome));
+	json_put_str(fields, "digest",
+		     json_get_str(json_object_get(result, "agent"), "digest", ""));
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
+		if ((value = json_object_get(result, copied[i])))
+			json_put(fields, copied[i], json_incref(value));
+	json_put(fields, "result", json_incref((json_t *)result));
+	return fields;
+}
+
 bool mark_has_result(const struct trial_mark *m)
 {
 	return m->result_attempt && !outcome_is_missing(m->outcome);
@@ -47,10 +62,10 @@ static bool on_interrupted(struct trial_mark *m, int attempt, const json_t *fiel
 }
 
 static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
-			const json_t *result)
+			const json_t *fields)
 {
-	const json_t *score = json_object_get(result, "total_score");
-	const char *reason = json_get_str(result, "reason", "");
+	const json_t *score = json_object_get(fields, "total_score");
+	const char *reason = json_get_str(fields, "reason", "");
 
 	m->outcome = outcome;
 	m->result_attempt = attempt;
@@ -62,7 +77,6 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 
 static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)
 {
-	const json_t *result = json_object_get(fields, "result");
 	enum outcome outcome;
 
 	if (attempt <= m->last_finished ||
@@ -71,10 +85,10 @@ static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)
 	m->last_finished = attempt;
 	m->state = TRIAL_FINISHED;
 	/* Grading again can only add: when it fails, the result there was still counts. */
-	if (json_get_bool(result, "regrade", false) && outcome_is_missing(outcome) &&
+	if (json_get_bool(fields, "regrade", false) && outcome_is_missing(outcome) &&
 	    mark_has_result(m))
 		return false;
-	take_result(m, outcome, attempt, result);
+	take_result(m, outcome, attempt, fields);
 	return true;
 }
 
@@ -134,5 +148,6 @@ int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, i
 {
 	struct marking m = {marks, trials, n, on_result, arg};
 
-	return journal_read(dir_fd, on_line, &m, stats, err);
+	return journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_MARKS, on_line, &m, stats,
+			    err);
 }

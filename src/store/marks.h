@@ -25,6 +25,8 @@ void mark_release(struct trial_mark *m);
 /* Apply an event of ATTEMPT. FIELDS as in the journal. True when it brought the result that counts
  * now. */
 bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json_t *fields);
+/* The fields of a finished event: what marks need stands before the whole RESULT. */
+json_t *mark_finished(enum outcome outcome, const json_t *result);
 /* A result somebody can count: finished and neither infra_error nor cancelled. */
 bool mark_has_result(const struct trial_mark *m);
 

@@ -231,8 +231,8 @@ static int no_such_name(const struct store *s, const char *name, struct err *err
 		strv_push(&names, all.v[i].name);
 	}
 	const char *near = text_nearest(name, strv_items(&names));
-	return err_set(err, ERR_USAGE, 0, "%s: no rollout of \"%s\"%s%s%s (there is: %s)", s->root, name,
-		       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+	return err_set(err, ERR_USAGE, 0, "%s: no rollout of \"%s\"%s%s%s (there is: %s)", s->root,
+		       name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
 		       names.n ? text.data : "nothing yet");
 }
 

@@ -45,7 +45,7 @@ static void check(int dir_fd, const char *events, int damaged, int64_t last_seq)
 	struct journal_stats stats;
 	struct err err;
 
-	assert_int_equal(journal_read(dir_fd, collect, &seen, &stats, &err), 0);
+	assert_int_equal(journal_read(dir_fd, JOURNAL_ALL, collect, &seen, &stats, &err), 0);
 	assert_string_equal(seen.data, events);
 	assert_int_equal(stats.damaged, damaged);
 	assert_int_equal(stats.last_seq, last_seq);
@@ -153,7 +153,7 @@ static void test_later_version_is_refused(void **state)
 
 	dprintf(fd, "%s,\"crc\":\"%08x\"}\n", body, crc32_of(body, sizeof body - 1));
 	close(fd);
-	assert_int_equal(journal_read(dir_fd, collect, &seen, &stats, &err), -1);
+	assert_int_equal(journal_read(dir_fd, JOURNAL_ALL, collect, &seen, &stats, &err), -1);
 	assert_int_equal(err.kind, ERR_USAGE);
 }
 

@@ -178,14 +178,14 @@ static void test_plan_comes_back(void **state)
 
 static json_t *finished(const char *outcome, bool regrade, double score)
 {
-	json_t *fields = json_object(), *result = json_object();
+	AUTO(json) json_t *result = json_object();
+	enum outcome o;
 
-	json_put_str(fields, "outcome", outcome);
+	assert_true(outcome_parse(outcome, &o));
 	json_put_bool(result, "regrade", regrade);
 	if (score >= 0)
 		json_put_real(result, "total_score", score);
-	json_put(fields, "result", result);
-	return fields;
+	return mark_finished(o, result);
 }
 
 static bool apply_end(struct trial_mark *m, int attempt, json_t *fields_take)
