@@ -34,6 +34,8 @@ quickstart:
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 	$(BUILD)/rollouts run examples/hello/hello.toml
 	$(BUILD)/rollouts summarize hello --latest
+	@echo
+	@echo "The program is $(BUILD)/rollouts; its first words: $(BUILD)/rollouts help. Next: docs/quickstart.md"
 
 test: setup-test check
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs

@@ -90,7 +90,10 @@ static void add_progress(struct display *d)
 	char left[16];
 
 	buf_addf(&d->pending, "Running tasks... %zu/%zu completed", d->done, d->total);
-	if (d->left_ms >= 0) {
+	/* An estimate in fractions of a second would only flicker. */
+	if (d->left_ms >= 0 && d->left_ms < 60000 && d->done < d->total)
+		buf_addf(&d->pending, ", about %ds left", (int)(d->left_ms / 1000) + 1);
+	else if (d->left_ms >= 60000) {
 		clock_human(d->left_ms, left);
 		buf_addf(&d->pending, ", about %s left", left);
 	}
