@@ -21,12 +21,12 @@
 struct half {
 	char *data; /* allocated while in use */
 	size_t at, len;
-	bool eof; /* the source will send no more */
+	bool eof;  /* the source will send no more */
 	bool shut; /* and the sink was told */
 };
 
 struct connection {
-	int tcp, peer;        /* tcp -1: free; peer -1: not connected yet */
+	int tcp, peer;	     /* tcp -1: free; peer -1: not connected yet */
 	struct half out, in; /* tcp to peer, peer to tcp */
 	int tcp_slot, peer_slot;
 };
@@ -38,9 +38,9 @@ static int open_connections;
 
 int door_open(unsigned port, const char *path)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_port = htons((uint16_t)port),
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = {.sin_family = AF_INET,
+				   .sin_port = htons((uint16_t)port),
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	size_t len = strlen(path);
 
 	if (listener >= 0)
@@ -54,7 +54,7 @@ int door_open(unsigned port, const char *path)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
 	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 128)) {
 		int error = errno;
 		close(fd);
@@ -96,12 +96,12 @@ static void accept_one(void)
 
 	if (fd < 0)
 		return;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
 		struct connection *c = &connections[i];
 		if (c->tcp >= 0)
 			continue;
-		*c = (struct connection){ .tcp = fd, .peer = -1 };
+		*c = (struct connection){.tcp = fd, .peer = -1};
 		open_connections++;
 		connect_peer(c);
 		return;
@@ -160,9 +160,10 @@ static void drain(struct half *h, int to)
 /* POLLHUP cannot be masked out: a descriptor that could only report it again and again is left out. */
 static struct pollfd watch(int fd, const struct half *source, const struct half *sink, bool always)
 {
-	short events = (short)((!source->len && !source->eof ? POLLIN : 0) | (sink->len ? POLLOUT : 0));
+	short events =
+		(short)((!source->len && !source->eof ? POLLIN : 0) | (sink->len ? POLLOUT : 0));
 
-	return (struct pollfd){ .fd = events || always ? fd : -1, .events = events };
+	return (struct pollfd){.fd = events || always ? fd : -1, .events = events};
 }
 
 size_t door_poll_add(struct pollfd *pfds, int *timeout_ms)
@@ -172,8 +173,8 @@ size_t door_poll_add(struct pollfd *pfds, int *timeout_ms)
 	if (listener < 0)
 		return 0;
 	/* At the cap new connections wait in the backlog. */
-	pfds[n++] = (struct pollfd){ .fd = open_connections < DOOR_CONNECTIONS ? listener : -1,
-				     .events = POLLIN };
+	pfds[n++] = (struct pollfd){.fd = open_connections < DOOR_CONNECTIONS ? listener : -1,
+				    .events = POLLIN};
 	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
 		struct connection *c = &connections[i];
 		c->tcp_slot = c->peer_slot = 0;

@@ -43,7 +43,7 @@ static void set_limits(const struct proto_request *req)
 	set_limit(RLIMIT_NOFILE, req->nofile);
 	set_limit(RLIMIT_NPROC, req->nproc);
 	set_limit(RLIMIT_FSIZE, req->fsize);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
 static int keep_capabilities(uint64_t keep)
@@ -51,10 +51,10 @@ static int keep_capabilities(uint64_t keep)
 	struct {
 		uint32_t version;
 		int pid;
-	} head = { 0x20080522, 0 };
+	} head = {0x20080522, 0};
 	struct {
 		uint32_t effective, permitted, inheritable;
-	} data[2] = { { 0 } };
+	} data[2] = {{0}};
 
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		if (!(keep >> cap & 1))

@@ -162,8 +162,8 @@ int file_put(const char *path, mode_t mode, int content)
 int file_get(const char *path)
 {
 	/* O_NONBLOCK: neither a FIFO nor a lease held by an agent may make us wait. */
-	struct open_how_ how = { .flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-				 .resolve = RESOLVE_NO_SYMLINKS_ | RESOLVE_NO_MAGICLINKS_ };
+	struct open_how_ how = {.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+				.resolve = RESOLVE_NO_SYMLINKS_ | RESOLVE_NO_MAGICLINKS_};
 	struct stat st;
 	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 

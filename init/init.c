@@ -45,12 +45,12 @@ static int64_t cpu_before_us;
 
 static void reply(const struct proto_reply *r, int fd)
 {
-	struct iovec iov = { .iov_base = (void *)r, .iov_len = sizeof *r };
+	struct iovec iov = {.iov_base = (void *)r, .iov_len = sizeof *r};
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
 	if (fd >= 0) {
 		msg.msg_control = &control;
@@ -68,12 +68,12 @@ static void reply(const struct proto_reply *r, int fd)
 
 static void reply_simple(uint32_t op, int error)
 {
-	reply(&(struct proto_reply){ .op = op, .error = error }, -1);
+	reply(&(struct proto_reply){.op = op, .error = error}, -1);
 }
 
 static void command_ended(int status, const struct rusage *usage)
 {
-	struct proto_reply r = { .op = PROTO_EXITED, .status = status };
+	struct proto_reply r = {.op = PROTO_EXITED, .status = status};
 
 	command = 0;
 	r.memory = (int64_t)usage->ru_maxrss * 1024;
@@ -101,7 +101,7 @@ static void sweep(int *status, struct rusage *usage)
 
 static void kill_all(void)
 {
-	struct rusage usage = { 0 };
+	struct rusage usage = {0};
 	int status = SIGKILL;
 
 	sweep(&status, &usage);
@@ -120,7 +120,7 @@ static void reap(void)
 		if (pid != command)
 			continue;
 		if (kill_at_end)
-			sweep(&(int){ 0 }, &(struct rusage){ 0 });
+			sweep(&(int){0}, &(struct rusage){0});
 		command_ended(status, &usage);
 	}
 }
@@ -128,14 +128,14 @@ static void reap(void)
 static void start_command(const struct proto_request *req, const int fds[PROTO_FDS])
 {
 	if (command) {
-		reply(&(struct proto_reply){ .op = PROTO_EXITED, .error = EBUSY }, -1);
+		reply(&(struct proto_reply){.op = PROTO_EXITED, .error = EBUSY}, -1);
 		return;
 	}
 	kill_at_end = req->flags & PROTO_KILL_AT_END;
 	cpu_before_us = stats_children_cpu_us();
 	pid_t pid = exec_start(req, fds);
 	if (pid < 0)
-		reply(&(struct proto_reply){ .op = PROTO_EXITED, .error = errno }, -1);
+		reply(&(struct proto_reply){.op = PROTO_EXITED, .error = errno}, -1);
 	else
 		command = pid;
 }
@@ -144,14 +144,14 @@ static void send_file(const char *path)
 {
 	int fd = file_get(path);
 
-	reply(&(struct proto_reply){ .op = PROTO_GET, .error = fd < 0 ? errno : 0 }, fd);
+	reply(&(struct proto_reply){.op = PROTO_GET, .error = fd < 0 ? errno : 0}, fd);
 	if (fd >= 0)
 		close(fd);
 }
 
 static void send_stats(bool precise)
 {
-	struct proto_reply r = { .op = PROTO_STATS, .status = precise ? PROTO_PRECISE : 0 };
+	struct proto_reply r = {.op = PROTO_STATS, .status = precise ? PROTO_PRECISE : 0};
 
 	stats_read(&r, precise);
 	reply(&r, -1);
@@ -198,15 +198,15 @@ static void take_fds(struct msghdr *msg, int fds[PROTO_FDS])
 static void serve_request(void)
 {
 	static struct proto_request req;
-	struct iovec iov = { .iov_base = &req, .iov_len = sizeof req };
+	struct iovec iov = {.iov_base = &req, .iov_len = sizeof req};
 	union {
 		struct cmsghdr align;
 		char space[CMSG_SPACE(PROTO_FDS * sizeof(int))];
 	} control;
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof control };
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof control};
 	int fds[PROTO_FDS];
 
 	memset(&req, 0, sizeof req);
@@ -228,7 +228,7 @@ static int open_control(const char *where)
 	if (!strncmp(where, "fd:", 3))
 		return (int)strtol(where + 3, NULL, 10);
 
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	size_t len = strlen(where);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || len >= sizeof addr.sun_path)
@@ -264,8 +264,8 @@ static void loop(int signals)
 	for (;;) {
 		int timeout_ms = -1;
 
-		pfds[0] = (struct pollfd){ .fd = ctl, .events = POLLIN };
-		pfds[1] = (struct pollfd){ .fd = signals, .events = POLLIN };
+		pfds[0] = (struct pollfd){.fd = ctl, .events = POLLIN};
+		pfds[1] = (struct pollfd){.fd = signals, .events = POLLIN};
 		size_t n = 2 + door_poll_add(pfds + 2, &timeout_ms);
 		if (poll(pfds, n, timeout_ms) < 0)
 			continue;
@@ -293,6 +293,6 @@ int main(int argc, char **argv)
 		return 3;
 	syscall(SYS_close_range, 3U, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
 	quiet_stdio();
-	reply(&(struct proto_reply){ .op = PROTO_HELLO, .status = PROTO_VERSION }, -1);
+	reply(&(struct proto_reply){.op = PROTO_HELLO, .status = PROTO_VERSION}, -1);
 	loop(signals);
 }

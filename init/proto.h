@@ -33,18 +33,18 @@ enum proto_op {
 enum proto_flags {
 	PROTO_KILL_AT_END = 1 << 0, /* EXEC: sweep everything away before EXITED is sent */
 	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
-	PROTO_PRECISE = 1 << 2,     /* STATS: proportional memory instead of the plain sum */
+	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
 };
 
 struct proto_request {
 	uint32_t op, flags;
 	uint32_t argc, envc; /* EXEC: strings in the args file */
 	uint32_t uid, gid;
-	uint64_t caps;                 /* EXEC: the capabilities to keep, as a mask */
+	uint64_t caps;		       /* EXEC: the capabilities to keep, as a mask */
 	uint64_t nofile, nproc, fsize; /* EXEC: rlimits; 0 leaves one as it is */
-	uint32_t mode;                 /* PUT */
-	uint32_t port;                 /* DOOR */
-	char path[4096];               /* PUT, GET, DOOR; NUL-terminated */
+	uint32_t mode;		       /* PUT */
+	uint32_t port;		       /* DOOR */
+	char path[4096];	       /* PUT, GET, DOOR; NUL-terminated */
 };
 
 /* The args file of EXEC (a memfd; longer than a message may be): this header, then NUL-terminated strings:
@@ -58,9 +58,9 @@ enum proto_step { PROTO_STEP_SETUP, PROTO_STEP_CWD, PROTO_STEP_PROGRAM };
 
 struct proto_reply {
 	uint32_t op;
-	int32_t error;     /* errno; 0: done */
-	int32_t status;    /* EXITED: wait status; STATS: the request's flags */
+	int32_t error;	   /* errno; 0: done */
+	int32_t status;	   /* EXITED: wait status; STATS: the request's flags */
 	int32_t processes; /* STATS: without init */
-	int64_t cpu_us;    /* EXITED: of this command; STATS: of everything since the start */
-	int64_t memory;    /* EXITED: largest resident size of one process; STATS: sum now; bytes */
+	int64_t cpu_us;	   /* EXITED: of this command; STATS: of everything since the start */
+	int64_t memory;	   /* EXITED: largest resident size of one process; STATS: sum now; bytes */
 };

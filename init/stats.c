@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "init/init.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,14 +61,18 @@ static bool read_stat(const char *pid, int64_t *cpu_ticks, int64_t *pages)
 	return true;
 }
 
-/* What this process is to be charged for memory it shares; -1 when it may not be asked. */
-static int64_t proportional(const char *pid)
+/* What this process is to be charged for memory it shares. One that made itself unreadable pays in full, one
+ * that is just ending has none left. */
+static int64_t proportional(const char *pid, int64_t resident)
 {
 	char buf[4096];
+	errno = 0;
 	const char *text = read_proc(pid, "smaps_rollup", buf, sizeof buf);
 	const char *at = text ? strstr(text, "\nPss:") : NULL;
 
-	return at ? strtoll(at + 5, NULL, 10) * 1024 : -1;
+	if (at)
+		return strtoll(at + 5, NULL, 10) * 1024;
+	return errno == EACCES || errno == EPERM ? resident : 0;
 }
 
 static int64_t tmpfs_bytes(const char *path)
@@ -92,8 +97,7 @@ void stats_read(struct proto_reply *out, bool precise)
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !strcmp(e->d_name, "1") ||
 		    !read_stat(e->d_name, &cpu, &pages))
 			continue;
-		int64_t shared = precise ? proportional(e->d_name) : -1;
-		out->memory += shared >= 0 ? shared : pages * page;
+		out->memory += precise ? proportional(e->d_name, pages * page) : pages * page;
 		out->cpu_us += cpu * (1000000 / hz);
 		out->processes++;
 	}

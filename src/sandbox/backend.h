@@ -11,12 +11,12 @@ struct sandbox {
 	struct sandbox_spec spec; /* a copy; what it points at is the caller's */
 	struct channel channel;
 	const char *workspace, *limits_held; /* static strings */
-	int64_t memory_max;                  /* bytes, of all samples so far */
+	int64_t memory_max;		     /* bytes, of all samples so far */
 	bool stopped;
 };
 
 extern const struct sandbox_backend sandbox_local;
 
 /* run.c: sandbox_exec without the checks. */
-int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
-	MUST_CHECK;
+int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
+		struct err *err) MUST_CHECK;

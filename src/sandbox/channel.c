@@ -12,8 +12,9 @@
 #include "base/mem.h"
 #include "os/fdio.h"
 
-#define ANSWER_MS 30000 /* PID 1 answers within microseconds; a machine that swaps may need longer */
-#define END_MS 500      /* until SIGKILL helps */
+#define ANSWER_MS                                                                                  \
+	30000	   /* PID 1 answers within microseconds; a machine that swaps may need longer */
+#define END_MS 500 /* until SIGKILL helps */
 #define GONE_MS 10000
 
 int channel_open(struct channel *c, int sock_take, const int cancel_fds[2], struct err *err)
@@ -21,17 +22,17 @@ int channel_open(struct channel *c, int sock_take, const int cancel_fds[2], stru
 	c->sock = sock_take;
 	c->pidfd = -1;
 	memcpy(c->cancel_fds, cancel_fds, sizeof c->cancel_fds);
-	if (setsockopt(c->sock, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)))
+	if (setsockopt(c->sock, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)))
 		return err_set(err, ERR_INFRA, errno, "SO_PASSCRED");
 	return 0;
 }
 
 int channel_wait(const struct channel *c, int fd, int64_t deadline_ms, struct err *err)
 {
-	struct pollfd p[3] = { { .fd = fd, .events = POLLIN } };
+	struct pollfd p[3] = {{.fd = fd, .events = POLLIN}};
 
 	for (int i = 0; i < 2; i++)
-		p[1 + i] = (struct pollfd){ .fd = c->cancel_fds[i], .events = POLLIN };
+		p[1 + i] = (struct pollfd){.fd = c->cancel_fds[i], .events = POLLIN};
 	for (;;) {
 		int n = poll(p, ARRAY_SIZE(p), fd_poll_ms(deadline_ms));
 		if (n < 0 && errno == EINTR)
@@ -66,11 +67,11 @@ static int receive_hello(struct channel *c, struct proto_reply *r, pid_t *pid, s
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
-	struct iovec iov = { .iov_base = r, .iov_len = sizeof *r };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof control };
+	struct iovec iov = {.iov_base = r, .iov_len = sizeof *r};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof control};
 	ssize_t n;
 
 	do
@@ -91,7 +92,7 @@ int channel_hello(struct channel *c, int64_t deadline_ms, struct err *err)
 
 	if (channel_wait(c, c->sock, deadline_ms, err) || receive_hello(c, &r, &pid, err))
 		return -1;
-	setsockopt(c->sock, SOL_SOCKET, SO_PASSCRED, &(int){ 0 }, sizeof(int));
+	setsockopt(c->sock, SOL_SOCKET, SO_PASSCRED, &(int){0}, sizeof(int));
 	if (pid <= 0 || (c->pidfd = pidfd_open(pid, 0)) < 0)
 		return err_set(err, ERR_INFRA, errno, "PID 1 of the sandbox");
 	return 0;
@@ -121,8 +122,8 @@ int channel_receive(struct channel *c, struct proto_reply *out, int *fd, struct 
 	return -1;
 }
 
-int channel_call(struct channel *c, const struct proto_request *req, int send_fd, struct proto_reply *out,
-		 int *fd, struct err *err)
+int channel_call(struct channel *c, const struct proto_request *req, int send_fd,
+		 struct proto_reply *out, int *fd, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + ANSWER_MS;
 
@@ -146,8 +147,8 @@ int channel_end(struct channel *c, struct err *err)
 	c->sock = -1;
 	if (c->pidfd < 0)
 		return 0;
-	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
-	const int waits[] = { END_MS, GONE_MS };
+	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+	const int waits[] = {END_MS, GONE_MS};
 	for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
 		const int64_t deadline = clock_mono_ms() + waits[i];
 		while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
@@ -159,5 +160,6 @@ int channel_end(struct channel *c, struct err *err)
 		}
 		pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
 	}
-	return err_set(err, ERR_INFRA, 0, "a process of the sandbox cannot be killed (uninterruptible sleep)");
+	return err_set(err, ERR_INFRA, 0,
+		       "a process of the sandbox cannot be killed (uninterruptible sleep)");
 }

@@ -10,15 +10,22 @@
 #include "init/proto.h"
 
 struct channel {
-	int sock;          /* -1: closed */
-	int pidfd;         /* of PID 1; readable once it and all its processes are dead */
+	int sock;	   /* -1: closed */
+	int pidfd;	   /* of PID 1; readable once it and all its processes are dead */
 	int cancel_fds[2]; /* borrowed; -1: unused */
 };
 
-#define CHANNEL_INIT { -1, -1, { -1, -1 } }
+#define CHANNEL_INIT                                                                               \
+	{                                                                                          \
+		-1, -1,                                                                            \
+		{                                                                                  \
+			-1, -1                                                                     \
+		}                                                                                  \
+	}
 
 /* Ready SOCK before its other end is given away: HELLO shall carry the sender's process id. */
-int channel_open(struct channel *c, int sock_take, const int cancel_fds[2], struct err *err) MUST_CHECK;
+int channel_open(struct channel *c, int sock_take, const int cancel_fds[2],
+		 struct err *err) MUST_CHECK;
 /* Wait for PID 1 to report. ERR_INFRA with err->sys EPIPE when the other end closed instead. */
 int channel_hello(struct channel *c, int64_t deadline_ms, struct err *err) MUST_CHECK;
 /* Wait until FD (the socket, or another that must be watched together with the cancel descriptors) can be
@@ -27,11 +34,12 @@ int channel_wait(const struct channel *c, int fd, int64_t deadline_ms, struct er
 int channel_send(struct channel *c, const struct proto_request *req, const int *fds, size_t fds_n,
 		 struct err *err) MUST_CHECK;
 /* The next message. FD (may be NULL) becomes the descriptor it brought, or -1. */
-int channel_receive(struct channel *c, struct proto_reply *out, int *fd, struct err *err) MUST_CHECK;
+int channel_receive(struct channel *c, struct proto_reply *out, int *fd,
+		    struct err *err) MUST_CHECK;
 /* Send and wait for the answer of the same kind, others in between being dropped. An error reported by PID 1
  * is ERR_INFRA with err->sys. */
-int channel_call(struct channel *c, const struct proto_request *req, int send_fd, struct proto_reply *out,
-		 int *fd, struct err *err) MUST_CHECK;
+int channel_call(struct channel *c, const struct proto_request *req, int send_fd,
+		 struct proto_reply *out, int *fd, struct err *err) MUST_CHECK;
 /* Close the socket and wait until PID 1 is gone, helping with SIGKILL. Idempotent. ERR_INFRA when it will not
  * go (a process in uninterruptible sleep). */
 int channel_end(struct channel *c, struct err *err) MUST_CHECK;

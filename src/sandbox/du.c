@@ -55,7 +55,7 @@ static bool visit(struct walk *w, const char *name)
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	w->levels[++w->depth] = (struct level){ .fd = fd };
+	w->levels[++w->depth] = (struct level){.fd = fd};
 	return true;
 }
 
@@ -88,7 +88,7 @@ static void read_level(struct walk *w)
 
 int64_t du_bytes(int dir_fd, int64_t limit)
 {
-	struct walk w = { .depth = 0 };
+	struct walk w = {.depth = 0};
 	struct stat st;
 
 	w.levels[0].fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

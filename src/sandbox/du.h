@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include "base/err.h"
 
-#define DU_TOO_DEEP INT64_MAX /* a tree nested so deeply that it can only be meant to hide something */
+#define DU_TOO_DEEP                                                                                \
+	INT64_MAX /* a tree nested so deeply that it can only be meant to hide something */
 
 /* Bytes of the blocks below DIR_FD, counting a file with several links in parts. Follows nothing, crosses no
  * mount, needs memory for the depth alone; stops early once above LIMIT (0: none). */

@@ -56,8 +56,8 @@ static void keep_only_ours(const struct keeper_start *k)
 {
 	const struct sandbox_rights *r = k->rights;
 	AUTO(free) int *keep = xcalloc(r->mounts_n + 8, sizeof *keep);
-	const int own[] = { k->serve,   k->ctl,	      k->errors,       k->spec->root_fd,
-			    r->seccomp, r->init.tree, r->gateway.tree, r->lower.tree };
+	const int own[] = {k->serve,   k->ctl,	     k->errors,	      k->spec->root_fd,
+			   r->seccomp, r->init.tree, r->gateway.tree, r->lower.tree};
 
 	memcpy(keep, own, sizeof own);
 	for (size_t i = 0; i < r->mounts_n; i++)
@@ -148,7 +148,7 @@ static int wait_bwrap(struct keeper *k, struct err *err)
 	if (!k->bwrap)
 		return 0;
 	AUTO(fd) int pidfd = pidfd_open(k->bwrap, 0);
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
 	while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
 		;
@@ -170,11 +170,14 @@ static int text_file(const struct buf *text, struct err *err)
 	return fd_steal(&fd);
 }
 
-static int serve_du(struct keeper *k, const struct keeper_request *req, struct keeper_reply *r, struct err *err)
+static int serve_du(struct keeper *k, const struct keeper_request *req, struct keeper_reply *r,
+		    struct err *err)
 {
 	const struct sandbox_spec *spec = k->start->spec;
 	const int64_t began = clock_mono_ns();
-	AUTO(fd) int dir = openat(spec->root_fd, spec->scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fd)
+	int dir = openat(spec->root_fd, spec->scratch,
+			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
@@ -183,8 +186,8 @@ static int serve_du(struct keeper *k, const struct keeper_request *req, struct k
 	return 0;
 }
 
-static int serve_apply(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
-		       int *text, struct err *err)
+static int serve_apply(struct keeper *k, const struct keeper_request *req, int fd,
+		       struct keeper_reply *r, int *text, struct err *err)
 {
 	AUTO(free) char *base = path_join(k->stage.dir, "base");
 	AUTO(free) char *work = path_join(k->stage.dir, "repo");
@@ -208,24 +211,24 @@ static uint64_t add_list(struct buf *b, const struct strv *list)
 	return list->n;
 }
 
-static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
-		      int *text, struct err *err)
+static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd,
+		      struct keeper_reply *r, int *text, struct err *err)
 {
 	AUTO(free) char *base = path_join(k->stage.dir, "base");
 	AUTO(free) char *work = path_join(k->stage.dir, "repo");
 	AUTO(free) char *upper = k->stage.overlay ? path_join(k->stage.dir, "layers/upper") : NULL;
 	AUTO(free) char *scratch = path_join(k->stage.dir, "diff");
 	AUTO(buf) struct buf b = BUF_INIT;
-	struct repo_diff d = { 0 };
+	struct repo_diff d = {0};
 
 	if (wait_bwrap(k, err))
 		return -1;
-	struct repo_diff_spec spec = { .base = base,
-				       .work = work,
-				       .upper = upper,
-				       .scratch = scratch,
-				       .out_fd = fd,
-				       .deadline_ms = req->deadline_ms };
+	struct repo_diff_spec spec = {.base = base,
+				      .work = work,
+				      .upper = upper,
+				      .scratch = scratch,
+				      .out_fd = fd,
+				      .deadline_ms = req->deadline_ms};
 	int rc = repo_diff(&d, &spec, err);
 	if (!rc) {
 		r->bytes = d.bytes;
@@ -242,7 +245,8 @@ static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd
 	return rc;
 }
 
-static int serve(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r, int *text)
+static int serve(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
+		 int *text)
 {
 	const struct sandbox_spec *spec = k->start->spec;
 
@@ -254,7 +258,10 @@ static int serve(struct keeper *k, const struct keeper_request *req, int fd, str
 	case KEEPER_DIFF:
 		return serve_diff(k, req, fd, r, text, &r->err);
 	case KEEPER_REMOVE:
-		return wait_bwrap(k, &r->err) || path_remove_tree(spec->root_fd, spec->scratch, &r->err) ? -1 : 0;
+		return wait_bwrap(k, &r->err) ||
+				       path_remove_tree(spec->root_fd, spec->scratch, &r->err)
+			       ? -1
+			       : 0;
 	default:
 		return err_set(&r->err, ERR_INFRA, 0, "unknown request %u", req->op);
 	}
@@ -263,7 +270,7 @@ static int serve(struct keeper *k, const struct keeper_request *req, int fd, str
 static void serve_for_ever(struct keeper *k)
 {
 	struct keeper_request req;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	for (;;) {
 		AUTO(fd) int fd = -1;
@@ -271,7 +278,7 @@ static void serve_for_ever(struct keeper *k)
 		size_t fds_n = 1;
 		if (fd_recv(k->start->serve, &req, sizeof req, &fd, &fds_n, 0, &err) != sizeof req)
 			return;
-		struct keeper_reply r = { .op = req.op, .seq = req.seq };
+		struct keeper_reply r = {.op = req.op, .seq = req.seq};
 		r.failed = serve(k, &req, fd, &r, &text) != 0;
 		if (fd_send(k->start->serve, &r, sizeof r, &text, text >= 0, &err) < 0)
 			return;
@@ -280,8 +287,8 @@ static void serve_for_ever(struct keeper *k)
 
 static _Noreturn void keeper_main(const struct keeper_start *start, pid_t parent)
 {
-	struct keeper k = { .start = start };
-	struct keeper_reply ready = { .op = KEEPER_READY };
+	struct keeper k = {.start = start};
+	struct keeper_reply ready = {.op = KEEPER_READY};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -292,7 +299,8 @@ static _Noreturn void keeper_main(const struct keeper_start *start, pid_t parent
 	keep_only_ours(start);
 	ready.failed = set_up(&k, &ready.err) != 0;
 	ready.overlay = k.stage.overlay;
-	if (fd_send(start->serve, &ready, sizeof ready, NULL, 0, &(struct err){ 0 }) < 0 || ready.failed)
+	if (fd_send(start->serve, &ready, sizeof ready, NULL, 0, &(struct err){0}) < 0 ||
+	    ready.failed)
 		_exit(1);
 	serve_for_ever(&k);
 	_exit(0);

@@ -19,7 +19,8 @@ static int open_filter(struct err *err)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "open %s: a file of rollouts itself is missing", path);
+		return err_set(err, ERR_INFRA, errno,
+			       "open %s: a file of rollouts itself is missing", path);
 	return fd;
 }
 
@@ -27,19 +28,20 @@ static int open_source(struct source *out, char *path_take, struct err *err)
 {
 	struct stat st;
 
-	*out = (struct source){ .path = path_take, .tree = -1 };
+	*out = (struct source){.path = path_take, .tree = -1};
 	if (stat(out->path, &st))
 		return err_set(err, ERR_INFRA, errno, "%s", out->path);
 	if (!userns_is_host_root())
 		return 0;
-	out->tree = open_tree(AT_FDCWD, out->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	out->tree =
+		open_tree(AT_FDCWD, out->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	return out->tree < 0 ? err_set(err, ERR_INFRA, errno, "%s", out->path) : 0;
 }
 
 /* A view of DIR in which what belongs to its owner belongs to UID and GID. */
 static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct err *err)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_IDMAP };
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
 	struct stat st;
 
 	if (fstatat(root_fd, dir, &st, AT_SYMLINK_NOFOLLOW))
@@ -49,7 +51,9 @@ static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct 
 	AUTO(fd) int ns = userns_mapping(st.st_uid, uid, st.st_gid, gid, err);
 	if (ns < 0)
 		return -1;
-	AUTO(fd) int tree = open_tree(root_fd, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	AUTO(fd)
+	int tree =
+		open_tree(root_fd, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	attr.userns_fd = (uint64_t)ns;
 	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr))
 		return err_set(err, ERR_INFRA, errno, "map the owner of %s", dir);
@@ -58,7 +62,7 @@ static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct 
 
 static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 {
-	struct err why = { 0 };
+	struct err why = {0};
 
 	if (!spec->baseline)
 		return -1;
@@ -81,8 +85,8 @@ static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec
 	return 0;
 }
 
-int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
-			struct err *err)
+int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
+			gid_t gid, struct err *err)
 {
 	struct sandbox_rights *r = xcalloc(1, sizeof *r);
 

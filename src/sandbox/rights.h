@@ -16,7 +16,8 @@ struct sandbox_rights {
 	int seccomp;
 	struct source init;
 	struct source gateway; /* path NULL: no door */
-	struct source lower;   /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
+	struct source
+		lower; /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
 	struct source *mounts; /* as many as the spec has */
 	size_t mounts_n;
 };

@@ -18,9 +18,9 @@
 #include "os/fdio.h"
 #include "sandbox/backend.h"
 
-#define TICK_MS 1000       /* of the memory and disk watch */
-#define SWEEP_MS 10000     /* for PID 1 to kill everything; then PID 1 itself goes */
-#define DRAIN_MS 5000      /* for pipes to end once nobody can hold them */
+#define TICK_MS 1000   /* of the memory and disk watch */
+#define SWEEP_MS 10000 /* for PID 1 to kill everything; then PID 1 itself goes */
+#define DRAIN_MS 5000  /* for pipes to end once nobody can hold them */
 #define PIECE_BYTES 32768
 
 struct stream {
@@ -74,7 +74,7 @@ static int make_args(struct run *r, struct proto_request *req, struct err *err)
 	AUTO(buf) struct buf b = BUF_INIT;
 	const char *cwd = r->x->cwd ? r->x->cwd : "/";
 
-	buf_add(&b, &(struct proto_args){ 0 }, sizeof(struct proto_args));
+	buf_add(&b, &(struct proto_args){0}, sizeof(struct proto_args));
 	buf_add(&b, cwd, strlen(cwd) + 1);
 	req->argc = add_strings(&b, r->x->argv);
 	req->envc = add_strings(&b, r->x->env);
@@ -110,7 +110,7 @@ static int make_output(struct run *r, int number, struct capped_log *log, struct
 		/* only a comfort */
 	}
 	fd_set_nonblock(ends[0], true);
-	*st = (struct stream){ .fd = ends[0], .number = number, .log = log };
+	*st = (struct stream){.fd = ends[0], .number = number, .log = log};
 	return ends[1];
 }
 
@@ -131,12 +131,13 @@ static int start(struct run *r, struct err *err)
 	AUTO(fd) int out = in < 0 ? -1 : make_output(r, 1, r->x->out, err);
 	/* One pipe keeps the order of the two streams where nobody needs them apart. */
 	bool shared = r->x->out && r->x->out == r->x->err && !r->x->on_output;
-	AUTO(fd) int errors = out < 0 ? -1 :
-			      shared  ? fcntl(out, F_DUPFD_CLOEXEC, 3) :
-					make_output(r, 2, r->x->err, err);
+	AUTO(fd)
+	int errors = out < 0  ? -1
+		     : shared ? fcntl(out, F_DUPFD_CLOEXEC, 3)
+			      : make_output(r, 2, r->x->err, err);
 	if (errors < 0)
 		return err->kind ? -1 : err_set(err, ERR_INFRA, errno, "prepare a command");
-	return channel_send(&r->s->channel, &req, (int[]){ r->args, in, out, errors }, 4, err);
+	return channel_send(&r->s->channel, &req, (int[]){r->args, in, out, errors}, 4, err);
 }
 
 /* End everything for REASON; the loop goes on until PID 1 has reported. */
@@ -147,16 +148,17 @@ static int kill_all(struct run *r, enum sandbox_end reason, struct err *err)
 	r->killing = true;
 	r->out->end = reason;
 	r->give_up_ms = clock_mono_ms() + SWEEP_MS;
-	return channel_send(&r->s->channel, &(struct proto_request){ .op = PROTO_KILLALL }, NULL, 0, err);
+	return channel_send(&r->s->channel, &(struct proto_request){.op = PROTO_KILLALL}, NULL, 0,
+			    err);
 }
 
 static int ask_stats(struct run *r, bool precise, struct err *err)
 {
 	r->stats_pending = true;
-	return channel_send(&r->s->channel,
-			    &(struct proto_request){ .op = PROTO_STATS,
-						     .flags = precise ? PROTO_PRECISE : 0 },
-			    NULL, 0, err);
+	return channel_send(
+		&r->s->channel,
+		&(struct proto_request){.op = PROTO_STATS, .flags = precise ? PROTO_PRECISE : 0},
+		NULL, 0, err);
 }
 
 static int check_disk(struct run *r, bool wait, struct err *err)
@@ -167,7 +169,8 @@ static int check_disk(struct run *r, bool wait, struct err *err)
 	if (limit <= 0 || r->out->disk_bytes <= limit)
 		return 0;
 	if (!r->killing)
-		snprintf(r->out->text, sizeof r->out->text, "wrote %lld MB to disk, the limit is %lld MB",
+		snprintf(r->out->text, sizeof r->out->text,
+			 "wrote %lld MB to disk, the limit is %lld MB",
 			 (long long)(r->out->disk_bytes >> 20), (long long)(limit >> 20));
 	if (!r->exited)
 		return kill_all(r, SANDBOX_NO_DISK, err);
@@ -318,11 +321,12 @@ static int give_up(struct run *r, struct err *err)
 static int step(struct run *r, struct err *err)
 {
 	const struct channel *c = &r->s->channel;
-	struct pollfd p[5] = { { .fd = c->sock, .events = POLLIN } };
+	struct pollfd p[5] = {{.fd = c->sock, .events = POLLIN}};
 
 	for (int i = 0; i < 2; i++) {
-		p[1 + i] = (struct pollfd){ .fd = r->streams[i].fd, .events = POLLIN };
-		p[3 + i] = (struct pollfd){ .fd = r->cancelled ? -1 : c->cancel_fds[i], .events = POLLIN };
+		p[1 + i] = (struct pollfd){.fd = r->streams[i].fd, .events = POLLIN};
+		p[3 + i] = (struct pollfd){.fd = r->cancelled ? -1 : c->cancel_fds[i],
+					   .events = POLLIN};
 	}
 	if (poll(p, ARRAY_SIZE(p), fd_poll_ms(next_wakeup(r))) < 0)
 		return errno == EINTR ? 0 : err_set(err, ERR_INFRA, errno, "poll");
@@ -363,7 +367,7 @@ static int loop(struct run *r, struct err *err)
 
 static int not_started(struct run *r, struct err *err)
 {
-	struct proto_args args = { 0 };
+	struct proto_args args = {0};
 
 	if (pread(r->args, &args, sizeof args, 0) != sizeof args || !args.error || r->killing)
 		return 0;
@@ -376,17 +380,18 @@ static int not_started(struct run *r, struct err *err)
 	return 0;
 }
 
-int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
+int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
+		struct err *err)
 {
 	const int64_t began = clock_mono_ms();
-	struct run r = { .s = s,
-			 .x = x,
-			 .out = out,
-			 .args = -1,
-			 .streams = { { .fd = -1 }, { .fd = -1 } },
-			 .next_tick_ms = began + TICK_MS };
+	struct run r = {.s = s,
+			.x = x,
+			.out = out,
+			.args = -1,
+			.streams = {{.fd = -1}, {.fd = -1}},
+			.next_tick_ms = began + TICK_MS};
 
-	*out = (struct sandbox_exit){ .end = SANDBOX_EXITED };
+	*out = (struct sandbox_exit){.end = SANDBOX_EXITED};
 	int rc = start(&r, err) || loop(&r, err) || not_started(&r, err) ? -1 : 0;
 	out->wall_ms = clock_mono_ms() - began;
 	if (!rc && r.cancelled)

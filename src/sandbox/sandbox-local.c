@@ -21,10 +21,10 @@
 #include "sandbox/rights.h"
 #include "sandbox/userns.h"
 
-#define START_MS 60000    /* a copied workspace may be large */
-#define DISK_WAIT_MS 200  /* for the measurement at the end of a command */
+#define START_MS 60000	 /* a copied workspace may be large */
+#define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
 #define DISK_EVERY_MS 1000
-#define DISK_SHARE 20     /* a walk is followed by a pause so many times as long */
+#define DISK_SHARE 20 /* a walk is followed by a pause so many times as long */
 #define DIFF_MS 300000
 #define REMOVE_MS 120000
 
@@ -50,15 +50,17 @@ static int make_scratch(const struct sandbox_spec *spec, struct err *err)
 	static const struct {
 		const char *name;
 		mode_t mode;
-	} dirs[] = { { "tmp", 01777 }, { "vartmp", 01777 }, { "home", 0755 }, { "diff", 0700 } };
+	} dirs[] = {{"tmp", 01777}, {"vartmp", 01777}, {"home", 0755}, {"diff", 0700}};
 
 	if (mkdirat(spec->root_fd, spec->scratch, 0700))
 		return err_set(err, ERR_INFRA, errno, "make directory %s", spec->scratch);
-	AUTO(fd) int fd = path_open_beneath(spec->root_fd, spec->scratch, O_RDONLY | O_DIRECTORY, 0, err);
+	AUTO(fd)
+	int fd = path_open_beneath(spec->root_fd, spec->scratch, O_RDONLY | O_DIRECTORY, 0, err);
 	if (fd < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (mkdirat(fd, dirs[i].name, dirs[i].mode) || fchmodat(fd, dirs[i].name, dirs[i].mode, 0))
+		if (mkdirat(fd, dirs[i].name, dirs[i].mode) ||
+		    fchmodat(fd, dirs[i].name, dirs[i].mode, 0))
 			return err_set(err, ERR_INFRA, errno, "make directory %s", dirs[i].name);
 	if (spec->app)
 		return path_copy_tree(spec->root_fd, spec->app, fd, "app", err);
@@ -76,7 +78,8 @@ static void take_measurement(struct local *l, const struct keeper_reply *r)
 }
 
 /* The keeper's next message; a measurement is taken in passing. */
-static int receive(struct local *l, struct keeper_reply *r, int *text, int64_t deadline_ms, struct err *err)
+static int receive(struct local *l, struct keeper_reply *r, int *text, int64_t deadline_ms,
+		   struct err *err)
 {
 	size_t fds_n = 1;
 	int fd = -1;
@@ -108,11 +111,11 @@ static int ask(struct local *l, struct keeper_request *req, int fd, struct err *
 	return fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0 ? -1 : 0;
 }
 
-static int call(struct local *l, enum keeper_op op, int fd, int64_t timeout_ms, struct keeper_reply *r,
-		int *text, struct err *err)
+static int call(struct local *l, enum keeper_op op, int fd, int64_t timeout_ms,
+		struct keeper_reply *r, int *text, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + timeout_ms;
-	struct keeper_request req = { .op = op, .deadline_ms = deadline };
+	struct keeper_request req = {.op = op, .deadline_ms = deadline};
 
 	if (ask(l, &req, fd, err))
 		return -1;
@@ -146,7 +149,7 @@ static int explain_bwrap(int errors, struct err *err)
 
 static int start_door(struct sandbox *s, struct err *err)
 {
-	struct proto_request req = { .op = PROTO_DOOR, .port = (uint32_t)s->spec.door_port };
+	struct proto_request req = {.op = PROTO_DOOR, .port = (uint32_t)s->spec.door_port};
 	struct proto_reply reply;
 
 	if (!s->spec.gateway)
@@ -173,11 +176,11 @@ static int fork_keeper(struct local *l, struct sandbox_rights *rights, int *erro
 	AUTO(fd) int ctl_end = ctl[1];
 	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err))
 		return -1;
-	struct keeper_start start = { .spec = &s->spec,
-				      .rights = rights,
-				      .serve = serve_end,
-				      .ctl = ctl_end,
-				      .errors = errors_end };
+	struct keeper_start start = {.spec = &s->spec,
+				     .rights = rights,
+				     .serve = serve_end,
+				     .ctl = ctl_end,
+				     .errors = errors_end};
 	return keeper_fork(&l->keeper, &start, err);
 }
 
@@ -213,13 +216,14 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 	if (!spec->rights && sandbox_rights_take(&own, spec, geteuid(), getegid(), err))
 		return -1;
 	l = xcalloc(1, sizeof *l);
-	l->base = (struct sandbox){ .backend = &sandbox_local,
-				    .spec = *spec,
-				    .channel = CHANNEL_INIT,
-				    .limits_held = "watched" };
+	l->base = (struct sandbox){.backend = &sandbox_local,
+				   .spec = *spec,
+				   .channel = CHANNEL_INIT,
+				   .limits_held = "watched"};
 	l->sock = -1;
 	l->keeper.pidfd = -1;
-	int rc = make_scratch(spec, err) || start(l, spec->rights ? spec->rights : own, err) ? -1 : 0;
+	int rc = make_scratch(spec, err) || start(l, spec->rights ? spec->rights : own, err) ? -1
+											     : 0;
 	sandbox_rights_free(own);
 	if (rc) {
 		err_wrap(err, "sandbox");
@@ -233,7 +237,7 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 static char *read_text(int fd)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
-	struct err ignored = { 0 };
+	struct err ignored = {0};
 
 	if (fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 && path_read_fd(fd, 16u << 20, &b, &ignored))
 		buf_reset(&b);
@@ -267,12 +271,14 @@ static int local_diff(struct sandbox *s, int out_fd, struct repo_diff *out, stru
 	if (call(downcast(s), KEEPER_DIFF, out_fd, DIFF_MS, &r, &text, err))
 		return -1;
 	if (text < 0 || lseek(text, 0, SEEK_SET) || path_read_fd(text, 64u << 20, &lists, err))
-		return err->kind ? -1 : err_set(err, ERR_INFRA, 0, "the keeper's answer is not complete");
-	*out = (struct repo_diff){ .bytes = r.bytes,
-				   .lines_added = r.lines_added,
-				   .lines_removed = r.lines_removed,
-				   .files = r.files,
-				   .truncated = r.truncated };
+		return err->kind
+			       ? -1
+			       : err_set(err, ERR_INFRA, 0, "the keeper's answer is not complete");
+	*out = (struct repo_diff){.bytes = r.bytes,
+				  .lines_added = r.lines_added,
+				  .lines_removed = r.lines_removed,
+				  .files = r.files,
+				  .truncated = r.truncated};
 	const char *at = lists.data;
 	for (uint64_t i = 0; i < r.ignored_n + r.skipped_n; i++, at += strlen(at) + 1)
 		strv_push(i < r.ignored_n ? &out->ignored : &out->skipped, at);
@@ -281,8 +287,8 @@ static int local_diff(struct sandbox *s, int out_fd, struct repo_diff *out, stru
 
 static void measure(struct local *l, int64_t now)
 {
-	struct keeper_request req = { .op = KEEPER_DU };
-	struct err ignored = { 0 };
+	struct keeper_request req = {.op = KEEPER_DU};
+	struct err ignored = {0};
 
 	if (l->du_pending || now < l->du_next_ms)
 		return;
@@ -297,7 +303,7 @@ static int64_t local_disk_bytes(struct sandbox *s, bool wait)
 	struct local *l = downcast(s);
 	const int64_t now = clock_mono_ms();
 	struct keeper_reply r;
-	struct err ignored = { 0 };
+	struct err ignored = {0};
 
 	if (wait)
 		l->du_next_ms = l->du_next_ms > now + DISK_EVERY_MS ? l->du_next_ms : 0;
@@ -325,7 +331,7 @@ static void end_keeper(struct local *l)
 static void local_close(struct sandbox *s)
 {
 	struct local *l = downcast(s);
-	struct err err = { 0 };
+	struct err err = {0};
 	struct keeper_reply r;
 
 	/* Cleaning up is not to be cancelled. */

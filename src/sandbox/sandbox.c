@@ -14,7 +14,7 @@
 #include "sandbox/backend.h"
 #include "sandbox/userns.h"
 
-static const struct sandbox_backend *const backends[] = { &sandbox_local };
+static const struct sandbox_backend *const backends[] = {&sandbox_local};
 
 static const struct sandbox_backend *find_backend(const char *name)
 {
@@ -24,14 +24,17 @@ static const struct sandbox_backend *find_backend(const char *name)
 	return NULL;
 }
 
-int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec, struct err *err)
+int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec,
+		 struct err *err)
 {
 	const struct sandbox_backend *b = find_backend(backend);
 
 	if (!b)
-		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there is: local)", backend);
+		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there is: local)",
+			       backend);
 	if (spec->network)
-		return err_set(err, ERR_USAGE, 0, "network = true is refused: nothing would hold it in bounds yet");
+		return err_set(err, ERR_USAGE, 0,
+			       "network = true is refused: nothing would hold it in bounds yet");
 	return b->open(out, spec, err);
 }
 
@@ -45,7 +48,8 @@ int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
 	return check_running(s, err) ? -1 : s->backend->apply(s, patch_fd, why, err);
 }
 
-int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
+int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
+		 struct err *err)
 {
 	if (!x->argv || !x->argv[0])
 		return err_set(err, ERR_USAGE, 0, "no command to run");
@@ -55,14 +59,16 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 static int set_path(struct proto_request *req, const char *path, struct err *err)
 {
 	if (*path != '/' || strlen(path) >= sizeof req->path)
-		return err_set(err, ERR_USAGE, 0, "not an absolute path in the sandbox: %.100s", path);
+		return err_set(err, ERR_USAGE, 0, "not an absolute path in the sandbox: %.100s",
+			       path);
 	memcpy(req->path, path, strlen(path) + 1);
 	return 0;
 }
 
-int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode, struct err *err)
+int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode,
+		struct err *err)
 {
-	struct proto_request req = { .op = PROTO_PUT, .mode = mode };
+	struct proto_request req = {.op = PROTO_PUT, .mode = mode};
 	struct proto_reply reply;
 
 	if (check_running(s, err) || set_path(&req, box_path, err))
@@ -77,7 +83,7 @@ int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_
 
 int sandbox_get(struct sandbox *s, const char *box_path, struct err *err)
 {
-	struct proto_request req = { .op = PROTO_GET };
+	struct proto_request req = {.op = PROTO_GET};
 	struct proto_reply reply;
 	int fd = -1;
 
@@ -92,18 +98,18 @@ int sandbox_get(struct sandbox *s, const char *box_path, struct err *err)
 
 int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err)
 {
-	struct proto_request req = { .op = PROTO_STATS, .flags = PROTO_PRECISE };
+	struct proto_request req = {.op = PROTO_STATS, .flags = PROTO_PRECISE};
 	struct proto_reply reply;
 
 	if (check_running(s, err) || channel_call(&s->channel, &req, -1, &reply, NULL, err))
 		return -1;
 	if (reply.memory > s->memory_max)
 		s->memory_max = reply.memory;
-	*out = (struct sandbox_stats){ .memory = reply.memory,
-				       .memory_max = s->memory_max,
-				       .cpu_ms = reply.cpu_us / 1000,
-				       .disk_bytes = s->backend->disk_bytes(s, true),
-				       .processes = reply.processes };
+	*out = (struct sandbox_stats){.memory = reply.memory,
+				      .memory_max = s->memory_max,
+				      .cpu_ms = reply.cpu_us / 1000,
+				      .disk_bytes = s->backend->disk_bytes(s, true),
+				      .processes = reply.processes};
 	return 0;
 }
 
@@ -118,7 +124,8 @@ int sandbox_stop(struct sandbox *s, struct err *err)
 int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err)
 {
 	if (!s->stopped)
-		return err_set(err, ERR_INFRA, 0, "the sandbox still runs: stop it before its diff is taken");
+		return err_set(err, ERR_INFRA, 0,
+			       "the sandbox still runs: stop it before its diff is taken");
 	return s->backend->diff(s, out_fd, out, err);
 }
 
@@ -141,7 +148,7 @@ void sandbox_close(struct sandbox *s)
 /* In a child, since a process cannot leave a user namespace again; its error comes back on a pipe. */
 static _Noreturn void remove_inside(int root_fd, const char *scratch, int report)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (userns_enter(0, &err) || path_remove_tree(root_fd, scratch, &err)) {
@@ -154,7 +161,7 @@ static _Noreturn void remove_inside(int root_fd, const char *scratch, int report
 
 int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err)
 {
-	struct err why = { 0 };
+	struct err why = {0};
 	int report[2], status;
 
 	if (!path_exists(root_fd, scratch))

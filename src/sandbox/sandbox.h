@@ -27,17 +27,18 @@ struct sandbox_mount {
 struct sandbox_rights; /* see sandbox_rights_take */
 
 struct sandbox_spec {
-	int root_fd;          /* the data root, also the working directory of the process */
-	const char *name;     /* host name inside, and the name of a container */
-	const char *baseline; /* "cache/baselines/KEY": its repo/ becomes TASK_BOX_REPO, writable; NULL: none */
-	const char *app;      /* "cache/tasks/HASH/app": copied to TASK_BOX_APP, writable; NULL: empty */
-	const char *scratch;  /* relative to the data root; made by open, removed by close */
+	int root_fd;	  /* the data root, also the working directory of the process */
+	const char *name; /* host name inside, and the name of a container */
+	const char *
+		baseline; /* "cache/baselines/KEY": its repo/ becomes TASK_BOX_REPO, writable; NULL: none */
+	const char *app; /* "cache/tasks/HASH/app": copied to TASK_BOX_APP, writable; NULL: empty */
+	const char *scratch; /* relative to the data root; made by open, removed by close */
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
-	bool network;        /* refused until a gateway enforces it */
+	bool network;	     /* refused until a gateway enforces it */
 	const char *gateway; /* unix socket on the host, or NULL: no door */
-	int door_port;       /* 127.0.0.1:PORT inside leads to the gateway */
+	int door_port;	     /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;
 	struct sandbox_rights *rights; /* NULL: open everything with the rights we have now */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
@@ -46,12 +47,12 @@ struct sandbox_spec {
 
 enum sandbox_at_end {
 	SANDBOX_KILL_ALL, /* every process but PID 1 is dead when exec returns */
-	SANDBOX_LEAVE,    /* background processes may go on */
+	SANDBOX_LEAVE,	  /* background processes may go on */
 };
 
 struct sandbox_exec {
 	const char *const *argv; /* argv[0] is looked up in the PATH of ENV */
-	const char *const *env;  /* the whole environment: "K=V" */
+	const char *const *env;	 /* the whole environment: "K=V" */
 	const char *cwd;
 	const void *input; /* NULL: /dev/null */
 	size_t input_len;
@@ -64,7 +65,7 @@ struct sandbox_exec {
 };
 
 enum sandbox_end {
-	SANDBOX_EXITED,    /* status is the wait status */
+	SANDBOX_EXITED,	   /* status is the wait status */
 	SANDBOX_TIMED_OUT, /* the deadline came */
 	SANDBOX_NO_MEMORY, /* the memory ceiling was passed */
 	SANDBOX_NO_DISK,   /* the disk ceiling was passed */
@@ -100,23 +101,23 @@ struct sandbox_backend {
  * reach is opened here, before: the init program, the mounts, the gateway's socket (paths under /root, say),
  * and a view of the baseline in which its owner is UID, without which an overlay of files of another user is
  * read-only. For one sandbox_open each, also when that fails; free in any case. */
-int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
-			struct err *err) MUST_CHECK;
+int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
+			gid_t gid, struct err *err) MUST_CHECK;
 void sandbox_rights_free(struct sandbox_rights *r); /* accepts NULL */
 
 /* Start a box from SPEC (its strings are borrowed until close). The caller owns *out. Failure is ERR_INFRA
  * naming what forbids it and the remedy. */
-int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec, struct err *err)
-	MUST_CHECK;
+int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec,
+		 struct err *err) MUST_CHECK;
 /* Apply a patch to the workspace before the first exec: as repo_apply. */
 int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
 /* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. */
-int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out, struct err *err)
-	MUST_CHECK;
+int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
+		 struct err *err) MUST_CHECK;
 /* Write a file inside as the box user, making directories; a component that is a link or a file where a
  * directory is needed is replaced. For tests that may be seen only now. */
-int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode, struct err *err)
-	MUST_CHECK;
+int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode,
+		struct err *err) MUST_CHECK;
 /* Open a regular file inside for reading (no link followed in any component). The caller owns the returned fd, -1 with
  * err->sys ENOENT when there is none. The content is the agent's: read it bounded. */
 int sandbox_get(struct sandbox *s, const char *box_path, struct err *err) MUST_CHECK;

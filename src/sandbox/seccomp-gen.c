@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 static const int refused[] = {
-	SCMP_SYS(add_key),	  SCMP_SYS(bpf),	  SCMP_SYS(io_uring_enter),
-	SCMP_SYS(io_uring_register), SCMP_SYS(io_uring_setup), SCMP_SYS(keyctl),
-	SCMP_SYS(perf_event_open), SCMP_SYS(request_key), SCMP_SYS(syslog),
-	SCMP_SYS(userfaultfd),
+	SCMP_SYS(add_key),	   SCMP_SYS(bpf),
+	SCMP_SYS(io_uring_enter),  SCMP_SYS(io_uring_register),
+	SCMP_SYS(io_uring_setup),  SCMP_SYS(keyctl),
+	SCMP_SYS(perf_event_open), SCMP_SYS(request_key),
+	SCMP_SYS(syslog),	   SCMP_SYS(userfaultfd),
 };
 
-static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 #define FAMILY_MAX AF_NETLINK
 
 static bool is_allowed(int family)

@@ -18,25 +18,27 @@
 
 /* The host's own, nothing of which tells about the host's users or holds a secret. */
 static const char *const etc_shown[] = {
-	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "ssl/openssl.cnf",
-	"pki/tls/certs", "pki/ca-trust/extracted", "os-release", "debian_version",
-	"mime.types", "protocols", "services",
+	"ld.so.cache", "ld.so.conf",	  "ld.so.conf.d",  "alternatives",
+	"ssl/certs",   "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust/extracted",
+	"os-release",  "debian_version",  "mime.types",	   "protocols",
+	"services",
 };
 
 static const struct {
 	const char *name, *text;
 } etc_made[] = {
-	{ "passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
-		    "agent:x:1000:1000:agent:/home/agent:/bin/bash\n"
-		    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n" },
-	{ "group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n" },
-	{ "hosts", "127.0.0.1 localhost\n::1 localhost\n" },
-	{ "resolv.conf", "# no network\n" },
-	{ "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n" },
+	{"passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+		   "agent:x:1000:1000:agent:/home/agent:/bin/bash\n"
+		   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+	{"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
+	{"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+	{"resolv.conf", "# no network\n"},
+	{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
 };
 
 /* The host's program folders: shown as what they are, links or directories. */
-static const char *const system_dirs[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32" };
+static const char *const system_dirs[] = {"/usr",   "/bin",   "/sbin",	"/lib",
+					  "/lib32", "/lib64", "/libx32"};
 
 static char *at_stage(const struct stage *st, const char *name)
 {
@@ -60,8 +62,9 @@ static int place(const struct stage *st, const char *name, int tree, bool is_dir
  * ours is never one, a path of the user's configuration may be. */
 static int clone_tree(int dir_fd, const char *path, int follow, struct err *err)
 {
-	int tree = open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
-						   (follow ? 0 : AT_SYMLINK_NOFOLLOW));
+	int tree = open_tree(dir_fd, path,
+			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
+				     (follow ? 0 : AT_SYMLINK_NOFOLLOW));
 
 	return tree < 0 ? err_set(err, ERR_INFRA, errno, "show %s", path) : tree;
 }
@@ -76,7 +79,8 @@ static int place_tree(const struct stage *st, const char *name, int tree, struct
 }
 
 /* Show PATH below DIR_FD as NAME on the stage. */
-static int bind(const struct stage *st, const char *name, int dir_fd, const char *path, struct err *err)
+static int bind(const struct stage *st, const char *name, int dir_fd, const char *path,
+		struct err *err)
 {
 	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
 
@@ -86,11 +90,13 @@ static int bind(const struct stage *st, const char *name, int dir_fd, const char
 /* All sources are opened before the stage covers a directory that may hold them. */
 static int open_sources(struct sandbox_rights *r, struct err *err)
 {
-	struct source *fixed[] = { &r->init, &r->gateway };
+	struct source *fixed[] = {&r->init, &r->gateway};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed) + r->mounts_n; i++) {
-		struct source *s = i < ARRAY_SIZE(fixed) ? fixed[i] : &r->mounts[i - ARRAY_SIZE(fixed)];
-		if (s->path && s->tree < 0 && (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
+		struct source *s =
+			i < ARRAY_SIZE(fixed) ? fixed[i] : &r->mounts[i - ARRAY_SIZE(fixed)];
+		if (s->path && s->tree < 0 &&
+		    (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
 			return -1;
 	}
 	return 0;
@@ -111,7 +117,8 @@ static int place_sources(const struct stage *st, const struct sandbox_rights *r,
 	return 0;
 }
 
-static int small_tmpfs(const struct stage *st, const char *name, const char *options, struct err *err)
+static int small_tmpfs(const struct stage *st, const char *name, const char *options,
+		       struct err *err)
 {
 	AUTO(free) char *to = at_stage(st, name);
 
@@ -124,7 +131,7 @@ static int small_tmpfs(const struct stage *st, const char *name, const char *opt
 /* Any directory that exists will do: it is covered in our namespace alone. */
 static int open_stage(struct stage *st, struct err *err)
 {
-	static const char *const places[] = { "/mnt", "/media", "/srv", "/tmp" };
+	static const char *const places[] = {"/mnt", "/media", "/srv", "/tmp"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		if (!path_is_dir(AT_FDCWD, places[i]))
@@ -153,8 +160,8 @@ static int show_etc_entry(const struct stage *st, const char *name, struct err *
 	if (path_make_dirs(AT_FDCWD, parent, 0755, err))
 		return -1;
 	/* A copied file or link is cheaper than one mount more in every namespace from here on. */
-	return S_ISDIR(s.st_mode) ? bind(st, rel, AT_FDCWD, host, err) :
-				    path_copy_tree(AT_FDCWD, host, AT_FDCWD, box, err);
+	return S_ISDIR(s.st_mode) ? bind(st, rel, AT_FDCWD, host, err)
+				  : path_copy_tree(AT_FDCWD, host, AT_FDCWD, box, err);
 }
 
 static int build_etc(const struct stage *st, const char *host_name, struct err *err)
@@ -166,7 +173,8 @@ static int build_etc(const struct stage *st, const char *host_name, struct err *
 		return err_set(err, ERR_INFRA, errno, "make %s", etc);
 	for (size_t i = 0; i < ARRAY_SIZE(etc_made); i++) {
 		AUTO(free) char *path = path_join(etc, etc_made[i].name);
-		if (path_write(AT_FDCWD, path, etc_made[i].text, strlen(etc_made[i].text), 0444, false, err))
+		if (path_write(AT_FDCWD, path, etc_made[i].text, strlen(etc_made[i].text), 0444,
+			       false, err))
 			return -1;
 	}
 	if (path_write(AT_FDCWD, name_path, host_name, strlen(host_name), 0444, false, err))
@@ -178,9 +186,11 @@ static int build_etc(const struct stage *st, const char *host_name, struct err *
 }
 
 /* The baseline, read-only, as "base"; where its owner was mapped, that view covers its repo. */
-static int show_base(const struct stage *st, int root, const char *baseline, int lower, struct err *err)
+static int show_base(const struct stage *st, int root, const char *baseline, int lower,
+		     struct err *err)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	struct mount_attr attr = {.attr_set =
+					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
 	AUTO(free) char *base = at_stage(st, "base");
 
 	if (bind(st, "base", root, baseline, err))
@@ -199,8 +209,10 @@ static int prepare_layers(int scratch, struct err *err)
 	    mkdirat(scratch, "layers/work", 0700))
 		return err_set(err, ERR_INFRA, errno, "make directories for an overlay");
 	AUTO(fd) int upper = openat(scratch, "layers/upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (upper < 0 || fsetxattr(upper, "user.rollouts", "1", 1, 0) || fremovexattr(upper, "user.rollouts"))
-		return err_set(err, ERR_INFRA, errno, "the data directory's file system has no user attributes");
+	if (upper < 0 || fsetxattr(upper, "user.rollouts", "1", 1, 0) ||
+	    fremovexattr(upper, "user.rollouts"))
+		return err_set(err, ERR_INFRA, errno,
+			       "the data directory's file system has no user attributes");
 	return 0;
 }
 
@@ -208,9 +220,10 @@ static int mount_overlay(const struct stage *st, int scratch, struct err *err)
 {
 	AUTO(free) char *to = at_stage(st, "repo");
 	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
-	AUTO(free) char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
-					     "workdir=%s/layers/work,userxattr,volatile",
-					     st->dir, st->dir, st->dir);
+	AUTO(free)
+	char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
+				  "workdir=%s/layers/work,userxattr,volatile",
+				  st->dir, st->dir, st->dir);
 	struct stat lower;
 	AUTO(free) char *repo = at_stage(st, "base/repo");
 
@@ -226,9 +239,10 @@ static int mount_overlay(const struct stage *st, int scratch, struct err *err)
 	return 0;
 }
 
-static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch, struct err *err)
+static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch,
+			   struct err *err)
 {
-	struct err why = { 0 };
+	struct err why = {0};
 	AUTO(free) char *from = at_stage(st, "base/repo");
 
 	if (spec->workspace != WORKSPACE_COPY) {
@@ -238,7 +252,8 @@ static int build_workspace(struct stage *st, const struct sandbox_spec *spec, in
 		}
 		if (spec->workspace == WORKSPACE_OVERLAY) {
 			*err = why;
-			return err_wrap(err, "workspace = \"overlay\" (\"auto\" would make a copy)");
+			return err_wrap(err,
+					"workspace = \"overlay\" (\"auto\" would make a copy)");
 		}
 		log_debug("workspace becomes a copy: %s", why.msg);
 	}
@@ -247,10 +262,12 @@ static int build_workspace(struct stage *st, const struct sandbox_spec *spec, in
 	return bind(st, "repo", scratch, "repo", err);
 }
 
-static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root, struct err *err)
+static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root,
+			 struct err *err)
 {
-	static const char *const dirs[] = { "app", "tmp", "vartmp", "home", "diff" };
-	AUTO(fd) int scratch = openat(root, spec->scratch, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	static const char *const dirs[] = {"app", "tmp", "vartmp", "home", "diff"};
+	AUTO(fd)
+	int scratch = openat(root, spec->scratch, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (scratch < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
@@ -267,11 +284,13 @@ static int build_memory(const struct stage *st, const struct limits *l, struct e
 
 	/* The number of files is bounded too: their inodes are kernel memory that no size covers. */
 	snprintf(options, sizeof options, "mode=1777,nr_inodes=16k,size=%lldm",
-		 (long long)(mb < 16 ? 16 : mb > 1024 ? 1024 : mb));
+		 (long long)(mb < 16	 ? 16
+			     : mb > 1024 ? 1024
+					 : mb));
 	return small_tmpfs(st, "shm", options, err) ||
-			       small_tmpfs(st, "run", "mode=755,nr_inodes=1k,size=16m", err) ?
-		       -1 :
-		       0;
+			       small_tmpfs(st, "run", "mode=755,nr_inodes=1k,size=16m", err)
+		       ? -1
+		       : 0;
 }
 
 int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbox_rights *rights,
@@ -306,9 +325,24 @@ static void option(struct strv *argv, const char *flag, const struct stage *st, 
 static void add_isolation(struct strv *argv, const char *host_name, int seccomp)
 {
 	static const char *const always[] = {
-		"bwrap", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
-		"--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-		"--die-with-parent", "--as-pid-1", "--new-session", "--cap-drop", "ALL", "--clearenv",
+		"bwrap",
+		"--unshare-user",
+		"--disable-userns",
+		"--uid",
+		"1000",
+		"--gid",
+		"1000",
+		"--unshare-pid",
+		"--unshare-net",
+		"--unshare-ipc",
+		"--unshare-uts",
+		"--unshare-cgroup-try",
+		"--die-with-parent",
+		"--as-pid-1",
+		"--new-session",
+		"--cap-drop",
+		"ALL",
+		"--clearenv",
 		NULL,
 	};
 
@@ -339,7 +373,8 @@ static void add_system(struct strv *argv)
 
 static bool is_shown_already(const struct sandbox_mount *m)
 {
-	return !strcmp(m->host, m->box) && (!strncmp(m->box, "/usr/", 5) || !strcmp(m->box, "/usr"));
+	return !strcmp(m->host, m->box) &&
+	       (!strncmp(m->box, "/usr/", 5) || !strcmp(m->box, "/usr"));
 }
 
 static void add_places(struct strv *argv, const struct stage *st, const struct sandbox_spec *spec,
@@ -347,7 +382,7 @@ static void add_places(struct strv *argv, const struct stage *st, const struct s
 {
 	char name[32];
 
-	strv_pushv(argv, (const char *const[]){ "--proc", "/proc", "--dev", "/dev", NULL });
+	strv_pushv(argv, (const char *const[]){"--proc", "/proc", "--dev", "/dev", NULL});
 	option(argv, "--bind", st, "shm", "/dev/shm");
 	option(argv, "--bind", st, "run", "/run");
 	option(argv, "--ro-bind", st, "etc", "/etc");
@@ -366,7 +401,7 @@ static void add_places(struct strv *argv, const struct stage *st, const struct s
 	if (rights->gateway.path)
 		option(argv, "--ro-bind", st, "gateway.sock", OWN "/gateway.sock");
 	/* Both are tmpfs without a size: nothing of the agent's may grow there. */
-	strv_pushv(argv, (const char *const[]){ "--remount-ro", "/dev", "--remount-ro", "/", NULL });
+	strv_pushv(argv, (const char *const[]){"--remount-ro", "/dev", "--remount-ro", "/", NULL});
 }
 
 void stage_command(const struct stage *st, struct strv *argv, const struct sandbox_spec *spec,
@@ -375,6 +410,6 @@ void stage_command(const struct stage *st, struct strv *argv, const struct sandb
 	add_isolation(argv, spec->name, rights->seccomp);
 	add_system(argv);
 	add_places(argv, st, spec, rights);
-	strv_pushv(argv, (const char *const[]){ "--chdir", "/", "--", OWN "/init", NULL });
+	strv_pushv(argv, (const char *const[]){"--chdir", "/", "--", OWN "/init", NULL});
 	strv_pushf(argv, "fd:%d", ctl);
 }

@@ -12,7 +12,7 @@
 
 struct stage {
 	const char *dir; /* where the tmpfs is; a static string */
-	bool overlay;    /* what the workspace became */
+	bool overlay;	 /* what the workspace became */
 };
 
 /* Inside a user and mount namespace of ours, the working directory being the data root. The scratch directory exists with its tmp, vartmp, home and

@@ -21,7 +21,7 @@ static long long sysctl_value(const char *name, long long fallback)
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(free) char *path = xasprintf("/proc/sys/%s", name);
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct err ignored = { 0 };
+	struct err ignored = {0};
 
 	if (fd < 0 || path_read_fd(fd, 64, &text, &ignored))
 		return fallback;
@@ -30,17 +30,21 @@ static long long sysctl_value(const char *name, long long fallback)
 
 int userns_explain(struct err *err)
 {
-	const char *why = "in a container its system call filter may forbid user namespaces: start it with "
-			  "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-			  "--security-opt systempaths=unconfined";
+	const char *why =
+		"in a container its system call filter may forbid user namespaces: start it with "
+		"--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+		"--security-opt systempaths=unconfined";
 	size_t len;
 
 	if (sysctl_value("kernel/unprivileged_userns_clone", 1) == 0)
-		why = "user namespaces are switched off here: sysctl -w kernel.unprivileged_userns_clone=1";
+		why = "user namespaces are switched off here: sysctl -w "
+		      "kernel.unprivileged_userns_clone=1";
 	else if (sysctl_value("user/max_user_namespaces", 1) == 0)
-		why = "user namespaces are switched off here: sysctl -w user.max_user_namespaces=15000";
+		why = "user namespaces are switched off here: sysctl -w "
+		      "user.max_user_namespaces=15000";
 	else if (sysctl_value("kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
-		why = "AppArmor forbids user namespaces to programs without a profile: `make install` adds "
+		why = "AppArmor forbids user namespaces to programs without a profile: `make "
+		      "install` adds "
 		      "ours, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 	else if (err->sys == ENOSPC || err->sys == EUSERS)
 		why = "too many user namespaces are in use: raise user.max_user_namespaces";
@@ -59,7 +63,8 @@ static int write_proc(const char *pid, const char *file, const char *text, struc
 	return 0;
 }
 
-static int write_map(const char *pid, const char *file, unsigned inside, unsigned outside, struct err *err)
+static int write_map(const char *pid, const char *file, unsigned inside, unsigned outside,
+		     struct err *err)
 {
 	char line[48];
 
@@ -78,7 +83,8 @@ int userns_enter(int extra, struct err *err)
 	}
 	/* After a change of user /proc/self belongs to root unless we are dumpable. */
 	prctl(PR_SET_DUMPABLE, 1);
-	if (write_proc("self", "setgroups", "deny", err) || write_map("self", "uid_map", 0, uid, err) ||
+	if (write_proc("self", "setgroups", "deny", err) ||
+	    write_map("self", "uid_map", 0, uid, err) ||
 	    write_map("self", "gid_map", 0, gid, err)) {
 		err_wrap(err, "cannot use a user namespace");
 		return userns_explain(err);

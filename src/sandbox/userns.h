@@ -14,6 +14,7 @@ int userns_enter(int extra, struct err *err) MUST_CHECK;
 int userns_explain(struct err *err);
 /* A namespace in which the id FROM of a file system reads as TO, for an id-mapped mount. Needs root.
  * Returns a descriptor the caller owns. */
-int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid, struct err *err) MUST_CHECK;
+int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid,
+		   struct err *err) MUST_CHECK;
 /* We are the host's root, not merely root of a namespace that maps some single user. */
 bool userns_is_host_root(void);
