@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "repo/build.h"
+#include "repo/dir.h"
 #include "repo/git.h"
 #include "repo/mirror.h"
 #include "repo/repo.h"
@@ -170,12 +170,6 @@ static int resolve_start(struct pin *pin, int root_fd, const struct task *t, int
 	return 0;
 }
 
-static void auto_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 // A killed maker leaves its directory and its lock file; whoever can take that lock may remove
 // both.
 static void sweep_one(int dir_fd, const char *name)
@@ -212,13 +206,11 @@ static int make_in(struct build *b, const struct task *t, struct err *err)
 	return rc;
 }
 
-// Under KEY's lock. Other users read it: nothing here depends on the caller's umask.
+// Under KEY's lock.
 static int make(struct build *b, const struct task *t, const char *key, struct err *err)
 {
 	AUTO(free) char *tmp = xasprintf(BASELINES "/.tmp-%s", key);
 	AUTO(free) char *path = xasprintf(BASELINES "/%s", key);
-	AUTO(umask) mode_t old = umask(022);
-	(void)old;
 	if (path_remove_tree(b->root_fd, tmp, err) < 0)
 		return -1;
 	if (mkdirat(b->root_fd, tmp, 0755) < 0)
@@ -268,6 +260,9 @@ static int get_slowly(struct repo_baseline *out, int root_fd, const struct task 
 {
 	char key[HASH_HEX];
 	struct overlay overlay;
+	// Other users read it: nothing below may depend on the caller's umask.
+	AUTO(umask) mode_t old = umask(022);
+	(void)old;
 	if (mirror_check_url(t->repo.git_url, err) < 0 ||
 	    resolve_start(pin, root_fd, t, deadline_ms, err) < 0 ||
 	    overlay_open(&overlay, root_fd, snapshot, err) < 0)
@@ -297,9 +292,14 @@ int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task 
 	pin_read(&pin, root_fd, t);
 	if (pin.key && meta_read(out, root_fd, pin.key))
 		return 0;
-	if (get_slowly(out, root_fd, t, snapshot, deadline_ms, &pin, err) < 0)
-		return err_wrap(err, "task %s", t->id ? t->id : "?");
-	return 0;
+	if (get_slowly(out, root_fd, t, snapshot, deadline_ms, &pin, err) == 0)
+		return 0;
+	// A slow network or a busy disk is nobody's mistake and may be better next time.
+	if (err->kind == ERR_LIMIT) {
+		err->kind = ERR_INFRA;
+		err->retry = true;
+	}
+	return err_wrap(err, "task %s", t->id ? t->id : "?");
 }
 
 void repo_baseline_release(struct repo_baseline *b)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "repo/build.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "repo/dir.h"
 #include "repo/git.h"
 #include "repo/import.h"
 #include "repo/mirror.h"
@@ -217,12 +217,6 @@ static int repo_fetch(const struct build *b, const char *commit, struct err *err
 	return git_in(b, argv, env, NULL, err);
 }
 
-static void auto_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 // One old time for all: an entry as young as the index itself would be re-hashed by every `git
 // status`.
 static int set_times(int dir_fd, const char *name, const struct timespec times[2], struct err *err)
@@ -232,8 +226,7 @@ static int set_times(int dir_fd, const char *name, const struct timespec times[2
 	if (!d)
 		return err_set(err, ERR_INFRA, errno, "open %s", name);
 	for (struct dirent *e; (e = readdir(d));) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-		    strcmp(e->d_name, ".git") == 0)
+		if (dir_is_dots(e->d_name) || strcmp(e->d_name, ".git") == 0)
 			continue;
 		if (utimensat(fd, e->d_name, times, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_set(err, ERR_INFRA, errno, "set the time of %s", e->d_name);

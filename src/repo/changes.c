@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "repo/changes.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "repo/dir.h"
 #include "repo/git.h"
 #include "repo/ignore.h"
 
@@ -25,7 +25,6 @@ enum {
 	RULES_MAX = 1 << 20,
 	DEFAULT_FILE = 16 << 20,
 };
-#define DEFAULT_PATCH ((int64_t)64 << 20)
 
 struct walk {
 	const struct repo_diff_spec *spec;
@@ -66,12 +65,6 @@ static void auto_entries(struct entries *e)
 	free(e->v);
 }
 
-static void auto_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 // The path of NAME in the current directory; the caller frees.
 static char *path_of(const struct walk *w, const char *name)
 {
@@ -109,14 +102,9 @@ static int delete (struct walk *w, const char *name, struct err *err)
 	return import_delete(w->imp, path, err);
 }
 
-// What an agent made unreadable is ours all the same: give ourselves access through the O_PATH
-// handle.
-static int open_own(int dir_fd, const char *name, int flags)
+// What an agent made unreadable is ours all the same: give ourselves access, by a handle that follows nothing.
+static int open_for_us(int dir_fd, const char *name, int flags)
 {
-	flags |= O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	int fd = openat(dir_fd, name, flags);
-	if (fd >= 0 || errno != EACCES)
-		return fd;
 	AUTO(fd) int handle = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char proc[48];
 	struct stat st;
@@ -127,6 +115,19 @@ static int open_own(int dir_fd, const char *name, int flags)
 	if (chmod(proc, (st.st_mode & 07777) | need) < 0)
 		return -1;
 	return openat(dir_fd, name, flags);
+}
+
+static int open_own(int dir_fd, const char *name, int flags)
+{
+	flags |= O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int fd = openat(dir_fd, name, flags);
+	// A directory may be readable and yet not let us reach what is in it.
+	if (fd >= 0 && (!(flags & O_DIRECTORY) || faccessat(fd, ".", X_OK, AT_EACCESS) == 0))
+		return fd;
+	if (fd < 0 && errno != EACCES)
+		return -1;
+	auto_fd(&fd);
+	return open_for_us(dir_fd, name, flags);
 }
 
 static ssize_t read_full(int fd, char *to, size_t n)
@@ -250,7 +251,7 @@ static bool is_empty_dir(int dir_fd, const char *name)
 	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+		if (!dir_is_dots(e->d_name))
 			return false;
 	return d;
 }
@@ -297,7 +298,7 @@ static int list_entries(struct walk *w, const struct frame *f, struct entries *l
 	if (!d)
 		return err_set(err, ERR_INFRA, errno, "list %s", w->path.data);
 	for (struct dirent *e; (e = readdir(d));) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+		if (dir_is_dots(e->d_name))
 			continue;
 		if (++w->entries > ENTRIES_MAX) {
 			fill_up(w, "too many files");
@@ -474,8 +475,7 @@ static int find_deleted(struct walk *w, const struct frame *f, const struct entr
 	for (struct dirent *b; (b = readdir(d));) {
 		struct entry want = {.name = b->d_name};
 		struct stat st;
-		if (strcmp(b->d_name, ".") == 0 || strcmp(b->d_name, "..") == 0 ||
-		    strcmp(b->d_name, ".git") == 0)
+		if (dir_is_dots(b->d_name) || strcmp(b->d_name, ".git") == 0)
 			continue;
 		if (list->n && bsearch(&want, list->v, list->n, sizeof want, by_name))
 			continue;
@@ -518,7 +518,7 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 {
 	AUTO(fd) int fd = -1;
 	AUTO(fd) int base_fd = -1;
-	int64_t patch_max = s->max_bytes ? s->max_bytes : DEFAULT_PATCH;
+	int64_t patch_max = s->max_bytes ? s->max_bytes : CHANGES_DEFAULT_PATCH;
 	*imp = (struct import){.fd = -1, .buf = BUF_INIT};
 	if (open_roots(s, &fd, &base_fd, err) < 0)
 		return -1;

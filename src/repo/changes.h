@@ -16,6 +16,8 @@
 #include "repo/import.h"
 #include "repo/repo.h"
 
+#define CHANGES_DEFAULT_PATCH ((int64_t)64 << 20) /* bytes, when the caller does not say */
+
 /* Walk and write to IMP (opened and begun on the baseline COMMIT only when there is a change: fd -1
  * otherwise). OUT gets the lists and *truncated. */
 int changes_find(struct import *imp, struct repo_diff *out, const struct repo_diff_spec *s,

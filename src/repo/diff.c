@@ -12,8 +12,6 @@
 #include "repo/patch.h"
 #include "repo/repo.h"
 
-#define DEFAULT_PATCH ((int64_t)64 << 20)
-
 static int baseline_commit(char **commit, const char *base, struct err *err)
 {
 	AUTO(free) char *path = path_join(base, "meta.json");
@@ -76,7 +74,8 @@ static int diff_changes(struct repo_diff *out, struct import *imp, const struct 
 	struct patch p;
 	if (make_git_dir(s, scratch_fd, commit, err) < 0 ||
 	    import_run(imp, scratch_fd, "diff.git", s->deadline_ms, err) < 0 ||
-	    patch_begin(&p, s->out_fd, s->max_bytes ? s->max_bytes : DEFAULT_PATCH, err) < 0)
+	    patch_begin(&p, s->out_fd, s->max_bytes ? s->max_bytes : CHANGES_DEFAULT_PATCH, err) <
+		    0)
 		return -1;
 	int rc = write_patch(&p, s, scratch_fd, commit, err);
 	patch_release(&p);

@@ -109,8 +109,12 @@ int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int 
 	AUTO(strv) struct strv env = STRV_INIT;
 	struct spawn s;
 	spawn_of(&s, c, &argv, &env);
-	return spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
-			 err_text, status, err);
+	if (spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
+		      err_text, status, err) == 0)
+		return 0;
+	if (err->sys == ENOENT)
+		return err_set(err, ERR_INFRA, 0, "git is not on PATH: install the package git");
+	return -1;
 }
 
 // The subcommand, for messages: global options come before it.

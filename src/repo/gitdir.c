@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "repo/dir.h"
 #include "repo/git.h"
 
 static void format_config(struct buf *out, const struct gitdir *spec)
@@ -61,12 +61,6 @@ static bool is_leftover(const char *name)
 {
 	size_t n = strlen(name);
 	return strncmp(name, "tmp_", 4) == 0 || (n > 5 && strcmp(name + n - 5, ".lock") == 0);
-}
-
-static void auto_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
 }
 
 // Recursion is bounded: the depth is that of ref names, in a directory only we write to.

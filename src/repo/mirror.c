@@ -87,10 +87,8 @@ static int talk(const struct git_cmd *c, struct buf *out, char **said, struct er
 	AUTO(buf) struct buf text = BUF_INIT;
 	char how[48];
 	int status;
-	if (git_run(c, out, &text, &status, err) < 0) {
-		err->retry = true;
+	if (git_run(c, out, &text, &status, err) < 0)
 		return -1;
-	}
 	if (status == 0)
 		return 0;
 	*said = git_said(&text, 3, true);

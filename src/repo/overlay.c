@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "repo/overlay.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,12 +12,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-
-static void auto_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
+#include "repo/dir.h"
 
 static int list_dir(struct overlay *o, int dir_fd, const char *name, const char *prefix, int depth,
 		    struct err *err);
@@ -56,7 +50,7 @@ static int list_dir(struct overlay *o, int dir_fd, const char *name, const char 
 	if (!d)
 		return err_set(err, ERR_INFRA, errno, "overlay folder %s", prefix);
 	for (struct dirent *e; (e = readdir(d));) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+		if (dir_is_dots(e->d_name))
 			continue;
 		if (list_entry(o, fd, e->d_name, prefix, depth, err) < 0)
 			return -1;

@@ -25,9 +25,15 @@ int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *e
 
 /* The clean start of every trial of a task: DATA/cache/baselines/KEY/
  *   repo/      the work tree with its .git: no remote, reflog, tag, hook, or object beyond the
- * baseline meta.json  {start_commit, baseline_commit, branch, files, bytes} KEY hashes (commit,
- * subdir, sparse set, removals, overlay and injected files). History before the start commit is
- * kept only when nothing was taken away from the tree; otherwise the baseline is a root commit.
+ *              baseline; files hold the commit's bytes (no filter, no line ends) and have its date
+ *   host.git/  a git directory for our own git: repo/'s objects, and attributes switched off
+ *   meta.json  {start_commit, baseline_commit, branch, files, bytes}
+ *
+ * KEY hashes (commit, branch, subdir, sparse set, removals, overlay and injected files). History
+ * before the start commit is kept only when nothing was taken away from the tree; otherwise the
+ * baseline is a root commit. KEY.lock and .tmp-KEY are beside it while it is made.
+ * DATA/cache/pins/TASK_HASH.json keeps what a task was resolved to the first time: a branch that
+ * moves changes nothing afterwards, and the next trial reads two small files.
  */
 struct repo_baseline {
 	char *path;	       /* "cache/baselines/KEY", owned */
@@ -52,7 +58,7 @@ struct repo_diff_spec {
 	const char *work;    /* the merged work tree */
 	const char *upper;   /* overlay upper directory, or NULL */
 	const char *scratch; /* an empty directory for temporary objects; the caller removes it */
-	int out_fd;	     /* the patch is written here */
+	int out_fd;	     /* the patch is written here: a regular file */
 	int64_t max_bytes;   /* of the patch; default 64 MiB when 0 */
 	int64_t max_file_bytes; /* a larger file is left out and listed; default 16 MiB when 0 */
 	int64_t deadline_ms;
@@ -63,13 +69,16 @@ struct repo_diff {
 	bool truncated;	     /* larger than max_bytes: the patch ends at a whole file */
 	struct strv ignored; /* untracked and ignored paths (directories with a trailing slash), at
 				most 1000 */
-	struct strv skipped; /* "PATH: reason": too large, special file, ...; at most 1000 */
+	/* "PATH: reason", at most 1000: too large, a special file, a .git of the agent's own making
+	 * (the other files of such a repository are kept), files inside a submodule, ... */
+	struct strv skipped;
 };
 
 int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err *err) MUST_CHECK;
 void repo_diff_release(struct repo_diff *d);
 
-/* Apply PATCH_FD's bytes to WORK (a pristine copy of BASE's tree). 0 and *why NULL: applied. 0 and
- * *why set (owned): git refused, nothing was changed. -1: could not be tried. */
+/* Apply PATCH_FD's bytes, from the start of a regular file, to WORK (a pristine copy of BASE's
+ * tree). 0 and *why NULL: applied. 0 and *why set (owned): git refused, nothing was changed. -1:
+ * could not be tried. */
 int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadline_ms, char **why,
 	       struct err *err) MUST_CHECK;
