@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
-#define REMOVE_DEPTH 64
-
 /* linux/openat2.h, which musl does not bring. */
 struct open_how_ {
 	uint64_t flags, mode, resolve;
@@ -24,49 +21,84 @@ struct open_how_ {
 #define RESOLVE_NO_MAGICLINKS_ 0x02
 #define RESOLVE_NO_SYMLINKS_ 0x04
 
-static int remove_any(int dir, const char *name, int depth);
-
-static int empty_directory(int fd, int depth)
+/* What runs beside us may have taken the rights to a directory from itself and so from us, which have the
+ * same user; as its owner we take them back. Without effect on what is not ours. */
+static void take_rights(int dir)
 {
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	int error = 0;
-
-	if (!d) {
-		error = errno;
-		close(fd);
-		return error;
-	}
-	while (!error && (e = readdir(d)))
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-			error = remove_any(dirfd(d), e->d_name, depth + 1);
-	closedir(d);
-	return error;
+	if (faccessat(dir, ".", R_OK | W_OK | X_OK, 0))
+		fchmod(dir, 0755);
 }
 
-/* rm -rf, following nothing. */
-static int remove_any(int dir, const char *name, int depth)
+/* Open NAME below DIR, a directory, with all rights to it. */
+static int open_dir(int dir, const char *name)
 {
-	if (!unlinkat(dir, name, 0) || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return errno;
-	if (depth > REMOVE_DEPTH)
-		return ELOOP;
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	int error = empty_directory(fd, depth);
-	if (error)
-		return error;
-	return unlinkat(dir, name, AT_REMOVEDIR) ? errno : 0;
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	struct stat st;
+	int fd = openat(dir, name, flags);
+
+	if (fd < 0 && errno == EACCES && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) &&
+	    !fchmodat(dir, name, 0755, 0))
+		fd = openat(dir, name, flags);
+	if (fd >= 0)
+		take_rights(fd);
+	return fd;
+}
+
+/* Remove what is in FD. The first directory that is not empty is opened instead of that: returns its
+ * descriptor, or -1 with errno 0 when FD is empty now. */
+static int empty_or_enter(int fd)
+{
+	int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = listed < 0 ? NULL : fdopendir(listed);
+	struct dirent *e;
+	int below = -1, error = d ? 0 : errno;
+
+	while (d && below < 0 && !error && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !unlinkat(fd, e->d_name, 0) ||
+		    !unlinkat(fd, e->d_name, AT_REMOVEDIR))
+			continue;
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			error = errno;
+		else if ((below = open_dir(fd, e->d_name)) < 0)
+			error = errno;
+	}
+	if (d)
+		closedir(d);
+	else if (listed >= 0)
+		close(listed);
+	errno = error;
+	return below;
+}
+
+/* Remove a directory of any depth with a handful of descriptors. The way up is by "..": nothing that could
+ * move it runs now, and if it did, we can reach nothing that it cannot. */
+static int remove_dir(int dir, const char *name)
+{
+	int fd = open_dir(dir, name);
+	int error = fd < 0 ? errno : 0;
+
+	for (unsigned depth = 0; fd >= 0;) {
+		int next = empty_or_enter(fd);
+		error = errno;
+		if (next >= 0) {
+			depth++;
+		} else if (!error && depth) {
+			depth--;
+			next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			error = next < 0 ? errno : 0;
+		}
+		close(fd);
+		fd = next;
+	}
+	if (!error && unlinkat(dir, name, AT_REMOVEDIR))
+		error = errno;
+	return error;
 }
 
 /* Open NAME below DIR as a directory, making it one if it is anything else. */
 static int enter(int dir, const char *name)
 {
-	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(dir, name, flags);
+	int fd = open_dir(dir, name);
 
 	if (fd >= 0)
 		return fd;
@@ -78,7 +110,7 @@ static int enter(int dir, const char *name)
 	}
 	if (mkdirat(dir, name, 0755) && errno != EEXIST)
 		return -1;
-	return openat(dir, name, flags);
+	return open_dir(dir, name);
 }
 
 /* The directory of PATH, made as needed; *NAME points at the last component. */
@@ -148,7 +180,7 @@ int file_put(const char *path, mode_t mode, int content)
 		error = errno;
 		/* A directory is where the file goes. */
 		if (error == EISDIR || error == ENOTEMPTY || error == EEXIST) {
-			error = remove_any(dir, name, 0);
+			error = remove_dir(dir, name);
 			if (!error && renameat(dir, temp, dir, name))
 				error = errno;
 		}
