@@ -7,8 +7,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/clock.h"
 
 #define DEPTH_MAX 512
+#define WALK_MS                                                                                    \
+	10000 /* then what was seen so far has to do: files may be added as fast as we count */
 #define ENTRIES_BYTES 4096
 
 struct entry { /* struct linux_dirent64 */
@@ -99,9 +102,11 @@ int64_t du_bytes(int dir_fd, int64_t limit)
 	}
 	const int root = w.levels[0].fd;
 	w.dev = st.st_dev;
+	const int64_t deadline = clock_mono_ms() + WALK_MS;
 	while (w.depth >= 0) {
 		read_level(&w);
-		if (w.total == DU_TOO_DEEP || (limit > 0 && w.total > limit))
+		if (w.total == DU_TOO_DEEP || (limit > 0 && w.total > limit) ||
+		    clock_mono_ms() > deadline)
 			break;
 	}
 	for (; w.depth > 0; w.depth--)

@@ -96,7 +96,6 @@ static void run_bwrap(const struct keeper *k, char *const *argv)
 {
 	const struct keeper_start *s = k->start;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_DFL);
 	dup2(s->errors, 2);
 	fd_cloexec_from(3);
@@ -111,17 +110,13 @@ static int start_bwrap(struct keeper *k, struct err *err)
 {
 	const struct keeper_start *s = k->start;
 	AUTO(strv) struct strv argv = STRV_INIT;
-	const pid_t self = getpid();
 
 	stage_command(&k->stage, &argv, s->spec, s->rights, s->ctl);
 	k->bwrap = fork();
 	if (k->bwrap < 0)
 		return err_set(err, ERR_INFRA, errno, "fork");
-	if (k->bwrap == 0) {
-		if (getppid() != self)
-			_exit(1);
+	if (k->bwrap == 0)
 		run_bwrap(k, (char *const *)argv.v);
-	}
 	/* Their other ends must see the end when PID 1 is gone, whatever we do. */
 	close(s->ctl);
 	close(s->errors);
@@ -130,12 +125,13 @@ static int start_bwrap(struct keeper *k, struct err *err)
 
 static int set_up(struct keeper *k, struct err *err)
 {
+	/* Of all mounts we hold a descriptor of, only those of the root and the working directory come along. */
 	if (fchdir(k->start->spec->root_fd))
 		return err_set(err, ERR_INFRA, errno, "enter the data directory");
-	if (userns_enter(CLONE_NEWNS, err))
-		return -1;
-	/* Cleared by a change of credentials. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (unshare(CLONE_NEWNS)) {
+		err_set(err, ERR_INFRA, errno, "cannot make a mount namespace");
+		return userns_explain(err);
+	}
 	raise_open_files();
 	if (stage_build(&k->stage, k->start->spec, k->start->rights, err) || chdir("/"))
 		return -1;
@@ -156,6 +152,9 @@ static int wait_bwrap(struct keeper *k, struct err *err)
 		return err_set(err, ERR_INFRA, 0, "the sandbox still runs");
 	waitpid(k->bwrap, NULL, 0);
 	k->bwrap = 0;
+	/* What lost its parent is ours, as PID 1 of the namespace we are in. */
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 	return 0;
 }
 
@@ -285,19 +284,27 @@ static void serve_for_ever(struct keeper *k)
 	}
 }
 
-static _Noreturn void keeper_main(const struct keeper_start *start, pid_t parent)
+/* The worker may have died before we could ask to die with it. */
+static bool worker_is_gone(int serve)
+{
+	struct pollfd p = {.fd = serve};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
+}
+
+static _Noreturn void keeper_main(const struct keeper_start *start, const struct err *failed)
 {
 	struct keeper k = {.start = start};
-	struct keeper_reply ready = {.op = KEEPER_READY};
+	struct keeper_reply ready = {.op = KEEPER_READY, .err = *failed};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
 	/* A signal typed at the terminal is the worker's to handle. */
 	setsid();
 	reset_signals();
 	keep_only_ours(start);
-	ready.failed = set_up(&k, &ready.err) != 0;
+	if (worker_is_gone(start->serve))
+		_exit(1);
+	ready.failed = failed->kind != ERR_NONE || set_up(&k, &ready.err) != 0;
 	ready.overlay = k.stage.overlay;
 	if (fd_send(start->serve, &ready, sizeof ready, NULL, 0, &(struct err){0}) < 0 ||
 	    ready.failed)
@@ -308,13 +315,13 @@ static _Noreturn void keeper_main(const struct keeper_start *start, pid_t parent
 
 int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err)
 {
-	const pid_t self = getpid();
-	pid_t pid = fork();
+	pid_t pid;
+	int rc = userns_fork(&pid, err);
 
-	if (pid < 0)
-		return err_set(err, ERR_INFRA, errno, "fork");
 	if (pid == 0)
-		keeper_main(k, self);
+		keeper_main(k, rc ? err : &(struct err){0});
+	if (rc)
+		return -1;
 	out->pid = pid;
 	out->pidfd = pidfd_open(pid, 0);
 	return out->pidfd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;

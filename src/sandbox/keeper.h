@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * keeper.h -- the process beside a local sandbox that owns its mounts. It runs in a user namespace in which
- * it may read and remove whatever an agent made of its files, and has no rights over anything else; it
- * serves its worker over a SOCK_SEQPACKET pair and dies with it.
+ * it may read and remove whatever an agent made of its files, and has no rights over anything else, and as
+ * PID 1 of a PID namespace, so that nothing it started (bubblewrap, git) outlives it. It serves its worker
+ * over a SOCK_SEQPACKET pair and dies with it.
  */
 #pragma once
 #include <stdint.h>

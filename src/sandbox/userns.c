@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
@@ -72,15 +73,9 @@ static int write_map(const char *pid, const char *file, unsigned inside, unsigne
 	return write_proc(pid, file, line, err);
 }
 
-int userns_enter(int extra, struct err *err)
+/* In the new namespace: our user and group are its root. */
+static int map_self(uid_t uid, gid_t gid, struct err *err)
 {
-	const uid_t uid = geteuid();
-	const gid_t gid = getegid();
-
-	if (unshare(CLONE_NEWUSER | extra)) {
-		err_set(err, ERR_INFRA, errno, "cannot make a user namespace");
-		return userns_explain(err);
-	}
 	/* After a change of user /proc/self belongs to root unless we are dumpable. */
 	prctl(PR_SET_DUMPABLE, 1);
 	if (write_proc("self", "setgroups", "deny", err) ||
@@ -90,6 +85,32 @@ int userns_enter(int extra, struct err *err)
 		return userns_explain(err);
 	}
 	return 0;
+}
+
+static int no_namespace(struct err *err)
+{
+	err_set(err, ERR_INFRA, errno, "cannot make a user namespace");
+	return userns_explain(err);
+}
+
+int userns_enter(int extra, struct err *err)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+
+	return unshare(CLONE_NEWUSER | extra) ? no_namespace(err) : map_self(uid, gid, err);
+}
+
+int userns_fork(pid_t *pid, struct err *err)
+{
+	const uid_t uid = geteuid();
+	const gid_t gid = getegid();
+
+	/* Not fork() and unshare(): only a child is in a new PID namespace, and one process is enough. */
+	*pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWPID | SIGCHLD, 0, NULL, NULL, 0);
+	if (*pid < 0)
+		return no_namespace(err);
+	return *pid ? 0 : map_self(uid, gid, err);
 }
 
 /* A process that only holds a new user namespace until it is killed. */

@@ -10,6 +10,10 @@
 /* Make the calling process root of a new user namespace that maps only our user and group; EXTRA: further
  * CLONE_NEW* flags. Single-threaded callers only. Failure says what forbids it and the remedy. */
 int userns_enter(int extra, struct err *err) MUST_CHECK;
+/* Fork a child that is root of such a namespace and PID 1 of a new PID namespace: with it ends whatever it
+ * has started. 0 with *pid in the parent, and with *pid 0 in the child. A failure with *pid 0 is the child's:
+ * it tells and exits. */
+int userns_fork(pid_t *pid, struct err *err) MUST_CHECK;
 /* Add what may forbid user namespaces on this machine, and the remedy, to a failure. Always returns -1. */
 int userns_explain(struct err *err);
 /* A namespace in which the id FROM of a file system reads as TO, for an id-mapped mount. Needs root.

@@ -169,6 +169,8 @@ def test_kill_9(box, victim):
         child.stdout.readline(), child.stdout.readline()
         pids = wait_for(lambda: (t := tree(child.pid)) and sum(comm(p) == "python3" for p in t) == 11 and t)
         by_name = {comm(pid): pid for pid in pids}
+        # The keeper is PID 1 of a namespace: a git of ours would go with it too.
+        assert "NSpid:\t%d\t1\n" % pids[0] in Path(f"/proc/{pids[0]}/status").read_text()
         target = {"worker": child.pid, "keeper": pids[0], "bwrap": by_name["bwrap"], "init": by_name["init"]}
         os.kill(target[victim], signal.SIGKILL)
         wait_for(lambda: gone(set(pids) - {pids[0]}))
