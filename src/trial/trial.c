@@ -210,9 +210,8 @@ static int link_attempt(const struct work *w, struct err *err)
 
 static int run_phases(struct work *w, struct err *err)
 {
-	if (prepare(w, err) || drop_privileges(w, err) || watch_signals(w, err))
-		return -1;
-	if (link_attempt(w, err))
+	/* First of all: a failure to prepare leaves a result to be found as well. */
+	if (link_attempt(w, err) || prepare(w, err) || drop_privileges(w, err) || watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;

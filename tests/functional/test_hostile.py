@@ -6,6 +6,7 @@ and nothing of the host anywhere, nothing raw on a screen, bounded memory, no pr
 checked once, over everything. The code under test is hostile too: it runs in the second sandbox.
 """
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TESTS, git
+from conftest import TESTS, git, tell
 
 KEYS = {"OPENAI_API_KEY": "sk-" + "canary-openai", "ANTHROPIC_API_KEY": "sk-" + "canary-anthropic",
         "AWS_SECRET_ACCESS_KEY": "canary-" + "aws", "GITHUB_TOKEN": "canary-" + "github"}
@@ -727,3 +728,184 @@ def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, age
                 plain(run_cli("show", row["run_id"], *part), f"show {part}")
     for words in (["summarize", "bench"], ["summarize", "bench", "--csv"], ["summarize", "bench", "--json"], ["list"]):
         plain(run_cli(*words), words)
+
+
+# --- the author of a task folder --------------------------------------------------------------------
+
+def edit_meta(task, change):
+    path = task / "tb_meta.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def with_url(url):
+    return lambda task, host: edit_meta(task, lambda d: d["repo"].update(git_url=url.format(**host)))
+
+
+def with_start(commit):
+    return lambda task, host: edit_meta(task, lambda d: d["repo"].update(start_commit_sha=commit))
+
+
+def with_test(path):
+    return lambda task, host: edit_meta(task, lambda d: d["evaluation"]["test_scripts"][0].update(path=path))
+
+
+def with_overrides(overrides):
+    return lambda task, host: (task / "overrides.json").write_text(
+        overrides if isinstance(overrides, str) else json.dumps(overrides))
+
+
+def with_link(name, target):
+    def change(task, host):
+        (task / name).parent.mkdir(parents=True, exist_ok=True)
+        (task / name).symlink_to(target.format(**host))
+    return change
+
+
+def with_folder_link(task, host):
+    folder = task / "overlay_repo_files"
+    folder.rmdir()
+    folder.symlink_to(host["CANARY_DIR"])
+
+
+def with_fifo(name):
+    return lambda task, host: os.mkfifo(task / name)
+
+
+def replaced(name, make):
+    def change(task, host):
+        (task / name).unlink()
+        make(task / name, host)
+    return change
+
+
+REFUSED = {
+    "upload pack": with_url("--upload-pack=touch {CANARY_DIR}/pwned"),
+    "ext": with_url("ext::sh -c 'touch% {CANARY_DIR}/pwned'"),
+    "fd": with_url("fd::7"),
+    "ssh option": with_url("ssh://-oProxyCommand=touch%20{CANARY_DIR}%2Fpwned/x"),
+    "scp option": with_url("-oProxyCommand=touch {CANARY_DIR}/pwned:x"),
+    "scp host option": with_url("a@-oProxyCommand=touch:x"),
+    "git protocol": with_url("git://127.0.0.1/x"),
+    "http": with_url("http://127.0.0.1/x"),
+    "password": with_url("https://me:" + "canary-" + "password@example.org/x"),
+    "not a repository": with_url("{CANARY_DIR}"),
+    "a plain file": with_url("{CANARY_FILE}"),
+    "device": with_url("/dev/zero"),
+    "up": with_url("../../../../../../../.."),
+    "url is a number": lambda task, host: edit_meta(task, lambda d: d["repo"].update(git_url=7)),
+    "start is an option": with_start("--exec=touch"),
+    "start is an expression": with_start("HEAD^{/x}"),
+    "start is a pattern": with_start(":/fix"),
+    "branch is an option": lambda task, host: edit_meta(task, lambda d: d["repo"].update(branch="--all", start_commit_sha=None)),
+    "subdir goes up": lambda task, host: edit_meta(task, lambda d: d["repo"].update(subdir="../..")),
+    "subdir is absolute": lambda task, host: edit_meta(task, lambda d: d["repo"].update(subdir="/etc")),
+    "sparse is an option": lambda task, host: edit_meta(task, lambda d: d["repo"].update(sparse_checkout=["--stdin\n/x"])),
+    "test goes up": with_test("../../evil.sh"),
+    "test is absolute": with_test("/etc/evil.sh"),
+    "test in .git": with_test(".git/hooks/post-checkout"),
+    "test in .GIT": with_test("src/.GIT/config"),
+    "test with a newline": with_test("a\nb.sh"),
+    "id with an escape": lambda task, host: edit_meta(task, lambda d: d.update(task_id="x\x1b[31m")),
+    "inject goes up": with_overrides({"inject_files": [{"path": "../evil", "content": "x"}]}),
+    "inject absolute": with_overrides({"inject_files": [{"path": "/etc/evil", "content": "x"}]}),
+    "inject into .git": with_overrides({"overlay_repo_files": {".git/config": "[core]\nfsmonitor=touch x"}}),
+    "overlay goes up": with_overrides({"overlay_files": {"a/../../x": "y"}}),
+    "unknown key": with_overrides({"prompt": "x", "inject_file": []}),
+    "a key for a model": with_overrides({"openai": {"api_key": "canary-" + "override"}}),
+    "not an object": with_overrides("[1, 2]"),
+    "deep": with_overrides("[" * 100000 + "]" * 100000),
+    "twice": with_overrides('{"prompt": "a", "prompt": "b"}'),
+    "NUL": with_overrides('{"prompt": "a\\u0000b"}'),
+    "overrides are a link": with_link("overrides.json", "{CANARY_FILE}"),
+    "overrides are a FIFO": with_fifo("overrides.json"),
+    "meta is a link": replaced("tb_meta.json", lambda p, host: p.symlink_to(host["CANARY_FILE"])),
+    "meta is a FIFO": replaced("tb_meta.json", lambda p, host: os.mkfifo(p)),
+    "meta is deep": replaced("tb_meta.json", lambda p, host: p.write_text('{"a":' * 100000 + "1" + "}" * 100000)),
+    "meta is gigantic": replaced("tb_meta.json", lambda p, host: os.truncate(os.open(p, os.O_CREAT | os.O_WRONLY), 40 << 30)),
+    "link out of the overlay": with_link("overlay_repo_files/etc", "{CANARY_DIR}"),
+    "link up out of the overlay": with_link("overlay_files/up", "../../../../../../../../etc/passwd"),
+    "link to a file in the overlay": with_link("overlay_files/x", "{CANARY_FILE}"),
+    "overlay is a link": with_folder_link,
+    "FIFO in the overlay": with_fifo("overlay_repo_files/fifo"),
+    "FIFO for .env": with_fifo(".env"),
+    ".env is a link": with_link(".env", "{CANARY_FILE}"),
+    "gold is a link": replaced("overlay_files/diff.patch", lambda p, host: p.symlink_to(host["CANARY_FILE"])),
+    "huge overlay": lambda task, host: os.truncate(os.open(task / "overlay_files/huge", os.O_CREAT | os.O_WRONLY), 30 << 30),
+    ".git in the overlay": lambda task, host: (task / "overlay_repo_files/.git").mkdir()
+                           or (task / "overlay_repo_files/.git/config").write_text("[core]\nfsmonitor=touch x\n"),
+}
+
+
+def test_hostile_task_folders(run_cli, workdir, make_task, make_repo, make_bench, host):
+    """Each is refused in one go, with every mistake on a line of its own, and nothing is written."""
+    repo = make_repo("plain")
+    wrong = []
+    for number, (name, change) in enumerate(REFUSED.items()):
+        task = make_task(f"task{number}", repo)
+        change(task, host)
+        bench = make_bench(task, file=f"bench{number}.toml", sandbox="none", evaluate=False, agent="oracle")
+        done = run_cli("run", bench.name, "--data-dir", f"data{number}", timeout=20)
+        plain(done, name)
+        if done.returncode != 2 or not done.stderr or (workdir / f"data{number}/runs").exists():
+            wrong.append(f"{name}: {done.returncode} {done.stderr[-300:]}")
+        elif SECRET in done.stderr + done.stdout or HOST in done.stderr or len(done.stderr) > 3000:
+            wrong.append(f"{name} says: {done.stderr[:1000]}")
+        print(f"{name}: {done.stderr.strip()[:300]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def evil_repository(path, host):
+    """A repository whose own configuration wants to be executed, with its first commit's README missing."""
+    (path / ".git/config").write_text(
+        (path / ".git/config").read_text() + EVIL_CONFIG.replace("HERE", host["CANARY_DIR"])
+        .replace("ext::sh -c 'touch ", "/nowhere; touch '").replace("worktree =", "#")
+        + f'    uploadpack = touch {host["CANARY_DIR"]}/uploadpack;\n')
+    for hook in (path / ".git/hooks").iterdir():
+        hook.unlink()
+    for hook in ("post-checkout", "pre-receive", "update", "reference-transaction", "post-index-change"):
+        (path / ".git/hooks" / hook).write_text(f"#!/bin/sh\ntouch {host['CANARY_DIR']}/{hook}\n")
+        (path / ".git/hooks" / hook).chmod(0o755)
+    (path / ".git/info/attributes").write_text(ATTRIBUTES)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["whole", "with a hole"])
+def test_a_repository_that_wants_to_be_executed(missing, run_cli, workdir, make_repo, make_task, make_bench, host,
+                                                rollout, account):
+    repo = make_repo("evil")
+    repo.commit({".gitattributes": ATTRIBUTES.replace("working-tree-encoding=UTF-16", ""), ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = ext::sh\n\tupdate = !touch x\n'})
+    task = make_task("evil", repo, start=repo.head, gold=False)
+    evil_repository(repo.path, host)
+    if missing:
+        blob = hashlib.sha1(b"blob 8\0# hello\n").hexdigest()
+        (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    bench = make_bench(task, retries=0)
+    done = run_cli("run", bench.name)
+    result = next(iter(rollout().runs.values()), None)
+    if missing:
+        assert result["outcome"] == "infra_error", tell(done)
+    else:
+        assert result["outcome"] == "completed" and result["total_score"] is not None, tell(done)
+
+
+def test_starts_that_are_no_commit(run_cli, make_repo, make_task, make_bench, rollout):
+    repo = make_repo("odd")
+    git(repo.path, "-c", "user.name=a", "-c", "user.email=a@b", "tag", "-a", "-m", "x", "v1", repo.commits[0])
+    starts = {"blob": git(repo.path, "rev-parse", "HEAD:README.md"), "tree": git(repo.path, "rev-parse", "HEAD^{tree}"),
+              "nothing": "0" * 40, "a tag": git(repo.path, "rev-parse", "v1")}
+    tasks = [make_task(name, repo, start=start, end=repo.head, gold=False) for name, start in starts.items()]
+    # Its name is only ever a name.
+    edit_meta(tasks[3], lambda d: d.update(task_id="../../../x"))
+    run_cli("run", make_bench(*tasks, retries=0).name, check=1)
+    results = [(r["outcome"], r["total_score"]) for r in rollout().runs.values()]
+    assert results == 4 * [("infra_error", None)], rollout().runs
+
+
+def test_credentials_are_refused_where_they_are_written(run_cli, make_task, make_bench, workdir):
+    task = make_task()
+    for entry, args in ([{"environment_variables": KEYS}, []], [{}, ["--env", f"OPENAI_API_KEY={SECRET}x"]]):
+        bench = make_bench({"prepared_dir": task, **entry})
+        done = run_cli("run", bench.name, *args, check=2)
+        assert "OPENAI_API_KEY" in done.stderr and SECRET not in done.stderr
+        assert not (workdir / "data").exists()
