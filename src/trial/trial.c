@@ -200,7 +200,10 @@ static int link_attempt(const struct work *w, struct err *err)
 	snprintf(target, sizeof target, "attempts/%d", w->attempt.number);
 	if (path_link(w->trial_fd, target, "latest", err))
 		return -1;
-	for (size_t i = 0; w->attempt.number == 1 && i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		/* Not only in the first attempt: it may have died before it came here. */
+		if (w->attempt.number > 1 && path_exists(w->trial_fd, names[i]))
+			continue;
 		snprintf(target, sizeof target, "latest/%s", names[i]);
 		if (path_link(w->trial_fd, target, names[i], err))
 			return -1;
@@ -210,15 +213,19 @@ static int link_attempt(const struct work *w, struct err *err)
 
 static int run_phases(struct work *w, struct err *err)
 {
-	/* First of all: a failure to prepare leaves a result to be found as well. */
-	if (link_attempt(w, err) || prepare(w, err) || drop_privileges(w, err) || watch_signals(w, err))
+	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
+	 * shown once there is one: until then the one before stands. */
+	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) || drop_privileges(w, err) ||
+	    watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;
 	w->result.has_agent = true;
 	w->result.outcome = w->result.agent.outcome;
 	snprintf(w->result.reason, sizeof w->result.reason, "%s", w->result.agent.reason);
-	return w->attempt.trial.evaluate ? work_evaluate(w, err) : 0;
+	if (w->attempt.trial.evaluate && work_evaluate(w, err))
+		return -1;
+	return w->attempt.regrade ? link_attempt(w, err) : 0;
 }
 
 /* What went wrong on our side, or on purpose, as a result. */

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGKILL of supervisor, worker or PID 1 of the sandbox, with the real worker and a real sandbox."""
+import json
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from conftest import read_rollout, wait_for
+
+AGENT = "echo agent-started\nsleep 0.4\necho changed >> README.md\n"
+SLOW_TEST = [("slow.sh", "works", "sleep 0.4\n")]
+
+
+@pytest.fixture
+def bench(make_task, make_bench, agent_script):
+    agent_script(AGENT)
+    task = make_task("greet", tests=SLOW_TEST)
+    make_bench({"prepared_dir": task, "rollouts": 2}, agent="scripted", model="m", sandbox="local", retries=2, parallel=2)
+
+
+def processes(word):
+    """Processes whose command line has WORD, as {pid: arguments}."""
+    found = {}
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdigit():
+                args = (path / "cmdline").read_bytes().split(b"\0")
+                if any(word.encode() in arg for arg in args):
+                    found[int(path.name)] = [arg.decode(errors="replace") for arg in args]
+    return found
+
+
+def journal(workdir):
+    found = list(workdir.glob("data/rollouts/bench/*/events.jsonl"))
+    return found[0].read_text() if found else ""
+
+
+def reach(child, workdir, phase):
+    """Wait until some trial enters PHASE."""
+    wait_for(lambda: f'"phase":"{phase}"' in journal(workdir) or child.poll() is not None)
+    assert child.poll() is None, child.stdout.read()
+
+
+def taken_from(attempt):
+    return json.loads((attempt / "trial.json").read_text())["agent_from"]
+
+
+def check_whole(workdir):
+    r = read_rollout(workdir / "data")
+    assert r.manifest["state"] == "complete", r.manifest
+    for row in r.manifest["results"]:
+        assert (row["outcome"], row["total_score"]) == ("completed", 1.0), row
+    for run in (workdir / "data/runs").iterdir():
+        attempts = sorted(run.glob("attempts/*"), key=lambda path: int(path.name))
+        bought = [int(a.name) for a in attempts if (a / "agent.json").exists() and taken_from(a) == 0]
+        assert len(bought) == 1, f"{run}: the agent's work was committed by attempts {bought}"
+        later = [a for a in attempts if int(a.name) > bought[0]]
+        assert all(taken_from(a) for a in later), f"{run}: an agent was started after its work was committed"
+        assert not [p for a in attempts for p in a.iterdir() if p.name.startswith("box")]
+        assert (run / "artifacts/diff.patch").read_text().count("+changed") == 1
+    ends = Counter((e["run"], e["attempt"]) for e in r.events if e["event"] == "finished")
+    assert set(ends.values()) == {1}
+    assert not processes(str(workdir)), "processes are left"
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert str(workdir) not in mounts
+
+
+@pytest.mark.parametrize("phase", ["prepare", "sandbox", "agent", "collect", "evaluate", "done"])
+def test_kill_the_supervisor(start_cli, run_cli, bench, workdir, phase, account):
+    child = start_cli("run", "bench.toml")
+    reach(child, workdir, phase)
+    child.kill()
+    child.wait()
+    run_cli("resume", "bench", check=0)
+    check_whole(workdir)
+
+
+@pytest.mark.parametrize("phase", ["agent", "evaluate"])
+def test_kill_a_worker(start_cli, bench, workdir, phase, account):
+    child = start_cli("run", "bench.toml")
+    reach(child, workdir, phase)
+    workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    os.kill(int(workers[0]), signal.SIGKILL)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 0, out
+    check_whole(workdir)
+
+
+@pytest.mark.parametrize("phase", ["agent", "evaluate"])
+def test_kill_pid_1_of_a_sandbox(start_cli, bench, workdir, phase, account):
+    child = start_cli("run", "bench.toml")
+    reach(child, workdir, phase)
+    victims = wait_for(lambda: descendants(child.pid, "init"))
+    for pid in victims:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 0, out
+    check_whole(workdir)
+
+
+def descendants(pid, name):
+    below, found = [pid], []
+    for parent in below:
+        with suppress(OSError):
+            for path in Path(f"/proc/{parent}/task").iterdir():
+                below += map(int, (path / "children").read_text().split())
+    for each in below:
+        with suppress(OSError):
+            if Path(f"/proc/{each}/comm").read_text().strip() == name:
+                found.append(each)
+    return found
+
+
+def test_two_interrupts_leave_nothing_running(start_cli, run_cli, bench, workdir, account):
+    child = start_cli("run", "bench.toml")
+    reach(child, workdir, "agent")
+    child.send_signal(signal.SIGTERM)
+    out, _ = child.communicate(timeout=20)
+    assert child.returncode == 130, out
+    assert not processes("rollouts-trial") or not [a for a in processes("rollouts-trial").values()
+                                                   if any(str(workdir) in arg for arg in a)]
+    run_cli("resume", "bench", check=0)
+    check_whole(workdir)
