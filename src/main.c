@@ -45,8 +45,9 @@ static int unknown(const char *name)
 	strv_push(&names, "help");
 	const char *near = text_nearest(name, strv_items(&names));
 	struct err err;
-	err_set(&err, ERR_USAGE, 0, "unknown command \"%s\"%s%s%s; see: rollouts help", name,
-		near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+	err_set(&err, ERR_USAGE, 0, "unknown %s \"%s\"%s%s%s; see: rollouts help",
+		*name == '-' ? "option" : "command", name, near ? " (did you mean \"" : "",
+		near ? near : "", near ? "\"?)" : "");
 	return cmd_fail(&err);
 }
 
@@ -67,7 +68,7 @@ static int overview(FILE *to)
 
 static int help(int argc, char **argv)
 {
-	if (argc < 2)
+	if (argc < 2 || strcmp(argv[1], "help") == 0)
 		return overview(stdout);
 	const struct verb *v = find(argv[1]);
 	if (!v)

@@ -27,8 +27,12 @@ static char *first_existing(const char *const *patterns, const char *name)
 
 	for (;; patterns++) {
 		char *path = xasprintf("%s%s/%s", dir, *patterns, name);
-		if (!patterns[1] || !access(path, F_OK))
-			return path;
+		/* People are shown it: /usr/share rather than /usr/bin/../share. */
+		char *real = realpath(path, NULL);
+		if (real)
+			free(path);
+		if (real || !patterns[1])
+			return real ? real : path;
 		free(path);
 	}
 }

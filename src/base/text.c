@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/text.h"
+#include <ctype.h>
 #include <fnmatch.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -223,4 +224,24 @@ const char *text_nearest(const char *word, const char *const *candidates)
 bool text_glob(const char *pattern, const char *text)
 {
 	return !fnmatch(pattern, text, 0);
+}
+
+void text_shell(struct buf *out, const char *s)
+{
+	/* Bytes of UTF-8 mean nothing to a shell. */
+	bool plain = *s && *s != '~';
+
+	for (const char *c = s; *c && plain; c++)
+		plain = isalnum((unsigned char)*c) || strchr("._-+,:@%/=", *c) || *c < 0;
+	if (plain) {
+		buf_adds(out, s);
+		return;
+	}
+	buf_addc(out, '\'');
+	for (; *s; s++)
+		if (*s == '\'')
+			buf_adds(out, "'\\''");
+		else
+			buf_addc(out, *s);
+	buf_addc(out, '\'');
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
@@ -116,12 +117,30 @@ static void fill(struct table *t, const struct store *s, const struct rollout_re
 	}
 }
 
+/* The tags are words of one cell for people, a list for programs. */
+static json_t *as_json(const struct table *t)
+{
+	json_t *rows = table_json(t), *row;
+	size_t i;
+
+	json_array_foreach (rows, i, row) {
+		AUTO(free) char *words = xstrdup(json_get_str(row, "tags", ""));
+		json_t *tags = json_array();
+		char *rest = words;
+		for (char *tag; (tag = strsep(&rest, " "));)
+			if (*tag)
+				json_array_append_new(tags, json_string(tag));
+		json_object_set_new(row, "tags", tags);
+	}
+	return rows;
+}
+
 static void print(const struct table *t, const struct request *q)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	if (q->json) {
-		AUTO(json) json_t *j = table_json(t);
+		AUTO(json) json_t *j = as_json(t);
 		json_format(&text, j, true);
 		buf_addc(&text, '\n');
 	} else if (q->csv) {

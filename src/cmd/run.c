@@ -19,8 +19,8 @@ static void print_plan(const struct frontend *f)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	buf_addf(&text, "%s: %zu trials, %d at a time\n", f->bench.name, f->plan.n,
-		 f->bench.parallel);
+	buf_addf(&text, "%s: %zu trial%s, %d at a time\n", f->bench.name, f->plan.n,
+		 f->plan.n == 1 ? "" : "s", f->bench.parallel);
 	for (size_t i = 0; i < f->plan.n; i++) {
 		const struct trial *t = &f->plan.trials[i];
 		AUTO(buf) struct buf line = BUF_INIT;
@@ -54,9 +54,10 @@ static char *point_to_resume(const struct session *s)
 		AUTO(free) char *state = manifest_state(&s->store, &refs[i]);
 		if (!strcmp(state, "complete") || rollout_is_live(&s->store, &refs[i]))
 			break;
-		line = xasprintf("rollout %s is unfinished; to go on with it: rollouts resume %s "
-				 "--rollout %s",
-				 refs[i].stamp, s->plan.name, refs[i].stamp);
+		AUTO(buf) struct buf command = BUF_INIT;
+		store_command(&command, s->store.root, &refs[i], "resume");
+		line = xasprintf("rollout %s is unfinished; to go on with it: %s", refs[i].stamp,
+				 command.data);
 	}
 	for (size_t i = 0; i < n; i++)
 		rollout_ref_release(&refs[i]);

@@ -7,11 +7,32 @@
 #include "cmd/cmd.h"
 #include "cmd/recover.h"
 #include "cmd/session.h"
+#include "config/agent-program.h"
 #include "report/report.h"
+#include "sched/admit.h"
 
 static int parallel_of(const struct session *s, const struct session_work *w)
 {
 	return w->parallel ? w->parallel : s->plan.parallel;
+}
+
+/* Such trials run, but one at a time: better known before than wondered at. */
+static void say_too_large(const struct session *s, struct display *d, const struct session_work *w)
+{
+	struct admit host;
+
+	admit_init(&host, -1);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct trial *t = &s->plan.trials[w->items[i].index];
+		if (admit_fits(&host, &t->limits, false))
+			continue;
+		display_say(
+			d,
+			"task %s reserves more than this machine has (%g cpus, %lld MB): it runs "
+			"alone",
+			t->task_id, host.cpus, (long long)host.memory_mb);
+		return;
+	}
 }
 
 void session_announce(const struct session *s, struct display *d, const struct session_work *w)
@@ -27,13 +48,35 @@ void session_announce(const struct session *s, struct display *d, const struct s
 			    s->stats.damaged, s->stats.first_damaged);
 	if (w->note)
 		display_say(d, "%s", w->note);
+	say_too_large(s, d, w);
 	display_say_quiet(d);
 	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);
+}
+
+/* Told once and at once, not by every trial after its retries. */
+int session_check_host(const struct trial *trials, size_t n, struct err *err)
+{
+	static const char *const needed[][2] = {{"bwrap", "bubblewrap"}, {"git", "git"}};
+	bool boxed = false;
+
+	for (size_t i = 0; i < n && !boxed; i++)
+		boxed = trials[i].sandbox != SANDBOX_NONE;
+	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed); i++) {
+		AUTO(free) char *path = program_on_path(needed[i][0]);
+		if (!path)
+			return err_set(err, ERR_INFRA, 0,
+				       "%s is not on PATH: install the package %s, then see: "
+				       "rollouts doctor",
+				       needed[i][0], needed[i][1]);
+	}
+	return 0;
 }
 
 int session_run(struct session *s, struct display *d, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
+	if (w->n && session_check_host(s->plan.trials, s->plan.n, err))
+		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	size_t parallel = (size_t)parallel_of(s, w);
 	struct sched_options o = {
@@ -104,12 +147,10 @@ static void say_scores(const struct session *s, struct display *d)
 static void say_command(const struct session *s, struct display *d, const char *verb,
 			const char *what)
 {
-	AUTO(buf) struct buf data = BUF_INIT;
+	AUTO(buf) struct buf command = BUF_INIT;
 
-	if (strcmp(s->store.root, "data"))
-		buf_addf(&data, " --data-dir %s", s->store.root);
-	display_say(d, "%s: rollouts %s %s --rollout %s%s", what, verb, s->plan.name, s->plan.stamp,
-		    data.data);
+	store_command(&command, s->store.root, &s->ref, verb);
+	display_say(d, "%s: %s", what, command.data);
 }
 
 void session_conclude(const struct session *s, struct display *d, const struct sched_end *end)

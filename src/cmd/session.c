@@ -146,7 +146,7 @@ int session_create(struct session *s, struct frontend *f, const struct config_re
 		   struct err *err)
 {
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
-	if (check_worker(err) ||
+	if (check_worker(err) || session_check_host(f->plan.trials, f->plan.n, err) ||
 	    store_open(&s->store, req->data_dir ? req->data_dir : "data", true, err))
 		return -1;
 	if (create_rollout(&s->store, f->bench.name, &s->ref, err)) {

@@ -60,6 +60,8 @@ struct session_work {
 };
 /* "[rollouts] config=..." to "Starting ...". */
 void session_announce(const struct session *s, struct display *d, const struct session_work *w);
+/* ERR_INFRA when a program is missing that one of TRIALS needs. */
+int session_check_host(const struct trial *trials, size_t n, struct err *err) MUST_CHECK;
 int session_run(struct session *s, struct display *d, const struct session_work *w,
 		struct sched_end *end, struct err *err) MUST_CHECK;
 /* The exit status of END. */

@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "core/tag.h"
 #include "store/store.h"
-
-#define TAG_MAX 64
-
-static int check_tag(const char *tag, struct err *err)
-{
-	size_t n = strlen(tag);
-	bool good = n && n <= TAG_MAX && isalnum((unsigned char)tag[0]);
-
-	for (size_t i = 0; good && i < n; i++)
-		good = isalnum((unsigned char)tag[i]) || strchr("._-", tag[i]);
-	if (!good)
-		return err_set(err, ERR_USAGE, 0,
-			       "\"%s\" cannot be a tag: letters, digits, \".\", \"_\" and \"-\", "
-			       "at most %d",
-			       tag, TAG_MAX);
-	return 0;
-}
 
 /* Another rollout with TAG would make it ambiguous. */
 static int check_unused(const struct store *s, const struct rollout_ref *ref, const char *tag,
@@ -118,7 +101,7 @@ int cmd_tag(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
 		return cmd_fail(&err);
 	}
-	if (check_tag(tag, &err) || store_open(&store, data, false, &err))
+	if (tag_check(tag, &err) || store_open(&store, data, false, &err))
 		return cmd_fail(&err);
 	status = store_find(&store, operands.v[0], which, &ref, &err);
 	if (!status)

@@ -128,7 +128,7 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-static char *search_path(const char *name)
+char *program_on_path(const char *name)
 {
 	const char *path = getenv("PATH");
 	if (!path)
@@ -157,7 +157,7 @@ static char *absolute(const char *path)
 static char *locate(const char *name, const char *folder)
 {
 	if (!strchr(name, '/'))
-		return search_path(name);
+		return program_on_path(name);
 	AUTO(free) char *path = *name == '/' ? xstrdup(name) : path_join(folder, name);
 	return is_program(path) ? absolute(path) : NULL;
 }

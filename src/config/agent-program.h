@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agent-program.h -- inside src/config: finding an agent's programs on this machine, and the
+ * agent-program.h -- finding programs, above all an agent's, on this machine, and the
  * folders a sandbox must mount read-only so that they run there. What lies below /usr is in every
  * sandbox already.
  */
@@ -12,6 +12,9 @@ struct programs {
 	json_t *mounts; /* [{host, box}], as in an agent's spec; borrowed */
 	json_t *path;	/* folders to put in front of PATH; borrowed */
 };
+
+/* The file that PATH means by NAME, or NULL. The caller frees. */
+char *program_on_path(const char *name);
 
 /* Find NAME (looked up in PATH; with a slash, relative to FOLDER unless absolute) and what it needs
  * to run: its install prefix and, of a script, its interpreter. *inside is how a sandbox names it,

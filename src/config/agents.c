@@ -142,6 +142,8 @@ static int missing(const struct agent_query *q, const struct strv *folders, stru
 			       q->name, folders->v[0], q->name);
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
 		strv_push(&names, builtins[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
+		strv_push(&names, usual[i].agent);
 	const char *near = text_nearest(q->name, strv_items(&names));
 	return err_set(err, ERR_USAGE, 0, "no agent \"%s\"%s%s%s: looked for %s.toml in %s",
 		       q->name, near ? " (did you mean \"" : "", near ? near : "",
@@ -159,6 +161,14 @@ static char *find_file(const struct agent_query *q, struct err *err)
 	}
 	(void)missing(q, &folders, err);
 	return NULL;
+}
+
+int agent_exists(const struct agent_query *q, struct err *err)
+{
+	if (agent_is_builtin(q->name))
+		return 0;
+	AUTO(free) char *path = find_file(q, err);
+	return path ? 0 : -1;
 }
 
 static char *folder_of(const char *path)

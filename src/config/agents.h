@@ -26,6 +26,9 @@ struct agent_query {
 	bool gateway;		 /* there is one: agents that need a model are allowed */
 };
 
+/* Whether it is built in or has a file; *err says where it was looked for. */
+int agent_exists(const struct agent_query *q, struct err *err) MUST_CHECK;
+
 /* Find, check and resolve. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS with
  * their place; a missing file or program is told in *err alone. -1 with ERR_USAGE either way. */
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems,

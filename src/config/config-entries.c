@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "config/agents.h"
 #include "config/layer.h"
+#include "core/tag.h"
 
 static int choice_index(const struct key *k, const char *text)
 {
@@ -109,11 +110,25 @@ static void land_models(struct config *c, const struct layer *task, struct bench
 			"oracle need none)");
 }
 
+/* One that is nowhere has been told where it is named, and stops further complaints. */
+static void check_agent(struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_AGENT);
+	const struct agent_query q = {
+		.name = e->agent, .config_path = c->req->path, .gateway = c->req->gateway != NULL};
+	struct err err;
+	if (!v || !v->text || strcmp(e->agent, "auto") == 0 || agent_exists(&q, &err) == 0)
+		return;
+	if (!config_keys[KEY_AGENT].complain(v->text))
+		config_value_problem(c, KEY_AGENT, v, "%s", err.msg);
+	land_text(&e->agent, "nop");
+}
+
 static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
 {
 	const struct value *v = config_effective(c, task, KEY_OVERRIDES);
 	AUTO(buf) struct buf tried = BUF_INIT;
-	if (!v || !v->text || !e->apply_overrides)
+	if (!v || !v->text || !*v->text || !e->apply_overrides)
 		return;
 	AUTO(free) char *path = config_locate(c, v->text, &tried);
 	if (!path)
@@ -157,6 +172,7 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 static void fill(struct config *c, const struct layer *task, struct bench_entry *e)
 {
 	land_all(c, task, e, false);
+	check_agent(c, task, e);
 	land_env(c, task, e);
 	land_models(c, task, e);
 	land_overrides(c, task, e);
@@ -170,8 +186,10 @@ static void read_table(struct config *c, int table, struct bench *out)
 	AUTO(strv) struct strv paths = STRV_INIT;
 	AUTO(strv) struct strv shown = STRV_INIT;
 	if (!dir->origin)
-		config_problem(c, task->line, task->col, "no prepared_dir in this [[tasks]]");
-	else if (dir->text)
+		config_problem(c, task->line, task->col,
+			       "no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a "
+			       "task folder");
+	else if (dir->text && *dir->text)
 		config_folders(c, dir, &paths, &shown);
 	for (size_t i = 0; i < paths.n; i++) {
 		struct bench_entry *e = bench_add_entry(out);
@@ -210,14 +228,13 @@ static void name_bench(struct config *c, struct bench *out)
 			       why);
 }
 
-/* Tags are kept one a line, so they must be lines. */
 static void land_tags(struct config *c, struct bench *out)
 {
 	for (size_t i = 0; i < c->req->tags.n; i++) {
 		const char *tag = c->req->tags.v[i];
-		const char *why = config_keys[KEY_LABEL].complain(tag);
-		if (why)
-			config_problem(c, 0, 0, "--tag: \"%s\" %s", tag, why);
+		struct err err;
+		if (tag_check(tag, &err) < 0)
+			config_problem(c, 0, 0, "--tag: %s", err.msg);
 		else if (!strv_has(&out->tags, tag))
 			strv_push(&out->tags, tag);
 	}

@@ -134,8 +134,9 @@ static void explain_models(struct buf *out, const struct config *c, const struct
 			v = &layers[i]->values[KEY_MODEL];
 		else if (layers[i]->values[KEY_MODELS].origin)
 			v = &layers[i]->values[KEY_MODELS];
-	buf_adds(out, v ? "models = " : "# models = ");
-	add_list(out, &e->models);
+	buf_adds(out, v ? "models = " : "# models");
+	if (v)
+		add_list(out, &e->models);
 	add_origin(out, start, c, "model", v);
 }
 

@@ -39,7 +39,7 @@ static void set_number(const struct spot *s, struct value *v, double number)
 	const struct key *k = &config_keys[s->id];
 	v->number = number;
 	if (!(number >= k->min && number <= k->max))
-		config_value_problem(s->config, s->id, v, "%.15g is out of range (%.15g to %.15g)",
+		config_value_problem(s->config, s->id, v, "%.16g is out of range (%.16g to %.16g)",
 				     number, k->min, k->max);
 }
 
@@ -367,12 +367,14 @@ static int parse(struct config *c, struct err *err)
 	/* The name is the user's: links are followed, and every way it cannot be read is theirs to
 	 * mend. */
 	AUTO(fd) int fd = open(c->req->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: no such file; `rollouts init` writes one to start from",
+			       c->req->path);
 	if (fd < 0)
-		return err_set(err, ERR_USAGE, errno, "open %s", c->req->path);
-	if (path_read_fd(fd, CONFIG_MAX_BYTES, &c->text, err) < 0) {
-		err->kind = ERR_USAGE;
-		return err_wrap(err, "%s", c->req->path);
-	}
+		return err_set(err, ERR_USAGE, errno, "%s: cannot be read", c->req->path);
+	if (path_read_fd(fd, CONFIG_MAX_BYTES, &c->text, err) < 0)
+		return err_set(err, ERR_USAGE, err->sys, "%s: cannot be read", c->req->path);
 	c->root = toml_parse(c->text.data, c->text.len, &where);
 	if (!c->root)
 		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: %s", c->req->path, where.line,

@@ -32,7 +32,7 @@ const char *toml_kind_name(enum toml_kind k)
 {
 	static const char *const names[] = {
 		[TOML_STRING] = "a string",	[TOML_INT] = "a whole number",
-		[TOML_REAL] = "a number",	[TOML_BOOL] = "true or false",
+		[TOML_REAL] = "a fraction",	[TOML_BOOL] = "true or false",
 		[TOML_TIME] = "a date or time", [TOML_ARRAY] = "a list",
 		[TOML_TABLE] = "a table",
 	};

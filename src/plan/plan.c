@@ -91,11 +91,10 @@ static void report(struct planner *p, size_t entry, size_t first, const char *mo
 	else
 		strv_pushf(p->problems,
 			   "%s:%d:%d: this [[tasks]] makes the same trials as the one at line %d "
-			   "(task %s, "
-			   "model \"%s\"): raise rollouts in one of them, or give each a label of "
+			   "(task %s%s%s): raise rollouts in one of them, or give each a label of "
 			   "its own",
 			   b->config_path, e->line, e->col, f->line, p->in->tasks[entry]->id,
-			   model);
+			   *model ? ", model " : "", model);
 }
 
 static enum sandbox_kind resolve_sandbox(enum sandbox_kind k)

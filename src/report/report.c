@@ -148,10 +148,10 @@ static void put_next(struct doc *d, const struct rollout *r)
 			 r->damaged_lines == 1 ? "" : "s");
 	if (r->live || rollout_is_complete(r))
 		return;
-	buf_adds(d->out, "\nFinish it: rollouts resume ");
-	put(d, r->ref.name);
-	buf_adds(d->out, " --rollout ");
-	put(d, r->ref.stamp);
+	AUTO(buf) struct buf command = BUF_INIT;
+	store_command(&command, r->root, &r->ref, "resume");
+	buf_adds(d->out, "\nFinish it: ");
+	put(d, command.data);
 	buf_addc(d->out, '\n');
 }
 

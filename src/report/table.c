@@ -185,6 +185,9 @@ static void put_padded(struct buf *out, const char *text, int width, bool right,
 
 static void end_cell(struct buf *out, bool last, const char *between)
 {
+	if (last)
+		while (out->len && out->data[out->len - 1] == ' ')
+			out->data[--out->len] = '\0';
 	buf_adds(out, last ? "\n" : between);
 }
 

@@ -40,7 +40,7 @@ int channel_wait(const struct channel *c, int fd, int64_t deadline_ms, struct er
 		if (n < 0)
 			return err_set(err, ERR_INFRA, errno, "poll");
 		if (p[1].revents || p[2].revents)
-			return err_set(err, ERR_CANCELLED, 0, "cancelled");
+			return err_set(err, ERR_CANCELLED, 0, "stopped on request");
 		if (p[0].revents)
 			return 0;
 		if (n == 0)

@@ -395,7 +395,7 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 	int rc = start(&r, err) || loop(&r, err) || not_started(&r, err) ? -1 : 0;
 	out->wall_ms = clock_mono_ms() - began;
 	if (!rc && r.cancelled)
-		rc = err_set(err, ERR_CANCELLED, 0, "cancelled");
+		rc = err_set(err, ERR_CANCELLED, 0, "stopped on request");
 	if (!rc)
 		rc = check_disk(&r, true, err);
 	run_release(&r);

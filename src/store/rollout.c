@@ -85,6 +85,7 @@ int rollout_load(struct rollout *out, const struct store *s, const struct rollou
 	if (planfile_read(&plan, fd, ref->path, err))
 		return -1;
 	r.ref = (struct rollout_ref){xstrdup(ref->name), xstrdup(ref->stamp), xstrdup(ref->path)};
+	r.root = xstrdup(s->root);
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
 	take_trials(&r, &plan);
@@ -104,6 +105,7 @@ void rollout_release(struct rollout *r)
 	}
 	free(r->trials);
 	free(r->config);
+	free(r->root);
 	strv_release(&r->tags);
 	rollout_ref_release(&r->ref);
 	*r = (struct rollout){0};

@@ -287,3 +287,15 @@ int store_tags_write(const struct store *s, const struct rollout_ref *ref, const
 		buf_addf(&text, "%s\n", tags->v[i]);
 	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);
 }
+
+void store_command(struct buf *out, const char *root, const struct rollout_ref *ref,
+		   const char *verb)
+{
+	buf_addf(out, "rollouts %s ", verb);
+	text_shell(out, ref->name);
+	buf_addf(out, " --rollout %s", ref->stamp);
+	if (strcmp(root, "data") == 0)
+		return;
+	buf_adds(out, " --data-dir ");
+	text_shell(out, root);
+}

@@ -10,6 +10,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/strv.h"
 #include "core/result.h"
@@ -38,6 +39,10 @@ int store_list(const struct store *s, const char *name, struct rollout_ref **out
 int store_find(const struct store *s, const char *name, const char *selector,
 	       struct rollout_ref *out, struct err *err) MUST_CHECK;
 
+/* "rollouts VERB NAME --rollout STAMP", to be pasted into a shell. */
+void store_command(struct buf *out, const char *root, const struct rollout_ref *ref,
+		   const char *verb);
+
 /* Tags of a rollout, one a line in its file `tags`; a missing file is no tags. */
 int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out,
 		    struct err *err) MUST_CHECK;
@@ -60,6 +65,7 @@ struct trial_status {
 
 struct rollout {
 	struct rollout_ref ref;
+	char *root;   /* of the store it was loaded from, as the user named it */
 	char *config; /* path as given at `run` */
 	struct strv tags;
 	bool live; /* a supervisor holds the journal's lock */

@@ -146,7 +146,11 @@ json_t *document_read(int dir_fd, const char *path, struct mistakes *m)
 		if (err.sys == ELOOP)
 			mistakes_add(m, path, NULL, "is a symbolic link; put the file itself here");
 		else if (err.sys == ENOENT)
-			mistakes_add(m, path, NULL, "is missing");
+			mistakes_add(m, path, NULL, "is missing%s",
+				     strcmp(path, TASK_META_FILE)
+					     ? ""
+					     : "; `rollouts init --task FOLDER` writes a task "
+					       "folder to start from");
 		else
 			mistakes_add(m, path, NULL, "cannot be read: %s", err.msg);
 		return NULL;

@@ -83,7 +83,7 @@ def test_time_is_up_for_everything_it_started(run_one, agent_script, account):
     result, top, _ = run_one(agent, timeout_sec=2)
     assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 2 s")
     assert result["total_score"] == 1
-    assert 2000 <= result["agent"]["metrics"]["wall_ms"] < 10000
+    assert 1990 <= result["agent"]["metrics"]["wall_ms"] < 10000  # two clocks, each rounded
 
 
 def test_too_much_memory_is_the_agents_failure(run_one, agent_script):

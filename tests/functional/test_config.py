@@ -102,6 +102,7 @@ rollout = 2
 prepared_dir = "tasks/gone"
 model = "m"
 network = true
+agent = "orcle"
 """, "configs/bench.toml")
     (workdir / "configs/agents").mkdir()
     (workdir / "configs/agents/scripted.toml").write_text('argv = ["sh"]\n')
@@ -109,23 +110,27 @@ network = true
     done = run_cli("validate", name, check=2)
     lines = done.stderr.splitlines()
     assert done.stdout == ""
-    assert lines[:3] == [
-        'configs/bench.toml:2:1: unknown key "paralel" at the top level (did you mean "parallel"?)',
+    assert lines[0] == (
+        'configs/bench.toml:2:1: unknown key "paralel" at the top level (did you mean "parallel"?)')
+    assert lines[1].startswith(
+        'configs/bench.toml:6:9: agent: no agent "scriptd" (did you mean "scripted"?)')
+    assert lines[2:4] == [
         'configs/bench.toml:7:1: unknown key "rollout" in [[tasks]] (did you mean "rollouts"?)',
         'configs/bench.toml:9:16: prepared_dir: no folder "tasks/gone": tried tasks/gone in the working '
         'directory and configs/tasks/gone beside the benchmark',
     ]
-    assert lines[3].startswith("configs/bench.toml:11:11: network:")
-    assert lines[4].startswith("tasks/bad/tb_meta.json: task_id:")
-    assert 'no agent "scriptd" (did you mean "scripted"?)' in lines[5]
-    assert len(lines) == 6
+    assert lines[4].startswith("configs/bench.toml:11:11: network:")
+    assert lines[5].startswith(
+        'configs/bench.toml:12:9: agent: no agent "orcle" (did you mean "oracle"?)')
+    assert lines[6].startswith("tasks/bad/tb_meta.json: task_id:")
+    assert len(lines) == 7
     assert listing(workdir) == before
 
 
 @pytest.mark.parametrize("verb", ["config", "validate"])
 def test_a_missing_file_is_one_line(run_cli, workdir, verb):
     done = run_cli(verb, "no.toml", check=2)
-    assert done.stderr == "open no.toml: No such file or directory\n"
+    assert done.stderr == "no.toml: no such file; `rollouts init` writes one to start from\n"
 
 
 def test_terminal_escapes_in_a_file_are_harmless(run_cli, workdir):
@@ -179,11 +184,17 @@ def test_only_limit_and_flags(run_cli, workdir, tasks):
     assert run_cli("validate", name, "-a", "nop", "--only", "zz", check=2).stderr.startswith("--only: ")
 
 
-def test_a_tag_is_a_line(run_cli, workdir, tasks):
+@pytest.mark.parametrize("tag, why", [
+    ("a\nb", '"a b" cannot be a tag: letters'),
+    ("a/b", '"a/b" cannot be a tag: letters'),
+    ("2025", '"2025" cannot be a tag: it reads as a stamp; add a letter'),
+    ("20250824__12-34-56", "it reads as a stamp"),
+])
+def test_a_tag_is_what_the_verb_tag_takes(run_cli, workdir, tasks, tag, why):
     name = write(workdir, SPEC.format(name="x", parallel=1))
-    done = run_cli("validate", name, "-a", "nop", "--tag", "a\nb", check=2)
-    assert done.stderr == '--tag: "a b" holds a control character\n'
-    run_cli("validate", name, "-a", "nop", "--tag", "a b", check=0)
+    done = run_cli("validate", name, "-a", "nop", "--tag", tag, check=2)
+    assert done.stderr.startswith("--tag: ") and why in done.stderr
+    run_cli("validate", name, "-a", "nop", "--tag", "v1.2_a-b", check=0)
 
 
 def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):

@@ -134,9 +134,9 @@ def test_list_says_what_there_is(run_cli, data):
     stored.write(data, [trial(score=1), trial(rollout=1, state="planned")], name="other", stamp="20250826__00-00-00")
     rows = json.loads(run_cli("list", "--json", check=0).stdout)
     assert [(r["name"], r["rollout"], r["state"], r["done"], r["trials"], r["score"], r["tags"]) for r in rows] == [
-        ("bench", STAMP, "finished", 2, 2, 0.75, "good"),
-        ("bench", LATER, "interrupted", 1, 2, 1, ""),
-        ("other", "20250826__00-00-00", "unfinished", 1, 2, 1, "")]
+        ("bench", STAMP, "finished", 2, 2, 0.75, ["good"]),
+        ("bench", LATER, "interrupted", 1, 2, 1, []),
+        ("other", "20250826__00-00-00", "unfinished", 1, 2, 1, [])]
     blocks = sum(p.lstat().st_blocks * 512 for top in (f"rollouts/bench/{STAMP}", f"runs/{STAMP}-0", f"runs/{STAMP}-1")
                  for p in [data / top, *(data / top).rglob("*")])
     assert rows[0]["disk"] == blocks
@@ -178,7 +178,7 @@ def test_tags_come_and_go(run_cli, data):
     run_cli("tag", "bench", "old", "--rollout", STAMP, check=0)
     run_cli("tag", "bench", "old", "--rollout", STAMP, check=0)
     tags = {r["rollout"]: r["tags"] for r in json.loads(run_cli("list", "--json", check=0).stdout)}
-    assert tags == {STAMP: "old", LATER: "new"}
+    assert tags == {STAMP: ["old"], LATER: ["new"]}
     assert STAMP in run_cli("summarize", "bench", "--rollout", "old", check=0).stdout
     refused(run_cli("tag", "bench", "old"), f"{STAMP} has that tag already")
     run_cli("tag", "bench", "old", "--remove", check=0)

@@ -52,11 +52,11 @@ static const struct wrong wrongs[] = {
 	{TM "rollouts = \"3\"\n",
 	 {0},
 	 "b.toml:4:12: rollouts: must be a whole number, not a string"},
-	{TM "rollouts = 1.5\n", {0}, "b.toml:4:12: rollouts: must be a whole number, not a number"},
+	{TM "rollouts = 1.5\n", {0}, "b.toml:4:12: rollouts: must be a whole number, not a fraction"},
 	{TM "rollouts = 0\n", {0}, "b.toml:4:12: rollouts: 0 is out of range (1 to 100000)"},
 	{TM "rollouts = 9223372036854775807\n",
 	 {0},
-	 "b.toml:4:12: rollouts: 9.22337203685478e+18 is out of range (1 to 100000)"},
+	 "b.toml:4:12: rollouts: 9.223372036854776e+18 is out of range (1 to 100000)"},
 	{TM "timeout_sec = 0\n",
 	 {0},
 	 "b.toml:4:15: timeout_sec: 0 is out of range (0.1 to 604800)"},
@@ -86,7 +86,7 @@ static const struct wrong wrongs[] = {
 	 {0},
 	 "b.toml:1:1: no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
 	 "oracle need none)"},
-	{T "agent = \"codex\"\n",
+	{T "agent = \"auto\"\n",
 	 {0},
 	 "b.toml:1:1: no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
 	 "oracle "
@@ -211,7 +211,7 @@ static const struct right rights[] = {
 	 "b.toml:2:16\n"
 	 "models = [\"m\"] # b.toml:3:9\nrollouts = 1 # default\napply_overrides = true # default\n"
 	 "agent = \"auto\" # default\nsandbox = \"auto\" # default\ntimeout_sec = 1800 # default"},
-	{T "agent = \"nop\"\n", {0}, "agent = \"nop\" # b.toml:3:9\n# models = [\"\"] # default"},
+	{T "agent = \"nop\"\n", {0}, "agent = \"nop\" # b.toml:3:9\n# models # default"},
 	{"rollouts = 2\n[defaults]\nrollouts = 3\n" TM, {0}, "rollouts = 3 # b.toml:3:12"},
 	{"rollouts = 2\n" TM, {0}, "rollouts = 2 # b.toml:1:12"},
 	{"[defaults]\nrollouts = 3\n" TM "rollouts = 4\n", {0}, "rollouts = 4 # b.toml:6:12"},

@@ -189,8 +189,7 @@ static void the_same_twice_is_refused(void **state)
 	assert_string_equal(
 		w.problems.v[0],
 		"b.toml:11:16: this [[tasks]] makes the same trials as the one at line 1 (task "
-		"id-x, model \"m\"): raise rollouts in one of them, or give each a label of its "
-		"own");
+		"id-x, model m): raise rollouts in one of them, or give each a label of its own");
 	assert_non_null(strstr(w.problems.v[1], "b.toml:31:16: this [[tasks]] makes the same"));
 	tear_down(&w);
 }

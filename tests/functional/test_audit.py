@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people meet who do something slightly different from the examples."""
+import os
+import shutil
+
+import pytest
+
+BENCH = """
+parallel = 2
+[[tasks]]
+prepared_dir = "tasks/one"
+agent = "nop"
+"""
+
+
+@pytest.fixture
+def bench(workdir, make_task):
+    make_task("one")
+    (workdir / "bench.toml").write_text(BENCH)
+    return "bench.toml"
+
+
+def path_without(workdir, missing):
+    """A folder with what a run needs, but for one program."""
+    folder = workdir / ("without-" + missing)
+    folder.mkdir()
+    for name in {"bash", "sh", "env", "git", "bwrap"} - {missing}:
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+@pytest.mark.parametrize("missing, package", [("bwrap", "bubblewrap"), ("git", "git")])
+def test_a_missing_program_is_told_once_and_before_anything_starts(run_cli, workdir, bench, missing, package):
+    env = {"PATH": path_without(workdir, missing)}
+    done = run_cli("run", bench, env=env, check=3)
+    assert done.stderr == (f"rollouts: {missing} is not on PATH: install the package {package}, then see: "
+                           "rollouts doctor\n")
+    assert done.stdout == ""
+    assert not (workdir / "data/rollouts/bench").exists()
+    run_cli("run", bench, "--sandbox", "none", env=env, check=2)
+
+
+def test_without_a_sandbox_no_program_is_needed(run_cli, workdir, bench):
+    (workdir / bench).write_text(BENCH + 'sandbox = "none"\nevaluate = false\n')
+    run_cli("run", bench, env={"PATH": path_without(workdir, "bwrap")}, check=0)
+
+
+def test_commands_to_paste_survive_a_shell(run_cli, workdir, bench):
+    (workdir / bench).write_text('name = "it\'s a b"\n' + BENCH)
+    done = run_cli("run", bench, "--data-dir", "my data", check=0)
+    line = next(l for l in done.stdout.splitlines() if l.startswith("[rollouts] details: "))
+    assert "summarize 'it'\\''s a b' --rollout " in line and line.endswith(" --data-dir 'my data'")
+
+
+def test_a_reservation_larger_than_the_machine_is_mentioned(run_cli, workdir, bench):
+    (workdir / bench).write_text(BENCH + "cpus = 4000\n")
+    out = run_cli("run", bench, check=0).stdout.splitlines()
+    start = next(i for i, l in enumerate(out) if l.startswith("[rollouts] Starting"))
+    assert "[rollouts] task one reserves more than this machine has" in "\n".join(out[2:start])
+
+
+def test_help_of_help_and_unknown_options(run_cli):
+    assert run_cli("help", "help", check=0).stdout == run_cli("help", check=0).stdout
+    done = run_cli("--versio", check=2)
+    assert done.stderr == 'rollouts: unknown option "--versio"; see: rollouts help\n'
+
+
+def test_no_table_ends_in_blanks(run_cli, bench):
+    run_cli("run", bench, check=0)
+    for argv in (["list"], ["summarize", "bench"]):
+        for line in run_cli(*argv, check=0).stdout.splitlines():
+            assert line == line.rstrip()
+
+
+def test_an_empty_path_is_one_mistake(run_cli, workdir):
+    (workdir / "b.toml").write_text('[[tasks]]\nprepared_dir = ""\nagent = "nop"\noverrides = ""\n')
+    done = run_cli("validate", "b.toml", check=2)
+    assert done.stderr.splitlines() == ['b.toml:2:16: prepared_dir: "" must not be empty',
+                                        'b.toml:4:13: overrides: "" must not be empty']
