@@ -159,7 +159,7 @@ static const struct wrong wrongs[] = {
 	{TM "environment_variables = { TIMEOUT_SEC = \"0\" }\n",
 	 {0},
 	 "b.toml:4:27: timeout_sec: 0 is out of range (0.1 to 604800)"},
-	{"[[tasks]]\nmodel = \"m\"\n", {0}, "b.toml:1:1: no prepared_dir in this [[tasks]]"},
+	{"[[tasks]]\nmodel = \"m\"\n", {0}, "b.toml:1:1: no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a task folder"},
 	{"[[tasks]]\nprepared_dir = \"tasks/z\"\nmodel = \"m\"\n",
 	 {0},
 	 "b.toml:2:16: prepared_dir: no folder \"tasks/z\": tried tasks/z in the working "
