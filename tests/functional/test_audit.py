@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people meet who do something slightly different from the examples."""
-import os
+import re
 import shutil
 
 import pytest
+
+from conftest import SOURCE
 
 BENCH = """
 parallel = 2
@@ -77,3 +79,17 @@ def test_an_empty_path_is_one_mistake(run_cli, workdir):
     done = run_cli("validate", "b.toml", check=2)
     assert done.stderr.splitlines() == ['b.toml:2:16: prepared_dir: "" must not be empty',
                                         'b.toml:4:13: overrides: "" must not be empty']
+
+
+VERBS = ("init", "run", "resume", "eval", "config", "validate", "summarize", "show", "list", "tag", "clean", "doctor")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_in_the_manual_and_in_the_documents(run_cli, verb):
+    manual = (SOURCE / "man/rollouts.1").read_text()
+    documents = "".join(p.read_text() for p in [*SOURCE.glob("docs/*.md"), SOURCE / "README.md"])
+    options = re.findall(r"^ +(?:-\w, )?--([a-z-]+)", run_cli("help", verb, check=0).stdout, re.M)
+    assert options
+    for option in options:
+        assert f"-{option}" in manual, option
+        assert f"--{option}" in documents or option == "verbose", option
