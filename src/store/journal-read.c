@@ -42,12 +42,20 @@ static void damaged(struct reading *r)
 		r->stats->first_damaged = r->line;
 }
 
-/* Quotes inside strings are escaped: this is a member wherever it is found. */
-static bool is_about(const char *line, size_t n, const char *event_member)
+/* The value of the first member "event". Quotes inside strings are escaped: this is the member. */
+static const char *event_of(const char *line, size_t n)
 {
-	enum { HEAD = 400 };
+	static const char member[] = ",\"event\":\"";
+	const char *found = memmem(line, n, member, sizeof member - 1);
 
-	return memmem(line, n < HEAD ? n : HEAD, event_member, strlen(event_member));
+	return found ? found + sizeof member - 1 : "";
+}
+
+static bool is_event(const char *value, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(value, name, n) && value[n] == '"';
 }
 
 /* A line of this version that marks do not need, told without parsing it. */
@@ -56,9 +64,10 @@ static bool skip(struct reading *r, const char *line, size_t n)
 	static const char head[] = "{\"v\":1,\"seq\":";
 
 	static_assert(JOURNAL_VERSION == 1, "head says 1");
-	if (r->depth != JOURNAL_MARKS || n < sizeof head || memcmp(line, head, sizeof head - 1) ||
-	    !(is_about(line, n, ",\"event\":\"" EVENT_PHASE "\"") ||
-	      is_about(line, n, ",\"event\":\"" EVENT_NOTE "\"")))
+	if (r->depth != JOURNAL_MARKS || n < sizeof head || memcmp(line, head, sizeof head - 1))
+		return false;
+	const char *event = event_of(line, n);
+	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE))
 		return false;
 	int64_t seq = strtoll(line + sizeof head - 1, NULL, 10);
 	if (seq > r->stats->last_seq)
