@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "base/text.h"
@@ -77,19 +80,45 @@ static int help(int argc, char **argv)
 	return v->run(2, args);
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
 	if (argc < 2) {
 		overview(stderr);
 		return CMD_USAGE;
 	}
 	const char *word = argv[1];
-	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
-		return puts("rollouts " ROLLOUTS_VERSION) < 0 ? CMD_ENVIRONMENT : CMD_OK;
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		puts("rollouts " ROLLOUTS_VERSION);
+		return CMD_OK;
+	}
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		return overview(stdout);
 	if (strcmp(word, "help") == 0)
 		return help(argc - 1, argv + 1);
 	const struct verb *v = find(word);
 	return v ? v->run(argc - 1, argv + 1) : unknown(word);
+}
+
+/* A file opened in the place of a closed stdout would be written over with what is meant for it. */
+static bool occupy_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct err err;
+
+	if (!occupy_standard_descriptors())
+		return CMD_ENVIRONMENT;
+	int status = dispatch(argc, argv);
+	/* Output that got lost must not look like success; what failed already has told why. */
+	if ((fflush(stdout) || ferror(stdout)) && status != CMD_ENVIRONMENT) {
+		err_set(&err, ERR_INFRA, errno, "standard output");
+		return cmd_fail(&err);
+	}
+	return status;
 }

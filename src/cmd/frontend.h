@@ -59,7 +59,7 @@ void frontend_task_problems(const struct task_source *source, const struct strv 
 		     .setting = "timeout_sec"),                                                    \
 	FRONTEND_ROW("env", 'e', "K=V", OPTION_KV, &(req)->env,                                    \
 		     "set a variable of the agent's environment; repeatable"),                     \
-	FRONTEND_SET(req, "fail-fast", 0, NULL, "start nothing more after a failure",              \
+	FRONTEND_SET(req, "fail-fast", 0, NULL, "start nothing more once a trial fails",              \
 		     .setting = "fail_fast"),                                                      \
 	FRONTEND_ROW("only", 0, "GLOB", OPTION_STR, &(req)->only,                                  \
 		     "only tasks whose id or folder matches"),                                     \

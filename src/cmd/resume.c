@@ -126,7 +126,7 @@ static int extend(struct session *s, struct request *q)
 	q->config.gateway = s->plan.gateway;
 	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
 		status = cmd_refuse(&problems, &err);
-	else if (check_name(&f, q, s, &err) || (f.plan.n && session_extend(s, &f, &err)))
+	else if (check_name(&f, q, s, &err) || (f.plan.n && session_extend(s, &f, q->dry_run, &err)))
 		status = cmd_fail(&err);
 	frontend_release(&f);
 	return status;

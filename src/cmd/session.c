@@ -210,14 +210,16 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 	return 0;
 }
 
-int session_extend(struct session *s, struct frontend *f, struct err *err)
+int session_extend(struct session *s, struct frontend *f, bool only_look, struct err *err)
 {
 	struct planfile *p = &s->plan;
 	size_t before = p->n, more = f->plan.n;
 	const char *name;
 	json_t *spec;
 
-	if (frontend_commit(f, &s->store, p->stamp, err))
+	if (only_look)
+		plan_stamp(&f->plan, p->stamp);
+	else if (frontend_commit(f, &s->store, p->stamp, err))
 		return -1;
 	p->trials = xreallocarray(p->trials, before + more + 1, sizeof *p->trials);
 	memcpy(p->trials + before, f->plan.trials, more * sizeof *p->trials);
@@ -225,6 +227,8 @@ int session_extend(struct session *s, struct frontend *f, struct err *err)
 	memset(s->marks + before, 0, (more + 1) * sizeof *s->marks);
 	p->n += more;
 	f->plan.n = 0;
+	if (only_look)
+		return 0;
 	json_object_foreach (f->agents, name, spec)
 		if (!json_object_get(p->agents, name))
 			json_object_set(p->agents, name, spec);

@@ -44,8 +44,9 @@ int session_create(struct session *s, struct frontend *f, const struct config_re
  * supervisor that was killed and takes in what they left. */
 int session_open(struct session *s, const char *data_dir, const char *name, const char *selector,
 		 struct err *err) MUST_CHECK;
-/* Add the trials of F, which were planned as new ones. */
-int session_extend(struct session *s, struct frontend *f, struct err *err) MUST_CHECK;
+/* Add the trials of F, which were planned as new ones. ONLY_LOOK: nothing is written. */
+int session_extend(struct session *s, struct frontend *f, bool only_look,
+		   struct err *err) MUST_CHECK;
 void session_close(struct session *s);
 
 /* What is to be run, for sched_run. */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -100,13 +101,30 @@ static void add_progress(struct display *d)
 	d->shown_done = d->done;
 }
 
+/* A line that wraps could not be cleared again. All of it is ASCII but the frame, three bytes of one
+ * column. */
+static void cut_to_width(struct display *d, size_t start)
+{
+	struct winsize w;
+
+	if (ioctl(d->fd, TIOCGWINSZ, &w) || w.ws_col < 4)
+		return;
+	size_t most = start + 2 + w.ws_col - 1;
+	if (d->pending.len > most) {
+		d->pending.len = most;
+		d->pending.data[most] = '\0';
+	}
+}
+
 static void spin(struct display *d)
 {
 	static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
 
 	clear_transient(d);
+	size_t start = d->pending.len;
 	buf_addf(&d->pending, "%s ", frames[d->frame++ % ARRAY_SIZE(frames)]);
 	add_progress(d);
+	cut_to_width(d, start);
 	d->transient = true;
 	d->next_ms = clock_mono_ms() + SPIN_MS;
 }

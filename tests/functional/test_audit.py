@@ -2,6 +2,7 @@
 """What people meet who do something slightly different from the examples."""
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -93,3 +94,34 @@ def test_every_option_is_in_the_manual_and_in_the_documents(run_cli, verb):
     for option in options:
         assert f"-{option}" in manual, option
         assert f"--{option}" in documents or option == "verbose", option
+
+
+def listing(top):
+    return {p.relative_to(top): p.read_bytes() if p.is_file() else None for p in top.rglob("*")}
+
+
+def test_a_dry_resume_writes_nothing(run_cli, workdir, bench):
+    run_cli("run", bench, check=0)
+    (workdir / bench).write_text(BENCH + "rollouts = 3\n")
+    before = listing(workdir / "data")
+    done = run_cli("resume", "bench", "--config", bench, "--dry-run", check=0)
+    assert "2 of 3 trials to do" in done.stdout
+    assert re.search(r"^\d{8}__\d\d-\d\d-\d\d-2  run$", done.stdout, re.M)
+    assert listing(workdir / "data") == before
+    run_cli("resume", "bench", "--config", bench, check=0)
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["help"], ["list"], ["summarize", "bench"], ["config", "bench.toml"]])
+def test_output_that_gets_lost_is_no_success(run_cli, bench, argv):
+    run_cli("run", bench, check=0)
+    with open("/dev/full", "w") as full:
+        done = run_cli(*argv, stdout=full, check=3)
+    assert "standard output" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_closed_standard_output_writes_into_no_file(binary, workdir, bench):
+    command = f"cd {workdir}; exec {binary} run {bench} >&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
+    for file in (workdir / "data/rollouts").rglob("*"):
+        if file.is_file():
+            assert b"[rollouts]" not in file.read_bytes(), file
