@@ -475,6 +475,11 @@ def nothing_left(workdir):
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
     assert not names, f"processes left behind: {names}"
+    # A worker that was found out by a sanitizer after its result was in place ends unnoticed.
+    found = [f"{path}: {line}" for path in workdir.glob("**/runs/*/attempts/*/logs/worker.log")
+             for line in path.read_text(errors="replace").splitlines()
+             if "Sanitizer" in line or "runtime error:" in line]
+    assert not found, f"sanitizer reports: {found}"
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(workdir) in line]
     assert not mounts, f"mounts left behind: {mounts}"
     files = [str(p) for p in (workdir / "tmp").rglob("*")]
