@@ -58,7 +58,9 @@ asan:
 	@ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(PYTEST) tests/functional
 
-tidy: $(BUILD)/build.ninja
+tidy:
+	@tools/setup build run tidy
+	@$(MAKE) --no-print-directory all
 	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/src/.*\.c$$'
 
 bench: all

@@ -171,11 +171,15 @@ static void make_cells(struct summary *s)
 	}
 }
 
+static bool same(const char *wanted, const char *found)
+{
+	return !wanted || (found && strcmp(wanted, found) == 0);
+}
+
 static bool in_group(const struct summary_group *g, const struct summary_condition *c)
 {
-	return (!g->of.model || strcmp(g->of.model, c->model) == 0) &&
-	       (!g->of.label || strcmp(g->of.label, c->label) == 0) &&
-	       (!g->of.agent || strcmp(g->of.agent, c->agent) == 0);
+	return same(g->of.model, c->model) && same(g->of.label, c->label) &&
+	       same(g->of.agent, c->agent);
 }
 
 static void add_usage(struct summary_group *g, const struct summary_row *row)

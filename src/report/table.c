@@ -274,12 +274,14 @@ void table_csv(const struct table *t, struct buf *out)
 		text_renders(out, t->columns[c].name, TEXT_CSV);
 		end_cell(out, c + 1 == t->columns_n, ",");
 	}
-	for (size_t i = 0; i < t->cells_n; i++) {
+	for (size_t i = 0, column = 0; i < t->cells_n; i++) {
 		if (t->cells[i].kind == TABLE_TEXT)
 			text_renders(out, t->cells[i].text, TEXT_CSV);
 		else if (t->cells[i].kind == TABLE_NUMBER)
 			buf_adds(out, t->cells[i].text);
-		end_cell(out, (i + 1) % t->columns_n == 0, ",");
+		bool last = ++column == t->columns_n;
+		end_cell(out, last, ",");
+		column = last ? 0 : column;
 	}
 }
 
