@@ -141,6 +141,8 @@ static void say_scores(const struct session *s, struct display *d)
 	report_headlines(&lines, &r);
 	for (size_t i = 0; i < lines.n; i++)
 		display_say(d, "%s", lines.v[i]);
+	if (report_write_summary(&s->store, &r, &ignored))
+		display_say(d, "summary.md is not written: %s", ignored.msg);
 	rollout_release(&r);
 }
 
