@@ -121,6 +121,39 @@ static void find_agents(struct loader *l)
 	}
 }
 
+static bool is_beneath(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+/* What is installed beside an agent's program is shown to the agent. WHAT must not lie there. */
+static void check_hidden(struct loader *l, const char *what, const char *path)
+{
+	AUTO(free) char *real = path ? realpath(path, NULL) : NULL;
+	const char *name;
+	json_t *spec, *m;
+	size_t i;
+	json_object_foreach (l->out->agents, name, spec)
+		json_array_foreach (json_object_get(spec, "mounts"), i, m)
+			if (real && is_beneath(real, json_get_str(m, "host", "/-")))
+				strv_pushf(l->problems,
+					   "%s: agent \"%s\" would see %s, %s: its program lies in %s, which is "
+					   "shown to it as a whole; move the program to a folder of its own",
+					   l->req->path, name, what, real, json_get_str(m, "host", ""));
+}
+
+static void check_all_hidden(struct loader *l)
+{
+	struct frontend *f = l->out;
+	check_hidden(l, "the data folder", l->req->data_dir ? l->req->data_dir : "data");
+	for (size_t i = 0; i < f->tasks_n; i++) {
+		const char *url = f->tasks[i].task.repo.git_url;
+		check_hidden(l, "a task folder", f->tasks[i].source.dir);
+		check_hidden(l, "a task's repository", url && *url == '/' ? url : NULL);
+	}
+}
+
 static void check_gateway(struct loader *l)
 {
 	struct stat st;
@@ -170,6 +203,7 @@ int frontend_load(struct frontend *out, const struct config_request *req, const 
 	check_gateway(&l);
 	read_tasks(&l);
 	find_agents(&l);
+	check_all_hidden(&l);
 	if (rc == 0 && problems->n > before)
 		rc = err_set(err, ERR_USAGE, 0, "%s: %zu mistakes", req->path,
 			     problems->n - before);

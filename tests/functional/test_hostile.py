@@ -902,6 +902,23 @@ def test_starts_that_are_no_commit(run_cli, make_repo, make_task, make_bench, ro
     assert results == 4 * [("infra_error", None)], rollout().runs
 
 
+def test_a_program_beside_the_tasks(run_cli, workdir, make_task, make_bench):
+    """A program is shown with the folder it lies in: that must not be where the solutions are."""
+    program = workdir / "work.sh"
+    program.write_text("#!/bin/sh\nls -R ..\n")
+    program.chmod(0o755)
+    (workdir / "agents").mkdir()
+    (workdir / "agents/near.toml").write_text('argv = ["../work.sh"]\n')
+    bench = make_bench({"prepared_dir": make_task(), "model": "m"}, agent="near")
+    done = run_cli("run", bench.name, check=2)
+    assert 'agent "near" would see a task folder' in done.stderr and "a task's repository" in done.stderr
+    assert not (workdir / "data/runs").exists()
+    (workdir / "own").mkdir()
+    program.rename(workdir / "own/work.sh")
+    (workdir / "agents/near.toml").write_text('argv = ["../own/work.sh"]\n')
+    run_cli("run", bench.name, check=0)
+
+
 def test_credentials_are_refused_where_they_are_written(run_cli, make_task, make_bench, workdir):
     task = make_task()
     for entry, args in ([{"environment_variables": KEYS}, []], [{}, ["--env", f"OPENAI_API_KEY={SECRET}x"]]):
