@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# bash completion. Verbs and options come from the program's own help, so they are never out of date.
+# bash completion. Verbs, options and agents come from the program and its files, so they are never out of date.
 _rollouts()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local program=${COMP_WORDS[0]} verb=${COMP_WORDS[1]} data=data words
+	local program=${COMP_WORDS[0]} verb=${COMP_WORDS[1]} name=${COMP_WORDS[2]} data=data words i
 	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD - 1; i++)); do
+		[ "${COMP_WORDS[i]}" = --data-dir ] && data=${COMP_WORDS[i + 1]}
+	done
 	if [ "$COMP_CWORD" -eq 1 ] || { [ "$verb" = help ] && [ "$COMP_CWORD" -eq 2 ]; }; then
 		words=$("$program" --help 2>/dev/null | sed -n 's/^  \([a-z]*\)  .*/\1/p')
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 		return
 	fi
 	case $previous in
-	--data-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-	--sandbox) mapfile -t COMPREPLY < <(compgen -W "auto local docker none" -- "$current"); return ;;
+	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
+	--config | --gateway) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+	--sandbox) words="auto local none" ;;
+	--retry) words="completed timeout budget agent_error infra_error cancelled" ;;
+	--agent | -a) words="nop oracle shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
+	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
+	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
+	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt) return ;;
+	*) words= ;;
 	esac
+	if [ -n "$words" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+		return
+	fi
 	if [[ $current == -* ]]; then
 		words=$("$program" help "$verb" 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
@@ -24,8 +38,12 @@ _rollouts()
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$current"; compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
 	show)
-		mapfile -t COMPREPLY < <(cd "$data/runs" 2>/dev/null && compgen -d -- "$current") ;;
+		[ "$COMP_CWORD" -gt 2 ] && words="agent errors eval diff notes score result worker"
+		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+	doctor | help) ;;
 	*)
+		[ "$COMP_CWORD" -gt 2 ] && [[ $previous != -* ]] && return
 		mapfile -t COMPREPLY < <(cd "$data/rollouts" 2>/dev/null && compgen -d -X temp -- "$current") ;;
 	esac
 }

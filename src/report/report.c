@@ -350,19 +350,45 @@ void report_headline(struct buf *out, const struct rollout *r)
 	headline(out, summary_all(&s));
 }
 
+/* A sweep is run to see its settings side by side; past a screenful the models must do. */
+static enum group_level headline_level(const struct summary *s)
+{
+	enum { SCREENFUL = 12 };
+
+	if (s->conditions_n > s->models_n && s->conditions_n <= SCREENFUL)
+		return GROUP_CONDITION;
+	return s->models_n > 1 ? GROUP_MODEL : GROUP_ALL;
+}
+
+static void headline_name(struct buf *out, const struct summary *s, const struct summary_group *g)
+{
+	const char *sep = "of ";
+
+	if (s->models_n > 1 || *g->of.model) {
+		buf_addf(out, "%s%s", sep, *g->of.model ? g->of.model : "(no model)");
+		sep = ", ";
+	}
+	/* A label that was made already names the agent where agents differ. */
+	const char *detail = g->of.label && *g->of.label ? g->of.label : g->of.agent;
+	if (g->level == GROUP_CONDITION && (detail != g->of.agent || s->agents_n > 1))
+		buf_addf(out, "%s%s", sep, detail);
+	buf_adds(out, ": ");
+}
+
 void report_headlines(struct strv *out, const struct rollout *r)
 {
 	AUTO(summary) struct summary s;
 
 	summary_make(&s, r);
+	enum group_level level = headline_level(&s);
 	for (size_t i = 0; i < s.groups_n; i++) {
 		const struct summary_group *g = &s.groups[i];
 		AUTO(buf) struct buf line = BUF_INIT;
-		if (g->level != (s.models_n > 1 ? GROUP_MODEL : GROUP_ALL))
+		if (g->level != level)
 			continue;
 		buf_adds(&line, "score ");
-		if (s.models_n > 1)
-			buf_addf(&line, "of %s: ", *g->of.model ? g->of.model : "(no model)");
+		if (level != GROUP_ALL)
+			headline_name(&line, &s, g);
 		headline(&line, g);
 		strv_push(out, line.data);
 	}

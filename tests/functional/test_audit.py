@@ -125,3 +125,13 @@ def test_a_closed_standard_output_writes_into_no_file(binary, workdir, bench):
     for file in (workdir / "data/rollouts").rglob("*"):
         if file.is_file():
             assert b"[rollouts]" not in file.read_bytes(), file
+
+
+def test_a_sweep_ends_with_a_line_for_each_setting(run_cli, workdir, bench):
+    task = '[[tasks]]\nprepared_dir = "tasks/one"\nagent = "nop"\nmodel = "gpt-4"\n'
+    (workdir / bench).write_text(
+        task + 'environment_variables = { "TIMEOUT_SEC" = "1800" }\n' +
+        task + 'environment_variables = { "TIMEOUT_SEC" = "3600" }\n')
+    scores = [l for l in run_cli("run", bench, check=0).stdout.splitlines() if "score" in l]
+    assert [l.split(": ")[0] for l in scores] == [
+        "[rollouts] score of gpt-4, TIMEOUT_SEC=1800", "[rollouts] score of gpt-4, TIMEOUT_SEC=3600"]
