@@ -3,6 +3,7 @@
  * backend.h -- what the backends and the common part share: private to this room.
  */
 #pragma once
+#include "os/cgroup.h"
 #include "sandbox/channel.h"
 #include "sandbox/sandbox.h"
 
@@ -10,6 +11,8 @@ struct sandbox {
 	const struct sandbox_backend *backend;
 	struct sandbox_spec spec; /* a copy; what it points at is the caller's */
 	struct channel channel;
+	const struct cgroup
+		*group; /* of the rights it was opened with; path NULL: limits are watched */
 	const char *workspace, *limits_held; /* static strings */
 	int64_t memory_max;		     /* bytes, of all samples so far */
 	bool stopped;

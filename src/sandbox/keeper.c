@@ -55,9 +55,10 @@ static void close_all_but(int *keep, size_t n)
 static void keep_only_ours(const struct keeper_start *k)
 {
 	const struct sandbox_rights *r = k->rights;
-	AUTO(free) int *keep = xcalloc(r->mounts_n + 8, sizeof *keep);
-	const int own[] = {k->serve,   k->ctl,	     k->errors,	      k->spec->root_fd,
-			   r->seccomp, r->init.tree, r->gateway.tree, r->lower.tree};
+	AUTO(free) int *keep = xcalloc(r->mounts_n + 9, sizeof *keep);
+	const int own[] = {k->serve,	     k->ctl,	    k->errors,
+			   k->spec->root_fd, r->seccomp,    r->init.tree,
+			   r->gateway.tree,  r->lower.tree, r->group.procs};
 
 	memcpy(keep, own, sizeof own);
 	for (size_t i = 0; i < r->mounts_n; i++)
@@ -98,6 +99,10 @@ static void run_bwrap(const struct keeper *k, char *const *argv)
 
 	signal(SIGPIPE, SIG_DFL);
 	dup2(s->errors, 2);
+	if (cgroup_join(&s->rights->group)) {
+		dprintf(2, "cannot enter %s: %s", s->rights->group.path, strerror(errno));
+		_exit(127);
+	}
 	fd_cloexec_from(3);
 	fd_set_cloexec(s->ctl, false);
 	fd_set_cloexec(s->rights->seccomp, false);

@@ -2,10 +2,12 @@
 #include "sandbox/rights.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/install.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -85,11 +87,25 @@ static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec
 	return 0;
 }
 
+/* Made while we may; the name only has to be free. */
+static void open_group(struct sandbox_rights *r, const struct limits *l)
+{
+	const struct cgroup_limits limits = {
+		.memory_bytes = l->memory_mb << 20, .pids = l->pids, .cpus = l->cpus};
+	struct err why = {0};
+	char name[48];
+
+	snprintf(name, sizeof name, "%d-%lld", getpid(), (long long)clock_mono_ns());
+	if (cgroup_open(&r->group, name, &limits, &why))
+		log_debug("limits are watched: %s", why.msg);
+}
+
 int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
 			gid_t gid, struct err *err)
 {
 	struct sandbox_rights *r = xcalloc(1, sizeof *r);
 
+	r->group = (struct cgroup)CGROUP_INIT;
 	r->init.tree = r->gateway.tree = r->lower.tree = -1;
 	r->seccomp = open_filter(err);
 	if (r->seccomp < 0 || open_source(&r->init, install_libexec("rollouts-init"), err) ||
@@ -99,6 +115,7 @@ int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *
 		return -1;
 	}
 	r->lower.tree = open_lower(spec, uid, gid);
+	open_group(r, &spec->limits);
 	*out = r;
 	return 0;
 }
@@ -122,5 +139,6 @@ void sandbox_rights_free(struct sandbox_rights *r)
 	for (size_t i = 0; i < r->mounts_n; i++)
 		source_release(&r->mounts[i]);
 	free(r->mounts);
+	cgroup_release(&r->group);
 	free(r);
 }

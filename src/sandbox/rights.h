@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <stddef.h>
+#include "os/cgroup.h"
 
 struct source {
 	char *path; /* absolute; owned */
@@ -20,4 +21,5 @@ struct sandbox_rights {
 		lower; /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
 	struct source *mounts; /* as many as the spec has */
 	size_t mounts_n;
+	struct cgroup group; /* path NULL: the limits are watched instead */
 };

@@ -35,6 +35,7 @@ struct run {
 	struct stream streams[2];
 	int args; /* the args file: tells why a program did not start */
 	int64_t next_tick_ms, give_up_ms, drain_until_ms;
+	int64_t oom_kills; /* of the group before */
 	bool exited, killing, swept, cancelled, stats_pending;
 };
 
@@ -179,6 +180,20 @@ static int check_disk(struct run *r, bool wait, struct err *err)
 	return 0;
 }
 
+/* Where a cgroup holds the memory, the kernel has ended one process; the rest would only be confused. */
+static int check_group(struct run *r, struct err *err)
+{
+	if (!r->s->group->path || cgroup_oom_kills(r->s->group) == r->oom_kills ||
+	    r->out->end != SANDBOX_EXITED)
+		return 0;
+	snprintf(r->out->text, sizeof r->out->text, "out of memory, the limit is %lld MB",
+		 (long long)r->s->spec.limits.memory_mb);
+	if (!r->exited)
+		return kill_all(r, SANDBOX_NO_MEMORY, err);
+	r->out->end = SANDBOX_NO_MEMORY;
+	return 0;
+}
+
 static int tick(struct run *r, struct err *err)
 {
 	r->next_tick_ms = clock_mono_ms() + TICK_MS;
@@ -186,7 +201,7 @@ static int tick(struct run *r, struct err *err)
 		return 0;
 	if (!r->stats_pending && ask_stats(r, false, err))
 		return -1;
-	return check_disk(r, false, err);
+	return check_group(r, err) ? -1 : check_disk(r, false, err);
 }
 
 static void note_memory(struct run *r, int64_t bytes)
@@ -389,6 +404,7 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 			.out = out,
 			.args = -1,
 			.streams = {{.fd = -1}, {.fd = -1}},
+			.oom_kills = cgroup_oom_kills(s->group),
 			.next_tick_ms = began + TICK_MS};
 
 	*out = (struct sandbox_exit){.end = SANDBOX_EXITED};
@@ -396,8 +412,9 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 	out->wall_ms = clock_mono_ms() - began;
 	if (!rc && r.cancelled)
 		rc = err_set(err, ERR_CANCELLED, 0, "stopped on request");
+	note_memory(&r, cgroup_memory_peak(s->group));
 	if (!rc)
-		rc = check_disk(&r, true, err);
+		rc = check_group(&r, err) ? -1 : check_disk(&r, true, err);
 	run_release(&r);
 	return rc;
 }

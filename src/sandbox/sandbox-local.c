@@ -36,6 +36,7 @@ struct local {
 	bool du_pending;
 	uint32_t du_seq;
 	int64_t disk, du_next_ms;
+	struct sandbox_rights *own; /* unless the caller brought some */
 };
 
 static struct local *downcast(struct sandbox *s)
@@ -208,24 +209,24 @@ static void local_close(struct sandbox *s);
 static int local_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
 {
 	struct local *l;
-	struct sandbox_rights *own = NULL;
+	struct sandbox_rights *own = NULL, *rights = spec->rights;
 
 	if (userns_is_host_root())
 		return err_set(err, ERR_INFRA, 0,
 			       "a sandbox is never opened as root: become another user first");
-	if (!spec->rights && sandbox_rights_take(&own, spec, geteuid(), getegid(), err))
+	if (!rights && sandbox_rights_take(&own, spec, geteuid(), getegid(), err))
 		return -1;
+	rights = rights ? rights : own;
 	l = xcalloc(1, sizeof *l);
 	l->base = (struct sandbox){.backend = &sandbox_local,
 				   .spec = *spec,
 				   .channel = CHANNEL_INIT,
-				   .limits_held = "watched"};
+				   .group = &rights->group,
+				   .limits_held = rights->group.path ? "cgroup" : "watched"};
+	l->own = own;
 	l->sock = -1;
 	l->keeper.pidfd = -1;
-	int rc = make_scratch(spec, err) || start(l, spec->rights ? spec->rights : own, err) ? -1
-											     : 0;
-	sandbox_rights_free(own);
-	if (rc) {
+	if (make_scratch(spec, err) || start(l, rights, err)) {
 		err_wrap(err, "sandbox");
 		local_close(&l->base);
 		return -1;
@@ -342,6 +343,7 @@ static void local_close(struct sandbox *s)
 	end_keeper(l);
 	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
 		log_warn("%s", err.msg);
+	sandbox_rights_free(l->own);
 	free(l);
 }
 

@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/event.h"
+#include "os/cgroup.h"
 #include "sched/internal.h"
 
 enum {
@@ -421,7 +422,11 @@ int sched_run(const struct sched_options *o, struct sched_end *out, struct err *
 	if (open_sched(&s, err))
 		return -1;
 	sched_manifest(&s, "running", true);
+	/* Where a cgroup was delegated to us, each sandbox gets a part of it. */
+	if (cgroup_make_room())
+		cgroup_sweep();
 	int status = loop(&s, err);
+	cgroup_sweep();
 	sweep_leftovers(&s);
 	sched_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
 	if (!status)
