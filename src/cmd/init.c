@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 
@@ -72,15 +73,21 @@ static char *without_slashes(const char *path)
 	return xstrndup(path, n);
 }
 
+static void print_next(const char *path)
+{
+	AUTO(buf) struct buf word = BUF_INIT;
+	text_shell(&word, path);
+	printf("Next: rollouts validate %s\n", word.data);
+}
+
 static int init_task(const char *arg)
 {
 	AUTO(free) char *dir = without_slashes(arg);
 	struct err err;
 	if (write_task(dir, &err) < 0)
 		return cmd_fail(&err);
-	printf("Wrote the task folder %s; its README.md says what each file is.\n"
-	       "Next: rollouts validate %s\n",
-	       dir, dir);
+	printf("Wrote the task folder %s; its README.md says what each file is.\n", dir);
+	print_next(dir);
 	return CMD_OK;
 }
 
@@ -89,8 +96,8 @@ static int init_bench(const char *path)
 	struct err err;
 	if (write_bench(path, &err) < 0)
 		return cmd_fail(&err);
-	printf("Wrote %s: name your tasks and models in it.\nNext: rollouts validate %s\n", path,
-	       path);
+	printf("Wrote %s: name your tasks and models in it.\n", path);
+	print_next(path);
 	return CMD_OK;
 }
 

@@ -29,8 +29,8 @@ static void print_plan(const struct frontend *f)
 			buf_addf(&line, "  model %s", t->model);
 		if (*t->variant)
 			buf_addf(&line, "  %s", t->variant);
-		buf_addf(&line, "  rollout %d  sandbox %s  timeout %llds", t->rollout,
-			 sandbox_kind_name(t->sandbox), (long long)(t->limits.timeout_ms / 1000));
+		buf_addf(&line, "  rollout %d  sandbox %s  timeout %.15gs", t->rollout,
+			 sandbox_kind_name(t->sandbox), (double)t->limits.timeout_ms / 1000);
 		text_renders(&text, line.data, TEXT_TERMINAL_LINE);
 		buf_addc(&text, '\n');
 	}

@@ -158,12 +158,16 @@ static void explain_env(struct buf *out, const struct config *c, const struct la
 	for (size_t i = 0; i < e->env.n; i++) {
 		const struct variable *var = find_variable(c, task, e->env.v[i].key);
 		struct value at = {.origin = var->origin, .line = var->line, .col = var->col};
+		/* Its text is the timeout that counts, whoever set that. */
+		bool timeout = strcmp(var->key, "TIMEOUT_SEC") == 0 && var->origin != ORIGIN_FLAG;
+		if (timeout)
+			at = *config_effective(c, task, KEY_TIMEOUT);
 		size_t start = out->len;
 		buf_adds(out, "environment_variables.");
 		add_quoted(out, e->env.v[i].key);
 		buf_adds(out, " = ");
 		add_quoted(out, e->env.v[i].value);
-		add_origin(out, start, c, "env", &at);
+		add_origin(out, start, c, timeout ? "timeout" : "env", &at);
 	}
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What people meet who do something slightly different from the examples."""
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -135,3 +136,20 @@ def test_a_sweep_ends_with_a_line_for_each_setting(run_cli, workdir, bench):
     scores = [l for l in run_cli("run", bench, check=0).stdout.splitlines() if "score" in l]
     assert [l.split(": ")[0] for l in scores] == [
         "[rollouts] score of gpt-4, TIMEOUT_SEC=1800", "[rollouts] score of gpt-4, TIMEOUT_SEC=3600"]
+
+
+def test_what_init_suggests_can_be_pasted(run_cli, workdir):
+    for argv in (["init", "my bench.toml"], ["init", "--task", "my tasks/o'ne"]):
+        last = run_cli(*argv, check=0).stdout.splitlines()[-1]
+        word = shlex.split(last.removeprefix("Next: "))[-1]
+        assert word == argv[-1]
+    run_cli("validate", "my tasks/o'ne", check=0)
+
+
+def test_a_timeout_is_shown_as_it_counts(run_cli, workdir, bench):
+    assert run_cli("run", bench, "-t", "0.5", "--dry-run", check=0).stdout.endswith("timeout 0.5s\n")
+    (workdir / bench).write_text(BENCH + 'environment_variables = { TIMEOUT_SEC = "60" }\n')
+    lines = run_cli("config", bench, "-t", "9", check=0).stdout.splitlines()
+    shown = [l for l in lines if "TIMEOUT_SEC" in l or l.startswith("timeout_sec")]
+    assert [re.sub(" +", " ", l) for l in shown] == [
+        "timeout_sec = 9 # --timeout", 'environment_variables."TIMEOUT_SEC" = "9" # --timeout']

@@ -229,12 +229,12 @@ static const struct right rights[] = {
 	 "timeout_sec = 2.5\nenvironment_variables = { A = \"y\" }\n",
 	 {0},
 	 "timeout_sec = 2.5 # b.toml:6:15\nenvironment_variables.\"TIMEOUT_SEC\" = \"2.5\" # "
-	 "b.toml:2:27\n"
+	 "b.toml:6:15\n"
 	 "environment_variables.\"A\" = \"y\" # b.toml:7:27"},
 	{TM "environment_variables = { TIMEOUT_SEC = \"60\" }\n",
 	 {"timeout_sec", "9"},
 	 "timeout_sec = 9 # --timeout\nenvironment_variables.\"TIMEOUT_SEC\" = \"9\" # "
-	 "b.toml:4:27"},
+	 "--timeout"},
 	{"[[tasks]]\nprepared_dir = \"tasks/*\"\nmodel = \"m\"\n",
 	 {0},
 	 "prepared_dir = \"tasks/a\" # b.toml:2:16\nprepared_dir = \"tasks/b\" # b.toml:2:16"},
