@@ -16,7 +16,7 @@
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 #define PROTO_FDS 4
 
 enum proto_op {
@@ -63,4 +63,5 @@ struct proto_reply {
 	int32_t processes; /* STATS: without init */
 	int64_t cpu_us;	   /* EXITED: of this command; STATS: of everything since the start */
 	int64_t memory;	   /* EXITED: largest resident size of one process; STATS: sum now; bytes */
+	int64_t unlinked;  /* STATS: bytes on disk of open files without a name */
 };

@@ -3,13 +3,29 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+#define TMPFS 0x01021994
+#define FDS_MAX 20000 /* looked at each time */
+#define SEEN_MAX 1024
+
+/* Open files without a name: a process and its children share them, and they count once. */
+struct nameless {
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} seen[SEEN_MAX];
+	size_t n, looked;
+	int64_t bytes;
+};
 
 static int64_t micros(struct timeval t)
 {
@@ -79,18 +95,56 @@ static int64_t tmpfs_bytes(const char *path)
 {
 	struct statfs fs;
 
-	if (statfs(path, &fs) || fs.f_type != 0x01021994 /* TMPFS_MAGIC */)
+	if (statfs(path, &fs) || fs.f_type != TMPFS)
 		return 0;
 	return (int64_t)(fs.f_blocks - fs.f_bfree) * fs.f_bsize;
+}
+
+static bool is_new(struct nameless *u, const struct stat *st)
+{
+	for (size_t i = 0; i < u->n; i++)
+		if (u->seen[i].dev == st->st_dev && u->seen[i].ino == st->st_ino)
+			return false;
+	if (u->n < SEEN_MAX) {
+		u->seen[u->n].dev = st->st_dev;
+		u->seen[u->n++].ino = st->st_ino;
+	}
+	return true;
+}
+
+/* No walk over a tree finds a file that was removed while it is open, and it takes space all the same. */
+static void add_nameless(struct nameless *u, const char *pid)
+{
+	char path[64];
+	struct statfs fs;
+	struct dirent *e;
+	struct stat st;
+
+	snprintf(path, sizeof path, "/proc/%.20s/fd", pid);
+	DIR *d = opendir(path);
+	while (d && u->looked < FDS_MAX && (e = readdir(d))) {
+		u->looked++;
+		if (fstatat(dirfd(d), e->d_name, &st, 0) || !S_ISREG(st.st_mode) || st.st_nlink)
+			continue;
+		snprintf(path, sizeof path, "/proc/%.20s/fd/%.20s", pid, e->d_name);
+		/* A memory file has no name either. */
+		if (!statfs(path, &fs) && fs.f_type != TMPFS && is_new(u, &st))
+			u->bytes += (int64_t)st.st_blocks * 512;
+	}
+	if (d)
+		closedir(d);
 }
 
 void stats_read(struct proto_reply *out, bool precise)
 {
 	const long page = sysconf(_SC_PAGESIZE), hz = sysconf(_SC_CLK_TCK);
+	static struct nameless nameless;
 	int64_t cpu, pages;
 	struct dirent *e;
 	DIR *d = opendir("/proc");
 
+	nameless.n = nameless.looked = 0;
+	nameless.bytes = 0;
 	out->cpu_us = stats_children_cpu_us();
 	out->memory = tmpfs_bytes("/dev/shm") + tmpfs_bytes("/run");
 	while (d && (e = readdir(d))) {
@@ -100,7 +154,9 @@ void stats_read(struct proto_reply *out, bool precise)
 		out->memory += precise ? proportional(e->d_name, pages * page) : pages * page;
 		out->cpu_us += cpu * (1000000 / hz);
 		out->processes++;
+		add_nameless(&nameless, e->d_name);
 	}
+	out->unlinked = nameless.bytes;
 	if (d)
 		closedir(d);
 }

@@ -13,6 +13,7 @@
 #define WALK_MS                                                                                    \
 	10000 /* then what was seen so far has to do: files may be added as fast as we count */
 #define ENTRIES_BYTES 4096
+#define FILE_BYTES 4096 /* an empty file is not free either: a disk runs out of inodes as well */
 
 struct entry { /* struct linux_dirent64 */
 	uint64_t ino;
@@ -47,7 +48,8 @@ static bool visit(struct walk *w, const char *name)
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_dev != w->dev)
 		return false;
-	const int64_t bytes = (int64_t)st.st_blocks * 512;
+	const int64_t blocks = (int64_t)st.st_blocks * 512;
+	const int64_t bytes = blocks < FILE_BYTES ? FILE_BYTES : blocks;
 	w->total += S_ISDIR(st.st_mode) || st.st_nlink < 2 ? bytes : bytes / (int64_t)st.st_nlink;
 	if (!S_ISDIR(st.st_mode))
 		return false;

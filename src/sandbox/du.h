@@ -9,6 +9,6 @@
 #define DU_TOO_DEEP                                                                                \
 	INT64_MAX /* a tree nested so deeply that it can only be meant to hide something */
 
-/* Bytes of the blocks below DIR_FD, counting a file with several links in parts. Follows nothing, crosses no
+/* Bytes of the blocks below DIR_FD, at least one for each file, counting a file with several links in parts. Follows nothing, crosses no
  * mount, needs memory for the depth alone; stops early once above LIMIT (0: none). */
 int64_t du_bytes(int dir_fd, int64_t limit);

@@ -36,6 +36,7 @@ struct run {
 	int args; /* the args file: tells why a program did not start */
 	int64_t next_tick_ms, give_up_ms, drain_until_ms;
 	int64_t oom_kills; /* of the group before */
+	int64_t unlinked; /* bytes of open files without a name, at the last tick */
 	bool exited, killing, swept, cancelled, stats_pending;
 };
 
@@ -166,7 +167,8 @@ static int check_disk(struct run *r, bool wait, struct err *err)
 {
 	const int64_t limit = r->s->spec.limits.disk_mb << 20;
 
-	r->out->disk_bytes = r->s->backend->disk_bytes(r->s, wait);
+	/* What has no name is gone with the processes that had it open. */
+	r->out->disk_bytes = r->s->backend->disk_bytes(r->s, wait) + (r->exited ? 0 : r->unlinked);
 	if (limit <= 0 || r->out->disk_bytes <= limit)
 		return 0;
 	if (!r->killing)
@@ -217,6 +219,7 @@ static int on_stats(struct run *r, const struct proto_reply *reply, bool precise
 {
 	const int64_t limit = r->s->spec.limits.memory_mb << 20;
 
+	r->unlinked = reply->unlinked;
 	if (limit <= 0 || reply->memory <= limit) {
 		note_memory(r, reply->memory);
 		return 0;

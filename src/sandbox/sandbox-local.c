@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -37,6 +38,7 @@ struct local {
 	uint32_t du_seq;
 	int64_t disk, du_next_ms;
 	struct sandbox_rights *own; /* unless the caller brought some */
+	int64_t free; /* on the disk, when it was last measured */
 };
 
 static struct local *downcast(struct sandbox *s)
@@ -286,13 +288,30 @@ static int local_diff(struct sandbox *s, int out_fd, struct repo_diff *out, stru
 	return 0;
 }
 
+static int64_t free_bytes(const struct local *l)
+{
+	struct statvfs v;
+
+	return fstatvfs(l->base.spec.root_fd, &v) ? 0 : (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+/* The pause after a long walk ends when so much was written on this disk meanwhile, by whomever, that we
+ * may be above the ceiling: many small files must not buy the time for large ones. */
+static bool is_due(const struct local *l, int64_t now)
+{
+	const int64_t limit = l->base.spec.limits.disk_mb << 20;
+
+	return now >= l->du_next_ms || (limit > 0 && l->free - free_bytes(l) > limit - l->disk);
+}
+
 static void measure(struct local *l, int64_t now)
 {
 	struct keeper_request req = {.op = KEEPER_DU};
 	struct err ignored = {0};
 
-	if (l->du_pending || now < l->du_next_ms)
+	if (l->du_pending || !is_due(l, now))
 		return;
+	l->free = free_bytes(l);
 	/* Once far above the ceiling the exact number no longer matters. */
 	req.limit = (l->base.spec.limits.disk_mb << 20) * 2;
 	l->du_pending = !ask(l, &req, -1, &ignored);

@@ -120,6 +120,27 @@ def test_disk_hidden_from_view_is_counted(box):
     assert done["end"] == "no_disk", done
 
 
+def test_files_without_a_name_and_without_content_are_counted(plain):
+    """Neither takes a block that a walk over the tree would find."""
+    unlinked = """
+import os, time
+for i in range(5):
+    fd = os.open("/var/tmp/x", os.O_CREAT | os.O_RDWR)
+    os.unlink("/var/tmp/x")
+    os.write(fd, bytes(20 << 20))
+    os.write(os.memfd_create("x"), bytes(5 << 20))
+os.fork()
+time.sleep(20)
+"""
+    done = plain.run(("exec", {"argv": [PY, "-c", unlinked], "timeout_ms": 15000}), limits={"disk_mb": 64})[1]
+    assert done["end"] == "no_disk" and "wrote 100 MB" in done["text"], done
+    done = plain.run(("exec", {"argv": [PY, "-c", unlinked.replace("sleep(20)", "sleep(2)")]}), limits={"disk_mb": 110})[1]
+    assert done["end"] == "exited", done
+    many = "import os\nfor i in range(20000): os.mknod(f'/tmp/{i}')"
+    done = plain.run(("exec", {"argv": [PY, "-c", many]}), limits={"disk_mb": 64})[1]
+    assert done["end"] == "no_disk", done
+
+
 def test_one_file_is_bounded(plain):
     done = plain.sh("head -c 100M /dev/zero > /tmp/x; wc -c < /tmp/x", limits={"disk_mb": 32})
     assert done["out"] == f"{32 << 20}\n"
