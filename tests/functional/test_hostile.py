@@ -703,15 +703,15 @@ def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, age
     for name, (script, entry, agent, _) in CASES.items():
         agent_script(script, name=name.replace("_", "-"), env=host, **agent)
         entries.append({"prepared_dir": task, "agent": name.replace("_", "-"), "model": "acme", "label": name,
-                        "timeout_sec": 30, **entry})
-    bench = make_bench(*entries, parallel=4, defaults={"eval_timeout_sec": 30})
+                        "timeout_sec": 120, **entry})
+    bench = make_bench(*entries, parallel=4, defaults={"eval_timeout_sec": 120})
     verbose = ["-vv"] if account is None else []
     began = time.monotonic()
     with open(workdir / "out", "wb") as out:
         child = start_cli("run", bench.name, *verbose, env=KEYS, stdout=out, stderr=subprocess.STDOUT)
         watch = Watch(child.pid)
         watch.start()
-        status = child.wait(timeout=150)
+        status = child.wait(timeout=400)
         watch.over.set()
         watch.join()
     screen = (workdir / "out").read_bytes()
