@@ -373,8 +373,10 @@ static int parse(struct config *c, struct err *err)
 			       c->req->path);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, errno, "%s: cannot be read", c->req->path);
-	if (path_read_fd(fd, CONFIG_MAX_BYTES, &c->text, err) < 0)
-		return err_set(err, ERR_USAGE, err->sys, "%s: cannot be read", c->req->path);
+	if (path_read_fd(fd, CONFIG_MAX_BYTES, &c->text, err) < 0) {
+		err->kind = ERR_USAGE;
+		return err_wrap(err, "%s: cannot be read", c->req->path);
+	}
 	c->root = toml_parse(c->text.data, c->text.len, &where);
 	if (!c->root)
 		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: %s", c->req->path, where.line,

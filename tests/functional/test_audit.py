@@ -153,3 +153,11 @@ def test_a_timeout_is_shown_as_it_counts(run_cli, workdir, bench):
     shown = [l for l in lines if "TIMEOUT_SEC" in l or l.startswith("timeout_sec")]
     assert [re.sub(" +", " ", l) for l in shown] == [
         "timeout_sec = 9 # --timeout", 'environment_variables."TIMEOUT_SEC" = "9" # --timeout']
+
+
+@pytest.mark.parametrize("path, why", [("gone.toml", "no such file; `rollouts init` writes one to start from"),
+                                       (".", "cannot be read: "), ("/dev/zero", "cannot be read: ")])
+def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(run_cli, path, why):
+    done = run_cli("run", path, check=2)
+    assert done.stderr.startswith(f"{path}: {why}") and len(done.stderr.splitlines()) == 1
+    assert not done.stderr.endswith(": \n")
