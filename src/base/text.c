@@ -245,3 +245,24 @@ void text_shell(struct buf *out, const char *s)
 			buf_addc(out, *s);
 	buf_addc(out, '\'');
 }
+
+/* An underscore inside a word is no markup. */
+static bool is_word(const char *s)
+{
+	size_t n = strlen(s);
+	if (!n || s[0] == '_' || s[n - 1] == '_')
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
+		      (s[i] >= '0' && s[i] <= '9') || strchr("._-", s[i])))
+			return false;
+	return true;
+}
+
+void text_markdown(struct buf *out, const char *s)
+{
+	if (is_word(s))
+		buf_adds(out, s);
+	else
+		text_renders(out, s, TEXT_MARKDOWN);
+}

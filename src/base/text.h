@@ -18,6 +18,9 @@ enum text_medium {
 
 void text_render(struct buf *out, const char *s, size_t len, enum text_medium medium);
 void text_renders(struct buf *out, const char *s, enum text_medium medium);
+/* Inline text as TEXT_MARKDOWN, but names and run ids keep their underscores unescaped, so that they can
+ * be searched for and copied. */
+void text_markdown(struct buf *out, const char *s);
 /* A run of backticks longer than any inside S: at least three. The caller frees. */
 char *text_fence(const char *s, size_t len);
 bool text_is_utf8(const char *s, size_t len);

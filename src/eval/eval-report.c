@@ -20,7 +20,7 @@ struct report {
 
 static void add_inline(struct report *p, const char *s)
 {
-	text_renders(p->out, s ? s : "", TEXT_MARKDOWN);
+	text_markdown(p->out, s ? s : "");
 }
 
 static void add_fenced(struct report *p, const char *language, const char *s, size_t len)

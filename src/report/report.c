@@ -44,7 +44,7 @@ const char *report_state(const struct rollout *r)
 static void put(struct doc *d, const char *untrusted)
 {
 	if (d->markdown)
-		table_markdown_text(d->out, untrusted);
+		text_markdown(d->out, untrusted);
 	else
 		text_renders(d->out, untrusted, TEXT_TERMINAL_LINE);
 }

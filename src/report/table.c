@@ -226,34 +226,13 @@ void table_terminal(const struct table *t, int width, struct buf *out)
 		}
 }
 
-/* An underscore inside a word is no markup. */
-static bool is_word(const char *s)
-{
-	size_t n = strlen(s);
-	if (!n || s[0] == '_' || s[n - 1] == '_')
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
-		      (s[i] >= '0' && s[i] <= '9') || strchr("._-", s[i])))
-			return false;
-	return true;
-}
-
-void table_markdown_text(struct buf *out, const char *s)
-{
-	if (is_word(s))
-		buf_adds(out, s);
-	else
-		text_renders(out, s, TEXT_MARKDOWN);
-}
-
 void table_markdown(const struct table *t, struct buf *out)
 {
 	size_t n = t->columns_n;
 
 	for (size_t c = 0; c < n; c++) {
 		buf_adds(out, "| ");
-		table_markdown_text(out, t->columns[c].name);
+		text_markdown(out, t->columns[c].name);
 		buf_adds(out, c + 1 == n ? " |\n" : " ");
 	}
 	for (size_t c = 0; c < n; c++) {
@@ -263,7 +242,7 @@ void table_markdown(const struct table *t, struct buf *out)
 	for (size_t i = 0; i + n <= t->cells_n && n; i += n)
 		for (size_t c = 0; c < n; c++) {
 			buf_adds(out, "| ");
-			table_markdown_text(out, t->cells[i + c].text);
+			text_markdown(out, t->cells[i + c].text);
 			buf_adds(out, c + 1 == n ? " |\n" : " ");
 		}
 }

@@ -48,9 +48,6 @@ void table_missing(struct table *t, const char *why);
 void table_terminal(const struct table *t, int width, struct buf *out);
 void table_markdown(const struct table *t, struct buf *out);
 void table_csv(const struct table *t, struct buf *out);
-/* Inline text: as TEXT_MARKDOWN, but names and run ids keep their underscores unescaped, so that
- * they can be searched for and copied. */
-void table_markdown_text(struct buf *out, const char *s);
 json_t *table_json(const struct table *t); /* an array of objects; new reference */
 
 /* Terminal columns that valid UTF-8 takes. */

@@ -161,3 +161,9 @@ def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(run_cli, path, wh
     done = run_cli("run", path, check=2)
     assert done.stderr.startswith(f"{path}: {why}") and len(done.stderr.splitlines()) == 1
     assert not done.stderr.endswith(": \n")
+
+
+def test_scoring_results_hold_names_that_can_be_copied(run_cli, workdir, bench):
+    run_cli("run", bench, check=0)
+    [run] = (workdir / "data/runs").iterdir()
+    assert f"- **Run ID:** {run.name}\n" in (run / "scoring_results.md").read_text()
