@@ -6,7 +6,9 @@ and nothing of the host anywhere, nothing raw on a screen, bounded memory, no pr
 checked once, over everything. The code under test is hostile too: it runs in the second sandbox.
 """
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -278,15 +280,15 @@ def check_large_files(t):
 @case(python("""
     import os
     os.mkdir("many")
-    for i in range(20000):
+    for i in range(6000):
         os.close(os.open(f"many/{i}", os.O_CREAT | os.O_WRONLY))
     os.mkdir("/tmp/many")
-    for i in range(20000):
-        os.link("many/0", f"many/l{i}") if i < 3000 else os.symlink("x", f"/tmp/many/{i}")
+    for i in range(6000):
+        os.link("many/0", f"many/l{i}") if i < 1000 else os.symlink("x", f"/tmp/many/{i}")
     """))
 def check_many_files(t):
     t.completed()
-    assert t.info["files_changed"] == 23000
+    assert t.info["files_changed"] == 7000
 
 
 @case("rm -rf -- * .git; mkdir -p src data; cp -r /usr/include . 2>/dev/null; rm -rf include; exit 0")
@@ -420,6 +422,31 @@ def check_shared_memory(t):
     assert t.outcome in ("completed", "agent_error"), t.reason
     assert t.scores == (0, 1, 1)
     assert t.result["agent"]["metrics"]["memory_max"] < 260 << 20
+
+
+@case("""
+    python3 - <<'END' &
+import os, time
+for i in range(40):
+    fd = os.open("/var/tmp/x", os.O_CREAT | os.O_RDWR); os.unlink("/var/tmp/x"); os.write(fd, bytes(5 << 20))
+time.sleep(20)
+END
+    wait
+    """, {"disk_mb": 60, "timeout_sec": 20})
+def check_disk_hog_without_names(t):
+    assert t.outcome == "agent_error" and "60 MB" in t.reason
+
+
+@case("""
+    unshare -Ur true && echo did; unshare -m true && echo did; mount -t tmpfs x /tmp && echo did; chroot / true && echo did
+    umount /app/repo && echo did; mount -o remount,rw / && echo did; sudo -n true && echo did; su -c true && echo did
+    nsenter -t 1 -m true && echo did; echo x > /proc/sys/kernel/core_pattern && echo did; touch /usr/x /etc/x /x && echo did
+    renice -n -5 $$ && echo did; chown root /app/repo && echo did; setpriv --reuid 0 true && echo did; dmesg && echo did
+    exit 0
+    """)
+def check_privileges(t):
+    t.completed()
+    assert "did" not in t.log
 
 
 # --- what is not for its eyes -----------------------------------------------------------------------
@@ -649,9 +676,11 @@ def task(make_task, make_repo):
     tests = [(path, rubric, f"# {GOLD}\n{content}") for path, rubric, content in TESTS]
     tests.append(("checks/clean.sh", "clean", CLEAN))
     dotenv = "FROM_TASK=kept\n" + "".join(f"{key}={value}\n" for key, value in KEYS.items())
-    return make_task("hostile", repo, tests=tests, rubrics=RUBRICS, files={".env": dotenv})
+    return make_task("hostile", repo, tests=tests, rubrics=RUBRICS, files={".env": dotenv},
+                     instructions="```\n# Title\n\x1b[31m<script>\n", meta={"metadata": {"title": LIVE_TITLE}})
 
 
+LIVE_TITLE = "=cmd() | </td><script>x</script> [x](javascript:1) `a` **b**"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff]")
 
 
@@ -660,6 +689,30 @@ def plain(done, what):
     for text in (done.stdout or "", done.stderr or ""):
         bad = CONTROL.search(text) or re.search("[\udc80-\udcff]", text)
         assert not bad, f"{what}: {text[max(0, bad.start() - 80):bad.end() + 20]!r}"
+
+
+def outside_fences(text):
+    """Markdown without its code blocks, where anything may stand."""
+    kept, fence = [], None
+    for line in text.splitlines():
+        mark = re.match("`{3,}", line)
+        if fence is None and mark:
+            fence = mark[0]
+        elif fence is None:
+            kept.append(line)
+        elif line == fence:
+            fence = None
+    assert fence is None, "a code block has no end"
+    return "\n".join(kept)
+
+
+def check_report(path):
+    text = path.read_text()
+    assert not CONTROL.search(text), CONTROL.search(text)
+    prose = outside_fences(text)
+    titles = [line for line in prose.splitlines() if line.startswith("# ")]
+    assert titles == ["# 📊 Scoring Results"], titles
+    assert not re.search(r"(?<!\\)<(script|img|b|/td)\b", prose) and not re.search(r"(?<!\\)\]\(javascript", prose), path
 
 
 def files_below(top):
@@ -683,6 +736,16 @@ def check_everywhere(workdir, watch):
     left = list((workdir / "data/runs").glob("*/attempts/*/box*"))
     assert not left, f"left of a sandbox: {left}"
     assert watch.supervisor < RSS_MAX and watch.worker < RSS_MAX, f"{watch.supervisor} {watch.worker}"
+
+
+def check_documents(workdir, rollout, csv_text):
+    for path in [*(workdir / "data/runs").glob("*/scoring_results.md"), rollout.dir / "summary.md"]:
+        if path.name == "summary.md":
+            assert not CONTROL.search(path.read_text()) and not re.search(r"(?<!\\)<script", path.read_text())
+        else:
+            check_report(path)
+    for row in csv.reader(io.StringIO(csv_text)):
+        assert not any(re.match(r"[=+@\t\r]|-\D", cell) for cell in row), row
 
 
 def collect_failures(workdir, rollout):
@@ -728,6 +791,7 @@ def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, age
                 plain(run_cli("show", row["run_id"], *part), f"show {part}")
     for words in (["summarize", "bench"], ["summarize", "bench", "--csv"], ["summarize", "bench", "--json"], ["list"]):
         plain(run_cli(*words), words)
+    check_documents(workdir, r, run_cli("summarize", "bench", "--csv").stdout)
 
 
 # --- the author of a task folder --------------------------------------------------------------------
