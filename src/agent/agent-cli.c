@@ -256,8 +256,7 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 			  (long long)l->memory_mb);
 		return 0;
 	case SANDBOX_NO_DISK:
-		agent_end(out, OUTCOME_AGENT_ERROR, "wrote more than %lld MB (disk_mb)",
-			  (long long)l->disk_mb);
+		agent_end(out, OUTCOME_AGENT_ERROR, "%s", end->text);
 		return 0;
 	case SANDBOX_NOT_FOUND:
 		break;

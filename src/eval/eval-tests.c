@@ -255,18 +255,17 @@ static void judge_exit(struct test_outcome *o, const struct runner *r, int statu
 			 known ? pytest_codes[code] : spawn_status_text(status, how));
 }
 
-static void judge_limit(struct test_outcome *o, enum sandbox_end end, const struct limits *l,
-			int64_t timeout_ms)
+static void judge_limit(struct test_outcome *o, const struct sandbox_exit *end,
+			const struct limits *l, int64_t timeout_ms)
 {
-	if (end == SANDBOX_TIMED_OUT)
+	if (end->end == SANDBOX_TIMED_OUT)
 		snprintf(o->reason, sizeof o->reason, "timed out after %g s",
 			 (double)timeout_ms / 1000);
-	else if (end == SANDBOX_NO_MEMORY)
+	else if (end->end == SANDBOX_NO_MEMORY)
 		snprintf(o->reason, sizeof o->reason, "used more than %lld MB of memory",
 			 (long long)l->memory_mb);
 	else
-		snprintf(o->reason, sizeof o->reason, "wrote more than %lld MB",
-			 (long long)l->disk_mb);
+		snprintf(o->reason, sizeof o->reason, "%s", end->text);
 }
 
 static void log_line(struct grading *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -352,7 +351,7 @@ static int exec_test(struct grading *g, const struct task_test *t, const struct 
 	if (end.end == SANDBOX_NOT_FOUND)
 		return cannot_start(o, t, r, end.text, err);
 	if (end.end != SANDBOX_EXITED)
-		judge_limit(o, end.end, l, timeout_ms);
+		judge_limit(o, &end, l, timeout_ms);
 	else
 		judge_exit(o, r, end.status);
 	return o->passed ? 0 : check_tool(g, t, o->exit_code, env, err);

@@ -9,9 +9,8 @@
 #include <unistd.h>
 #include "base/clock.h"
 
-#define DEPTH_MAX 512
-#define WALK_MS                                                                                    \
-	10000 /* then what was seen so far has to do: files may be added as fast as we count */
+/* Then what was seen so far has to do: files may be added as fast as we count. */
+#define WALK_MS 10000
 #define ENTRIES_BYTES 4096
 #define FILE_BYTES 4096 /* an empty file is not free either: a disk runs out of inodes as well */
 
@@ -29,7 +28,7 @@ struct level {
 };
 
 struct walk {
-	struct level levels[DEPTH_MAX];
+	struct level levels[DU_DEPTH_MAX];
 	int depth; /* of the level being read; -1: done */
 	dev_t dev;
 	int64_t total;
@@ -53,7 +52,7 @@ static bool visit(struct walk *w, const char *name)
 	w->total += S_ISDIR(st.st_mode) || st.st_nlink < 2 ? bytes : bytes / (int64_t)st.st_nlink;
 	if (!S_ISDIR(st.st_mode))
 		return false;
-	if (w->depth + 1 == DEPTH_MAX) {
+	if (w->depth + 1 == DU_DEPTH_MAX) {
 		w->total = DU_TOO_DEEP;
 		return false;
 	}

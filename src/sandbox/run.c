@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "sandbox/backend.h"
+#include "sandbox/du.h"
 
 #define TICK_MS 1000   /* of the memory and disk watch */
 #define SWEEP_MS 10000 /* for PID 1 to kill everything; then PID 1 itself goes */
@@ -163,18 +164,32 @@ static int ask_stats(struct run *r, bool precise, struct err *err)
 		NULL, 0, err);
 }
 
+static void explain_disk(const struct run *r)
+{
+	struct sandbox_exit *out = r->out;
+
+	if (out->disk_bytes < 0)
+		snprintf(out->text, sizeof out->text,
+			 "made folders more than %d levels deep, which nobody can measure",
+			 DU_DEPTH_MAX);
+	else
+		snprintf(out->text, sizeof out->text,
+			 "wrote %lld MB to disk, the limit is %lld MB (disk_mb)",
+			 (long long)(out->disk_bytes >> 20), (long long)r->s->spec.limits.disk_mb);
+}
+
 static int check_disk(struct run *r, bool wait, struct err *err)
 {
 	const int64_t limit = r->s->spec.limits.disk_mb << 20;
+	const int64_t named = r->s->backend->disk_bytes(r->s, wait);
+	const bool too_deep = named == DU_TOO_DEEP;
 
 	/* What has no name is gone with the processes that had it open. */
-	r->out->disk_bytes = r->s->backend->disk_bytes(r->s, wait) + (r->exited ? 0 : r->unlinked);
-	if (limit <= 0 || r->out->disk_bytes <= limit)
+	r->out->disk_bytes = too_deep ? -1 : named + (r->exited ? 0 : r->unlinked);
+	if (limit <= 0 || (!too_deep && r->out->disk_bytes <= limit))
 		return 0;
-	if (!r->killing)
-		snprintf(r->out->text, sizeof r->out->text,
-			 "wrote %lld MB to disk, the limit is %lld MB",
-			 (long long)(r->out->disk_bytes >> 20), (long long)(limit >> 20));
+	if (r->out->end == SANDBOX_EXITED)
+		explain_disk(r);
 	if (!r->exited)
 		return kill_all(r, SANDBOX_NO_DISK, err);
 	if (r->out->end == SANDBOX_EXITED)

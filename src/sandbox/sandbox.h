@@ -68,7 +68,7 @@ enum sandbox_end {
 	SANDBOX_EXITED,	   /* status is the wait status */
 	SANDBOX_TIMED_OUT, /* the deadline came */
 	SANDBOX_NO_MEMORY, /* the memory ceiling was passed */
-	SANDBOX_NO_DISK,   /* the disk ceiling was passed */
+	SANDBOX_NO_DISK,   /* the disk ceiling was passed: text says how */
 	SANDBOX_NOT_FOUND, /* argv[0] could not be executed: text says why */
 };
 
@@ -76,7 +76,8 @@ struct sandbox_exit {
 	enum sandbox_end end;
 	int status;
 	char text[160];
-	int64_t wall_ms, cpu_ms, memory_max, disk_bytes;
+	int64_t wall_ms, cpu_ms, memory_max;
+	int64_t disk_bytes; /* -1: nested too deeply to be measured */
 };
 
 struct sandbox_stats {

@@ -120,6 +120,19 @@ def test_disk_hidden_from_view_is_counted(box):
     assert done["end"] == "no_disk", done
 
 
+def test_a_tree_too_deep_to_measure_is_called_that(plain):
+    deep = """
+import os, time
+for i in range(600):
+    os.mkdir("d")
+    os.chdir("d")
+time.sleep(20)
+"""
+    done = plain.run(("exec", {"argv": [PY, "-c", "import os; os.chdir('/tmp')" + deep], "timeout_ms": 20000}),
+                     limits={"disk_mb": 64})[1]
+    assert done["end"] == "no_disk" and "more than 512 levels deep" in done["text"], done
+
+
 def test_files_without_a_name_and_without_content_are_counted(plain):
     """Neither takes a block that a walk over the tree would find."""
     unlinked = """
