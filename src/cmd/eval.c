@@ -75,7 +75,7 @@ static size_t count_failed(const struct session *s, const struct grading *g)
 	return n;
 }
 
-/* The journal must be closed by then: the rollout reads as finished. */
+/* The journal must be closed by then: the rollout reads as complete. */
 static int print_summary(const struct request *q, const char *name, const char *stamp,
 			 struct err *err)
 {

@@ -31,14 +31,14 @@ const char *report_state(const struct rollout *r)
 	if (r->live)
 		return "running";
 	if (rollout_is_complete(r))
-		return "finished";
+		return "complete";
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
 		if (t->state == TRIAL_INTERRUPTED ||
 		    (t->has_result && t->result.outcome == OUTCOME_CANCELLED))
 			return "interrupted";
 	}
-	return "unfinished";
+	return "incomplete";
 }
 
 static void put(struct doc *d, const char *untrusted)

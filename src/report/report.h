@@ -27,6 +27,6 @@ void report_headlines(struct strv *out, const struct rollout *r);
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */
 int report_width(int fd);
-/* "finished", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or
- * was cancelled), "unfinished" (trials are missing for other reasons). */
+/* "complete", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or
+ * was cancelled), "incomplete" (trials are missing for other reasons). */
 const char *report_state(const struct rollout *r);

@@ -143,7 +143,7 @@ static void ungraded_is_neither_missing_nor_scored(void **state)
 	assert_int_equal(summary_all(&s)->tally.missing, 0);
 	near(summary_all(&s)->mean.mean, 1);
 	near(summary_all(&s)->worst, 1);
-	assert_string_equal(report_state(&r), "finished");
+	assert_string_equal(report_state(&r), "complete");
 	summary_release(&s);
 	drop(&r);
 }
