@@ -211,10 +211,31 @@ static int run_bwrap(void *arg, struct err *err)
 	    spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + SECONDS_20, &out, &text, &status, err))
 		return -1;
 	*strchrnul(text.data, '\n') = '\0';
-	if (status)
-		return err_set(err, ERR_INFRA, 0, "%s",
-			       text.data[0] ? text.data : spawn_status_text(status, ended));
-	return 0;
+	if (!status)
+		return 0;
+	(void)err_set(err, ERR_INFRA, 0, "%s",
+		      text.data[0] ? text.data : spawn_status_text(status, ended));
+	return strstr(text.data, "namespace") || strstr(text.data, "uid map") ? userns_explain(err)
+									      : -1;
+}
+
+static const char *bwrap_remedy(const struct err *err)
+{
+	static const struct {
+		const char *said, *remedy;
+	} known[] = {
+		{"mount proc", "parts of /proc are hidden here; of a container: start it with "
+			       "--security-opt systempaths=unconfined"},
+		{"nknown option", "this bubblewrap is too old: install 0.4 or later"},
+	};
+
+	if (err->sys == ENOENT)
+		return "apt-get install bubblewrap";
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strstr(err->msg, known[i].said))
+			return known[i].remedy;
+	return "the bwrap first on PATH must work; see what it says: bwrap --ro-bind / / "
+	       "--unshare-all true";
 }
 
 static void check_bwrap(struct doctor *d, bool namespaces)
@@ -226,11 +247,7 @@ static void check_bwrap(struct doctor *d, bool namespaces)
 	else if (!doctor_in_child(d, NULL, run_bwrap, NULL, &err))
 		doctor_add(d, FINDING_OK, "bubblewrap", NULL, "starts a sandbox");
 	else
-		blame(d, FINDING_FAILED, "bubblewrap", &err,
-		      err.sys == ENOENT
-			      ? "apt-get install bubblewrap"
-			      : "in a container: --security-opt seccomp=unconfined --security-opt "
-				"systempaths=unconfined");
+		blame(d, FINDING_FAILED, "bubblewrap", &err, bwrap_remedy(&err));
 }
 
 struct box {

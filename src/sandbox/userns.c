@@ -29,12 +29,16 @@ static long long sysctl_value(const char *name, long long fallback)
 	return strtoll(text.data, NULL, 10);
 }
 
+/* Containers run under a filter of system calls, a login session does not. */
+static bool is_filtered(void)
+{
+	return prctl(PR_GET_SECCOMP) != 0;
+}
+
 int userns_explain(struct err *err)
 {
-	const char *why =
-		"in a container its system call filter may forbid user namespaces: start it with "
-		"--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-		"--security-opt systempaths=unconfined";
+	const char *why = "a security module of this kernel may forbid user namespaces, or it was "
+			  "built without them (CONFIG_USER_NS): its log tells (dmesg)";
 	size_t len;
 
 	if (sysctl_value("kernel/unprivileged_userns_clone", 1) == 0)
@@ -49,6 +53,11 @@ int userns_explain(struct err *err)
 		      "ours, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 	else if (err->sys == ENOSPC || err->sys == EUSERS)
 		why = "too many user namespaces are in use: raise user.max_user_namespaces";
+	else if (is_filtered())
+		why = "this container's system call filter may forbid user namespaces: start it "
+		      "with "
+		      "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+		      "--security-opt systempaths=unconfined";
 	len = strlen(err->msg);
 	snprintf(err->msg + len, sizeof err->msg - len, "; %s", why);
 	return -1;

@@ -134,14 +134,14 @@ def test_list_says_what_there_is(run_cli, data):
     stored.write(data, [trial(score=1), trial(rollout=1, state="planned")], name="other", stamp="20250826__00-00-00")
     rows = json.loads(run_cli("list", "--json", check=0).stdout)
     assert [(r["name"], r["rollout"], r["state"], r["done"], r["trials"], r["score"], r["tags"]) for r in rows] == [
-        ("bench", STAMP, "finished", 2, 2, 0.75, ["good"]),
+        ("bench", STAMP, "complete", 2, 2, 0.75, ["good"]),
         ("bench", LATER, "interrupted", 1, 2, 1, []),
-        ("other", "20250826__00-00-00", "unfinished", 1, 2, 1, [])]
+        ("other", "20250826__00-00-00", "incomplete", 1, 2, 1, [])]
     blocks = sum(p.lstat().st_blocks * 512 for top in (f"rollouts/bench/{STAMP}", f"runs/{STAMP}-0", f"runs/{STAMP}-1")
                  for p in [data / top, *(data / top).rglob("*")])
     assert rows[0]["disk"] == blocks
     shown = run_cli("list", "other", check=0).stdout
-    assert "bench" not in shown and "unfinished" in shown
+    assert "bench" not in shown and "incomplete" in shown
 
 
 def test_disk_use_follows_no_link(run_cli, data, workdir):
@@ -165,7 +165,7 @@ def test_one_damaged_rollout_hides_no_other(run_cli, data):
     (top / "plan.json").write_text("{")
     stored.write(data, [trial(score=1)], stamp=LATER)
     done = run_cli("list", "--json", check=0)
-    assert [r["state"] for r in json.loads(done.stdout)] == ["unreadable", "finished"]
+    assert [r["state"] for r in json.loads(done.stdout)] == ["unreadable", "complete"]
     assert "plan.json" in done.stderr
 
 
@@ -335,6 +335,19 @@ def test_doctor_names_what_is_missing(run_cli, workdir):
     assert "✗ git " in shown and "\n    apt-get install git\n" in shown and "Not ready" in shown
 
 
+@pytest.mark.parametrize("said, remedy", [
+    ("bwrap: Unknown option --unshare-user", "too old"),
+    ("bwrap: Can't mount proc on /newroot/proc: Operation not permitted", "systempaths=unconfined"),
+    ("bwrap: something else", "the bwrap first on PATH must work")])
+def test_doctor_says_what_bubblewrap_lacks(run_cli, workdir, said, remedy):
+    fake = workdir / "bin/bwrap"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    found = findings(run_cli("doctor", "--json", env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, check=3))
+    assert found["bubblewrap"]["detail"] == said and remedy in found["bubblewrap"]["remedy"]
+
+
 def test_doctor_says_what_forbids_namespaces(binary, workdir):
     """In a namespace in which no further one may be made."""
     forbid = f'echo 0 > /proc/sys/user/max_user_namespaces && exec "{binary}" doctor --json'
@@ -369,7 +382,7 @@ def test_what_a_real_run_leaves_can_be_read(account, run_cli, data, make_task, m
         assert part in shown.rsplit("more ", 1)[1]
         run_cli("show", run, part, check=0)
     listed = json.loads(run_cli("list", "--json", check=0).stdout)[0]
-    assert (listed["state"], listed["done"], listed["score"]) == ("finished", 2, 1) and listed["disk"] > 10_000
+    assert (listed["state"], listed["done"], listed["score"]) == ("complete", 2, 1) and listed["disk"] > 10_000
     assert run_cli("clean", check=0).stdout == "nothing to remove\n"
 
 
