@@ -185,6 +185,35 @@ int options_parse(const struct usage *u, int argc, char **argv, struct strv *ope
 	return check_operands(&p, operands);
 }
 
+static bool is_given(const struct option *o)
+{
+	switch (o->kind) {
+	case OPTION_FLAG:
+		return *(const bool *)o->target;
+	case OPTION_COUNT:
+		return *(const int *)o->target;
+	case OPTION_STR:
+		return *(const char *const *)o->target;
+	case OPTION_STRV:
+		return ((const struct strv *)o->target)->n;
+	case OPTION_INT:
+		return *(const int64_t *)o->target;
+	case OPTION_KV:
+		return ((const struct kvs *)o->target)->n;
+	case OPTION_SETTING:
+		return kvs_get(o->target, o->setting ? o->setting : o->name);
+	}
+	bug("option kind %d", (int)o->kind);
+}
+
+const struct option *options_given(const struct option *options)
+{
+	for (const struct option *o = options; o->name; o++)
+		if (is_given(o))
+			return o;
+	return NULL;
+}
+
 static void help_option(const struct option *o, struct buf *out)
 {
 	size_t start = out->len;

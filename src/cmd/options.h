@@ -73,6 +73,9 @@ struct usage {
 /* Parse ARGV (argv[0] is the verb). 0: go on; 1: help was asked for; -1: ERR_USAGE. */
 int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands,
 		  struct err *err) MUST_CHECK;
+/* The first option of a table that was given, NULL for none: told by what parsing left in the targets,
+ * which must have been zero. */
+const struct option *options_given(const struct option *options);
 void options_help(const struct usage *u, struct buf *out);
 /* options_parse for a verb: prints the help or the mistake. The exit status, or -1: go on. */
 int cmd_options(const struct usage *u, int argc, char **argv, struct strv *operands) MUST_CHECK;

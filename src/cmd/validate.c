@@ -60,6 +60,18 @@ static int validate_config(const struct config_request *req)
 	return status;
 }
 
+/* The options are a benchmark's; of one task they would silently mean nothing. */
+static int refuse_option(const struct option *given, const char *dir)
+{
+	struct err err;
+	(void)err_set(
+		&err, ERR_USAGE, 0,
+		"--%s has no meaning for a task folder: leave it out, or give a benchmark file "
+		"instead of %s",
+		given->name, dir);
+	return cmd_fail(&err);
+}
+
 int cmd_validate(int argc, char **argv)
 {
 	struct config_request req = {0};
@@ -70,8 +82,9 @@ int cmd_validate(int argc, char **argv)
 		.min = 1,
 		.max = 1,
 		.summary = "Check a benchmark file with its tasks and agents, or one task folder",
-		.text = "Every mistake is one line with its place. Nothing is written or started. Of a task\n"
-			"folder it also says what in it has no use here.",
+		.text = "Every mistake is one line with its place. Nothing is written or started. "
+			"Of a task\n"
+			"folder, which takes no options, it also says what in it has no use here.",
 		.examples = "rollouts validate bench.toml\n"
 			    "rollouts validate data/tasks/prepared/task_1\n",
 		.options = options,
@@ -79,7 +92,8 @@ int cmd_validate(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 	if (status < 0 && path_is_dir(AT_FDCWD, operands.v[0])) {
-		status = validate_task(operands.v[0]);
+		const struct option *given = options_given(options);
+		status = given ? refuse_option(given, operands.v[0]) : validate_task(operands.v[0]);
 	} else if (status < 0) {
 		req.path = operands.v[0];
 		status = validate_config(&req);

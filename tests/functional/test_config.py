@@ -206,6 +206,10 @@ def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):
 def test_validate_a_task(run_cli, workdir, tasks, account):
     done = run_cli("validate", "tasks/a", check=0)
     assert done.stdout.splitlines()[-1] == "tasks/a: fine: task a, 2 rubrics, 2 tests, a gold diff"
+    for flags in (["--model", "m"], ["-j", "2"], ["-e", "A=b"], ["--limit", "1"], ["--only", "a"], ["--fail-fast"]):
+        refused = run_cli("validate", "tasks/a", *flags, check=2)
+        assert refused.stdout == "" and len(refused.stderr.splitlines()) == 1
+        assert "has no meaning for a task folder" in refused.stderr
     (workdir / "tasks/a/tb_meta.json").write_text("{")
     assert run_cli("validate", "tasks/a", check=2).stderr.startswith("tasks/a/tb_meta.json:1:1: ")
 
