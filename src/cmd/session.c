@@ -142,16 +142,29 @@ static int check_worker(struct err *err)
 	return 0;
 }
 
+/* Told of one file among many it would be a riddle: what is full, and what to do. */
+static int explain_full(const char *root, struct err *err)
+{
+	if (err->sys == ENOSPC || err->sys == EDQUOT)
+		err_wrap(err,
+			 "no room for the data folder %s: remove what may go (rollouts clean "
+			 "--dry-run), or give another with --data-dir",
+			 root);
+	return -1;
+}
+
 int session_create(struct session *s, struct frontend *f, const struct config_request *req,
 		   struct err *err)
 {
+	const char *root = req->data_dir ? req->data_dir : "data";
+
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 	if (check_worker(err) || session_check_host(f->plan.trials, f->plan.n, err) ||
-	    store_open(&s->store, req->data_dir ? req->data_dir : "data", true, err))
-		return -1;
+	    store_open(&s->store, root, true, err))
+		return explain_full(root, err);
 	if (create_rollout(&s->store, f->bench.name, &s->ref, err)) {
 		session_close(s);
-		return -1;
+		return explain_full(root, err);
 	}
 	if (!build(s, f, req, err))
 		return 0;
@@ -160,7 +173,7 @@ int session_create(struct session *s, struct frontend *f, const struct config_re
 		cmd_warn(&ignored);
 	create_undo(&s->store, &s->ref);
 	session_close(s);
-	return -1;
+	return explain_full(root, err);
 }
 
 /* A supervisor that was killed leaves workers that are about to end; what they write must not be
@@ -234,7 +247,9 @@ int session_extend(struct session *s, struct frontend *f, bool only_look, struct
 			json_object_set(p->agents, name, spec);
 	journal_plan(s, before);
 	struct manifest m = manifest_of(s);
-	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err) ? -1 : 0;
+	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err)
+		       ? explain_full(s->store.root, err)
+		       : 0;
 }
 
 void session_close(struct session *s)

@@ -165,9 +165,9 @@ static void settle(struct sched *s, const struct ending *e)
 static void end_attempt(struct sched *s, struct ending *e)
 {
 	journal_end(s, e);
-	watch_streak(s, e);
 	if (!try_again(s, e))
 		settle(s, e);
+	watch_streak(s, e);
 	json_decref(e->result);
 }
 

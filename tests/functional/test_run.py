@@ -196,7 +196,8 @@ def test_a_result_with_another_outcome_counts(run_cli, fake_bench, rollout):
 def test_five_failures_for_one_reason_pause_the_run(run_cli, fake_bench, rollout):
     fake_bench(40, env={"FAKE_OUTCOME": "infra_error", "FAKE_REASON": "port 4711 is taken"})
     done = run_cli("run", "bench.toml", check=3)
-    assert any("paused" in line and "port 4711 is taken" in line for line in lines(done))
+    paused = next(i for i, line in enumerate(lines(done)) if "paused" in line and "port 4711 is taken" in line)
+    assert sum(line.startswith("✗") for line in lines(done)[:paused]) == 5
     assert any("rollouts resume bench" in line for line in lines(done))
     started = sum(e["event"] == "started" for e in rollout().events)
     assert 5 <= started <= 7
@@ -285,6 +286,21 @@ def test_a_full_disk_stops_admission(run_cli, fake_bench, workdir):
     finally:
         subprocess.run(["umount", small], check=True)
     assert any("nearly full" in line for line in lines(done))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_disk_without_any_room_is_told_as_such(run_cli, fake_bench, workdir):
+    fake_bench(2)
+    small = workdir / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    try:
+        (small / "filler").write_bytes(bytes(64 << 10))
+        done = run_cli("run", "bench.toml", "--data-dir", "small/data", check=3)
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
+    assert "no room for the data folder small/data" in done.stderr and "rollouts clean --dry-run" in done.stderr
 
 
 def test_a_stalled_reader_does_not_stall_the_run(start_cli, fake_bench, workdir):
