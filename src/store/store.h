@@ -3,9 +3,11 @@
  * store.h -- the data root on disk. Files are the truth: run directories and one append-only
  * journal per benchmark; everything else is derived.
  *
- *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt
- * task_results/ tags DATA/rollouts/temp/rollout_NAME__STAMP.json DATA/runs/RUN_ID/ attempts/N/...,
- * and links to the last attempt's files DATA/cache/                tasks/ baselines/ mirrors/
+ *   DATA/rollouts/NAME/STAMP/  config.toml plan.json events.jsonl manifest.json runs.txt tags
+ *                              task_results/
+ *   DATA/rollouts/temp/        rollout_NAME__STAMP.json
+ *   DATA/runs/RUN_ID/          attempts/N/, latest -> attempts/N, and links to its files
+ *   DATA/cache/                tasks/ baselines/ mirrors/ pins/
  */
 #pragma once
 #include <stdbool.h>
