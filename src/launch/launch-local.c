@@ -30,6 +30,7 @@ struct local {
 	struct launch_spec spec;
 	char *worker;
 	struct slot *slots;
+	char *block; /* READ_BYTES, for every read */
 };
 
 static struct local *local_of(const struct launch *l)
@@ -49,6 +50,7 @@ static int local_open(struct launch **out, const struct launch_spec *spec, struc
 	l->spec = *spec;
 	l->worker = xstrdup(spec->worker);
 	l->slots = xcalloc(spec->parallel, sizeof *l->slots);
+	l->block = xmalloc(READ_BYTES);
 	for (size_t i = 0; i < spec->parallel; i++)
 		l->slots[i] = (struct slot){.child.pidfd = -1, .out = -1, .line = BUF_INIT};
 	*out = &l->base;
@@ -120,33 +122,38 @@ static size_t local_watch(const struct launch *launch, struct pollfd *fds)
 	return 2 * l->spec.parallel;
 }
 
-static void hand_on_lines(struct slot *slot, size_t id, size_t fresh_from, launch_fn *fn, void *arg)
+static void hand_on_line(size_t id, const char *line, size_t len, launch_fn *fn, void *arg)
 {
-	struct buf *b = &slot->line;
-	char *start = b->data, *end = b->data + b->len, *newline;
+	fn(arg, &(struct launch_event){.kind = LAUNCH_LINE, .id = id, .line = line, .len = len});
+}
 
-	for (char *scan = b->data + fresh_from;
-	     (newline = memchr(scan, '\n', (size_t)(end - scan))); start = scan = newline + 1) {
-		*newline = '\0';
-		fn(arg, &(struct launch_event){.kind = LAUNCH_LINE,
-					       .id = id,
-					       .line = start,
-					       .len = (size_t)(newline - start)});
+/* Whole lines go on from where they were read; only what is cut in two is kept. */
+static void hand_on_lines(struct slot *slot, size_t id, const char *data, size_t n, launch_fn *fn,
+			  void *arg)
+{
+	struct buf *begun = &slot->line;
+	const char *end = data + n, *newline;
+
+	for (; (newline = memchr(data, '\n', (size_t)(end - data))); data = newline + 1) {
+		if (!begun->len) {
+			hand_on_line(id, data, (size_t)(newline - data), fn, arg);
+			continue;
+		}
+		buf_add(begun, data, (size_t)(newline - data));
+		hand_on_line(id, begun->data, begun->len, fn, arg);
+		buf_reset(begun);
 	}
-	b->len = (size_t)(end - start);
-	memmove(b->data, start, b->len);
-	b->data[b->len] = '\0';
-	if (b->len > LINE_MAX_BYTES)
-		buf_reset(b);
+	buf_add(begun, data, (size_t)(end - data));
+	if (begun->len > LINE_MAX_BYTES)
+		buf_reset(begun);
 }
 
 /* True while there may be more to read at once. */
-static bool read_lines(struct slot *slot, size_t id, launch_fn *fn, void *arg)
+static bool read_lines(struct local *l, size_t id, launch_fn *fn, void *arg)
 {
-	size_t before = slot->line.len;
+	struct slot *slot = &l->slots[id];
+	ssize_t n = read(slot->out, l->block, READ_BYTES);
 
-	buf_grow(&slot->line, READ_BYTES);
-	ssize_t n = read(slot->out, slot->line.data + before, READ_BYTES);
 	if (n < 0)
 		return errno == EINTR;
 	if (n == 0) {
@@ -154,8 +161,7 @@ static bool read_lines(struct slot *slot, size_t id, launch_fn *fn, void *arg)
 		slot->out = -1;
 		return false;
 	}
-	slot->line.len += (size_t)n;
-	hand_on_lines(slot, id, before, fn, arg);
+	hand_on_lines(slot, id, l->block, (size_t)n, fn, arg);
 	return n == READ_BYTES;
 }
 
@@ -166,7 +172,7 @@ static void finish(struct local *l, size_t id, launch_fn *fn, void *arg)
 	struct err ignored;
 	int status = 0;
 
-	while (slot->out >= 0 && read_lines(slot, id, fn, arg))
+	while (slot->out >= 0 && read_lines(l, id, fn, arg))
 		;
 	/* In order it leaves nothing behind; otherwise its group may hold helpers that wait for it.
 	 * Before it is reaped, while the number cannot be another's. */
@@ -188,7 +194,7 @@ static void local_poll(struct launch *launch, const struct pollfd *fds, launch_f
 		if (fds[2 * i].revents)
 			finish(l, i, fn, arg);
 		else if (fds[2 * i + 1].revents)
-			read_lines(&l->slots[i], i, fn, arg);
+			read_lines(l, i, fn, arg);
 	}
 }
 
@@ -212,6 +218,7 @@ static void local_close(struct launch *launch)
 		spawn_kill(&l->slots[i].child, true);
 		release(&l->slots[i]);
 	}
+	free(l->block);
 	free(l->slots);
 	free(l->worker);
 	free(l);
