@@ -177,6 +177,18 @@ static void scan_rollout(struct cleaning *c, const struct rollout *r)
 
 /* Look at every rollout: any plan may need what is in the cache. NAME and STAMP (NULL: all) say in
  * which leftovers are looked for. */
+/* As planned, and as graded. */
+static void use_snapshots(struct cleaning *c, const struct trial_status *t)
+{
+	const char *hash = t->has_result ? t->result.task_hash : "";
+
+	json_object_set_new(c->used, t->trial.task_snapshot, json_true());
+	if (*hash) {
+		AUTO(free) char *path = xasprintf("cache/tasks/%s", hash);
+		json_object_set_new(c->used, path, json_true());
+	}
+}
+
 static int scan_rollouts(struct cleaning *c, const char *name, const char *stamp, struct err *err)
 {
 	struct rollout_ref *refs = NULL;
@@ -193,8 +205,7 @@ static int scan_rollouts(struct cleaning *c, const char *name, const char *stamp
 		} else {
 			c->live = c->live || r.live;
 			for (size_t k = 0; k < r.trials_n; k++)
-				json_object_set_new(c->used, r.trials[k].trial.task_snapshot,
-						    json_true());
+				use_snapshots(c, &r.trials[k]);
 			bool asked = (!name || strcmp(name, refs[i].name) == 0) &&
 				     (!stamp || strcmp(stamp, refs[i].stamp) == 0);
 			if (asked && !r.live)

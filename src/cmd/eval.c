@@ -7,11 +7,13 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/regrade.h"
 #include "cmd/session.h"
 #include "report/report.h"
 
 struct request {
-	const char *data_dir, *selector;
+	struct config_request config; /* its path is --config, or NULL */
+	const char *selector;
 	struct session_view view;
 	bool latest;
 	int64_t parallel;
@@ -20,7 +22,8 @@ struct request {
 /* What became of each trial of the plan. */
 struct grading {
 	const struct sched_item *items;
-	bool *ok; /* by trial */
+	const struct regrade *regrade; /* NULL: as planned */
+	bool *ok;		       /* by trial */
 };
 
 static void on_done(void *arg, size_t item, enum outcome outcome)
@@ -30,17 +33,30 @@ static void on_done(void *arg, size_t item, enum outcome outcome)
 	g->ok[g->items[item].index] = !outcome_is_missing(outcome);
 }
 
-static size_t make_items(const struct session *s, struct sched_item *items)
+/* Trials that --config says nothing of keep their grade: nobody asked for another. */
+static bool is_asked(const struct regrade *r, size_t i)
+{
+	return !r || r->tasks[i];
+}
+
+static size_t make_items(const struct session *s, const struct regrade *r, struct sched_item *items)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s->plan.n; i++)
-		if (s->marks[i].agent_committed)
-			items[n++] = (struct sched_item){
-				.index = i,
-				.agent_from = s->marks[i].agent_committed,
-				.regrade = true,
-			};
+	for (size_t i = 0; i < s->plan.n; i++) {
+		if (!s->marks[i].agent_committed || !is_asked(r, i))
+			continue;
+		struct sched_item *item = &items[n++];
+		*item = (struct sched_item){
+			.index = i,
+			.agent_from = s->marks[i].agent_committed,
+			.regrade = true,
+		};
+		if (r) {
+			item->task_hash = r->tasks[i]->task.hash;
+			item->task_snapshot = r->tasks[i]->snapshot;
+		}
+	}
 	return n;
 }
 
@@ -54,11 +70,16 @@ static int write_manifest(const struct session *s, const struct grading *g, stru
 	json_put_str(j, "evaluated_at", now);
 	json_put(j, "results", results);
 	for (size_t i = 0; i < s->plan.n; i++) {
+		if (!is_asked(g->regrade, i))
+			continue;
 		AUTO(free)
 		char *dir = xasprintf("%s/runs/%s", s->store.root, s->plan.trials[i].run_id);
 		json_t *entry = json_object();
 		json_put_str(entry, "run_dir", dir);
 		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
+		json_put_str(entry, "task_hash",
+			     g->regrade ? g->regrade->tasks[i]->task.hash
+					: s->plan.trials[i].task_hash);
 		json_put_int(entry, "eval_rc", !g->ok[i]);
 		json_put_str(entry, "status", g->ok[i] ? "ok" : "eval_failed");
 		json_array_append_new(results, entry);
@@ -66,12 +87,21 @@ static int write_manifest(const struct session *s, const struct grading *g, stru
 	return json_write(s->dir_fd, "eval_manifest.json", j, false, err);
 }
 
+static size_t count_asked(const struct session *s, const struct regrade *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		n += is_asked(r, i);
+	return n;
+}
+
 static size_t count_failed(const struct session *s, const struct grading *g)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->plan.n; i++)
-		n += !g->ok[i];
+		n += is_asked(g->regrade, i) && !g->ok[i];
 	return n;
 }
 
@@ -86,7 +116,7 @@ static int print_summary(const struct request *q, const char *name, const char *
 
 	if (q->view.json)
 		return 0;
-	if (store_open(&store, q->data_dir, false, err))
+	if (store_open(&store, q->config.data_dir, false, err))
 		return -1;
 	int status =
 		store_find(&store, name, stamp, &ref, err) || rollout_load(&r, &store, &ref, err)
@@ -103,31 +133,50 @@ static int print_summary(const struct request *q, const char *name, const char *
 	return status;
 }
 
-static int execute(struct session *s, const struct request *q, struct sched_end *end,
-		   struct err *err)
+static int execute(struct session *s, const struct request *q, const struct regrade *r,
+		   struct sched_end *end, struct err *err)
 {
+	size_t asked = count_asked(s, r);
 	AUTO(free) struct sched_item *items = xcalloc(s->plan.n + 1, sizeof *items);
 	AUTO(free) bool *ok = xcalloc(s->plan.n + 1, sizeof *ok);
-	struct grading g = {items, ok};
+	struct grading g = {items, r, ok};
 	struct session_work w = {
 		.items = items,
-		.n = make_items(s, items),
+		.n = make_items(s, r, items),
 		.parallel = (int)q->parallel,
+		.notes = r ? &r->notes : NULL,
 		.on_done = on_done,
 		.on_done_arg = &g,
 	};
 	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
 
-	if (w.n < s->plan.n)
+	if (w.n < asked)
 		w.note = "trials without an agent's work cannot be graded and are left out";
 	session_announce(s, d, &w);
 	int status = session_run(s, d, &w, end, err);
 	if (!status) {
 		end->missing = count_failed(s, &g);
-		display_end(d, w.n, end->missing - (s->plan.n - w.n));
+		display_end(d, w.n, end->missing - (asked - w.n));
 		status = write_manifest(s, &g, err);
 	}
 	display_free(d);
+	return status;
+}
+
+/* An exit status, or -1 with *ERR. */
+static int grade(struct session *s, const struct request *q, struct sched_end *end, struct err *err)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct regrade r;
+
+	if (!q->config.path)
+		return execute(s, q, NULL, end, err) ? -1 : CMD_OK;
+	int status = regrade_load(&r, s, &q->config, &problems, err);
+	if (status && problems.n)
+		status = cmd_refuse(&problems, err);
+	else if (!status)
+		status = regrade_commit(&r, s, err) || execute(s, q, &r, end, err) ? -1 : CMD_OK;
+	regrade_release(&r);
 	return status;
 }
 
@@ -141,11 +190,13 @@ static int eval(const char *name, const struct request *q)
 		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
 		return cmd_fail(&err);
 	}
-	if (session_open(&s, q->data_dir, name, q->selector, &err))
+	if (session_open(&s, q->config.data_dir, name, q->selector, &err))
 		return cmd_fail(&err);
 	AUTO(free) char *stamp = xstrdup(s.ref.stamp);
-	int status = execute(&s, q, &end, &err);
+	int status = grade(&s, q, &end, &err);
 	session_close(&s);
+	if (status > 0)
+		return status;
 	if (status || print_summary(q, name, stamp, &err))
 		return cmd_fail(&err);
 	return session_status(&end);
@@ -153,7 +204,7 @@ static int eval(const char *name, const struct request *q)
 
 int cmd_eval(int argc, char **argv)
 {
-	struct request q = {.data_dir = "data"};
+	struct request q = {.config = {.data_dir = "data"}};
 	const struct option options[] = {
 		{.name = "latest",
 		 .kind = OPTION_FLAG,
@@ -164,6 +215,11 @@ int cmd_eval(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &q.selector,
 		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		{.name = "config",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &q.config.path,
+		 .help = "with the tests and rubrics that this file's tasks have now"},
 		{.name = "parallel",
 		 .short_name = 'j',
 		 .arg = "N",
@@ -173,7 +229,7 @@ int cmd_eval(int argc, char **argv)
 		 .max = 100000,
 		 .help = "grade N trials at a time (default: as at the start)"},
 		SESSION_VIEW_OPTIONS(&q.view),
-		OPTION_DATA_DIR(&q.data_dir),
+		OPTION_DATA_DIR(&q.config.data_dir),
 		OPTION_END,
 	};
 	const struct usage usage = {
@@ -182,13 +238,18 @@ int cmd_eval(int argc, char **argv)
 		.min = 1,
 		.max = 1,
 		.summary = "grade the stored diffs of a benchmark again, without running any agent",
-		.text = "A grade that cannot be made leaves the one there was. eval_manifest.json "
-			"in the\n"
-			"rollout's folder lists what was graded; then the table of `summarize` "
-			"follows.",
+		.text = "The tests are those the benchmark started with; --config FILE takes them, "
+			"and "
+			"the rubrics,\n"
+			"as the tasks of FILE have them now. A grade that cannot be made leaves "
+			"the one there was.\n"
+			"eval_manifest.json in the rollout's folder lists what was graded; then "
+			"the table of\n"
+			"`summarize` follows.",
 		.options = options,
 		.examples = "rollouts eval hello --latest\n"
-			    "rollouts eval hello --rollout 20250824__12-34-56 -j4\n",
+			    "rollouts eval hello --rollout 20250824__12-34-56 -j4\n"
+			    "rollouts eval hello --config hello.toml   # after correcting a test\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);

@@ -138,9 +138,12 @@ static void check_hidden(struct loader *l, const char *what, const char *path)
 		json_array_foreach (json_object_get(spec, "mounts"), i, m)
 			if (real && is_beneath(real, json_get_str(m, "host", "/-")))
 				strv_pushf(l->problems,
-					   "%s: agent \"%s\" would see %s, %s: its program lies in %s, which is "
-					   "shown to it as a whole; move the program to a folder of its own",
-					   l->req->path, name, what, real, json_get_str(m, "host", ""));
+					   "%s: agent \"%s\" would see %s, %s: its program lies in "
+					   "%s, which is "
+					   "shown to it as a whole; move the program to a folder "
+					   "of its own",
+					   l->req->path, name, what, real,
+					   json_get_str(m, "host", ""));
 }
 
 static void check_all_hidden(struct loader *l)
@@ -192,6 +195,34 @@ static void release_agents(struct loader *l)
 	free(l->agents);
 }
 
+static int count_mistakes(const struct loader *l, size_t before, struct err *err)
+{
+	size_t n = l->problems->n - before;
+	return n ? err_set(err, ERR_USAGE, 0, "%s: %zu mistakes", l->req->path, n) : 0;
+}
+
+int frontend_load_tasks(struct frontend *out, const struct config_request *req,
+			struct strv *problems, struct err *err)
+{
+	struct config_request grading = *req;
+	struct loader l = {.out = out, .req = req, .problems = problems};
+	size_t before = problems->n;
+	grading.grading_only = true;
+	*out = (struct frontend){.agents = json_object()};
+	bench_init(&out->bench);
+	int rc = config_load(&out->bench, &grading, problems, err);
+	read_tasks(&l);
+	return rc ? rc : count_mistakes(&l, before, err);
+}
+
+int frontend_check_name(const struct frontend *f, const char *name, struct err *err)
+{
+	if (!strcmp(f->bench.name, name))
+		return 0;
+	return err_set(err, ERR_USAGE, 0, "--config %s is the benchmark \"%s\", not \"%s\"",
+		       f->bench.config_path, f->bench.name, name);
+}
+
 int frontend_load(struct frontend *out, const struct config_request *req, const struct trial *old,
 		  size_t old_n, struct strv *problems, struct err *err)
 {
@@ -204,9 +235,8 @@ int frontend_load(struct frontend *out, const struct config_request *req, const 
 	read_tasks(&l);
 	find_agents(&l);
 	check_all_hidden(&l);
-	if (rc == 0 && problems->n > before)
-		rc = err_set(err, ERR_USAGE, 0, "%s: %zu mistakes", req->path,
-			     problems->n - before);
+	if (rc == 0)
+		rc = count_mistakes(&l, before, err);
 	if (rc == 0)
 		rc = make_plan(&l, old, old_n, err);
 	release_agents(&l);
@@ -222,14 +252,20 @@ static struct frontend_task *task_of(struct frontend *f, const struct trial *t)
 	bug("trial %d has no task", t->index);
 }
 
+int frontend_snapshot(struct frontend_task *t, const struct store *s, struct err *err)
+{
+	if (t->snapshot || !task_snapshot(&t->task, &t->source, s->root_fd, &t->snapshot, err))
+		return 0;
+	return err_wrap(err, "%s", t->source.dir);
+}
+
 int frontend_commit(struct frontend *f, const struct store *s, const char *stamp, struct err *err)
 {
 	for (size_t i = 0; i < f->plan.n; i++) {
 		struct trial *t = &f->plan.trials[i];
 		struct frontend_task *task = task_of(f, t);
-		if (!task->snapshot &&
-		    task_snapshot(&task->task, &task->source, s->root_fd, &task->snapshot, err) < 0)
-			return err_wrap(err, "%s", task->source.dir);
+		if (frontend_snapshot(task, s, err) < 0)
+			return -1;
 		t->task_snapshot = xstrdup(task->snapshot);
 	}
 	plan_stamp(&f->plan, stamp);

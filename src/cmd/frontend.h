@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * frontend.h -- what run, resume, validate and --dry-run share: configuration, tasks and agents are
- * read and checked, and the plan made, before anything is written.
+ * frontend.h -- what run, resume, eval, validate and --dry-run share: configuration, tasks and
+ * agents are read and checked, and the plan made, before anything is written.
  */
 #pragma once
 #include <jansson.h>
@@ -31,6 +31,13 @@ struct frontend {
  * others are numbered after them. Writes nothing. OUT must be released in any case. */
 int frontend_load(struct frontend *out, const struct config_request *req, const struct trial *old,
 		  size_t old_n, struct strv *problems, struct err *err) MUST_CHECK;
+/* The benchmark and its tasks alone, for grading: no agent is looked for and no plan made. */
+int frontend_load_tasks(struct frontend *out, const struct config_request *req,
+			struct strv *problems, struct err *err) MUST_CHECK;
+/* ERR_USAGE when F is another benchmark than NAME. */
+int frontend_check_name(const struct frontend *f, const char *name, struct err *err) MUST_CHECK;
+/* Write the snapshot of T unless that was done. */
+int frontend_snapshot(struct frontend_task *t, const struct store *s, struct err *err) MUST_CHECK;
 /* Write the task snapshots below the store and give the trials their run ids, "STAMP-index". */
 int frontend_commit(struct frontend *f, const struct store *s, const char *stamp,
 		    struct err *err) MUST_CHECK;

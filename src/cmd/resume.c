@@ -106,15 +106,6 @@ static int go_on(struct session *s, const struct request *q)
 	return execute(s, q, &w);
 }
 
-static int check_name(const struct frontend *f, const struct request *q, const struct session *s,
-		      struct err *err)
-{
-	if (!strcmp(f->bench.name, s->plan.name))
-		return 0;
-	return err_set(err, ERR_USAGE, 0, "--config %s is the benchmark \"%s\", not \"%s\"",
-		       q->config.path, f->bench.name, s->plan.name);
-}
-
 /* Trials of the file that the rollout does not have yet. */
 static int extend(struct session *s, struct request *q)
 {
@@ -126,7 +117,7 @@ static int extend(struct session *s, struct request *q)
 	q->config.gateway = s->plan.gateway;
 	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
 		status = cmd_refuse(&problems, &err);
-	else if (check_name(&f, q, s, &err) || (f.plan.n && session_extend(s, &f, q->dry_run, &err)))
+	else if (frontend_check_name(&f, s->plan.name, &err) || (f.plan.n && session_extend(s, &f, q->dry_run, &err)))
 		status = cmd_fail(&err);
 	frontend_release(&f);
 	return status;

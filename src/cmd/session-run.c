@@ -48,6 +48,8 @@ void session_announce(const struct session *s, struct display *d, const struct s
 			    s->stats.damaged, s->stats.first_damaged);
 	if (w->note)
 		display_say(d, "%s", w->note);
+	for (size_t i = 0; w->notes && i < w->notes->n; i++)
+		display_say(d, "%s", w->notes->v[i]);
 	say_too_large(s, d, w);
 	display_say_quiet(d);
 	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);

@@ -55,6 +55,7 @@ struct session_work {
 	size_t n;
 	int parallel;	  /* 0: as planned */
 	const char *note; /* one more line before "Starting", or NULL */
+	const struct strv *notes; /* and more of them, or NULL */
 	bool fail_fast;
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;

@@ -27,6 +27,7 @@ struct config_request {
 	const char *only;     /* glob over task ids, folder names and prepared_dir; NULL: all */
 	int64_t limit;	      /* at most this many trials; 0: all */
 	const char *data_dir; /* NULL: "data" */
+	bool grading_only;    /* no agent will be started: it need not be installed */
 	const char *gateway;  /* unix socket that answers model requests, or NULL: none */
 };
 

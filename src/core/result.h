@@ -46,6 +46,7 @@ struct result {
 	char *run_id;
 	char key[HASH_HEX];
 	int attempt;
+	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	enum outcome outcome;
 	bool retry;       /* an infra_error worth another attempt */
 	bool regrade;

@@ -122,6 +122,19 @@ static bool uses(const struct summary *s, enum stats_method method, bool over_ro
 	return false;
 }
 
+/* Scores of two graders are not to be compared in silence. */
+static size_t count_regraded(const struct rollout *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->trials_n; i++) {
+		const struct trial_status *t = &r->trials[i];
+		n += t->has_result && t->result.scored && t->result.task_hash[0] &&
+		     strcmp(t->result.task_hash, t->trial.task_hash) != 0;
+	}
+	return n;
+}
+
 static void put_notes(struct doc *d, const struct summary *s)
 {
 	bool one_task = uses(s, STATS_T, true) || uses(s, STATS_WILSON, true);
@@ -135,6 +148,11 @@ static void put_notes(struct doc *d, const struct summary *s)
 	if (one_task)
 		buf_adds(d->out, "With one task the interval is over its rollouts and says nothing "
 				 "of other tasks.\n");
+	size_t regraded = count_regraded(s->rollout);
+	if (regraded)
+		buf_addf(d->out,
+			 "Scores with a task as corrected later (eval --config): %zu of %zu.\n",
+			 regraded, summary_all(s)->tally.scored);
 	if (summary_all(s)->tally.missing)
 		buf_adds(d->out, "Missing trials are in no mean; \"if missing 0–1\" is the mean if "
 				 "all of them had "

@@ -81,6 +81,10 @@ static struct attempt describe(const struct sched *s, size_t item)
 
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;
+	if (i->task_hash) {
+		a.trial.task_hash = (char *)i->task_hash;
+		a.trial.task_snapshot = (char *)i->task_snapshot;
+	}
 	return a;
 }
 

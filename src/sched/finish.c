@@ -33,12 +33,14 @@ static json_t *make_result(const struct sched *s, size_t item, int attempt, enum
 			   bool retry, const char *reason)
 {
 	const struct trial *t = sched_trial(s, item);
+	const char *hash = s->items[item].item.task_hash;
 	struct result r;
 
 	result_init(&r);
 	r.run_id = xstrdup(t->run_id);
 	memcpy(r.key, t->key, sizeof r.key);
 	r.attempt = attempt;
+	snprintf(r.task_hash, sizeof r.task_hash, "%s", hash ? hash : t->task_hash);
 	r.outcome = outcome;
 	r.retry = retry;
 	r.regrade = s->items[item].item.regrade;

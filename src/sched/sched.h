@@ -18,6 +18,8 @@ struct sched_item {
 	size_t index;	/* in plan->trials */
 	int agent_from; /* the attempt whose agent work is taken over; 0: run the agent */
 	bool regrade;	/* grade agent_from again, nothing else */
+	/* Another state of the task to grade with; NULL: as planned. Borrowed. */
+	const char *task_hash, *task_snapshot;
 };
 
 struct sched_options {

@@ -40,6 +40,10 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put_str(j, "run_dir", dir);
 	json_put_str(j, "task_id", t->task_id);
 	json_put_str(j, "task_hash", t->task_hash);
+	json_put_str(j, "graded_hash",
+		     !k->result_attempt ? NULL
+		     : k->regraded	? k->regraded
+					: t->task_hash);
 	json_put_str(j, "agent", t->agent);
 	json_put_str(j, "model", t->model);
 	json_put_str(j, "label", t->variant);

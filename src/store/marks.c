@@ -9,12 +9,13 @@
 void mark_release(struct trial_mark *m)
 {
 	free(m->reason);
-	m->reason = NULL;
+	free(m->regraded);
+	m->reason = m->regraded = NULL;
 }
 
 json_t *mark_finished(enum outcome outcome, const json_t *result)
 {
-	static const char *const copied[] = {"reason", "total_score", "regrade"};
+	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
 	json_t *fields = json_object(), *value;
 
 	json_put_str(fields, "outcome", outcome_name(outcome));
@@ -66,6 +67,7 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 {
 	const json_t *score = json_object_get(fields, "total_score");
 	const char *reason = json_get_str(fields, "reason", "");
+	bool regrade = json_get_bool(fields, "regrade", false);
 
 	m->outcome = outcome;
 	m->result_attempt = attempt;
@@ -73,6 +75,8 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 	m->total_score = m->scored ? json_number_value(score) : 0;
 	free(m->reason);
 	m->reason = *reason ? xstrdup(reason) : NULL;
+	free(m->regraded);
+	m->regraded = regrade ? xstrdup(json_get_str(fields, "task_hash", NULL)) : NULL;
 }
 
 static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)

@@ -18,6 +18,8 @@ struct trial_mark {
 	bool scored;
 	double total_score;
 	char *reason; /* owned; NULL when completed */
+	char *regraded; /* owned: of the task that a regrade, whose result counts, was made with; NULL:
+			   that result is of the task as planned */
 	char phase[16];
 };
 

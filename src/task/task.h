@@ -86,3 +86,16 @@ int task_snapshot(const struct task *t, const struct task_source *src, int root_
 /* Read a snapshot back (dir is left NULL). */
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void task_release(struct task *t);
+
+/* What became of a task since its snapshot was made, beyond its tests and rubrics. */
+struct task_change {
+	const char *start;  /* what of the start of the agent's work differs, as tb_meta.json names it; NULL: nothing */
+	char *start_commit; /* of the snapshot, owned; NULL: it named a branch. Not compared: the caller may know more */
+	bool instruction;   /* it reads otherwise */
+	bool surroundings;  /* files under /app or variables differ */
+};
+
+/* Compare T, as task_read left it, with SNAPSHOT. Reads only. OUT must be released when it succeeds. */
+int task_compare(struct task_change *out, const struct task *t, int root_fd, const char *snapshot, struct err *err)
+	MUST_CHECK;
+void task_change_release(struct task_change *c);

@@ -289,6 +289,7 @@ static void begin_result(struct work *w)
 	w->result.run_id = xstrdup(a->trial.run_id);
 	memcpy(w->result.key, a->trial.key, sizeof w->result.key);
 	w->result.attempt = a->number;
+	snprintf(w->result.task_hash, sizeof w->result.task_hash, "%s", a->trial.task_hash);
 	w->result.regrade = a->regrade;
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
 	w->app = path_join(a->trial.task_snapshot, "app");

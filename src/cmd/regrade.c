@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/regrade.h"
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "plan/label.h"
+#include "store/rundir.h"
+
+enum { REPO_INFO_MAX = 16 << 20 };
+
+/* Tasks of which people should know the same thing. */
+struct remark {
+	const char *first; /* id of the first one */
+	size_t n;
+};
+
+/* A task as planned against the one it is graded with: each pair is looked at once. */
+struct pair {
+	const char *hash;
+	const struct frontend_task *task;
+	struct task_change change;
+};
+
+struct matching {
+	struct regrade *out;
+	const struct session *s;
+	char **labels; /* by entry */
+	struct pair *pairs;
+	size_t pairs_n, pairs_cap;
+	struct remark instruction, surroundings;
+	size_t graded, corrected, unmatched;
+};
+
+static struct frontend_task *task_of_entry(const struct frontend *f, size_t entry)
+{
+	return &f->tasks[f->entry_task[entry]];
+}
+
+/* The hash that ID has now; NULL when there is none, or several. */
+static const char *present_hash(const struct frontend *f, const char *id)
+{
+	const char *hash = NULL;
+
+	for (size_t i = 0; i < f->tasks_n; i++) {
+		const struct task *t = &f->tasks[i].task;
+		if (strcmp(t->id, id) != 0)
+			continue;
+		if (hash && strcmp(hash, t->hash) != 0)
+			return NULL;
+		hash = t->hash;
+	}
+	return hash;
+}
+
+/* Variants keep the names they were planned with, although their task may be another by now. */
+static char **find_labels(const struct frontend *f, const struct planfile *plan)
+{
+	size_t n = f->bench.entries_n;
+	AUTO(free) const struct task **tasks = xcalloc(n + 1, sizeof *tasks);
+	AUTO(free) struct trial *old = xcalloc(plan->n + 1, sizeof *old);
+
+	for (size_t i = 0; i < n; i++)
+		tasks[i] = &task_of_entry(f, i)->task;
+	for (size_t i = 0; i < plan->n; i++) {
+		const char *hash = present_hash(f, plan->trials[i].task_id);
+		old[i] = plan->trials[i];
+		if (hash)
+			old[i].task_hash = (char *)hash;
+	}
+	const struct plan_input in = {
+		.bench = &f->bench, .tasks = tasks, .old = old, .old_n = plan->n};
+	return plan_labels(&in);
+}
+
+static bool suits(const struct matching *m, size_t entry, const struct trial *t)
+{
+	const struct frontend *f = &m->out->f;
+	const struct bench_entry *e = &f->bench.entries[entry];
+
+	return strcmp(task_of_entry(f, entry)->task.id, t->task_id) == 0 &&
+	       (strcmp(e->agent, "auto") == 0 || strcmp(e->agent, t->agent) == 0) &&
+	       strv_has(&e->models, t->model) && strcmp(m->labels[entry], t->variant) == 0;
+}
+
+/* Where several folders hold tasks of one id, the same task or else the same folder is meant. */
+static int rank(const struct bench_entry *e, const struct task *task, const struct trial *t)
+{
+	if (strcmp(task->hash, t->task_hash) == 0)
+		return 3;
+	return strcmp(e->prepared_dir, t->task_dir) == 0 ? 2 : 1;
+}
+
+static int match(struct matching *m, const struct trial *t, struct frontend_task **out,
+		 struct err *err)
+{
+	const struct frontend *f = &m->out->f;
+	size_t best = 0, other = 0;
+	int best_rank = 0, other_rank = 0;
+
+	for (size_t i = 0; i < f->bench.entries_n; i++) {
+		const struct task *task = &task_of_entry(f, i)->task;
+		int r = suits(m, i, t) ? rank(&f->bench.entries[i], task, t) : 0;
+		if (r > best_rank) {
+			best = i;
+			best_rank = r;
+		} else if (r && r == best_rank &&
+			   strcmp(task->hash, task_of_entry(f, best)->task.hash) != 0) {
+			other = i;
+			other_rank = r;
+		}
+	}
+	if (best_rank && best_rank == other_rank)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s:%d:%d: grades the same trials of task %s as the [[tasks]] at "
+			       "line %d: leave one of them out",
+			       f->bench.config_path, f->bench.entries[other].line,
+			       f->bench.entries[other].col, t->task_id,
+			       f->bench.entries[best].line);
+	*out = best_rank ? task_of_entry(f, best) : NULL;
+	return 0;
+}
+
+static int compare(struct matching *m, const struct trial *t, const struct frontend_task *task,
+		   const struct task_change **out, struct err *err)
+{
+	for (size_t i = 0; i < m->pairs_n; i++)
+		if (m->pairs[i].task == task && !strcmp(m->pairs[i].hash, t->task_hash)) {
+			*out = &m->pairs[i].change;
+			return 0;
+		}
+	GROW(m->pairs, m->pairs_n, m->pairs_cap);
+	struct pair *p = &m->pairs[m->pairs_n];
+	*p = (struct pair){.hash = t->task_hash, .task = task};
+	if (task_compare(&p->change, &task->task, m->s->store.root_fd, t->task_snapshot, err))
+		return err_wrap(err, "task %s as it was at the start", t->task_id);
+	m->pairs_n++;
+	struct remark *r = p->change.instruction ? &m->instruction : &m->surroundings;
+	if ((p->change.instruction || p->change.surroundings) && !r->n++)
+		r->first = t->task_id;
+	*out = &p->change;
+	return 0;
+}
+
+/* The commit that an agent started from, as its own record says; NULL: none does. */
+static char *recorded_start(const struct session *s, const struct trial *t, int attempt)
+{
+	AUTO(free) char *dir = rundir_path(t->run_id, attempt);
+	AUTO(free) char *path = xasprintf("%s/artifacts/repo_info.json", dir);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = NULL;
+	struct err ignored;
+
+	if (path_read_beneath(s->store.root_fd, path, REPO_INFO_MAX, &text, &ignored) ||
+	    json_parse(&j, text.data, text.len, path, &ignored))
+		return NULL;
+	return xstrdup(json_get_str(j, "start_commit", NULL));
+}
+
+static int refuse(const struct frontend_task *task, const char *what, const char *why,
+		  struct err *err)
+{
+	return err_set(err, ERR_USAGE, 0,
+		       "%s: task %s: %s %s: the stored diffs cannot be graded with it, undo that "
+		       "or start a new run",
+		       task->source.dir, task->task.id, what, why);
+}
+
+/* A diff can be graded as long as it is applied to the very files it was made from. */
+static int check_start(const struct matching *m, size_t i, const struct frontend_task *task,
+		       const struct task_change *change, struct err *err)
+{
+	const struct trial *t = &m->s->plan.trials[i];
+	const char *now = task->task.repo.start_commit;
+	AUTO(free)
+	char *was = change->start_commit ? xstrdup(change->start_commit)
+					 : recorded_start(m->s, t, m->s->marks[i].agent_committed);
+
+	if (change->start)
+		return refuse(task, change->start, "is not what the agents started from", err);
+	if (was && now && strcmp(was, now) == 0)
+		return 0;
+	if (now || !was)
+		return refuse(task, "repo.start_commit_sha",
+			      was ? "is not what the agents started from" : "was not recorded",
+			      err);
+	return err_set(err, ERR_USAGE, 0,
+		       "%s: task %s: repo.start_commit_sha is not given and the branch may have "
+		       "moved; write \"%.64s\", which the agents started from",
+		       task->source.dir, task->task.id, was);
+}
+
+static int take(struct matching *m, size_t i, struct err *err)
+{
+	const struct trial *t = &m->s->plan.trials[i];
+	const struct task_change *change = NULL;
+	struct frontend_task *task = NULL;
+
+	if (match(m, t, &task, err))
+		return -1;
+	m->out->tasks[i] = task;
+	if (!m->s->marks[i].agent_committed)
+		return 0;
+	m->graded += task != NULL;
+	m->unmatched += !task;
+	if (!task || strcmp(task->task.hash, t->task_hash) == 0)
+		return 0;
+	m->corrected++;
+	if (compare(m, t, task, &change, err))
+		return -1;
+	return check_start(m, i, task, change, err);
+}
+
+static void note_remark(struct matching *m, const char *what, const struct remark *r)
+{
+	struct strv *notes = &m->out->notes;
+
+	if (r->n == 1)
+		strv_pushf(notes, "task %s: %s changed since; the agent had the earlier state",
+			   r->first, what);
+	else if (r->n)
+		strv_pushf(notes,
+			   "task %s and %zu more: %s changed since; the agents had the earlier "
+			   "state",
+			   r->first, r->n - 1, what);
+}
+
+static void make_notes(struct matching *m)
+{
+	struct strv *notes = &m->out->notes;
+
+	strv_pushf(notes,
+		   "grading with the tasks of %s; trials whose task changed since: %zu of %zu",
+		   m->out->f.bench.config_path, m->corrected, m->graded);
+	note_remark(m, "its instruction", &m->instruction);
+	note_remark(m, "its files under /app or its variables", &m->surroundings);
+	if (m->unmatched)
+		strv_pushf(notes,
+			   "left out, with the grade they have, because no task there has their "
+			   "id, label, agent and model: %zu trials",
+			   m->unmatched);
+}
+
+static int match_all(struct matching *m, struct err *err)
+{
+	for (size_t i = 0; i < m->s->plan.n; i++)
+		if (take(m, i, err))
+			return -1;
+	if (!m->graded && m->unmatched)
+		return err_set(err, ERR_USAGE, 0,
+			       "--config %s: no trial of %s has a task of the same id, label, "
+			       "agent and model there",
+			       m->out->f.bench.config_path, m->s->ref.path);
+	make_notes(m);
+	return 0;
+}
+
+int regrade_load(struct regrade *out, const struct session *s, const struct config_request *req,
+		 struct strv *problems, struct err *err)
+{
+	*out = (struct regrade){.notes = STRV_INIT};
+	if (frontend_load_tasks(&out->f, req, problems, err) ||
+	    frontend_check_name(&out->f, s->plan.name, err))
+		return -1;
+	struct matching m = {.out = out, .s = s, .labels = find_labels(&out->f, &s->plan)};
+	out->tasks = xcalloc(s->plan.n + 1, sizeof *out->tasks);
+	int status = match_all(&m, err);
+	for (size_t i = 0; i < m.pairs_n; i++)
+		task_change_release(&m.pairs[i].change);
+	for (size_t i = 0; i < out->f.bench.entries_n; i++)
+		free(m.labels[i]);
+	free(m.labels);
+	free(m.pairs);
+	return status;
+}
+
+int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
+{
+	for (size_t i = 0; i < s->plan.n; i++)
+		if (r->tasks[i] && s->marks[i].agent_committed &&
+		    frontend_snapshot(r->tasks[i], &s->store, err))
+			return -1;
+	return 0;
+}
+
+void regrade_release(struct regrade *r)
+{
+	frontend_release(&r->f);
+	strv_release(&r->notes);
+	free(r->tasks);
+	*r = (struct regrade){.notes = STRV_INIT};
+}
