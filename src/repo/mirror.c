@@ -149,18 +149,18 @@ struct mirror {
 	int64_t deadline_ms;
 };
 
+/* A tag of a commit is not that commit. */
 static int has_commit(const struct mirror *m, bool *has, struct err *err)
 {
-	AUTO(free) char *object = xasprintf("%s^{commit}", m->commit);
-	const char *argv[] = {"cat-file", "-e", object, NULL};
+	const char *argv[] = {"cat-file", "-t", m->commit, NULL};
 	const char *env[] = {m->git_dir, NULL};
 	struct git_cmd c = {
 		.dir_fd = m->root_fd, .argv = argv, .env = env, .deadline_ms = m->deadline_ms};
-	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(buf) struct buf type = BUF_INIT, text = BUF_INIT;
 	int status;
-	if (git_run(&c, NULL, &text, &status, err) < 0)
+	if (git_run(&c, &type, &text, &status, err) < 0)
 		return -1;
-	*has = status == 0;
+	*has = status == 0 && strcmp(type.data, "commit\n") == 0;
 	return 0;
 }
 

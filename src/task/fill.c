@@ -160,10 +160,10 @@ static int fill_url(struct fill *f, struct err *err)
 		mistakes_add(f->m, where, NULL, "%s", why.msg);
 		return 0;
 	}
-	if (repo->start_commit && source_is_full_id(repo->start_commit))
-		return 0;
 	if (local)
 		return pin(f, where, err);
+	if (repo->start_commit && source_is_full_id(repo->start_commit))
+		return 0;
 	/* Nothing is fetched before the run: what a name or a short id means there is not known
 	 * yet. */
 	if (repo->start_commit)

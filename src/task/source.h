@@ -14,8 +14,10 @@ const char *source_name_mistake(const char *name);
  * wrong with it. */
 int source_resolve(char **url, bool *local, const char *written, const char *task_dir,
 		   struct err *err) MUST_CHECK;
-/* The full id of COMMIT (NULL: the tip of BRANCH, or HEAD) in the local repository or bundle PATH.
- * The caller owns *id. Runs git, without its configuration, for a repository. */
+/* The full id of COMMIT (NULL: the tip of BRANCH, or HEAD) in the local repository or bundle PATH;
+ * of a full id, whether it is a commit there. The caller owns *id. Runs git without anybody's
+ * configuration; a commit inside a bundle is looked for in a temporary copy. */
 int source_pin(char **id, const char *path, const char *branch, const char *commit,
 	       struct err *err) MUST_CHECK;
+bool source_is_bundle(int fd);
 bool source_is_full_id(const char *commit);

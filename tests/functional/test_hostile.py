@@ -959,11 +959,18 @@ def test_starts_that_are_no_commit(run_cli, make_repo, make_task, make_bench, ro
     starts = {"blob": git(repo.path, "rev-parse", "HEAD:README.md"), "tree": git(repo.path, "rev-parse", "HEAD^{tree}"),
               "nothing": "0" * 40, "a tag": git(repo.path, "rev-parse", "v1")}
     tasks = [make_task(name, repo, start=start, end=repo.head, gold=False) for name, start in starts.items()]
-    # Its name is only ever a name.
-    edit_meta(tasks[3], lambda d: d.update(task_id="../../../x"))
-    run_cli("run", make_bench(*tasks, retries=0).name, check=1)
-    results = [(r["outcome"], r["total_score"]) for r in rollout().runs.values()]
-    assert results == 4 * [("infra_error", None)], rollout().runs
+    done = run_cli("run", make_bench(*tasks, retries=0).name, check=2)
+    ends = ("is a blob, not a commit", "is a tree, not a commit", "not in the repository", "is a tag, not a commit")
+    assert len(done.stderr.splitlines()) == 4
+    for line, start, end in zip(done.stderr.splitlines(), starts.values(), ends):
+        assert "repo.start_commit_sha" in line and start in line and line.endswith(end), line
+
+
+def test_a_name_is_only_ever_a_name(run_cli, make_task, make_bench, rollout):
+    task = make_task()
+    edit_meta(task, lambda d: d.update(task_id="../../../x"))
+    run_cli("run", make_bench(task, retries=0).name, check=0)
+    assert [r["outcome"] for r in rollout().runs.values()] == ["completed"]
 
 
 def test_a_program_beside_the_tasks(run_cli, workdir, make_task, make_bench):

@@ -131,6 +131,7 @@ static void get_fails(struct world *w, enum err_kind kind, const char *part)
 	if (!strstr(err.msg, part))
 		fail_msg("\"%s\" is not in \"%s\"", part, err.msg);
 	assert_int_equal(err.kind, kind);
+	assert_int_equal(err.retry, kind == ERR_INFRA);
 	EXPECT(w, "find data/cache/baselines -mindepth 1 2>/dev/null || true", "");
 }
 
@@ -258,6 +259,10 @@ static void bad_repositories_are_refused(void **state)
 	struct world *w = *state;
 	set(&w->task.repo.start_commit, "0123456789012345678901234567890123456789");
 	get_fails(w, ERR_USAGE, "has no commit 0123");
+	AUTO(free)
+	char *tag = sh(w, "git -C src tag -a -m note noted && git -C src rev-parse noted");
+	set(&w->task.repo.start_commit, tag);
+	get_fails(w, ERR_USAGE, "has no commit ");
 	set(&w->task.repo.start_commit, "v1");
 	get_fails(w, ERR_USAGE, "\"v1\" is not a full commit id");
 	set(&w->task.repo.start_commit, "0123456789012345678901234567890123456789");

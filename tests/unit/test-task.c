@@ -372,7 +372,6 @@ static void local_repositories_are_pinned(void **state)
 		{"bare.git", ",'branch':'main'", one},
 		{"all.bundle", ",'branch':'main'", one},
 		{"all.bundle", "", two},
-		{"repo", ",'start_commit_sha':'" SHA "'", SHA},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		AUTO(task) struct task t = {0};
@@ -401,6 +400,51 @@ static void local_repositories_are_pinned(void **state)
 		f, NULL, "a remote tag",
 		"tb_meta.json: repo.start_commit_sha: \"v1\" is not a full commit id, which a "
 		"remote repository needs");
+}
+
+/* Found out here, not by each trial in turn. */
+static void full_ids_are_looked_up(void **state)
+{
+	const struct fixture *f = *state;
+
+	make_repo(f, "t/repo");
+	git_do(f, "t/repo", "checkout -q work");
+	git_do(f, "t/repo", "commit -q --allow-empty -m more");
+	git_do(f, "t/repo", "tag -a -m note annotated main");
+	git_do(f, "t/repo", "bundle create ../all.bundle --all HEAD");
+	AUTO(free) char *inner = git(f, "t/repo", "rev-parse work~1");
+	AUTO(free) char *tip = git(f, "t/repo", "rev-parse work");
+	AUTO(free) char *tag = git(f, "t/repo", "rev-parse annotated");
+	AUTO(free) char *tree = git(f, "t/repo", "rev-parse work^{tree}");
+	const struct {
+		const char *id, *url, *why; /* NULL: well */
+	} cases[] = {
+		{tip, "repo", NULL},
+		{inner, "repo", NULL},
+		{SHA, "repo", "not in the repository"},
+		{tag, "repo", "is a tag, not a commit"},
+		{tree, "repo", "is a tree, not a commit"},
+		{tip, "all.bundle", NULL},
+		{inner, "all.bundle", NULL},
+		{SHA, "all.bundle", "not in the bundle"},
+		{tag, "all.bundle", "is a tag, not a commit"},
+		{tree, "all.bundle", "is a tree, not a commit"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO(free) char *more = xasprintf(",'start_commit_sha':'%s'", cases[i].id);
+		AUTO(task) struct task t = {0};
+		put_local(f, cases[i].url, more);
+		if (!cases[i].why) {
+			read_well(f, NULL, &t);
+			assert_string_equal(t.repo.start_commit, cases[i].id);
+			continue;
+		}
+		AUTO(free)
+		char *expected =
+			xasprintf("tb_meta.json: repo.start_commit_sha: \"%s\" of %s/t/%s: %s",
+				  cases[i].id, f->top, cases[i].url, cases[i].why);
+		expect_problems(f, NULL, cases[i].why, expected);
+	}
 }
 
 static void not_the_repository_around_it(void **state)
@@ -510,6 +554,7 @@ int main(void)
 		T(variables_of_the_task),
 		T(git_urls),
 		T(local_repositories_are_pinned),
+		T(full_ids_are_looked_up),
 		T(not_the_repository_around_it),
 		T(links_stay_inside),
 		T(special_files_are_refused),

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * The full id of a task's start commit, looked up where the repository is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "os/spawn.h"
+#include "task/source.h"
+
+#define BUNDLE_MAX_HEADER ((size_t)4 << 20)
+#define LOOK_MS 60000
+#define UNPACK_MS 600000
+
+/* What the start may be called in full, best first. */
+static void name_candidates(struct strv *names, const char *branch, const char *commit)
+{
+	if (commit) {
+		strv_push(names, commit);
+		strv_pushf(names, "refs/heads/%s", commit);
+		strv_pushf(names, "refs/tags/%s", commit);
+		strv_pushf(names, "refs/remotes/origin/%s", commit);
+	} else if (branch) {
+		strv_pushf(names, "refs/heads/%s", branch);
+		strv_pushf(names, "refs/remotes/origin/%s", branch);
+		strv_push(names, branch);
+	} else {
+		strv_push(names, "HEAD");
+		strv_push(names, "refs/heads/main");
+		strv_push(names, "refs/heads/master");
+	}
+}
+
+/* --- git --- */
+
+/* Only names and objects are looked up: no hook, filter or configuration of anybody's takes part.
+ * 1: git refused, *SAID (owned) is its first line; 0: OUT is its first line. */
+static int look(const char *path, const char *const *words, int in, int64_t max_ms, struct buf *out,
+		char **said, struct err *err)
+{
+	static const char *const first[] = {
+		"git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", NULL};
+	const char *path_variable = getenv("PATH");
+	AUTO(free)
+	char *search = xasprintf("PATH=%s", path_variable ? path_variable : "/usr/bin:/bin");
+	/* A folder that only looks like a repository must not lead to one around it. */
+	AUTO(free)
+	char *ceiling =
+		xasprintf("GIT_CEILING_DIRECTORIES=%.*s", (int)(strrchr(path, '/') - path), path);
+	const char *env[] = {search,
+			     "LANG=C.UTF-8",
+			     "HOME=/nonexistent",
+			     "GIT_CONFIG_NOSYSTEM=1",
+			     "GIT_CONFIG_GLOBAL=/dev/null",
+			     "GIT_NO_LAZY_FETCH=1",
+			     "GIT_ALLOW_PROTOCOL=",
+			     ceiling,
+			     NULL};
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(buf) struct buf why = BUF_INIT;
+	AUTO(fd) int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int status;
+
+	if (dir < 0)
+		return err_set(err, ERR_USAGE, errno, "open %s", path);
+	strv_pushv(&argv, first);
+	strv_pushv(&argv, words);
+	struct spawn s = {strv_items(&argv), env, dir, in, -1, -1};
+	if (spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + max_ms, out, &why, &status, err))
+		return err_wrap(err, "git %s", words[0]);
+	out->data[strcspn(out->data, "\n")] = '\0';
+	if (!status)
+		return 0;
+	why.data[strcspn(why.data, "\n")] = '\0';
+	*said = xstrdup(why.data);
+	return 1;
+}
+
+static int rev_parse(char **id, const char *path, const char *name, struct err *err)
+{
+	AUTO(free) char *commit = xasprintf("%s^{commit}", name);
+	AUTO(free) char *said = NULL;
+	AUTO(buf) struct buf out = BUF_INIT;
+	const char *words[] = {"rev-parse",	   "--quiet", "--verify",
+			       "--end-of-options", commit,    NULL};
+	int rc = look(path, words, -1, LOOK_MS, &out, &said, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc || !source_is_full_id(out.data))
+		return err_set(err, ERR_USAGE, 0, "not in the repository%s%s",
+			       said && *said ? ": " : "", said ? said : "");
+	*id = xstrdup(out.data);
+	return 0;
+}
+
+/* A tag of a commit is not taken for it: ids are compared as text from here on. */
+static int check_is_commit(const char *git_dir, const char *id, const char *where, struct err *err)
+{
+	AUTO(free) char *said = NULL;
+	AUTO(buf) struct buf type = BUF_INIT;
+	const char *words[] = {"cat-file", "-t", id, NULL};
+	int rc = look(git_dir, words, -1, LOOK_MS, &type, &said, err);
+
+	if (rc < 0)
+		return -1;
+	if (rc)
+		return err_set(err, ERR_USAGE, 0, "not in the %s", where);
+	if (strcmp(type.data, "commit") != 0)
+		return err_set(err, ERR_USAGE, 0, "is a %s, not a commit", type.data);
+	return 0;
+}
+
+static int pin_repository(char **id, const char *path, const struct strv *names, struct err *err)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (!rev_parse(id, path, names->v[i], err))
+			return 0;
+		else if (err->kind != ERR_USAGE)
+			return -1;
+	return -1;
+}
+
+/* --- bundles --- */
+
+/* The id in a bundle's header for NAME: lines of "ID NAME" up to an empty one. NULL: not there. */
+static char *bundle_find(const char *header, const char *name)
+{
+	const char *line = strchrnul(header, '\n');
+
+	while (*line && *++line && *line != '\n') {
+		size_t len = strcspn(line, "\n"), id = strspn(line, "0123456789abcdef");
+		if ((id == 40 || id == 64) && line[id] == ' ' && len - id - 1 == strlen(name) &&
+		    !memcmp(line + id + 1, name, len - id - 1))
+			return xstrndup(line, id);
+		line += len;
+	}
+	return NULL;
+}
+
+/* The lines before the pack, from the start of the file; FD is left where the pack begins. */
+static int read_header(struct buf *header, int fd, struct err *err)
+{
+	const char *end;
+	char block[65536];
+	ssize_t n;
+
+	while (header->len < BUNDLE_MAX_HEADER && !strstr(header->data, "\n\n") &&
+	       (n = read(fd, block, sizeof block)) > 0)
+		buf_add(header, block, (size_t)n);
+	end = strstr(header->data, "\n\n");
+	if (!end || lseek(fd, end + 2 - header->data, SEEK_SET) < 0)
+		return err_set(err, ERR_USAGE, 0, "the bundle's header has no end");
+	return 0;
+}
+
+static void auto_folder(char **path)
+{
+	struct err err;
+
+	if (*path && path_remove_tree(AT_FDCWD, *path, &err))
+		log_warn("%s: %s", *path, err.msg);
+	free(*path);
+}
+
+static char *make_folder(void)
+{
+	const char *top = getenv("TMPDIR");
+	char *path = xasprintf("%s/rollouts-bundle-XXXXXX", top && *top == '/' ? top : "/tmp");
+
+	if (mkdtemp(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* Only the pack knows what ID is, when it is not the tip of a branch. */
+static int look_into_pack(int fd, const char *id, struct err *err)
+{
+	AUTO(folder) char *dir = make_folder();
+	AUTO(free) char *said = NULL;
+	AUTO(buf) struct buf out = BUF_INIT;
+	const char *format = strlen(id) == 64 ? "--object-format=sha256" : "--object-format=sha1";
+	const char *init[] = {"init", "-q", "--bare", "--template=", format, NULL};
+	const char *unpack[] = {"index-pack", "--stdin", NULL};
+
+	if (!dir)
+		return err_set(err, ERR_INFRA, errno, "make a temporary folder");
+	int rc = look(dir, init, -1, LOOK_MS, &out, &said, err);
+	if (rc)
+		return rc < 0 ? -1 : err_set(err, ERR_INFRA, 0, "git init: %s", said);
+	rc = look(dir, unpack, fd, UNPACK_MS, &out, &said, err);
+	if (rc)
+		return rc < 0 ? -1
+			      : err_set(err, ERR_USAGE, 0, "the bundle cannot be unpacked: %s",
+					said);
+	return check_is_commit(dir, id, "bundle", err);
+}
+
+static bool is_tip(const char *header, const char *id)
+{
+	const char *line = strchrnul(header, '\n');
+	size_t len = strlen(id);
+
+	/* What a tag stands for is said inside the pack only. */
+	for (; *line && line[1] != '\n'; line = strchrnul(line + 1, '\n'))
+		if (!strncmp(line + 1, id, len) && line[len + 1] == ' ' &&
+		    strncmp(line + len + 2, "refs/tags/", 10) != 0)
+			return true;
+	return false;
+}
+
+static int pin_bundle(char **id, const char *header, const struct strv *names, struct err *err)
+{
+	*id = NULL;
+	for (size_t i = 0; i < names->n && !*id; i++)
+		if (strncmp(names->v[i], "refs/tags/", 10) != 0)
+			*id = bundle_find(header, names->v[i]);
+	return *id ? 0
+		   : err_set(err, ERR_USAGE, 0,
+			     "not a branch of the bundle; give the full id of a commit");
+}
+
+static int pin_in_bundle(char **id, int fd, const struct strv *names, const char *full,
+			 struct err *err)
+{
+	AUTO(buf) struct buf header = BUF_INIT;
+
+	if (read_header(&header, fd, err))
+		return -1;
+	if (!full)
+		return pin_bundle(id, header.data, names, err);
+	if (!is_tip(header.data, full) && look_into_pack(fd, full, err))
+		return -1;
+	*id = xstrdup(full);
+	return 0;
+}
+
+static int pin_in_repository(char **id, const char *path, const struct strv *names,
+			     const char *full, struct err *err)
+{
+	if (!full)
+		return pin_repository(id, path, names, err);
+	if (check_is_commit(path, full, "repository", err))
+		return -1;
+	*id = xstrdup(full);
+	return 0;
+}
+
+int source_pin(char **id, const char *path, const char *branch, const char *commit, struct err *err)
+{
+	const char *full = commit && source_is_full_id(commit) ? commit : NULL;
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc;
+
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, errno, "open %s", path);
+	name_candidates(&names, branch, commit);
+	rc = source_is_bundle(fd) ? pin_in_bundle(id, fd, &names, full, err)
+				  : pin_in_repository(id, path, &names, full, err);
+	if (rc && err->kind == ERR_USAGE)
+		err_wrap(err, "\"%s\" of %s", commit ? commit : branch ? branch : "HEAD", path);
+	return rc;
+}
