@@ -17,6 +17,8 @@ struct loader {
 	struct strv *problems;
 	size_t tasks_cap;
 	char ***agents; /* agents[entry][model] */
+	struct unusable *unusable;
+	size_t unusable_n, unusable_cap;
 };
 
 static bool same_text(const char *a, const char *b)
@@ -81,6 +83,52 @@ static void read_tasks(struct loader *l)
 		l->out->entry_task[i] = find_task(l, &b->entries[i]);
 }
 
+/* An agent that cannot be used, told once with all models that led to it. */
+struct unusable {
+	const char *agent, *place; /* of the bench and of the agents' table */
+	bool chosen;		   /* by "auto" */
+	struct strv models;
+	char *why;
+};
+
+static struct unusable *find_unusable(struct loader *l, const char *name)
+{
+	for (size_t i = 0; i < l->unusable_n; i++)
+		if (strcmp(l->unusable[i].agent, name) == 0)
+			return &l->unusable[i];
+	return NULL;
+}
+
+static void add_unusable(struct loader *l, const char *name, const struct bench_entry *e,
+			 const char *why)
+{
+	GROW(l->unusable, l->unusable_n, l->unusable_cap);
+	l->unusable[l->unusable_n++] = (struct unusable){.agent = name,
+							 .place = e->agent_place,
+							 .chosen = strcmp(e->agent, "auto") == 0,
+							 .models = STRV_INIT,
+							 .why = xstrdup(why)};
+}
+
+static void tell_unusable(struct loader *l)
+{
+	for (size_t i = 0; i < l->unusable_n; i++) {
+		struct unusable *u = &l->unusable[i];
+		AUTO(buf) struct buf models = BUF_INIT;
+		for (size_t m = 0; m < u->models.n; m++)
+			buf_addf(&models, "%s\"%s\"", m ? ", " : "", u->models.v[m]);
+		if (u->chosen)
+			strv_pushf(l->problems,
+				   "%s: agent = \"auto\" means \"%s\" for model%s %s: %s", u->place,
+				   u->agent, u->models.n == 1 ? "" : "s", models.data, u->why);
+		else
+			strv_pushf(l->problems, "%s: %s", u->place, u->why);
+		strv_release(&u->models);
+		free(u->why);
+	}
+	free(l->unusable);
+}
+
 static void find_agent(struct loader *l, const char *name, const struct bench_entry *e,
 		       const char *model)
 {
@@ -89,19 +137,18 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 	struct err err;
 	const struct agent_query q = {
 		.name = name, .config_path = l->req->path, .gateway = l->req->gateway != NULL};
-	if (json_object_get(l->out->agents, name))
-		return;
-	int rc = agent_find(&spec, &q, &lines, &err);
-	for (size_t i = 0; i < lines.n; i++)
-		strv_push(l->problems, lines.v[i]);
-	if (rc < 0 && !lines.n && strcmp(e->agent, "auto") == 0)
-		strv_pushf(l->problems,
-			   "%s:%d:%d: agent = \"auto\" means \"%s\" for model \"%s\": %s",
-			   l->req->path, e->line, e->col, name, model, err.msg);
-	else if (rc < 0 && !lines.n)
-		strv_pushf(l->problems, "%s:%d:%d: %s", l->req->path, e->line, e->col, err.msg);
-	/* Kept even when it failed, so that each agent's mistakes are told once. */
-	json_object_set_new(l->out->agents, name, spec ? json_incref(spec) : json_null());
+	if (!json_object_get(l->out->agents, name)) {
+		int rc = agent_find(&spec, &q, &lines, &err);
+		for (size_t i = 0; i < lines.n; i++)
+			strv_push(l->problems, lines.v[i]);
+		if (rc < 0 && !lines.n)
+			add_unusable(l, name, e, err.msg);
+		/* Kept even when it failed, so that each agent's mistakes are told once. */
+		json_object_set_new(l->out->agents, name, spec ? json_incref(spec) : json_null());
+	}
+	struct unusable *u = find_unusable(l, name);
+	if (u && !strv_has(&u->models, model))
+		strv_push(&u->models, model);
 }
 
 static void find_agents(struct loader *l)
@@ -119,6 +166,7 @@ static void find_agents(struct loader *l)
 			find_agent(l, l->agents[i][m], e, model);
 		}
 	}
+	tell_unusable(l);
 }
 
 static bool is_beneath(const char *path, const char *dir)

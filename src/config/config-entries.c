@@ -125,6 +125,27 @@ static void check_agent(struct config *c, const struct layer *task, struct bench
 	land_text(&e->agent, "nop");
 }
 
+/* Of "auto" it is the model that decides. */
+static void land_agent_place(const struct config *c, const struct layer *task,
+			     struct bench_entry *e)
+{
+	const enum key_id keys[] = {KEY_AGENT, KEY_MODEL, KEY_MODELS};
+	const struct layer *layers[LAYERS];
+	size_t first = strcmp(e->agent, "auto") == 0, last = first ? 3 : 1;
+	config_layers(c, task, layers);
+	for (size_t i = 0; i < LAYERS && !e->agent_place; i++)
+		for (size_t k = first; k < last && !e->agent_place; k++) {
+			const struct value *v = &layers[i]->values[keys[k]];
+			if (v->origin == ORIGIN_FLAG)
+				e->agent_place = xasprintf("--%s", config_keys[keys[first]].name);
+			else if (v->origin == ORIGIN_FILE)
+				e->agent_place =
+					xasprintf("%s:%d:%d", c->req->path, v->line, v->col);
+		}
+	if (!e->agent_place)
+		e->agent_place = xasprintf("%s:%d:%d", c->req->path, task->line, task->col);
+}
+
 static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
 {
 	const struct value *v = config_effective(c, task, KEY_OVERRIDES);
@@ -176,6 +197,7 @@ static void fill(struct config *c, const struct layer *task, struct bench_entry 
 	check_agent(c, task, e);
 	land_env(c, task, e);
 	land_models(c, task, e);
+	land_agent_place(c, task, e);
 	land_overrides(c, task, e);
 	check_sandbox(c, task, e);
 }

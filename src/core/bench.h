@@ -26,6 +26,7 @@ struct bench_entry {
 	char *prepared_dir; /* as written (a glob's match otherwise): shown to people */
 	char *task_path;    /* where it was found */
 	char *label;        /* NULL when the plan shall make it */
+	char *agent_place;  /* "bench.toml:6:9" or "--model": where the agent, or the model it follows from, is said */
 	char *agent;        /* "auto", "nop", "oracle" or a name of share/agents */
 	struct strv models; /* at least one item; "" where the agent needs none and none was given */
 	int rollouts;

@@ -76,9 +76,17 @@ def test_without_a_gateway_auto_is_refused_in_one_line_per_agent(run_cli, workdi
     done = run_cli("validate", name, check=2)
     lines = done.stderr.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith('bench.toml:6:16: agent = "auto" means "codex" for model "gpt-4": ')
-    assert lines[1].startswith('bench.toml:13:16: agent = "auto" means "claude" for model ')
+    assert lines[0].startswith('bench.toml:7:9: agent = "auto" means "codex" for models "gpt-4", "gpt-3.5-turbo": ')
+    assert lines[1].startswith('bench.toml:14:9: agent = "auto" means "claude" for model "claude-3-sonnet": ')
     assert all("gateway" in line for line in lines)
+    (workdir / "agents").mkdir()
+    (workdir / "agents/mine.toml").write_text('argv = ["sh"]\nneeds = "model"\n')
+    named = write(workdir, '[[tasks]]\nprepared_dir = "tasks/a"\nmodels = ["m", "n"]\nagent = "mine"\n', "n.toml")
+    done = run_cli("validate", named, check=2)
+    assert done.stderr.startswith('n.toml:4:9: agent "mine" ') and len(done.stderr.splitlines()) == 1
+    assert run_cli("validate", name, "-a", "mine", check=2).stderr.startswith('--agent: agent "mine" ')
+    done = run_cli("validate", name, "-m", "gpt-4", "-m", "gpt-4o", check=2)
+    assert done.stderr.startswith('--model: agent = "auto" means "codex" for models "gpt-4", "gpt-4o": ')
 
 
 def test_the_sweep_of_the_spec(run_cli, workdir, tasks):
