@@ -19,6 +19,7 @@
 #include "repo/repo.h"
 
 #define BASELINES "cache/baselines"
+#define TMP ".tmp-" // what a maker works in: TMP KEY "." its own
 #define PINS "cache/pins"
 enum { META_MAX = 65536 };
 
@@ -171,25 +172,28 @@ static int resolve_start(struct pin *pin, int root_fd, const struct task *t, int
 }
 
 // A killed maker leaves its directory and its lock file; whoever can take that lock may remove
-// both.
-static void sweep_one(int dir_fd, const char *name)
+// both. Its last git may still be writing there: what cannot be removed now, the next one sweeps.
+static void sweep_one(int dir_fd, const char *name, const char *mine)
 {
 	struct err ignored = {0};
-	AUTO(free) char *lock_path = xasprintf("%s.lock", name + strlen(".tmp-"));
-	AUTO(fd) int lock = fd_lock(dir_fd, lock_path, 1, &ignored);
-	if (lock < 0)
+	AUTO(free) char *key = xstrndup(name + strlen(TMP), strcspn(name + strlen(TMP), "."));
+	AUTO(free) char *lock_path = xasprintf("%s.lock", key);
+	const bool ours = strcmp(key, mine) == 0;
+	AUTO(fd) int lock = ours ? -1 : fd_lock(dir_fd, lock_path, 1, &ignored);
+	if (lock < 0 && !ours)
 		return;
-	if (path_remove_tree(dir_fd, name, &ignored) == 0)
+	if (path_remove_tree(dir_fd, name, &ignored) == 0 && !ours)
 		unlinkat(dir_fd, lock_path, 0);
 }
 
+// Under the lock of MINE.
 static void sweep_leftovers(int root_fd, const char *mine)
 {
 	int fd = openat(root_fd, BASELINES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (strncmp(e->d_name, ".tmp-", 5) == 0 && strcmp(e->d_name + 5, mine) != 0)
-			sweep_one(fd, e->d_name);
+		if (strncmp(e->d_name, TMP, strlen(TMP)) == 0)
+			sweep_one(fd, e->d_name, mine);
 }
 
 static int make_in(struct build *b, const struct task *t, struct err *err)
@@ -209,10 +213,10 @@ static int make_in(struct build *b, const struct task *t, struct err *err)
 // Under KEY's lock.
 static int make(struct build *b, const struct task *t, const char *key, struct err *err)
 {
-	AUTO(free) char *tmp = xasprintf(BASELINES "/.tmp-%s", key);
+	// A name that no maker before had, whose git may outlive it.
+	AUTO(free) char *tmp = xasprintf(BASELINES "/" TMP "%s.%d-%lld", key, (int)getpid(),
+					 (long long)clock_mono_ns());
 	AUTO(free) char *path = xasprintf(BASELINES "/%s", key);
-	if (path_remove_tree(b->root_fd, tmp, err) < 0)
-		return -1;
 	if (mkdirat(b->root_fd, tmp, 0755) < 0)
 		return err_set(err, ERR_INFRA, errno, "make directory %s", tmp);
 	AUTO(fd) int fd = openat(b->root_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -15,7 +15,7 @@
 #include "task/task.h"
 
 struct build {
-	int tmp_fd;	    /* DATA/cache/baselines/.tmp-KEY, empty */
+	int tmp_fd;	    /* DATA/cache/baselines/.tmp-KEY.*, empty */
 	const char *mirror; /* "cache/mirrors/HASH.git" */
 	int root_fd;
 	const struct task_repo *repo;

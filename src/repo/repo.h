@@ -31,7 +31,7 @@ int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *e
  *
  * KEY hashes (commit, branch, subdir, sparse set, removals, overlay and injected files). History
  * before the start commit is kept only when nothing was taken away from the tree; otherwise the
- * baseline is a root commit. KEY.lock and .tmp-KEY are beside it while it is made.
+ * baseline is a root commit. KEY.lock and .tmp-KEY.* are beside it while it is made.
  * DATA/cache/pins/TASK_HASH.json keeps what a task was resolved to the first time: a branch that
  * moves changes nothing afterwards, and the next trial reads two small files.
  */
