@@ -17,6 +17,7 @@
 #include "cmd/cmd.h"
 #include "cmd/doctor.h"
 #include "cmd/options.h"
+#include "os/cgroup.h"
 #include "os/usage.h"
 #include "repo/mirror.h"
 #include "store/store.h"
@@ -396,6 +397,8 @@ static int clean(struct cleaning *c, const struct request *q, const char *name, 
 		return clean_runs(c, name, stamp, err) ? -1 : finish(c, err);
 	if (scan_rollouts(c, name, stamp, err))
 		return -1;
+	if (!c->dry_run)
+		cgroup_sweep(); /* these hold nothing, and need no line */
 	if (!name) {
 		scan(c, ".", DOCTOR_SCRATCH);
 		scan(c, "rollouts/temp", NULL);

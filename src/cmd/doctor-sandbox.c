@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cmd/doctor.h"
+#include "os/cgroup.h"
 #include "os/spawn.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
@@ -128,25 +129,19 @@ static bool own_group(char **path, bool *hybrid)
 	return access(*path, F_OK) == 0;
 }
 
-/* Which of the controllers we would use a group of ours has, by making one. */
-static int try_group(const char *group, struct buf *missing, struct err *err)
+static void missing_controllers(const char *group, struct buf *missing)
 {
-	static const char *const wanted[] = {"memory", "pids", "cpu"};
-	AUTO(free) char *child = xasprintf("%s/rollouts-doctor.%d", group, (int)getpid());
+	static const char *const wanted[] = {"memory", "pids"};
+	AUTO(free) char *file = path_join(group, "cgroup.controllers");
 	AUTO(buf) struct buf text = BUF_INIT;
-
-	if (mkdir(child, 0755))
-		return err_set(err, ERR_INFRA, errno, "make a group in %s", group);
-	AUTO(free) char *file = path_join(child, "cgroup.controllers");
 	AUTO(fd) int fd = open(file, O_RDONLY | O_CLOEXEC);
 	struct err ignored;
+
 	if (fd >= 0)
 		(void)!path_read_fd(fd, 1 << 12, &text, &ignored);
-	rmdir(child);
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		if (!strstr(text.data, wanted[i]))
+		if (!text.len || !strstr(text.data, wanted[i]))
 			buf_addf(missing, "%s%s", missing->len ? ", " : "", wanted[i]);
-	return 0;
 }
 
 static void check_cgroups(struct doctor *d)
@@ -157,7 +152,6 @@ static void check_cgroups(struct doctor *d)
 	AUTO(free) char *remedy = NULL;
 	AUTO(buf) struct buf missing = BUF_INIT;
 	bool hybrid = false;
-	struct err err;
 
 	if (!own_group(&group, &hybrid)) {
 		doctor_add(d, FINDING_LESS, "cgroup v2", watched, "not there");
@@ -172,14 +166,19 @@ static void check_cgroups(struct doctor *d)
 	remedy = xasprintf(
 		"%s; start with: systemd-run --user --scope -p Delegate=yes rollouts run ...",
 		watched);
-	if (try_group(group, &missing, &err))
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s",
-			   err.msg);
-	else if (missing.len)
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "delegated without %s",
+	missing_controllers(group, &missing);
+	if (missing.len)
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "our group is without %s",
 			   missing.data);
+	else if (access(group, W_OK))
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s",
+			   strerror(errno));
+	else if (!cgroup_make_room())
+		doctor_add(d, FINDING_LESS, "cgroup v2", remedy,
+			   "delegated, but other processes are in our group");
 	else
-		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids, cpu");
+		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids");
+	cgroup_leave_room();
 }
 
 static int run_bwrap(void *arg, struct err *err)

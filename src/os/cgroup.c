@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,16 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 
 #define LEAF "rollouts-supervisor"
-#define BOX "rollouts-box-"
+#define BOX "rollouts-box-" /* then the process id of its maker */
+#define OWN_PROCESSES                                                                              \
+	8 /* in a box, beside the commands: bubblewrap, PID 1, and room for a change */
+#define LEAVE_TRIES 20
+#define LEAVE_PAUSE_US 50000 /* a killed sandbox is gone within milliseconds */
 
 static int write_file(const char *dir, const char *name, const char *text)
 {
@@ -97,17 +103,73 @@ bool cgroup_make_room(void)
 	return false;
 }
 
-void cgroup_sweep(void)
+/* One that lives may be about to use its group, which is empty until then. */
+static bool maker_is_gone(const char *name)
 {
-	AUTO(free) char *top = room();
-	DIR *d = top ? opendir(top) : NULL;
+	long pid = strtol(name + strlen(BOX), NULL, 10);
+
+	return pid > 0 && pid != getpid() && kill((pid_t)pid, 0) && errno == ESRCH;
+}
+
+/* How many groups of sandboxes are left in TOP. */
+static int sweep(const char *top)
+{
+	DIR *d = opendir(top);
 	struct dirent *e;
+	int left = 0;
 
 	while (d && (e = readdir(d)))
 		if (!strncmp(e->d_name, BOX, strlen(BOX)))
-			unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR); /* fails for one in use */
+			left += !maker_is_gone(e->d_name) ||
+				unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
 	if (d)
 		closedir(d);
+	return left;
+}
+
+/* A killed supervisor's groups are in its own: ours, when we were started in the same. */
+void cgroup_sweep(void)
+{
+	AUTO(free) char *there = room();
+	AUTO(free) char *own = there ? NULL : own_group();
+
+	if (there) {
+		(void)sweep(there);
+	} else if (own && !sweep(own)) {
+		AUTO(free) char *leaf = path_join(own, LEAF);
+		rmdir(leaf); /* fails for one in use */
+	}
+}
+
+static bool alone_in(const char *leaf)
+{
+	AUTO(free) char *procs = read_file(leaf, "cgroup.procs");
+
+	return procs && strtol(procs, NULL, 10) == getpid() && !procs[strcspn(procs, "\n") + 1];
+}
+
+/* The root of the tree takes processes as it is; every other group only without controllers for children. */
+static bool go_back(const char *top)
+{
+	if (!write_file(top, "cgroup.procs", "0"))
+		return true;
+	(void)!write_file(top, "cgroup.subtree_control", "-cpu");
+	(void)!write_file(top, "cgroup.subtree_control", "-memory -pids");
+	return !write_file(top, "cgroup.procs", "0");
+}
+
+void cgroup_leave_room(void)
+{
+	AUTO(free) char *top = room();
+	AUTO(free) char *leaf = top ? path_join(top, LEAF) : NULL;
+
+	for (int i = 0; top && sweep(top); i++) {
+		if (i == LEAVE_TRIES)
+			return;
+		usleep(LEAVE_PAUSE_US);
+	}
+	if (top && alone_in(leaf) && go_back(top))
+		rmdir(leaf);
 }
 
 static int set_number(const char *dir, const char *file, int64_t value)
@@ -129,7 +191,7 @@ static int set_limits(const char *dir, const struct cgroup_limits *l)
 		/* Absent without swap accounting, which only makes the limit stricter. */
 		(void)!write_file(dir, "memory.swap.max", "0");
 	}
-	if (l->pids > 0 && set_number(dir, "pids.max", l->pids))
+	if (l->pids > 0 && set_number(dir, "pids.max", l->pids + OWN_PROCESSES))
 		return -1;
 	if (l->cpus > 0) {
 		snprintf(quota, sizeof quota, "%lld 100000", (long long)(l->cpus * 100000));
@@ -138,15 +200,15 @@ static int set_limits(const char *dir, const struct cgroup_limits *l)
 	return 0;
 }
 
-int cgroup_open(struct cgroup *out, const char *name, const struct cgroup_limits *limits,
-		struct err *err)
+int cgroup_open(struct cgroup *out, const struct cgroup_limits *limits, struct err *err)
 {
 	AUTO(free) char *top = room();
 
 	*out = (struct cgroup)CGROUP_INIT;
 	if (!top)
 		return err_set(err, ERR_INFRA, 0, "no cgroup was delegated to us");
-	AUTO(free) char *path = xasprintf("%s/" BOX "%s", top, name);
+	AUTO(free)
+	char *path = xasprintf("%s/" BOX "%d-%lld", top, getpid(), (long long)clock_mono_ns());
 	if (mkdir(path, 0755))
 		return err_set(err, ERR_INFRA, errno, "make %s", path);
 	AUTO(free) char *procs = path_join(path, "cgroup.procs");
@@ -159,9 +221,17 @@ int cgroup_open(struct cgroup *out, const char *name, const struct cgroup_limits
 	return -1;
 }
 
-int cgroup_join(const struct cgroup *c)
+void cgroup_join(const struct cgroup *c)
 {
-	return c->procs < 0 || write(c->procs, "0", 1) == 1 ? 0 : -1;
+	if (c->procs >= 0)
+		(void)!write(c->procs, "0", 1);
+}
+
+bool cgroup_is_used(const struct cgroup *c)
+{
+	AUTO(free) char *text = c->path ? read_file(c->path, "cgroup.events") : NULL;
+
+	return text && strstr(text, "populated 1");
 }
 
 int64_t cgroup_oom_kills(const struct cgroup *c)

@@ -29,13 +29,18 @@ struct cgroup_limits {
 
 /* Once, by the supervisor, before it starts anything. False: nothing was delegated; nothing has changed. */
 bool cgroup_make_room(void);
-/* Remove groups of sandboxes that are empty: left by killed workers. Others are not touched. */
+/* Remove groups of sandboxes whose makers are gone: killed, or no longer allowed to. Others are not touched. */
 void cgroup_sweep(void);
-/* A group beside the supervisor's leaf. -1: there is no room for one here, or a limit was refused. */
-int cgroup_open(struct cgroup *out, const char *name, const struct cgroup_limits *limits,
-		struct err *err) MUST_CHECK;
-/* Move the calling process in; for a child between fork and exec. */
-int cgroup_join(const struct cgroup *c);
+/* Undo cgroup_make_room, once everything started has ended: back to our own group, no group of ours left.
+ * Not when another supervisor shares the leaf, or a sandbox will not end. */
+void cgroup_leave_room(void);
+/* A group of the calling process, beside the supervisor's leaf. -1: there is no room for one here, or a
+ * limit was refused. */
+int cgroup_open(struct cgroup *out, const struct cgroup_limits *limits, struct err *err) MUST_CHECK;
+/* Move the calling process in; for a child between fork and exec. Whether it helped: cgroup_is_used. */
+void cgroup_join(const struct cgroup *c);
+/* Whether there is a process in it: what cgroup_join did, in the kernel's own words. */
+bool cgroup_is_used(const struct cgroup *c);
 /* memory.events: how many of its processes the kernel has killed for memory. */
 int64_t cgroup_oom_kills(const struct cgroup *c);
 /* memory.peak; 0 unknown. */

@@ -99,10 +99,7 @@ static void run_bwrap(const struct keeper *k, char *const *argv)
 
 	signal(SIGPIPE, SIG_DFL);
 	dup2(s->errors, 2);
-	if (cgroup_join(&s->rights->group)) {
-		dprintf(2, "cannot enter %s: %s", s->rights->group.path, strerror(errno));
-		_exit(127);
-	}
+	cgroup_join(&s->rights->group);
 	fd_cloexec_from(3);
 	fd_set_cloexec(s->ctl, false);
 	fd_set_cloexec(s->rights->seccomp, false);

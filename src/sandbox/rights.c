@@ -2,12 +2,10 @@
 #include "sandbox/rights.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/install.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -87,16 +85,14 @@ static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec
 	return 0;
 }
 
-/* Made while we may; the name only has to be free. */
+/* Made while we may. */
 static void open_group(struct sandbox_rights *r, const struct limits *l)
 {
 	const struct cgroup_limits limits = {
 		.memory_bytes = l->memory_mb << 20, .pids = l->pids, .cpus = l->cpus};
 	struct err why = {0};
-	char name[48];
 
-	snprintf(name, sizeof name, "%d-%lld", getpid(), (long long)clock_mono_ns());
-	if (cgroup_open(&r->group, name, &limits, &why))
+	if (cgroup_open(&r->group, &limits, &why))
 		log_debug("limits are watched: %s", why.msg);
 }
 

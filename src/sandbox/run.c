@@ -197,18 +197,36 @@ static int check_disk(struct run *r, bool wait, struct err *err)
 	return 0;
 }
 
+static void say_no_memory(struct run *r)
+{
+	snprintf(r->out->text, sizeof r->out->text, "out of memory, the limit is %lld MB",
+		 (long long)r->s->spec.limits.memory_mb);
+}
+
 /* Where a cgroup holds the memory, the kernel has ended one process; the rest would only be confused. */
 static int check_group(struct run *r, struct err *err)
 {
 	if (!r->s->group->path || cgroup_oom_kills(r->s->group) == r->oom_kills ||
 	    r->out->end != SANDBOX_EXITED)
 		return 0;
-	snprintf(r->out->text, sizeof r->out->text, "out of memory, the limit is %lld MB",
-		 (long long)r->s->spec.limits.memory_mb);
+	say_no_memory(r);
 	if (!r->exited)
 		return kill_all(r, SANDBOX_NO_MEMORY, err);
 	r->out->end = SANDBOX_NO_MEMORY;
 	return 0;
+}
+
+/* PID 1 may be the last one left for the kernel to kill, of what a command holds in memory files. The box
+ * is over then, but not for a fault of ours. */
+static bool died_of_memory(struct run *r)
+{
+	if (!r->s->group->path || cgroup_oom_kills(r->s->group) == r->oom_kills)
+		return false;
+	say_no_memory(r);
+	r->out->end = SANDBOX_NO_MEMORY;
+	r->out->status = SIGKILL;
+	r->exited = r->swept = r->s->stopped = true;
+	return true;
 }
 
 static int tick(struct run *r, struct err *err)
@@ -428,6 +446,10 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 	*out = (struct sandbox_exit){.end = SANDBOX_EXITED};
 	int rc = start(&r, err) || loop(&r, err) || not_started(&r, err) ? -1 : 0;
 	out->wall_ms = clock_mono_ms() - began;
+	if (rc && err->kind == ERR_INFRA && died_of_memory(&r)) {
+		*err = (struct err){0};
+		rc = 0;
+	}
 	if (!rc && r.cancelled)
 		rc = err_set(err, ERR_CANCELLED, 0, "stopped on request");
 	note_memory(&r, cgroup_memory_peak(s->group));

@@ -203,6 +203,10 @@ static int start(struct local *l, struct sandbox_rights *rights, struct err *err
 	s->workspace = !s->spec.baseline ? "none" : ready.overlay ? "overlay" : "copy";
 	if (channel_hello(&s->channel, deadline, err))
 		return err->sys == EPIPE ? explain_bwrap(errors, err) : -1;
+	/* Before Linux 5.16 a worker that became another user may not move its processes any more. */
+	if (!cgroup_is_used(&rights->group))
+		cgroup_release(&rights->group);
+	s->limits_held = rights->group.path ? "cgroup" : "watched";
 	return start_door(s, err);
 }
 
@@ -223,8 +227,7 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 	l->base = (struct sandbox){.backend = &sandbox_local,
 				   .spec = *spec,
 				   .channel = CHANNEL_INIT,
-				   .group = &rights->group,
-				   .limits_held = rights->group.path ? "cgroup" : "watched"};
+				   .group = &rights->group};
 	l->own = own;
 	l->sock = -1;
 	l->keeper.pidfd = -1;

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "core/event.h"
+#include "os/cgroup.h"
 #include "os/spawn.h"
 #include "sched/internal.h"
 
@@ -270,5 +271,7 @@ void finish_job(struct sched *s, size_t id, int status)
 	admit_return(&s->admit, &sched_trial(s, job->item)->limits);
 	s->running--;
 	judge(s, job, status);
+	/* A worker that became another user could not remove its own. */
+	cgroup_sweep();
 	job->used = false;
 }

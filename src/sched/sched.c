@@ -426,11 +426,11 @@ int sched_run(const struct sched_options *o, struct sched_end *out, struct err *
 	if (cgroup_make_room())
 		cgroup_sweep();
 	int status = loop(&s, err);
-	cgroup_sweep();
 	sweep_leftovers(&s);
 	sched_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
 	if (!status)
 		sum_up(&s, out);
 	close_sched(&s);
+	cgroup_leave_room();
 	return status;
 }
