@@ -41,7 +41,7 @@ static void read_host(char out[65])
 	if (gethostname(out, 64))
 		memcpy(out, "unknown", 8);
 	out[64] = '\0';
-	for (char *c = out + strspn(out, plain); *c; c += strspn(c, plain))
+	for (char *c = out + strspn(out, plain); *c; c += 1 + strspn(c + 1, plain))
 		*c = '_';
 }
 
