@@ -5,7 +5,7 @@
 #   make test         the same set-up, then every test
 #   make              build, into build/
 #   make install      PREFIX=/usr/local DESTDIR=      make uninstall, dist, clean
-#   make asan tidy bench
+#   make asan tidy bench test-cgroup
 
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -63,6 +63,12 @@ tidy:
 	@$(MAKE) --no-print-directory all
 	@run-clang-tidy -quiet -p $(BUILD) '^$(CURDIR)/src/.*\.c$$'
 
+# Limits held by cgroups, in a virtual machine: it needs no rights here, but a kernel from the network.
+test-cgroup:
+	@tools/setup build run vm
+	@$(MAKE) --no-print-directory all
+	@tests/vm/test-cgroup $(BUILD)
+
 bench: all
 	@$(PYTHON) bench/run --build $(BUILD)
 
@@ -82,4 +88,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all quickstart test setup-test check asan tidy bench install uninstall dist clean
+.PHONY: all quickstart test setup-test check asan tidy test-cgroup bench install uninstall dist clean

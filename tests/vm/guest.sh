@@ -102,10 +102,13 @@ data_of() { # NAME OWNER
 }
 
 run() { # GROUP USER BENCH
-	data_of "$1-$3" "$2"
+	local log="/tmp/${1//\//-}-$3.log"
+	data_of "${1//\//-}-$3" "$2"
 	local began=$SECONDS
-	rollouts_in "$1" "$2" run "/tmp/$3.toml" --data-dir "$data" >"/tmp/$1-$3.log" 2>&1
-	echo "# $3 in group $1 as $2: status $?, $((SECONDS - began)) s"
+	rollouts_in "$1" "$2" run "/tmp/$3.toml" --data-dir "$data" >"$log" 2>&1
+	local status=$?
+	echo "# $3 in group $1 as $2: status $status, $((SECONDS - began)) s"
+	[ $status -le 1 ] || tail -n 5 "$log"
 }
 
 held() { # LABEL
@@ -191,7 +194,7 @@ write_benches() {
 	local hogs=(
 		'anonymous|hog anonymous 200; sleep 50' 'memfd|hog memfd 200; sleep 50'
 		'shm|head -c 15M /dev/zero >/dev/shm/x; hog memfd 60; sleep 50' 'spread|hog spread 200; sleep 50'
-		'plain|echo x >x' 'forks|hog forks' 'grader|echo x >grow'
+		'plain|echo x >x' 'forks|hog forks|memory_mb = 512' 'grader|echo x >grow'
 		'spin|hog spin 60|cpus = 0.5\ntimeout_sec = 6')
 	bench hogs "${hogs[@]}"
 	bench few "${hogs[0]}" "${hogs[4]}"
