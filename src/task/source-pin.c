@@ -107,10 +107,16 @@ static int check_is_commit(const char *git_dir, const char *id, const char *wher
 	AUTO(free) char *said = NULL;
 	AUTO(buf) struct buf type = BUF_INIT;
 	const char *words[] = {"cat-file", "-t", id, NULL};
-	int rc = look(git_dir, words, -1, LOOK_MS, &type, &said, err);
+	struct err failed;
+	int rc = look(git_dir, words, -1, LOOK_MS, &type, &said, &failed);
 
-	if (rc < 0)
+	/* That git is missing is no mistake of the task: who is about to need it says so. */
+	if (rc < 0 && failed.sys == ENOENT)
+		return 0;
+	if (rc < 0) {
+		*err = failed;
 		return -1;
+	}
 	if (rc)
 		return err_set(err, ERR_USAGE, 0, "not in the %s", where);
 	if (strcmp(type.data, "commit") != 0)

@@ -135,8 +135,10 @@ def give_to(user, top):
     entry = pwd.getpwnam(user)
     for folder, names, files in os.walk(top):
         for path in [folder] + [os.path.join(folder, name) for name in names + files]:
-            if os.lstat(path).st_uid != entry.pw_uid:
-                os.lchown(path, entry.pw_uid, entry.pw_gid)
+            # What a killed run leaves may still be going away.
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(path).st_uid != entry.pw_uid:
+                    os.lchown(path, entry.pw_uid, entry.pw_gid)
 
 
 def clean_env(workdir, user, extra):

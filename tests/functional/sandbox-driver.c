@@ -314,10 +314,12 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (json_get_bool(d.doc, "remove", false)) {
-		if (!sandbox_remove_scratch(d.spec.root_fd, d.spec.scratch, &err))
-			return 0;
-		print(failure(&err));
-		return 1;
+		const int failed = sandbox_remove_scratch(d.spec.root_fd, d.spec.scratch, &err);
+		if (failed)
+			print(failure(&err));
+		sandbox_rights_free(d.spec.rights);
+		json_decref(d.doc);
+		return failed != 0;
 	}
 	const int64_t times = json_get_int(d.doc, "repeat", 1);
 	int64_t least = INT64_MAX, all = 0;
