@@ -49,12 +49,14 @@ setup-test:
 check: setup-test
 	@$(PYTHON) tools/check-layers
 
-asan:
+asan-unit:
 	@tools/setup build run test
 	@test -e build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined \
 		-Db_lundef=false -Dbuildtype=debug >/dev/null
 	@ninja -C build-asan --quiet
 	@meson test -C build-asan --no-rebuild --print-errorlogs
+
+asan: asan-unit
 	@ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(PYTEST) tests/functional
 
@@ -88,4 +90,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all quickstart test setup-test check asan tidy test-cgroup bench install uninstall dist clean
+.PHONY: all quickstart test setup-test check asan asan-unit tidy test-cgroup bench install uninstall dist clean
