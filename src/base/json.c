@@ -90,15 +90,18 @@ void json_put(json_t *obj, const char *key, json_t *value_take)
 		bug("json_put: cannot set \"%s\"", key);
 }
 
-void json_put_strn(json_t *obj, const char *key, const char *value, size_t len)
+static json_t *clean_string(const char *value, size_t len)
 {
-	if (text_is_utf8(value, len)) {
-		json_put(obj, key, json_stringn_nocheck(value, len));
-		return;
-	}
+	if (text_is_utf8(value, len))
+		return json_stringn_nocheck(value, len);
 	AUTO(buf) struct buf clean = BUF_INIT;
 	text_render(&clean, value, len, TEXT_TERMINAL);
-	json_put(obj, key, json_stringn_nocheck(clean.data, clean.len));
+	return json_stringn_nocheck(clean.data, clean.len);
+}
+
+void json_put_strn(json_t *obj, const char *key, const char *value, size_t len)
+{
+	json_put(obj, key, clean_string(value, len));
 }
 
 void json_put_str(json_t *obj, const char *key, const char *value)
@@ -107,6 +110,15 @@ void json_put_str(json_t *obj, const char *key, const char *value)
 		json_put_strn(obj, key, value, strlen(value));
 	else
 		json_put(obj, key, json_null());
+}
+
+void json_put_strv(json_t *obj, const char *key, const struct strv *values)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < values->n; i++)
+		json_array_append_new(list, clean_string(values->v[i], strlen(values->v[i])));
+	json_put(obj, key, list);
 }
 
 void json_put_int(json_t *obj, const char *key, int64_t value)

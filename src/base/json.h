@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/strv.h"
 
 static inline void auto_json(json_t **j)
 {
@@ -37,6 +38,8 @@ void json_put_strn(json_t *obj, const char *key, const char *value, size_t len);
 void json_put_int(json_t *obj, const char *key, int64_t value);
 void json_put_real(json_t *obj, const char *key, double value); /* NaN and infinity set null */
 void json_put_bool(json_t *obj, const char *key, bool value);
+/* Set KEY to a list of strings, each as json_put_str would. */
+void json_put_strv(json_t *obj, const char *key, const struct strv *values);
 void json_put(json_t *obj, const char *key, json_t *value_take);
 
 /* Append the text of J: compact and key-ordered as inserted, or indented by two. */

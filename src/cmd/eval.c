@@ -206,15 +206,7 @@ int cmd_eval(int argc, char **argv)
 {
 	struct request q = {.config = {.data_dir = "data"}};
 	const struct option options[] = {
-		{.name = "latest",
-		 .kind = OPTION_FLAG,
-		 .target = &q.latest,
-		 .help = "the latest rollout (the default)"},
-		{.name = "rollout",
-		 .arg = "STAMP",
-		 .kind = OPTION_STR,
-		 .target = &q.selector,
-		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		OPTIONS_ROLLOUT(&q.latest, &q.selector),
 		{.name = "config",
 		 .arg = "FILE",
 		 .kind = OPTION_STR,

@@ -54,6 +54,16 @@ struct option {
 	{                                                                                          \
 		.name = NULL                                                                       \
 	}
+/* Which rollout of a benchmark a verb is about. */
+#define OPTIONS_ROLLOUT(is_latest, selector_out)                                                   \
+	{.name = "latest",                                                                         \
+	 .kind = OPTION_FLAG,                                                                      \
+	 .target = (is_latest),                                                                    \
+	 .help = "the latest rollout (the default)"},                                              \
+	{                                                                                          \
+		.name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = (selector_out),   \
+		.help = "this one: a stamp, a unique beginning of one, or a tag"                   \
+	}
 #define OPTION_DATA_DIR(out)                                                                       \
 	{                                                                                          \
 		.name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),             \

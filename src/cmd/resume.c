@@ -142,15 +142,7 @@ int cmd_resume(int argc, char **argv)
 	struct request q = {0};
 	bool latest = false;
 	const struct option options[] = {
-		{.name = "latest",
-		 .kind = OPTION_FLAG,
-		 .target = &latest,
-		 .help = "the latest rollout (the default)"},
-		{.name = "rollout",
-		 .arg = "STAMP",
-		 .kind = OPTION_STR,
-		 .target = &q.selector,
-		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		OPTIONS_ROLLOUT(&latest, &q.selector),
 		{.name = "retry",
 		 .arg = "OUTCOME",
 		 .kind = OPTION_STRV,

@@ -58,15 +58,7 @@ int cmd_summarize(int argc, char **argv)
 {
 	struct request q = {.data = "data"};
 	const struct option options[] = {
-		{.name = "latest",
-		 .kind = OPTION_FLAG,
-		 .target = &q.latest,
-		 .help = "the latest rollout (the default)"},
-		{.name = "rollout",
-		 .arg = "STAMP",
-		 .kind = OPTION_STR,
-		 .target = &q.selector,
-		 .help = "this one: a stamp, a unique beginning of one, or a tag"},
+		OPTIONS_ROLLOUT(&q.latest, &q.selector),
 		{.name = "json",
 		 .kind = OPTION_FLAG,
 		 .target = &q.json,

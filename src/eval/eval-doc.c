@@ -60,13 +60,8 @@ static json_t *test_doc(const struct task_test *t, const struct test_outcome *o)
 	json_put_str(j, "runner", eval_runner_name(t));
 	if (o->details)
 		json_put(j, "details", json_incref(o->details));
-	if (o->problems.n) {
-		json_t *problems = json_array();
-
-		for (size_t i = 0; i < o->problems.n; i++)
-			json_array_append_new(problems, json_string(o->problems.v[i]));
-		json_put(j, "problems", problems);
-	}
+	if (o->problems.n)
+		json_put_strv(j, "problems", &o->problems);
 	return j;
 }
 

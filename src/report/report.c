@@ -284,17 +284,14 @@ static json_t *missing_json(const struct summary *s)
 static json_t *summary_json(const struct summary *s)
 {
 	const struct rollout *r = s->rollout;
-	json_t *j = json_object(), *groups = json_array(), *tasks = json_array(),
-	       *tags = json_array();
+	json_t *j = json_object(), *groups = json_array(), *tasks = json_array();
 	AUTO(table) struct table trials = {0}, failures = {0};
 
 	json_put_str(j, "name", r->ref.name);
 	json_put_str(j, "stamp", r->ref.stamp);
 	json_put_str(j, "config", r->config);
 	json_put_str(j, "state", report_state(r));
-	for (size_t i = 0; i < r->tags.n; i++)
-		json_array_append_new(tags, json_string(r->tags.v[i]));
-	json_put(j, "tags", tags);
+	json_put_strv(j, "tags", &r->tags);
 	put_tally(j, &summary_all(s)->tally);
 	json_put(j, "missing_by_outcome", missing_json(s));
 	for (size_t i = 0; i < s->groups_n; i++)

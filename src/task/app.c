@@ -79,15 +79,6 @@ const char *app_refuses(const char *path)
 	return reason ? refusals[*reason] : NULL;
 }
 
-static json_t *strings_to_json(const struct strv *s)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < s->n; i++)
-		json_array_append_new(list, json_string(s->v[i]));
-	return list;
-}
-
 /* Named members only: whatever else a file holds may be gold. A local path says where the host
  * keeps its repositories, and would make the task's hash depend on it. */
 static json_t *make_meta(const struct task *t)
@@ -104,7 +95,7 @@ static json_t *make_meta(const struct task *t)
 	json_put_str(repo, "branch", t->repo.branch);
 	json_put_str(repo, "start_commit_sha", t->repo.start_commit);
 	json_put_str(repo, "subdir", t->repo.subdir);
-	json_put(repo, "sparse_checkout", strings_to_json(&t->repo.sparse));
+	json_put_strv(repo, "sparse_checkout", &t->repo.sparse);
 	json_put(meta, "repo", repo);
 	json_put_str(lm, "instructions", t->instruction);
 	json_put(meta, "lm", lm);

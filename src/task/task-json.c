@@ -8,15 +8,6 @@
 
 #define TASK_FORM 1 /* of task.json */
 
-static json_t *strv_to_json(const struct strv *s)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < s->n; i++)
-		json_array_append_new(list, json_string(s->v[i]));
-	return list;
-}
-
 static json_t *repo_to_json(const struct task_repo *repo)
 {
 	json_t *j = json_object();
@@ -26,8 +17,8 @@ static json_t *repo_to_json(const struct task_repo *repo)
 	json_put_str(j, "start_commit", repo->start_commit);
 	json_put_str(j, "end_commit", repo->end_commit);
 	json_put_str(j, "subdir", repo->subdir);
-	json_put(j, "sparse", strv_to_json(&repo->sparse));
-	json_put(j, "remove", strv_to_json(&repo->remove));
+	json_put_strv(j, "sparse", &repo->sparse);
+	json_put_strv(j, "remove", &repo->remove);
 	return j;
 }
 

@@ -37,18 +37,6 @@ static void auto_evaluation(struct evaluation *e)
 	evaluation_release(e);
 }
 
-static json_t *strings(const struct strv *s)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < s->n; i++) {
-		AUTO(json) json_t *holder = json_object();
-		json_put_str(holder, "s", s->v[i]); /* cleans what is not UTF-8 */
-		json_array_append(list, json_object_get(holder, "s"));
-	}
-	return list;
-}
-
 /* A git URL without the user and password that some people put there. */
 static char *public_url(const char *url)
 {
@@ -76,9 +64,9 @@ static int write_repo_info(const struct work *w, const struct repo_diff *d, cons
 	json_put_int(j, "lines_added", d->lines_added);
 	json_put_int(j, "lines_removed", d->lines_removed);
 	json_put_bool(j, "diff_truncated", d->truncated);
-	json_put(j, "ignored", strings(&d->ignored));
-	json_put(j, "skipped", strings(&d->skipped));
-	json_put(j, "not_collected", strings(left_out));
+	json_put_strv(j, "ignored", &d->ignored);
+	json_put_strv(j, "skipped", &d->skipped);
+	json_put_strv(j, "not_collected", left_out);
 	return json_write(w->run_fd, "artifacts/repo_info.json", j, w->attempt.sync, err);
 }
 
