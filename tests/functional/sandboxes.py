@@ -17,7 +17,7 @@ import pytest
 
 from conftest import become, clean_env, give_to
 
-WORKER_UID = 54321  # what a worker started by root becomes
+WORKER_UID = 1_700_000_000 + os.getpid()  # what a worker started by root becomes: ours alone
 PY = "/usr/bin/python3"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import read_rollout, wait_for
+from conftest import read_rollout, remove_tree, wait_for
 
 AGENT = "echo agent-started\nsleep 0.4\necho changed >> README.md\n"
 SLOW_TEST = [("slow.sh", "works", "sleep 0.4\n")]
@@ -19,7 +19,8 @@ SLOW_TEST = [("slow.sh", "works", "sleep 0.4\n")]
 def bench(make_task, make_bench, agent_script):
     agent_script(AGENT)
     task = make_task("greet", tests=SLOW_TEST)
-    make_bench({"prepared_dir": task, "rollouts": 2}, agent="scripted", model="m", sandbox="local", retries=2, parallel=2)
+    # One more than run at once: whatever the first is doing, the last has all of its work before it.
+    make_bench({"prepared_dir": task, "rollouts": 3}, agent="scripted", model="m", sandbox="local", retries=2, parallel=2)
 
 
 def processes(word):
@@ -39,10 +40,20 @@ def journal(workdir):
     return found[0].read_text() if found else ""
 
 
-def reach(child, workdir, phase):
-    """Wait until some trial enters PHASE."""
-    wait_for(lambda: f'"phase":"{phase}"' in journal(workdir) or child.poll() is not None)
-    assert child.poll() is None, child.stdout.read()
+@pytest.fixture
+def reach(start_cli, bench, workdir):
+    """reach(phase): a run of which some trial has entered PHASE, caught before it was over."""
+    def start(phase):
+        for _ in range(5):
+            child = start_cli("run", "bench.toml")
+            wait_for(lambda: f'"phase":"{phase}"' in journal(workdir) or child.poll() is not None, timeout=60)
+            if child.poll() is None:
+                return child
+            assert child.returncode == 0, child.stdout.read()
+            remove_tree(workdir / "data")  # we were kept from looking for too long
+        raise AssertionError(f"five runs were over before they were seen in phase {phase}")
+
+    return start
 
 
 def taken_from(attempt):
@@ -70,9 +81,8 @@ def check_whole(workdir):
 
 
 @pytest.mark.parametrize("phase", ["prepare", "sandbox", "agent", "collect", "evaluate", "done"])
-def test_kill_the_supervisor(start_cli, run_cli, bench, workdir, phase, account):
-    child = start_cli("run", "bench.toml")
-    reach(child, workdir, phase)
+def test_kill_the_supervisor(reach, run_cli, workdir, phase, account):
+    child = reach(phase)
     child.kill()
     child.wait()
     run_cli("resume", "bench", check=0)
@@ -80,9 +90,8 @@ def test_kill_the_supervisor(start_cli, run_cli, bench, workdir, phase, account)
 
 
 @pytest.mark.parametrize("phase", ["agent", "evaluate"])
-def test_kill_a_worker(start_cli, bench, workdir, phase, account):
-    child = start_cli("run", "bench.toml")
-    reach(child, workdir, phase)
+def test_kill_a_worker(reach, workdir, phase, account):
+    child = reach(phase)
     workers = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
     os.kill(int(workers[0]), signal.SIGKILL)
     out, _ = child.communicate(timeout=60)
@@ -91,9 +100,8 @@ def test_kill_a_worker(start_cli, bench, workdir, phase, account):
 
 
 @pytest.mark.parametrize("phase", ["agent", "evaluate"])
-def test_kill_pid_1_of_a_sandbox(start_cli, bench, workdir, phase, account):
-    child = start_cli("run", "bench.toml")
-    reach(child, workdir, phase)
+def test_kill_pid_1_of_a_sandbox(reach, workdir, phase, account):
+    child = reach(phase)
     victims = wait_for(lambda: descendants(child.pid, "init"))
     for pid in victims:
         with suppress(ProcessLookupError):
@@ -116,9 +124,8 @@ def descendants(pid, name):
     return found
 
 
-def test_two_interrupts_leave_nothing_running(start_cli, run_cli, bench, workdir, account):
-    child = start_cli("run", "bench.toml")
-    reach(child, workdir, "agent")
+def test_two_interrupts_leave_nothing_running(reach, run_cli, workdir, account):
+    child = reach("agent")
     child.send_signal(signal.SIGTERM)
     out, _ = child.communicate(timeout=20)
     assert child.returncode == 130, out
