@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * control.h -- a worker's connection to the gateway: one per attempt. While it is open the attempt's token
+ * is valid; when it closes, running calls are ended. Needs libc and jansson only.
+ *
+ * SOCK_SEQPACKET, one JSON object a message, 64 KB at most.
+ *   worker:   {"op":"attach","token":T,"provider":NAME,"model":M (as requests will name it),
+ *              "limits":{"tokens":N,"usd":X,"calls":N} (each may be absent), "replay":"strict"|"live" (or absent)}
+ *             with descriptors by SCM_RIGHTS, in this order: logs/llm.jsonl (append; one line a call, see
+ *             docs/formats.md), the recording (append; -1 is not sent: "record" of the document false means
+ *             one descriptor), then with "replay" the recording to answer from (read)
+ *   gateway:  {"event":"attached"} | {"event":"refused","text":...}
+ *   gateway:  {"event":"state", ...}: after each call, when waiting begins or ends, and as the answer to
+ *             {"op":"state"}:
+ *             waited_ms   time so far in which some call of this attempt waited for quota, for a provider
+ *                         that was shut, or for a retry, and none was being answered
+ *             calls, tokens_input (cached ones and cache writes included), tokens_cached, tokens_cache_write,
+ *             tokens_output (reasoning included), tokens_reasoning, usd (null: some call had no price),
+ *             estimated (calls without reported usage), models[] (as served), keys[] (ids used)
+ *             limit       text, once a limit is reached: "token_limit of 20000 reached (20412)"; the agent
+ *                         was answered with a 400
+ *             failed      text, once the provider gave an answer no retry can mend (401, 403, 404, unknown
+ *                         model) or stayed shut too long; {"retry": bool} beside it
+ *             diverged    text, once a replay met a request that is not the recorded one
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/err.h"
+
+struct control; /* opaque */
+
+struct control_limits {
+	int64_t tokens, calls; /* 0: none */
+	double usd;	       /* 0: none */
+};
+
+struct control_attach {
+	const char *path; /* of the control socket, relative to ROOT_FD; may be longer than sun_path */
+	int root_fd;
+	const char *token, *provider, *model;
+	struct control_limits limits;
+	int log_fd, record_fd, replay_fd; /* borrowed; -1: none */
+	bool replay_or_live;
+};
+
+struct control_state {
+	int64_t waited_ms, calls;
+	int64_t tokens_input, tokens_cached, tokens_cache_write, tokens_output, tokens_reasoning;
+	int64_t estimated;
+	double usd;	   /* -1: unknown */
+	char limit[256];   /* "" none */
+	char failed[256];
+	bool failed_retry; /* another attempt may do better */
+	char diverged[512];
+	char models[256];  /* as served, separated by ", " */
+};
+
+/* Blocks for an answer, at most a few seconds. ERR_INFRA. The caller owns *out. */
+int control_open(struct control **out, const struct control_attach *a, struct err *err) MUST_CHECK;
+/* To be polled: readable when a state came. */
+int control_fd(const struct control *c);
+/* Take in what came, without blocking. True: *out changed. -1: the gateway is gone (ERR_INFRA, retry). */
+int control_read(struct control *c, struct control_state *out, struct err *err) MUST_CHECK;
+/* Ask, and wait for the answer. */
+int control_state(struct control *c, struct control_state *out, struct err *err) MUST_CHECK;
+void control_close(struct control *c); /* accepts NULL */
