@@ -11,6 +11,8 @@ static const struct form_field trial_fields[] = {
 	TRIAL(task_id, FORM_STR, true),	      TRIAL(task_hash, FORM_STR, false),
 	TRIAL(task_snapshot, FORM_STR, true), TRIAL(variant, FORM_STR, false),
 	TRIAL(agent, FORM_STR, true),	      TRIAL(model, FORM_STR, false),
+	TRIAL(provider, FORM_STR, false),     TRIAL(api, FORM_STR, false),
+	TRIAL(model_id, FORM_STR, false),
 	TRIAL(rollout, FORM_INT, true),	      TRIAL(seed, FORM_INT64, false),
 	TRIAL(launcher, FORM_STR, false),     TRIAL(network, FORM_BOOL, false),
 	TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
@@ -74,6 +76,9 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 		trial_release(&read);
 		return -1;
 	}
+	/* Planned before providers were known: the model's name is the provider's. */
+	if (!read.model_id)
+		read.model_id = xstrdup(read.model);
 	fill_strings(&read);
 	kvs_from_json(&read.env, json_object_get(j, "env"));
 	limits_from_json(&read.limits, json_object_get(j, "limits"));

@@ -21,7 +21,10 @@ struct trial {
 	char *task_snapshot; /* "cache/tasks/HASH": see task/task.h */
 	char *variant;       /* the label: "" where one entry only has this task and model */
 	char *agent;         /* never "auto" */
-	char *model;         /* "" where the agent needs none */
+	char *model;         /* as the benchmark names it; "" where the agent needs none */
+	char *provider;      /* of config/providers.h: who answers its requests; "" none known */
+	char *api;           /* the dialect its agent speaks: responses, chat, anthropic, gemini; "" none */
+	char *model_id;      /* the name the provider knows the model by: aliases resolved */
 	int rollout;         /* from 0 */
 	int64_t seed;        /* -1: none */
 	struct kvs env;

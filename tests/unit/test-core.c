@@ -130,6 +130,9 @@ static struct attempt sample_attempt(void)
 				 .task_snapshot = xstrdup("cache/tasks/x"),
 				 .agent = xstrdup("codex"),
 				 .model = xstrdup("gpt-5"),
+				 .provider = xstrdup("openai"),
+				 .api = xstrdup("responses"),
+				 .model_id = xstrdup("gpt-5-2025"),
 				 .launcher = xstrdup("local"),
 				 .seed = -1,
 				 .sandbox = SANDBOX_LOCAL,
@@ -154,6 +157,9 @@ static void attempt_survives_without_its_secrets(void **state)
 	assert_int_equal(attempt_from_json(&back, j, "trial.json", &err), 0);
 	assert_string_equal(back.trial.run_id, "S-4");
 	assert_string_equal(back.trial.variant, "");
+	assert_string_equal(back.trial.provider, "openai");
+	assert_string_equal(back.trial.api, "responses");
+	assert_string_equal(back.trial.model_id, "gpt-5-2025");
 	assert_string_equal(kvs_get(&back.trial.env, "TIMEOUT_SEC"), "1800");
 	assert_int_equal(back.trial.limits.timeout_ms, limits_default.timeout_ms);
 	assert_int_equal(back.trial.seed, -1);
@@ -162,6 +168,25 @@ static void attempt_survives_without_its_secrets(void **state)
 	assert_true(json_equal(back.agent_spec, a.agent_spec));
 	attempt_release(&a);
 	attempt_release(&back);
+}
+
+/* A plan of an earlier version names no provider. */
+static void a_trial_without_a_provider_keeps_its_model(void **state)
+{
+	struct attempt a = sample_attempt();
+	struct trial back;
+	AUTO(json) json_t *j = trial_to_json(&a.trial);
+	struct err err = {0};
+
+	json_object_del(j, "provider");
+	json_object_del(j, "api");
+	json_object_del(j, "model_id");
+	assert_int_equal(trial_from_json(&back, j, "plan.json", &err), 0);
+	assert_string_equal(back.provider, "");
+	assert_string_equal(back.api, "");
+	assert_string_equal(back.model_id, "gpt-5");
+	attempt_release(&a);
+	trial_release(&back);
 }
 
 static void event_is_one_line(void **state)
@@ -197,6 +222,7 @@ int main(void)
 		cmocka_unit_test(damaged_results_are_refused),
 		cmocka_unit_test(long_text_is_cut_at_a_character),
 		cmocka_unit_test(attempt_survives_without_its_secrets),
+		cmocka_unit_test(a_trial_without_a_provider_keeps_its_model),
 		cmocka_unit_test(event_is_one_line),
 		cmocka_unit_test(every_outcome_has_a_name),
 	};
