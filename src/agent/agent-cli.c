@@ -214,6 +214,7 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 		.on_output = on_output,
 		.on_output_arg = c,
 		.deadline_ms = job->deadline_ms,
+		.watch = job->watch,
 		.at_end = SANDBOX_KILL_ALL,
 	};
 	if (sandbox_exec(s, &x, end, err) || capped_log_close(STEAL(&log), err) ||

@@ -55,6 +55,7 @@ struct agent_job {
 	const char *gold;    /* bytes of the gold patch (oracle), or NULL */
 	size_t gold_len;
 	int64_t deadline_ms; /* clock_mono_ms */
+	const struct sandbox_watch *watch; /* may move the deadline, a limit in sight say; NULL: nobody */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
 };

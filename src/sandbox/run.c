@@ -35,6 +35,7 @@ struct run {
 	struct sandbox_exit *out;
 	struct stream streams[2];
 	int args; /* the args file: tells why a program did not start */
+	int64_t deadline_ms; /* x->deadline_ms, or what x->watch made of it */
 	int64_t next_tick_ms, give_up_ms, drain_until_ms;
 	int64_t oom_kills; /* of the group before */
 	int64_t unlinked; /* bytes of open files without a name, at the last tick */
@@ -339,20 +340,31 @@ static int64_t next_wakeup(const struct run *r)
 {
 	int64_t at = r->exited ? r->drain_until_ms : r->next_tick_ms;
 
-	if (!r->exited && !r->killing && r->x->deadline_ms && r->x->deadline_ms < at)
-		at = r->x->deadline_ms;
+	if (!r->exited && !r->killing && r->deadline_ms && r->deadline_ms < at)
+		at = r->deadline_ms;
 	if (r->killing && r->give_up_ms < at)
 		at = r->give_up_ms;
 	return at;
 }
 
-static int on_clock(struct run *r, struct err *err)
+static bool is_late(const struct run *r)
 {
-	const int64_t now = clock_mono_ms();
+	return r->deadline_ms && clock_mono_ms() >= r->deadline_ms;
+}
 
-	if (!r->exited && !r->killing && r->x->deadline_ms && now >= r->x->deadline_ms &&
-	    kill_all(r, SANDBOX_TIMED_OUT, err))
+/* The descriptor is not looked at any more once the end is near: what is left unread would wake us for ever. */
+static bool is_watched(const struct run *r)
+{
+	return r->x->watch && !r->exited && !r->killing;
+}
+
+static int on_clock(struct run *r, bool news, struct err *err)
+{
+	if (is_watched(r) && (news || is_late(r)))
+		r->deadline_ms = r->x->watch->deadline(r->x->watch->arg);
+	if (!r->exited && !r->killing && is_late(r) && kill_all(r, SANDBOX_TIMED_OUT, err))
 		return -1;
+	const int64_t now = clock_mono_ms();
 	if (now >= r->next_tick_ms)
 		return tick(r, err);
 	return 0;
@@ -372,13 +384,14 @@ static int give_up(struct run *r, struct err *err)
 static int step(struct run *r, struct err *err)
 {
 	const struct channel *c = &r->s->channel;
-	struct pollfd p[5] = {{.fd = c->sock, .events = POLLIN}};
+	struct pollfd p[6] = {{.fd = c->sock, .events = POLLIN}};
 
 	for (int i = 0; i < 2; i++) {
 		p[1 + i] = (struct pollfd){.fd = r->streams[i].fd, .events = POLLIN};
 		p[3 + i] = (struct pollfd){.fd = r->cancelled ? -1 : c->cancel_fds[i],
 					   .events = POLLIN};
 	}
+	p[5] = (struct pollfd){.fd = is_watched(r) ? r->x->watch->fd : -1, .events = POLLIN};
 	if (poll(p, ARRAY_SIZE(p), fd_poll_ms(next_wakeup(r))) < 0)
 		return errno == EINTR ? 0 : err_set(err, ERR_INFRA, errno, "poll");
 	for (int i = 0; i < 2; i++)
@@ -393,7 +406,7 @@ static int step(struct run *r, struct err *err)
 	}
 	if (r->killing && !r->swept && clock_mono_ms() >= r->give_up_ms)
 		return give_up(r, err);
-	return on_clock(r, err);
+	return on_clock(r, p[5].revents, err);
 }
 
 static int loop(struct run *r, struct err *err)
@@ -439,6 +452,7 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 			.x = x,
 			.out = out,
 			.args = -1,
+			.deadline_ms = x->deadline_ms,
 			.streams = {{.fd = -1}, {.fd = -1}},
 			.oom_kills = cgroup_oom_kills(s->group),
 			.next_tick_ms = began + TICK_MS};

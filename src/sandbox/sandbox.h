@@ -50,6 +50,16 @@ enum sandbox_at_end {
 	SANDBOX_LEAVE,	  /* background processes may go on */
 };
 
+/* Somebody outside has a say in how long a command may run. */
+struct sandbox_watch {
+	int fd; /* polled for reading while the command runs; -1: none */
+	/* Called when FD is readable and when the deadline has come; takes in what there is to read, without
+	 * blocking for long. Returns the deadline that holds from now on (clock_mono_ms; 0: none): one that is
+	 * past ends the command as SANDBOX_TIMED_OUT. */
+	int64_t (*deadline)(void *arg);
+	void *arg;
+};
+
 struct sandbox_exec {
 	const char *const *argv; /* argv[0] is looked up in the PATH of ENV */
 	const char *const *env;	 /* the whole environment: "K=V" */
@@ -61,6 +71,7 @@ struct sandbox_exec {
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
 	int64_t deadline_ms; /* clock_mono_ms; 0: none. Then everything is killed */
+	const struct sandbox_watch *watch; /* may move the deadline; NULL: nobody. Borrowed */
 	enum sandbox_at_end at_end;
 };
 

@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,12 +61,15 @@ static const char **strings(const json_t *array)
 struct capture {
 	struct buf text[2];
 	size_t total[2];
+	int ring; /* an eventfd: rung at the first output; -1: none */
 };
 
 static void capture(void *arg, int stream, const char *data, size_t n)
 {
 	struct capture *c = arg;
 
+	if (c->ring >= 0 && eventfd_write(c->ring, 1))
+		_exit(9);
 	c->total[stream - 1] += n;
 	if (c->text[stream - 1].len < 1 << 20)
 		buf_add(&c->text[stream - 1], data, n);
@@ -90,13 +94,41 @@ static json_t *end_to_json(const struct sandbox_exit *e, const struct capture *c
 	return j;
 }
 
+/* "watch": {"more_ms": moves the deadline once when it comes, "end_on_output": true}. */
+struct watch {
+	int64_t more_ms;
+	int ring;
+	int asked;
+};
+
+static int64_t watch_deadline(void *arg)
+{
+	struct watch *w = arg;
+	eventfd_t rung;
+
+	w->asked++;
+	if (w->ring >= 0 && !eventfd_read(w->ring, &rung))
+		return 1;
+	if (!w->more_ms)
+		return 1;
+	int64_t later = clock_mono_ms() + w->more_ms;
+	w->more_ms = 0;
+	return later;
+}
+
 static json_t *do_exec(struct driver *d, const json_t *step)
 {
 	static const char *const fallback_env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
 						   "HOME=/home/agent", NULL};
 	const int64_t timeout = json_get_int(step, "timeout_ms", 0);
 	const char *log_path = json_get_str(step, "log", NULL);
-	struct capture c = {.text = {BUF_INIT, BUF_INIT}};
+	const json_t *watched = json_object_get(step, "watch");
+	AUTO(fd) int ring = json_get_bool(watched, "end_on_output", false)
+				   ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+				   : -1;
+	struct watch w = {.more_ms = json_get_int(watched, "more_ms", 0), .ring = ring};
+	struct sandbox_watch watch = {.fd = ring, .deadline = watch_deadline, .arg = &w};
+	struct capture c = {.text = {BUF_INIT, BUF_INIT}, .ring = ring};
 	AUTO(free) const char **argv = strings(json_object_get(step, "argv"));
 	AUTO(free) const char **env = strings(json_object_get(step, "env"));
 	struct capped_log *log = NULL;
@@ -117,10 +149,12 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 				 .on_output = log ? NULL : capture,
 				 .on_output_arg = &c,
 				 .deadline_ms = timeout ? clock_mono_ms() + timeout : 0,
+				 .watch = watched ? &watch : NULL,
 				 .at_end = json_get_bool(step, "leave", false) ? SANDBOX_LEAVE
 									       : SANDBOX_KILL_ALL};
 	x.input_len = x.input ? strlen(x.input) : 0;
 	out = sandbox_exec(d->box, &x, &end, &err) ? failure(&err) : end_to_json(&end, &c);
+	json_put_int(out, "asked", w.asked);
 	if (log && capped_log_close(log, &err))
 		out = failure(&err);
 	buf_release(&c.text[0]);

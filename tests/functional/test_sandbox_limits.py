@@ -58,6 +58,19 @@ def test_deadline_ends_every_daemon(box):
     assert done[2]["processes"] == 0
 
 
+def test_a_watcher_moves_the_deadline(plain):
+    """Waiting for quota is not working time: who watches grants more when the deadline comes."""
+    done = plain.run(("exec", {"argv": ["sleep", "100"], "timeout_ms": 200, "watch": {"more_ms": 900}}))[1]
+    assert done["end"] == "timed_out" and done["asked"] == 2 and 1100 <= done["wall_ms"] < 20000
+
+
+def test_a_watcher_ends_a_command(plain):
+    """No deadline of its own: what a descriptor says ends it."""
+    done = plain.run(("exec", {"argv": ["sh", "-c", "sleep 0.1; echo now; sleep 100"],
+                               "watch": {"end_on_output": True}}))[1]
+    assert done["end"] == "timed_out" and done["out"] == "now\n" and done["wall_ms"] < 20000
+
+
 def test_the_end_of_a_command_ends_its_daemons(box):
     done = box.run(("exec", {"argv": [PY, "-c", DAEMONS]}), ("stats", {}))
     assert done[1]["end"] == "exited" and done[1]["wall_ms"] < 5000 and done[2]["processes"] == 0
