@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/spawn.h"
-#include "repo/git.h"
+#include "git/git.h"
 #include "repo/repo.h"
 
 static int git_apply(int work_fd, const char *git_dir, bool check, int patch_fd,

@@ -13,8 +13,8 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "repo/build.h"
-#include "repo/dir.h"
-#include "repo/git.h"
+#include "os/dir.h"
+#include "git/git.h"
 #include "repo/mirror.h"
 #include "repo/repo.h"
 

@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "repo/dir.h"
-#include "repo/git.h"
+#include "os/dir.h"
+#include "git/git.h"
 #include "repo/ignore.h"
 
 enum {

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "repo/changes.h"
-#include "repo/git.h"
+#include "git/git.h"
 #include "repo/patch.h"
 #include "repo/repo.h"
 

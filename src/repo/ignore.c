@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
-#include "repo/git.h"
+#include "git/git.h"
 
 enum {
 	RULES_MAX = 4 << 20,

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "repo/git.h"
+#include "git/git.h"
 
 enum { FLUSH_AT = 256 << 10 };
 

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
-#include "repo/git.h"
+#include "git/git.h"
 
 #define MIRRORS "cache/mirrors"
 

@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "repo/dir.h"
+#include "os/dir.h"
 
 static int list_dir(struct overlay *o, int dir_fd, const char *name, const char *prefix, int depth,
 		    struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * repo.h -- git on the host's side of the fence: mirrors, clean baselines, diffs of what an agent
- * did, and applying them. Every git runs through repo_git(): GIT_ALLOW_PROTOCOL=https:ssh:file, no
+ * did, and applying them. Every git runs as git/git.h says: GIT_ALLOW_PROTOCOL=https:ssh:file, no
  * system or user configuration, no hooks, filters, LFS, attributes, prompts or credentials helpers
  * of others, `--` before operands. No function here follows a link an agent made or reads the
  * agent's .git.
@@ -16,12 +16,6 @@
 #include "base/strv.h"
 #include "core/bench.h"
 #include "task/task.h"
-
-/* A git of ours. ENV: extra "K=V" (NULL-terminated, may be NULL). At most MAX bytes of output kept.
- * A non-zero exit is an error holding git's last lines. */
-int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env,
-	     const void *input, size_t input_len, size_t max, int64_t deadline_ms, struct buf *out,
-	     struct err *err) MUST_CHECK;
 
 /* The clean start of every trial of a task: DATA/cache/baselines/KEY/
  *   repo/      the work tree with its .git: no remote, reflog, tag, hook, or object beyond the

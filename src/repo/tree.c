@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "repo/git.h"
+#include "git/git.h"
 
 enum { LIST_MAX = 1 << 30 };
 

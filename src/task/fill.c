@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "git/git.h"
 #include "task/source.h"
 
 #define MAX_NAME 200
@@ -162,7 +163,7 @@ static int fill_url(struct fill *f, struct err *err)
 	}
 	if (local)
 		return pin(f, where, err);
-	if (repo->start_commit && source_is_full_id(repo->start_commit))
+	if (repo->start_commit && git_is_full_id(repo->start_commit))
 		return 0;
 	/* Nothing is fetched before the run: what a name or a short id means there is not known
 	 * yet. */

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/strv.h"
-#include "os/spawn.h"
+#include "git/git.h"
 #include "task/source.h"
 
 #define BUNDLE_MAX_HEADER ((size_t)4 << 20)
@@ -40,46 +40,34 @@ static void name_candidates(struct strv *names, const char *branch, const char *
 
 /* --- git --- */
 
-/* Only names and objects are looked up: no hook, filter or configuration of anybody's takes part.
- * 1: git refused, *SAID (owned) is its first line; 0: OUT is its first line. */
+/* Only names and objects are looked up. 1: git refused, *SAID (owned) is what it said; 0: OUT is its
+ * first line. */
 static int look(const char *path, const char *const *words, int in, int64_t max_ms, struct buf *out,
 		char **said, struct err *err)
 {
-	static const char *const first[] = {
-		"git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", NULL};
-	const char *path_variable = getenv("PATH");
-	AUTO(free)
-	char *search = xasprintf("PATH=%s", path_variable ? path_variable : "/usr/bin:/bin");
 	/* A folder that only looks like a repository must not lead to one around it. */
 	AUTO(free)
 	char *ceiling =
 		xasprintf("GIT_CEILING_DIRECTORIES=%.*s", (int)(strrchr(path, '/') - path), path);
-	const char *env[] = {search,
-			     "LANG=C.UTF-8",
-			     "HOME=/nonexistent",
-			     "GIT_CONFIG_NOSYSTEM=1",
-			     "GIT_CONFIG_GLOBAL=/dev/null",
-			     "GIT_NO_LAZY_FETCH=1",
-			     "GIT_ALLOW_PROTOCOL=",
-			     ceiling,
-			     NULL};
-	AUTO(strv) struct strv argv = STRV_INIT;
+	const char *env[] = {ceiling, NULL};
 	AUTO(buf) struct buf why = BUF_INIT;
 	AUTO(fd) int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct git_cmd c = {.dir_fd = dir,
+			    .argv = words,
+			    .env = env,
+			    .in_fd = in,
+			    .max = 4096,
+			    .deadline_ms = clock_mono_ms() + max_ms};
 	int status;
 
 	if (dir < 0)
 		return err_set(err, ERR_USAGE, errno, "open %s", path);
-	strv_pushv(&argv, first);
-	strv_pushv(&argv, words);
-	struct spawn s = {strv_items(&argv), env, dir, in, -1, -1};
-	if (spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + max_ms, out, &why, &status, err))
-		return err_wrap(err, "git %s", words[0]);
+	if (git_run(&c, out, &why, &status, err))
+		return -1;
 	out->data[strcspn(out->data, "\n")] = '\0';
 	if (!status)
 		return 0;
-	why.data[strcspn(why.data, "\n")] = '\0';
-	*said = xstrdup(why.data);
+	*said = git_said(&why, 1, false);
 	return 1;
 }
 
@@ -90,11 +78,11 @@ static int rev_parse(char **id, const char *path, const char *name, struct err *
 	AUTO(buf) struct buf out = BUF_INIT;
 	const char *words[] = {"rev-parse",	   "--quiet", "--verify",
 			       "--end-of-options", commit,    NULL};
-	int rc = look(path, words, -1, LOOK_MS, &out, &said, err);
+	int rc = look(path, words, 0, LOOK_MS, &out, &said, err);
 
 	if (rc < 0)
 		return -1;
-	if (rc || !source_is_full_id(out.data))
+	if (rc || !git_is_full_id(out.data))
 		return err_set(err, ERR_USAGE, 0, "not in the repository%s%s",
 			       said && *said ? ": " : "", said ? said : "");
 	*id = xstrdup(out.data);
@@ -108,7 +96,7 @@ static int check_is_commit(const char *git_dir, const char *id, const char *wher
 	AUTO(buf) struct buf type = BUF_INIT;
 	const char *words[] = {"cat-file", "-t", id, NULL};
 	struct err failed;
-	int rc = look(git_dir, words, -1, LOOK_MS, &type, &said, &failed);
+	int rc = look(git_dir, words, 0, LOOK_MS, &type, &said, &failed);
 
 	/* That git is missing is no mistake of the task: who is about to need it says so. */
 	if (rc < 0 && failed.sys == ENOENT)
@@ -199,7 +187,7 @@ static int look_into_pack(int fd, const char *id, struct err *err)
 
 	if (!dir)
 		return err_set(err, ERR_INFRA, errno, "make a temporary folder");
-	int rc = look(dir, init, -1, LOOK_MS, &out, &said, err);
+	int rc = look(dir, init, 0, LOOK_MS, &out, &said, err);
 	if (rc)
 		return rc < 0 ? -1 : err_set(err, ERR_INFRA, 0, "git init: %s", said);
 	rc = look(dir, unpack, fd, UNPACK_MS, &out, &said, err);
@@ -262,7 +250,7 @@ static int pin_in_repository(char **id, const char *path, const struct strv *nam
 
 int source_pin(char **id, const char *path, const char *branch, const char *commit, struct err *err)
 {
-	const char *full = commit && source_is_full_id(commit) ? commit : NULL;
+	const char *full = commit && git_is_full_id(commit) ? commit : NULL;
 	AUTO(strv) struct strv names = STRV_INIT;
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int rc;

@@ -25,13 +25,6 @@ const char *source_name_mistake(const char *name)
 	return NULL;
 }
 
-bool source_is_full_id(const char *commit)
-{
-	size_t len = strlen(commit);
-
-	return (len == 40 || len == 64) && strspn(commit, "0123456789abcdef") == len;
-}
-
 static int check_remote(const char *written, const char *host, bool web, struct err *err)
 {
 	size_t len = strcspn(host, "/");

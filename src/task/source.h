@@ -20,4 +20,3 @@ int source_resolve(char **url, bool *local, const char *written, const char *tas
 int source_pin(char **id, const char *path, const char *branch, const char *commit,
 	       struct err *err) MUST_CHECK;
 bool source_is_bundle(int fd);
-bool source_is_full_id(const char *commit);

@@ -6,8 +6,8 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "repo/dir.h"
-#include "repo/git.h"
+#include "os/dir.h"
+#include "git/git.h"
 
 static void format_config(struct buf *out, const struct gitdir *spec)
 {

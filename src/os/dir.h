@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * dir.h -- reading directories, inside the repo room.
+ * dir.h -- reading directories.
  */
 #pragma once
 #include <dirent.h>

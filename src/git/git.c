@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "repo/git.h"
+#include "git/git.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +13,6 @@
 #include "base/text.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
-#include "repo/repo.h"
 
 static const char *const fixed_env[] = {
 	"LC_ALL=C",
@@ -112,8 +111,10 @@ int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int 
 	if (spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
 		      err_text, status, err) == 0)
 		return 0;
-	if (err->sys == ENOENT)
-		return err_set(err, ERR_INFRA, 0, "git is not on PATH: install the package git");
+	if (err->sys != ENOENT)
+		return -1;
+	err_set(err, ERR_INFRA, 0, "git is not on PATH: install the package git");
+	err->sys = ENOENT;
 	return -1;
 }
 
@@ -204,22 +205,6 @@ int git_stream(const struct git_cmd *c,
 	if (lseek(said, 0, SEEK_SET) < 0 || path_read_fd(said, 1 << 20, &text, err) < 0)
 		buf_reset(&text);
 	return failed(c, &text, status, err);
-}
-
-int repo_git(int dir_fd, const char *const *argv_after_git, const char *const *env,
-	     const void *input, size_t input_len, size_t max, int64_t deadline_ms, struct buf *out,
-	     struct err *err)
-{
-	struct git_cmd c = {
-		.dir_fd = dir_fd,
-		.argv = argv_after_git,
-		.env = env,
-		.input = input,
-		.input_len = input_len,
-		.max = max,
-		.deadline_ms = deadline_ms,
-	};
-	return git_must(&c, out, err);
 }
 
 static size_t skip_prefix(const char *s, size_t n)

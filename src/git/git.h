@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * git.h -- inside the repo room: running git with nothing of anybody else's, and git directories
- * made by hand, so that no template, default or hook gets into them.
+ * git.h -- running git with nothing of anybody else's: no configuration, hook, filter, attribute or
+ * prompt; and git directories made by hand, so that no template or default gets into them.
  */
 #pragma once
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct git_cmd {
 
 /* The whole environment of a git of ours. */
 void git_env(struct strv *env, bool network, const char *const *extra);
-/* Run; a non-zero exit is a result. OUT may be NULL. */
+/* Run; a non-zero exit is a result. OUT may be NULL. Without git ERR_INFRA with err->sys ENOENT. */
 int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int *status,
 	    struct err *err) MUST_CHECK;
 /* Run; a non-zero exit is an ERR_INFRA error holding git's last lines. OUT may be NULL. */
