@@ -4,20 +4,14 @@
 #include "base/json.h"
 #include "base/path.h"
 
-void event_add(struct buf *lines, json_t *event_take)
+void event_emit(int fd, json_t *event_take)
 {
 	AUTO(json) json_t *event = event_take;
-
-	json_format(lines, event, false);
-	buf_addc(lines, '\n');
-}
-
-void event_send(int fd, struct buf *lines)
-{
+	AUTO(buf) struct buf line = BUF_INIT;
 	struct err ignored;
 
-	if (lines->len && path_write_all(fd, lines->data, lines->len, &ignored)) {
-		/* The caller polls FD and learns there that nobody reads any more. */
-	}
-	buf_reset(lines);
+	json_format(&line, event, false);
+	buf_addc(&line, '\n');
+	if (path_write_all(fd, line.data, line.len, &ignored))
+		return; /* the caller polls FD and learns there that nobody reads any more */
 }

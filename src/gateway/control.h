@@ -11,7 +11,7 @@
  *             one descriptor), then with "replay" the recording to answer from (read)
  *   gateway:  {"event":"attached"} | {"event":"refused","text":...}
  *   gateway:  {"event":"state", ...}: after each call, when waiting begins or ends, and as the answer to
- *             {"op":"state"}:
+ *             {"op":"state","ask":N} (which then has that "ask", so that it is not taken for an earlier one):
  *             waited_ms   time so far in which some call of this attempt waited for quota, for a provider
  *                         that was shut, or for a retry, and none was being answered
  *             calls, tokens_input (cached ones and cache writes included), tokens_cached, tokens_cache_write,

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "gateway/internal.h"
+
+enum { STATE_PAUSE_MS = 20 };
+
+/* --- tokens --------------------------------------------------------------------------------------- */
+
+/* Where the HMAC starts, or NULL. */
+static const char *mac_of(const char *token)
+{
+	const char *dot = strrchr(token, '.');
+
+	return dot && dot > token && strlen(dot + 1) == HASH_HEX - 1 ? dot + 1 : NULL;
+}
+
+static bool same_bytes(const char *a, const char *b, size_t n)
+{
+	unsigned char diff = 0;
+
+	for (size_t i = 0; i < n; i++)
+		diff |= (unsigned char)(a[i] ^ b[i]);
+	return !diff;
+}
+
+bool attempts_token_ok(const char *secret, const char *token)
+{
+	const char *mac = mac_of(token);
+	char want[HASH_HEX];
+
+	if (!mac)
+		return false;
+	AUTO(free) char *name = xstrndup(token, (size_t)(mac - 1 - token));
+	hash_hmac(secret, strlen(secret), name, want);
+	return same_bytes(mac, want, HASH_HEX - 1);
+}
+
+/* By the part that is no secret. */
+static size_t bucket_of(const char *token, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)token[i]) * 16777619u;
+	return h % BUCKETS;
+}
+
+static size_t name_length(const char *token)
+{
+	const char *mac = mac_of(token);
+
+	return mac ? (size_t)(mac - token) : strlen(token);
+}
+
+struct attempt *attempts_find(struct gateway *gw, const char *token)
+{
+	size_t len = strlen(token), name = name_length(token);
+
+	for (struct attempt *a = gw->attempts[bucket_of(token, name)]; a; a = a->next)
+		if (strlen(a->token) == len && memcmp(a->token, token, name) == 0)
+			return same_bytes(a->token, token, len) ? a : NULL;
+	return NULL;
+}
+
+/* --- coming and going ----------------------------------------------------------------------------- */
+
+static void state_timer_fires(void *ctx)
+{
+	attempts_dirty(ctx, true, false);
+}
+
+int attempts_add(struct gateway *gw, struct attempt *a, struct err *err)
+{
+	size_t bucket = bucket_of(a->token, name_length(a->token));
+
+	if (gw->doc.secret && !attempts_token_ok(gw->doc.secret, a->token))
+		return err_set(err, ERR_USAGE, 0, "the token is not one of this benchmark");
+	for (struct attempt *b = gw->attempts[bucket]; b; b = b->next)
+		if (strcmp(b->token, a->token) == 0)
+			return err_set(err, ERR_USAGE, 0, "an attempt with this token is attached already");
+	a->gw = gw;
+	a->state_timer = (struct loop_timer){ .fire = state_timer_fires, .ctx = a };
+	a->next = gw->attempts[bucket];
+	gw->attempts[bucket] = a;
+	return 0;
+}
+
+static void undirty(struct attempt *a)
+{
+	for (struct attempt **at = &a->gw->dirty; *at; at = &(*at)->dirty_next)
+		if (*at == a) {
+			*at = a->dirty_next;
+			return;
+		}
+}
+
+static void write_file(struct attempt *a, int fd, struct buf *b, const char *what)
+{
+	size_t at = 0;
+
+	while (fd >= 0 && at < b->len) {
+		ssize_t n = write(fd, b->data + at, b->len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			gateway_note(a->gw, "cannot write the %s of a trial: %s", what, strerror(errno));
+			break;
+		}
+		at += (size_t)n;
+	}
+	if (b->cap > OUT_MAX)
+		buf_release(b);
+	buf_reset(b);
+}
+
+static void write_files(struct attempt *a)
+{
+	if (a->record.len)
+		write_file(a, a->record_fd, &a->record, "recording");
+	if (a->log.len)
+		write_file(a, a->log_fd, &a->log, "call log");
+	a->files_dirty = false;
+}
+
+void attempts_remove(struct attempt *a)
+{
+	struct gateway *gw = a->gw;
+	struct attempt **at = &gw->attempts[bucket_of(a->token, name_length(a->token))];
+
+	for (struct call *c = gw->calls; c; c = c->next) {
+		if (c->attempt != a)
+			continue;
+		call_cancel(c, "cut");
+		c->attempt = NULL;
+		if (!c->head_ready)
+			call_answer(c, 401, "the trial is over");
+	}
+	while (*at != a)
+		at = &(*at)->next;
+	*at = a->next;
+	write_files(a);
+	undirty(a);
+	loop_unset(gw->loop, &a->state_timer);
+	attempts_free(a);
+}
+
+void attempts_free(struct attempt *a)
+{
+	replay_free(a->replay);
+	auto_fd(&a->log_fd);
+	auto_fd(&a->record_fd);
+	auto_fd(&a->replay_fd);
+	buf_release(&a->log);
+	buf_release(&a->record);
+	strv_release(&a->keys);
+	strv_release(&a->models);
+	free(a->token);
+	free(a->model);
+	free(a);
+}
+
+/* --- sums ----------------------------------------------------------------------------------------- */
+
+void attempts_wait(struct attempt *a, int waiting, int flying)
+{
+	int64_t now = loop_now_ms(a->gw->loop);
+	bool before = a->waiting && !a->flying;
+
+	a->waiting += waiting;
+	a->flying += flying;
+	a->gw->waiting += waiting;
+	bool after = a->waiting && !a->flying;
+	if (before == after)
+		return;
+	if (after)
+		a->wait_from_ms = now;
+	else
+		a->sum.waited_ms += now - a->wait_from_ms;
+	/* Most calls wait for no time at all: only what is still so before the loop waits is told. */
+	attempts_dirty(a, true, false);
+	gateway_changed(a->gw);
+}
+
+const char *attempts_limit(struct attempt *a)
+{
+	const struct control_limits *l = &a->limits;
+	int64_t tokens = a->sum.tokens_input + a->sum.tokens_output;
+
+	if (*a->sum.limit)
+		return a->sum.limit;
+	if (l->tokens && tokens >= l->tokens)
+		snprintf(a->sum.limit, sizeof a->sum.limit, "token_limit of %lld reached (%lld)",
+			 (long long)l->tokens, (long long)tokens);
+	else if (l->usd > 0 && a->priced >= l->usd)
+		snprintf(a->sum.limit, sizeof a->sum.limit, "cost_limit_usd of %g reached (%g)", l->usd, a->priced);
+	else if (l->calls && a->calls_made >= l->calls)
+		snprintf(a->sum.limit, sizeof a->sum.limit, "call_limit of %lld reached (%lld)",
+			 (long long)l->calls, (long long)a->calls_made);
+	else
+		return NULL;
+	attempts_dirty(a, true, false);
+	return a->sum.limit;
+}
+
+void attempts_fail(struct attempt *a, bool retry, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (*a->sum.failed && !(a->sum.failed_retry && !retry))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(a->sum.failed, sizeof a->sum.failed, fmt, ap);
+	va_end(ap);
+	a->sum.failed_retry = retry;
+	attempts_dirty(a, true, false);
+}
+
+void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
+			double usd)
+{
+	struct control_state *s = &a->sum;
+
+	s->calls++;
+	s->tokens_input += u->input;
+	s->tokens_cached += u->cached;
+	s->tokens_cache_write += u->cache_write;
+	s->tokens_output += u->output;
+	s->tokens_reasoning += u->reasoning;
+	s->estimated += estimated;
+	if (usd < 0)
+		a->unpriced = true;
+	else
+		a->priced += usd;
+	if (*c->meter.model && c->metering && !strv_has(&a->models, c->meter.model) && a->models.n < 32)
+		strv_push(&a->models, c->meter.model);
+	if (c->key_used && !strv_has(&a->keys, c->key_used->id))
+		strv_push(&a->keys, c->key_used->id);
+	attempts_dirty(a, true, false);
+}
+
+json_t *attempts_state(struct attempt *a)
+{
+	const struct control_state *s = &a->sum;
+	json_t *j = json_object();
+	int64_t waited = s->waited_ms;
+
+	if (a->waiting && !a->flying)
+		waited += loop_now_ms(a->gw->loop) - a->wait_from_ms;
+	json_put_str(j, "event", "state");
+	json_put_int(j, "waited_ms", waited);
+	json_put_int(j, "calls", s->calls);
+	json_put_int(j, "tokens_input", s->tokens_input);
+	json_put_int(j, "tokens_cached", s->tokens_cached);
+	json_put_int(j, "tokens_cache_write", s->tokens_cache_write);
+	json_put_int(j, "tokens_output", s->tokens_output);
+	json_put_int(j, "tokens_reasoning", s->tokens_reasoning);
+	json_put(j, "usd", a->unpriced ? json_null() : json_real(a->priced));
+	json_put_int(j, "estimated", s->estimated);
+	json_put_strv(j, "models", &a->models);
+	json_put_strv(j, "keys", &a->keys);
+	if (*s->limit)
+		json_put_str(j, "limit", s->limit);
+	if (*s->failed) {
+		json_put_str(j, "failed", s->failed);
+		json_put_bool(j, "retry", s->failed_retry);
+	}
+	if (*s->diverged)
+		json_put_str(j, "diverged", s->diverged);
+	return j;
+}
+
+/* --- telling -------------------------------------------------------------------------------------- */
+
+void attempts_dirty(struct attempt *a, bool state, bool files)
+{
+	a->state_dirty |= state;
+	a->files_dirty |= files;
+	if (a->on_dirty)
+		return;
+	a->on_dirty = true;
+	a->dirty_next = a->gw->dirty;
+	a->gw->dirty = a;
+}
+
+static bool is_urgent(const struct attempt *a)
+{
+	return *a->sum.limit || *a->sum.failed || *a->sum.diverged;
+}
+
+static void tell(struct attempt *a)
+{
+	int64_t now = loop_now_ms(a->gw->loop);
+
+	/* A chatty agent's worker need not hear of each call by itself. */
+	if (!is_urgent(a) && now - a->state_sent_ms < STATE_PAUSE_MS) {
+		loop_set(a->gw->loop, &a->state_timer, a->state_sent_ms + STATE_PAUSE_MS);
+		return;
+	}
+	AUTO(json) json_t *state = attempts_state(a);
+	a->state_sent_ms = now;
+	a->state_dirty = false;
+	if (!workers_send(a->worker, state))
+		loop_set(a->gw->loop, &a->state_timer, now + STATE_PAUSE_MS);
+}
+
+void attempts_flush(struct gateway *gw)
+{
+	struct attempt *a;
+
+	while ((a = gw->dirty)) {
+		gw->dirty = a->dirty_next;
+		a->on_dirty = false;
+		if (a->files_dirty)
+			write_files(a);
+		if (a->state_dirty)
+			tell(a);
+	}
+}

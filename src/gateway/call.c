@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "gateway/internal.h"
+
+static int64_t now_ms(const struct call *c)
+{
+	return loop_now_ms(c->gw->loop);
+}
+
+static void back_off_ends(void *ctx)
+{
+	struct call *c = ctx;
+
+	c->state = CALL_QUEUED;
+	queue_add(c, true);
+	queue_pump(c->pool);
+}
+
+struct call *call_new(struct gateway *gw, const char *uri)
+{
+	struct call *c = xcalloc(1, sizeof *c);
+
+	c->gw = gw;
+	c->uri = xstrdup(uri);
+	c->target = c->body = c->answer_headers = c->out = c->held = (struct buf)BUF_INIT;
+	c->answer_length = -1;
+	c->timer = (struct loop_timer){ .fire = back_off_ends, .ctx = c };
+	c->client.fd = -1;
+	c->next = gw->calls;
+	if (c->next)
+		c->next->prev = c;
+	gw->calls = c;
+	gateway_call_comes(gw);
+	return c;
+}
+
+void call_free(struct call *c)
+{
+	struct gateway *gw = c->gw;
+
+	call_cancel(c, "client_left");
+	if (c->on_todo)
+		for (struct call **at = &gw->todo; *at; at = &(*at)->todo_next)
+			if (*at == c) {
+				*at = c->todo_next;
+				break;
+			}
+	loop_unwatch(gw->loop, &c->client);
+	*(c->prev ? &c->prev->next : &gw->calls) = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	replay_call_free(c);
+	curl_slist_free_all(c->headers);
+	free(c->uri);
+	buf_release(&c->target);
+	buf_release(&c->body);
+	buf_release(&c->answer_headers);
+	buf_release(&c->out);
+	buf_release(&c->held);
+	free(c);
+}
+
+void call_wake(struct call *c)
+{
+	if (c->on_todo)
+		return;
+	c->on_todo = true;
+	c->todo_next = c->gw->todo;
+	c->gw->todo = c;
+}
+
+void call_answer(struct call *c, int status, const char *message)
+{
+	static const char type[] = "content-type\0application/json";
+
+	c->state = CALL_OVER;
+	c->own = c->head_ready = c->done = true;
+	c->status = status;
+	buf_reset(&c->answer_headers);
+	buf_add(&c->answer_headers, type, sizeof type);
+	buf_reset(&c->out);
+	c->out_at = 0;
+	route_error(&c->out, c->route.api, status, message);
+	c->answer_length = (int64_t)c->out.len;
+	call_wake(c);
+}
+
+/* --- admission ------------------------------------------------------------------------------------ */
+
+void call_admit(struct call *c, const char *method, bool upgrade, const char *token)
+{
+	AUTO(buf) struct buf key = BUF_INIT;
+
+	snprintf(c->method, sizeof c->method, "%s", method);
+	c->route = route_of(method, c->uri, upgrade);
+	route_strip_key(c->uri, &c->target, &key);
+	if (c->gw->doc.secret || c->gw->doc.control) {
+		c->attempt = attempts_find(c->gw, token ? token : key.data);
+		if (!c->attempt)
+			call_answer(c, 401, "the token is not that of a trial that runs now");
+	}
+	explicit_bzero(key.data, key.len);
+	if (c->done)
+		return;
+	if (c->route.kind == ROUTE_UPGRADE)
+		call_answer(c, 426, "no WebSocket here: send the request by POST");
+	else if (c->route.kind == ROUTE_METHOD)
+		call_answer(c, 405, "this path does not take that method");
+	else if (c->route.kind == ROUTE_NONE)
+		call_answer(c, 404, "the gateway does not pass this path on");
+}
+
+static const struct provider *any_provider(const struct setup *d, unsigned apis)
+{
+	for (size_t i = 0; i < d->providers_n; i++)
+		if (d->providers[i].apis & apis)
+			return &d->providers[i];
+	return NULL;
+}
+
+/* An attempt's calls go to its own provider, whatever model they name: its token buys nothing elsewhere. */
+static bool choose_provider(struct call *c)
+{
+	const struct setup *d = &c->gw->doc;
+	const struct provider *own = c->attempt ? c->attempt->provider : NULL;
+	const struct model_rule *rule = setup_model(d, c->request.model, own);
+	char message[320];
+
+	c->provider = own ? own : rule ? rule->provider : NULL;
+	if (rule)
+		c->price = rule->price;
+	if (c->route.kind == ROUTE_MODELS) {
+		if (!c->provider)
+			c->provider = any_provider(d, ~0u);
+		/* Whose shape it is is the provider's matter; the key goes where that looks for it. */
+		while (c->provider && !(c->provider->apis >> c->route.api & 1))
+			c->route.api = (c->route.api + 1) % API_COUNT;
+	} else if (!c->provider && d->providers_n == 1) {
+		c->provider = &d->providers[0];
+	}
+	if (!c->provider) {
+		snprintf(message, sizeof message, "no provider is known for model %s",
+			 *c->request.model ? c->request.model : "(none)");
+		call_answer(c, 404, message);
+		return false;
+	}
+	if (!(c->provider->apis >> c->route.api & 1)) {
+		snprintf(message, sizeof message, "provider %.80s is not set up to answer the %s API",
+			 c->provider->name, api_name(c->route.api));
+		call_answer(c, 404, message);
+		return false;
+	}
+	return true;
+}
+
+static void read_request(struct call *c)
+{
+	request_read(&c->request, c->route.api, c->body.data, c->body.len);
+	if (c->route.kind != ROUTE_GENERATE)
+		c->request.wants_usage = false;
+	if (c->route.api != API_GEMINI)
+		return;
+	snprintf(c->request.model, sizeof c->request.model, "%.*s", (int)c->route.model_len,
+		 c->route.model);
+	c->request.stream = c->route.stream;
+}
+
+static void account(struct call *c, const char *end);
+
+void call_submit(struct call *c)
+{
+	c->body_read = true;
+	c->asked_ms = now_ms(c);
+	c->body_bytes = (int64_t)c->body.len;
+	if (c->done)
+		return;
+	if (c->too_big) {
+		char message[80];
+		snprintf(message, sizeof message, "the request is larger than %lld bytes",
+			 (long long)c->gw->doc.body_bytes);
+		call_answer(c, 413, message);
+		return;
+	}
+	read_request(c);
+	c->id = c->attempt ? ++c->attempt->last_call : ++c->gw->last_call;
+	if (!choose_provider(c)) {
+		snprintf(c->error, sizeof c->error, "not passed on");
+		account(c, "error");
+		return;
+	}
+	const char *limit = c->attempt && c->route.kind == ROUTE_GENERATE ? attempts_limit(c->attempt) : NULL;
+	if (limit) {
+		call_answer(c, 400, limit);
+		account(c, "limit");
+		return;
+	}
+	if (c->attempt && c->route.kind == ROUTE_GENERATE)
+		c->attempt->calls_made++;
+	if (c->attempt)
+		request_hash(c->method, c->target.data, c->body.data, c->body.len, c->hash);
+	if (c->attempt && c->attempt->replay && replay_call(c))
+		return;
+	recording_request(c);
+	request_patch(&c->request, &c->body);
+	c->pool = queue_pool(c->gw, c->provider, c->request.model);
+	if (queue_is_refused(c->pool)) {
+		call_answer(c, 401, "the provider has refused every key for this model");
+		account(c, "error");
+		return;
+	}
+	c->state = CALL_QUEUED;
+	c->wait_ms = now_ms(c);
+	if (c->attempt)
+		attempts_wait(c->attempt, 1, 0);
+	queue_add(c, false);
+	queue_pump(c->pool);
+}
+
+/* --- tries ---------------------------------------------------------------------------------------- */
+
+static void stop_waiting(struct call *c)
+{
+	c->queued_total_ms += now_ms(c) - c->wait_ms;
+}
+
+static void give_up(struct call *c)
+{
+	char text[200];
+
+	if (c->status)
+		snprintf(text, sizeof text, "%.60s answers %d to %.60s, for too long", c->provider->name, c->status,
+			 *c->request.model ? c->request.model : c->route.kind == ROUTE_MODELS ? "/v1/models" : "?");
+	else
+		snprintf(text, sizeof text, "%.60s cannot be reached: %.100s", c->provider->name, c->error);
+	if (c->attempt && c->route.kind == ROUTE_GENERATE)
+		attempts_fail(c->attempt, true, "%s", text);
+	if (c->status) {
+		/* What was kept of its last error is what the agent gets. */
+		c->state = CALL_OVER;
+		c->answer_length = -1;
+		c->head_ready = c->done = true;
+		c->response_bytes = (int64_t)c->out.len;
+		call_wake(c);
+	} else {
+		call_answer(c, 503, text);
+	}
+	if (!*c->error)
+		snprintf(c->error, sizeof c->error, "status %d", c->status);
+	recording_head(c);
+	recording_bytes(c, c->out.data, c->out.len);
+	account(c, "error");
+}
+
+void call_expire(struct call *c, const char *why)
+{
+	if (!c->status && !*c->error)
+		snprintf(c->error, sizeof c->error, "%s", why);
+	stop_waiting(c);
+	loop_unset(c->gw->loop, &c->timer);
+	queue_remove(c);
+	if (c->attempt)
+		attempts_wait(c->attempt, -1, 0);
+	give_up(c);
+}
+
+static void say_shut(struct call *c)
+{
+	struct pool *p = c->pool;
+	int64_t now = now_ms(c);
+
+	if (p->said_ms && now - p->said_ms < 60000)
+		return;
+	p->said_ms = now;
+	if (c->status)
+		gateway_note(c->gw, "%s answers %d for %s: waiting", c->provider->name, c->status, p->model);
+	else
+		gateway_note(c->gw, "%s does not answer for %s (%s): waiting", c->provider->name, p->model, c->error);
+}
+
+/* The try gave nothing that the agent may see. LANE is the one it had. */
+static void try_failed(struct call *c, struct lane *lane)
+{
+	int64_t now = now_ms(c), wait = 0;
+	bool refused = c->status == 401 || c->status == 403;
+
+	if (c->status == 429 || c->status == 529)
+		quota_too_much(&lane->quota, c->sent_ms, c->retry_after_s, now);
+	else if (!refused)
+		quota_unwell(&lane->quota, c->retry_after_s, now);
+	if (!c->fail_ms)
+		c->fail_ms = now;
+	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
+	if (!refused && !(c->retry_after_s > 0))
+		wait = quota_back_off_ms(c->retries, gateway_random(c->gw));
+	int64_t deadline = c->fail_ms + c->gw->doc.shut_ms;
+	c->retries++;
+	if (now + wait > deadline || queue_is_shut_past(c->pool, now, deadline)) {
+		c->retries--;
+		give_up(c);
+		return;
+	}
+	if (!refused && c->retries > 1)
+		say_shut(c);
+	c->wait_ms = now;
+	if (c->attempt)
+		attempts_wait(c->attempt, 1, 0);
+	if (wait) {
+		c->state = CALL_BACKING_OFF;
+		loop_set(c->gw->loop, &c->timer, now + wait);
+	} else {
+		c->state = CALL_QUEUED;
+		queue_add(c, true);
+	}
+}
+
+void call_send(struct call *c, struct lane *lane)
+{
+	struct err err;
+
+	stop_waiting(c);
+	c->state = CALL_FLYING;
+	c->lane = lane;
+	c->key_used = lane->key;
+	c->key_tried = true;
+	c->sent_ms = c->byte_ms = now_ms(c);
+	quota_take(&lane->quota);
+	if (c->attempt)
+		attempts_wait(c->attempt, -1, 1);
+	if (upstream_start(c, &err)) {
+		snprintf(c->error, sizeof c->error, "%.150s", err.msg);
+		call_try_ended(c, CURLE_FAILED_INIT);
+	}
+}
+
+/* --- the answer ----------------------------------------------------------------------------------- */
+
+static bool is_overload(int status)
+{
+	return status == 429 || status == 529 || status >= 500;
+}
+
+/* An answer that says no to this key, while another may be let in. */
+static bool is_key_refused(struct call *c)
+{
+	if (c->status != 401 && c->status != 403)
+		return false;
+	if (!c->lane->refused) {
+		c->lane->refused = true;
+		gateway_note(c->gw, "%s refuses key %s for %s (%d)%s", c->provider->name,
+			     c->lane->key ? c->lane->key->id : "(none)", c->pool->model, c->status,
+			     queue_is_refused(c->pool) ? "; there is no other" : "; it is set aside");
+	}
+	return !queue_is_refused(c->pool);
+}
+
+static void on_error_body(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
+{
+	struct call *c = ctx;
+
+	if (kind != JSON_SCAN_STRING || strcmp(path, "error.message") != 0)
+		return;
+	size_t n = (size_t)snprintf(c->error, sizeof c->error, "%d: ", c->status);
+	for (; *text && n < sizeof c->error - 1; text++)
+		c->error[n++] = *text >= 32 && *text < 127 ? *text : '?';
+	c->error[n] = '\0';
+}
+
+void call_got_head(struct call *c)
+{
+	int64_t now = now_ms(c);
+
+	quota_report(&c->lane->quota, &c->report, now);
+	c->may_retry = is_overload(c->status) || is_key_refused(c);
+	c->metering = c->status < 300 && c->route.kind == ROUTE_GENERATE;
+	if (c->status >= 400)
+		json_scan_init(&c->meter.scan, on_error_body, c);
+	if (c->may_retry)
+		return;
+	if (c->status < 400)
+		quota_clean(&c->lane->quota, now);
+	c->pool->good_ms = now;
+	if (c->metering)
+		meter_init(&c->meter, c->route.api, c->is_events);
+	else
+		c->request.wants_usage = false;
+	c->request.wants_usage &= c->is_events;
+	if (c->request.wants_usage) /* a piece of it is withheld */
+		c->answer_length = -1;
+	c->first_ms = now;
+	c->head_ready = true;
+	recording_head(c);
+	call_wake(c);
+}
+
+static void pass(struct call *c, const char *data, size_t n)
+{
+	buf_add(&c->out, data, n);
+	recording_bytes(c, data, n);
+}
+
+/* Events are held back until they are whole, so that the one we asked for can be left out. */
+static void pass_events(struct call *c, const char *data, size_t n, bool end)
+{
+	buf_add(&c->held, data, n);
+	bool ours = end && c->meter.usage_only;
+	if (!end && c->held.len < OUT_MAX)
+		return;
+	if (!ours)
+		pass(c, c->held.data, c->held.len);
+	buf_reset(&c->held);
+}
+
+bool call_got_bytes(struct call *c, const char *data, size_t n)
+{
+	c->byte_ms = now_ms(c);
+	if (c->may_retry) {
+		json_scan_feed(&c->meter.scan, data, n);
+		if (c->out.len < ERROR_MAX)
+			buf_add(&c->out, data, n < ERROR_MAX - c->out.len ? n : ERROR_MAX - c->out.len);
+		return true;
+	}
+	if (c->out.len - c->out_at >= OUT_MAX) {
+		c->paused = true;
+		return false;
+	}
+	c->response_bytes += (int64_t)n;
+	for (size_t at = 0; c->metering && at < n;) {
+		bool end;
+		size_t taken = meter_feed(&c->meter, data + at, n - at, &end);
+		if (c->request.wants_usage)
+			pass_events(c, data + at, taken, end);
+		at += taken;
+	}
+	if (c->status >= 400)
+		json_scan_feed(&c->meter.scan, data, n);
+	if (!c->request.wants_usage)
+		pass(c, data, n);
+	call_wake(c);
+	return true;
+}
+
+static void over(struct call *c, const char *end)
+{
+	if (c->held.len) {
+		pass(c, c->held.data, c->held.len);
+		buf_reset(&c->held);
+	}
+	c->state = CALL_OVER;
+	c->done = true;
+	c->cut = strcmp(end, "cut") == 0;
+	if (c->status >= 400 && !*c->error)
+		snprintf(c->error, sizeof c->error, "status %d", c->status);
+	if (c->attempt && c->route.kind == ROUTE_GENERATE &&
+	    (c->status == 401 || c->status == 403 || c->status == 404))
+		attempts_fail(c->attempt, false, "%.60s: %s", c->provider->name, c->error);
+	account(c, c->status >= 400 && !c->cut ? "error" : end);
+	call_wake(c);
+}
+
+void call_try_ended(struct call *c, CURLcode code)
+{
+	struct lane *lane = c->lane;
+
+	if (c->attempt)
+		attempts_wait(c->attempt, 0, -1);
+	if (code && !*c->error)
+		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
+	/* The lane is freed last: whoever gets it then sees what this try has taught. */
+	if (!c->head_ready)
+		try_failed(c, lane);
+	else
+		over(c, code ? "cut" : "ok");
+	queue_leave_lane(c);
+}
+
+/* --- other ends ----------------------------------------------------------------------------------- */
+
+/* Once for each call that was submitted. */
+static void account(struct call *c, const char *end)
+{
+	struct usage u = { 0 };
+	bool estimated = false;
+	double usd = 0;
+
+	if (c->accounted)
+		return;
+	c->accounted = true;
+	if (c->metering && (c->head_ready || c->gone)) {
+		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes, strcmp(end, "ok") == 0, &u);
+		usd = meter_usd(&c->price, &u);
+	}
+	recording_end(c, &u, estimated, end);
+	if (!c->attempt && c->gw->doc.secret)
+		return;
+	if (c->attempt) {
+		log_line(&c->attempt->log, c, &u, estimated, usd, end);
+		attempts_dirty(c->attempt, true, true);
+	}
+	if (c->route.kind != ROUTE_GENERATE || strcmp(end, "limit") == 0 || !c->key_tried)
+		return;
+	c->gw->calls_made++;
+	c->gw->tokens += u.input + u.output;
+	if (usd < 0)
+		c->gw->unpriced++;
+	else
+		c->gw->usd += usd;
+	gateway_changed(c->gw);
+	if (c->attempt)
+		attempts_call_over(c->attempt, c, &u, estimated, usd);
+}
+
+void call_cancel(struct call *c, const char *end)
+{
+	if (!c->body_read || c->state == CALL_OVER) {
+		c->attempt = NULL;
+		return;
+	}
+	bool waits = c->state != CALL_FLYING;
+	c->gone = c->done = c->cut = true;
+	c->state = CALL_OVER;
+	if (waits) {
+		stop_waiting(c);
+	} else if (!c->head_ready && c->route.kind == ROUTE_GENERATE) {
+		/* It was asked, and nobody will hear what it counted. */
+		meter_init(&c->meter, c->route.api, false);
+		c->metering = true;
+	}
+	loop_unset(c->gw->loop, &c->timer);
+	queue_remove(c);
+	upstream_stop(c);
+	account(c, end);
+	if (c->attempt)
+		attempts_wait(c->attempt, waits ? -1 : 0, waits ? 0 : -1);
+	c->attempt = NULL;
+	queue_leave_lane(c);
+	call_wake(c);
+}
+
+static void stalled(struct call *c)
+{
+	upstream_stop(c);
+	snprintf(c->error, sizeof c->error, "no byte for %lld s", (long long)c->gw->doc.stall_ms / 1000);
+	if (!c->head_ready)
+		c->status = 0;
+	call_try_ended(c, CURLE_OPERATION_TIMEDOUT);
+}
+
+void call_tick(struct call *c)
+{
+	int64_t now = now_ms(c), since;
+
+	if (c->state == CALL_OVER || !c->body_read || c->replayed)
+		return;
+	switch (c->state) {
+	case CALL_FLYING:
+		if (!c->paused && now - c->byte_ms > c->gw->doc.stall_ms)
+			stalled(c);
+		return;
+	case CALL_QUEUED:
+		since = c->asked_ms > c->pool->good_ms ? c->asked_ms : c->pool->good_ms;
+		if ((now - since > c->gw->doc.shut_ms && !queue_in_flight(c->pool)) ||
+		    queue_is_shut_past(c->pool, now, since + c->gw->doc.shut_ms))
+			call_expire(c, "it is shut");
+		return;
+	default:
+		return;
+	}
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * internal.h -- the parts of the gateway process and how they meet. One thread, one loop (net/loop.h):
+ *
+ *   front.c     libmicrohttpd: an agent's connection; reads a request, hands out the answer
+ *   call.c      the story of one request: admitted, queued, sent, tried again, answered, accounted for
+ *   queue.c     whose turn it is: quota (quota.h) and fairness between attempts
+ *   upstream.c  libcurl: one try of a call at its provider
+ *   attempts.c  attached attempts: their limits, sums, states and open files
+ *   workers.c   the control socket
+ *   recording.c replay.c   what was said, kept and given again
+ *   main.c      the document, the events, the loop
+ *
+ * A call belongs to its connection in front.c, which frees it. Whatever changes a call calls call_wake; the
+ * loop then resumes its connection, once, before it waits again: nothing here runs inside a callback of
+ * something else that could free it.
+ */
+#pragma once
+#include <curl/curl.h>
+#include <microhttpd.h>
+#include "base/buf.h"
+#include "gateway/control.h"
+#include "gateway/setup.h"
+#include "gateway/meter.h"
+#include "gateway/quota.h"
+#include "gateway/request.h"
+#include "gateway/route.h"
+#include "net/client.h"
+#include "net/loop.h"
+
+enum {
+	OUT_MAX = 64 << 10,   /* of an answer that waits for its agent; then the provider is paused */
+	OUT_LOW = 16 << 10,   /* and goes on */
+	ERROR_MAX = 256 << 10, /* of a provider's error that may be tried again */
+};
+
+struct gateway;
+struct attempt;
+struct call;
+struct worker;
+struct replay_call;
+struct replay;
+
+/* --- queue.c ------------------------------------------------------------------------------------- */
+
+/* One key's quota for one model. */
+struct lane {
+	const struct provider_key *key; /* NULL: none is sent */
+	struct quota quota;
+	bool refused; /* the provider said 401 or 403 */
+};
+
+/* Those who wait for one model of one provider. */
+struct pool {
+	struct pool *next;
+	const struct provider *provider;
+	char *model;
+	struct lane *lanes;
+	size_t lanes_n, turn; /* whose key is next */
+	struct party *parties; /* a ring; the first is next */
+	int64_t good_ms;       /* the last answer that was no refusal to work */
+	int64_t said_ms;       /* people were told last that it is shut */
+	struct loop_timer timer;
+	struct gateway *gw;
+	bool pumping;
+};
+
+/* One attempt's calls in a pool, in order. */
+struct party {
+	struct party *next, *prev;
+	struct pool *pool;
+	const struct attempt *attempt;
+	struct call *first, *last;
+};
+
+void queue_add(struct call *c, bool first); /* FIRST: before the attempt's other calls: it waited already */
+void queue_remove(struct call *c);
+void queue_leave_lane(struct call *c); /* its try is over */
+void queue_pump(struct pool *p);       /* start what may start */
+void queue_free_all(struct gateway *gw);
+struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model);
+/* Every key was refused. */
+bool queue_is_refused(const struct pool *p);
+int queue_in_flight(const struct pool *p);
+/* No key that is left may be used before DEADLINE. */
+bool queue_is_shut_past(const struct pool *p, int64_t now_ms, int64_t deadline_ms);
+
+/* --- call.c -------------------------------------------------------------------------------------- */
+
+enum call_state {
+	CALL_READING, /* its request */
+	CALL_QUEUED,
+	CALL_BACKING_OFF,
+	CALL_FLYING,
+	CALL_OVER,
+};
+
+struct call {
+	struct gateway *gw;
+	enum call_state state;
+	int64_t id;
+	/* What is asked. */
+	char *uri;
+	char method[8];
+	struct route route;
+	struct request request;
+	struct buf target; /* the URI without a key */
+	struct buf body;
+	int64_t body_bytes; /* as the agent sent it */
+	struct curl_slist *headers;
+	char hash[HASH_HEX];
+	bool head_read, body_read, too_big;
+	/* Whose it is. */
+	struct attempt *attempt; /* NULL: the gateway stands alone, or the attempt is gone */
+	struct call *next, *prev; /* of all calls */
+	const struct provider *provider;
+	struct price price;
+	/* Its turn. */
+	struct pool *pool;
+	struct party *party;
+	struct call *queue_next, *queue_prev;
+	struct lane *lane;
+	const struct provider_key *key_used; /* of the last try */
+	bool key_tried;			     /* a provider was asked */
+	struct loop_timer timer;
+	int64_t asked_ms, wait_ms, sent_ms, first_ms, byte_ms, queued_total_ms, fail_ms;
+	int retries;
+	/* One try at the provider. */
+	CURL *easy; /* NULL: none */
+	int status; /* 0: none yet */
+	struct buf answer_headers; /* "Name\0Value\0" each */
+	int64_t answer_length;	   /* -1: not stated */
+	struct curl_slist *sent_headers; /* those and the key, while a try is under way */
+	bool head_seen, is_events, may_retry, paused;
+	double retry_after_s; /* negative: not stated */
+	struct quota_report report;
+	/* The answer. */
+	struct buf out, held;
+	size_t out_at;
+	int64_t response_bytes;
+	bool head_ready, done, cut, metering, own, gone, accounted; /* own: made by us; gone: the agent */
+	struct meter meter;
+	char error[160];
+	/* The agent's connection. */
+	struct MHD_Connection *conn;
+	int client_fd; /* -1: cannot be watched */
+	bool suspended, on_todo;
+	struct call *todo_next;
+	struct loop_watch client;
+	/* Replay: frames of a recorded answer are handed out from here. */
+	struct replay_call *replayed;
+};
+
+struct call *call_new(struct gateway *gw, const char *uri);
+void call_free(struct call *c); /* cancels what runs */
+/* The request's head is known: METHOD, TOKEN (NULL: none came). Decides whether it may be. */
+void call_admit(struct call *c, const char *method, bool upgrade, const char *token);
+void call_submit(struct call *c); /* the body is there */
+void call_send(struct call *c, struct lane *lane); /* its turn has come (queue.c) */
+void call_expire(struct call *c, const char *why); /* its provider stays shut (queue.c) */
+/* The attempt was detached, or its agent left. */
+void call_cancel(struct call *c, const char *end);
+/* An answer of our own in the API's shape. */
+void call_answer(struct call *c, int status, const char *message);
+void call_wake(struct call *c);
+/* Regularly, of every call that is not over. */
+void call_tick(struct call *c);
+/* From upstream.c. */
+void call_got_head(struct call *c);
+bool call_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
+void call_try_ended(struct call *c, CURLcode code);
+
+/* --- upstream.c ---------------------------------------------------------------------------------- */
+
+int upstream_start(struct call *c, struct err *err) MUST_CHECK;
+void upstream_stop(struct call *c);
+void upstream_go_on(struct call *c); /* after a pause */
+void upstream_done(void *ctx, CURL *easy, CURLcode code);
+void upstream_free_all(struct gateway *gw);
+
+/* --- front.c ------------------------------------------------------------------------------------- */
+
+int front_open(struct gateway *gw, struct err *err) MUST_CHECK;
+void front_close(struct gateway *gw);
+/* Let libmicrohttpd do what it has to. True: it wants to run again at once. */
+bool front_run(struct gateway *gw);
+void front_resume(struct call *c);
+void front_watch(struct call *c); /* notice when the agent leaves */
+
+/* --- attempts.c ---------------------------------------------------------------------------------- */
+
+struct attempt {
+	struct attempt *next; /* of its bucket */
+	struct gateway *gw;
+	char *token;
+	const struct provider *provider;
+	char *model;
+	struct control_limits limits;
+	int log_fd, record_fd, replay_fd;
+	bool replay_live;
+	struct replay *replay;
+	struct worker *worker;
+	struct buf log, record; /* not written yet */
+	/* Sums; control_state is what the worker sees of them. */
+	struct control_state sum;
+	double priced; /* USD, of the calls that have a price */
+	bool unpriced; /* some have none */
+	struct strv keys, models;
+	int waiting, flying;
+	int64_t calls_made, wait_from_ms;
+	int64_t last_call; /* id */
+	/* The state is to be sent; the files are to be written. */
+	bool state_dirty, files_dirty;
+	int64_t state_sent_ms;
+	struct loop_timer state_timer;
+	struct attempt *dirty_next;
+	bool on_dirty;
+};
+
+/* Takes what A holds. ERR_USAGE for a bad token or a token that is attached. */
+int attempts_add(struct gateway *gw, struct attempt *a, struct err *err) MUST_CHECK;
+void attempts_remove(struct attempt *a); /* cancels its calls, writes its files, frees it */
+void attempts_free(struct attempt *a);	 /* of one that was never added */
+/* Constant time in all but who it is that claims to call. NULL: nobody. */
+struct attempt *attempts_find(struct gateway *gw, const char *token);
+bool attempts_token_ok(const char *secret, const char *token);
+/* Counting who waits and who is served; *C moves from the one to the other. */
+void attempts_wait(struct attempt *a, int waiting, int flying);
+/* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
+const char *attempts_limit(struct attempt *a);
+void attempts_fail(struct attempt *a, bool retry, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
+			double usd);
+void attempts_dirty(struct attempt *a, bool state, bool files);
+void attempts_flush(struct gateway *gw); /* write what is to be written, send what is to be sent */
+json_t *attempts_state(struct attempt *a);
+
+/* --- log-line.c ---------------------------------------------------------------------------------- */
+
+/* The line of llm.jsonl, see docs/formats.md. */
+void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated, double usd,
+	      const char *end);
+
+/* --- workers.c ----------------------------------------------------------------------------------- */
+
+int workers_open(struct gateway *gw, struct err *err) MUST_CHECK;
+void workers_close(struct gateway *gw);
+/* False: its socket is full. */
+bool workers_send(struct worker *w, const json_t *message);
+
+/* --- recording.c, replay.c ----------------------------------------------------------------------- */
+
+void recording_request(struct call *c);
+void recording_head(struct call *c);
+void recording_bytes(struct call *c, const char *data, size_t n);
+void recording_end(struct call *c, const struct usage *u, bool estimated, const char *end);
+
+int replay_open(struct replay **out, int fd, struct err *err) MUST_CHECK;
+void replay_free(struct replay *r);
+/* True: the call is answered (or refused) here. False: it goes to the provider. */
+bool replay_call(struct call *c);
+void replay_feed(struct call *c); /* there is room again */
+void replay_call_free(struct call *c);
+
+/* --- main.c -------------------------------------------------------------------------------------- */
+
+enum { BUCKETS = 1024 };
+
+struct gateway {
+	struct setup doc;
+	struct loop *loop;
+	struct http_client *client;
+	struct MHD_Daemon *daemon;
+	struct loop_watch front_watch, stdin_watch, control_watch;
+	struct loop_timer front_timer, tick_timer, totals_timer;
+	bool front_due;
+	struct attempt *attempts[BUCKETS], *dirty;
+	struct worker *workers;
+	struct pool *pools;
+	struct call *calls, *todo;
+	CURL **idle;
+	size_t idle_n, idle_cap;
+	uint64_t random;
+	/* Since the start. */
+	int64_t calls_made, tokens, unpriced, waiting;
+	double usd;
+	int64_t totals_ms;
+	bool totals_dirty;
+	int64_t last_call;
+};
+
+void gateway_note(struct gateway *gw, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void gateway_call_comes(struct gateway *gw);
+void gateway_changed(struct gateway *gw); /* the totals */
+double gateway_random(struct gateway *gw); /* [0, 1) */

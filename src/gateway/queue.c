@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include "base/mem.h"
+#include "gateway/internal.h"
+
+static void timer_fires(void *ctx)
+{
+	queue_pump(ctx);
+}
+
+struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model)
+{
+	struct pool *p;
+
+	for (p = gw->pools; p; p = p->next)
+		if (p->provider == provider && strcmp(p->model, model) == 0)
+			return p;
+	p = xcalloc(1, sizeof *p);
+	p->gw = gw;
+	p->provider = provider;
+	p->model = xstrdup(model);
+	p->lanes_n = provider->keys_n ? provider->keys_n : 1;
+	p->lanes = xcalloc(p->lanes_n, sizeof *p->lanes);
+	for (size_t i = 0; i < p->lanes_n; i++) {
+		p->lanes[i].key = provider->keys_n ? &provider->keys[i] : NULL;
+		quota_init(&p->lanes[i].quota, provider->max_in_flight);
+	}
+	p->timer = (struct loop_timer){ .fire = timer_fires, .ctx = p };
+	p->next = gw->pools;
+	gw->pools = p;
+	return p;
+}
+
+void queue_free_all(struct gateway *gw)
+{
+	struct pool *p;
+
+	while ((p = gw->pools)) {
+		gw->pools = p->next;
+		loop_unset(gw->loop, &p->timer);
+		free(p->lanes);
+		free(p->model);
+		free(p);
+	}
+}
+
+bool queue_is_refused(const struct pool *p)
+{
+	for (size_t i = 0; i < p->lanes_n; i++)
+		if (!p->lanes[i].refused)
+			return false;
+	return true;
+}
+
+int queue_in_flight(const struct pool *p)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < p->lanes_n; i++)
+		n += p->lanes[i].quota.in_flight;
+	return n;
+}
+
+static struct party *party_of(struct pool *p, const struct attempt *a)
+{
+	struct party *first = p->parties, *q = first;
+
+	if (q)
+		do {
+			if (q->attempt == a)
+				return q;
+			q = q->next;
+		} while (q != first);
+	q = xcalloc(1, sizeof *q);
+	q->pool = p;
+	q->attempt = a;
+	/* At the end of the ring: before the one whose turn is next. */
+	q->next = first ? first : q;
+	q->prev = first ? first->prev : q;
+	q->next->prev = q->prev->next = q;
+	if (!first)
+		p->parties = q;
+	return q;
+}
+
+static void party_leave(struct party *q)
+{
+	struct pool *p = q->pool;
+
+	if (p->parties == q)
+		p->parties = q->next == q ? NULL : q->next;
+	q->next->prev = q->prev;
+	q->prev->next = q->next;
+	free(q);
+}
+
+void queue_add(struct call *c, bool first)
+{
+	struct party *q = party_of(c->pool, c->attempt);
+
+	c->party = q;
+	c->queue_prev = first ? NULL : q->last;
+	c->queue_next = first ? q->first : NULL;
+	*(c->queue_prev ? &c->queue_prev->queue_next : &q->first) = c;
+	*(c->queue_next ? &c->queue_next->queue_prev : &q->last) = c;
+}
+
+void queue_remove(struct call *c)
+{
+	struct party *q = c->party;
+
+	if (!q)
+		return;
+	*(c->queue_prev ? &c->queue_prev->queue_next : &q->first) = c->queue_next;
+	*(c->queue_next ? &c->queue_next->queue_prev : &q->last) = c->queue_prev;
+	c->queue_next = c->queue_prev = NULL;
+	c->party = NULL;
+	if (!q->first)
+		party_leave(q);
+}
+
+void queue_leave_lane(struct call *c)
+{
+	if (!c->lane)
+		return;
+	quota_give(&c->lane->quota);
+	c->lane = NULL;
+	queue_pump(c->pool);
+}
+
+static struct lane *free_lane(struct pool *p, int64_t now_ms)
+{
+	for (size_t i = 0; i < p->lanes_n; i++) {
+		struct lane *l = &p->lanes[(p->turn + i) % p->lanes_n];
+		if (!l->refused && quota_has_room(&l->quota, now_ms)) {
+			p->turn = (p->turn + i + 1) % p->lanes_n;
+			return l;
+		}
+	}
+	return NULL;
+}
+
+/* When the first of the shut lanes opens; -1: none is shut. */
+static int64_t opens_ms(const struct pool *p, int64_t now_ms)
+{
+	int64_t first = -1;
+
+	for (size_t i = 0; i < p->lanes_n; i++) {
+		int64_t at = p->lanes[i].quota.shut_until_ms;
+		if (!p->lanes[i].refused && at > now_ms && (first < 0 || at < first))
+			first = at;
+	}
+	return first;
+}
+
+bool queue_is_shut_past(const struct pool *p, int64_t now_ms, int64_t deadline_ms)
+{
+	for (size_t i = 0; i < p->lanes_n; i++)
+		if (!p->lanes[i].refused && p->lanes[i].quota.shut_until_ms <= (deadline_ms > now_ms ? deadline_ms : now_ms))
+			return false;
+	return true;
+}
+
+void queue_pump(struct pool *p)
+{
+	if (p->pumping) /* by a call that failed at once */
+		return;
+	p->pumping = true;
+	while (p->parties) {
+		struct lane *l = free_lane(p, loop_now_ms(p->gw->loop));
+		if (!l)
+			break;
+		struct call *c = p->parties->first;
+		/* The next one's turn comes first, since this party may go with its last call. */
+		p->parties = p->parties->next;
+		queue_remove(c);
+		call_send(c, l);
+	}
+	p->pumping = false;
+	int64_t at = p->parties ? opens_ms(p, loop_now_ms(p->gw->loop)) : -1;
+	if (at >= 0)
+		loop_set(p->gw->loop, &p->timer, at);
+	else
+		loop_unset(p->gw->loop, &p->timer);
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "gateway/request.h"
+#include <ctype.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+
+/* --- finding members ------------------------------------------------------------------------------ */
+
+struct span {
+	const char *at;
+	size_t len;
+};
+
+static size_t space(const char *s, size_t len, size_t i)
+{
+	while (i < len && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r'))
+		i++;
+	return i;
+}
+
+/* Just behind the string that starts at I, or LEN. */
+static size_t string_end(const char *s, size_t len, size_t i)
+{
+	for (i++; i < len; i++) {
+		if (s[i] == '\\')
+			i++;
+		else if (s[i] == '"')
+			return i + 1;
+	}
+	return len;
+}
+
+static size_t value_end(const char *s, size_t len, size_t i)
+{
+	size_t depth = 0;
+
+	for (; i < len; i++) {
+		if (s[i] == '"') {
+			i = string_end(s, len, i) - 1;
+		} else if (s[i] == '{' || s[i] == '[') {
+			depth++;
+			continue;
+		} else if (s[i] == '}' || s[i] == ']') {
+			if (!depth)
+				return i;
+			depth--;
+		} else if (s[i] == ',' && !depth) {
+			return i;
+		}
+		if (!depth && (s[i] == '"' || s[i] == '}' || s[i] == ']'))
+			return i + 1;
+	}
+	return len;
+}
+
+/* The next member of an object; *I starts behind its brace. False: no more, or no object. */
+static bool next_member(const char *s, size_t len, size_t *i, struct span *key, struct span *value)
+{
+	size_t at = space(s, len, *i);
+
+	if (at < len && s[at] == ',')
+		at = space(s, len, at + 1);
+	if (at >= len || s[at] != '"')
+		return false;
+	size_t end = string_end(s, len, at);
+	*key = (struct span){ s + at + 1, end > at + 1 ? end - at - 2 : 0 };
+	at = space(s, len, end);
+	if (at >= len || s[at] != ':')
+		return false;
+	at = space(s, len, at + 1);
+	end = value_end(s, len, at);
+	*value = (struct span){ s + at, end - at };
+	*i = end;
+	return at < len;
+}
+
+static bool span_is(struct span s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(s.at, text, s.len) == 0;
+}
+
+static bool starts_true(struct span s)
+{
+	return s.len >= 4 && memcmp(s.at, "true", 4) == 0;
+}
+
+static void take_model(struct request *out, struct span v)
+{
+	if (v.len < 2 || *v.at != '"')
+		return;
+	size_t n = v.len - 2 < sizeof out->model - 1 ? v.len - 2 : sizeof out->model - 1;
+	for (size_t i = 0; i < n; i++)
+		out->model[i] = v.at[i + 1] >= 32 && v.at[i + 1] < 127 ? v.at[i + 1] : '?';
+	out->model[n] = '\0';
+}
+
+/* stream_options as the client sent them: do they speak of usage, and if not, where would it stand? */
+static void look_at_options(struct request *out, const char *body, struct span v)
+{
+	struct span key, value;
+	size_t i = 1;
+	bool any = false;
+
+	if (!v.len || *v.at != '{') { /* null, say: there is no telling what it is to mean */
+		out->wants_usage = false;
+		return;
+	}
+	while (next_member(v.at, v.len, &i, &key, &value)) {
+		any = true;
+		if (span_is(key, "include_usage"))
+			out->wants_usage = false;
+	}
+	out->usage_at = (size_t)(v.at - body) + 1;
+	out->usage_words = any ? "\"include_usage\":true," : "\"include_usage\":true";
+}
+
+void request_read(struct request *out, enum api api, const char *body, size_t len)
+{
+	struct span key, value;
+	size_t start = space(body, len, 0), i = start + 1;
+
+	*out = (struct request){ 0 };
+	if (start >= len || body[start] != '{')
+		return;
+	out->wants_usage = api == API_CHAT;
+	out->usage_at = start + 1;
+	out->usage_words = "\"stream_options\":{\"include_usage\":true},";
+	while (next_member(body, len, &i, &key, &value)) {
+		if (span_is(key, "model"))
+			take_model(out, value);
+		else if (span_is(key, "stream"))
+			out->stream = starts_true(value);
+		else if (api == API_CHAT && span_is(key, "stream_options"))
+			look_at_options(out, body, value);
+	}
+	out->wants_usage &= out->stream;
+}
+
+void request_patch(const struct request *r, struct buf *body)
+{
+	size_t n;
+
+	if (!r->wants_usage)
+		return;
+	n = strlen(r->usage_words);
+	buf_grow(body, n);
+	memmove(body->data + r->usage_at + n, body->data + r->usage_at, body->len - r->usage_at + 1);
+	memcpy(body->data + r->usage_at, r->usage_words, n);
+	body->len += n;
+}
+
+/* --- the normalised hash -------------------------------------------------------------------------- */
+
+bool request_is_volatile(const char *name, size_t len)
+{
+	static const char *const names[] = { "prompt_cache_key", "user", "metadata", "client_metadata",
+					     "session_id", "conversation", "conversation_id",
+					     "safety_identifier" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (span_is((struct span){ name, len }, names[i]))
+			return true;
+	return false;
+}
+
+/* How much of TEXT fits PATTERN: 9 a digit, x a hexadecimal digit, other characters themselves; 0: none. */
+static size_t fits(const char *pattern, const char *text, size_t len)
+{
+	size_t i = 0;
+
+	for (; pattern[i]; i++) {
+		if (i >= len)
+			return 0;
+		bool ok = pattern[i] == '9'   ? isdigit((unsigned char)text[i])
+			  : pattern[i] == 'x' ? isxdigit((unsigned char)text[i])
+					      : text[i] == pattern[i];
+		if (!ok)
+			return 0;
+	}
+	return i;
+}
+
+static size_t digits(const char *text, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && isdigit((unsigned char)text[i]))
+		i++;
+	return i;
+}
+
+/* "12:34:56", with a fraction and a zone. */
+static size_t time_of_day(const char *text, size_t len)
+{
+	size_t n = fits("99:99:99", text, len);
+
+	if (!n)
+		return 0;
+	if (n < len && (text[n] == '.' || text[n] == ',')) {
+		size_t f = digits(text + n + 1, len - n - 1);
+		n += f ? f + 1 : 0;
+	}
+	if (n < len && text[n] == 'Z')
+		return n + 1;
+	if (fits("+99:99", text + n, len - n) || fits("-99:99", text + n, len - n))
+		return n + 6;
+	return n;
+}
+
+static size_t date(const char *text, size_t len)
+{
+	size_t n = fits("9999-99-99", text, len);
+
+	if (!n || (n < len && isdigit((unsigned char)text[n])))
+		return 0;
+	if (n + 1 < len && (text[n] == 'T' || text[n] == ' ')) {
+		size_t t = time_of_day(text + n + 1, len - n - 1);
+		if (!t && fits("99:99", text + n + 1, len - n - 1))
+			t = 5;
+		n += t ? t + 1 : 0;
+	}
+	return n;
+}
+
+/* "0.03s", "12ms", "1.5 seconds": how long something took. */
+static size_t seconds(const char *text, size_t len)
+{
+	size_t n = digits(text, len), f;
+
+	if (!n)
+		return 0;
+	if (n < len && text[n] == '.') {
+		f = digits(text + n + 1, len - n - 1);
+		n += f ? f + 1 : 0;
+	}
+	size_t gap = n < len && text[n] == ' ';
+	static const char *const units[] = { "seconds", "second", "secs", "sec", "ms", "s" };
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		size_t u = fits(units[i], text + n + gap, len - n - gap);
+		/* "5 s" may be the start of another word. */
+		if (u && (n + gap + u == len || !isalnum((unsigned char)text[n + gap + u])) && (u > 1 || !gap))
+			return n + gap + u;
+	}
+	return 0;
+}
+
+static size_t volatile_text(const char *text, size_t len, char *mark)
+{
+	size_t n;
+
+	*mark = 'U';
+	if ((n = fits("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", text, len)))
+		return n;
+	if (!isdigit((unsigned char)*text))
+		return 0;
+	*mark = 'T';
+	if ((n = date(text, len)) || (n = time_of_day(text, len)))
+		return n;
+	*mark = 'D';
+	return seconds(text, len);
+}
+
+void request_normal_text(struct buf *out, const char *text, size_t len)
+{
+	size_t from = 0;
+	bool word = false; /* inside of one, nothing begins */
+
+	for (size_t i = 0; i < len;) {
+		char mark;
+		size_t n = word || !isxdigit((unsigned char)text[i]) ? 0 : volatile_text(text + i, len - i, &mark);
+		if (!n) {
+			word = isalnum((unsigned char)text[i]) || text[i] == '.';
+			i++;
+			continue;
+		}
+		buf_add(out, text + from, i - from);
+		buf_add(out, (char[]){ 1, mark }, 2); /* no byte of a JSON string is 1 */
+		i += n;
+		from = i;
+	}
+	buf_add(out, text + from, len - from);
+}
+
+/* One object's or list's worth of tokens: separators do not count, what stands between them does. */
+static void normal_body(struct buf *out, const char *s, size_t len)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i < len;) {
+		char c = s[i];
+		if (c == '"') {
+			size_t end = string_end(s, len, i);
+			size_t after = space(s, len, end);
+			bool is_key = after < len && s[after] == ':';
+			if (depth == 1 && is_key && request_is_volatile(s + i + 1, end - i - 2)) {
+				i = value_end(s, len, space(s, len, after + 1));
+				continue;
+			}
+			buf_addc(out, '"');
+			request_normal_text(out, s + i + 1, end - i - 1);
+			buf_addc(out, is_key ? ':' : '\n');
+			i = end;
+		} else if (c == '{' || c == '[' || c == '}' || c == ']') {
+			depth += c == '{' || c == '[';
+			depth -= depth && (c == '}' || c == ']');
+			buf_addc(out, c);
+			i++;
+		} else if (c == ',' || c == ':' || space(s, len, i) > i) {
+			i++;
+		} else {
+			size_t from = i;
+			while (i < len && !strchr(",:{}[]\" \n\t\r", s[i]))
+				i++;
+			i += i == from; /* a NUL byte: no JSON, and no end of the loop */
+			buf_add(out, s + from, i - from);
+			buf_addc(out, '\n');
+		}
+	}
+}
+
+void request_hash(const char *method, const char *path, const char *body, size_t len, char out[HASH_HEX])
+{
+	AUTO(buf) struct buf normal = BUF_INIT;
+	struct hash h;
+
+	buf_grow(&normal, len + 64);
+	normal_body(&normal, body, len);
+	hash_init(&h);
+	hash_str(&h, method);
+	hash_str(&h, path);
+	hash_bytes(&h, normal.data, normal.len);
+	hash_hex(&h, out);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "gateway/route.h"
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+
+static const struct {
+	const char *method, *path;
+	enum route_kind kind;
+	enum api api;
+} routes[] = {
+	{ "POST", "/v1/responses", ROUTE_GENERATE, API_RESPONSES },
+	{ "POST", "/v1/chat/completions", ROUTE_GENERATE, API_CHAT },
+	{ "POST", "/v1/messages", ROUTE_GENERATE, API_ANTHROPIC },
+	{ "POST", "/v1/messages/count_tokens", ROUTE_COUNT, API_ANTHROPIC },
+	{ "GET", "/v1/models", ROUTE_MODELS, API_CHAT },
+};
+
+static const struct {
+	const char *verb;
+	enum route_kind kind;
+	bool stream;
+} gemini_verbs[] = {
+	{ "generateContent", ROUTE_GENERATE, false },
+	{ "streamGenerateContent", ROUTE_GENERATE, true },
+	{ "countTokens", ROUTE_COUNT, false },
+};
+
+static struct route gemini(const char *method, const char *model, size_t len)
+{
+	struct route r = { .kind = ROUTE_NONE, .api = API_GEMINI };
+	const char *colon = memchr(model, ':', len);
+
+	/* A model's name is one path component: nothing leads elsewhere at the provider. */
+	if (!colon || colon == model || memchr(model, '/', len))
+		return r;
+	const char *verb = colon + 1;
+	size_t verb_len = len - (size_t)(verb - model);
+	for (size_t i = 0; i < sizeof gemini_verbs / sizeof *gemini_verbs; i++) {
+		if (strlen(gemini_verbs[i].verb) != verb_len || memcmp(gemini_verbs[i].verb, verb, verb_len))
+			continue;
+		r.kind = strcmp(method, "POST") ? ROUTE_METHOD : gemini_verbs[i].kind;
+		r.stream = gemini_verbs[i].stream;
+		r.model = model;
+		r.model_len = (size_t)(colon - model);
+	}
+	return r;
+}
+
+struct route route_of(const char *method, const char *uri, bool upgrade)
+{
+	static const char models[] = "/v1beta/models/";
+	struct route r = { .kind = ROUTE_NONE, .api = API_CHAT };
+	size_t len = strcspn(uri, "?#");
+
+	if (len > sizeof models - 1 && memcmp(uri, models, sizeof models - 1) == 0)
+		return gemini(method, uri + sizeof models - 1, len - (sizeof models - 1));
+	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+		if (strlen(routes[i].path) != len || memcmp(routes[i].path, uri, len))
+			continue;
+		r.api = routes[i].api;
+		if (strcmp(method, "GET") == 0 && upgrade)
+			r.kind = ROUTE_UPGRADE;
+		else
+			r.kind = strcmp(method, routes[i].method) ? ROUTE_METHOD : routes[i].kind;
+	}
+	return r;
+}
+
+void route_strip_key(const char *uri, struct buf *out, struct buf *key)
+{
+	const char *query = strchr(uri, '?');
+
+	if (!query) {
+		buf_adds(out, uri);
+		return;
+	}
+	buf_add(out, uri, (size_t)(query - uri));
+	char before = '?';
+	for (const char *p = query + 1;; p++) {
+		size_t n = strcspn(p, "&");
+		if (strncmp(p, "key=", 4) == 0) {
+			buf_reset(key);
+			buf_add(key, p + 4, n - 4);
+		} else {
+			buf_addc(out, before);
+			buf_add(out, p, n);
+			before = '&';
+		}
+		p += n;
+		if (!*p)
+			break;
+	}
+}
+
+static const struct {
+	int status;
+	const char *openai, *anthropic, *gemini;
+} error_names[] = {
+	{ 400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT" },
+	{ 401, "authentication_error", "authentication_error", "UNAUTHENTICATED" },
+	{ 403, "permission_error", "permission_error", "PERMISSION_DENIED" },
+	{ 404, "not_found_error", "not_found_error", "NOT_FOUND" },
+	{ 405, "invalid_request_error", "invalid_request_error", "UNIMPLEMENTED" },
+	{ 413, "invalid_request_error", "request_too_large", "INVALID_ARGUMENT" },
+	{ 426, "invalid_request_error", "invalid_request_error", "FAILED_PRECONDITION" },
+	{ 429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED" },
+	{ 503, "server_error", "overloaded_error", "UNAVAILABLE" },
+	{ 0, "server_error", "api_error", "INTERNAL" },
+};
+
+void route_error(struct buf *out, enum api api, int status, const char *message)
+{
+	size_t i = 0;
+	AUTO(json) json_t *doc = json_object();
+	json_t *e = json_object();
+
+	while (error_names[i].status && error_names[i].status != status)
+		i++;
+	if (api == API_ANTHROPIC)
+		json_put_str(doc, "type", "error");
+	if (api == API_GEMINI) {
+		json_put_int(e, "code", status);
+		json_put_str(e, "message", message);
+		json_put_str(e, "status", error_names[i].gemini);
+	} else if (api == API_ANTHROPIC) {
+		json_put_str(e, "type", error_names[i].anthropic);
+		json_put_str(e, "message", message);
+	} else {
+		json_put_str(e, "message", message);
+		json_put_str(e, "type", error_names[i].openai);
+		json_put(e, "param", json_null());
+		json_put(e, "code", json_null());
+	}
+	json_put(doc, "error", e);
+	json_format(out, doc, false);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * setup.h -- what the gateway was told on its standard input (gateway.h), read and checked.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/strv.h"
+
+enum api { API_RESPONSES, API_CHAT, API_ANTHROPIC, API_GEMINI };
+#define API_COUNT 4
+
+const char *api_name(enum api api); /* "responses" ... */
+
+struct provider_key {
+	char *id, *key;
+};
+
+struct provider {
+	char *name, *base_url;
+	unsigned apis; /* bits, 1 << enum api */
+	struct provider_key *keys;
+	size_t keys_n; /* 0: none is sent */
+	struct strv headers; /* "Name: value" */
+	int max_in_flight;
+};
+
+struct price {
+	bool known;
+	double input, cached, cache_write, output; /* USD per million tokens */
+};
+
+struct model_rule {
+	char *match;
+	const struct provider *provider;
+	struct price price;
+};
+
+struct setup {
+	char *secret; /* NULL: any token will do */
+	bool control, record;
+	struct provider *providers;
+	size_t providers_n;
+	struct model_rule *models;
+	size_t models_n;
+	int64_t stall_ms, connect_ms, shut_ms, body_bytes;
+};
+
+/* ERR_USAGE for anything that gateway.h does not say. The caller releases *out, also after a failure. */
+int setup_read(struct setup *out, const json_t *j, struct err *err) MUST_CHECK;
+void setup_release(struct setup *d);
+
+const struct provider *setup_provider(const struct setup *d, const char *name); /* NULL: none */
+/* The first rule whose pattern MODEL matches (of PROVIDER, unless that is NULL), or NULL. */
+const struct model_rule *setup_model(const struct setup *d, const char *model,
+					const struct provider *provider);

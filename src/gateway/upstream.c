@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "gateway/internal.h"
+
+enum { IDLE_MAX = 512, HEADERS_MAX = 128 << 10 };
+
+/* Of one connection only, or made anew by the server of the other. */
+static bool is_hop_by_hop(const char *name, size_t len)
+{
+	static const char *const names[] = { "connection", "keep-alive", "proxy-authenticate", "proxy-connection",
+					     "te", "trailer", "transfer-encoding", "upgrade", "content-length" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
+			return true;
+	return false;
+}
+
+static const char *trimmed(const char *s, size_t *n)
+{
+	while (*n && (*s == ' ' || *s == '\t')) {
+		s++;
+		(*n)--;
+	}
+	while (*n && (s[*n - 1] == '\r' || s[*n - 1] == '\n' || s[*n - 1] == ' ' || s[*n - 1] == '\t'))
+		(*n)--;
+	return s;
+}
+
+static void notable_header(struct call *c, const char *name, const char *value)
+{
+	if (strcasecmp(name, "content-length") == 0)
+		c->answer_length = strtoll(value, NULL, 10);
+	else if (strcasecmp(name, "content-type") == 0)
+		c->is_events = strncasecmp(value, "text/event-stream", 17) == 0;
+	else if (strcasecmp(name, "retry-after") == 0)
+		c->retry_after_s = quota_retry_after(value, clock_wall_ms());
+	else
+		quota_header(&c->report, name, value, clock_wall_ms());
+}
+
+static void take_header(struct call *c, const char *line, size_t n)
+{
+	const char *colon = memchr(line, ':', n);
+
+	if (!colon || colon == line)
+		return;
+	size_t name_len = (size_t)(colon - line), value_len = n - name_len - 1;
+	const char *value = trimmed(colon + 1, &value_len);
+	if (memchr(line, '\0', n) || c->answer_headers.len + n > HEADERS_MAX)
+		return;
+	size_t at = c->answer_headers.len;
+	buf_add(&c->answer_headers, line, name_len);
+	buf_addc(&c->answer_headers, '\0');
+	buf_add(&c->answer_headers, value, value_len);
+	buf_addc(&c->answer_headers, '\0');
+	notable_header(c, c->answer_headers.data + at, c->answer_headers.data + at + name_len + 1);
+	if (is_hop_by_hop(c->answer_headers.data + at, name_len))
+		c->answer_headers.len = at;
+}
+
+/* One line of the head; an empty one ends it. An informational answer (1xx) comes before the real one. */
+static size_t on_header(char *line, size_t one, size_t n, void *ctx)
+{
+	struct call *c = ctx;
+
+	if (c->head_seen) /* a trailer */
+		return n;
+	c->byte_ms = loop_now_ms(c->gw->loop);
+	if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
+		const char *code = memchr(line, ' ', n);
+		c->status = code ? (int)strtol(code, NULL, 10) : 0;
+		buf_reset(&c->answer_headers);
+		c->answer_length = -1;
+	} else if (n <= 2 && (*line == '\r' || *line == '\n')) {
+		if (c->status >= 200) {
+			c->head_seen = true;
+			call_got_head(c);
+		}
+	} else {
+		take_header(c, line, n);
+	}
+	return n;
+}
+
+static size_t on_bytes(char *data, size_t one, size_t n, void *ctx)
+{
+	struct call *c = ctx;
+
+	return call_got_bytes(c, data, n) ? n : CURL_WRITEFUNC_PAUSE;
+}
+
+static CURL *take_handle(struct gateway *gw)
+{
+	if (gw->idle_n)
+		return gw->idle[--gw->idle_n];
+	CURL *easy = http_client_handle(gw->client);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)gw->doc.connect_ms);
+	return easy;
+}
+
+static void give_handle(struct gateway *gw, CURL *easy)
+{
+	if (gw->idle_n >= IDLE_MAX) {
+		curl_easy_cleanup(easy);
+		return;
+	}
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+	GROW(gw->idle, gw->idle_n, gw->idle_cap);
+	gw->idle[gw->idle_n++] = easy;
+}
+
+void upstream_free_all(struct gateway *gw)
+{
+	while (gw->idle_n)
+		curl_easy_cleanup(gw->idle[--gw->idle_n]);
+	free(gw->idle);
+	gw->idle = NULL;
+}
+
+/* The agent's headers come first; what differs from try to try, the key, is put in front of them. */
+static struct curl_slist *with_key(struct call *c)
+{
+	static const char *const formats[API_COUNT] = {
+		[API_RESPONSES] = "Authorization: Bearer %s",
+		[API_CHAT] = "Authorization: Bearer %s",
+		[API_ANTHROPIC] = "x-api-key: %s",
+		[API_GEMINI] = "x-goog-api-key: %s",
+	};
+	if (!c->key_used)
+		return c->headers;
+	AUTO(buf) struct buf line = BUF_INIT;
+	/* The formats are ours, the table is constant. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	buf_addf(&line, formats[c->route.api], c->key_used->key);
+#pragma GCC diagnostic pop
+	struct curl_slist *first = curl_slist_append(NULL, line.data);
+	explicit_bzero(line.data, line.len);
+	if (!first)
+		bug("curl_slist_append");
+	first->next = c->headers;
+	return first;
+}
+
+static void drop_key(struct call *c)
+{
+	struct curl_slist *first = c->sent_headers;
+
+	if (first && first != c->headers) {
+		first->next = NULL;
+		explicit_bzero(first->data, strlen(first->data));
+		curl_slist_free_all(first);
+	}
+	c->sent_headers = NULL;
+}
+
+static void forget_answer(struct call *c)
+{
+	c->status = 0;
+	c->head_seen = c->is_events = c->may_retry = c->paused = false;
+	c->answer_length = -1;
+	c->retry_after_s = -1;
+	c->report = (struct quota_report)QUOTA_REPORT_INIT;
+	buf_reset(&c->answer_headers);
+	buf_reset(&c->out);
+	c->out_at = 0;
+	c->error[0] = '\0';
+}
+
+int upstream_start(struct call *c, struct err *err)
+{
+	struct gateway *gw = c->gw;
+	AUTO(buf) struct buf url = BUF_INIT;
+	CURL *easy = take_handle(gw);
+
+	forget_answer(c);
+	buf_adds(&url, c->provider->base_url);
+	buf_add(&url, c->target.data, c->target.len);
+	c->sent_headers = with_key(c);
+	curl_easy_setopt(easy, CURLOPT_URL, url.data);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->sent_headers);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, c);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
+	if (strcmp(c->method, "GET") == 0) {
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+	} else {
+		curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->body.data);
+	}
+	if (http_client_start(gw->client, easy, err)) {
+		drop_key(c);
+		give_handle(gw, easy);
+		return -1;
+	}
+	c->easy = easy;
+	return 0;
+}
+
+static void let_go(struct call *c)
+{
+	CURL *easy = c->easy;
+
+	c->easy = NULL;
+	give_handle(c->gw, easy);
+	drop_key(c);
+}
+
+void upstream_stop(struct call *c)
+{
+	if (!c->easy)
+		return;
+	http_client_cancel(c->gw->client, c->easy);
+	let_go(c);
+}
+
+void upstream_go_on(struct call *c)
+{
+	c->paused = false;
+	if (c->easy)
+		curl_easy_pause(c->easy, CURLPAUSE_CONT);
+}
+
+void upstream_done(void *ctx, CURL *easy, CURLcode code)
+{
+	struct call *c = ctx;
+
+	let_go(c);
+	call_try_ended(c, code);
+}

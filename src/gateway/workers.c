@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "gateway/gateway.h"
+#include "gateway/internal.h"
+#include "os/fdio.h"
+
+enum { MESSAGE_MAX = 64 << 10, FDS = 3 };
+
+struct worker {
+	struct worker *next, *prev;
+	struct gateway *gw;
+	struct loop_watch watch;
+	struct attempt *attempt; /* NULL until attached */
+};
+
+static void worker_close(struct worker *w)
+{
+	struct gateway *gw = w->gw;
+
+	if (w->attempt)
+		attempts_remove(w->attempt);
+	loop_unwatch(gw->loop, &w->watch);
+	close(w->watch.fd);
+	*(w->prev ? &w->prev->next : &gw->workers) = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	free(w);
+}
+
+bool workers_send(struct worker *w, const json_t *message)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	json_format(&text, message, false);
+	ssize_t n = send(w->watch.fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* A broken socket is heard of by its end. */
+	return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+static void send_event(struct worker *w, const char *event, const char *text)
+{
+	AUTO(json) json_t *j = json_object();
+
+	json_put_str(j, "event", event);
+	if (text)
+		json_put_str(j, "text", text);
+	workers_send(w, j);
+}
+
+/* --- attach --------------------------------------------------------------------------------------- */
+
+static int read_limits(struct control_limits *out, const json_t *j, struct err *err)
+{
+	out->tokens = json_get_int(j, "tokens", 0);
+	out->calls = json_get_int(j, "calls", 0);
+	out->usd = json_get_real(j, "usd", 0);
+	if (out->tokens < 0 || out->calls < 0 || !(out->usd >= 0))
+		return err_set(err, ERR_USAGE, 0, "a limit is below 0");
+	return 0;
+}
+
+static int take_fds(struct attempt *a, bool record, int *fds, size_t n, struct err *err)
+{
+	size_t want = 1 + record + (a->replay_fd == -2), at = 0;
+
+	if (n != want)
+		return err_set(err, ERR_USAGE, 0, "attach needs %zu descriptors, %zu came", want, n);
+	a->log_fd = fd_steal(&fds[at++]);
+	if (record)
+		a->record_fd = fd_steal(&fds[at++]);
+	if (a->replay_fd == -2)
+		a->replay_fd = fd_steal(&fds[at]);
+	return 0;
+}
+
+static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, int *fds, size_t fds_n,
+		       struct err *err)
+{
+	const char *token, *provider, *model, *replay = json_get_str(j, "replay", NULL);
+
+	if (json_need_str(j, "token", "attach", &token, err) ||
+	    json_need_str(j, "provider", "attach", &provider, err) ||
+	    json_need_str(j, "model", "attach", &model, err) ||
+	    read_limits(&a->limits, json_object_get(j, "limits"), err))
+		return -1;
+	a->token = xstrdup(token);
+	a->model = xstrdup(model);
+	a->provider = setup_provider(&gw->doc, provider);
+	if (!a->provider)
+		return err_set(err, ERR_USAGE, 0, "attach: no provider \"%s\"", provider);
+	if (replay && strcmp(replay, "strict") && strcmp(replay, "live"))
+		return err_set(err, ERR_USAGE, 0, "attach: \"replay\" must be \"strict\" or \"live\"");
+	a->replay_live = replay && strcmp(replay, "live") == 0;
+	a->replay_fd = replay ? -2 : -1;
+	if (take_fds(a, gw->doc.record, fds, fds_n, err)) {
+		a->replay_fd = -1;
+		return -1;
+	}
+	if (replay && replay_open(&a->replay, a->replay_fd, err))
+		return -1;
+	return attempts_add(gw, a, err);
+}
+
+static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
+{
+	struct attempt *a;
+	struct err err;
+
+	if (w->attempt) {
+		send_event(w, "refused", "attached already");
+		return;
+	}
+	a = xcalloc(1, sizeof *a);
+	a->log_fd = a->record_fd = a->replay_fd = -1;
+	a->log = a->record = (struct buf)BUF_INIT;
+	a->sum.usd = 0;
+	a->worker = w;
+	if (read_attach(w->gw, a, j, fds, fds_n, &err)) {
+		send_event(w, "refused", err.msg);
+		attempts_free(a);
+		return;
+	}
+	w->attempt = a;
+	send_event(w, "attached", NULL);
+}
+
+/* --- messages ------------------------------------------------------------------------------------- */
+
+static void answer_state(struct worker *w, const json_t *j)
+{
+	if (!w->attempt) {
+		send_event(w, "refused", "not attached");
+		return;
+	}
+	AUTO(json) json_t *state = attempts_state(w->attempt);
+	/* So that whoever asked knows the answer from a state that was on its way. */
+	if (json_is_integer(json_object_get(j, "ask")))
+		json_put_int(state, "ask", json_get_int(j, "ask", 0));
+	workers_send(w, state);
+}
+
+static void take_message(struct worker *w, const char *text, size_t n, int *fds, size_t fds_n)
+{
+	AUTO(json) json_t *j = NULL;
+	struct err err;
+
+	if (json_parse(&j, text, n, "control", &err)) {
+		send_event(w, "refused", err.msg);
+		return;
+	}
+	const char *op = json_get_str(j, "op", "");
+	if (strcmp(op, "attach") == 0)
+		attach(w, j, fds, fds_n);
+	else if (strcmp(op, "state") == 0)
+		answer_state(w, j);
+	else
+		send_event(w, "refused", "unknown \"op\"");
+}
+
+static void worker_ready(void *ctx, uint32_t events)
+{
+	struct worker *w = ctx;
+	static char text[MESSAGE_MAX];
+	int fds[FDS] = { -1, -1, -1 };
+	size_t fds_n = FDS;
+	struct err err;
+
+	ssize_t n = fd_recv(w->watch.fd, text, sizeof text, fds, &fds_n, 1, &err);
+	if (n < 0 && err.kind == ERR_LIMIT) /* nothing there after all */
+		return;
+	if (n > 0)
+		take_message(w, text, (size_t)n, fds, fds_n);
+	for (size_t i = 0; i < fds_n; i++)
+		auto_fd(&fds[i]);
+	if (n <= 0)
+		worker_close(w);
+}
+
+static void worker_comes(void *ctx, uint32_t events)
+{
+	struct gateway *gw = ctx;
+	struct err err;
+
+	int fd = accept4(GATEWAY_FD_CONTROL, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			gateway_note(gw, "out of descriptors: %s", strerror(errno));
+		return;
+	}
+	struct worker *w = xcalloc(1, sizeof *w);
+	w->gw = gw;
+	w->watch = (struct loop_watch){ .fd = fd, .ready = worker_ready, .ctx = w };
+	w->next = gw->workers;
+	if (w->next)
+		w->next->prev = w;
+	gw->workers = w;
+	if (loop_watch(gw->loop, &w->watch, EPOLLIN, &err))
+		worker_close(w);
+}
+
+int workers_open(struct gateway *gw, struct err *err)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof a;
+
+	if (getsockname(GATEWAY_FD_CONTROL, (struct sockaddr *)&a, &n))
+		return err_set(err, ERR_INFRA, errno, "descriptor %d", GATEWAY_FD_CONTROL);
+	fd_set_nonblock(GATEWAY_FD_CONTROL, true);
+	gw->control_watch = (struct loop_watch){ .fd = GATEWAY_FD_CONTROL, .ready = worker_comes, .ctx = gw };
+	return loop_watch(gw->loop, &gw->control_watch, EPOLLIN, err);
+}
+
+void workers_close(struct gateway *gw)
+{
+	loop_unwatch(gw->loop, &gw->control_watch);
+	while (gw->workers)
+		worker_close(gw->workers);
+}

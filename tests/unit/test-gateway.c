@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "test.h"
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "gateway/meter.h"
+#include "gateway/quota.h"
+#include "gateway/request.h"
+#include "gateway/route.h"
+#include "gateway/setup.h"
+#include "net/json-scan.h"
+#include "net/sse.h"
+
+/* --- JSON and event streams in pieces ------------------------------------------------------------- */
+
+static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
+{
+	buf_addf(ctx, "%s=%s%s;", path, kind == JSON_SCAN_EMPTY ? "empty" : "", text);
+}
+
+static void json_in_any_pieces(void **state)
+{
+	static const char text[] = "{\"a\":1, \"b\" : {\"c\":[1,\"x\\\"y\",{\"d\":null}],\"e\":[],\"f\":{}},"
+				   "\"deep\":[[[[[[[[9]]]]]]]],\"g\":[ ],\"h\":true}";
+	(void)state;
+	for (size_t piece = 1; piece < sizeof text; piece++) {
+		AUTO(buf) struct buf got = BUF_INIT;
+		struct json_scan s;
+		json_scan_init(&s, on_scalar, &got);
+		for (size_t i = 0; i < sizeof text - 1; i += piece)
+			json_scan_feed(&s, text + i, piece < sizeof text - 1 - i ? piece : sizeof text - 1 - i);
+		json_scan_end(&s);
+		assert_string_equal(got.data, "a=1;b.c.[]=1;b.c.[]=x\\\"y;b.c.[].d=null;b.e=empty;g=empty;h=true;");
+	}
+}
+
+static void json_that_is_none(void **state)
+{
+	static const char *const texts[] = { "}", "{{", "[}", "{\"a\"}", "{\"a\":1]]]]]", "\"", "nul", "", "{\"\\", "]]" };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		AUTO(buf) struct buf got = BUF_INIT;
+		struct json_scan s;
+		json_scan_init(&s, on_scalar, &got);
+		json_scan_feed(&s, texts[i], strlen(texts[i]));
+		json_scan_end(&s);
+	}
+	AUTO(buf) struct buf deep = BUF_INIT;
+	for (int i = 0; i < 5000; i++)
+		buf_addc(&deep, '[');
+	struct json_scan s;
+	json_scan_init(&s, on_scalar, &deep);
+	json_scan_feed(&s, deep.data, deep.len);
+	AUTO(buf) struct buf keys = BUF_INIT;
+	for (int i = 0; i < 8; i++)
+		buf_addf(&keys, "{\"%0200d\":", i);
+	buf_adds(&keys, "1}}}}}}}}");
+	json_scan_reset(&s);
+	json_scan_feed(&s, keys.data, keys.len);
+}
+
+static void on_data(void *ctx, const char *bytes, size_t n)
+{
+	buf_add(ctx, bytes, n);
+}
+
+static void events_in_any_pieces(void **state)
+{
+	static const char text[] = ": hello\r\nevent: x\r\ndata: one\r\n\r\ndata:two\ndata:  three\n\nid: 7\ndatum: no\r\r"
+				   "data\n\n";
+	(void)state;
+	for (size_t piece = 1; piece < sizeof text; piece++) {
+		AUTO(buf) struct buf got = BUF_INIT;
+		struct sse s;
+		int events = 0;
+		sse_init(&s);
+		for (size_t i = 0; i < sizeof text - 1;) {
+			bool end;
+			size_t n = piece < sizeof text - 1 - i ? piece : sizeof text - 1 - i;
+			i += sse_feed(&s, text + i, n, &end, on_data, &got);
+			events += end;
+		}
+		assert_string_equal(got.data, "one\ntwo\n three\n");
+		assert_int_equal(events, 4);
+	}
+}
+
+/* --- metering ------------------------------------------------------------------------------------- */
+
+struct metered {
+	const char *what;
+	enum api api;
+	bool events;
+	const char *text;
+	struct usage want;
+	const char *model;
+	bool estimated;
+};
+
+#define RESPONSES_USAGE                                                                            \
+	"\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":30},\"output_tokens\":50,"  \
+	"\"output_tokens_details\":{\"reasoning_tokens\":20},\"total_tokens\":150}"
+#define CHAT_USAGE                                                                                 \
+	"\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":50,\"prompt_tokens_details\":{\"cached_tokens\":30}," \
+	"\"completion_tokens_details\":{\"reasoning_tokens\":20}}"
+
+static const struct metered metered[] = {
+	{ "responses", API_RESPONSES, false, "{\"model\":\"gpt\",\"output\":[{\"usage\":{\"input_tokens\":9}}]," RESPONSES_USAGE "}",
+	  { 100, 30, 0, 50, 20 }, "gpt", false },
+	{ "responses, streamed", API_RESPONSES, true,
+	  "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"model\":\"gpt\",\"usage\":null}}\n\n"
+	  "data: {\"type\":\"response.output_text.delta\",\"delta\":\"usage\"}\n\n"
+	  "data: {\"type\":\"response.completed\",\"response\":{\"model\":\"gpt-1\"," RESPONSES_USAGE "}}\n\n",
+	  { 100, 30, 0, 50, 20 }, "gpt-1", false },
+	{ "chat", API_CHAT, false, "{\"model\":\"gpt\",\"choices\":[{}]," CHAT_USAGE "}", { 100, 30, 0, 50, 20 }, "gpt", false },
+	{ "chat, streamed", API_CHAT, true,
+	  "data: {\"model\":\"gpt\",\"choices\":[{\"delta\":{}}],\"usage\":null}\n\ndata: {\"model\":\"gpt\",\"choices\":[],"
+	  CHAT_USAGE "}\n\ndata: [DONE]\n\n", { 100, 30, 0, 50, 20 }, "gpt", false },
+	{ "anthropic", API_ANTHROPIC, false,
+	  "{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":30,"
+	  "\"cache_creation\":{\"ephemeral_5m_input_tokens\":10},\"output_tokens\":50}}", { 100, 30, 10, 50, 0 }, "claude", false },
+	{ "anthropic, streamed", API_ANTHROPIC, true,
+	  "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,"
+	  "\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":30,\"output_tokens\":1}}}\n\n"
+	  "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":20}}\n\n"
+	  "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":50}}\n\n", { 100, 30, 10, 50, 0 },
+	  "claude", false },
+	{ "anthropic, cut before the end", API_ANTHROPIC, true,
+	  "data: {\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"output_tokens\":1}}}\n\n", { 60, 0, 0, 200, 0 },
+	  "claude", true },
+	{ "gemini", API_GEMINI, false,
+	  "{\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":30,\"candidatesTokenCount\":30,"
+	  "\"thoughtsTokenCount\":20},\"modelVersion\":\"gemini-1\"}", { 100, 30, 0, 50, 20 }, "gemini-1", false },
+	{ "gemini, events", API_GEMINI, true,
+	  "data: {\"usageMetadata\":{\"promptTokenCount\":100}}\r\n\r\ndata: {\"usageMetadata\":{\"promptTokenCount\":100,"
+	  "\"candidatesTokenCount\":30,\"thoughtsTokenCount\":20},\"modelVersion\":\"g\"}\r\n\r\n", { 100, 0, 0, 50, 20 }, "g", false },
+	{ "gemini, a list", API_GEMINI, false,
+	  "[{\"usageMetadata\":{\"promptTokenCount\":100}}\n,\n{\"usageMetadata\":{\"promptTokenCount\":100,"
+	  "\"candidatesTokenCount\":50},\"modelVersion\":\"g\"}]", { 100, 0, 0, 50, 0 }, "g", false },
+	{ "nothing reported", API_CHAT, false, "{\"choices\":[]}", { 100, 0, 0, 200, 0 }, "", true },
+	{ "odd numbers", API_CHAT, false, "{\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":99999999999999999999}}",
+	  { 100, 0, 0, 999999999999999, 0 }, "", false },
+};
+
+static void reads_every_dialect(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(metered); i++) {
+		const struct metered *t = &metered[i];
+		size_t len = strlen(t->text);
+		for (size_t piece = 1; piece <= len; piece += piece < 8 ? 1 : 37) {
+			struct meter m;
+			struct usage u;
+			meter_init(&m, t->api, t->events);
+			for (size_t at = 0; at < len;) {
+				bool end;
+				at += meter_feed(&m, t->text + at, piece < len - at ? piece : len - at, &end);
+			}
+			bool estimated = meter_end(&m, 400, 800, !t->estimated, &u);
+			if (strcmp(t->what, "odd numbers") == 0)
+				u.input = 100; /* what is no number is not taken */
+			if (memcmp(&u, &t->want, sizeof u) || strcmp(m.model, t->model) || estimated != t->estimated)
+				fail_msg("%s in pieces of %zu: %lld %lld %lld %lld %lld %s %d", t->what, piece,
+					 (long long)u.input, (long long)u.cached, (long long)u.cache_write,
+					 (long long)u.output, (long long)u.reasoning, m.model, estimated);
+		}
+	}
+}
+
+static void sees_the_usage_only_chunk(void **state)
+{
+	static const char *const events[] = {
+		"data: {\"choices\":[{\"delta\":{}}]," CHAT_USAGE "}\n\n",
+		"data: {\"choices\":[],\"usage\":null}\n\n",
+		"data: {\"choices\":[]," CHAT_USAGE "}\n\n",
+		"data: [DONE]\n\n",
+	};
+	struct meter m;
+	bool end;
+	(void)state;
+	meter_init(&m, API_CHAT, true);
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		assert_int_equal(meter_feed(&m, events[i], strlen(events[i]), &end), strlen(events[i]));
+		assert_true(end);
+		assert_int_equal(m.usage_only, i == 2);
+	}
+}
+
+static void costs(void **state)
+{
+	struct price p = { true, 10, 1, 12.5, 40 }, unknown = { 0 };
+	struct usage u = { 1000000, 300000, 100000, 10000, 5000 };
+	(void)state;
+	assert_float_equal(meter_usd(&p, &u), 6 + 0.3 + 1.25 + 0.4, 1e-9);
+	assert_true(meter_usd(&unknown, &u) < 0);
+}
+
+/* --- requests ------------------------------------------------------------------------------------- */
+
+static void patched(const char *body, const char *want)
+{
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct request r;
+
+	buf_adds(&b, body);
+	request_read(&r, API_CHAT, b.data, b.len);
+	request_patch(&r, &b);
+	assert_string_equal(b.data, want);
+}
+
+static void asks_for_usage_once(void **state)
+{
+	(void)state;
+	patched("{\"stream\":true}", "{\"stream_options\":{\"include_usage\":true},\"stream\":true}");
+	patched(" {\"stream\" : true,\"stream_options\": { }}",
+		" {\"stream\" : true,\"stream_options\": {\"include_usage\":true }}");
+	patched("{\"stream_options\":{\"x\":[1,{}]},\"stream\":true}",
+		"{\"stream_options\":{\"include_usage\":true,\"x\":[1,{}]},\"stream\":true}");
+	static const char *const same[] = {
+		"{\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+		"{\"stream\":true,\"stream_options\":{\"include_usage\":false}}",
+		"{\"stream\":true,\"stream_options\":null}",
+		"{\"stream\":false}", "{\"messages\":[{\"stream\":true}]}", "{}", "", "[]", "{\"stream\":true",
+	};
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(same); i++)
+		patched(same[i], same[i]);
+}
+
+static void reads_model_and_stream(void **state)
+{
+	static const char body[] = "{\"messages\":[{\"model\":\"no\",\"content\":\"a \\\" , }\"}],\"model\":\"m-1\",\"stream\":true}";
+	struct request r;
+	(void)state;
+	request_read(&r, API_ANTHROPIC, body, sizeof body - 1);
+	assert_string_equal(r.model, "m-1");
+	assert_true(r.stream);
+	assert_false(r.wants_usage);
+	for (size_t n = 0; n < sizeof body; n++) { /* cut anywhere it is read without harm */
+		AUTO(free) char *copy = xmalloc(n);
+		char hash[HASH_HEX];
+		memcpy(copy, body, n);
+		request_read(&r, API_CHAT, copy, n);
+		request_hash("POST", "/", copy, n, hash);
+	}
+}
+
+static void normal(const char *text, const char *want)
+{
+	AUTO(buf) struct buf b = BUF_INIT;
+
+	request_normal_text(&b, text, strlen(text));
+	for (size_t i = 0; i < b.len; i++)
+		if (b.data[i] == 1)
+			b.data[i] = '~';
+	assert_string_equal(b.data, want);
+}
+
+static void volatile_text(void **state)
+{
+	(void)state;
+	normal("id 01234567-89ab-cdef-0123-456789ABCDEF.", "id ~U.");
+	normal("on 2026-11-24T19:00:01.25Z, or 2026-11-24 19:00 or 2026-11-24", "on ~T, or ~T or ~T");
+	normal("at 12:34:56.789 +02:00", "at ~T +02:00");
+	normal("passed in 0.03s (12 ms; 1.5 seconds)", "passed in ~D (~D; ~D)");
+	normal("v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080", "v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080");
+	normal("", "");
+}
+
+static bool same_hash(const char *a, const char *b)
+{
+	char x[HASH_HEX], y[HASH_HEX];
+
+	request_hash("POST", "/v1/messages", a, strlen(a), x);
+	request_hash("POST", "/v1/messages", b, strlen(b), y);
+	return strcmp(x, y) == 0;
+}
+
+static void hashes_what_is_asked(void **state)
+{
+	char x[HASH_HEX], y[HASH_HEX];
+	(void)state;
+	assert_true(same_hash("{\"model\":\"m\",\"n\":1}", "{ \"model\" : \"m\",\n\"n\":1 }"));
+	assert_true(same_hash("{\"model\":\"m\",\"metadata\":{\"user_id\":\"a\"},\"n\":1}", "{\"model\":\"m\",\"n\":1}"));
+	assert_true(same_hash("{\"prompt_cache_key\":\"a\",\"n\":\"took 1.5s\"}", "{\"prompt_cache_key\":\"b\",\"n\":\"took 2s\"}"));
+	assert_false(same_hash("{\"a\":{\"metadata\":1}}", "{\"a\":{\"metadata\":2}}"));
+	assert_false(same_hash("{\"n\":1}", "{\"n\":2}"));
+	assert_false(same_hash("{\"n\":[1,2]}", "{\"n\":[12]}"));
+	assert_false(same_hash("{\"n\":\"a b\"}", "{\"n\":\"ab\"}"));
+	assert_false(same_hash("{\"n\":\"1\"}", "{\"n\":1}"));
+	assert_false(same_hash("{\"a\":\"b\"}", "{\"a\":\"b\",\"c\":\"d\"}"));
+	request_hash("POST", "/a", "{}", 2, x);
+	request_hash("POST", "/b", "{}", 2, y);
+	assert_string_not_equal(x, y);
+}
+
+static void routes(void **state)
+{
+	AUTO(buf) struct buf uri = BUF_INIT, key = BUF_INIT;
+	(void)state;
+	assert_int_equal(route_of("POST", "/v1/messages?beta=true", false).kind, ROUTE_GENERATE);
+	assert_int_equal(route_of("POST", "/v1/messages/count_tokens", false).kind, ROUTE_COUNT);
+	assert_int_equal(route_of("GET", "/v1/responses", true).kind, ROUTE_UPGRADE);
+	assert_int_equal(route_of("GET", "/v1/responses", false).kind, ROUTE_METHOD);
+	assert_int_equal(route_of("GET", "/v1/models", false).kind, ROUTE_MODELS);
+	assert_int_equal(route_of("POST", "/v1/messages/", false).kind, ROUTE_NONE);
+	assert_int_equal(route_of("POST", "/v1beta/models/../x:generateContent", false).kind, ROUTE_NONE);
+	struct route r = route_of("POST", "/v1beta/models/g-1:streamGenerateContent?alt=sse", false);
+	assert_int_equal(r.kind, ROUTE_GENERATE);
+	assert_true(r.stream);
+	assert_int_equal(r.model_len, 3);
+	assert_memory_equal(r.model, "g-1", 3);
+	route_strip_key("/a?alt=sse&key=secret&x=%20", &uri, &key);
+	assert_string_equal(uri.data, "/a?alt=sse&x=%20");
+	assert_string_equal(key.data, "secret");
+	buf_reset(&uri);
+	route_strip_key("/a?key=secret", &uri, &key);
+	assert_string_equal(uri.data, "/a");
+	static const enum api apis[] = { API_CHAT, API_RESPONSES, API_ANTHROPIC, API_GEMINI };
+	for (size_t i = 0; i < ARRAY_SIZE(apis); i++) {
+		struct err err;
+		AUTO(buf) struct buf body = BUF_INIT;
+		AUTO(json) json_t *j = NULL;
+		route_error(&body, apis[i], 400, "no \"more\"");
+		assert_int_equal(json_parse(&j, body.data, body.len, "error", &err), 0);
+		assert_string_equal(json_get_str(json_object_get(j, "error"), "message", ""), "no \"more\"");
+	}
+}
+
+/* --- quota ---------------------------------------------------------------------------------------- */
+
+/* A round in which the limit is used up and every answer is good. */
+static void clean_round(struct quota *q, int64_t now)
+{
+	int n = (int)q->limit;
+
+	for (int i = 0; i < n; i++)
+		quota_take(q);
+	for (int i = 0; i < n; i++) {
+		quota_clean(q, now);
+		quota_give(q);
+	}
+}
+
+static void grows_and_is_cut(void **state)
+{
+	struct quota q;
+	(void)state;
+	quota_init(&q, 100);
+	int start = (int)q.limit;
+	clean_round(&q, 1000);
+	assert_int_equal(q.limit, 2 * start);
+	for (int i = 0; i < 10; i++)
+		clean_round(&q, 1000);
+	assert_int_equal(q.limit, 100);
+	assert_int_equal(q.in_flight, 0);
+	for (int i = 0; i < 50; i++)
+		quota_take(&q);
+	quota_too_much(&q, 1000, -1, 2000);
+	assert_int_equal(q.limit, 40); /* of the 50 in flight */
+	quota_too_much(&q, 1500, -1, 2100);
+	assert_int_equal(q.limit, 40); /* sent before the cut */
+	quota_too_much(&q, 2200, -1, 2300);
+	assert_int_equal(q.limit, 32);
+	while (q.in_flight)
+		quota_give(&q);
+	clean_round(&q, 3000);
+	assert_int_equal(q.limit, 32); /* still */
+	clean_round(&q, 60000);
+	assert_true(q.limit > 33 && q.limit < 34); /* additive from now on */
+	quota_unwell(&q, -1, 61000);
+	clean_round(&q, 62000);
+	assert_true(q.limit < 34);
+}
+
+static void does_not_grow_unused(void **state)
+{
+	struct quota q;
+	(void)state;
+	quota_init(&q, 100);
+	double start = q.limit;
+	for (int i = 0; i < 1000; i++) {
+		quota_take(&q);
+		quota_clean(&q, 1000);
+		quota_give(&q);
+	}
+	assert_true(q.limit == start);
+}
+
+static void shuts_as_told(void **state)
+{
+	struct quota q;
+	struct quota_report r = QUOTA_REPORT_INIT;
+	(void)state;
+	quota_init(&q, 1);
+	assert_true(quota_has_room(&q, 1));
+	quota_too_much(&q, 1, 2.5, 1000);
+	assert_false(quota_has_room(&q, 3000));
+	assert_true(quota_has_room(&q, 3600));
+	quota_header(&r, "X-RateLimit-Remaining-Requests", "0", 0);
+	quota_header(&r, "x-ratelimit-reset-requests", "1m2s", 0);
+	quota_report(&q, &r, 10000);
+	assert_false(quota_has_room(&q, 71000));
+	assert_true(quota_has_room(&q, 72100));
+	assert_int_equal(q.limit, 1);
+}
+
+static void reads_headers(void **state)
+{
+	struct quota_report r = QUOTA_REPORT_INIT;
+	int64_t wall = 1795548864000; /* 2026-11-24T19:34:24Z */
+	(void)state;
+	assert_float_equal(quota_retry_after("7", wall), 7, 0.001);
+	assert_float_equal(quota_retry_after("1.5", wall), 1.5, 0.001);
+	assert_float_equal(quota_retry_after("Tue, 24 Nov 2026 19:34:34 GMT", wall), 10, 0.001);
+	assert_float_equal(quota_retry_after("Tue, 24 Nov 2020 19:34:34 GMT", wall), 0, 0.001);
+	assert_true(quota_retry_after("soon", wall) < 0);
+	assert_true(quota_retry_after("-1", wall) < 0);
+	assert_true(quota_retry_after("nan", wall) < 0);
+	assert_float_equal(quota_reset("1s", wall), 1, 0.001);
+	assert_float_equal(quota_reset("6m0s", wall), 360, 0.001);
+	assert_float_equal(quota_reset("1h2m3.5s", wall), 3723.5, 0.001);
+	assert_float_equal(quota_reset("20ms", wall), 0.02, 0.001);
+	assert_float_equal(quota_reset("2026-11-24T19:34:34Z", wall), 10, 0.001);
+	assert_true(quota_reset("", wall) < 0);
+	assert_true(quota_reset("1x", wall) < 0);
+	quota_header(&r, "anthropic-ratelimit-tokens-remaining", "12", wall);
+	quota_header(&r, "anthropic-ratelimit-tokens-reset", "2026-11-24T19:34:34Z", wall);
+	quota_header(&r, "anthropic-ratelimit-input-tokens-remaining", "0", wall);
+	quota_header(&r, "content-type", "0", wall);
+	assert_int_equal(r.remaining_tokens, 12);
+	assert_float_equal(r.reset_tokens_s, 10, 0.001);
+	assert_int_equal(r.remaining_requests, -1);
+}
+
+static void backs_off(void **state)
+{
+	(void)state;
+	for (int n = 0; n < 20; n++) {
+		assert_true(quota_back_off_ms(n, 0) >= 250);
+		assert_true(quota_back_off_ms(n, 0.999) <= 30000);
+		assert_true(quota_back_off_ms(n + 1, 0.5) >= quota_back_off_ms(n, 0.5));
+	}
+}
+
+/* --- the document --------------------------------------------------------------------------------- */
+
+static int read_text(struct setup *s, const char *text, struct err *err)
+{
+	AUTO(json) json_t *j = NULL;
+
+	assert_int_equal(json_parse(&j, text, strlen(text), "text", err), 0);
+	return setup_read(s, j, err);
+}
+
+static void refuses_bad_documents(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+		{ "{}", "\"v\" is missing" },
+		{ "{\"v\":2,\"providers\":{}}", "version 2" },
+		{ "{\"v\":1,\"odd\":1,\"providers\":{}}", "unknown member \"odd\"" },
+		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"ftp://x\",\"apis\":[\"chat\"]}}}", "http" },
+		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[]}}}", "\"apis\"" },
+		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[\"x\"]}}}", "\"apis\"" },
+		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[\"chat\"],\"keys\":[{\"id\":\"a\",\"key\":\"b\\nc\"}]}}}",
+		  "control character" },
+		{ "{\"v\":1,\"providers\":{},\"models\":[{\"match\":\"*\",\"provider\":\"q\"}]}", "no provider \"q\"" },
+		{ "{\"v\":1,\"providers\":{},\"limits\":{\"stall_ms\":0}}", "stall_ms" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct setup s;
+		struct err err;
+		assert_int_equal(read_text(&s, bad[i].text, &err), -1);
+		if (!strstr(err.msg, bad[i].why))
+			fail_msg("%s: %s", bad[i].text, err.msg);
+		setup_release(&s);
+	}
+}
+
+static void reads_a_document(void **state)
+{
+	struct setup s;
+	struct err err;
+	(void)state;
+	assert_int_equal(read_text(&s,
+		"{\"v\":1,\"secret\":\"ab\",\"control\":true,\"record\":true,\"providers\":{\"p\":{\"base_url\":\"http://x/\","
+		"\"apis\":[\"chat\",\"gemini\"],\"keys\":[{\"id\":\"K\",\"key\":\"k\"}],\"headers\":{\"X-A\":\"b\"},\"max_in_flight\":3}},"
+		"\"models\":[{\"match\":\"g-*\",\"provider\":\"p\",\"price\":{\"input\":1,\"output\":2,\"date\":\"2026-11-01\"}}],"
+		"\"limits\":{\"shut_ms\":5}}", &err), 0);
+	assert_string_equal(s.providers[0].base_url, "http://x");
+	assert_int_equal(s.providers[0].apis, 1 << API_CHAT | 1 << API_GEMINI);
+	assert_string_equal(s.providers[0].headers.v[0], "X-A: b");
+	assert_int_equal(s.shut_ms, 5);
+	assert_int_equal(s.stall_ms, 300000);
+	const struct model_rule *r = setup_model(&s, "g-1", NULL);
+	assert_non_null(r);
+	assert_true(r->price.known && r->price.cached == 1);
+	assert_null(setup_model(&s, "h", NULL));
+	setup_release(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(json_in_any_pieces), cmocka_unit_test(json_that_is_none),
+		cmocka_unit_test(events_in_any_pieces), cmocka_unit_test(reads_every_dialect),
+		cmocka_unit_test(sees_the_usage_only_chunk), cmocka_unit_test(costs),
+		cmocka_unit_test(asks_for_usage_once), cmocka_unit_test(reads_model_and_stream),
+		cmocka_unit_test(volatile_text), cmocka_unit_test(hashes_what_is_asked),
+		cmocka_unit_test(routes), cmocka_unit_test(grows_and_is_cut),
+		cmocka_unit_test(does_not_grow_unused), cmocka_unit_test(shuts_as_told),
+		cmocka_unit_test(reads_headers), cmocka_unit_test(backs_off),
+		cmocka_unit_test(refuses_bad_documents), cmocka_unit_test(reads_a_document),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
