@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"tag", cmd_tag, "name a rollout"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
+	{"agents", cmd_agents, "the agents there are, and how to get them"},
 	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},
 };

@@ -5,7 +5,14 @@
 
 static void add_model(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, job->attempt->trial.model);
+	const struct trial *t = &job->attempt->trial;
+
+	buf_adds(out, t->model_id && *t->model_id ? t->model_id : t->model);
+}
+
+static void add_api(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, job->attempt->trial.api ? job->attempt->trial.api : "");
 }
 
 static void add_instruction(struct buf *out, const struct agent_job *job)
@@ -60,6 +67,7 @@ static const struct {
 	void (*add)(struct buf *out, const struct agent_job *job);
 } placeholders[] = {
 	{"{model}", add_model},
+	{"{api}", add_api},
 	{"{instruction}", add_instruction},
 	{"{instruction_file}", add_instruction_file},
 	{"{seed}", add_seed},

@@ -61,6 +61,50 @@ void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, 
 	out->outcome = outcome;
 }
 
+static void merge(json_t *spec, const char *key, json_t *over)
+{
+	json_t *mine = json_copy(json_object_get(spec, key));
+
+	if (!over) {
+		json_decref(mine);
+		return;
+	}
+	if (!mine)
+		mine = json_is_array(over) ? json_array() : json_object();
+	if (json_is_array(over))
+		json_array_extend(mine, over);
+	else
+		json_object_update(mine, over);
+	json_object_set_new(spec, key, mine);
+}
+
+/* The spec with the table of the trial's API laid over it; the caller releases. */
+static json_t *spec_for_api(const struct attempt *a)
+{
+	const char *api = a->trial.api;
+	json_t *spec = json_copy(a->agent_spec); /* NULL in, NULL out */
+	json_t *over = api && *api ? json_object_get(json_object_get(spec, "api"), api) : NULL;
+
+	if (!over)
+		return spec;
+	merge(spec, "argv", json_object_get(over, "args"));
+	merge(spec, "env", json_object_get(over, "env"));
+	merge(spec, "files", json_object_get(over, "files"));
+	return spec;
+}
+
+static int run_kind(const struct agent_kind *kind, const struct agent_job *job, struct sandbox *s,
+		    struct agent_record *out, struct err *err)
+{
+	AUTO(json) json_t *spec = spec_for_api(job->attempt);
+	struct attempt attempt = *job->attempt;
+	struct agent_job mine = *job;
+
+	attempt.agent_spec = spec;
+	mine.attempt = &attempt;
+	return kind->run(&mine, s, out, err);
+}
+
 int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 	      struct err *err)
 {
@@ -73,5 +117,5 @@ int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_recor
 		.outcome = OUTCOME_COMPLETED, .exit_status = -1, .metrics = agent_metrics_unknown};
 	snprintf(out->version, sizeof out->version, "%s",
 		 json_get_str(job->attempt->agent_spec, "version", ""));
-	return kind->run(job, s, out, err);
+	return run_kind(kind, job, s, out, err);
 }

@@ -17,12 +17,18 @@
  *   env{}       name -> template
  *   files{}     path template -> content template, written into the sandbox before the start
  *   collect[]   path templates of files and directories inside, copied to artifacts/agent/
+ *   apis[]      the API dialects it speaks, the one to be preferred first, of "responses", "chat", "anthropic",
+ *               "gemini"; the plan picks the first that the model's provider answers (trial.api)
+ *   api{}       dialect -> {args[], env{}, files{}}: appended to argv, laid over env and files where the
+ *               trial's dialect is that one
+ *   install{version, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
+ *               inside it that stand for argv[0] (see config/agent-cache.h)
  *   output{format: "jsonl" | "json" | "text" (the default), rules[]}: what standard output tells
  * Made by agent_find, not allowed in a file:
- *   mounts[]    {host, box}: read-only install prefixes of argv[0] and of `requires`
+ *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
  *
- * A template may hold {model} {instruction} {instruction_file} {seed} {rollout} {task_id} {gateway_url}
+ * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout} {task_id} {gateway_url}
  * {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
  * shell scripts need no quoting.
  *

@@ -15,6 +15,7 @@ enum cmd_status {
 	CMD_INTERRUPTED = 130,
 };
 
+int cmd_agents(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);

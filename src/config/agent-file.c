@@ -254,6 +254,86 @@ static void check_output(const struct reader *r, const struct toml_node *n, cons
 			check_fit(r, &rules->items[i], !has_text(n, "format", structured));
 }
 
+static const char *const api_names[] = {"responses", "chat", "anthropic", "gemini", NULL};
+
+static void check_apis(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_ARRAY, name))
+		return;
+	if (!n->n)
+		complain(r, n->line, n->col, "apis must name one API at least");
+	for (size_t i = 0; i < n->n; i++)
+		check_choice(r, &n->items[i], name, api_names);
+}
+
+/* clang-format off */
+static const struct member dialect_members[] = {
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_map },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_dialects(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *d = &n->items[i];
+		const struct toml_node key = {.kind = TOML_STRING,
+					      .line = d->key_line,
+					      .col = d->key_col,
+					      .text = d->key};
+		AUTO(free) char *what = xasprintf("[api.%s]", d->key);
+		check_choice(r, &key, "an API", api_names);
+		if (expect(r, d, TOML_TABLE, what))
+			check_members(r, d, dialect_members, what);
+	}
+}
+
+static void check_program(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	check_strings(r, n, name);
+	for (size_t i = 0; n->kind == TOML_ARRAY && i < n->n; i++)
+		if (n->items[i].text && !path_is_inside(n->items[i].text))
+			complain(r, n->items[i].line, n->items[i].col,
+				 "\"%s\" is not a path inside the installation", n->items[i].text);
+	if (n->kind == TOML_ARRAY && !n->n)
+		complain(r, n->line, n->col, "%s must begin with a program", name);
+}
+
+/* clang-format off */
+static const struct member install_members[] = {
+	{ .name = "version", .check = check_string, .required = true },
+	{ .name = "npm", .check = check_strings, .required = true },
+	{ .name = "program", .check = check_program, .required = true },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_install(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (expect(r, n, TOML_TABLE, name))
+		check_members(r, n, install_members, "[install]");
+}
+
+/* What can only be seen with the whole file in view. */
+static void check_whole(const struct reader *r, const struct toml_node *root)
+{
+	const struct toml_node *apis = toml_get(root, "apis"), *api = toml_get(root, "api");
+	for (size_t i = 0; api && api->kind == TOML_TABLE && i < api->n; i++) {
+		const struct toml_node *d = &api->items[i];
+		bool listed = false;
+		for (size_t j = 0; apis && apis->kind == TOML_ARRAY && j < apis->n; j++)
+			listed = listed || (apis->items[j].text &&
+					    strcmp(apis->items[j].text, d->key) == 0);
+		if (!listed)
+			complain(r, d->key_line, d->key_col,
+				 "[api.%s] is never used: apis does not name it", d->key);
+	}
+}
+
 /* clang-format off */
 static const struct member agent_members[] = {
 	{ .name = "kind", .choices = kinds },
@@ -268,6 +348,9 @@ static const struct member agent_members[] = {
 	{ .name = "files", .check = check_map },
 	{ .name = "collect", .check = check_strings },
 	{ .name = "output", .check = check_output },
+	{ .name = "apis", .check = check_apis },
+	{ .name = "api", .check = check_dialects },
+	{ .name = "install", .check = check_install },
 	{ .name = NULL },
 };
 /* clang-format on */
@@ -354,6 +437,7 @@ int agent_file_read(json_t **out, const char *path, struct strv *problems, struc
 		return err_set(err, ERR_USAGE, 0, "%s: not TOML", path);
 	}
 	check_members(&r, root, agent_members, "an agent file");
+	check_whole(&r, root);
 	if (problems->n == before)
 		*out = to_json(root);
 	toml_free(root);

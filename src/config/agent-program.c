@@ -218,3 +218,32 @@ int program_add(const struct programs *p, const char *name, const char *folder, 
 			       name);
 	return add_located(p, link, 0, inside, err);
 }
+
+/* Of ".../node_modules/@openai/codex/bin/codex.js" the folder is ".../node_modules/@openai/codex". */
+static char *package_of(const char *real)
+{
+	static const char mark[] = "/node_modules/";
+	const char *last = NULL;
+	for (const char *p = real; (p = strstr(p, mark)); p += sizeof mark - 1)
+		last = p + sizeof mark - 1;
+	if (!last)
+		return NULL;
+	const char *end = strchrnul(last, '/');
+	if (*last == '@' && *end)
+		end = strchrnul(end + 1, '/');
+	return xstrndup(real, (size_t)(end - real));
+}
+
+char *program_version(const char *path)
+{
+	AUTO(free) char *real = realpath(path, NULL);
+	AUTO(free) char *package = real ? package_of(real) : NULL;
+	AUTO(json) json_t *doc = NULL;
+	struct err ignored;
+	if (!package)
+		return NULL;
+	AUTO(free) char *file = path_join(package, "package.json");
+	if (json_read(&doc, AT_FDCWD, file, 1 << 20, &ignored))
+		return NULL;
+	return xstrdup(json_get_str(doc, "version", NULL));
+}

@@ -21,3 +21,7 @@ char *program_on_path(const char *name);
  * owned. */
 int program_add(const struct programs *p, const char *name, const char *folder, char **inside,
 		struct err *err) MUST_CHECK;
+
+/* The version in the package.json of the npm package that the program at PATH belongs to, or NULL: read,
+ * not run. The caller frees. */
+char *program_version(const char *path);

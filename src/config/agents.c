@@ -10,10 +10,13 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "config/agent-cache.h"
 #include "config/agent-file.h"
 #include "config/agent-program.h"
 
 static const char *const builtins[] = {"nop", "oracle"};
+#define BASH "bash" /* built in as well, but it needs a model */
+#define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
 /* What "auto" falls back to, and the agents that are known to need a model even where no file is.
  */
@@ -163,9 +166,19 @@ static char *find_file(const struct agent_query *q, struct err *err)
 	return NULL;
 }
 
+/* An agent of the user's own of that name counts more. */
+static bool is_bash(const struct agent_query *q)
+{
+	struct err ignored;
+	if (strcmp(q->name, BASH) != 0)
+		return false;
+	AUTO(free) char *path = find_file(q, &ignored);
+	return !path;
+}
+
 int agent_exists(const struct agent_query *q, struct err *err)
 {
-	if (agent_is_builtin(q->name))
+	if (agent_is_builtin(q->name) || (is_bash(q) && q->gateway))
 		return 0;
 	AUTO(free) char *path = find_file(q, err);
 	return path ? 0 : -1;
@@ -177,22 +190,71 @@ static char *folder_of(const char *path)
 	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
 }
 
-/* A program that begins with a placeholder exists inside only. */
+/* What `agents install` fetched: a mount of its own, under a name that tells nothing of this machine. */
+static bool use_installed(json_t *spec, const json_t *install, const struct programs *p, const char *name)
+{
+	AUTO(free) char *version = agent_install_current(name);
+	struct agent_install i;
+	struct err ignored;
+	if (!version || agent_install_make(&i, name, install, version, &ignored) < 0)
+		return false;
+	bool there = agent_install_is_there(&i);
+	if (there) {
+		AUTO(free) char *host = path_join(i.folder, version);
+		json_t *argv = json_object_get(spec, "argv"), *m = json_object();
+		json_put_str(m, "host", host);
+		json_put(m, "box", json_sprintf(BOX_PREFIX "%s", name));
+		json_array_append_new(p->mounts, m);
+		json_array_remove(argv, 0);
+		for (size_t n = i.program.n; n--;)
+			json_array_insert_new(argv, 0,
+					      json_sprintf(BOX_PREFIX "%s/%s", name, i.program.v[n]));
+		json_put_str(spec, "version", version);
+	}
+	agent_install_release(&i);
+	return there;
+}
+
+static int use_path(json_t *spec, const struct programs *p, const char *first, const char *folder,
+		    struct err *err)
+{
+	AUTO(free) char *inside = NULL;
+	if (program_add(p, first, folder, &inside, err) < 0)
+		return -1;
+	json_array_set_new(json_object_get(spec, "argv"), 0, json_string(inside));
+	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
+	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
+	if (version && !json_object_get(spec, "version"))
+		json_put_str(spec, "version", version);
+	return 0;
+}
+
+static int find_program(json_t *spec, const struct programs *p, const char *folder, struct err *err)
+{
+	const char *name = json_get_str(spec, "name", "");
+	const json_t *install = json_object_get(spec, "install");
+	const char *first = json_string_value(json_array_get(json_object_get(spec, "argv"), 0));
+	/* A program that begins with a placeholder exists inside only. */
+	if (*first == '{' || (install && use_installed(spec, install, p, name)))
+		return 0;
+	if (use_path(spec, p, first, folder, err) == 0)
+		return 0;
+	if (install && !strchr(first, '/'))
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" is not installed: rollouts agents install %s", name, name);
+	return -1;
+}
+
 static int find_programs(json_t *spec, const char *path, struct err *err)
 {
 	const struct programs p = {json_array(), json_array()};
 	AUTO(free) char *folder = folder_of(path);
-	AUTO(free) char *inside = NULL;
-	json_t *argv = json_object_get(spec, "argv"), *name;
+	json_t *name;
 	size_t i;
 	json_put(spec, "mounts", p.mounts);
 	json_put(spec, "path", p.path);
-	const char *first = json_string_value(json_array_get(argv, 0));
-	if (*first != '{') {
-		if (program_add(&p, first, folder, &inside, err) < 0)
-			return err_wrap(err, "%s", path);
-		json_array_set_new(argv, 0, json_string(inside));
-	}
+	if (find_program(spec, &p, folder, err) < 0)
+		return err_wrap(err, "%s", path);
 	json_array_foreach (json_object_get(spec, "requires"), i, name)
 		if (program_add(&p, json_string_value(name), folder, NULL, err) < 0)
 			return err_wrap(err, "%s", path);
@@ -202,16 +264,32 @@ static int find_programs(json_t *spec, const char *path, struct err *err)
 static json_t *builtin_spec(const char *name)
 {
 	json_t *spec = json_object();
+	bool bash = strcmp(name, BASH) == 0;
 	json_put_str(spec, "name", name);
 	json_put_str(spec, "kind", name);
-	json_put_str(spec, "needs", "");
+	json_put_str(spec, "needs", bash ? "model" : "");
+	if (bash) {
+		json_put(spec, "apis",
+			 json_pack("[s, s, s, s]", "anthropic", "responses", "gemini", "chat"));
+		json_put_str(spec, "version", ROLLOUTS_VERSION);
+	}
 	return spec;
+}
+
+static int needs_gateway(const struct agent_query *q, const char *path, struct err *err)
+{
+	return err_set(err, ERR_USAGE, 0,
+		       "agent \"%s\" (%s) needs a model, and there is no gateway: give --gateway SOCKET",
+		       q->name, path);
 }
 
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err)
 {
 	AUTO(json) json_t *file = NULL;
-	if (agent_is_builtin(q->name)) {
+	bool bash = is_bash(q);
+	if (bash && !q->gateway)
+		return needs_gateway(q, "built in", err);
+	if (bash || agent_is_builtin(q->name)) {
 		*spec = builtin_spec(q->name);
 		return 0;
 	}
@@ -219,16 +297,29 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems
 	if (!path || agent_file_read(&file, path, problems, err) < 0)
 		return -1;
 	if (strcmp(json_get_str(file, "needs", ""), "model") == 0 && !q->gateway)
-		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\" (%s) needs a model, and there is no gateway: give "
-			       "--gateway SOCKET",
-			       q->name, path);
+		return needs_gateway(q, path, err);
 	json_put_str(file, "name", q->name);
 	json_put_str(file, "kind", "cli");
 	if (find_programs(file, path, err) < 0)
 		return -1;
 	json_object_del(file, "models");
 	json_object_del(file, "requires");
+	json_object_del(file, "install");
 	*spec = json_incref(file);
+	return 0;
+}
+
+int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems, struct err *err)
+{
+	AUTO(free) char *found = NULL;
+	if (agent_is_builtin(q->name) || is_bash(q)) {
+		*file = builtin_spec(q->name);
+		*path = NULL;
+		return 0;
+	}
+	found = find_file(q, err);
+	if (!found || agent_file_read(file, found, problems, err) < 0)
+		return -1;
+	*path = STEAL(&found);
 	return 0;
 }

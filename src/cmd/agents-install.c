@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Theory of operation. Installing happens below a lock of the agent's folder, in a temporary folder that is
+ * renamed when it is complete: a version is there as a whole or not at all, whoever is killed. What others
+ * left half done is removed by the next one who holds the lock.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "cmd/agents.h"
+#include "config/agent-cache.h"
+#include "config/agent-program.h"
+#include "config/agents.h"
+#include "os/fdio.h"
+#include "os/spawn.h"
+
+#define TEMP ".new."
+
+enum { INSTALL_MS = 30 * 60 * 1000, OUTPUT_MAX = 1 << 20 };
+
+static void auto_agent_install(struct agent_install *i)
+{
+	agent_install_release(i);
+}
+
+/* What a killed installation left; the lock is ours. */
+static int remove_leftovers(int folder, struct err *err)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return err_set(err, ERR_INFRA, errno, "read the folder");
+	}
+	for (struct dirent *d; (d = readdir(dir));)
+		if (strncmp(d->d_name, TEMP, strlen(TEMP)) == 0)
+			strv_push(&names, d->d_name);
+	closedir(dir);
+	for (size_t i = 0; i < names.n; i++)
+		if (path_remove_tree(folder, names.v[i], err))
+			return -1;
+	return 0;
+}
+
+static void show(const struct buf *text)
+{
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	text_render(&safe, text->data, text->len, TEXT_TERMINAL);
+	fwrite(safe.data, 1, safe.len, stderr);
+	if (safe.len && safe.data[safe.len - 1] != '\n')
+		fputc('\n', stderr);
+}
+
+/* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */
+static int run_npm(const struct agent_install *i, int dir, struct err *err)
+{
+	static const char *const npm[] = {"npm",
+					  "install",
+					  "--no-audit",
+					  "--no-fund",
+					  "--no-update-notifier",
+					  "--ignore-scripts",
+					  "--save-exact",
+					  "--loglevel=error",
+					  "--",
+					  NULL};
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
+	char ended[48];
+	int status = 0;
+
+	strv_pushv(&argv, npm);
+	strv_pushv(&argv, strv_items(&i->npm));
+	const struct spawn s = {
+		.argv = strv_items(&argv), .dir_fd = dir, .in = -1, .out = -1, .err = -1};
+	if (spawn_run(&s, NULL, 0, OUTPUT_MAX, clock_mono_ms() + INSTALL_MS, &out, &text, &status, err)) {
+		show(&text);
+		return err_wrap(err, "npm");
+	}
+	if (!status)
+		return 0;
+	show(&out);
+	show(&text);
+	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above", i->npm.v[0],
+		       spawn_status_text(status, ended));
+}
+
+static int fetch(const struct agent_install *i, int folder, const char *temp, struct err *err)
+{
+	static const char package[] = "{\"private\": true}\n";
+
+	if (mkdirat(folder, temp, 0755))
+		return err_set(err, ERR_INFRA, errno, "make %s/%s", i->folder, temp);
+	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
+	if (dir < 0 || path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
+	    run_npm(i, dir, err))
+		return -1;
+	for (size_t n = 0; n < i->program.n; n++)
+		if (faccessat(dir, i->program.v[n], n ? R_OK : X_OK, 0))
+			return err_set(err, ERR_INFRA, 0,
+				       "%s was fetched, but holds no %s: another version may be laid out "
+				       "differently",
+				       i->npm.v[0], i->program.v[n]);
+	return 0;
+}
+
+static int put_in_place(const struct agent_install *i, int folder, const char *temp, struct err *err)
+{
+	if (path_remove_tree(folder, i->version, err))
+		return -1;
+	if (renameat(folder, temp, folder, i->version))
+		return err_set(err, ERR_INFRA, errno, "rename %s/%s", i->folder, temp);
+	return 0;
+}
+
+static int install_locked(const struct agent_install *i, const char *name, int folder, struct err *err)
+{
+	AUTO(free) char *temp = xasprintf(TEMP "%d", (int)getpid());
+	struct err late;
+
+	if (remove_leftovers(folder, err))
+		return -1;
+	if (agent_install_is_there(i)) {
+		printf("%s %s is installed already, in %s/%s\n", name, i->version, i->folder, i->version);
+		return path_link(folder, i->version, "current", err);
+	}
+	printf("fetching %s %s with npm: %s\n", name, i->version, i->npm.v[0]);
+	fflush(stdout);
+	if (fetch(i, folder, temp, err) || put_in_place(i, folder, temp, err)) {
+		(void)!path_remove_tree(folder, temp, &late);
+		return -1;
+	}
+	printf("%s %s is installed, in %s/%s\n", name, i->version, i->folder, i->version);
+	return path_link(folder, i->version, "current", err);
+}
+
+static int read_install(struct agent_install *out, const char *name, const char *version, struct err *err)
+{
+	const struct agent_query q = {.name = name, .gateway = true};
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+
+	if (agent_read(&file, &path, &q, &problems, err))
+		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
+	if (!path)
+		return err_set(err, ERR_USAGE, 0, "agent \"%s\" is built in: nothing is to be installed",
+			       name);
+	const json_t *spec = json_object_get(file, "install");
+	if (!spec)
+		return err_set(err, ERR_USAGE, 0, "%s has no [install]: put its program on PATH yourself",
+			       path);
+	return agent_install_make(out, name, spec, version, err);
+}
+
+int agents_install(const char *what, struct err *err)
+{
+	const char *at = strchr(what, '@');
+	AUTO(free) char *name = at ? xstrndup(what, (size_t)(at - what)) : xstrdup(what);
+	AUTO(agent_install) struct agent_install i = {0};
+
+	if (read_install(&i, name, at ? at + 1 : NULL, err))
+		return -1;
+	AUTO(free) char *npm = program_on_path("npm");
+	if (!npm && !agent_install_is_there(&i))
+		return err_set(err, ERR_INFRA, 0,
+			       "agents are fetched by npm, which is not on PATH: apt-get install npm");
+	umask(022); /* whoever a trial runs as must be able to read it */
+	if (path_make_dirs(AT_FDCWD, i.folder, 0755, err))
+		return -1;
+	AUTO(fd) int folder = open(i.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", i.folder);
+	AUTO(fd) int lock = fd_lock(folder, ".lock", clock_mono_ms() + INSTALL_MS, err);
+	if (lock < 0)
+		return err_wrap(err, "%s is being installed by another process", name);
+	return install_locked(&i, name, folder, err);
+}

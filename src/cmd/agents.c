@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "cmd/agents.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "config/agent-cache.h"
+#include "config/agents.h"
+#include "report/report.h"
+#include "report/table.h"
+
+static bool is_installed(const char *name, const json_t *file)
+{
+	const json_t *spec = json_object_get(file, "install");
+	AUTO(free) char *version = agent_install_current(name);
+	struct agent_install i;
+	struct err ignored;
+
+	if (!spec || !version || agent_install_make(&i, name, spec, version, &ignored))
+		return false;
+	bool there = agent_install_is_there(&i);
+	agent_install_release(&i);
+	return there;
+}
+
+/* The cause without the place of the file, which a row of its own shows. */
+static const char *cause(const char *text, const char *path)
+{
+	size_t n = strlen(path);
+
+	return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
+static void fill_state(json_t *row, const struct agent_query *q, const json_t *file, const char *path)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *spec = NULL;
+	struct err err;
+	const char *state = "ready";
+
+	if (agent_find(&spec, q, &problems, &err)) {
+		json_put_str(row, "state", json_object_get(file, "install") ? "missing" : "unusable");
+		json_put_str(row, "remedy", cause(problems.n ? problems.v[0] : err.msg, path));
+		return;
+	}
+	if (is_installed(q->name, file))
+		state = "installed";
+	else if (json_object_get(file, "install"))
+		state = "on PATH";
+	json_put_str(row, "state", state);
+	json_put_str(row, "version", json_get_str(spec, "version", NULL));
+}
+
+static json_t *describe(const char *name)
+{
+	const struct agent_query q = {.name = name, .gateway = true};
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	json_t *row = json_object(), *apis;
+	struct err err;
+
+	json_put_str(row, "agent", name);
+	json_put_str(row, "version", NULL);
+	json_put_str(row, "state", "unusable");
+	if (agent_read(&file, &path, &q, &problems, &err)) {
+		json_put_str(row, "remedy", problems.n ? problems.v[0] : err.msg);
+		return row;
+	}
+	apis = json_object_get(file, "apis");
+	json_put(row, "apis", apis ? json_incref(apis) : json_array());
+	json_put_str(row, "summary", json_get_str(file, "summary", NULL));
+	json_put_str(row, "file", path);
+	if (path)
+		fill_state(row, &q, file, path);
+	else
+		json_put_str(row, "state", "built in");
+	return row;
+}
+
+/* The built-in ones first, then the files in the order in which they are looked for. */
+static json_t *describe_all(void)
+{
+	static const char *const builtins[] = {"bash", "oracle", "nop"};
+	AUTO(strv) struct strv names = STRV_INIT;
+	json_t *rows = json_array();
+
+	agent_names(NULL, &names);
+	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
+		if (!strv_has(&names, builtins[i]))
+			json_array_append_new(rows, describe(builtins[i]));
+	for (size_t i = 0; i < names.n; i++)
+		json_array_append_new(rows, describe(names.v[i]));
+	return rows;
+}
+
+static void add_row(struct table *t, const json_t *row)
+{
+	AUTO(buf) struct buf apis = BUF_INIT;
+	const char *remedy = json_get_str(row, "remedy", NULL);
+	size_t i;
+	json_t *api;
+
+	json_array_foreach (json_object_get(row, "apis"), i, api)
+		buf_addf(&apis, "%s%s", i ? " " : "", json_string_value(api));
+	table_text(t, json_get_str(row, "agent", ""));
+	table_text(t, json_get_str(row, "version", ""));
+	table_text(t, json_get_str(row, "state", ""));
+	table_text(t, apis.data);
+	table_text(t, remedy ? remedy : json_get_str(row, "summary", ""));
+}
+
+static void print_table(const json_t *rows)
+{
+	AUTO(table) struct table t = {0};
+	AUTO(buf) struct buf text = BUF_INIT;
+	size_t i;
+	json_t *row;
+
+	table_column(&t, "agent", TABLE_WHOLE);
+	table_column(&t, "version", TABLE_WHOLE);
+	table_column(&t, "state", TABLE_WHOLE);
+	table_column(&t, "APIs", TABLE_LEFT);
+	table_column(&t, "what it is, or how to get it", TABLE_LEFT);
+	json_array_foreach (rows, i, row)
+		add_row(&t, row);
+	table_terminal(&t, report_width(STDOUT_FILENO), &text);
+	fwrite(text.data, 1, text.len, stdout);
+}
+
+static int list(bool json)
+{
+	AUTO(json) json_t *rows = describe_all();
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (json) {
+		json_format(&text, rows, true);
+		puts(text.data);
+	} else {
+		print_table(rows);
+	}
+	return CMD_OK;
+}
+
+static int install(char *const *names, size_t n)
+{
+	struct err err;
+	int status = CMD_OK;
+
+	if (!n) {
+		err_set(&err, ERR_USAGE, 0,
+			"agents install needs the name of an agent: rollouts agents lists them");
+		return cmd_fail(&err);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (agents_install(names[i], &err))
+			status = cmd_fail(&err);
+	return status;
+}
+
+static int dispatch(const struct strv *operands, bool json)
+{
+	const char *word = operands->n ? operands->v[0] : "list";
+	struct err err;
+
+	if (strcmp(word, "install") == 0)
+		return install(operands->v + 1, operands->n - 1);
+	if (strcmp(word, "list") == 0 && operands->n <= 1)
+		return list(json);
+	err_set(&err, ERR_USAGE, 0, "agents takes: list, or install NAME[@VERSION]; not \"%s\"",
+		operands->v[operands->n - 1]);
+	return cmd_fail(&err);
+}
+
+int cmd_agents(int argc, char **argv)
+{
+	bool json = false;
+	const struct option options[] = {
+		{.name = "json", .kind = OPTION_FLAG, .target = &json, .help = "the list as JSON"},
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "agents",
+		.operands = "[list | install NAME[@VERSION]...]",
+		.max = 64,
+		.options = options,
+		.summary = "list the agents there are, or fetch one",
+		.text = "install fetches an agent once, through npm, at the version its file names or "
+			"the one\ngiven, into ~/.cache/rollouts/agents. Sandboxes see it read-only; a trial "
+			"costs no\ncopy. The version installed last is the one that is used, before one "
+			"that is on PATH.",
+		.examples = "rollouts agents\nrollouts agents install codex\n"
+			    "rollouts agents install claude@2.1.330\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	return status >= 0 ? status : dispatch(&operands, json);
+}
