@@ -18,7 +18,7 @@ _rollouts()
 	--config | --gateway) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local none" ;;
 	--retry) words="completed timeout budget agent_error infra_error cancelled" ;;
-	--agent | -a) words="nop oracle shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
+	--agent | -a) words="nop oracle codex claude gemini opencode pi qwen shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
 	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
 	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt) return ;;
@@ -40,6 +40,10 @@ _rollouts()
 	show)
 		[ "$COMP_CWORD" -gt 2 ] && words="agent errors eval diff notes score result worker"
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+	agents)
+		words="list install"
+		[ "$COMP_CWORD" -gt 2 ] && words="codex claude gemini opencode pi qwen"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	doctor | help) ;;
 	*)

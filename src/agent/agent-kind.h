@@ -18,3 +18,6 @@ extern const struct agent_kind agent_nop, agent_oracle, agent_cli;
 /* End as OUTCOME with a reason made safe for one line of a terminal. */
 void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The API dialect of this trial: "" where the agent's file names none. */
+const char *agent_api(const struct attempt *a);

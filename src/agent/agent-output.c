@@ -18,25 +18,33 @@ struct agent_output {
 	struct strv marks; /* a line that holds none of these words concerns no rule */
 	bool read_all;	   /* some rule has no such word */
 	struct buf line;
+	int64_t lines; /* so far */
 	bool overflow; /* the current line is too long: wait for its end */
 	double number[F_FIRST_TEXT];
 	bool known[F_FIRST_TEXT];
 	struct buf text[F_COUNT_ - F_FIRST_TEXT];
 };
 
-static void set_text(struct agent_output *o, enum agent_field f, const struct agent_value *v)
+/* With "add", lines that follow each other hold pieces of one text. */
+static bool goes_on(const struct agent_output *o, const struct agent_rule *r)
 {
-	struct buf *b = &o->text[f - F_FIRST_TEXT];
+	return r->how == HOW_ADD && r->line && r->line == o->lines - 1;
+}
+
+static void set_text(struct agent_output *o, const struct agent_rule *r, const struct agent_value *v)
+{
+	struct buf *b = &o->text[r->field - F_FIRST_TEXT];
 	size_t n = v->text_len;
 
 	if (!v->found) {
-		if (f == F_ERROR)
+		if (r->field == F_ERROR)
 			buf_reset(b);
 		return;
 	}
-	if (n >= TEXT_VALUE_BYTES)
-		n = text_cut(v->text, TEXT_VALUE_BYTES - 1);
-	buf_reset(b);
+	if (!goes_on(o, r))
+		buf_reset(b);
+	if (b->len + n >= TEXT_VALUE_BYTES)
+		n = v->text ? text_cut(v->text, TEXT_VALUE_BYTES - 1 - b->len) : 0;
 	if (v->text)
 		buf_add(b, v->text, n);
 	else
@@ -59,12 +67,13 @@ static void set_number(struct agent_output *o, const struct agent_rule *r, doubl
 	o->known[r->field] = true;
 }
 
-static void apply(struct agent_output *o, const struct agent_rule *r, const struct agent_value *v)
+static void apply(struct agent_output *o, struct agent_rule *r, const struct agent_value *v)
 {
 	if (r->field >= F_FIRST_TEXT)
-		set_text(o, r->field, v);
+		set_text(o, r, v);
 	else if (v->found)
 		set_number(o, r, v->number);
+	r->line = o->lines;
 }
 
 static void read_json(struct agent_output *o, const char *text, size_t len)
@@ -101,6 +110,7 @@ static bool concerns_rules(const struct agent_output *o)
 
 static void end_line(struct agent_output *o)
 {
+	o->lines++;
 	if (!o->overflow && o->format == FORMAT_TEXT)
 		read_text(o);
 	else if (!o->overflow && o->line.data[0] == '{' && concerns_rules(o))

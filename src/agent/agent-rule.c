@@ -57,8 +57,8 @@ const char *agent_rule_compile(struct agent_rule *r, const json_t *j, enum agent
 		return "how is none of last, add, max, count";
 	r->field = (enum agent_field)field;
 	r->how = (enum agent_how)how;
-	if (r->field >= F_FIRST_TEXT && r->how != HOW_LAST)
-		return "a text can only be read with how = \"last\"";
+	if (r->field >= F_FIRST_TEXT && r->how != HOW_LAST && r->how != HOW_ADD)
+		return "a text can only be read with how = \"last\" or \"add\"";
 	if (format == FORMAT_TEXT ? !regex || r->match || r->pointer : regex != NULL)
 		return "text is read by regex, jsonl and json by match and pointer";
 	if (format != FORMAT_TEXT &&

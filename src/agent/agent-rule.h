@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <regex.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "base/strv.h"
 
 enum agent_format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_JSON };
@@ -35,6 +36,7 @@ struct agent_rule {
 	bool has_regex;
 	enum agent_field field;
 	enum agent_how how;
+	int64_t line; /* agent_output's own: where it held last */
 };
 
 struct agent_value {

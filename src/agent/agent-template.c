@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent-template.h"
+#include "agent/agent-kind.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
 
@@ -12,7 +13,7 @@ static void add_model(struct buf *out, const struct agent_job *job)
 
 static void add_api(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, job->attempt->trial.api ? job->attempt->trial.api : "");
+	buf_adds(out, agent_api(job->attempt));
 }
 
 static void add_instruction(struct buf *out, const struct agent_job *job)

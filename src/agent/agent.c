@@ -78,12 +78,20 @@ static void merge(json_t *spec, const char *key, json_t *over)
 	json_object_set_new(spec, key, mine);
 }
 
+/* What the plan chose; before there was a choice, what the agent prefers. */
+const char *agent_api(const struct attempt *a)
+{
+	const json_t *apis = json_object_get(a->agent_spec, "apis");
+	const char *first = json_string_value(json_array_get(apis, 0));
+
+	return a->trial.api && *a->trial.api ? a->trial.api : first ? first : "";
+}
+
 /* The spec with the table of the trial's API laid over it; the caller releases. */
 static json_t *spec_for_api(const struct attempt *a)
 {
-	const char *api = a->trial.api;
 	json_t *spec = json_copy(a->agent_spec); /* NULL in, NULL out */
-	json_t *over = api && *api ? json_object_get(json_object_get(spec, "api"), api) : NULL;
+	json_t *over = json_object_get(json_object_get(spec, "api"), agent_api(a));
 
 	if (!over)
 		return spec;

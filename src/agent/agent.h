@@ -28,8 +28,8 @@
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
  *
- * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout} {task_id} {gateway_url}
- * {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
+ * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout}
+ * {task_id} {gateway_url} {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
  * shell scripts need no quoting.
  *
  * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole (json):
@@ -39,7 +39,8 @@
  *            money_usd final_message version error
  *   pointer  string or list of strings; the numbers found are summed. RFC 6901, and "*" is every element
  *            of an array or object, -1 the last element of an array
- *   how      "last" (the default), "add", "max"; "count" adds the number of matches and has no pointer
+ *   how      "last" (the default), "add", "max"; "count" adds the number of matches and has no pointer.
+ *            Of a text "add" puts together the pieces on lines that follow each other
  * A field `error` that stays set makes the trial an agent_error with that text, whatever the exit status;
  * a later match whose pointer finds nothing clears it.
  */

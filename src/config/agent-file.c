@@ -230,7 +230,7 @@ static bool has_text(const struct toml_node *table, const char *key, const char 
 static void check_fit(const struct reader *r, const struct toml_node *rule, bool is_text)
 {
 	static const char *const words[] = {"final_message", "version", "error", NULL};
-	static const char *const sums[] = {"add", "max", "count", NULL};
+	static const char *const sums[] = {"max", "count", NULL};
 	bool regex = toml_get(rule, "regex");
 	if (is_text && !regex)
 		complain(r, rule->line, rule->col, "a rule for format = \"text\" needs a regex");
@@ -238,7 +238,7 @@ static void check_fit(const struct reader *r, const struct toml_node *rule, bool
 		complain(r, rule->line, rule->col, "regex is for format = \"text\" only");
 	if (has_text(rule, "field", words) && has_text(rule, "how", sums))
 		complain(r, rule->line, rule->col,
-			 "field = \"%s\" is a text: only how = \"last\" will do",
+			 "field = \"%s\" is a text: only how = \"last\" or \"add\" will do",
 			 toml_get(rule, "field")->text);
 }
 

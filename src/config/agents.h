@@ -13,7 +13,7 @@
 /* True of nop and oracle: they need no file and no model. */
 bool agent_is_builtin(const char *name);
 
-/* The names of all agent files (nop, oracle and bash need none), each once, in the order in which they are looked for. */
+/* The names of all agent files, each once, in the order in which they are looked for. */
 void agent_names(const char *config_path, struct strv *names);
 
 /* The agent that "auto" means for MODEL: the first file one of whose `models` globs matches, else
@@ -34,7 +34,8 @@ int agent_exists(const struct agent_query *q, struct err *err) MUST_CHECK;
 int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems,
 	       struct err *err) MUST_CHECK;
 
-/* Find, check and resolve: its program is what `rollouts agents install` fetched last, else what PATH means. The caller owns *spec. Mistakes inside a file are lines in PROBLEMS with
- * their place; a missing file or program is told in *err alone. -1 with ERR_USAGE either way. */
+/* Find, check and resolve: its program is what `rollouts agents install` fetched last, else what PATH means.
+ * The caller owns *spec. Mistakes inside a file are lines in PROBLEMS with their place; a missing file or
+ * program is told in *err alone. -1 with ERR_USAGE either way. */
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems,
 	       struct err *err) MUST_CHECK;

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Agents through the real program: what they get, what becomes of them, what is kept of their work."""
 import json
+import os
+import signal
 
 import pytest
+
+from conftest import children, wait_for
 
 
 @pytest.fixture
 def run_one(run_cli, workdir, make_task, make_bench, rollout):
     """run_one(agent, task=, check=0, ...): run one trial; returns its result and the folder of its attempt."""
-    def run(agent, task=None, check=0, model="acme-1", env=None, **keys):
-        bench = make_bench({"prepared_dir": task or make_task(), "model": model, **keys}, agent=agent)
-        done = run_cli("run", bench.name, check=check, env=env)
+    def run(agent, task=None, check=0, model="acme-1", env=None, refused=False, **keys):
+        task = task or (workdir / "tasks/greet" if (workdir / "tasks/greet").exists() else make_task())
+        bench = make_bench({"prepared_dir": task, "model": model, **keys}, agent=agent)
+        done = run_cli("run", bench.name, check=2 if refused else check, env=env)
+        if refused:
+            return done
         run_id = rollout().manifest["results"][0]["run_id"]
         top = workdir / "data/runs" / run_id
         result = json.loads((top / "result.json").read_text())
@@ -228,3 +235,117 @@ def test_a_program_on_the_path_comes_with_its_prefix(run_one, workdir, account):
     notes = (top / "artifacts/notes.md").read_text()
     assert notes.startswith("from the library\n") and "Read-only file system" in notes
     assert not (tool / "bin/mine").exists()
+
+
+# --- rollouts agents --------------------------------------------------------------------------------
+
+FETCHED = """summary = "says hello"
+argv = ["hello-bot", "there"]
+[install]
+version = "1.2.3"
+npm = ["hello-bot@{version}"]
+program = ["node_modules/hello-bot/run"]
+"""
+
+
+@pytest.fixture
+def fake_npm(workdir):
+    """fake_npm(text): an npm on PATH that runs TEXT in the folder it was started in; returns the environment."""
+    def make(text):
+        bin_dir = workdir / "npm/bin"
+        bin_dir.mkdir(parents=True, exist_ok=True)
+        (bin_dir / "npm").write_text("#!/bin/sh\n" + text)
+        (bin_dir / "npm").chmod(0o755)
+        folder = workdir / "xdg/rollouts/agents"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hello.toml").write_text(FETCHED)
+        return {"PATH": f"{bin_dir}:/usr/bin:/bin", "XDG_CACHE_HOME": str(workdir / "cache")}
+
+    return make
+
+
+PACKAGE = """printf '%s\\n' "$*" >> ../asked
+mkdir -p node_modules/hello-bot
+printf '#!/bin/sh\\necho "$1 from $0" > /app/notes.md\\n' > node_modules/hello-bot/run
+chmod 755 node_modules/hello-bot/run
+"""
+
+
+def test_an_agent_is_fetched_once_and_used(run_cli, run_one, fake_npm, workdir, account):
+    env = fake_npm(PACKAGE)
+    listed = {row["agent"]: row for row in json.loads(run_cli("agents", "--json", env=env, check=0).stdout)}
+    assert listed["hello"]["state"] == "missing"
+    assert "rollouts agents install hello" in listed["hello"]["remedy"]
+    refused = run_one("hello", env=env, refused=True)
+    assert refused.returncode == 2
+    assert "agent \"hello\" is not installed: rollouts agents install hello" in refused.stderr
+    run_cli("agents", "install", "hello", env=env, check=0)
+    again = run_cli("agents", "install", "hello@1.2.3", env=env, check=0)
+    assert "installed already" in again.stdout
+    top = workdir / "cache/rollouts/agents/hello"
+    asked = (top / "asked").read_text().splitlines()
+    assert len(asked) == 1 and asked[0].endswith("-- hello-bot@1.2.3") and "--ignore-scripts" in asked[0]
+    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]
+    listed = {row["agent"]: row for row in json.loads(run_cli("agents", "--json", env=env, check=0).stdout)}
+    assert (listed["hello"]["state"], listed["hello"]["version"]) == ("installed", "1.2.3")
+    assert "says hello" in run_cli("agents", env=env, check=0).stdout
+    result, run, _ = run_one("hello", env=env)
+    assert (result["outcome"], result["agent"]["version"]) == ("completed", "1.2.3"), result["reason"]
+    assert (run / "artifacts/notes.md").read_text() == "there from /opt/rollouts/hello/node_modules/hello-bot/run\n"
+
+
+def test_npms_words_are_shown_when_it_fails(run_cli, fake_npm, workdir):
+    env = fake_npm("mkdir node_modules; echo 'E404 no such\033[31m version' >&2; exit 1\n")
+    done = run_cli("agents", "install", "hello", env=env, check=3)
+    assert "E404 no such\\x1b[31m version" in done.stderr
+    assert "npm could not fetch hello-bot@1.2.3 (exit status 1)" in done.stderr
+    assert [p.name for p in (workdir / "cache/rollouts/agents/hello").iterdir()] == [".lock"]
+    env = fake_npm("true\n")
+    done = run_cli("agents", "install", "hello@2.0.0", env=env, check=3)
+    assert "hello-bot@2.0.0 was fetched, but holds no node_modules/hello-bot/run" in done.stderr
+
+
+@pytest.mark.parametrize("what, status, words", [
+    ("hello@latest", 2, "\"latest\" is not an exact version, as 1.2.3 is"),
+    ("hello@../../x", 2, "is not an exact version"),
+    ("helo", 2, "no agent \"helo\""),
+    ("nop", 2, "agent \"nop\" is built in"),
+    ("shell", 2, "has no [install]"),
+    ("hello", 3, "fetched by npm, which is not on PATH"),
+])
+def test_what_cannot_be_installed_is_told(run_cli, fake_npm, what, status, words):
+    env = {**fake_npm("exit 1\n"), "PATH": "/nonexistent"}
+    assert words in run_cli("agents", "install", what, env=env, check=status).stderr
+
+
+def test_agents_takes_known_words_only(run_cli):
+    assert "agents takes: list, or install" in run_cli("agents", "instal", check=2).stderr
+    assert "needs the name of an agent" in run_cli("agents", "install", check=2).stderr
+
+
+def test_two_installations_at_once_are_one(start_cli, fake_npm, workdir):
+    """The second waits for the first, however long that takes, and finds its work done."""
+    os.mkfifo(workdir / "go")
+    env = fake_npm(f"read line < {workdir}/go\n" + PACKAGE)
+    first = start_cli("agents", "install", "hello", env=env)
+    second = start_cli("agents", "install", "hello", env=env)
+    (workdir / "go").write_text("on\n")  # opens once one of them reads
+    told = sorted(child.communicate(timeout=120)[0].splitlines()[-1] for child in (first, second))
+    assert (first.returncode, second.returncode) == (0, 0), told
+    assert "is installed already" in told[1] or "is installed already" in told[0]
+    assert len((workdir / "cache/rollouts/agents/hello/asked").read_text().splitlines()) == 1
+
+
+def test_a_killed_installation_leaves_nothing_half_done(start_cli, run_cli, fake_npm, workdir):
+    env = fake_npm(f"mkdir half; : > {workdir}/begun; exec sleep 600\n")
+    child = start_cli("agents", "install", "hello", env=env, start_new_session=True)
+    wait_for((workdir / "begun").exists, timeout=60)
+    top = workdir / "cache/rollouts/agents/hello"
+    assert any(p.name.startswith(".new.") for p in top.iterdir())
+    child.kill()
+    child.wait()
+    for pid in children():  # the npm it left; ours by now
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    run_cli("agents", "install", "hello", env=fake_npm(PACKAGE), check=0)
+    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]

@@ -495,6 +495,20 @@ static void long_messages_are_cut(void **state)
 	assert_int_equal(t.record.final_message[1020] & 0xff, 0xe2);
 }
 
+/* Of lines that follow each other; another line in between begins anew. */
+static void texts_come_in_pieces(void **state)
+{
+	static const char rules[] =
+		"{\"format\":\"jsonl\",\"rules\":[{\"match\":{\"/t\":\"m\"},\"field\":\"final_message\","
+		"\"pointer\":\"/m\",\"how\":\"add\"}]}";
+	static const char text[] = "{\"t\":\"m\",\"m\":\"I will\"}\n{\"t\":\"m\",\"m\":\" look.\"}\n"
+				   "{\"t\":\"x\"}\n{\"t\":\"m\",\"m\":\"All\"}\n"
+				   "{\"t\":\"m\",\"m\":\" done.\"}\n{\"t\":\"x\"}\n";
+	struct told t = read_output(rules, text, strlen(text));
+
+	assert_string_equal(t.record.final_message, "All done.");
+}
+
 static void senseless_rules_are_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -504,7 +518,7 @@ static void senseless_rules_are_refused(void **state)
 		"{\"format\":\"jsonl\",\"rules\":[{\"field\":\"turns\",\"how\":\"count\","
 		"\"pointer\":\"/n\"}]}",
 		"{\"format\":\"jsonl\",\"rules\":[{\"field\":\"turns\",\"regex\":\"x\"}]}",
-		"{\"format\":\"jsonl\",\"rules\":[{\"field\":\"error\",\"how\":\"add\",\"pointer\":"
+		"{\"format\":\"jsonl\",\"rules\":[{\"field\":\"error\",\"how\":\"max\",\"pointer\":"
 		"\"/n\"}]}",
 		"{\"format\":\"jsonl\",\"rules\":[{\"field\":\"turns\",\"pointer\":\"/"
 		"n\",\"how\":\"mean\"}]}",
@@ -684,6 +698,32 @@ static void files_are_collected(void **state)
 	assert_int_equal(skipped.n, 0);
 }
 
+/* What the plan chose is laid over the file; without a choice, what the agent prefers. */
+static void an_api_has_its_own_table(void **state)
+{
+	static const char text[] =
+		"{\"kind\":\"cli\",\"argv\":[\"tool\"],\"env\":{\"A\":\"1\",\"B\":\"{api}\"},"
+		"\"apis\":[\"chat\",\"gemini\"],\"api\":{"
+		"\"chat\":{\"args\":[\"--chat\",\"{model}\"],\"env\":{\"A\":\"2\"}},"
+		"\"gemini\":{\"files\":{\"/f\":\"of {api}\"}}}}";
+	struct world *w = *state;
+	struct agent_record out;
+
+	w->attempt.agent_spec = parse(text);
+	w->attempt.trial.model_id = xstrdup("m-1-2026");
+	run_agent(w, &out);
+	assert_int_equal(w->box.argv[0].n, 3);
+	assert_string_equal(w->box.argv[0].v[1], "--chat");
+	assert_string_equal(w->box.argv[0].v[2], "m-1-2026");
+	assert_string_equal(env_of(&w->box, 0, "A"), "2");
+	assert_string_equal(env_of(&w->box, 0, "B"), "chat");
+	w->attempt.trial.api = xstrdup("gemini");
+	run_agent(w, &out);
+	assert_int_equal(w->box.argv[1].n, 1);
+	assert_string_equal(env_of(&w->box, 1, "A"), "1");
+	assert_string_equal(kvs_get(&w->box.files, "/f"), "of gemini");
+}
+
 int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -704,6 +744,7 @@ int main(void)
 		cmocka_unit_test(huge_lines_are_left_out),
 		cmocka_unit_test(deep_nesting_is_survived),
 		cmocka_unit_test(long_messages_are_cut),
+		cmocka_unit_test(texts_come_in_pieces),
 		cmocka_unit_test(senseless_rules_are_refused),
 		WITH_WORLD(a_command_gets_what_its_file_says),
 		WITH_WORLD(ends_become_outcomes),
@@ -711,6 +752,7 @@ int main(void)
 		WITH_WORLD(oracle_applies_the_gold_diff),
 		WITH_WORLD(nop_needs_nothing),
 		WITH_WORLD(files_are_collected),
+		WITH_WORLD(an_api_has_its_own_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,17 @@ static void mistakes_have_places(void **state)
 		{"argv = [\"sh\"]\nenv = { A_TOKEN = \"x\" }\n",
 		 "2:19: env.A_TOKEN names a credential, which never enters a sandbox; write "
 		 "\"{token}\""},
+		{"argv = [\"sh\"]\napis = [\"chat\", \"soap\"]\n",
+		 "2:17: apis = \"soap\" is not one of: \"responses\", \"chat\", \"anthropic\", "
+		 "\"gemini\""},
+		{"argv = [\"sh\"]\napis = [\"chat\"]\n[api.gemini]\nargs = []\n",
+		 "3:6: [api.gemini] is never used: apis does not name it"},
+		{"argv = [\"sh\"]\napis = [\"chat\"]\n[api.chat]\nargv = []\n",
+		 "4:1: unknown key \"argv\" in [api.chat] (did you mean \"args\"?)"},
+		{"argv = [\"sh\"]\n[install]\nversion = \"1.0\"\nnpm = [\"x\"]\nprogram = [\"../x\"]\n",
+		 "5:12: \"../x\" is not a path inside the installation"},
+		{"argv = [\"sh\"]\n[install]\nversion = \"1.0\"\nnpm = [\"x\"]\n",
+		 "2:1: [install] has no \"program\""},
 		{"argv = [\"sh\"]\n[output]\nformat = \"xml\"\n",
 		 "3:10: format = \"xml\" is not one of: \"text\", \"jsonl\", \"json\""},
 		{RULE "field = \"turn\"\nhow = \"count\"\n",
@@ -115,8 +126,8 @@ static void mistakes_have_places(void **state)
 		 "6:11: \"a\" is not a JSON pointer: it must begin with a slash"},
 		{RULE "field = \"turns\"\npointer = \"/a\"\nmatch = { \"/a\" = { b = 1 } }\n",
 		 "7:18: match values are strings, numbers, booleans or lists of them"},
-		{RULE "field = \"version\"\npointer = \"/a\"\nhow = \"add\"\n",
-		 "4:1: field = \"version\" is a text: only how = \"last\" will do"},
+		{RULE "field = \"version\"\npointer = \"/a\"\nhow = \"max\"\n",
+		 "4:1: field = \"version\" is a text: only how = \"last\" or \"add\" will do"},
 		{RULE "field = \"turns\"\nregex = \"x\"\n",
 		 "4:1: regex is for format = \"text\" only"},
 		{"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\npointer = \"/a\"\n",
@@ -260,6 +271,43 @@ static void programs_bring_their_prefix(void **state)
 	assert_memory_equal(system, "||/", 3);
 }
 
+#define FETCHED                                                                                    \
+	"argv = [\"fetched\", \"--x\"]\n[install]\nversion = \"1.2.3\"\nnpm = [\"p@{version}-{arch}\"]\n"    \
+	"program = [\"node_modules/p-{version}/run\", \"node_modules/p-{version}/cli.js\"]\n"
+
+/* What was installed last is used, under a name of its own; before, PATH; else it is told how to get it. */
+static void installed_agents_come_first(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *spec = NULL;
+	struct err err;
+	put("conf/agents/fetched.toml", FETCHED, 0644);
+	assert_int_equal(find(&spec, "fetched", false, &problems, &err), -1);
+	assert_non_null(strstr(err.msg, "agent \"fetched\" is not installed: rollouts agents install "
+					"fetched"));
+	put("node/lib/node_modules/@own/fetched/cli.js", "#!/bin/sh\n", 0755);
+	put("node/lib/node_modules/@own/fetched/package.json", "{\"version\": \"9.8.7\"}", 0644);
+	assert_int_equal(symlink("../lib/node_modules/@own/fetched/cli.js", "node/bin/fetched"), 0);
+	assert_int_equal(find(&spec, "fetched", false, &problems, &err), 0);
+	assert_string_equal(json_get_str(spec, "version", ""), "9.8.7");
+	json_decref(spec);
+	spec = NULL;
+	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/run", "#!/bin/sh\n", 0755);
+	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/cli.js", "", 0644);
+	assert_int_equal(symlink("2.0.0", "cache/rollouts/agents/fetched/current"), 0);
+	assert_int_equal(find(&spec, "fetched", false, &problems, &err), 0);
+	assert_string_equal(json_get_str(spec, "version", ""), "2.0.0");
+	AUTO(buf) struct buf text = BUF_INIT;
+	json_format(&text, json_object_get(spec, "argv"), false);
+	assert_string_equal(text.data, "[\"/opt/rollouts/fetched/node_modules/p-2.0.0/run\","
+				       "\"/opt/rollouts/fetched/node_modules/p-2.0.0/cli.js\",\"--x\"]");
+	const json_t *mount = json_array_get(json_object_get(spec, "mounts"), 0);
+	assert_string_equal(json_get_str(mount, "box", ""), "/opt/rollouts/fetched");
+	assert_string_equal(json_get_str(mount, "host", "") + strlen(top),
+			    "/cache/rollouts/agents/fetched/2.0.0");
+	assert_null(json_object_get(spec, "install"));
+}
+
 static int make_folder(void **state)
 {
 	if (!mkdtemp(top) || chdir(top) < 0)
@@ -271,7 +319,9 @@ static int make_folder(void **state)
 	AUTO(free) char *xdg = xasprintf("%s/xdg", top);
 	setenv("PATH", path, 1);
 	setenv("HOME", home, 1);
+	AUTO(free) char *cache = xasprintf("%s/cache", top);
 	setenv("XDG_CONFIG_HOME", xdg, 1);
+	setenv("XDG_CACHE_HOME", cache, 1);
 	return 0;
 }
 
@@ -292,6 +342,7 @@ int main(void)
 		cmocka_unit_test(missing_ones_say_where_and_what),
 		cmocka_unit_test(auto_goes_by_the_model),
 		cmocka_unit_test(programs_bring_their_prefix),
+		cmocka_unit_test(installed_agents_come_first),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
