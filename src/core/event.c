@@ -4,14 +4,20 @@
 #include "base/json.h"
 #include "base/path.h"
 
-void event_emit(int fd, json_t *event_take)
+void event_add(struct buf *lines, json_t *event_take)
 {
 	AUTO(json) json_t *event = event_take;
-	AUTO(buf) struct buf line = BUF_INIT;
+
+	json_format(lines, event, false);
+	buf_addc(lines, '\n');
+}
+
+void event_send(int fd, struct buf *lines)
+{
 	struct err ignored;
 
-	json_format(&line, event, false);
-	buf_addc(&line, '\n');
-	if (path_write_all(fd, line.data, line.len, &ignored))
-		return; /* the caller polls FD and learns there that nobody reads any more */
+	if (lines->len && path_write_all(fd, lines->data, lines->len, &ignored)) {
+		/* The caller polls FD and learns there that nobody reads any more. */
+	}
+	buf_reset(lines);
 }

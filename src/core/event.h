@@ -7,6 +7,7 @@
 #pragma once
 #include <jansson.h>
 #include <stdint.h>
+#include "base/buf.h"
 
 /* In a worker's line: {"event": NAME, ...}. */
 #define EVENT_PHASE "phase"           /* phase, deadline_ms (from now; 0 none) */
@@ -26,7 +27,8 @@
 #define PHASE_EVALUATE "evaluate"
 #define PHASE_DONE "done"
 
-/* Write one line to FD (the worker's standard output). Lines of up to PIPE_BUF bytes are atomic; longer
- * ones are written whole as well, by the only writer. Failure is silent: the reader's death is noticed
- * by polling FD for POLLERR. */
-void event_emit(int fd, json_t *event_take);
+/* Append EVENT as one line. */
+void event_add(struct buf *lines, json_t *event_take);
+/* Write LINES to FD (the worker's standard output) and empty them. Failure is silent: the reader's death is
+ * noticed by polling FD for POLLERR. */
+void event_send(int fd, struct buf *lines);

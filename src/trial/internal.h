@@ -18,6 +18,7 @@ struct work {
 	int root_fd, run_fd; /* the data root; this attempt's directory */
 	int trial_fd;        /* the trial's directory, above attempts/ */
 	int event_fd;        /* standard output */
+	struct buf events;   /* lines not yet written to it */
 	int signal_fd;       /* SIGTERM: cancelled */
 	const char *dir;     /* "runs/RUN_ID/attempts/N" */
 	struct attempt attempt;
@@ -34,6 +35,8 @@ struct work {
 	const char *phase;
 };
 
+/* Tell the supervisor, now or with what is said next. */
+void work_say(struct work *w, json_t *event_take);
 /* Enter PHASE: closes the time of the last one and tells the supervisor. DEADLINE_MS from now, 0 none. */
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
 /* Start a sandbox for this trial. Only the agent's has its mounts and the door to the gateway. */

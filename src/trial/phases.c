@@ -111,7 +111,7 @@ static int commit_agent(struct work *w, struct err *err)
 	json_put_str(e, "event", EVENT_AGENT_DONE);
 	json_put_str(e, "digest", w->result.agent.digest);
 	json_put_str(e, "outcome", outcome_name(w->result.agent.outcome));
-	event_emit(w->event_fd, e);
+	work_say(w, e);
 	return 0;
 }
 

@@ -43,6 +43,14 @@ static json_t *new_event(const char *name)
 	return e;
 }
 
+void work_say(struct work *w, json_t *event_take)
+{
+	event_add(&w->events, event_take);
+	/* Such a trial is over before anybody could act on its first words: one wake-up for all of them. */
+	if (w->attempt.trial.sandbox != SANDBOX_NONE)
+		event_send(w->event_fd, &w->events);
+}
+
 static void end_phase(struct work *w)
 {
 	char ms[24];
@@ -63,7 +71,7 @@ void work_phase(struct work *w, const char *phase, int64_t deadline_ms)
 	w->phase_start_ms = clock_mono_ms();
 	json_put_str(e, "phase", phase);
 	json_put_int(e, "deadline_ms", deadline_ms);
-	event_emit(w->event_fd, e);
+	work_say(w, e);
 }
 
 void work_output(void *arg, int stream, const char *data, size_t n)
@@ -73,7 +81,7 @@ void work_output(void *arg, int stream, const char *data, size_t n)
 
 	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
 	json_put_strn(e, "text", data, n);
-	event_emit(w->event_fd, e);
+	work_say(w, e);
 }
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
@@ -256,7 +264,8 @@ static int finish(struct work *w, struct err *err)
 	}
 	json_put_str(e, "outcome", outcome_name(w->result.outcome));
 	json_put_str(e, "digest", w->result.agent.digest);
-	event_emit(w->event_fd, e);
+	work_say(w, e);
+	event_send(w->event_fd, &w->events);
 	return 0;
 }
 
@@ -302,6 +311,7 @@ static void release(struct work *w)
 	task_release(&w->task);
 	repo_baseline_release(&w->baseline);
 	buf_release(&w->gold);
+	buf_release(&w->events);
 	free(w->token);
 	free(w->app);
 	for (int i = 0; i < BOX_COUNT_; i++) {
@@ -313,7 +323,7 @@ static void release(struct work *w)
 int trial_run(const char *attempt_dir)
 {
 	struct work w = { .root_fd = -1, .run_fd = -1, .trial_fd = -1, .signal_fd = -1, .event_fd = 1,
-			  .dir = attempt_dir, .gold = BUF_INIT };
+			  .dir = attempt_dir, .gold = BUF_INIT, .events = BUF_INIT };
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);

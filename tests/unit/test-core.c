@@ -195,7 +195,10 @@ static void event_is_one_line(void **state)
 	int fds[2];
 
 	assert_int_equal(pipe(fds), 0);
-	event_emit(fds[1], json_pack("{s:s,s:s}", "event", EVENT_NOTE, "text", "two\nlines"));
+	AUTO(buf) struct buf lines = BUF_INIT;
+	event_add(&lines, json_pack("{s:s,s:s}", "event", EVENT_NOTE, "text", "two\nlines"));
+	event_send(fds[1], &lines);
+	assert_int_equal(lines.len, 0);
 	close(fds[1]);
 	line[read(fds[0], line, sizeof line - 1)] = '\0';
 	close(fds[0]);
