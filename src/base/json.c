@@ -136,18 +136,24 @@ void json_put_bool(json_t *obj, const char *key, bool value)
 	json_put(obj, key, json_boolean(value));
 }
 
-static int append(const char *data, size_t n, void *out)
-{
-	buf_add(out, data, n);
-	return 0;
-}
-
 void json_format(struct buf *out, const json_t *j, bool pretty)
 {
+	enum { USUAL_BYTES = 2048 };
 	size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
+	size_t room = USUAL_BYTES, need;
 
-	if (json_dump_callback(j, append, out, flags))
-		bug("json_format: cannot encode");
+	/* Mostly one pass, and then a second with the room it asked for: a callback for every few bytes costs more. */
+	for (;;) {
+		buf_grow(out, room);
+		need = json_dumpb(j, out->data + out->len, room, flags);
+		if (!need)
+			bug("json_format: cannot encode");
+		if (need <= room)
+			break;
+		room = need;
+	}
+	out->len += need;
+	out->data[out->len] = '\0';
 }
 
 int json_write(int dir_fd, const char *path, const json_t *j, bool sync, struct err *err)

@@ -272,6 +272,7 @@ void finish_job(struct sched *s, size_t id, int status)
 	s->running--;
 	judge(s, job, status);
 	/* A worker that became another user could not remove its own. */
-	cgroup_sweep();
+	if (s->grouped)
+		cgroup_sweep();
 	job->used = false;
 }

@@ -54,6 +54,7 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
+	bool grouped; /* sandboxes have control groups */
 	struct strv env;       /* of workers, without a token */
 	struct strv leftovers; /* directories of attempts still to be swept */
 };

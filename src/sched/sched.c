@@ -423,7 +423,8 @@ int sched_run(const struct sched_options *o, struct sched_end *out, struct err *
 		return -1;
 	sched_manifest(&s, "running", true);
 	/* Where a cgroup was delegated to us, each sandbox gets a part of it. */
-	if (cgroup_make_room())
+	s.grouped = cgroup_make_room();
+	if (s.grouped)
 		cgroup_sweep();
 	int status = loop(&s, err);
 	sweep_leftovers(&s);
