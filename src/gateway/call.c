@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "gateway/internal.h"
 
@@ -84,6 +85,8 @@ void call_answer(struct call *c, int status, const char *message)
 	buf_reset(&c->out);
 	c->out_at = 0;
 	route_error(&c->out, c->route.api, status, message);
+	if (!*c->error)
+		snprintf(c->error, sizeof c->error, "%s", message);
 	c->answer_length = (int64_t)c->out.len;
 	call_wake(c);
 }
@@ -187,7 +190,6 @@ void call_submit(struct call *c)
 	read_request(c);
 	c->id = c->attempt ? ++c->attempt->last_call : ++c->gw->last_call;
 	if (!choose_provider(c)) {
-		snprintf(c->error, sizeof c->error, "not passed on");
 		account(c, "error");
 		return;
 	}
@@ -201,16 +203,14 @@ void call_submit(struct call *c)
 		c->attempt->calls_made++;
 	if (c->attempt)
 		request_hash(c->method, c->target.data, c->body.data, c->body.len, c->hash);
-	if (c->attempt && c->attempt->replay && replay_call(c))
+	if (c->attempt && c->attempt->replay && replay_call(c)) {
+		if (!c->accounted) /* it diverged */
+			account(c, "error");
 		return;
+	}
 	recording_request(c);
 	request_patch(&c->request, &c->body);
 	c->pool = queue_pool(c->gw, c->provider, c->request.model);
-	if (queue_is_refused(c->pool)) {
-		call_answer(c, 401, "the provider has refused every key for this model");
-		account(c, "error");
-		return;
-	}
 	c->state = CALL_QUEUED;
 	c->wait_ms = now_ms(c);
 	if (c->attempt)
@@ -226,15 +226,28 @@ static void stop_waiting(struct call *c)
 	c->queued_total_ms += now_ms(c) - c->wait_ms;
 }
 
+static const char *model_of(const struct call *c)
+{
+	return *c->request.model ? c->request.model : c->target.data;
+}
+
+/* What is between the agent and an answer, in one line. */
+static void describe_shut(const struct call *c, char *out, size_t size)
+{
+	int status = c->status ? c->status : c->pool->last_status;
+
+	if (status)
+		snprintf(out, size, "%.60s answers %d to %.60s, for too long", c->provider->name, status, model_of(c));
+	else
+		snprintf(out, size, "%.60s cannot be reached: %.100s", c->provider->name,
+			 *c->error ? c->error : "it stays shut");
+}
+
 static void give_up(struct call *c)
 {
 	char text[200];
 
-	if (c->status)
-		snprintf(text, sizeof text, "%.60s answers %d to %.60s, for too long", c->provider->name, c->status,
-			 *c->request.model ? c->request.model : c->route.kind == ROUTE_MODELS ? "/v1/models" : "?");
-	else
-		snprintf(text, sizeof text, "%.60s cannot be reached: %.100s", c->provider->name, c->error);
+	describe_shut(c, text, sizeof text);
 	if (c->attempt && c->route.kind == ROUTE_GENERATE)
 		attempts_fail(c->attempt, true, "%s", text);
 	if (c->status) {
@@ -254,10 +267,8 @@ static void give_up(struct call *c)
 	account(c, "error");
 }
 
-void call_expire(struct call *c, const char *why)
+void call_expire(struct call *c)
 {
-	if (!c->status && !*c->error)
-		snprintf(c->error, sizeof c->error, "%s", why);
 	stop_waiting(c);
 	loop_unset(c->gw->loop, &c->timer);
 	queue_remove(c);
@@ -295,13 +306,15 @@ static void try_failed(struct call *c, struct lane *lane)
 	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
 	if (!refused && !(c->retry_after_s > 0))
 		wait = quota_back_off_ms(c->retries, gateway_random(c->gw));
+	c->pool->last_status = c->status;
 	int64_t deadline = c->fail_ms + c->gw->doc.shut_ms;
-	c->retries++;
-	if (now + wait > deadline || queue_is_shut_past(c->pool, now, deadline)) {
-		c->retries--;
+	if (now >= deadline || queue_is_shut_past(c->pool, now, deadline)) {
 		give_up(c);
 		return;
 	}
+	if (now + wait > deadline) /* once more, at the very end */
+		wait = deadline - now;
+	c->retries++;
 	if (!refused && c->retries > 1)
 		say_shut(c);
 	c->wait_ms = now;
@@ -342,18 +355,21 @@ static bool is_overload(int status)
 	return status == 429 || status == 529 || status >= 500;
 }
 
-/* An answer that says no to this key, while another may be let in. */
+/* An answer that says no to this key, while another may be let in. The last key stays in use, so that
+ * what agents see is the provider's own word. */
 static bool is_key_refused(struct call *c)
 {
+	struct lane *l = c->lane;
+
 	if (c->status != 401 && c->status != 403)
 		return false;
-	if (!c->lane->refused) {
-		c->lane->refused = true;
-		gateway_note(c->gw, "%s refuses key %s for %s (%d)%s", c->provider->name,
-			     c->lane->key ? c->lane->key->id : "(none)", c->pool->model, c->status,
-			     queue_is_refused(c->pool) ? "; there is no other" : "; it is set aside");
-	}
-	return !queue_is_refused(c->pool);
+	l->refused = queue_has_other(c->pool, l);
+	if (!l->noted)
+		gateway_note(c->gw, "%s refuses %s%s for %s (%d)%s", c->provider->name,
+			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "", c->pool->model,
+			     c->status, l->refused ? "; it is set aside" : "; there is no other");
+	l->noted = true;
+	return l->refused;
 }
 
 static void on_error_body(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
@@ -478,6 +494,30 @@ void call_try_ended(struct call *c, CURLcode code)
 
 /* --- other ends ----------------------------------------------------------------------------------- */
 
+static void account_for(struct call *c, const struct usage *u, bool estimated, double usd, const char *end)
+{
+	struct gateway *gw = c->gw;
+
+	c->accounted = true;
+	if (c->attempt) {
+		log_line(&c->attempt->log, c, u, estimated, usd, end);
+		attempts_dirty(c->attempt, true, true);
+	}
+	if (c->route.kind != ROUTE_GENERATE || !c->key_tried)
+		return;
+	if (c->attempt)
+		attempts_call_over(c->attempt, c, u, estimated, usd);
+	if (c->replayed) /* it costs nothing now */
+		return;
+	gw->calls_made++;
+	gw->tokens += u->input + u->output;
+	if (usd < 0)
+		gw->unpriced++;
+	else
+		gw->usd += usd;
+	gateway_changed(gw);
+}
+
 /* Once for each call that was submitted. */
 static void account(struct call *c, const char *end)
 {
@@ -487,35 +527,31 @@ static void account(struct call *c, const char *end)
 
 	if (c->accounted)
 		return;
-	c->accounted = true;
 	if (c->metering && (c->head_ready || c->gone)) {
 		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes, strcmp(end, "ok") == 0, &u);
 		usd = meter_usd(&c->price, &u);
 	}
 	recording_end(c, &u, estimated, end);
-	if (!c->attempt && c->gw->doc.secret)
-		return;
-	if (c->attempt) {
-		log_line(&c->attempt->log, c, &u, estimated, usd, end);
-		attempts_dirty(c->attempt, true, true);
-	}
-	if (c->route.kind != ROUTE_GENERATE || strcmp(end, "limit") == 0 || !c->key_tried)
-		return;
-	c->gw->calls_made++;
-	c->gw->tokens += u.input + u.output;
-	if (usd < 0)
-		c->gw->unpriced++;
-	else
-		c->gw->usd += usd;
-	gateway_changed(c->gw);
-	if (c->attempt)
-		attempts_call_over(c->attempt, c, &u, estimated, usd);
+	account_for(c, &u, estimated, usd, end);
+}
+
+void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model, const char *end)
+{
+	c->state = CALL_OVER;
+	c->key_tried = true;
+	c->metering = c->status < 300 && c->route.kind == ROUTE_GENERATE;
+	snprintf(c->meter.model, sizeof c->meter.model, "%s", model);
+	account_for(c, u, estimated, c->metering ? meter_usd(&c->price, u) : 0, end);
 }
 
 void call_cancel(struct call *c, const char *end)
 {
 	if (!c->body_read || c->state == CALL_OVER) {
 		c->attempt = NULL;
+		if (c->replayed) { /* the recording goes with the attempt */
+			replay_call_free(c);
+			c->done = c->cut = true;
+		}
 		return;
 	}
 	bool waits = c->state != CALL_FLYING;
@@ -541,8 +577,11 @@ void call_cancel(struct call *c, const char *end)
 
 static void stalled(struct call *c)
 {
+	char span[16];
+
 	upstream_stop(c);
-	snprintf(c->error, sizeof c->error, "no byte for %lld s", (long long)c->gw->doc.stall_ms / 1000);
+	clock_human(c->gw->doc.stall_ms, span);
+	snprintf(c->error, sizeof c->error, "no byte for %s", span);
 	if (!c->head_ready)
 		c->status = 0;
 	call_try_ended(c, CURLE_OPERATION_TIMEDOUT);
@@ -563,7 +602,7 @@ void call_tick(struct call *c)
 		since = c->asked_ms > c->pool->good_ms ? c->asked_ms : c->pool->good_ms;
 		if ((now - since > c->gw->doc.shut_ms && !queue_in_flight(c->pool)) ||
 		    queue_is_shut_past(c->pool, now, since + c->gw->doc.shut_ms))
-			call_expire(c, "it is shut");
+			call_expire(c);
 		return;
 	default:
 		return;

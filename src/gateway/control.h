@@ -21,7 +21,8 @@
  *                         was answered with a 400
  *             failed      text, once the provider gave an answer no retry can mend (401, 403, 404, unknown
  *                         model) or stayed shut too long; {"retry": bool} beside it
- *             diverged    text, once a replay met a request that is not the recorded one
+ *             diverged    text, once a replay met a request that is not the recorded one and was refused;
+ *                         with "live" there is a note for people instead
  */
 #pragma once
 #include <jansson.h>

@@ -86,6 +86,7 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 	c->head_read = true;
 	c->conn = conn;
 	h.connection = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Connection");
+	c->closes = h.connection && strcasestr(h.connection, "close");
 	MHD_get_connection_values(conn, MHD_HEADER_KIND, on_request_header, &h);
 	/* What libcurl would add by itself. */
 	c->headers = curl_slist_append(c->headers, "Expect:");
@@ -103,8 +104,9 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 {
 	struct call *c = ctx;
+	if (c->replayed && c->out.len == c->out_at)
+		replay_feed(c);
 	size_t n = c->out.len - c->out_at;
-
 	if (!n && c->done)
 		return c->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
 	if (!n) {
@@ -122,7 +124,7 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 		buf_reset(&c->out);
 		c->out_at = 0;
 	}
-	if (c->paused || c->replayed)
+	if (c->paused)
 		call_wake(c);
 	return (ssize_t)n;
 }
@@ -169,6 +171,7 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 		return MHD_NO;
 	if (!c->head_read) {
 		read_head(c, conn, method);
+		c->closes |= strcmp(version, MHD_HTTP_VERSION_1_1) != 0;
 		return MHD_YES;
 	}
 	if (*n) {
@@ -203,8 +206,11 @@ static void on_completed(void *ctx, struct MHD_Connection *conn, void **request,
 	struct call *c = *request;
 
 	*request = NULL;
-	if (c)
-		call_free(c);
+	if (!c)
+		return;
+	/* libmicrohttpd closes the socket at its next run, and asks for none. */
+	c->gw->front_due |= c->closes || why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
+	call_free(c);
 }
 
 /* --- leaving agents ------------------------------------------------------------------------------- */
@@ -259,18 +265,16 @@ bool front_run(struct gateway *gw)
 
 	if (!gw->front_due)
 		return false;
-	gw->front_due = false;
-	for (int i = 0; i < RUNS && timed && !wait_ms; i++) {
+	for (int i = 0; i < RUNS && gw->front_due; i++) {
+		gw->front_due = false;
 		MHD_run(gw->daemon);
 		timed = MHD_get_timeout(gw->daemon, &wait_ms) == MHD_YES;
+		gw->front_due |= timed && !wait_ms;
 	}
-	if (!timed) {
+	if (!timed)
 		loop_unset(gw->loop, &gw->front_timer);
-	} else if (wait_ms) {
+	else if (wait_ms && !gw->front_timer.slot) /* it fires early, if anything: then it is asked again */
 		loop_set(gw->loop, &gw->front_timer, loop_now_ms(gw->loop) + (int64_t)wait_ms);
-	} else {
-		gw->front_due = true;
-	}
 	return gw->front_due;
 }
 

@@ -34,7 +34,9 @@
  * Event lines on descriptor 1, one JSON object each:
  *   {"event":"ready"}
  *   {"event":"totals","calls":N,"tokens":N,"usd":N|null,"unpriced_calls":N,"waiting":N}
- *        at most every 200 ms, when something changed: of all attempts since the start of this process
+ *        at most every 200 ms, when something changed: of all attempts since the start of this process;
+ *        without calls answered from a recording, which cost nothing. usd leaves unpriced calls out and is
+ *        null when all are unpriced. waiting: calls, now
  *   {"event":"note","text":"..."}    for people: a key refused, a provider shut, an alias that moved
  *   {"event":"fatal","text":"..."}   it cannot go on and ends: a bad document, no descriptor
  */

@@ -47,7 +47,8 @@ struct replay;
 struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
 	struct quota quota;
-	bool refused; /* the provider said 401 or 403 */
+	bool refused; /* the provider said 401 or 403, and there is another key */
+	bool noted;   /* people know */
 };
 
 /* Those who wait for one model of one provider. */
@@ -60,6 +61,7 @@ struct pool {
 	struct party *parties; /* a ring; the first is next */
 	int64_t good_ms;       /* the last answer that was no refusal to work */
 	int64_t said_ms;       /* people were told last that it is shut */
+	int last_status;       /* of the last answer that was one; 0: there was no answer */
 	struct loop_timer timer;
 	struct gateway *gw;
 	bool pumping;
@@ -79,8 +81,8 @@ void queue_leave_lane(struct call *c); /* its try is over */
 void queue_pump(struct pool *p);       /* start what may start */
 void queue_free_all(struct gateway *gw);
 struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model);
-/* Every key was refused. */
-bool queue_is_refused(const struct pool *p);
+/* Another key than this one was not refused. */
+bool queue_has_other(const struct pool *p, const struct lane *l);
 int queue_in_flight(const struct pool *p);
 /* No key that is left may be used before DEADLINE. */
 bool queue_is_shut_past(const struct pool *p, int64_t now_ms, int64_t deadline_ms);
@@ -144,7 +146,7 @@ struct call {
 	/* The agent's connection. */
 	struct MHD_Connection *conn;
 	int client_fd; /* -1: cannot be watched */
-	bool suspended, on_todo;
+	bool suspended, closes, on_todo; /* closes: after this request */
 	struct call *todo_next;
 	struct loop_watch client;
 	/* Replay: frames of a recorded answer are handed out from here. */
@@ -157,7 +159,7 @@ void call_free(struct call *c); /* cancels what runs */
 void call_admit(struct call *c, const char *method, bool upgrade, const char *token);
 void call_submit(struct call *c); /* the body is there */
 void call_send(struct call *c, struct lane *lane); /* its turn has come (queue.c) */
-void call_expire(struct call *c, const char *why); /* its provider stays shut (queue.c) */
+void call_expire(struct call *c);		   /* its provider stays shut (queue.c) */
 /* The attempt was detached, or its agent left. */
 void call_cancel(struct call *c, const char *end);
 /* An answer of our own in the API's shape. */
@@ -165,6 +167,8 @@ void call_answer(struct call *c, int status, const char *message);
 void call_wake(struct call *c);
 /* Regularly, of every call that is not over. */
 void call_tick(struct call *c);
+/* From replay.c: the answer is at hand, and this is what it once cost. */
+void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model, const char *end);
 /* From upstream.c. */
 void call_got_head(struct call *c);
 bool call_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
@@ -259,7 +263,8 @@ int replay_open(struct replay **out, int fd, struct err *err) MUST_CHECK;
 void replay_free(struct replay *r);
 /* True: the call is answered (or refused) here. False: it goes to the provider. */
 bool replay_call(struct call *c);
-void replay_feed(struct call *c); /* there is room again */
+/* The next piece of the answer into c->out, which is empty; or c->done. */
+void replay_feed(struct call *c);
 void replay_call_free(struct call *c);
 
 /* --- main.c -------------------------------------------------------------------------------------- */
@@ -284,8 +289,7 @@ struct gateway {
 	/* Since the start. */
 	int64_t calls_made, tokens, unpriced, waiting;
 	double usd;
-	int64_t totals_ms;
-	bool totals_dirty;
+	int64_t totals_ms, told[4];
 	int64_t last_call;
 };
 

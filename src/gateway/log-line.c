@@ -103,5 +103,5 @@ void log_line(struct buf *out, const struct call *c, const struct usage *u, bool
 		put_text(out, ",\"error\":", c->error);
 	else
 		buf_adds(out, ",\"error\":null");
-	buf_adds(out, "}\n");
+	buf_adds(out, c->replayed ? ",\"replayed\":true}\n" : "}\n");
 }

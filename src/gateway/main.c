@@ -71,12 +71,16 @@ static void totals_due(void *ctx)
 {
 	struct gateway *gw = ctx;
 	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	int64_t now[4] = { gw->calls_made, gw->tokens, gw->unpriced, gw->waiting };
 
+	if (memcmp(now, gw->told, sizeof now) == 0)
+		return;
 	if (poll(&p, 1, 0) != 1) { /* a parent that is busy must not stop the agents */
 		loop_set(gw->loop, &gw->totals_timer, loop_now_ms(gw->loop) + TOTALS_MS);
 		return;
 	}
 	gw->totals_ms = loop_now_ms(gw->loop);
+	memcpy(gw->told, now, sizeof now);
 	say_totals(gw);
 }
 
@@ -127,8 +131,6 @@ static void wake_calls(struct gateway *gw)
 		c->on_todo = false;
 		if (c->paused && c->out.len - c->out_at <= OUT_LOW)
 			upstream_go_on(c);
-		if (c->replayed)
-			replay_feed(c);
 		front_resume(c);
 	}
 }

@@ -45,12 +45,12 @@ void queue_free_all(struct gateway *gw)
 	}
 }
 
-bool queue_is_refused(const struct pool *p)
+bool queue_has_other(const struct pool *p, const struct lane *l)
 {
 	for (size_t i = 0; i < p->lanes_n; i++)
-		if (!p->lanes[i].refused)
-			return false;
-	return true;
+		if (&p->lanes[i] != l && !p->lanes[i].refused)
+			return true;
+	return false;
 }
 
 int queue_in_flight(const struct pool *p)

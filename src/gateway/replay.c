@@ -1,24 +1,295 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
 #include "gateway/internal.h"
+#include "gateway/request-diff.h"
+
+enum { HEADER_MAX = 8 << 10, BODY_MAX = 1 << 30 };
+
+enum frame_kind { FRAME_REQUEST, FRAME_HEAD, FRAME_BODY, FRAME_END };
+
+struct frame {
+	off_t at; /* of its bytes */
+	int64_t bytes;
+	uint32_t call; /* index in calls */
+	enum frame_kind kind;
+};
+
+struct recorded {
+	int64_t id;
+	char hash[HASH_HEX], method[8];
+	char *path;
+	bool given, has_head, is_events, estimated;
+	int status;
+	int64_t length, bytes; /* as the head states it, -1: not; of the answer */
+	size_t request, first; /* frames: the request, the first behind it */
+	struct usage usage;
+	char model[128], end[16];
+};
+
+struct replay {
+	int fd; /* borrowed */
+	struct frame *frames;
+	size_t frames_n, frames_cap;
+	struct recorded *calls;
+	size_t calls_n, calls_cap;
+	bool live; /* it diverged, and the provider answers from now on */
+};
+
+/* Where an answer that is being given again has come to. */
+struct replay_call {
+	struct replay *replay;
+	const struct recorded *recorded;
+	size_t next;
+};
+
+/* --- reading the recording ------------------------------------------------------------------------ */
+
+static struct recorded *find_call(struct replay *r, int64_t id)
+{
+	for (size_t i = r->calls_n; i-- > 0;) /* mostly one of the last */
+		if (r->calls[i].id == id)
+			return &r->calls[i];
+	return NULL;
+}
+
+static void read_usage(struct recorded *c, const json_t *j)
+{
+	const json_t *t = json_object_get(j, "tokens");
+
+	c->usage = (struct usage){
+		json_get_int(t, "input", 0), json_get_int(t, "cached", 0), json_get_int(t, "cache_write", 0),
+		json_get_int(t, "output", 0), json_get_int(t, "reasoning", 0),
+	};
+	c->estimated = json_get_bool(j, "estimated", false);
+	snprintf(c->model, sizeof c->model, "%s", json_get_str(j, "model", ""));
+	snprintf(c->end, sizeof c->end, "%s", json_get_str(j, "end", ""));
+}
+
+static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j)
+{
+	GROW(r->calls, r->calls_n, r->calls_cap);
+	struct recorded *c = &r->calls[r->calls_n++];
+	*c = (struct recorded){ .id = id, .request = r->frames_n, .first = r->frames_n + 1, .end = "cut" };
+	snprintf(c->hash, sizeof c->hash, "%s", json_get_str(j, "hash", ""));
+	snprintf(c->method, sizeof c->method, "%s", json_get_str(j, "method", ""));
+	c->path = xstrdup(json_get_str(j, "path", ""));
+	return c;
+}
+
+static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes, struct err *err)
+{
+	static const char *const kinds[] = { "request", "head", "body", "end" };
+	const char *kind;
+	int64_t id;
+	size_t k = 0;
+
+	if (json_need_int(j, "call", "recording", &id, err) || json_need_str(j, "kind", "recording", &kind, err))
+		return -1;
+	while (k < ARRAY_SIZE(kinds) && strcmp(kinds[k], kind))
+		k++;
+	struct recorded *c = find_call(r, id);
+	if (k == FRAME_REQUEST && !c)
+		c = new_call(r, id, j);
+	else if (k == ARRAY_SIZE(kinds) || !c || k == FRAME_REQUEST)
+		return err_set(err, ERR_USAGE, 0, "recording: call %lld: unexpected \"%.20s\"", (long long)id, kind);
+	if (k == FRAME_HEAD) {
+		c->has_head = true;
+		c->status = (int)json_get_int(j, "status", 0);
+		c->length = json_get_int(j, "length", -1);
+		c->is_events = json_get_bool(j, "events", false);
+	} else if (k == FRAME_BODY) {
+		c->bytes += bytes;
+	} else if (k == FRAME_END) {
+		read_usage(c, j);
+	}
+	GROW(r->frames, r->frames_n, r->frames_cap);
+	r->frames[r->frames_n++] = (struct frame){ at, bytes, (uint32_t)(c - r->calls), (enum frame_kind)k };
+	return 0;
+}
+
+/* A recording that was cut short ends with its last whole frame. */
+static int read_frames(struct replay *r, struct err *err)
+{
+	char line[HEADER_MAX];
+	off_t size = lseek(r->fd, 0, SEEK_END);
+
+	if (size < 0)
+		return err_set(err, ERR_USAGE, errno, "the recording to answer from");
+	for (off_t at = 0; at < size;) {
+		AUTO(json) json_t *j = NULL;
+		int64_t bytes;
+		ssize_t n = pread(r->fd, line, sizeof line, at);
+		if (n < 0)
+			return err_set(err, ERR_INFRA, errno, "read the recording");
+		char *end = memchr(line, '\n', (size_t)n);
+		if (!end && n < HEADER_MAX)
+			break;
+		if (!end || json_parse(&j, line, (size_t)(end - line), "recording", err) ||
+		    json_need_int(j, "bytes", "recording", &bytes, err) || bytes < 0 || bytes > BODY_MAX)
+			return err_set(err, ERR_USAGE, 0, "the recording is damaged at byte %lld", (long long)at);
+		off_t body = at + (end - line) + 1;
+		if (body + bytes >= size)
+			break;
+		if (take_frame(r, j, body, bytes, err))
+			return -1;
+		at = body + bytes + 1;
+	}
+	return 0;
+}
 
 int replay_open(struct replay **out, int fd, struct err *err)
 {
-	return err_set(err, ERR_USAGE, 0, "replay is not there yet");
+	struct replay *r = xcalloc(1, sizeof *r);
+
+	r->fd = fd;
+	if (read_frames(r, err)) {
+		replay_free(r);
+		return -1;
+	}
+	*out = r;
+	return 0;
 }
 
 void replay_free(struct replay *r)
 {
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->calls_n; i++)
+		free(r->calls[i].path);
+	free(r->calls);
+	free(r->frames);
+	free(r);
+}
+
+/* False: the file changed under us. */
+static bool read_frame(const struct replay *r, const struct frame *f, struct buf *out)
+{
+	int64_t got = 0;
+
+	buf_grow(out, (size_t)f->bytes);
+	while (got < f->bytes) {
+		ssize_t n = pread(r->fd, out->data + out->len, (size_t)(f->bytes - got), f->at + got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		got += n;
+		out->len += (size_t)n;
+	}
+	out->data[out->len] = '\0';
+	return true;
+}
+
+/* --- answering ------------------------------------------------------------------------------------ */
+
+static void diverged(struct call *c)
+{
+	struct attempt *a = c->attempt;
+	struct replay *r = a->replay;
+	const struct recorded *other = NULL;
+	char text[sizeof a->sum.diverged];
+	int n;
+
+	/* The first that was not asked for yet is what should have come. */
+	for (size_t i = 0; i < r->calls_n && !other; i++)
+		if (!r->calls[i].given)
+			other = &r->calls[i];
+	if (!other) {
+		snprintf(text, sizeof text, "call %lld: the recording has %zu calls", (long long)c->id, r->calls_n);
+	} else {
+		AUTO(buf) struct buf body = BUF_INIT;
+		n = snprintf(text, sizeof text, "call %lld: ", (long long)c->id);
+		if (strcmp(other->hash, c->hash) == 0)
+			snprintf(text + n, sizeof text - (size_t)n, "it has no answer in the recording");
+		else if (strcmp(other->path, c->target.data))
+			snprintf(text + n, sizeof text - (size_t)n, "path: recorded %.150s, now %.150s", other->path,
+				 c->target.data);
+		else if (read_frame(r, &r->frames[other->request], &body))
+			request_diff(text + n, sizeof text - (size_t)n, body.data, body.len, c->body.data, c->body.len);
+	}
+	if (a->replay_live) {
+		r->live = true;
+		gateway_note(c->gw, "a replay goes on with the provider: %s", text);
+		return;
+	}
+	if (!*a->sum.diverged)
+		snprintf(a->sum.diverged, sizeof a->sum.diverged, "%s", text);
+	attempts_dirty(a, true, false);
+	n = snprintf(c->error, sizeof c->error, "%.*s", (int)sizeof c->error - 1, text);
+	call_answer(c, 400, a->sum.diverged);
+}
+
+static void give(struct call *c, struct recorded *found)
+{
+	struct replay *r = c->attempt->replay;
+	size_t head = found->first;
+
+	found->given = true;
+	while (r->frames[head].kind != FRAME_HEAD || &r->calls[r->frames[head].call] != found)
+		head++;
+	c->replayed = xcalloc(1, sizeof *c->replayed);
+	*c->replayed = (struct replay_call){ r, found, head + 1 };
+	c->status = found->status;
+	c->is_events = found->is_events;
+	c->answer_length = found->length;
+	if (!read_frame(r, &r->frames[head], &c->answer_headers))
+		buf_reset(&c->answer_headers);
+	recording_request(c);
+	recording_head(c);
+	c->head_ready = true;
+	c->response_bytes = found->bytes;
+	if (c->status >= 400)
+		snprintf(c->error, sizeof c->error, "status %d", c->status);
+	call_replayed(c, &found->usage, found->estimated, found->model, found->end);
+	call_wake(c);
 }
 
 bool replay_call(struct call *c)
 {
-	return false;
+	struct replay *r = c->attempt->replay;
+
+	if (r->live)
+		return false;
+	for (size_t i = 0; i < r->calls_n; i++) {
+		struct recorded *found = &r->calls[i];
+		if (!found->given && found->has_head && strcmp(found->hash, c->hash) == 0) {
+			give(c, found);
+			return true;
+		}
+	}
+	diverged(c);
+	return c->done;
 }
 
 void replay_feed(struct call *c)
 {
+	struct replay_call *at = c->replayed;
+	struct replay *r = at->replay;
+
+	while (at->next < r->frames_n) {
+		const struct frame *f = &r->frames[at->next++];
+		if (&r->calls[f->call] != at->recorded)
+			continue;
+		if (f->kind == FRAME_BODY && read_frame(r, f, &c->out)) {
+			recording_bytes(c, c->out.data, c->out.len);
+			return;
+		}
+		break;
+	}
+	c->done = true;
+	c->cut = strcmp(at->recorded->end, "cut") == 0 || strcmp(at->recorded->end, "client_left") == 0;
+	recording_end(c, &at->recorded->usage, at->recorded->estimated, at->recorded->end);
+	replay_call_free(c);
 }
 
 void replay_call_free(struct call *c)
 {
+	free(c->replayed);
+	c->replayed = NULL;
 }

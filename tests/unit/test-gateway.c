@@ -7,6 +7,7 @@
 #include "gateway/meter.h"
 #include "gateway/quota.h"
 #include "gateway/request.h"
+#include "gateway/request-diff.h"
 #include "gateway/route.h"
 #include "gateway/setup.h"
 #include "net/json-scan.h"
@@ -294,6 +295,32 @@ static void hashes_what_is_asked(void **state)
 	assert_string_not_equal(x, y);
 }
 
+static void differ(const char *a, const char *b, const char *want)
+{
+	char out[300];
+
+	request_diff(out, sizeof out, a, strlen(a), b, strlen(b));
+	assert_string_equal(out, want);
+}
+
+static void names_the_difference(void **state)
+{
+	char small[20];
+	(void)state;
+	differ("{\"a\":1,\"m\":[{\"c\":\"x\"},2]}", "{\"a\":1,\"m\":[{\"c\":\"y\"},2]}", "m[0].c: recorded \"x\", now \"y\"");
+	differ("{\"m\":[1]}", "{\"m\":[1,{\"b\":2}]}", "m[1]: recorded absent, now {\"b\":2}");
+	differ("{\"a\":1}", "{\"a\":\"1\"}", "a: recorded 1, now \"1\"");
+	differ("{\"a\":1,\"z\":2}", "{\"a\":1,\"y\":2}", "z: recorded 2, now absent");
+	differ("{\"user\":\"a\",\"t\":\"0.5s\",\"b\":1}", "{\"user\":\"b\",\"t\":\"0.6s\",\"b\":2}", "b: recorded 1, now 2");
+	differ("{\"a\":\"\\u001b[31m\\n\"}", "{\"a\":\"\"}", "a: recorded \"\\x1b[31m \", now \"\"");
+	differ("{\"a\":\"0123456789012345678901234567890123456789X\"}", "{\"a\":\"0123456789012345678901234567890123456789Y\"}",
+	       "a: recorded \"…4567890123456789X\", now \"…4567890123456789Y\"");
+	differ("{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "the order of members");
+	differ("x", "{}", "the request is not JSON");
+	request_diff(small, sizeof small, "{\"a\":1}", 7, "{\"a\":22222222222222}", 20);
+	assert_string_equal(small, "a: recorded 1, now ");
+}
+
 static void routes(void **state)
 {
 	AUTO(buf) struct buf uri = BUF_INIT, key = BUF_INIT;
@@ -510,7 +537,7 @@ int main(void)
 		cmocka_unit_test(sees_the_usage_only_chunk), cmocka_unit_test(costs),
 		cmocka_unit_test(asks_for_usage_once), cmocka_unit_test(reads_model_and_stream),
 		cmocka_unit_test(volatile_text), cmocka_unit_test(hashes_what_is_asked),
-		cmocka_unit_test(routes), cmocka_unit_test(grows_and_is_cut),
+		cmocka_unit_test(names_the_difference), cmocka_unit_test(routes), cmocka_unit_test(grows_and_is_cut),
 		cmocka_unit_test(does_not_grow_unused), cmocka_unit_test(shuts_as_told),
 		cmocka_unit_test(reads_headers), cmocka_unit_test(backs_off),
 		cmocka_unit_test(refuses_bad_documents), cmocka_unit_test(reads_a_document),
