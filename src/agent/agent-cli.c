@@ -129,6 +129,25 @@ static int put_files(const struct agent_job *job, struct sandbox *s, struct err 
 	return 0;
 }
 
+/* What lies below /usr of this machine is not shown in a container: there the image's own program of that name is
+ * meant, wherever its PATH has it. */
+static void use_image_program(struct strv *argv, const struct attempt *a)
+{
+	const char *name = json_get_str(a->agent_spec, "program", NULL);
+	size_t i;
+	json_t *m;
+
+	if (a->trial.sandbox != SANDBOX_DOCKER || !name)
+		return;
+	json_array_foreach (json_object_get(a->agent_spec, "mounts"), i, m) {
+		const char *host = json_get_str(m, "host", "");
+		if (*host && !strncmp(argv->v[0], host, strlen(host)))
+			return;
+	}
+	free(argv->v[0]);
+	argv->v[0] = xstrdup(name);
+}
+
 static int make_argv(struct strv *argv, const struct agent_job *job, struct err *err)
 {
 	size_t i;
@@ -138,6 +157,7 @@ static int make_argv(struct strv *argv, const struct agent_job *job, struct err 
 		strv_take(argv, agent_expanded(json_is_string(v) ? json_string_value(v) : "", job));
 	if (!argv->n)
 		return err_set(err, ERR_USAGE, 0, "argv is empty");
+	use_image_program(argv, job->attempt);
 	return 0;
 }
 

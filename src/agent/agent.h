@@ -27,6 +27,7 @@
  * Made by agent_find, not allowed in a file:
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
+ *   program     argv[0] as it was written, where that was a name without a slash
  *
  * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout}
  * {task_id} {gateway_url} {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cmd/images.h"
 #include "config/agents.h"
 
 /* A front end while it is being filled. */
@@ -285,6 +286,8 @@ int frontend_load(struct frontend *out, const struct config_request *req, const 
 	check_all_hidden(&l);
 	if (rc == 0)
 		rc = count_mistakes(&l, before, err);
+	if (rc == 0 && (rc = images_resolve(out, problems, err)) == 0)
+		rc = count_mistakes(&l, before, err);
 	if (rc == 0)
 		rc = make_plan(&l, old, old_n, err);
 	release_agents(&l);
@@ -315,6 +318,8 @@ int frontend_commit(struct frontend *f, const struct store *s, const char *stamp
 		if (frontend_snapshot(task, s, err) < 0)
 			return -1;
 		t->task_snapshot = xstrdup(task->snapshot);
+		if (*t->image && task->context && task_context_write(task->context, s->root_fd, err))
+			return err_wrap(err, "%s", task->source.dir);
 	}
 	plan_stamp(&f->plan, stamp);
 	return 0;
@@ -325,11 +330,13 @@ void frontend_release(struct frontend *f)
 	for (size_t i = 0; i < f->tasks_n; i++) {
 		task_release(&f->tasks[i].task);
 		free(f->tasks[i].snapshot);
+		task_context_free(f->tasks[i].context);
 	}
 	plan_release(&f->plan);
 	bench_release(&f->bench);
 	json_decref(f->agents);
 	free(f->tasks);
 	free(f->entry_task);
+	free(f->engine);
 	*f = (struct frontend){0};
 }

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "plan/plan.h"
 #include "store/store.h"
+#include "task/context.h"
 #include "task/task.h"
 #include "cmd/options.h"
 
@@ -15,6 +16,7 @@ struct frontend_task {
 	struct task task;
 	struct task_source source; /* its strings belong to the bench */
 	char *snapshot;		   /* "cache/tasks/HASH" once committed */
+	struct task_context *context; /* of its image, where it runs in a container */
 };
 
 struct frontend {
@@ -23,6 +25,7 @@ struct frontend {
 	size_t tasks_n;
 	size_t *entry_task; /* bench.entries[i] is of tasks[entry_task[i]] */
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
+	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
 	struct plan plan;   /* run_id and task_snapshot are set by frontend_commit */
 };
 
@@ -60,7 +63,7 @@ void frontend_task_problems(const struct task_source *source, const struct strv 
 	FRONTEND_SET(req, "agent", 'a', "NAME", "agent of every task"),                            \
 	FRONTEND_ROW("model", 'm', "MODEL", OPTION_STRV, &(req)->models,                           \
 		     "model of every task; repeat it for several"),                                \
-	FRONTEND_SET(req, "sandbox", 0, "KIND", "auto, local or none"),                            \
+	FRONTEND_SET(req, "sandbox", 0, "KIND", "auto, local, docker or none"),                            \
 	FRONTEND_SET(req, "rollouts", 'r', "N", "rollouts of every task"),                         \
 	FRONTEND_SET(req, "timeout", 't', "SEC", "working time of the agent",                      \
 		     .setting = "timeout_sec"),                                                    \

@@ -5,6 +5,7 @@
 #include "base/install.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/images.h"
 #include "cmd/recover.h"
 #include "cmd/session.h"
 #include "config/agent-program.h"
@@ -35,6 +36,20 @@ static void say_too_large(const struct session *s, struct display *d, const stru
 	}
 }
 
+/* What is used, not what was asked for. */
+static void say_sandboxes(const struct session *s, struct display *d, const struct session_work *w)
+{
+	AUTO(buf) struct buf names = BUF_INIT;
+	bool used[SANDBOX_NONE + 1] = {false};
+
+	for (size_t i = 0; i < w->n; i++)
+		used[s->plan.trials[w->items[i].index].sandbox] = true;
+	for (int k = 0; k <= SANDBOX_NONE; k++)
+		if (used[k])
+			buf_addf(&names, "%s%s", names.len ? "," : "", sandbox_kind_name((enum sandbox_kind)k));
+	display_say(d, "sandbox=%s", names.data);
+}
+
 void session_announce(const struct session *s, struct display *d, const struct session_work *w)
 {
 	int parallel = parallel_of(s, w);
@@ -42,6 +57,7 @@ void session_announce(const struct session *s, struct display *d, const struct s
 	display_say(d, "config=%s name=%s tasks=%zu parallel=%d", s->plan.config, s->plan.name,
 		    w->n, parallel);
 	display_say(d, "output=%s/%s", s->store.root, s->ref.path);
+	say_sandboxes(s, d, w);
 	if (s->stats.damaged)
 		display_say(d,
 			    "%d damaged lines of events.jsonl were skipped, the first is line %d",
@@ -58,12 +74,14 @@ void session_announce(const struct session *s, struct display *d, const struct s
 /* Told once and at once, not by every trial after its retries. */
 int session_check_host(const struct trial *trials, size_t n, struct err *err)
 {
-	static const char *const needed[][2] = {{"bwrap", "bubblewrap"}, {"git", "git"}};
-	bool boxed = false;
+	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
+	bool boxed = false, local = false;
 
-	for (size_t i = 0; i < n && !boxed; i++)
-		boxed = trials[i].sandbox != SANDBOX_NONE;
-	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed); i++) {
+	for (size_t i = 0; i < n; i++) {
+		boxed |= trials[i].sandbox != SANDBOX_NONE;
+		local |= trials[i].sandbox == SANDBOX_LOCAL;
+	}
+	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed) - !local; i++) {
 		AUTO(free) char *path = program_on_path(needed[i][0]);
 		if (!path)
 			return err_set(err, ERR_INFRA, 0,
@@ -77,7 +95,7 @@ int session_check_host(const struct trial *trials, size_t n, struct err *err)
 int session_run(struct session *s, struct display *d, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
-	if (w->n && session_check_host(s->plan.trials, s->plan.n, err))
+	if (w->n && (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, d, w, err)))
 		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	size_t parallel = (size_t)parallel_of(s, w);

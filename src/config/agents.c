@@ -212,6 +212,9 @@ static int use_path(json_t *spec, const struct programs *p, const char *first, c
 		return -1;
 	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
 	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
+	/* A container image has its own: agent/agent.h. */
+	if (on_path)
+		json_put_str(spec, "program", first);
 	json_array_set_new(json_object_get(spec, "argv"), 0, json_string(inside)); /* FIRST is gone */
 	if (version && !json_object_get(spec, "version"))
 		json_put_str(spec, "version", version);

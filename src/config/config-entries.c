@@ -180,10 +180,10 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 	if (!v || !v->text)
 		return;
 	if (v->origin == ORIGIN_ENVIRONMENT) {
-		if (strcmp(v->text, "auto") != 0 && strcmp(v->text, "local") != 0)
+		if (strcmp(v->text, "auto") && strcmp(v->text, "local") && strcmp(v->text, "docker"))
 			config_value_problem(
 				c, KEY_SANDBOX, v,
-				"\"%s\" is not built yet; unset it or set it to \"local\"",
+				"\"%s\" is not built yet; unset it or set it to \"local\" or \"docker\"",
 				v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);

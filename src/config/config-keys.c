@@ -105,7 +105,6 @@ const struct refusal config_refusals[] = {
 	{"budget", NULL, NO_METER},
 	{"budget_usd", NULL, NO_METER},
 	{"network", "true", "is refused: nothing filters what a sandbox would reach yet; leave it out"},
-	{"sandbox", "docker", "is not built yet; use \"local\""},
 	{"launcher", "slurm", NO_LAUNCHER},
 	{"launcher", "aws-batch", NO_LAUNCHER},
 	{"launcher", "modal", NO_LAUNCHER},

@@ -82,6 +82,7 @@ static void release_entry(struct bench_entry *e)
 	free(e->agent);
 	free(e->overrides);
 	free(e->launcher);
+	free(e->image);
 	strv_release(&e->models);
 	kvs_release(&e->env);
 }

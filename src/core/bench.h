@@ -34,6 +34,7 @@ struct bench_entry {
 	char *overrides;    /* path found, or NULL: the task's own overrides.json if any */
 	struct kvs env;     /* environment_variables */
 	enum sandbox_kind sandbox;
+	char *image;        /* of a container: core/image.h; NULL: none, or not looked for yet */
 	enum workspace_kind workspace;
 	char *launcher; /* "local" */
 	bool network;

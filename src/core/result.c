@@ -88,7 +88,7 @@ static const struct form_field result_fields[] = {
 	RESULT(evaluated, FORM_BOOL, false),  RESULT(coverage, FORM_KNOWN, false),
 	RESULT(tests, FORM_INT, false),	      RESULT(tests_passed, FORM_INT, false),
 	RESULT(sandbox, FORM_STR, false),     RESULT(workspace, FORM_STR, false),
-	RESULT(limits_held, FORM_STR, false),
+	RESULT(limits_held, FORM_STR, false), RESULT(image, FORM_STR, false),
 };
 
 void result_init(struct result *r)
@@ -110,6 +110,7 @@ void result_release(struct result *r)
 	free(r->sandbox);
 	free(r->workspace);
 	free(r->limits_held);
+	free(r->image);
 	kvs_release(&r->scores);
 	kvs_release(&r->phases);
 	result_init(r);

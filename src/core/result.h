@@ -61,6 +61,7 @@ struct result {
 	int tests, tests_passed;
 	struct kvs phases;   /* phase name -> milliseconds as text, in order */
 	char *sandbox;       /* "local", "none" ... */
+	char *image;         /* of a container: its digest; "": none */
 	char *workspace;     /* "overlay", "copy", "none" */
 	char *limits_held;   /* "cgroup", "watched", "none" */
 };

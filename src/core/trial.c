@@ -15,7 +15,7 @@ static const struct form_field trial_fields[] = {
 	TRIAL(model_id, FORM_STR, false),
 	TRIAL(rollout, FORM_INT, true),	      TRIAL(seed, FORM_INT64, false),
 	TRIAL(launcher, FORM_STR, false),     TRIAL(network, FORM_BOOL, false),
-	TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
+	TRIAL(image, FORM_STR, false),	      TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
 };
 
 void trial_release(struct trial *t)

@@ -29,6 +29,7 @@ struct trial {
 	int64_t seed;        /* -1: none */
 	struct kvs env;
 	enum sandbox_kind sandbox; /* never auto */
+	char *image;               /* key of core/image.h; "": no container */
 	enum workspace_kind workspace;
 	char *launcher;
 	bool network;

@@ -234,9 +234,52 @@ bool cgroup_is_used(const struct cgroup *c)
 	return text && strstr(text, "populated 1");
 }
 
+static pid_t process_of(int pidfd)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "fdinfo/%d", pidfd);
+	AUTO(free) char *text = read_file("/proc/self", name);
+	const char *at = text ? strstr(text, "\nPid:") : NULL;
+	return at ? (pid_t)strtol(at + strlen("\nPid:"), NULL, 10) : -1;
+}
+
+/* The path behind MARK in /proc/PID/cgroup, below TOP; NULL unless FILE is there. */
+static char *group_at(const char *text, const char *mark, const char *top, const char *file)
+{
+	const char *at = strstr(text, mark);
+
+	if (!at)
+		return NULL;
+	at += strlen(mark);
+	AUTO(free) char *dir = xasprintf("%s%.*s", top, (int)strcspn(at, "\n"), at);
+	AUTO(free) char *known = read_file(dir, file);
+	return known ? STEAL(&dir) : NULL;
+}
+
+void cgroup_of_process(struct cgroup *out, int pidfd)
+{
+	const pid_t pid = process_of(pidfd);
+	char dir[32];
+
+	cgroup_release(out);
+	if (pid <= 0)
+		return;
+	snprintf(dir, sizeof dir, "/proc/%d", pid);
+	AUTO(free) char *text = read_file(dir, "cgroup");
+	if (!text)
+		return;
+	out->foreign = true;
+	out->path = group_at(text, "0::", "/sys/fs/cgroup", "memory.events");
+	if (!out->path)
+		out->path = group_at(text, ":memory:", "/sys/fs/cgroup/memory", "memory.oom_control");
+}
+
 int64_t cgroup_oom_kills(const struct cgroup *c)
 {
-	AUTO(free) char *text = c->path ? read_file(c->path, "memory.events") : NULL;
+	AUTO(free) char *v2 = c->path ? read_file(c->path, "memory.events") : NULL;
+	AUTO(free) char *v1 = c->path && !v2 ? read_file(c->path, "memory.oom_control") : NULL;
+	const char *text = v2 ? v2 : v1;
 	const char *at = text ? strstr(text, "oom_kill ") : NULL;
 
 	return at ? strtoll(at + strlen("oom_kill "), NULL, 10) : 0;
@@ -244,7 +287,9 @@ int64_t cgroup_oom_kills(const struct cgroup *c)
 
 int64_t cgroup_memory_peak(const struct cgroup *c)
 {
-	AUTO(free) char *text = c->path ? read_file(c->path, "memory.peak") : NULL;
+	AUTO(free) char *v2 = c->path ? read_file(c->path, "memory.peak") : NULL;
+	AUTO(free) char *v1 = c->path && !v2 ? read_file(c->path, "memory.max_usage_in_bytes") : NULL;
+	const char *text = v2 ? v2 : v1;
 
 	return text ? strtoll(text, NULL, 10) : 0;
 }
@@ -253,7 +298,7 @@ void cgroup_release(struct cgroup *c)
 {
 	if (c->procs >= 0)
 		close(c->procs);
-	if (c->path)
+	if (c->path && !c->foreign)
 		rmdir(c->path);
 	free(c->path);
 	*c = (struct cgroup)CGROUP_INIT;

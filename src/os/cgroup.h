@@ -12,13 +12,14 @@
 #include "base/err.h"
 
 struct cgroup {
-	char *path; /* owned; NULL: none */
-	int procs;  /* its cgroup.procs, open for writing */
+	char *path;   /* owned; NULL: none */
+	int procs;    /* its cgroup.procs, open for writing */
+	bool foreign; /* a container engine's: only to be read */
 };
 
 #define CGROUP_INIT                                                                                \
 	{                                                                                          \
-		NULL, -1                                                                           \
+		NULL, -1, false                                                                    \
 	}
 
 struct cgroup_limits {
@@ -41,6 +42,9 @@ int cgroup_open(struct cgroup *out, const struct cgroup_limits *limits, struct e
 void cgroup_join(const struct cgroup *c);
 /* Whether there is a process in it: what cgroup_join did, in the kernel's own words. */
 bool cgroup_is_used(const struct cgroup *c);
+/* The group in which memory is counted of the process of PIDFD, made by somebody else, of cgroup v2 or v1. Its path
+ * stays NULL when there is none that we can read. */
+void cgroup_of_process(struct cgroup *out, int pidfd);
 /* memory.events: how many of its processes the kernel has killed for memory. */
 int64_t cgroup_oom_kills(const struct cgroup *c);
 /* memory.peak; 0 unknown. */

@@ -124,6 +124,7 @@ static void add_trial(struct planner *p, size_t entry, const char *agent, const 
 		.rollout = rollout,
 		.seed = e->seed < 0 ? -1 : e->seed + rollout,
 		.sandbox = resolve_sandbox(e->sandbox),
+		.image = xstrdup(e->image && e->sandbox == SANDBOX_DOCKER ? e->image : ""),
 		.workspace = e->workspace,
 		.launcher = xstrdup(e->launcher),
 		.network = e->network,

@@ -15,10 +15,11 @@ struct sandbox {
 		*group; /* of the rights it was opened with; path NULL: limits are watched */
 	const char *workspace, *limits_held; /* static strings */
 	int64_t memory_max;		     /* bytes, of all samples so far */
+	const struct strv *image_env; /* of a container: what a command's own environment lacks; else NULL */
 	bool stopped;
 };
 
-extern const struct sandbox_backend sandbox_local;
+extern const struct sandbox_backend sandbox_local, sandbox_docker;
 
 /* run.c: sandbox_exec without the checks. */
 int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "sandbox/box.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
@@ -102,6 +103,17 @@ int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *
 	struct sandbox_rights *r = xcalloc(1, sizeof *r);
 
 	r->group = (struct cgroup)CGROUP_INIT;
+	r->box = r->box_process.pidfd = -1;
+	r->seccomp = -1;
+	if (spec->image) {
+		r->init.tree = r->gateway.tree = r->lower.tree = -1;
+		if (box_start(r, spec, uid, gid, err)) {
+			sandbox_rights_free(r);
+			return -1;
+		}
+		*out = r;
+		return 0;
+	}
 	r->init.tree = r->gateway.tree = r->lower.tree = -1;
 	r->seccomp = open_filter(err);
 	if (r->seccomp < 0 || open_source(&r->init, install_libexec("rollouts-init"), err) ||
@@ -136,5 +148,6 @@ void sandbox_rights_free(struct sandbox_rights *r)
 		source_release(&r->mounts[i]);
 	free(r->mounts);
 	cgroup_release(&r->group);
+	box_end(r);
 	free(r);
 }

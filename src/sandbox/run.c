@@ -23,6 +23,7 @@
 #define SWEEP_MS 10000 /* for PID 1 to kill everything; then PID 1 itself goes */
 #define DRAIN_MS 5000  /* for pipes to end once nobody can hold them */
 #define PIECE_BYTES 32768
+#define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct stream {
 	int fd, number;
@@ -73,6 +74,45 @@ static uint32_t add_strings(struct buf *b, const char *const *v)
 	return n;
 }
 
+static bool has_variable(const char *const *env, const char *pair)
+{
+	const size_t len = strcspn(pair, "=") + 1;
+
+	for (; env && *env; env++)
+		if (!strncmp(*env, pair, len))
+			return true;
+	return false;
+}
+
+/* An image may have its programs where no other system does: its PATH stands in for the usual one. */
+static void add_path(struct strv *out, const char *given, const char *image_path)
+{
+	const size_t len = strlen(given), usual = strlen(USUAL_PATH);
+
+	if (len >= usual && !strcmp(given + len - usual, USUAL_PATH))
+		strv_pushf(out, "%.*s%s", (int)(len - usual), given, image_path);
+	else
+		strv_push(out, given);
+}
+
+/* What a command is given goes before what its image says. */
+static void complete_env(struct strv *out, const char *const *given, const struct strv *image)
+{
+	const char *path = NULL;
+
+	for (size_t i = 0; image && i < image->n; i++)
+		if (!strncmp(image->v[i], "PATH=", 5) && image->v[i][5])
+			path = image->v[i] + 5;
+	for (const char *const *e = given; e && *e; e++)
+		if (path && !strncmp(*e, "PATH=", 5))
+			add_path(out, *e, path);
+		else
+			strv_push(out, *e);
+	for (size_t i = 0; image && i < image->n; i++)
+		if (!has_variable(given, image->v[i]))
+			strv_push(out, image->v[i]);
+}
+
 static int make_args(struct run *r, struct proto_request *req, struct err *err)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
@@ -81,7 +121,9 @@ static int make_args(struct run *r, struct proto_request *req, struct err *err)
 	buf_add(&b, &(struct proto_args){0}, sizeof(struct proto_args));
 	buf_add(&b, cwd, strlen(cwd) + 1);
 	req->argc = add_strings(&b, r->x->argv);
-	req->envc = add_strings(&b, r->x->env);
+	AUTO(strv) struct strv env = STRV_INIT;
+	complete_env(&env, r->x->env, r->s->image_env);
+	req->envc = add_strings(&b, strv_items(&env));
 	r->args = memory_file("args", b.data, b.len, err);
 	return r->args < 0 ? -1 : 0;
 }
@@ -125,7 +167,8 @@ static int start(struct run *r, struct err *err)
 		.op = PROTO_EXEC,
 		.flags = r->x->at_end == SANDBOX_KILL_ALL ? PROTO_KILL_AT_END : 0,
 		.nofile = (uint64_t)l->files,
-		.nproc = (uint64_t)l->pids,
+		/* Of a container the engine counts; there the number would hold for all of our user's processes. */
+		.nproc = r->s->image_env ? 0 : (uint64_t)l->pids,
 		.fsize = (uint64_t)l->disk_mb << 20,
 	};
 
@@ -207,7 +250,7 @@ static void say_no_memory(struct run *r)
 /* Where a cgroup holds the memory, the kernel has ended one process; the rest would only be confused. */
 static int check_group(struct run *r, struct err *err)
 {
-	if (!r->s->group->path || cgroup_oom_kills(r->s->group) == r->oom_kills ||
+	if (!r->s->group->path || cgroup_oom_kills(r->s->group) <= r->oom_kills ||
 	    r->out->end != SANDBOX_EXITED)
 		return 0;
 	say_no_memory(r);
@@ -221,7 +264,7 @@ static int check_group(struct run *r, struct err *err)
  * is over then, but not for a fault of ours. */
 static bool died_of_memory(struct run *r)
 {
-	if (!r->s->group->path || cgroup_oom_kills(r->s->group) == r->oom_kills)
+	if (!r->s->group->path || cgroup_oom_kills(r->s->group) <= r->oom_kills)
 		return false;
 	say_no_memory(r);
 	r->out->end = SANDBOX_NO_MEMORY;

@@ -3,134 +3,13 @@
  * The local backend: a keeper of ours holds the mounts, bubblewrap isolates, rollouts-init is PID 1.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/mem.h"
-#include "base/path.h"
 #include "os/fdio.h"
-#include "sandbox/backend.h"
-#include "sandbox/keeper.h"
-#include "sandbox/rights.h"
+#include "sandbox/kept.h"
 #include "sandbox/userns.h"
-
-#define START_MS 60000	 /* a copied workspace may be large */
-#define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
-#define DISK_EVERY_MS 1000
-#define DISK_SHARE 20 /* a walk is followed by a pause so many times as long */
-#define DIFF_MS 300000
-#define REMOVE_MS 120000
-
-struct local {
-	struct sandbox base;
-	struct child keeper;
-	int sock; /* to the keeper; -1: it is gone */
-	uint32_t seq;
-	bool du_pending;
-	uint32_t du_seq;
-	int64_t disk, du_next_ms;
-	struct sandbox_rights *own; /* unless the caller brought some */
-	int64_t free; /* on the disk, when it was last measured */
-};
-
-static struct local *downcast(struct sandbox *s)
-{
-	if (s->backend != &sandbox_local)
-		bug("not a local sandbox");
-	return (struct local *)((char *)s - offsetof(struct local, base));
-}
-
-static int make_scratch(const struct sandbox_spec *spec, struct err *err)
-{
-	static const struct {
-		const char *name;
-		mode_t mode;
-	} dirs[] = {{"tmp", 01777}, {"vartmp", 01777}, {"home", 0755}, {"diff", 0700}};
-
-	if (mkdirat(spec->root_fd, spec->scratch, 0700))
-		return err_set(err, ERR_INFRA, errno, "make directory %s", spec->scratch);
-	AUTO(fd)
-	int fd = path_open_beneath(spec->root_fd, spec->scratch, O_RDONLY | O_DIRECTORY, 0, err);
-	if (fd < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (mkdirat(fd, dirs[i].name, dirs[i].mode) ||
-		    fchmodat(fd, dirs[i].name, dirs[i].mode, 0))
-			return err_set(err, ERR_INFRA, errno, "make directory %s", dirs[i].name);
-	if (spec->app)
-		return path_copy_tree(spec->root_fd, spec->app, fd, "app", err);
-	return mkdirat(fd, "app", 0755) ? err_set(err, ERR_INFRA, errno, "make directory app") : 0;
-}
-
-static void take_measurement(struct local *l, const struct keeper_reply *r)
-{
-	int64_t pause = r->took_ms * DISK_SHARE;
-
-	l->du_pending = false;
-	if (!r->failed)
-		l->disk = r->bytes;
-	l->du_next_ms = clock_mono_ms() + (pause > DISK_EVERY_MS ? pause : DISK_EVERY_MS);
-}
-
-/* The keeper's next message; a measurement is taken in passing. */
-static int receive(struct local *l, struct keeper_reply *r, int *text, int64_t deadline_ms,
-		   struct err *err)
-{
-	size_t fds_n = 1;
-	int fd = -1;
-
-	if (channel_wait(&l->base.channel, l->sock, deadline_ms, err))
-		return -1;
-	ssize_t n = fd_recv(l->sock, r, sizeof *r, &fd, &fds_n, 0, err);
-	if (n < 0)
-		return -1;
-	if (n != sizeof *r) {
-		err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
-		err->retry = true;
-		return -1;
-	}
-	if (r->op == KEEPER_DU && l->du_pending && r->seq == l->du_seq)
-		take_measurement(l, r);
-	if (text)
-		*text = fd;
-	else if (fd >= 0)
-		close(fd);
-	return 0;
-}
-
-static int ask(struct local *l, struct keeper_request *req, int fd, struct err *err)
-{
-	if (l->sock < 0)
-		return err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
-	req->seq = ++l->seq;
-	return fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0 ? -1 : 0;
-}
-
-static int call(struct local *l, enum keeper_op op, int fd, int64_t timeout_ms,
-		struct keeper_reply *r, int *text, struct err *err)
-{
-	const int64_t deadline = clock_mono_ms() + timeout_ms;
-	struct keeper_request req = {.op = op, .deadline_ms = deadline};
-
-	if (ask(l, &req, fd, err))
-		return -1;
-	do
-		if (receive(l, r, text, deadline + 1000, err))
-			return -1;
-	while (r->seq != req.seq);
-	if (!r->failed)
-		return 0;
-	*err = r->err;
-	return -1;
-}
 
 /* Why bubblewrap ended, in its own words. */
 static int explain_bwrap(int errors, struct err *err)
@@ -150,231 +29,58 @@ static int explain_bwrap(int errors, struct err *err)
 	return strstr(text, "install") ? -1 : userns_explain(err);
 }
 
-static int start_door(struct sandbox *s, struct err *err)
+static int start(struct kept *l, struct err *err)
 {
-	struct proto_request req = {.op = PROTO_DOOR, .port = (uint32_t)s->spec.door_port};
-	struct proto_reply reply;
-
-	if (!s->spec.gateway)
-		return 0;
-	snprintf(req.path, sizeof req.path, "/.rollouts/gateway.sock");
-	return channel_call(&s->channel, &req, -1, &reply, NULL, err);
-}
-
-static int fork_keeper(struct local *l, struct sandbox_rights *rights, int *errors, struct err *err)
-{
+	const int64_t deadline = clock_mono_ms() + KEPT_START_MS;
 	struct sandbox *s = &l->base;
-	int serve[2], ctl[2], pipe_fds[2];
+	struct cgroup *group = &l->rights->group;
+	int ctl[2], said[2];
 
-	if (fd_pipe(pipe_fds, err))
+	if (fd_pipe(said, err))
 		return -1;
-	*errors = pipe_fds[0];
-	AUTO(fd) int errors_end = pipe_fds[1];
-	if (fd_socketpair_seq(serve, err))
-		return -1;
-	l->sock = serve[0];
-	AUTO(fd) int serve_end = serve[1];
+	AUTO(fd) int errors = said[0];
+	AUTO(fd) int errors_end = said[1];
 	if (fd_socketpair_seq(ctl, err))
 		return -1;
 	AUTO(fd) int ctl_end = ctl[1];
-	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err))
+	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err) ||
+	    kept_start(l, ctl_end, errors_end, deadline, err))
 		return -1;
-	struct keeper_start start = {.spec = &s->spec,
-				     .rights = rights,
-				     .serve = serve_end,
-				     .ctl = ctl_end,
-				     .errors = errors_end};
-	return keeper_fork(&l->keeper, &start, err);
-}
-
-static int start(struct local *l, struct sandbox_rights *rights, struct err *err)
-{
-	const int64_t deadline = clock_mono_ms() + START_MS;
-	struct sandbox *s = &l->base;
-	struct keeper_reply ready;
-	AUTO(fd) int errors = -1;
-
-	if (fork_keeper(l, rights, &errors, err) || receive(l, &ready, NULL, deadline, err))
-		return -1;
-	if (ready.failed) {
-		*err = ready.err;
-		return -1;
-	}
-	s->workspace = !s->spec.baseline ? "none" : ready.overlay ? "overlay" : "copy";
+	/* PID 1 and bubblewrap hold the only other ends: that they are gone must be seen. */
+	close(fd_steal(&ctl_end));
+	close(fd_steal(&errors_end));
 	if (channel_hello(&s->channel, deadline, err))
 		return err->sys == EPIPE ? explain_bwrap(errors, err) : -1;
 	/* Before Linux 5.16 a worker that became another user may not move its processes any more. */
-	if (!cgroup_is_used(&rights->group))
-		cgroup_release(&rights->group);
-	s->limits_held = rights->group.path ? "cgroup" : "watched";
-	return start_door(s, err);
+	if (!cgroup_is_used(group))
+		cgroup_release(group);
+	s->limits_held = group->path ? "cgroup" : "watched";
+	return kept_start_door(l, err);
 }
-
-static void local_close(struct sandbox *s);
 
 static int local_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
 {
-	struct local *l;
-	struct sandbox_rights *own = NULL, *rights = spec->rights;
-
 	if (userns_is_host_root())
 		return err_set(err, ERR_INFRA, 0,
 			       "a sandbox is never opened as root: become another user first");
-	if (!rights && sandbox_rights_take(&own, spec, geteuid(), getegid(), err))
+	struct kept *l = kept_new(&sandbox_local, spec, err);
+	if (!l)
 		return -1;
-	rights = rights ? rights : own;
-	l = xcalloc(1, sizeof *l);
-	l->base = (struct sandbox){.backend = &sandbox_local,
-				   .spec = *spec,
-				   .channel = CHANNEL_INIT,
-				   .group = &rights->group};
-	l->own = own;
-	l->sock = -1;
-	l->keeper.pidfd = -1;
-	if (make_scratch(spec, err) || start(l, rights, err)) {
+	if (start(l, err)) {
 		err_wrap(err, "sandbox");
-		local_close(&l->base);
+		kept_close(&l->base);
 		return -1;
 	}
 	*out = &l->base;
 	return 0;
 }
 
-static char *read_text(int fd)
-{
-	AUTO(buf) struct buf b = BUF_INIT;
-	struct err ignored = {0};
-
-	if (fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 && path_read_fd(fd, 16u << 20, &b, &ignored))
-		buf_reset(&b);
-	return buf_detach(&b);
-}
-
-static int local_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
-{
-	struct keeper_reply r;
-	AUTO(fd) int text = -1;
-
-	*why = NULL;
-	if (call(downcast(s), KEEPER_APPLY, patch_fd, DIFF_MS, &r, &text, err))
-		return -1;
-	if (r.refused)
-		*why = read_text(text);
-	return 0;
-}
-
-static int local_stop(struct sandbox *s, struct err *err)
-{
-	return channel_end(&s->channel, err);
-}
-
-static int local_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err)
-{
-	struct keeper_reply r;
-	AUTO(fd) int text = -1;
-	AUTO(buf) struct buf lists = BUF_INIT;
-
-	if (call(downcast(s), KEEPER_DIFF, out_fd, DIFF_MS, &r, &text, err))
-		return -1;
-	if (text < 0 || lseek(text, 0, SEEK_SET) || path_read_fd(text, 64u << 20, &lists, err))
-		return err->kind
-			       ? -1
-			       : err_set(err, ERR_INFRA, 0, "the keeper's answer is not complete");
-	*out = (struct repo_diff){.bytes = r.bytes,
-				  .lines_added = r.lines_added,
-				  .lines_removed = r.lines_removed,
-				  .files = r.files,
-				  .truncated = r.truncated};
-	const char *at = lists.data;
-	for (uint64_t i = 0; i < r.ignored_n + r.skipped_n; i++, at += strlen(at) + 1)
-		strv_push(i < r.ignored_n ? &out->ignored : &out->skipped, at);
-	return 0;
-}
-
-static int64_t free_bytes(const struct local *l)
-{
-	struct statvfs v;
-
-	return fstatvfs(l->base.spec.root_fd, &v) ? 0 : (int64_t)v.f_bavail * (int64_t)v.f_frsize;
-}
-
-/* The pause after a long walk ends when so much was written on this disk meanwhile, by whomever, that we
- * may be above the ceiling: many small files must not buy the time for large ones. */
-static bool is_due(const struct local *l, int64_t now)
-{
-	const int64_t limit = l->base.spec.limits.disk_mb << 20;
-
-	return now >= l->du_next_ms || (limit > 0 && l->free - free_bytes(l) > limit - l->disk);
-}
-
-static void measure(struct local *l, int64_t now)
-{
-	struct keeper_request req = {.op = KEEPER_DU};
-	struct err ignored = {0};
-
-	if (l->du_pending || !is_due(l, now))
-		return;
-	l->free = free_bytes(l);
-	/* Once far above the ceiling the exact number no longer matters. */
-	req.limit = (l->base.spec.limits.disk_mb << 20) * 2;
-	l->du_pending = !ask(l, &req, -1, &ignored);
-	l->du_seq = req.seq;
-}
-
-static int64_t local_disk_bytes(struct sandbox *s, bool wait)
-{
-	struct local *l = downcast(s);
-	const int64_t now = clock_mono_ms();
-	struct keeper_reply r;
-	struct err ignored = {0};
-
-	if (wait)
-		l->du_next_ms = l->du_next_ms > now + DISK_EVERY_MS ? l->du_next_ms : 0;
-	/* Without `wait` an answer is looked for before the next question: one second later is soon enough. */
-	for (int pass = 0; pass < 2; pass++) {
-		while (l->du_pending)
-			if (receive(l, &r, NULL, wait ? now + DISK_WAIT_MS : 1, &ignored))
-				return l->disk;
-		if (pass == 0)
-			measure(l, now);
-		if (!wait)
-			break;
-	}
-	return l->disk;
-}
-
-static void end_keeper(struct local *l)
-{
-	if (l->sock >= 0)
-		close(l->sock);
-	l->sock = -1;
-	spawn_kill(&l->keeper, false);
-}
-
-static void local_close(struct sandbox *s)
-{
-	struct local *l = downcast(s);
-	struct err err = {0};
-	struct keeper_reply r;
-
-	/* Cleaning up is not to be cancelled. */
-	s->channel.cancel_fds[0] = s->channel.cancel_fds[1] = -1;
-	if (channel_end(&s->channel, &err))
-		log_warn("%s", err.msg);
-	bool removed = !call(l, KEEPER_REMOVE, -1, REMOVE_MS, &r, NULL, &err);
-	end_keeper(l);
-	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
-		log_warn("%s", err.msg);
-	sandbox_rights_free(l->own);
-	free(l);
-}
-
 const struct sandbox_backend sandbox_local = {
 	.name = "local",
 	.open = local_open,
-	.apply = local_apply,
-	.stop = local_stop,
-	.diff = local_diff,
-	.disk_bytes = local_disk_bytes,
-	.close = local_close,
+	.apply = kept_apply,
+	.stop = kept_stop,
+	.diff = kept_diff,
+	.disk_bytes = kept_disk_bytes,
+	.close = kept_close,
 };

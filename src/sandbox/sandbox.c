@@ -14,7 +14,7 @@
 #include "sandbox/backend.h"
 #include "sandbox/userns.h"
 
-static const struct sandbox_backend *const backends[] = {&sandbox_local};
+static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker};
 
 static const struct sandbox_backend *find_backend(const char *name)
 {
@@ -30,7 +30,7 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
 	const struct sandbox_backend *b = find_backend(backend);
 
 	if (!b)
-		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there is: local)",
+		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there are: local, docker)",
 			       backend);
 	if (spec->network)
 		return err_set(err, ERR_USAGE, 0,

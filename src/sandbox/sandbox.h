@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/strv.h"
 #include "core/bench.h"
+#include "core/image.h"
 #include "core/limits.h"
 #include "os/capped-log.h"
 #include "repo/repo.h"
@@ -41,6 +42,8 @@ struct sandbox_spec {
 	int door_port;	     /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;
 	struct sandbox_rights *rights; /* NULL: open everything with the rights we have now */
+	const struct image *image;     /* a container of it; NULL: the host's own programs */
+	const char *run;	       /* of a container's label */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
 };
@@ -112,7 +115,8 @@ struct sandbox_backend {
 /* A worker started as root becomes an unprivileged user before it opens a sandbox. What that user could not
  * reach is opened here, before: the init program, the mounts, the gateway's socket (paths under /root, say),
  * and a view of the baseline in which its owner is UID, without which an overlay of files of another user is
- * read-only. For one sandbox_open each, also when that fails; free in any case. */
+ * read-only; for a container, the process that may speak to the engine. For one sandbox_open each, also when that
+ * fails; free in any case: that waits until the container is removed. */
 int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
 			gid_t gid, struct err *err) MUST_CHECK;
 void sandbox_rights_free(struct sandbox_rights *r); /* accepts NULL */

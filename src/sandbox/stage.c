@@ -245,7 +245,7 @@ static int build_workspace(struct stage *st, const struct sandbox_spec *spec, in
 	struct err why = {0};
 	AUTO(free) char *from = at_stage(st, "base/repo");
 
-	if (spec->workspace != WORKSPACE_COPY) {
+	if (spec->workspace != WORKSPACE_COPY && !spec->image) {
 		if (!mount_overlay(st, scratch, &why)) {
 			st->overlay = true;
 			return 0;
@@ -306,8 +306,12 @@ int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbo
 		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
 		return userns_explain(err);
 	}
-	if (open_sources(rights, err) || open_stage(st, err) || build_etc(st, spec->name, err) ||
-	    build_memory(st, &spec->limits, err) || place_sources(st, rights, err))
+	/* A container engine sees none of our mounts: there the stage serves to make the diff. */
+	if (spec->image ? open_stage(st, err)
+			: open_sources(rights, err) || open_stage(st, err) ||
+				  build_etc(st, spec->name, err) ||
+				  build_memory(st, &spec->limits, err) ||
+				  place_sources(st, rights, err))
 		return -1;
 	if (spec->baseline && show_base(st, root, spec->baseline, rights->lower.tree, err))
 		return -1;

@@ -119,6 +119,18 @@ static void fill_instruction(struct fill *f)
 		mistakes_add(f->m, where, NULL, "larger than 1 MiB");
 }
 
+/* It goes to the engine's client and into a URL. */
+static void fill_image(struct fill *f)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@";
+	char *name = get_string(f, "docker_image", NULL);
+
+	f->t->docker_image = name;
+	if (name && (!*name || *name == '-' || strlen(name) > 255 || name[strspn(name, allowed)]))
+		mistakes_add(f->m, place(f, "docker_image", NULL, ""), NULL,
+			     "is not the name of an image, such as debian:bookworm or ghcr.io/me/image@sha256:...");
+}
+
 /* --- repository --- */
 
 /* Pinned now: a later commit there must not change a benchmark half way. */
@@ -466,6 +478,7 @@ int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct mista
 
 	fill_names(&f);
 	fill_instruction(&f);
+	fill_image(&f);
 	fill_rubrics(&f);
 	fill_tests(&f);
 	fill_env(&f);

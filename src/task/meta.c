@@ -18,6 +18,7 @@ static const struct member meta_members[] = {
 	{"tags", SHAPE_STRINGS},
 	{"start_commit", SHAPE_STRING},
 	{"end_commit", SHAPE_STRING},
+	{"docker_image", SHAPE_STRING},
 	{NULL, 0},
 };
 
@@ -66,6 +67,7 @@ static const struct origin origins[] = {
 	{"tags", NULL, "metadata", "tags"},
 	{"tags", NULL, NULL, "tags"},
 	{"instruction", NULL, "lm", "instructions"},
+	{"docker_image", NULL, NULL, "docker_image"},
 	{"repo", "git_url", "repo", "git_url"},
 	{"repo", "branch", "repo", "branch"},
 	{"repo", "start_commit_sha", "repo", "start_commit_sha"},

@@ -62,6 +62,7 @@ void task_release(struct task *t)
 	free(t->id);
 	free(t->title);
 	free(t->instruction);
+	free(t->docker_image);
 	json_decref(t->tags);
 	repo_release(&t->repo);
 	kvs_release(&t->env);

@@ -102,5 +102,10 @@ void task_hash(struct task *t)
 	filetree_hash(&t->files->app, &h);
 	filetree_hash(&t->files->repo, &h);
 	hash_str(&h, t->files->gold ? t->files->gold_digest : NULL);
+	/* Only where there is one: other tasks keep the hash they had before there was such a key. */
+	if (t->docker_image) {
+		hash_str(&h, "docker_image");
+		hash_str(&h, t->docker_image);
+	}
 	hash_hex(&h, t->hash);
 }

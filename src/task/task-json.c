@@ -71,6 +71,8 @@ json_t *task_to_json(const struct task *t)
 	json_put(j, "tests", tests_to_json(t));
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put_bool(j, "has_gold", t->has_gold);
+	if (t->docker_image)
+		json_put_str(j, "docker_image", t->docker_image);
 	return j;
 }
 
@@ -187,6 +189,7 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	memcpy(t->hash, hash, HASH_HEX);
 	t->tags = json_is_array(tags) ? json_incref((json_t *)tags) : NULL;
 	kvs_from_json(&t->env, json_object_get(j, "env"));
+	t->docker_image = copy_str(j, "docker_image");
 	t->has_gold = json_get_bool(j, "has_gold", false);
 	return 0;
 }

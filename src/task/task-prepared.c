@@ -186,8 +186,7 @@ static void read_gold(struct reader *rd)
 
 static void remark(struct reader *rd)
 {
-	if (path_exists(rd->dir_fd, "Dockerfile"))
-		mistakes_note(&rd->t->notes, "Dockerfile", NULL, "not used by the local sandbox");
+	rd->t->has_dockerfile = path_exists(rd->dir_fd, "Dockerfile");
 	if (rd->r.legacy)
 		mistakes_note(
 			&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),

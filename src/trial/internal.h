@@ -25,8 +25,10 @@ struct work {
 	struct task task;
 	struct repo_baseline baseline;
 	struct buf gold; /* the gold patch, for the oracle only */
+	struct image image; /* of a container */
 	char *app;       /* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];
+	char box_name[BOX_COUNT_][112];
 	struct sandbox_rights *rights[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[16];
 	char *token;     /* stands in for provider keys; "" without a gateway */

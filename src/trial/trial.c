@@ -91,9 +91,11 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 
 	free(w->scratch[which]);
 	w->scratch[which] = path_join(w->dir, scratch[which]);
+	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s", t->run_id,
+		 which == BOX_EVALUATE && t->sandbox == SANDBOX_DOCKER ? "-eval" : "");
 	*spec = (struct sandbox_spec){
 		.root_fd = w->root_fd,
-		.name = t->run_id,
+		.name = w->box_name[which],
 		.baseline = w->baseline.path,
 		.app = w->app,
 		.scratch = w->scratch[which],
@@ -101,6 +103,8 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.network = t->network,
 		.limits = t->limits,
 		.rights = w->rights[which],
+		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
+		.run = t->run_id,
 		.cancel_fds = { w->signal_fd, w->event_fd },
 	};
 	if (which != BOX_AGENT)
@@ -140,6 +144,22 @@ static int take_rights(struct work *w, struct err *err)
 	return 0;
 }
 
+/* A task's image that could not be made is told here, once per trial, and not tried again. */
+static int read_image(struct work *w, struct err *err)
+{
+	const char *key = w->attempt.trial.image;
+
+	if (image_read(&w->image, w->root_fd, key, err))
+		return err_wrap(err, "the image of this task");
+	AUTO(free) char *log = xasprintf(IMAGE_FOLDER "/%s.log", key);
+	if (path_exists(w->root_fd, log) && path_copy_tree(w->root_fd, log, w->run_fd, "logs/build.log", err))
+		return -1;
+	if (*w->image.error)
+		return err_set(err, ERR_USAGE, 0, "no image for this task: %s", w->image.error);
+	w->result.image = xstrdup(w->image.digest);
+	return 0;
+}
+
 /* Whoever we are now may read the cache and, as root, the user's own repositories; later we may not. */
 static int prepare(struct work *w, struct err *err)
 {
@@ -156,6 +176,8 @@ static int prepare(struct work *w, struct err *err)
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
 	if (t->sandbox == SANDBOX_NONE)
 		return 0;
+	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))
+		return -1;
 	return repo_baseline_get(&w->baseline, w->root_fd, &w->task, t->task_snapshot,
 				 clock_mono_ms() + PREPARE_MS, err);
 }
@@ -312,6 +334,7 @@ static void release(struct work *w)
 	repo_baseline_release(&w->baseline);
 	buf_release(&w->gold);
 	buf_release(&w->events);
+	image_release(&w->image);
 	free(w->token);
 	free(w->app);
 	for (int i = 0; i < BOX_COUNT_; i++) {

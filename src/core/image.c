@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "core/image.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "core/form.h"
+
+enum { IMAGE_JSON_MAX = 4 << 20 };
+
+#define IMAGE(member) FORM_FIELD(struct image, member, FORM_STR, false)
+static const struct form_field fields[] = {
+	IMAGE(name),  IMAGE(engine), IMAGE(id),	   IMAGE(digest),
+	IMAGE(error), IMAGE(passwd), IMAGE(group),
+};
+
+static char *path_of(const char *key)
+{
+	return xasprintf(IMAGE_FOLDER "/%s.json", key);
+}
+
+int image_read(struct image *out, int root_fd, const char *key, struct err *err)
+{
+	AUTO(free) char *path = path_of(key);
+	AUTO(json) json_t *j = NULL;
+	struct image read = {.env = STRV_INIT};
+	json_t *item;
+	size_t at;
+
+	if (json_read(&j, root_fd, path, IMAGE_JSON_MAX, err) || form_check(j, path, err))
+		return -1;
+	if (form_read(&read, fields, ARRAY_SIZE(fields), j, path, err)) {
+		image_release(&read);
+		return -1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		char **s = (char **)((char *)&read + fields[i].offset);
+		if (!*s)
+			*s = xstrdup("");
+	}
+	json_array_foreach (json_object_get(j, "env"), at, item)
+		if (json_is_string(item))
+			strv_push(&read.env, json_string_value(item));
+	*out = read;
+	return 0;
+}
+
+int image_write(const struct image *i, int root_fd, const char *key, struct err *err)
+{
+	AUTO(free) char *path = path_of(key);
+	AUTO(json) json_t *j = json_object();
+
+	json_put_int(j, "v", FORM_VERSION);
+	form_write(j, i, fields, ARRAY_SIZE(fields));
+	json_put_strv(j, "env", &i->env);
+	return json_write(root_fd, path, j, false, err);
+}
+
+void image_release(struct image *i)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(fields); k++)
+		free(*(char **)((char *)i + fields[k].offset));
+	strv_release(&i->env);
+	*i = (struct image){.env = STRV_INIT};
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * image.h -- what became of a container image: DATA/cache/images/KEY.json, written by rollouts-docker before
+ * trials start and read by their workers. KEY is the hash of what the image is made from.
+ */
+#pragma once
+#include "base/err.h"
+#include "base/strv.h"
+
+#define IMAGE_FOLDER "cache/images"
+
+struct image {
+	char *name;   /* as people know it: "Dockerfile", or the name that was pulled */
+	char *engine; /* unix socket of the engine that has it, absolute */
+	char *id;     /* "sha256:..."; "" when there is none */
+	char *digest; /* of the registry's manifest, or the id */
+	char *error;  /* why there is no image, one line; "" when there is one */
+	char *passwd, *group; /* the image's own /etc/passwd and /etc/group; "" without */
+	struct strv env;      /* "K=V": ENV of the image */
+};
+
+int image_read(struct image *out, int root_fd, const char *key, struct err *err) MUST_CHECK;
+int image_write(const struct image *i, int root_fd, const char *key, struct err *err) MUST_CHECK;
+void image_release(struct image *i);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * box.h -- `rollouts-docker box`: the process beside a worker that holds its right to the container engine, which
+ * is as good as root. It is started before the worker gives up its own rights, is told at once which container is
+ * meant (container.h), and afterwards does nothing but start that one, once, and remove it when the worker ends.
+ *
+ * Standard input is a SOCK_SEQPACKET socket; messages are JSON:
+ *   worker -> box   the description; then "start"; then the end of the socket: remove the container, exit
+ *   box -> worker   {} or {error, retry}: it was started, or why not
+ */
+#pragma once
+
+#define BOX_MESSAGE_MAX (128 << 10)
+
+/* Serve SOCKET until its end. Returns the exit status. */
+int box_serve(int socket);

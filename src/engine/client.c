@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/client.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "os/fdio.h"
+#include "os/spawn.h"
+
+#define CLIENT_MS (60 * 60 * 1000)
+#define TAIL_LINES 20
+#define LINE_BYTES 1000
+
+static bool is_on_path(const char *name)
+{
+	AUTO(free) char *dirs = xstrdup(getenv("PATH"));
+	char *save = NULL;
+
+	for (char *dir = dirs ? strtok_r(dirs, ":", &save) : NULL; dir; dir = strtok_r(NULL, ":", &save)) {
+		AUTO(free) char *path = path_join(dir, name);
+		if (!access(path, X_OK))
+			return true;
+	}
+	return false;
+}
+
+static bool has_buildx(const char *const *env)
+{
+	static const char *const argv[] = {"docker", "buildx", "version", NULL};
+	const struct spawn s = {.argv = argv, .env = env, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1};
+	int status = 1;
+	struct err ignored;
+
+	return !spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + 20000, NULL, NULL, &status, &ignored) && !status;
+}
+
+static int command(const struct engine *e, const struct strv *args, struct strv *argv, struct strv *env,
+		   struct err *err)
+{
+	AUTO(free) char *host = xasprintf("unix://%s", engine_socket(e));
+	const bool docker = is_on_path("docker");
+
+	strv_pushv(env, (const char *const *)environ);
+	strv_setenv(env, "DOCKER_HOST", host);
+	strv_setenv(env, "DOCKER_CONTEXT", "");
+	if (docker) {
+		/* Without its plug-in the client cannot use BuildKit, and some refuse to build unless told so. */
+		const bool buildkit = !strncmp(engine_about(e), "Docker", 6) &&
+				      has_buildx(strv_items(env));
+		strv_setenv(env, "DOCKER_BUILDKIT", buildkit ? "1" : "0");
+		strv_setenv(env, "BUILDKIT_PROGRESS", "plain");
+		strv_push(argv, "docker");
+	} else if (is_on_path("podman")) {
+		strv_pushv(argv, (const char *const[]){"podman", "--url", host, NULL});
+	} else {
+		return err_set(err, ERR_INFRA, 0,
+			       "neither docker nor podman is on PATH: install the package docker-cli (docker.io) or podman");
+	}
+	strv_pushv(argv, strv_items(args));
+	return 0;
+}
+
+struct lines {
+	int log_fd;
+	char text[LINE_BYTES];
+	size_t len;
+	char *last[TAIL_LINES];
+	size_t n;
+};
+
+static void end_line(struct lines *l)
+{
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	text_render(&safe, l->text, l->len, TEXT_TERMINAL_LINE);
+	l->len = 0;
+	dprintf(l->log_fd, "%s\n", safe.data);
+	dprintf(STDOUT_FILENO, "| %s\n", safe.data);
+	free(l->last[l->n % TAIL_LINES]);
+	l->last[l->n++ % TAIL_LINES] = buf_detach(&safe);
+}
+
+static void add_text(struct lines *l, const char *data, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (data[i] != '\n' && data[i] != '\r' && l->len < sizeof l->text)
+			l->text[l->len++] = data[i];
+		else if (data[i] == '\n' || l->len == sizeof l->text)
+			end_line(l);
+	}
+}
+
+static int read_lines(struct lines *l, int fd, int64_t deadline_ms, struct err *err)
+{
+	char piece[4096];
+
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int ready = poll(&p, 1, fd_poll_ms(deadline_ms));
+		if (ready < 0 && errno == EINTR)
+			continue;
+		if (ready <= 0)
+			return err_set(err, ERR_INFRA, 0, "took longer than an hour");
+		ssize_t n = read(fd, piece, sizeof piece);
+		if (n <= 0)
+			break;
+		add_text(l, piece, (size_t)n);
+	}
+	if (l->len)
+		end_line(l);
+	return 0;
+}
+
+static void take_tail(struct lines *l, struct buf *tail)
+{
+	for (size_t i = l->n > TAIL_LINES ? l->n - TAIL_LINES : 0; i < l->n; i++)
+		buf_addf(tail, "%s\n", l->last[i % TAIL_LINES]);
+	for (size_t i = 0; i < TAIL_LINES; i++)
+		free(l->last[i]);
+}
+
+int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail, struct err *err)
+{
+	const int64_t deadline = clock_mono_ms() + CLIENT_MS;
+	AUTO(strv) struct strv argv = STRV_INIT;
+	AUTO(strv) struct strv env = STRV_INIT;
+	struct lines l = {.log_fd = log_fd};
+	struct child child;
+	int ends[2], status = 0;
+	char text[48];
+
+	if (command(e, args, &argv, &env, err) || fd_pipe(ends, err))
+		return -1;
+	AUTO(fd) int in = ends[0];
+	AUTO(fd) int out = ends[1];
+	struct spawn s = {.argv = strv_items(&argv),
+			  .env = strv_items(&env),
+			  .dir_fd = AT_FDCWD,
+			  .in = -1,
+			  .out = out,
+			  .err = out};
+	if (spawn_start(&child, &s, false, err))
+		return -1;
+	close(fd_steal(&out));
+	int failed = read_lines(&l, in, deadline, err);
+	take_tail(&l, tail);
+	if (failed) {
+		spawn_kill(&child, false);
+		return err_wrap(err, "%s %s", argv.v[0], args->v[0]);
+	}
+	if (spawn_wait(&child, 0, &status, err))
+		return -1;
+	return status ? err_set(err, ERR_INFRA, 0, "%s %s: %s", argv.v[0], args->v[0],
+				spawn_status_text(status, text))
+		      : 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/container.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "base/text.h"
+
+#define START_MS 120000
+#define GONE_POLL_MS 20
+#define REMOVE_MS 30000
+
+/* --- owners --- */
+
+static char *start_time(int pid)
+{
+	AUTO(free) char *path = xasprintf("/proc/%d/stat", pid);
+	char text[1024];
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text[n] = '\0';
+	const char *at = strrchr(text, ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at ? xasprintf("%llu", strtoull(at + 1, NULL, 10)) : NULL;
+}
+
+/* What the process ids of a label mean: this boot, this PID namespace. */
+static char *horizon(void)
+{
+	struct stat ns = {0};
+	char boot[40] = "";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f) {
+		if (!fgets(boot, sizeof boot, f))
+			boot[0] = '\0';
+		fclose(f);
+	}
+	boot[strcspn(boot, "\n")] = '\0';
+	stat("/proc/self/ns/pid", &ns);
+	return xasprintf("%s:%llu", boot, (unsigned long long)ns.st_ino);
+}
+
+/* "BOOT:PIDNS:PID:STARTED" */
+char *container_owner(int pid)
+{
+	AUTO(free) char *where = horizon();
+	AUTO(free) char *since = start_time(pid);
+
+	return xasprintf("%s:%d:%s", where, pid, since ? since : "0");
+}
+
+/* Only of what was started within our horizon can we tell; what another boot left is gone for sure. */
+static bool owner_is_gone(const char *label)
+{
+	AUTO(free) char *where = horizon();
+	size_t boot = strcspn(where, ":"), len = strlen(where);
+
+	if (!*label)
+		return false;
+	if (strncmp(label, where, boot + 1))
+		return true;
+	if (strncmp(label, where, len) || label[len] != ':')
+		return false;
+	AUTO(free) char *now = container_owner((int)strtol(label + len + 1, NULL, 10));
+	return strcmp(now, label) != 0;
+}
+
+/* --- making one --- */
+
+static json_t *mounts_of(const json_t *description)
+{
+	json_t *out = json_array();
+	const json_t *m;
+	size_t at;
+
+	json_array_foreach (json_object_get(description, "mounts"), at, m) {
+		json_t *mount = json_object();
+		json_put_str(mount, "Type", "bind");
+		json_put_str(mount, "Source", json_get_str(m, "from", ""));
+		json_put_str(mount, "Target", json_get_str(m, "to", ""));
+		json_put_bool(mount, "ReadOnly", !json_get_bool(m, "writable", false));
+		json_array_append_new(out, mount);
+	}
+	return out;
+}
+
+static json_t *one_string(const char *text)
+{
+	return json_pack("[s]", text);
+}
+
+static json_t *host_config(const json_t *d)
+{
+	json_t *host = json_object();
+	const int64_t memory = json_get_int(d, "memory_bytes", 0), pids = json_get_int(d, "pids", 0);
+
+	json_put(host, "Mounts", mounts_of(d));
+	json_put_str(host, "NetworkMode", "none");
+	json_put_str(host, "IpcMode", "private");
+	json_put_bool(host, "AutoRemove", true);
+	json_put_bool(host, "Init", false);
+	json_put_bool(host, "ReadonlyRootfs", true);
+	json_put(host, "CapDrop", one_string("ALL"));
+	json_put(host, "SecurityOpt", one_string("no-new-privileges"));
+	json_put(host, "LogConfig", json_pack("{s:s}", "Type", "none"));
+	json_put(host, "Tmpfs", json_pack("{s:s}", "/run", "rw,nosuid,nodev,size=16m,mode=755"));
+	json_put_int(host, "ShmSize", json_get_int(d, "shm_bytes", 64 << 20));
+	if (memory > 0) {
+		json_put_int(host, "Memory", memory);
+		json_put_int(host, "MemorySwap", memory);
+	}
+	if (pids > 0)
+		json_put_int(host, "PidsLimit", pids);
+	if (json_get_real(d, "cpus", 0) > 0)
+		json_put_int(host, "NanoCpus", (int64_t)(json_get_real(d, "cpus", 0) * 1e9));
+	return host;
+}
+
+static json_t *labels_of(const json_t *d, int owner)
+{
+	json_t *labels = json_object();
+	AUTO(free) char *mine = container_owner(owner);
+
+	json_put_str(labels, LABEL_OWNER, mine);
+	json_put_str(labels, LABEL_SUPERVISOR, json_get_str(d, "supervisor", ""));
+	json_put_str(labels, LABEL_RUN, json_get_str(d, "run", ""));
+	json_put_str(labels, LABEL_DATA, json_get_str(d, "data", ""));
+	return labels;
+}
+
+static json_t *create_body(const json_t *d, int owner)
+{
+	json_t *body = json_object();
+
+	json_put_str(body, "Image", json_get_str(d, "image", ""));
+	json_put_str(body, "User", json_get_str(d, "user", "65534:65534"));
+	json_put_str(body, "Hostname", json_get_str(d, "hostname", "box"));
+	json_put_str(body, "WorkingDir", "/");
+	json_put(body, "Entrypoint", json_deep_copy(json_object_get(d, "entry")));
+	json_put(body, "Cmd", json_array());
+	json_put(body, "Healthcheck", json_pack("{s:[s]}", "Test", "NONE"));
+	json_put(body, "Labels", labels_of(d, owner));
+	json_put(body, "HostConfig", host_config(d));
+	return body;
+}
+
+static int create(struct engine *e, const char *path, const json_t *body, char **id, long *status,
+		  struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *answer = NULL;
+
+	if (engine_call(e, "POST", path, body, START_MS, status, &text, err))
+		return -1;
+	if (*status != 201)
+		return 0;
+	if (json_parse(&answer, text.data, text.len, "the engine's answer", err))
+		return -1;
+	*id = xstrdup(json_get_str(answer, "Id", ""));
+	return 0;
+}
+
+/* The name is taken by what an earlier life of this trial left, whose end we may have to help. */
+static int free_name(struct engine *e, const char *name, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/containers/%s/json", name);
+	AUTO(json) json_t *found = NULL;
+
+	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &found, err))
+		return -1;
+	const json_t *labels = json_object_get(json_object_get(found, "Config"), "Labels");
+	if (!owner_is_gone(json_get_str(labels, LABEL_OWNER, "")))
+		return err_set(err, ERR_INFRA, 0, "a container named %s exists and is not ours to remove", name);
+	return container_remove(e, json_get_str(found, "Id", name), clock_mono_ms() + REMOVE_MS, err);
+}
+
+int container_start(struct engine *e, const json_t *description, int owner, char **id, struct err *err)
+{
+	const char *name = json_get_str(description, "name", "");
+	AUTO(free) char *safe = engine_escape(e, name);
+	AUTO(free) char *path = xasprintf("/containers/create?name=%s", safe);
+	AUTO(json) json_t *body = create_body(description, owner);
+	long status = 0;
+
+	*id = NULL;
+	if (create(e, path, body, id, &status, err))
+		return -1;
+	/* Podman says 500 where Docker says 409. */
+	if (!*id && (status == 409 || status == 500)) {
+		struct err ignored;
+		if (!free_name(e, safe, &ignored) && create(e, path, body, id, &status, err))
+			return -1;
+	}
+	/* Once more, for the engine's own words. */
+	AUTO(json) json_t *answer = NULL;
+	if (!*id) {
+		if (engine_json(e, "POST", path, body, START_MS, &answer, err))
+			return err_wrap(err, "create container %s", name);
+		*id = xstrdup(json_get_str(answer, "Id", ""));
+	}
+	AUTO(free) char *start = xasprintf("/containers/%s/start", *id);
+	if (engine_json(e, "POST", start, NULL, START_MS, NULL, err))
+		return err_wrap(err, "start container %s", name);
+	return 0;
+}
+
+/* --- and its end --- */
+
+int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/containers/%s?force=1&v=1", id);
+	AUTO(free) char *look = xasprintf("/containers/%s/json", id);
+	long status = 0;
+
+	for (;;) {
+		/* 409: it is being removed, by its own AutoRemove. */
+		if (engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err))
+			return -1;
+		if (status == 404)
+			return 0;
+		if (engine_call(e, "GET", look, NULL, ENGINE_CALL_MS, &status, NULL, err))
+			return -1;
+		if (status == 404)
+			return 0;
+		if (clock_mono_ms() >= deadline_ms)
+			return err_set(err, ERR_INFRA, 0, "container %.12s does not go away", id);
+		poll(NULL, 0, GONE_POLL_MS);
+	}
+}
+
+static const char *name_of(const json_t *container)
+{
+	const char *name = json_string_value(json_array_get(json_object_get(container, "Names"), 0));
+
+	return name ? name + (*name == '/') : "?";
+}
+
+int container_prune(struct engine *e, const char *data, bool dry_run, struct strv *removed, struct err *err)
+{
+	AUTO(free) char *filter = data ? xasprintf("{\"label\":[\"" LABEL_OWNER "\",\"" LABEL_DATA "=%s\"]}", data)
+				       : xstrdup("{\"label\":[\"" LABEL_OWNER "\"]}");
+	AUTO(free) char *escaped = engine_escape(e, filter);
+	AUTO(free) char *path = xasprintf("/containers/json?all=1&filters=%s", escaped);
+	AUTO(json) json_t *list = NULL;
+	const json_t *c;
+	size_t at;
+
+	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &list, err))
+		return -1;
+	json_array_foreach (list, at, c) {
+		const char *id = json_get_str(c, "Id", "");
+		if (!*id || !owner_is_gone(json_get_str(json_object_get(c, "Labels"), LABEL_OWNER, "")))
+			continue;
+		if (!dry_run && container_remove(e, id, clock_mono_ms() + REMOVE_MS, err))
+			return -1;
+		AUTO(buf) struct buf safe = BUF_INIT;
+		text_renders(&safe, name_of(c), TEXT_TERMINAL_LINE);
+		strv_push(removed, safe.data);
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * container.h -- the containers of trials: what they are made of, and that none outlives its worker.
+ *
+ * A description is a JSON object:
+ *   engine, name, image, hostname   strings
+ *   user                            "UID:GID"
+ *   run, data                       the run and the data root, for the labels
+ *   entry[]                         PID 1 and its arguments
+ *   mounts[]                        {from, to, writable}; a missing `from` is an error
+ *   memory_bytes, pids, cpus        limits; 0: none
+ *   shm_bytes                       size of /dev/shm
+ */
+#pragma once
+#include "base/strv.h"
+#include "engine/http.h"
+
+#define LABEL_OWNER "rollouts.worker" /* whose end is the container's: see container_owner */
+#define LABEL_SUPERVISOR "rollouts.supervisor"
+#define LABEL_RUN "rollouts.run"
+#define LABEL_DATA "rollouts.data"
+#define LABEL_IMAGE "rollouts.image" /* of an image: the key it was made for */
+
+/* "BOOT:PIDNS:PID:STARTED", for LABEL_OWNER. The caller frees. */
+char *container_owner(int pid);
+/* Create and start. OWNER: a process id for the label. A container of that name left by a dead owner is removed
+ * first. *ID is the caller's. */
+int container_start(struct engine *e, const json_t *description, int owner, char **id,
+		    struct err *err) MUST_CHECK;
+/* Remove, running or not, with its anonymous volumes, and wait until it is gone: at most DEADLINE. None is
+ * success. */
+int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* Remove every container whose owner is gone. DATA: only of this data root; NULL: of any. Their names are appended
+ * to REMOVED (with DRY_RUN: what would be). */
+int container_prune(struct engine *e, const char *data, bool dry_run, struct strv *removed,
+		    struct err *err) MUST_CHECK;

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/find.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+
+enum { CONFIG_MAX = 1 << 20 };
+
+static const char *const usual[] = {"/var/run/docker.sock", "/run/podman/podman.sock"};
+
+static char *docker_file(const char *name)
+{
+	const char *given = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
+
+	if (given && *given)
+		return path_join(given, name);
+	AUTO(free) char *folder = path_join(home && *home ? home : "/nonexistent", ".docker");
+	return path_join(folder, name);
+}
+
+/* The context that is in use; NULL for the default one. The caller frees. */
+static char *context_name(void)
+{
+	const char *given = getenv("DOCKER_CONTEXT");
+	AUTO(free) char *path = docker_file("config.json");
+	AUTO(json) json_t *j = NULL;
+	struct err ignored;
+
+	if (given && *given)
+		return xstrdup(given);
+	if (!path_exists(AT_FDCWD, path) || json_read(&j, AT_FDCWD, path, CONFIG_MAX, &ignored))
+		return NULL;
+	const char *name = json_get_str(j, "currentContext", "");
+	return *name && strcmp(name, "default") ? xstrdup(name) : NULL;
+}
+
+static int context_host(char **out, const char *name, struct err *err)
+{
+	char digest[HASH_HEX];
+	AUTO(json) json_t *j = NULL;
+
+	hash_once(name, strlen(name), digest);
+	AUTO(free) char *inside = xasprintf("contexts/meta/%s/meta.json", digest);
+	AUTO(free) char *path = docker_file(inside);
+	if (json_read(&j, AT_FDCWD, path, CONFIG_MAX, err))
+		return err_wrap(err, "docker context \"%.60s\"", name);
+	const json_t *endpoint = json_object_get(json_object_get(j, "Endpoints"), "docker");
+	*out = xstrdup(json_get_str(endpoint, "Host", ""));
+	return 0;
+}
+
+static int open_host(struct engine **out, const char *host, const char *said_by, struct err *err)
+{
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	text_render(&safe, host, strnlen(host, 200), TEXT_TERMINAL_LINE);
+	if (strncmp(host, "unix://", 7))
+		return err_set(err, ERR_USAGE, 0,
+			       "%s names the engine \"%s\": only one on this machine (unix:///path/of/socket) can see "
+			       "the files of a trial",
+			       said_by, safe.data);
+	if (engine_open(out, host + 7, ENGINE_FIND_MS, err))
+		return err_wrap(err, "%s", said_by);
+	return 0;
+}
+
+static int open_usual(struct engine **out, struct err *err)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	AUTO(free) char *own = run && *run ? path_join(run, "podman/podman.sock") : NULL;
+	const char *const tried[] = {usual[0], own, usual[1]};
+	struct err first = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tried); i++) {
+		if (!tried[i] || !path_exists(AT_FDCWD, tried[i]))
+			continue;
+		if (!engine_open(out, tried[i], ENGINE_FIND_MS, err))
+			return 0;
+		if (!first.kind)
+			first = *err;
+	}
+	*err = first;
+	return first.kind ? -1
+			  : err_set(err, ERR_INFRA, 0,
+				    "no container engine runs here (%s and Podman's sockets are missing)", usual[0]);
+}
+
+int engine_find(struct engine **out, struct err *err)
+{
+	const char *host = getenv("DOCKER_HOST");
+
+	if (host && *host)
+		return open_host(out, host, "DOCKER_HOST", err);
+	AUTO(free) char *context = context_name();
+	if (!context)
+		return open_usual(out, err);
+	AUTO(free) char *where = NULL;
+	if (context_host(&where, context, err))
+		return -1;
+	AUTO(free) char *said_by = xasprintf("docker context \"%.60s\"", context);
+	return open_host(out, where, said_by, err);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * find.h -- which container engine is meant: DOCKER_HOST; else the context of DOCKER_CONTEXT or of
+ * ~/.docker/config.json; else the first of the usual sockets that answers: Docker's, then Podman's.
+ */
+#pragma once
+#include "engine/http.h"
+
+#define ENGINE_FIND_MS 5000
+
+/* Open it. ERR_INFRA names what was tried and the remedy; ERR_USAGE where an engine on another machine was named. */
+int engine_find(struct engine **out, struct err *err) MUST_CHECK;

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * images.h -- the images of a benchmark's tasks: found, pulled or built, before trials start.
+ *
+ * What an image is made from lies in cache/contexts/KEY (src/task/context.h); what became of it is written to
+ * cache/images/KEY.json (src/core/image.h), the client's output to KEY.log beside it. Standard output gets lines for
+ * people; those that begin with "| " are what the client said.
+ */
+#pragma once
+#include <stddef.h>
+#include "base/err.h"
+
+/* For each of KEYS, several at a time but each only once on this machine. The working directory is the data root. A
+ * failed image is told in its record and is not an error; -1: none could be tried. Removes containers that dead
+ * workers left, too. */
+int images_make(char *const *keys, size_t n, struct err *err) MUST_CHECK;

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * rollouts-docker -- everything that speaks to a container engine, in a program of its own: libcurl would cost every
+ * other start of ours more than the start itself. Started by `rollouts` and by workers, not by hand.
+ */
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "engine/box.h"
+#include "engine/container.h"
+#include "engine/find.h"
+#include "engine/images.h"
+
+static int complain(const struct err *err)
+{
+	printf("%s\n", err->msg);
+	return err->kind == ERR_USAGE ? 2 : 3;
+}
+
+/* The engine's socket and what it is, a line each. */
+static int cmd_find(int argc, char **argv)
+{
+	AUTO(engine) struct engine *e = NULL;
+	struct err err = {0};
+
+	if (engine_find(&e, &err))
+		return complain(&err);
+	printf("%s\n%s\n", engine_socket(e), engine_about(e));
+	return 0;
+}
+
+/* prune DATA_HASH [--dry-run]: the names of the containers that were removed, a line each. "-": of any data root. */
+static int cmd_prune(int argc, char **argv)
+{
+	AUTO(engine) struct engine *e = NULL;
+	AUTO(strv) struct strv removed = STRV_INIT;
+	const bool dry_run = argc > 1 && !strcmp(argv[1], "--dry-run");
+	struct err err = {0};
+
+	if (engine_find(&e, &err) ||
+	    container_prune(e, strcmp(argv[0], "-") ? argv[0] : NULL, dry_run, &removed, &err))
+		return complain(&err);
+	for (size_t i = 0; i < removed.n; i++)
+		printf("%s\n", removed.v[i]);
+	return 0;
+}
+
+/* images KEY...: in the data root, which is the working directory. */
+static int cmd_images(int argc, char **argv)
+{
+	struct err err = {0};
+
+	return images_make(argv, (size_t)argc, &err) ? complain(&err) : 0;
+}
+
+static int cmd_box(int argc, char **argv)
+{
+	return box_serve(STDIN_FILENO);
+}
+
+static const struct {
+	const char *name;
+	int least;
+	int (*run)(int argc, char **argv);
+} modes[] = {
+	{"box", 0, cmd_box},
+	{"find", 0, cmd_find},
+	{"images", 1, cmd_images},
+	{"prune", 1, cmd_prune},
+};
+
+int main(int argc, char **argv)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("rollouts-docker " ROLLOUTS_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
+			return modes[i].run(argc - 2, argv + 2);
+	fputs("usage: rollouts-docker box|find|images|prune   (started by `rollouts`, not by hand)\n", stderr);
+	return 2;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "sandbox/box.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "engine/box.h"
+#include "os/fdio.h"
+
+#define GONE_MS 60000
+
+static char *root_path(int root_fd)
+{
+	char link[32], path[4096];
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", root_fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	return xstrndup(path, n > 0 ? (size_t)n : 0);
+}
+
+static void mount(json_t *mounts, const char *from, const char *to, bool writable)
+{
+	json_t *m = json_object();
+
+	json_put_str(m, "from", from);
+	json_put_str(m, "to", to);
+	json_put_bool(m, "writable", writable);
+	json_array_append_new(mounts, m);
+}
+
+/* The same places as in a local sandbox. */
+static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
+{
+	static const struct {
+		const char *name, *to;
+		bool writable, workspace;
+	} own[] = {
+		{"app", TASK_BOX_APP, true, false},   {"repo", TASK_BOX_REPO, true, true},
+		{"home", TASK_BOX_HOME, true, false}, {"tmp", "/tmp", true, false},
+		{"vartmp", "/var/tmp", true, false},  {"passwd", "/etc/passwd", false, false},
+		{"group", "/etc/group", false, false}, {"ctl", BOX_CONTROL, false, false},
+	};
+	AUTO(free) char *init = install_libexec("rollouts-init");
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		AUTO(free) char *from = path_join(scratch, own[i].name);
+		if (!own[i].workspace || spec->baseline)
+			mount(out, from, own[i].to, own[i].writable);
+	}
+	mount(out, init, "/.rollouts/init", false);
+	if (spec->gateway)
+		mount(out, spec->gateway, "/.rollouts/gateway.sock", false);
+	for (size_t i = 0; i < spec->mounts_n; i++)
+		mount(out, spec->mounts[i].host, spec->mounts[i].box, false);
+	return out;
+}
+
+static void add_limits(json_t *d, const struct limits *l)
+{
+	int64_t shm_mb = l->memory_mb > 0 ? l->memory_mb / 4 : 256;
+
+	shm_mb = shm_mb < 16 ? 16 : shm_mb > 1024 ? 1024 : shm_mb;
+	json_put_int(d, "memory_bytes", l->memory_mb << 20);
+	json_put_int(d, "pids", l->pids);
+	json_put_real(d, "cpus", l->cpus);
+	json_put_int(d, "shm_bytes", shm_mb << 20);
+}
+
+static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
+{
+	AUTO(free) char *root = root_path(spec->root_fd);
+	AUTO(free) char *scratch = path_join(root, spec->scratch);
+	AUTO(free) char *user = xasprintf("%u:%u", (unsigned)uid, (unsigned)gid);
+	AUTO(free) char *name = xasprintf("rollouts-%s", spec->name);
+	AUTO(free) char *host = xasprintf("%.63s", spec->name);
+	AUTO(free) char *supervisor = xasprintf("%d", getppid());
+	json_t *d = json_object();
+	char data[HASH_HEX];
+
+	hash_once(root, strlen(root), data);
+	json_put_str(d, "engine", spec->image->engine);
+	json_put_str(d, "name", name);
+	json_put_str(d, "image", spec->image->id);
+	json_put_str(d, "hostname", host);
+	json_put_str(d, "user", user);
+	json_put_str(d, "run", spec->run ? spec->run : "");
+	json_put_str(d, "data", data);
+	json_put_str(d, "supervisor", supervisor);
+	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
+	json_put(d, "mounts", mounts_of(spec, scratch));
+	add_limits(d, &spec->limits);
+	return d;
+}
+
+static int tell(struct sandbox_rights *r, const json_t *message, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	text.len = 0;
+	char *dumped = json_dumps(message, JSON_COMPACT | JSON_ENCODE_ANY);
+	buf_adds(&text, dumped ? dumped : "");
+	free(dumped);
+	if (text.len > BOX_MESSAGE_MAX)
+		return err_set(err, ERR_USAGE, 0, "a container with that many mounts cannot be described");
+	return fd_send(r->box, text.data, text.len, NULL, 0, err) < 0 ? -1 : 0;
+}
+
+int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid, struct err *err)
+{
+	AUTO(free) char *program = install_libexec("rollouts-docker");
+	const char *const argv[] = {program, "box", NULL};
+	int ends[2];
+
+	if (access(program, X_OK))
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)", program);
+	if (fd_socketpair_seq(ends, err))
+		return -1;
+	r->box = ends[0];
+	AUTO(fd) int theirs = ends[1];
+	setsockopt(r->box, SOL_SOCKET, SO_SNDBUF, &(int){2 * BOX_MESSAGE_MAX}, sizeof(int));
+	struct spawn spawn = {.argv = argv, .dir_fd = spec->root_fd, .in = theirs, .out = -1, .err = STDERR_FILENO};
+	/* A group of its own: it outlives us by what the removal takes, whatever ends us. */
+	if (spawn_start(&r->box_process, &spawn, true, err))
+		return -1;
+	AUTO(json) json_t *description = describe(spec, uid, gid);
+	return tell(r, description, err);
+}
+
+int box_ask(struct sandbox_rights *r, struct err *err)
+{
+	AUTO(json) json_t *word = json_string("start");
+
+	return tell(r, word, err);
+}
+
+int box_answer(struct sandbox_rights *r, struct err *err)
+{
+	AUTO(free) char *text = xmalloc(BOX_MESSAGE_MAX);
+	AUTO(json) json_t *j = NULL;
+	ssize_t n = fd_recv(r->box, text, BOX_MESSAGE_MAX, NULL, &(size_t){0}, 0, err);
+
+	if (n < 0)
+		return -1;
+	if (n == 0 || json_parse(&j, text, (size_t)n, "rollouts-docker", err)) {
+		err_set(err, ERR_INFRA, 0, "rollouts-docker is gone");
+		err->retry = true;
+		return -1;
+	}
+	const char *why = json_get_str(j, "error", NULL);
+	if (!why)
+		return 0;
+	err_set(err, ERR_INFRA, 0, "%s", why);
+	err->retry = json_get_bool(j, "retry", false);
+	return -1;
+}
+
+void box_end(struct sandbox_rights *r)
+{
+	struct err err;
+	int status;
+
+	if (r->box >= 0)
+		close(r->box);
+	r->box = -1;
+	/* As another user we could not kill it, and need not: it ends by itself. */
+	if (r->box_process.pid > 0 &&
+	    spawn_wait(&r->box_process, clock_mono_ms() + GONE_MS, &status, &err))
+		log_warn("the container of this trial is still being removed: %s", err.msg);
+}

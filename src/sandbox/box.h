@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * box.h -- the worker's end of `rollouts-docker box` (src/engine/box.h): a process that starts this sandbox's one
+ * container and removes it when we end, however we end.
+ */
+#pragma once
+#include "sandbox/rights.h"
+#include "sandbox/sandbox.h"
+
+#define BOX_CONTROL "/.rollouts/ctl" /* in the box: the folder of the control socket */
+#define BOX_SOCKET "s"
+
+/* Start the process with the rights we have now, and describe the container to it: one of SPEC that runs as UID and
+ * GID. */
+int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+	      struct err *err) MUST_CHECK;
+/* Ask for the container to be started. The answer comes on r->box: */
+int box_ask(struct sandbox_rights *r, struct err *err) MUST_CHECK;
+/* read what it says; blocks. -1 with its reason when the container was not started. */
+int box_answer(struct sandbox_rights *r, struct err *err) MUST_CHECK;
+/* Have it removed, and wait until that is done; at most a minute. Without one nothing is done. */
+void box_end(struct sandbox_rights *r);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * kept.h -- a sandbox whose files a keeper of ours holds: what the backends share. A backend starts PID 1 over
+ * those files; diff, apply, the disk and the end are here.
+ */
+#pragma once
+#include "os/spawn.h"
+#include "sandbox/backend.h"
+#include "sandbox/keeper.h"
+
+#define KEPT_START_MS 60000 /* a copied workspace may be large */
+
+struct kept {
+	struct sandbox base;
+	struct child keeper;
+	int sock; /* to the keeper; -1: it is gone */
+	uint32_t seq;
+	bool du_pending;
+	uint32_t du_seq;
+	int64_t disk, du_next_ms;
+	struct sandbox_rights *rights; /* what it is opened with; borrowed, or */
+	struct sandbox_rights *own;    /* its own, when the caller brought none */
+	int64_t free;		       /* on the disk, when it was last measured */
+};
+
+/* Allocate it, take rights unless SPEC brings some, make the scratch directory. NULL with *err. */
+struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec, struct err *err)
+	MUST_CHECK;
+/* Start the keeper and wait until the workspace is there. CTL, ERRORS: for bubblewrap's PID 1 and its words; both
+ * -1 where another program starts PID 1. */
+int kept_start(struct kept *k, int ctl, int errors, int64_t deadline_ms, struct err *err) MUST_CHECK;
+/* After HELLO: open the door to the gateway, where the spec has one. */
+int kept_start_door(struct kept *k, struct err *err) MUST_CHECK;
+
+/* The members of a backend of these names. */
+int kept_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
+int kept_stop(struct sandbox *s, struct err *err) MUST_CHECK;
+int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err) MUST_CHECK;
+int64_t kept_disk_bytes(struct sandbox *s, bool wait);
+void kept_close(struct sandbox *s);

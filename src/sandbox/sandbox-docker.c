@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The container backend: a keeper of ours holds the files, an engine (Docker, or Podman's service) the container,
+ * rollouts-init is PID 1. It connects back over a socket in a folder that is shown to it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "sandbox/box.h"
+#include "sandbox/kept.h"
+#include "sandbox/userns.h"
+
+#define CONNECT_MS 120000 /* an engine under load takes its time */
+
+static int write_account(int scratch, const char *name, const char *image_text, const char *line, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	buf_adds(&text, image_text);
+	if (text.len && text.data[text.len - 1] != '\n')
+		buf_addc(&text, '\n');
+	buf_adds(&text, line);
+	return path_write(scratch, name, text.data, text.len, 0444, false, err);
+}
+
+/* Programs ask for the name of their user: the image does not know ours. */
+static int write_accounts(int scratch, const struct image *image, struct err *err)
+{
+	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:" TASK_BOX_HOME ":/bin/sh\n", (unsigned)geteuid(),
+					  (unsigned)getegid());
+	AUTO(free) char *group = xasprintf("agent:x:%u:\n", (unsigned)getegid());
+
+	return write_account(scratch, "passwd", image->passwd, user, err) ||
+			       write_account(scratch, "group", image->group, group, err)
+		       ? -1
+		       : 0;
+}
+
+/* Listen on scratch/ctl/s, by way of the folder's descriptor: the path may be longer than a socket's name. */
+static int listen_for_init(int scratch, struct err *err)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	if (mkdirat(scratch, "ctl", 0700))
+		return err_set(err, ERR_INFRA, errno, "make directory ctl");
+	AUTO(fd) int dir = openat(scratch, "ctl", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (dir < 0 || fd < 0)
+		return err_set(err, ERR_INFRA, errno, "make the control socket");
+	snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/" BOX_SOCKET, dir);
+	/* What init says first brings its process id along. */
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)) ||
+	    bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 1))
+		return err_set(err, ERR_INFRA, errno, "make the control socket");
+	return fd_steal(&fd);
+}
+
+/* The engine says at last that the container runs, or why not; init has connected by then, or does at once. */
+static int accept_init(struct kept *k, int listener, int64_t deadline_ms, struct err *err)
+{
+	struct sandbox *s = &k->base;
+
+	if (box_ask(k->rights, err) || channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
+	    box_answer(k->rights, err) || channel_wait(&s->channel, listener, deadline_ms, err))
+		return -1;
+	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (sock < 0)
+		return err_set(err, ERR_INFRA, errno, "accept the control connection");
+	return channel_open(&s->channel, sock, s->spec.cancel_fds, err);
+}
+
+static int start(struct kept *k, struct err *err)
+{
+	const int64_t deadline = clock_mono_ms() + CONNECT_MS;
+	struct sandbox *s = &k->base;
+	AUTO(fd)
+	int scratch = path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
+
+	if (scratch < 0 || write_accounts(scratch, s->spec.image, err))
+		return -1;
+	AUTO(fd) int listener = listen_for_init(scratch, err);
+	if (listener < 0 || kept_start(k, -1, -1, deadline, err) || accept_init(k, listener, deadline, err))
+		return -1;
+	/* Nobody else shall ever be taken for PID 1. */
+	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
+	if (channel_hello(&s->channel, deadline, err))
+		return -1;
+	cgroup_of_process(&k->rights->group, s->channel.pidfd);
+	s->limits_held = k->rights->group.path ? "cgroup" : "engine";
+	return kept_start_door(k, err);
+}
+
+static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
+{
+	if (!spec->image)
+		return err_set(err, ERR_USAGE, 0, "sandbox docker: no image was named");
+	if (userns_is_host_root())
+		return err_set(err, ERR_INFRA, 0, "a sandbox is never opened as root: become another user first");
+	struct kept *k = kept_new(&sandbox_docker, spec, err);
+	if (!k)
+		return -1;
+	k->base.image_env = &spec->image->env;
+	if (start(k, err)) {
+		const bool late = err->kind == ERR_LIMIT;
+		err_wrap(err, "sandbox");
+		if (late) {
+			err->kind = ERR_INFRA;
+			err->retry = true;
+		}
+		kept_close(&k->base);
+		return -1;
+	}
+	*out = &k->base;
+	return 0;
+}
+
+const struct sandbox_backend sandbox_docker = {
+	.name = "docker",
+	.open = docker_open,
+	.apply = kept_apply,
+	.stop = kept_stop,
+	.diff = kept_diff,
+	.disk_bytes = kept_disk_bytes,
+	.close = kept_close,
+};

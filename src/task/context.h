@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * context.h -- what a task's container image is made from: a name to pull (docker_image), or its Dockerfile with the
+ * files beside it. Copied to DATA/cache/contexts/KEY/ when a benchmark starts, so that a later edit of the task
+ * folder changes nothing half way:
+ *   spec.json   {name: for people, pull: NAME | absent, args{}: build arguments}
+ *   files/      the build context
+ *
+ * Left out of it is what an agent must not see, and every secret: tests, the gold diff and other answers, .env. Where
+ * a Dockerfile may name such a file, an empty one stands in.
+ */
+#pragma once
+#include "task/filetree.h"
+#include "task/task.h"
+
+struct task_context {
+	char key[HASH_HEX]; /* of everything that can make a difference to the image */
+	char *name;	    /* "TASK (Dockerfile)" or the image's name */
+	char *pull;	    /* NULL: it is built */
+	json_t *args;
+	struct filetree files;
+	char *dir; /* the task folder */
+};
+
+/* Whether T asks for a container at all. */
+bool task_wants_image(const struct task *t);
+/* Read it. Mistakes, and files that the Dockerfile copies but the folder lacks, are lines appended to PROBLEMS.
+ * Reads only. The caller frees *out, also after a failure (NULL then). */
+int task_context_read(struct task_context **out, const struct task *t, const struct task_source *src,
+		      struct strv *problems, struct err *err) MUST_CHECK;
+/* Write it below ROOT_FD unless it is there. */
+int task_context_write(const struct task_context *c, int root_fd, struct err *err) MUST_CHECK;
+void task_context_free(struct task_context *c); /* accepts NULL */
