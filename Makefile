@@ -46,7 +46,7 @@ test-agents: setup-test
 	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py
 
 setup-test:
-	@tools/setup build run test
+	@tools/setup build run test engine
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 

@@ -341,7 +341,6 @@ def make_task(workdir, make_repo):
         put(top / "overlay_files/repo_info.json", json.dumps({"start_commit": start, "end_commit": end}))
         put(top / "overlay_files/notes.md", "SECRET-OF-THE-TASK-AUTHOR\n")
         (top / "overlay_repo_files").mkdir()
-        put(top / "Dockerfile", f"FROM ubuntu:24.04\nARG GIT_COMMIT={start}\nCMD /app/box_bootstrap.sh\n")
         for test in tests:
             put(top / "evaluation/tests" / test["path"], test["content"])
         if gold is None:
