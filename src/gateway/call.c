@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
+enum { KEY_MIN = 8 };
+
 static int64_t now_ms(const struct call *c)
 {
 	return loop_now_ms(c->gw->loop);
@@ -411,6 +413,19 @@ void call_got_head(struct call *c)
 	call_wake(c);
 }
 
+/* A provider may repeat the key that it was sent, and nobody else is to see that. One that is split between
+ * two reads is not found. */
+static void hide_key(const struct call *c, char *data, size_t n)
+{
+	const char *key = c->key_used ? c->key_used->key : "";
+	size_t len = strlen(key);
+	char *at;
+
+	/* A self-hosted server's "none" is no secret. */
+	while (len >= KEY_MIN && (at = memmem(data, n, key, len)))
+		memset(at, '*', len);
+}
+
 static void pass(struct call *c, const char *data, size_t n)
 {
 	buf_add(&c->out, data, n);
@@ -431,7 +446,14 @@ static void pass_events(struct call *c, const char *data, size_t n, bool end)
 
 bool call_got_bytes(struct call *c, const char *data, size_t n)
 {
+	AUTO(buf) struct buf error = BUF_INIT;
+
 	c->byte_ms = now_ms(c);
+	if (c->status >= 400) {
+		buf_add(&error, data, n);
+		hide_key(c, error.data, n);
+		data = error.data;
+	}
 	if (c->may_retry) {
 		json_scan_feed(&c->meter.scan, data, n);
 		if (c->out.len < ERROR_MAX)
@@ -484,6 +506,8 @@ void call_try_ended(struct call *c, CURLcode code)
 		attempts_wait(c->attempt, 0, -1);
 	if (code && !*c->error)
 		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
+	if (!c->head_seen) /* half a head is no answer */
+		c->status = 0;
 	/* The lane is freed last: whoever gets it then sees what this try has taught. */
 	if (!c->head_ready)
 		try_failed(c, lane);
