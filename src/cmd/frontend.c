@@ -18,6 +18,9 @@ struct loader {
 	struct strv *problems;
 	size_t tasks_cap;
 	char ***agents; /* agents[entry][model] */
+	struct plan_route **routes; /* routes[entry][model] */
+	bool providers_read;
+	struct strv unrouted; /* models that were complained of */
 	struct unusable *unusable;
 	size_t unusable_n, unusable_cap;
 };
@@ -137,7 +140,7 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
 	const struct agent_query q = {
-		.name = name, .config_path = l->req->path, .gateway = l->req->gateway != NULL};
+		.name = name, .config_path = l->req->path, .gateway = true};
 	if (!json_object_get(l->out->agents, name)) {
 		int rc = agent_find(&spec, &q, &lines, &err);
 		for (size_t i = 0; i < lines.n; i++)
@@ -152,19 +155,108 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 		strv_push(&u->models, model);
 }
 
+/* The first dialect that both speak, in the agent's order; NULL: none. */
+static const char *common_api(const json_t *spec, const struct provider *v)
+{
+	const json_t *apis = json_object_get(spec, "apis");
+	size_t i;
+	json_t *api;
+	if (!json_array_size(apis))
+		return v ? v->apis.v[0] : "";
+	json_array_foreach (apis, i, api)
+		if (!v || strv_has(&v->apis, json_string_value(api)))
+			return json_string_value(api);
+	return NULL;
+}
+
+static void complain_of_model(struct loader *l, const struct bench_entry *e, const char *model,
+			      const char *why)
+{
+	if (strv_has(&l->unrouted, model))
+		return;
+	strv_push(&l->unrouted, model);
+	strv_pushf(l->problems, "%s: %s", e->model_place, why);
+}
+
+static void explain_apis(struct buf *out, const struct provider *v, const char *agent)
+{
+	buf_addf(out, "agent \"%s\" speaks no dialect that the provider \"%s\" answers (", agent,
+		 v->name);
+	for (size_t i = 0; i < v->apis.n; i++)
+		buf_addf(out, "%s%s", i ? ", " : "", v->apis.v[i]);
+	buf_adds(out, "): choose another agent, or a provider that does");
+}
+
+/* What nobody would keep is refused. */
+static void check_limits(struct loader *l, const struct bench_entry *e, const char *model,
+			 const struct route *route)
+{
+	const struct limits *m = &e->limits;
+	const struct budget *b = &l->out->bench.budget;
+	const char *what = m->tokens ? "token_limit" : m->usd > 0 ? "cost_limit_usd" : "call_limit";
+	bool unpriced = route->price && !route->price->known;
+	AUTO(free) char *why = NULL;
+	if (l->req->gateway && (m->tokens || m->usd > 0 || m->calls))
+		why = xasprintf("%s needs the gateway of rollouts, which counts: leave --gateway out",
+				what);
+	else if (l->req->gateway && (b->usd > 0 || b->tokens || b->max_forecast_usd > 0))
+		why = xstrdup("[budget] needs the gateway of rollouts, which counts: leave --gateway out");
+	else if (unpriced && (m->usd > 0 || b->usd > 0))
+		why = xasprintf("%s cannot be kept: no price is known of the model \"%s\"; give one in "
+				"[[models]] of providers.toml",
+				m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model);
+	if (why)
+		complain_of_model(l, e, model, why);
+}
+
+/* Who answers, for an agent that asks. A gateway of the user's own may know models that we do not. */
+static void find_route(struct loader *l, const struct bench_entry *e, const char *agent,
+		       const char *model, struct plan_route *out)
+{
+	const json_t *spec = json_object_get(l->out->agents, agent);
+	const bool own = l->req->gateway != NULL;
+	struct route route = {.model_id = model};
+	struct err err = {0};
+	if (!*json_get_str(spec, "needs", ""))
+		return;
+	if (!l->providers_read && providers_load(&l->out->providers, l->req->path, l->problems, &err))
+		strv_push(&l->unrouted, ""); /* its lines are there */
+	l->providers_read = true;
+	if (providers_route(&l->out->providers, model, &route, &err)) {
+		if (!own && !strv_has(&l->unrouted, ""))
+			complain_of_model(l, e, model, err.msg);
+		if (!own)
+			return;
+		route = (struct route){.model_id = model};
+	}
+	const char *api = common_api(spec, route.provider);
+	if (!api) {
+		AUTO(buf) struct buf why = BUF_INIT;
+		explain_apis(&why, route.provider, agent);
+		complain_of_model(l, e, model, why.data);
+		return;
+	}
+	check_limits(l, e, model, &route);
+	*out = (struct plan_route){route.provider && !own ? route.provider->name : "", api,
+				   route.model_id};
+}
+
 static void find_agents(struct loader *l)
 {
 	const struct bench *b = &l->out->bench;
 	l->agents = xcalloc(b->entries_n + 1, sizeof *l->agents);
+	l->routes = xcalloc(b->entries_n + 1, sizeof *l->routes);
 	for (size_t i = 0; i < b->entries_n; i++) {
 		const struct bench_entry *e = &b->entries[i];
 		bool chosen = strcmp(e->agent, "auto") == 0;
 		l->agents[i] = xcalloc(e->models.n + 1, sizeof **l->agents);
+		l->routes[i] = xcalloc(e->models.n + 1, sizeof **l->routes);
 		for (size_t m = 0; m < e->models.n; m++) {
 			const char *model = e->models.v[m];
 			l->agents[i][m] =
 				chosen ? agent_for_model(model, l->req->path) : xstrdup(e->agent);
 			find_agent(l, l->agents[i][m], e, model);
+			find_route(l, e, l->agents[i][m], model, &l->routes[i][m]);
 		}
 	}
 	tell_unusable(l);
@@ -225,6 +317,7 @@ static int make_plan(struct loader *l, const struct trial *old, size_t old_n, st
 		.bench = &f->bench,
 		.tasks = tasks,
 		.agents = (const char *const *const *)l->agents,
+		.routes = (const struct plan_route *const *)l->routes,
 		.only = l->req->only,
 		.limit = l->req->limit,
 		.old = old,
@@ -240,8 +333,11 @@ static void release_agents(struct loader *l)
 		for (size_t m = 0; m < b->entries[i].models.n; m++)
 			free(l->agents[i][m]);
 		free(l->agents[i]);
+		free(l->routes[i]);
 	}
 	free(l->agents);
+	free(l->routes);
+	strv_release(&l->unrouted);
 }
 
 static int count_mistakes(const struct loader *l, size_t before, struct err *err)
@@ -333,6 +429,7 @@ void frontend_release(struct frontend *f)
 		task_context_free(f->tasks[i].context);
 	}
 	plan_release(&f->plan);
+	providers_release(&f->providers);
 	bench_release(&f->bench);
 	json_decref(f->agents);
 	free(f->tasks);

@@ -6,6 +6,7 @@
 #pragma once
 #include <jansson.h>
 #include "config/config.h"
+#include "config/providers.h"
 #include "plan/plan.h"
 #include "store/store.h"
 #include "task/context.h"
@@ -26,6 +27,7 @@ struct frontend {
 	size_t *entry_task; /* bench.entries[i] is of tasks[entry_task[i]] */
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
+	struct providers providers; /* loaded when an agent needs a model */
 	struct plan plan;   /* run_id and task_snapshot are set by frontend_commit */
 };
 

@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
+#include "cmd/models.h"
 #include "cmd/session.h"
 
 struct request {
@@ -86,8 +88,37 @@ static int execute(struct session *s, const struct request *q, const struct sess
 	return status ? cmd_fail(&err) : session_status(&end);
 }
 
+/* For the trials whose agents are still to be run; the plan says who answers, today's files where that is. */
+static int find_models(const struct session *s, struct session_work *w, json_t **document,
+		       struct strv *notes)
+{
+	AUTO(free) struct trial *trials = xcalloc(w->n + 1, sizeof *trials);
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct providers p = {0};
+	struct err err;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		trials[n] = s->plan.trials[w->items[i].index];
+		n += !w->items[i].agent_from && *trials[n].provider;
+	}
+	if (n)
+		rc = providers_load(&p, s->plan.config, &problems, &err);
+	if (!rc)
+		rc = models_document(document, &p, s->plan.config, trials, n,
+				     !s->plan.replay || s->plan.replay_or_live, &problems, &err);
+	providers_release(&p);
+	models_lines(notes, trials, n);
+	w->document = *document;
+	w->notes = notes;
+	return rc ? cmd_refuse(&problems, &err) : CMD_OK;
+}
+
 static int go_on(struct session *s, const struct request *q)
 {
+	AUTO(json) json_t *document = NULL;
+	AUTO(strv) struct strv notes = STRV_INIT;
 	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
 	struct session_work w = {
 		.items = items,
@@ -103,7 +134,8 @@ static int go_on(struct session *s, const struct request *q)
 		print_plan(s, &w);
 		return CMD_OK;
 	}
-	return execute(s, q, &w);
+	int status = find_models(s, &w, &document, &notes);
+	return status == CMD_OK ? execute(s, q, &w) : status;
 }
 
 /* Trials of the file that the rollout does not have yet. */
@@ -117,7 +149,7 @@ static int extend(struct session *s, struct request *q)
 	q->config.gateway = s->plan.gateway;
 	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
 		status = cmd_refuse(&problems, &err);
-	else if (frontend_check_name(&f, s->plan.name, &err) || (f.plan.n && session_extend(s, &f, q->dry_run, &err)))
+	else if (frontend_check_name(&f, s->plan.name, &err) || session_extend(s, &f, q->dry_run, &err))
 		status = cmd_fail(&err);
 	frontend_release(&f);
 	return status;

@@ -3,10 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
+#include "cmd/models.h"
 #include "cmd/session.h"
 
 struct request {
@@ -65,21 +67,23 @@ static char *point_to_resume(const struct session *s)
 	return line;
 }
 
-static int execute(struct session *s, const struct request *q)
+static int execute(struct session *s, const struct request *q, struct session_work *w)
 {
 	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
 	AUTO(free) char *note = point_to_resume(s);
 	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
-	struct session_work w = {.items = items, .n = s->plan.n, .note = note};
 	struct sched_end end;
 	struct err err;
 
 	for (size_t i = 0; i < s->plan.n; i++)
 		items[i].index = i;
-	session_announce(s, d, &w);
-	int status = session_run(s, d, &w, &end, &err);
+	w->items = items;
+	w->n = s->plan.n;
+	w->note = note;
+	session_announce(s, d, w);
+	int status = session_run(s, d, w, &end, &err);
 	if (!status) {
-		display_end(d, w.n, end.missing);
+		display_end(d, w->n, end.missing);
 		session_conclude(s, d, &end);
 	}
 	display_free(d);
@@ -88,6 +92,10 @@ static int execute(struct session *s, const struct request *q)
 
 static int run_plan(struct frontend *f, const struct request *q)
 {
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(strv) struct strv notes = STRV_INIT;
+	AUTO(json) json_t *document = NULL;
+	const struct config_request *c = &q->config;
 	struct session s;
 	struct err err;
 
@@ -95,9 +103,14 @@ static int run_plan(struct frontend *f, const struct request *q)
 		print_plan(f);
 		return CMD_OK;
 	}
-	if (session_create(&s, f, &q->config, &err))
+	/* Before anything is written: a rollout that cannot ask its models would only be in the way. */
+	models_lines(&notes, f->plan.trials, f->plan.n);
+	if (models_document(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
+			    !c->replay || c->replay_or_live, &problems, &err))
+		return cmd_refuse(&problems, &err);
+	if (session_create(&s, f, c, &err))
 		return cmd_fail(&err);
-	int status = execute(&s, q);
+	int status = execute(&s, q, &(struct session_work){.notes = &notes, .document = document});
 	session_close(&s);
 	return status;
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/install.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/images.h"
+#include "base/path.h"
+#include "cmd/meter.h"
 #include "cmd/recover.h"
 #include "cmd/session.h"
 #include "config/agent-program.h"
@@ -93,12 +97,29 @@ int session_check_host(const struct trial *trials, size_t n, struct err *err)
 	return 0;
 }
 
+/* Absolute: sandboxes mount what is in it. */
+static char *rollout_folder(const struct session *s)
+{
+	AUTO(free) char *path = xasprintf("/proc/self/fd/%d", s->dir_fd);
+	char real[PATH_MAX];
+	ssize_t n = readlink(path, real, sizeof real - 1);
+
+	if (n < 0)
+		return path_join(s->store.root, s->ref.path);
+	real[n] = '\0';
+	return xstrdup(real);
+}
+
 int session_run(struct session *s, struct display *d, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
 	if (w->n && (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, d, w, err)))
 		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
+	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
+	AUTO(free) char *gateway = dir ? xasprintf("%s/" GATEWAY_SOCKET, dir) : NULL;
+	AUTO(free) char *control = dir ? xasprintf("%s/" CONTROL_SOCKET, dir) : NULL;
+	struct meter meter;
 	size_t parallel = (size_t)parallel_of(s, w);
 	struct sched_options o = {
 		.store = &s->store,
@@ -117,13 +138,24 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 		.launcher = launch_find("local"),
 		.worker = worker,
 		.secret = s->secret,
+		.gateway = gateway,
+		.control = control,
+		.record = true,
+		.replay = s->replay,
+		.replay_or_live = s->plan.replay_or_live,
 		.display = d,
 		.sweep = recover_sweep,
 		.on_done = w->on_done,
 		.on_done_arg = w->on_done_arg,
 	};
 
-	return sched_run(&o, end, err);
+	int status = meter_open(&meter, s, d, w, err);
+	const struct sched_aside aside = meter_aside(&meter);
+	o.aside = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &aside : NULL;
+	if (!status)
+		status = sched_run(&o, end, err);
+	meter_close(&meter);
+	return status;
 }
 
 int session_status(const struct sched_end *end)
@@ -131,11 +163,13 @@ int session_status(const struct sched_end *end)
 	switch (end->why) {
 	case SCHED_SAME_ERROR:
 	case SCHED_NO_DISK:
+	case SCHED_BROKEN:
 		return CMD_ENVIRONMENT;
 	case SCHED_INTERRUPTED:
 		return end->missing ? CMD_INTERRUPTED : CMD_OK;
 	case SCHED_DONE:
 	case SCHED_FAILED_FAST:
+	case SCHED_HELD:
 		break;
 	}
 	return end->missing ? CMD_MISSING : CMD_OK;
@@ -184,6 +218,8 @@ void session_conclude(const struct session *s, struct display *d, const struct s
 		[SCHED_FAILED_FAST] = "stopped at the first failure, as asked",
 		[SCHED_SAME_ERROR] = "stopped: every trial fails for one reason",
 		[SCHED_NO_DISK] = "stopped",
+		[SCHED_HELD] = "stopped",
+		[SCHED_BROKEN] = "stopped",
 	};
 
 	if (reasons[end->why])

@@ -32,6 +32,16 @@ static int open_dir(struct session *s, struct err *err)
 	return 0;
 }
 
+/* Whether anybody will show a token: to a gateway of the user's or to ours. */
+static bool needs_secret(const struct session *s)
+{
+	bool needed = s->plan.gateway;
+
+	for (size_t i = 0; i < s->plan.n && !needed; i++)
+		needed = *s->plan.trials[i].provider;
+	return needed;
+}
+
 /* Tokens are made from it, also by the supervisor that resumes this one. */
 static int make_secret(struct session *s, struct err *err)
 {
@@ -48,8 +58,8 @@ static int read_secret(struct session *s, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (!s->plan.gateway)
-		return 0;
+	if (!path_exists(s->dir_fd, "secret"))
+		return needs_secret(s) ? make_secret(s, err) : 0;
 	if (path_read(s->dir_fd, "secret", HASH_HEX, &text, err))
 		return err_wrap(err, "%s", s->ref.path);
 	s->secret = buf_detach(&text);
@@ -58,12 +68,12 @@ static int read_secret(struct session *s, struct err *err)
 
 static int set_gateway(struct session *s, const char *gateway, struct err *err)
 {
-	if (!gateway)
-		return 0;
-	s->plan.gateway = realpath(gateway, NULL);
-	if (!s->plan.gateway)
-		return err_set(err, ERR_USAGE, errno, "--gateway %s", gateway);
-	return make_secret(s, err);
+	if (gateway) {
+		s->plan.gateway = realpath(gateway, NULL);
+		if (!s->plan.gateway)
+			return err_set(err, ERR_USAGE, errno, "--gateway %s", gateway);
+	}
+	return needs_secret(s) ? make_secret(s, err) : 0;
 }
 
 static int make_plan(struct session *s, struct frontend *f, const struct config_request *req,
@@ -81,6 +91,9 @@ static int make_plan(struct session *s, struct frontend *f, const struct config_
 		.program = xstrdup(ROLLOUTS_VERSION),
 		.parallel = f->bench.parallel,
 		.fail_fast = f->bench.fail_fast,
+		.budget = f->bench.budget,
+		.replay = xstrdup(req->replay),
+		.replay_or_live = req->replay_or_live,
 		.uid_base = create_uid_base(f->plan.n),
 		.agents = json_incref(f->agents),
 		.trials = STEAL(&f->plan.trials),
@@ -240,12 +253,16 @@ int session_extend(struct session *s, struct frontend *f, bool only_look, struct
 	memset(s->marks + before, 0, (more + 1) * sizeof *s->marks);
 	p->n += more;
 	f->plan.n = 0;
+	p->budget = f->bench.budget;
 	if (only_look)
 		return 0;
 	json_object_foreach (f->agents, name, spec)
 		if (!json_object_get(p->agents, name))
 			json_object_set(p->agents, name, spec);
-	journal_plan(s, before);
+	if (more)
+		journal_plan(s, before);
+	if (!s->secret && needs_secret(s) && make_secret(s, err))
+		return -1;
 	struct manifest m = manifest_of(s);
 	return planfile_write(p, s->dir_fd, err) || manifest_begin(&m, err)
 		       ? explain_full(s->store.root, err)
@@ -267,5 +284,8 @@ void session_close(struct session *s)
 		store_close(&s->store);
 	auto_fd(&s->dir_fd);
 	free(s->secret);
+	for (size_t i = 0; s->replay && i < s->replay_n; i++)
+		free(s->replay[i]);
+	free(s->replay);
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 }

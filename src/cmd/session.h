@@ -17,6 +17,8 @@ struct session {
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
+	size_t replay_n;
+	char **replay; /* per trial of the plan, the recording that answers, or NULL; NULL: none at all */
 };
 
 struct session_view {
@@ -57,6 +59,8 @@ struct session_work {
 	const char *note; /* one more line before "Starting", or NULL */
 	const struct strv *notes; /* and more of them, or NULL */
 	bool fail_fast;
+	/* For the gateway, without its secret; borrowed. NULL: no trial here has a provider. */
+	json_t *document;
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;
 };

@@ -115,7 +115,7 @@ static void check_agent(struct config *c, const struct layer *task, struct bench
 {
 	const struct value *v = config_effective(c, task, KEY_AGENT);
 	const struct agent_query q = {
-		.name = e->agent, .config_path = c->req->path, .gateway = c->req->gateway != NULL};
+		.name = e->agent, .config_path = c->req->path, .gateway = true};
 	struct err err;
 	if (!v || !v->text || c->req->grading_only || strcmp(e->agent, "auto") == 0 ||
 	    agent_exists(&q, &err) == 0)
@@ -125,25 +125,30 @@ static void check_agent(struct config *c, const struct layer *task, struct bench
 	land_text(&e->agent, "nop");
 }
 
-/* Of "auto" it is the model that decides. */
-static void land_agent_place(const struct config *c, const struct layer *task,
-			     struct bench_entry *e)
+/* Where the strongest of KEYS is said. */
+static char *place_of(const struct config *c, const struct layer *task, const enum key_id *keys,
+		      size_t n)
 {
-	const enum key_id keys[] = {KEY_AGENT, KEY_MODEL, KEY_MODELS};
 	const struct layer *layers[LAYERS];
-	size_t first = strcmp(e->agent, "auto") == 0, last = first ? 3 : 1;
 	config_layers(c, task, layers);
-	for (size_t i = 0; i < LAYERS && !e->agent_place; i++)
-		for (size_t k = first; k < last && !e->agent_place; k++) {
+	for (size_t i = 0; i < LAYERS; i++)
+		for (size_t k = 0; k < n; k++) {
 			const struct value *v = &layers[i]->values[keys[k]];
 			if (v->origin == ORIGIN_FLAG)
-				e->agent_place = xasprintf("--%s", config_keys[keys[first]].name);
-			else if (v->origin == ORIGIN_FILE)
-				e->agent_place =
-					xasprintf("%s:%d:%d", c->req->path, v->line, v->col);
+				return xasprintf("--%s", config_keys[keys[0]].name);
+			if (v->origin == ORIGIN_FILE)
+				return xasprintf("%s:%d:%d", c->req->path, v->line, v->col);
 		}
-	if (!e->agent_place)
-		e->agent_place = xasprintf("%s:%d:%d", c->req->path, task->line, task->col);
+	return xasprintf("%s:%d:%d", c->req->path, task->line, task->col);
+}
+
+/* Of "auto" it is the model that decides. */
+static void land_places(const struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const enum key_id agent[] = {KEY_AGENT}, model[] = {KEY_MODEL, KEY_MODELS};
+	e->model_place = place_of(c, task, model, ARRAY_SIZE(model));
+	e->agent_place = strcmp(e->agent, "auto") == 0 ? xstrdup(e->model_place)
+						       : place_of(c, task, agent, 1);
 }
 
 static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
@@ -197,7 +202,7 @@ static void fill(struct config *c, const struct layer *task, struct bench_entry 
 	check_agent(c, task, e);
 	land_env(c, task, e);
 	land_models(c, task, e);
-	land_agent_place(c, task, e);
+	land_places(c, task, e);
 	land_overrides(c, task, e);
 	check_sandbox(c, task, e);
 }

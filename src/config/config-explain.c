@@ -70,7 +70,7 @@ static bool is_unset(const struct key *k, const struct value *v, const void *bas
 		return false;
 	if (k->type == TYPE_TEXT)
 		return !*(char *const *)at;
-	if (k->type == TYPE_BIG)
+	if (k->type == TYPE_BIG || k->type == TYPE_MS)
 		return *(const int64_t *)at <= 0;
 	return k->type == TYPE_REAL && *(const double *)at <= 0;
 }
@@ -183,11 +183,20 @@ static void explain_entry(struct buf *out, const struct config *c, const struct 
 	explain_env(out, c, task, e);
 }
 
+static void explain_budget(struct buf *out, const struct config *c, const struct bench *b)
+{
+	buf_adds(out, "\n[budget]\n");
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if (config_keys[i].scopes & SCOPE_BUDGET)
+			explain_landed(out, c, NULL, (enum key_id)i, b);
+}
+
 static void explain(struct buf *out, const struct config *c, const struct bench *b)
 {
 	for (int i = 0; i < KEY_COUNT_; i++)
-		if (config_keys[i].in_bench && config_keys[i].scopes)
+		if (config_keys[i].in_bench && (config_keys[i].scopes & SCOPE_TOP))
 			explain_landed(out, c, NULL, (enum key_id)i, b);
+	explain_budget(out, c, b);
 	for (size_t i = 0; i < b->entries_n; i++)
 		explain_entry(out, c, &b->entries[i]);
 }

@@ -54,6 +54,7 @@ static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", 
 #define IN_ENTRY(member) .lands = true, .offset = offsetof(struct bench_entry, member)
 #define IN_BENCH(member) .lands = true, .in_bench = true, .offset = offsetof(struct bench, member)
 #define WEEK_SEC 604800
+#define MANY 1000000000000000 /* every whole number up to it is a double's */
 
 const struct key config_keys[KEY_COUNT_] = {
 	[KEY_NAME] = {"name", TYPE_TEXT, SCOPE_TOP, .complain = complain_name, IN_BENCH(name)},
@@ -90,20 +91,28 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_RETRIES] = {"retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(retries)},
 	[KEY_EVALUATE] = {"evaluate", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(evaluate)},
 	[KEY_SEED] = {"seed", TYPE_BIG, SCOPE_ENTRY, 0, 4503599627370496, IN_ENTRY(seed)},
+	[KEY_TOKEN_LIMIT] = {"token_limit", TYPE_BIG, SCOPE_ENTRY, 1, MANY,
+			     IN_ENTRY(limits.tokens)},
+	[KEY_COST_LIMIT] = {"cost_limit_usd", TYPE_REAL, SCOPE_ENTRY, 0.000001, 1000000,
+			    IN_ENTRY(limits.usd)},
+	[KEY_CALL_LIMIT] = {"call_limit", TYPE_BIG, SCOPE_ENTRY, 1, MANY, IN_ENTRY(limits.calls)},
+	[KEY_BUDGET_USD] = {"usd", TYPE_REAL, SCOPE_BUDGET, 0.000001, 100000000,
+			    IN_BENCH(budget.usd)},
+	[KEY_BUDGET_TOKENS] = {"tokens", TYPE_BIG, SCOPE_BUDGET, 1, MANY, IN_BENCH(budget.tokens)},
+	[KEY_BUDGET_WALL] = {"wall_sec", TYPE_MS, SCOPE_BUDGET, 0.1, 52 * WEEK_SEC,
+			     IN_BENCH(budget.wall_ms)},
+	[KEY_MAX_FORECAST] = {"max_forecast_usd", TYPE_REAL, SCOPE_BUDGET, 0.000001, 100000000,
+			      IN_BENCH(budget.max_forecast_usd)},
 	[KEY_ENV] = {"environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env"},
 };
 
-#define NO_METER "nothing meters tokens or money yet, so it would not be kept; leave it out"
 #define NO_LAUNCHER "is not built yet; leave it out or set it to \"local\""
 
 const struct refusal config_refusals[] = {
-	{"token_limit", NULL, NO_METER},
-	{"max_tokens", NULL, NO_METER},
-	{"cost_limit", NULL, NO_METER},
-	{"cost_limit_usd", NULL, NO_METER},
-	{"max_cost_usd", NULL, NO_METER},
-	{"budget", NULL, NO_METER},
-	{"budget_usd", NULL, NO_METER},
+	{"max_tokens", NULL, "write token_limit, the tokens of all calls of a trial"},
+	{"cost_limit", NULL, "write cost_limit_usd"},
+	{"max_cost_usd", NULL, "write cost_limit_usd"},
+	{"budget_usd", NULL, "write a table [budget] with usd = ..."},
 	{"network", "true", "is refused: nothing filters what a sandbox would reach yet; leave it out"},
 	{"launcher", "slurm", NO_LAUNCHER},
 	{"launcher", "aws-batch", NO_LAUNCHER},

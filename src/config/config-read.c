@@ -19,7 +19,7 @@ struct spot {
 	enum key_id id;
 };
 
-static const char *const other_top_keys[] = {"defaults", "tasks", NULL};
+static const char *const other_top_keys[] = {"budget", "defaults", "tasks", NULL};
 
 static enum key_id find_key(const char *name)
 {
@@ -265,6 +265,8 @@ static void misplaced_key(struct config *c, const struct layer *l, const struct 
 			"\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
 			"here it is in %s",
 			k->name, l->title);
+	else if (k->scopes & SCOPE_BUDGET)
+		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [budget]", k->name);
 	else
 		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
 }
@@ -284,11 +286,36 @@ static void read_key(struct config *c, struct layer *l, const struct toml_node *
 	}
 }
 
+static bool is_table_key(const char *key)
+{
+	for (const char *const *k = other_top_keys; *k; k++)
+		if (strcmp(*k, key) == 0)
+			return true;
+	return false;
+}
+
+/* Its keys are of the whole benchmark, as those of the top level, and land with them. */
+static void read_budget(struct config *c, const struct toml_node *budget)
+{
+	if (!budget)
+		return;
+	if (budget->kind != TOML_TABLE) {
+		config_problem(c, budget->line, budget->col, "\"budget\" must be written [budget]");
+		return;
+	}
+	const struct layer top = c->top;
+	c->top.title = "[budget]";
+	c->top.scope = SCOPE_BUDGET;
+	for (size_t i = 0; i < budget->n; i++)
+		read_key(c, &c->top, &budget->items[i]);
+	c->top.title = top.title;
+	c->top.scope = top.scope;
+}
+
 static void read_table(struct config *c, struct layer *l, const struct toml_node *table)
 {
 	for (size_t i = 0; i < table->n; i++)
-		if (l->scope != SCOPE_TOP || (strcmp(table->items[i].key, "defaults") != 0 &&
-					      strcmp(table->items[i].key, "tasks") != 0))
+		if (l->scope != SCOPE_TOP || !is_table_key(table->items[i].key))
 			read_key(c, l, &table->items[i]);
 	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
 	const struct toml_node *env = toml_get(table, config_keys[KEY_ENV].name);
@@ -399,6 +426,7 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 	read_flags(c);
 	read_environment(c);
 	read_table(c, &c->top, c->root);
+	read_budget(c, toml_get(c->root, "budget"));
 	const struct toml_node *defaults = toml_get(c->root, "defaults");
 	if (defaults && defaults->kind == TOML_TABLE)
 		read_table(c, &c->defaults, defaults);

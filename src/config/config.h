@@ -28,6 +28,8 @@ struct config_request {
 	int64_t limit;	      /* at most this many trials; 0: all */
 	const char *data_dir; /* NULL: "data" */
 	bool grading_only;    /* no agent will be started: it need not be installed */
+	const char *replay;   /* "NAME@STAMP": a rollout whose recordings answer; NULL: none */
+	bool replay_or_live;  /* what they do not hold goes to the provider */
 	const char *gateway;  /* unix socket that answers model requests, or NULL: none */
 };
 

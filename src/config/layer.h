@@ -35,6 +35,13 @@ enum key_id {
 	KEY_RETRIES,
 	KEY_EVALUATE,
 	KEY_SEED,
+	KEY_TOKEN_LIMIT,
+	KEY_COST_LIMIT,
+	KEY_CALL_LIMIT,
+	KEY_BUDGET_USD,
+	KEY_BUDGET_TOKENS,
+	KEY_BUDGET_WALL,
+	KEY_MAX_FORECAST,
 	KEY_ENV, /* environment_variables: kept in layer.env */
 	KEY_COUNT_
 };
@@ -51,7 +58,13 @@ enum key_type {
 	TYPE_ENV,
 };
 
-enum scope { SCOPE_TOP = 1, SCOPE_DEFAULTS = 2, SCOPE_TASKS = 4, SCOPE_ENTRY = 7 };
+enum scope {
+	SCOPE_TOP = 1,
+	SCOPE_DEFAULTS = 2,
+	SCOPE_TASKS = 4,
+	SCOPE_ENTRY = 7, /* all of these */
+	SCOPE_BUDGET = 8,
+};
 
 struct key {
 	const char *name;

@@ -79,6 +79,7 @@ static void release_entry(struct bench_entry *e)
 	free(e->task_path);
 	free(e->label);
 	free(e->agent_place);
+	free(e->model_place);
 	free(e->agent);
 	free(e->overrides);
 	free(e->launcher);

@@ -27,6 +27,7 @@ struct bench_entry {
 	char *task_path;    /* where it was found */
 	char *label;        /* NULL when the plan shall make it */
 	char *agent_place;  /* "bench.toml:6:9" or "--model": where the agent, or the model it follows from, is said */
+	char *model_place;  /* where its model or models are said, as agent_place */
 	char *agent;        /* "auto", "nop", "oracle" or a name of share/agents */
 	struct strv models; /* at least one item; "" where the agent needs none and none was given */
 	int rollouts;
@@ -50,6 +51,12 @@ struct bench {
 	char *name;
 	int parallel;
 	bool fail_fast;
+	struct budget {
+		double usd;	 /* at it no new trial starts; running ones finish. 0: none, as below */
+		int64_t tokens;
+		int64_t wall_ms; /* of one run or resume */
+		double max_forecast_usd; /* refuse to start when more is to be expected */
+	} budget;
 	struct strv tags;
 	struct bench_entry *entries;
 	size_t entries_n, entries_cap;

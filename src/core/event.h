@@ -19,6 +19,7 @@
 #define EVENT_PLANNED "planned"
 #define EVENT_STARTED "started"
 #define EVENT_INTERRUPTED "interrupted"
+#define EVENT_SPENT "spent" /* calls, tokens, usd, unpriced_calls: of the whole rollout so far */
 
 #define PHASE_PREPARE "prepare"
 #define PHASE_SANDBOX "sandbox"

@@ -20,6 +20,9 @@ json_t *limits_to_json(const struct limits *l)
 	json_put_int(j, "disk_mb", l->disk_mb);
 	json_put_int(j, "pids", l->pids);
 	json_put_int(j, "files", l->files);
+	json_put_int(j, "tokens", l->tokens);
+	json_put_real(j, "usd", l->usd);
+	json_put_int(j, "calls", l->calls);
 	return j;
 }
 
@@ -34,5 +37,8 @@ void limits_from_json(struct limits *l, const json_t *j)
 		.disk_mb = json_get_int(j, "disk_mb", d->disk_mb),
 		.pids = (int)json_get_int(j, "pids", d->pids),
 		.files = (int)json_get_int(j, "files", d->files),
+		.tokens = json_get_int(j, "tokens", d->tokens),
+		.usd = json_get_real(j, "usd", d->usd),
+		.calls = json_get_int(j, "calls", d->calls),
 	};
 }

@@ -6,6 +6,7 @@ static const char *const names[OUTCOME_COUNT_] = {
 	[OUTCOME_COMPLETED] = "completed",     [OUTCOME_TIMEOUT] = "timeout",
 	[OUTCOME_BUDGET] = "budget",	       [OUTCOME_AGENT_ERROR] = "agent_error",
 	[OUTCOME_INFRA_ERROR] = "infra_error", [OUTCOME_CANCELLED] = "cancelled",
+	[OUTCOME_REPLAY_DIVERGED] = "replay_diverged",
 };
 
 const char *outcome_name(enum outcome o)
@@ -25,5 +26,5 @@ bool outcome_parse(const char *name, enum outcome *out)
 
 bool outcome_is_missing(enum outcome o)
 {
-	return o == OUTCOME_INFRA_ERROR || o == OUTCOME_CANCELLED;
+	return o == OUTCOME_INFRA_ERROR || o == OUTCOME_CANCELLED || o == OUTCOME_REPLAY_DIVERGED;
 }

@@ -11,6 +11,12 @@ const struct agent_metrics agent_metrics_unknown = {
 	.tokens_input = -1,
 	.tokens_cached = -1,
 	.tokens_output = -1,
+	.tokens_cache_write = -1,
+	.tokens_reasoning = -1,
+	.tokens_agent = -1,
+	.calls = -1,
+	.estimated = -1,
+	.waited_ms = -1,
 	.tool_calls = -1,
 	.turns = -1,
 	.money_usd = -1,
@@ -27,7 +33,10 @@ static const struct form_field metric_fields[] = {
 	METRIC(tool_calls, FORM_KNOWN64),    METRIC(turns, FORM_KNOWN64),
 	METRIC(money_usd, FORM_KNOWN),	     METRIC(wall_ms, FORM_KNOWN64),
 	METRIC(cpu_ms, FORM_KNOWN64),	     METRIC(memory_max, FORM_KNOWN64),
-	METRIC(disk_bytes, FORM_KNOWN64),
+	METRIC(disk_bytes, FORM_KNOWN64),    METRIC(tokens_cache_write, FORM_KNOWN64),
+	METRIC(calls, FORM_KNOWN64),	     METRIC(tokens_reasoning, FORM_KNOWN64),
+	METRIC(estimated, FORM_KNOWN64),     METRIC(tokens_agent, FORM_KNOWN64),
+	METRIC(waited_ms, FORM_KNOWN64),     METRIC(model_served, FORM_TEXT),
 };
 
 #define AGENT(member, kind, required) FORM_FIELD(struct agent_record, member, kind, required)

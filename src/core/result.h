@@ -14,13 +14,21 @@
 
 /* -1 means "not known" for every number; money is N/A, not 0, where no price is known. */
 struct agent_metrics {
+	/* As the gateway counted them, else as the agent says: input includes what was cached and cache
+	 * writes, output includes reasoning. */
 	int64_t tokens_total, tokens_input, tokens_cached, tokens_output;
+	int64_t tokens_cache_write, tokens_reasoning;
+	int64_t tokens_agent; /* the total by the agent's own account, where the gateway counted too */
+	int64_t calls;        /* model calls */
+	int64_t estimated;    /* of them without reported usage: their tokens are guessed */
+	int64_t waited_ms;    /* for quota: not counted as working time */
 	int64_t tool_calls, turns;
 	double money_usd;
 	int64_t wall_ms;    /* the agent phase */
 	int64_t cpu_ms;     /* user and system, all processes of the sandbox that were reaped */
 	int64_t memory_max; /* bytes: the largest sum of resident memory seen, or memory.peak */
 	int64_t disk_bytes; /* written blocks at the end */
+	char model_served[256]; /* as the answers name it, several separated by ", "; "" unknown */
 };
 
 extern const struct agent_metrics agent_metrics_unknown;

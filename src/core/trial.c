@@ -91,6 +91,8 @@ static const struct form_field attempt_fields[] = {
 	ATTEMPT(number, FORM_INT, true),    ATTEMPT(agent_from, FORM_INT, false),
 	ATTEMPT(regrade, FORM_BOOL, false), ATTEMPT(stream_output, FORM_BOOL, false),
 	ATTEMPT(sync, FORM_BOOL, false),    ATTEMPT(gateway, FORM_STR, false),
+	ATTEMPT(control, FORM_STR, false),  ATTEMPT(replay, FORM_STR, false),
+	ATTEMPT(record, FORM_BOOL, false),  ATTEMPT(replay_or_live, FORM_BOOL, false),
 };
 
 void attempt_release(struct attempt *a)
@@ -98,6 +100,8 @@ void attempt_release(struct attempt *a)
 	trial_release(&a->trial);
 	json_decref(a->agent_spec);
 	free(a->gateway);
+	free(a->control);
+	free(a->replay);
 	*a = (struct attempt){.trial.seed = -1};
 }
 

@@ -53,6 +53,10 @@ struct attempt {
 	uid_t uid;          /* become this before any untrusted code runs; 0: stay who we are */
 	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */
 	char *gateway;      /* unix socket of the gateway, absolute; NULL: none */
+	char *control;      /* its other socket, for the worker; NULL: nobody meters or limits */
+	char *replay;       /* a recording to be answered from, relative to the data root; NULL: none */
+	bool replay_or_live; /* what it does not hold goes to the provider */
+	bool record;        /* keep a recording of the model calls */
 };
 
 void attempt_release(struct attempt *a);

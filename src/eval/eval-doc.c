@@ -108,6 +108,13 @@ static json_t *agent_metrics_doc(const struct agent_metrics *m)
 	put_count(j, "tokens_input", m->tokens_input);
 	put_count(j, "tokens_cached", m->tokens_cached);
 	put_count(j, "tokens_output", m->tokens_output);
+	put_count(j, "tokens_cache_write", m->tokens_cache_write);
+	put_count(j, "tokens_reasoning", m->tokens_reasoning);
+	put_count(j, "tokens_agent", m->tokens_agent);
+	put_count(j, "calls", m->calls);
+	put_count(j, "estimated_calls", m->estimated);
+	put_known(j, "waited_seconds", m->waited_ms >= 0, (double)m->waited_ms / 1000);
+	json_put_str(j, "model_served", *m->model_served ? m->model_served : NULL);
 	put_count(j, "tool_calls_total", m->tool_calls);
 	put_count(j, "turns", m->turns);
 	put_known(j, "time_taken_seconds", m->wall_ms >= 0, (double)m->wall_ms / 1000);

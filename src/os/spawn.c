@@ -59,7 +59,9 @@ static int add_actions(posix_spawn_file_actions_t *fa, const struct spawn *s, co
 		e = posix_spawn_file_actions_addfchdir_np(fa, s->dir_fd);
 	for (int i = 0; !e && i < 3; i++)
 		e = add_stdio(fa, stdio[i], i);
-	return e ? e : posix_spawn_file_actions_addclosefrom_np(fa, 3);
+	for (size_t i = 0; !e && i < s->more_n; i++)
+		e = posix_spawn_file_actions_adddup2(fa, s->more[i], 3 + (int)i);
+	return e ? e : posix_spawn_file_actions_addclosefrom_np(fa, 3 + (int)s->more_n);
 }
 
 static int spawn_with(pid_t *pid, const struct spawn *s, const int stdio[3], bool group)
@@ -85,7 +87,7 @@ static int spawn_with(pid_t *pid, const struct spawn *s, const int stdio[3], boo
 	return e;
 }
 
-int spawn_start(struct child *out, const struct spawn *s, bool group, struct err *err)
+static int start_plain(struct child *out, const struct spawn *s, bool group, struct err *err)
 {
 	int given[3] = {s->in, s->out, s->err}, stdio[3];
 	for (int i = 0; i < 3; i++)
@@ -105,6 +107,32 @@ int spawn_start(struct child *out, const struct spawn *s, bool group, struct err
 		return err_set(err, ERR_INFRA, e, "pidfd_open");
 	}
 	return 0;
+}
+
+/* Moved up, out of the way of each other's places; duplicates are close-on-exec. */
+int spawn_start(struct child *out, const struct spawn *s, bool group, struct err *err)
+{
+	int high[SPAWN_MORE], e = 0;
+	struct spawn moved = *s;
+	size_t n = 0;
+
+	if (!s->more_n)
+		return start_plain(out, s, group, err);
+	if (s->more_n > SPAWN_MORE)
+		bug("spawn: too many descriptors");
+	for (; n < s->more_n; n++) {
+		high[n] = fcntl(s->more[n], F_DUPFD_CLOEXEC, 3 + SPAWN_MORE);
+		if (high[n] < 0) {
+			e = err_set(err, ERR_INFRA, errno, "start %s", s->argv[0]);
+			break;
+		}
+	}
+	moved.more = high;
+	if (!e)
+		e = start_plain(out, &moved, group, err);
+	while (n--)
+		close(high[n]);
+	return e;
 }
 
 static void reap(struct child *c, int *status)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * spawn.h -- start host programs, wait for them with a deadline, capture bounded output.
- * Children get only the three descriptors named here; everything else is close-on-exec.
+ * Children get only the descriptors named here; everything else is close-on-exec.
  */
 #pragma once
 #include <stdint.h>
@@ -9,11 +9,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#define SPAWN_MORE 4
+
 struct spawn {
 	const char *const *argv; /* argv[0] without a slash is looked up in PATH */
 	const char *const *env;	 /* the whole environment; NULL: ours */
 	int dir_fd;		 /* working directory; AT_FDCWD: ours */
 	int in, out, err;	 /* -1: /dev/null. Borrowed. */
+	const int *more;	 /* further descriptors, which become 3, 4 ... in the child; borrowed */
+	size_t more_n;		 /* at most SPAWN_MORE */
 };
 
 struct child {

@@ -96,6 +96,24 @@ static void show_seed(const struct bench_entry *e, char out[TEXT])
 		snprintf(out, TEXT, "%lld", (long long)e->seed);
 }
 
+static void show_tokens(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.tokens)
+		snprintf(out, TEXT, "%lld", (long long)e->limits.tokens);
+}
+
+static void show_cost(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.usd > 0)
+		snprintf(out, TEXT, "%.15g", e->limits.usd);
+}
+
+static void show_calls(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.calls)
+		snprintf(out, TEXT, "%lld", (long long)e->limits.calls);
+}
+
 static const struct facet facets[] = {
 	{"agent", show_agent},
 	{"timeout_sec", show_timeout},
@@ -110,6 +128,9 @@ static const struct facet facets[] = {
 	{"disk_mb", show_disk},
 	{"evaluate", show_evaluate},
 	{"seed", show_seed},
+	{"token_limit", show_tokens},
+	{"cost_limit_usd", show_cost},
+	{"call_limit", show_calls},
 };
 
 static bool share_model(const struct bench_entry *a, const struct bench_entry *b)
@@ -212,7 +233,8 @@ static bool same_env(const struct kvs *a, const struct kvs *b)
 static bool same_limits(const struct limits *a, const struct limits *b)
 {
 	return a->timeout_ms == b->timeout_ms && a->eval_timeout_ms == b->eval_timeout_ms &&
-	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb;
+	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
+	       a->tokens == b->tokens && a->usd == b->usd && a->calls == b->calls;
 }
 
 /* The settings that make a variant; its sandbox was resolved when it was planned. */

@@ -102,9 +102,26 @@ static enum sandbox_kind resolve_sandbox(enum sandbox_kind k)
 	return k == SANDBOX_AUTO ? SANDBOX_LOCAL : k;
 }
 
-static void add_trial(struct planner *p, size_t entry, const char *agent, const char *model,
-		      int rollout, const char *key)
+/* The M-th model of an entry with one agent and one number. */
+struct choice {
+	size_t entry, m;
+	int rollout;
+};
+
+static struct plan_route route_of(const struct planner *p, const struct choice *c)
 {
+	const struct plan_route *routes = p->in->routes ? p->in->routes[c->entry] : NULL;
+	const char *model = p->in->bench->entries[c->entry].models.v[c->m];
+	if (routes && routes[c->m].model_id)
+		return routes[c->m];
+	return (struct plan_route){"", "", model};
+}
+
+static void add_trial(struct planner *p, const struct choice *c, const char *key)
+{
+	const size_t entry = c->entry;
+	const int rollout = c->rollout;
+	const struct plan_route found = route_of(p, c), *route = &found;
 	const struct bench_entry *e = &p->in->bench->entries[entry];
 	const struct task *task = p->in->tasks[entry];
 	struct plan *plan = p->plan;
@@ -116,11 +133,11 @@ static void add_trial(struct planner *p, size_t entry, const char *agent, const 
 		.task_id = xstrdup(task->id),
 		.task_hash = xstrdup(task->hash),
 		.variant = xstrdup(p->labels[entry]),
-		.agent = xstrdup(agent),
-		.model = xstrdup(model),
-		.provider = xstrdup(""),
-		.api = xstrdup(""),
-		.model_id = xstrdup(model),
+		.agent = xstrdup(p->in->agents[entry][c->m]),
+		.model = xstrdup(e->models.v[c->m]),
+		.provider = xstrdup(route->provider),
+		.api = xstrdup(route->api),
+		.model_id = xstrdup(route->model_id),
 		.rollout = rollout,
 		.seed = e->seed < 0 ? -1 : e->seed + rollout,
 		.sandbox = resolve_sandbox(e->sandbox),
@@ -151,7 +168,7 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	}
 	*slot = (struct slot){xstrdup(key), entry};
 	if (p->chosen[entry] && (!p->in->limit || (int64_t)p->plan->n < p->in->limit))
-		add_trial(p, entry, agent, model, rollout, key);
+		add_trial(p, &(struct choice){entry, m, rollout}, key);
 }
 
 /* Rollout outermost: after the first round every task and model has a number. */

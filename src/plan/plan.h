@@ -11,10 +11,17 @@
 #include "core/trial.h"
 #include "task/task.h"
 
+/* Who answers a model's requests; borrowed. */
+struct plan_route {
+	const char *provider, *api, *model_id;
+};
+
 struct plan_input {
 	const struct bench *bench;
 	const struct task *const *tasks;  /* one per entry, in order */
 	const char *const *const *agents; /* agents[entry][model]: the one chosen, never "auto" */
+	/* routes[entry][model]; NULL, as a whole or inside: no provider, and the model's own name. */
+	const struct plan_route *const *routes;
 	const char *only;	 /* glob over task ids, folder names and prepared_dir, or NULL */
 	int64_t limit;		 /* at most this many trials, 0: all */
 	const struct trial *old; /* planned earlier: not planned again (by key), new ones are

@@ -60,6 +60,22 @@ static int start(struct sched *s, size_t id, const struct attempt *a, struct err
 	return launch(s, id, a, log_fd, err);
 }
 
+/* A gateway of the user's own serves everybody; ours those whose model somebody answers. */
+static void choose_door(const struct sched *s, struct attempt *a, size_t index)
+{
+	const struct sched_options *o = s->o;
+
+	if (o->plan->gateway) {
+		a->gateway = o->plan->gateway;
+	} else if (*a->trial.provider && !a->agent_from) {
+		a->gateway = (char *)o->gateway;
+		a->control = (char *)o->control;
+		a->record = o->record;
+		a->replay = o->replay ? o->replay[index] : NULL;
+		a->replay_or_live = o->replay_or_live;
+	}
+}
+
 /* Everything in it is borrowed. */
 static struct attempt describe(const struct sched *s, size_t item)
 {
@@ -76,8 +92,9 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.sync = *json_get_str(spec, "needs", "") != '\0',
 		.uid = plan->uid_base && geteuid() == 0 ? plan->uid_base + (uid_t)t->index : 0,
 		.agent_spec = spec,
-		.gateway = plan->gateway,
 	};
+
+	choose_door(s, &a, i->index);
 
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;

@@ -59,7 +59,7 @@ void sched_manifest(struct sched *s, const char *state, bool now)
 
 static bool may_start(const struct sched *s)
 {
-	return !s->level && !s->failed_fast && !s->disk_full;
+	return !s->level && !s->failed_fast && !s->disk_full && s->hold <= SCHED_WAIT;
 }
 
 static size_t free_job(const struct sched *s)
@@ -87,6 +87,16 @@ static bool disk_allows(struct sched *s)
 	return false;
 }
 
+/* Once stopped it stays so: what was held back is for resume. */
+static bool aside_allows(struct sched *s)
+{
+	const struct sched_aside *a = s->o->aside;
+
+	if (a && s->hold <= SCHED_WAIT)
+		s->hold = a->hold(a->arg, s->hold_why, sizeof s->hold_why);
+	return s->hold == SCHED_GO;
+}
+
 static void start_more(struct sched *s)
 {
 	while (s->running < (size_t)s->o->parallel && !s->level && !s->failed_fast) {
@@ -94,7 +104,7 @@ static void start_more(struct sched *s)
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
 			return;
-		if (!disk_allows(s) ||
+		if (!aside_allows(s) || !disk_allows(s) ||
 		    !admit_fits(&s->admit, &sched_trial(s, item)->limits, !s->running))
 			return;
 		queue_pop(&s->queue, now);
@@ -260,8 +270,11 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t next_due(struct sched *s)
 {
 	int64_t now = clock_mono_ms(), due = display_tick(s->o->display);
+	const struct sched_aside *a = s->o->aside;
 
 	due = due < 0 ? -1 : now + due;
+	if (a)
+		due = earlier(due, a->due(a->arg));
 	if (may_start(s) && s->running < (size_t)s->o->parallel)
 		due = earlier(due, queue_next_due(&s->queue));
 	if (s->kill_ms)
@@ -310,15 +323,20 @@ static int flush(struct sched *s, struct err *err)
 
 static void turn(struct sched *s, struct pollfd *fds)
 {
-	size_t n = s->o->launcher->watch(s->launch, fds + 1);
+	const struct sched_aside *a = s->o->aside;
+	size_t n = 1 + s->o->launcher->watch(s->launch, fds + 1);
+	struct pollfd *others = fds + n;
 	int64_t wait = next_due(s);
 
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-	int ready = poll(fds, n + 1, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
+	n += a ? a->watch(a->arg, others) : 0;
+	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
 	if (ready > 0 && fds[0].revents)
 		take_interrupts(s);
 	if (ready > 0)
 		s->o->launcher->poll(s->launch, fds + 1, on_launch_event, s);
+	if (a)
+		a->turn(a->arg, others);
 	enforce_deadlines(s);
 	sched_manifest(s, "running", false);
 }
@@ -326,7 +344,7 @@ static void turn(struct sched *s, struct pollfd *fds)
 static int loop(struct sched *s, struct err *err)
 {
 	AUTO(free)
-	struct pollfd *fds = xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS, sizeof *fds);
+	struct pollfd *fds = xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_ASIDE_FDS, sizeof *fds);
 
 	for (;;) {
 		start_more(s);
@@ -354,6 +372,9 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 		snprintf(out->text, sizeof out->text, "%s", s->streak.reason);
 	} else if (s->failed_fast) {
 		out->why = SCHED_FAILED_FAST;
+	} else if (s->hold > SCHED_WAIT) {
+		out->why = s->hold == SCHED_STOP ? SCHED_HELD : SCHED_BROKEN;
+		snprintf(out->text, sizeof out->text, "%s", s->hold_why);
 	}
 }
 

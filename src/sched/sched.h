@@ -22,6 +22,25 @@ struct sched_item {
 	const char *task_hash, *task_snapshot;
 };
 
+enum sched_hold {
+	SCHED_GO,
+	SCHED_WAIT,  /* nothing is started for the moment: asked again after each turn */
+	SCHED_STOP,  /* nothing is started any more, as wished; what runs finishes */
+	SCHED_FAULT, /* the same, but it is the machine's fault */
+};
+
+/* Something else that lives in the poll loop and has a say in what is started: the gateway. None of its
+ * functions may block. */
+#define SCHED_ASIDE_FDS 4
+struct sched_aside {
+	size_t (*watch)(void *arg, struct pollfd *fds); /* at most SCHED_ASIDE_FDS; returns how many */
+	void (*turn)(void *arg, const struct pollfd *fds); /* after each wait */
+	int64_t (*due)(void *arg); /* clock_mono_ms of what has to be done without an event; -1: nothing */
+	/* WHY is filled for STOP and FAULT. */
+	enum sched_hold (*hold)(void *arg, char *why, size_t size);
+	void *arg;
+};
+
 struct sched_options {
 	const struct store *store;
 	const struct rollout_ref *ref;
@@ -36,6 +55,13 @@ struct sched_options {
 	const struct launcher *launcher;
 	const char *worker; /* path of rollouts-trial */
 	const char *secret; /* of the benchmark: tokens are made from it; NULL without a gateway */
+	const char *gateway; /* socket for agents, absolute: of trials that have a provider; NULL: none */
+	const char *control; /* socket for workers, absolute; NULL: nobody meters */
+	bool record;	     /* keep recordings of the model calls */
+	/* Of each trial of the plan, the recording to be answered from; NULL, as a whole or one: none. */
+	char *const *replay;
+	bool replay_or_live;
+	const struct sched_aside *aside; /* NULL: none */
 	struct display *display;
 	/* Remove what a worker that died may have left in an attempt's directory; false: try again
 	 * later. May be NULL. */
@@ -51,13 +77,15 @@ enum sched_why {
 	SCHED_FAILED_FAST, /* after the first failure, as asked */
 	SCHED_SAME_ERROR,  /* the first five failed for one reason: nothing more was started */
 	SCHED_NO_DISK,	   /* the data disk is nearly full */
+	SCHED_HELD,	   /* the one aside wished so: a budget is used up */
+	SCHED_BROKEN,	   /* the one aside cannot go on */
 };
 
 struct sched_end {
 	enum sched_why why;
 	size_t done;	/* items that ended */
 	size_t missing; /* of all items: without a result */
-	char text[512]; /* the one reason, for SAME_ERROR and NO_DISK */
+	char text[512]; /* the one reason, for all but DONE, INTERRUPTED and FAILED_FAST */
 };
 
 /* Blocks until nothing runs any more. -1: the record could not be kept; all workers were stopped.

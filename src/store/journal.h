@@ -34,10 +34,17 @@ int journal_flush(struct journal *j, struct err *err) MUST_CHECK;
 /* Flush, sync, release the lock, free. NULL is accepted. */
 int journal_close(struct journal *j, struct err *err) MUST_CHECK;
 
+/* What model calls have cost a rollout, over all its supervisors: the last "spent" line. */
+struct journal_spent {
+	int64_t calls, tokens, unpriced_calls;
+	double usd;
+};
+
 struct journal_stats {
 	int64_t last_seq;
 	int lines, damaged; /* damaged: skipped, a torn last line included */
 	int first_damaged;  /* line number from 1; 0: none */
+	struct journal_spent spent; /* filled by marks_read */
 };
 
 enum journal_depth {

@@ -46,12 +46,18 @@ static json_t *entry(const struct manifest *m, size_t i)
 					: t->task_hash);
 	json_put_str(j, "agent", t->agent);
 	json_put_str(j, "model", t->model);
+	json_put_str(j, "provider", t->provider && *t->provider ? t->provider : NULL);
+	json_put_str(j, "model_id", t->model_id && *t->model_id ? t->model_id : NULL);
 	json_put_str(j, "label", t->variant);
 	json_put_int(j, "rollout", t->rollout);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 	json_put_int(j, "attempts", k->attempts);
 	json_put_str(j, "outcome", k->result_attempt ? outcome_name(k->outcome) : NULL);
 	json_put_str(j, "reason", k->reason);
+	bool counted = k->result_attempt && k->tokens >= 0;
+	json_put(j, "tokens", counted ? json_integer(k->tokens) : json_null());
+	json_put(j, "cost_usd",
+		 k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
 	return j;
 }

@@ -21,6 +21,12 @@ json_t *mark_finished(enum outcome outcome, const json_t *result)
 	json_put_str(fields, "outcome", outcome_name(outcome));
 	json_put_str(fields, "digest",
 		     json_get_str(json_object_get(result, "agent"), "digest", ""));
+	const json_t *metrics =
+		json_object_get(json_object_get(result, "agent"), "metrics");
+	if ((value = json_object_get(metrics, "tokens_total")))
+		json_put(fields, "tokens", json_incref(value));
+	if ((value = json_object_get(metrics, "money_usd")))
+		json_put(fields, "usd", json_incref(value));
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
 		if ((value = json_object_get(result, copied[i])))
 			json_put(fields, copied[i], json_incref(value));
@@ -73,6 +79,8 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 	m->result_attempt = attempt;
 	m->scored = json_is_number(score);
 	m->total_score = m->scored ? json_number_value(score) : 0;
+	m->tokens = json_get_int(fields, "tokens", -1);
+	m->usd = json_get_real(fields, "usd", -1);
 	free(m->reason);
 	m->reason = *reason ? xstrdup(reason) : NULL;
 	free(m->regraded);
@@ -117,6 +125,7 @@ struct marking {
 	struct trial_mark *marks;
 	const struct trial *trials;
 	size_t n;
+	struct journal_stats *stats;
 	marks_result_fn *on_result;
 	void *arg;
 };
@@ -134,9 +143,20 @@ static size_t find(const struct marking *m, const json_t *line)
 	return index;
 }
 
+static void on_spent(struct journal_spent *to, const json_t *line)
+{
+	*to = (struct journal_spent){.calls = json_get_int(line, "calls", 0),
+				     .tokens = json_get_int(line, "tokens", 0),
+				     .unpriced_calls = json_get_int(line, "unpriced_calls", 0),
+				     .usd = json_get_real(line, "usd", 0)};
+}
+
 static void on_line(void *arg, const json_t *line)
 {
 	struct marking *m = arg;
+
+	if (!strcmp(json_get_str(line, "event", ""), EVENT_SPENT))
+		on_spent(&m->stats->spent, line);
 	size_t i = find(m, line);
 	int64_t attempt = json_get_int(line, "attempt", 0);
 
@@ -150,7 +170,7 @@ static void on_line(void *arg, const json_t *line)
 int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, int dir_fd,
 	       marks_result_fn *on_result, void *arg, struct journal_stats *stats, struct err *err)
 {
-	struct marking m = {marks, trials, n, on_result, arg};
+	struct marking m = {marks, trials, n, stats, on_result, arg};
 
 	return journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_MARKS, on_line, &m, stats,
 			    err);

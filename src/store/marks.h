@@ -17,6 +17,8 @@ struct trial_mark {
 	int last_finished;    /* attempts end once: the first result of one wins */
 	bool scored;
 	double total_score;
+	int64_t tokens; /* of the result that counts; -1: not known */
+	double usd;	/* the same */
 	char *reason; /* owned; NULL when completed */
 	char *regraded; /* owned: of the task that a regrade, whose result counts, was made with; NULL:
 			   that result is of the task as planned */

@@ -14,6 +14,25 @@
 #define TRIALS_OPEN ",\"trials\":["
 #define TRIALS_CLOSE "]}"
 
+static json_t *budget_to_json(const struct budget *b)
+{
+	json_t *j = json_object();
+
+	json_put_real(j, "usd", b->usd);
+	json_put_int(j, "tokens", b->tokens);
+	json_put_int(j, "wall_ms", b->wall_ms);
+	json_put_real(j, "max_forecast_usd", b->max_forecast_usd);
+	return j;
+}
+
+static void budget_from_json(struct budget *b, const json_t *j)
+{
+	*b = (struct budget){.usd = json_get_real(j, "usd", 0),
+			     .tokens = json_get_int(j, "tokens", 0),
+			     .wall_ms = json_get_int(j, "wall_ms", 0),
+			     .max_forecast_usd = json_get_real(j, "max_forecast_usd", 0)};
+}
+
 static json_t *header(const struct planfile *p)
 {
 	json_t *j = json_object();
@@ -27,6 +46,9 @@ static json_t *header(const struct planfile *p)
 	json_put_int(j, "parallel", p->parallel);
 	json_put_bool(j, "fail_fast", p->fail_fast);
 	json_put_int(j, "uid_base", p->uid_base);
+	json_put(j, "budget", budget_to_json(&p->budget));
+	json_put_str(j, "replay", p->replay);
+	json_put_bool(j, "replay_or_live", p->replay_or_live);
 	json_put_str(j, "gateway", p->gateway);
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
 	return j;
@@ -67,6 +89,9 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->config = xstrdup(json_get_str(j, "config", ""));
 	p->config_hash = xstrdup(json_get_str(j, "config_hash", ""));
 	p->program = xstrdup(json_get_str(j, "program", ""));
+	budget_from_json(&p->budget, json_object_get(j, "budget"));
+	p->replay = xstrdup(json_get_str(j, "replay", NULL));
+	p->replay_or_live = json_get_bool(j, "replay_or_live", false);
 	p->gateway = xstrdup(json_get_str(j, "gateway", NULL));
 	p->parallel = (int)json_get_int(j, "parallel", 1);
 	p->fail_fast = json_get_bool(j, "fail_fast", false);
@@ -151,6 +176,7 @@ void planfile_release(struct planfile *p)
 	free(p->config_hash);
 	free(p->program);
 	free(p->gateway);
+	free(p->replay);
 	json_decref(p->agents);
 	for (size_t i = 0; i < p->n; i++)
 		trial_release(&p->trials[i]);

@@ -21,6 +21,9 @@ struct planfile {
 	int parallel;
 	bool fail_fast;
 	uid_t uid_base; /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
+	struct budget budget;
+	char *replay; /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
+	bool replay_or_live;
 	char *gateway;	/* unix socket, absolute; NULL: none */
 	json_t *agents; /* agent name -> spec */
 	struct trial *trials;

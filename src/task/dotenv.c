@@ -57,12 +57,9 @@ static bool read_value(struct buf *out, const char *p)
 	return true;
 }
 
-/* Why the line cannot be read, or NULL. */
-static const char *read_line(struct kvs *env, const char *file, size_t number, const char *p,
-			     struct strv *notes)
+/* Why the line cannot be read, or NULL; *NAME, which the caller frees, stays NULL when there is nothing in it. */
+static const char *split_line(char **name, struct buf *value, const char *p)
 {
-	AUTO(buf) struct buf value = BUF_INIT;
-
 	p = skip_blanks(p);
 	if (!strncmp(p, "export", 6) && strchr(" \t", p[6]) && p[6])
 		p = skip_blanks(p + 6);
@@ -71,9 +68,21 @@ static const char *read_line(struct kvs *env, const char *file, size_t number, c
 	size_t n = strspn(p, name_chars);
 	if (!n || !strchr(name_start, *p) || p[n] != '=')
 		return "not NAME=VALUE";
-	AUTO(free) char *name = xstrndup(p, n);
-	if (!read_value(&value, skip_blanks(p + n + 1)))
+	if (!read_value(value, skip_blanks(p + n + 1)))
 		return "the quote is not closed, or something follows it";
+	*name = xstrndup(p, n);
+	return NULL;
+}
+
+static const char *read_line(struct kvs *env, const char *file, size_t number, const char *p,
+			     struct strv *notes)
+{
+	AUTO(buf) struct buf value = BUF_INIT;
+	AUTO(free) char *name = NULL;
+	const char *why = split_line(&name, &value, p);
+
+	if (!name)
+		return why;
 	if (kv_is_secret(name))
 		mistakes_note(
 			notes, file, NULL,
@@ -109,4 +118,30 @@ void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes 
 		if (why)
 			mistakes_add(m, file, NULL, "line %zu: %s", number, why);
 	}
+}
+
+bool dotenv_find(int dir_fd, const char *file, const char *name, struct buf *value)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	bool found = false;
+	struct err ignored;
+
+	if (path_read(dir_fd, file, DOTENV_MAX, &text, &ignored))
+		return false;
+	for (char *p = text.data, *end; *p; p = end) {
+		AUTO(buf) struct buf here = BUF_INIT;
+		AUTO(free) char *key = NULL;
+
+		end = strchrnul(p, '\n');
+		if (*end)
+			*end++ = '\0';
+		if (split_line(&key, &here, p) || !key || strcmp(key, name) != 0)
+			continue;
+		buf_reset(value);
+		buf_add(value, here.data, here.len);
+		found = true;
+	}
+	if (text.cap)
+		explicit_bzero(text.data, text.len);
+	return found;
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "core/result.h"
 #include "core/trial.h"
+#include "gateway/control.h"
 #include "repo/repo.h"
 #include "sandbox/sandbox.h"
 #include "task/task.h"
@@ -32,6 +33,14 @@ struct work {
 	struct sandbox_rights *rights[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[16];
 	char *token;     /* stands in for provider keys; "" without a gateway */
+	struct control *control; /* the attempt at the gateway, while its token is valid; NULL: not metered */
+	struct control_state metered;
+	struct sandbox_watch watch;
+	int64_t agent_start_ms;
+	int64_t stop_ms;       /* when the gateway's no ends the agent; 0: it said none */
+	bool gateway_gone;     /* while the agent ran: gateway_err says how */
+	struct err gateway_err;
+	bool diverged;         /* a replay went another way */
 	struct result result;
 	int64_t phase_start_ms;
 	const char *phase;
@@ -43,6 +52,15 @@ void work_say(struct work *w, json_t *event_take);
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
 /* Start a sandbox for this trial. Only the agent's has its mounts and the door to the gateway. */
 int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err) MUST_CHECK;
+/* While we may open everything: make the attempt's token valid, with its logs. Without a gateway, success. */
+int work_attach(struct work *w, struct err *err) MUST_CHECK;
+/* The gateway's say in when the agent ends, counted from now; NULL without one. */
+const struct sandbox_watch *work_watch(struct work *w);
+/* How long an agent may run by the wall's clock, waiting included; 0: no end. */
+int64_t work_agent_ms(const struct work *w);
+/* The agent has ended: the gateway's numbers, and what its no makes of the outcome. -1: the attempt does not
+ * count (ERR_INFRA, or w->diverged). */
+int work_metered(struct work *w, struct err *err) MUST_CHECK;
 /* The agent's phase: run, collect, diff, commit agent.json. Fills w->result.agent. */
 int work_agent(struct work *w, struct err *err) MUST_CHECK;
 /* Take over what attempt.agent_from committed. */

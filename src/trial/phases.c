@@ -169,15 +169,18 @@ static int agent_without_sandbox(struct work *w, struct err *err)
 static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out, struct err *err)
 {
 	struct agent_job job = agent_job(w);
-	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms;
+	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms, wall_ms = work_agent_ms(w);
 
-	work_phase(w, PHASE_AGENT, timeout_ms ? timeout_ms + AGENT_EXTRA_MS : 0);
+	work_phase(w, PHASE_AGENT, wall_ms ? wall_ms + AGENT_EXTRA_MS : 0);
+	job.watch = work_watch(w);
 	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
 	int failed = agent_run(&job, box, &w->result.agent, err);
 	if (failed && err->kind != ERR_CANCELLED)
 		return -1;
+	if (!failed)
+		failed = work_metered(w, err);
 	work_phase(w, PHASE_COLLECT, COLLECT_MS);
-	/* An interrupted agent's work is kept for people, not committed. */
+	/* The work of an agent that was interrupted, or does not count, is kept for people, not committed. */
 	struct err late = { 0 };
 	struct err *e = failed ? &late : err;
 	if ((!failed && agent_collect(&job, box, left_out, e)) || sandbox_stop(box, e) ||

@@ -245,7 +245,8 @@ static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
 	 * shown once there is one: until then the one before stands. */
-	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) || drop_privileges(w, err) ||
+	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) || work_attach(w, err) ||
+	    drop_privileges(w, err) ||
 	    watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
@@ -263,7 +264,9 @@ static void record_failure(struct work *w, const struct err *err)
 {
 	AUTO(buf) struct buf line = BUF_INIT;
 
-	w->result.outcome = err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED : OUTCOME_INFRA_ERROR;
+	w->result.outcome = w->diverged			  ? OUTCOME_REPLAY_DIVERGED :
+			    err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED :
+							 OUTCOME_INFRA_ERROR;
 	w->result.retry = err->kind == ERR_INFRA || err->retry;
 	w->result.evaluated = w->result.scored = false;
 	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);
@@ -335,6 +338,7 @@ static void release(struct work *w)
 	buf_release(&w->gold);
 	buf_release(&w->events);
 	image_release(&w->image);
+	control_close(w->control);
 	free(w->token);
 	free(w->app);
 	for (int i = 0; i < BOX_COUNT_; i++) {

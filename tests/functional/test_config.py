@@ -71,22 +71,25 @@ def test_a_spec_file_needs_no_other_key(run_cli, workdir, tasks, account):
     assert done.stdout == "bench.toml: fine: 3 tasks, 9 trials\n"
 
 
-def test_without_a_gateway_auto_is_refused_in_one_line_per_agent(run_cli, workdir, tasks):
+def test_agents_that_are_missing_are_one_line_each(run_cli, workdir, tasks):
     name = write(workdir, SPEC.format(name="my_benchmark", parallel=4))
-    done = run_cli("validate", name, check=2)
+    nothing = {"XDG_CACHE_HOME": str(workdir / "none"), "PATH": "/nowhere"}
+    done = run_cli("validate", name, env=nothing, check=2)
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith('bench.toml:7:9: agent = "auto" means "codex" for models "gpt-4", "gpt-3.5-turbo": ')
     assert lines[1].startswith('bench.toml:14:9: agent = "auto" means "claude" for model "claude-3-sonnet": ')
-    assert all("gateway" in line for line in lines)
+    assert "rollouts agents install codex" in lines[0] and "rollouts agents install claude" in lines[1]
+    done = run_cli("validate", name, "-m", "gpt-4", "-m", "gpt-4o", env=nothing, check=2)
+    assert done.stderr.startswith('--model: agent = "auto" means "codex" for models "gpt-4", "gpt-4o": ')
+
+
+def test_a_model_nobody_answers_is_one_line(run_cli, workdir, tasks):
     (workdir / "agents").mkdir()
     (workdir / "agents/mine.toml").write_text('argv = ["sh"]\nneeds = "model"\n')
-    named = write(workdir, '[[tasks]]\nprepared_dir = "tasks/a"\nmodels = ["m", "n"]\nagent = "mine"\n', "n.toml")
-    done = run_cli("validate", named, check=2)
-    assert done.stderr.startswith('n.toml:4:9: agent "mine" ') and len(done.stderr.splitlines()) == 1
-    assert run_cli("validate", name, "-a", "mine", check=2).stderr.startswith('--agent: agent "mine" ')
-    done = run_cli("validate", name, "-m", "gpt-4", "-m", "gpt-4o", check=2)
-    assert done.stderr.startswith('--model: agent = "auto" means "codex" for models "gpt-4", "gpt-4o": ')
+    named = write(workdir, '[[tasks]]\nprepared_dir = "tasks/a"\nmodels = ["gpt-4", "gemeni-pro"]\nagent = "mine"\n', "n.toml")
+    [line] = run_cli("validate", named, check=2).stderr.splitlines()
+    assert line.startswith('n.toml:3:10: nobody answers the model "gemeni-pro" (did you mean "gemini-pro"?): ')
 
 
 def test_the_sweep_of_the_spec(run_cli, workdir, tasks):

@@ -120,16 +120,19 @@ static const struct wrong wrongs[] = {
 	 {0},
 	 "b.toml:1:11: network: \"true\" is refused: nothing filters what a sandbox would reach "
 	 "yet; leave it out"},
-	{TM "token_limit = 5\n",
+	{TM "token_limit = 0\n",
 	 {0},
-	 "b.toml:4:1: \"token_limit\" is refused: nothing meters tokens or money yet, so it would "
-	 "not be "
-	 "kept; leave it out"},
-	{"[budget]\nusd = 3\n" TM,
+	 "b.toml:4:15: token_limit: 0 is out of range (1 to 1000000000000000)"},
+	{TM "cost_limit = 5\n", {0}, "b.toml:4:1: \"cost_limit\" is refused: write cost_limit_usd"},
+	{TM "usd = 5\n", {0}, "b.toml:4:1: \"usd\" belongs in [budget]"},
+	{"budget = 3\n" TM, {0}, "b.toml:1:10: \"budget\" must be written [budget]"},
+	{"[budget]\nusd = 0\ntoken = 3\n" TM,
 	 {0},
-	 "b.toml:1:2: \"budget\" is refused: nothing meters tokens or money yet, so it would not "
-	 "be kept; "
-	 "leave it out"},
+	 "b.toml:2:7: usd: 0 is out of range (1e-06 to 100000000)\n"
+	 "b.toml:3:1: unknown key \"token\" in [budget] (did you mean \"tokens\"?)"},
+	{"[budget]\nprepared_dir = \"m\"\n" TM,
+	 {0},
+	 "b.toml:2:1: \"prepared_dir\" belongs in [[tasks]]"},
 	{TM "environment_variables = 3\n",
 	 {0},
 	 "b.toml:4:25: environment_variables: must be a table of names and strings, not a whole "
@@ -245,6 +248,14 @@ static const struct right rights[] = {
 	 {0},
 	 "cpus = 1.5 # b.toml:4:8\nmemory_mb = 512 # b.toml:5:13\ndisk_mb = 7 # b.toml:6:11\n"
 	 "retries = 0 # b.toml:7:11\nseed = 0 # b.toml:8:8\nlabel = \"l\" # b.toml:9:9"},
+	{TM "token_limit = 20000\ncost_limit_usd = 0.5\ncall_limit = 9\n",
+	 {0},
+	 "token_limit = 20000 # b.toml:4:15\ncost_limit_usd = 0.5 # b.toml:5:18\n"
+	 "call_limit = 9 # b.toml:6:14"},
+	{"[budget]\nusd = 12.5\ntokens = 7\nwall_sec = 60\nmax_forecast_usd = 3\n" TM,
+	 {0},
+	 "[budget]\nusd = 12.5 # b.toml:2:7\ntokens = 7 # b.toml:3:10\nwall_sec = 60 # "
+	 "b.toml:4:12\nmax_forecast_usd = 3 # b.toml:5:20"},
 	{"\xef\xbb\xbf" TM, {0}, "models = [\"m\"] # b.toml:3:9"},
 };
 
@@ -380,7 +391,8 @@ static void settings_land_in_the_bench(void **state)
 	strv_push(&req.models, "y");
 	strv_push(&req.tags, "t");
 	kvs_set(&req.env, "TIMEOUT_SEC", "2.5");
-	write_text("b.toml", TM "workspace = \"copy\"\nsandbox = \"local\"\nseed = 7\n");
+	write_text("b.toml", "[budget]\nusd = 1.5\nwall_sec = 2\n" TM "workspace = \"copy\"\n"
+			     "sandbox = \"local\"\nseed = 7\ntoken_limit = 9\ncost_limit_usd = 0.25\n");
 	assert_int_equal(config_load(&b, &req, &problems, &err), 0);
 	const struct bench_entry *e = &b.entries[0];
 	assert_true(b.fail_fast);
@@ -392,7 +404,11 @@ static void settings_land_in_the_bench(void **state)
 	assert_int_equal(e->workspace, WORKSPACE_COPY);
 	assert_int_equal(e->sandbox, SANDBOX_LOCAL);
 	assert_int_equal(e->seed, 7);
-	assert_int_equal(e->line, 2);
+	assert_int_equal(e->limits.tokens, 9);
+	assert_float_equal(e->limits.usd, 0.25, 1e-12);
+	assert_float_equal(b.budget.usd, 1.5, 1e-12);
+	assert_int_equal(b.budget.wall_ms, 2000);
+	assert_int_equal(e->line, 5);
 	assert_int_equal(e->col, 16);
 	bench_release(&b);
 	config_request_release(&req);

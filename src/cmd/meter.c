@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/meter.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "core/event.h"
+
+enum { TELL_MS = 2000 };
+
+static void on_note(void *arg, const char *text)
+{
+	struct meter *m = arg;
+	AUTO(buf) struct buf line = BUF_INIT;
+	json_t *fields = json_object();
+
+	text_renders(&line, text, TEXT_TERMINAL_LINE);
+	display_say(m->d, "gateway: %s", line.data);
+	json_put_str(fields, "text", text);
+	journal_add(m->s->journal, EVENT_NOTE, NULL, 0, fields);
+}
+
+int meter_open(struct meter *m, const struct session *s, struct display *d, const struct session_work *w,
+	       struct err *err)
+{
+	*m = (struct meter){.s = s,
+			    .d = d,
+			    .before = s->stats.spent,
+			    .started_ms = clock_mono_ms()};
+	if (!w->document)
+		return 0;
+	AUTO(free) char *program = install_libexec("rollouts-gateway");
+	AUTO(fd)
+	int log = openat(s->dir_fd, "gateway.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+			 0600);
+	if (log < 0)
+		return err_set(err, ERR_INFRA, errno, "open gateway.log");
+	json_put_str(w->document, "secret", s->secret);
+	const struct gateway_spec spec = {.program = program,
+					  .dir_fd = s->dir_fd,
+					  .log_fd = log,
+					  .document = w->document,
+					  .note = on_note,
+					  .arg = m};
+	return gateway_process_start(&m->gateway, &spec, err);
+}
+
+struct journal_spent meter_spent(const struct meter *m)
+{
+	struct journal_spent all = m->before;
+
+	if (m->gateway) {
+		const struct gateway_totals *t = gateway_process_totals(m->gateway);
+		all.calls += t->calls;
+		all.tokens += t->tokens;
+		all.usd += t->usd;
+		all.unpriced_calls += t->unpriced_calls;
+	}
+	return all;
+}
+
+static bool has_news(const struct meter *m)
+{
+	const struct gateway_totals *t = m->gateway ? gateway_process_totals(m->gateway) : NULL;
+
+	return t && (t->calls != m->told.calls || t->tokens != m->told.tokens);
+}
+
+static void tell(struct meter *m)
+{
+	const struct journal_spent all = meter_spent(m);
+	json_t *fields = json_object();
+
+	json_put_int(fields, "calls", all.calls);
+	json_put_int(fields, "tokens", all.tokens);
+	json_put_real(fields, "usd", all.usd);
+	json_put_int(fields, "unpriced_calls", all.unpriced_calls);
+	journal_add(m->s->journal, EVENT_SPENT, NULL, 0, fields);
+	m->told = *gateway_process_totals(m->gateway);
+	m->tell_ms = clock_mono_ms() + TELL_MS;
+}
+
+static size_t watch(void *arg, struct pollfd *fds)
+{
+	const struct meter *m = arg;
+
+	return m->gateway ? gateway_process_watch(m->gateway, fds) : 0;
+}
+
+static void turn(void *arg, const struct pollfd *fds)
+{
+	struct meter *m = arg;
+
+	if (m->gateway)
+		gateway_process_turn(m->gateway, fds);
+	if (has_news(m) && clock_mono_ms() >= m->tell_ms)
+		tell(m);
+}
+
+static int64_t wall_end(const struct meter *m)
+{
+	return m->s->plan.budget.wall_ms ? m->started_ms + m->s->plan.budget.wall_ms : -1;
+}
+
+static int64_t due(void *arg)
+{
+	const struct meter *m = arg;
+	int64_t at = m->gateway ? gateway_process_due(m->gateway) : -1, wall = wall_end(m);
+
+	if (has_news(m) && (at < 0 || m->tell_ms < at))
+		at = m->tell_ms;
+	/* Once it is past, nothing is started and nobody has to be woken. */
+	if (wall > clock_mono_ms() && (at < 0 || wall < at))
+		at = wall;
+	return at;
+}
+
+static bool is_over_budget(const struct meter *m, char *why, size_t size)
+{
+	const struct budget *b = &m->s->plan.budget;
+	const struct journal_spent all = meter_spent(m);
+	int64_t wall = wall_end(m);
+
+	if (b->usd > 0 && all.usd >= b->usd)
+		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd, all.usd);
+	else if (b->tokens && all.tokens >= b->tokens)
+		snprintf(why, size, "the budget of %lld tokens is used up (%lld)", (long long)b->tokens,
+			 (long long)all.tokens);
+	else if (wall >= 0 && clock_mono_ms() >= wall)
+		snprintf(why, size, "the budget of %.15g s is used up (wall_sec)",
+			 (double)b->wall_ms / 1000);
+	else
+		return false;
+	return true;
+}
+
+static enum sched_hold hold(void *arg, char *why, size_t size)
+{
+	const struct meter *m = arg;
+	const char *failure = m->gateway ? gateway_process_failure(m->gateway) : NULL;
+
+	if (failure) {
+		snprintf(why, size, "%s", failure);
+		return SCHED_FAULT;
+	}
+	if (is_over_budget(m, why, size))
+		return SCHED_STOP;
+	return m->gateway && !gateway_process_is_ready(m->gateway) ? SCHED_WAIT : SCHED_GO;
+}
+
+struct sched_aside meter_aside(struct meter *m)
+{
+	return (struct sched_aside){watch, turn, due, hold, m};
+}
+
+void meter_close(struct meter *m)
+{
+	if (!m->gateway)
+		return;
+	gateway_process_leave(m->gateway);
+	if (has_news(m))
+		tell(m);
+	gateway_process_stop(m->gateway);
+	m->gateway = NULL;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * meter.h -- what lives beside the scheduler while a rollout runs: the gateway process, and the budget of the
+ * benchmark. Journals what was spent, so that a budget counts over all supervisors of a rollout.
+ */
+#pragma once
+#include "cmd/session.h"
+#include "gateway/process.h"
+
+struct meter {
+	const struct session *s;
+	struct display *d;
+	struct gateway_process *gateway; /* NULL: no model is asked through us */
+	struct journal_spent before;	 /* by earlier supervisors */
+	struct gateway_totals told;	 /* as journalled last */
+	int64_t started_ms, tell_ms;	 /* tell_ms: not journalled before */
+};
+
+/* Starts the gateway when W has a document for it. M must be closed in any case. */
+int meter_open(struct meter *m, const struct session *s, struct display *d, const struct session_work *w,
+	       struct err *err) MUST_CHECK;
+/* To be handed to the scheduler; valid as long as M. */
+struct sched_aside meter_aside(struct meter *m);
+/* End the gateway, journal the last of what was spent. */
+void meter_close(struct meter *m);
+/* Of the whole rollout so far. */
+struct journal_spent meter_spent(const struct meter *m);

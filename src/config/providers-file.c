@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "config/providers-file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "config/toml.h"
+
+#define FILE_MAX_BYTES (1u << 20)
+#define PRICE_MAX 1e6
+
+struct reader {
+	struct providers *p;
+	const char *path;
+	enum provider_origin origin;
+	struct strv *problems;
+};
+
+static void complain(const struct reader *r, const struct toml_node *n, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void complain(const struct reader *r, const struct toml_node *n, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	strv_pushf(r->problems, "%s:%d:%d: %s", r->path, n->line, n->col, text);
+}
+
+static bool expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind)
+{
+	if (n->kind == kind)
+		return true;
+	complain(r, n, "%s must be %s, not %s", n->key ? n->key : "an item", toml_kind_name(kind),
+		 toml_kind_name(n->kind));
+	return false;
+}
+
+static bool is_plain(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return false;
+	return *text && strlen(text) <= 1024;
+}
+
+/* A string without control characters, or NULL with a complaint. */
+static const char *plain(const struct reader *r, const struct toml_node *n)
+{
+	if (!expect(r, n, TOML_STRING))
+		return NULL;
+	if (is_plain(n->text))
+		return n->text;
+	complain(r, n, "%s must be 1 to 1024 bytes without control characters",
+		 n->key ? n->key : "an item");
+	return NULL;
+}
+
+/* One string or a list of them. */
+static void take_strings(const struct reader *r, const struct toml_node *n, struct strv *out)
+{
+	size_t count = n->kind == TOML_ARRAY ? n->n : 1;
+	const struct toml_node *items = n->kind == TOML_ARRAY ? n->items : n;
+
+	if (!count)
+		complain(r, n, "%s must not be an empty list", n->key);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = plain(r, &items[i]);
+		if (text)
+			strv_push(out, text);
+	}
+}
+
+static void unknown(const struct reader *r, const struct toml_node *n, const char *where,
+		    const char *const *names)
+{
+	const char *near = text_nearest(n->key, names);
+
+	strv_pushf(r->problems, "%s:%d:%d: unknown key \"%s\" in %s%s%s%s", r->path, n->key_line,
+		   n->key_col, n->key, where, near ? " (did you mean \"" : "", near ? near : "",
+		   near ? "\"?)" : "");
+}
+
+/* --- [providers.NAME] ------------------------------------------------------------------------ */
+
+static void take_url(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	const char *url = plain(r, n), *host = url ? strstr(url, "://") : NULL;
+
+	if (!url)
+		return;
+	if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) || !host[3] ||
+	    strpbrk(url, "@?# \"\\")) {
+		complain(r, n,
+			 "base_url must be http://HOST or https://HOST, with a path if need be, and "
+			 "hold no user, question mark or blank");
+		return;
+	}
+	size_t len = strlen(url);
+	while (url[len - 1] == '/')
+		len--;
+	free(v->base_url);
+	v->base_url = xstrndup(url, len);
+}
+
+static bool is_name(const char *s, const char *more)
+{
+	if (!*s || strlen(s) > 64)
+		return false;
+	for (; *s; s++)
+		if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+		      (*s >= '0' && *s <= '9') || strchr(more, *s)))
+			return false;
+	return true;
+}
+
+static void take_key_env(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	take_strings(r, n, &v->key_env);
+	for (size_t i = 0; i < v->key_env.n; i++)
+		if (!is_name(v->key_env.v[i], "_"))
+			complain(r, n, "key_env must be the name of a variable, not a key");
+}
+
+static void take_command(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	const char *text = plain(r, n);
+
+	if (r->origin != PROVIDER_USER) {
+		complain(r, n,
+			 "key_command may stand in your own configuration only "
+			 "(~/.config/rollouts/providers.toml)");
+		return;
+	}
+	free(v->key_command);
+	v->key_command = xstrdup(text);
+}
+
+static void take_apis(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	take_strings(r, n, &v->apis);
+	for (size_t i = 0; i < v->apis.n; i++)
+		if (!providers_is_api(v->apis.v[i]))
+			complain(r, n, "apis: \"%s\" is not one of: responses, chat, anthropic, gemini",
+				 v->apis.v[i]);
+}
+
+static void take_headers(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	if (!expect(r, n, TOML_TABLE))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const char *text = plain(r, &n->items[i]);
+		if (!is_name(n->items[i].key, "-_"))
+			complain(r, &n->items[i], "headers: \"%s\" is not the name of a header",
+				 n->items[i].key);
+		else if (text)
+			kvs_set(&v->headers, n->items[i].key, text);
+	}
+}
+
+static void take_in_flight(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	if (!expect(r, n, TOML_INT))
+		return;
+	if (n->integer < 1 || n->integer > 10000)
+		complain(r, n, "max_in_flight must be 1 to 10000");
+	else
+		v->max_in_flight = n->integer;
+}
+
+static const struct {
+	const char *name;
+	void (*take)(const struct reader *r, const struct toml_node *n, struct provider *v);
+} provider_keys[] = {
+	{"base_url", take_url},	 {"key_env", take_key_env}, {"key_command", take_command},
+	{"apis", take_apis},	 {"headers", take_headers}, {"max_in_flight", take_in_flight},
+};
+
+static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	const char *names[ARRAY_SIZE(provider_keys) + 1] = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(provider_keys); i++) {
+		names[i] = provider_keys[i].name;
+		if (strcmp(n->key, names[i]) == 0) {
+			provider_keys[i].take(r, n, v);
+			return;
+		}
+	}
+	unknown(r, n, "a provider", names);
+}
+
+static char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
+}
+
+static void read_provider(const struct reader *r, const struct toml_node *n)
+{
+	struct providers *p = r->p;
+	struct provider v = {.name = xstrdup(n->key),
+			     .origin = r->origin,
+			     .place = xasprintf("%s:%d:%d", r->path, n->line, n->col),
+			     .folder = folder_of(r->path)};
+
+	if (!is_name(n->key, "_-."))
+		complain(r, n, "\"%s\" cannot name a provider: letters, digits, \"_\", \"-\", \".\"",
+			 n->key);
+	if (expect(r, n, TOML_TABLE)) {
+		for (size_t i = 0; i < n->n; i++)
+			read_provider_key(r, &n->items[i], &v);
+		if (!toml_get(n, "base_url"))
+			complain(r, n, "provider \"%s\" has no base_url", n->key);
+		if (!toml_get(n, "apis"))
+			complain(r, n, "provider \"%s\" has no apis", n->key);
+	}
+	GROW(p->list, p->n, p->cap);
+	p->list[p->n++] = v;
+}
+
+/* --- [[models]] ------------------------------------------------------------------------------ */
+
+static double take_amount(const struct reader *r, const struct toml_node *n)
+{
+	if (n->kind != TOML_INT && n->kind != TOML_REAL)
+		complain(r, n, "%s must be a number of USD per million tokens", n->key);
+	else if (!(n->real >= 0 && n->real <= PRICE_MAX))
+		complain(r, n, "%s must be 0 to %g", n->key, PRICE_MAX);
+	else
+		return n->real;
+	return 0;
+}
+
+static void read_price(const struct reader *r, const struct toml_node *n, struct price *out)
+{
+	static const char *const names[] = {"input", "cached", "cache_write", "output", "date", NULL};
+	double amounts[4] = {-1, -1, -1, -1};
+
+	if (!expect(r, n, TOML_TABLE))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		size_t k = 0;
+		while (names[k] && strcmp(names[k], n->items[i].key) != 0)
+			k++;
+		if (!names[k]) {
+			unknown(r, &n->items[i], "a price", names);
+		} else if (k < 4) {
+			amounts[k] = take_amount(r, &n->items[i]);
+		} else {
+			const char *date = plain(r, &n->items[i]);
+			snprintf(out->date, sizeof out->date, "%s", date ? date : "");
+		}
+	}
+	if (amounts[0] < 0 || amounts[3] < 0) {
+		complain(r, n, "price needs input and output");
+		return;
+	}
+	out->known = true;
+	out->input = amounts[0];
+	out->cached = amounts[1] < 0 ? amounts[0] : amounts[1];
+	out->cache_write = amounts[2] < 0 ? amounts[0] : amounts[2];
+	out->output = amounts[3];
+}
+
+static void read_rule(const struct reader *r, const struct toml_node *n)
+{
+	static const char *const names[] = {"match", "provider", "price", NULL};
+	const struct toml_node *match, *provider, *price;
+	AUTO(strv) struct strv globs = STRV_INIT;
+	struct price amount = {0};
+
+	if (!expect(r, n, TOML_TABLE))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		if (!strv_has(&(struct strv){.v = (char **)names, .n = 3}, n->items[i].key))
+			unknown(r, &n->items[i], "[[models]]", names);
+	match = toml_get(n, "match");
+	provider = toml_get(n, "provider");
+	price = toml_get(n, "price");
+	if (match)
+		take_strings(r, match, &globs);
+	else
+		complain(r, n, "no match in this [[models]]: add match = \"name*\"");
+	if (price)
+		read_price(r, price, &amount);
+	const char *name = provider ? plain(r, provider) : NULL;
+	if (!provider)
+		complain(r, n, "no provider in this [[models]]");
+	for (size_t i = 0; name && i < globs.n; i++) {
+		struct providers *p = r->p;
+		GROW(p->rules, p->rules_n, p->rules_cap);
+		p->rules[p->rules_n++] =
+			(struct model_rule){xstrdup(globs.v[i]), xstrdup(name), amount};
+	}
+}
+
+/* --- the file -------------------------------------------------------------------------------- */
+
+static void read_alias(const struct reader *r, const struct toml_node *n)
+{
+	const char *to = plain(r, n);
+
+	/* An earlier file's stays. */
+	if (to && !kvs_get(&r->p->aliases, n->key))
+		kvs_set(&r->p->aliases, n->key, to);
+}
+
+static void read_each(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
+		      void (*take)(const struct reader *r, const struct toml_node *n))
+{
+	if (!expect(r, n, kind))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		take(r, &n->items[i]);
+}
+
+static void read_root(const struct reader *r, const struct toml_node *root)
+{
+	static const struct {
+		const char *key;
+		enum toml_kind kind;
+		void (*take)(const struct reader *r, const struct toml_node *n);
+	} parts[] = {
+		{"providers", TOML_TABLE, read_provider},
+		{"models", TOML_ARRAY, read_rule},
+		{"aliases", TOML_TABLE, read_alias},
+	};
+	const char *names[ARRAY_SIZE(parts) + 1] = {0};
+
+	for (size_t k = 0; k < ARRAY_SIZE(parts); k++)
+		names[k] = parts[k].key;
+	for (size_t i = 0; i < root->n; i++) {
+		size_t k = 0;
+		while (k < ARRAY_SIZE(parts) && strcmp(parts[k].key, root->items[i].key) != 0)
+			k++;
+		if (k < ARRAY_SIZE(parts))
+			read_each(r, &root->items[i], parts[k].kind, parts[k].take);
+		else
+			unknown(r, &root->items[i], "this file", names);
+	}
+}
+
+int providers_file_read(struct providers *p, const char *path, enum provider_origin origin,
+			struct strv *problems, struct err *err)
+{
+	const struct reader r = {p, path, origin, problems};
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct toml_error where;
+	size_t before = problems->n;
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (fd < 0 || path_read_fd(fd, FILE_MAX_BYTES, &text, err)) {
+		strv_pushf(problems, "%s: cannot be read: %s", path,
+			   fd < 0 ? strerror(errno) : err->msg);
+		return err_set(err, ERR_USAGE, 0, "%s: cannot be read", path);
+	}
+	struct toml_node *root = toml_parse(text.data, text.len, &where);
+	if (!root)
+		strv_pushf(problems, "%s:%d:%d: %s", path, where.line, where.col, where.msg);
+	else
+		read_root(&r, root);
+	toml_free(root);
+	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "config/providers.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "config/providers-file.h"
+
+#define ALIAS_STEPS 4 /* an alias of an alias is one mistake away from a circle */
+
+bool providers_is_api(const char *api)
+{
+	static const char *const apis[] = {"responses", "chat", "anthropic", "gemini"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
+		if (strcmp(apis[i], api) == 0)
+			return true;
+	return false;
+}
+
+char *providers_user_folder(void)
+{
+	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+
+	if (xdg && *xdg == '/')
+		return xasprintf("%s/rollouts", xdg);
+	if (home && *home == '/')
+		return xasprintf("%s/.config/rollouts", home);
+	return xstrdup("");
+}
+
+const struct provider *providers_find(const struct providers *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (strcmp(p->list[i].name, name) == 0)
+			return &p->list[i];
+	return NULL;
+}
+
+static int check_rules(const struct providers *p, struct strv *problems, struct err *err)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	size_t before = problems->n;
+
+	for (size_t i = 0; i < p->n; i++)
+		strv_push(&names, p->list[i].name);
+	for (size_t i = 0; i < p->rules_n; i++) {
+		const struct model_rule *m = &p->rules[i];
+		if (providers_find(p, m->provider))
+			continue;
+		const char *near = text_nearest(m->provider, strv_items(&names));
+		strv_pushf(problems, "providers.toml: the model rule \"%s\" names the provider \"%s\", "
+				     "which is nowhere%s%s%s",
+			   m->match, m->provider, near ? " (did you mean \"" : "", near ? near : "",
+			   near ? "\"?)" : "");
+	}
+	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "providers.toml: mistakes");
+}
+
+int providers_load(struct providers *out, const char *config_path, struct strv *problems,
+		   struct err *err)
+{
+	const char *slash = config_path ? strrchr(config_path, '/') : NULL;
+	AUTO(free) char *user = providers_user_folder();
+	AUTO(free) char *mine = xasprintf("%s/providers.toml", user);
+	AUTO(free) char *shipped = install_share("providers.toml");
+	AUTO(free)
+	char *beside = xasprintf("%.*sproviders.toml", slash ? (int)(slash - config_path) + 1 : 0,
+				 config_path ? config_path : "");
+	int rc = 0;
+
+	*out = (struct providers){0};
+	if (config_path)
+		rc |= providers_file_read(out, beside, PROVIDER_BENCH, problems, err);
+	if (*user)
+		rc |= providers_file_read(out, mine, PROVIDER_USER, problems, err);
+	rc |= providers_file_read(out, shipped, PROVIDER_SHIPPED, problems, err);
+	return rc ? -1 : check_rules(out, problems, err);
+}
+
+static void release_provider(struct provider *v)
+{
+	free(v->name);
+	free(v->place);
+	free(v->folder);
+	free(v->base_url);
+	free(v->key_command);
+	strv_release(&v->key_env);
+	strv_release(&v->apis);
+	kvs_release(&v->headers);
+}
+
+void providers_release(struct providers *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		release_provider(&p->list[i]);
+	for (size_t i = 0; i < p->rules_n; i++) {
+		free(p->rules[i].match);
+		free(p->rules[i].provider);
+	}
+	free(p->list);
+	free(p->rules);
+	kvs_release(&p->aliases);
+	*p = (struct providers){0};
+}
+
+static int nobody(const struct providers *p, const char *model, struct err *err)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(free) char *user = providers_user_folder();
+
+	for (size_t i = 0; i < p->aliases.n; i++)
+		strv_push(&names, p->aliases.v[i].key);
+	for (size_t i = 0; i < p->rules_n; i++) {
+		size_t plain = strcspn(p->rules[i].match, "*?[");
+		AUTO(free) char *name = xstrndup(p->rules[i].match, plain);
+		if (plain > 3)
+			strv_push(&names, name);
+	}
+	const char *near = text_nearest(model, strv_items(&names));
+	return err_set(err, ERR_USAGE, 0,
+		       "nobody answers the model \"%s\"%s%s%s: name it in [[models]] of "
+		       "%s/providers.toml, or of a providers.toml beside the benchmark",
+		       model, near ? " (did you mean \"" : "", near ? near : "",
+		       near ? "\"?)" : "", user);
+}
+
+int providers_route(const struct providers *p, const char *model, struct route *out,
+		    struct err *err)
+{
+	const char *id = model, *next;
+
+	for (int i = 0; i < ALIAS_STEPS && (next = kvs_get(&p->aliases, id)); i++)
+		id = next;
+	for (size_t i = 0; i < p->rules_n; i++) {
+		const struct model_rule *m = &p->rules[i];
+		if (!text_glob(m->match, id))
+			continue;
+		*out = (struct route){providers_find(p, m->provider), id, &m->price};
+		return 0;
+	}
+	return nobody(p, model, err);
+}

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs with models: `rollouts run` with its gateway, against the fake provider. Providers and keys, limits,
+budgets, what is counted and where it is told."""
+import json
+import os
+import signal
+import stat
+
+import pytest
+
+from conftest import wait_for
+from models import KEY, fake, scripted  # noqa: F401 (fixtures)
+
+# Asks CALLS times, or until it is told no; says what it was told.
+ASK = """#!/usr/bin/python3
+import json, os, sys, time, urllib.error, urllib.request
+url, token, model, calls = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+messages = [{"role": "user", "content": open(os.environ["ROLLOUTS_INSTRUCTION_FILE"]).read()}]
+for n in range(calls):
+    body = json.dumps({"model": model, "messages": messages}).encode()
+    request = urllib.request.Request(url + "/v1/chat/completions", body,
+        {"Content-Type": "application/json", "Authorization": "Bearer " + token})
+    try:
+        answer = json.load(urllib.request.urlopen(request))
+        print(json.dumps({"said": answer["choices"][0]["message"]["content"]}), flush=True)
+    except urllib.error.HTTPError as e:
+        print(json.dumps({"status": e.code, "text": e.read().decode()}), flush=True)
+        time.sleep(float(os.environ.get("LINGER", "0")))
+        sys.exit(int(os.environ.get("EXIT", "0")))
+"""
+PROVIDERS = """
+[providers.fake]
+base_url = "{url}"
+key_env = "FAKE_API_KEY"
+apis = ["chat", "anthropic"]
+
+[[models]]
+match = "fake-*"
+provider = "fake"
+price = {{ input = 10, cached = 1, cache_write = 20, output = 100, date = "2026-01-01" }}
+
+[[models]]
+match = "free-*"
+provider = "fake"
+
+[aliases]
+"nick" = "fake-one"
+"""
+# Turn 0 of the fake: 1000 in, none cached, 50 out of which 20 are reasoning.
+TURN_TOKENS, TURN_USD = 1050, 1000 * 10 / 1e6 + 50 * 100 / 1e6
+
+
+@pytest.fixture
+def provided(workdir, fake, agent_script):
+    """The user's own providers.toml leads to the fake provider; an agent "asker" asks it."""
+    (workdir / "xdg/rollouts").mkdir(parents=True)
+    (workdir / "xdg/rollouts/providers.toml").write_text(PROVIDERS.format(url=fake.url))
+    agent_script("exec /usr/bin/python3 ~/ask.py \"$URL\" \"$TOKEN\" \"$NAME\" ${CALLS:-1}", name="asker", needs="model",
+                 env={"URL": "{gateway_url}", "TOKEN": "{token}", "NAME": "{model}"}, files={"{home}/ask.py": ASK})
+    return fake
+
+
+@pytest.fixture
+def bench(provided, make_bench, make_task):
+    def make(*entries, model="fake-one", calls=1, env=None, **top):
+        variables = {"CALLS": str(calls), **(env or {})}
+        task = make_task(instructions="Say something.\n")
+        return make_bench(*({"prepared_dir": task, **e} for e in entries or [{}]), agent="asker", model=model,
+                          environment_variables=variables, **top)
+    return make
+
+
+ENV = {"FAKE_API_KEY": KEY}
+
+
+def metrics(t, run_id=None):
+    [result] = [r for i, r in t.runs.items() if run_id in (None, i)]
+    return result["agent"]["metrics"]
+
+
+def test_a_run_is_metered(run_cli, bench, rollout, workdir, account):
+    done = run_cli("run", bench(calls=2), env=ENV, check=0)
+    t = rollout()
+    [(run_id, result)] = t.runs.items()
+    assert result["outcome"] == "completed"
+    m = result["agent"]["metrics"]
+    assert (m["calls"], m["tokens_input"], m["tokens_output"], m["tokens_reasoning"]) == (2, 2000, 100, 40)
+    assert m["tokens_total"] == 2 * TURN_TOKENS and m["money_usd"] == pytest.approx(2 * TURN_USD)
+    assert m["model_served"] == "fake-one" and m["estimated"] == 0
+    assert "model fake-one: at fake by chat, agent asker" in done.stdout
+    doc = json.loads((workdir / "data/runs" / run_id / "evaluation_results.json").read_text())["agent_metrics"]
+    assert doc["tokens_total"] == 2 * TURN_TOKENS and doc["money_spent_usd"] == pytest.approx(2 * TURN_USD)
+    assert doc["calls"] == 2 and doc["model_served"] == "fake-one"
+    calls = [json.loads(line) for line in (workdir / "data/runs" / run_id / "logs/llm.jsonl").read_text().splitlines()]
+    assert len(calls) == 2
+    summary = run_cli("summarize", "bench").stdout
+    assert "2,100" in summary or "2100" in summary
+    assert f"{2 * TURN_USD:.4f}" in summary
+    [spent] = [e for e in t.events if e["event"] == "spent"][-1:]
+    assert (spent["calls"], spent["tokens"]) == (2, 2 * TURN_TOKENS) and spent["usd"] == pytest.approx(2 * TURN_USD)
+    [row] = t.manifest["results"]
+    assert row["tokens"] == 2 * TURN_TOKENS and row["cost_usd"] == pytest.approx(2 * TURN_USD)
+    left = sorted(p.name for p in t.dir.iterdir())
+    assert "gateway.sock" not in left and "control.sock" not in left
+    recording = workdir / "data/runs" / run_id / "attempts/1/recording"
+    assert stat.S_IMODE(recording.stat().st_mode) == 0o600 and recording.stat().st_size > 0
+
+
+# --- limits -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("limit", [{"token_limit": 2000}, {"cost_limit_usd": 0.02}, {"call_limit": 2}])
+def test_at_a_limit_the_agent_ends_as_budget_and_is_evaluated(run_cli, bench, rollout, limit):
+    """Though it lingers, and exits as if all were well."""
+    run_cli("run", bench(limit, calls=9, env={"LINGER": "600"}), env=ENV, check=0)
+    [(run_id, result)] = rollout().runs.items()
+    assert result["outcome"] == "budget" and result["evaluated"] is True
+    assert result["reason"].startswith(next(iter(limit)) + " of ")
+    assert result["agent"]["metrics"]["calls"] == 2  # the one too many is no call
+    assert result["agent"]["metrics"]["wall_ms"] < 60000
+
+
+def test_an_agent_that_heeds_its_limit_is_not_waited_for(run_cli, bench, rollout):
+    run_cli("run", bench({"call_limit": 1}, calls=9), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "budget" and result["agent"]["exit_status"] == 0
+
+
+def test_limits_need_our_gateway_and_a_price(run_cli, bench, workdir, provided):
+    path = bench({"cost_limit_usd": 1}, model="free-one")
+    done = run_cli("run", path, env=ENV, check=2)
+    assert "cost_limit_usd" in done.stderr and "no price" in done.stderr and len(done.stderr.splitlines()) == 1
+    path.write_text(path.read_text().replace("cost_limit_usd = 1", "token_limit = 5"))
+    import socket
+    with socket.socket(socket.AF_UNIX) as own:
+        own.bind(str(workdir / "own.sock"))
+        done = run_cli("run", path, "--gateway", "own.sock", check=2)
+    assert "token_limit" in done.stderr and "--gateway" in done.stderr
+    path.write_text(path.read_text().replace("token_limit = 5", "") + "[budget]\nusd = 1\n")
+    assert "no price" in run_cli("run", path, env=ENV, check=2).stderr
+    assert not (workdir / "data/rollouts/bench").exists()
+
+
+# --- what goes wrong --------------------------------------------------------------------------------
+
+def test_a_refused_key_is_the_trials_error_whatever_the_agent_says(run_cli, bench, rollout, fake):
+    run_cli("run", bench(), env={"FAKE_API_KEY": "sk-wrong"}, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "agent_error" and result["reason"].startswith("the model could not be asked: ")
+    assert "401" in result["reason"] and "sk-wrong" not in json.dumps(result)
+
+
+def test_waiting_for_quota_is_not_working_time(run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"nth": [1, 2], "do": {"status": 429, "headers": {"Retry-After": "2"}}}])
+    run_cli("run", bench({"timeout_sec": 3}), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    m = result["agent"]["metrics"]
+    assert result["outcome"] == "completed" and m["waited_ms"] >= 3500 and m["wall_ms"] > m["waited_ms"]
+
+
+def test_waiting_has_an_end(run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
+    run_cli("run", bench({"timeout_sec": 1}), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "timeout" and 2900 <= result["agent"]["metrics"]["wall_ms"] < 30000
+
+
+def gateway_pid(parent):
+    for task in os.listdir(f"/proc/{parent}/task"):
+        for pid in open(f"/proc/{parent}/task/{task}/children").read().split():
+            if os.readlink(f"/proc/{pid}/exe").endswith("rollouts-gateway"):
+                return int(pid)
+    return None
+
+
+def test_a_gateway_that_dies_is_started_again_and_its_trials_too(start_cli, bench, rollout, fake):
+    fake.configure(rules=[{"nth": [1], "do": {"stall": None}}])
+    child = start_cli("run", bench(), env=ENV)
+    wait_for(lambda: fake.log(), timeout=60)
+    os.kill(gateway_pid(child.pid), signal.SIGKILL)
+    out, _ = child.communicate(timeout=120)
+    assert child.returncode == 0, out + (rollout().dir / "gateway.log").read_text()
+    assert "gateway: the gateway ended by itself: killed by SIGKILL" in out and "gateway: the gateway is back" in out
+    t = rollout()
+    [result] = t.runs.values()
+    assert result["outcome"] == "completed" and result["attempt"] == 2
+
+
+def test_a_killed_supervisor_leaves_no_gateway_and_resume_goes_on(start_cli, run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"nth": [1], "do": {"stall": None}}])
+    child = start_cli("run", bench(), env=ENV)
+    wait_for(lambda: fake.log(), timeout=60)
+    pid = gateway_pid(child.pid)
+    child.kill()
+    child.wait()
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}/exe") or gone(pid), timeout=30)
+    done = run_cli("resume", "bench", check=2)
+    assert "FAKE_API_KEY" in done.stderr
+    run_cli("resume", "bench", env=ENV, check=0)
+    t = rollout()
+    [result] = t.runs.values()
+    assert result["outcome"] == "completed" and not (t.dir / "gateway.sock").exists()
+
+
+def gone(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# --- models and keys --------------------------------------------------------------------------------
+
+def test_an_unknown_model_stops_before_the_first_trial(run_cli, bench, workdir):
+    done = run_cli("run", bench(model="nik"), env=ENV, check=2)
+    [line] = done.stderr.splitlines()
+    assert line.startswith(str(workdir / "bench.toml") + ":") and 'nobody answers the model "nik"' in line
+    assert 'did you mean "nick"' in line and str(workdir / "xdg/rollouts/providers.toml") in line
+    assert not (workdir / "data").exists()
+
+
+def test_an_alias_is_resolved_and_told(run_cli, bench, rollout, fake):
+    done = run_cli("run", bench(model="nick"), env=ENV, check=0)
+    assert "model nick: fake-one at fake by chat, agent asker" in done.stdout
+    assert [e.model for e in fake.log()] == ["fake-one"]
+    [row] = rollout().manifest["results"]
+    assert row["model"] == "nick" and row["model_id"] == "fake-one" and row["provider"] == "fake"
+
+
+def test_where_a_key_is_looked_for(run_cli, bench, workdir, fake, make_task):
+    path = bench()
+    done = run_cli("run", path, check=2)
+    [line] = done.stderr.splitlines()
+    assert 'no key for provider "fake"' in line and "FAKE_API_KEY" in line and "environment" in line
+    for place in ("task's folder", "benchmark's folder", "working directory"):
+        assert place in line
+    assert not (workdir / "data").exists()
+    elsewhere = workdir / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (elsewhere, workdir, workdir / "tasks/greet"):
+        (folder / ".env").write_text(f"# keys\nexport FAKE_API_KEY='{KEY}'\n")
+        run_cli("run", path, cwd=elsewhere, check=0)
+        (folder / ".env").unlink()
+    assert len(fake.log()) == 3
+
+
+def test_a_key_from_a_command(run_cli, bench, workdir, fake):
+    mine = workdir / "xdg/rollouts/providers.toml"
+    mine.write_text(mine.read_text().replace('key_env = "FAKE_API_KEY"', 'key_command = "echo ${KEY_PART}0c"'))
+    path = bench()
+    run_cli("run", path, env={"KEY_PART": KEY[:-2]}, check=0)
+    done = run_cli("run", path, env={"KEY_PART": "x y "}, check=2)
+    assert "holds a character that no key has" in done.stderr and "x y" not in done.stderr
+
+
+def test_a_benchmarks_provider_gets_no_key_of_the_users(run_cli, bench, workdir, fake):
+    path = bench()
+    mine = workdir / "xdg/rollouts/providers.toml"
+    (workdir / "providers.toml").write_text(mine.read_text().replace('"nick"', '"other"'))
+    done = run_cli("run", path, env=ENV, check=2)
+    assert "came with the benchmark" in done.stderr and not fake.log()
+    (workdir / ".env").write_text(f"FAKE_API_KEY={KEY}\n")
+    run_cli("run", path, env={"FAKE_API_KEY": "sk-of-the-user"}, check=0)
+    [entry] = fake.log()
+    assert entry.key == KEY
+    (workdir / "providers.toml").write_text(PROVIDERS.format(url=fake.url).replace("key_env", "key_command"))
+    assert "key_command may stand in your own configuration only" in run_cli("run", path, env=ENV, check=2).stderr
+
+
+def test_no_key_is_left_anywhere(run_cli, bench, workdir, fake):
+    fake.configure(rules=[{"nth": [2], "do": {"status": 500}}])
+    path = bench(calls=3)
+    done = run_cli("run", path, "-vv", env=ENV, check=0)
+    assert len(fake.log()) == 4
+    assert KEY not in done.stdout + done.stderr
+    for folder, _, files in os.walk(workdir / "data"):
+        for name in files:
+            file = os.path.join(folder, name)
+            if not os.path.islink(file):
+                assert KEY.encode() not in open(file, "rb").read(), file
+
+
+# --- budgets ----------------------------------------------------------------------------------------
+
+def test_at_the_benchmarks_budget_nothing_new_starts(run_cli, bench, rollout, workdir, fake):
+    path = bench(rollouts=4, budget={"usd": 0.02})
+    done = run_cli("run", path, env=ENV, check=1)
+    assert "stopped: the budget of 0.02 USD is used up (0.0300 USD)" in done.stdout
+    assert len(fake.log()) == 2 and sum(r is not None for r in rollout().runs.values()) == 2
+    done = run_cli("resume", "bench", env=ENV, check=1)
+    assert "the budget of 0.02 USD is used up (0.0300 USD)" in done.stdout and len(fake.log()) == 2
+    path.write_text(path.read_text().replace("0.02", "2.5"))
+    run_cli("resume", "bench", "--config", path, env=ENV, check=0)
+    assert len(fake.log()) == 4
+    [spent] = [e for e in rollout().events if e["event"] == "spent"][-1:]
+    assert spent["calls"] == 4 and spent["usd"] == pytest.approx(4 * TURN_USD)
+
+
+def test_budgets_of_tokens_and_time(run_cli, bench, make_bench, make_task, fake):
+    done = run_cli("run", bench(rollouts=4, budget={"tokens": 1000}), env=ENV, check=1)
+    assert "stopped: the budget of 1000 tokens is used up (1050)" in done.stdout and len(fake.log()) == 1
