@@ -13,6 +13,7 @@ struct field {
 static const struct field responses_fields[] = {
 	{ "usage.input_tokens", AT(input), false },
 	{ "usage.input_tokens_details.cached_tokens", AT(cached), false },
+	{ "usage.input_tokens_details.cache_write_tokens", AT(cache_write), false },
 	{ "usage.output_tokens", AT(output), true },
 	{ "usage.output_tokens_details.reasoning_tokens", AT(reasoning), false },
 	{ NULL, 0, false },
@@ -31,6 +32,7 @@ static const struct field anthropic_fields[] = {
 	{ "usage.cache_read_input_tokens", AT(cached), false },
 	{ "usage.cache_creation_input_tokens", AT(cache_write), false },
 	{ "usage.output_tokens", AT(output), true },
+	{ "usage.output_tokens_details.thinking_tokens", AT(reasoning), false },
 	{ NULL, 0, false },
 };
 static const struct field anthropic_start_fields[] = {

@@ -188,7 +188,8 @@ class Anthropic:
         return {"input_tokens": usage["input"] - usage["cached"] - written,
                 "cache_creation_input_tokens": written, "cache_read_input_tokens": usage["cached"],
                 "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
-                "output_tokens": usage["output"], "service_tier": "standard"}
+                "output_tokens": usage["output"], "output_tokens_details": {"thinking_tokens": usage["reasoning"]},
+                "service_tier": "standard"}
 
     @staticmethod
     def content(request, turn):
@@ -222,11 +223,12 @@ class Anthropic:
     def events(cls, request, turn, served, reported):
         usage = cls.usage(turn.usage)
         yield named_event({"type": "message_start", "message": cls.message(
-            request, turn, served, [], None, {**usage, "output_tokens": 1} if reported else None)})
+            request, turn, served, [], None, {**usage, "output_tokens": 1, "output_tokens_details": None} if reported else None)})
         for index, block in enumerate(cls.content(request, turn)):
             yield from cls.block_events(index, block)
+        last = {"usage": {name: usage[name] for name in ("output_tokens", "output_tokens_details")}}
         yield named_event({"type": "message_delta", "delta": {"stop_reason": cls.stop(turn), "stop_sequence": None},
-                           **({"usage": {"output_tokens": turn.usage["output"]}} if reported else {})})
+                           **(last if reported else {})})
         yield named_event({"type": "message_stop"})
 
     @staticmethod

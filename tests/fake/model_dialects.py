@@ -27,7 +27,7 @@ class Request:
         """Parse the body; refuse(text) makes the Refusal of this dialect."""
         try:
             self.doc = json.loads(self.body.decode("utf-8"), parse_constant=no_constant)
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise refuse(f"could not parse the JSON body of your request: {error}") from error
         if not isinstance(self.doc, dict):
             raise refuse("the JSON body of your request is not an object")

@@ -213,7 +213,8 @@ class Chat:
     def usage(usage):
         return {"prompt_tokens": usage["input"], "completion_tokens": usage["output"],
                 "total_tokens": usage["input"] + usage["output"],
-                "prompt_tokens_details": {"cached_tokens": usage["cached"], "audio_tokens": 0},
+                "prompt_tokens_details": {"cached_tokens": usage["cached"], "audio_tokens": 0,
+                                          "cache_write_tokens": usage["cache_write"]},
                 "completion_tokens_details": {"reasoning_tokens": usage["reasoning"], "audio_tokens": 0,
                                               "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}
 
@@ -380,7 +381,8 @@ class Responses:
 
     @staticmethod
     def usage(usage):
-        return {"input_tokens": usage["input"], "input_tokens_details": {"cached_tokens": usage["cached"]},
+        return {"input_tokens": usage["input"],
+                "input_tokens_details": {"cached_tokens": usage["cached"], "cache_write_tokens": usage["cache_write"]},
                 "output_tokens": usage["output"],
                 "output_tokens_details": {"reasoning_tokens": usage["reasoning"]},
                 "total_tokens": usage["input"] + usage["output"]}

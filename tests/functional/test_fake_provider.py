@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from conftest import SOURCE, wait_for
-from models import DIALECTS, KEY, scripted, sse, fake  # noqa: F401
+from models import DIALECTS, KEY, fake, scripted, sse  # noqa: F401
 
 
 def ask(server, dialect, doc=None, key=KEY, headers=None, body=None, stream=False, target=None, timeout=60):
