@@ -18,7 +18,7 @@ _rollouts()
 	--config | --gateway) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local none" ;;
 	--retry) words="completed timeout budget agent_error infra_error cancelled" ;;
-	--agent | -a) words="nop oracle codex claude gemini opencode pi qwen shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
+	--agent | -a) words="nop oracle bash codex claude gemini opencode pi qwen shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
 	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
 	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt) return ;;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <ctype.h>
+#include "agent/agent-env.h"
 #include "agent/agent-kind.h"
 #include "agent/agent-output.h"
 #include "agent/agent-template.h"
@@ -8,8 +9,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "os/spawn.h"
-
-#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 enum { STDERR_TAIL = 2048 };
 
@@ -32,82 +31,6 @@ static void auto_capped_log(struct capped_log **log)
 static void auto_agent_output(struct agent_output **o)
 {
 	agent_output_free(*o);
-}
-
-static const char *const base_env[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",	"LANG=C.UTF-8",
-				       "TERM=dumb",	      "PATH=" BOX_PATH, NULL};
-
-static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
-{
-	for (size_t i = 0; i < from->n; i++) {
-		const char *key = from->v[i].key;
-
-		if (kv_is_secret(key) || (!may_move_home && strcmp(key, "HOME") == 0))
-			continue;
-		strv_setenv(env, key, from->v[i].value);
-	}
-}
-
-static void add_agent_env(struct strv *env, const struct agent_job *job)
-{
-	json_t *vars = json_object_get(job->attempt->agent_spec, "env");
-	const char *key;
-	json_t *v;
-
-	json_object_foreach (vars, key, v) {
-		AUTO(free)
-		char *value = json_is_string(v) ? agent_expanded(json_string_value(v), job) : NULL;
-
-		if (value)
-			strv_setenv(env, key, value);
-	}
-}
-
-static void add_facts(struct strv *env, const struct agent_job *job)
-{
-	static const struct {
-		const char *key, *template;
-	} facts[] = {
-		{"ROLLOUTS_TASK_ID", "{task_id}"},
-		{"ROLLOUTS_MODEL", "{model}"},
-		{"ROLLOUTS_ROLLOUT", "{rollout}"},
-		{"ROLLOUTS_SEED", "{seed}"},
-		{"ROLLOUTS_INSTRUCTION_FILE", "{instruction_file}"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
-		AUTO(free) char *value = agent_expanded(facts[i].template, job);
-
-		strv_setenv(env, facts[i].key, value);
-	}
-}
-
-/* Whoever set PATH last, the agent's own directories come first. */
-static void put_path_first(struct strv *env, const json_t *spec)
-{
-	AUTO(buf) struct buf path = BUF_INIT;
-	size_t i;
-	json_t *dir;
-
-	json_array_foreach (json_object_get(spec, "path"), i, dir)
-		if (json_is_string(dir))
-			buf_addf(&path, "%s:", json_string_value(dir));
-	for (i = 0; i < env->n; i++)
-		if (strncmp(env->v[i], "PATH=", 5) == 0)
-			buf_adds(&path, env->v[i] + 5);
-	strv_setenv(env, "PATH", path.data);
-}
-
-/* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
- */
-static void make_env(struct strv *env, const struct agent_job *job)
-{
-	strv_pushv(env, base_env);
-	add_env(env, &job->task->env, false);
-	add_agent_env(env, job);
-	add_env(env, &job->attempt->trial.env, true);
-	add_facts(env, job);
-	put_path_first(env, job->attempt->agent_spec);
 }
 
 static int put_files(const struct agent_job *job, struct sandbox *s, struct err *err)
@@ -161,13 +84,6 @@ static int make_argv(struct strv *argv, const struct agent_job *job, struct err 
 	return 0;
 }
 
-static char *start_dir(const struct task *t)
-{
-	if (!t->repo.subdir || !*t->repo.subdir)
-		return xstrdup(TASK_BOX_REPO);
-	return xasprintf("%s/%s", TASK_BOX_REPO, t->repo.subdir);
-}
-
 static void keep_tail(struct cli *c, const char *data, size_t n)
 {
 	size_t drop;
@@ -215,10 +131,10 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 	AUTO(capped_log) struct capped_log *log_err = NULL;
 	AUTO(strv) struct strv argv = STRV_INIT;
 	AUTO(strv) struct strv env = STRV_INIT;
-	AUTO(free) char *cwd = start_dir(job->task);
+	AUTO(free) char *cwd = agent_start_dir(job);
 	AUTO(free) char *text = input ? agent_expanded(input, job) : NULL;
 
-	make_env(&env, job);
+	agent_env(&env, job);
 	if (make_argv(&argv, job, err) || put_files(job, s, err) ||
 	    capped_log_open(&log, job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
 	    capped_log_open(&log_err, job->run_fd, "logs/agent.err", CAPPED_LOG_BYTES, err))

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli};
+static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli, &agent_bash};
 
 /* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in.
  */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * agent.h -- what works on a task inside a sandbox. An agent is a TOML file in share/agents/ or in the
- * user's configuration folder; `nop` and `oracle` are built in. The supervisor resolves the file once
+ * user's configuration folder; `nop`, `oracle` and `bash` are built in. The supervisor resolves the file once
  * (agent_find, in src/config) into a spec in JSON that travels in trial.json; the worker runs it.
  *
  * Members of the spec are those of the TOML file, with the same names and types, checked by agent_find:
  *   name        the file's stem
- *   kind        "nop" | "oracle" | "cli"; a file is always "cli" and may leave it out
+ *   kind        "nop" | "oracle" | "bash" | "cli"; a file is always "cli" and may leave it out
  *   summary     one line for people
  *   needs       "model" or "" (the default)
  *   models[]    TOML only: globs over model names; what agent = "auto" goes by
@@ -64,6 +64,8 @@ struct agent_job {
 	size_t gold_len;
 	int64_t deadline_ms; /* clock_mono_ms */
 	const struct sandbox_watch *watch; /* may move the deadline, a limit in sight say; NULL: nobody */
+	int gateway_fd;      /* O_PATH of the gateway's socket, from while it could be opened; -1: none */
+	int cancel_fds[2];   /* as in struct sandbox_spec */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
 };

@@ -85,7 +85,7 @@ static json_t *describe(const char *name)
 /* The built-in ones first, then the files in the order in which they are looked for. */
 static json_t *describe_all(void)
 {
-	static const char *const builtins[] = {"oracle", "nop"};
+	static const char *const builtins[] = {"bash", "oracle", "nop"};
 	AUTO(strv) struct strv names = STRV_INIT;
 	json_t *rows = json_array();
 

@@ -15,6 +15,7 @@
 #include "config/agent-program.h"
 
 static const char *const builtins[] = {"nop", "oracle"};
+#define BASH "bash" /* built in as well, but it needs a model */
 #define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
 /* What "auto" falls back to, and the agents that are known to need a model even where no file is.
@@ -165,9 +166,19 @@ static char *find_file(const struct agent_query *q, struct err *err)
 	return NULL;
 }
 
+/* An agent of the user's own of that name counts more. */
+static bool is_bash(const struct agent_query *q)
+{
+	struct err ignored;
+	if (strcmp(q->name, BASH) != 0)
+		return false;
+	AUTO(free) char *path = find_file(q, &ignored);
+	return !path;
+}
+
 int agent_exists(const struct agent_query *q, struct err *err)
 {
-	if (agent_is_builtin(q->name))
+	if (agent_is_builtin(q->name) || (is_bash(q) && q->gateway))
 		return 0;
 	AUTO(free) char *path = find_file(q, err);
 	return path ? 0 : -1;
@@ -256,9 +267,15 @@ static int find_programs(json_t *spec, const char *path, struct err *err)
 static json_t *builtin_spec(const char *name)
 {
 	json_t *spec = json_object();
+	bool bash = strcmp(name, BASH) == 0;
 	json_put_str(spec, "name", name);
 	json_put_str(spec, "kind", name);
-	json_put_str(spec, "needs", "");
+	json_put_str(spec, "needs", bash ? "model" : "");
+	if (bash) {
+		json_put(spec, "apis",
+			 json_pack("[s, s, s, s]", "anthropic", "responses", "gemini", "chat"));
+		json_put_str(spec, "version", ROLLOUTS_VERSION);
+	}
 	return spec;
 }
 
@@ -272,7 +289,10 @@ static int needs_gateway(const struct agent_query *q, const char *path, struct e
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err)
 {
 	AUTO(json) json_t *file = NULL;
-	if (agent_is_builtin(q->name)) {
+	bool bash = is_bash(q);
+	if (bash && !q->gateway)
+		return needs_gateway(q, "built in", err);
+	if (bash || agent_is_builtin(q->name)) {
 		*spec = builtin_spec(q->name);
 		return 0;
 	}
@@ -295,7 +315,7 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems
 int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems, struct err *err)
 {
 	AUTO(free) char *found = NULL;
-	if (agent_is_builtin(q->name)) {
+	if (agent_is_builtin(q->name) || is_bash(q)) {
 		*file = builtin_spec(q->name);
 		*path = NULL;
 		return 0;

@@ -13,7 +13,7 @@
 /* True of nop and oracle: they need no file and no model. */
 bool agent_is_builtin(const char *name);
 
-/* The names of all agent files, each once, in the order in which they are looked for. */
+/* The names of all agent files (nop, oracle and bash need none), each once, in the order in which they are looked for. */
 void agent_names(const char *config_path, struct strv *names);
 
 /* The agent that "auto" means for MODEL: the first file one of whose `models` globs matches, else

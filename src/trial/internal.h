@@ -21,6 +21,7 @@ struct work {
 	int event_fd;        /* standard output */
 	struct buf events;   /* lines not yet written to it */
 	int signal_fd;       /* SIGTERM: cancelled */
+	int gateway_fd;      /* O_PATH of the gateway's socket, for an agent that lives in here; -1: none */
 	const char *dir;     /* "runs/RUN_ID/attempts/N" */
 	struct attempt attempt;
 	struct task task;

@@ -144,6 +144,8 @@ static struct agent_job agent_job(struct work *w)
 		.token = w->token,
 		.gold = w->gold.len ? w->gold.data : NULL,
 		.gold_len = w->gold.len,
+		.gateway_fd = w->gateway_fd,
+		.cancel_fds = { w->signal_fd, w->event_fd },
 		.on_output = w->attempt.stream_output ? work_output : NULL,
 		.on_output_arg = w,
 	};

@@ -182,6 +182,15 @@ static int prepare(struct work *w, struct err *err)
 				 clock_mono_ms() + PREPARE_MS, err);
 }
 
+/* Its folder may be closed to the user we become. */
+static int open_gateway(struct work *w, struct err *err)
+{
+	if (!w->attempt.gateway)
+		return 0;
+	w->gateway_fd = open(w->attempt.gateway, O_PATH | O_CLOEXEC);
+	return w->gateway_fd < 0 ? err_set(err, ERR_INFRA, errno, "open the gateway's socket") : 0;
+}
+
 /* From root to the trial's own user, for good. */
 static int drop_privileges(struct work *w, struct err *err)
 {
@@ -246,8 +255,7 @@ static int run_phases(struct work *w, struct err *err)
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
 	 * shown once there is one: until then the one before stands. */
 	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) || work_attach(w, err) ||
-	    drop_privileges(w, err) ||
-	    watch_signals(w, err))
+	    open_gateway(w, err) || drop_privileges(w, err) || watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;
@@ -349,8 +357,8 @@ static void release(struct work *w)
 
 int trial_run(const char *attempt_dir)
 {
-	struct work w = { .root_fd = -1, .run_fd = -1, .trial_fd = -1, .signal_fd = -1, .event_fd = 1,
-			  .dir = attempt_dir, .gold = BUF_INIT, .events = BUF_INIT };
+	struct work w = { .root_fd = -1, .run_fd = -1, .trial_fd = -1, .signal_fd = -1, .gateway_fd = -1,
+			  .event_fd = 1, .dir = attempt_dir, .gold = BUF_INIT, .events = BUF_INIT };
 	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agent-bash.c -- the built-in agent: it asks the model and runs what it says, until it says no more. It
+ * lives in the worker, so that nothing of it is installed in a sandbox: its requests go to the gateway's
+ * socket, its commands through the sandbox, each in a process of its own. The history only grows, and tells
+ * nothing of time or place: the same model on the same task is asked the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agent/agent-env.h"
+#include "agent/agent-http.h"
+#include "agent/agent-kind.h"
+#include "agent/bash-command.h"
+#include "agent/bash-talk.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+
+enum {
+	STEPS = 250,	     /* answers of the model, unless BASH_AGENT_STEPS says otherwise */
+	COMMAND_SEC = 120,   /* BASH_AGENT_COMMAND_SEC */
+	MISTAKES_MAX = 3,    /* in a row */
+	TRANSCRIPT_BYTES = 64 << 20,
+};
+
+struct bash {
+	const struct agent_job *job;
+	struct agent_record *out;
+	struct bash_talk talk;
+	struct bash_shell shell;
+	struct capped_log *log;
+	int transcript;
+	size_t transcript_bytes;
+	int64_t steps, steps_max;
+	int mistakes;
+	bool over;
+};
+
+static const char system_text[] =
+	"You are a software engineer who works alone on a task in a Git repository. Your working directory is "
+	"%s, in a sandbox that is yours: nobody else uses it, there is no network, and nobody can be asked.\n\n"
+	"You act through one tool, bash. Each call runs one command in a fresh bash process that starts in the "
+	"working directory: what you change on disk stays, a cd or a variable does not. Standard input is empty, "
+	"so nothing can be answered interactively. A command is killed after %lld seconds; start what takes "
+	"longer in the background, with its output in a file. Of a long output you see the first and the last "
+	"%d characters: narrow it down.\n\n"
+	"Look around before you change anything; find the cause, not the symptom; keep to the style of the code "
+	"you find; check what you did by running it or its tests. The files as you leave them are your result: "
+	"remove what you made only to try things. You need not commit.\n\n"
+	"You have %lld calls of the model%s. When the work is done, answer with a short summary and without a "
+	"call of the tool: that ends the session.";
+
+static const char *const quiet_env[][2] = {
+	{"PAGER", "cat"},	{"GIT_PAGER", "cat"},	{"MANPAGER", "cat"},	     {"GIT_EDITOR", "true"},
+	{"EDITOR", "true"}, {"TQDM_DISABLE", "1"}, {"PIP_PROGRESS_BAR", "off"}, {"GIT_TERMINAL_PROMPT", "0"},
+};
+
+static void auto_agent_answer(struct agent_answer *a)
+{
+	buf_release(&a->body);
+}
+
+static void auto_bash_reply(struct bash_reply *r)
+{
+	bash_reply_release(r);
+}
+
+static int64_t setting(const struct bash *b, const char *name, int64_t fallback)
+{
+	const char *text = kvs_get(&b->job->attempt->trial.env, name);
+	int64_t n = text ? strtoll(text, NULL, 10) : 0;
+
+	return n > 0 && n < 1000000 ? n : fallback;
+}
+
+static char *system_prompt(const struct bash *b)
+{
+	int64_t timeout_ms = b->job->attempt->trial.limits.timeout_ms;
+	AUTO(free) char *time = timeout_ms ? xasprintf(" and %lld minutes in all",
+						       (long long)(timeout_ms + 59999) / 60000)
+					   : xstrdup("");
+
+	return xasprintf(system_text, b->shell.dir, (long long)b->shell.command_ms / 1000, BASH_SHOWN,
+			 (long long)b->steps_max, time);
+}
+
+/* --- what is kept for people ---------------------------------------------------------------------- */
+
+static int log_text(struct bash *b, const char *head, const char *text, size_t len, struct err *err)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	buf_adds(&line, head);
+	buf_add(&line, text, len);
+	if (!line.len || line.data[line.len - 1] != '\n')
+		buf_addc(&line, '\n');
+	if (b->job->on_output)
+		b->job->on_output(b->job->on_output_arg, 1, line.data, line.len);
+	return capped_log_add(b->log, line.data, line.len, err);
+}
+
+static int log_turn(struct bash *b, const struct bash_reply *r, struct err *err)
+{
+	AUTO(free) char *head = xasprintf("--- %lld\n", (long long)b->steps);
+
+	return log_text(b, head, r->text.data, r->text.len, err);
+}
+
+static json_t *transcript_calls(const struct bash_reply *r, const struct buf *outputs)
+{
+	json_t *calls = json_array();
+
+	for (size_t i = 0; i < r->calls_n; i++) {
+		json_t *c = json_object();
+		json_put_str(c, "command", r->calls[i].command);
+		json_put_strn(c, "output", outputs[i].data, outputs[i].len);
+		json_array_append_new(calls, c);
+	}
+	return calls;
+}
+
+static int write_transcript(struct bash *b, const struct bash_reply *r, const struct buf *outputs,
+			    struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	json_put_int(j, "turn", b->steps);
+	json_put_strn(j, "text", r->text.data, r->text.len);
+	json_put(j, "calls", transcript_calls(r, outputs));
+	json_put_int(j, "tokens_input", r->input);
+	json_put_int(j, "tokens_cached", r->cached);
+	json_put_int(j, "tokens_output", r->output);
+	json_format(&line, j, false);
+	buf_addc(&line, '\n');
+	b->transcript_bytes += line.len;
+	return b->transcript_bytes > TRANSCRIPT_BYTES
+		       ? 0
+		       : path_write_all(b->transcript, line.data, line.len, err);
+}
+
+static void count(int64_t *sum, int64_t n)
+{
+	if (n >= 0 && n < 1000000000000)
+		*sum = (*sum < 0 ? 0 : *sum) + n;
+}
+
+static void count_turn(struct bash *b, const struct bash_reply *r)
+{
+	struct agent_metrics *m = &b->out->metrics;
+
+	count(&m->turns, 1);
+	count(&m->tool_calls, (int64_t)r->calls_n);
+	count(&m->tokens_input, r->input);
+	count(&m->tokens_cached, r->cached);
+	count(&m->tokens_output, r->output);
+	if (m->tokens_input >= 0 && m->tokens_output >= 0)
+		m->tokens_total = m->tokens_input + m->tokens_output;
+}
+
+/* --- the end -------------------------------------------------------------------------------------- */
+
+static void end(struct bash *b, enum outcome outcome, const char *why)
+{
+	b->over = true;
+	if (outcome == OUTCOME_COMPLETED)
+		return;
+	agent_end(b->out, outcome, "%s", why);
+}
+
+static void end_late(struct bash *b)
+{
+	AUTO(free) char *why =
+		xasprintf("timed out after %g s", (double)b->job->attempt->trial.limits.timeout_ms / 1000);
+
+	end(b, OUTCOME_TIMEOUT, why);
+}
+
+static void finish(struct bash *b, const struct bash_reply *r)
+{
+	size_t size = sizeof b->out->final_message, n = r->text.len;
+
+	if (n >= size)
+		n = text_cut(r->text.data, size - 1);
+	memcpy(b->out->final_message, r->text.data, n);
+	b->out->final_message[n] = '\0';
+	end(b, OUTCOME_COMPLETED, "");
+}
+
+/* What a provider says of its refusal, in each dialect. */
+static char *refusal(const struct agent_answer *a)
+{
+	AUTO(json) json_t *j = json_loadb(a->body.data, a->body.len, JSON_ALLOW_NUL, NULL);
+	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
+	const char *text = json_get_str(error, "message", NULL);
+
+	return xasprintf("the model's API answered %d: %.300s", a->status, text ? text : a->body.data);
+}
+
+/* --- the conversation ----------------------------------------------------------------------------- */
+
+/* The path and headers of a request; what stands in them is the plan's and ours. */
+static void address(const struct bash *b, struct buf *path, struct buf *headers)
+{
+	const char *template = b->talk.dialect->path, *model = strstr(template, "{model}");
+
+	if (!model) {
+		buf_adds(path, template);
+	} else {
+		buf_addf(path, "%.*s", (int)(model - template), template);
+		for (const char *p = b->talk.model; *p; p++) {
+			bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+				     (*p >= '0' && *p <= '9') || strchr("-._~@", *p);
+			buf_addf(path, plain ? "%c" : "%%%02X", (unsigned char)*p);
+		}
+		buf_adds(path, model + strlen("{model}"));
+	}
+	const char *hole = strstr(b->talk.dialect->auth, "%s");
+	buf_addf(headers, "%.*s%s%s", (int)(hole - b->talk.dialect->auth), b->talk.dialect->auth,
+		 b->job->token ? b->job->token : "", hole + 2);
+}
+
+static int post(struct bash *b, struct agent_answer *a, struct err *err)
+{
+	AUTO(buf) struct buf path = BUF_INIT, headers = BUF_INIT, body = BUF_INIT;
+	AUTO(json) json_t *request = b->talk.dialect->request(&b->talk);
+
+	address(b, &path, &headers);
+	json_format(&body, request, false);
+	return agent_post(b->job, path.data, headers.data, &body, a, err);
+}
+
+/* A model that does not reason refuses to be asked for its reasoning. */
+static bool is_about_reasoning(const struct bash *b, const struct agent_answer *a)
+{
+	return a->status == 400 && b->talk.dialect == &bash_responses && !b->talk.plain &&
+	       strstr(a->body.data, "ncrypted");
+}
+
+static int not_answered(struct bash *b, const struct agent_answer *a, struct err *err)
+{
+	AUTO(free) char *why = refusal(a);
+
+	if (a->status < 500 && a->status != 429 && a->status >= 400) {
+		end(b, OUTCOME_AGENT_ERROR, why);
+		return 0;
+	}
+	(void)err_set(err, ERR_INFRA, 0, "%s", why);
+	err->retry = true;
+	return -1;
+}
+
+static int ask(struct bash *b, struct bash_reply *r, struct err *err)
+{
+	AUTO(agent_answer) struct agent_answer a = {.body = BUF_INIT};
+
+	if (post(b, &a, err))
+		return -1;
+	if (!a.late && is_about_reasoning(b, &a)) {
+		b->talk.plain = true;
+		buf_release(&a.body);
+		if (post(b, &a, err))
+			return -1;
+	}
+	if (a.late) {
+		end_late(b);
+		return 0;
+	}
+	if (a.status != 200)
+		return not_answered(b, &a, err);
+	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
+	if (answer && b->talk.dialect->read(&b->talk, answer, r))
+		return 0;
+	err_set(err, ERR_INFRA, 0, "the model's API answered what is no %s answer: %.200s", b->talk.dialect->api,
+		a.body.data);
+	err->retry = true;
+	return -1;
+}
+
+static int run_call(struct bash *b, const struct bash_call *call, struct buf *out, struct err *err)
+{
+	char why[256] = "";
+	int after;
+
+	if (!call->command) {
+		buf_addf(out, "[not run: %s]", call->problem);
+		return log_text(b, "", out->data, out->len, err);
+	}
+	if (log_text(b, "$ ", call->command, strlen(call->command), err))
+		return -1;
+	after = bash_command(&b->shell, call->command, out, why, err);
+	if (after == BASH_LATE)
+		end_late(b);
+	else if (after == BASH_SPENT)
+		end(b, OUTCOME_AGENT_ERROR, why);
+	if (after != BASH_GOES_ON)
+		return after < 0 ? -1 : 0;
+	/* The output itself is there already. */
+	const char *last = strrchr(out->data, '\n');
+	last = last ? last + 1 : out->data;
+	return log_text(b, "", last, strlen(last), err);
+}
+
+static int run_calls(struct bash *b, const struct bash_reply *r, struct buf *outputs, struct err *err)
+{
+	bool understood = false;
+
+	for (size_t i = 0; i < r->calls_n && !b->over; i++) {
+		understood = understood || r->calls[i].command;
+		if (run_call(b, &r->calls[i], &outputs[i], err))
+			return -1;
+	}
+	b->mistakes = understood ? 0 : b->mistakes + 1;
+	return 0;
+}
+
+static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, struct err *err)
+{
+	if (r->stuck) {
+		AUTO(free) char *why = xasprintf("the model gave no answer: %s", r->stuck);
+		end(b, OUTCOME_AGENT_ERROR, why);
+	} else if (r->calls_n) {
+		if (run_calls(b, r, outputs, err))
+			return -1;
+		b->talk.dialect->results(&b->talk, r, outputs);
+	} else if (r->cut) {
+		b->mistakes++;
+		b->talk.dialect->say(&b->talk, "Your answer was longer than allowed and was cut. Go on, in "
+					       "smaller steps.");
+	} else {
+		finish(b, r);
+	}
+	if (!b->over && b->mistakes >= MISTAKES_MAX)
+		end(b, OUTCOME_AGENT_ERROR, "the model's calls made no sense, three times in a row");
+	return 0;
+}
+
+static int step(struct bash *b, struct err *err)
+{
+	AUTO(bash_reply) struct bash_reply r = {.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
+
+	if (ask(b, &r, err))
+		return -1;
+	if (b->over)
+		return 0;
+	b->steps++;
+	count_turn(b, &r);
+	struct buf *outputs = xcalloc(r.calls_n + 1, sizeof *outputs);
+	for (size_t i = 0; i <= r.calls_n; i++)
+		outputs[i] = (struct buf)BUF_INIT;
+	int rc = log_turn(b, &r, err);
+	if (!rc)
+		rc = take_turn(b, &r, outputs, err);
+	if (!rc)
+		rc = write_transcript(b, &r, outputs, err);
+	for (size_t i = 0; i <= r.calls_n; i++)
+		buf_release(&outputs[i]);
+	free(outputs);
+	return rc;
+}
+
+static int converse(struct bash *b, struct err *err)
+{
+	while (!b->over) {
+		int64_t deadline_ms = agent_deadline(b->job);
+
+		if (deadline_ms && clock_mono_ms() >= deadline_ms) {
+			end_late(b);
+		} else if (b->steps >= b->steps_max) {
+			AUTO(free) char *why = xasprintf("limit of %lld calls of the model reached",
+							 (long long)b->steps_max);
+			end(b, OUTCOME_BUDGET, why);
+		} else if (step(b, err)) {
+			return -1;
+		}
+	}
+	return bash_sweep(&b->shell, err);
+}
+
+static int open_files(struct bash *b, struct err *err)
+{
+	static const char name[] = "artifacts/agent/transcript.jsonl";
+
+	if (capped_log_open(&b->log, b->job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
+	    path_make_dirs(b->job->run_fd, "artifacts/agent", 0700, err))
+		return -1;
+	b->transcript =
+		path_open_beneath(b->job->run_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600, err);
+	b->shell.log = b->log;
+	return b->transcript < 0 ? -1 : 0;
+}
+
+static void prepare(struct bash *b, struct sandbox *box)
+{
+	const struct trial *t = &b->job->attempt->trial;
+
+	b->shell = (struct bash_shell){.job = b->job,
+				       .box = box,
+				       .dir = agent_start_dir(b->job),
+				       .command_ms = 1000 * setting(b, "BASH_AGENT_COMMAND_SEC", COMMAND_SEC),
+				       .metrics = &b->out->metrics};
+	agent_env(&b->shell.env, b->job);
+	for (size_t i = 0; i < ARRAY_SIZE(quiet_env); i++)
+		if (!kvs_get(&t->env, quiet_env[i][0]))
+			strv_setenv(&b->shell.env, quiet_env[i][0], quiet_env[i][1]);
+	b->steps_max = setting(b, "BASH_AGENT_STEPS", STEPS);
+	b->talk.model = t->model_id && *t->model_id ? t->model_id : t->model;
+	b->talk.system = system_prompt(b);
+	b->talk.history = json_array();
+	b->talk.dialect->say(&b->talk, b->job->task->instruction ? b->job->task->instruction : "");
+}
+
+static void release(struct bash *b)
+{
+	struct err ignored;
+
+	if (b->log && capped_log_close(b->log, &ignored))
+		b->log = NULL;
+	if (b->transcript >= 0)
+		close(b->transcript);
+	strv_release(&b->shell.env);
+	free(b->shell.dir);
+	free(b->talk.system);
+	json_decref(b->talk.history);
+}
+
+static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
+{
+	struct bash b = {.job = job, .out = out, .transcript = -1};
+	int64_t start = clock_mono_ms();
+
+	b.talk.dialect = bash_dialect_find(agent_api(job->attempt));
+	if (!s || !b.talk.dialect)
+		return err_set(err, ERR_USAGE, 0, "agent \"bash\": no %s",
+			       s ? "API it speaks is the model's" : "sandbox to work in");
+	if (job->gateway_fd < 0)
+		return err_set(err, ERR_USAGE, 0, "agent \"bash\" needs a gateway to a model");
+	prepare(&b, s);
+	int rc = open_files(&b, err) || converse(&b, err) ? -1 : 0;
+	out->metrics.wall_ms = clock_mono_ms() - start;
+	release(&b);
+	return rc ? err_wrap(err, "agent \"bash\"") : 0;
+}
+
+const struct agent_kind agent_bash = {.name = "bash", .needs_sandbox = true, .run = bash_run};

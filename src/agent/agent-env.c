@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agent/agent-env.h"
+#include "agent/agent-template.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static const char *const base_env[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",	"LANG=C.UTF-8",
+				       "TERM=dumb",	      "PATH=" BOX_PATH, NULL};
+
+static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		const char *key = from->v[i].key;
+
+		if (kv_is_secret(key) || (!may_move_home && strcmp(key, "HOME") == 0))
+			continue;
+		strv_setenv(env, key, from->v[i].value);
+	}
+}
+
+static void add_agent_env(struct strv *env, const struct agent_job *job)
+{
+	json_t *vars = json_object_get(job->attempt->agent_spec, "env");
+	const char *key;
+	json_t *v;
+
+	json_object_foreach (vars, key, v) {
+		AUTO(free)
+		char *value = json_is_string(v) ? agent_expanded(json_string_value(v), job) : NULL;
+
+		if (value)
+			strv_setenv(env, key, value);
+	}
+}
+
+static void add_facts(struct strv *env, const struct agent_job *job)
+{
+	static const struct {
+		const char *key, *template;
+	} facts[] = {
+		{"ROLLOUTS_TASK_ID", "{task_id}"},
+		{"ROLLOUTS_MODEL", "{model}"},
+		{"ROLLOUTS_ROLLOUT", "{rollout}"},
+		{"ROLLOUTS_SEED", "{seed}"},
+		{"ROLLOUTS_INSTRUCTION_FILE", "{instruction_file}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
+		AUTO(free) char *value = agent_expanded(facts[i].template, job);
+
+		strv_setenv(env, facts[i].key, value);
+	}
+}
+
+/* Whoever set PATH last, the agent's own directories come first. */
+static void put_path_first(struct strv *env, const json_t *spec)
+{
+	AUTO(buf) struct buf path = BUF_INIT;
+	size_t i;
+	json_t *dir;
+
+	json_array_foreach (json_object_get(spec, "path"), i, dir)
+		if (json_is_string(dir))
+			buf_addf(&path, "%s:", json_string_value(dir));
+	for (i = 0; i < env->n; i++)
+		if (strncmp(env->v[i], "PATH=", 5) == 0)
+			buf_adds(&path, env->v[i] + 5);
+	strv_setenv(env, "PATH", path.data);
+}
+
+/* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
+ */
+void agent_env(struct strv *env, const struct agent_job *job)
+{
+	strv_pushv(env, base_env);
+	add_env(env, &job->task->env, false);
+	add_agent_env(env, job);
+	add_env(env, &job->attempt->trial.env, true);
+	add_facts(env, job);
+	put_path_first(env, job->attempt->agent_spec);
+}
+
+char *agent_start_dir(const struct agent_job *job)
+{
+	const char *subdir = job->task->repo.subdir;
+
+	return subdir && *subdir ? xasprintf("%s/%s", TASK_BOX_REPO, subdir) : xstrdup(TASK_BOX_REPO);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+#include "agent/bash-talk.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+/* This API wants a limit and refuses more than the model has. */
+static int max_tokens(const char *model)
+{
+	static const struct {
+		const char *glob;
+		int tokens;
+	} limits[] = {
+		{"*claude-3-opus*", 4096}, {"*claude-3-sonnet*", 4096}, {"*claude-3-haiku*", 4096},
+		{"*claude-3-*", 8192},	   {"*", 16384},
+	};
+	size_t i = 0;
+
+	while (!text_glob(limits[i].glob, model))
+		i++;
+	return limits[i].tokens;
+}
+
+static json_t *ephemeral(void)
+{
+	return json_pack("{s:s}", "type", "ephemeral");
+}
+
+static json_t *text_block(const char *text)
+{
+	json_t *j = json_pack("{s:s}", "type", "text");
+
+	json_put_str(j, "text", text);
+	return j;
+}
+
+/* The history with a mark at its end: up to there the provider's cache holds, and is read the next time. */
+static json_t *marked(const json_t *history)
+{
+	json_t *messages = json_copy((json_t *)history);
+	size_t n = json_array_size(messages);
+	json_t *last = n ? json_deep_copy(json_array_get(messages, n - 1)) : NULL;
+	json_t *content = json_object_get(last, "content");
+	json_t *block = json_array_get(content, json_array_size(content) - 1);
+
+	if (block)
+		json_put(block, "cache_control", ephemeral());
+	if (last)
+		json_array_set_new(messages, n - 1, last);
+	return messages;
+}
+
+static json_t *request(const struct bash_talk *t)
+{
+	json_t *j = json_object(), *system = text_block(t->system);
+
+	json_put(system, "cache_control", ephemeral());
+	json_put_str(j, "model", t->model);
+	json_put_int(j, "max_tokens", max_tokens(t->model));
+	json_put(j, "system", json_pack("[o]", system));
+	json_put(j, "messages", marked(t->history));
+	json_put(j, "tools",
+		 json_pack("[{s:s, s:s, s:o}]", "name", BASH_TOOL, "description", bash_tool_description(),
+			   "input_schema", bash_tool_schema()));
+	return j;
+}
+
+static void say(struct bash_talk *t, const char *text)
+{
+	json_array_append_new(t->history,
+			      json_pack("{s:s, s:[o]}", "role", "user", "content", text_block(text)));
+}
+
+static void read_usage(const json_t *usage, struct bash_reply *reply)
+{
+	int64_t fresh = json_get_int(usage, "input_tokens", -1);
+
+	reply->cached = json_get_int(usage, "cache_read_input_tokens", 0);
+	reply->input = fresh < 0 ? -1
+				 : fresh + reply->cached +
+					   json_get_int(usage, "cache_creation_input_tokens", 0);
+	reply->output = json_get_int(usage, "output_tokens", -1);
+}
+
+static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+{
+	json_t *content = json_object_get(answer, "content"), *block;
+	const char *why = json_get_str(answer, "stop_reason", "");
+	size_t i;
+
+	if (!json_is_array(content))
+		return false;
+	json_array_foreach (content, i, block) {
+		const char *type = json_get_str(block, "type", "");
+		if (strcmp(type, "text") == 0)
+			bash_add_text(&reply->text, json_object_get(block, "text"));
+		if (strcmp(type, "tool_use") == 0)
+			bash_reply_call(reply, json_get_str(block, "id", ""), json_get_str(block, "name", ""),
+					json_object_get(block, "input"));
+	}
+	/* An empty turn would be refused when it is sent back. */
+	if (json_array_size(content))
+		json_array_append_new(t->history,
+				      json_pack("{s:s, s:O}", "role", "assistant", "content", content));
+	read_usage(json_object_get(answer, "usage"), reply);
+	reply->cut = strcmp(why, "max_tokens") == 0;
+	if (strcmp(why, "refusal") == 0)
+		reply->stuck = xstrdup("stop_reason refusal");
+	return true;
+}
+
+static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+{
+	json_t *blocks = json_array();
+
+	for (size_t i = 0; i < reply->calls_n; i++) {
+		json_t *j = json_pack("{s:s}", "type", "tool_result");
+		json_put_str(j, "tool_use_id", reply->calls[i].id);
+		json_put_strn(j, "content", outputs[i].data, outputs[i].len);
+		if (!reply->calls[i].command)
+			json_put_bool(j, "is_error", true);
+		json_array_append_new(blocks, j);
+	}
+	json_array_append_new(t->history, json_pack("{s:s, s:o}", "role", "user", "content", blocks));
+}
+
+const struct bash_dialect bash_anthropic = {
+	.api = "anthropic",
+	.path = "/v1/messages",
+	.auth = "x-api-key: %s\r\nanthropic-version: 2023-06-01\r\n",
+	.request = request,
+	.read = read,
+	.results = results,
+	.say = say,
+};

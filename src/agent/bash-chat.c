@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+#include "agent/bash-talk.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+static json_t *message(const char *role, const char *text, size_t len)
+{
+	json_t *j = json_object();
+
+	json_put_str(j, "role", role);
+	json_put_strn(j, "content", text, len);
+	return j;
+}
+
+static json_t *request(const struct bash_talk *t)
+{
+	json_t *function = json_pack("{s:s, s:s, s:o}", "name", BASH_TOOL, "description",
+				     bash_tool_description(), "parameters", bash_tool_schema());
+	json_t *j = json_object(), *messages = json_array();
+
+	json_array_append_new(messages, message("system", t->system, strlen(t->system)));
+	json_array_extend(messages, t->history);
+	json_put_str(j, "model", t->model);
+	json_put(j, "messages", messages);
+	json_put(j, "tools", json_pack("[{s:s, s:o}]", "type", "function", "function", function));
+	return j;
+}
+
+/* What a server may want to see again, and nothing it may refuse. */
+static json_t *kept(const json_t *said)
+{
+	static const char *const members[] = {"content", "tool_calls"};
+	json_t *j = json_pack("{s:s}", "role", "assistant");
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		json_t *v = json_object_get(said, members[i]);
+		if (v && !(json_is_array(v) && json_array_size(v) == 0))
+			json_object_set(j, members[i], v);
+	}
+	if (!json_object_get(j, "content"))
+		json_put(j, "content", json_object_get(j, "tool_calls") ? json_null() : json_string(""));
+	return j;
+}
+
+static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+{
+	const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
+	const json_t *said = json_object_get(choice, "message"), *usage = json_object_get(answer, "usage");
+	const char *why = json_get_str(choice, "finish_reason", "");
+	size_t i;
+	json_t *call;
+
+	if (!json_is_object(said))
+		return false;
+	json_array_append_new(t->history, kept(said));
+	bash_add_text(&reply->text, json_object_get(said, "content"));
+	bash_add_text(&reply->text, json_object_get(said, "refusal"));
+	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
+		const json_t *f = json_object_get(call, "function");
+		bash_reply_call_text(reply, json_get_str(call, "id", ""), json_get_str(f, "name", ""),
+				     json_get_str(f, "arguments", NULL));
+	}
+	reply->input = json_get_int(usage, "prompt_tokens", -1);
+	reply->cached = json_get_int(json_object_get(usage, "prompt_tokens_details"), "cached_tokens", -1);
+	reply->output = json_get_int(usage, "completion_tokens", -1);
+	reply->cut = strcmp(why, "length") == 0;
+	if (strcmp(why, "content_filter") == 0)
+		reply->stuck = xstrdup("finish_reason content_filter");
+	return true;
+}
+
+static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+{
+	for (size_t i = 0; i < reply->calls_n; i++) {
+		json_t *j = message("tool", outputs[i].data, outputs[i].len);
+		json_put_str(j, "tool_call_id", reply->calls[i].id);
+		json_array_append_new(t->history, j);
+	}
+}
+
+static void say(struct bash_talk *t, const char *text)
+{
+	json_array_append_new(t->history, message("user", text, strlen(text)));
+}
+
+const struct bash_dialect bash_chat = {
+	.api = "chat",
+	.path = "/v1/chat/completions",
+	.auth = "Authorization: Bearer %s\r\n",
+	.request = request,
+	.read = read,
+	.results = results,
+	.say = say,
+};

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+#include "agent/bash-talk.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+static json_t *text_parts(const char *text)
+{
+	json_t *part = json_object();
+
+	json_put_str(part, "text", text);
+	return json_pack("[o]", part);
+}
+
+static json_t *request(const struct bash_talk *t)
+{
+	json_t *function = json_pack("{s:s, s:s, s:o}", "name", BASH_TOOL, "description",
+				     bash_tool_description(), "parameters", bash_tool_schema());
+	json_t *j = json_object();
+
+	json_put(j, "systemInstruction", json_pack("{s:o}", "parts", text_parts(t->system)));
+	json_object_set(j, "contents", t->history);
+	json_put(j, "tools", json_pack("[{s:[o]}]", "functionDeclarations", function));
+	return j;
+}
+
+static void say(struct bash_talk *t, const char *text)
+{
+	json_array_append_new(t->history,
+			      json_pack("{s:s, s:o}", "role", "user", "parts", text_parts(text)));
+}
+
+static void read_parts(const json_t *parts, struct bash_reply *reply)
+{
+	size_t i;
+	json_t *part;
+
+	json_array_foreach (parts, i, part) {
+		const json_t *call = json_object_get(part, "functionCall");
+		if (call)
+			bash_reply_call(reply, json_get_str(call, "id", ""), json_get_str(call, "name", ""),
+					json_object_get(call, "args"));
+		else if (!json_get_bool(part, "thought", false))
+			bash_add_text(&reply->text, json_object_get(part, "text"));
+	}
+}
+
+static void read_usage(const json_t *usage, struct bash_reply *reply)
+{
+	int64_t said = json_get_int(usage, "candidatesTokenCount", 0);
+
+	reply->input = json_get_int(usage, "promptTokenCount", -1);
+	reply->cached = json_get_int(usage, "cachedContentTokenCount", reply->input < 0 ? -1 : 0);
+	reply->output = reply->input < 0 ? -1 : said + json_get_int(usage, "thoughtsTokenCount", 0);
+}
+
+/* A call it could not put into words is a mistake of the model's, like one we cannot read. */
+static void read_reason(const char *why, struct bash_reply *reply)
+{
+	if (strcmp(why, "MAX_TOKENS") == 0)
+		reply->cut = true;
+	else if (strcmp(why, "MALFORMED_FUNCTION_CALL") != 0 && strcmp(why, "STOP") != 0 && *why)
+		reply->stuck = xasprintf("finishReason %s", why);
+}
+
+static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+{
+	json_t *candidate = json_array_get(json_object_get(answer, "candidates"), 0);
+	json_t *content = json_object_get(candidate, "content");
+	const json_t *parts = json_object_get(content, "parts");
+	const char *blocked =
+		json_get_str(json_object_get(answer, "promptFeedback"), "blockReason", NULL);
+	const char *why = json_get_str(candidate, "finishReason", "");
+
+	read_usage(json_object_get(answer, "usageMetadata"), reply);
+	if (blocked) {
+		reply->stuck = xasprintf("blockReason %s", blocked);
+		return true;
+	}
+	if (!json_is_object(candidate))
+		return false;
+	read_parts(parts, reply);
+	if (json_array_size(parts)) {
+		json_t *said = json_copy(content);
+		json_put_str(said, "role", "model");
+		json_array_append_new(t->history, said);
+	}
+	if (strcmp(why, "MALFORMED_FUNCTION_CALL") == 0 && !reply->calls_n)
+		bash_reply_call(reply, "", BASH_TOOL, NULL);
+	read_reason(why, reply);
+	return true;
+}
+
+/* Without a turn of the model's there is nothing that a functionResponse would answer. */
+static bool has_call(const json_t *turn)
+{
+	size_t i;
+	json_t *part;
+
+	json_array_foreach (json_object_get(turn, "parts"), i, part)
+		if (json_object_get(part, "functionCall"))
+			return true;
+	return false;
+}
+
+static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+{
+	json_t *parts = json_array();
+	size_t n = json_array_size(t->history);
+
+	if (!n || !has_call(json_array_get(t->history, n - 1))) {
+		json_decref(parts);
+		say(t, outputs[0].data);
+		return;
+	}
+	for (size_t i = 0; i < reply->calls_n; i++) {
+		json_t *j = json_object(), *response = json_object();
+		if (*reply->calls[i].id)
+			json_put_str(j, "id", reply->calls[i].id);
+		json_put_str(j, "name", reply->calls[i].name);
+		json_put_strn(response, "output", outputs[i].data, outputs[i].len);
+		json_put(j, "response", response);
+		json_array_append_new(parts, json_pack("{s:o}", "functionResponse", j));
+	}
+	json_array_append_new(t->history, json_pack("{s:s, s:o}", "role", "user", "parts", parts));
+}
+
+const struct bash_dialect bash_gemini = {
+	.api = "gemini",
+	.path = "/v1beta/models/{model}:generateContent",
+	.auth = "x-goog-api-key: %s\r\n",
+	.request = request,
+	.read = read,
+	.results = results,
+	.say = say,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+#include "agent/bash-talk.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+/* Nothing is kept at the provider: reasoning travels in the history, encrypted, where the model has any. */
+static json_t *request(const struct bash_talk *t)
+{
+	json_t *tool = json_pack("{s:s, s:s, s:s, s:o, s:b}", "type", "function", "name", BASH_TOOL,
+				 "description", bash_tool_description(), "parameters", bash_tool_schema(),
+				 "strict", 0);
+	json_t *j = json_object();
+
+	json_put_str(j, "model", t->model);
+	json_put_str(j, "instructions", t->system);
+	json_object_set(j, "input", t->history);
+	json_put(j, "tools", json_pack("[o]", tool));
+	json_put_bool(j, "store", false);
+	if (!t->plain)
+		json_put(j, "include", json_pack("[s]", "reasoning.encrypted_content"));
+	return j;
+}
+
+/* As it may be sent back: an id would be looked for where nothing was stored. */
+static void keep(struct bash_talk *t, const json_t *item)
+{
+	json_t *copy;
+
+	if (strcmp(json_get_str(item, "type", ""), "reasoning") == 0 &&
+	    !json_is_string(json_object_get(item, "encrypted_content")))
+		return;
+	copy = json_copy((json_t *)item);
+	json_object_del(copy, "id");
+	json_object_del(copy, "status");
+	json_array_append_new(t->history, copy);
+}
+
+static void read_item(struct bash_reply *reply, const json_t *item)
+{
+	const char *type = json_get_str(item, "type", "");
+	size_t i;
+	json_t *part;
+
+	if (strcmp(type, "function_call") == 0)
+		bash_reply_call_text(reply, json_get_str(item, "call_id", ""), json_get_str(item, "name", ""),
+				     json_get_str(item, "arguments", NULL));
+	if (strcmp(type, "message") != 0)
+		return;
+	json_array_foreach (json_object_get(item, "content"), i, part) {
+		bash_add_text(&reply->text, json_object_get(part, "text"));
+		bash_add_text(&reply->text, json_object_get(part, "refusal"));
+	}
+}
+
+static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+{
+	const json_t *usage = json_object_get(answer, "usage"), *output = json_object_get(answer, "output");
+	const char *status = json_get_str(answer, "status", "");
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(output))
+		return false;
+	json_array_foreach (output, i, item) {
+		if (!json_is_object(item))
+			continue;
+		keep(t, item);
+		read_item(reply, item);
+	}
+	reply->input = json_get_int(usage, "input_tokens", -1);
+	reply->cached = json_get_int(json_object_get(usage, "input_tokens_details"), "cached_tokens", -1);
+	reply->output = json_get_int(usage, "output_tokens", -1);
+	if (strcmp(status, "incomplete") == 0) {
+		const char *why =
+			json_get_str(json_object_get(answer, "incomplete_details"), "reason", "incomplete");
+		reply->cut = strcmp(why, "max_output_tokens") == 0;
+		if (!reply->cut)
+			reply->stuck = xstrdup(why);
+	} else if (strcmp(status, "failed") == 0) {
+		reply->stuck = xstrdup(json_get_str(json_object_get(answer, "error"), "message", "failed"));
+	}
+	return true;
+}
+
+static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+{
+	for (size_t i = 0; i < reply->calls_n; i++) {
+		json_t *j = json_object();
+		json_put_str(j, "type", "function_call_output");
+		json_put_str(j, "call_id", reply->calls[i].id);
+		json_put_strn(j, "output", outputs[i].data, outputs[i].len);
+		json_array_append_new(t->history, j);
+	}
+}
+
+static void say(struct bash_talk *t, const char *text)
+{
+	json_t *j = json_object();
+
+	json_put_str(j, "role", "user");
+	json_put_str(j, "content", text);
+	json_array_append_new(t->history, j);
+}
+
+const struct bash_dialect bash_responses = {
+	.api = "responses",
+	.path = "/v1/responses",
+	.auth = "Authorization: Bearer %s\r\n",
+	.request = request,
+	.read = read,
+	.results = results,
+	.say = say,
+};

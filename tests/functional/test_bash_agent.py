@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The built-in agent: it lives in the worker and asks the (fake) provider itself."""
+import json
+
+import pytest
+
+from bridge import Bridge
+from conftest import wait_for
+from models import ModelServer
+
+FIX = "sed -i s/nmae/name/ src/greet.py"
+
+
+@pytest.fixture
+def provider(workdir):
+    with ModelServer() as server, Bridge(workdir / "gateway.sock", server.port) as bridge:
+        server.socket = bridge.path
+        yield server
+
+
+@pytest.fixture
+def run_bash(run_cli, make_task, make_bench, rollout, provider, workdir):
+    """run_bash(turns, check=0, task={}, **bench): one trial; returns (result, run directory)."""
+    def run(turns, check=0, task=None, model="claude-fake", **more):
+        provider.configure(scripts=[{"turns": turns}])
+        make_bench(make_task(**(task or {})), agent="bash", model=model, retries=0, **more)
+        run_cli("run", "bench.toml", "--gateway", provider.socket, check=check, timeout=300)
+        (run_id, result), = rollout().runs.items()
+        return result, workdir / "data/runs" / run_id
+
+    return run
+
+
+def bodies(provider):
+    return [json.loads(entry.request.body) for entry in provider.log()]
+
+
+def outputs(provider):
+    """What the model was told of its commands, as the last request holds it."""
+    return [block["content"] for message in bodies(provider)[-1]["messages"] if message["role"] == "user"
+            for block in message["content"] if block["type"] == "tool_result"]
+
+
+def test_it_solves_a_task(run_bash, provider, account):
+    turns = [{"text": "Let me look.", "shell": ["cat src/greet.py", "pwd"]}, {"shell": FIX}, {"text": "Fixed it."}]
+    result, top = run_bash(turns)
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert result["agent"]["final_message"] == "Fixed it."
+    spent = {"tokens_input": 1000 + 1500 + 2000, "tokens_cached": 800 + 1300, "tokens_output": 50 + 60 + 70,
+             "tokens_total": 4680, "tool_calls": 3, "turns": 3}
+    assert {key: result["agent"]["metrics"][key] for key in spent} == spent
+    assert outputs(provider) == ["def greet(name):\n    return 'hello ' + nmae\n[exit status 0]",
+                                 "/app/repo\n[exit status 0]", "[exit status 0]"]
+    first, *_, last = bodies(provider)
+    assert first["messages"][0]["content"][0].pop("cache_control")  # a mark that moves on to the end
+    assert first["messages"] == last["messages"][:1]
+    assert "Fix greet() in src/greet.py." in json.dumps(first["messages"])
+    assert "120 seconds" in first["system"][0]["text"] and "30 minutes" in first["system"][0]["text"]
+    log = (top / "logs/agent.log").read_text()
+    assert "--- 1\nLet me look.\n$ cat src/greet.py\ndef greet(name):" in log
+    assert "--- 3\nFixed it.\n" in log
+    lines = [json.loads(line) for line in (top / "artifacts/agent/transcript.jsonl").read_text().splitlines()]
+    assert [line["turn"] for line in lines] == [1, 2, 3]
+    assert lines[1]["calls"] == [{"command": FIX, "output": "[exit status 0]"}]
+
+
+def test_nothing_but_the_command_is_in_the_sandbox(run_bash, provider):
+    run_bash([{"shell": "ps -e -o args= | grep -v -e 'ps -e' -e grep -e '^bash -c'; env; ls -a /opt ~"}, {"text": "ok"}])
+    told = outputs(provider)[0]
+    assert "PAGER=cat" in told and "HOME=/home/agent" in told
+    assert "gateway" not in told.lower().replace("rollouts", "") and "rollouts-trial" not in told
+
+
+def test_ends_of_a_long_output_are_shown(run_bash, provider):
+    run_bash([{"shell": "seq 1 100000; echo oops >&2; exit 3"}, {"text": "ok"}])
+    told = outputs(provider)[0]
+    assert told.startswith("1\n2\n3\n") and told.endswith("100000\noops\n[exit status 3]")
+    assert "bytes left out ...]" in told and 10000 <= len(told) < 10100
+
+
+def test_odd_output_is_passed_on_as_text(run_bash, provider):
+    run_bash([{"shell": r"printf '\377\000\033[31m\342\202\254\n'"}, {"text": "ok"}])
+    assert outputs(provider)[0] == "\\xff\\x00\\x1b[31m\u20ac\n[exit status 0]"
+
+
+def test_commands_that_wait_or_stay(run_bash, provider):
+    """Input ends at once, a slow command is killed in its own time, a daemon may stay until the agent ends."""
+    turns = [{"shell": "read line; echo got $?"}, {"shell": "echo begun; sleep 600"},
+             {"shell": "(while :; do date > /tmp/alive; sleep .1; done) & echo $! > ~/pid"},
+             {"shell": "kill -0 $(cat ~/pid) && echo it lives; cd src; X=1"}, {"shell": "pwd; echo [$X]"},
+             {"text": "ok"}]
+    result, _ = run_bash(turns, environment_variables={"BASH_AGENT_COMMAND_SEC": "2"})
+    assert result["outcome"] == "completed", result["reason"]
+    read, slow, _, lives, fresh = outputs(provider)
+    assert read == "got 1\n[exit status 0]"
+    assert slow.startswith("begun\n[killed after 2 s")
+    assert lives == "it lives\n[exit status 0]"
+    assert fresh == "/app/repo\n[]\n[exit status 0]"
+
+
+def test_its_time_ends_in_a_command(run_bash, provider):
+    result, _ = run_bash([{"shell": "echo > mark; sleep 600"}, {"text": "ok"}], timeout_sec=3)
+    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 3 s")
+    assert result["agent"]["diff_bytes"] > 0
+
+
+def test_its_time_ends_while_the_model_thinks(run_bash, provider):
+    provider.configure(rules=[{"do": {"stall": 600}}])
+    result, _ = run_bash([{"text": "ok"}], timeout_sec=2)
+    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 2 s")
+    assert result["total_score"] == 0.4  # graded all the same
+
+
+def test_calls_that_make_no_sense_are_told_to_the_model(run_bash, provider):
+    turns = [{"tools": [{"name": "python", "arguments": {"code": "1"}}]}, {"tools": [{"name": "bash", "arguments": {}}]},
+             {"shell": "true"}, {"text": "ok"}]
+    result, _ = run_bash(turns)
+    assert result["outcome"] == "completed"
+    assert outputs(provider) == ["[not run: there is no such tool: bash is the only one]",
+                                 "[not run: the arguments lack \"command\", a string]", "[exit status 0]"]
+
+
+def test_three_senseless_calls_in_a_row_end_it(run_bash, provider):
+    result, _ = run_bash([{"tools": [{"name": "python", "arguments": {}}]}] * 9)
+    assert result["outcome"] == "agent_error"
+    assert result["reason"] == "the model's calls made no sense, three times in a row"
+    assert len(provider.log()) == 3
+
+
+def test_a_limit_of_steps(run_bash, provider):
+    result, _ = run_bash([{"shell": "echo"}] * 9, environment_variables={"BASH_AGENT_STEPS": "4"})
+    assert (result["outcome"], result["reason"]) == ("budget", "limit of 4 calls of the model reached")
+    assert len(provider.log()) == 4
+
+
+@pytest.mark.parametrize("fault, outcome, words", [
+    ({"status": 400}, "agent_error", "the model's API answered 400: "),
+    ({"status": 500}, "infra_error", "the model's API answered 500: "),
+    ({"close": True}, "infra_error", "no whole answer"),
+    ({"reset": True}, "infra_error", "gateway: "),
+    ({"status": 200, "body": "{}"}, "infra_error", "answered what is no anthropic answer"),
+])
+def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, outcome, words):
+    provider.configure(rules=[{"nth": [2], "do": fault}])
+    result, _ = run_bash([{"shell": FIX}, {"text": "ok"}], check=1 if outcome == "infra_error" else 0)
+    assert (result["outcome"], words in result["reason"]) == (outcome, True), result["reason"]
+
+
+def test_it_stops_when_asked(start_cli, make_task, make_bench, provider, workdir):
+    """Interrupted twice while the model thinks: the worker does not wait for the answer."""
+    provider.configure(rules=[{"do": {"stall": 600}}])
+    make_bench(make_task(), agent="bash", model="claude-fake")
+    child = start_cli("run", "bench.toml", "--gateway", str(provider.socket))
+    wait_for(lambda: provider.log(), timeout=60)
+    child.send_signal(2)
+    while "interrupt again" not in (line := child.stdout.readline()):
+        assert line
+    child.send_signal(2)
+    child.communicate(timeout=60)
+    assert child.returncode == 130
