@@ -77,6 +77,7 @@ test-cgroup:
 
 bench: all
 	@$(PYTHON) bench/run --build $(BUILD)
+	@$(PYTHON) bench/gateway --build $(BUILD)
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet >/dev/null

@@ -92,12 +92,17 @@ int attempts_add(struct gateway *gw, struct attempt *a, struct err *err)
 	return 0;
 }
 
-static void undirty(struct attempt *a)
+static void forget(struct attempt *a)
 {
-	for (struct attempt **at = &a->gw->dirty; *at; at = &(*at)->dirty_next)
+	for (struct attempt **at = &a->gw->tell; *at; at = &(*at)->tell_next)
 		if (*at == a) {
-			*at = a->dirty_next;
-			return;
+			*at = a->tell_next;
+			break;
+		}
+	for (struct attempt **at = &a->gw->write; *at; at = &(*at)->write_next)
+		if (*at == a) {
+			*at = a->write_next;
+			break;
 		}
 }
 
@@ -126,7 +131,6 @@ static void write_files(struct attempt *a)
 		write_file(a, a->record_fd, &a->record, "recording");
 	if (a->log.len)
 		write_file(a, a->log_fd, &a->log, "call log");
-	a->files_dirty = false;
 }
 
 void attempts_remove(struct attempt *a)
@@ -146,7 +150,7 @@ void attempts_remove(struct attempt *a)
 		at = &(*at)->next;
 	*at = a->next;
 	write_files(a);
-	undirty(a);
+	forget(a);
 	loop_unset(gw->loop, &a->state_timer);
 	attempts_free(a);
 }
@@ -280,13 +284,18 @@ json_t *attempts_state(struct attempt *a)
 
 void attempts_dirty(struct attempt *a, bool state, bool files)
 {
-	a->state_dirty |= state;
-	a->files_dirty |= files;
-	if (a->on_dirty)
-		return;
-	a->on_dirty = true;
-	a->dirty_next = a->gw->dirty;
-	a->gw->dirty = a;
+	struct gateway *gw = a->gw;
+
+	if (state && !a->state_dirty) {
+		a->state_dirty = true;
+		a->tell_next = gw->tell;
+		gw->tell = a;
+	}
+	if (files && !a->files_dirty) {
+		a->files_dirty = true;
+		a->write_next = gw->write;
+		gw->write = a;
+	}
 }
 
 static bool is_urgent(const struct attempt *a)
@@ -305,21 +314,28 @@ static void tell(struct attempt *a)
 	}
 	AUTO(json) json_t *state = attempts_state(a);
 	a->state_sent_ms = now;
-	a->state_dirty = false;
 	if (!workers_send(a->worker, state))
 		loop_set(a->gw->loop, &a->state_timer, now + STATE_PAUSE_MS);
 }
 
-void attempts_flush(struct gateway *gw)
+void attempts_tell(struct gateway *gw)
 {
 	struct attempt *a;
 
-	while ((a = gw->dirty)) {
-		gw->dirty = a->dirty_next;
-		a->on_dirty = false;
-		if (a->files_dirty)
-			write_files(a);
-		if (a->state_dirty)
-			tell(a);
+	while ((a = gw->tell)) {
+		gw->tell = a->tell_next;
+		a->state_dirty = false;
+		tell(a);
+	}
+}
+
+void attempts_write(struct gateway *gw)
+{
+	struct attempt *a;
+
+	while ((a = gw->write)) {
+		gw->write = a->write_next;
+		a->files_dirty = false;
+		write_files(a);
 	}
 }

@@ -397,8 +397,10 @@ void call_got_head(struct call *c)
 		json_scan_init(&c->meter.scan, on_error_body, c);
 	if (c->may_retry)
 		return;
-	if (c->status < 400)
+	if (c->status < 400) {
 		quota_clean(&c->lane->quota, now);
+		queue_pump_soon(c->pool); /* there may be more room now */
+	}
 	c->pool->good_ms = now;
 	if (c->metering)
 		meter_init(&c->meter, c->route.api, c->is_events);

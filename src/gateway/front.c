@@ -15,7 +15,8 @@
 #include "gateway/internal.h"
 
 enum {
-	HEAD_MAX = 64 << 10, /* what libmicrohttpd has for a connection: the request's head, pieces of bodies */
+	/* libmicrohttpd wipes all of it after each request. */
+	HEAD_MAX = 24 << 10, /* what libmicrohttpd has for a connection: the request's head, pieces of bodies */
 	BLOCK = 16 << 10,    /* of an answer, at a time */
 	IDLE_S = 180,	     /* longer than the clients keep idle connections */
 	RUNS = 16,

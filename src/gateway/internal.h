@@ -79,6 +79,7 @@ void queue_add(struct call *c, bool first); /* FIRST: before the attempt's other
 void queue_remove(struct call *c);
 void queue_leave_lane(struct call *c); /* its try is over */
 void queue_pump(struct pool *p);       /* start what may start */
+void queue_pump_soon(struct pool *p);  /* from within a callback of curl */
 void queue_free_all(struct gateway *gw);
 struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model);
 /* Another key than this one was not refused. */
@@ -217,8 +218,7 @@ struct attempt {
 	bool state_dirty, files_dirty;
 	int64_t state_sent_ms;
 	struct loop_timer state_timer;
-	struct attempt *dirty_next;
-	bool on_dirty;
+	struct attempt *tell_next, *write_next;
 };
 
 /* Takes what A holds. ERR_USAGE for a bad token or a token that is attached. */
@@ -236,7 +236,8 @@ void attempts_fail(struct attempt *a, bool retry, const char *fmt, ...) __attrib
 void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
 			double usd);
 void attempts_dirty(struct attempt *a, bool state, bool files);
-void attempts_flush(struct gateway *gw); /* write what is to be written, send what is to be sent */
+void attempts_tell(struct gateway *gw);	/* send the states that changed */
+void attempts_write(struct gateway *gw); /* write what is to be written */
 json_t *attempts_state(struct attempt *a);
 
 /* --- log-line.c ---------------------------------------------------------------------------------- */
@@ -279,7 +280,7 @@ struct gateway {
 	struct loop_watch front_watch, stdin_watch, control_watch;
 	struct loop_timer front_timer, tick_timer, totals_timer;
 	bool front_due;
-	struct attempt *attempts[BUCKETS], *dirty;
+	struct attempt *attempts[BUCKETS], *tell, *write; /* the last two: lists of the dirty ones */
 	struct worker *workers;
 	struct pool *pools;
 	struct call *calls, *todo;

@@ -135,15 +135,19 @@ static void wake_calls(struct gateway *gw)
 	}
 }
 
-/* In this order: an agent gets the end of its answer after its worker was told of the call. */
+/* In this order: an agent gets the end of its answer after its worker was told of the call, and nobody waits
+ * for a file to be written. */
 static bool before_wait(void *ctx)
 {
 	struct gateway *gw = ctx;
 
 	http_client_reap(gw->client);
 	wake_calls(gw);
-	attempts_flush(gw);
-	return front_run(gw) || gw->todo;
+	attempts_tell(gw);
+	bool more = front_run(gw);
+	http_client_push(gw->client);
+	attempts_write(gw);
+	return more || gw->todo || http_client_has_news(gw->client);
 }
 
 static void stdin_ready(void *ctx, uint32_t events)

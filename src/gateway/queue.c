@@ -184,3 +184,9 @@ void queue_pump(struct pool *p)
 	else
 		loop_unset(p->gw->loop, &p->timer);
 }
+
+void queue_pump_soon(struct pool *p)
+{
+	if (p->parties)
+		loop_set(p->gw->loop, &p->timer, loop_now_ms(p->gw->loop));
+}

@@ -21,8 +21,6 @@ bool quota_has_room(const struct quota *q, int64_t now_ms)
 void quota_take(struct quota *q)
 {
 	q->in_flight++;
-	if (q->in_flight >= 0.8 * (int)q->limit)
-		q->used = true;
 }
 
 void quota_give(struct quota *q)
@@ -32,18 +30,13 @@ void quota_give(struct quota *q)
 
 void quota_clean(struct quota *q, int64_t now_ms)
 {
-	if (now_ms < q->still_until_ms)
+	/* A limit that is not made use of is no evidence for a higher one. */
+	if (now_ms < q->still_until_ms || q->in_flight < 0.8 * (int)q->limit)
 		return;
-	if (++q->clean < (q->limit > 4 ? (int)q->limit : 4))
-		return;
-	if (q->used) {
-		double more = 0.05 * q->limit > 1 ? 0.05 * q->limit : 1;
-		q->limit += q->slow_start ? q->limit : more;
-		if (q->limit > q->max)
-			q->limit = q->max;
-	}
-	q->clean = 0;
-	q->used = q->in_flight >= 0.8 * (int)q->limit;
+	double more = 0.05 * q->limit > 1 ? 0.05 * q->limit : 1;
+	q->limit += q->slow_start ? 1 : more / q->limit;
+	if (q->limit > q->max)
+		q->limit = q->max;
 }
 
 static void shut(struct quota *q, double for_s, int64_t now_ms)
@@ -59,7 +52,6 @@ static void be_still(struct quota *q, int64_t until_ms)
 {
 	if (until_ms > q->still_until_ms)
 		q->still_until_ms = until_ms;
-	q->clean = 0;
 }
 
 void quota_too_much(struct quota *q, int64_t sent_ms, double retry_after_s, int64_t now_ms)

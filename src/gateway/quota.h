@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * quota.h -- how many requests one key may have in flight for one model, found out by trying: slow start
- * (doubling in each clean round), then additive growth; a cut by a fifth when the provider says that it is
+ * (one more for each good answer, so that it doubles in a round of them), then additive growth (one more,
+ * or a twentieth, in a round); a cut by a fifth when the provider says that it is
  * too much, once for all requests that were under way; no growth while it is unwell. Pure: the time is
  * given. Milliseconds of clock_mono_ms.
  */
@@ -13,8 +14,6 @@ struct quota {
 	double limit;
 	int max, in_flight;
 	bool slow_start;
-	int clean;		/* answers since the last growth */
-	bool used;		/* the limit was near in this round: only then does it say anything */
 	int64_t cut_ms;		/* of the last cut; 0: none */
 	int64_t still_until_ms; /* no growth before */
 	int64_t shut_until_ms;	/* nothing may be sent before */

@@ -185,7 +185,7 @@ int upstream_start(struct call *c, struct err *err)
 	buf_adds(&url, c->provider->base_url);
 	buf_add(&url, c->target.data, c->target.len);
 	c->sent_headers = with_key(c);
-	curl_easy_setopt(easy, CURLOPT_URL, url.data);
+	http_client_url(easy, url.data);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->sent_headers);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "net/client.h"
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -150,6 +151,14 @@ void http_client_free(struct http_client *c)
 	curl_global_cleanup();
 }
 
+void http_client_url(CURL *easy, const char *url)
+{
+	curl_easy_setopt(easy, CURLOPT_URL, url);
+	/* Rather wait for the first connection, which may carry them all by HTTP/2, than open one for each.
+	 * Without TLS it is never HTTP/2, and curl would find that out with the end of the first answer only. */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, strncmp(url, "https:", 6) == 0 ? 1L : 0L);
+}
+
 CURL *http_client_handle(struct http_client *c)
 {
 	CURL *easy = curl_easy_init();
@@ -159,7 +168,8 @@ CURL *http_client_handle(struct http_client *c)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	if (getenv("SSL_CERT_FILE")) /* as other programs take it: a proxy's own authority, say */
+		curl_easy_setopt(easy, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -182,6 +192,20 @@ int http_client_start(struct http_client *c, CURL *easy, struct err *err)
 void http_client_cancel(struct http_client *c, CURL *easy)
 {
 	curl_multi_remove_handle(c->multi, easy);
+}
+
+bool http_client_has_news(const struct http_client *c)
+{
+	return c->changed;
+}
+
+void http_client_push(struct http_client *c)
+{
+	/* A transfer that was just added asks for a timeout of nothing: the loop need not look round first. */
+	for (int i = 0; i < 4 && c->timer.slot && c->timer.at_ms <= loop_now_ms(c->loop); i++) {
+		loop_unset(c->loop, &c->timer);
+		timer_fires(c);
+	}
 }
 
 void http_client_reap(struct http_client *c)
