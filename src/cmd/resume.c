@@ -7,6 +7,7 @@
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
 #include "cmd/models.h"
+#include "cmd/replay.h"
 #include "cmd/session.h"
 
 struct request {
@@ -134,6 +135,10 @@ static int go_on(struct session *s, const struct request *q)
 		print_plan(s, &w);
 		return CMD_OK;
 	}
+	struct err err;
+	if (s->plan.replay && replay_find(&s->replay, s->store.root, s->plan.replay, s->plan.trials, s->plan.n,
+					  s->plan.replay_or_live, &err))
+		return cmd_fail(&err);
 	int status = find_models(s, &w, &document, &notes);
 	return status == CMD_OK ? execute(s, q, &w) : status;
 }

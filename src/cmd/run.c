@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
 #include "cmd/models.h"
+#include "cmd/replay.h"
 #include "cmd/session.h"
 
 struct request {
@@ -108,8 +109,16 @@ static int run_plan(struct frontend *f, const struct request *q)
 	if (models_document(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
 			    !c->replay || c->replay_or_live, &problems, &err))
 		return cmd_refuse(&problems, &err);
-	if (session_create(&s, f, c, &err))
+	char **replay = NULL;
+	if (c->replay && replay_find(&replay, c->data_dir, c->replay, f->plan.trials, f->plan.n,
+				     c->replay_or_live, &err))
 		return cmd_fail(&err);
+	size_t n = f->plan.n;
+	if (session_create(&s, f, c, &err)) {
+		replay_free(replay, n);
+		return cmd_fail(&err);
+	}
+	s.replay = replay;
 	int status = execute(&s, q, &(struct session_work){.notes = &notes, .document = document});
 	session_close(&s);
 	return status;
@@ -135,6 +144,15 @@ int cmd_run(int argc, char **argv)
 	struct request q = {0};
 	const struct option options[] = {
 		FRONTEND_OPTIONS(&q.config),
+		{.name = "replay",
+		 .arg = "NAME@STAMP",
+		 .kind = OPTION_STR,
+		 .target = &q.config.replay,
+		 .help = "answer model calls from the recordings of that rollout, at no cost"},
+		{.name = "replay-or-live",
+		 .kind = OPTION_FLAG,
+		 .target = &q.config.replay_or_live,
+		 .help = "with --replay: what was not recorded goes to the provider"},
 		{.name = "dry-run",
 		 .kind = OPTION_FLAG,
 		 .target = &q.dry_run,
@@ -165,7 +183,11 @@ int cmd_run(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	if (status < 0) {
+	if (status < 0 && q.config.replay_or_live && !q.config.replay) {
+		struct err err;
+		err_set(&err, ERR_USAGE, 0, "--replay-or-live needs --replay NAME@STAMP");
+		status = cmd_fail(&err);
+	} else if (status < 0) {
 		q.config.path = operands.v[0];
 		status = run(&q);
 	}

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "cmd/cmd.h"
 #include "cmd/recover.h"
+#include "cmd/replay.h"
 #include "core/event.h"
 #include "store/create.h"
 
@@ -278,14 +279,12 @@ void session_close(struct session *s)
 	for (size_t i = 0; s->marks && i < s->plan.n; i++)
 		mark_release(&s->marks[i]);
 	free(s->marks);
+	replay_free(s->replay, s->plan.n);
 	planfile_release(&s->plan);
 	rollout_ref_release(&s->ref);
 	if (s->store.root)
 		store_close(&s->store);
 	auto_fd(&s->dir_fd);
 	free(s->secret);
-	for (size_t i = 0; s->replay && i < s->replay_n; i++)
-		free(s->replay[i]);
-	free(s->replay);
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 }

@@ -17,7 +17,6 @@ struct session {
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
-	size_t replay_n;
 	char **replay; /* per trial of the plan, the recording that answers, or NULL; NULL: none at all */
 };
 

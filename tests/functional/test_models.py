@@ -298,3 +298,49 @@ def test_at_the_benchmarks_budget_nothing_new_starts(run_cli, bench, rollout, wo
 def test_budgets_of_tokens_and_time(run_cli, bench, make_bench, make_task, fake):
     done = run_cli("run", bench(rollouts=4, budget={"tokens": 1000}), env=ENV, check=1)
     assert "stopped: the budget of 1000 tokens is used up (1050)" in done.stdout and len(fake.log()) == 1
+
+
+# --- replay -----------------------------------------------------------------------------------------
+
+def test_a_replay_needs_no_key_and_no_provider(run_cli, bench, rollout, fake, workdir, account):
+    path = bench(calls=2, rollouts=2)
+    run_cli("run", path, env=ENV, check=0)
+    first = rollout()
+    asked = len(fake.log())
+    stamp = first.manifest["created_at"]
+    done = run_cli("run", path, "--replay", f"bench@{stamp}", check=0)
+    assert len(fake.log()) == asked == 4
+    again = rollout()
+    assert again.manifest["created_at"] != stamp
+    for result in again.runs.values():
+        assert result["outcome"] == "completed"
+        assert result["agent"]["metrics"]["tokens_total"] == 2 * TURN_TOKENS
+    logs = {(workdir / "data/runs" / run / "logs/agent.log").read_text() for run in {**first.runs, **again.runs}}
+    assert len(logs) == 1, done.stdout
+
+
+def test_a_replay_that_goes_another_way_is_told(run_cli, bench, rollout, fake):
+    path = bench(calls=1)
+    run_cli("run", path, env=ENV, check=0)
+    stamp = rollout().manifest["created_at"]
+    asker = path.parent / "agents/asker.toml"
+    asker.write_text(asker.read_text().replace('{\\"role\\": \\"user\\", ', '{\\"role\\": \\"user\\", \\"name\\": \\"x\\", '))
+    done = run_cli("run", path, "--replay", f"bench@{stamp}", check=1)
+    t = rollout()
+    [result] = t.runs.values()
+    assert result["outcome"] == "replay_diverged" and result["total_score"] is None and "name" in result["reason"]
+    assert result["attempt"] == 1 and len(fake.log()) == 1
+    assert "replay_diverged" in run_cli("summarize", "bench").stdout, done.stdout
+    run_cli("run", path, "--replay", f"bench@{stamp}", "--replay-or-live", env=ENV, check=0)
+    assert len(fake.log()) == 2
+
+
+def test_what_was_not_recorded_cannot_be_replayed(run_cli, bench, rollout, workdir):
+    path = bench()
+    run_cli("run", path, env=ENV, check=0)
+    stamp = rollout().manifest["created_at"]
+    done = run_cli("run", path, "--rollouts", "2", "--replay", f"bench@{stamp}", check=2)
+    assert "has no recording for task greet, model fake-one, rollout 1" in done.stderr
+    assert "--replay nothing@1" in run_cli("run", path, "--replay", "nothing@1", check=2).stderr
+    assert len([p for p in (workdir / "data/rollouts/bench").iterdir() if p.is_dir()]) == 1
+    assert "needs --replay" in run_cli("run", path, "--replay-or-live", check=2).stderr

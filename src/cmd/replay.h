@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * replay.h -- run --replay NAME@STAMP: which recording of an earlier rollout answers which trial.
+ */
+#pragma once
+#include <stdbool.h>
+#include "base/err.h"
+#include "core/trial.h"
+
+/* One path per trial, relative to the data root, NULL for a trial without a provider; the caller frees both.
+ * A trial is found by its key: the same task, label, agent, model and number. ERR_USAGE when one has no
+ * recording, unless LIVE: then it is NULL. SELECTOR: "NAME@STAMP"; a tag or the beginning of a stamp will
+ * do, and "NAME" is its latest rollout. */
+int replay_find(char ***out, const char *data_dir, const char *selector, const struct trial *trials,
+		size_t n, bool live, struct err *err) MUST_CHECK;
+void replay_free(char **paths, size_t n); /* accepts NULL */
