@@ -26,19 +26,17 @@ static void on_note(void *arg, const char *text)
 	journal_add(m->s->journal, EVENT_NOTE, NULL, 0, fields);
 }
 
-int meter_open(struct meter *m, const struct session *s, struct display *d, const struct session_work *w,
-	       struct err *err)
+int meter_open(struct meter *m, const struct session *s, struct display *d,
+	       const struct session_work *w, struct err *err)
 {
-	*m = (struct meter){.s = s,
-			    .d = d,
-			    .before = s->stats.spent,
-			    .started_ms = clock_mono_ms()};
+	*m = (struct meter){
+		.s = s, .d = d, .before = s->stats.spent, .started_ms = clock_mono_ms()};
 	if (!w->document)
 		return 0;
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
 	AUTO(fd)
-	int log = openat(s->dir_fd, "gateway.log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-			 0600);
+	int log = openat(s->dir_fd, "gateway.log",
+			 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (log < 0)
 		return err_set(err, ERR_INFRA, errno, "open gateway.log");
 	json_put_str(w->document, "secret", s->secret);
@@ -128,10 +126,11 @@ static bool is_over_budget(const struct meter *m, char *why, size_t size)
 	int64_t wall = wall_end(m);
 
 	if (b->usd > 0 && all.usd >= b->usd)
-		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd, all.usd);
+		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd,
+			 all.usd);
 	else if (b->tokens && all.tokens >= b->tokens)
-		snprintf(why, size, "the budget of %lld tokens is used up (%lld)", (long long)b->tokens,
-			 (long long)all.tokens);
+		snprintf(why, size, "the budget of %lld tokens is used up (%lld)",
+			 (long long)b->tokens, (long long)all.tokens);
 	else if (wall >= 0 && clock_mono_ms() >= wall)
 		snprintf(why, size, "the budget of %.15g s is used up (wall_sec)",
 			 (double)b->wall_ms / 1000);

@@ -17,8 +17,8 @@ struct meter {
 };
 
 /* Starts the gateway when W has a document for it. M must be closed in any case. */
-int meter_open(struct meter *m, const struct session *s, struct display *d, const struct session_work *w,
-	       struct err *err) MUST_CHECK;
+int meter_open(struct meter *m, const struct session *s, struct display *d,
+	       const struct session_work *w, struct err *err) MUST_CHECK;
 /* To be handed to the scheduler; valid as long as M. */
 struct sched_aside meter_aside(struct meter *m);
 /* End the gateway, journal the last of what was spent. */

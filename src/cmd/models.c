@@ -41,7 +41,8 @@ static void add_file(struct strv *out, char *path_take)
 		strv_take(out, path_take);
 }
 
-void models_env_files(struct strv *out, const char *config_path, const struct trial *trials, size_t n)
+void models_env_files(struct strv *out, const char *config_path, const struct trial *trials,
+		      size_t n)
 {
 	AUTO(free) char *folder = folder_of(config_path);
 	const char *last = "";
@@ -70,7 +71,8 @@ static bool is_key(const char *s)
 	return *s && strlen(s) <= KEY_MAX;
 }
 
-static int add_key(json_t *keys, const char *id, const char *key, const char *where, struct err *err)
+static int add_key(json_t *keys, const char *id, const char *key, const char *where,
+		   struct err *err)
 {
 	if (!is_key(key))
 		return err_set(err, ERR_USAGE, 0,
@@ -103,12 +105,14 @@ static int run_command(json_t *keys, const struct provider *v, struct err *err)
 	struct buf out = BUF_INIT;
 	int status = 0, rc;
 
-	rc = spawn_run(&s, NULL, 0, KEY_MAX + 1, clock_mono_ms() + COMMAND_MS, &out, NULL, &status, err);
+	rc = spawn_run(&s, NULL, 0, KEY_MAX + 1, clock_mono_ms() + COMMAND_MS, &out, NULL, &status,
+		       err);
 	if (rc || status) {
 		char how[48];
 		wipe(&out);
-		return err_set(err, ERR_USAGE, 0, "%s: key_command of provider \"%s\": %s", v->place,
-			       v->name, rc ? "does not end" : spawn_status_text(status, how));
+		return err_set(err, ERR_USAGE, 0, "%s: key_command of provider \"%s\": %s",
+			       v->place, v->name,
+			       rc ? "does not end" : spawn_status_text(status, how));
 	}
 	out.data[strcspn(out.data, "\r\n")] = '\0';
 	rc = add_key(keys, "key_command", out.data, v->place, err);
@@ -126,19 +130,21 @@ static int missing(const struct provider *v, const struct strv *files, struct er
 	for (size_t i = 0; i < files->n; i++)
 		buf_addf(&places, "%s%s", i ? ", " : "", files->v[i]);
 	if (v->origin == PROVIDER_BENCH)
-		return err_set(err, ERR_USAGE, 0,
-			       "%s: provider \"%s\" came with the benchmark, so its key is looked for in "
-			       "%s/.env only: put %s there, or move the provider to your own "
-			       "configuration",
-			       v->place, v->name, v->folder, names.data);
-	return err_set(err, ERR_USAGE, 0,
-		       "no key for provider \"%s\": set %s in the environment, or in .env of the task's "
-		       "folder, of the benchmark's folder or of the working directory (%s%s)",
-		       v->name, names.data, files->n ? "not in " : "none of them is there",
-		       places.data);
+		return err_set(
+			err, ERR_USAGE, 0,
+			"%s: provider \"%s\" came with the benchmark, so its key is looked for in "
+			"%s/.env only: put %s there, or move the provider to your own "
+			"configuration",
+			v->place, v->name, v->folder, names.data);
+	return err_set(
+		err, ERR_USAGE, 0,
+		"no key for provider \"%s\": set %s in the environment, or in .env of the task's "
+		"folder, of the benchmark's folder or of the working directory (%s%s)",
+		v->name, names.data, files->n ? "not in " : "none of them is there", places.data);
 }
 
-static int collect(json_t *keys, const struct provider *v, const struct strv *files, struct err *err)
+static int collect(json_t *keys, const struct provider *v, const struct strv *files,
+		   struct err *err)
 {
 	for (size_t i = 0; i < v->key_env.n; i++) {
 		const char *value = v->origin == PROVIDER_BENCH ? NULL : getenv(v->key_env.v[i]);
@@ -228,7 +234,8 @@ static void add_provider(json_t *to, const struct trial *t, const struct keys_se
 
 	if (!v) {
 		strv_pushf(s->problems,
-			   "model \"%s\" was planned with the provider \"%s\", which no providers.toml "
+			   "model \"%s\" was planned with the provider \"%s\", which no "
+			   "providers.toml "
 			   "names any more",
 			   t->model, t->provider);
 		json_put(to, t->provider, json_null());
@@ -264,11 +271,13 @@ int models_document(json_t **out, const struct providers *p, const char *config_
 		return 0;
 	if (problems->n > before) {
 		json_decref(list);
-		return err_set(err, ERR_USAGE, 0, "%zu models cannot be asked", problems->n - before);
+		return err_set(err, ERR_USAGE, 0, "%zu models cannot be asked",
+			       problems->n - before);
 	}
 	if (access(program, X_OK)) {
 		json_decref(list);
-		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)", program);
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
+			       program);
 	}
 	doc = json_object();
 	json_put_int(doc, "v", 1);

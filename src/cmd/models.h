@@ -15,10 +15,12 @@
 
 /* The .env files that may hold keys, the first one first: of TRIALS' task folders (may be none), of
  * CONFIG_PATH's folder (may be NULL), of the working directory. */
-void models_env_files(struct strv *out, const char *config_path, const struct trial *trials, size_t n);
+void models_env_files(struct strv *out, const char *config_path, const struct trial *trials,
+		      size_t n);
 /* The keys of V, [{id, key}], new reference; an empty list when it is to be sent none. NULL with ERR_USAGE
  * naming where they were looked for. */
-json_t *models_keys(const struct provider *v, const struct strv *env_files, struct err *err) MUST_CHECK;
+json_t *models_keys(const struct provider *v, const struct strv *env_files,
+		    struct err *err) MUST_CHECK;
 /* A member of the document's providers. */
 json_t *models_provider(const struct provider *v, json_t *keys_take);
 /* The document's models[] for those of PROVIDERS, an object with their names. */

@@ -45,7 +45,8 @@ static int read_source(struct source *s, struct err *err)
 	return 0;
 }
 
-static int open_source(struct source *s, const char *data_dir, const char *selector, struct err *err)
+static int open_source(struct source *s, const char *data_dir, const char *selector,
+		       struct err *err)
 {
 	const char *at = strrchr(selector, '@');
 	AUTO(free) char *name = xstrndup(selector, at ? (size_t)(at - selector) : strlen(selector));
@@ -71,20 +72,21 @@ static void close_source(struct source *s)
 
 static char *recording_of(const struct source *s, const struct trial *t)
 {
-	const struct trial **found =
-		bsearch(&t, s->by_key, s->plan.n, sizeof *s->by_key, compare);
+	const struct trial **found = bsearch(&t, s->by_key, s->plan.n, sizeof *s->by_key, compare);
 	const struct trial_mark *m = found ? &s->marks[*found - s->plan.trials] : NULL;
 
 	if (!m || !m->agent_committed)
 		return NULL;
-	char *path = xasprintf("runs/%s/attempts/%d/recording", (*found)->run_id, m->agent_committed);
+	char *path =
+		xasprintf("runs/%s/attempts/%d/recording", (*found)->run_id, m->agent_committed);
 	if (path_exists(s->store.root_fd, path))
 		return path;
 	free(path);
 	return NULL;
 }
 
-static int missing(const struct source *s, const char *selector, const struct trial *t, struct err *err)
+static int missing(const struct source *s, const char *selector, const struct trial *t,
+		   struct err *err)
 {
 	return err_set(err, ERR_USAGE, 0,
 		       "--replay %s: %s/%s has no recording for task %s, model %s, rollout %d; "

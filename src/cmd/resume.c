@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/forecast.h"
 #include "cmd/frontend.h"
 #include "cmd/models.h"
 #include "cmd/replay.h"
@@ -109,8 +110,13 @@ static int find_models(const struct session *s, struct session_work *w, json_t *
 	if (!rc)
 		rc = models_document(document, &p, s->plan.config, trials, n,
 				     !s->plan.replay || s->plan.replay_or_live, &problems, &err);
-	providers_release(&p);
 	models_lines(notes, trials, n);
+	struct forecast forecast;
+	forecast_make(&forecast, s->store.root, &p, trials,
+		      s->plan.replay && !s->plan.replay_or_live ? 0 : n);
+	if (!rc)
+		rc = forecast_tell(notes, &forecast, &s->plan.budget, &err);
+	providers_release(&p);
 	w->document = *document;
 	w->notes = notes;
 	return rc ? cmd_refuse(&problems, &err) : CMD_OK;

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/forecast.h"
 #include "cmd/frontend.h"
 #include "cmd/models.h"
 #include "cmd/replay.h"
@@ -109,6 +110,11 @@ static int run_plan(struct frontend *f, const struct request *q)
 	if (models_document(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
 			    !c->replay || c->replay_or_live, &problems, &err))
 		return cmd_refuse(&problems, &err);
+	struct forecast forecast;
+	forecast_make(&forecast, c->data_dir, &f->providers, f->plan.trials,
+		      c->replay && !c->replay_or_live ? 0 : f->plan.n);
+	if (forecast_tell(&notes, &forecast, &f->bench.budget, &err))
+		return cmd_fail(&err);
 	char **replay = NULL;
 	if (c->replay && replay_find(&replay, c->data_dir, c->replay, f->plan.trials, f->plan.n,
 				     c->replay_or_live, &err))

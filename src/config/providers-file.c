@@ -100,9 +100,10 @@ static void take_url(const struct reader *r, const struct toml_node *n, struct p
 		return;
 	if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) || !host[3] ||
 	    strpbrk(url, "@?# \"\\")) {
-		complain(r, n,
-			 "base_url must be http://HOST or https://HOST, with a path if need be, and "
-			 "hold no user, question mark or blank");
+		complain(
+			r, n,
+			"base_url must be http://HOST or https://HOST, with a path if need be, and "
+			"hold no user, question mark or blank");
 		return;
 	}
 	size_t len = strlen(url);
@@ -150,7 +151,8 @@ static void take_apis(const struct reader *r, const struct toml_node *n, struct 
 	take_strings(r, n, &v->apis);
 	for (size_t i = 0; i < v->apis.n; i++)
 		if (!providers_is_api(v->apis.v[i]))
-			complain(r, n, "apis: \"%s\" is not one of: responses, chat, anthropic, gemini",
+			complain(r, n,
+				 "apis: \"%s\" is not one of: responses, chat, anthropic, gemini",
 				 v->apis.v[i]);
 }
 
@@ -182,8 +184,8 @@ static const struct {
 	const char *name;
 	void (*take)(const struct reader *r, const struct toml_node *n, struct provider *v);
 } provider_keys[] = {
-	{"base_url", take_url},	 {"key_env", take_key_env}, {"key_command", take_command},
-	{"apis", take_apis},	 {"headers", take_headers}, {"max_in_flight", take_in_flight},
+	{"base_url", take_url}, {"key_env", take_key_env}, {"key_command", take_command},
+	{"apis", take_apis},	{"headers", take_headers}, {"max_in_flight", take_in_flight},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)
@@ -215,7 +217,8 @@ static void read_provider(const struct reader *r, const struct toml_node *n)
 			     .folder = folder_of(r->path)};
 
 	if (!is_name(n->key, "_-."))
-		complain(r, n, "\"%s\" cannot name a provider: letters, digits, \"_\", \"-\", \".\"",
+		complain(r, n,
+			 "\"%s\" cannot name a provider: letters, digits, \"_\", \"-\", \".\"",
 			 n->key);
 	if (expect(r, n, TOML_TABLE)) {
 		for (size_t i = 0; i < n->n; i++)
@@ -244,7 +247,8 @@ static double take_amount(const struct reader *r, const struct toml_node *n)
 
 static void read_price(const struct reader *r, const struct toml_node *n, struct price *out)
 {
-	static const char *const names[] = {"input", "cached", "cache_write", "output", "date", NULL};
+	static const char *const names[] = {"input",  "cached", "cache_write",
+					    "output", "date",	NULL};
 	double amounts[4] = {-1, -1, -1, -1};
 
 	if (!expect(r, n, TOML_TABLE))

@@ -51,8 +51,9 @@ static int check_rules(const struct providers *p, struct strv *problems, struct 
 		if (providers_find(p, m->provider))
 			continue;
 		const char *near = text_nearest(m->provider, strv_items(&names));
-		strv_pushf(problems, "providers.toml: the model rule \"%s\" names the provider \"%s\", "
-				     "which is nowhere%s%s%s",
+		strv_pushf(problems,
+			   "providers.toml: the model rule \"%s\" names the provider \"%s\", "
+			   "which is nowhere%s%s%s",
 			   m->match, m->provider, near ? " (did you mean \"" : "", near ? near : "",
 			   near ? "\"?)" : "");
 	}
@@ -123,8 +124,8 @@ static int nobody(const struct providers *p, const char *model, struct err *err)
 	return err_set(err, ERR_USAGE, 0,
 		       "nobody answers the model \"%s\"%s%s%s: name it in [[models]] of "
 		       "%s/providers.toml, or of a providers.toml beside the benchmark",
-		       model, near ? " (did you mean \"" : "", near ? near : "",
-		       near ? "\"?)" : "", user);
+		       model, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "",
+		       user);
 }
 
 int providers_route(const struct providers *p, const char *model, struct route *out,

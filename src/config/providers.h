@@ -24,11 +24,11 @@ enum provider_origin {
 struct provider {
 	char *name;
 	enum provider_origin origin;
-	char *place;	       /* "FILE:LINE:COL" */
-	char *folder;	       /* of that file, "." for the working directory */
-	char *base_url;	       /* without a slash at its end */
-	struct strv key_env;   /* names of variables, used in turn; none: no key is sent */
-	char *key_command;     /* for a shell: its first line of output is the key; NULL: none. The user's only */
+	char *place;	     /* "FILE:LINE:COL" */
+	char *folder;	     /* of that file, "." for the working directory */
+	char *base_url;	     /* without a slash at its end */
+	struct strv key_env; /* names of variables, used in turn; none: no key is sent */
+	char *key_command; /* for a shell: its first line of output is the key; NULL: none. The user's only */
 	struct strv apis;      /* of responses, chat, anthropic, gemini; at least one */
 	struct kvs headers;    /* of every request */
 	int64_t max_in_flight; /* 0: the gateway's own bound */

@@ -344,3 +344,29 @@ def test_what_was_not_recorded_cannot_be_replayed(run_cli, bench, rollout, workd
     assert "--replay nothing@1" in run_cli("run", path, "--replay", "nothing@1", check=2).stderr
     assert len([p for p in (workdir / "data/rollouts/bench").iterdir() if p.is_dir()]) == 1
     assert "needs --replay" in run_cli("run", path, "--replay-or-live", check=2).stderr
+
+
+# --- forecasts --------------------------------------------------------------------------------------
+
+def test_the_forecast_is_told_and_may_forbid_the_start(run_cli, bench, fake, workdir):
+    path = bench(rollouts=2)
+    done = run_cli("run", path, env=ENV, check=0)
+    assert "[rollouts] forecast: unknown for 2 trials: no earlier run tells" in done.stdout
+    lines = done.stdout.splitlines()
+    at = [i for i, line in enumerate(lines) if "forecast:" in line][0]
+    assert any("output=" in line for line in lines[:at]) and any("Starting" in line for line in lines[at:])
+    done = run_cli("run", path, env=ENV, check=0)
+    assert "[rollouts] forecast: about 0.03 USD for 2 trials, by earlier runs; no budget is set" in done.stdout
+    asked = len(fake.log())
+    path.write_text(path.read_text() + "[budget]\nmax_forecast_usd = 0.02\nusd = 5\n")
+    done = run_cli("run", path, env=ENV, check=2)
+    assert "not started, as max_forecast_usd = 0.02 asks: the forecast is about 0.03 USD" in done.stderr
+    assert len(fake.log()) == asked
+    assert len([p for p in (workdir / "data/rollouts/bench").iterdir() if p.is_dir()]) == 2
+    path.write_text(path.read_text().replace("0.02", "0.2"))
+    assert "nothing new starts at 5 USD" in run_cli("run", path, env=ENV, check=0).stdout
+
+
+def test_limits_bound_a_forecast(run_cli, bench):
+    done = run_cli("run", bench({"cost_limit_usd": 1.5}, rollouts=2), env=ENV, check=0)
+    assert "forecast: at most 3.00 USD for 2 trials (0 by earlier runs, 2 by their limits)" in done.stdout
