@@ -11,17 +11,20 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/show.h"
+#include "cmd/transcript.h"
 #include "store/store.h"
 
 const struct show_part show_parts[SHOW_PARTS] = {
-	{"agent", "logs/agent.log", "what the agent printed"},
-	{"errors", "logs/agent.err", "what the agent printed to standard error"},
-	{"eval", "logs/eval.log", "what the tests printed"},
-	{"diff", "artifacts/diff.patch", "what the agent changed"},
-	{"notes", "artifacts/notes.md", "the agent's notes"},
-	{"score", "scoring_results.md", "how it was graded"},
-	{"result", "result.json", "the result, as JSON"},
-	{"worker", "logs/worker.log", "messages of the worker"},
+	{.name = "agent", .file = "logs/agent.log", .help = "what the agent printed"},
+	{.name = "errors", .file = "logs/agent.err", .help = "what the agent printed to standard error"},
+	{.name = "eval", .file = "logs/eval.log", .help = "what the tests printed"},
+	{.name = "diff", .file = "artifacts/diff.patch", .help = "what the agent changed"},
+	{.name = "notes", .file = "artifacts/notes.md", .help = "the agent's notes"},
+	{.name = "score", .file = "scoring_results.md", .help = "how it was graded"},
+	{.name = "result", .file = "result.json", .help = "the result, as JSON"},
+	{.name = "worker", .file = "logs/worker.log", .help = "messages of the worker"},
+	{.name = "transcript", .file = "recording", .help = "the conversation with the model", .make = transcript_make},
+	{.name = "llm", .file = "logs/llm.jsonl", .help = "each model call: times, tokens, cost, as JSON"},
 };
 
 struct request {
@@ -183,8 +186,12 @@ static int show_part(const struct show_run *r, const char *name, bool raw, struc
 	if (!p)
 		return -1;
 	AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, p->file);
-	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err))
-		return print(&text, raw, err);
+	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err)) {
+		AUTO(buf) struct buf made = BUF_INIT;
+		if (p->make && p->make(&made, &text, err))
+			return err_wrap(err, "%s/%s", r->shown, path);
+		return print(p->make ? &made : &text, raw, err);
+	}
 	if (err->sys == ENOENT)
 		return err_set(err, ERR_USAGE, 0,
 			       "%s/%s does not exist: this attempt did not get that far", r->shown,
@@ -198,7 +205,7 @@ static char *describe_parts(void)
 
 	buf_adds(&text, "Without a part: what happened, in short. The parts:\n");
 	for (size_t i = 0; i < SHOW_PARTS; i++)
-		buf_addf(&text, "  %-8s %s\n", show_parts[i].name, show_parts[i].help);
+		buf_addf(&text, "  %-10s %s\n", show_parts[i].name, show_parts[i].help);
 	buf_adds(&text, "Control characters in them are shown as escapes, unless --raw is given.");
 	return buf_detach(&text);
 }

@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <stddef.h>
+#include "base/buf.h"
 #include "base/err.h"
 #include "store/store.h"
 
@@ -19,9 +20,11 @@ struct show_run {
 
 struct show_part {
 	const char *name, *file, *help;
+	/* What is shown of the file; NULL: the file as it is. */
+	int (*make)(struct buf *out, const struct buf *file, struct err *err);
 };
 
-#define SHOW_PARTS 8
+#define SHOW_PARTS 10
 extern const struct show_part show_parts[SHOW_PARTS];
 
 /* Print what happened, in short. */

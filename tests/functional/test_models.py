@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from conftest import wait_for
-from models import KEY, fake, scripted  # noqa: F401 (fixtures)
+from models import DIALECTS, KEY, fake, scripted  # noqa: F401 (fixtures)
 
 # Asks CALLS times, or until it is told no; says what it was told.
 ASK = """#!/usr/bin/python3
@@ -32,7 +32,7 @@ PROVIDERS = """
 [providers.fake]
 base_url = "{url}"
 key_env = "FAKE_API_KEY"
-apis = ["chat", "anthropic"]
+apis = ["chat", "responses", "anthropic", "gemini"]
 
 [[models]]
 match = "fake-*"
@@ -370,3 +370,62 @@ def test_the_forecast_is_told_and_may_forbid_the_start(run_cli, bench, fake, wor
 def test_limits_bound_a_forecast(run_cli, bench):
     done = run_cli("run", bench({"cost_limit_usd": 1.5}, rollouts=2), env=ENV, check=0)
     assert "forecast: at most 3.00 USD for 2 trials (0 by earlier runs, 2 by their limits)" in done.stdout
+
+
+# --- transcripts ------------------------------------------------------------------------------------
+
+POST = """#!/usr/bin/python3
+import json, sys, urllib.request
+url, token, todo = sys.argv[1], sys.argv[2], json.load(open(sys.argv[3]))
+for path, headers, body in todo:
+    for name in ("Authorization", "x-api-key", "x-goog-api-key"):
+        if name in headers:
+            headers[name] = headers[name].replace("TOKEN", token)
+    print(len(urllib.request.urlopen(urllib.request.Request(url + path, json.dumps(body).encode(), headers)).read()))
+"""
+TURNS = {
+    "chat": lambda q: {"messages": [{"role": "system", "content": "Be \x1b[31mbrief."}, {"role": "user", "content": q},
+                                    {"role": "assistant", "content": "An earlier answer."}, {"role": "user", "content": "And now?"}]},
+    "responses": lambda q: {"instructions": "Be \x1b[31mbrief.", "input": [
+        {"role": "user", "content": q}, {"role": "assistant", "content": "An earlier answer."}, {"role": "user", "content": "And now?"}]},
+    "anthropic": lambda q: {"system": "Be \x1b[31mbrief.", "max_tokens": 100, "messages": [
+        {"role": "user", "content": q}, {"role": "assistant", "content": "An earlier answer."}, {"role": "user", "content": "And now?"}]},
+    "gemini": lambda q: {"systemInstruction": {"parts": [{"text": "Be \x1b[31mbrief."}]}, "contents": [
+        {"role": "user", "parts": [{"text": q}]}, {"role": "model", "parts": [{"text": "An earlier answer."}]},
+        {"role": "user", "parts": [{"text": "And now?"}]}]},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", sorted(TURNS))
+def test_a_transcript_is_the_conversation(run_cli, bench, agent_script, rollout, name, stream, workdir):
+    """The second request repeats the first: that is shown once, and the last answer too."""
+    dialect = DIALECTS[name]
+    whole = TURNS[name]("Why?")
+    key = next(k for k in ("messages", "input", "contents") if k in whole)
+    first = {**whole, key: [m for m in whole[key] if "And now?" not in json.dumps(m) and "earlier" not in json.dumps(m)]}
+    todo = []
+    for body in (first, whole):
+        if name != "gemini":
+            body = {"model": "fake-one", **body, **({"stream": True} if stream else {})}
+        todo.append([dialect.target("fake-one", stream), dialect.headers("TOKEN"), body])
+    path = bench()
+    agent_script("exec /usr/bin/python3 ~/post.py \"$URL\" \"$TOKEN\" ~/todo.json", name="asker", needs="model",
+                 env={"URL": "{gateway_url}", "TOKEN": "{token}"},
+                 files={"{home}/post.py": POST, "{home}/todo.json": json.dumps(todo)})
+    run_cli("run", path, env=ENV, check=0)
+    [(run_id, result)] = rollout().runs.items()
+    assert result["outcome"] == "completed" and result["agent"]["metrics"]["calls"] == 2, result
+    text = run_cli("show", run_id, "transcript", check=0).stdout
+    for once in ("Why?", "An earlier answer.", "And now?", "brief."):
+        assert text.count(once) == 1, text
+    assert "\\x1b[31mbrief." in text and "\x1b" not in text
+    order = [text.index(word) for word in ("brief.", "Why?", "An earlier answer.", "And now?", "Done.")]
+    assert order == sorted(order) and text.count("Done.") == 1
+    assert "[user]" in text and "another conversation" not in text
+    assert len(run_cli("show", run_id, "llm", check=0).stdout.splitlines()) == 2
+    raw = workdir / "data/runs" / run_id / "attempts/1/recording"
+    raw.write_bytes(raw.read_bytes()[:-5])
+    assert run_cli("show", run_id, "transcript", check=0).stdout
+    raw.write_bytes(b"{}\nnothing")
+    assert "damaged" in run_cli("show", run_id, "transcript", check=2).stderr
