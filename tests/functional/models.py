@@ -66,3 +66,41 @@ def sse(data):
     text = data.decode().replace("\r\n", "\n")
     found = [line[6:] for line in text.split("\n") if line.startswith("data: ")]
     return [json.loads(line) for line in found if line != "[DONE]"]
+
+
+# --- runs against the fake provider -----------------------------------------------------------------
+
+PRICE = {"input": 10, "cached": 1, "cache_write": 20, "output": 100}  # USD per million tokens
+
+
+@pytest.fixture
+def provided(workdir, fake):
+    """provided(apis): the user's providers.toml leads every model to the fake provider; the environment for run_cli."""
+    def make(apis=tuple(DIALECTS)):
+        top = workdir / "xdg/rollouts"
+        top.mkdir(parents=True, exist_ok=True)
+        prices = ", ".join(f"{name} = {usd}" for name, usd in PRICE.items())
+        (top / "providers.toml").write_text(f"""
+[providers.fake]
+base_url = "{fake.url}"
+key_env = "FAKE_API_KEY"
+apis = {json.dumps(list(apis))}
+
+[[models]]
+match = "*-fake"
+provider = "fake"
+price = {{ {prices}, date = "2026-01-01" }}
+""")
+        return {"FAKE_API_KEY": KEY}
+
+    return make
+
+
+def cost(usages):
+    """USD of calls, each with its usage as the fake provider reports it."""
+    spent = 0
+    for usage in usages:
+        fresh = usage["input"] - usage["cached"] - usage["cache_write"]
+        spent += (fresh * PRICE["input"] + usage["cached"] * PRICE["cached"]
+                  + usage["cache_write"] * PRICE["cache_write"] + usage["output"] * PRICE["output"]) / 1e6
+    return spent

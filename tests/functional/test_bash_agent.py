@@ -6,7 +6,7 @@ import pytest
 
 from bridge import Bridge
 from conftest import wait_for
-from models import ModelServer
+from models import DIALECTS, KEY, ModelServer, cost, fake, provided, scripted  # noqa: F401 (fixtures)
 
 FIX = "sed -i s/nmae/name/ src/greet.py"
 
@@ -62,6 +62,40 @@ def test_it_solves_a_task(run_bash, provider, account):
     lines = [json.loads(line) for line in (top / "artifacts/agent/transcript.jsonl").read_text().splitlines()]
     assert [line["turn"] for line in lines] == [1, 2, 3]
     assert lines[1]["calls"] == [{"command": FIX, "output": "[exit status 0]"}]
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_each_api_through_the_gateway(run_cli, make_task, make_bench, rollout, provided, fake, workdir, api):
+    """The strict provider takes every request of a session with reasoning and calls side by side."""
+    turns = [{"text": "Let me look.", "shell": ["cat src/greet.py", "pwd"], "reasoning": "hm"},
+             {"shell": FIX, "reasoning": "so"}, {"text": "Fixed it."}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="any-fake", retries=0)
+    done = run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (run_id, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert [(entry.dialect, entry.status) for entry in fake.log()] == [(api, 200)] * 3
+    metrics = result["agent"]["metrics"]
+    assert (metrics["tokens_total"], metrics["tokens_agent"], metrics["calls"]) == (4680, 4680, 3)
+    assert (metrics["tokens_cached"], metrics["tool_calls"], metrics["turns"]) == (2100, 3, 3)
+    assert metrics["money_usd"] == pytest.approx(cost(entry.usage for entry in fake.log()))
+    assert f"by {api}, agent bash" in done.stdout
+    assert all(entry.key == KEY for entry in fake.log())
+
+
+def test_auto_is_the_built_in_one_for_a_model_nobody_knows(run_cli, make_task, make_bench, rollout, provided, fake):
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="auto", model="any-fake")
+    done = run_cli("run", "bench.toml", env=provided(), check=0, timeout=300)
+    assert "agent bash" in done.stdout
+    assert [row["agent"] for row in rollout().manifest["results"]] == ["bash"]
+
+
+def test_the_gateways_limit_ends_it(run_cli, make_task, make_bench, rollout, provided, fake):
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, *[{"shell": "echo"}] * 50])), agent="bash",
+               model="any-fake", token_limit=4000)
+    run_cli("run", "bench.toml", env=provided(), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("budget", 1)
+    assert result["reason"].startswith("token_limit of 4000 reached")
 
 
 def test_nothing_but_the_command_is_in_the_sandbox(run_bash, provider):

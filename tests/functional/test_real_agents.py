@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agents that are shipped as files, for real: fetched through npm, run in a sandbox without a network,
-against the fake provider. codex, claude and pi always, all six with ROLLOUTS_TEST_AGENTS=all (make test-agents).
+"""The agents that are shipped as files, for real: fetched through npm, run in a sandbox without a network, through
+the gateway, against the fake provider. codex, claude and pi always, all six and every API of each with
+ROLLOUTS_TEST_AGENTS=all (make test-agents).
 
 They are kept in $ROLLOUTS_TEST_CACHE (~/.cache/rollouts-tests). Where npm gets nothing the tests are skipped,
 but not in CI.
 """
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from bridge import Bridge
-from models import ModelServer
+from models import DIALECTS, KEY, cost, fake, provided  # noqa: F401 (fixtures)
 
-ALL = ("codex", "claude", "pi", "gemini", "opencode", "qwen")
-WANTED = ALL if os.environ.get("ROLLOUTS_TEST_AGENTS") == "all" else ALL[:3]
+APIS = {"codex": ["responses"], "claude": ["anthropic"], "pi": list(DIALECTS), "gemini": ["gemini"],
+        "opencode": list(DIALECTS), "qwen": ["chat", "responses", "gemini"]}
+if os.environ.get("ROLLOUTS_TEST_AGENTS") == "all":
+    WANTED = [(name, api) for name, apis in APIS.items() for api in apis]
+else:
+    WANTED = [("codex", "responses"), ("claude", "anthropic"), ("pi", "chat")]
 CACHE = Path(os.environ.get("ROLLOUTS_TEST_CACHE", "~/.cache/rollouts-tests")).expanduser()
 MODELS = {"codex": "gpt-fake", "claude": "claude-fake", "gemini": "gemini-fake"}
 # Two model calls: a command that fixes the bug, then the last word. As the fake provider's default usage is.
@@ -45,38 +50,52 @@ def installed(binary):
 
 
 @pytest.fixture
-def provider(workdir):
-    """A fake provider that takes any key, and the socket that leads to it."""
-    with ModelServer() as server, Bridge(workdir / "gateway.sock", server.port) as bridge:
-        server.socket = bridge.path
-        yield server
-
-
-@pytest.fixture
-def run_real(run_cli, make_task, make_bench, rollout, provider, installed):
-    """run_real(name, turns, check=0, **bench): one trial; returns (result, run directory, done)."""
-    def run(name, turns, check=0, model=None, **more):
+def run_real(run_cli, make_task, make_bench, rollout, provided, installed, workdir):
+    """run_real(name, turns, api, check=0, **bench): one trial; returns (result, run directory)."""
+    def run(name, turns, api, check=0, **more):
         installed(name)
-        model = model or MODELS.get(name, "any-fake")
-        provider.configure(scripts=[{"turns": turns}])
-        make_bench(make_task(), agent=name, model=model, timeout_sec=300, retries=0, **more)
-        done = run_cli("run", "bench.toml", "--gateway", provider.socket, check=check, timeout=600,
-                       env={"XDG_CACHE_HOME": str(CACHE)})
+        env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE)}
+        task = make_task(instructions=f"Fix greet() in src/greet.py. [[fake {json.dumps({'turns': turns})}]]\n")
+        make_bench(task, agent=name, model=MODELS.get(name, "any-fake"), timeout_sec=300, retries=0, **more)
+        run_cli("run", "bench.toml", check=check, timeout=600, env=env)
         (run_id, result), = rollout().runs.items()
-        return result, rollout().dir.parents[2] / "runs" / run_id, done
+        return result, workdir / "data/runs" / run_id
 
     return run
 
 
-@pytest.mark.parametrize("name", WANTED)
-def test_an_agent_solves_a_task(run_real, provider, name):
-    result, top, _ = run_real(name, TURNS)
-    log = (top / "logs/agent.log").read_text()[-3000:] + (top / "logs/agent.err").read_text()[-3000:]
-    assert (result["outcome"], result["total_score"]) == ("completed", 1), log
-    agent = result["agent"]
-    assert (agent["final_message"], bool(agent["version"])) == ("Fixed the typo.", True), log
-    spent = {key: None if key in UNTOLD.get(name, ()) else value for key, value in SPENT.items()}
-    assert {key: agent["metrics"][key] for key in spent} == spent, log
-    asked = [entry.status for entry in provider.log()]
-    assert asked.count(200) == 2, asked  # claude tries something new once, which not every model takes
+def tail(top):
+    return "".join((top / "logs" / name).read_text()[-3000:] for name in ("agent.log", "agent.err"))
+
+
+@pytest.mark.parametrize("name, api", WANTED)
+def test_an_agent_solves_a_task(run_real, fake, name, api):
+    result, top = run_real(name, TURNS, api)
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), tail(top)
+    agent, metrics = result["agent"], result["agent"]["metrics"]
+    assert (agent["final_message"], bool(agent["version"])) == ("Fixed the typo.", True), tail(top)
+    assert {key: metrics[key] for key in SPENT} == SPENT, tail(top)
+    assert metrics["tokens_agent"] == SPENT["tokens_total"], tail(top)  # by its own account
+    answered = [entry for entry in fake.log() if entry.status == 200]  # claude tries something new once, in vain
+    assert len(answered) == 2 and {entry.dialect for entry in answered} == {api}
+    assert metrics["money_usd"] == pytest.approx(cost(entry.usage for entry in answered))
+    assert metrics["model_served"] == MODELS.get(name, "any-fake")
     assert list((top / "artifacts/agent").rglob("*")), "no transcript was collected"
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in WANTED))
+def test_a_model_that_fails_is_no_success(run_real, fake, name):
+    """Whatever status the agent exits with: claude reports success, pi exits with 0."""
+    fake.configure(rules=[{"nth": list(range(2, 100)), "do": {"status": 403}}])
+    result, top = run_real(name, TURNS, APIS[name][0])
+    assert result["outcome"] == "agent_error", tail(top)
+    assert "the model could not be asked" in result["reason"]
+    assert KEY not in result["reason"]
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in WANTED))
+def test_a_limit_ends_an_agent(run_real, fake, name):
+    result, top = run_real(name, [{"shell": "echo on"}] * 50, APIS[name][0], token_limit=6000)
+    assert result["outcome"] == "budget", tail(top)
+    assert result["reason"].startswith("token_limit of 6000 reached")
+    assert result["evaluated"] and result["agent"]["metrics"]["tokens_total"] < 12000
