@@ -17,7 +17,7 @@ _rollouts()
 	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
 	--config | --gateway) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local none" ;;
-	--retry) words="completed timeout budget agent_error infra_error cancelled" ;;
+	--retry) words="completed timeout budget agent_error infra_error cancelled replay_diverged" ;;
 	--agent | -a) words="nop oracle bash codex claude gemini opencode pi qwen shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
 	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
@@ -38,7 +38,7 @@ _rollouts()
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$current"; compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
 	show)
-		[ "$COMP_CWORD" -gt 2 ] && words="agent errors eval diff notes score result worker"
+		[ "$COMP_CWORD" -gt 2 ] && words="agent errors eval diff notes score result worker transcript llm"
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	agents)

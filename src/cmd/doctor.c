@@ -192,8 +192,12 @@ static void release(struct doctor *d)
 int cmd_doctor(int argc, char **argv)
 {
 	struct doctor d = {.data = "data", .scratch = -1};
-	bool json = false;
+	bool json = false, models = false;
 	const struct option options[] = {
+		{.name = "models",
+		 .kind = OPTION_FLAG,
+		 .target = &models,
+		 .help = "also try every key of a model provider: one small call each, and the quota left"},
 		{.name = "json",
 		 .kind = OPTION_FLAG,
 		 .target = &json,
@@ -210,7 +214,7 @@ int cmd_doctor(int argc, char **argv)
 		.text = "✓ works; – rollouts runs, but without something good; ✗ rollouts does not "
 			"run.\n"
 			"The exit status is 0 when nothing has ✗, else 3.",
-		.examples = "rollouts doctor\nrollouts doctor --data-dir /fast/data --json\n",
+		.examples = "rollouts doctor\nrollouts doctor --models\nrollouts doctor --data-dir /fast/data --json\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	AUTO(free) char *scratch = NULL;
@@ -226,6 +230,8 @@ int cmd_doctor(int argc, char **argv)
 		doctor_check_sandbox(&d);
 		doctor_check_programs(&d);
 		doctor_check_machine(&d);
+		if (models)
+			doctor_check_models(&d);
 	}
 	if (scratch && path_remove_tree(AT_FDCWD, scratch, &err))
 		cmd_warn(&err);

@@ -170,6 +170,12 @@ static void take_headers(const struct reader *r, const struct toml_node *n, stru
 	}
 }
 
+static void take_probe(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	free(v->probe);
+	v->probe = xstrdup(plain(r, n));
+}
+
 static void take_in_flight(const struct reader *r, const struct toml_node *n, struct provider *v)
 {
 	if (!expect(r, n, TOML_INT))
@@ -186,6 +192,7 @@ static const struct {
 } provider_keys[] = {
 	{"base_url", take_url}, {"key_env", take_key_env}, {"key_command", take_command},
 	{"apis", take_apis},	{"headers", take_headers}, {"max_in_flight", take_in_flight},
+	{"probe", take_probe},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)

@@ -88,6 +88,7 @@ static void release_provider(struct provider *v)
 	free(v->folder);
 	free(v->base_url);
 	free(v->key_command);
+	free(v->probe);
 	strv_release(&v->key_env);
 	strv_release(&v->apis);
 	kvs_release(&v->headers);

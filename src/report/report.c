@@ -250,7 +250,7 @@ static json_t *group_json(const struct summary_group *g)
 	json_put_real(j, "if_missing_1", g->best);
 	put_known(j, "tokens", g->tokens);
 	put_known(j, "tool_calls", g->tools);
-	json_put_real(j, "money_usd", g->money_usd < 0 ? NAN : g->money_usd);
+	json_put_real(j, "money_usd", g->money_usd < 0 || g->unpriced ? NAN : g->money_usd);
 	return j;
 }
 

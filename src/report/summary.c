@@ -194,6 +194,8 @@ static void add_usage(struct summary_group *g, const struct summary_row *row)
 		g->tools = (g->tools < 0 ? 0 : g->tools) + r->agent.metrics.tool_calls;
 	if (r->agent.metrics.money_usd >= 0)
 		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->agent.metrics.money_usd;
+	else if (r->agent.metrics.calls > 0)
+		g->unpriced = true;
 }
 
 /* What a group gathers of one task, over its conditions. */

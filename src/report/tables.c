@@ -188,7 +188,7 @@ static void group_columns(struct table *t, const struct summary *s)
 		table_column(t, "if missing 0–1", TABLE_WHOLE);
 	if (all->tokens >= 0)
 		table_column(t, "tokens", TABLE_RIGHT);
-	if (all->money_usd >= 0)
+	if (all->money_usd >= 0 || all->unpriced)
 		table_column(t, "cost USD", TABLE_RIGHT);
 }
 
@@ -224,9 +224,11 @@ void tables_groups(struct table *out, const struct summary *s)
 			add_bounds(out, g);
 		if (all->tokens >= 0)
 			add_count(out, g->tokens);
-		if (all->money_usd >= 0 && g->money_usd >= 0)
+		if (g->unpriced)
+			table_missing(out, "N/A");
+		else if (g->money_usd >= 0)
 			table_real(out, g->money_usd, CENT);
-		else if (all->money_usd >= 0)
+		else if (all->money_usd >= 0 || all->unpriced)
 			table_missing(out, NULL);
 	}
 }

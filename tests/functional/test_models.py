@@ -429,3 +429,35 @@ def test_a_transcript_is_the_conversation(run_cli, bench, agent_script, rollout,
     assert run_cli("show", run_id, "transcript", check=0).stdout
     raw.write_bytes(b"{}\nnothing")
     assert "damaged" in run_cli("show", run_id, "transcript", check=2).stderr
+
+
+# --- doctor -----------------------------------------------------------------------------------------
+
+def test_doctor_tries_every_key(run_cli, provided, workdir, fake):
+    """Each with a call of its own, and no key is shown."""
+    mine = workdir / "xdg/rollouts/providers.toml"
+    mine.write_text(mine.read_text().replace('key_env = "FAKE_API_KEY"', 'key_env = ["KEY_A", "KEY_B"]\nprobe = "fake-one"')
+                    + f'\n[providers.claudish]\nbase_url = "{fake.url}"\nkey_env = "KEY_A"\napis = ["anthropic"]\nprobe = "fake-two"\n'
+                    + f'\n[providers.geminish]\nbase_url = "{fake.url}"\nkey_env = "KEY_A"\napis = ["gemini"]\nprobe = "fake-three"\n')
+    fake.configure(options={"add_headers": {"x-ratelimit-remaining-requests": "99"}})
+    done = run_cli("doctor", "--models", "--json", env={"KEY_A": KEY, "KEY_B": "sk-of-nobody"}, timeout=180)
+    checks = {c["check"]: c for c in json.loads(done.stdout)["checks"]}
+    good, bad = checks["fake KEY_A"], checks["fake KEY_B"]
+    assert good["state"] == "ok" and good["detail"].startswith("fake-one: 200") and "remaining-requests: 99" in good["detail"]
+    assert bad["state"] == "failed" and bad["detail"].startswith("fake-one: 401")
+    assert checks["claudish KEY_A"]["detail"].startswith("fake-two: 200")
+    assert checks["geminish KEY_A"]["detail"].startswith("fake-three: 200")
+    assert checks["openai"]["state"] == "less" and "OPENAI_API_KEY" in checks["openai"]["detail"]
+    assert KEY not in done.stdout + done.stderr and "sk-of-nobody" not in done.stdout + done.stderr
+    assert done.returncode == 3
+
+
+def test_a_model_without_a_price_costs_na(run_cli, bench, rollout, workdir):
+    run_cli("run", bench(model="free-one"), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["agent"]["metrics"]["money_usd"] is None and result["agent"]["metrics"]["tokens_total"] == TURN_TOKENS
+    text = run_cli("summarize", "bench", check=0).stdout
+    assert "cost USD" in text and "N/A" in text
+    [all] = [a for a in json.loads(run_cli("summarize", "bench", "--json").stdout)["aggregates"] if a["level"] == "overall"]
+    assert all["money_usd"] is None and all["tokens"] == TURN_TOKENS
+    assert rollout().manifest["results"][0]["cost_usd"] is None
