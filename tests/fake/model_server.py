@@ -153,7 +153,7 @@ class Provider:
                        "quotas": []}
         self.configure(config)
         self.reset()
-        self.release = asyncio.Event()
+        self.releases = 0
 
     def configure(self, config):
         unknown = set(config) - MEMBERS
@@ -285,13 +285,11 @@ class Connection:
     async def watch(self, seconds):
         """Wait, at most until the client leaves (Gone) or the stall is released."""
         end = None if seconds is None else time.monotonic() + seconds
-        while end is None or time.monotonic() < end:
+        before = self.provider.releases
+        while self.provider.releases == before and (end is None or time.monotonic() < end):
             if self.reader.at_eof() or self.writer.transport.is_closing():
                 raise Gone
-            left = 0.02 if end is None else min(0.02, max(0, end - time.monotonic()))
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.provider.release.wait(), left)
-                return
+            await asyncio.sleep(0.02 if end is None else min(0.02, max(0, end - time.monotonic())))
 
     def abort(self):
         sock = self.writer.get_extra_info("socket")
@@ -426,8 +424,7 @@ class Connection:
                 provider.configure(doc) if what == "config" else provider.reset()
                 reply = {}
             elif what == "release":
-                provider.release.set()
-                provider.release = asyncio.Event()
+                provider.releases += 1
                 reply = {}
             elif what == "refuse":
                 provider.refuse(float(doc["seconds"]))
@@ -525,8 +522,7 @@ class ModelServer:
 
     def release(self):
         def end():
-            self.provider.release.set()
-            self.provider.release = asyncio.Event()
+            self.provider.releases += 1
         self.call(end)
 
     def refuse(self, seconds):
