@@ -150,7 +150,7 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 
 static int read_install(struct agent_install *out, const char *name, const char *version, struct err *err)
 {
-	const struct agent_query q = {.name = name, .gateway = true};
+	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	AUTO(free) char *path = NULL;

@@ -57,7 +57,7 @@ static void fill_state(json_t *row, const struct agent_query *q, const json_t *f
 
 static json_t *describe(const char *name)
 {
-	const struct agent_query q = {.name = name, .gateway = true};
+	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	AUTO(free) char *path = NULL;

@@ -113,7 +113,7 @@ static void check_pytest(struct doctor *d)
 
 static void check_agent(struct doctor *d, const char *name)
 {
-	const struct agent_query query = {.name = name, .gateway = true};
+	const struct agent_query query = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
 	AUTO(free) char *title = xasprintf("agent %s", name);

@@ -140,7 +140,7 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
 	const struct agent_query q = {
-		.name = name, .config_path = l->req->path, .gateway = true};
+		.name = name, .config_path = l->req->path};
 	if (!json_object_get(l->out->agents, name)) {
 		int rc = agent_find(&spec, &q, &lines, &err);
 		for (size_t i = 0; i < lines.n; i++)
@@ -209,6 +209,14 @@ static void check_limits(struct loader *l, const struct bench_entry *e, const ch
 		complain_of_model(l, e, model, why);
 }
 
+static void read_providers(struct loader *l)
+{
+	struct err err;
+	if (!l->providers_read && providers_load(&l->out->providers, l->req->path, l->problems, &err))
+		strv_push(&l->unrouted, ""); /* its lines are there */
+	l->providers_read = true;
+}
+
 /* Who answers, for an agent that asks. A gateway of the user's own may know models that we do not. */
 static void find_route(struct loader *l, const struct bench_entry *e, const char *agent,
 		       const char *model, struct plan_route *out)
@@ -219,9 +227,7 @@ static void find_route(struct loader *l, const struct bench_entry *e, const char
 	struct err err = {0};
 	if (!*json_get_str(spec, "needs", ""))
 		return;
-	if (!l->providers_read && providers_load(&l->out->providers, l->req->path, l->problems, &err))
-		strv_push(&l->unrouted, ""); /* its lines are there */
-	l->providers_read = true;
+	read_providers(l);
 	if (providers_route(&l->out->providers, model, &route, &err)) {
 		if (!own && !strv_has(&l->unrouted, ""))
 			complain_of_model(l, e, model, err.msg);
@@ -241,6 +247,27 @@ static void find_route(struct loader *l, const struct bench_entry *e, const char
 				   route.model_id};
 }
 
+/* "auto" goes by the model's name, but a server of one's own may answer it in a dialect of its own: then the
+ * built-in agent, which speaks all of them. */
+static char *choose_agent(struct loader *l, const char *model)
+{
+	AUTO(free) char *usual = agent_for_model(model, l->req->path);
+	const struct agent_query q = {.name = usual, .config_path = l->req->path};
+	AUTO(strv) struct strv ignored_lines = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	struct route route;
+	struct err ignored;
+	if (agent_read(&file, &path, &q, &ignored_lines, &ignored) ||
+	    !*json_get_str(file, "needs", ""))
+		return STEAL(&usual); /* what is wrong is told by find_agent */
+	read_providers(l);
+	if (providers_route(&l->out->providers, model, &route, &ignored) ||
+	    common_api(file, route.provider))
+		return STEAL(&usual);
+	return xstrdup("bash");
+}
+
 static void find_agents(struct loader *l)
 {
 	const struct bench *b = &l->out->bench;
@@ -253,8 +280,7 @@ static void find_agents(struct loader *l)
 		l->routes[i] = xcalloc(e->models.n + 1, sizeof **l->routes);
 		for (size_t m = 0; m < e->models.n; m++) {
 			const char *model = e->models.v[m];
-			l->agents[i][m] =
-				chosen ? agent_for_model(model, l->req->path) : xstrdup(e->agent);
+			l->agents[i][m] = chosen ? choose_agent(l, model) : xstrdup(e->agent);
 			find_agent(l, l->agents[i][m], e, model);
 			find_route(l, e, l->agents[i][m], model, &l->routes[i][m]);
 		}

@@ -18,8 +18,7 @@ static const char *const builtins[] = {"nop", "oracle"};
 #define BASH "bash" /* built in as well, but it needs a model */
 #define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
-/* What "auto" falls back to, and the agents that are known to need a model even where no file is.
- */
+/* What "auto" falls back to. */
 static const struct usual {
 	const char *models, *agent;
 } usual[] = {
@@ -31,14 +30,6 @@ bool agent_is_builtin(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
 		if (strcmp(builtins[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool is_usual(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
-		if (strcmp(usual[i].agent, name) == 0)
 			return true;
 	return false;
 }
@@ -135,14 +126,6 @@ static int missing(const struct agent_query *q, const struct strv *folders, stru
 		list_names(folders->v[i], &names);
 		buf_addf(&places, "%s%s", i ? ", " : "", folders->v[i]);
 	}
-	if (is_usual(q->name) && !q->gateway)
-		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\" needs a model, and there is no gateway yet that "
-			       "answers model "
-			       "requests; use agent = \"nop\" or \"oracle\", or describe one of "
-			       "your own in "
-			       "%s/%s.toml",
-			       q->name, folders->v[0], q->name);
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
 		strv_push(&names, builtins[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
@@ -178,7 +161,7 @@ static bool is_bash(const struct agent_query *q)
 
 int agent_exists(const struct agent_query *q, struct err *err)
 {
-	if (agent_is_builtin(q->name) || (is_bash(q) && q->gateway))
+	if (agent_is_builtin(q->name) || is_bash(q))
 		return 0;
 	AUTO(free) char *path = find_file(q, err);
 	return path ? 0 : -1;
@@ -279,28 +262,16 @@ static json_t *builtin_spec(const char *name)
 	return spec;
 }
 
-static int needs_gateway(const struct agent_query *q, const char *path, struct err *err)
-{
-	return err_set(err, ERR_USAGE, 0,
-		       "agent \"%s\" (%s) needs a model, and there is no gateway: give --gateway SOCKET",
-		       q->name, path);
-}
-
 int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err)
 {
 	AUTO(json) json_t *file = NULL;
-	bool bash = is_bash(q);
-	if (bash && !q->gateway)
-		return needs_gateway(q, "built in", err);
-	if (bash || agent_is_builtin(q->name)) {
+	if (is_bash(q) || agent_is_builtin(q->name)) {
 		*spec = builtin_spec(q->name);
 		return 0;
 	}
 	AUTO(free) char *path = find_file(q, err);
 	if (!path || agent_file_read(&file, path, problems, err) < 0)
 		return -1;
-	if (strcmp(json_get_str(file, "needs", ""), "model") == 0 && !q->gateway)
-		return needs_gateway(q, path, err);
 	json_put_str(file, "name", q->name);
 	json_put_str(file, "kind", "cli");
 	if (find_programs(file, path, err) < 0)

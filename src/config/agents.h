@@ -23,7 +23,6 @@ char *agent_for_model(const char *model, const char *config_path);
 struct agent_query {
 	const char *name;	 /* never "auto" */
 	const char *config_path; /* of the benchmark, or NULL */
-	bool gateway;		 /* there is one: agents that need a model are allowed */
 };
 
 /* Whether it is built in or has a file; *err says where it was looked for. */

@@ -115,7 +115,7 @@ static void check_agent(struct config *c, const struct layer *task, struct bench
 {
 	const struct value *v = config_effective(c, task, KEY_AGENT);
 	const struct agent_query q = {
-		.name = e->agent, .config_path = c->req->path, .gateway = true};
+		.name = e->agent, .config_path = c->req->path};
 	struct err err;
 	if (!v || !v->text || c->req->grading_only || strcmp(e->agent, "auto") == 0 ||
 	    agent_exists(&q, &err) == 0)

@@ -82,10 +82,12 @@ def test_each_api_through_the_gateway(run_cli, make_task, make_bench, rollout, p
     assert all(entry.key == KEY for entry in fake.log())
 
 
-def test_auto_is_the_built_in_one_for_a_model_nobody_knows(run_cli, make_task, make_bench, rollout, provided, fake):
-    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="auto", model="any-fake")
-    done = run_cli("run", "bench.toml", env=provided(), check=0, timeout=300)
-    assert "agent bash" in done.stdout
+@pytest.mark.parametrize("model", ["any-fake", "gpt-oss-fake"])
+def test_auto_is_the_built_in_one(run_cli, make_task, make_bench, rollout, provided, fake, model):
+    """For a model no agent is usual for, and for one that is served in another dialect than its usual agent's."""
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="auto", model=model)
+    done = run_cli("run", "bench.toml", env=provided(["chat"]), check=0, timeout=300)
+    assert "by chat, agent bash" in done.stdout
     assert [row["agent"] for row in rollout().manifest["results"]] == ["bash"]
 
 

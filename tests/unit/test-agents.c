@@ -26,11 +26,9 @@ static void put(const char *path, const char *text, mode_t mode)
 	assert_int_equal(path_write(AT_FDCWD, path, text, strlen(text), mode, false, &err), 0);
 }
 
-static int find(json_t **spec, const char *name, bool gateway, struct strv *problems,
-		struct err *err)
+static int find(json_t **spec, const char *name, struct strv *problems, struct err *err)
 {
-	const struct agent_query q = {
-		.name = name, .config_path = "conf/b.toml", .gateway = gateway};
+	const struct agent_query q = {.name = name, .config_path = "conf/b.toml"};
 	*err = (struct err){0};
 	return agent_find(spec, &q, problems, err);
 }
@@ -40,10 +38,15 @@ static void builtins_need_no_file(void **state)
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
-	assert_int_equal(find(&spec, "oracle", false, &problems, &err), 0);
+	assert_int_equal(find(&spec, "oracle", &problems, &err), 0);
 	assert_string_equal(json_get_str(spec, "kind", ""), "oracle");
 	assert_true(agent_is_builtin("nop"));
-	assert_false(agent_is_builtin("bash"));
+	assert_false(agent_is_builtin("bash")); /* it needs a model */
+	json_decref(spec);
+	assert_int_equal(find(&spec, "bash", &problems, &err), 0);
+	assert_string_equal(json_get_str(spec, "kind", ""), "bash");
+	assert_string_equal(json_get_str(spec, "needs", ""), "model");
+	assert_int_equal(json_array_size(json_object_get(spec, "apis")), 4);
 }
 
 static void a_file_becomes_a_spec(void **state)
@@ -61,7 +64,7 @@ static void a_file_becomes_a_spec(void **state)
 	    "true] }\n"
 	    "field = \"tokens_input\"\npointer = [\"/a\", \"/b\"]\nhow = \"add\"\n",
 	    0644);
-	assert_int_equal(find(&spec, "full", true, &problems, &err), 0);
+	assert_int_equal(find(&spec, "full", &problems, &err), 0);
 	assert_string_equal(json_get_str(spec, "name", ""), "full");
 	assert_string_equal(json_get_str(spec, "kind", ""), "cli");
 	assert_string_equal(json_get_str(spec, "needs", ""), "model");
@@ -73,10 +76,6 @@ static void a_file_becomes_a_spec(void **state)
 		json_array_get(json_object_get(json_object_get(spec, "output"), "rules"), 0);
 	assert_int_equal(json_array_size(json_object_get(json_object_get(rule, "match"), "/type")),
 			 3);
-	json_decref(spec);
-	spec = NULL;
-	assert_int_equal(find(&spec, "full", false, &problems, &err), -1);
-	assert_non_null(strstr(err.msg, "needs a model, and there is no gateway"));
 }
 
 #define RULE "argv = [\"sh\"]\n[output]\nformat = \"jsonl\"\n[[output.rules]]\n"
@@ -141,7 +140,7 @@ static void mistakes_have_places(void **state)
 		AUTO(json) json_t *spec = NULL;
 		struct err err;
 		put("conf/agents/bad.toml", cases[i].toml, 0644);
-		assert_int_equal(find(&spec, "bad", false, &problems, &err), -1);
+		assert_int_equal(find(&spec, "bad", &problems, &err), -1);
 		assert_int_equal(err.kind, ERR_USAGE);
 		assert_int_equal(problems.n, 1);
 		assert_string_equal(problems.v[0] + strlen("conf/agents/bad.toml:"), cases[i].line);
@@ -155,7 +154,7 @@ static void a_bad_regex_is_told(void **state)
 	struct err err;
 	put("conf/agents/bad.toml",
 	    "argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\nregex = \"(\"\n", 0644);
-	assert_int_equal(find(&spec, "bad", false, &problems, &err), -1);
+	assert_int_equal(find(&spec, "bad", &problems, &err), -1);
 	assert_non_null(strstr(problems.v[0], "bad.toml:4:9: regex \"(\": "));
 }
 
@@ -165,10 +164,10 @@ static void folders_have_an_order(void **state)
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
 	put("xdg/rollouts/agents/both.toml", "argv = [\"sh\", \"user\"]\n", 0644);
-	assert_int_equal(find(&spec, "both", false, &problems, &err), 0);
+	assert_int_equal(find(&spec, "both", &problems, &err), 0);
 	json_decref(spec);
 	put("conf/agents/both.toml", "argv = [\"sh\", \"bench\"]\n", 0644);
-	assert_int_equal(find(&spec, "both", false, &problems, &err), 0);
+	assert_int_equal(find(&spec, "both", &problems, &err), 0);
 	assert_string_equal(json_string_value(json_array_get(json_object_get(spec, "argv"), 1)),
 			    "bench");
 }
@@ -179,15 +178,15 @@ static void missing_ones_say_where_and_what(void **state)
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
 	put("conf/agents/scripted.toml", "argv = [\"sh\"]\n", 0644);
-	assert_int_equal(find(&spec, "skripted", false, &problems, &err), -1);
+	assert_int_equal(find(&spec, "skripted", &problems, &err), -1);
 	assert_non_null(strstr(err.msg,
 			       "no agent \"skripted\" (did you mean \"scripted\"?): looked for "
 			       "skripted.toml in conf/agents, "));
 	put("conf/agents/gone.toml", "argv = [\"no-such-program\"]\n", 0644);
-	assert_int_equal(find(&spec, "gone", false, &problems, &err), -1);
+	assert_int_equal(find(&spec, "gone", &problems, &err), -1);
 	assert_non_null(strstr(err.msg, "program \"no-such-program\" is not on PATH: install it"));
 	put("conf/agents/gone.toml", "argv = [\"sh\"]\nrequires = [\"no-such-program\"]\n", 0644);
-	assert_int_equal(find(&spec, "gone", false, &problems, &err), -1);
+	assert_int_equal(find(&spec, "gone", &problems, &err), -1);
 	assert_int_equal(problems.n, 0);
 }
 
@@ -218,7 +217,7 @@ static char *resolved(const char *argv0)
 	size_t i;
 	json_t *item;
 	put("conf/agents/p.toml", toml, 0644);
-	if (find(&spec, "p", false, &problems, &err) < 0)
+	if (find(&spec, "p", &problems, &err) < 0)
 		fail_msg("%s", err.msg);
 	json_array_foreach (json_object_get(spec, "mounts"), i, item)
 		buf_addf(&out, "%s%s", i ? "," : "", json_get_str(item, "host", "") + strlen(top));
@@ -282,20 +281,20 @@ static void installed_agents_come_first(void **state)
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
 	put("conf/agents/fetched.toml", FETCHED, 0644);
-	assert_int_equal(find(&spec, "fetched", false, &problems, &err), -1);
+	assert_int_equal(find(&spec, "fetched", &problems, &err), -1);
 	assert_non_null(strstr(err.msg, "agent \"fetched\" is not installed: rollouts agents install "
 					"fetched"));
 	put("node/lib/node_modules/@own/fetched/cli.js", "#!/bin/sh\n", 0755);
 	put("node/lib/node_modules/@own/fetched/package.json", "{\"version\": \"9.8.7\"}", 0644);
 	assert_int_equal(symlink("../lib/node_modules/@own/fetched/cli.js", "node/bin/fetched"), 0);
-	assert_int_equal(find(&spec, "fetched", false, &problems, &err), 0);
+	assert_int_equal(find(&spec, "fetched", &problems, &err), 0);
 	assert_string_equal(json_get_str(spec, "version", ""), "9.8.7");
 	json_decref(spec);
 	spec = NULL;
 	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/run", "#!/bin/sh\n", 0755);
 	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/cli.js", "", 0644);
 	assert_int_equal(symlink("2.0.0", "cache/rollouts/agents/fetched/current"), 0);
-	assert_int_equal(find(&spec, "fetched", false, &problems, &err), 0);
+	assert_int_equal(find(&spec, "fetched", &problems, &err), 0);
 	assert_string_equal(json_get_str(spec, "version", ""), "2.0.0");
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_format(&text, json_object_get(spec, "argv"), false);
