@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
 	{"tag", cmd_tag, "name a rollout"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
+	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},
 	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},
 };

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "cmd/cmd.h"
+#include "cmd/models.h"
+#include "cmd/options.h"
+#include "os/fdio.h"
+#include "os/spawn.h"
+
+enum { LINE_MAX_BYTES = 64 << 10, LEAVE_MS = 5000, BACKLOG = 1024 };
+
+struct asked {
+	const char *listen, *socket, *config;
+	struct strv providers;
+	bool anywhere;
+};
+
+/* --- listening ------------------------------------------------------------------------------------ */
+
+static int parse_address(struct sockaddr_in *out, const struct asked *a, struct err *err)
+{
+	const char *colon = strrchr(a->listen, ':');
+	char host[INET_ADDRSTRLEN] = "", *end = NULL;
+	long port = colon ? strtol(colon + 1, &end, 10) : -1;
+
+	if (colon && (size_t)(colon - a->listen) < sizeof host)
+		snprintf(host, sizeof host, "%.*s", (int)(colon - a->listen), a->listen);
+	*out = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	if (!colon || end == colon + 1 || *end || port < 0 || port > 65535 ||
+	    inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1", &out->sin_addr) != 1)
+		return err_set(err, ERR_USAGE, 0, "--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:8765", a->listen);
+	if (ntohl(out->sin_addr.s_addr) >> 24 != 127 && !a->anywhere)
+		return err_set(err, ERR_USAGE, 0,
+			       "--listen %s: whoever reaches this address could use your keys; give --any-address "
+			       "as well if that is meant",
+			       a->listen);
+	return 0;
+}
+
+static int listen_tcp(const struct asked *a, struct err *err)
+{
+	struct sockaddr_in at;
+	socklen_t n = sizeof at;
+	int one = 1;
+
+	if (parse_address(&at, a, err))
+		return -1;
+	AUTO(fd) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) ||
+	    bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, BACKLOG) ||
+	    getsockname(fd, (struct sockaddr *)&at, &n))
+		return err_set(err, ERR_INFRA, errno, "listen on %s", a->listen);
+	char host[INET_ADDRSTRLEN];
+	printf("listening on http://%s:%d\n", inet_ntop(AF_INET, &at.sin_addr, host, sizeof host), ntohs(at.sin_port));
+	return fd_steal(&fd);
+}
+
+/* A socket that nobody listens on any more is replaced; anything else is not ours to remove. */
+static int listen_unix(const char *path, struct err *err)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct stat st;
+
+	if (strlen(path) >= sizeof at.sun_path)
+		return err_set(err, ERR_USAGE, 0, "--socket %s: the path is longer than %zu bytes", path,
+			       sizeof at.sun_path - 1);
+	snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
+	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "socket");
+	if (lstat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode))
+			return err_set(err, ERR_USAGE, 0, "--socket %s: there is a file already, and no socket", path);
+		if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+			return err_set(err, ERR_USAGE, 0, "--socket %s: somebody listens there already", path);
+		unlink(path);
+	}
+	mode_t old = umask(0177);
+	int bad = bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, BACKLOG);
+	int why = errno;
+	umask(old);
+	if (bad)
+		return err_set(err, ERR_INFRA, why, "listen on %s", path);
+	printf("listening on %s\n", path);
+	return fd_steal(&fd);
+}
+
+/* --- the document --------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct asked *a, const char *name)
+{
+	return !a->providers.n || strv_has(&a->providers, name);
+}
+
+static void say_left_out(const struct strv *names)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+	struct err note;
+
+	for (size_t i = 0; i < names->n; i++)
+		buf_addf(&line, "%s%s", i ? ", " : "", names->v[i]);
+	err_set(&note, ERR_USAGE, 0, "left out, for want of a key: %s", line.data);
+	if (names->n)
+		cmd_warn(&note);
+}
+
+/* Those whose key is found. Without a choice, others are left out and named. */
+static int add_providers(json_t *list, const struct asked *a, const struct providers *p, struct err *err)
+{
+	AUTO(strv) struct strv files = STRV_INIT;
+	AUTO(strv) struct strv without = STRV_INIT;
+
+	models_env_files(&files, a->config, NULL, 0);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct provider *v = &p->list[i];
+		if (!is_wanted(a, v->name) || json_object_get(list, v->name))
+			continue;
+		json_t *keys = models_keys(v, &files, err);
+		if (keys)
+			json_put(list, v->name, models_provider(v, keys));
+		else if (a->providers.n)
+			return -1;
+		else
+			strv_push(&without, v->name);
+	}
+	for (size_t i = 0; i < a->providers.n; i++)
+		if (!json_object_get(list, a->providers.v[i]))
+			return err_set(err, ERR_USAGE, 0, "--provider %s: no providers.toml names it", a->providers.v[i]);
+	if (!json_object_size(list)) /* why, for the last one */
+		return without.n ? err_wrap(err, "no provider has a key")
+				 : err_set(err, ERR_USAGE, 0, "there is no provider");
+	say_left_out(&without);
+	return 0;
+}
+
+static int make_document(json_t **out, const struct asked *a, struct strv *problems, struct err *err)
+{
+	AUTO(providers) struct providers p = { 0 };
+	json_t *list, *doc;
+
+	if (providers_load(&p, a->config, problems, err))
+		return -1;
+	list = json_object();
+	if (add_providers(list, a, &p, err)) {
+		json_decref(list);
+		return -1;
+	}
+	doc = json_object();
+	json_put_int(doc, "v", 1);
+	json_put_bool(doc, "control", false);
+	json_put_bool(doc, "record", false);
+	json_put(doc, "models", models_rules(&p, list));
+	json_put(doc, "providers", list);
+	*out = doc;
+	return 0;
+}
+
+/* --- the process ---------------------------------------------------------------------------------- */
+
+struct running {
+	struct child child;
+	int in, out;
+	struct buf line;
+	json_t *totals; /* the last, or NULL */
+	bool fatal;
+};
+
+static int send_document(int fd, const json_t *document, struct err *err)
+{
+	struct buf text = BUF_INIT;
+	size_t at = 0;
+
+	json_format(&text, document, false);
+	while (at < text.len) {
+		ssize_t n = send(fd, text.data + at, text.len - at, MSG_NOSIGNAL);
+		if (n < 0 && errno != EINTR)
+			break;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	bool whole = at == text.len;
+	explicit_bzero(text.data, text.len);
+	buf_release(&text);
+	return whole ? 0 : err_set(err, ERR_INFRA, 0, "rollouts-gateway does not start");
+}
+
+static int start(struct running *r, const json_t *document, int listener, struct err *err)
+{
+	AUTO(free) char *program = install_libexec("rollouts-gateway");
+	const char *argv[] = { program, NULL };
+	int in[2], out[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in))
+		return err_set(err, ERR_INFRA, errno, "socketpair");
+	AUTO(fd) int in_child = in[0];
+	r->in = in[1];
+	if (fd_pipe(out, err))
+		return -1;
+	r->out = out[0];
+	AUTO(fd) int out_child = out[1];
+	const struct spawn s = { .argv = argv, .dir_fd = AT_FDCWD, .in = in_child, .out = out_child, .err = 2,
+				 .more = &listener, .more_n = 1 };
+	if (spawn_start(&r->child, &s, true, err))
+		return err_wrap(err, "%s (is the installation complete?)", program);
+	return send_document(r->in, document, err);
+}
+
+static void take_line(struct running *r, const char *text, size_t n)
+{
+	AUTO(json) json_t *j = NULL;
+	AUTO(buf) struct buf safe = BUF_INIT;
+	struct err err;
+
+	if (json_parse(&j, text, n, "gateway", &err))
+		return;
+	const char *event = json_get_str(j, "event", "");
+	if (strcmp(event, "totals") == 0) {
+		json_decref(r->totals);
+		r->totals = json_incref(j);
+	} else if (strcmp(event, "note") == 0 || strcmp(event, "fatal") == 0) {
+		r->fatal |= *event == 'f';
+		text_renders(&safe, json_get_str(j, "text", ""), TEXT_TERMINAL_LINE);
+		fprintf(stderr, "rollouts: %s\n", safe.data);
+	}
+}
+
+/* False: it is gone. */
+static bool take_output(struct running *r)
+{
+	char data[4096], *end;
+	ssize_t n = read(r->out, data, sizeof data);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n <= 0 || r->line.len > LINE_MAX_BYTES)
+		return false;
+	buf_add(&r->line, data, (size_t)n);
+	while ((end = memchr(r->line.data, '\n', r->line.len))) {
+		size_t used = (size_t)(end - r->line.data) + 1;
+		take_line(r, r->line.data, used - 1);
+		memmove(r->line.data, r->line.data + used, r->line.len - used + 1);
+		r->line.len -= used;
+	}
+	return true;
+}
+
+/* Until it ends by itself, or we are told to end it. */
+static void attend(struct running *r, int signals)
+{
+	struct pollfd fds[] = { { .fd = r->out, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+
+	struct signalfd_siginfo taken;
+
+	for (;;) {
+		int n = poll(fds, 2, -1);
+		if (n < 0 && errno != EINTR)
+			return;
+		if (n > 0 && fds[1].revents && read(signals, &taken, sizeof taken) > 0 && r->in >= 0) {
+			close(r->in); /* it leaves by itself, and says its last totals */
+			r->in = -1;
+		}
+		if (n > 0 && fds[0].revents && !take_output(r))
+			return;
+	}
+}
+
+static int finish(struct running *r, struct err *err)
+{
+	int status = 0;
+
+	auto_fd(&r->in);
+	if (r->child.pid && spawn_wait(&r->child, clock_mono_ms() + LEAVE_MS, &status, err)) {
+		spawn_kill(&r->child, true);
+		return -1;
+	}
+	if (r->totals) {
+		const json_t *usd = json_object_get(r->totals, "usd");
+		printf("%lld calls, %lld tokens, ", (long long)json_get_int(r->totals, "calls", 0),
+		       (long long)json_get_int(r->totals, "tokens", 0));
+		if (json_is_number(usd))
+			printf("$%.4f", json_number_value(usd));
+		else
+			printf("cost N/A");
+		int64_t unpriced = json_get_int(r->totals, "unpriced_calls", 0);
+		if (unpriced && json_is_number(usd))
+			printf(" and %lld calls without a price", (long long)unpriced);
+		printf("\n");
+	}
+	char how[48];
+	if (status && !r->fatal)
+		return err_set(err, ERR_INFRA, 0, "rollouts-gateway: %s", spawn_status_text(status, how));
+	return status ? err_set(err, ERR_INFRA, 0, "the gateway did not start") : 0;
+}
+
+static int serve(const json_t *document, int listener, struct err *err)
+{
+	struct running r = { .in = -1, .out = -1, .line = BUF_INIT };
+	sigset_t set, old;
+	struct err after;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	AUTO(fd) int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	int failed = start(&r, document, listener, err);
+	if (!failed) {
+		fflush(stdout);
+		attend(&r, signals);
+	}
+	if (finish(&r, &after) && !failed) {
+		*err = after;
+		failed = -1;
+	}
+	auto_fd(&r.out);
+	buf_release(&r.line);
+	json_decref(r.totals);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return failed;
+}
+
+static int run(const struct asked *a)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *document = NULL;
+	struct err err;
+
+	if (!a->listen == !a->socket) {
+		err_set(&err, ERR_USAGE, 0, "say where to listen: either --listen ADDRESS:PORT or --socket PATH");
+		return cmd_fail(&err);
+	}
+	struct sockaddr_in at;
+	if (a->listen && parse_address(&at, a, &err))
+		return cmd_fail(&err);
+	if (make_document(&document, a, &problems, &err))
+		return cmd_refuse(&problems, &err);
+	AUTO(fd) int listener = a->listen ? listen_tcp(a, &err) : listen_unix(a->socket, &err);
+	if (listener < 0)
+		return cmd_fail(&err);
+	int failed = serve(document, listener, &err);
+	if (a->socket)
+		unlink(a->socket);
+	return failed ? cmd_fail(&err) : CMD_OK;
+}
+
+int cmd_gateway(int argc, char **argv)
+{
+	struct asked a = { .providers = STRV_INIT };
+	const struct option options[] = {
+		{ .name = "listen", .arg = "ADDRESS:PORT", .kind = OPTION_STR, .target = &a.listen,
+		  .help = "a TCP address of this machine; port 0: any that is free" },
+		{ .name = "socket", .arg = "PATH", .kind = OPTION_STR, .target = &a.socket,
+		  .help = "a unix socket instead (mode 0600)" },
+		{ .name = "provider", .arg = "NAME", .kind = OPTION_STRV, .target = &a.providers,
+		  .help = "only this one; repeatable (default: all that have a key)" },
+		{ .name = "config", .arg = "CONFIG", .kind = OPTION_STR, .target = &a.config,
+		  .help = "a benchmark, for the providers.toml and .env beside it" },
+		{ .name = "any-address", .kind = OPTION_FLAG, .target = &a.anywhere,
+		  .help = "allow an address that other machines reach" },
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "gateway",
+		.operands = "",
+		.summary = "pass model requests on with your keys, outside of any benchmark",
+		.text = "Serves the OpenAI, Anthropic and Gemini paths until it is interrupted, with the providers and\n"
+			"prices that `run` uses. Whoever can reach it can spend from your keys: it asks for no token.\n"
+			"A benchmark starts a gateway of its own; this one is for trying an agent by hand.",
+		.examples = "rollouts gateway --listen 127.0.0.1:8765\n"
+			    "rollouts gateway --socket /tmp/models.sock --provider anthropic\n",
+		.options = options,
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	int status = cmd_options(&usage, argc, argv, &operands);
+	if (status < 0)
+		status = run(&a);
+	strv_release(&a.providers);
+	return status;
+}
