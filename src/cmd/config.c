@@ -3,6 +3,22 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
+#include "cmd/models.h"
+
+/* What a run would come to, where tasks and agents are all there; as comments, so that it stays a benchmark. */
+static void print_models(const struct config_request *req)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct frontend f;
+	struct err ignored;
+
+	if (!frontend_load(&f, req, NULL, 0, &problems, &ignored))
+		models_lines(&lines, f.plan.trials, f.plan.n);
+	for (size_t i = 0; i < lines.n; i++)
+		printf("%s# %s\n", i ? "" : "\n", lines.v[i]);
+	frontend_release(&f);
+}
 
 static int print(struct config_request *req)
 {
@@ -12,6 +28,7 @@ static int print(struct config_request *req)
 	if (config_explain(&text, req, &problems, &err) < 0)
 		return cmd_refuse(&problems, &err);
 	fwrite(text.data, 1, text.len, stdout);
+	print_models(req);
 	return CMD_OK;
 }
 
@@ -28,7 +45,8 @@ int cmd_config(int argc, char **argv)
 		.text = "The output is itself a benchmark file. The strongest place wins: a flag, "
 			"[[tasks]],\n"
 			"[defaults], the top of the file, SANDBOX_BACKEND (for sandbox alone), the "
-			"default.",
+			"default.\n"
+			"Which provider answers each model is told at the end.",
 		.examples = "rollouts config bench.toml\n"
 			    "rollouts config bench.toml --model gpt-4 --timeout 600\n",
 		.options = options,

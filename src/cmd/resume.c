@@ -231,8 +231,13 @@ int cmd_resume(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	if (status < 0)
+	if (status < 0 && latest && q.selector) {
+		struct err err;
+		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
+		status = cmd_fail(&err);
+	} else if (status < 0) {
 		status = resume(operands.v[0], &q);
+	}
 	strv_release(&q.retry);
 	config_request_release(&q.config);
 	return status;

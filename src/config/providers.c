@@ -60,6 +60,19 @@ static int check_rules(const struct providers *p, struct strv *problems, struct 
 	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "providers.toml: mistakes");
 }
 
+int providers_read(struct providers *out, const char *const paths[PROVIDER_PLACES],
+		   struct strv *problems, struct err *err)
+{
+	int rc = 0;
+
+	*out = (struct providers){0};
+	for (int i = 0; i < PROVIDER_PLACES; i++)
+		if (paths[i])
+			rc |= providers_file_read(out, paths[i], (enum provider_origin)i, problems,
+						  err);
+	return rc ? -1 : check_rules(out, problems, err);
+}
+
 int providers_load(struct providers *out, const char *config_path, struct strv *problems,
 		   struct err *err)
 {
@@ -70,15 +83,13 @@ int providers_load(struct providers *out, const char *config_path, struct strv *
 	AUTO(free)
 	char *beside = xasprintf("%.*sproviders.toml", slash ? (int)(slash - config_path) + 1 : 0,
 				 config_path ? config_path : "");
-	int rc = 0;
+	const char *const paths[PROVIDER_PLACES] = {
+		[PROVIDER_BENCH] = config_path ? beside : NULL,
+		[PROVIDER_USER] = *user ? mine : NULL,
+		[PROVIDER_SHIPPED] = shipped,
+	};
 
-	*out = (struct providers){0};
-	if (config_path)
-		rc |= providers_file_read(out, beside, PROVIDER_BENCH, problems, err);
-	if (*user)
-		rc |= providers_file_read(out, mine, PROVIDER_USER, problems, err);
-	rc |= providers_file_read(out, shipped, PROVIDER_SHIPPED, problems, err);
-	return rc ? -1 : check_rules(out, problems, err);
+	return providers_read(out, paths, problems, err);
 }
 
 static void release_provider(struct provider *v)

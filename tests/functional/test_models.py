@@ -219,7 +219,9 @@ def test_an_unknown_model_stops_before_the_first_trial(run_cli, bench, workdir):
 
 
 def test_an_alias_is_resolved_and_told(run_cli, bench, rollout, fake):
-    done = run_cli("run", bench(model="nick"), env=ENV, check=0)
+    path = bench(model="nick")
+    assert "# model nick: fake-one at fake by chat, agent asker" in run_cli("config", path, check=0).stdout.splitlines()
+    done = run_cli("run", path, env=ENV, check=0)
     assert "model nick: fake-one at fake by chat, agent asker" in done.stdout
     assert [e.model for e in fake.log()] == ["fake-one"]
     [row] = rollout().manifest["results"]
@@ -461,3 +463,49 @@ def test_a_model_without_a_price_costs_na(run_cli, bench, rollout, workdir):
     [all] = [a for a in json.loads(run_cli("summarize", "bench", "--json").stdout)["aggregates"] if a["level"] == "overall"]
     assert all["money_usd"] is None and all["tokens"] == TURN_TOKENS
     assert rollout().manifest["results"][0]["cost_usd"] is None
+
+
+# --- the whole of it --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("api", ["chat", "responses", "anthropic", "gemini"])
+def test_auto_leads_an_unknown_family_to_the_built_in_agent(run_cli, provided, make_bench, make_task, rollout, workdir, api, account):
+    """No file, no program in the sandbox: the agent in the worker solves the task in any dialect."""
+    mine = workdir / "xdg/rollouts/providers.toml"
+    mine.write_text(mine.read_text().replace('"chat", "responses", "anthropic", "gemini"', f'"{api}"'))
+    prompt = scripted(turns=[{"shell": "sed -i s/nmae/name/ src/greet.py"}, {"text": "Fixed."}])
+    path = make_bench(make_task(instructions=prompt), agent="auto", model="fake-one")
+    done = run_cli("run", path, env=ENV, check=0)
+    assert f"model fake-one: at fake by {api}, agent bash" in done.stdout
+    t = rollout()
+    [(run_id, result)] = t.runs.items()
+    assert result["outcome"] == "completed" and result["total_score"] == 1
+    m = result["agent"]["metrics"]
+    assert (m["calls"], m["turns"], m["tool_calls"]) == (2, 2, 1)
+    # Turn 1 costs 1500 in, 800 of them cached; 60 out.
+    assert m["tokens_total"] == 1050 + 1560 and m["tokens_agent"] == m["tokens_total"]
+    text = run_cli("show", run_id, "transcript", check=0).stdout
+    assert text.count("sed -i s/nmae/name/ src/greet.py") >= 1 and "Fixed." in text and "[tool result]" in text
+
+
+def test_the_built_in_agent_ends_at_its_limit(run_cli, provided, make_bench, make_task, rollout):
+    prompt = scripted(turns=[{"shell": "true"}] * 20)
+    path = make_bench({"prepared_dir": make_task(instructions=prompt), "call_limit": 3}, agent="auto", model="fake-one")
+    run_cli("run", path, env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "budget" and result["evaluated"] and result["agent"]["metrics"]["calls"] == 3
+
+
+@pytest.mark.parametrize("agent", ["asker", "bash"])
+def test_a_data_folder_with_a_long_path(run_cli, bench, rollout, workdir, agent, account):
+    """Longer than an address of a socket may be."""
+    deep = workdir / ("long" * 40)
+    deep.mkdir()
+    run_cli("run", bench(), "-a", agent, cwd=deep, env=ENV, check=0)
+    [result] = (workdir / deep / "data/runs").glob("*/result.json")
+    assert json.loads(result.read_text())["agent"]["metrics"]["calls"] == 1
+
+
+def test_a_rollout_is_chosen_once(run_cli, bench):
+    run_cli("run", bench(), env=ENV, check=0)
+    done = run_cli("resume", "bench", "--latest", "--rollout", "2", check=2)
+    assert done.stderr == "rollouts: --latest and --rollout exclude each other\n"
