@@ -42,8 +42,8 @@ _rollouts()
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	agents)
-		words="list install"
-		[ "$COMP_CWORD" -gt 2 ] && words="codex claude gemini opencode pi qwen"
+		words="list install check"
+		[ "$COMP_CWORD" -gt 2 ] && words="bash codex claude gemini opencode pi qwen"
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	doctor | help) ;;
 	*)

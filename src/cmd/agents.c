@@ -146,18 +146,20 @@ static int list(bool json)
 	return CMD_OK;
 }
 
-static int install(char *const *names, size_t n)
+typedef int agents_deed(const char *name, struct err *err);
+
+static int each(const char *what, agents_deed *deed, char *const *names, size_t n)
 {
 	struct err err;
 	int status = CMD_OK;
 
 	if (!n) {
 		err_set(&err, ERR_USAGE, 0,
-			"agents install needs the name of an agent: rollouts agents lists them");
+			"agents %s needs the name of an agent: rollouts agents lists them", what);
 		return cmd_fail(&err);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (agents_install(names[i], &err))
+		if (deed(names[i], &err))
 			status = cmd_fail(&err);
 	return status;
 }
@@ -168,10 +170,12 @@ static int dispatch(const struct strv *operands, bool json)
 	struct err err;
 
 	if (strcmp(word, "install") == 0)
-		return install(operands->v + 1, operands->n - 1);
+		return each(word, agents_install, operands->v + 1, operands->n - 1);
+	if (strcmp(word, "check") == 0)
+		return each(word, agents_check, operands->v + 1, operands->n - 1);
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
 		return list(json);
-	err_set(&err, ERR_USAGE, 0, "agents takes: list, or install NAME[@VERSION]; not \"%s\"",
+	err_set(&err, ERR_USAGE, 0, "agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
 		operands->v[operands->n - 1]);
 	return cmd_fail(&err);
 }
@@ -185,16 +189,17 @@ int cmd_agents(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.verb = "agents",
-		.operands = "[list | install NAME[@VERSION]...]",
+		.operands = "[list | install NAME[@VERSION]... | check NAME...]",
 		.max = 64,
 		.options = options,
-		.summary = "list the agents there are, or fetch one",
+		.summary = "list the agents there are, fetch one, or try one",
 		.text = "install fetches an agent once, through npm, at the version its file names or "
 			"the one\ngiven, into ~/.cache/rollouts/agents. Sandboxes see it read-only; a trial "
 			"costs no\ncopy. The version installed last is the one that is used, before one "
-			"that is on PATH.",
+			"that is on PATH.\ncheck has an agent answer once in a sandbox, with a built-in "
+			"stub for its model: no key\nand no network are needed.",
 		.examples = "rollouts agents\nrollouts agents install codex\n"
-			    "rollouts agents install claude@2.1.330\n",
+			    "rollouts agents install claude@2.1.330\nrollouts agents check codex bash\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);

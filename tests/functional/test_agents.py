@@ -2,11 +2,14 @@
 """Agents through the real program: what they get, what becomes of them, what is kept of their work."""
 import json
 import os
+import re
 import signal
 
 import pytest
 
-from conftest import children, wait_for
+from conftest import SOURCE, children, wait_for
+
+VERSION = re.search(r"version: '(.*?)'", (SOURCE / "meson.build").read_text())[1]
 
 
 @pytest.fixture
@@ -319,7 +322,7 @@ def test_what_cannot_be_installed_is_told(run_cli, fake_npm, what, status, words
 
 
 def test_agents_takes_known_words_only(run_cli):
-    assert "agents takes: list, or install" in run_cli("agents", "instal", check=2).stderr
+    assert "agents takes: list, install" in run_cli("agents", "instal", check=2).stderr
     assert "needs the name of an agent" in run_cli("agents", "install", check=2).stderr
 
 
@@ -349,3 +352,27 @@ def test_a_killed_installation_leaves_nothing_half_done(start_cli, run_cli, fake
         os.waitpid(pid, 0)
     run_cli("agents", "install", "hello", env=fake_npm(PACKAGE), check=0)
     assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]
+
+
+def test_an_agent_is_tried(run_cli, agent_script, account):
+    """The built-in one by each API; one that is not understood, one that fails, one that asks no model."""
+    done = run_cli("agents", "check", "bash", check=0)
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
+        f"bash {VERSION}: works by {api}" for api in ("anthropic", "responses", "gemini", "chat")]
+    done = run_cli("agents", "check", "nop", check=2)
+    assert 'agent "nop" names no apis' in done.stderr
+
+
+def test_an_agent_that_does_not_work_is_told(run_cli, fake_npm, workdir):
+    env = fake_npm(PACKAGE)
+    file = workdir / "xdg/rollouts/agents/hello.toml"
+    file.write_text('apis = ["chat"]\n' + FETCHED)
+    assert "rollouts agents install hello" in run_cli("agents", "check", "hello", env=env, check=2).stderr
+    run_cli("agents", "install", "hello", env=env, check=0)
+    done = run_cli("agents", "check", "hello", env=env, check=3)
+    assert "hello by chat: it ended well, but its output was not understood: it said -1 tokens" in done.stderr
+    program = next((workdir / "cache").rglob("run"))
+    program.write_text("#!/bin/sh\necho 'no luck\033[2J' >&2; exit 7\n")
+    done = run_cli("agents", "check", "hello", env=env, check=3)
+    assert "hello by chat: exit status 7: no luck\\x1b[2J" in done.stderr
+    assert "--- the end of logs/agent.err\nno luck\\x1b[2J" in done.stderr

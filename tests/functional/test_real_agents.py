@@ -99,3 +99,10 @@ def test_a_limit_ends_an_agent(run_real, fake, name):
     assert result["outcome"] == "budget", tail(top)
     assert result["reason"].startswith("token_limit of 6000 reached")
     assert result["evaluated"] and result["agent"]["metrics"]["tokens_total"] < 12000
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in WANTED))
+def test_an_agent_is_tried(run_cli, installed, name):
+    installed(name)
+    done = run_cli("agents", "check", name, env={"XDG_CACHE_HOME": str(CACHE)}, check=0, timeout=600)
+    assert sorted(line.split("works by ")[1].split(",")[0] for line in done.stdout.splitlines()) == sorted(APIS[name])

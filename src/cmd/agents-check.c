@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agents-check.c -- has an agent make one call, in a real sandbox, of a model that is not one (agents-stub.c):
+ * whether it starts here, finds its model, ends well, and is understood.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent/agent.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "cmd/agents.h"
+#include "config/agents.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/userns.h"
+
+#define NOBODY 65534
+
+enum { CHECK_MS = 120 * 1000, MOUNTS = 16, LOG_TAIL = 2000 };
+
+struct check {
+	char *dir;  /* a temporary folder: data root and attempt in one */
+	int dir_fd;
+	struct attempt attempt;
+	struct task task;
+};
+
+/* What the child that ran the agent tells. */
+struct told {
+	struct err err; /* kind ERR_NONE: the agent ran */
+	struct agent_record record;
+};
+
+static int listen_at(const char *path, struct err *err)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	if (fd < 0 || strlen(path) >= sizeof to.sun_path || bind(fd, (struct sockaddr *)&to, sizeof to) ||
+	    chmod(path, 0666) || listen(fd, 64))
+		return err_set(err, ERR_INFRA, errno, "listen at %s", path);
+	return fd_steal(&fd);
+}
+
+static int make_dir(struct check *c, struct err *err)
+{
+	static const char *const inside[] = {"logs", "artifacts"};
+	const char *tmp = getenv("TMPDIR");
+	AUTO(free) char *dir = xasprintf("%s/rollouts-check-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
+
+	if (!mkdtemp(dir))
+		return err_set(err, ERR_INFRA, errno, "make %s", dir);
+	c->dir = STEAL(&dir);
+	c->dir_fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->dir_fd < 0 || chmod(c->dir, 0755))
+		return err_set(err, ERR_INFRA, errno, "open %s", c->dir);
+	bool root = userns_is_host_root();
+	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
+		if (mkdirat(c->dir_fd, inside[i], 0700) ||
+		    (root && fchownat(c->dir_fd, inside[i], NOBODY, NOBODY, 0)))
+			return err_set(err, ERR_INFRA, errno, "prepare %s", c->dir);
+	return root && fchown(c->dir_fd, NOBODY, NOBODY) ? err_set(err, ERR_INFRA, errno, "prepare %s", c->dir)
+							  : 0;
+}
+
+static int become_nobody(struct sandbox_spec *spec, struct err *err)
+{
+	if (!userns_is_host_root())
+		return 0;
+	if (sandbox_rights_take(&spec->rights, spec, NOBODY, NOBODY, err))
+		return -1;
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY) ||
+	    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return err_set(err, ERR_INFRA, errno, "give up root's rights");
+	return 0;
+}
+
+static int run_boxed(const struct check *c, const struct agent_job *job, const struct sandbox_spec *spec,
+		     struct agent_record *out, struct err *err)
+{
+	static const char readme[] = "Nothing to do here.\n";
+	struct sandbox *box = NULL;
+
+	if (sandbox_open(&box, "local", spec, err))
+		return -1;
+	int rc = sandbox_put(box, TASK_BOX_REPO "/README.md", readme, strlen(readme), 0644, err);
+	if (!rc)
+		rc = agent_run(job, box, out, err);
+	sandbox_close(box);
+	return rc;
+}
+
+static int run_here(const struct check *c, struct agent_record *out, struct err *err)
+{
+	struct sandbox_mount mounts[MOUNTS];
+	struct sandbox_spec spec = {.root_fd = c->dir_fd,
+				    .name = "check",
+				    .scratch = "box",
+				    .workspace = WORKSPACE_COPY,
+				    .mounts = mounts,
+				    .mounts_n = agent_mounts(&c->attempt, mounts, MOUNTS),
+				    .gateway = c->attempt.gateway,
+				    .door_port = AGENT_DOOR_PORT,
+				    .limits = limits_default,
+				    .cancel_fds = {-1, -1}};
+	struct agent_job job = {.attempt = &c->attempt,
+				.task = &c->task,
+				.run_fd = c->dir_fd,
+				.token = "check",
+				.gateway_fd = open(c->attempt.gateway, O_PATH | O_CLOEXEC),
+				.cancel_fds = {-1, -1}};
+
+	if (fchdir(c->dir_fd))
+		return err_set(err, ERR_INFRA, errno, "enter %s", c->dir);
+	int rc = become_nobody(&spec, err);
+	job.deadline_ms = clock_mono_ms() + CHECK_MS;
+	if (!rc)
+		rc = run_boxed(c, &job, &spec, out, err);
+	sandbox_rights_free(spec.rights);
+	return rc;
+}
+
+/* In a process of its own: it gives up its rights for good. */
+static int run_child(const struct check *c, struct told *told, struct err *err)
+{
+	int fds[2], status;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return err_set(err, ERR_INFRA, errno, "make a pipe");
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		*told = (struct told){0};
+		if (run_here(c, &told->record, &told->err))
+			told->err.kind = told->err.kind ? told->err.kind : ERR_INFRA;
+		/* The pipe holds all of it. */
+		_exit(write(fds[1], told, sizeof *told) == (ssize_t)sizeof *told ? 0 : 1);
+	}
+	close(fds[1]);
+	size_t got = 0;
+	for (ssize_t n; got < sizeof *told; got += (size_t)n)
+		if ((n = read(fds[0], (char *)told + got, sizeof *told - got)) <= 0)
+			break;
+	close(fds[0]);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || got != sizeof *told)
+		return err_set(err, ERR_INFRA, 0, "the check itself failed");
+	if (told->err.kind == ERR_NONE)
+		return 0;
+	*err = told->err;
+	return -1;
+}
+
+static void show_log(const struct check *c, const char *name)
+{
+	AUTO(buf) struct buf text = BUF_INIT, safe = BUF_INIT;
+	struct err ignored;
+
+	if (path_read_beneath(c->dir_fd, name, 64 << 20, &text, &ignored) || !text.len)
+		return;
+	size_t from = text.len > LOG_TAIL ? text.len - LOG_TAIL : 0;
+	text_render(&safe, text.data + from, text.len - from, TEXT_TERMINAL);
+	fprintf(stderr, "--- the end of %s\n%s\n", name, safe.data);
+}
+
+/* Some ask more than once. */
+static bool is_understood(const struct agent_record *r)
+{
+	int64_t tokens = r->metrics.tokens_total;
+
+	return strstr(r->final_message, STUB_WORDS) && tokens > 0 && tokens % STUB_TOKENS == 0;
+}
+
+static int judge(const struct check *c, const struct agent_record *r, const char *api, struct err *err)
+{
+	const char *name = c->attempt.trial.agent;
+	char took[16];
+
+	if (r->outcome == OUTCOME_COMPLETED && is_understood(r)) {
+		clock_human(r->metrics.wall_ms, took);
+		printf("%s %s: works by %s, %s\n", name, r->version, api, took);
+		return 0;
+	}
+	show_log(c, "logs/agent.log");
+	show_log(c, "logs/agent.err");
+	if (r->outcome != OUTCOME_COMPLETED)
+		return err_set(err, ERR_INFRA, 0, "%s by %s: %s", name, api, r->reason);
+	return err_set(err, ERR_INFRA, 0,
+		       "%s by %s: it ended well, but its output was not understood: it said %lld tokens, not %d, "
+		       "and \"%.60s\"",
+		       name, api, (long long)r->metrics.tokens_total, STUB_TOKENS, r->final_message);
+}
+
+static int check_api(struct check *c, const char *api, struct err *err)
+{
+	struct told told;
+
+	free(c->attempt.trial.api);
+	c->attempt.trial.api = xstrdup(api);
+	return run_child(c, &told, err) || judge(c, &told.record, api, err) ? -1 : 0;
+}
+
+static int check_all(struct check *c, int listener, struct err *err)
+{
+	const json_t *apis = json_object_get(c->attempt.agent_spec, "apis");
+	pid_t stub = stub_start(listener);
+	int rc = 0;
+	size_t i;
+	json_t *api;
+
+	if (stub < 0)
+		return err_set(err, ERR_INFRA, errno, "start a process");
+	json_array_foreach (apis, i, api)
+		if (!rc)
+			rc = check_api(c, json_string_value(api), err);
+	kill(stub, SIGKILL);
+	waitpid(stub, NULL, 0);
+	return rc;
+}
+
+static int prepare(struct check *c, const char *name, struct err *err)
+{
+	const struct agent_query q = {.name = name};
+	AUTO(strv) struct strv problems = STRV_INIT;
+
+	if (agent_find(&c->attempt.agent_spec, &q, &problems, err))
+		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
+	if (!json_array_size(json_object_get(c->attempt.agent_spec, "apis")))
+		return err_set(err, ERR_USAGE, 0, "agent \"%s\" names no apis: there is no model call to be tried",
+			       name);
+	c->attempt.number = 1;
+	c->attempt.trial.agent = xstrdup(name);
+	c->attempt.trial.model = xstrdup("stub");
+	c->attempt.trial.task_id = xstrdup("check");
+	c->attempt.trial.limits = limits_default;
+	c->attempt.trial.limits.timeout_ms = CHECK_MS;
+	c->task.instruction = xstrdup("Say that everything works.\n");
+	return make_dir(c, err);
+}
+
+int agents_check(const char *name, struct err *err)
+{
+	struct check c = {.dir_fd = -1, .attempt.trial.seed = -1};
+	struct err late;
+	int rc = prepare(&c, name, err), listener = -1;
+
+	if (!rc) {
+		c.attempt.gateway = path_join(c.dir, "stub.sock");
+		listener = listen_at(c.attempt.gateway, err);
+		rc = listener < 0 ? -1 : check_all(&c, listener, err);
+	}
+	if (listener >= 0)
+		close(listener);
+	if (c.dir_fd >= 0)
+		close(c.dir_fd);
+	if (c.dir && path_remove_tree(AT_FDCWD, c.dir, &late) && !rc) {
+		*err = late;
+		rc = -1;
+	}
+	free(c.dir);
+	free(c.task.instruction);
+	attempt_release(&c.attempt);
+	return rc;
+}
