@@ -251,7 +251,7 @@ static void give_up(struct call *c)
 
 	describe_shut(c, text, sizeof text);
 	if (c->attempt && c->route.kind == ROUTE_GENERATE)
-		attempts_fail(c->attempt, true, "%s", text);
+		attempts_fail(c->attempt, !c->hopeless, "%s", text);
 	if (c->status) {
 		/* What was kept of its last error is what the agent gets. */
 		c->state = CALL_OVER;
@@ -310,7 +310,7 @@ static void try_failed(struct call *c, struct lane *lane)
 		wait = quota_back_off_ms(c->retries, gateway_random(c->gw));
 	c->pool->last_status = c->status;
 	int64_t deadline = c->fail_ms + c->gw->doc.shut_ms;
-	if (now >= deadline || queue_is_shut_past(c->pool, now, deadline)) {
+	if (c->hopeless || now >= deadline || queue_is_shut_past(c->pool, now, deadline)) {
 		give_up(c);
 		return;
 	}
@@ -500,6 +500,13 @@ static void over(struct call *c, const char *end)
 	call_wake(c);
 }
 
+/* No patience mends these. */
+static bool is_hopeless(CURLcode code)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+	       code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
+}
+
 void call_try_ended(struct call *c, CURLcode code)
 {
 	struct lane *lane = c->lane;
@@ -508,6 +515,7 @@ void call_try_ended(struct call *c, CURLcode code)
 		attempts_wait(c->attempt, 0, -1);
 	if (code && !*c->error)
 		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
+	c->hopeless = is_hopeless(code);
 	if (!c->head_seen) /* half a head is no answer */
 		c->status = 0;
 	/* The lane is freed last: whoever gets it then sees what this try has taught. */
@@ -519,6 +527,19 @@ void call_try_ended(struct call *c, CURLcode code)
 }
 
 /* --- other ends ----------------------------------------------------------------------------------- */
+
+/* A name such as "NAME-latest" may come to mean another model while a benchmark runs. */
+static void look_at_served(struct call *c)
+{
+	struct pool *p = c->pool;
+
+	if (!p || !*c->meter.model || strcmp(p->served, c->meter.model) == 0)
+		return;
+	if (*p->served && p->moves++ < 3)
+		gateway_note(c->gw, "%s: %s was answered by %s, and now by %s", c->provider->name, p->model, p->served,
+			     c->meter.model);
+	snprintf(p->served, sizeof p->served, "%s", c->meter.model);
+}
 
 static void account_for(struct call *c, const struct usage *u, bool estimated, double usd, const char *end)
 {
@@ -556,6 +577,7 @@ static void account(struct call *c, const char *end)
 	if (c->metering && (c->head_ready || c->gone)) {
 		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes, strcmp(end, "ok") == 0, &u);
 		usd = meter_usd(&c->price, &u);
+		look_at_served(c);
 	}
 	recording_end(c, &u, estimated, end);
 	account_for(c, &u, estimated, usd, end);

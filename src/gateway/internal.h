@@ -61,6 +61,8 @@ struct pool {
 	struct party *parties; /* a ring; the first is next */
 	int64_t good_ms;       /* the last answer that was no refusal to work */
 	int64_t said_ms;       /* people were told last that it is shut */
+	char served[128];      /* the model that answered last, as it names itself */
+	int moves;	       /* how often that changed */
 	int last_status;       /* of the last answer that was one; 0: there was no answer */
 	struct loop_timer timer;
 	struct gateway *gw;
@@ -134,7 +136,7 @@ struct call {
 	struct buf answer_headers; /* "Name\0Value\0" each */
 	int64_t answer_length;	   /* -1: not stated */
 	struct curl_slist *sent_headers; /* those and the key, while a try is under way */
-	bool head_seen, is_events, may_retry, paused;
+	bool head_seen, is_events, may_retry, paused, hopeless;
 	double retry_after_s; /* negative: not stated */
 	struct quota_report report;
 	/* The answer. */

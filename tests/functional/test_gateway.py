@@ -593,8 +593,23 @@ def test_a_provider_whose_certificate_is_not_known_is_not_asked(make_gateway, wo
     with ModelServer({"keys": [KEY]}, tls) as server:
         gateway = make_gateway()
         gateway.document["providers"]["fake"]["base_url"] = server.url
-        gateway.document["limits"]["shut_ms"] = 300
+        gateway.document["limits"]["shut_ms"] = 600000  # no patience mends it: told at once all the same
         attempt = gateway.start().attach()
         answer = attempt.ask()
         assert answer.status == 503 and "certificate" in answer.body.decode().lower()
+        state = attempt.wait(lambda s: s.get("failed"))
+        assert "certificate" in state["failed"].lower() and state["retry"] is False
         assert server.log() == []
+
+
+def test_a_name_that_comes_to_mean_another_model_is_told(make_gateway, fake):
+    gateway = make_gateway().start()
+    attempt = gateway.attach()
+    fake.configure(aliases={"fake-model": "fake-model-0101"})
+    assert attempt.ask().status == 200
+    fake.configure(aliases={"fake-model": "fake-model-0202"})
+    assert attempt.ask().status == 200
+    state = attempt.wait(lambda s: s["calls"] == 2)
+    assert state["models"] == ["fake-model-0101", "fake-model-0202"]
+    wait_for(lambda: any(e["event"] == "note" and "fake-model-0101, and now by fake-model-0202" in e["text"]
+                         for e in gateway.events))
