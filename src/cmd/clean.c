@@ -10,12 +10,15 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/doctor.h"
+#include "cmd/images.h"
 #include "cmd/options.h"
 #include "os/cgroup.h"
 #include "os/usage.h"
@@ -184,6 +187,12 @@ static void use_snapshots(struct cleaning *c, const struct trial_status *t)
 	const char *hash = t->has_result ? t->result.task_hash : "";
 
 	json_object_set_new(c->used, t->trial.task_snapshot, json_true());
+	if (*t->trial.image) {
+		AUTO(free) char *context = xasprintf("cache/contexts/%s", t->trial.image);
+		AUTO(free) char *record = xasprintf("cache/images/%s", t->trial.image);
+		json_object_set_new(c->used, context, json_true());
+		json_object_set_new(c->used, record, json_true());
+	}
 	if (*hash) {
 		AUTO(free) char *path = xasprintf("cache/tasks/%s", hash);
 		json_object_set_new(c->used, path, json_true());
@@ -287,7 +296,8 @@ static int clean_cache(struct cleaning *c, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "what cannot be read may need the cache; mend or remove it first");
 	json_object_foreach (c->used, snapshot, value)
-		strv_push(&snapshots, snapshot);
+		if (strncmp(snapshot, "cache/tasks/", strlen("cache/tasks/")) == 0)
+			strv_push(&snapshots, snapshot);
 	for (size_t i = 0; i < snapshots.n; i++)
 		if (use_sources(c, snapshots.v[i], err))
 			return -1;
@@ -296,6 +306,8 @@ static int clean_cache(struct cleaning *c, struct err *err)
 	scan_cache(c, "cache/mirrors");
 	/* Made again from the mirrors when somebody needs them. */
 	scan_cache(c, "cache/baselines");
+	scan_cache(c, "cache/contexts");
+	scan_cache(c, "cache/images");
 	return 0;
 }
 
@@ -350,6 +362,47 @@ static int clean_runs(struct cleaning *c, const char *name, const char *stamp, s
 	return status;
 }
 
+/* Of the records that go, the images go as well. Without an engine there is nothing to be asked. */
+static void forget_images(const struct cleaning *c)
+{
+	static const char folder[] = "cache/images/";
+	AUTO(strv) struct strv args = STRV_INIT;
+	AUTO(buf) struct buf out = BUF_INIT;
+	struct err err;
+
+	strv_push(&args, "forget");
+	for (size_t i = 0; i < c->n; i++) {
+		const char *path = c->items[i].label;
+		if (strncmp(path, folder, strlen(folder)) == 0 && text_glob("*.json", path))
+			strv_pushf(&args, "%.*s", HASH_HEX - 1, path + strlen(folder));
+	}
+	if (args.n > 1 && images_ask(strv_items(&args), c->store->root_fd, &out, &err))
+		log_debug("%s", err.msg);
+}
+
+/* Containers that killed workers of this data root left. Each has a line; they take no room to speak of. */
+static size_t clean_containers(const struct cleaning *c)
+{
+	AUTO(free) char *root = realpath(c->store->root, NULL);
+	AUTO(buf) struct buf out = BUF_INIT;
+	char data[HASH_HEX];
+	size_t n = 0;
+	char *save = NULL;
+	struct err err;
+
+	if (!root || !path_exists(c->store->root_fd, "cache/images"))
+		return 0;
+	hash_once(root, strlen(root), data);
+	const char *const args[] = {"prune", data, c->dry_run ? "--dry-run" : NULL, NULL};
+	if (images_ask(args, c->store->root_fd, &out, &err)) {
+		log_debug("%s", err.msg);
+		return 0;
+	}
+	for (char *name = strtok_r(out.data, "\n", &save); name; name = strtok_r(NULL, "\n", &save), n++)
+		printf("%s container %s\n", c->dry_run ? "would remove" : "removed", name);
+	return n;
+}
+
 static int remove_item(const struct cleaning *c, const struct item *i, struct err *err)
 {
 	for (size_t k = 0; k < i->paths.n; k++)
@@ -365,7 +418,10 @@ static int finish(const struct cleaning *c, struct err *err)
 {
 	int64_t bytes = 0;
 	char human[16];
+	const size_t containers = clean_containers(c);
 
+	if (!c->dry_run)
+		forget_images(c);
 	for (size_t i = 0; i < c->n; i++) {
 		AUTO(buf) struct buf safe = BUF_INIT;
 		if (!c->dry_run && remove_item(c, &c->items[i], err))
@@ -379,7 +435,7 @@ static int finish(const struct cleaning *c, struct err *err)
 	usage_human(bytes, human);
 	if (c->n)
 		printf("%s %s in all\n", human, c->dry_run ? "would be freed" : "freed");
-	else
+	else if (!containers)
 		puts("nothing to remove");
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cmd/doctor.h"
+#include "cmd/images.h"
 #include "os/cgroup.h"
 #include "os/spawn.h"
 #include "sandbox/sandbox.h"
@@ -303,6 +304,26 @@ static void check_box(struct doctor *d)
 		blame(d, FINDING_FAILED, "sandbox", &err, "see the lines above");
 }
 
+/* Only tasks with a Dockerfile need one, and those may run without. */
+static void check_engine(struct doctor *d)
+{
+	AUTO(buf) struct buf out = BUF_INIT;
+	struct err err;
+
+	if (images_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, &err)) {
+		doctor_add(d, FINDING_LESS, "containers",
+			   "for tasks with a Dockerfile: install and start Docker or Podman's service; or set sandbox = "
+			   "\"local\"",
+			   "%s", err.msg);
+		return;
+	}
+	char *about = strchr(out.data, '\n');
+	if (about)
+		*about++ = '\0';
+	doctor_add(d, FINDING_OK, "containers", NULL, "%.*s at %s", about ? (int)strcspn(about, "\n") : 0,
+		   about ? about : "", out.data);
+}
+
 static bool has_failed(const struct doctor *d)
 {
 	for (size_t i = 0; i < d->n; i++)
@@ -321,4 +342,5 @@ void doctor_check_sandbox(struct doctor *d)
 	check_bwrap(d, namespaces);
 	if (!has_failed(d))
 		check_box(d);
+	check_engine(d);
 }

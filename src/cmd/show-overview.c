@@ -93,6 +93,8 @@ static void add_result(struct buf *out, const struct result *r)
 		line(out, "sandbox", "%s, workspace %s, limits %s", r->sandbox,
 		     r->workspace ? r->workspace : "none",
 		     r->limits_held ? r->limits_held : "none");
+	if (r->image && *r->image)
+		line(out, "image", "%s", r->image);
 }
 
 static int read_attempt(const struct show_run *r, struct attempt *out, struct err *err)

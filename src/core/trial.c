@@ -93,6 +93,7 @@ static const struct form_field attempt_fields[] = {
 	ATTEMPT(sync, FORM_BOOL, false),    ATTEMPT(gateway, FORM_STR, false),
 	ATTEMPT(control, FORM_STR, false),  ATTEMPT(replay, FORM_STR, false),
 	ATTEMPT(record, FORM_BOOL, false),  ATTEMPT(replay_or_live, FORM_BOOL, false),
+	ATTEMPT(bench, FORM_STR, false),
 };
 
 void attempt_release(struct attempt *a)
@@ -102,6 +103,7 @@ void attempt_release(struct attempt *a)
 	free(a->gateway);
 	free(a->control);
 	free(a->replay);
+	free(a->bench);
 	*a = (struct attempt){.trial.seed = -1};
 }
 

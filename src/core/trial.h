@@ -52,6 +52,7 @@ struct attempt {
 	bool sync;          /* fsync committed work: a paid call may be made */
 	uid_t uid;          /* become this before any untrusted code runs; 0: stay who we are */
 	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */
+	char *bench;        /* its name, for people */
 	char *gateway;      /* unix socket of the gateway, absolute; NULL: none */
 	char *control;      /* its other socket, for the worker; NULL: nobody meters or limits */
 	char *replay;       /* a recording to be answered from, relative to the data root; NULL: none */

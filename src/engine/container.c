@@ -111,7 +111,8 @@ static json_t *host_config(const json_t *d)
 	json_put(host, "Mounts", mounts_of(d));
 	json_put_str(host, "NetworkMode", "none");
 	json_put_str(host, "IpcMode", "private");
-	json_put_bool(host, "AutoRemove", true);
+	/* We remove it. An engine that restarts while its containers go on kills those it was to remove by itself. */
+	json_put_bool(host, "AutoRemove", false);
 	json_put_bool(host, "Init", false);
 	json_put_bool(host, "ReadonlyRootfs", true);
 	json_put(host, "CapDrop", one_string("ALL"));
@@ -137,6 +138,7 @@ static json_t *labels_of(const json_t *d, int owner)
 
 	json_put_str(labels, LABEL_OWNER, mine);
 	json_put_str(labels, LABEL_SUPERVISOR, json_get_str(d, "supervisor", ""));
+	json_put_str(labels, LABEL_BENCH, json_get_str(d, "bench", ""));
 	json_put_str(labels, LABEL_RUN, json_get_str(d, "run", ""));
 	json_put_str(labels, LABEL_DATA, json_get_str(d, "data", ""));
 	return labels;
@@ -227,7 +229,7 @@ int container_remove(struct engine *e, const char *id, int64_t deadline_ms, stru
 	long status = 0;
 
 	for (;;) {
-		/* 409: it is being removed, by its own AutoRemove. */
+		/* 409: somebody else is removing it. */
 		if (engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err))
 			return -1;
 		if (status == 404)

@@ -5,7 +5,7 @@
  * A description is a JSON object:
  *   engine, name, image, hostname   strings
  *   user                            "UID:GID"
- *   run, data                       the run and the data root, for the labels
+ *   bench, run, data, supervisor    for the labels
  *   entry[]                         PID 1 and its arguments
  *   mounts[]                        {from, to, writable}; a missing `from` is an error
  *   memory_bytes, pids, cpus        limits; 0: none
@@ -17,6 +17,7 @@
 
 #define LABEL_OWNER "rollouts.worker" /* whose end is the container's: see container_owner */
 #define LABEL_SUPERVISOR "rollouts.supervisor"
+#define LABEL_BENCH "rollouts.bench"
 #define LABEL_RUN "rollouts.run"
 #define LABEL_DATA "rollouts.data"
 #define LABEL_IMAGE "rollouts.image" /* of an image: the key it was made for */

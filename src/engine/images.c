@@ -169,7 +169,14 @@ static int make(struct job *j, struct err *err)
 {
 	AUTO(free) char *name = provide(j, err);
 
-	return name ? look_at_image(j->e, name, &j->image, err) : -1;
+	if (!name || look_at_image(j->e, name, &j->image, err))
+		return -1;
+	/* What was built here is in no registry, whatever Podman says. */
+	if (!json_get_str(j->spec, "pull", NULL)) {
+		free(j->image.digest);
+		j->image.digest = xstrdup(j->image.id);
+	}
+	return 0;
 }
 
 static int make_one(struct engine *e, const char *key, struct err *err)
@@ -262,4 +269,34 @@ int images_make(char *const *keys, size_t n, struct err *err)
 		say(line);
 	}
 	return make_all(engine_socket(e), keys, n, err);
+}
+
+static int forget_one(struct engine *e, const char *key, struct err *err)
+{
+	struct job j = {.e = e, .key = key};
+	AUTO(free) char *id = find_labelled(&j, err);
+	AUTO(free) char *path = id ? xasprintf("/images/%s?force=0", id) : NULL;
+	AUTO(free) char *tag = xasprintf("/images/rollouts:%.16s?force=0", key);
+	long status = 0;
+
+	if (!id)
+		return err->kind ? -1 : 0;
+	/* By its tag first: that is all there is as a rule, and takes the image along. */
+	if (engine_call(e, "DELETE", tag, NULL, ENGINE_CALL_MS, &status, NULL, err))
+		return -1;
+	return engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err);
+}
+
+int images_forget(char *const *keys, size_t n, struct err *err)
+{
+	AUTO(engine) struct engine *e = NULL;
+
+	if (engine_find(&e, err))
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		if (!is_key(keys[i]))
+			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s", keys[i]);
+		else if (forget_one(e, keys[i], err))
+			return -1;
+	return 0;
 }

@@ -14,3 +14,5 @@
  * failed image is told in its record and is not an error; -1: none could be tried. Removes containers that dead
  * workers left, too. */
 int images_make(char *const *keys, size_t n, struct err *err) MUST_CHECK;
+/* Remove the images that were built for KEYS. One that a container uses stays. */
+int images_forget(char *const *keys, size_t n, struct err *err) MUST_CHECK;

@@ -57,6 +57,13 @@ static int cmd_images(int argc, char **argv)
 	return images_make(argv, (size_t)argc, &err) ? complain(&err) : 0;
 }
 
+static int cmd_forget(int argc, char **argv)
+{
+	struct err err = {0};
+
+	return images_forget(argv, (size_t)argc, &err) ? complain(&err) : 0;
+}
+
 static int cmd_box(int argc, char **argv)
 {
 	return box_serve(STDIN_FILENO);
@@ -69,6 +76,7 @@ static const struct {
 } modes[] = {
 	{"box", 0, cmd_box},
 	{"find", 0, cmd_find},
+	{"forget", 1, cmd_forget},
 	{"images", 1, cmd_images},
 	{"prune", 1, cmd_prune},
 };
@@ -83,6 +91,6 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
 			return modes[i].run(argc - 2, argv + 2);
-	fputs("usage: rollouts-docker box|find|images|prune   (started by `rollouts`, not by hand)\n", stderr);
+	fputs("usage: rollouts-docker box|find|forget|images|prune   (started by `rollouts`, not by hand)\n", stderr);
 	return 2;
 }

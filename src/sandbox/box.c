@@ -95,6 +95,7 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "hostname", host);
 	json_put_str(d, "user", user);
 	json_put_str(d, "run", spec->run ? spec->run : "");
+	json_put_str(d, "bench", spec->bench ? spec->bench : "");
 	json_put_str(d, "data", data);
 	json_put_str(d, "supervisor", supervisor);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));

@@ -43,7 +43,7 @@ struct sandbox_spec {
 	struct limits limits;
 	struct sandbox_rights *rights; /* NULL: open everything with the rights we have now */
 	const struct image *image;     /* a container of it; NULL: the host's own programs */
-	const char *run;	       /* of a container's label */
+	const char *bench, *run;       /* for a container's labels; may be NULL */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
 };

@@ -92,6 +92,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.sync = *json_get_str(spec, "needs", "") != '\0',
 		.uid = plan->uid_base && geteuid() == 0 ? plan->uid_base + (uid_t)t->index : 0,
 		.agent_spec = spec,
+		.bench = plan->name,
 	};
 
 	choose_door(s, &a, i->index);

@@ -104,6 +104,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.limits = t->limits,
 		.rights = w->rights[which],
 		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
+		.bench = w->attempt.bench,
 		.run = t->run_id,
 		.cancel_fds = { w->signal_fd, w->event_fd },
 	};

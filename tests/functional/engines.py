@@ -262,3 +262,47 @@ def start_dockerd(**options):
     if missing:
         unavailable(f"not installed: {' '.join(missing)} (tools/setup engine)")
     return Dockerd(**options)
+
+
+class Podman(Engine):
+    """Podman's service with its own storage: the tolerant second."""
+
+    def __init__(self):
+        self.top = Path(tempfile.mkdtemp(prefix="rollouts-engine-"))
+        self.socket = str(self.top / "podman.sock")
+        (self.top / "containers.conf").write_text("""[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+""")
+        with open(self.top / "podman.log", "w") as log:
+            self.service = subprocess.Popen(
+                ["unshare", "--mount", "--propagation", "slave", "podman", "--root", self.top / "root", "--runroot",
+                 self.top / "run", "--tmpdir", self.top / "tmp", "system", "service", "--time", "0", self.host],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.top,
+                env={**os.environ, "CONTAINERS_CONF": str(self.top / "containers.conf"), "TMPDIR": "/tmp"})
+        wait_until(self.answers, 60, "podman does not start: " + (self.top / "podman.log").read_text()[-2000:])
+
+    def stop(self):
+        with contextlib.suppress(Exception):
+            left = self.client("ps", "--all", "--quiet", check=False).split()
+            if left:
+                self.client("rm", "--force", *left, check=False)
+        self.service.send_signal(signal.SIGTERM)
+        try:
+            self.service.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.service.kill()
+            self.service.wait()
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+def start_podman():
+    missing = [name for name in ("podman", "runc", "conmon", "docker", "curl") if not shutil.which(name)]
+    if os.geteuid() != 0:
+        unavailable("an engine of our own needs root")
+    if missing:
+        unavailable(f"not installed: {' '.join(missing)} (tools/setup engine)")
+    return Podman()
