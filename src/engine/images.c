@@ -246,6 +246,26 @@ static int make_all(const char *socket, char *const *keys, size_t n, struct err 
 	return failed ? err_set(err, ERR_INFRA, 0, "the images could not be made") : 0;
 }
 
+/* The files of a trial belong to its user, and must do so inside as well. */
+static int check_users(struct engine *e, struct err *err)
+{
+	AUTO(json) json_t *info = NULL;
+	const json_t *option;
+	size_t at;
+
+	if (engine_json(e, "GET", "/info", NULL, ENGINE_CALL_MS, &info, err))
+		return -1;
+	json_array_foreach (json_object_get(info, "SecurityOptions"), at, option) {
+		const char *name = json_string_value(option);
+		if (name && (!strncmp(name, "name=rootless", 13) || !strncmp(name, "name=userns", 11)))
+			return err_set(err, ERR_USAGE, 0,
+				       "the engine at %s maps users (%s), which is not supported yet: use one that runs as root "
+				       "without userns-remap, or set sandbox = \"local\"",
+				       engine_socket(e), name);
+	}
+	return 0;
+}
+
 static bool is_key(const char *text)
 {
 	return strlen(text) == HASH_HEX - 1 && strspn(text, "0123456789abcdef") == HASH_HEX - 1;
@@ -260,7 +280,7 @@ int images_make(char *const *keys, size_t n, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		if (!is_key(keys[i]))
 			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s", keys[i]);
-	if (engine_find(&e, err) || path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
+	if (engine_find(&e, err) || check_users(e, err) || path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
 		return -1;
 	if (container_prune(e, NULL, false, &removed, &why))
 		say(why.msg);

@@ -23,6 +23,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
 USER_PREFIX = "rollouts-test-"
+ENGINE = os.environ.get("ROLLOUTS_TEST_ENGINE")  # a DOCKER_HOST: every task then has a Dockerfile (test_docker_suite.py)
 PR_SET_CHILD_SUBREAPER = 36
 GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commits
 
@@ -147,6 +148,8 @@ def clean_env(workdir, user, extra):
            "LANG": "C.UTF-8", "TMPDIR": str(workdir / "tmp"), "XDG_CONFIG_HOME": str(workdir / "xdg")}
     # A sanitizer's settings reach the program; nothing else of the caller's environment does.
     env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+    if ENGINE:
+        env["DOCKER_HOST"] = ENGINE
     env.update(extra or {})
     return env
 
@@ -349,7 +352,10 @@ def make_task(workdir, make_repo):
             put(top / "overlay_files/diff.patch", gold)
         if overrides is not None:
             put(top / "overrides.json", overrides if isinstance(overrides, str) else json.dumps(overrides))
-        for path, content in (files or {}).items():
+        files = dict(files or {})
+        if ENGINE:
+            files.setdefault("Dockerfile", "FROM rollouts-test-base\n")
+        for path, content in files.items():
             put(top / path, content)
         return top
 

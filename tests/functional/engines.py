@@ -22,7 +22,7 @@ BASE, BUSYBOX = "rollouts-test-base", "rollouts-test-busybox"
 PROGRAMS = """bash sh dash env cat cp mv rm ls mkdir rmdir ln chmod chown touch head tail wc cut sort uniq tr tee sleep
     true false echo printf test expr date id whoami uname hostname pwd dirname basename readlink realpath stat du df seq
     dd yes mktemp mkfifo kill ps pgrep grep egrep sed awk mawk find xargs diff cmp patch git python3 python3.11 python3.12
-    python3.13 nproc ulimit od sync timeout setsid nohup tar gzip""".split()
+    python3.13 nproc od sync truncate mknod id md5sum sha256sum shuf split paste fold nl rev comm base64 getent which timeout setsid nohup tar gzip""".split()
 PYTHON_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "attr", "attrs", "pygments", "py", "exceptiongroup",
                    "tomli", "colorama", "Pygments")
 PYTHON_LEFT_OUT = {"test", "idlelib", "tkinter", "lib2to3", "ensurepip", "turtledemo", "pydoc_data", "distutils"}
