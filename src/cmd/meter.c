@@ -165,6 +165,7 @@ void meter_close(struct meter *m)
 	gateway_process_leave(m->gateway);
 	if (has_news(m))
 		tell(m);
+	m->before = meter_spent(m);
 	gateway_process_stop(m->gateway);
 	m->gateway = NULL;
 }

@@ -11,7 +11,7 @@ struct meter {
 	const struct session *s;
 	struct display *d;
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
-	struct journal_spent before;	 /* by earlier supervisors */
+	struct journal_spent before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */
 	int64_t started_ms, tell_ms;	 /* tell_ms: not journalled before */
 };

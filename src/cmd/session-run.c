@@ -155,6 +155,7 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 	if (!status)
 		status = sched_run(&o, end, err);
 	meter_close(&meter);
+	s->stats.spent = meter.before;
 	return status;
 }
 
@@ -210,6 +211,22 @@ static void say_command(const struct session *s, struct display *d, const char *
 	display_say(d, "%s: %s", what, command.data);
 }
 
+/* Of every run and resume so far, failed attempts included. */
+static void say_spent(const struct session *s, struct display *d)
+{
+	const struct journal_spent *all = &s->stats.spent;
+
+	if (!all->calls)
+		return;
+	if (all->unpriced_calls)
+		display_say(d, "spent: %lld tokens in %lld calls, cost N/A: %lld of them have no price",
+			    (long long)all->tokens, (long long)all->calls,
+			    (long long)all->unpriced_calls);
+	else
+		display_say(d, "spent: %.4f USD, %lld tokens in %lld calls", all->usd,
+			    (long long)all->tokens, (long long)all->calls);
+}
+
 void session_conclude(const struct session *s, struct display *d, const struct sched_end *end)
 {
 	static const char *const reasons[] = {
@@ -225,6 +242,7 @@ void session_conclude(const struct session *s, struct display *d, const struct s
 	if (reasons[end->why])
 		display_say(d, "%s%s%s", reasons[end->why], *end->text ? ": " : "", end->text);
 	say_scores(s, d);
+	say_spent(s, d);
 	if (end->missing)
 		say_command(s, d, "resume", "finish what is missing");
 	say_command(s, d, "summarize", "details");

@@ -185,6 +185,16 @@ static void end_as(struct work *w, enum outcome outcome, const char *why, const 
 	w->result.agent.outcome = outcome;
 }
 
+/* A time limit that seems not to be kept: why. */
+static void say_waiting(struct work *w)
+{
+	AUTO(free)
+	char *text = xasprintf("%s, not counting %lld s of waiting for the provider", w->result.agent.reason,
+			       (long long)w->metered.waited_ms / 1000);
+
+	end_as(w, OUTCOME_TIMEOUT, "", text);
+}
+
 int work_metered(struct work *w, struct err *err)
 {
 	const struct control_state *s = &w->metered;
@@ -212,5 +222,7 @@ int work_metered(struct work *w, struct err *err)
 		end_as(w, OUTCOME_AGENT_ERROR, "the model could not be asked: ", s->failed);
 	else if (*s->limit)
 		end_as(w, OUTCOME_BUDGET, "", s->limit);
+	else if (w->result.agent.outcome == OUTCOME_TIMEOUT && s->waited_ms >= 1000)
+		say_waiting(w);
 	return 0;
 }

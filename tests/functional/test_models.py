@@ -88,6 +88,7 @@ def test_a_run_is_metered(run_cli, bench, rollout, workdir, account):
     assert m["tokens_total"] == 2 * TURN_TOKENS and m["money_usd"] == pytest.approx(2 * TURN_USD)
     assert m["model_served"] == "fake-one" and m["estimated"] == 0
     assert "model fake-one: at fake by chat, agent asker" in done.stdout
+    assert f"[rollouts] spent: {2 * TURN_USD:.4f} USD, {2 * TURN_TOKENS} tokens in 2 calls\n" in done.stdout
     doc = json.loads((workdir / "data/runs" / run_id / "evaluation_results.json").read_text())["agent_metrics"]
     assert doc["tokens_total"] == 2 * TURN_TOKENS and doc["money_spent_usd"] == pytest.approx(2 * TURN_USD)
     assert doc["calls"] == 2 and doc["model_served"] == "fake-one"
@@ -161,6 +162,7 @@ def test_waiting_has_an_end(run_cli, bench, rollout, fake):
     fake.configure(rules=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
     run_cli("run", bench({"timeout_sec": 1}), env=ENV, check=0)
     [result] = rollout().runs.values()
+    assert "not counting" in result["reason"]
     assert result["outcome"] == "timeout" and 2900 <= result["agent"]["metrics"]["wall_ms"] < 30000
 
 
