@@ -239,3 +239,33 @@ def test_a_token_is_worth_nothing_to_another(talker, make_task, make_bench, run_
     output = next(line["output"] for line in said(workdir, run_id) if "output" in line)
     assert [json.loads(line)["status"] for line in output.splitlines()] == [401] * 3
     assert len(fake.log()) == 2 and result["agent"]["metrics"]["calls"] == 2
+
+
+def test_many_trials_replay_side_by_side_also_when_resumed(talker, make_task, make_bench, run_cli, start_cli, rollout,
+                                                           workdir, fake):
+    """Killed in the middle of a replay and resumed without key and provider: the same scores, nothing asked."""
+    turns = [{"shell": "sleep 0.3; cat src/greet.py"}, {"shell": FIX}, {"text": "Fixed."}]
+    path = many(talker, make_task, make_bench, turns)
+    look(run_cli("run", path, "-j4", env=ENV, check=0, timeout=300))
+    first = rollout()
+    stamp = first.dir.name
+    asked = len(fake.log())
+    fake.configure(rules=[{"do": {"status": 500}}])
+    child = start_cli("run", path, "-j2", "--replay", f"bench@{stamp}")
+
+    def finished():
+        folders = [p for p in (workdir / "data/rollouts/bench").iterdir() if p.is_dir() and p.name != stamp]
+        return any((p / "events.jsonl").exists() and (p / "events.jsonl").read_text().count('"finished"') >= 2
+                   for p in folders if not p.is_symlink())
+
+    wait_for(finished, timeout=120)
+    child.kill()
+    child.communicate()
+    look(run_cli("resume", "bench", check=0, timeout=300))
+    again = rollout()
+    assert again.dir.name != stamp and len(again.runs) == 12
+    assert all(r["outcome"] == "completed" and r["total_score"] == 1.0 for r in again.runs.values())
+    assert len(fake.log()) == asked
+    for name in ("calls", "tokens_input", "tokens_output"):
+        assert ([r["agent"]["metrics"][name] for r in again.runs.values()]
+                == [r["agent"]["metrics"][name] for r in first.runs.values()])
