@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
-enum { IDLE_MAX = 512, HEADERS_MAX = 128 << 10 };
+enum { IDLE_MAX = 512, HEADERS_MAX = 128 << 10, SAFE_CURL = 0x080400 };
 
 /* Of one connection only, or made anew by the server of the other. */
 static bool is_hop_by_hop(const char *name, size_t len)
@@ -105,9 +105,16 @@ static CURL *take_handle(struct gateway *gw)
 	return easy;
 }
 
+/* libcurl 7.88 keeps a pointer into the headers of a handle's last answer after it freed them, and follows
+ * it when the next head starts with a folded line: there, a handle is used once. Connections are not theirs. */
+static bool may_use_again(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version_num >= SAFE_CURL;
+}
+
 static void give_handle(struct gateway *gw, CURL *easy)
 {
-	if (gw->idle_n >= IDLE_MAX) {
+	if (gw->idle_n >= IDLE_MAX || !may_use_again()) {
 		curl_easy_cleanup(easy);
 		return;
 	}

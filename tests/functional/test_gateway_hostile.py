@@ -101,6 +101,18 @@ def test_whatever_the_provider_says_the_gateway_lives(make_gateway, raw_provider
     assert gateway.memory_kb() < 100 << 10
 
 
+def test_a_head_that_goes_on_with_the_line_before_its_first(make_gateway, raw_provider):
+    """A used handle of libcurl 7.88 still points to the last answer's headers, which are gone."""
+    answers = [good(b"{}"), b"HTTP/1.1 200 OK\r\n folded: " + b"x" * 300 + b"\r\nContent-Length: 2\r\n\r\n{}"] * 20
+    port, _ = raw_provider(*answers)
+    gateway = behind(make_gateway, port)
+    attempt = gateway.attach()
+    for _ in range(4):
+        with contextlib.suppress(http.client.HTTPException, ConnectionError):
+            attempt.ask()
+        assert gateway.child.poll() is None
+
+
 def test_numbers_that_are_none_are_not_counted(make_gateway, raw_provider):
     odd = [b'{"usage":{"prompt_tokens":-5,"completion_tokens":3}}', b'{"usage":{"prompt_tokens":1e400,"completion_tokens":1}}',
            b'{"usage":{"prompt_tokens":99999999999999999999999999,"completion_tokens":2}}',
