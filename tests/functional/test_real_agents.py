@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from models import DIALECTS, KEY, cost, fake, provided  # noqa: F401 (fixtures)
+import engines
+from models import DIALECTS, KEY, cost, fake, provided, scripted  # noqa: F401 (fixtures)
+from test_docker import docker_task, dockerd, engine  # noqa: F401 (fixtures)
 
 APIS = {"codex": ["responses"], "claude": ["anthropic"], "pi": list(DIALECTS), "gemini": ["gemini"],
         "opencode": list(DIALECTS), "qwen": ["chat", "responses", "gemini"]}
@@ -106,3 +108,22 @@ def test_an_agent_is_tried(run_cli, installed, name):
     installed(name)
     done = run_cli("agents", "check", name, env={"XDG_CACHE_HOME": str(CACHE)}, check=0, timeout=600)
     assert sorted(line.split("works by ")[1].split(",")[0] for line in done.stdout.splitlines()) == sorted(APIS[name])
+
+
+@pytest.mark.parametrize("name, api", [("codex", "responses"), ("bash", "chat")])
+def test_an_image_with_nothing_in_it(run_cli, engine, docker_task, make_bench, rollout, provided, fake, installed, workdir,
+                                     name, api):
+    """Busybox alone, no libc, no bash: codex is mounted, the built-in agent makes do with sh."""
+    if name == "codex":
+        installed(name)
+    env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE), "DOCKER_HOST": engine.host}
+    prompt = scripted(turns=[{"shell": "sed -i s/nmae/name/ src/greet.py"}, {"text": "Fixed the typo."}])
+    make_bench(docker_task(image=engines.BUSYBOX, tests=[], instructions=prompt), agent=name, model="gpt-fake",
+               sandbox="docker", timeout_sec=300, retries=0)
+    run_cli("run", "bench.toml", env=env, check=0, timeout=600)
+    (run_id, result), = rollout().runs.items()
+    top = workdir / "data/runs" / run_id
+    assert (result["outcome"], result["sandbox"]) == ("completed", "docker"), result["reason"]
+    assert "+    return 'hello ' + name" in (top / "artifacts/diff.patch").read_text()
+    assert result["agent"]["metrics"]["tokens_total"] == SPENT["tokens_total"]
+    assert result["agent"]["metrics"]["tokens_agent"] == SPENT["tokens_total"]
