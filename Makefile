@@ -43,6 +43,7 @@ test: setup-test check
 
 # All six coding agents, for real: 1.5 GB through npm the first time, a minute afterwards. `make test` takes three.
 test-agents: setup-test
+	@tools/setup agents
 	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py
 
 setup-test:
