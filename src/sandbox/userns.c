@@ -35,6 +35,22 @@ static bool is_filtered(void)
 	return prctl(PR_GET_SECCOMP) != 0;
 }
 
+/* A chroot's "/" is no mount. Fields of a line: id, parent, device, root, mount point. */
+static bool is_chroot(void)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(fd) int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	struct err ignored = {0};
+	char point[4096];
+
+	if (fd < 0 || path_read_fd(fd, 4 << 20, &text, &ignored))
+		return false;
+	for (const char *line = text.data; *line; line = strchrnul(line, '\n'), line += *line == '\n')
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1 && !strcmp(point, "/"))
+			return false;
+	return true;
+}
+
 int userns_explain(struct err *err)
 {
 	const char *why = "a security module of this kernel may forbid user namespaces, or it was "
@@ -53,6 +69,8 @@ int userns_explain(struct err *err)
 		      "ours, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 	else if (err->sys == ENOSPC || err->sys == EUSERS)
 		why = "too many user namespaces are in use: raise user.max_user_namespaces";
+	else if (is_chroot())
+		why = "this is a chroot, where the kernel forbids them: use pivot_root (systemd-nspawn, bubblewrap) instead";
 	else if (is_filtered())
 		why = "this container's system call filter may forbid user namespaces: start it "
 		      "with "
