@@ -232,7 +232,7 @@ int container_remove(struct engine *e, const char *id, int64_t deadline_ms, stru
 		/* 409: somebody else is removing it. */
 		if (engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err))
 			return -1;
-		if (status == 404)
+		if (status == 404 || status == 204)
 			return 0;
 		if (engine_call(e, "GET", look, NULL, ENGINE_CALL_MS, &status, NULL, err))
 			return -1;
