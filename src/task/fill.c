@@ -128,7 +128,7 @@ static void fill_image(struct fill *f)
 	f->t->docker_image = name;
 	if (name && (!*name || *name == '-' || strlen(name) > 255 || name[strspn(name, allowed)]))
 		mistakes_add(f->m, place(f, "docker_image", NULL, ""), NULL,
-			     "is not the name of an image, such as debian:bookworm or ghcr.io/me/image@sha256:...");
+			     "is not the name of an image, such as debian:bookworm or registry.example/me/image@sha256:...");
 }
 
 /* --- repository --- */
