@@ -58,6 +58,7 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put(j, "tokens", counted ? json_integer(k->tokens) : json_null());
 	json_put(j, "cost_usd",
 		 k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
+	json_put_str(j, "model_served", k->result_attempt ? k->served : NULL);
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
 	return j;
 }
@@ -79,6 +80,28 @@ static json_t *host_facts(void)
 	return j;
 }
 
+/* Model -> who answered its trials, each once: two of them where an alias moved. */
+static json_t *models_served(const struct manifest *m)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < m->plan->n; i++) {
+		const char *served = m->marks[i].served, *model = m->plan->trials[i].model;
+		if (!served)
+			continue;
+		json_t *list = json_object_get(all, model), *seen;
+		size_t at;
+		if (!list)
+			json_put(all, model, list = json_array());
+		json_array_foreach (list, at, seen)
+			if (!strcmp(json_string_value(seen), served))
+				break;
+		if (at == json_array_size(list))
+			json_array_append_new(list, json_string(served));
+	}
+	return all;
+}
+
 static json_t *header(const struct manifest *m, const char *state)
 {
 	json_t *j = json_object();
@@ -90,6 +113,7 @@ static json_t *header(const struct manifest *m, const char *state)
 	json_put_str(j, "program", m->plan->program);
 	json_put_str(j, "config_hash", m->plan->config_hash);
 	json_put(j, "host", host_facts());
+	json_put(j, "models_served", models_served(m));
 	return j;
 }
 

@@ -10,23 +10,24 @@ void mark_release(struct trial_mark *m)
 {
 	free(m->reason);
 	free(m->regraded);
-	m->reason = m->regraded = NULL;
+	free(m->served);
+	m->reason = m->regraded = m->served = NULL;
 }
 
 json_t *mark_finished(enum outcome outcome, const json_t *result)
 {
 	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
+	static const char *const metered[][2] = {
+		{"tokens_total", "tokens"}, {"money_usd", "usd"}, {"model_served", "served"}};
 	json_t *fields = json_object(), *value;
 
 	json_put_str(fields, "outcome", outcome_name(outcome));
 	json_put_str(fields, "digest",
 		     json_get_str(json_object_get(result, "agent"), "digest", ""));
-	const json_t *metrics =
-		json_object_get(json_object_get(result, "agent"), "metrics");
-	if ((value = json_object_get(metrics, "tokens_total")))
-		json_put(fields, "tokens", json_incref(value));
-	if ((value = json_object_get(metrics, "money_usd")))
-		json_put(fields, "usd", json_incref(value));
+	const json_t *metrics = json_object_get(json_object_get(result, "agent"), "metrics");
+	for (size_t i = 0; i < ARRAY_SIZE(metered); i++)
+		if ((value = json_object_get(metrics, metered[i][0])))
+			json_put(fields, metered[i][1], json_incref(value));
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
 		if ((value = json_object_get(result, copied[i])))
 			json_put(fields, copied[i], json_incref(value));
@@ -73,6 +74,7 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 {
 	const json_t *score = json_object_get(fields, "total_score");
 	const char *reason = json_get_str(fields, "reason", "");
+	const char *served = json_get_str(fields, "served", "");
 	bool regrade = json_get_bool(fields, "regrade", false);
 
 	m->outcome = outcome;
@@ -81,6 +83,8 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 	m->total_score = m->scored ? json_number_value(score) : 0;
 	m->tokens = json_get_int(fields, "tokens", -1);
 	m->usd = json_get_real(fields, "usd", -1);
+	free(m->served);
+	m->served = *served ? xstrdup(served) : NULL;
 	free(m->reason);
 	m->reason = *reason ? xstrdup(reason) : NULL;
 	free(m->regraded);

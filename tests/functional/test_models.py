@@ -230,6 +230,18 @@ def test_an_alias_is_resolved_and_told(run_cli, bench, rollout, fake):
     assert row["model"] == "nick" and row["model_id"] == "fake-one" and row["provider"] == "fake"
 
 
+def test_an_alias_that_moves_is_in_the_manifest(run_cli, bench, rollout, fake):
+    fake.configure(aliases={"fake-one": "fake-0101"})
+    path = bench(model="nick")
+    run_cli("run", path, env=ENV, check=0)
+    fake.configure(aliases={"fake-one": "fake-0202"})
+    path.write_text(path.read_text() + "rollouts = 2\n")  # of the last table, [[tasks]]
+    run_cli("resume", "bench", "--config", path, env=ENV, check=0)
+    t = rollout()
+    assert [row["model_served"] for row in t.manifest["results"]] == ["fake-0101", "fake-0202"]
+    assert t.manifest["models_served"] == {"nick": ["fake-0101", "fake-0202"]}
+
+
 def test_where_a_key_is_looked_for(run_cli, bench, workdir, fake, make_task):
     path = bench()
     done = run_cli("run", path, check=2)
