@@ -61,11 +61,18 @@ static int fill(int fd, const struct attempt *a, int *log_fd, struct err *err)
 	return 0;
 }
 
-static int give_away(int root_fd, const char *path, uid_t uid, struct err *err)
+/* Opened, because the user it belongs to may put something else into its place. */
+static int make_own_dir(int root_fd, const char *path, uid_t uid, struct err *err)
 {
-	if (uid && fchownat(root_fd, path, uid, uid, AT_SYMLINK_NOFOLLOW))
-		return err_set(err, ERR_INFRA, errno, "give %s to user %u", path, (unsigned)uid);
-	return 0;
+	if (make_dir(root_fd, path, err))
+		return -1;
+	int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
+	if (fd >= 0 && uid && fchown(fd, uid, uid)) {
+		err_set(err, ERR_INFRA, errno, "give %s to user %u", path, (unsigned)uid);
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err)
@@ -74,25 +81,18 @@ int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *e
 	AUTO(free) char *attempts = path_join(run, "attempts");
 	char number[16];
 
-	snprintf(number, sizeof number, "%d", a->number);
-	if (a->number == 1 && (make_dir(root_fd, run, err) || make_dir(root_fd, attempts, err)))
-		return -1;
-	AUTO(fd) int top = path_open_beneath(root_fd, attempts, O_RDONLY | O_DIRECTORY, 0, err);
+	/* Every time: whoever began the first attempt may have been killed at any of these steps. */
+	AUTO(fd) int run_fd = make_own_dir(root_fd, run, a->uid, err);
+	AUTO(fd) int top = run_fd < 0 ? -1 : make_own_dir(root_fd, attempts, a->uid, err);
 	if (top < 0)
 		return -1;
+	snprintf(number, sizeof number, "%d", a->number);
 	if (mkdirat(top, number, 0700))
 		return err_set(err, ERR_INFRA, errno, "make directory %s/%s", attempts, number);
 	AUTO(fd) int fd = path_open_beneath(top, number, O_RDONLY | O_DIRECTORY, 0, err);
 	if (fd < 0)
 		return -1;
-	if (fill(fd, a, log_fd, err))
-		return err_wrap(err, "%s/%s", attempts, number);
-	if (a->number == 1 &&
-	    (give_away(root_fd, attempts, a->uid, err) || give_away(root_fd, run, a->uid, err))) {
-		close(fd_steal(log_fd));
-		return -1;
-	}
-	return 0;
+	return fill(fd, a, log_fd, err) ? err_wrap(err, "%s/%s", attempts, number) : 0;
 }
 
 static json_t *read_json(int fd, const char *path)

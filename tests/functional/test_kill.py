@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_kill_the_supervisor(reach, run_cli, workdir, phase, account):
     child.kill()
     child.wait()
     run_cli("resume", "bench", check=0)
+    check_whole(workdir)
+
+
+@pytest.mark.parametrize("call", ["mkdirat", "fchown", "fchownat", "renameat", "fdatasync"])
+def test_kill_the_supervisor_at_every_such_call(call, make_task, make_bench, agent_script, binary, run_cli, workdir):
+    """Steps too short to be hit by chance: the kernel kills at the first, the second, ... call."""
+    agent_script("echo changed >> README.md\n")
+    task = make_task("greet", tests=[("quick.sh", "works", "grep -q changed README.md\n")])
+    make_bench({"prepared_dir": task}, agent="scripted", model="m", sandbox="local")
+    trace = ["strace", "-qq", "-o", workdir / "calls", "-e", "trace=" + call]
+    begun = 0
+    for n in range(1, 100):
+        killer = ["-e", f"inject={call}:signal=KILL:when={n}"]
+        done = subprocess.run([*trace, *killer, binary, "run", "bench.toml"], cwd=workdir, capture_output=True)
+        if done.returncode != -signal.SIGKILL:
+            break
+        if list(workdir.glob("data/rollouts/bench/*/plan.json")):
+            begun += 1
+            run_cli("resume", "bench", check=0)
+            check_whole(workdir)
+        if (workdir / "data").exists():
+            remove_tree(workdir / "data")
+    assert done.returncode == 0, done
+    assert begun or call == "fchown" and os.geteuid() != 0, f"never between the plan and the end in {n} runs"
     check_whole(workdir)
 
 
