@@ -152,6 +152,8 @@ static json_t *create_body(const json_t *d, int owner)
 	json_put_str(body, "User", json_get_str(d, "user", "65534:65534"));
 	json_put_str(body, "Hostname", json_get_str(d, "hostname", "box"));
 	json_put_str(body, "WorkingDir", "/");
+	/* Spares the engine setting up a network without one, half of its time to start; lo is up all the same. */
+	json_put_bool(body, "NetworkDisabled", true);
 	json_put(body, "Entrypoint", json_deep_copy(json_object_get(d, "entry")));
 	json_put(body, "Cmd", json_array());
 	json_put(body, "Healthcheck", json_pack("{s:[s]}", "Test", "NONE"));

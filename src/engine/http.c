@@ -10,7 +10,8 @@
 
 #define ANSWER_MAX (16 << 20)
 #define OLDEST_API "1.24"
-#define NEWEST_API "1.43" /* what this code was written against; a newer engine still speaks it */
+#define NEWEST_API "1.44" /* what this code was written against */
+#define TRIED_API "1.52"  /* Docker 29, which still speaks it; one beyond that is asked */
 
 struct engine {
 	CURL *curl;
@@ -125,43 +126,64 @@ static int minor(const char *version)
 	return sscanf(version, "%d.%d", &major, &small) == 2 ? major * 1000 + small : 0;
 }
 
-/* The newest both know. */
-static int negotiate(struct engine *e, const json_t *v, struct err *err)
+/* What of itself the engine says with every answer: "1.41", and "Docker/20.10.24 (linux)" or "Libpod/4.3.1 (linux)". */
+static const char *header(struct engine *e, const char *name)
 {
-	const char *theirs = json_get_str(v, "ApiVersion", OLDEST_API);
-	const char *least = json_get_str(v, "MinAPIVersion", OLDEST_API);
-	const char *use = minor(theirs) < minor(NEWEST_API) ? theirs : NEWEST_API;
-	AUTO(free) char *safe = NULL;
+	struct curl_header *h = NULL;
 
-	if (!minor(theirs) || minor(theirs) < minor(OLDEST_API))
-		return err_set(err, ERR_INFRA, 0, "the engine at %s is too old: it speaks API %.16s, at least %s is needed",
-			       e->socket, theirs, OLDEST_API);
-	if (minor(least) > minor(NEWEST_API))
-		use = least;
-	safe = xasprintf("v%d.%d", minor(use) / 1000, minor(use) % 1000);
-	snprintf(e->version, sizeof e->version, "%s", safe);
-	const json_t *part = json_array_get(json_object_get(v, "Components"), 0);
-	const char *name = json_get_str(part, "Name", "Engine");
+	return curl_easy_header(e->curl, name, 0, CURLH_HEADER, -1, &h) ? "" : h->value;
+}
+
+static void introduce(struct engine *e)
+{
+	const char *server = header(e, "Server"), *version = strchr(server, '/');
+	const char *name = !strncmp(server, "Libpod/", 7) ? "Podman" : "Docker";
 	AUTO(buf) struct buf line = BUF_INIT;
-	buf_addf(&line, "%.60s %.40s", strcmp(name, "Engine") ? name : "Docker Engine",
-		 json_get_str(v, "Version", "?"));
 	AUTO(buf) struct buf about = BUF_INIT;
+
+	buf_addf(&line, "%s Engine %.*s", name, version ? (int)strcspn(version + 1, " ") : 1,
+		 version ? version + 1 : "?");
 	text_renders(&about, line.data, TEXT_TERMINAL_LINE);
 	e->about = buf_detach(&about);
+}
+
+/* The newest both know. /version would tell as well, but Docker runs several programs to answer it. */
+static int negotiate(struct engine *e, int64_t timeout_ms, struct err *err)
+{
+	AUTO(json) json_t *v = NULL;
+	const int theirs = minor(header(e, "Api-Version"));
+	int use = theirs < minor(NEWEST_API) ? theirs : minor(NEWEST_API);
+
+	if (theirs < minor(OLDEST_API))
+		return err_set(err, ERR_INFRA, 0, "the engine at %s is too old: it speaks API %d.%d, at least %s is needed",
+			       e->socket, theirs / 1000, theirs % 1000, OLDEST_API);
+	introduce(e);
+	if (theirs > minor(TRIED_API)) {
+		if (engine_json(e, "GET", "/version", NULL, timeout_ms, &v, err))
+			return -1;
+		const int least = minor(json_get_str(v, "MinAPIVersion", OLDEST_API));
+		use = least > use ? least : use;
+	}
+	snprintf(e->version, sizeof e->version, "v%d.%d", use / 1000, use % 1000);
 	return 0;
 }
 
 int engine_open(struct engine **out, const char *socket, int64_t timeout_ms, struct err *err)
 {
 	AUTO(engine) struct engine *e = xcalloc(1, sizeof *e);
-	AUTO(json) json_t *v = NULL;
+	AUTO(buf) struct buf pong = BUF_INIT;
+	long status = 0;
 
 	curl_global_init(CURL_GLOBAL_NOTHING);
 	e->curl = curl_easy_init();
 	e->socket = xstrdup(socket);
 	if (!e->curl)
 		return err_set(err, ERR_INFRA, 0, "libcurl does not start");
-	if (engine_json(e, "GET", "/version", NULL, timeout_ms, &v, err) || negotiate(e, v, err))
+	if (engine_call(e, "GET", "/_ping", NULL, timeout_ms, &status, &pong, err))
+		return -1;
+	if (status != 200)
+		return refuse(status, &pong, err);
+	if (negotiate(e, timeout_ms, err))
 		return -1;
 	*out = STEAL(&e);
 	return 0;

@@ -12,7 +12,7 @@
 
 struct engine; /* opaque */
 
-/* SOCKET: its path. Connects, asks for the version and settles on one both sides know. ERR_INFRA with retry when
+/* SOCKET: its path. Connects and settles on one both sides know. ERR_INFRA with retry when
  * nobody answers; TIMEOUT_MS is for this alone. */
 int engine_open(struct engine **out, const char *socket, int64_t timeout_ms, struct err *err) MUST_CHECK;
 void engine_close(struct engine *e); /* accepts NULL */
