@@ -44,7 +44,7 @@ struct bash {
 
 static const char system_text[] =
 	"You are a software engineer who works alone on a task in a Git repository. Your working directory is "
-	"%s, in a sandbox that is yours: nobody else uses it, there is no network, and nobody can be asked.\n\n"
+	"%s, in a sandbox that is yours: nobody else uses it, %s, and nobody can be asked.\n\n"
 	"You act through one tool, bash. Each call runs one command in a fresh bash process that starts in the "
 	"working directory: what you change on disk stays, a cd or a variable does not. Standard input is empty, "
 	"so nothing can be answered interactively. A command is killed after %lld seconds; start what takes "
@@ -86,7 +86,8 @@ static char *system_prompt(const struct bash *b)
 						       (long long)(timeout_ms + 59999) / 60000)
 					   : xstrdup("");
 
-	return xasprintf(system_text, b->shell.dir, (long long)b->shell.command_ms / 1000, BASH_SHOWN,
+	return xasprintf(system_text, b->shell.dir,
+			 b->job->attempt->trial.network ? "it has a network" : "there is no network", (long long)b->shell.command_ms / 1000, BASH_SHOWN,
 			 (long long)b->steps_max, time);
 }
 

@@ -84,8 +84,13 @@ static int resolve(struct frontend *f, size_t i, struct strv *problems, struct e
 
 	if (e->sandbox == SANDBOX_AUTO && !wanted)
 		e->sandbox = SANDBOX_LOCAL;
-	if (e->sandbox == SANDBOX_LOCAL || e->sandbox == SANDBOX_NONE)
+	if (e->sandbox == SANDBOX_LOCAL || e->sandbox == SANDBOX_NONE) {
+		if (e->network)
+			problem(f, e, problems,
+				"network = true needs sandbox = \"docker\", and with it a Dockerfile or docker_image: "
+				"sandbox = \"local\" has no network");
 		return 0;
+	}
 	if (!wanted) {
 		problem(f, e, problems,
 			"sandbox = \"docker\" needs a Dockerfile in the task folder, or docker_image in its tb_meta.json");
@@ -190,10 +195,22 @@ static int make_images(const struct session *s, struct display *d, const struct 
 	return status ? err_set(err, ERR_INFRA, 0, "%s", *last ? last : "rollouts-docker failed") : 0;
 }
 
+/* What root would have prevented (see docs/containers.md) is told. */
+static void warn_of_network(const struct session *s, struct display *d, const struct session_work *w)
+{
+	for (size_t i = 0; geteuid() && i < w->n; i++)
+		if (s->plan.trials[w->items[i].index].network) {
+			display_say(d, "network = true: only started by root does a run keep its containers from "
+				       "credentials that a cloud hands to this machine (169.254.169.254)");
+			return;
+		}
+}
+
 int images_prepare(const struct session *s, struct display *d, const struct session_work *w, struct err *err)
 {
 	AUTO(strv) struct strv keys = STRV_INIT;
 
 	collect_keys(s, w, &keys);
+	warn_of_network(s, d, w);
 	return keys.n ? make_images(s, d, &keys, err) : 0;
 }

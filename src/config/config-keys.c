@@ -113,7 +113,6 @@ const struct refusal config_refusals[] = {
 	{"cost_limit", NULL, "write cost_limit_usd"},
 	{"max_cost_usd", NULL, "write cost_limit_usd"},
 	{"budget_usd", NULL, "write a table [budget] with usd = ..."},
-	{"network", "true", "is refused: nothing filters what a sandbox would reach yet; leave it out"},
 	{"launcher", "slurm", NO_LAUNCHER},
 	{"launcher", "aws-batch", NO_LAUNCHER},
 	{"launcher", "modal", NO_LAUNCHER},

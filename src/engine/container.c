@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "base/text.h"
+#include "engine/fence.h"
 
 #define START_MS 120000
 #define GONE_POLL_MS 20
@@ -109,7 +110,7 @@ static json_t *host_config(const json_t *d)
 	const int64_t memory = json_get_int(d, "memory_bytes", 0), pids = json_get_int(d, "pids", 0);
 
 	json_put(host, "Mounts", mounts_of(d));
-	json_put_str(host, "NetworkMode", "none");
+	json_put_str(host, "NetworkMode", json_get_bool(d, "network", false) ? "bridge" : "none");
 	json_put_str(host, "IpcMode", "private");
 	/* We remove it. An engine that restarts while its containers go on kills those it was to remove by itself. */
 	json_put_bool(host, "AutoRemove", false);
@@ -135,9 +136,10 @@ static json_t *labels_of(const json_t *d, int owner)
 {
 	json_t *labels = json_object();
 	AUTO(free) char *mine = container_owner(owner);
+	AUTO(free) char *started_by = container_owner((int)json_get_int(d, "supervisor", 0));
 
 	json_put_str(labels, LABEL_OWNER, mine);
-	json_put_str(labels, LABEL_SUPERVISOR, json_get_str(d, "supervisor", ""));
+	json_put_str(labels, LABEL_SUPERVISOR, started_by);
 	json_put_str(labels, LABEL_BENCH, json_get_str(d, "bench", ""));
 	json_put_str(labels, LABEL_RUN, json_get_str(d, "run", ""));
 	json_put_str(labels, LABEL_DATA, json_get_str(d, "data", ""));
@@ -153,7 +155,7 @@ static json_t *create_body(const json_t *d, int owner)
 	json_put_str(body, "Hostname", json_get_str(d, "hostname", "box"));
 	json_put_str(body, "WorkingDir", "/");
 	/* Spares the engine setting up a network without one, half of its time to start; lo is up all the same. */
-	json_put_bool(body, "NetworkDisabled", true);
+	json_put_bool(body, "NetworkDisabled", !json_get_bool(d, "network", false));
 	json_put(body, "Entrypoint", json_deep_copy(json_object_get(d, "entry")));
 	json_put(body, "Cmd", json_array());
 	json_put(body, "Healthcheck", json_pack("{s:[s]}", "Test", "NONE"));
@@ -192,6 +194,33 @@ static int free_name(struct engine *e, const char *name, struct err *err)
 	return container_remove(e, json_get_str(found, "Id", name), clock_mono_ms() + REMOVE_MS, err);
 }
 
+/* An engine whose bridge was switched off starts containers without one, and says nothing. */
+static bool has_address(const json_t *settings)
+{
+	json_t *networks = json_object_get(settings, "Networks"), *n;
+	const char *name;
+
+	json_object_foreach (networks, name, n)
+		if (*json_get_str(n, "IPAddress", "") || *json_get_str(n, "GlobalIPv6Address", ""))
+			return true;
+	return false;
+}
+
+static int fence(struct engine *e, const char *id, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/containers/%s/json", id);
+	AUTO(json) json_t *found = NULL;
+
+	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &found, err))
+		return -1;
+	if (!has_address(json_object_get(found, "NetworkSettings")))
+		return err_set(err, ERR_INFRA, 0, "network = true, but the engine's default network is switched off");
+	if (!fence_possible())
+		return 0;
+	int pid = (int)json_get_int(json_object_get(found, "State"), "Pid", 0);
+	return fence_raise(pid, id, err) ? err_wrap(err, "keep the machine's metadata from a container") : 0;
+}
+
 int container_start(struct engine *e, const json_t *description, int owner, char **id, struct err *err)
 {
 	const char *name = json_get_str(description, "name", "");
@@ -219,7 +248,7 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 	AUTO(free) char *start = xasprintf("/containers/%s/start", *id);
 	if (engine_json(e, "POST", start, NULL, START_MS, NULL, err))
 		return err_wrap(err, "start container %s", name);
-	return 0;
+	return json_get_bool(description, "network", false) ? fence(e, *id, err) : 0;
 }
 
 /* --- and its end --- */

@@ -5,18 +5,20 @@
  * A description is a JSON object:
  *   engine, name, image, hostname   strings
  *   user                            "UID:GID"
- *   bench, run, data, supervisor    for the labels
+ *   bench, run, data                for the labels
+ *   supervisor                      process id, for its label
  *   entry[]                         PID 1 and its arguments
  *   mounts[]                        {from, to, writable}; a missing `from` is an error
  *   memory_bytes, pids, cpus        limits; 0: none
  *   shm_bytes                       size of /dev/shm
+ *   network                         true: the engine's default bridge, behind a fence (fence.h); else none
  */
 #pragma once
 #include "base/strv.h"
 #include "engine/http.h"
 
 #define LABEL_OWNER "rollouts.worker" /* whose end is the container's: see container_owner */
-#define LABEL_SUPERVISOR "rollouts.supervisor"
+#define LABEL_SUPERVISOR "rollouts.supervisor" /* in the same form; for people */
 #define LABEL_BENCH "rollouts.bench"
 #define LABEL_RUN "rollouts.run"
 #define LABEL_DATA "rollouts.data"

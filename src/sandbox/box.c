@@ -84,7 +84,6 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	AUTO(free) char *user = xasprintf("%u:%u", (unsigned)uid, (unsigned)gid);
 	AUTO(free) char *name = xasprintf("rollouts-%s", spec->name);
 	AUTO(free) char *host = xasprintf("%.63s", spec->name);
-	AUTO(free) char *supervisor = xasprintf("%d", getppid());
 	json_t *d = json_object();
 	char data[HASH_HEX];
 
@@ -97,7 +96,8 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "run", spec->run ? spec->run : "");
 	json_put_str(d, "bench", spec->bench ? spec->bench : "");
 	json_put_str(d, "data", data);
-	json_put_str(d, "supervisor", supervisor);
+	json_put_int(d, "supervisor", getppid());
+	json_put_bool(d, "network", spec->network);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
 	json_put(d, "mounts", mounts_of(spec, scratch));
 	add_limits(d, &spec->limits);

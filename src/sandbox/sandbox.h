@@ -37,7 +37,7 @@ struct sandbox_spec {
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
-	bool network;	     /* refused until a gateway enforces it */
+	bool network;	     /* of a container: the engine's default bridge beside the door; else refused */
 	const char *gateway; /* unix socket on the host, or NULL: no door */
 	int door_port;	     /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;

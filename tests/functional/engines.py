@@ -197,11 +197,11 @@ class Engine:
 class Dockerd(Engine):
     """containerd and dockerd, apart, so that one can be killed without the other."""
 
-    def __init__(self, live_restore=True):
+    def __init__(self, live_restore=True, bridge=False):
         self.top = Path(tempfile.mkdtemp(prefix="rollouts-engine-"))
         self.socket = str(self.top / "docker.sock")
         self.group = f"rollouts-test-{os.getpid()}"
-        self.live_restore = live_restore
+        self.live_restore, self.bridge = live_restore, bridge
         (self.top / "containerd.toml").write_text(f"""version = 2
 root = "{self.top}/cd-root"
 state = "{self.top}/cd-state"
@@ -217,20 +217,26 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     def start(self, *command):
         log = open(self.top / f"{command[0]}.log", "a")
         # In one mount namespace for both: the second program joins the first one's.
-        enter = ["unshare", "--mount", "--propagation", "slave"] if command[0] == "containerd" else \
-            ["nsenter", f"--mount=/proc/{self.containerd.pid}/ns/mnt"]
+        enter = ["unshare", "--mount", *(["--net"] if self.bridge else []), "--propagation", "slave"] \
+            if command[0] == "containerd" else self.enter
         with log:
             return subprocess.Popen([*enter, *map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                     start_new_session=True, env={**os.environ, "TMPDIR": "/tmp"})
 
+    @property
+    def enter(self):
+        """What runs a command where the engine does: its mounts, and its network where it has one of its own."""
+        net = [f"--net=/proc/{self.containerd.pid}/ns/net"] if self.bridge else []
+        return ["nsenter", f"--mount=/proc/{self.containerd.pid}/ns/mnt", *net]
+
     def up(self):
         for name in ("dockerd.pid", "docker.sock"):
             (self.top / name).unlink(missing_ok=True)
-        options = ["--live-restore"] if self.live_restore else []
+        options = (["--live-restore"] if self.live_restore else []) + ([] if self.bridge else ["--bridge=none"])
         self.dockerd = self.start(
             "dockerd", f"--containerd={self.top}/containerd.sock", "-H", self.host, f"--data-root={self.top}/root",
             f"--exec-root={self.top}/run", "-p", self.top / "dockerd.pid", "--iptables=false", "--ip6tables=false",
-            "--ip-forward=false", "--bridge=none", "--storage-driver=overlay2", f"--cgroup-parent={self.group}", *options)
+            "--ip-forward=false", "--storage-driver=overlay2", f"--cgroup-parent={self.group}", *options)
         wait_until(self.answers, 60, "dockerd does not start: " + (self.top / "dockerd.log").read_text()[-2000:])
 
     def kill(self):

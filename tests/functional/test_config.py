@@ -112,7 +112,7 @@ rollout = 2
 [[tasks]]
 prepared_dir = "tasks/gone"
 model = "m"
-network = true
+launcher = "slurm"
 agent = "orcle"
 """, "configs/bench.toml")
     (workdir / "configs/agents").mkdir()
@@ -130,7 +130,7 @@ agent = "orcle"
         'configs/bench.toml:9:16: prepared_dir: no folder "tasks/gone": tried tasks/gone in the working '
         'directory and configs/tasks/gone beside the benchmark',
     ]
-    assert lines[4].startswith("configs/bench.toml:11:11: network:")
+    assert lines[4].startswith("configs/bench.toml:11:12: launcher:")
     assert lines[5].startswith(
         'configs/bench.toml:12:9: agent: no agent "orcle" (did you mean "oracle"?)')
     assert lines[6].startswith("tasks/bad/tb_meta.json: task_id:")

@@ -232,7 +232,7 @@ def test_figures_and_names(start_docker, docker_task, make_bench, agent_script, 
     assert found["HostConfig"]["NetworkMode"] == "none" and found["HostConfig"]["ReadonlyRootfs"]
     labels = found["Config"]["Labels"]
     assert labels["rollouts.run"] == f"{stamp}-0" and labels["rollouts.bench"] == "bench"
-    assert labels["rollouts.supervisor"] == str(child.pid)
+    assert labels["rollouts.supervisor"].split(":")[2] == str(child.pid)
     [scratch] = (workdir / "data/runs").glob("*/attempts/1/box/tmp")
     (scratch / "go").touch()
     assert child.wait(timeout=120) == 0

@@ -116,10 +116,6 @@ static const struct wrong wrongs[] = {
 	{TM "launcher = \"slurm\"\n",
 	 {0},
 	 "b.toml:4:12: launcher: \"slurm\" is not built yet; leave it out or set it to \"local\""},
-	{"network = true\n" TM,
-	 {0},
-	 "b.toml:1:11: network: \"true\" is refused: nothing filters what a sandbox would reach "
-	 "yet; leave it out"},
 	{TM "token_limit = 0\n",
 	 {0},
 	 "b.toml:4:15: token_limit: 0 is out of range (1 to 1000000000000000)"},
