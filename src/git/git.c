@@ -101,6 +101,15 @@ static void spawn_of(struct spawn *s, const struct git_cmd *c, struct strv *argv
 	};
 }
 
+static int not_started(struct err *err)
+{
+	if (err->sys == ENOENT) {
+		err_set(err, ERR_INFRA, 0, "git is not on PATH: install the package git");
+		err->sys = ENOENT;
+	}
+	return -1;
+}
+
 int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int *status,
 	    struct err *err)
 {
@@ -111,11 +120,7 @@ int git_run(const struct git_cmd *c, struct buf *out, struct buf *err_text, int 
 	if (spawn_run(&s, c->input, c->input_len, c->max ? c->max : 65536, c->deadline_ms, out,
 		      err_text, status, err) == 0)
 		return 0;
-	if (err->sys != ENOENT)
-		return -1;
-	err_set(err, ERR_INFRA, 0, "git is not on PATH: install the package git");
-	err->sys = ENOENT;
-	return -1;
+	return not_started(err);
 }
 
 // The subcommand, for messages: global options come before it.
@@ -193,7 +198,7 @@ int git_stream(const struct git_cmd *c,
 	s.out = to;
 	s.err = said;
 	if (spawn_start(&child, &s, true, err) < 0)
-		return -1;
+		return not_started(err);
 	close(fd_steal(&to));
 	int rc = read_all(c, from, take, arg, err);
 	if (rc || spawn_wait(&child, c->deadline_ms, &status, err) < 0) {
