@@ -77,8 +77,10 @@ test-cgroup:
 	@tests/vm/test-cgroup $(BUILD)
 
 bench: all
+	@tools/setup engine bench
 	@$(PYTHON) bench/run --build $(BUILD)
 	@$(PYTHON) bench/gateway --build $(BUILD)
+	@$(PYTHON) bench/docker --build $(BUILD)
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet >/dev/null
