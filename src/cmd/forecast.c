@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cmd/forecast.h"
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -79,13 +80,11 @@ static json_t *read_history(const char *data_dir)
 /* What the limits of a trial let it cost; -1: they do not bound it. */
 static double bound(const struct trial *t, const struct price *price)
 {
-	double dearest = price && price->known ? price->output : -1;
-
-	if (dearest >= 0 && price->input > dearest)
-		dearest = price->input;
 	if (t->limits.usd > 0)
 		return t->limits.usd;
-	return t->limits.tokens && dearest >= 0 ? (double)t->limits.tokens * dearest / 1e6 : -1;
+	if (!t->limits.tokens || !price || !price->known)
+		return -1;
+	return (double)t->limits.tokens * fmax(price->input, price->output) / 1e6;
 }
 
 static void add_trial(struct forecast *f, const json_t *history, const struct providers *p,

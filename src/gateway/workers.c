@@ -221,6 +221,8 @@ int workers_open(struct gateway *gw, struct err *err)
 void workers_close(struct gateway *gw)
 {
 	loop_unwatch(gw->loop, &gw->control_watch);
-	while (gw->workers)
-		worker_close(gw->workers);
+	for (struct worker *w = gw->workers, *next; w; w = next) {
+		next = w->next;
+		worker_close(w);
+	}
 }
