@@ -222,7 +222,7 @@ void doctor_check_models(struct doctor *d)
 	AUTO(providers) struct providers p = {0};
 	struct err err;
 
-	models_env_files(&files, NULL, NULL, 0);
+	models_env_files(&files, NULL);
 	if (providers_load(&p, NULL, &problems, &err))
 		for (size_t i = 0; i < problems.n; i++)
 			doctor_add(d, FINDING_FAILED, "providers", NULL, "%s", problems.v[i]);

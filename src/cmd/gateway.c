@@ -126,7 +126,7 @@ static int add_providers(json_t *list, const struct asked *a, const struct provi
 	AUTO(strv) struct strv files = STRV_INIT;
 	AUTO(strv) struct strv without = STRV_INIT;
 
-	models_env_files(&files, a->config, NULL, 0);
+	models_env_files(&files, a->config);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct provider *v = &p->list[i];
 		if (!is_wanted(a, v->name) || json_object_get(list, v->name))

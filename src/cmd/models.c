@@ -41,24 +41,21 @@ static void add_file(struct strv *out, char *path_take)
 		strv_take(out, path_take);
 }
 
-void models_env_files(struct strv *out, const char *config_path, const struct trial *trials,
-		      size_t n)
+void models_env_files(struct strv *out, const char *config_path)
 {
 	AUTO(free) char *folder = folder_of(config_path);
-	const char *last = "";
 
-	for (size_t i = 0; i < n; i++) {
-		const char *dir = trials[i].task_dir;
-		/* Trials of one task stand together, or alternate in rounds: most repeat the last. */
-		if (!strcmp(dir, last))
-			continue;
-		last = dir;
-		add_file(out, xasprintf("%s/.env", dir));
-		if (*dir != '/')
-			add_file(out, xasprintf("%s%s/.env", folder, dir));
-	}
 	add_file(out, xasprintf("%s.env", folder));
 	add_file(out, xstrdup(".env"));
+}
+
+/* Of the task in the folder DIR, as the benchmark writes it: found where config_locate finds it. */
+static void task_env_files(struct strv *out, const char *config_path, const char *dir)
+{
+	AUTO(free) char *folder = folder_of(config_path);
+
+	add_file(out, path_is_dir(AT_FDCWD, dir) || *dir == '/' ? xasprintf("%s/.env", dir)
+								: xasprintf("%s%s/.env", folder, dir));
 }
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -82,20 +79,42 @@ static int add_key(json_t *keys, const char *id, const char *key, const char *wh
 	return 0;
 }
 
-static int add_named(json_t *keys, const char *name, const struct strv *files, struct err *err)
-{
-	for (size_t i = 0; i < files->n; i++) {
-		struct buf value = BUF_INIT;
-		int rc = 0;
-		bool found = dotenv_find(AT_FDCWD, files->v[i], name, &value) && value.len;
+/* Where keys are looked for. */
+struct places {
+	const struct strv *task;  /* the task's files, whose keys are for that task alone; NULL: none */
+	const struct strv *files; /* everybody's */
+	bool task_key;		  /* out: one of those was found */
+};
 
-		if (found)
-			rc = add_key(keys, name, value.data, files->v[i], err);
-		wipe(&value);
-		if (found)
-			return rc;
+/* 1: found, 0: not there, -1: no key. */
+static int add_from(json_t *keys, const char *name, const char *file, bool of_task, struct err *err)
+{
+	AUTO(buf) struct buf id = BUF_INIT;
+	struct buf value = BUF_INIT;
+	int rc = 0;
+
+	buf_adds(&id, name);
+	if (of_task) { /* several tasks have one of this name */
+		buf_adds(&id, " (");
+		text_renders(&id, file, TEXT_TERMINAL_LINE);
+		buf_addc(&id, ')');
 	}
-	return 0;
+	if (dotenv_find(AT_FDCWD, file, name, &value) && value.len)
+		rc = add_key(keys, id.data, value.data, file, err) ? -1 : 1;
+	wipe(&value);
+	return rc;
+}
+
+static int add_named(json_t *keys, const char *name, struct places *p, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; p->task && i < p->task->n && !rc; i++)
+		rc = add_from(keys, name, p->task->v[i], true, err);
+	p->task_key |= rc > 0;
+	for (size_t i = 0; i < p->files->n && !rc; i++)
+		rc = add_from(keys, name, p->files->v[i], false, err);
+	return rc < 0 ? -1 : 0;
 }
 
 static int run_command(json_t *keys, const struct provider *v, struct err *err)
@@ -140,19 +159,29 @@ static int missing(const struct provider *v, const struct strv *files, struct er
 		err, ERR_USAGE, 0,
 		"no key for provider \"%s\": set %s in the environment, or in .env of the task's "
 		"folder, of the benchmark's folder or of the working directory (%s%s)",
-		v->name, names.data, files->n ? "not in " : "none of them is there", places.data);
+		v->name, names.data, files->n ? "not in " : "none of them has it", places.data);
 }
 
-static int collect(json_t *keys, const struct provider *v, const struct strv *files,
-		   struct err *err)
+/* What has a name. */
+static int collect(json_t *keys, const struct provider *v, struct places *p, struct err *err)
 {
 	for (size_t i = 0; i < v->key_env.n; i++) {
 		const char *value = v->origin == PROVIDER_BENCH ? NULL : getenv(v->key_env.v[i]);
 
 		if (value && *value ? add_key(keys, v->key_env.v[i], value, "the environment", err)
-				    : add_named(keys, v->key_env.v[i], files, err))
+				    : add_named(keys, v->key_env.v[i], p, err))
 			return -1;
 	}
+	return 0;
+}
+
+static int collect_all(json_t *keys, const struct provider *v, const struct strv *files,
+		       struct err *err)
+{
+	struct places p = {.files = files};
+
+	if (collect(keys, v, &p, err))
+		return -1;
 	if (!json_array_size(keys) && v->key_command && run_command(keys, v, err))
 		return -1;
 	if (!json_array_size(keys) && v->key_env.n)
@@ -167,7 +196,7 @@ json_t *models_keys(const struct provider *v, const struct strv *env_files, stru
 
 	if (v->origin == PROVIDER_BENCH)
 		strv_pushf(&own, "%s/.env", v->folder);
-	if (!collect(keys, v, v->origin == PROVIDER_BENCH ? &own : env_files, err))
+	if (!collect_all(keys, v, v->origin == PROVIDER_BENCH ? &own : env_files, err))
 		return keys;
 	json_decref(keys);
 	return NULL;
@@ -183,7 +212,9 @@ json_t *models_provider(const struct provider *v, json_t *keys_take)
 		json_put_str(headers, v->headers.v[i].key, v->headers.v[i].value);
 	json_put_str(j, "base_url", v->base_url);
 	json_put_strv(j, "apis", &v->apis);
-	json_put(j, "keys", keys_take);
+	if (keys_take)
+		json_put(j, "keys", keys_take);
+	json_put(j, "task_keys", json_object());
 	json_put(j, "headers", headers);
 	if (v->max_in_flight)
 		json_put_int(j, "max_in_flight", v->max_in_flight);
@@ -220,31 +251,87 @@ json_t *models_rules(const struct providers *p, const json_t *providers)
 	return list;
 }
 
-struct keys_search {
+/* The document's providers while trials are looked through. */
+struct search {
 	const struct providers *p;
-	const struct strv *files;
+	const char *config_path;
+	const struct strv *files; /* everybody's */
 	bool with_keys;
+	json_t *list; /* the providers; null: something is wrong with one, and told */
+	json_t *seen; /* provider name -> {task folder: true} */
 	struct strv *problems;
 };
 
-static void add_provider(json_t *to, const struct trial *t, const struct keys_search *s)
+/* Whose trials have no key of their own needs everybody's; looked for once. */
+static void need_keys(struct search *s, const struct trial *t, const struct provider *v)
 {
-	const struct provider *v = providers_find(s->p, t->provider);
+	json_t *entry = json_object_get(s->list, v->name), *keys;
 	struct err err;
 
-	if (!v) {
-		strv_pushf(s->problems,
-			   "model \"%s\" was planned with the provider \"%s\", which no "
-			   "providers.toml "
-			   "names any more",
-			   t->model, t->provider);
-		json_put(to, t->provider, json_null());
+	if (!json_is_object(entry) || json_object_get(entry, "keys"))
+		return;
+	keys = s->with_keys ? models_keys(v, s->files, &err) : json_array();
+	if (keys) {
+		json_put(entry, "keys", keys);
 		return;
 	}
-	json_t *keys = s->with_keys ? models_keys(v, s->files, &err) : json_array();
-	if (!keys)
-		strv_pushf(s->problems, "model \"%s\": %s", t->model, err.msg);
-	json_put(to, v->name, keys ? models_provider(v, keys) : json_null());
+	strv_pushf(s->problems, "model \"%s\", task %s: %s", t->model, t->task_dir, err.msg);
+	json_put(s->list, v->name, json_null());
+}
+
+/* A key in the .env of a task's folder is spent for that task alone. True: T has such keys. */
+static bool add_task_keys(struct search *s, const struct trial *t, const struct provider *v)
+{
+	json_t *entry = json_object_get(s->list, v->name);
+	AUTO(strv) struct strv own = STRV_INIT;
+	AUTO(json) json_t *keys = json_array();
+	struct places places = {.task = &own, .files = s->files};
+	struct err err;
+
+	if (!s->with_keys || v->origin == PROVIDER_BENCH || !json_is_object(entry))
+		return false;
+	task_env_files(&own, s->config_path, t->task_dir);
+	if (!own.n)
+		return false;
+	if (collect(keys, v, &places, &err)) {
+		strv_pushf(s->problems, "model \"%s\", task %s: %s", t->model, t->task_dir, err.msg);
+		return true;
+	}
+	if (places.task_key)
+		json_put(json_object_get(entry, "task_keys"), t->task_dir, json_incref(keys));
+	return places.task_key;
+}
+
+static void add_trial(struct search *s, const struct trial *t)
+{
+	const struct provider *v = providers_find(s->p, t->provider);
+	json_t *tasks = json_object_get(s->seen, t->provider);
+
+	if (!tasks) {
+		tasks = json_object();
+		json_put(s->seen, t->provider, tasks);
+		json_put(s->list, t->provider, v ? models_provider(v, NULL) : json_null());
+		if (!v)
+			strv_pushf(s->problems,
+				   "model \"%s\" was planned with the provider \"%s\", which no "
+				   "providers.toml names any more",
+				   t->model, t->provider);
+	}
+	if (!v || json_object_get(tasks, t->task_dir))
+		return;
+	json_put_bool(tasks, t->task_dir, true);
+	if (!add_task_keys(s, t, v))
+		need_keys(s, t, v);
+}
+
+static int check_program(struct err *err)
+{
+	AUTO(free) char *program = install_libexec("rollouts-gateway");
+
+	if (access(program, X_OK))
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
+			       program);
+	return 0;
 }
 
 int models_document(json_t **out, const struct providers *p, const char *config_path,
@@ -252,40 +339,29 @@ int models_document(json_t **out, const struct providers *p, const char *config_
 		    struct err *err)
 {
 	AUTO(strv) struct strv files = STRV_INIT;
-	const struct keys_search search = {p, &files, with_keys, problems};
-	AUTO(free) char *program = install_libexec("rollouts-gateway");
+	AUTO(json) json_t *list = json_object();
+	AUTO(json) json_t *seen = json_object();
+	struct search s = {p, config_path, &files, with_keys, list, seen, problems};
 	size_t before = problems->n;
-	json_t *doc, *list = NULL;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!*trials[i].provider || (list && json_object_get(list, trials[i].provider)))
-			continue;
-		if (!list) {
-			list = json_object();
-			models_env_files(&files, config_path, trials, n);
-		}
-		add_provider(list, &trials[i], &search);
-	}
 	*out = NULL;
-	if (!list)
+	models_env_files(&files, config_path);
+	for (size_t i = 0; i < n; i++)
+		if (*trials[i].provider)
+			add_trial(&s, &trials[i]);
+	if (!json_object_size(list))
 		return 0;
-	if (problems->n > before) {
-		json_decref(list);
+	if (problems->n > before)
 		return err_set(err, ERR_USAGE, 0, "%zu models cannot be asked",
 			       problems->n - before);
-	}
-	if (access(program, X_OK)) {
-		json_decref(list);
-		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
-			       program);
-	}
-	doc = json_object();
-	json_put_int(doc, "v", 1);
-	json_put_bool(doc, "control", true);
-	json_put_bool(doc, "record", true);
-	json_put(doc, "models", models_rules(p, list));
-	json_put(doc, "providers", list);
-	*out = doc;
+	if (check_program(err))
+		return -1;
+	*out = json_object();
+	json_put_int(*out, "v", 1);
+	json_put_bool(*out, "control", true);
+	json_put_bool(*out, "record", true);
+	json_put(*out, "models", models_rules(p, list));
+	json_put(*out, "providers", json_incref(list));
 	return 0;
 }
 

@@ -37,6 +37,7 @@ static const struct form_field metric_fields[] = {
 	METRIC(calls, FORM_KNOWN64),	     METRIC(tokens_reasoning, FORM_KNOWN64),
 	METRIC(estimated, FORM_KNOWN64),     METRIC(tokens_agent, FORM_KNOWN64),
 	METRIC(waited_ms, FORM_KNOWN64),     METRIC(model_served, FORM_TEXT),
+	METRIC(keys, FORM_TEXT),
 };
 
 #define AGENT(member, kind, required) FORM_FIELD(struct agent_record, member, kind, required)

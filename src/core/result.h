@@ -29,6 +29,7 @@ struct agent_metrics {
 	int64_t memory_max; /* bytes: the largest sum of resident memory seen, or memory.peak */
 	int64_t disk_bytes; /* written blocks at the end */
 	char model_served[256]; /* as the answers name it, several separated by ", "; "" unknown */
+	char keys[512];		/* names of the provider's keys that were used, as model_served */
 };
 
 extern const struct agent_metrics agent_metrics_unknown;

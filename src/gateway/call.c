@@ -310,7 +310,7 @@ static void try_failed(struct call *c, struct lane *lane)
 		wait = quota_back_off_ms(c->retries, gateway_random(c->gw));
 	c->pool->last_status = c->status;
 	int64_t deadline = c->fail_ms + c->gw->doc.shut_ms;
-	if (c->hopeless || now >= deadline || queue_is_shut_past(c->pool, now, deadline)) {
+	if (c->hopeless || now >= deadline || queue_is_shut_past(c, now, deadline)) {
 		give_up(c);
 		return;
 	}
@@ -365,7 +365,7 @@ static bool is_key_refused(struct call *c)
 
 	if (c->status != 401 && c->status != 403)
 		return false;
-	l->refused = queue_has_other(c->pool, l);
+	l->refused = queue_has_other(c);
 	if (!l->noted)
 		gateway_note(c->gw, "%s refuses %s%s for %s (%d)%s", c->provider->name,
 			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "", c->pool->model,
@@ -649,7 +649,7 @@ void call_tick(struct call *c)
 	case CALL_QUEUED:
 		since = c->asked_ms > c->pool->good_ms ? c->asked_ms : c->pool->good_ms;
 		if ((now - since > c->gw->doc.shut_ms && !queue_in_flight(c->pool)) ||
-		    queue_is_shut_past(c->pool, now, since + c->gw->doc.shut_ms))
+		    queue_is_shut_past(c, now, since + c->gw->doc.shut_ms))
 			call_expire(c);
 		return;
 	default:

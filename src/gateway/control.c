@@ -55,6 +55,7 @@ static json_t *attach_message(const struct control_attach *a)
 	json_put_str(j, "token", a->token);
 	json_put_str(j, "provider", a->provider);
 	json_put_str(j, "model", a->model);
+	json_put_str(j, "task", a->task);
 	if (a->limits.tokens)
 		json_put_int(limits, "tokens", a->limits.tokens);
 	if (a->limits.calls)
@@ -161,6 +162,7 @@ static void read_state(struct control_state *out, const json_t *j)
 	snprintf(out->failed, sizeof out->failed, "%s", json_get_str(j, "failed", ""));
 	snprintf(out->diverged, sizeof out->diverged, "%s", json_get_str(j, "diverged", ""));
 	join(out->models, sizeof out->models, json_object_get(j, "models"));
+	join(out->keys, sizeof out->keys, json_object_get(j, "keys"));
 }
 
 /* 1: a state came, 0: another message, -1: error. */

@@ -5,6 +5,7 @@
  *
  * SOCK_SEQPACKET, one JSON object a message, 64 KB at most.
  *   worker:   {"op":"attach","token":T,"provider":NAME,"model":M (as requests will name it),
+ *              "task":TASK (whose keys are used, see gateway.h; may be absent),
  *              "limits":{"tokens":N,"usd":X,"calls":N} (each may be absent), "replay":"strict"|"live" (or absent)}
  *             with descriptors by SCM_RIGHTS, in this order: logs/llm.jsonl (append; one line a call, see
  *             docs/formats.md), the recording (append; -1 is not sent: "record" of the document false means
@@ -40,7 +41,7 @@ struct control_limits {
 struct control_attach {
 	const char *path; /* of the control socket, relative to ROOT_FD; may be longer than sun_path */
 	int root_fd;
-	const char *token, *provider, *model;
+	const char *token, *provider, *model, *task;
 	struct control_limits limits;
 	int log_fd, record_fd, replay_fd; /* borrowed; -1: none */
 	bool replay_or_live;
@@ -56,6 +57,7 @@ struct control_state {
 	bool failed_retry; /* another attempt may do better */
 	char diverged[512];
 	char models[256];  /* as served, separated by ", " */
+	char keys[512];	   /* ids of those that were used, separated by ", " */
 };
 
 /* Blocks for an answer, at most a few seconds. ERR_INFRA. The caller owns *out. */

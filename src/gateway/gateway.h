@@ -19,8 +19,10 @@
  *   providers{} NAME -> {
  *     base_url      "https://api.openai.com": what stands before /v1/..., without a slash at the end
  *     apis[]        of "responses", "chat", "anthropic", "gemini": what it answers
- *     keys[]        {id: a name safe to show ("OPENAI_API_KEY"), key: the secret}; used in turn. Empty: no
- *                   key is sent (a self-hosted server)
+ *     keys[]        {id: a name safe to show ("OPENAI_API_KEY"), key: the secret}; used in turn
+ *     task_keys{}   TASK -> keys[]: what the attempts of that task (control.h) use instead, and nobody else. No
+ *                   key in either: none is sent (a self-hosted server). A key that stands in several places
+ *                   has one quota
  *     headers{}     further request headers
  *     max_in_flight upper bound of the adaptive concurrency, default 256
  *   }

@@ -47,6 +47,7 @@ struct replay;
 struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
 	struct quota quota;
+	uint64_t turn; /* of the pool, when it was used last: the lowest is next */
 	bool refused; /* the provider said 401 or 403, and there is another key */
 	bool noted;   /* people know */
 };
@@ -56,8 +57,9 @@ struct pool {
 	struct pool *next;
 	const struct provider *provider;
 	char *model;
-	struct lane *lanes;
-	size_t lanes_n, turn; /* whose key is next */
+	struct lane *lanes; /* one for each key of the provider */
+	size_t lanes_n;
+	uint64_t turns;
 	struct party *parties; /* a ring; the first is next */
 	int64_t good_ms;       /* the last answer that was no refusal to work */
 	int64_t said_ms;       /* people were told last that it is shut */
@@ -84,11 +86,11 @@ void queue_pump(struct pool *p);       /* start what may start */
 void queue_pump_soon(struct pool *p);  /* from within a callback of curl */
 void queue_free_all(struct gateway *gw);
 struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model);
-/* Another key than this one was not refused. */
-bool queue_has_other(const struct pool *p, const struct lane *l);
+/* Another key than that of its lane, which C may use, was not refused. */
+bool queue_has_other(const struct call *c);
 int queue_in_flight(const struct pool *p);
-/* No key that is left may be used before DEADLINE. */
-bool queue_is_shut_past(const struct pool *p, int64_t now_ms, int64_t deadline_ms);
+/* None of the keys that are left to C may be used before DEADLINE. */
+bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms);
 
 /* --- call.c -------------------------------------------------------------------------------------- */
 
@@ -212,7 +214,8 @@ struct attempt {
 	struct control_state sum;
 	double priced; /* USD, of the calls that have a price */
 	bool unpriced; /* some have none */
-	struct strv keys, models;
+	const struct key_set *keys_allowed; /* by its provider */
+	struct strv keys, models;	    /* ids of those used; as served */
 	int waiting, flying;
 	int64_t calls_made, wait_from_ms;
 	int64_t last_call; /* id */

@@ -45,11 +45,30 @@ void queue_free_all(struct gateway *gw)
 	}
 }
 
-bool queue_has_other(const struct pool *p, const struct lane *l)
+/* The keys that ATTEMPT (NULL: nobody in particular) may use. */
+static const struct key_set *keys_of(const struct pool *p, const struct attempt *a)
 {
-	for (size_t i = 0; i < p->lanes_n; i++)
-		if (&p->lanes[i] != l && !p->lanes[i].refused)
+	return a ? a->keys_allowed : &p->provider->sets[0];
+}
+
+/* The last key of all that somebody may use is never set aside: L is one of SET. */
+static bool is_aside(const struct pool *p, const struct key_set *set, const struct lane *l)
+{
+	for (size_t i = 0; l->refused && i < set->keys_n; i++)
+		if (!p->lanes[set->keys[i]].refused)
 			return true;
+	return false;
+}
+
+bool queue_has_other(const struct call *c)
+{
+	const struct key_set *set = keys_of(c->pool, c->attempt);
+
+	for (size_t i = 0; i < set->keys_n; i++) {
+		const struct lane *l = &c->pool->lanes[set->keys[i]];
+		if (l != c->lane && !l->refused)
+			return true;
+	}
 	return false;
 }
 
@@ -129,15 +148,34 @@ void queue_leave_lane(struct call *c)
 	queue_pump(c->pool);
 }
 
-static struct lane *free_lane(struct pool *p, int64_t now_ms)
+/* The one of SET that was not used for longest. */
+static struct lane *free_lane(struct pool *p, const struct key_set *set, int64_t now_ms)
 {
-	for (size_t i = 0; i < p->lanes_n; i++) {
-		struct lane *l = &p->lanes[(p->turn + i) % p->lanes_n];
-		if (!l->refused && quota_has_room(&l->quota, now_ms)) {
-			p->turn = (p->turn + i + 1) % p->lanes_n;
+	struct lane *best = NULL;
+
+	for (size_t i = 0; i < set->keys_n; i++) {
+		struct lane *l = &p->lanes[set->keys[i]];
+		if ((!best || l->turn < best->turn) && !is_aside(p, set, l) && quota_has_room(&l->quota, now_ms))
+			best = l;
+	}
+	return best;
+}
+
+/* Whoever is next and has a key with room; p->parties leads to him then. */
+static struct lane *next_turn(struct pool *p, int64_t now_ms)
+{
+	struct party *first = p->parties, *q = first;
+
+	if (!q)
+		return NULL;
+	do {
+		struct lane *l = free_lane(p, keys_of(p, q->attempt), now_ms);
+		if (l) {
+			p->parties = q;
 			return l;
 		}
-	}
+		q = q->next;
+	} while (q != first);
 	return NULL;
 }
 
@@ -148,17 +186,22 @@ static int64_t opens_ms(const struct pool *p, int64_t now_ms)
 
 	for (size_t i = 0; i < p->lanes_n; i++) {
 		int64_t at = p->lanes[i].quota.shut_until_ms;
-		if (!p->lanes[i].refused && at > now_ms && (first < 0 || at < first))
+		if (at > now_ms && (first < 0 || at < first))
 			first = at;
 	}
 	return first;
 }
 
-bool queue_is_shut_past(const struct pool *p, int64_t now_ms, int64_t deadline_ms)
+bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms)
 {
-	for (size_t i = 0; i < p->lanes_n; i++)
-		if (!p->lanes[i].refused && p->lanes[i].quota.shut_until_ms <= (deadline_ms > now_ms ? deadline_ms : now_ms))
+	const struct key_set *set = keys_of(c->pool, c->attempt);
+	int64_t end = deadline_ms > now_ms ? deadline_ms : now_ms;
+
+	for (size_t i = 0; i < set->keys_n; i++) {
+		const struct lane *l = &c->pool->lanes[set->keys[i]];
+		if (!is_aside(c->pool, set, l) && l->quota.shut_until_ms <= end)
 			return false;
+	}
 	return true;
 }
 
@@ -167,11 +210,9 @@ void queue_pump(struct pool *p)
 	if (p->pumping) /* by a call that failed at once */
 		return;
 	p->pumping = true;
-	while (p->parties) {
-		struct lane *l = free_lane(p, loop_now_ms(p->gw->loop));
-		if (!l)
-			break;
+	for (struct lane *l; (l = next_turn(p, loop_now_ms(p->gw->loop)));) {
 		struct call *c = p->parties->first;
+		l->turn = ++p->turns;
 		/* The next one's turn comes first, since this party may go with its last call. */
 		p->parties = p->parties->next;
 		queue_remove(c);

@@ -64,14 +64,37 @@ static bool is_header_text(const char *s)
 	return true;
 }
 
-static int read_keys(struct provider *p, const json_t *keys, const char *where, struct err *err)
+/* The same key under two names, or in two places, is one: its quota is. */
+static size_t add_key(struct provider *p, const char *id, const char *key)
 {
+	size_t i = 0;
+
+	while (i < p->keys_n && strcmp(p->keys[i].key, key))
+		i++;
+	if (i == p->keys_n)
+		p->keys[p->keys_n++] = (struct provider_key){ xstrdup(id), xstrdup(key) };
+	return i;
+}
+
+static bool holds(const struct key_set *s, size_t key)
+{
+	for (size_t i = 0; i < s->keys_n; i++)
+		if (s->keys[i] == key)
+			return true;
+	return false;
+}
+
+static int read_key_set(struct provider *p, const char *task, const json_t *keys, const char *where, struct err *err)
+{
+	struct key_set *s = &p->sets[p->sets_n++];
 	size_t i;
 	json_t *k;
 
 	if (keys && !json_is_array(keys))
-		return err_set(err, ERR_USAGE, 0, "%s: \"keys\" must be a list", where);
-	p->keys = xcalloc(json_array_size(keys), sizeof *p->keys);
+		return err_set(err, ERR_USAGE, 0, "%s: keys must be a list", where);
+	s->task = task ? xstrdup(task) : NULL;
+	s->keys = xcalloc(json_array_size(keys) + 1, sizeof *s->keys);
+	p->keys = xreallocarray(p->keys, p->keys_n + json_array_size(keys) + 1, sizeof *p->keys);
 	json_array_foreach (keys, i, k) {
 		const char *id, *key;
 		if (REFUSE_OTHERS(k, where, err, "id", "key") || json_need_str(k, "id", where, &id, err) ||
@@ -79,8 +102,29 @@ static int read_keys(struct provider *p, const json_t *keys, const char *where, 
 			return -1;
 		if (!is_header_text(key) || !is_header_text(id))
 			return err_set(err, ERR_USAGE, 0, "%s: key %zu holds a control character", where, i);
-		p->keys[p->keys_n++] = (struct provider_key){ xstrdup(id), xstrdup(key) };
+		size_t at = add_key(p, id, key);
+		if (!holds(s, at))
+			s->keys[s->keys_n++] = at;
 	}
+	return 0;
+}
+
+static int read_keys(struct provider *p, const json_t *j, const char *where, struct err *err)
+{
+	const json_t *tasks = json_object_get(j, "task_keys");
+	const char *task;
+	json_t *keys;
+
+	p->sets = xcalloc(1 + json_object_size(tasks), sizeof *p->sets);
+	if (read_key_set(p, NULL, json_object_get(j, "keys"), where, err))
+		return -1;
+	if (tasks && !json_is_object(tasks))
+		return err_set(err, ERR_USAGE, 0, "%s: \"task_keys\" must be an object", where);
+	json_object_foreach ((json_t *)tasks, task, keys)
+		if (read_key_set(p, task, keys, where, err))
+			return -1;
+	if (!p->keys_n) /* the one lane that sends none */
+		p->sets[0].keys_n = 1;
 	return 0;
 }
 
@@ -127,10 +171,10 @@ static int read_provider(struct provider *p, const char *name, const json_t *j, 
 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
-	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "headers", "max_in_flight") ||
+	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers", "max_in_flight") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
 	    read_apis(p, json_object_get(j, "apis"), where, err) ||
-	    read_keys(p, json_object_get(j, "keys"), where, err) ||
+	    read_keys(p, j, where, err) ||
 	    read_headers(p, json_object_get(j, "headers"), where, err) ||
 	    get_count(j, "max_in_flight", where, 1, &in_flight, err))
 		return -1;
@@ -250,7 +294,12 @@ void setup_release(struct setup *d)
 			free(p->keys[k].id);
 			free(p->keys[k].key);
 		}
+		for (size_t k = 0; k < p->sets_n; k++) {
+			free(p->sets[k].task);
+			free(p->sets[k].keys);
+		}
 		free(p->keys);
+		free(p->sets);
 		free(p->name);
 		free(p->base_url);
 		strv_release(&p->headers);
@@ -269,6 +318,14 @@ const struct provider *setup_provider(const struct setup *d, const char *name)
 		if (strcmp(d->providers[i].name, name) == 0)
 			return &d->providers[i];
 	return NULL;
+}
+
+const struct key_set *setup_keys(const struct provider *p, const char *task)
+{
+	for (size_t i = 1; i < p->sets_n; i++)
+		if (strcmp(p->sets[i].task, task) == 0)
+			return &p->sets[i];
+	return &p->sets[0];
 }
 
 const struct model_rule *setup_model(const struct setup *d, const char *model,

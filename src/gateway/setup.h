@@ -19,11 +19,19 @@ struct provider_key {
 	char *id, *key;
 };
 
+/* The keys that some attempts may use, in turn: numbers into the provider's keys. */
+struct key_set {
+	char *task; /* whose attempts; NULL: everybody else's */
+	size_t *keys, keys_n;
+};
+
 struct provider {
 	char *name, *base_url;
 	unsigned apis; /* bits, 1 << enum api */
-	struct provider_key *keys;
+	struct provider_key *keys; /* each one once, whoever may use it */
 	size_t keys_n; /* 0: none is sent */
+	struct key_set *sets; /* the first is everybody else's */
+	size_t sets_n;
 	struct strv headers; /* "Name: value" */
 	int max_in_flight;
 };
@@ -54,6 +62,8 @@ int setup_read(struct setup *out, const json_t *j, struct err *err) MUST_CHECK;
 void setup_release(struct setup *d);
 
 const struct provider *setup_provider(const struct setup *d, const char *name); /* NULL: none */
+/* Of the attempts of TASK. It is empty when P has keys, but none for them. */
+const struct key_set *setup_keys(const struct provider *p, const char *task);
 /* The first rule whose pattern MODEL matches (of PROVIDER, unless that is NULL), or NULL. */
 const struct model_rule *setup_model(const struct setup *d, const char *model,
 					const struct provider *provider);

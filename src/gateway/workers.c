@@ -96,6 +96,9 @@ static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, i
 	a->provider = setup_provider(&gw->doc, provider);
 	if (!a->provider)
 		return err_set(err, ERR_USAGE, 0, "attach: no provider \"%s\"", provider);
+	a->keys_allowed = setup_keys(a->provider, json_get_str(j, "task", ""));
+	if (!a->keys_allowed->keys_n)
+		return err_set(err, ERR_USAGE, 0, "attach: no key of provider \"%s\" is for this task", provider);
 	if (replay && strcmp(replay, "strict") && strcmp(replay, "live"))
 		return err_set(err, ERR_USAGE, 0, "attach: \"replay\" must be \"strict\" or \"live\"");
 	a->replay_live = replay && strcmp(replay, "live") == 0;

@@ -56,6 +56,7 @@ static int attach(struct work *w, struct err *err)
 		.token = w->token,
 		.provider = at->trial.provider,
 		.model = at->trial.model_id,
+		.task = at->trial.task_dir,
 		.limits = { .tokens = l->tokens, .usd = l->usd, .calls = l->calls },
 		.log_fd = log,
 		.record_fd = record,
@@ -168,6 +169,7 @@ static void take_numbers(struct work *w)
 	m->waited_ms = s->waited_ms;
 	m->money_usd = s->usd;
 	snprintf(m->model_served, sizeof m->model_served, "%s", s->models);
+	snprintf(m->keys, sizeof m->keys, "%s", s->keys);
 	note_difference(w, m->tokens_agent, m->tokens_total);
 }
 

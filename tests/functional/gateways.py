@@ -200,7 +200,7 @@ class Attempt:
     """A worker's connection, and the agent that has its token."""
 
     def __init__(self, gateway, run_id, number, provider="fake", model="fake-model", limits=None, replay=None,
-                 recording=None, own_token=None, record=True):
+                 recording=None, own_token=None, record=True, task=None):
         self.gateway, self.run_id, self.number = gateway, run_id, number
         self.token = token(run_id, number) if own_token is None else own_token
         folder = Path(tempfile.mkdtemp(prefix=f"{run_id}.{number}-", dir=gateway.dir))
@@ -210,6 +210,8 @@ class Attempt:
         self.sock.settimeout(DEADLINE)
         self.sock.connect(str(gateway.control))
         doc = {"op": "attach", "token": self.token, "provider": provider, "model": model, "limits": limits or {}}
+        if task:
+            doc["task"] = task
         files = [open(self.log_path, "ab")]
         if record and gateway.document.get("record"):
             files.append(open(self.record_path, "ab"))

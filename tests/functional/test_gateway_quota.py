@@ -148,6 +148,55 @@ def test_a_key_that_is_refused_or_used_up_leaves_the_work_to_the_other(make_gate
     assert "failed" not in second.state()
 
 
+def keys_by_task(make_gateway, everybodys=()):
+    gateway = make_gateway()
+    fake = gateway.document["providers"]["fake"]
+    fake["keys"] = [{"id": "ALL", "key": key} for key in everybodys]
+    fake["task_keys"] = {"a": [{"id": "A", "key": KEY + "-a"}], "b": [{"id": "B", "key": KEY + "-b"}],
+                         "both": [{"id": "A", "key": KEY + "-a"}, {"id": "B again", "key": KEY + "-b"}]}
+    return gateway.start()
+
+
+def test_a_tasks_key_serves_its_own_attempts_only(make_gateway, fake):
+    fake.configure(keys=[KEY, KEY + "-a", KEY + "-b"])
+    gateway = keys_by_task(make_gateway, [KEY])
+    want = {"a": {KEY + "-a"}, "b": {KEY + "-b"}, "both": {KEY + "-a", KEY + "-b"}, "c": {KEY}, None: {KEY}}
+    attempts = {task: gateway.attach(f"20261124T120000-{n}", task=task) for n, task in enumerate(want)}
+    all_at_once(*[lambda t=t, a=a: [a.ask(text=f"I am {t}.") for _ in range(4)] for t, a in attempts.items()])
+    for task, keys in want.items():
+        assert {e.key for e in fake.log() if f"I am {task}." in e.request.body.decode()} <= keys, task
+    used = {task: attempt.wait(lambda s: s["calls"] == 4)["keys"] for task, attempt in attempts.items()}
+    assert used["a"] == ["A"] and used["b"] == ["B"] and set(used["both"]) <= {"A", "B"} and used["c"] == ["ALL"]
+    assert {line["key"] for line in attempts["a"].lines(4)} == {"A"}
+
+
+def test_whoever_has_no_key_is_not_let_in(make_gateway, fake):
+    reply = keys_by_task(make_gateway).attach(task="c").reply
+    assert reply["event"] == "refused" and reply["text"] == 'attach: no key of provider "fake" is for this task'
+
+
+def test_a_key_that_is_shut_or_refused_holds_up_those_alone_that_have_no_other(make_gateway, fake):
+    fake.configure(keys=[KEY + "-a", KEY + "-b"],
+                   rules=[{"key": KEY + "-a", "first": 1, "do": {"status": 429, "headers": {"Retry-After": "3"}}}])
+    gateway = keys_by_task(make_gateway)
+    a, b, both = [gateway.attach(f"20261124T120000-{n}", task=t) for n, t in enumerate(("a", "b", "both"))]
+
+    def others():
+        wait_for(lambda: fake.log() and fake.log()[0].ended, DEADLINE)
+        answers, took = seconds(lambda: [x.ask().status for _ in range(3) for x in (b, both)])
+        return answers, took
+
+    (answer, took), (answers, soon) = all_at_once(lambda: seconds(a.ask), others)
+    assert answer.status == 200 and took >= 3 and answers == [200] * 6 and soon < 2.5
+    # A key that is refused is set aside for whoever has another; who has none hears what the provider says.
+    fake.configure(keys=[KEY + "-b"], rules=[])
+    before = len(fake.log())
+    assert [both.ask().status for _ in range(3)] == [200] * 3
+    assert a.ask().status == 401 and "401" in a.pushed(lambda s: s.get("failed"))["failed"]
+    assert b.ask().status == 200 and "failed" not in b.state() and "failed" not in both.state()
+    assert [e.status for e in fake.log()[before:]].count(401) <= 2
+
+
 def test_the_number_in_flight_finds_what_the_provider_takes(gateway, fake):
     """A provider that takes 6 at once: the gateway finds that out, stays near it, and no agent sees a 429."""
     fake.configure(quotas=[{"concurrent": 6}], options={"delay": 0.05})

@@ -86,7 +86,7 @@ def test_a_run_is_metered(run_cli, bench, rollout, workdir, account):
     m = result["agent"]["metrics"]
     assert (m["calls"], m["tokens_input"], m["tokens_output"], m["tokens_reasoning"]) == (2, 2000, 100, 40)
     assert m["tokens_total"] == 2 * TURN_TOKENS and m["money_usd"] == pytest.approx(2 * TURN_USD)
-    assert m["model_served"] == "fake-one" and m["estimated"] == 0
+    assert m["model_served"] == "fake-one" and m["estimated"] == 0 and m["keys"] == "FAKE_API_KEY"
     assert "model fake-one: at fake by chat, agent asker" in done.stdout
     assert f"[rollouts] spent: {2 * TURN_USD:.4f} USD, {2 * TURN_TOKENS} tokens in 2 calls\n" in done.stdout
     doc = json.loads((workdir / "data/runs" / run_id / "evaluation_results.json").read_text())["agent_metrics"]
@@ -257,6 +257,35 @@ def test_where_a_key_is_looked_for(run_cli, bench, workdir, fake, make_task):
         run_cli("run", path, cwd=elsewhere, check=0)
         (folder / ".env").unlink()
     assert len(fake.log()) == 3
+
+
+def test_a_tasks_key_is_spent_for_that_task_alone(run_cli, make_bench, rollout, workdir, provided, make_task):
+    """Two tasks have keys of their own, one has not: each call carries the key of its task."""
+    own = {"one": KEY + "-one", "two": KEY + "-two"}
+    for name in ("one", "two", "three"):
+        files = {".env": f"FAKE_API_KEY={own[name]}\n"} if name in own else {}
+        make_task(name, instructions=f"This is task {name}.\n", files=files)
+    path = make_bench(*({"prepared_dir": f"tasks/{n}"} for n in ("one", "two", "three")), agent="asker", rollouts=2,
+                      model="fake-one", parallel=4, environment_variables={"CALLS": "2"})
+    provided.configure(keys=[KEY, *own.values()])
+    done = run_cli("run", path, check=2)
+    assert 'model "fake-one", task tasks/three: no key for provider "fake"' in done.stderr and not provided.log()
+    (workdir / ".env").write_text(f"FAKE_API_KEY={KEY}\n")
+    run_cli("run", path, check=0)
+    assert len(provided.log()) == 12
+    for name in ("one", "two", "three"):
+        asked = [e for e in provided.log() if f"This is task {name}." in e.request.body.decode()]
+        assert {e.key for e in asked} == {own.get(name, KEY)} and len(asked) == 4
+    names = {"one": "FAKE_API_KEY (tasks/one/.env)", "two": "FAKE_API_KEY (tasks/two/.env)", "three": "FAKE_API_KEY"}
+    for run_id, result in rollout().runs.items():
+        task = json.loads((workdir / "data/runs" / run_id / "attempts/1/trial.json").read_text())["trial"]["task_dir"]
+        assert result["agent"]["metrics"]["keys"] == names[os.path.basename(task)]
+    # A key that everybody's environment holds comes first.
+    run_cli("run", path, env=ENV, check=0)
+    assert {e.key for e in provided.log()[12:]} == {KEY}
+    for file in (workdir / "data").rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            assert KEY.encode() not in file.read_bytes(), file
 
 
 def test_a_key_from_a_command(run_cli, bench, workdir, fake):
