@@ -213,16 +213,17 @@ const char *attempts_limit(struct attempt *a)
 	return a->sum.limit;
 }
 
-void attempts_fail(struct attempt *a, bool retry, const char *fmt, ...)
+void attempts_fail(struct attempt *a, const char *model, bool retry, const char *fmt, ...)
 {
+	struct control_failure *f = strcmp(model, a->model) ? &a->sum.other_failed : &a->sum.failed;
 	va_list ap;
 
-	if (*a->sum.failed && !(a->sum.failed_retry && !retry))
+	if (*f->text && !(f->retry && !retry))
 		return;
 	va_start(ap, fmt);
-	vsnprintf(a->sum.failed, sizeof a->sum.failed, fmt, ap);
+	vsnprintf(f->text, sizeof f->text, fmt, ap);
 	va_end(ap);
-	a->sum.failed_retry = retry;
+	f->retry = retry;
 	attempts_dirty(a, true, false);
 }
 
@@ -238,6 +239,7 @@ void attempts_call_over(struct attempt *a, const struct call *c, const struct us
 	s->tokens_output += u->output;
 	s->tokens_reasoning += u->reasoning;
 	s->estimated += estimated;
+	a->answered |= c->status >= 200 && c->status < 300;
 	if (usd < 0)
 		a->unpriced = true;
 	else
@@ -247,6 +249,12 @@ void attempts_call_over(struct attempt *a, const struct call *c, const struct us
 	if (c->key_used && !strv_has(&a->keys, c->key_used->id))
 		strv_push(&a->keys, c->key_used->id);
 	attempts_dirty(a, true, false);
+}
+
+static void put_failure(json_t *j, const char *name, const struct control_failure *f)
+{
+	if (*f->text)
+		json_put(j, name, json_pack("{s:s,s:b}", "text", f->text, "retry", f->retry));
 }
 
 json_t *attempts_state(struct attempt *a)
@@ -271,10 +279,9 @@ json_t *attempts_state(struct attempt *a)
 	json_put_strv(j, "keys", &a->keys);
 	if (*s->limit)
 		json_put_str(j, "limit", s->limit);
-	if (*s->failed) {
-		json_put_str(j, "failed", s->failed);
-		json_put_bool(j, "retry", s->failed_retry);
-	}
+	put_failure(j, "failed", &s->failed);
+	if (!a->answered)
+		put_failure(j, "other_failed", &s->other_failed);
 	if (*s->diverged)
 		json_put_str(j, "diverged", s->diverged);
 	return j;
@@ -300,7 +307,7 @@ void attempts_dirty(struct attempt *a, bool state, bool files)
 
 static bool is_urgent(const struct attempt *a)
 {
-	return *a->sum.limit || *a->sum.failed || *a->sum.diverged;
+	return *a->sum.limit || *a->sum.failed.text || *a->sum.diverged;
 }
 
 static void tell(struct attempt *a)

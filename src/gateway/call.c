@@ -251,7 +251,7 @@ static void give_up(struct call *c)
 
 	describe_shut(c, text, sizeof text);
 	if (c->attempt && c->route.kind == ROUTE_GENERATE)
-		attempts_fail(c->attempt, !c->hopeless, "%s", text);
+		attempts_fail(c->attempt, c->request.model, !c->hopeless, "%s", text);
 	if (c->status) {
 		/* What was kept of its last error is what the agent gets. */
 		c->state = CALL_OVER;
@@ -386,11 +386,29 @@ static void on_error_body(void *ctx, const char *path, enum json_scan_kind kind,
 	c->error[n] = '\0';
 }
 
+/* A provider may repeat the key that it was sent, and nobody else is to see that. Returns how many bytes at the
+ * end of DATA may be the beginning of it. */
+static size_t hide_key(const struct call *c, char *data, size_t n)
+{
+	const char *key = c->key_used ? c->key_used->key : "";
+	size_t len = strlen(key), tail;
+	char *at;
+
+	if (len < KEY_MIN) /* a self-hosted server's "none" is no secret */
+		return 0;
+	while ((at = memmem(data, n, key, len)))
+		memset(at, '*', len);
+	for (tail = n < len ? n : len - 1; tail && memcmp(data + n - tail, key, tail); tail--)
+		;
+	return tail;
+}
+
 void call_got_head(struct call *c)
 {
 	int64_t now = now_ms(c);
 
 	quota_report(&c->lane->quota, &c->report, now);
+	hide_key(c, c->answer_headers.data, c->answer_headers.len);
 	c->may_retry = is_overload(c->status) || is_key_refused(c);
 	c->metering = c->status < 300 && c->route.kind == ROUTE_GENERATE;
 	if (c->status >= 400)
@@ -415,19 +433,6 @@ void call_got_head(struct call *c)
 	call_wake(c);
 }
 
-/* A provider may repeat the key that it was sent, and nobody else is to see that. One that is split between
- * two reads is not found. */
-static void hide_key(const struct call *c, char *data, size_t n)
-{
-	const char *key = c->key_used ? c->key_used->key : "";
-	size_t len = strlen(key);
-	char *at;
-
-	/* A self-hosted server's "none" is no secret. */
-	while (len >= KEY_MIN && (at = memmem(data, n, key, len)))
-		memset(at, '*', len);
-}
-
 static void pass(struct call *c, const char *data, size_t n)
 {
 	buf_add(&c->out, data, n);
@@ -446,27 +451,56 @@ static void pass_events(struct call *c, const char *data, size_t n, bool end)
 	buf_reset(&c->held);
 }
 
+/* Of an answer that is none; it may be tried again, then it is kept. */
+static void keep_error(struct call *c, const char *data, size_t n)
+{
+	if (c->status >= 400)
+		json_scan_feed(&c->meter.scan, data, n);
+	if (!c->may_retry)
+		pass(c, data, n);
+	else if (c->out.len < ERROR_MAX)
+		buf_add(&c->out, data, n < ERROR_MAX - c->out.len ? n : ERROR_MAX - c->out.len);
+}
+
+/* What may be the beginning of the key is held back until more of it comes, or nothing does. */
+static void pass_error(struct call *c, const char *data, size_t n)
+{
+	buf_add(&c->held, data, n);
+	size_t tail = hide_key(c, c->held.data, c->held.len), whole = c->held.len - tail;
+	keep_error(c, c->held.data, whole);
+	memmove(c->held.data, c->held.data + whole, tail);
+	c->held.len = tail;
+	call_wake(c);
+}
+
+/* The answer is over: what was held back goes the same way, but a good part of a key does not. */
+static void pass_held(struct call *c)
+{
+	if (!c->held.len)
+		return;
+	if (c->status >= 300) {
+		if (c->held.len >= KEY_MIN)
+			memset(c->held.data, '*', c->held.len);
+		keep_error(c, c->held.data, c->held.len);
+	} else {
+		pass(c, c->held.data, c->held.len);
+	}
+	buf_reset(&c->held);
+}
+
 bool call_got_bytes(struct call *c, const char *data, size_t n)
 {
-	AUTO(buf) struct buf error = BUF_INIT;
-
 	c->byte_ms = now_ms(c);
-	if (c->status >= 400) {
-		buf_add(&error, data, n);
-		hide_key(c, error.data, n);
-		data = error.data;
-	}
-	if (c->may_retry) {
-		json_scan_feed(&c->meter.scan, data, n);
-		if (c->out.len < ERROR_MAX)
-			buf_add(&c->out, data, n < ERROR_MAX - c->out.len ? n : ERROR_MAX - c->out.len);
-		return true;
-	}
-	if (c->out.len - c->out_at >= OUT_MAX) {
+	if (!c->may_retry && c->out.len - c->out_at >= OUT_MAX) {
 		c->paused = true;
 		return false;
 	}
-	c->response_bytes += (int64_t)n;
+	if (!c->may_retry)
+		c->response_bytes += (int64_t)n;
+	if (c->status >= 300) {
+		pass_error(c, data, n);
+		return true;
+	}
 	for (size_t at = 0; c->metering && at < n;) {
 		bool end;
 		size_t taken = meter_feed(&c->meter, data + at, n - at, &end);
@@ -474,8 +508,6 @@ bool call_got_bytes(struct call *c, const char *data, size_t n)
 			pass_events(c, data + at, taken, end);
 		at += taken;
 	}
-	if (c->status >= 400)
-		json_scan_feed(&c->meter.scan, data, n);
 	if (!c->request.wants_usage)
 		pass(c, data, n);
 	call_wake(c);
@@ -484,10 +516,6 @@ bool call_got_bytes(struct call *c, const char *data, size_t n)
 
 static void over(struct call *c, const char *end)
 {
-	if (c->held.len) {
-		pass(c, c->held.data, c->held.len);
-		buf_reset(&c->held);
-	}
 	c->state = CALL_OVER;
 	c->done = true;
 	c->cut = strcmp(end, "cut") == 0;
@@ -495,7 +523,7 @@ static void over(struct call *c, const char *end)
 		snprintf(c->error, sizeof c->error, "status %d", c->status);
 	if (c->attempt && c->route.kind == ROUTE_GENERATE &&
 	    (c->status == 401 || c->status == 403 || c->status == 404))
-		attempts_fail(c->attempt, false, "%.60s: %s", c->provider->name, c->error);
+		attempts_fail(c->attempt, c->request.model, false, "%.60s: %s", c->provider->name, c->error);
 	account(c, c->status >= 400 && !c->cut ? "error" : end);
 	call_wake(c);
 }
@@ -516,6 +544,7 @@ void call_try_ended(struct call *c, CURLcode code)
 	if (code && !*c->error)
 		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
 	c->hopeless = is_hopeless(code);
+	pass_held(c);
 	if (!c->head_seen) /* half a head is no answer */
 		c->status = 0;
 	/* The lane is freed last: whoever gets it then sees what this try has taught. */

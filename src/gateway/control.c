@@ -144,6 +144,12 @@ static void join(char *out, size_t size, const json_t *list)
 	}
 }
 
+static void read_failure(struct control_failure *out, const json_t *j)
+{
+	snprintf(out->text, sizeof out->text, "%s", json_get_str(j, "text", ""));
+	out->retry = json_get_bool(j, "retry", false);
+}
+
 static void read_state(struct control_state *out, const json_t *j)
 {
 	*out = (struct control_state){
@@ -156,10 +162,10 @@ static void read_state(struct control_state *out, const json_t *j)
 		.tokens_reasoning = json_get_int(j, "tokens_reasoning", 0),
 		.estimated = json_get_int(j, "estimated", 0),
 		.usd = json_get_real(j, "usd", -1),
-		.failed_retry = json_get_bool(j, "retry", false),
 	};
 	snprintf(out->limit, sizeof out->limit, "%s", json_get_str(j, "limit", ""));
-	snprintf(out->failed, sizeof out->failed, "%s", json_get_str(j, "failed", ""));
+	read_failure(&out->failed, json_object_get(j, "failed"));
+	read_failure(&out->other_failed, json_object_get(j, "other_failed"));
 	snprintf(out->diverged, sizeof out->diverged, "%s", json_get_str(j, "diverged", ""));
 	join(out->models, sizeof out->models, json_object_get(j, "models"));
 	join(out->keys, sizeof out->keys, json_object_get(j, "keys"));

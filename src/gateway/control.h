@@ -20,8 +20,10 @@
  *             estimated (calls without reported usage), models[] (as served), keys[] (ids used)
  *             limit       text, once a limit is reached: "token_limit of 20000 reached (20412)"; the agent
  *                         was answered with a 400
- *             failed      text, once the provider gave an answer no retry can mend (401, 403, 404, unknown
- *                         model) or stayed shut too long; {"retry": bool} beside it
+ *             failed      {text, retry}, once the provider gave an answer no retry can mend (401, 403, 404,
+ *                         unknown model) to a call of the attempt's own model, or stayed shut too long
+ *             other_failed  the same of a call to another model (a title, a summary), while no call of the
+ *                         attempt was answered: how it ends is decided by those that are
  *             diverged    text, once a replay met a request that is not the recorded one and was refused;
  *                         with "live" there is a note for people instead
  */
@@ -47,14 +49,18 @@ struct control_attach {
 	bool replay_or_live;
 };
 
+struct control_failure {
+	char text[256]; /* "" none */
+	bool retry;	/* another attempt may do better */
+};
+
 struct control_state {
 	int64_t waited_ms, calls;
 	int64_t tokens_input, tokens_cached, tokens_cache_write, tokens_output, tokens_reasoning;
 	int64_t estimated;
 	double usd;	   /* -1: unknown */
 	char limit[256];   /* "" none */
-	char failed[256];
-	bool failed_retry; /* another attempt may do better */
+	struct control_failure failed, other_failed;
 	char diverged[512];
 	char models[256];  /* as served, separated by ", " */
 	char keys[512];	   /* ids of those that were used, separated by ", " */

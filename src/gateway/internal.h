@@ -214,6 +214,7 @@ struct attempt {
 	struct control_state sum;
 	double priced; /* USD, of the calls that have a price */
 	bool unpriced; /* some have none */
+	bool answered; /* some call was */
 	const struct key_set *keys_allowed; /* by its provider */
 	struct strv keys, models;	    /* ids of those used; as served */
 	int waiting, flying;
@@ -237,7 +238,9 @@ bool attempts_token_ok(const char *secret, const char *token);
 void attempts_wait(struct attempt *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
 const char *attempts_limit(struct attempt *a);
-void attempts_fail(struct attempt *a, bool retry, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* A call to MODEL failed for good. It is the attempt's failure when that is its own model. */
+void attempts_fail(struct attempt *a, const char *model, bool retry, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
 			double usd);
 void attempts_dirty(struct attempt *a, bool state, bool files);

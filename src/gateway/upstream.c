@@ -178,6 +178,7 @@ static void forget_answer(struct call *c)
 	c->report = (struct quota_report)QUOTA_REPORT_INIT;
 	buf_reset(&c->answer_headers);
 	buf_reset(&c->out);
+	buf_reset(&c->held);
 	c->out_at = 0;
 	c->error[0] = '\0';
 }

@@ -80,7 +80,7 @@ static int64_t stop_after_ms(const struct control_state *s)
 {
 	if (*s->limit || *s->diverged)
 		return LIMIT_MS;
-	return *s->failed ? FAILED_MS : 0;
+	return *s->failed.text ? FAILED_MS : 0;
 }
 
 /* Where the agent's time ends as things stand; 0: it has no end. */
@@ -200,6 +200,8 @@ static void say_waiting(struct work *w)
 int work_metered(struct work *w, struct err *err)
 {
 	const struct control_state *s = &w->metered;
+	/* A model beside its own, for titles say, may be missing where its own was not. */
+	const struct control_failure *failed = *s->failed.text ? &s->failed : &s->other_failed;
 
 	if (!w->control)
 		return 0;
@@ -214,14 +216,14 @@ int work_metered(struct work *w, struct err *err)
 		w->diverged = true;
 		return err_set(err, ERR_LIMIT, 0, "%s", s->diverged);
 	}
-	if (*s->failed && s->failed_retry) {
-		err_set(err, ERR_INFRA, 0, "%s", s->failed);
+	if (*failed->text && failed->retry) {
+		err_set(err, ERR_INFRA, 0, "%s", failed->text);
 		err->retry = true;
 		return -1;
 	}
 	/* Whatever status an agent exits with when its model is not to be had. */
-	if (*s->failed)
-		end_as(w, OUTCOME_AGENT_ERROR, "the model could not be asked: ", s->failed);
+	if (*failed->text)
+		end_as(w, OUTCOME_AGENT_ERROR, "the model could not be asked: ", failed->text);
 	else if (*s->limit)
 		end_as(w, OUTCOME_BUDGET, "", s->limit);
 	else if (w->result.agent.outcome == OUTCOME_TIMEOUT && s->waited_ms >= 1000)

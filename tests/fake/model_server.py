@@ -43,6 +43,7 @@ The configuration, a JSON object; every member may be absent:
   chunk N        write the answer in pieces of N bytes, whatever that splits
   plain          no Transfer-Encoding: the answer ends with the connection
   no_usage       report no usage
+  split N        answer a "status" in two pieces, the first of N bytes (cut_after 1: without the second)
   add_headers    {name: value} more headers of a good answer
 
 Control, without a key: GET /_fake/log[?since=N] (exact bytes in base64), GET /_fake/state, POST /_fake/config
@@ -73,7 +74,7 @@ from model_script import BadScript, make_turn
 
 MEMBERS = {"keys", "models", "aliases", "scripts", "rules", "options", "quotas"}
 DOINGS = set("""status body headers stall delay stall_after cut_after reset reset_after close drip chunk plain no_usage
-    add_headers""".split())
+    split add_headers""".split())
 MAX_HEAD, MAX_BODY = 256 << 10, 1 << 30
 REASON = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
           405: "Method Not Allowed", 413: "Content Too Large", 415: "Unsupported Media Type", 426: "Upgrade Required",
@@ -360,6 +361,10 @@ class Connection:
     async def say(self, entry, dialect, do):
         if "delay" in do:
             await self.watch(do["delay"])
+        if "split" in do:
+            body, entry.status = compact(do["body"]), do["status"]
+            pieces = [body[:do["split"]], body[do["split"]:]]
+            return await self.stream(entry, pieces, do, list(do.get("headers", {}).items()), False, do["status"])
         if "status" in do:
             raise Refusal(do["status"], do["body"] if "body" in do else dialect.fault(do["status"]),
                           list(do.get("headers", {}).items()))
@@ -378,13 +383,13 @@ class Connection:
             return await self.stream(entry, [entry.answer], do, headers, fresh=False)
         await self.send(200, entry.answer, headers)
 
-    async def stream(self, entry, events, do, headers, fresh=True):
+    async def stream(self, entry, events, do, headers, fresh=True, status=200):
         kind = "text/event-stream; charset=utf-8" if fresh else "application/json"
         if fresh and entry.dialect == "gemini" and "alt=sse" not in entry.request.query:
             kind = "application/json; charset=UTF-8"
         plain = do.get("plain", False)
         self.keep = self.keep and not plain
-        await self.write(self.head(200, [("Content-Type", kind), ("Cache-Control", "no-cache"), *headers]
+        await self.write(self.head(status, [("Content-Type", kind), ("Cache-Control", "no-cache"), *headers]
                                    + ([] if plain else [("Transfer-Encoding", "chunked")])))
         for count, event in enumerate(events):
             await self.between(count, do)

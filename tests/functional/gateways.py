@@ -182,15 +182,15 @@ class Gateway:
         finally:
             connection.close()
 
-    def raw(self, data, timeout=DEADLINE):
-        """Send bytes as they are and return whatever comes until the gateway closes."""
+    def raw(self, data, timeout=DEADLINE, listen=True):
+        """Send bytes as they are and return whatever comes until the gateway closes; or leave at once."""
         with connect(self.models, timeout) as sock:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)
             got = b""
             with contextlib.suppress(ConnectionResetError):
-                while piece := sock.recv(65536):
+                while listen and (piece := sock.recv(65536)):
                     got += piece
         self.answers.append(got)
         return got

@@ -93,8 +93,8 @@ def test_a_provider_that_stays_shut_is_told_at_last(make_gateway, fake, do, word
     answer, took = seconds(lambda: attempt.ask("anthropic"))
     assert answer.status == do.get("status", 503)
     assert took < 30
-    state = attempt.pushed(lambda s: s.get("failed"))
-    assert state["retry"] is True and words in state["failed"]
+    failed = attempt.pushed(lambda s: s.get("failed"))["failed"]
+    assert failed["retry"] is True and words in failed["text"]
     line = only(attempt.lines(1))
     assert line["end"] == "error" and line["tokens"]["output"] == 0
     fake.configure(rules=[])
@@ -112,8 +112,8 @@ def test_a_refused_key_is_final_at_once(make_gateway, fake):
     attempt = gateway.attach()
     answer = attempt.ask()
     assert answer.status == 401 and len(fake.log()) == 1
-    state = attempt.pushed(lambda s: s.get("failed"))
-    assert state["retry"] is False and "401" in state["failed"]
+    failed = attempt.pushed(lambda s: s.get("failed"))["failed"]
+    assert failed["retry"] is False and "401" in failed["text"]
     note = only(wait_for(gateway.notes, DEADLINE))
     assert "FAKE_KEY" in note and KEY not in note
     assert gateway.attach("20261124T120000-2").ask().status == 401
@@ -192,7 +192,7 @@ def test_a_key_that_is_shut_or_refused_holds_up_those_alone_that_have_no_other(m
     fake.configure(keys=[KEY + "-b"], rules=[])
     before = len(fake.log())
     assert [both.ask().status for _ in range(3)] == [200] * 3
-    assert a.ask().status == 401 and "401" in a.pushed(lambda s: s.get("failed"))["failed"]
+    assert a.ask().status == 401 and "401" in a.pushed(lambda s: s.get("failed"))["failed"]["text"]
     assert b.ask().status == 200 and "failed" not in b.state() and "failed" not in both.state()
     assert [e.status for e in fake.log()[before:]].count(401) <= 2
 

@@ -11,13 +11,14 @@ import pytest
 from conftest import wait_for
 from models import DIALECTS, KEY, fake, scripted  # noqa: F401 (fixtures)
 
-# Asks CALLS times, or until it is told no; says what it was told.
+# Asks CALLS times, or until it is told no; says what it was told. A model SIDE is asked first, whatever it says.
 ASK = """#!/usr/bin/python3
 import json, os, sys, time, urllib.error, urllib.request
 url, token, model, calls = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 messages = [{"role": "user", "content": open(os.environ["ROLLOUTS_INSTRUCTION_FILE"]).read()}]
-for n in range(calls):
-    body = json.dumps({"model": model, "messages": messages}).encode()
+side = os.environ.get("SIDE")
+for name in [side] * bool(side) + [model] * calls:
+    body = json.dumps({"model": name, "messages": messages}).encode()
     request = urllib.request.Request(url + "/v1/chat/completions", body,
         {"Content-Type": "application/json", "Authorization": "Bearer " + token})
     try:
@@ -25,6 +26,8 @@ for n in range(calls):
         print(json.dumps({"said": answer["choices"][0]["message"]["content"]}), flush=True)
     except urllib.error.HTTPError as e:
         print(json.dumps({"status": e.code, "text": e.read().decode()}), flush=True)
+        if name == side:
+            continue
         time.sleep(float(os.environ.get("LINGER", "0")))
         sys.exit(int(os.environ.get("EXIT", "0")))
 """
@@ -172,6 +175,22 @@ def gateway_pid(parent):
             if os.readlink(f"/proc/{pid}/exe").endswith("rollouts-gateway"):
                 return int(pid)
     return None
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_model_beside_its_own_may_be_missing(run_cli, bench, rollout, fake, status):
+    fake.configure(rules=[{"model": "side-model", "do": {"status": status}}])
+    run_cli("run", bench(calls=2, env={"SIDE": "side-model"}), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "completed" and result["agent"]["metrics"]["calls"] == 3
+
+
+def test_where_only_a_model_beside_its_own_was_asked_and_is_missing_nothing_was_asked(run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"model": "side-model", "do": {"status": 404}}])
+    run_cli("run", bench(calls=0, env={"SIDE": "side-model"}), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "agent_error"
+    assert result["reason"].startswith(f"the model could not be asked: fake: 404")
 
 
 def test_a_gateway_that_dies_is_started_again_and_its_trials_too(start_cli, bench, rollout, fake):
