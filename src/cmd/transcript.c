@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/strv.h"
 #include "base/text.h"
+#include "gateway/request-chain.h"
 
 enum {
 	TEXT_MAX = 8000, /* of one message: a tool's output may be megabytes */
@@ -212,6 +213,7 @@ struct telling {
 	struct buf body;    /* of the answer that is coming */
 	bool events;
 	size_t calls;
+	struct request_chain requests;
 };
 
 static void tell(struct telling *t, const char *message)
@@ -234,12 +236,19 @@ static void tell_answer(struct telling *t)
 	strv_release(&t->answer);
 }
 
-static void take_request(struct telling *t, const char *data, size_t n)
+static int take_request(struct telling *t, const json_t *head, const char *data, size_t n, struct err *err)
 {
-	AUTO(json) json_t *j = json_loadb(data, n, 0, NULL);
+	const int64_t call = json_get_int(head, "call", 0);
 	struct strv messages = STRV_INIT;
+	struct request_part part;
 	size_t same = 0;
 
+	if (request_part_read(&part, head, err))
+		return -1;
+	const struct buf *whole = request_chain_join(&t->requests, call, &part, data, n);
+	if (!whole)
+		return err_set(err, ERR_USAGE, 0, "the recording is damaged: call %lld has no request", (long long)call);
+	AUTO(json) json_t *j = json_loadb(whole->data, whole->len, 0, NULL);
 	messages_of(&messages, j);
 	while (same < messages.n && same < t->shown.n &&
 	       !strcmp(messages.v[same], t->shown.v[same]))
@@ -256,6 +265,7 @@ static void take_request(struct telling *t, const char *data, size_t n)
 	strv_release(&t->shown);
 	t->shown = messages;
 	t->calls++;
+	return 0;
 }
 
 static void take_end(struct telling *t)
@@ -270,18 +280,19 @@ static void take_end(struct telling *t)
 	buf_reset(&t->body);
 }
 
-static void take_frame(struct telling *t, const json_t *head, const char *data, size_t n)
+static int take_frame(struct telling *t, const json_t *head, const char *data, size_t n, struct err *err)
 {
 	const char *kind = json_get_str(head, "kind", "");
 
 	if (!strcmp(kind, "request"))
-		take_request(t, data, n);
-	else if (!strcmp(kind, "head"))
+		return take_request(t, head, data, n, err);
+	if (!strcmp(kind, "head"))
 		t->events = json_get_bool(head, "events", false);
 	else if (!strcmp(kind, "body"))
 		buf_add(&t->body, data, n);
 	else if (!strcmp(kind, "end"))
 		take_end(t);
+	return 0;
 }
 
 static int take_all(struct telling *t, const struct buf *recording, struct err *err)
@@ -302,7 +313,8 @@ static int take_all(struct telling *t, const struct buf *recording, struct err *
 						 "the recording is damaged at byte %zu",
 						 (size_t)(at - recording->data))
 				       : 0;
-		take_frame(t, head, newline + 1, (size_t)n);
+		if (take_frame(t, head, newline + 1, (size_t)n, err))
+			return -1;
 		at = newline + 1 + n + 1;
 	}
 	return 0;
@@ -319,5 +331,6 @@ int transcript_make(struct buf *out, const struct buf *recording, struct err *er
 	strv_release(&t.shown);
 	strv_release(&t.answer);
 	buf_release(&t.body);
+	request_chain_release(&t.requests);
 	return rc;
 }

@@ -163,6 +163,7 @@ void attempts_free(struct attempt *a)
 	auto_fd(&a->replay_fd);
 	buf_release(&a->log);
 	buf_release(&a->record);
+	request_chain_release(&a->requests);
 	strv_release(&a->keys);
 	strv_release(&a->models);
 	free(a->token);

@@ -23,6 +23,7 @@
 #include "gateway/setup.h"
 #include "gateway/meter.h"
 #include "gateway/quota.h"
+#include "gateway/request-chain.h"
 #include "gateway/request.h"
 #include "gateway/route.h"
 #include "net/client.h"
@@ -210,6 +211,7 @@ struct attempt {
 	struct replay *replay;
 	struct worker *worker;
 	struct buf log, record; /* not written yet */
+	struct request_chain requests; /* that were recorded */
 	/* Sums; control_state is what the worker sees of them. */
 	struct control_state sum;
 	double priced; /* USD, of the calls that have a price */

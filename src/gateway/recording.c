@@ -33,14 +33,25 @@ void recording_request(struct call *c)
 
 	if (!b)
 		return;
+	const struct request_part p = request_chain_cut(&c->attempt->requests, c->id, c->body.data, c->body.len);
 	frame(b, c, "request");
-	buf_adds(b, ",\"v\":1,\"method\":");
+	buf_adds(b, ",\"v\":");
+	log_number(b, REQUEST_CHAIN_VERSION);
+	if (p.base) {
+		buf_adds(b, ",\"base\":");
+		log_number(b, p.base);
+		buf_adds(b, ",\"head\":");
+		log_number(b, (int64_t)p.head);
+		buf_adds(b, ",\"tail\":");
+		log_number(b, (int64_t)p.tail);
+	}
+	buf_adds(b, ",\"method\":");
 	log_text(b, c->method);
 	buf_adds(b, ",\"path\":");
 	log_text(b, c->target.data);
 	buf_adds(b, ",\"hash\":");
 	log_text(b, c->hash);
-	body(c, b, c->body.data, c->body.len);
+	body(c, b, c->body.data + p.head, c->body.len - p.head - p.tail);
 }
 
 /* The headers lie in the body as they are: a name, a NUL, a value, a NUL. */

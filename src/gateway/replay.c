@@ -28,6 +28,7 @@ struct recorded {
 	int status;
 	int64_t length, bytes; /* as the head states it, -1: not; of the answer */
 	size_t request, first; /* frames: the request, the first behind it */
+	struct request_part part;
 	struct usage usage;
 	char model[128], end[16];
 };
@@ -71,11 +72,17 @@ static void read_usage(struct recorded *c, const json_t *j)
 	snprintf(c->end, sizeof c->end, "%s", json_get_str(j, "end", ""));
 }
 
-static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j)
+static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j, struct err *err)
 {
+	struct request_part part;
+
+	if (request_part_read(&part, j, err))
+		return NULL;
 	GROW(r->calls, r->calls_n, r->calls_cap);
 	struct recorded *c = &r->calls[r->calls_n++];
-	*c = (struct recorded){ .id = id, .request = r->frames_n, .first = r->frames_n + 1, .end = "cut" };
+	*c = (struct recorded){
+		.id = id, .request = r->frames_n, .first = r->frames_n + 1, .part = part, .end = "cut"
+	};
 	snprintf(c->hash, sizeof c->hash, "%s", json_get_str(j, "hash", ""));
 	snprintf(c->method, sizeof c->method, "%s", json_get_str(j, "method", ""));
 	c->path = xstrdup(json_get_str(j, "path", ""));
@@ -94,9 +101,10 @@ static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes
 	while (k < ARRAY_SIZE(kinds) && strcmp(kinds[k], kind))
 		k++;
 	struct recorded *c = find_call(r, id);
-	if (k == FRAME_REQUEST && !c)
-		c = new_call(r, id, j);
-	else if (k == ARRAY_SIZE(kinds) || !c || k == FRAME_REQUEST)
+	if (k == FRAME_REQUEST && !c) {
+		if (!(c = new_call(r, id, j, err)))
+			return -1;
+	} else if (k == ARRAY_SIZE(kinds) || !c || k == FRAME_REQUEST)
 		return err_set(err, ERR_USAGE, 0, "recording: call %lld: unexpected \"%.20s\"", (long long)id, kind);
 	if (k == FRAME_HEAD) {
 		c->has_head = true;
@@ -186,6 +194,26 @@ static bool read_frame(const struct replay *r, const struct frame *f, struct buf
 	return true;
 }
 
+/* The requests before it have to be gone through. */
+static void differ(struct call *c, const struct recorded *wanted, char *out, size_t size)
+{
+	const struct replay *r = c->attempt->replay;
+	struct request_chain chain = { 0 };
+	const struct buf *whole = NULL;
+
+	snprintf(out, size, "the recording is damaged");
+	for (const struct recorded *at = r->calls; at <= wanted; at++) {
+		AUTO(buf) struct buf part = BUF_INIT;
+		whole = read_frame(r, &r->frames[at->request], &part) ?
+			request_chain_join(&chain, at->id, &at->part, part.data, part.len) : NULL;
+		if (!whole)
+			break;
+	}
+	if (whole)
+		request_diff(out, size, whole->data, whole->len, c->body.data, c->body.len);
+	request_chain_release(&chain);
+}
+
 /* --- answering ------------------------------------------------------------------------------------ */
 
 static void diverged(struct call *c)
@@ -203,15 +231,14 @@ static void diverged(struct call *c)
 	if (!other) {
 		snprintf(text, sizeof text, "call %lld: the recording has %zu calls", (long long)c->id, r->calls_n);
 	} else {
-		AUTO(buf) struct buf body = BUF_INIT;
 		n = snprintf(text, sizeof text, "call %lld: ", (long long)c->id);
 		if (strcmp(other->hash, c->hash) == 0)
 			snprintf(text + n, sizeof text - (size_t)n, "it has no answer in the recording");
 		else if (strcmp(other->path, c->target.data))
 			snprintf(text + n, sizeof text - (size_t)n, "path: recorded %.150s, now %.150s", other->path,
 				 c->target.data);
-		else if (read_frame(r, &r->frames[other->request], &body))
-			request_diff(text + n, sizeof text - (size_t)n, body.data, body.len, c->body.data, c->body.len);
+		else
+			differ(c, other, text + n, sizeof text - (size_t)n);
 	}
 	if (a->replay_live) {
 		r->live = true;

@@ -42,6 +42,44 @@ def test_a_recording_gives_the_same_answers_again(gateway, fake, name, stream):
     assert again.lines(len(TALK))[0]["tokens"] == usages[0]
 
 
+def talk(turns, model="fake-model"):
+    """The requests of a conversation: each repeats the ones before, and tools stand behind them."""
+    tools = [{"type": "function", "function": {"name": f"tool{n}", "description": "It does. " * 40,
+                                               "parameters": {"type": "object", "properties": {}}}} for n in range(10)]
+    messages = [{"role": "system", "content": "Be brief. " * 300}]
+    for turn in range(turns):
+        messages.append({"role": "user", "content": f"{turn}: " + f"What is {turn} and why? " * 60})
+        yield json.dumps({"model": model, "messages": messages, "tools": tools}, ensure_ascii=False).encode()
+        messages.append({"role": "assistant", "content": f"{turn} 🦊 " * 20})
+
+
+def test_a_long_conversation_is_stored_once(gateway, fake):
+    """Though each of its fifty requests repeats all of it, and another one goes on between them."""
+    asked = [body for pair in zip(talk(50), talk(50, "other-model")) for body in pair]
+    recorded = gateway.attach()
+    answers = [recorded.ask(body=body).body for body in asked]
+    recorded.lines(100)
+    recorded.close()
+    whole, stored = sum(map(len, asked)), recorded.record_path.stat().st_size
+    assert whole > 4 << 20 and stored < 2 * len(asked[-1]) + len(asked) * 1500, (whole, stored)
+    again = replay(gateway, recorded)
+    assert [again.ask(body=body).body for body in asked] == answers
+    again.wait(lambda s: s["calls"] == 100)
+    assert again.record_path.read_bytes().count(b'"base":') == recorded.record_path.read_bytes().count(b'"base":') == 99
+    # The last request is put together from all before it to say how another one differs.
+    again = replay(gateway, recorded, run_id="20261124T120000-8")
+    assert [again.ask(body=body).status for body in asked[:-1]] == [200] * 99
+    assert again.ask(body=asked[-1].replace(b"49: What", b"49: Who")).status == 400
+    assert 'messages[99].content: recorded "49: What is 49' in again.wait(lambda s: s.get("diverged"))["diverged"]
+
+
+def test_a_recording_of_another_version_is_not_guessed_at(gateway, workdir):
+    path = workdir / "recording"
+    path.write_bytes(b'{"call":1,"kind":"request","v":1,"method":"POST","path":"/","hash":"","bytes":2}\n{}\n')
+    attempt = gateway.attach(replay="strict", recording=path)
+    assert attempt.reply["event"] == "refused" and "version 1, this program knows 2" in attempt.reply["text"]
+
+
 def test_a_replay_works_without_any_key(make_gateway, fake):
     recorded, answers = record(make_gateway().start(), "anthropic", True)
     other = make_gateway()

@@ -7,6 +7,7 @@
 #include "gateway/meter.h"
 #include "gateway/quota.h"
 #include "gateway/request.h"
+#include "gateway/request-chain.h"
 #include "gateway/request-diff.h"
 #include "gateway/route.h"
 #include "gateway/setup.h"
@@ -538,6 +539,105 @@ static void reads_a_document(void **state)
 	setup_release(&s);
 }
 
+/* --- requests of a recording ------------------------------------------------------------------------ */
+
+struct both {
+	struct request_chain writer, reader;
+	int64_t calls;
+	size_t stored;
+};
+
+static void store(struct both *b, const char *text, size_t n)
+{
+	struct request_part p = request_chain_cut(&b->writer, ++b->calls, text, n);
+	assert_true(p.head + p.tail <= n);
+	const struct buf *whole = request_chain_join(&b->reader, b->calls, &p, text + p.head, n - p.head - p.tail);
+	assert_non_null(whole);
+	assert_int_equal(whole->len, n);
+	assert_memory_equal(whole->data, text, n);
+	b->stored += n - p.head - p.tail;
+}
+
+static void conversation(struct buf *out, int who, int turns)
+{
+	buf_reset(out);
+	buf_addf(out, "{\"who\":%d,\"messages\":[", who);
+	for (int i = 0; i < turns; i++)
+		buf_addf(out, "{\"turn\":%d,\"text\":\"%0*d\"},", i, 1000, who * i);
+	buf_addf(out, "{}],\"tools\":\"%05000d\"}", who);
+}
+
+static void stores_what_is_new(void **state)
+{
+	struct both b = { 0 };
+	struct buf text = BUF_INIT;
+	size_t bytes = 0;
+
+	(void)state;
+	/* Three agents that take turns, and questions on the side. */
+	for (int turn = 1; turn <= 50; turn++)
+		for (int who = 1; who <= 3; who++) {
+			conversation(&text, who, turn);
+			store(&b, text.data, text.len);
+			bytes += text.len;
+			buf_reset(&text);
+			buf_addf(&text, "{\"title\":\"Say in a few words what this is about, without a full stop.\",\"of\":%d}", turn);
+			store(&b, text.data, text.len);
+		}
+	/* Of three times fifty turns of 1 KB, each once, and not of 6 MB. */
+	assert_true(bytes > 4000000);
+	if (b.stored > 250000)
+		fail_msg("%zu bytes are stored", b.stored);
+	store(&b, "", 0);
+	conversation(&text, 3, 50);
+	store(&b, text.data, 1000);
+	store(&b, text.data, text.len);
+	buf_release(&text);
+	request_chain_release(&b.writer);
+	request_chain_release(&b.reader);
+}
+
+static void stores_any_bytes(void **state)
+{
+	struct both b = { 0 };
+	struct buf text = BUF_INIT;
+	unsigned r = 1;
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		r = r * 1103515245u + 12345u;
+		unsigned how = r >> 16;
+		if (how % 7 == 0)
+			buf_reset(&text);
+		for (unsigned n = how % 5 * 700; n; n--) {
+			r = r * 1103515245u + 12345u;
+			buf_addc(&text, how % 3 ? 'x' : (char)(r >> 20));
+		}
+		if (text.len && how % 2)
+			text.data[how % text.len] ^= 1;
+		if (how % 11 == 0)
+			text.data[text.len /= 2] = '\0';
+		store(&b, text.data, text.len);
+	}
+	buf_release(&text);
+	request_chain_release(&b.writer);
+	request_chain_release(&b.reader);
+}
+
+static void refuses_parts_of_nothing(void **state)
+{
+	struct request_chain c = { 0 };
+	const struct request_part bad[] = { { 2, 0, 0 }, { 1, 11, 0 }, { 1, 0, 11 }, { 1, 6, 5 },
+					    { 1, (size_t)-1, 2 }, { 0, 1, 0 }, { 0, 0, 1 } };
+
+	(void)state;
+	assert_non_null(request_chain_join(&c, 1, &(struct request_part){ 0 }, "0123456789", 10));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_null(request_chain_join(&c, 3, &bad[i], "x", 1));
+	assert_string_equal(request_chain_join(&c, 4, &(struct request_part){ 1, 6, 4 }, "x", 1)->data, "012345x6789");
+	request_chain_release(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -550,6 +650,8 @@ int main(void)
 		cmocka_unit_test(does_not_grow_unused), cmocka_unit_test(shuts_as_told),
 		cmocka_unit_test(reads_headers), cmocka_unit_test(backs_off),
 		cmocka_unit_test(refuses_bad_documents), cmocka_unit_test(reads_a_document),
+		cmocka_unit_test(stores_what_is_new), cmocka_unit_test(stores_any_bytes),
+		cmocka_unit_test(refuses_parts_of_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
