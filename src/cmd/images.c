@@ -96,11 +96,6 @@ static int resolve(struct frontend *f, size_t i, struct strv *problems, struct e
 			"sandbox = \"docker\" needs a Dockerfile in the task folder, or docker_image in its tb_meta.json");
 		return 0;
 	}
-	if (e->workspace == WORKSPACE_OVERLAY) {
-		problem(f, e, problems,
-			"workspace = \"overlay\" is for the local sandbox: an engine sees no mount of ours; leave it out");
-		return 0;
-	}
 	if (find_engine(f, err)) {
 		if (!asked)
 			err_wrap(err,

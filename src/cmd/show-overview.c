@@ -59,6 +59,18 @@ static void add_score(struct buf *out, const struct result *r)
 		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
 }
 
+static void add_machine(struct buf *out, const struct agent_record *a)
+{
+	const struct agent_metrics *m = &a->metrics;
+
+	if (m->memory_max < 0 || m->cpu_ms < 0)
+		return;
+	line(out, "machine", "%lld MB of memory at most, %.1f s of CPU, %lld MB written%s",
+	     (long long)(m->memory_max >> 20), (double)m->cpu_ms / 1000,
+	     (long long)(m->disk_bytes < 0 ? 0 : m->disk_bytes >> 20),
+	     a->oom_killed ? ", the kernel killed for memory" : "");
+}
+
 static void add_usage(struct buf *out, const struct agent_record *a)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -72,6 +84,7 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 		buf_addf(&text, ", %lld tool calls", (long long)a->metrics.tool_calls);
 	buf_addf(&text, ", %lld lines changed", (long long)a->diff_lines);
 	line(out, "used", "%s", text.data);
+	add_machine(out, a);
 	if (a->final_message[0])
 		line(out, "said", "%s", a->final_message);
 }
@@ -83,6 +96,8 @@ static void add_result(struct buf *out, const struct result *r)
 	add_score(out, r);
 	if (r->has_agent)
 		add_usage(out, &r->agent);
+	if (r->oom_killed && !(r->has_agent && r->agent.oom_killed))
+		line(out, "tests", "the kernel killed for memory while they ran");
 	AUTO(buf) struct buf phases = BUF_INIT;
 	for (size_t i = 0; i < r->phases.n; i++)
 		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key,

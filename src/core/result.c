@@ -46,6 +46,7 @@ static const struct form_field agent_fields[] = {
 	AGENT(diff_bytes, FORM_INT64, true),	 AGENT(diff_lines, FORM_INT64, true),
 	AGENT(diff_truncated, FORM_BOOL, false), AGENT(digest, FORM_DIGEST, true),
 	AGENT(version, FORM_TEXT, false),	 AGENT(final_message, FORM_TEXT, false),
+	AGENT(oom_killed, FORM_BOOL, false),
 };
 
 static int read_outcome(enum outcome *out, const json_t *j, const char *where, struct err *err)
@@ -99,6 +100,7 @@ static const struct form_field result_fields[] = {
 	RESULT(tests, FORM_INT, false),	      RESULT(tests_passed, FORM_INT, false),
 	RESULT(sandbox, FORM_STR, false),     RESULT(workspace, FORM_STR, false),
 	RESULT(limits_held, FORM_STR, false), RESULT(image, FORM_STR, false),
+	RESULT(oom_killed, FORM_BOOL, false),
 };
 
 void result_init(struct result *r)

@@ -39,6 +39,7 @@ struct agent_record {
 	enum outcome outcome;
 	char reason[256];  /* one line; "" when completed */
 	int exit_status;   /* wait status; -1: no process */
+	bool oom_killed;   /* the kernel killed a process of its sandbox for memory */
 	struct agent_metrics metrics;
 	int64_t diff_bytes, diff_lines; /* lines: added and removed */
 	bool diff_truncated;
@@ -62,6 +63,7 @@ struct result {
 	char reason[256]; /* one line; "" when completed */
 	bool has_agent;   /* agent is valid: the agent phase was committed */
 	struct agent_record agent;
+	bool oom_killed;     /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
 	bool scored;         /* total_score is a number */
 	double total_score;  /* 0..1 when scored */

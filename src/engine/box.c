@@ -13,12 +13,15 @@
 
 #define REMOVE_MS 60000
 
-/* -1 at the end of the socket. */
-static int receive(int socket, json_t **out)
+/* -1 at the end of the socket. FD, -1: what the message brought along. */
+static int receive(int socket, json_t **out, int *fd)
 {
 	AUTO(free) char *text = xmalloc(BOX_MESSAGE_MAX);
+	size_t fds_n = 1;
 	struct err err;
-	ssize_t n = fd_recv(socket, text, BOX_MESSAGE_MAX, NULL, &(size_t){0}, 0, &err);
+
+	*fd = -1;
+	ssize_t n = fd_recv(socket, text, BOX_MESSAGE_MAX, fd, &fds_n, 0, &err);
 
 	*out = NULL;
 	if (n <= 0)
@@ -41,22 +44,43 @@ static int answer(int socket, const struct err *failed)
 	return fd_send(socket, text.data, text.len, NULL, 0, &err) < 0 ? -1 : 0;
 }
 
+static int show_workspace(struct engine *e, const char *id, int tree, const json_t *description, struct err *err)
+{
+	return container_mount(e, id, tree, json_get_str(description, "workspace", ""), err)
+		       ? err_wrap(err, "show the workspace in the container (workspace = \"copy\" does without)")
+		       : 0;
+}
+
+static void wait_for_end(int socket)
+{
+	json_t *word = NULL;
+	int fd = -1;
+
+	while (!receive(socket, &word, &fd)) {
+		json_decref(word);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 static void serve(int socket, const json_t *description, int owner)
 {
 	AUTO(engine) struct engine *e = NULL;
 	AUTO(free) char *id = NULL;
 	AUTO(json) json_t *word = NULL;
-	AUTO(json) json_t *more = NULL;
+	AUTO(fd) int tree = -1;
 	struct err err = {0};
 
-	if (receive(socket, &word))
+	if (receive(socket, &word, &tree))
 		return;
 	const char *where = json_get_str(description, "engine", "");
 	bool failed = engine_open(&e, where, ENGINE_CALL_MS, &err) ||
-		      container_start(e, description, owner, &id, &err);
+		      container_start(e, description, owner, &id, &err) ||
+		      (tree >= 0 && show_workspace(e, id, tree, description, &err));
+	if (tree >= 0)
+		close(fd_steal(&tree));
 	if (!answer(socket, failed ? &err : NULL))
-		while (!receive(socket, &more))
-			json_decref(STEAL(&more));
+		wait_for_end(socket);
 	if (id && container_remove(e, id, clock_mono_ms() + REMOVE_MS, &err))
 		log_debug("%s", err.msg);
 }
@@ -65,8 +89,9 @@ int box_serve(int socket)
 {
 	const int owner = getppid();
 	AUTO(json) json_t *description = NULL;
+	AUTO(fd) int unexpected = -1;
 
-	if (receive(socket, &description))
+	if (receive(socket, &description, &unexpected))
 		return 0;
 	serve(socket, description, owner);
 	return 0;

@@ -5,7 +5,8 @@
  * meant (container.h), and afterwards does nothing but start that one, once, and remove it when the worker ends.
  *
  * Standard input is a SOCK_SEQPACKET socket; messages are JSON:
- *   worker -> box   the description; then "start"; then the end of the socket: remove the container, exit
+ *   worker -> box   the description; then "start", with a detached mount of the workspace or without; then the end of
+ *                   the socket: remove the container, exit
  *   box -> worker   {} or {error, retry}: it was started, or why not
  */
 #pragma once

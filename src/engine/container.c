@@ -14,7 +14,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "engine/fence.h"
+#include "engine/inside.h"
 
 #define START_MS 120000
 #define GONE_POLL_MS 20
@@ -206,19 +206,36 @@ static bool has_address(const json_t *settings)
 	return false;
 }
 
-static int fence(struct engine *e, const char *id, struct err *err)
+static int look_inside(struct engine *e, const char *id, json_t **found, struct err *err)
 {
 	AUTO(free) char *path = xasprintf("/containers/%s/json", id);
+
+	return engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, found, err);
+}
+
+static int pid_of(const json_t *found)
+{
+	return (int)json_get_int(json_object_get(found, "State"), "Pid", 0);
+}
+
+static int fence(struct engine *e, const char *id, struct err *err)
+{
 	AUTO(json) json_t *found = NULL;
 
-	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &found, err))
+	if (look_inside(e, id, &found, err))
 		return -1;
 	if (!has_address(json_object_get(found, "NetworkSettings")))
 		return err_set(err, ERR_INFRA, 0, "network = true, but the engine's default network is switched off");
-	if (!fence_possible())
+	if (!inside_possible())
 		return 0;
-	int pid = (int)json_get_int(json_object_get(found, "State"), "Pid", 0);
-	return fence_raise(pid, id, err) ? err_wrap(err, "keep the machine's metadata from a container") : 0;
+	return inside_fence(pid_of(found), id, err) ? err_wrap(err, "keep the machine's metadata from a container") : 0;
+}
+
+int container_mount(struct engine *e, const char *id, int tree, const char *path, struct err *err)
+{
+	AUTO(json) json_t *found = NULL;
+
+	return look_inside(e, id, &found, err) || inside_mount(pid_of(found), id, tree, path, err) ? -1 : 0;
 }
 
 int container_start(struct engine *e, const json_t *description, int owner, char **id, struct err *err)

@@ -11,7 +11,8 @@
  *   mounts[]                        {from, to, writable}; a missing `from` is an error
  *   memory_bytes, pids, cpus        limits; 0: none
  *   shm_bytes                       size of /dev/shm
- *   network                         true: the engine's default bridge, behind a fence (fence.h); else none
+ *   workspace                       where the mount goes that may come with "start" (box.h)
+ *   network                         true: the engine's default bridge, behind a fence (inside.h); else none
  */
 #pragma once
 #include "base/strv.h"
@@ -30,6 +31,8 @@ char *container_owner(int pid);
  * first. *ID is the caller's. */
 int container_start(struct engine *e, const json_t *description, int owner, char **id,
 		    struct err *err) MUST_CHECK;
+/* Of one that runs: mount TREE (detached) at PATH in it. Needs root. */
+int container_mount(struct engine *e, const char *id, int tree, const char *path, struct err *err) MUST_CHECK;
 /* Remove, running or not, with its anonymous volumes, and wait until it is gone: at most DEADLINE. None is
  * success. */
 int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err) MUST_CHECK;

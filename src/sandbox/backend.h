@@ -15,6 +15,7 @@ struct sandbox {
 		*group; /* of the rights it was opened with; path NULL: limits are watched */
 	const char *workspace, *limits_held; /* static strings */
 	int64_t memory_max;		     /* bytes, of all samples so far */
+	bool oom_killed;
 	const struct strv *image_env; /* of a container: what a command's own environment lacks; else NULL */
 	bool stopped;
 };

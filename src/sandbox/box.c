@@ -98,13 +98,14 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "data", data);
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
+	json_put_str(d, "workspace", TASK_BOX_REPO);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
 	json_put(d, "mounts", mounts_of(spec, scratch));
 	add_limits(d, &spec->limits);
 	return d;
 }
 
-static int tell(struct sandbox_rights *r, const json_t *message, struct err *err)
+static int tell(struct sandbox_rights *r, const json_t *message, int fd, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -114,7 +115,7 @@ static int tell(struct sandbox_rights *r, const json_t *message, struct err *err
 	free(dumped);
 	if (text.len > BOX_MESSAGE_MAX)
 		return err_set(err, ERR_USAGE, 0, "a container with that many mounts cannot be described");
-	return fd_send(r->box, text.data, text.len, NULL, 0, err) < 0 ? -1 : 0;
+	return fd_send(r->box, text.data, text.len, &fd, fd >= 0, err) < 0 ? -1 : 0;
 }
 
 int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid, struct err *err)
@@ -135,14 +136,14 @@ int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t u
 	if (spawn_start(&r->box_process, &spawn, true, err))
 		return -1;
 	AUTO(json) json_t *description = describe(spec, uid, gid);
-	return tell(r, description, err);
+	return tell(r, description, -1, err);
 }
 
-int box_ask(struct sandbox_rights *r, struct err *err)
+int box_ask(struct sandbox_rights *r, int tree, struct err *err)
 {
 	AUTO(json) json_t *word = json_string("start");
 
-	return tell(r, word, err);
+	return tell(r, word, tree, err);
 }
 
 int box_answer(struct sandbox_rights *r, struct err *err)

@@ -14,8 +14,9 @@
  * GID. */
 int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
 	      struct err *err) MUST_CHECK;
-/* Ask for the container to be started. The answer comes on r->box: */
-int box_ask(struct sandbox_rights *r, struct err *err) MUST_CHECK;
+/* Ask for the container to be started, and TREE (a detached mount, or -1) to be shown as its workspace. The answer
+ * comes on r->box: */
+int box_ask(struct sandbox_rights *r, int tree, struct err *err) MUST_CHECK;
 /* read what it says; blocks. -1 with its reason when the container was not started. */
 int box_answer(struct sandbox_rights *r, struct err *err) MUST_CHECK;
 /* Have it removed, and wait until that is done; at most a minute. Without one nothing is done. */

@@ -309,9 +309,14 @@ static _Noreturn void keeper_main(const struct keeper_start *start, const struct
 		_exit(1);
 	ready.failed = failed->kind != ERR_NONE || set_up(&k, &ready.err) != 0;
 	ready.overlay = k.stage.overlay;
-	if (fd_send(start->serve, &ready, sizeof ready, NULL, 0, &(struct err){0}) < 0 ||
+	int tree = -1;
+	if (!ready.failed && ready.overlay && start->spec->image)
+		ready.failed = (tree = stage_detach(&k.stage, &ready.err)) < 0;
+	if (fd_send(start->serve, &ready, sizeof ready, &tree, tree >= 0, &(struct err){0}) < 0 ||
 	    ready.failed)
 		_exit(1);
+	if (tree >= 0)
+		close(tree);
 	serve_for_ever(&k);
 	_exit(0);
 }

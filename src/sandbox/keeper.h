@@ -40,5 +40,6 @@ struct keeper_start {
 	int errors; /* bubblewrap's standard error */
 };
 
-/* Fork it. It reports with one KEEPER_READY reply on its socket and then waits for requests. The caller reaps. */
+/* Fork it. It reports with one KEEPER_READY reply on its socket, which brings a detached mount of the workspace where
+ * that is an overlay for a container, and then waits for requests. The caller reaps. */
 int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err) MUST_CHECK;

@@ -18,7 +18,9 @@
 #include "sandbox/keeper.h"
 
 #define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
+#define DISK_NOW_MS 1000  /* for the figure in a result */
 #define DISK_EVERY_MS 1000
+#define WRITTEN_PER_MS (4LL << 20) /* 4 GB a second: more than two cores copy into the page cache */
 #define DISK_SHARE 20 /* a walk is followed by a pause so many times as long */
 #define DIFF_MS 300000
 #define REMOVE_MS 120000
@@ -55,8 +57,10 @@ static void take_measurement(struct kept *l, const struct keeper_reply *r)
 	int64_t pause = r->took_ms * DISK_SHARE;
 
 	l->du_pending = false;
-	if (!r->failed)
+	if (!r->failed) {
 		l->disk = r->bytes;
+		l->disk_at_ms = l->du_asked_ms;
+	}
 	l->du_next_ms = clock_mono_ms() + (pause > DISK_EVERY_MS ? pause : DISK_EVERY_MS);
 }
 
@@ -126,12 +130,43 @@ struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbo
 				   .channel = CHANNEL_INIT,
 				   .group = &l->rights->group};
 	memcpy(l->base.channel.cancel_fds, spec->cancel_fds, sizeof spec->cancel_fds);
-	l->sock = -1;
+	l->sock = l->tree = -1;
 	l->keeper.pidfd = -1;
 	if (!make_scratch(spec, err))
 		return l;
 	kept_close(&l->base);
 	return NULL;
+}
+
+static int64_t free_bytes(const struct kept *l)
+{
+	struct statvfs v;
+
+	return fstatvfs(l->base.spec.root_fd, &v) ? 0 : (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+}
+
+/* The pause after a long walk ends when so much was written on this disk meanwhile, by whomever, that we
+ * may be above the ceiling: many small files must not buy the time for large ones. */
+static bool is_due(const struct kept *l, int64_t now)
+{
+	const int64_t limit = l->base.spec.limits.disk_mb << 20;
+
+	return now >= l->du_next_ms || (limit > 0 && l->free - free_bytes(l) > limit - l->disk);
+}
+
+static void measure(struct kept *l, int64_t now)
+{
+	struct keeper_request req = {.op = KEEPER_DU};
+	struct err ignored = {0};
+
+	if (l->du_pending || !is_due(l, now))
+		return;
+	l->free = free_bytes(l);
+	/* Once far above the ceiling the exact number no longer matters. */
+	req.limit = (l->base.spec.limits.disk_mb << 20) * 2;
+	l->du_asked_ms = now;
+	l->du_pending = !ask(l, &req, -1, &ignored);
+	l->du_seq = req.seq;
 }
 
 int kept_start(struct kept *l, int ctl, int errors, int64_t deadline_ms, struct err *err)
@@ -152,13 +187,15 @@ int kept_start(struct kept *l, int ctl, int errors, int64_t deadline_ms, struct 
 	if (keeper_fork(&l->keeper, &start, err))
 		return -1;
 	close(fd_steal(&serve_end)); /* its death must be seen */
-	if (receive(l, &ready, NULL, deadline_ms, err))
+	if (receive(l, &ready, &l->tree, deadline_ms, err))
 		return -1;
 	if (ready.failed) {
 		*err = ready.err;
 		return -1;
 	}
 	s->workspace = !s->spec.baseline ? "none" : ready.overlay ? "overlay" : "copy";
+	/* The first command need not wait for it. */
+	measure(l, clock_mono_ms());
 	return 0;
 }
 
@@ -225,55 +262,45 @@ int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *
 	return 0;
 }
 
-static int64_t free_bytes(const struct kept *l)
+/* Whether the ceiling may have been passed since the last measurement: by what the disk lost in that time, or, since
+ * others may have freed some meanwhile, by what a command could have written at the very most. */
+static bool may_be_above(const struct kept *l, int64_t now)
 {
-	struct statvfs v;
+	const int64_t limit = l->base.spec.limits.disk_mb << 20, room = limit - l->disk;
 
-	return fstatvfs(l->base.spec.root_fd, &v) ? 0 : (int64_t)v.f_bavail * (int64_t)v.f_frsize;
+	return limit > 0 && (!l->disk_at_ms || (now - l->disk_at_ms) * WRITTEN_PER_MS > room ||
+			     l->free - free_bytes(l) > room);
 }
 
-/* The pause after a long walk ends when so much was written on this disk meanwhile, by whomever, that we
- * may be above the ceiling: many small files must not buy the time for large ones. */
-static bool is_due(const struct kept *l, int64_t now)
+/* Whether nothing is under way any more. */
+static bool take_pending(struct kept *l, int64_t deadline_ms)
 {
-	const int64_t limit = l->base.spec.limits.disk_mb << 20;
-
-	return now >= l->du_next_ms || (limit > 0 && l->free - free_bytes(l) > limit - l->disk);
-}
-
-static void measure(struct kept *l, int64_t now)
-{
-	struct keeper_request req = {.op = KEEPER_DU};
-	struct err ignored = {0};
-
-	if (l->du_pending || !is_due(l, now))
-		return;
-	l->free = free_bytes(l);
-	/* Once far above the ceiling the exact number no longer matters. */
-	req.limit = (l->base.spec.limits.disk_mb << 20) * 2;
-	l->du_pending = !ask(l, &req, -1, &ignored);
-	l->du_seq = req.seq;
-}
-
-int64_t kept_disk_bytes(struct sandbox *s, bool wait)
-{
-	struct kept *l = downcast(s);
-	const int64_t now = clock_mono_ms();
 	struct keeper_reply r;
 	struct err ignored = {0};
 
+	while (l->du_pending)
+		if (receive(l, &r, NULL, deadline_ms, &ignored))
+			return false;
+	return true;
+}
+
+int64_t kept_disk_bytes(struct sandbox *s, enum sandbox_measure how)
+{
+	struct kept *l = downcast(s);
+	const int64_t now = clock_mono_ms();
+	const bool wait = how == SANDBOX_DISK_NOW || (how == SANDBOX_DISK_LIMIT && may_be_above(l, now));
+	const int64_t until = now + (how == SANDBOX_DISK_NOW ? DISK_NOW_MS : DISK_WAIT_MS);
+
+	if (how == SANDBOX_DISK_LIMIT && !wait)
+		return l->disk;
+	/* What is under way began before the command ended. */
+	if (!take_pending(l, wait ? until : 1))
+		return l->disk;
+	if (how == SANDBOX_DISK_NOW || (wait && l->du_next_ms <= now + DISK_EVERY_MS))
+		l->du_next_ms = 0;
+	measure(l, now);
 	if (wait)
-		l->du_next_ms = l->du_next_ms > now + DISK_EVERY_MS ? l->du_next_ms : 0;
-	/* Without `wait` an answer is looked for before the next question: one second later is soon enough. */
-	for (int pass = 0; pass < 2; pass++) {
-		while (l->du_pending)
-			if (receive(l, &r, NULL, wait ? now + DISK_WAIT_MS : 1, &ignored))
-				return l->disk;
-		if (pass == 0)
-			measure(l, now);
-		if (!wait)
-			break;
-	}
+		(void)take_pending(l, until);
 	return l->disk;
 }
 
@@ -297,6 +324,8 @@ void kept_close(struct sandbox *s)
 		log_warn("%s", err.msg);
 	bool removed = !call(l, KEEPER_REMOVE, -1, REMOVE_MS, &r, NULL, &err);
 	end_keeper(l);
+	if (l->tree >= 0)
+		close(l->tree);
 	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
 		log_warn("%s", err.msg);
 	sandbox_rights_free(l->own);

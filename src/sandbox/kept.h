@@ -18,9 +18,11 @@ struct kept {
 	bool du_pending;
 	uint32_t du_seq;
 	int64_t disk, du_next_ms;
+	int64_t du_asked_ms, disk_at_ms; /* when the pending, and the last finished one, began; 0: none yet */
 	struct sandbox_rights *rights; /* what it is opened with; borrowed, or */
 	struct sandbox_rights *own;    /* its own, when the caller brought none */
 	int64_t free;		       /* on the disk, when it was last measured */
+	int tree; /* for a container: its workspace as a detached mount, to be given on; -1: a folder */
 };
 
 /* Allocate it, take rights unless SPEC brings some, make the scratch directory. NULL with *err. */
@@ -36,5 +38,5 @@ int kept_start_door(struct kept *k, struct err *err) MUST_CHECK;
 int kept_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
 int kept_stop(struct sandbox *s, struct err *err) MUST_CHECK;
 int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err) MUST_CHECK;
-int64_t kept_disk_bytes(struct sandbox *s, bool wait);
+int64_t kept_disk_bytes(struct sandbox *s, enum sandbox_measure how);
 void kept_close(struct sandbox *s);

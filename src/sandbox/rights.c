@@ -111,6 +111,8 @@ int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *
 			sandbox_rights_free(r);
 			return -1;
 		}
+		if (spec->workspace != WORKSPACE_COPY)
+			r->lower.tree = open_lower(spec, uid, gid);
 		*out = r;
 		return 0;
 	}

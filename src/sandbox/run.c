@@ -222,10 +222,10 @@ static void explain_disk(const struct run *r)
 			 (long long)(out->disk_bytes >> 20), (long long)r->s->spec.limits.disk_mb);
 }
 
-static int check_disk(struct run *r, bool wait, struct err *err)
+static int check_disk(struct run *r, enum sandbox_measure how, struct err *err)
 {
 	const int64_t limit = r->s->spec.limits.disk_mb << 20;
-	const int64_t named = r->s->backend->disk_bytes(r->s, wait);
+	const int64_t named = r->s->backend->disk_bytes(r->s, how);
 	const bool too_deep = named == DU_TOO_DEEP;
 
 	/* What has no name is gone with the processes that had it open. */
@@ -247,11 +247,19 @@ static void say_no_memory(struct run *r)
 		 (long long)r->s->spec.limits.memory_mb);
 }
 
+/* Since the command began. */
+static bool kernel_killed(struct run *r)
+{
+	if (!r->s->group->path || cgroup_oom_kills(r->s->group) <= r->oom_kills)
+		return false;
+	r->s->oom_killed = true;
+	return true;
+}
+
 /* Where a cgroup holds the memory, the kernel has ended one process; the rest would only be confused. */
 static int check_group(struct run *r, struct err *err)
 {
-	if (!r->s->group->path || cgroup_oom_kills(r->s->group) <= r->oom_kills ||
-	    r->out->end != SANDBOX_EXITED)
+	if (!kernel_killed(r) || r->out->end != SANDBOX_EXITED)
 		return 0;
 	say_no_memory(r);
 	if (!r->exited)
@@ -264,7 +272,7 @@ static int check_group(struct run *r, struct err *err)
  * is over then, but not for a fault of ours. */
 static bool died_of_memory(struct run *r)
 {
-	if (!r->s->group->path || cgroup_oom_kills(r->s->group) <= r->oom_kills)
+	if (!kernel_killed(r))
 		return false;
 	say_no_memory(r);
 	r->out->end = SANDBOX_NO_MEMORY;
@@ -280,7 +288,7 @@ static int tick(struct run *r, struct err *err)
 		return 0;
 	if (!r->stats_pending && ask_stats(r, false, err))
 		return -1;
-	return check_group(r, err) ? -1 : check_disk(r, false, err);
+	return check_group(r, err) ? -1 : check_disk(r, SANDBOX_DISK_SOON, err);
 }
 
 static void note_memory(struct run *r, int64_t bytes)
@@ -297,7 +305,8 @@ static int on_stats(struct run *r, const struct proto_reply *reply, bool precise
 	const int64_t limit = r->s->spec.limits.memory_mb << 20;
 
 	r->unlinked = reply->unlinked;
-	if (limit <= 0 || reply->memory <= limit) {
+	/* Where a group holds it, the kernel decides: the sum may be above what it counts. */
+	if (limit <= 0 || reply->memory <= limit || r->s->group->path) {
 		note_memory(r, reply->memory);
 		return 0;
 	}
@@ -511,7 +520,7 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 		rc = err_set(err, ERR_CANCELLED, 0, "stopped on request");
 	note_memory(&r, cgroup_memory_peak(s->group));
 	if (!rc)
-		rc = check_group(&r, err) ? -1 : check_disk(&r, true, err);
+		rc = check_group(&r, err) ? -1 : check_disk(&r, SANDBOX_DISK_LIMIT, err);
 	run_release(&r);
 	return rc;
 }

@@ -64,13 +64,26 @@ static int listen_for_init(int scratch, struct err *err)
 	return fd_steal(&fd);
 }
 
-/* The engine says at last that the container runs, or why not; init has connected by then, or does at once. */
+/* The engine says at last that the container runs, or why not. */
+static int start_container(struct kept *k, int64_t deadline_ms, struct err *err)
+{
+	struct sandbox *s = &k->base;
+
+	if (box_ask(k->rights, k->tree, err) || channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
+	    box_answer(k->rights, err))
+		return -1;
+	/* The container has its own now. */
+	if (k->tree >= 0)
+		close(fd_steal(&k->tree));
+	return 0;
+}
+
+/* Init has connected when the engine answers, or does at once. */
 static int accept_init(struct kept *k, int listener, int64_t deadline_ms, struct err *err)
 {
 	struct sandbox *s = &k->base;
 
-	if (box_ask(k->rights, err) || channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
-	    box_answer(k->rights, err) || channel_wait(&s->channel, listener, deadline_ms, err))
+	if (start_container(k, deadline_ms, err) || channel_wait(&s->channel, listener, deadline_ms, err))
 		return -1;
 	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (sock < 0)

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "sandbox/backend.h"
+#include "sandbox/du.h"
 #include "sandbox/userns.h"
 
 static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker};
@@ -105,7 +106,7 @@ int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err)
 	*out = (struct sandbox_stats){.memory = reply.memory,
 				      .memory_max = s->memory_max,
 				      .cpu_ms = reply.cpu_us / 1000,
-				      .disk_bytes = s->backend->disk_bytes(s, true),
+				      .disk_bytes = s->backend->disk_bytes(s, SANDBOX_DISK_NOW),
 				      .processes = reply.processes};
 	return 0;
 }
@@ -129,6 +130,18 @@ int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct er
 const char *sandbox_workspace(const struct sandbox *s)
 {
 	return s->workspace;
+}
+
+int64_t sandbox_disk_bytes(struct sandbox *s)
+{
+	const int64_t bytes = s->backend->disk_bytes(s, SANDBOX_DISK_NOW);
+
+	return bytes == DU_TOO_DEEP ? -1 : bytes;
+}
+
+bool sandbox_oom_killed(const struct sandbox *s)
+{
+	return s->oom_killed;
 }
 
 const char *sandbox_limits_held(const struct sandbox *s)

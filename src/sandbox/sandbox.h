@@ -91,12 +91,20 @@ struct sandbox_exit {
 	int status;
 	char text[160];
 	int64_t wall_ms, cpu_ms, memory_max;
-	int64_t disk_bytes; /* -1: nested too deeply to be measured */
+	/* As last measured, which may be before the end of a short command that could not have passed the ceiling
+	 * (sandbox_disk_bytes measures); -1: nested too deeply to be measured. */
+	int64_t disk_bytes;
 };
 
 struct sandbox_stats {
 	int64_t memory, memory_max, cpu_ms, disk_bytes;
 	int processes;
+};
+
+enum sandbox_measure {
+	SANDBOX_DISK_SOON,  /* start a measurement when it is time; do not wait for it */
+	SANDBOX_DISK_LIMIT, /* wait for one if the ceiling may have been passed since the last, at most a moment */
+	SANDBOX_DISK_NOW,   /* measure and wait for it, at most a second */
 };
 
 struct sandbox_backend {
@@ -106,9 +114,8 @@ struct sandbox_backend {
 	int (*apply)(struct sandbox *s, int patch_fd, char **why, struct err *err);
 	int (*stop)(struct sandbox *s, struct err *err);
 	int (*diff)(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err);
-	/* Blocks written below the scratch directory, as last measured; starts a new measurement when it is
-	 * time. WAIT: waits for one, at most a moment. */
-	int64_t (*disk_bytes)(struct sandbox *s, bool wait);
+	/* Blocks written below the scratch directory, as last measured. */
+	int64_t (*disk_bytes)(struct sandbox *s, enum sandbox_measure how);
 	void (*close)(struct sandbox *s);
 };
 
@@ -144,6 +151,10 @@ int sandbox_stop(struct sandbox *s, struct err *err) MUST_CHECK;
 int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err) MUST_CHECK;
 /* "overlay" or "copy": what the workspace became; "cgroup" or "watched": what holds the limits. */
 const char *sandbox_workspace(const struct sandbox *s);
+/* Blocks written below the scratch directory, measured now; -1: nested too deeply. */
+int64_t sandbox_disk_bytes(struct sandbox *s);
+/* Whether the kernel has killed a process in it for memory. Always false where no group holds the limit. */
+bool sandbox_oom_killed(const struct sandbox *s);
 const char *sandbox_limits_held(const struct sandbox *s);
 /* rm -rf a scratch directory left behind by a killed worker, with the rights of our own user over what an
  * agent made unreadable. Not to be used while its sandbox runs. A missing one is success. */

@@ -239,17 +239,28 @@ static int mount_overlay(const struct stage *st, int scratch, struct err *err)
 	return 0;
 }
 
-static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch,
+/* A container shows the folder "repo": an overlay is put over it there, which takes root. */
+static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root, struct err *err)
+{
+	if (spec->image && !by_root)
+		return err_set(err, ERR_INFRA, 0, "an overlay in a container takes a run that was started by root");
+	if (mount_overlay(st, scratch, err))
+		return -1;
+	if (spec->image && mkdirat(scratch, "repo", 0755))
+		return err_set(err, ERR_INFRA, errno, "make directory repo");
+	st->overlay = true;
+	return 0;
+}
+
+static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root,
 			   struct err *err)
 {
 	struct err why = {0};
 	AUTO(free) char *from = at_stage(st, "base/repo");
 
-	if (spec->workspace != WORKSPACE_COPY && !spec->image) {
-		if (!mount_overlay(st, scratch, &why)) {
-			st->overlay = true;
+	if (spec->workspace != WORKSPACE_COPY) {
+		if (!overlay(st, spec, scratch, by_root, &why))
 			return 0;
-		}
 		if (spec->workspace == WORKSPACE_OVERLAY) {
 			*err = why;
 			return err_wrap(err,
@@ -262,7 +273,14 @@ static int build_workspace(struct stage *st, const struct sandbox_spec *spec, in
 	return bind(st, "repo", scratch, "repo", err);
 }
 
-static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root,
+int stage_detach(const struct stage *st, struct err *err)
+{
+	AUTO(free) char *repo = at_stage(st, "repo");
+
+	return clone_tree(AT_FDCWD, repo, false, err);
+}
+
+static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root, bool by_root,
 			 struct err *err)
 {
 	static const char *const dirs[] = {"app", "tmp", "vartmp", "home", "diff"};
@@ -274,7 +292,7 @@ static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (bind(st, dirs[i], scratch, dirs[i], err))
 			return -1;
-	return spec->baseline ? build_workspace(st, spec, scratch, err) : 0;
+	return spec->baseline ? build_workspace(st, spec, scratch, by_root, err) : 0;
 }
 
 static int build_memory(const struct stage *st, const struct limits *l, struct err *err)
@@ -315,7 +333,7 @@ int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbo
 		return -1;
 	if (spec->baseline && show_base(st, root, spec->baseline, rights->lower.tree, err))
 		return -1;
-	return build_scratch(st, spec, root, err);
+	return build_scratch(st, spec, root, rights->lower.tree >= 0, err);
 }
 
 static void option(struct strv *argv, const char *flag, const struct stage *st, const char *name,

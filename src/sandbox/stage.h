@@ -15,6 +15,8 @@ struct stage {
 	bool overlay;	 /* what the workspace became */
 };
 
+/* For a container: a detached mount of its overlay, to be shown in it by somebody who may. */
+int stage_detach(const struct stage *st, struct err *err) MUST_CHECK;
 /* Inside a user and mount namespace of ours, the working directory being the data root. The scratch directory exists with its tmp, vartmp, home and
  * app; repo or overlay directories are made here. */
 int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbox_rights *rights,

@@ -177,6 +177,9 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	job.watch = work_watch(w);
 	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
 	int failed = agent_run(&job, box, &w->result.agent, err);
+	if (w->result.agent.metrics.disk_bytes >= 0)
+		w->result.agent.metrics.disk_bytes = sandbox_disk_bytes(box);
+	w->result.agent.oom_killed = w->result.oom_killed = sandbox_oom_killed(box);
 	if (failed && err->kind != ERR_CANCELLED)
 		return -1;
 	if (!failed)
@@ -322,7 +325,9 @@ int work_evaluate(struct work *w, struct err *err)
 	if (w->task.tests_n && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
-	if (eval_run(&job, box, &e, err))
+	int failed = eval_run(&job, box, &e, err);
+	w->result.oom_killed |= box && sandbox_oom_killed(box);
+	if (failed)
 		return -1;
 	score(w, &e);
 	if (eval_write(&job, &e, &w->result, err))

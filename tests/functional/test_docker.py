@@ -61,7 +61,7 @@ def test_auto_takes_the_container(run_docker, docker_task, make_bench, rollout, 
     done = run_docker(bench, check=0)
     result = only(rollout())
     assert "[rollouts] sandbox=docker\n" in done.stdout
-    assert result["sandbox"] == "docker" and result["workspace"] in ("copy", "none")
+    assert result["sandbox"] == "docker" and result["workspace"] == "overlay"
     assert result["image"].startswith("sha256:") and result["total_score"] == pytest.approx(score)
     assert rollout().manifest["results"][0]["sandbox"] == "docker"
     if "building the image" in done.stdout:  # not where another test has built the same
@@ -339,7 +339,7 @@ def go_on(workdir, attempt):
 
 
 def agent_runs(workdir, attempt):
-    return list((workdir / "data/runs").glob(f"*/attempts/{attempt}/box/repo/here.txt"))
+    return list((workdir / "data/runs").glob(f"*/attempts/{attempt}/box/layers/upper/here.txt"))
 
 
 @pytest.fixture

@@ -129,3 +129,118 @@ def test_an_engine_without_a_bridge(run_cli, docker_task, make_bench, rollout):
         wait_for(lambda: not engine.containers(), timeout=60)
     finally:
         engine.stop()
+
+
+# --- the workspace ----------------------------------------------------------------------------------
+
+CHANGES = """
+set -e
+echo more >> README.md; rm data/numbers.txt; mkdir new; echo x > new/file; chmod +x src/greet.py; ln -s README.md link
+mv src/greet.py src/moved.py; git status --short | sort > status.txt
+stat --file-system --format %T . > kind.txt
+"""
+
+
+@pytest.mark.parametrize("workspace", ["auto", "overlay", "copy"])
+def test_a_workspace_and_what_comes_of_it(run_docker, docker_task, make_bench, agent_script, workdir, rollout, workspace):
+    bench = make_bench(docker_task(), agent=agent_script(CHANGES), model="m", workspace=workspace)
+    run_docker(bench, check=0)
+    result = only(rollout())
+    kind = "copy" if workspace == "copy" else "overlay"
+    assert result["outcome"] == "completed" and result["workspace"] == kind and result["tests"] == 2
+    assert (patch_file(workdir, "kind.txt") == ["overlayfs"]) == (kind == "overlay")
+    text = next((workdir / "data/runs").glob("*/artifacts/diff.patch")).read_text()
+    for line in ("+more", "deleted file mode 100644", "new file mode 100755", "new file mode 120000", "+++ b/new/file"):
+        assert line in text, text
+    assert patch_file(workdir, "status.txt") == [" D data/numbers.txt", " D src/greet.py", " M README.md", "?? link", "?? new/",
+                                                 "?? src/moved.py", "?? status.txt"]
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+HOG = "python3 -c 'x = bytearray(300 << 20)\nx[::4096] = b\"1\" * len(x[::4096])'"
+
+
+def test_the_kernels_kill_is_told(run_docker, run_cli, docker_task, make_bench, agent_script, rollout):
+    run_docker(make_bench(docker_task(), agent=agent_script(HOG), model="m", memory_mb=100, evaluate=False), check=0)
+    run_id, result = next(iter(rollout().runs.items()))
+    assert result["oom_killed"] and result["agent"]["oom_killed"] and result["outcome"] == "agent_error"
+    assert "the kernel killed for memory" in run_cli("show", run_id, check=0).stdout
+
+
+def test_the_kernels_kill_of_a_test_is_told(run_docker, run_cli, docker_task, make_bench, rollout):
+    task = docker_task(tests=[("hog.sh", "works", HOG + "\n"), ("fine.sh", "kept", "true\n")])
+    run_docker(make_bench(task, agent="nop", memory_mb=100), check=0)
+    run_id, result = next(iter(rollout().runs.items()))
+    assert result["oom_killed"] and not result["agent"]["oom_killed"] and result["tests_passed"] == 1, result
+    assert "the kernel killed for memory while they ran" in run_cli("show", run_id, check=0).stdout
+    run_docker(make_bench(task, agent="nop", memory_mb=1000), check=0)
+    assert not only(rollout())["oom_killed"] and only(rollout())["tests_passed"] == 2
+
+
+# --- the files of a Dockerfile ----------------------------------------------------------------------
+
+PREPARED = """ARG GIT_URL
+ARG GIT_BRANCH
+ARG GIT_COMMIT
+ARG GITHUB_PAT
+ARG TASK_ID
+ENV DEBIAN_FRONTEND=noninteractive
+RUN mkdir -p /app /root/.codex && echo "$TASK_ID $GIT_BRANCH ${GIT_COMMIT} [$GITHUB_PAT]" > /built.txt
+COPY codex-files/ /root/.codex/
+COPY overlay_files/tb_meta.json overlay_files/LM_INSTRUCTIONS.md overlay_files/repo_info.json /app/
+COPY overlay_files/diff.patch \\
+     overlay_files/notes.md /app/
+COPY .env /app/.env
+COPY mitmproxy-ca-cert.pem /usr/local/share/ca-certificates/mitmproxy-ca-cert.crt
+WORKDIR /app/repo
+EXPOSE 18080
+CMD ["/app/box_bootstrap.sh"]
+"""
+
+
+def content_of(engine, image):
+    """All that an image holds, its history among it."""
+    box = engine.client("create", image)
+    tar = engine.top / "look.tar"
+    try:
+        engine.client("export", "--output", str(tar), box)
+        return tar.read_bytes() + engine.client("history", "--no-trunc", image).encode()
+    finally:
+        engine.client("rm", box)
+        tar.unlink(missing_ok=True)
+
+
+def test_a_dockerfile_of_a_prepared_task_runs_unchanged(run_docker, docker_task, make_bench, agent_script, workdir, engine,
+                                                       rollout):
+    files = {"codex-files/config.toml": "model = 'm'\n", "codex-files/auth.json": "{\"key\": \"sk-SECRET\"}",
+             ".env": "OPENAI_API_KEY=sk-SECRET\nGITHUB_PAT=ghp-SECRET\n", "mitmproxy-ca-cert.pem": "CERTIFICATE\n"}
+    agent = agent_script("cat /built.txt > seen.txt; cat /usr/local/share/ca-certificates/*.crt >> seen.txt; env > env.txt")
+    task = docker_task("prepared", lines=PREPARED, files=files)
+    env = {"GITHUB_PAT": "ghp-SECRET", "PRIVATE_GITHUB_PAT": "ghp-SECRET", "OPENAI_API_KEY": "sk-SECRET"}
+    run_docker(make_bench(task, agent=agent, model="m", evaluate=False), env=env, check=0)
+    assert only(rollout())["outcome"] == "completed"
+    built, certificate = patch_file(workdir, "seen.txt")
+    assert built.startswith("prepared main ") and built.endswith(" []") and certificate == "CERTIFICATE"
+    assert "SECRET" not in "".join(patch_file(workdir, "env.txt"))
+    content = content_of(engine, only(rollout())["image"])
+    assert b"model = 'm'" in content
+    for secret in (b"sk-SECRET", b"ghp-SECRET", b"SECRET-OF-THE-TASK-AUTHOR", b"def test_greet"):
+        assert secret not in content
+
+
+def test_what_a_prepared_dockerfile_misses_is_named(run_docker, docker_task, make_bench):
+    done = run_docker(make_bench(docker_task("prepared", lines=PREPARED, files={".env": "A=b\n"})), check=2)
+    assert [line.split(": copies ")[1].split(",")[0] for line in done.stderr.splitlines()] == [
+        '"codex-files/"', '"mitmproxy-ca-cert.pem"']
+
+
+def test_a_failed_build_shows_its_last_20_lines_and_others_go_on(run_docker, docker_task, make_bench, rollout):
+    bad = docker_task("bad", lines="RUN for i in $(seq 1 40); do echo \"step $i of the build\"; done; exit 3\n")
+    done = run_docker(make_bench(bad, docker_task("good"), agent="oracle"), check=1)
+    shown = [line for line in done.stdout.splitlines() if " of the build" in line and "seq" not in line]
+    assert 15 <= len(shown) <= 20 and "step 40 of the build" in shown[-1], done.stdout
+    outcomes = {r["run_id"]: (r["outcome"], r["total_score"]) for r in rollout().runs.values()}
+    assert sorted(outcomes.values(), key=str) == [("completed", 1.0), ("infra_error", None)]
+    [log] = [p.read_text() for p in rollout().dir.parents[2].glob("runs/*/logs/build.log") if "step 1 of" in p.read_text()]
+    assert "step 5 of the build" in log

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Two routing rules of the container's own network namespace for each range: name servers are looked up as ever, all
+ * The fence: two routing rules of the container's own network namespace for each range: name servers are looked up as ever, all
  * else is prohibited. A socket bound to an interface goes around them, but only to what answers its ARP request on
  * the bridge: an address of this very machine.
  */
-#include "engine/fence.h"
+#include "engine/inside.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,14 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -43,7 +47,7 @@ struct message {
 	char attributes[128];
 };
 
-bool fence_possible(void)
+bool inside_possible(void)
 {
 	return geteuid() == 0;
 }
@@ -109,28 +113,40 @@ static int check_process(int pid, const char *id, struct err *err)
 	return 0;
 }
 
+/* Descriptors of the namespace NAME of PID and of our own, which must not be the same: that would be the machine's. */
+static int open_namespaces(int pid, const char *name, int *there, int *ours, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/proc/%d/ns/%s", pid, name);
+	AUTO(free) char *own = xasprintf("/proc/self/ns/%s", name);
+	struct stat a, b;
+
+	*there = open(path, O_RDONLY | O_CLOEXEC);
+	*ours = open(own, O_RDONLY | O_CLOEXEC);
+	if (*there < 0 || *ours < 0 || fstat(*there, &a) || fstat(*ours, &b))
+		return err_set(err, ERR_INFRA, errno, "%s", path);
+	if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+		return err_set(err, ERR_INFRA, 0, "the container shares the machine's %s namespace", name);
+	return 0;
+}
+
 /* A netlink socket of the process's network namespace. It stays one of that when we are back in ours. */
 static int socket_there(int pid, struct err *err)
 {
-	AUTO(free) char *path = xasprintf("/proc/%d/ns/net", pid);
-	AUTO(fd) int there = open(path, O_RDONLY | O_CLOEXEC);
-	AUTO(fd) int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct stat a, b;
+	AUTO(fd) int there = -1;
+	AUTO(fd) int ours = -1;
 
-	if (there < 0 || ours < 0 || fstat(there, &a) || fstat(ours, &b))
-		return err_set(err, ERR_INFRA, errno, "%s", path);
-	if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
-		return err_set(err, ERR_INFRA, 0, "it has no network of its own");
+	if (open_namespaces(pid, "net", &there, &ours, err))
+		return -1;
 	if (setns(there, CLONE_NEWNET))
-		return err_set(err, ERR_INFRA, errno, "enter %s", path);
+		return err_set(err, ERR_INFRA, errno, "enter the container's network");
 	AUTO(fd) int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	const int why = errno;
 	if (setns(ours, CLONE_NEWNET))
-		return err_set(err, ERR_INFRA, errno, "leave %s", path);
+		return err_set(err, ERR_INFRA, errno, "leave the container's network");
 	return sock < 0 ? err_set(err, ERR_INFRA, why, "netlink") : fd_steal(&sock);
 }
 
-int fence_raise(int pid, const char *id, struct err *err)
+int inside_fence(int pid, const char *id, struct err *err)
 {
 	if (check_process(pid, id, err))
 		return -1;
@@ -146,5 +162,29 @@ int fence_raise(int pid, const char *id, struct err *err)
 		if (failed && !(r->family == AF_INET6 && (failed == -EAFNOSUPPORT || failed == -EOPNOTSUPP)))
 			return err_set(err, ERR_INFRA, -failed, "refuse %s", r->address);
 	}
+	return 0;
+}
+
+/* In a child: with the mounts, the root directory changes as well. */
+int inside_mount(int pid, const char *id, int tree, const char *path, struct err *err)
+{
+	AUTO(fd) int there = -1;
+	AUTO(fd) int ours = -1;
+	int status;
+
+	if (check_process(pid, id, err) || open_namespaces(pid, "mnt", &there, &ours, err))
+		return -1;
+	pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(setns(there, CLONE_NEWNS) || move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
+			      ? errno
+			      : 0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		return err_set(err, ERR_INFRA, errno, "fork");
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return err_set(err, ERR_INFRA, WIFEXITED(status) ? WEXITSTATUS(status) : EINTR, "mount %s in the container",
+			       path);
 	return 0;
 }
