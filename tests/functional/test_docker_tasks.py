@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task may ask of its containers, and what its folder must hold: a network, memory, the files of a Dockerfile."""
+import os
+import pwd
 import subprocess
 import sys
 
@@ -244,3 +246,24 @@ def test_a_failed_build_shows_its_last_20_lines_and_others_go_on(run_docker, doc
     assert sorted(outcomes.values(), key=str) == [("completed", 1.0), ("infra_error", None)]
     [log] = [p.read_text() for p in rollout().dir.parents[2].glob("runs/*/logs/build.log") if "step 1 of" in p.read_text()]
     assert "step 5 of the build" in log
+
+
+# --- not by root ------------------------------------------------------------------------------------
+
+def test_an_ordinary_user_gets_a_copy_and_a_warning(run_docker, docker_task, make_bench, agent_script, workdir, rollout,
+                                                    engine, ordinary_user, servers):
+    agent = agent_script(f"python3 - <<'END'\n{REACH % servers[:1]}END\necho more >> README.md; id -u > uid.txt")
+    bench = make_bench(docker_task(), agent=agent, model="m", network=True)
+    mode = os.stat(engine.socket).st_mode
+    os.chmod(engine.top, 0o755)
+    os.chmod(engine.socket, 0o666)
+    try:
+        done = run_docker(bench, user=ordinary_user, check=0)
+    finally:
+        os.chmod(engine.socket, mode)
+        os.chmod(engine.top, 0o700)
+    result = only(rollout())
+    assert result["outcome"] == "completed" and result["workspace"] == "copy" and result["tests"] == 2
+    assert reached(workdir)["8801"] == "the server of the test"
+    assert int(patch_file(workdir, "uid.txt")[0]) == pwd.getpwnam(ordinary_user).pw_uid
+    assert "169.254.169.254" in done.stdout
