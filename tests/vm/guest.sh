@@ -116,10 +116,12 @@ held() { # LABEL
 	check "$1: an agent's error" is "$1" outcome agent_error
 	check "$1: for its memory" is "$1" reason "*64 MB of memory*"
 	check "$1: its peak is recorded" between "$1" memory_max $((40 << 20)) $((65 << 20))
+	check "$1: the kernel's kill is told" is "$1" oom_killed true
 	check "$1: at once, not at its deadline" between "$1" wall_ms 1 30000
 }
 unharmed() { # LABEL HELD
 	check "$1: completed" is "$1" outcome completed
+	check "$1: nothing was killed for memory" is "$1" oom_killed false
 	check "$1: graded" is "$1" total_score "1*"
 	check "$1: limits $2" is "$1" limits_held "$2"
 }
@@ -137,6 +139,7 @@ all_hogs() { # GROUP USER
 	check "spin: half a processor" between spin cpu_ms 1000 3400
 	check "grader: completed" is grader outcome completed
 	check "grader: a test that hogs fails" is grader total_score "0*"
+	check "grader: the kernel's kill is told" is grader oom_killed true
 	check "grader: for its memory" grep -rqs "used more than 64 MB of memory" \
 		"$(run_of grader)/evaluation_results.json"
 	check "$1: no group is left" nothing_left "$1"
@@ -179,6 +182,7 @@ watched() { # GROUP USER
 	unharmed plain watched
 	check "anonymous: an agent's error" is anonymous outcome agent_error
 	check "anonymous: for its memory" is anonymous reason "*64 MB of memory*"
+	check "anonymous: not by the kernel" is anonymous oom_killed false
 	check "anonymous: watched" is anonymous limits_held watched
 	check "$1: no group is left" nothing_left "$1"
 }
