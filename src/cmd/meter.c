@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/spent.h"
 #include "core/event.h"
 
 enum { TELL_MS = 2000 };
@@ -33,6 +34,7 @@ int meter_open(struct meter *m, const struct session *s, struct display *d,
 		.s = s, .d = d, .before = s->stats.spent, .started_ms = clock_mono_ms()};
 	if (!w->document)
 		return 0;
+	spent_raise(&m->before, s);
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
 	AUTO(fd)
 	int log = openat(s->dir_fd, "gateway.log",
@@ -91,12 +93,29 @@ static size_t watch(void *arg, struct pollfd *fds)
 	return m->gateway ? gateway_process_watch(m->gateway, fds) : 0;
 }
 
+/* What a gateway that died had not told yet stands in the logs; none is running now that could tell it again. */
+static void make_up(struct meter *m)
+{
+	const struct journal_spent known = meter_spent(m);
+	struct journal_spent all = known;
+
+	m->deaths = gateway_process_deaths(m->gateway);
+	spent_raise(&all, m->s);
+	m->before.calls += all.calls - known.calls;
+	m->before.tokens += all.tokens - known.tokens;
+	m->before.unpriced_calls += all.unpriced_calls - known.unpriced_calls;
+	m->before.usd += all.usd - known.usd;
+	tell(m);
+}
+
 static void turn(void *arg, const struct pollfd *fds)
 {
 	struct meter *m = arg;
 
 	if (m->gateway)
 		gateway_process_turn(m->gateway, fds);
+	if (m->gateway && gateway_process_deaths(m->gateway) != m->deaths)
+		make_up(m);
 	if (has_news(m) && clock_mono_ms() >= m->tell_ms)
 		tell(m);
 }

@@ -13,6 +13,7 @@ struct meter {
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
 	struct journal_spent before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */
+	int deaths;			 /* of the gateway, that were made up for */
 	int64_t started_ms, tell_ms;	 /* tell_ms: not journalled before */
 };
 

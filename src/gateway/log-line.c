@@ -74,7 +74,7 @@ void log_line(struct buf *out, const struct call *c, const struct usage *u, bool
 	put_number(out, ",\"at\":", clock_wall_ms() - (now - c->asked_ms));
 	put_text(out, ",\"path\":", c->target.data);
 	put_text(out, ",\"api\":", api_name(c->route.api));
-	put_text(out, ",\"provider\":", c->provider ? c->provider->name : "");
+	put_text(out, ",\"provider\":", c->key_tried ? c->provider->name : "");
 	put_text(out, ",\"key\":", c->key_used ? c->key_used->id : "");
 	put_text(out, ",\"model_asked\":", c->request.model);
 	put_text(out, ",\"model_served\":", served ? c->meter.model : "");

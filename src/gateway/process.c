@@ -39,6 +39,7 @@ struct gateway_process {
 	int in, out;	    /* our ends of its standard input and output */
 	struct buf line;    /* the beginning of the next one */
 	bool ready;
+	int deaths;	  /* ever */
 	int failures;	  /* deaths in a row */
 	int64_t start_ms; /* of the one that runs */
 	int64_t again_ms; /* when the next one is started; -1: one runs, or it was given up */
@@ -240,6 +241,7 @@ static void bury(struct gateway_process *p, int status)
 
 	read_lines(p);
 	close_ends(p);
+	p->deaths++;
 	p->before = p->sum;
 	p->before.waiting = 0;
 	p->now = (struct gateway_totals){0};
@@ -312,6 +314,11 @@ const char *gateway_process_failure(const struct gateway_process *p)
 const struct gateway_totals *gateway_process_totals(const struct gateway_process *p)
 {
 	return &p->sum;
+}
+
+int gateway_process_deaths(const struct gateway_process *p)
+{
+	return p->deaths;
 }
 
 /* The first one must come up: a bad document or a missing file is not mended by trying again. */

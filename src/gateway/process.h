@@ -49,6 +49,8 @@ bool gateway_process_is_ready(const struct gateway_process *p);
 /* Why it was given up, or NULL. */
 const char *gateway_process_failure(const struct gateway_process *p);
 const struct gateway_totals *gateway_process_totals(const struct gateway_process *p);
+/* How often it has ended by itself: what it did last is not in the totals then. */
+int gateway_process_deaths(const struct gateway_process *p);
 /* Ask it to leave and wait some seconds for its last totals; it is killed after that. */
 void gateway_process_leave(struct gateway_process *p);
 /* The same, if that was not done; then remove the sockets, free. Accepts NULL. */

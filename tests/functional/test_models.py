@@ -359,6 +359,45 @@ def test_at_the_benchmarks_budget_nothing_new_starts(run_cli, bench, rollout, wo
     assert spent["calls"] == 4 and spent["usd"] == pytest.approx(4 * TURN_USD)
 
 
+def test_a_killed_supervisor_forgets_nothing_that_was_spent(start_cli, run_cli, bench, rollout, fake, workdir):
+    """Two calls are answered at once, and the journal tells of the first alone; the third is under way."""
+    fake.configure(rules=[{"nth": [3], "do": {"stall": None}}])
+    path = bench(calls=9, budget={"tokens": 2 * TURN_TOKENS})
+    child = start_cli("run", path, env=ENV)
+    wait_for(lambda: len(fake.log()) == 3, timeout=60)
+    pid = gateway_pid(child.pid)
+    child.kill()
+    child.communicate()
+    wait_for(lambda: gone(pid), timeout=30)
+    fake.release()
+    done = run_cli("resume", "bench", env=ENV, check=1)
+    assert f"the budget of {2 * TURN_TOKENS} tokens is used up" in done.stdout, done.stdout
+    assert len(fake.log()) == 3
+    # What the third has cost nobody knows: its bytes are counted.
+    [log] = (workdir / "data/runs").glob("*/attempts/1/logs/llm.jsonl")
+    calls = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [call["estimated"] for call in calls] == [False, False, True]
+    tokens = sum(call["tokens"]["input"] + call["tokens"]["output"] for call in calls)
+    assert f"is used up ({tokens})" in done.stdout and f"{tokens} tokens in 3 calls" in done.stdout
+    # Nor is anything counted twice when the budget allows more.
+    path.write_text(path.read_text().replace(str(2 * TURN_TOKENS), "900000"))
+    run_cli("resume", "bench", "--config", path, env=ENV, check=0)
+    [spent] = [e for e in rollout().events if e["event"] == "spent"][-1:]
+    assert (spent["calls"], spent["tokens"]) == (12, tokens + 9 * TURN_TOKENS)
+
+
+def test_a_killed_gateway_forgets_nothing_that_was_spent(start_cli, bench, rollout, fake):
+    fake.configure(rules=[{"nth": [3], "do": {"stall": None}}])
+    child = start_cli("run", bench(calls=9, budget={"tokens": 2 * TURN_TOKENS}), env=ENV)
+    wait_for(lambda: len(fake.log()) == 3, timeout=60)
+    os.kill(gateway_pid(child.pid), signal.SIGKILL)
+    out, _ = child.communicate(timeout=120)
+    assert child.returncode == 1 and f"is used up ({2 * TURN_TOKENS})" in out, out
+    assert f"{2 * TURN_TOKENS} tokens in 2 calls" in out and len(fake.log()) == 3
+    [spent] = [e for e in rollout().events if e["event"] == "spent"][-1:]
+    assert (spent["calls"], spent["tokens"]) == (2, 2 * TURN_TOKENS)
+
+
 def test_budgets_of_tokens_and_time(run_cli, bench, make_bench, make_task, fake):
     done = run_cli("run", bench(rollouts=4, budget={"tokens": 1000}), env=ENV, check=1)
     assert "stopped: the budget of 1000 tokens is used up (1050)" in done.stdout and len(fake.log()) == 1

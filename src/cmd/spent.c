@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/spent.h"
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
+
+/* What lists models or counts tokens is no call. */
+static bool is_call(const char *path)
+{
+	static const char *const others[] = {"/v1/models", "/v1/messages/count_tokens", ":countTokens"};
+	size_t n = strcspn(path, "?");
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		size_t end = strlen(others[i]);
+		if (n >= end && !memcmp(path + n - end, others[i], end))
+			return false;
+	}
+	return true;
+}
+
+/* As the gateway adds up its totals. A last line that is torn is no JSON. */
+static void add_line(struct journal_spent *to, const char *line, size_t n)
+{
+	AUTO(json) json_t *j = json_loadb(line, n, 0, NULL);
+	const json_t *tokens = json_object_get(j, "tokens"), *usd = json_object_get(j, "usd");
+	const char *provider = json_get_str(j, "provider", "");
+
+	if (!*provider || json_get_bool(j, "replayed", false) || !is_call(json_get_str(j, "path", "")))
+		return;
+	to->calls++;
+	to->tokens += json_get_int(tokens, "input", 0) + json_get_int(tokens, "output", 0);
+	to->usd += json_number_value(usd);
+	to->unpriced_calls += !json_is_number(usd);
+}
+
+static void add_log(struct journal_spent *to, const struct buf *log)
+{
+	const char *at = log->data, *end = at + log->len, *newline;
+
+	for (; (newline = memchr(at, '\n', (size_t)(end - at))); at = newline + 1)
+		add_line(to, at, (size_t)(newline - at));
+}
+
+/* An attempt that only grades has taken the log over from the one whose work it is. */
+static bool asked_itself(const struct session *s, const char *folder)
+{
+	AUTO(free) char *path = path_join(folder, "trial.json");
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (path_read_beneath(s->store.root_fd, path, TRIAL_MAX, &text, &ignored))
+		return false;
+	AUTO(json) json_t *j = json_loadb(text.data, text.len, 0, NULL);
+	return json_get_int(j, "agent_from", 0) == 0;
+}
+
+static void add_attempt(struct journal_spent *to, const struct session *s, const char *run_id, int attempt)
+{
+	AUTO(free) char *folder = xasprintf("runs/%s/attempts/%d", run_id, attempt);
+	AUTO(free) char *path = path_join(folder, "logs/llm.jsonl");
+	AUTO(buf) struct buf log = BUF_INIT;
+	struct err ignored; /* it never came to a call */
+
+	if ((attempt == 1 || asked_itself(s, folder)) &&
+	    !path_read_beneath(s->store.root_fd, path, LOG_MAX, &log, &ignored))
+		add_log(to, &log);
+}
+
+static void raise_to(int64_t *to, int64_t n)
+{
+	*to = *to > n ? *to : n;
+}
+
+void spent_raise(struct journal_spent *out, const struct session *s)
+{
+	struct journal_spent logged = {0};
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		for (int a = 1; *s->plan.trials[i].provider && a <= s->marks[i].attempts; a++)
+			add_attempt(&logged, s, s->plan.trials[i].run_id, a);
+	raise_to(&out->calls, logged.calls);
+	raise_to(&out->tokens, logged.tokens);
+	raise_to(&out->unpriced_calls, logged.unpriced_calls);
+	if (logged.usd > out->usd)
+		out->usd = logged.usd;
+}
