@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "cmd/call-table.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/show.h"
@@ -21,16 +22,17 @@ const struct show_part show_parts[SHOW_PARTS] = {
 	{.name = "diff", .file = "artifacts/diff.patch", .help = "what the agent changed"},
 	{.name = "notes", .file = "artifacts/notes.md", .help = "the agent's notes"},
 	{.name = "score", .file = "scoring_results.md", .help = "how it was graded"},
-	{.name = "result", .file = "result.json", .help = "the result, as JSON"},
+	{.name = "result", .file = "result.json", .help = "the result, as JSON", .is_json = true},
 	{.name = "worker", .file = "logs/worker.log", .help = "messages of the worker"},
 	{.name = "transcript", .file = "recording", .help = "the conversation with the model", .make = transcript_make},
-	{.name = "llm", .file = "logs/llm.jsonl", .help = "each model call: times, tokens, cost, as JSON"},
+	{.name = "llm", .file = "logs/llm.jsonl", .help = "each model call: times, tokens, cost", .is_json = true,
+	 .make = call_table_make},
 };
 
 struct request {
 	const char *data;
 	int64_t attempt; /* 0: the last */
-	bool raw;
+	bool raw, json;
 };
 
 static void auto_run(struct show_run *r)
@@ -178,19 +180,19 @@ static const struct show_part *find_part(const char *name, struct err *err)
 	return NULL;
 }
 
-static int show_part(const struct show_run *r, const char *name, bool raw, struct err *err)
+static int show_part(const struct show_run *r, const struct show_part *p, const struct request *q,
+		     struct err *err)
 {
-	const struct show_part *p = find_part(name, err);
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (!p)
-		return -1;
 	AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, p->file);
 	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err)) {
 		AUTO(buf) struct buf made = BUF_INIT;
-		if (p->make && p->make(&made, &text, err))
+		if (!p->make || q->json)
+			return print(&text, q->raw, err);
+		if (p->make(&made, &text, err))
 			return err_wrap(err, "%s/%s", r->shown, path);
-		return print(p->make ? &made : &text, raw, err);
+		return print(&made, q->raw, err);
 	}
 	if (err->sys == ENOENT)
 		return err_set(err, ERR_USAGE, 0,
@@ -215,12 +217,15 @@ static int show(const struct store *s, const struct strv *operands, const struct
 {
 	AUTO(run) struct show_run r = {.store = s, .fd = -1};
 
-	if (operands->n > 1 && !find_part(operands->v[1], err))
+	const struct show_part *p = operands->n > 1 ? find_part(operands->v[1], err) : NULL;
+
+	if (operands->n > 1 && !p)
 		return -1;
+	if (q->json && !(p && p->is_json))
+		return err_set(err, ERR_USAGE, 0, "--json: of a run's parts, llm and result are JSON");
 	if (open_run(s, operands->v[0], q, &r, err))
 		return -1;
-	return operands->n > 1 ? show_part(&r, operands->v[1], q->raw, err)
-			       : show_overview(&r, err);
+	return p ? show_part(&r, p, q, err) : show_overview(&r, err);
 }
 
 int cmd_show(int argc, char **argv)
@@ -238,6 +243,10 @@ int cmd_show(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.raw,
 		 .help = "the exact bytes, control characters included"},
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &q.json,
+		 .help = "llm: one JSON object for each call, not a table"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};

@@ -3,6 +3,7 @@
  * show.h -- one run on disk, for the verb `show` only.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/buf.h"
 #include "base/err.h"
@@ -20,6 +21,7 @@ struct show_run {
 
 struct show_part {
 	const char *name, *file, *help;
+	bool is_json;
 	/* What is shown of the file; NULL: the file as it is. */
 	int (*make)(struct buf *out, const struct buf *file, struct err *err);
 };

@@ -475,6 +475,34 @@ def test_limits_bound_a_forecast(run_cli, bench):
     assert "forecast: at most 3.00 USD for 2 trials (0 by earlier runs, 2 by their limits)" in done.stdout
 
 
+# --- each call ---------------------------------------------------------------------------------------
+
+def test_the_calls_of_a_trial_are_a_table(run_cli, bench, rollout, fake, workdir):
+    fake.configure(aliases={"fake-one": "fake-\x1b[31mone-0613"}, rules=[{"nth": [2], "do": {"status": 500}},
+                   {"nth": [3], "do": {"status": 400, "body": {"error": {"message": "No \x1b[31mmore."}}}}])
+    run_cli("run", bench(calls=3), env=ENV, check=0)
+    [run_id] = rollout().runs
+    done = run_cli("show", run_id, "llm", check=0)
+    assert "\x1b" not in done.stdout
+    head, rule, *rows, blank, sums = done.stdout.splitlines()
+    head, *rows = [[cell.strip() for cell in row.split("|")] for row in (head, *rows)]
+    assert head == ["call", "time (UTC)", "model", "status", "input", "cached", "output", "USD", "waited", "took", ""]
+    assert len(rows) == 3 and not blank and set(rule) <= set("-|+ ")
+    assert rows[0][0] == "1" and rows[0][2] == "fake-one -> fake-\\u001b[31mone-0613"
+    assert rows[0][3:8] == ["200", "1000", "0", "50", f"{TURN_USD:.4f}"] and rows[0][10] == ""
+    assert rows[1][10] == "1 retries"
+    assert rows[2][3] == "400" and rows[2][10] == "error: 400: No \\u001b[31mmore."
+    assert sums == f"3 calls, 2000 tokens in (0 cached), 100 out, {2 * TURN_USD:.4f} USD"
+    lines = run_cli("show", run_id, "llm", "--json", check=0).stdout
+    log = workdir / "data/runs" / run_id / "logs/llm.jsonl"
+    assert lines == log.read_text() and len([json.loads(line) for line in lines.splitlines()]) == 3
+    assert "--json: of a run's parts" in run_cli("show", run_id, "agent", "--json", check=2).stderr
+    assert json.loads(run_cli("show", run_id, "result", "--json", check=0).stdout)["run_id"] == run_id
+    log.write_text(log.read_text() + '{"call": 4, "model_asked": "\x1b[31mred"\n{"call":5,"model_asked":"a\\u001b[31m"}')
+    done = run_cli("show", run_id, "llm", check=0)
+    assert "1 lines are damaged and left out" in done.stdout and "\x1b" not in done.stdout and "cost N/A" in done.stdout
+
+
 # --- transcripts ------------------------------------------------------------------------------------
 
 POST = """#!/usr/bin/python3
@@ -526,7 +554,6 @@ def test_a_transcript_is_the_conversation(run_cli, bench, agent_script, rollout,
     order = [text.index(word) for word in ("brief.", "Why?", "An earlier answer.", "And now?", "Done.")]
     assert order == sorted(order) and text.count("Done.") == 1
     assert "[user]" in text and "another conversation" not in text
-    assert len(run_cli("show", run_id, "llm", check=0).stdout.splitlines()) == 2
     raw = workdir / "data/runs" / run_id / "attempts/1/recording"
     raw.write_bytes(raw.read_bytes()[:-5])
     assert run_cli("show", run_id, "transcript", check=0).stdout
