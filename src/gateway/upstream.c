@@ -241,7 +241,11 @@ void upstream_go_on(struct call *c)
 void upstream_done(void *ctx, CURL *easy, CURLcode code)
 {
 	struct call *c = ctx;
+	long proxy = 0;
 
+	curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	if (code && proxy >= 300)
+		snprintf(c->error, sizeof c->error, "the proxy answers %ld", proxy);
 	let_go(c);
 	call_try_ended(c, code);
 }

@@ -171,6 +171,8 @@ CURL *http_client_handle(struct http_client *c)
 	if (getenv("SSL_CERT_FILE")) /* as other programs take it: a proxy's own authority, say */
 		curl_easy_setopt(easy, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	/* What a proxy says to CONNECT is not the answer. */
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);

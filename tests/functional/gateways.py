@@ -75,7 +75,7 @@ class Gateway:
         self.sockets = [self.listen(self.models, socket.SOCK_STREAM),
                         self.listen(self.control, socket.SOCK_SEQPACKET)]
         self.child, self.events, self.said, self.answers, self.attempts = None, [], b"", [], []
-        self.starts = 0
+        self.starts, self.env = 0, {}
 
     def listen(self, path, kind):
         sock = socket.socket(socket.AF_UNIX, kind)
@@ -92,7 +92,7 @@ class Gateway:
         argv = ["/bin/bash", "-c", script, str(self.program), *map(str, numbers)]
         self.errors = open(self.dir / f"stderr-{self.starts}", "wb")
         self.child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-                                      pass_fds=numbers, env=clean_env(self.workdir, None, {}), cwd="/")
+                                      pass_fds=numbers, env=clean_env(self.workdir, None, self.env), cwd="/")
         self.starts += 1
         for number in numbers:
             os.close(number)
