@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -64,6 +65,16 @@ static void take_measurement(struct kept *l, const struct keeper_reply *r)
 	l->du_next_ms = clock_mono_ms() + (pause > DISK_EVERY_MS ? pause : DISK_EVERY_MS);
 }
 
+/* Nobody measures any more what is written: PID 1 goes as well, as it does with bubblewrap's keeper. */
+static int keeper_gone(struct kept *l, struct err *err)
+{
+	if (l->base.channel.sock >= 0)
+		shutdown(l->base.channel.sock, SHUT_RDWR);
+	err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
+	err->retry = true;
+	return -1;
+}
+
 /* The keeper's next message; a measurement is taken in passing. */
 static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t deadline_ms,
 		   struct err *err)
@@ -76,11 +87,8 @@ static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t de
 	ssize_t n = fd_recv(l->sock, r, sizeof *r, &fd, &fds_n, 0, err);
 	if (n < 0)
 		return -1;
-	if (n != sizeof *r) {
-		err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
-		err->retry = true;
-		return -1;
-	}
+	if (n != sizeof *r)
+		return keeper_gone(l, err);
 	if (r->op == KEEPER_DU && l->du_pending && r->seq == l->du_seq)
 		take_measurement(l, r);
 	if (text)
@@ -92,10 +100,8 @@ static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t de
 
 static int ask(struct kept *l, struct keeper_request *req, int fd, struct err *err)
 {
-	if (l->sock < 0)
-		return err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
 	req->seq = ++l->seq;
-	return fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0 ? -1 : 0;
+	return l->sock < 0 || fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0 ? keeper_gone(l, err) : 0;
 }
 
 static int call(struct kept *l, enum keeper_op op, int fd, int64_t timeout_ms,
