@@ -18,6 +18,13 @@
 #define ASK_MS 120000
 #define LINE_BYTES 4096
 
+static int failure(int status, const char *said, struct err *err)
+{
+	const bool usage = WIFEXITED(status) && WEXITSTATUS(status) == 2;
+
+	return err_set(err, usage ? ERR_USAGE : ERR_INFRA, 0, "%s", *said ? said : "rollouts-docker failed");
+}
+
 int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-docker");
@@ -35,8 +42,7 @@ int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err 
 	if (!status)
 		return 0;
 	out->data[strcspn(out->data, "\n")] = '\0';
-	return err_set(err, WIFEXITED(status) && WEXITSTATUS(status) == 2 ? ERR_USAGE : ERR_INFRA, 0, "%s",
-		       out->len ? out->data : "rollouts-docker failed");
+	return failure(status, out->data, err);
 }
 
 /* --- before the plan --- */
@@ -187,7 +193,7 @@ static int make_images(const struct session *s, struct display *d, const struct 
 	follow(d, in, last);
 	if (spawn_wait(&child, 0, &status, err))
 		return -1;
-	return status ? err_set(err, ERR_INFRA, 0, "%s", *last ? last : "rollouts-docker failed") : 0;
+	return status ? failure(status, last, err) : 0;
 }
 
 /* What root would have prevented (see docs/containers.md) is told. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/box.h"
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,10 @@
 #include "engine/container.h"
 #include "os/fdio.h"
 
-#define REMOVE_MS 60000
+#define ANSWER_MS 20000 /* for a first word: an engine that hangs is tried again by the trial's next attempt */
+#define REMOVE_MS 30000
+#define RESTART_MS 10000 /* for an engine that is away to come back: what it forgets to remove, the next start has to */
+#define RETRY_MS 250
 
 /* -1 at the end of the socket. FD, -1: what the message brought along. */
 static int receive(int socket, json_t **out, int *fd)
@@ -51,6 +55,20 @@ static int show_workspace(struct engine *e, const char *id, int tree, const json
 		       : 0;
 }
 
+static void remove_container(struct engine *e, const char *id)
+{
+	const int64_t now = clock_mono_ms();
+	struct err err;
+
+	while (container_remove(e, id, now + REMOVE_MS, &err)) {
+		if (clock_mono_ms() > now + RESTART_MS) {
+			log_debug("%s", err.msg);
+			return;
+		}
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
 static void wait_for_end(int socket)
 {
 	json_t *word = NULL;
@@ -74,15 +92,15 @@ static void serve(int socket, const json_t *description, int owner)
 	if (receive(socket, &word, &tree))
 		return;
 	const char *where = json_get_str(description, "engine", "");
-	bool failed = engine_open(&e, where, ENGINE_CALL_MS, &err) ||
+	bool failed = engine_open(&e, where, ANSWER_MS, &err) ||
 		      container_start(e, description, owner, &id, &err) ||
 		      (tree >= 0 && show_workspace(e, id, tree, description, &err));
 	if (tree >= 0)
 		close(fd_steal(&tree));
 	if (!answer(socket, failed ? &err : NULL))
 		wait_for_end(socket);
-	if (id && container_remove(e, id, clock_mono_ms() + REMOVE_MS, &err))
-		log_debug("%s", err.msg);
+	if (id)
+		remove_container(e, id);
 }
 
 int box_serve(int socket)

@@ -119,7 +119,6 @@ static json_t *host_config(const json_t *d)
 	json_put(host, "CapDrop", one_string("ALL"));
 	json_put(host, "SecurityOpt", one_string("no-new-privileges"));
 	json_put(host, "LogConfig", json_pack("{s:s}", "Type", "none"));
-	json_put(host, "Tmpfs", json_pack("{s:s}", "/run", "rw,nosuid,nodev,size=16m,mode=755"));
 	json_put_int(host, "ShmSize", json_get_int(d, "shm_bytes", 64 << 20));
 	if (memory > 0) {
 		json_put_int(host, "Memory", memory);
@@ -270,6 +269,13 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 
 /* --- and its end --- */
 
+static int64_t left_ms(int64_t deadline_ms)
+{
+	const int64_t left = deadline_ms - clock_mono_ms();
+
+	return left > 1 ? left : 1;
+}
+
 int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err)
 {
 	AUTO(free) char *path = xasprintf("/containers/%s?force=1&v=1", id);
@@ -278,11 +284,11 @@ int container_remove(struct engine *e, const char *id, int64_t deadline_ms, stru
 
 	for (;;) {
 		/* 409: somebody else is removing it. */
-		if (engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err))
+		if (engine_call(e, "DELETE", path, NULL, left_ms(deadline_ms), &status, NULL, err))
 			return -1;
 		if (status == 404 || status == 204)
 			return 0;
-		if (engine_call(e, "GET", look, NULL, ENGINE_CALL_MS, &status, NULL, err))
+		if (engine_call(e, "GET", look, NULL, left_ms(deadline_ms), &status, NULL, err))
 			return -1;
 		if (status == 404)
 			return 0;

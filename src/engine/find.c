@@ -106,3 +106,46 @@ int engine_find(struct engine **out, struct err *err)
 	AUTO(free) char *said_by = xasprintf("docker context \"%.60s\"", context);
 	return open_host(out, where, said_by, err);
 }
+
+/* --- can it serve? --- */
+
+/* Podman tells only in a dialect of its own that it is rootless. */
+static int podman_is_rootless(struct engine *e, bool *out, struct err *err)
+{
+	AUTO(json) json_t *info = NULL;
+
+	*out = false;
+	if (strncmp(engine_about(e), "Podman", 6))
+		return 0;
+	if (engine_json(e, "GET", "/libpod/info", NULL, ENGINE_CALL_MS, &info, err))
+		return -1;
+	const json_t *security = json_object_get(json_object_get(info, "host"), "security");
+	*out = json_get_bool(security, "rootless", false);
+	return 0;
+}
+
+/* The files of a trial belong to its user, and must do so inside as well. */
+int engine_check(struct engine *e, struct err *err)
+{
+	AUTO(json) json_t *info = NULL;
+	const json_t *option;
+	const char *how = NULL;
+	bool rootless;
+	size_t at;
+
+	if (engine_json(e, "GET", "/info", NULL, ENGINE_CALL_MS, &info, err) || podman_is_rootless(e, &rootless, err))
+		return -1;
+	json_array_foreach (json_object_get(info, "SecurityOptions"), at, option) {
+		const char *name = json_string_value(option);
+		rootless |= name && !strncmp(name, "name=rootless", 13);
+		if (name && !strncmp(name, "name=userns", 11))
+			how = "userns-remap";
+	}
+	if (rootless)
+		how = "it is rootless";
+	return how ? err_set(err, ERR_USAGE, 0,
+			     "the engine at %s maps users (%s), which is not supported yet: use one that runs as root "
+			     "without userns-remap, or set sandbox = \"local\"",
+			     engine_socket(e), how)
+		   : 0;
+}

@@ -10,3 +10,5 @@
 
 /* Open it. ERR_INFRA names what was tried and the remedy; ERR_USAGE where an engine on another machine was named. */
 int engine_find(struct engine **out, struct err *err) MUST_CHECK;
+/* Refuse one that maps users, with ERR_USAGE. */
+int engine_check(struct engine *e, struct err *err) MUST_CHECK;

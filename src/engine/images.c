@@ -25,6 +25,8 @@
 #define SPEC_MAX (1 << 20)
 #define LOCK_MS (90 * 60 * 1000)
 
+enum { CHILD_BLIND = 2, CHILD_FAILED };
+
 static void say(const char *text)
 {
 	AUTO(buf) struct buf safe = BUF_INIT;
@@ -201,6 +203,11 @@ static int make_one(struct engine *e, const char *key, struct err *err)
 				 .engine = xstrdup(engine_socket(e)),
 				 .env = STRV_INIT};
 	if (make(&j, &why)) {
+		if (why.kind == ERR_USAGE) {
+			image_release(&j.image);
+			*err = why;
+			return -1;
+		}
 		free(j.image.error);
 		j.image.error = xstrdup(*why.msg ? why.msg : "it could not be made");
 	}
@@ -215,17 +222,19 @@ static void child(const char *socket, const char *key)
 	AUTO(engine) struct engine *e = NULL;
 	struct err err = {0};
 
-	if (engine_open(&e, socket, ENGINE_CALL_MS, &err) || make_one(e, key, &err)) {
-		say(err.msg);
-		_exit(3);
-	}
-	_exit(0);
+	if (!engine_open(&e, socket, ENGINE_CALL_MS, &err) && !make_one(e, key, &err))
+		_exit(0);
+	if (err.kind == ERR_USAGE)
+		_exit(CHILD_BLIND);
+	say(err.msg);
+	_exit(CHILD_FAILED);
 }
 
 static int make_all(const char *socket, char *const *keys, size_t n, struct err *err)
 {
 	size_t running = 0;
-	int status, failed = 0;
+	int status;
+	bool failed = false, blind = false;
 
 	for (size_t i = 0; i < n || running;) {
 		if (i < n && running < AT_ONCE) {
@@ -238,32 +247,15 @@ static int make_all(const char *socket, char *const *keys, size_t n, struct err 
 			i++;
 		} else if (wait(&status) > 0) {
 			running--;
-			failed |= status;
+			failed |= status != 0;
+			blind |= WIFEXITED(status) && WEXITSTATUS(status) == CHILD_BLIND;
 		} else {
 			break;
 		}
 	}
+	if (blind)
+		return look_blind(socket, err);
 	return failed ? err_set(err, ERR_INFRA, 0, "the images could not be made") : 0;
-}
-
-/* The files of a trial belong to its user, and must do so inside as well. */
-static int check_users(struct engine *e, struct err *err)
-{
-	AUTO(json) json_t *info = NULL;
-	const json_t *option;
-	size_t at;
-
-	if (engine_json(e, "GET", "/info", NULL, ENGINE_CALL_MS, &info, err))
-		return -1;
-	json_array_foreach (json_object_get(info, "SecurityOptions"), at, option) {
-		const char *name = json_string_value(option);
-		if (name && (!strncmp(name, "name=rootless", 13) || !strncmp(name, "name=userns", 11)))
-			return err_set(err, ERR_USAGE, 0,
-				       "the engine at %s maps users (%s), which is not supported yet: use one that runs as root "
-				       "without userns-remap, or set sandbox = \"local\"",
-				       engine_socket(e), name);
-	}
-	return 0;
 }
 
 static bool is_key(const char *text)
@@ -280,7 +272,7 @@ int images_make(char *const *keys, size_t n, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		if (!is_key(keys[i]))
 			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s", keys[i]);
-	if (engine_find(&e, err) || check_users(e, err) || path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
+	if (engine_find(&e, err) || engine_check(e, err) || path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
 		return -1;
 	if (container_prune(e, NULL, false, &removed, &why))
 		say(why.msg);

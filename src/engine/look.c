@@ -71,6 +71,14 @@ static int write_nonce(char **path, struct err *err)
 	return 0;
 }
 
+int look_blind(const char *socket, struct err *err)
+{
+	return err_set(err, ERR_USAGE, 0,
+		       "the engine at %s does not see the files of this machine: it must run here, not on another machine or "
+		       "in a container; or set sandbox = \"local\"",
+		       socket);
+}
+
 static int probe(struct engine *e, const char *image, const char *nonce, struct image *out, struct err *err)
 {
 	AUTO(free) char *owner = container_owner(getpid());
@@ -79,10 +87,7 @@ static int probe(struct engine *e, const char *image, const char *nonce, struct 
 
 	if (engine_json(e, "POST", "/containers/create", body, ENGINE_CALL_MS, &made, err)) {
 		if (strstr(err->msg, "bind source path") || strstr(err->msg, "no such file"))
-			err_set(err, ERR_INFRA, 0,
-				"the engine at %s does not see the files of this machine: it must run here, not on another "
-				"machine or in a container",
-				engine_socket(e));
+			return look_blind(engine_socket(e), err);
 		return -1;
 	}
 	const char *id = json_get_str(made, "Id", "");

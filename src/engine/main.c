@@ -21,13 +21,13 @@ static int complain(const struct err *err)
 	return err->kind == ERR_USAGE ? 2 : 3;
 }
 
-/* The engine's socket and what it is, a line each. */
+/* The socket of an engine that can serve, and what it is, a line each. */
 static int cmd_find(int argc, char **argv)
 {
 	AUTO(engine) struct engine *e = NULL;
 	struct err err = {0};
 
-	if (engine_find(&e, &err))
+	if (engine_find(&e, &err) || engine_check(e, &err))
 		return complain(&err);
 	printf("%s\n%s\n", engine_socket(e), engine_about(e));
 	return 0;

@@ -47,8 +47,9 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 	} own[] = {
 		{"app", TASK_BOX_APP, true, false},   {"repo", TASK_BOX_REPO, true, true},
 		{"home", TASK_BOX_HOME, true, false}, {"tmp", "/tmp", true, false},
-		{"vartmp", "/var/tmp", true, false},  {"passwd", "/etc/passwd", false, false},
-		{"group", "/etc/group", false, false}, {"ctl", BOX_CONTROL, false, false},
+		{"vartmp", "/var/tmp", true, false},  {"run", "/run", true, false},
+		{"passwd", "/etc/passwd", false, false}, {"group", "/etc/group", false, false},
+		{"ctl", BOX_CONTROL, false, false},
 	};
 	AUTO(free) char *init = install_libexec("rollouts-init");
 	json_t *out = json_array();

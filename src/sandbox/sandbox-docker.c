@@ -100,6 +100,9 @@ static int start(struct kept *k, struct err *err)
 
 	if (scratch < 0 || write_accounts(scratch, s->spec.image, err))
 		return -1;
+	/* A file system of the engine's would belong to root. */
+	if (mkdirat(scratch, "run", 0755))
+		return err_set(err, ERR_INFRA, errno, "make directory run");
 	AUTO(fd) int listener = listen_for_init(scratch, err);
 	if (listener < 0 || kept_start(k, -1, -1, deadline, err) || accept_init(k, listener, deadline, err))
 		return -1;

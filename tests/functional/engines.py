@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -161,8 +162,10 @@ def wait_until(what, seconds, why):
 
 
 class Engine:
-    """What tests ask of either engine, through the docker client or podman's own."""
-    socket = None
+    """What tests ask of either engine, through the docker client."""
+
+    def __init__(self, host):
+        self.socket = host.removeprefix("unix://")
 
     @property
     def host(self):
@@ -197,11 +200,12 @@ class Engine:
 class Dockerd(Engine):
     """containerd and dockerd, apart, so that one can be killed without the other."""
 
-    def __init__(self, live_restore=True, bridge=False):
+    def __init__(self, live_restore=True, bridge=False, maps_users=False):
         self.top = Path(tempfile.mkdtemp(prefix="rollouts-engine-"))
-        self.socket = str(self.top / "docker.sock")
+        super().__init__(str(self.top / "docker.sock"))
         self.group = f"rollouts-test-{os.getpid()}"
-        self.live_restore, self.bridge = live_restore, bridge
+        self.bridge = bridge
+        self.options = (["--live-restore"] if live_restore else []) + ([] if bridge else ["--bridge=none"])
         (self.top / "containerd.toml").write_text(f"""version = 2
 root = "{self.top}/cd-root"
 state = "{self.top}/cd-state"
@@ -209,10 +213,22 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
   address = "{self.top}/containerd.sock"
 """)
+        self.top.chmod(0o711)  # ordinary users of tests may speak to it
         self.containerd = self.start("containerd", "-c", self.top / "containerd.toml")
         wait_until((self.top / "containerd.sock").exists, 60, "containerd does not start")
+        if maps_users:
+            self.options += ["--userns-remap=nobody:nogroup"]
+            for path in ("/etc/subuid", "/etc/subgid"):
+                self.show(path, "nobody:100000:65536\nnogroup:100000:65536\n")
         self.dockerd = None
         self.up()
+
+    def show(self, path, text):
+        """A file of the machine as the engine alone sees it."""
+        own = self.top / os.path.basename(path)
+        own.write_text(text)
+        Path(path).touch()
+        subprocess.run(["nsenter", f"--mount=/proc/{self.containerd.pid}/ns/mnt", "mount", "--bind", own, path], check=True)
 
     def start(self, *command):
         log = open(self.top / f"{command[0]}.log", "a")
@@ -232,12 +248,19 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     def up(self):
         for name in ("dockerd.pid", "docker.sock"):
             (self.top / name).unlink(missing_ok=True)
-        options = (["--live-restore"] if self.live_restore else []) + ([] if self.bridge else ["--bridge=none"])
         self.dockerd = self.start(
             "dockerd", f"--containerd={self.top}/containerd.sock", "-H", self.host, f"--data-root={self.top}/root",
             f"--exec-root={self.top}/run", "-p", self.top / "dockerd.pid", "--iptables=false", "--ip6tables=false",
-            "--ip-forward=false", "--storage-driver=overlay2", f"--cgroup-parent={self.group}", *options)
+            "--ip-forward=false", "--storage-driver=overlay2", f"--cgroup-parent={self.group}", *self.options)
         wait_until(self.answers, 60, "dockerd does not start: " + (self.top / "dockerd.log").read_text()[-2000:])
+        os.chmod(self.socket, 0o666)
+
+    def shims(self):
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if words[0].endswith(b"containerd-shim-runc-v2") and str(self.top / "containerd.sock").encode() in words:
+                    yield int(path.parent.name)
 
     def kill(self):
         self.dockerd.kill()
@@ -255,6 +278,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for shim in self.shims():  # of a container that a killed dockerd forgot
+            os.kill(shim, signal.SIGKILL)
         for group in Path("/sys/fs/cgroup").glob(f"*/{self.group}"):
             with contextlib.suppress(OSError):
                 group.rmdir()
@@ -273,9 +298,9 @@ def start_dockerd(**options):
 class Podman(Engine):
     """Podman's service with its own storage: the tolerant second."""
 
-    def __init__(self):
+    def __init__(self, user=None):
         self.top = Path(tempfile.mkdtemp(prefix="rollouts-engine-"))
-        self.socket = str(self.top / "podman.sock")
+        super().__init__(str(self.top / "podman.sock"))
         (self.top / "containers.conf").write_text("""[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
 [engine]
@@ -283,20 +308,33 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """)
+        self.top.chmod(0o711)
+        become, self.rootless = [], bool(user)
+        if user:
+            # With the one user a namespace of its own can map; its helpers end with it.
+            shutil.chown(self.top, user, user)
+            become = ["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", "mount --bind /dev/null /etc/subuid; "
+                      "mount --bind /dev/null /etc/subgid; exec \"$@\"", "sh", "setpriv", f"--reuid={user}", f"--regid={user}",
+                      "--clear-groups", "env", f"HOME={self.top}", f"XDG_RUNTIME_DIR={self.top}"]
         with open(self.top / "podman.log", "w") as log:
             self.service = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "slave", "podman", "--root", self.top / "root", "--runroot",
+                ["unshare", "--mount", "--propagation", "slave", *become, "podman", "--root", self.top / "root", "--runroot",
                  self.top / "run", "--tmpdir", self.top / "tmp", "system", "service", "--time", "0", self.host],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.top,
                 env={**os.environ, "CONTAINERS_CONF": str(self.top / "containers.conf"), "TMPDIR": "/tmp"})
         wait_until(self.answers, 60, "podman does not start: " + (self.top / "podman.log").read_text()[-2000:])
+        os.chmod(self.socket, 0o666)
 
     def stop(self):
         with contextlib.suppress(Exception):
             left = self.client("ps", "--all", "--quiet", check=False).split()
             if left:
                 self.client("rm", "--force", *left, check=False)
-        self.service.send_signal(signal.SIGTERM)
+        if self.rootless:  # with its first process goes the namespace
+            first = Path(f"/proc/{self.service.pid}/task/{self.service.pid}/children").read_text()
+            os.kill(int(first), signal.SIGKILL)
+        else:
+            self.service.terminate()
         try:
             self.service.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -305,10 +343,53 @@ events_logger = "file"
         shutil.rmtree(self.top, ignore_errors=True)
 
 
-def start_podman():
+def start_podman(**options):
     missing = [name for name in ("podman", "runc", "conmon", "docker", "curl") if not shutil.which(name)]
     if os.geteuid() != 0:
         unavailable("an engine of our own needs root")
     if missing:
         unavailable(f"not installed: {' '.join(missing)} (tools/setup engine)")
-    return Podman()
+    return Podman(**options)
+
+
+# --- a registry -------------------------------------------------------------------------------------
+
+class Registry:
+    """A plain one on 127.0.0.1, for which Docker wants no TLS."""
+
+    def __init__(self):
+        self.top = Path(tempfile.mkdtemp(prefix="rollouts-registry-"))
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.host = f"127.0.0.1:{probe.getsockname()[1]}"
+        (self.top / "config.yml").write_text(
+            f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {self.top}/images\n"
+            f"http:\n  addr: {self.host}\n")
+        with open(self.top / "log", "w") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", self.top / "config.yml"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(self.answers, 60, "docker-registry does not start")
+
+    def answers(self):
+        return subprocess.run(["curl", "-sf", "--max-time", "5", f"http://{self.host}/v2/"], capture_output=True).returncode == 0
+
+    def push(self, engine, image, name):
+        """IMAGE and a layer more, which only the registry has afterwards. Returns its digest."""
+        full = f"{self.host}/{name}"
+        (self.top / "more").mkdir(exist_ok=True)
+        (self.top / "more/layer").write_text(name)
+        (self.top / "more/Dockerfile").write_text(f"FROM {image}\nCOPY layer /layer\n")
+        engine.client("build", "--tag", full, str(self.top / "more"))
+        said = engine.client("push", full)
+        engine.client("rmi", full)
+        return re.search(r"digest: (sha256:[0-9a-f]{64})", said)[1]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+def start_registry():
+    if not shutil.which("docker-registry"):
+        unavailable("not installed: docker-registry (tools/setup engine)")
+    return Registry()
