@@ -21,6 +21,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import engines
+
 SOURCE = Path(__file__).resolve().parents[2]
 USER_PREFIX = "rollouts-test-"
 ENGINE = os.environ.get("ROLLOUTS_TEST_ENGINE")  # a DOCKER_HOST: every task then has a Dockerfile (test_docker_suite.py)
@@ -30,14 +32,23 @@ GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commi
 
 # --- who we are -------------------------------------------------------------------------------------
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "local(reason): is about the local sandbox; left out where tests run once more in "
+                            "containers (test_docker_suite.py)")
     # What a killed supervisor leaves becomes our child, so that the leak check finds exactly that.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        mark = item.get_closest_marker("local")
+        if ENGINE and mark:
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
 def pytest_generate_tests(metafunc):
     if "account" in metafunc.fixturenames:
-        names = ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
+        names = ["root"] if ENGINE else ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
         metafunc.parametrize("account", names, indirect=True)
 
 
@@ -227,6 +238,30 @@ def wait_for(what, timeout=20, interval=0.01):
             return value
         time.sleep(interval)
     raise AssertionError("waited in vain")
+
+
+# --- container engines ------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def dockerd():
+    """One for all tests that do not kill it, with both images."""
+    engine = engines.start_dockerd()
+    try:
+        engine.load(engines.BASE, engines.make_base)
+        engine.load(engines.BUSYBOX, engines.make_busybox)
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture(scope="session")
+def podman():
+    engine = engines.start_podman()
+    try:
+        engine.load(engines.BASE, engines.make_base)
+        yield engine
+    finally:
+        engine.stop()
 
 
 # --- repositories, tasks, benchmarks, agents --------------------------------------------------------

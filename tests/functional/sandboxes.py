@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the sandbox share: a Box runs sandbox-driver, which does steps in one local sandbox.
+"""What the tests of the sandbox share: a Box runs sandbox-driver, which does steps in one sandbox.
 
 A test that takes `box` runs twice: as a worker that was started by root and became another user, and as
-an ordinary user's worker. One that takes `plain` only as the latter.
+an ordinary user's worker. One that takes `plain` only as the latter. Where tests run once more in containers
+(test_docker_suite.py), a box is a container of the test image, and `box` runs as root's worker alone.
 """
 import contextlib
 import json
@@ -15,10 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import become, clean_env, give_to
+import engines
+from conftest import ENGINE, become, clean_env, give_to
 
 WORKER_UID = 1_700_000_000 + os.getpid()  # what a worker started by root becomes: ours alone
 PY = "/usr/bin/python3"
+IMAGE_KEY = "0" * 64
+IMAGE_ENV = ["FROM_IMAGE=base"] if ENGINE else []  # beside PATH
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +30,20 @@ def driver(build_dir):
     """The driver and the files of rollouts it needs, where every user can run them."""
     top = Path(tempfile.mkdtemp(prefix="rollouts-driver-"))
     top.chmod(0o755)
-    for name in ("sandbox-driver", "rollouts-init", "seccomp.bpf"):
+    for name in ("sandbox-driver", "rollouts-init", "rollouts-docker", "seccomp.bpf"):
         shutil.copy(build_dir / name, top / name)
+    if ENGINE:
+        record_image(top / "rollouts-docker", top, engines.BASE, ENGINE)
     yield top / "sandbox-driver"
     shutil.rmtree(top)
+
+
+def record_image(program, data, image, host):
+    """cache/images/IMAGE_KEY.json below DATA, as a run would have it."""
+    context = data / "cache/contexts" / IMAGE_KEY
+    context.mkdir(parents=True)
+    (context / "spec.json").write_text(json.dumps({"name": image, "pull": image}))
+    subprocess.run([program, "images", IMAGE_KEY], cwd=data, check=True, env={**os.environ, "DOCKER_HOST": host})
 
 
 class Box:
@@ -41,10 +55,17 @@ class Box:
         self.data = workdir / "data"
         self.mine = self.data / "mine"  # belongs to the worker's user
         self.mine.mkdir(parents=True)
+        if ENGINE:
+            shutil.copytree(driver.parent / "cache/images", self.data / "cache/images")
+
+    def uid(self):
+        return WORKER_UID if self.by_root else pwd.getpwnam(self.account).pw_uid if self.account else os.geteuid()
+
+    def uid_inside(self):
+        return self.uid() if ENGINE else 1000
 
     def inits(self):
-        uid = WORKER_UID if self.by_root else pwd.getpwnam(self.account).pw_uid if self.account else os.geteuid()
-        return inits(uid)
+        return inits(self.uid())
 
     def own(self):
         if self.account:
@@ -56,6 +77,8 @@ class Box:
     def spec(self, steps, **more):
         spec = {"root": str(self.data), "scratch": "mine/scratch",
                 "steps": [{"op": op, **arguments} for op, arguments in steps], **more}
+        if ENGINE:
+            spec["image"] = IMAGE_KEY
         if self.by_root:
             spec.setdefault("uid", WORKER_UID)
         self.own()

@@ -12,17 +12,6 @@ import engines
 from conftest import wait_for
 
 
-@pytest.fixture(scope="session")
-def dockerd():
-    engine = engines.start_dockerd()
-    try:
-        engine.load(engines.BASE, engines.make_base)
-        engine.load(engines.BUSYBOX, engines.make_busybox)
-        yield engine
-    finally:
-        engine.stop()
-
-
 @pytest.fixture
 def engine(dockerd):
     """The engine, and that no container of ours outlives the test."""
@@ -67,6 +56,11 @@ def test_auto_takes_the_container(run_docker, docker_task, make_bench, rollout, 
     if "building the image" in done.stdout:  # not where another test has built the same
         log = next((workdir / "data/runs").glob("*/logs/build.log")).read_text()
         assert "FROM rollouts-test-base" in log
+
+
+def test_an_ordinary_user_with_access_to_the_engine(run_docker, docker_task, make_bench, rollout, ordinary_user):
+    run_docker(make_bench(docker_task(), agent="oracle"), user=ordinary_user, check=0)
+    assert only(rollout())["sandbox"] == "docker" and only(rollout())["total_score"] == 1
 
 
 LOOK = """
@@ -402,16 +396,6 @@ def test_an_engine_that_does_not_answer(run_cli, make_task, make_bench, workdir)
 
 
 # --- Podman -----------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="session")
-def podman():
-    engine = engines.start_podman()
-    try:
-        engine.load(engines.BASE, engines.make_base)
-        yield engine
-    finally:
-        engine.stop()
-
 
 @pytest.mark.parametrize("agent, score", [("oracle", 1.0), ("nop", 0.4)])
 def test_podman(run_cli, docker_task, make_bench, rollout, podman, agent, score):

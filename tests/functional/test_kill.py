@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import read_rollout, remove_tree, wait_for
+import engines
+from conftest import ENGINE, read_rollout, remove_tree, wait_for
 
 AGENT = "echo agent-started\nsleep 0.4\necho changed >> README.md\n"
+SANDBOX = "docker" if ENGINE else "local"
 SLOW_TEST = [("slow.sh", "works", "sleep 0.4\n")]
 
 
@@ -21,7 +23,7 @@ def bench(make_task, make_bench, agent_script):
     agent_script(AGENT)
     task = make_task("greet", tests=SLOW_TEST)
     # One more than run at once: whatever the first is doing, the last has all of its work before it.
-    make_bench({"prepared_dir": task, "rollouts": 3}, agent="scripted", model="m", sandbox="local", retries=2, parallel=2)
+    make_bench({"prepared_dir": task, "rollouts": 3}, agent="scripted", model="m", sandbox=SANDBOX, retries=2, parallel=2)
 
 
 def processes(word):
@@ -90,6 +92,7 @@ def test_kill_the_supervisor(reach, run_cli, workdir, phase, account):
     check_whole(workdir)
 
 
+@pytest.mark.local("is about the supervisor's own calls")
 @pytest.mark.parametrize("call", ["mkdirat", "fchown", "fchownat", "renameat", "fdatasync"])
 def test_kill_the_supervisor_at_every_such_call(call, make_task, make_bench, agent_script, binary, run_cli, workdir):
     """Steps too short to be hit by chance: the kernel kills at the first, the second, ... call."""
@@ -128,13 +131,21 @@ def test_kill_a_worker(reach, workdir, phase, account):
 @pytest.mark.parametrize("phase", ["agent", "evaluate"])
 def test_kill_pid_1_of_a_sandbox(reach, workdir, phase, account):
     child = reach(phase)
-    victims = wait_for(lambda: descendants(child.pid, "init"))
+    victims = wait_for(lambda: first_processes(child))
     for pid in victims:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 0, out
     check_whole(workdir)
+
+
+def first_processes(child):
+    """PID 1 of each sandbox."""
+    if not ENGINE:
+        return descendants(child.pid, "init")
+    engine = engines.Engine(ENGINE)
+    return [engine.pid(name) for name, state in engine.containers().items() if state == "running"]
 
 
 def descendants(pid, name):

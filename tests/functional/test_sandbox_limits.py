@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import become, clean_env, wait_for
+from conftest import ENGINE, become, clean_env, wait_for
 from sandboxes import DAEMONS, PY, Box, box, driver, plain, remove_left, sh  # noqa: F401 (fixtures)
 
 
@@ -31,7 +31,7 @@ def test_process_limit_counts_one_sandbox(box):
     count = ("import os, time\nn = 0\ntry:\n    while n < 400:\n        if not os.fork():\n            time.sleep(60)\n"
              "        n += 1\nexcept OSError:\n    pass\nprint(n)")
     with box.start(sh("for i in $(seq 40); do sleep 60 & done; wait"), limits={"pids": 64},
-                   scratch="mine/other") as other:
+                   scratch="mine/other", name="other") as other:
         wait_for(lambda: len(box.inits()) == 1)
         time.sleep(0.2)
         done = subprocess.run([str(box.driver), str(box.spec([("exec", {"argv": [PY, "-c", count]})],
@@ -96,7 +96,8 @@ def test_memory_in_tmpfs_counts_and_is_bounded(plain):
                     "for i in $(seq 20000); do true > /run/$i || break; done; ls /run | wc -l",
                     limits={"memory_mb": 80})
     assert "No space left" in done["err"]
-    assert int(done["out"].split()[0]) == 20 << 20 and 100 < int(done["out"].split()[1]) < 1100
+    # The engine counts what a file without content takes as memory.
+    assert int(done["out"].split()[0]) == 20 << 20 and 100 < int(done["out"].split()[1]) < (30000 if ENGINE else 1100)
 
 
 def test_shared_memory_is_not_counted_twice(box):
@@ -206,21 +207,27 @@ def gone(pids):
     return all(state(pid) in (None, "Z") for pid in pids)
 
 
+def of_box(box, worker):
+    """What runs for a box: below its worker, and in its container."""
+    return [*tree(worker), *(pid for init in box.inits() if ENGINE for pid in (init, *tree(init)))]
+
+
 LOCKED = "mkdir -p /app/repo /tmp/l/m; echo x > /tmp/l/m/n; chmod 000 /tmp/l/m /tmp/l; "
 
 
-@pytest.mark.parametrize("victim", ["worker", "keeper", "bwrap", "init"])
+@pytest.mark.parametrize("victim", [
+    "worker", "keeper", "init", pytest.param("bwrap", marks=pytest.mark.local("no bubblewrap starts a container"))])
 def test_kill_9(box, victim):
     steps = [sh(LOCKED), ("exec", {"argv": [PY, "-c", DAEMONS + "time.sleep(100)"]})]
     with box.start(*steps) as child:
         child.stdout.readline(), child.stdout.readline()
-        pids = wait_for(lambda: (t := tree(child.pid)) and sum(comm(p) == "python3" for p in t) == 11 and t)
+        pids = wait_for(lambda: (t := of_box(box, child.pid)) and sum(comm(p) == "python3" for p in t) == 11 and t)
         by_name = {comm(pid): pid for pid in pids}
         # The keeper is PID 1 of a namespace: a git of ours would go with it too.
-        assert "NSpid:\t%d\t1\n" % pids[0] in Path(f"/proc/{pids[0]}/status").read_text()
-        target = {"worker": child.pid, "keeper": pids[0], "bwrap": by_name["bwrap"], "init": by_name["init"]}
-        os.kill(target[victim], signal.SIGKILL)
-        wait_for(lambda: gone(set(pids) - {pids[0]}))
+        keeper = next(pid for pid in pids if comm(pid) == comm(child.pid))
+        assert "NSpid:\t%d\t1\n" % keeper in Path(f"/proc/{keeper}/status").read_text()
+        os.kill({"worker": child.pid, "keeper": keeper, **by_name}[victim], signal.SIGKILL)
+        wait_for(lambda: gone(set(pids) - {keeper}))
         out, _ = child.communicate(timeout=30)
     assert gone(pids)
     if victim == "worker":
@@ -243,11 +250,12 @@ def test_mounts_live_in_no_other_namespace(box):
 
 
 def test_many_in_a_row_leave_nothing_open(plain):
-    with plain.start(("exec", {"argv": ["true"]}), repeat=20) as child:
+    times = 5 if ENGINE else 20
+    with plain.start(("exec", {"argv": ["true"]}), repeat=times) as child:
         out, err = child.communicate(timeout=60)
     assert child.returncode == 0, out + err
     assert err.splitlines()[-1].endswith("ms at least")
-    assert len(out.splitlines()) == 20
+    assert len(out.splitlines()) == times
 
 
 # --- where it is refused ----------------------------------------------------------------------------
@@ -270,6 +278,7 @@ def test_without_user_namespaces(plain):
     assert "sysctl -w user.max_user_namespaces=15000" in error and "\n" not in error
 
 
+@pytest.mark.local("no bubblewrap starts a container")
 def test_without_bubblewrap(plain):
     error = plain.run(env={"PATH": "/nonexistent"})[0]["error"]
     assert "install the package bubblewrap" in error
@@ -284,7 +293,7 @@ def test_data_below_an_unsearchable_folder(driver, workdir):
         opened, done = box.run(sh("cat /app/repo/a; echo b > /app/repo/a"), baseline="base")
     finally:
         workdir.chmod(0o755)
-    assert opened["workspace"] == "overlay" and done["out"] == "a\n" and done["status"] == 0
+    assert opened["workspace"] == ("copy" if ENGINE else "overlay") and done["out"] == "a\n" and done["status"] == 0
 
 
 # --- the workspace ----------------------------------------------------------------------------------
@@ -309,7 +318,8 @@ def make_baseline(box):
     return repo
 
 
-@pytest.mark.parametrize("workspace", ["overlay", "copy"])
+@pytest.mark.parametrize("workspace", [
+    "copy", pytest.param("overlay", marks=pytest.mark.local("an engine sees no mount of ours"))])
 def test_the_workspace(box, workspace):
     repo = make_baseline(box)
     before = {p: p.read_bytes() for p in repo.rglob("*") if p.is_file()}
