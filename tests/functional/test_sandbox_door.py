@@ -4,6 +4,8 @@ import os
 import socket
 import threading
 
+import pytest
+
 from sandboxes import box, driver, plain  # noqa: F401 (fixtures)
 
 
@@ -41,6 +43,7 @@ print(json.dumps({'loopback': attempt(I, S, ('127.0.0.1', int(port))), 'host': a
     assert found["loopback"] == found["abstract"] == 111 and found["internet"] == 101
 
 
+@pytest.mark.local("a container may be given its engine's network: test_docker_tasks.py")
 def test_a_gateway_is_the_only_network(plain):
     assert plain.run(network=True)[0]["kind"] == 1
 
