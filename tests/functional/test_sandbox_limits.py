@@ -293,7 +293,7 @@ def test_data_below_an_unsearchable_folder(driver, workdir):
         opened, done = box.run(sh("cat /app/repo/a; echo b > /app/repo/a"), baseline="base")
     finally:
         workdir.chmod(0o755)
-    assert opened["workspace"] == ("copy" if ENGINE else "overlay") and done["out"] == "a\n" and done["status"] == 0
+    assert opened["workspace"] == "overlay" and done["out"] == "a\n" and done["status"] == 0
 
 
 # --- the workspace ----------------------------------------------------------------------------------
@@ -318,8 +318,7 @@ def make_baseline(box):
     return repo
 
 
-@pytest.mark.parametrize("workspace", [
-    "copy", pytest.param("overlay", marks=pytest.mark.local("an engine sees no mount of ours"))])
+@pytest.mark.parametrize("workspace", ["overlay", "copy"])
 def test_the_workspace(box, workspace):
     repo = make_baseline(box)
     before = {p: p.read_bytes() for p in repo.rglob("*") if p.is_file()}
