@@ -145,7 +145,8 @@ def first_processes(child):
     if not ENGINE:
         return descendants(child.pid, "init")
     engine = engines.Engine(ENGINE)
-    return [engine.pid(name) for name, state in engine.containers().items() if state == "running"]
+    pids = [engine.pid(name) for name, state in engine.containers().items() if state == "running"]
+    return [pid for pid in pids if pid > 0]  # 0: it has ended meanwhile
 
 
 def descendants(pid, name):
