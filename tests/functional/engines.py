@@ -188,7 +188,8 @@ class Engine:
         return dict(row.split() for row in rows.splitlines())
 
     def pid(self, name):
-        return int(self.client("inspect", "--format", "{{.State.Pid}}", name))
+        """0: it has ended, or is gone."""
+        return int(self.client("inspect", "--format", "{{.State.Pid}}", name, check=False) or 0)
 
     def load(self, name, make):
         with tempfile.NamedTemporaryFile(suffix=".tar", dir=self.top) as tar:

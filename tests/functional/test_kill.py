@@ -146,7 +146,7 @@ def first_processes(child):
         return descendants(child.pid, "init")
     engine = engines.Engine(ENGINE)
     pids = [engine.pid(name) for name, state in engine.containers().items() if state == "running"]
-    return [pid for pid in pids if pid > 0]  # 0: it has ended meanwhile
+    return [pid for pid in pids if pid > 0]
 
 
 def descendants(pid, name):
