@@ -38,6 +38,7 @@ struct bash {
 	int transcript;
 	size_t transcript_bytes;
 	int64_t steps, steps_max;
+	int64_t forgotten; /* outputs taken out of the history */
 	int mistakes;
 	bool over;
 };
@@ -135,6 +136,7 @@ static int write_transcript(struct bash *b, const struct bash_reply *r, const st
 	json_put_int(j, "turn", b->steps);
 	json_put_strn(j, "text", r->text.data, r->text.len);
 	json_put(j, "calls", transcript_calls(r, outputs));
+	json_put_int(j, "forgotten", b->forgotten);
 	json_put_int(j, "tokens_input", r->input);
 	json_put_int(j, "tokens_cached", r->cached);
 	json_put_int(j, "tokens_output", r->output);
@@ -244,9 +246,35 @@ static bool is_about_reasoning(const struct bash *b, const struct agent_answer *
 	       strstr(a->body.data, "ncrypted");
 }
 
+/* In each provider's words, and in those of servers that answer in place of one. */
+static bool is_about_length(const struct agent_answer *a)
+{
+	static const char *const words[] = {
+		"context_length_exceeded", "prompt is too long",   "exceed context limit",
+		"maximum context length",  "context window",       "exceeds the maximum number of tokens",
+	};
+
+	for (size_t i = 0; a->status == 400 && i < ARRAY_SIZE(words); i++)
+		if (strstr(a->body.data, words[i]))
+			return true;
+	return a->status == 413;
+}
+
+/* The request can be made shorter: 1 done, 0 it cannot. */
+static int shorten(struct bash *b, struct err *err)
+{
+	size_t n = bash_talk_forget(&b->talk);
+	AUTO(free) char *note = xasprintf("[too long for the model: %zu old outputs left out from here on]", n);
+
+	b->forgotten += (int64_t)n;
+	return !n ? 0 : log_text(b, "", note, strlen(note), err) ? -1 : 1;
+}
+
 static int not_answered(struct bash *b, const struct agent_answer *a, struct err *err)
 {
-	AUTO(free) char *why = refusal(a);
+	AUTO(free) char *said = refusal(a);
+	AUTO(free) char *why =
+		xasprintf("%s%s", is_about_length(a) ? "the model's context is full: " : "", said);
 
 	if (a->status < 500 && a->status != 429 && a->status >= 400) {
 		end(b, OUTCOME_AGENT_ERROR, why);
@@ -257,18 +285,30 @@ static int not_answered(struct bash *b, const struct agent_answer *a, struct err
 	return -1;
 }
 
+/* What the provider refuses in a form that can be mended is mended, and posted again. */
+static int post_what_is_taken(struct bash *b, struct agent_answer *a, struct err *err)
+{
+	int mended;
+
+	do {
+		buf_release(&a->body);
+		if (post(b, a, err))
+			return -1;
+		mended = 0;
+		if (!a->late && is_about_reasoning(b, a))
+			mended = b->talk.plain = true;
+		else if (!a->late && is_about_length(a))
+			mended = shorten(b, err);
+	} while (mended > 0);
+	return mended;
+}
+
 static int ask(struct bash *b, struct bash_reply *r, struct err *err)
 {
 	AUTO(agent_answer) struct agent_answer a = {.body = BUF_INIT};
 
-	if (post(b, &a, err))
+	if (post_what_is_taken(b, &a, err))
 		return -1;
-	if (!a.late && is_about_reasoning(b, &a)) {
-		b->talk.plain = true;
-		buf_release(&a.body);
-		if (post(b, &a, err))
-			return -1;
-	}
 	if (a.late) {
 		end_late(b);
 		return 0;
@@ -329,6 +369,7 @@ static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, 
 	} else if (r->calls_n) {
 		if (run_calls(b, r, outputs, err))
 			return -1;
+		b->talk.seen = b->talk.shown_n;
 		b->talk.dialect->results(&b->talk, r, outputs);
 	} else if (r->cut) {
 		b->mistakes++;
@@ -427,8 +468,7 @@ static void release(struct bash *b)
 		close(b->transcript);
 	strv_release(&b->shell.env);
 	free(b->shell.dir);
-	free(b->talk.system);
-	json_decref(b->talk.history);
+	bash_talk_release(&b->talk);
 }
 
 static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)

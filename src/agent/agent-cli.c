@@ -16,9 +16,13 @@ enum { STDERR_TAIL = 2048 };
 struct cli {
 	const struct agent_job *job;
 	struct agent_output *output;
-	char tail[STDERR_TAIL]; /* the last of stderr: often says why it failed */
-	size_t tail_len;
+	struct buf tail; /* the last of stderr: often says why it failed */
 };
+
+static void auto_cli(struct cli *c)
+{
+	buf_release(&c->tail);
+}
 
 static void auto_capped_log(struct capped_log **log)
 {
@@ -84,21 +88,6 @@ static int make_argv(struct strv *argv, const struct agent_job *job, struct err 
 	return 0;
 }
 
-static void keep_tail(struct cli *c, const char *data, size_t n)
-{
-	size_t drop;
-
-	if (n > STDERR_TAIL) {
-		data += n - STDERR_TAIL;
-		n = STDERR_TAIL;
-	}
-	drop = c->tail_len + n > STDERR_TAIL ? c->tail_len + n - STDERR_TAIL : 0;
-	memmove(c->tail, c->tail + drop, c->tail_len - drop);
-	c->tail_len -= drop;
-	memcpy(c->tail + c->tail_len, data, n);
-	c->tail_len += n;
-}
-
 static void on_output(void *arg, int stream, const char *data, size_t n)
 {
 	struct cli *c = arg;
@@ -106,7 +95,7 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 	if (stream == 1)
 		agent_output_add(c->output, data, n);
 	else
-		keep_tail(c, data, n);
+		buf_add_tail(&c->tail, data, n, STDERR_TAIL);
 	if (c->job->on_output)
 		c->job->on_output(c->job->on_output_arg, stream, data, n);
 }
@@ -114,13 +103,14 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 /* The last line of stderr that says anything; the caller frees. */
 static char *last_words(const struct cli *c)
 {
-	size_t end = c->tail_len, start;
+	const char *tail = c->tail.data;
+	size_t end = c->tail.len, start;
 
-	while (end && isspace((unsigned char)c->tail[end - 1]))
+	while (end && isspace((unsigned char)tail[end - 1]))
 		end--;
-	for (start = end; start && c->tail[start - 1] != '\n'; start--)
+	for (start = end; start && tail[start - 1] != '\n'; start--)
 		;
-	return xstrndup(c->tail + start, end - start);
+	return xstrndup(tail + start, end - start);
 }
 
 static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, struct err *err)
@@ -219,7 +209,7 @@ static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_
 	const json_t *spec = job->attempt->agent_spec;
 	AUTO(agent_output) struct agent_output *output = NULL;
 	struct sandbox_exit end = {0};
-	struct cli c = {.job = job};
+	AUTO(cli) struct cli c = {.job = job, .tail = BUF_INIT};
 
 	if (!s)
 		return err_set(err, ERR_USAGE, 0, "agent \"%s\" needs a sandbox",

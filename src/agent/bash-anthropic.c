@@ -104,7 +104,7 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 		json_array_append_new(t->history,
 				      json_pack("{s:s, s:O}", "role", "assistant", "content", content));
 	read_usage(json_object_get(answer, "usage"), reply);
-	reply->cut = strcmp(why, "max_tokens") == 0;
+	reply->cut = strcmp(why, "max_tokens") == 0 || strcmp(why, "model_context_window_exceeded") == 0;
 	if (strcmp(why, "refusal") == 0)
 		reply->stuck = xstrdup("stop_reason refusal");
 	return true;
@@ -117,7 +117,7 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 	for (size_t i = 0; i < reply->calls_n; i++) {
 		json_t *j = json_pack("{s:s}", "type", "tool_result");
 		json_put_str(j, "tool_use_id", reply->calls[i].id);
-		json_put_strn(j, "content", outputs[i].data, outputs[i].len);
+		bash_talk_show(t, j, "content", &outputs[i]);
 		if (!reply->calls[i].command)
 			json_put_bool(j, "is_error", true);
 		json_array_append_new(blocks, j);

@@ -73,7 +73,8 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
 {
 	for (size_t i = 0; i < reply->calls_n; i++) {
-		json_t *j = message("tool", outputs[i].data, outputs[i].len);
+		json_t *j = json_pack("{s:s}", "role", "tool");
+		bash_talk_show(t, j, "content", &outputs[i]);
 		json_put_str(j, "tool_call_id", reply->calls[i].id);
 		json_array_append_new(t->history, j);
 	}

@@ -13,48 +13,43 @@ enum { SWEEP_MS = 10000 };
 
 /* The two ends of a stream of any length. */
 struct ends {
-	char head[BASH_SHOWN], tail[BASH_SHOWN];
-	size_t head_n, tail_n, total;
+	struct buf head, tail;
+	size_t total;
 	const struct agent_job *job;
 };
+
+static void auto_ends(struct ends *e)
+{
+	buf_release(&e->head);
+	buf_release(&e->tail);
+}
 
 static void keep(void *arg, int stream, const char *data, size_t n)
 {
 	struct ends *e = arg;
-	size_t first = BASH_SHOWN - e->head_n < n ? BASH_SHOWN - e->head_n : n, drop;
+	size_t room = BASH_SHOWN - e->head.len, first = room < n ? room : n;
 
 	if (e->job->on_output)
 		e->job->on_output(e->job->on_output_arg, stream, data, n);
 	e->total += n;
-	memcpy(e->head + e->head_n, data, first);
-	e->head_n += first;
-	data += first;
-	n -= first;
-	if (n > BASH_SHOWN) {
-		data += n - BASH_SHOWN;
-		n = BASH_SHOWN;
-	}
-	drop = e->tail_n + n > BASH_SHOWN ? e->tail_n + n - BASH_SHOWN : 0;
-	memmove(e->tail, e->tail + drop, e->tail_n - drop);
-	e->tail_n -= drop;
-	memcpy(e->tail + e->tail_n, data, n);
-	e->tail_n += n;
+	buf_add(&e->head, data, first);
+	buf_add_tail(&e->tail, data + first, n - first, BASH_SHOWN);
 }
 
 /* Whole characters only, at the cut. */
 static void show(const struct ends *e, struct buf *out)
 {
-	size_t left_out = e->total - e->head_n - e->tail_n, skip = 0, head = e->head_n;
+	size_t left_out = e->total - e->head.len - e->tail.len, skip = 0, head = e->head.len;
 
 	if (left_out) {
-		head = text_cut(e->head, e->head_n);
-		while (skip < 3 && skip < e->tail_n && (e->tail[skip] & 0xc0) == 0x80)
+		head = text_cut(e->head.data, e->head.len);
+		while (skip < 3 && skip < e->tail.len && (e->tail.data[skip] & 0xc0) == 0x80)
 			skip++;
 	}
-	buf_add(out, e->head, head);
+	buf_add(out, e->head.data, head);
 	if (left_out)
 		buf_addf(out, "\n[... %zu bytes left out ...]\n", left_out);
-	buf_add(out, e->tail + skip, e->tail_n - skip);
+	buf_add(out, e->tail.data + skip, e->tail.len - skip);
 	if (out->len && out->data[out->len - 1] != '\n')
 		buf_addc(out, '\n');
 }
@@ -150,7 +145,7 @@ static int judge(struct bash_shell *s, const struct sandbox_exit *end, struct bu
 
 int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why, struct err *err)
 {
-	struct ends ends = {.job = s->job};
+	AUTO(ends) struct ends ends = {.head = BUF_INIT, .tail = BUF_INIT, .job = s->job};
 	struct sandbox_exit end;
 
 	if (strlen(command) > BASH_COMMAND_BYTES) {

@@ -118,7 +118,7 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 		if (*reply->calls[i].id)
 			json_put_str(j, "id", reply->calls[i].id);
 		json_put_str(j, "name", reply->calls[i].name);
-		json_put_strn(response, "output", outputs[i].data, outputs[i].len);
+		bash_talk_show(t, response, "output", &outputs[i]);
 		json_put(j, "response", response);
 		json_array_append_new(parts, json_pack("{s:o}", "functionResponse", j));
 	}

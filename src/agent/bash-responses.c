@@ -89,7 +89,7 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 		json_t *j = json_object();
 		json_put_str(j, "type", "function_call_output");
 		json_put_str(j, "call_id", reply->calls[i].id);
-		json_put_strn(j, "output", outputs[i].data, outputs[i].len);
+		bash_talk_show(t, j, "output", &outputs[i]);
 		json_array_append_new(t->history, j);
 	}
 }

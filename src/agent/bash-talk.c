@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 
+enum { FORGET_MIN = 200 }; /* what is shorter than this is not worth a note in its place */
+
 const struct bash_dialect *bash_dialect_find(const char *api)
 {
 	static const struct bash_dialect *const all[] = {&bash_responses, &bash_chat, &bash_anthropic,
@@ -15,6 +17,48 @@ const struct bash_dialect *bash_dialect_find(const char *api)
 		if (strcmp(all[i]->api, api) == 0)
 			return all[i];
 	return NULL;
+}
+
+void bash_talk_show(struct bash_talk *t, json_t *holder, const char *member, const struct buf *text)
+{
+	json_put_strn(holder, member, text->data, text->len);
+	if (text->len < FORGET_MIN)
+		return;
+	GROW(t->shown, t->shown_n, t->shown_cap);
+	t->shown[t->shown_n++] = (struct bash_shown){holder, member};
+}
+
+static size_t forget_one(const struct bash_shown *s)
+{
+	json_t *text = json_object_get(s->holder, s->member);
+	size_t size = json_string_length(text);
+	const char *last = strrchr(json_string_value(text), '\n'); /* how the command ended */
+	AUTO(free) char *left = xasprintf("[output left out: the conversation has become too long]\n%s",
+					  last && strlen(last) < FORGET_MIN / 2 ? last + 1 : "");
+
+	json_put_str(s->holder, s->member, left);
+	return size;
+}
+
+size_t bash_talk_forget(struct bash_talk *t)
+{
+	size_t n = 0, all = 0, gone = 0;
+
+	for (size_t i = 0; i < t->seen; i++)
+		all += json_string_length(json_object_get(t->shown[i].holder, t->shown[i].member));
+	while (n < t->seen && 2 * gone < all)
+		gone += forget_one(&t->shown[n++]);
+	t->seen -= n;
+	t->shown_n -= n;
+	memmove(t->shown, t->shown + n, t->shown_n * sizeof *t->shown);
+	return n;
+}
+
+void bash_talk_release(struct bash_talk *t)
+{
+	free(t->shown);
+	free(t->system);
+	json_decref(t->history);
 }
 
 const char *bash_tool_description(void)

@@ -2,7 +2,7 @@
  *
  * bash-talk.h -- private to agent: the built-in agent's conversation with a model, and how each API dialect
  * puts it. The history is linear and only grows, so that a provider's prompt cache holds all of it but the
- * last turn. Answers are a model's: nothing in them is trusted.
+ * last turn; only when a provider refuses it for its length are the oldest outputs taken out. Answers are a model's: nothing in them is trusted.
  */
 #pragma once
 #include <jansson.h>
@@ -27,12 +27,21 @@ struct bash_reply {
 	int64_t input, cached, output; /* tokens; -1 unknown */
 };
 
+/* The output of a command, where it stands in the history. */
+struct bash_shown {
+	json_t *holder; /* borrowed from the history */
+	const char *member;
+};
+
 struct bash_talk {
 	const struct bash_dialect *dialect;
 	const char *model;
 	char *system;
 	json_t *history; /* an array in the dialect's own shape */
 	bool plain;	 /* responses: the model has no encrypted reasoning to give */
+	struct bash_shown *shown; /* long outputs that stand in the history, the oldest first */
+	size_t shown_n, shown_cap;
+	size_t seen; /* how many of them stood in a request that was answered */
 };
 
 struct bash_dialect {
@@ -51,6 +60,13 @@ extern const struct bash_dialect bash_responses, bash_chat, bash_anthropic, bash
 
 /* The dialect of an API, or NULL. */
 const struct bash_dialect *bash_dialect_find(const char *api);
+
+/* HOLDER, about to become a part of the history, gets TEXT, the output of a command, as its MEMBER. */
+void bash_talk_show(struct bash_talk *t, json_t *holder, const char *member, const struct buf *text);
+/* Take the older half, by bytes, of the outputs that the model has seen out of the history: what remains of each is its
+ * last line. Returns how many were taken; 0: there is nothing left to be taken. */
+size_t bash_talk_forget(struct bash_talk *t);
+void bash_talk_release(struct bash_talk *t);
 
 #define BASH_TOOL "bash"
 const char *bash_tool_description(void);

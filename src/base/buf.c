@@ -66,6 +66,21 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	b->len += (size_t)n;
 }
 
+void buf_add_tail(struct buf *b, const void *data, size_t n, size_t max)
+{
+	size_t old = n >= max ? 0 : b->len + n > max ? max - n : b->len;
+
+	if (old < b->len) {
+		memmove(b->data, b->data + b->len - old, old);
+		b->data[b->len = old] = '\0';
+	}
+	if (n > max) {
+		data = (const char *)data + (n - max);
+		n = max;
+	}
+	buf_add(b, data, n);
+}
+
 void buf_reset(struct buf *b)
 {
 	b->len = 0;

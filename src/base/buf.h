@@ -18,6 +18,8 @@ void buf_add(struct buf *b, const void *data, size_t n);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Append, and drop from the front what is more than MAX bytes. */
+void buf_add_tail(struct buf *b, const void *data, size_t n, size_t max);
 void buf_reset(struct buf *b);   /* empties, keeps the memory */
 void buf_release(struct buf *b); /* frees and makes it usable again */
 char *buf_detach(struct buf *b); /* the caller owns the result; b is empty afterwards */

@@ -45,6 +45,10 @@ class Anthropic:
     fault = staticmethod(fault)
 
     @staticmethod
+    def too_long(tokens, limit):
+        return refuse(f"prompt is too long: {tokens} tokens > {limit} maximum")
+
+    @staticmethod
     def auth(request, keys):
         scheme, _, bearer = (request.header("authorization") or "").partition(" ")
         key = request.header("x-api-key") or (bearer if scheme.lower() == "bearer" else "")

@@ -53,6 +53,10 @@ class Gemini:
     fault = staticmethod(fault)
 
     @staticmethod
+    def too_long(tokens, limit):
+        return refuse(f"The input token count ({tokens}) exceeds the maximum number of tokens allowed ({limit}).")
+
+    @staticmethod
     def auth(request, keys):
         query = urllib.parse.parse_qs(request.query)
         key = request.header("x-goog-api-key") or query.get("key", [""])[0]

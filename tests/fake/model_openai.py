@@ -93,6 +93,13 @@ class Chat:
     has_cache_write = False
     fault = staticmethod(fault)
     auth = staticmethod(check_auth)
+
+    @staticmethod
+    def too_long(tokens, limit):
+        return refuse(f"This model's maximum context length is {limit} tokens. However, your messages resulted in "
+                      f"{tokens} tokens. Please reduce the length of the messages.", param="messages",
+                      code="context_length_exceeded")
+
     KNOWN = set("""messages model audio frequency_penalty function_call functions logit_bias logprobs
         max_completion_tokens max_tokens metadata modalities moderation n parallel_tool_calls prediction
         presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort
@@ -277,6 +284,12 @@ class Responses:
     has_cache_write = False
     fault = staticmethod(fault)
     auth = staticmethod(check_auth)
+
+    @staticmethod
+    def too_long(tokens, limit):
+        return refuse("Your input exceeds the context window of this model. Please adjust your input and try again.",
+                      param="input", code="context_length_exceeded")
+
     KNOWN = set("""background client_metadata context_management conversation include input instructions
         max_output_tokens max_tool_calls metadata model moderation parallel_tool_calls previous_response_id prompt
         prompt_cache_key prompt_cache_options prompt_cache_retention reasoning safety_identifier service_tier store

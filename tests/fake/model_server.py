@@ -44,6 +44,7 @@ The configuration, a JSON object; every member may be absent:
   plain          no Transfer-Encoding: the answer ends with the connection
   no_usage       report no usage
   split N        answer a "status" in two pieces, the first of N bytes (cut_after 1: without the second)
+  context N      a request of more than N tokens, 4 bytes of its body each, is refused as too long
   add_headers    {name: value} more headers of a good answer
 
 Control, without a key: GET /_fake/log[?since=N] (exact bytes in base64), GET /_fake/state, POST /_fake/config
@@ -74,7 +75,7 @@ from model_script import BadScript, make_turn
 
 MEMBERS = {"keys", "models", "aliases", "scripts", "rules", "options", "quotas"}
 DOINGS = set("""status body headers stall delay stall_after cut_after reset reset_after close drip chunk plain no_usage
-    split add_headers""".split())
+    split context add_headers""".split())
 MAX_HEAD, MAX_BODY = 256 << 10, 1 << 30
 REASON = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
           405: "Method Not Allowed", 413: "Content Too Large", 415: "Unsupported Media Type", 426: "Upgrade Required",
@@ -369,6 +370,9 @@ class Connection:
             raise Refusal(do["status"], do["body"] if "body" in do else dialect.fault(do["status"]),
                           list(do.get("headers", {}).items()))
         request = entry.request
+        tokens = len(request.body) // 4
+        if tokens > do.get("context", tokens):
+            raise dialect.too_long(tokens, do["context"])
         turn = make_turn(self.provider.config["scripts"], entry.model, dialect.history(request),
                          dialect.has_cache_write)
         do = {**turn.options, **do}

@@ -82,6 +82,47 @@ def test_each_api_through_the_gateway(run_cli, make_task, make_bench, rollout, p
     assert all(entry.key == KEY for entry in fake.log())
 
 
+@pytest.mark.parametrize("api", DIALECTS)
+def test_a_history_too_long_for_the_model_loses_its_oldest_outputs(run_cli, make_task, make_bench, rollout, provided, fake,
+                                                                   workdir, api):
+    """The provider refuses what is longer than the model's context; the last output, not yet seen, always stays."""
+    fake.configure(options={"context": 6000})
+    turns = [*[{"shell": f"seq {n}0000 {n}0900; exit {n}"} for n in range(1, 9)], {"shell": FIX}, {"text": "Fixed it."}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (run_id, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    log = fake.log()
+    refused = [at for at, entry in enumerate(log) if entry.status == 400]
+    assert refused and len(log) == 10 + len(refused)
+    assert all(log[at + 1].status == 200 for at in refused)  # half of it is enough
+    for at in refused:
+        long, short = (entry.request.body.decode() for entry in log[at:at + 2])
+        newest = max(n for n in range(1, 9) if f"\\n{n}0900" in long)
+        assert f"\\n{newest}0900" in short and len(short) < len(long)
+    last = log[-1].request.body.decode()
+    assert "\\n10900" not in last
+    assert "[output left out: the conversation has become too long]\\n[exit status 1]" in last
+    metrics = result["agent"]["metrics"]
+    assert (metrics["turns"], metrics["tokens_agent"]) == (10, metrics["tokens_total"])
+    top = workdir / "data/runs" / run_id
+    assert "old outputs left out from here on]" in (top / "logs/agent.log").read_text()
+    lines = [json.loads(line) for line in (top / "artifacts/agent/transcript.jsonl").read_text().splitlines()]
+    assert lines[0]["forgotten"] == 0 and lines[-1]["forgotten"] == last.count("[output left out")
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_a_context_that_is_full_of_anything_else(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    fake.configure(options={"context": 3000})
+    turns = [{"shell": FIX}, {"shell": "true " + "x" * 20000}, {"text": "never said"}]
+    fake.configure(scripts=[{"turns": turns}])
+    make_bench(make_task(), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("agent_error", 1)
+    assert result["reason"].startswith("the model's context is full: the model's API answered 400: ")
+
+
 @pytest.mark.parametrize("model", ["any-fake", "gpt-oss-fake"])
 def test_auto_is_the_built_in_one(run_cli, make_task, make_bench, rollout, provided, fake, model):
     """For a model no agent is usual for, and for one that is served in another dialect than its usual agent's."""

@@ -25,8 +25,16 @@ static void test_buf(void **state)
 	buf_reset(&b);
 	assert_string_equal(b.data, "");
 	buf_adds(&b, "x");
+	buf_add_tail(&b, "abc", 3, 3);
+	assert_string_equal(b.data, "abc");
+	buf_add_tail(&b, "de", 2, 4);
+	assert_string_equal(b.data, "bcde");
+	buf_add_tail(&b, "0123456", 7, 4);
+	assert_string_equal(b.data, "3456");
+	buf_add_tail(&b, "", 0, 2);
+	assert_string_equal(b.data, "56");
 	AUTO(free) char *owned = buf_detach(&b);
-	assert_string_equal(owned, "x");
+	assert_string_equal(owned, "56");
 	assert_int_equal(b.len, 0);
 }
 

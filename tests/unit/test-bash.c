@@ -135,6 +135,33 @@ static void each_dialect_has_its_words(void **state)
 	}
 }
 
+static void old_outputs_are_left_out(void **state)
+{
+	AUTO(json) json_t *holders = json_array();
+	struct bash_talk t = {.system = xstrdup(""), .history = json_array()};
+	AUTO(free) char *long_text = xasprintf("%0*d\n[exit status 0]", 1000, 0);
+	const struct buf text = {.data = long_text, .len = strlen(long_text)};
+	static const size_t left[] = {6, 3, 1, 0, 0};
+
+	for (size_t i = 0; i < 7; i++) {
+		json_t *holder = json_object();
+		json_array_append_new(holders, holder);
+		if (i == 6)
+			t.seen = t.shown_n;
+		bash_talk_show(&t, holder, "out", &text);
+	}
+	for (size_t i = 0; i + 1 < ARRAY_SIZE(left); i++) {
+		assert_int_equal(t.seen, left[i]);
+		assert_int_equal(bash_talk_forget(&t), left[i] - left[i + 1]);
+	}
+	for (size_t i = 0; i < 7; i++)
+		assert_string_equal(json_get_str(json_array_get(holders, i), "out", ""),
+				    i == 6 ? long_text
+					   : "[output left out: the conversation has become too long]\n"
+					     "[exit status 0]");
+	bash_talk_release(&t);
+}
+
 static void what_is_no_answer_is_none(void **state)
 {
 	static const char *const bad[] = {"{}",		      "[]",		    "{\"output\":1}",
@@ -249,6 +276,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_dialect_has_its_words),
+		cmocka_unit_test(old_outputs_are_left_out),
 		cmocka_unit_test(what_is_no_answer_is_none),
 		cmocka_unit_test(ends_are_told_apart),
 		cmocka_unit_test(senseless_calls_say_why),
