@@ -71,9 +71,9 @@ static void reply_simple(uint32_t op, int error)
 	reply(&(struct proto_reply){.op = op, .error = error}, -1);
 }
 
-static void command_ended(int status, const struct rusage *usage)
+static void command_ended(int status, const struct rusage *usage, int left)
 {
-	struct proto_reply r = {.op = PROTO_EXITED, .status = status};
+	struct proto_reply r = {.op = PROTO_EXITED, .status = status, .processes = left};
 
 	command = 0;
 	r.memory = (int64_t)usage->ru_maxrss * 1024;
@@ -81,17 +81,19 @@ static void command_ended(int status, const struct rusage *usage)
 	reply(&r, -1);
 }
 
-/* The end of everything but us. The status of the foreground command is kept for later. */
-static void sweep(int *status, struct rusage *usage)
+/* The end of everything but us. The status of the foreground command is kept for later. Returns how many
+ * processes were still running. */
+static int sweep(int *status, struct rusage *usage)
 {
 	struct rusage ru;
-	int st;
+	int st, ended = 0;
 
 	for (;;) {
 		kill(-1, SIGKILL);
 		pid_t pid = wait4(-1, &st, 0, &ru);
 		if (pid < 0 && errno == ECHILD)
-			return;
+			return ended;
+		ended += pid > 0 && WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL;
 		if (pid > 0 && pid == command) {
 			*status = st;
 			*usage = ru;
@@ -104,9 +106,9 @@ static void kill_all(void)
 	struct rusage usage = {0};
 	int status = SIGKILL;
 
-	sweep(&status, &usage);
+	int left = sweep(&status, &usage);
 	if (command)
-		command_ended(status, &usage);
+		command_ended(status, &usage, left);
 	reply_simple(PROTO_KILLALL, 0);
 }
 
@@ -119,9 +121,8 @@ static void reap(void)
 	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
 		if (pid != command)
 			continue;
-		if (kill_at_end)
-			sweep(&(int){0}, &(struct rusage){0});
-		command_ended(status, &usage);
+		int left = kill_at_end ? sweep(&(int){0}, &(struct rusage){0}) : 0;
+		command_ended(status, &usage, left);
 	}
 }
 

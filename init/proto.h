@@ -60,7 +60,7 @@ struct proto_reply {
 	uint32_t op;
 	int32_t error;	   /* errno; 0: done */
 	int32_t status;	   /* EXITED: wait status; STATS: the request's flags */
-	int32_t processes; /* STATS: without init */
+	int32_t processes; /* STATS: without init; EXITED: how many the sweep found running */
 	int64_t cpu_us;	   /* EXITED: of this command; STATS: of everything since the start */
 	int64_t memory;	   /* EXITED: largest resident size of one process; STATS: sum now; bytes */
 	int64_t unlinked;  /* STATS: bytes on disk of open files without a name */

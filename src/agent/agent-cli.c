@@ -5,6 +5,7 @@
 #include "agent/agent-output.h"
 #include "agent/agent-template.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -17,6 +18,7 @@ struct cli {
 	const struct agent_job *job;
 	struct agent_output *output;
 	struct buf tail; /* the last of stderr: often says why it failed */
+	int64_t spoke_ms; /* when it last wrote anything; before that, when it began */
 };
 
 static void auto_cli(struct cli *c)
@@ -92,6 +94,7 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 {
 	struct cli *c = arg;
 
+	c->spoke_ms = clock_mono_ms();
 	if (stream == 1)
 		agent_output_add(c->output, data, n);
 	else
@@ -129,6 +132,7 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 	    capped_log_open(&log, job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
 	    capped_log_open(&log_err, job->run_fd, "logs/agent.err", CAPPED_LOG_BYTES, err))
 		return -1;
+	c->spoke_ms = clock_mono_ms();
 	struct sandbox_exec x = {
 		.argv = strv_items(&argv),
 		.env = strv_items(&env),
@@ -164,6 +168,19 @@ static void end_by_itself(const struct cli *c, int status, const char *error,
 			  *words ? ": " : "", words);
 }
 
+/* One that worked to the end is told from one that waited: for input that never comes, for a command that does not end. */
+static void end_late(const struct cli *c, const struct sandbox_exit *end, struct agent_record *out)
+{
+	double sec = (double)c->job->attempt->trial.limits.timeout_ms / 1000;
+	int64_t silent_ms = clock_mono_ms() - c->spoke_ms;
+
+	if (2 * silent_ms > end->wall_ms)
+		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s, silent for the last %lld s", sec,
+			  (long long)silent_ms / 1000);
+	else
+		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s", sec);
+}
+
 static int judge(const struct cli *c, const struct sandbox_exit *end, const char *error,
 		 struct agent_record *out, struct err *err)
 {
@@ -175,8 +192,7 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 		end_by_itself(c, end->status, error, out);
 		return 0;
 	case SANDBOX_TIMED_OUT:
-		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s",
-			  (double)l->timeout_ms / 1000);
+		end_late(c, end, out);
 		return 0;
 	case SANDBOX_NO_MEMORY:
 		agent_end(out, OUTCOME_AGENT_ERROR, "used more than %lld MB of memory (memory_mb)",
@@ -201,6 +217,8 @@ static void measure(const struct sandbox_exit *end, struct agent_metrics *m)
 	m->cpu_ms = end->cpu_ms;
 	m->memory_max = end->memory_max;
 	m->disk_bytes = end->disk_bytes;
+	if (end->end == SANDBOX_EXITED)
+		m->left_running = end->left_running;
 }
 
 static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,

@@ -125,5 +125,6 @@ int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_recor
 		.outcome = OUTCOME_COMPLETED, .exit_status = -1, .metrics = agent_metrics_unknown};
 	snprintf(out->version, sizeof out->version, "%s",
 		 json_get_str(job->attempt->agent_spec, "version", ""));
+	snprintf(out->tree, sizeof out->tree, "%s", json_get_str(job->attempt->agent_spec, "tree", ""));
 	return run_kind(kind, job, s, out, err);
 }

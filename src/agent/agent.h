@@ -21,12 +21,13 @@
  *               "gemini"; the plan picks the first that the model's provider answers (trial.api)
  *   api{}       dialect -> {args[], env{}, files{}}: appended to argv, laid over env and files where the
  *               trial's dialect is that one
- *   install{version, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
+ *   install{version, before, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
  *               inside it that stand for argv[0] (see config/agent-cache.h)
  *   output{format: "jsonl" | "json" | "text" (the default), rules[]}: what standard output tells
  * Made by agent_find, not allowed in a file:
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
+ *   tree        of what npm installed (config/agent-cache.h)
  *   program     argv[0] as it was written, where that was a name without a slash
  *
  * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout}

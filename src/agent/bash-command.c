@@ -180,5 +180,8 @@ int bash_sweep(struct bash_shell *s, struct err *err)
 	if (!s->dirty)
 		return 0;
 	s->dirty = false;
-	return sandbox_exec(s->box, &x, &end, err);
+	if (sandbox_exec(s->box, &x, &end, err))
+		return -1;
+	s->metrics->left_running = end.left_running;
+	return 0;
 }

@@ -76,7 +76,6 @@ static int run_npm(const struct agent_install *i, int dir, struct err *err)
 					  "--ignore-scripts",
 					  "--save-exact",
 					  "--loglevel=error",
-					  "--",
 					  NULL};
 	AUTO(strv) struct strv argv = STRV_INIT;
 	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
@@ -84,6 +83,9 @@ static int run_npm(const struct agent_install *i, int dir, struct err *err)
 	int status = 0;
 
 	strv_pushv(&argv, npm);
+	if (i->before)
+		strv_take(&argv, xasprintf("--before=%s", i->before));
+	strv_push(&argv, "--");
 	strv_pushv(&argv, strv_items(&i->npm));
 	const struct spawn s = {
 		.argv = strv_items(&argv), .dir_fd = dir, .in = -1, .out = -1, .err = -1};
@@ -144,7 +146,11 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 		(void)!path_remove_tree(folder, temp, &late);
 		return -1;
 	}
-	printf("%s %s is installed, in %s/%s\n", name, i->version, i->folder, i->version);
+	char tree[HASH_HEX] = "";
+	if (agent_install_tree(i, tree))
+		printf("%s %s is installed, in %s/%s, tree %.12s\n", name, i->version, i->folder, i->version, tree);
+	else
+		printf("%s %s is installed, in %s/%s\n", name, i->version, i->folder, i->version);
 	return path_link(folder, i->version, "current", err);
 }
 

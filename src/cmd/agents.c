@@ -13,6 +13,8 @@
 #include "report/report.h"
 #include "report/table.h"
 
+enum { TREE_SHOWN = 12 }; /* of its 64 digits */
+
 static bool is_installed(const char *name, const json_t *file)
 {
 	const json_t *spec = json_object_get(file, "install");
@@ -53,6 +55,7 @@ static void fill_state(json_t *row, const struct agent_query *q, const json_t *f
 		state = "on PATH";
 	json_put_str(row, "state", state);
 	json_put_str(row, "version", json_get_str(spec, "version", NULL));
+	json_put_str(row, "tree", json_get_str(spec, "tree", NULL));
 }
 
 static json_t *describe(const char *name)
@@ -66,6 +69,7 @@ static json_t *describe(const char *name)
 
 	json_put_str(row, "agent", name);
 	json_put_str(row, "version", NULL);
+	json_put_str(row, "tree", NULL);
 	json_put_str(row, "state", "unusable");
 	if (agent_read(&file, &path, &q, &problems, &err)) {
 		json_put_str(row, "remedy", problems.n ? problems.v[0] : err.msg);
@@ -110,6 +114,8 @@ static void add_row(struct table *t, const json_t *row)
 	table_text(t, json_get_str(row, "agent", ""));
 	table_text(t, json_get_str(row, "version", ""));
 	table_text(t, json_get_str(row, "state", ""));
+	AUTO(free) char *tree = xasprintf("%.*s", TREE_SHOWN, json_get_str(row, "tree", ""));
+	table_text(t, tree);
 	table_text(t, apis.data);
 	table_text(t, remedy ? remedy : json_get_str(row, "summary", ""));
 }
@@ -124,6 +130,7 @@ static void print_table(const json_t *rows)
 	table_column(&t, "agent", TABLE_WHOLE);
 	table_column(&t, "version", TABLE_WHOLE);
 	table_column(&t, "state", TABLE_WHOLE);
+	table_column(&t, "tree", TABLE_WHOLE);
 	table_column(&t, "APIs", TABLE_LEFT);
 	table_column(&t, "what it is, or how to get it", TABLE_LEFT);
 	json_array_foreach (rows, i, row)

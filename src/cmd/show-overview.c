@@ -83,7 +83,12 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 	if (a->metrics.tool_calls >= 0)
 		buf_addf(&text, ", %lld tool calls", (long long)a->metrics.tool_calls);
 	buf_addf(&text, ", %lld lines changed", (long long)a->diff_lines);
+	if (a->metrics.left_running > 0)
+		buf_addf(&text, ", %lld process%s left running", (long long)a->metrics.left_running,
+			 a->metrics.left_running == 1 ? "" : "es");
 	line(out, "used", "%s", text.data);
+	if (a->version[0])
+		line(out, "version", "%s%s%.12s", a->version, a->tree[0] ? ", tree " : "", a->tree);
 	add_machine(out, a);
 	if (a->final_message[0])
 		line(out, "said", "%s", a->final_message);

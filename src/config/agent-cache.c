@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/agent-cache.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+
+enum { LOCK_BYTES = 16 << 20 };
 
 static char *cache_folder(const char *name)
 {
@@ -72,9 +75,10 @@ int agent_install_make(struct agent_install *out, const char *name, const json_t
 		       struct err *err)
 {
 	AUTO(free) char *folder = cache_folder(name);
+	const char *own = json_get_str(spec, "version", ""), *before = json_get_str(spec, "before", NULL);
 
 	if (!version)
-		version = json_get_str(spec, "version", "");
+		version = own;
 	if (!is_exact(version))
 		return err_set(err, ERR_USAGE, 0,
 			       "agent \"%s\": \"%.60s\" is not an exact version, as %s is", name, version,
@@ -83,6 +87,8 @@ int agent_install_make(struct agent_install *out, const char *name, const json_t
 		return err_set(err, ERR_INFRA, 0,
 			       "there is no place to keep agents: set HOME or XDG_CACHE_HOME");
 	*out = (struct agent_install){.version = xstrdup(version), .folder = STEAL(&folder)};
+	if (before && strcmp(version, own) == 0)
+		out->before = xstrdup(before);
 	expand_all(&out->npm, json_object_get(spec, "npm"), version);
 	expand_all(&out->program, json_object_get(spec, "program"), version);
 	return 0;
@@ -92,6 +98,7 @@ void agent_install_release(struct agent_install *i)
 {
 	free(i->version);
 	free(i->folder);
+	free(i->before);
 	strv_release(&i->npm);
 	strv_release(&i->program);
 	*i = (struct agent_install){0};
@@ -106,6 +113,29 @@ bool agent_install_is_there(const struct agent_install *i)
 			return false;
 	}
 	return i->program.n > 0;
+}
+
+bool agent_install_tree(const struct agent_install *i, char out[HASH_HEX])
+{
+	AUTO(free) char *path = xasprintf("%s/%s/node_modules/.package-lock.json", i->folder, i->version);
+	AUTO(json) json_t *lock = NULL;
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct hash h;
+	struct err ignored;
+	const char *where;
+	json_t *package;
+
+	if (json_read(&lock, AT_FDCWD, path, LOCK_BYTES, &ignored))
+		return false;
+	json_object_foreach (json_object_get(lock, "packages"), where, package)
+		strv_pushf(&lines, "%s %s %s", where, json_get_str(package, "version", ""),
+			   json_get_str(package, "integrity", ""));
+	strv_sort(&lines);
+	hash_init(&h);
+	for (size_t n = 0; n < lines.n; n++)
+		hash_str(&h, lines.v[n]);
+	hash_hex(&h, out);
+	return true;
 }
 
 char *agent_install_current(const char *name)

@@ -58,6 +58,12 @@ static void check_string(const struct reader *r, const struct toml_node *n, cons
 	(void)expect(r, n, TOML_STRING, name);
 }
 
+static void check_day(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (expect(r, n, TOML_STRING, name) && !text_glob("[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]", n->text))
+		complain(r, n->line, n->col, "\"%s\" is no day as \"2026-01-31\" is", n->text);
+}
+
 static void check_strings(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	if (!expect(r, n, TOML_ARRAY, name))
@@ -306,6 +312,7 @@ static void check_program(const struct reader *r, const struct toml_node *n, con
 /* clang-format off */
 static const struct member install_members[] = {
 	{ .name = "version", .check = check_string, .required = true },
+	{ .name = "before", .check = check_day },
 	{ .name = "npm", .check = check_strings, .required = true },
 	{ .name = "program", .check = check_program, .required = true },
 	{ .name = NULL },

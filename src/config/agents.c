@@ -179,6 +179,7 @@ static bool use_installed(json_t *spec, const json_t *install, const struct prog
 	AUTO(free) char *version = agent_install_current(name);
 	struct agent_install i;
 	struct err ignored;
+	char tree[HASH_HEX];
 	if (!version || agent_install_make(&i, name, install, version, &ignored) < 0)
 		return false;
 	bool there = agent_install_is_there(&i);
@@ -193,6 +194,8 @@ static bool use_installed(json_t *spec, const json_t *install, const struct prog
 			json_array_insert_new(argv, 0,
 					      json_sprintf(BOX_PREFIX "%s/%s", name, i.program.v[n]));
 		json_put_str(spec, "version", version);
+		if (agent_install_tree(&i, tree))
+			json_put_str(spec, "tree", tree);
 	}
 	agent_install_release(&i);
 	return there;

@@ -17,6 +17,7 @@ const struct agent_metrics agent_metrics_unknown = {
 	.calls = -1,
 	.estimated = -1,
 	.waited_ms = -1,
+	.left_running = -1,
 	.tool_calls = -1,
 	.turns = -1,
 	.money_usd = -1,
@@ -36,8 +37,8 @@ static const struct form_field metric_fields[] = {
 	METRIC(disk_bytes, FORM_KNOWN64),    METRIC(tokens_cache_write, FORM_KNOWN64),
 	METRIC(calls, FORM_KNOWN64),	     METRIC(tokens_reasoning, FORM_KNOWN64),
 	METRIC(estimated, FORM_KNOWN64),     METRIC(tokens_agent, FORM_KNOWN64),
-	METRIC(waited_ms, FORM_KNOWN64),     METRIC(model_served, FORM_TEXT),
-	METRIC(keys, FORM_TEXT),
+	METRIC(waited_ms, FORM_KNOWN64),     METRIC(left_running, FORM_KNOWN64),
+	METRIC(model_served, FORM_TEXT),     METRIC(keys, FORM_TEXT),
 };
 
 #define AGENT(member, kind, required) FORM_FIELD(struct agent_record, member, kind, required)
@@ -45,8 +46,8 @@ static const struct form_field agent_fields[] = {
 	AGENT(reason, FORM_TEXT, false),	 AGENT(exit_status, FORM_INT, false),
 	AGENT(diff_bytes, FORM_INT64, true),	 AGENT(diff_lines, FORM_INT64, true),
 	AGENT(diff_truncated, FORM_BOOL, false), AGENT(digest, FORM_DIGEST, true),
-	AGENT(version, FORM_TEXT, false),	 AGENT(final_message, FORM_TEXT, false),
-	AGENT(oom_killed, FORM_BOOL, false),
+	AGENT(version, FORM_TEXT, false),	 AGENT(tree, FORM_TEXT, false),
+	AGENT(final_message, FORM_TEXT, false),	 AGENT(oom_killed, FORM_BOOL, false),
 };
 
 static int read_outcome(enum outcome *out, const json_t *j, const char *where, struct err *err)

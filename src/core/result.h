@@ -28,6 +28,7 @@ struct agent_metrics {
 	int64_t cpu_ms;     /* user and system, all processes of the sandbox that were reaped */
 	int64_t memory_max; /* bytes: the largest sum of resident memory seen, or memory.peak */
 	int64_t disk_bytes; /* written blocks at the end */
+	int64_t left_running; /* processes that ran on when it had ended by itself, and were killed */
 	char model_served[256]; /* as the answers name it, several separated by ", "; "" unknown */
 	char keys[512];		/* names of the provider's keys that were used, as model_served */
 };
@@ -45,6 +46,7 @@ struct agent_record {
 	bool diff_truncated;
 	char digest[HASH_HEX]; /* SHA-256 of artifacts/diff.patch */
 	char version[64];      /* of the agent, "" unknown */
+	char tree[HASH_HEX];   /* of what npm installed (config/agent-cache.h); "": something else */
 	char final_message[1024];
 };
 

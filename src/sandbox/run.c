@@ -329,6 +329,7 @@ static int on_exited(struct run *r, const struct proto_reply *reply, struct err 
 	}
 	r->exited = true;
 	r->out->status = reply->status;
+	r->out->left_running = reply->processes;
 	r->out->cpu_ms = reply->cpu_us / 1000;
 	r->drain_until_ms = clock_mono_ms() + DRAIN_MS;
 	if (reply->memory > r->out->memory_max)

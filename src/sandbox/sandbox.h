@@ -90,6 +90,7 @@ struct sandbox_exit {
 	enum sandbox_end end;
 	int status;
 	char text[160];
+	int left_running; /* processes that ran on when a SANDBOX_KILL_ALL command had ended, and were killed */
 	int64_t wall_ms, cpu_ms, memory_max;
 	/* As last measured, which may be before the end of a short command that could not have passed the ceiling
 	 * (sandbox_disk_bytes measures); -1: nested too deeply to be measured. */

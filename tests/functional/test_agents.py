@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Agents through the real program: what they get, what becomes of them, what is kept of their work."""
+import hashlib
 import json
 import os
 import re
 import signal
+import struct
 
 import pytest
 
@@ -91,9 +93,38 @@ def test_time_is_up_for_everything_it_started(run_one, agent_script, account):
     agent = agent_script("sed -i s/nmae/name/ src/greet.py\n"
                          "(trap '' TERM; setsid sleep 1000) & trap '' TERM; sleep 1000; sleep 1000")
     result, top, _ = run_one(agent, timeout_sec=2)
-    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 2 s")
+    assert (result["outcome"], result["reason"].partition(",")[0]) == ("timeout", "timed out after 2 s")
     assert result["total_score"] == 1
     assert 1990 <= result["agent"]["metrics"]["wall_ms"] < 10000  # two clocks, each rounded
+
+
+def test_an_agent_that_waits_is_told_from_one_that_works(run_one, agent_script):
+    """For an answer, say: it asks, and reads what nobody will ever write."""
+    waits = agent_script("mkfifo ~/answer; echo 'Go on? [y/N]'; read answer < ~/answer")
+    result, *_ = run_one(waits, timeout_sec=3)
+    silent = re.fullmatch(r"timed out after 3 s, silent for the last (\d+) s", result["reason"])
+    assert result["outcome"] == "timeout" and silent and 1 <= int(silent[1]) <= 4, result["reason"]
+
+
+def test_an_agent_that_works_to_the_end(run_one, agent_script):
+    works = agent_script("while :; do echo step; read -t .1 < <(sleep 9); done")
+    result, *_ = run_one(works, timeout_sec=3)
+    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 3 s")
+
+
+def test_there_is_no_terminal_to_ask_at(run_one, agent_script):
+    result, *_ = run_one(agent_script("read answer < /dev/tty || exit 9"))
+    assert result["outcome"] == "agent_error"
+    assert re.match(r"exit status 9: .*/dev/tty: No such device", result["reason"]), result["reason"]
+
+
+def test_what_an_agent_leaves_running_is_counted_and_killed(run_one, agent_script, run_cli):
+    agent = agent_script("mkfifo ~/up; for n in 1 2; do setsid sh -c 'trap \"\" TERM; echo up > ~/up; exec sleep 1000' & "
+                         "read x < ~/up; done; exit 0")
+    result, *_ = run_one(agent)
+    assert (result["outcome"], result["reason"]) == ("completed", "")
+    assert result["agent"]["metrics"]["left_running"] == 2
+    assert "2 processes left running" in run_cli("show", result["run_id"], check=0).stdout
 
 
 def test_too_much_memory_is_the_agents_failure(run_one, agent_script):
@@ -246,6 +277,7 @@ FETCHED = """summary = "says hello"
 argv = ["hello-bot", "there"]
 [install]
 version = "1.2.3"
+before = "2026-01-31"
 npm = ["hello-bot@{version}"]
 program = ["node_modules/hello-bot/run"]
 """
@@ -271,7 +303,14 @@ PACKAGE = """printf '%s\\n' "$*" >> ../asked
 mkdir -p node_modules/hello-bot
 printf '#!/bin/sh\\necho "$1 from $0" > /app/notes.md\\n' > node_modules/hello-bot/run
 chmod 755 node_modules/hello-bot/run
-"""
+echo '{"packages": {"node_modules/hello-bot": {"version": "1.2.3", "integrity": "sha512-a"}, "node_modules/dep": DEP}}' \\
+    > node_modules/.package-lock.json
+""".replace("DEP", '{"version": "4.5.6"}')
+
+
+def tree_of(*lines):
+    """As documented: SHA-256 over the sorted lines, each after its length."""
+    return hashlib.sha256(b"".join(struct.pack("<Q", len(line)) + line.encode() for line in lines)).hexdigest()
 
 
 def test_an_agent_is_fetched_once_and_used(run_cli, run_one, fake_npm, workdir, account):
@@ -287,14 +326,31 @@ def test_an_agent_is_fetched_once_and_used(run_cli, run_one, fake_npm, workdir, 
     assert "installed already" in again.stdout
     top = workdir / "cache/rollouts/agents/hello"
     asked = (top / "asked").read_text().splitlines()
-    assert len(asked) == 1 and asked[0].endswith("-- hello-bot@1.2.3") and "--ignore-scripts" in asked[0]
+    assert len(asked) == 1 and "--ignore-scripts" in asked[0]
+    assert asked[0].endswith("--before=2026-01-31 -- hello-bot@1.2.3")
     assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]
+    tree = tree_of("node_modules/dep 4.5.6 ", "node_modules/hello-bot 1.2.3 sha512-a")
     listed = {row["agent"]: row for row in json.loads(run_cli("agents", "--json", env=env, check=0).stdout)}
     assert (listed["hello"]["state"], listed["hello"]["version"]) == ("installed", "1.2.3")
-    assert "says hello" in run_cli("agents", env=env, check=0).stdout
+    told = run_cli("agents", env=env, check=0).stdout
+    assert "says hello" in told and f" {tree[:12]} " in told
     result, run, _ = run_one("hello", env=env)
+    assert result["agent"]["tree"] == listed["hello"]["tree"] == tree
     assert (result["outcome"], result["agent"]["version"]) == ("completed", "1.2.3"), result["reason"]
     assert (run / "artifacts/notes.md").read_text() == "there from /opt/rollouts/hello/node_modules/hello-bot/run\n"
+
+
+def test_what_npm_resolves_tells_installations_apart(run_cli, fake_npm, workdir):
+    """One version, but what it depends on is another: by default as it was at the file's day, for a version of one's own choice as
+    it is now."""
+    trees = set()
+    for at, package in enumerate((PACKAGE, PACKAGE.replace("4.5.6", "4.5.7"), "true\n" + PACKAGE)):
+        env = {**fake_npm(package), "XDG_CACHE_HOME": str(workdir / f"cache{at}")}
+        done = run_cli("agents", "install", "hello", env=env, check=0)
+        trees.add(re.search(r", tree ([0-9a-f]{12})$", done.stdout)[1])
+    assert len(trees) == 2
+    run_cli("agents", "install", "hello@1.2.4", env=env, check=0)
+    assert "--before" not in (workdir / "cache2/rollouts/agents/hello/asked").read_text().splitlines()[-1]
 
 
 def test_npms_words_are_shown_when_it_fails(run_cli, fake_npm, workdir):

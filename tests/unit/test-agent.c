@@ -618,8 +618,8 @@ static void ends_become_outcomes(void **state)
 		w,
 		(struct fake_exec){.out = "{\"t\":\"e\",\"m\":\"quota\"}\n", .end.status = 1 << 8},
 		OUTCOME_AGENT_ERROR, "exit status 1: quota");
-	expect_end(w, (struct fake_exec){.end.end = SANDBOX_TIMED_OUT}, OUTCOME_TIMEOUT,
-		   "timed out after 1.5 s");
+	expect_end(w, (struct fake_exec){.end = {.end = SANDBOX_TIMED_OUT, .wall_ms = 100000}},
+		   OUTCOME_TIMEOUT, "timed out after 1.5 s");
 	expect_end(w, (struct fake_exec){.end.end = SANDBOX_NO_MEMORY}, OUTCOME_AGENT_ERROR,
 		   "used more than 512 MB of memory (memory_mb)");
 }
