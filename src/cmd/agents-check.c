@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,6 +37,7 @@ struct check {
 	int dir_fd;
 	struct attempt attempt;
 	struct task task;
+	atomic_uint *calls; /* how often the stub has answered; shared with it */
 };
 
 /* What the child that ran the agent tells. */
@@ -176,22 +178,22 @@ static void show_log(const struct check *c, const char *name)
 	fprintf(stderr, "--- the end of %s\n%s\n", name, safe.data);
 }
 
-/* Some ask more than once. */
-static bool is_understood(const struct agent_record *r)
+static bool is_understood(const struct agent_record *r, unsigned calls)
 {
-	int64_t tokens = r->metrics.tokens_total;
-
-	return strstr(r->final_message, STUB_WORDS) && tokens > 0 && tokens % STUB_TOKENS == 0;
+	return strstr(r->final_message, STUB_WORDS) && r->metrics.tokens_total == (int64_t)calls * STUB_TOKENS;
 }
 
 static int judge(const struct check *c, const struct agent_record *r, const char *api, struct err *err)
 {
 	const char *name = c->attempt.trial.agent;
-	char took[16];
+	unsigned calls = atomic_load(c->calls);
+	char took[16], more[48] = "";
 
-	if (r->outcome == OUTCOME_COMPLETED && is_understood(r)) {
+	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, calls)) {
 		clock_human(r->metrics.wall_ms, took);
-		printf("%s %s: works by %s, %s\n", name, r->version, api, took);
+		if (calls > 1)
+			snprintf(more, sizeof more, ", in %u calls where one would do", calls);
+		printf("%s %s: works by %s, %s%s\n", name, r->version, api, took, more);
 		return 0;
 	}
 	show_log(c, "logs/agent.log");
@@ -199,9 +201,10 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 	if (r->outcome != OUTCOME_COMPLETED)
 		return err_set(err, ERR_INFRA, 0, "%s by %s: %s", name, api, r->reason);
 	return err_set(err, ERR_INFRA, 0,
-		       "%s by %s: it ended well, but its output was not understood: it said %lld tokens, not %d, "
-		       "and \"%.60s\"",
-		       name, api, (long long)r->metrics.tokens_total, STUB_TOKENS, r->final_message);
+		       "%s by %s: it ended well, but its output was not understood: it said %lld tokens, not the %u "
+		       "of %u call%s, and \"%.60s\"",
+		       name, api, (long long)r->metrics.tokens_total, calls * STUB_TOKENS, calls,
+		       calls == 1 ? "" : "s", r->final_message);
 }
 
 static int check_api(struct check *c, const char *api, struct err *err)
@@ -210,13 +213,14 @@ static int check_api(struct check *c, const char *api, struct err *err)
 
 	free(c->attempt.trial.api);
 	c->attempt.trial.api = xstrdup(api);
+	atomic_store(c->calls, 0);
 	return run_child(c, &told, err) || judge(c, &told.record, api, err) ? -1 : 0;
 }
 
 static int check_all(struct check *c, int listener, struct err *err)
 {
 	const json_t *apis = json_object_get(c->attempt.agent_spec, "apis");
-	pid_t stub = stub_start(listener);
+	pid_t stub = stub_start(listener, c->calls);
 	int rc = 0;
 	size_t i;
 	json_t *api;
@@ -235,6 +239,11 @@ static int prepare(struct check *c, const char *name, struct err *err)
 {
 	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
+	void *shared = mmap(NULL, sizeof *c->calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		return err_set(err, ERR_INFRA, errno, "map memory");
+	c->calls = shared;
 
 	if (agent_find(&c->attempt.agent_spec, &q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
@@ -270,6 +279,8 @@ int agents_check(const char *name, struct err *err)
 		*err = late;
 		rc = -1;
 	}
+	if (c.calls)
+		munmap(c.calls, sizeof *c.calls);
 	free(c.dir);
 	free(c.task.instruction);
 	attempt_release(&c.attempt);

@@ -115,7 +115,7 @@ static const struct words *find(const char *request, size_t line)
 	return NULL;
 }
 
-static void answer(int fd, const struct buf *in)
+static void answer(int fd, const struct buf *in, atomic_uint *calls)
 {
 	AUTO(buf) struct buf out = BUF_INIT;
 	size_t line = strcspn(in->data, "\r\n");
@@ -124,6 +124,8 @@ static void answer(int fd, const struct buf *in)
 		      (w && strstr(w->path, "stream"));
 	const char *text = !w ? "{\"error\":{\"message\":\"not here\"}}" : stream ? w->stream : w->whole;
 
+	if (w)
+		atomic_fetch_add(calls, 1);
 	buf_addf(&out, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
 		 w ? "200 OK" : "404 Not Found", w && stream ? "text/event-stream" : "application/json",
 		 strlen(text), text);
@@ -138,17 +140,17 @@ static void answer(int fd, const struct buf *in)
 		;
 }
 
-static void serve_one(int fd)
+static void serve_one(int fd, atomic_uint *calls)
 {
 	const struct timeval idle = {.tv_sec = IDLE_SEC};
 	AUTO(buf) struct buf in = BUF_INIT;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
 	if (receive_request(fd, &in))
-		answer(fd, &in);
+		answer(fd, &in, calls);
 }
 
-pid_t stub_start(int listener)
+pid_t stub_start(int listener, atomic_uint *calls)
 {
 	pid_t pid = fork();
 
@@ -162,7 +164,7 @@ pid_t stub_start(int listener)
 			_exit(1);
 		if (fd >= 0 && fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			serve_one(fd);
+			serve_one(fd, calls);
 			_exit(0);
 		}
 		if (fd >= 0)

@@ -3,6 +3,7 @@
  * agents.h -- the parts of `rollouts agents` that are files of their own.
  */
 #pragma once
+#include <stdatomic.h>
 #include <sys/types.h>
 #include "base/err.h"
 
@@ -18,5 +19,6 @@ int agents_check(const char *name, struct err *err) MUST_CHECK;
 /* What the stub says, and the tokens it counts for that. */
 #define STUB_WORDS "Everything works."
 #define STUB_TOKENS 110
-/* Start a process that answers whoever connects to LISTENER, until it is killed. -1: errno. */
-pid_t stub_start(int listener);
+/* Start a process that answers whoever connects to LISTENER, until it is killed, and counts its answers in CALLS, memory
+ * that is shared with it. -1: errno. */
+pid_t stub_start(int listener, atomic_uint *calls);

@@ -426,7 +426,7 @@ def test_an_agent_that_does_not_work_is_told(run_cli, fake_npm, workdir):
     assert "rollouts agents install hello" in run_cli("agents", "check", "hello", env=env, check=2).stderr
     run_cli("agents", "install", "hello", env=env, check=0)
     done = run_cli("agents", "check", "hello", env=env, check=3)
-    assert "hello by chat: it ended well, but its output was not understood: it said -1 tokens" in done.stderr
+    assert "hello by chat: it ended well, but its output was not understood: it said -1 tokens, not the 0 of 0 calls" in done.stderr
     program = next((workdir / "cache").rglob("run"))
     program.write_text("#!/bin/sh\necho 'no luck\033[2J' >&2; exit 7\n")
     done = run_cli("agents", "check", "hello", env=env, check=3)

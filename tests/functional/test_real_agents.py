@@ -108,6 +108,7 @@ def test_an_agent_is_tried(run_cli, installed, name):
     installed(name)
     done = run_cli("agents", "check", name, env={"XDG_CACHE_HOME": str(CACHE)}, check=0, timeout=600)
     assert sorted(line.split("works by ")[1].split(",")[0] for line in done.stdout.splitlines()) == sorted(APIS[name])
+    assert " calls " not in done.stdout  # one is enough, and no agent makes others beside it
 
 
 @pytest.mark.parametrize("name, api", [("codex", "responses"), ("bash", "chat")])
