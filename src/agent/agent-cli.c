@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <ctype.h>
+#include <sys/wait.h>
 #include "agent/agent-env.h"
 #include "agent/agent-kind.h"
 #include "agent/agent-output.h"
@@ -18,6 +19,7 @@ struct cli {
 	const struct agent_job *job;
 	struct agent_output *output;
 	struct buf tail; /* the last of stderr: often says why it failed */
+	bool said;	  /* anything on standard output */
 	int64_t spoke_ms; /* when it last wrote anything; before that, when it began */
 };
 
@@ -95,6 +97,7 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 	struct cli *c = arg;
 
 	c->spoke_ms = clock_mono_ms();
+	c->said = c->said || stream == 1;
 	if (stream == 1)
 		agent_output_add(c->output, data, n);
 	else
@@ -181,6 +184,41 @@ static void end_late(const struct cli *c, const struct sandbox_exit *end, struct
 		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s", sec);
 }
 
+/* What was mounted is there: when it is not found, its loader is not. */
+static bool is_mounted(const struct attempt *a)
+{
+	const char *first = json_string_value(json_array_get(json_object_get(a->agent_spec, "argv"), 0));
+	size_t i;
+	json_t *m;
+
+	json_array_foreach (json_object_get(a->agent_spec, "mounts"), i, m) {
+		const char *box = json_get_str(m, "box", "");
+		if (first && *box && strncmp(first, box, strlen(box)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An image may lack what a program needs to start at all: it has not said a word then, so that no model had one either. */
+static bool lacks_libraries(const struct cli *c, int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == 127 && !c->said &&
+	       strstr(c->tail.data, "error while loading shared libraries");
+}
+
+static int cannot_start(const struct cli *c, const char *text, struct err *err)
+{
+	if (!is_mounted(c->job->attempt))
+		return err_set(err, ERR_INFRA, 0,
+			       "cannot be started in the sandbox: %s (install it where the sandbox sees it, or set "
+			       "argv in its file)",
+			       text);
+	return err_set(err, ERR_INFRA, 0,
+		       "cannot be started in the sandbox: %s (it is there, but the image lacks what it needs: glibc "
+		       "and, for node, libstdc++)",
+		       text);
+}
+
 static int judge(const struct cli *c, const struct sandbox_exit *end, const char *error,
 		 struct agent_record *out, struct err *err)
 {
@@ -189,6 +227,10 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 	out->exit_status = end->end == SANDBOX_EXITED ? end->status : -1;
 	switch (end->end) {
 	case SANDBOX_EXITED:
+		if (lacks_libraries(c, end->status)) {
+			AUTO(free) char *words = last_words(c);
+			return cannot_start(c, words, err);
+		}
 		end_by_itself(c, end->status, error, out);
 		return 0;
 	case SANDBOX_TIMED_OUT:
@@ -204,11 +246,7 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 	case SANDBOX_NOT_FOUND:
 		break;
 	}
-	return err_set(err, ERR_INFRA, 0,
-		       "cannot be started in the sandbox: %s (install it where the sandbox sees "
-		       "it, or set "
-		       "argv in its file)",
-		       end->text);
+	return cannot_start(c, end->text, err);
 }
 
 static void measure(const struct sandbox_exit *end, struct agent_metrics *m)

@@ -2,7 +2,7 @@
 """Container engines of the tests' own: started, filled with images made on the spot, and stopped again.
 
 An engine lives in a mount namespace of its own, so that it leaves no mount. The images: `rollouts-test-base` holds the
-host's bash, python3, pytest, git and usual programs; `rollouts-test-busybox` holds busybox alone: no bash, no libc.
+host's bash, python3, pytest, git, all of glibc, libstdc++ and usual programs; `rollouts-test-busybox` holds busybox alone: no bash, no libc.
 """
 import contextlib
 import io
@@ -127,6 +127,9 @@ def make_base(path):
     for entry in sorted(packages.iterdir()) if packages.is_dir() else []:
         if re.split(r"[-.]", entry.name)[0] in PYTHON_PACKAGES:
             tar.add(str(entry))
+    for library in ("libstdc++.so.6", "librt.so.1", "libpthread.so.0", "libdl.so.2", "libm.so.6"):  # for node, claude
+        for path in Path("/usr/lib").glob(f"{os.uname().machine}-*/{library}"):
+            tar.program(str(path))
     tar.text("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
     tar.text("etc/group", "root:x:0:\n")
     tar.tar.close()

@@ -8,13 +8,14 @@ but not in CI.
 """
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import engines
-from models import DIALECTS, KEY, cost, fake, provided, scripted  # noqa: F401 (fixtures)
+from models import DIALECTS, KEY, cost, fake, provided  # noqa: F401 (fixtures)
 from test_docker import docker_task, dockerd, engine  # noqa: F401 (fixtures)
 
 APIS = {"codex": ["responses"], "claude": ["anthropic"], "pi": list(DIALECTS), "gemini": ["gemini"],
@@ -53,15 +54,26 @@ def installed(binary):
 
 @pytest.fixture
 def run_real(run_cli, make_task, make_bench, rollout, provided, installed, workdir):
-    """run_real(name, turns, api, check=0, **bench): one trial; returns (result, run directory)."""
-    def run(name, turns, api, check=0, **more):
-        installed(name)
-        env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE)}
-        task = make_task(instructions=f"Fix greet() in src/greet.py. [[fake {json.dumps({'turns': turns})}]]\n")
-        make_bench(task, agent=name, model=MODELS.get(name, "any-fake"), timeout_sec=300, retries=0, **more)
+    """run_real(name, turns, api, check=0, task=make_task, env={}, **bench): one trial; returns (result, run directory)."""
+    def run(name, turns, api, check=0, task=make_task, env=None, **more):
+        if name != "bash":
+            installed(name)
+        env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE), **(env or {})}
+        folder = task(instructions=f"Fix greet() in src/greet.py. [[fake {json.dumps({'turns': turns})}]]\n")
+        make_bench(folder, agent=name, model=MODELS.get(name, "any-fake"), timeout_sec=300, retries=0, **more)
         run_cli("run", "bench.toml", check=check, timeout=600, env=env)
         (run_id, result), = rollout().runs.items()
         return result, workdir / "data/runs" / run_id
+
+    return run
+
+
+@pytest.fixture
+def run_contained(run_real, engine, docker_task):
+    """As run_real, in a container of IMAGE that has no network but the way to the model."""
+    def run(*args, image=engines.BASE, task=None, **more):
+        return run_real(*args, task=lambda **given: docker_task(image=image, **given, **(task or {})), sandbox="docker",
+                        env={"DOCKER_HOST": engine.host}, **more)
 
     return run
 
@@ -70,12 +82,12 @@ def tail(top):
     return "".join((top / "logs" / name).read_text()[-3000:] for name in ("agent.log", "agent.err"))
 
 
-@pytest.mark.parametrize("name, api", WANTED)
-def test_an_agent_solves_a_task(run_real, fake, name, api):
-    result, top = run_real(name, TURNS, api)
+def expect_solved(result, top, fake, name, api):
+    """Every number, as the provider counted it, the gateway, and the agent itself."""
     assert (result["outcome"], result["total_score"]) == ("completed", 1), tail(top)
     agent, metrics = result["agent"], result["agent"]["metrics"]
-    assert (agent["final_message"], bool(agent["version"])) == ("Fixed the typo.", True), tail(top)
+    assert agent["final_message"] == "Fixed the typo.", tail(top)
+    assert agent["version"] and re.fullmatch("[0-9a-f]{64}", agent["tree"])
     assert {key: metrics[key] for key in SPENT} == SPENT, tail(top)
     assert metrics["tokens_agent"] == SPENT["tokens_total"], tail(top)  # by its own account
     answered = [entry for entry in fake.log() if entry.status == 200]  # claude tries something new once, in vain
@@ -83,6 +95,21 @@ def test_an_agent_solves_a_task(run_real, fake, name, api):
     assert metrics["money_usd"] == pytest.approx(cost(entry.usage for entry in answered))
     assert metrics["model_served"] == MODELS.get(name, "any-fake")
     assert list((top / "artifacts/agent").rglob("*")), "no transcript was collected"
+
+
+@pytest.mark.parametrize("name, api", WANTED)
+def test_an_agent_solves_a_task(run_real, fake, name, api):
+    result, top = run_real(name, TURNS, api)
+    expect_solved(result, top, fake, name, api)
+    assert result["sandbox"] == "local"
+
+
+@pytest.mark.parametrize("name, api", {name: (name, api) for name, api in reversed(WANTED)}.values())
+def test_an_agent_solves_a_task_in_a_container(run_contained, fake, name, api):
+    """The image knows nothing of it: it is mounted, with a node of its own where it needs one."""
+    result, top = run_contained(name, TURNS, api)
+    expect_solved(result, top, fake, name, api)
+    assert result["sandbox"] == "docker"
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in WANTED))
@@ -112,19 +139,19 @@ def test_an_agent_is_tried(run_cli, installed, name):
 
 
 @pytest.mark.parametrize("name, api", [("codex", "responses"), ("bash", "chat")])
-def test_an_image_with_nothing_in_it(run_cli, engine, docker_task, make_bench, rollout, provided, fake, installed, workdir,
-                                     name, api):
+def test_an_image_with_nothing_in_it(run_contained, name, api):
     """Busybox alone, no libc, no bash: codex is mounted, the built-in agent makes do with sh."""
-    if name == "codex":
-        installed(name)
-    env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE), "DOCKER_HOST": engine.host}
-    prompt = scripted(turns=[{"shell": "sed -i s/nmae/name/ src/greet.py"}, {"text": "Fixed the typo."}])
-    make_bench(docker_task(image=engines.BUSYBOX, tests=[], instructions=prompt), agent=name, model="gpt-fake",
-               sandbox="docker", timeout_sec=300, retries=0)
-    run_cli("run", "bench.toml", env=env, check=0, timeout=600)
-    (run_id, result), = rollout().runs.items()
-    top = workdir / "data/runs" / run_id
+    turns = [{"shell": "sed -i s/nmae/name/ src/greet.py"}, {"text": "Fixed the typo."}]
+    result, top = run_contained(name, turns, api, image=engines.BUSYBOX, task={"tests": []})
     assert (result["outcome"], result["sandbox"]) == ("completed", "docker"), result["reason"]
     assert "+    return 'hello ' + name" in (top / "artifacts/diff.patch").read_text()
     assert result["agent"]["metrics"]["tokens_total"] == SPENT["tokens_total"]
     assert result["agent"]["metrics"]["tokens_agent"] == SPENT["tokens_total"]
+
+
+def test_an_image_that_lacks_what_an_agent_needs(run_contained, fake):
+    """No failure of the agent's, and none of the model's, which is never asked."""
+    result, _ = run_contained("claude", TURNS, "anthropic", image=engines.BUSYBOX, task={"tests": []}, check=1)
+    assert (result["outcome"], result["total_score"]) == ("infra_error", None)
+    assert "No such file or directory (it is there, but the image lacks what it needs: glibc" in result["reason"]
+    assert not fake.log()
