@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # bash completion. Verbs, options and agents come from the program and its files, so they are never out of date.
+_rollouts_agents()
+{
+	"$1" agents 2>/dev/null | sed -n '3,$s/ .*//p'
+}
+
 _rollouts()
 {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
@@ -15,13 +20,14 @@ _rollouts()
 	fi
 	case $previous in
 	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
-	--config | --gateway) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-	--sandbox) words="auto local none" ;;
+	--config | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+	--sandbox) words="auto local docker none" ;;
 	--retry) words="completed timeout budget agent_error infra_error cancelled replay_diverged" ;;
-	--agent | -a) words="nop oracle bash codex claude gemini opencode pi qwen shell $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/rollouts/agents" 2>/dev/null && ls | sed -n 's/\.toml$//p')" ;;
+	--agent | -a) words=$(_rollouts_agents "$program") ;;
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
 	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
-	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt) return ;;
+	--replay) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,; s,/,@,') ;;
+	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt | --listen | --provider) return ;;
 	*) words= ;;
 	esac
 	if [ -n "$words" ]; then
@@ -38,14 +44,14 @@ _rollouts()
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$current"; compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
 	show)
-		[ "$COMP_CWORD" -gt 2 ] && words="agent errors eval diff notes score result worker transcript llm"
+		[ "$COMP_CWORD" -gt 2 ] && words=$("$program" help show 2>/dev/null | sed -n '/The parts:/,/^Control/s/^  \([a-z]*\) .*/\1/p')
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	agents)
 		words="list install check"
-		[ "$COMP_CWORD" -gt 2 ] && words="bash codex claude gemini opencode pi qwen"
+		[ "$COMP_CWORD" -gt 2 ] && words=$(_rollouts_agents "$program")
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
-	doctor | help) ;;
+	doctor | help | gateway) ;;
 	*)
 		[ "$COMP_CWORD" -gt 2 ] && [[ $previous != -* ]] && return
 		mapfile -t COMPREPLY < <(cd "$data/rollouts" 2>/dev/null && compgen -d -X temp -- "$current") ;;
