@@ -168,6 +168,7 @@ def test_commands_that_wait_or_stay(run_bash, provider):
              {"text": "ok"}]
     result, _ = run_bash(turns, environment_variables={"BASH_AGENT_COMMAND_SEC": "2"})
     assert result["outcome"] == "completed", result["reason"]
+    assert result["agent"]["metrics"]["left_running"] >= 1
     read, slow, _, lives, fresh = outputs(provider)
     assert read == "got 1\n[exit status 0]"
     assert slow.startswith("begun\n[killed after 2 s")
