@@ -44,6 +44,8 @@ size_t bash_talk_forget(struct bash_talk *t)
 {
 	size_t n = 0, all = 0, gone = 0;
 
+	if (!t->seen)
+		return 0;
 	for (size_t i = 0; i < t->seen; i++)
 		all += json_string_length(json_object_get(t->shown[i].holder, t->shown[i].member));
 	while (n < t->seen && 2 * gone < all)
