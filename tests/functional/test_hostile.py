@@ -417,7 +417,7 @@ def check_disk_hog_in_parts(t):
     head -c 4G /dev/zero > /dev/shm/fill; head -c 4G /dev/zero > /run/fill; head -c 4G /dev/zero > /dev/fill
     for i in $(seq 30000); do : > /dev/shm/$i || break; done; df /dev/shm >&2
     sleep 3
-    """, {"memory_mb": 200, "timeout_sec": 60})
+    """, {"memory_mb": 200, "disk_mb": 300, "timeout_sec": 60})
 def check_shared_memory(t):
     assert t.outcome in ("completed", "agent_error"), t.reason
     assert t.scores == (0, 1, 1)
