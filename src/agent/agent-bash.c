@@ -88,8 +88,8 @@ static char *system_prompt(const struct bash *b)
 					   : xstrdup("");
 
 	return xasprintf(system_text, b->shell.dir,
-			 b->job->attempt->trial.network ? "it has a network" : "there is no network", (long long)b->shell.command_ms / 1000, BASH_SHOWN,
-			 (long long)b->steps_max, time);
+			 b->job->attempt->trial.network ? "it has a network" : "there is no network",
+			 (long long)b->shell.command_ms / 1000, BASH_SHOWN, (long long)b->steps_max, time);
 }
 
 /* --- what is kept for people ---------------------------------------------------------------------- */

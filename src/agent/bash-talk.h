@@ -2,7 +2,8 @@
  *
  * bash-talk.h -- private to agent: the built-in agent's conversation with a model, and how each API dialect
  * puts it. The history is linear and only grows, so that a provider's prompt cache holds all of it but the
- * last turn; only when a provider refuses it for its length are the oldest outputs taken out. Answers are a model's: nothing in them is trusted.
+ * last turn; only when a provider refuses it for its length are the oldest outputs taken out. Answers are a
+ * model's: nothing in them is trusted.
  */
 #pragma once
 #include <jansson.h>

@@ -24,8 +24,8 @@ struct agent_install {
 	struct strv program; /* below the installation: what stands for argv[0] */
 };
 
-/* SPEC is the `install` member; VERSION NULL means the one written there, and only for that `before` is meant. ERR_USAGE: no exact version;
- * ERR_INFRA: there is no place for a cache. To be released when it succeeds. */
+/* SPEC is the `install` member; VERSION NULL means the one written there, and only for that `before` is meant.
+ * ERR_USAGE: no exact version; ERR_INFRA: there is no place for a cache. To be released when it succeeds. */
 int agent_install_make(struct agent_install *out, const char *name, const json_t *spec, const char *version,
 		       struct err *err) MUST_CHECK;
 void agent_install_release(struct agent_install *i);

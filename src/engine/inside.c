@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The fence: two routing rules of the container's own network namespace for each range: name servers are looked up as ever, all
- * else is prohibited. A socket bound to an interface goes around them, but only to what answers its ARP request on
- * the bridge: an address of this very machine.
+ * The fence: two routing rules of the container's own network namespace for each range: name servers are looked up
+ * as ever, all else is prohibited. A socket bound to an interface goes around them, but only to what answers its ARP
+ * request on the bridge: an address of this very machine.
  */
 #include "engine/inside.h"
 #include <arpa/inet.h>
