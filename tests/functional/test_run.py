@@ -171,7 +171,7 @@ def test_a_waiting_retry_holds_no_slot(run_cli, fake_bench, workdir, rollout, ma
     fake_bench(1, env={"FAKE_OUTCOME": "infra_error", "FAKE_HEAL": "2"}, retries=1, parallel=1, more=[other])
     run_cli("run", "bench.toml", check=0)
     runs = [(e["run"][-1], e["attempt"]) for e in rollout().events if e["event"] == "started"]
-    assert runs[-1] == (runs[0][0], 2), runs
+    assert runs.index((runs[0][0], 2)) > 1, runs  # others went on while it waited, how many is the machine's matter
 
 
 def test_infra_errors_are_missing_and_exit_1(run_cli, fake_bench, rollout):
