@@ -15,6 +15,7 @@
 #include "base/strv.h"
 #include "base/text.h"
 #include "engine/inside.h"
+#include "os/fdio.h"
 
 #define START_MS 120000
 #define GONE_POLL_MS 20
@@ -179,13 +180,20 @@ static int create(struct engine *e, const char *path, const json_t *body, char *
 	return 0;
 }
 
+/* By its id, or by its name as a path bears it. */
+static int inspect(struct engine *e, const char *id, json_t **found, struct err *err)
+{
+	AUTO(free) char *path = xasprintf("/containers/%s/json", id);
+
+	return engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, found, err);
+}
+
 /* The name is taken by what an earlier life of this trial left, whose end we may have to help. */
 static int free_name(struct engine *e, const char *name, struct err *err)
 {
-	AUTO(free) char *path = xasprintf("/containers/%s/json", name);
 	AUTO(json) json_t *found = NULL;
 
-	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &found, err))
+	if (inspect(e, name, &found, err))
 		return -1;
 	const json_t *labels = json_object_get(json_object_get(found, "Config"), "Labels");
 	if (!owner_is_gone(json_get_str(labels, LABEL_OWNER, "")))
@@ -205,13 +213,6 @@ static bool has_address(const json_t *settings)
 	return false;
 }
 
-static int look_inside(struct engine *e, const char *id, json_t **found, struct err *err)
-{
-	AUTO(free) char *path = xasprintf("/containers/%s/json", id);
-
-	return engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, found, err);
-}
-
 static int pid_of(const json_t *found)
 {
 	return (int)json_get_int(json_object_get(found, "State"), "Pid", 0);
@@ -221,7 +222,7 @@ static int fence(struct engine *e, const char *id, struct err *err)
 {
 	AUTO(json) json_t *found = NULL;
 
-	if (look_inside(e, id, &found, err))
+	if (inspect(e, id, &found, err))
 		return -1;
 	if (!has_address(json_object_get(found, "NetworkSettings")))
 		return err_set(err, ERR_INFRA, 0, "network = true, but the engine's default network is switched off");
@@ -234,7 +235,7 @@ int container_mount(struct engine *e, const char *id, int tree, const char *path
 {
 	AUTO(json) json_t *found = NULL;
 
-	return look_inside(e, id, &found, err) || inside_mount(pid_of(found), id, tree, path, err) ? -1 : 0;
+	return inspect(e, id, &found, err) || inside_mount(pid_of(found), id, tree, path, err) ? -1 : 0;
 }
 
 int container_start(struct engine *e, const json_t *description, int owner, char **id, struct err *err)
@@ -271,9 +272,9 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 
 static int64_t left_ms(int64_t deadline_ms)
 {
-	const int64_t left = deadline_ms - clock_mono_ms();
+	const int left = fd_poll_ms(deadline_ms);
 
-	return left > 1 ? left : 1;
+	return left > 0 ? left : 1; /* libcurl means "for ever" by 0 */
 }
 
 int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err)

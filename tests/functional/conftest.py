@@ -245,23 +245,24 @@ def wait_for(what, timeout=20, interval=0.01):
 @pytest.fixture(scope="session")
 def dockerd():
     """One for all tests that do not kill it, with both images."""
-    engine = engines.start_dockerd()
-    try:
+    with engines.start_dockerd() as engine:
         engine.load(engines.BASE, engines.make_base)
         engine.load(engines.BUSYBOX, engines.make_busybox)
         yield engine
-    finally:
-        engine.stop()
 
 
 @pytest.fixture(scope="session")
 def podman():
-    engine = engines.start_podman()
-    try:
+    with engines.start_podman() as engine:
         engine.load(engines.BASE, engines.make_base)
         yield engine
-    finally:
-        engine.stop()
+
+
+@pytest.fixture
+def engine(dockerd):
+    """The engine, and that no container of ours outlives the test."""
+    yield dockerd
+    wait_for(lambda: not dockerd.containers(), timeout=60)
 
 
 # --- repositories, tasks, benchmarks, agents --------------------------------------------------------
@@ -467,6 +468,12 @@ def read_rollout(data, name="bench", stamp=None):
         path = data / "runs" / row["run_id"] / "result.json"
         runs[row["run_id"]] = json.loads(path.read_text()) if path.exists() else None
     return SimpleNamespace(dir=top, manifest=manifest, events=events, runs=runs)
+
+
+def only(rollout):
+    """The result of the one trial there is."""
+    [result] = rollout.runs.values()
+    return result
 
 
 @pytest.fixture

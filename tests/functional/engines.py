@@ -164,7 +164,17 @@ def wait_until(what, seconds, why):
     raise AssertionError(why)
 
 
-class Engine:
+class Server:
+    """Ends with its `with`."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+class Engine(Server):
     """What tests ask of either engine, through the docker client."""
 
     def __init__(self, host):
@@ -199,6 +209,12 @@ class Engine:
             changes = make(tar.name)
             options = [word for change in changes for word in ("--change", change)]
             self.client("import", *options, tar.name, f"{name}:latest")
+
+    def remove_containers(self):
+        with contextlib.suppress(Exception):
+            left = self.client("ps", "--all", "--quiet", check=False).split()
+            if left:
+                self.client("rm", "--force", *left, check=False)
 
 
 class Dockerd(Engine):
@@ -271,10 +287,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
         self.dockerd.wait()
 
     def stop(self):
-        with contextlib.suppress(Exception):
-            left = self.client("ps", "--all", "--quiet", check=False).split()
-            if left:
-                self.client("rm", "--force", *left, check=False)
+        self.remove_containers()
         for process in (self.dockerd, self.containerd):
             process.send_signal(signal.SIGTERM)
             try:
@@ -283,6 +296,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
                 process.kill()
                 process.wait()
         for shim in self.shims():  # of a container that a killed dockerd forgot
+            for path in Path(f"/proc/{shim}/task").glob("*/children"):  # made, and never started
+                for child in path.read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
             os.kill(shim, signal.SIGKILL)
         for group in Path("/sys/fs/cgroup").glob(f"*/{self.group}"):
             with contextlib.suppress(OSError):
@@ -290,12 +306,16 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
         shutil.rmtree(self.top, ignore_errors=True)
 
 
-def start_dockerd(**options):
-    missing = [name for name in ("dockerd", "containerd", "runc", "docker", "curl") if not shutil.which(name)]
+def need(*programs):
+    missing = [name for name in programs if not shutil.which(name)]
     if os.geteuid() != 0:
         unavailable("an engine of our own needs root")
     if missing:
         unavailable(f"not installed: {' '.join(missing)} (tools/setup engine)")
+
+
+def start_dockerd(**options):
+    need("dockerd", "containerd", "runc", "docker", "curl")
     return Dockerd(**options)
 
 
@@ -330,10 +350,7 @@ events_logger = "file"
         os.chmod(self.socket, 0o666)
 
     def stop(self):
-        with contextlib.suppress(Exception):
-            left = self.client("ps", "--all", "--quiet", check=False).split()
-            if left:
-                self.client("rm", "--force", *left, check=False)
+        self.remove_containers()
         if self.rootless:  # with its first process goes the namespace
             first = Path(f"/proc/{self.service.pid}/task/{self.service.pid}/children").read_text()
             os.kill(int(first), signal.SIGKILL)
@@ -348,17 +365,13 @@ events_logger = "file"
 
 
 def start_podman(**options):
-    missing = [name for name in ("podman", "runc", "conmon", "docker", "curl") if not shutil.which(name)]
-    if os.geteuid() != 0:
-        unavailable("an engine of our own needs root")
-    if missing:
-        unavailable(f"not installed: {' '.join(missing)} (tools/setup engine)")
+    need("podman", "runc", "conmon", "docker", "curl")
     return Podman(**options)
 
 
 # --- a registry -------------------------------------------------------------------------------------
 
-class Registry:
+class Registry(Server):
     """A plain one on 127.0.0.1, for which Docker wants no TLS."""
 
     def __init__(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trials in containers of a real dockerd: what an agent gets, what is kept from it, and that nothing is left."""
+import contextlib
 import json
 import os
 import signal
@@ -9,14 +10,7 @@ from pathlib import Path
 import pytest
 
 import engines
-from conftest import wait_for
-
-
-@pytest.fixture
-def engine(dockerd):
-    """The engine, and that no container of ours outlives the test."""
-    yield dockerd
-    wait_for(lambda: not dockerd.containers(), timeout=60)
+from conftest import only, wait_for
 
 
 @pytest.fixture
@@ -35,11 +29,6 @@ def run_docker(run_cli, engine):
         return run_cli("run", *args, env={"DOCKER_HOST": engine.host, **(env or {})}, timeout=300, **more)
 
     return run
-
-
-def only(rollout):
-    [result] = rollout.runs.values()
-    return result
 
 
 # --- a trial ----------------------------------------------------------------------------------------
@@ -339,16 +328,13 @@ def agent_runs(workdir, attempt):
 @pytest.fixture
 def own_engine():
     """start(live_restore): an engine to be killed, with busybox only."""
-    started = []
+    with contextlib.ExitStack() as started:
+        def start(**options):
+            engine = started.enter_context(engines.start_dockerd(**options))
+            engine.load(engines.BUSYBOX, engines.make_busybox)
+            return engine
 
-    def start(**options):
-        started.append(engines.start_dockerd(**options))
-        started[0].load(engines.BUSYBOX, engines.make_busybox)
-        return started[0]
-
-    yield start
-    for engine in started:
-        engine.stop()
+        yield start
 
 
 def busybox_bench(docker_task, make_bench, agent_script, **more):

@@ -8,27 +8,18 @@ import sys
 import pytest
 
 import engines
-from conftest import wait_for
-from test_docker import docker_task, only, patch_file, run_docker  # noqa: F401: fixtures
+from conftest import only, wait_for
+from test_docker import docker_task, patch_file, run_docker  # noqa: F401: fixtures
 
 
 @pytest.fixture(scope="module")
 def dockerd():
     """With the usual bridge, in a network namespace of its own: it leaves the machine's network alone."""
-    engine = engines.start_dockerd(bridge=True)
-    try:
+    with engines.start_dockerd(bridge=True) as engine:
         subprocess.run([*engine.enter, "ip", "link", "set", "lo", "up"], check=True)
         engine.load(engines.BASE, engines.make_base)
         engine.load(engines.BUSYBOX, engines.make_busybox)
         yield engine
-    finally:
-        engine.stop()
-
-
-@pytest.fixture
-def engine(dockerd):
-    yield dockerd
-    wait_for(lambda: not dockerd.containers(), timeout=60)
 
 
 # --- network ----------------------------------------------------------------------------------------
@@ -122,15 +113,12 @@ def test_a_local_sandbox_names_docker_as_the_way(run_cli, make_task, make_bench,
 
 
 def test_an_engine_without_a_bridge(run_cli, docker_task, make_bench, rollout):
-    engine = engines.start_dockerd()
-    try:
+    with engines.start_dockerd() as engine:
         engine.load(engines.BUSYBOX, engines.make_busybox)
         bench = make_bench(docker_task(image=engines.BUSYBOX), agent="nop", evaluate=True, network=True, retries=0)
         run_cli("run", bench, env={"DOCKER_HOST": engine.host}, check=1, timeout=300)
         assert only(rollout())["outcome"] == "infra_error" and "network" in only(rollout())["reason"]
         wait_for(lambda: not engine.containers(), timeout=60)
-    finally:
-        engine.stop()
 
 
 # --- the workspace ----------------------------------------------------------------------------------

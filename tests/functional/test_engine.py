@@ -8,26 +8,9 @@ import subprocess
 import pytest
 
 import engines
-from conftest import ENGINE, put, wait_for
+from conftest import ENGINE, only, put, wait_for
 
 pytestmark = pytest.mark.skipif(bool(ENGINE), reason="starts engines of its own")
-
-
-@pytest.fixture(scope="module")
-def dockerd():
-    engine = engines.start_dockerd()
-    try:
-        engine.load(engines.BUSYBOX, engines.make_busybox)
-        yield engine
-    finally:
-        engine.stop()
-
-
-@pytest.fixture
-def engine(dockerd):
-    """The engine, and that no container of ours outlives the test."""
-    yield dockerd
-    wait_for(lambda: not dockerd.containers(), timeout=60)
 
 
 @pytest.fixture
@@ -42,18 +25,12 @@ def bench(make_task, make_bench, agent_script):
     return make
 
 
-def only(rollout):
-    [result] = rollout.runs.values()
-    return result
-
-
 # --- an image of a registry -------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def registry():
-    found = engines.start_registry()
-    yield found
-    found.stop()
+    with engines.start_registry() as found:
+        yield found
 
 
 @pytest.mark.parametrize("by", ["tag", "digest"])
@@ -148,21 +125,15 @@ def test_an_engine_that_does_not_see_our_files(run_cli, bench, engine, rollout, 
 
 
 def test_an_engine_that_maps_users(run_cli, bench, workdir):
-    engine = engines.start_dockerd(maps_users=True)
-    try:
+    with engines.start_dockerd(maps_users=True) as engine:
         line = refused(run_cli("run", bench(), env={"DOCKER_HOST": engine.host}, check=2))
-    finally:
-        engine.stop()
     assert not (workdir / "data").exists()
     assert "maps users (userns-remap)" in line and 'sandbox = "local"' in line
 
 
 def test_a_rootless_engine(run_cli, bench, ordinary_user):
-    engine = engines.start_podman(user=ordinary_user)
-    try:
+    with engines.start_podman(user=ordinary_user) as engine:
         line = refused(run_cli("run", bench(), env={"DOCKER_HOST": engine.host}, check=2))
-    finally:
-        engine.stop()
     assert "maps users (it is rootless)" in line and 'sandbox = "local"' in line
 
 
@@ -171,12 +142,9 @@ def test_a_rootless_engine(run_cli, bench, ordinary_user):
 @pytest.fixture
 def mortal():
     """An engine to be killed. Without live-restore: restarted, it ends what ran."""
-    engine = engines.start_dockerd(live_restore=False)
-    try:
+    with engines.start_dockerd(live_restore=False) as engine:
         engine.load(engines.BUSYBOX, engines.make_busybox)
         yield engine
-    finally:
-        engine.stop()
 
 
 def journal(workdir):

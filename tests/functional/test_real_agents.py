@@ -16,7 +16,7 @@ import pytest
 
 import engines
 from models import DIALECTS, KEY, cost, fake, provided  # noqa: F401 (fixtures)
-from test_docker import docker_task, engine  # noqa: F401 (fixtures)
+from test_docker import docker_task  # noqa: F401 (a fixture)
 
 APIS = {"codex": ["responses"], "claude": ["anthropic"], "pi": list(DIALECTS), "gemini": ["gemini"],
         "opencode": list(DIALECTS), "qwen": ["chat", "responses", "gemini"]}
