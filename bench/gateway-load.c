@@ -36,8 +36,8 @@ static void die(const char *what)
 // "/path" or "PORT" of 127.0.0.1
 static int dial(const char *address)
 {
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1, fd;
 
 	if (*address == '/') {
@@ -98,7 +98,8 @@ static void keep_tail(struct conn *c, const char *data, size_t n)
 static bool take(struct conn *c, const char *data, size_t n)
 {
 	if (c->left == -1) {
-		size_t before = c->n, more = n < sizeof c->head - 1 - c->n ? n : sizeof c->head - 1 - c->n;
+		size_t before = c->n,
+		       more = n < sizeof c->head - 1 - c->n ? n : sizeof c->head - 1 - c->n;
 		memcpy(c->head + c->n, data, more);
 		c->n += more;
 		c->head[c->n] = '\0';
@@ -143,7 +144,8 @@ static int client(int n, double seconds, long each, const char *address, const c
 	request_n = fread(request, 1, sizeof request, f);
 	for (int i = 0; i < n; i++) {
 		conns[i].fd = dial(address);
-		epoll_ctl(epoll, EPOLL_CTL_ADD, conns[i].fd, &(struct epoll_event){ EPOLLIN, { .ptr = &conns[i] } });
+		epoll_ctl(epoll, EPOLL_CTL_ADD, conns[i].fd,
+			  &(struct epoll_event){EPOLLIN, {.ptr = &conns[i]}});
 	}
 	double start = now(), stop = seconds > 0 ? start + seconds : 1e18;
 	for (int i = 0; i < n; i++)
@@ -176,8 +178,9 @@ static int client(int n, double seconds, long each, const char *address, const c
 	double took = now() - start;
 	size_t m = done < SAMPLES ? (size_t)done : SAMPLES;
 	qsort(samples, m, sizeof *samples, by_size);
-	printf("{\"done\":%ld,\"seconds\":%.3f,\"rate\":%.0f,\"median_us\":%.1f,\"p99_us\":%.1f}\n", done, took,
-	       (double)done / took, 1e6 * (double)samples[m / 2], 1e6 * (double)samples[m * 99 / 100]);
+	printf("{\"done\":%ld,\"seconds\":%.3f,\"rate\":%.0f,\"median_us\":%.1f,\"p99_us\":%.1f}\n",
+	       done, took, (double)done / took, 1e6 * (double)samples[m / 2],
+	       1e6 * (double)samples[m * 99 / 100]);
 	return 0;
 }
 
@@ -198,14 +201,20 @@ static bool send_event(struct stream *s, int events)
 
 	if (s->sent < events)
 		snprintf(piece, sizeof piece,
-			 "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,"
-			 "\"delta\":{\"content\":\"some words of an answer %d\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+			 "data: "
+			 "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\","
+			 "\"choices\":[{\"index\":0,"
+			 "\"delta\":{\"content\":\"some words of an answer "
+			 "%d\"},\"finish_reason\":null}],\"usage\":null}\n\n",
 			 s->sent);
 	else
 		snprintf(piece, sizeof piece,
-			 "data: {\"choices\":[],\"model\":\"m\",\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":20}}\n\n"
+			 "data: "
+			 "{\"choices\":[],\"model\":\"m\",\"usage\":{\"prompt_tokens\":10,"
+			 "\"completion_tokens\":20}}\n\n"
 			 "data: [DONE]\n\n");
-	int n = snprintf(text, sizeof text, "%zx\r\n%s\r\n%s", strlen(piece), piece, s->sent < events ? "" : "0\r\n\r\n");
+	int n = snprintf(text, sizeof text, "%zx\r\n%s\r\n%s", strlen(piece), piece,
+			 s->sent < events ? "" : "0\r\n\r\n");
 	if (write(s->fd, text, (size_t)n) != n)
 		return false;
 	return s->sent++ < events;
@@ -213,17 +222,19 @@ static bool send_event(struct stream *s, int events)
 
 static _Noreturn void provider(int port, int events, double gap)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: "
+				   "text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 	static struct epoll_event ready[512];
 	static char data[65536];
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = {.sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0);
 
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	if (bind(listener, (struct sockaddr *)&in, sizeof in) || listen(listener, 4096))
 		die("listen");
-	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &(struct epoll_event){ EPOLLIN, { .fd = listener } });
+	epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &(struct epoll_event){EPOLLIN, {.fd = listener}});
 	for (;;) {
 		int got = epoll_wait(epoll, ready, 512, 5);
 		double t = now();
@@ -234,13 +245,15 @@ static _Noreturn void provider(int port, int events, double gap)
 				if (fd < 0 || fd >= MOST)
 					die("accept");
 				setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-				streams[fd] = (struct stream){ .fd = fd };
-				epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &(struct epoll_event){ EPOLLIN, { .fd = fd } });
+				streams[fd] = (struct stream){.fd = fd};
+				epoll_ctl(epoll, EPOLL_CTL_ADD, fd,
+					  &(struct epoll_event){EPOLLIN, {.fd = fd}});
 			} else if (read(fd, data, sizeof data) <= 0) {
 				close(fd);
 				streams[fd].asked = false;
 			} else if (!streams[fd].asked) {
-				streams[fd] = (struct stream){ .fd = fd, .asked = true, .due = t + gap };
+				streams[fd] =
+					(struct stream){.fd = fd, .asked = true, .due = t + gap};
 				if (write(fd, head, sizeof head - 1) < 0)
 					streams[fd].asked = false;
 			}
@@ -262,10 +275,11 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_NOFILE, &files);
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 7 && !strcmp(argv[1], "client"))
-		return client((int)strtol(argv[2], NULL, 10), strtod(argv[3], NULL), strtol(argv[4], NULL, 10), argv[5],
-			      argv[6]);
+		return client((int)strtol(argv[2], NULL, 10), strtod(argv[3], NULL),
+			      strtol(argv[4], NULL, 10), argv[5], argv[6]);
 	if (argc == 5 && !strcmp(argv[1], "provider"))
-		provider((int)strtol(argv[2], NULL, 10), (int)strtol(argv[3], NULL, 10), strtod(argv[4], NULL));
+		provider((int)strtol(argv[2], NULL, 10), (int)strtol(argv[3], NULL, 10),
+			 strtod(argv[4], NULL));
 	fprintf(stderr, "usage: gateway-load client CONNECTIONS SECONDS EACH ADDRESS REQUEST\n"
 			"       gateway-load provider PORT EVENTS GAP_SECONDS\n");
 	return 2;

@@ -36,8 +36,8 @@ static int open_dir(int dir, const char *name)
 	struct stat st;
 	int fd = openat(dir, name, flags);
 
-	if (fd < 0 && errno == EACCES && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode) &&
-	    !fchmodat(dir, name, 0755, 0))
+	if (fd < 0 && errno == EACCES && !fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	    S_ISDIR(st.st_mode) && !fchmodat(dir, name, 0755, 0))
 		fd = openat(dir, name, flags);
 	if (fd >= 0)
 		take_rights(fd);
@@ -54,8 +54,8 @@ static int empty_or_enter(int fd)
 	int below = -1, error = d ? 0 : errno;
 
 	while (d && below < 0 && !error && (e = readdir(d))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !unlinkat(fd, e->d_name, 0) ||
-		    !unlinkat(fd, e->d_name, AT_REMOVEDIR))
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    !unlinkat(fd, e->d_name, 0) || !unlinkat(fd, e->d_name, AT_REMOVEDIR))
 			continue;
 		if (errno != ENOTEMPTY && errno != EEXIST)
 			error = errno;

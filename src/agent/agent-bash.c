@@ -23,9 +23,9 @@
 #include "base/text.h"
 
 enum {
-	STEPS = 250,	     /* answers of the model, unless BASH_AGENT_STEPS says otherwise */
-	COMMAND_SEC = 120,   /* BASH_AGENT_COMMAND_SEC */
-	MISTAKES_MAX = 3,    /* in a row */
+	STEPS = 250,	   /* answers of the model, unless BASH_AGENT_STEPS says otherwise */
+	COMMAND_SEC = 120, /* BASH_AGENT_COMMAND_SEC */
+	MISTAKES_MAX = 3,  /* in a row */
 	TRANSCRIPT_BYTES = 64 << 20,
 };
 
@@ -44,22 +44,36 @@ struct bash {
 };
 
 static const char system_text[] =
-	"You are a software engineer who works alone on a task in a Git repository. Your working directory is "
+	"You are a software engineer who works alone on a task in a Git repository. Your working "
+	"directory is "
 	"%s, in a sandbox that is yours: nobody else uses it, %s, and nobody can be asked.\n\n"
-	"You act through one tool, bash. Each call runs one command in a fresh bash process that starts in the "
-	"working directory: what you change on disk stays, a cd or a variable does not. Standard input is empty, "
-	"so nothing can be answered interactively. A command is killed after %lld seconds; start what takes "
-	"longer in the background, with its output in a file. Of a long output you see the first and the last "
+	"You act through one tool, bash. Each call runs one command in a fresh bash process that "
+	"starts in the "
+	"working directory: what you change on disk stays, a cd or a variable does not. Standard "
+	"input is empty, "
+	"so nothing can be answered interactively. A command is killed after %lld seconds; start "
+	"what takes "
+	"longer in the background, with its output in a file. Of a long output you see the first "
+	"and the last "
 	"%d characters: narrow it down.\n\n"
-	"Look around before you change anything; find the cause, not the symptom; keep to the style of the code "
-	"you find; check what you did by running it or its tests. The files as you leave them are your result: "
+	"Look around before you change anything; find the cause, not the symptom; keep to the "
+	"style of the code "
+	"you find; check what you did by running it or its tests. The files as you leave them are "
+	"your result: "
 	"remove what you made only to try things. You need not commit.\n\n"
-	"You have %lld calls of the model%s. When the work is done, answer with a short summary and without a "
+	"You have %lld calls of the model%s. When the work is done, answer with a short summary "
+	"and without a "
 	"call of the tool: that ends the session.";
 
 static const char *const quiet_env[][2] = {
-	{"PAGER", "cat"},	{"GIT_PAGER", "cat"},	{"MANPAGER", "cat"},	     {"GIT_EDITOR", "true"},
-	{"EDITOR", "true"}, {"TQDM_DISABLE", "1"}, {"PIP_PROGRESS_BAR", "off"}, {"GIT_TERMINAL_PROMPT", "0"},
+	{"PAGER", "cat"},
+	{"GIT_PAGER", "cat"},
+	{"MANPAGER", "cat"},
+	{"GIT_EDITOR", "true"},
+	{"EDITOR", "true"},
+	{"TQDM_DISABLE", "1"},
+	{"PIP_PROGRESS_BAR", "off"},
+	{"GIT_TERMINAL_PROMPT", "0"},
 };
 
 static void auto_agent_answer(struct agent_answer *a)
@@ -87,9 +101,10 @@ static char *system_prompt(const struct bash *b)
 						       (long long)(timeout_ms + 59999) / 60000)
 					   : xstrdup("");
 
-	return xasprintf(system_text, b->shell.dir,
-			 b->job->attempt->trial.network ? "it has a network" : "there is no network",
-			 (long long)b->shell.command_ms / 1000, BASH_SHOWN, (long long)b->steps_max, time);
+	return xasprintf(
+		system_text, b->shell.dir,
+		b->job->attempt->trial.network ? "it has a network" : "there is no network",
+		(long long)b->shell.command_ms / 1000, BASH_SHOWN, (long long)b->steps_max, time);
 }
 
 /* --- what is kept for people ---------------------------------------------------------------------- */
@@ -179,8 +194,8 @@ static void end(struct bash *b, enum outcome outcome, const char *why)
 
 static void end_late(struct bash *b)
 {
-	AUTO(free) char *why =
-		xasprintf("timed out after %g s", (double)b->job->attempt->trial.limits.timeout_ms / 1000);
+	AUTO(free) char *why = xasprintf("timed out after %g s",
+					 (double)b->job->attempt->trial.limits.timeout_ms / 1000);
 
 	end(b, OUTCOME_TIMEOUT, why);
 }
@@ -203,7 +218,8 @@ static char *refusal(const struct agent_answer *a)
 	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
 	const char *text = json_get_str(error, "message", NULL);
 
-	return xasprintf("the model's API answered %d: %.300s", a->status, text ? text : a->body.data);
+	return xasprintf("the model's API answered %d: %.300s", a->status,
+			 text ? text : a->body.data);
 }
 
 /* --- the conversation ----------------------------------------------------------------------------- */
@@ -250,8 +266,9 @@ static bool is_about_reasoning(const struct bash *b, const struct agent_answer *
 static bool is_about_length(const struct agent_answer *a)
 {
 	static const char *const words[] = {
-		"context_length_exceeded", "prompt is too long",   "exceed context limit",
-		"maximum context length",  "context window",       "exceeds the maximum number of tokens",
+		"context_length_exceeded", "prompt is too long",
+		"exceed context limit",	   "maximum context length",
+		"context window",	   "exceeds the maximum number of tokens",
 	};
 
 	for (size_t i = 0; a->status == 400 && i < ARRAY_SIZE(words); i++)
@@ -264,7 +281,8 @@ static bool is_about_length(const struct agent_answer *a)
 static int shorten(struct bash *b, struct err *err)
 {
 	size_t n = bash_talk_forget(&b->talk);
-	AUTO(free) char *note = xasprintf("[too long for the model: %zu old outputs left out from here on]", n);
+	AUTO(free) char *note =
+		xasprintf("[too long for the model: %zu old outputs left out from here on]", n);
 
 	b->forgotten += (int64_t)n;
 	return !n ? 0 : log_text(b, "", note, strlen(note), err) ? -1 : 1;
@@ -318,8 +336,8 @@ static int ask(struct bash *b, struct bash_reply *r, struct err *err)
 	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
 	if (answer && b->talk.dialect->read(&b->talk, answer, r))
 		return 0;
-	err_set(err, ERR_INFRA, 0, "the model's API answered what is no %s answer: %.200s", b->talk.dialect->api,
-		a.body.data);
+	err_set(err, ERR_INFRA, 0, "the model's API answered what is no %s answer: %.200s",
+		b->talk.dialect->api, a.body.data);
 	err->retry = true;
 	return -1;
 }
@@ -348,7 +366,8 @@ static int run_call(struct bash *b, const struct bash_call *call, struct buf *ou
 	return log_text(b, "", last, strlen(last), err);
 }
 
-static int run_calls(struct bash *b, const struct bash_reply *r, struct buf *outputs, struct err *err)
+static int run_calls(struct bash *b, const struct bash_reply *r, struct buf *outputs,
+		     struct err *err)
 {
 	bool understood = false;
 
@@ -373,19 +392,22 @@ static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, 
 		b->talk.dialect->results(&b->talk, r, outputs);
 	} else if (r->cut) {
 		b->mistakes++;
-		b->talk.dialect->say(&b->talk, "Your answer was longer than allowed and was cut. Go on, in "
-					       "smaller steps.");
+		b->talk.dialect->say(&b->talk,
+				     "Your answer was longer than allowed and was cut. Go on, in "
+				     "smaller steps.");
 	} else {
 		finish(b, r);
 	}
 	if (!b->over && b->mistakes >= MISTAKES_MAX)
-		end(b, OUTCOME_AGENT_ERROR, "the model's calls made no sense, three times in a row");
+		end(b, OUTCOME_AGENT_ERROR,
+		    "the model's calls made no sense, three times in a row");
 	return 0;
 }
 
 static int step(struct bash *b, struct err *err)
 {
-	AUTO(bash_reply) struct bash_reply r = {.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
+	AUTO(bash_reply) struct bash_reply r = {
+		.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
 
 	if (ask(b, &r, err))
 		return -1;
@@ -432,8 +454,8 @@ static int open_files(struct bash *b, struct err *err)
 	if (capped_log_open(&b->log, b->job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
 	    path_make_dirs(b->job->run_fd, "artifacts/agent", 0700, err))
 		return -1;
-	b->transcript =
-		path_open_beneath(b->job->run_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600, err);
+	b->transcript = path_open_beneath(b->job->run_fd, name,
+					  O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600, err);
 	b->shell.log = b->log;
 	return b->transcript < 0 ? -1 : 0;
 }
@@ -442,11 +464,12 @@ static void prepare(struct bash *b, struct sandbox *box)
 {
 	const struct trial *t = &b->job->attempt->trial;
 
-	b->shell = (struct bash_shell){.job = b->job,
-				       .box = box,
-				       .dir = agent_start_dir(b->job),
-				       .command_ms = 1000 * setting(b, "BASH_AGENT_COMMAND_SEC", COMMAND_SEC),
-				       .metrics = &b->out->metrics};
+	b->shell = (struct bash_shell){
+		.job = b->job,
+		.box = box,
+		.dir = agent_start_dir(b->job),
+		.command_ms = 1000 * setting(b, "BASH_AGENT_COMMAND_SEC", COMMAND_SEC),
+		.metrics = &b->out->metrics};
 	agent_env(&b->shell.env, b->job);
 	for (size_t i = 0; i < ARRAY_SIZE(quiet_env); i++)
 		if (!kvs_get(&t->env, quiet_env[i][0]))
@@ -471,7 +494,8 @@ static void release(struct bash *b)
 	bash_talk_release(&b->talk);
 }
 
-static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
+static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
+		    struct err *err)
 {
 	struct bash b = {.job = job, .out = out, .transcript = -1};
 	int64_t start = clock_mono_ms();

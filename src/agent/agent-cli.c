@@ -18,7 +18,7 @@ enum { STDERR_TAIL = 2048 };
 struct cli {
 	const struct agent_job *job;
 	struct agent_output *output;
-	struct buf tail; /* the last of stderr: often says why it failed */
+	struct buf tail;  /* the last of stderr: often says why it failed */
 	bool said;	  /* anything on standard output */
 	int64_t spoke_ms; /* when it last wrote anything; before that, when it began */
 };
@@ -178,8 +178,8 @@ static void end_late(const struct cli *c, const struct sandbox_exit *end, struct
 	int64_t silent_ms = clock_mono_ms() - c->spoke_ms;
 
 	if (2 * silent_ms > end->wall_ms)
-		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s, silent for the last %lld s", sec,
-			  (long long)silent_ms / 1000);
+		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s, silent for the last %lld s",
+			  sec, (long long)silent_ms / 1000);
 	else
 		agent_end(out, OUTCOME_TIMEOUT, "timed out after %g s", sec);
 }
@@ -187,7 +187,8 @@ static void end_late(const struct cli *c, const struct sandbox_exit *end, struct
 /* What was mounted is there: when it is not found, its loader is not. */
 static bool is_mounted(const struct attempt *a)
 {
-	const char *first = json_string_value(json_array_get(json_object_get(a->agent_spec, "argv"), 0));
+	const char *first =
+		json_string_value(json_array_get(json_object_get(a->agent_spec, "argv"), 0));
 	size_t i;
 	json_t *m;
 
@@ -210,11 +211,13 @@ static int cannot_start(const struct cli *c, const char *text, struct err *err)
 {
 	if (!is_mounted(c->job->attempt))
 		return err_set(err, ERR_INFRA, 0,
-			       "cannot be started in the sandbox: %s (install it where the sandbox sees it, or set "
+			       "cannot be started in the sandbox: %s (install it where the sandbox "
+			       "sees it, or set "
 			       "argv in its file)",
 			       text);
 	return err_set(err, ERR_INFRA, 0,
-		       "cannot be started in the sandbox: %s (it is there, but the image lacks what it needs: glibc "
+		       "cannot be started in the sandbox: %s (it is there, but the image lacks "
+		       "what it needs: glibc "
 		       "and, for node, libstdc++)",
 		       text);
 }

@@ -38,7 +38,8 @@ static int poll_ms(int64_t until)
 }
 
 /* Wait for EVENTS on SOCK (-1: for AT_MOST_MS to pass), for the end of the time, or to be stopped. */
-static enum step wait_for(struct exchange *x, int sock, short events, int64_t at_most_ms, struct err *err)
+static enum step wait_for(struct exchange *x, int sock, short events, int64_t at_most_ms,
+			  struct err *err)
 {
 	const struct agent_job *job = x->job;
 	int64_t give_up = at_most_ms ? clock_mono_ms() + at_most_ms : 0;
@@ -50,8 +51,9 @@ static enum step wait_for(struct exchange *x, int sock, short events, int64_t at
 			{.fd = job->cancel_fds[0], .events = POLLIN},
 			{.fd = job->cancel_fds[1], .events = POLLIN},
 		};
-		int64_t until = give_up && (!x->deadline_ms || give_up < x->deadline_ms) ? give_up
-											 : x->deadline_ms;
+		int64_t until = give_up && (!x->deadline_ms || give_up < x->deadline_ms)
+					? give_up
+					: x->deadline_ms;
 
 		if (poll(p, ARRAY_SIZE(p), poll_ms(until)) < 0 && errno != EINTR) {
 			(void)err_set(err, ERR_INFRA, errno, "poll");
@@ -184,11 +186,12 @@ static enum step split(const struct exchange *x, struct agent_answer *out, struc
 	return STEP_ON;
 }
 
-int agent_post(const struct agent_job *job, const char *path, const char *headers, const struct buf *body,
-	       struct agent_answer *out, struct err *err)
+int agent_post(const struct agent_job *job, const char *path, const char *headers,
+	       const struct buf *body, struct agent_answer *out, struct err *err)
 {
 	AUTO(buf) struct buf request = BUF_INIT;
-	struct exchange x = {.job = job, .sock = -1, .deadline_ms = agent_deadline(job), .in = BUF_INIT};
+	struct exchange x = {
+		.job = job, .sock = -1, .deadline_ms = agent_deadline(job), .in = BUF_INIT};
 
 	*out = (struct agent_answer){.body = BUF_INIT};
 	buf_addf(&request,

@@ -18,7 +18,7 @@ struct agent_answer {
 /* POST BODY to PATH. HEADERS are whole lines, each with its CR LF. Waits as long as the job's deadline allows, which
  * its watch may move; a gateway that is just being started again is waited for. OUT must be released in any
  * case. -1: ERR_CANCELLED, or ERR_INFRA (retry) when there is no gateway or no whole answer. */
-int agent_post(const struct agent_job *job, const char *path, const char *headers, const struct buf *body,
-	       struct agent_answer *out, struct err *err) MUST_CHECK;
+int agent_post(const struct agent_job *job, const char *path, const char *headers,
+	       const struct buf *body, struct agent_answer *out, struct err *err) MUST_CHECK;
 /* When the job has to end, as things stand now (clock_mono_ms; 0: never). */
 int64_t agent_deadline(const struct agent_job *job);

@@ -31,7 +31,8 @@ static bool goes_on(const struct agent_output *o, const struct agent_rule *r)
 	return r->how == HOW_ADD && r->line && r->line == o->lines - 1;
 }
 
-static void set_text(struct agent_output *o, const struct agent_rule *r, const struct agent_value *v)
+static void set_text(struct agent_output *o, const struct agent_rule *r,
+		     const struct agent_value *v)
 {
 	struct buf *b = &o->text[r->field - F_FIRST_TEXT];
 	size_t n = v->text_len;

@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli, &agent_bash};
+static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli,
+						 &agent_bash};
 
 /* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in.
  */
@@ -125,6 +126,7 @@ int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_recor
 		.outcome = OUTCOME_COMPLETED, .exit_status = -1, .metrics = agent_metrics_unknown};
 	snprintf(out->version, sizeof out->version, "%s",
 		 json_get_str(job->attempt->agent_spec, "version", ""));
-	snprintf(out->tree, sizeof out->tree, "%s", json_get_str(job->attempt->agent_spec, "tree", ""));
+	snprintf(out->tree, sizeof out->tree, "%s",
+		 json_get_str(job->attempt->agent_spec, "tree", ""));
 	return run_kind(kind, job, s, out, err);
 }

@@ -59,14 +59,15 @@
 struct agent_job {
 	const struct attempt *attempt;
 	const struct task *task;
-	int run_fd;          /* the attempt's directory: logs/ and artifacts/ exist below it */
-	const char *token;   /* stands in for provider keys; "" without a gateway */
-	const char *gold;    /* bytes of the gold patch (oracle), or NULL */
+	int run_fd;	   /* the attempt's directory: logs/ and artifacts/ exist below it */
+	const char *token; /* stands in for provider keys; "" without a gateway */
+	const char *gold;  /* bytes of the gold patch (oracle), or NULL */
 	size_t gold_len;
 	int64_t deadline_ms; /* clock_mono_ms */
-	const struct sandbox_watch *watch; /* may move the deadline, a limit in sight say; NULL: nobody */
-	int gateway_fd;      /* O_PATH of the gateway's socket, from while it could be opened; -1: none */
-	int cancel_fds[2];   /* as in struct sandbox_spec */
+	const struct sandbox_watch
+		*watch; /* may move the deadline, a limit in sight say; NULL: nobody */
+	int gateway_fd; /* O_PATH of the gateway's socket, from while it could be opened; -1: none */
+	int cancel_fds[2]; /* as in struct sandbox_spec */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
 };
@@ -78,9 +79,9 @@ bool agent_needs_sandbox(const struct attempt *a);
 /* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
  * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
  * Logs to logs/agent.log (stdout) and logs/agent.err. */
-int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out, struct err *err)
-	MUST_CHECK;
+int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
+	      struct err *err) MUST_CHECK;
 /* Copy notes.md and the files of `collect` out of the sandbox (after the agent ended, before stop):
  * bounded, no link followed; what was left out goes to SKIPPED as "PATH: reason". */
-int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped, struct err *err)
-	MUST_CHECK;
+int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped,
+		  struct err *err) MUST_CHECK;

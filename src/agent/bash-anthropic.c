@@ -12,8 +12,11 @@ static int max_tokens(const char *model)
 		const char *glob;
 		int tokens;
 	} limits[] = {
-		{"*claude-3-opus*", 4096}, {"*claude-3-sonnet*", 4096}, {"*claude-3-haiku*", 4096},
-		{"*claude-3-*", 8192},	   {"*", 16384},
+		{"*claude-3-opus*", 4096},
+		{"*claude-3-sonnet*", 4096},
+		{"*claude-3-haiku*", 4096},
+		{"*claude-3-*", 8192},
+		{"*", 16384},
 	};
 	size_t i = 0;
 
@@ -61,15 +64,15 @@ static json_t *request(const struct bash_talk *t)
 	json_put(j, "system", json_pack("[o]", system));
 	json_put(j, "messages", marked(t->history));
 	json_put(j, "tools",
-		 json_pack("[{s:s, s:s, s:o}]", "name", BASH_TOOL, "description", bash_tool_description(),
-			   "input_schema", bash_tool_schema()));
+		 json_pack("[{s:s, s:s, s:o}]", "name", BASH_TOOL, "description",
+			   bash_tool_description(), "input_schema", bash_tool_schema()));
 	return j;
 }
 
 static void say(struct bash_talk *t, const char *text)
 {
-	json_array_append_new(t->history,
-			      json_pack("{s:s, s:[o]}", "role", "user", "content", text_block(text)));
+	json_array_append_new(
+		t->history, json_pack("{s:s, s:[o]}", "role", "user", "content", text_block(text)));
 }
 
 static void read_usage(const json_t *usage, struct bash_reply *reply)
@@ -96,15 +99,17 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 		if (strcmp(type, "text") == 0)
 			bash_add_text(&reply->text, json_object_get(block, "text"));
 		if (strcmp(type, "tool_use") == 0)
-			bash_reply_call(reply, json_get_str(block, "id", ""), json_get_str(block, "name", ""),
+			bash_reply_call(reply, json_get_str(block, "id", ""),
+					json_get_str(block, "name", ""),
 					json_object_get(block, "input"));
 	}
 	/* An empty turn would be refused when it is sent back. */
 	if (json_array_size(content))
-		json_array_append_new(t->history,
-				      json_pack("{s:s, s:O}", "role", "assistant", "content", content));
+		json_array_append_new(t->history, json_pack("{s:s, s:O}", "role", "assistant",
+							    "content", content));
 	read_usage(json_object_get(answer, "usage"), reply);
-	reply->cut = strcmp(why, "max_tokens") == 0 || strcmp(why, "model_context_window_exceeded") == 0;
+	reply->cut =
+		strcmp(why, "max_tokens") == 0 || strcmp(why, "model_context_window_exceeded") == 0;
 	if (strcmp(why, "refusal") == 0)
 		reply->stuck = xstrdup("stop_reason refusal");
 	return true;
@@ -122,7 +127,8 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 			json_put_bool(j, "is_error", true);
 		json_array_append_new(blocks, j);
 	}
-	json_array_append_new(t->history, json_pack("{s:s, s:o}", "role", "user", "content", blocks));
+	json_array_append_new(t->history,
+			      json_pack("{s:s, s:o}", "role", "user", "content", blocks));
 }
 
 const struct bash_dialect bash_anthropic = {

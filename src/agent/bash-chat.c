@@ -39,14 +39,16 @@ static json_t *kept(const json_t *said)
 			json_object_set(j, members[i], v);
 	}
 	if (!json_object_get(j, "content"))
-		json_put(j, "content", json_object_get(j, "tool_calls") ? json_null() : json_string(""));
+		json_put(j, "content",
+			 json_object_get(j, "tool_calls") ? json_null() : json_string(""));
 	return j;
 }
 
 static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
 {
 	const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
-	const json_t *said = json_object_get(choice, "message"), *usage = json_object_get(answer, "usage");
+	const json_t *said = json_object_get(choice, "message"),
+		     *usage = json_object_get(answer, "usage");
 	const char *why = json_get_str(choice, "finish_reason", "");
 	size_t i;
 	json_t *call;
@@ -58,11 +60,13 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	bash_add_text(&reply->text, json_object_get(said, "refusal"));
 	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
 		const json_t *f = json_object_get(call, "function");
-		bash_reply_call_text(reply, json_get_str(call, "id", ""), json_get_str(f, "name", ""),
+		bash_reply_call_text(reply, json_get_str(call, "id", ""),
+				     json_get_str(f, "name", ""),
 				     json_get_str(f, "arguments", NULL));
 	}
 	reply->input = json_get_int(usage, "prompt_tokens", -1);
-	reply->cached = json_get_int(json_object_get(usage, "prompt_tokens_details"), "cached_tokens", -1);
+	reply->cached =
+		json_get_int(json_object_get(usage, "prompt_tokens_details"), "cached_tokens", -1);
 	reply->output = json_get_int(usage, "completion_tokens", -1);
 	reply->cut = strcmp(why, "length") == 0;
 	if (strcmp(why, "content_filter") == 0)

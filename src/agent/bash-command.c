@@ -72,8 +72,8 @@ static int64_t command_deadline(void *arg)
 	return earlier(t, agent_deadline(t->job));
 }
 
-static int run(struct bash_shell *s, const char *command, struct ends *ends, struct sandbox_exit *end,
-	       struct err *err)
+static int run(struct bash_shell *s, const char *command, struct ends *ends,
+	       struct sandbox_exit *end, struct err *err)
 {
 	const char *const argv[] = {s->no_bash ? "sh" : "bash", "-c", command, NULL};
 	struct command_time time = {.job = s->job, .own_ms = clock_mono_ms() + s->command_ms};
@@ -125,7 +125,8 @@ static int judge(struct bash_shell *s, const struct sandbox_exit *end, struct bu
 		if (deadline_ms && clock_mono_ms() >= deadline_ms)
 			return BASH_LATE;
 		buf_addf(out,
-			 "[killed after %lld s, with everything that ran in the background: start what takes "
+			 "[killed after %lld s, with everything that ran in the background: start "
+			 "what takes "
 			 "longer in the background, its output in a file, and look at that later]",
 			 (long long)s->command_ms / 1000);
 		return BASH_GOES_ON;
@@ -143,13 +144,16 @@ static int judge(struct bash_shell *s, const struct sandbox_exit *end, struct bu
 	return err_set(err, ERR_INFRA, 0, "the sandbox has neither bash nor sh: %s", end->text);
 }
 
-int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why, struct err *err)
+int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why,
+		 struct err *err)
 {
 	AUTO(ends) struct ends ends = {.head = BUF_INIT, .tail = BUF_INIT, .job = s->job};
 	struct sandbox_exit end;
 
 	if (strlen(command) > BASH_COMMAND_BYTES) {
-		buf_addf(out, "[not run: the command has %zu bytes, %d are the most; write long files in parts]",
+		buf_addf(out,
+			 "[not run: the command has %zu bytes, %d are the most; write long files "
+			 "in parts]",
 			 strlen(command), BASH_COMMAND_BYTES);
 		return BASH_GOES_ON;
 	}

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/strv.h"
 
-#define BASH_SHOWN 5000 /* bytes of each end of an output */
+#define BASH_SHOWN 5000		  /* bytes of each end of an output */
 #define BASH_COMMAND_BYTES 100000 /* the kernel takes 128 KB in one argument */
 
 struct bash_shell {
@@ -32,7 +32,7 @@ enum bash_after {
 
 /* Run COMMAND; OUT gets what to tell the model, WHY (256 bytes) the cause of BASH_SPENT. Returns an enum
  * bash_after, or -1 when the sandbox failed or we are to stop. */
-int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why, struct err *err)
-	MUST_CHECK;
+int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why,
+		 struct err *err) MUST_CHECK;
 /* End what was left running. */
 int bash_sweep(struct bash_shell *s, struct err *err) MUST_CHECK;

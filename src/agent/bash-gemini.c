@@ -38,7 +38,8 @@ static void read_parts(const json_t *parts, struct bash_reply *reply)
 	json_array_foreach (parts, i, part) {
 		const json_t *call = json_object_get(part, "functionCall");
 		if (call)
-			bash_reply_call(reply, json_get_str(call, "id", ""), json_get_str(call, "name", ""),
+			bash_reply_call(reply, json_get_str(call, "id", ""),
+					json_get_str(call, "name", ""),
 					json_object_get(call, "args"));
 		else if (!json_get_bool(part, "thought", false))
 			bash_add_text(&reply->text, json_object_get(part, "text"));

@@ -8,8 +8,8 @@
 static json_t *request(const struct bash_talk *t)
 {
 	json_t *tool = json_pack("{s:s, s:s, s:s, s:o, s:b}", "type", "function", "name", BASH_TOOL,
-				 "description", bash_tool_description(), "parameters", bash_tool_schema(),
-				 "strict", 0);
+				 "description", bash_tool_description(), "parameters",
+				 bash_tool_schema(), "strict", 0);
 	json_t *j = json_object();
 
 	json_put_str(j, "model", t->model);
@@ -43,7 +43,8 @@ static void read_item(struct bash_reply *reply, const json_t *item)
 	json_t *part;
 
 	if (strcmp(type, "function_call") == 0)
-		bash_reply_call_text(reply, json_get_str(item, "call_id", ""), json_get_str(item, "name", ""),
+		bash_reply_call_text(reply, json_get_str(item, "call_id", ""),
+				     json_get_str(item, "name", ""),
 				     json_get_str(item, "arguments", NULL));
 	if (strcmp(type, "message") != 0)
 		return;
@@ -55,7 +56,8 @@ static void read_item(struct bash_reply *reply, const json_t *item)
 
 static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
 {
-	const json_t *usage = json_object_get(answer, "usage"), *output = json_object_get(answer, "output");
+	const json_t *usage = json_object_get(answer, "usage"),
+		     *output = json_object_get(answer, "output");
 	const char *status = json_get_str(answer, "status", "");
 	size_t i;
 	json_t *item;
@@ -69,16 +71,18 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 		read_item(reply, item);
 	}
 	reply->input = json_get_int(usage, "input_tokens", -1);
-	reply->cached = json_get_int(json_object_get(usage, "input_tokens_details"), "cached_tokens", -1);
+	reply->cached =
+		json_get_int(json_object_get(usage, "input_tokens_details"), "cached_tokens", -1);
 	reply->output = json_get_int(usage, "output_tokens", -1);
 	if (strcmp(status, "incomplete") == 0) {
-		const char *why =
-			json_get_str(json_object_get(answer, "incomplete_details"), "reason", "incomplete");
+		const char *why = json_get_str(json_object_get(answer, "incomplete_details"),
+					       "reason", "incomplete");
 		reply->cut = strcmp(why, "max_output_tokens") == 0;
 		if (!reply->cut)
 			reply->stuck = xstrdup(why);
 	} else if (strcmp(status, "failed") == 0) {
-		reply->stuck = xstrdup(json_get_str(json_object_get(answer, "error"), "message", "failed"));
+		reply->stuck = xstrdup(
+			json_get_str(json_object_get(answer, "error"), "message", "failed"));
 	}
 	return true;
 }

@@ -10,8 +10,8 @@ enum { FORGET_MIN = 200 }; /* what is shorter than this is not worth a note in i
 
 const struct bash_dialect *bash_dialect_find(const char *api)
 {
-	static const struct bash_dialect *const all[] = {&bash_responses, &bash_chat, &bash_anthropic,
-							 &bash_gemini};
+	static const struct bash_dialect *const all[] = {&bash_responses, &bash_chat,
+							 &bash_anthropic, &bash_gemini};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (strcmp(all[i]->api, api) == 0)
@@ -33,8 +33,9 @@ static size_t forget_one(const struct bash_shown *s)
 	json_t *text = json_object_get(s->holder, s->member);
 	size_t size = json_string_length(text);
 	const char *last = strrchr(json_string_value(text), '\n'); /* how the command ended */
-	AUTO(free) char *left = xasprintf("[output left out: the conversation has become too long]\n%s",
-					  last && strlen(last) < FORGET_MIN / 2 ? last + 1 : "");
+	AUTO(free) char *left =
+		xasprintf("[output left out: the conversation has become too long]\n%s",
+			  last && strlen(last) < FORGET_MIN / 2 ? last + 1 : "");
 
 	json_put_str(s->holder, s->member, left);
 	return size;
@@ -65,14 +66,16 @@ void bash_talk_release(struct bash_talk *t)
 
 const char *bash_tool_description(void)
 {
-	return "Run one command in a fresh bash process, in the repository. Returns its output, standard "
+	return "Run one command in a fresh bash process, in the repository. Returns its output, "
+	       "standard "
 	       "error included, and its exit status.";
 }
 
 json_t *bash_tool_schema(void)
 {
-	return json_pack("{s:s, s:{s:{s:s, s:s}}, s:[s]}", "type", "object", "properties", "command", "type",
-			 "string", "description", "what bash -c is to run", "required", "command");
+	return json_pack("{s:s, s:{s:{s:s, s:s}}, s:[s]}", "type", "object", "properties",
+			 "command", "type", "string", "description", "what bash -c is to run",
+			 "required", "command");
 }
 
 static struct bash_call *new_call(struct bash_reply *r, const char *id, const char *name)
@@ -83,7 +86,8 @@ static struct bash_call *new_call(struct bash_reply *r, const char *id, const ch
 	return c;
 }
 
-void bash_reply_call(struct bash_reply *r, const char *id, const char *name, const json_t *arguments)
+void bash_reply_call(struct bash_reply *r, const char *id, const char *name,
+		     const json_t *arguments)
 {
 	struct bash_call *c = new_call(r, id, name);
 	const json_t *command = json_object_get(arguments, "command");
@@ -100,7 +104,8 @@ void bash_reply_call(struct bash_reply *r, const char *id, const char *name, con
 		c->command = xstrdup(json_string_value(command));
 }
 
-void bash_reply_call_text(struct bash_reply *r, const char *id, const char *name, const char *arguments)
+void bash_reply_call_text(struct bash_reply *r, const char *id, const char *name,
+			  const char *arguments)
 {
 	AUTO(json) json_t *j = arguments ? json_loads(arguments, JSON_ALLOW_NUL, NULL) : NULL;
 

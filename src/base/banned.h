@@ -8,5 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gmtime localtime ctime asctime tmpnam mktemp atoi atol atof gets
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gmtime localtime ctime    \
+	asctime tmpnam mktemp atoi atol atof gets
 #endif

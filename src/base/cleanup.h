@@ -31,4 +31,9 @@ static inline int fd_steal(int *fd)
 	return taken;
 }
 
-#define STEAL(var) __extension__({ __typeof__(*(var)) taken_ = *(var); *(var) = NULL; taken_; })
+#define STEAL(var)                                                                                 \
+	__extension__({                                                                            \
+		__typeof__(*(var)) taken_ = *(var);                                                \
+		*(var) = NULL;                                                                     \
+		taken_;                                                                            \
+	})

@@ -59,5 +59,6 @@ void clock_human(int64_t ms, char out[16])
 	else if (s < 3600)
 		snprintf(out, 16, "%dm%02ds", (int)(s / 60), (int)(s % 60));
 	else
-		snprintf(out, 16, "%lldh%02dm", (long long)(s / 3600) % 1000000, (int)(s / 60 % 60));
+		snprintf(out, 16, "%lldh%02dm", (long long)(s / 3600) % 1000000,
+			 (int)(s / 60 % 60));
 }

@@ -10,7 +10,8 @@ int64_t clock_mono_ns(void);
 int64_t clock_wall_ms(void); /* since the epoch */
 
 #define CLOCK_STAMP 24 /* bytes of either text form with its NUL */
-void clock_stamp(int64_t wall_ms, char out[CLOCK_STAMP]);   /* UTC, 20250824__12-34-56: folder names */
+void clock_stamp(int64_t wall_ms,
+		 char out[CLOCK_STAMP]); /* UTC, 20250824__12-34-56: folder names */
 void clock_iso(int64_t wall_ms, char out[CLOCK_STAMP + 8]); /* UTC, 2025-08-24T12:34:56.789Z */
 /* "850ms", "12.3s", "4m05s", "2h03m": for people. */
 void clock_human(int64_t ms, char out[16]);

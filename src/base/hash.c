@@ -54,7 +54,7 @@ void hash_once(const void *data, size_t n, char out[HASH_HEX])
 
 void hash_hmac(const void *key, size_t key_len, const char *text, char out[HASH_HEX])
 {
-	uint8_t block[SHA256_BLOCK_LENGTH] = { 0 }, digest[SHA256_DIGEST_LENGTH];
+	uint8_t block[SHA256_BLOCK_LENGTH] = {0}, digest[SHA256_DIGEST_LENGTH];
 	SHA2_CTX ctx;
 
 	if (key_len > sizeof block) {

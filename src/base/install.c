@@ -40,15 +40,15 @@ static char *first_existing(const char *const *patterns, const char *name)
 char *install_libexec(const char *name)
 {
 	/* A worker finds its siblings beside itself; the user's program finds them in libexec. */
-	static const char *const places[] = { "", "/../libexec/rollouts", NULL };
+	static const char *const places[] = {"", "/../libexec/rollouts", NULL};
 
 	return first_existing(places, name);
 }
 
 char *install_share(const char *name)
 {
-	static const char *const places[] = { "", "/../share/rollouts", "/../../share/rollouts", "/../share",
-					      NULL };
+	static const char *const places[] = {"", "/../share/rollouts", "/../../share/rollouts",
+					     "/../share", NULL};
 
 	return first_existing(places, name);
 }

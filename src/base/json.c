@@ -16,8 +16,8 @@ int json_parse(json_t **out, const char *text, size_t len, const char *where, st
 	if (!j) {
 		AUTO(buf) struct buf why = BUF_INIT;
 		text_renders(&why, je.text, TEXT_TERMINAL_LINE);
-		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: not valid JSON: %s", where, je.line, je.column,
-			       why.data);
+		return err_set(err, ERR_USAGE, 0, "%s:%d:%d: not valid JSON: %s", where, je.line,
+			       je.column, why.data);
 	}
 	*out = j;
 	return 0;
@@ -32,7 +32,8 @@ int json_read(json_t **out, int dir_fd, const char *path, size_t max, struct err
 	return json_parse(out, text.data, text.len, path, err);
 }
 
-int json_need_str(const json_t *obj, const char *key, const char *where, const char **out, struct err *err)
+int json_need_str(const json_t *obj, const char *key, const char *where, const char **out,
+		  struct err *err)
 {
 	const json_t *v = json_object_get(obj, key);
 
@@ -45,7 +46,8 @@ int json_need_str(const json_t *obj, const char *key, const char *where, const c
 	return 0;
 }
 
-int json_need_int(const json_t *obj, const char *key, const char *where, int64_t *out, struct err *err)
+int json_need_int(const json_t *obj, const char *key, const char *where, int64_t *out,
+		  struct err *err)
 {
 	const json_t *v = json_object_get(obj, key);
 
@@ -139,7 +141,8 @@ void json_put_bool(json_t *obj, const char *key, bool value)
 void json_format(struct buf *out, const json_t *j, bool pretty)
 {
 	enum { USUAL_BYTES = 2048 };
-	size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
+	size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15) |
+		       (pretty ? JSON_INDENT(2) : JSON_COMPACT);
 	size_t room = USUAL_BYTES, need;
 
 	/* Mostly one pass, and then a second with the room it asked for: a callback for every few bytes costs more. */

@@ -17,15 +17,16 @@ static inline void auto_json(json_t **j)
 }
 
 /* Parse TEXT; duplicates of a key are an error. The caller owns *out. WHERE names the source. */
-int json_parse(json_t **out, const char *text, size_t len, const char *where, struct err *err) MUST_CHECK;
+int json_parse(json_t **out, const char *text, size_t len, const char *where,
+	       struct err *err) MUST_CHECK;
 /* Read PATH relative to DIR_FD (regular file of at most MAX bytes, no link followed at the end). */
 int json_read(json_t **out, int dir_fd, const char *path, size_t max, struct err *err) MUST_CHECK;
 
 /* Required members: -1 and ERR_USAGE when absent or of another type. */
-int json_need_str(const json_t *obj, const char *key, const char *where, const char **out, struct err *err)
-	MUST_CHECK;
-int json_need_int(const json_t *obj, const char *key, const char *where, int64_t *out, struct err *err)
-	MUST_CHECK;
+int json_need_str(const json_t *obj, const char *key, const char *where, const char **out,
+		  struct err *err) MUST_CHECK;
+int json_need_int(const json_t *obj, const char *key, const char *where, int64_t *out,
+		  struct err *err) MUST_CHECK;
 /* Optional members: the default when absent, null or of another type. */
 const char *json_get_str(const json_t *obj, const char *key, const char *fallback);
 int64_t json_get_int(const json_t *obj, const char *key, int64_t fallback);
@@ -45,4 +46,5 @@ void json_put(json_t *obj, const char *key, json_t *value_take);
 /* Append the text of J: compact and key-ordered as inserted, or indented by two. */
 void json_format(struct buf *out, const json_t *j, bool pretty);
 /* Write J, indented and newline-ended, to a temporary name beside PATH and rename. SYNC: fsync first. */
-int json_write(int dir_fd, const char *path, const json_t *j, bool sync, struct err *err) MUST_CHECK;
+int json_write(int dir_fd, const char *path, const json_t *j, bool sync,
+	       struct err *err) MUST_CHECK;

@@ -19,7 +19,7 @@ char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #define GROW(items, n, cap)                                                                        \
 	do {                                                                                       \
 		if ((n) == (cap)) {                                                                \
-			(cap) = (cap) ? (cap) * 2 : 8;                                             \
+			(cap) = (cap) ? (cap)*2 : 8;                                               \
 			(items) = xreallocarray((items), (cap), sizeof *(items));                  \
 		}                                                                                  \
 	} while (0)

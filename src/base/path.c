@@ -32,7 +32,8 @@ bool path_is_inside(const char *path)
 		return false;
 	for (;;) {
 		size_t n = strcspn(path, "/");
-		if (!n || (n == 1 && path[0] == '.') || (n == 2 && path[0] == '.' && path[1] == '.'))
+		if (!n || (n == 1 && path[0] == '.') ||
+		    (n == 2 && path[0] == '.' && path[1] == '.'))
 			return false;
 		path += n;
 		if (!*path || !path[1])
@@ -123,7 +124,8 @@ static int read_regular(int fd, const char *path, size_t max, struct buf *out, s
 int path_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err)
 {
 	/* O_NONBLOCK: opening a FIFO must not hang. */
-	AUTO(fd) int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	AUTO(fd) int fd =
+		openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", path);
@@ -174,10 +176,11 @@ static int sync_parent(int dir_fd, const char *path, struct err *err)
 	return 0;
 }
 
-static int write_new(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync,
-		     struct err *err)
+static int write_new(int dir_fd, const char *path, const void *data, size_t n, mode_t mode,
+		     bool sync, struct err *err)
 {
-	AUTO(fd) int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	AUTO(fd) int fd =
+		openat(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "create %s", path);

@@ -18,13 +18,16 @@ bool path_is_inside(const char *path);
 const char *path_base(const char *path);
 
 /* openat2 with RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS. Returns the fd (O_CLOEXEC) or -1. */
-int path_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, struct err *err) MUST_CHECK;
+int path_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
+		      struct err *err) MUST_CHECK;
 /* mkdir -p below DIR_FD, following no link. */
 int path_make_dirs(int dir_fd, const char *path, mode_t mode, struct err *err) MUST_CHECK;
 /* Append a regular file's bytes to OUT; ERR_LIMIT above MAX. Follows no link in the last component. */
-int path_read(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err) MUST_CHECK;
+int path_read(int dir_fd, const char *path, size_t max, struct buf *out,
+	      struct err *err) MUST_CHECK;
 /* As path_read, but no link in any component and never outside DIR_FD: for files an agent could reach. */
-int path_read_beneath(int dir_fd, const char *path, size_t max, struct buf *out, struct err *err) MUST_CHECK;
+int path_read_beneath(int dir_fd, const char *path, size_t max, struct buf *out,
+		      struct err *err) MUST_CHECK;
 int path_read_fd(int fd, size_t max, struct buf *out, struct err *err) MUST_CHECK;
 /* Write to a temporary name beside PATH and rename over it. SYNC: fsync the file and its directory. */
 int path_write(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync,
@@ -37,6 +40,7 @@ int path_link(int dir_fd, const char *target, const char *path, struct err *err)
 int path_remove_tree(int dir_fd, const char *path, struct err *err) MUST_CHECK;
 /* Copy a tree of regular files, directories and symbolic links (as links), with modes and mtimes;
  * reflinks where the file system can. DST must not exist. */
-int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst, struct err *err) MUST_CHECK;
+int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		   struct err *err) MUST_CHECK;
 bool path_exists(int dir_fd, const char *path); /* without following a last link */
 bool path_is_dir(int dir_fd, const char *path); /* following links */

@@ -77,7 +77,7 @@ void strv_sort(struct strv *s)
 
 const char *const *strv_items(const struct strv *s)
 {
-	static const char *const none[] = { NULL };
+	static const char *const none[] = {NULL};
 
 	return s->v ? (const char *const *)s->v : none;
 }

@@ -11,7 +11,10 @@ struct strv {
 	size_t n, cap;
 };
 
-#define STRV_INIT { NULL, 0, 0 }
+#define STRV_INIT                                                                                  \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 
 void strv_push(struct strv *s, const char *item);
 void strv_take(struct strv *s, char *item); /* owns ITEM from now on */

@@ -8,9 +8,9 @@
 #include "base/buf.h"
 
 enum text_medium {
-	TEXT_TERMINAL,      /* control characters (but newline and tab) and bad UTF-8 shown as escapes */
+	TEXT_TERMINAL, /* control characters (but newline and tab) and bad UTF-8 shown as escapes */
 	TEXT_TERMINAL_LINE, /* the same and on one line */
-	TEXT_MARKDOWN,      /* inline: markup and HTML lose their meaning, on one line, | escaped */
+	TEXT_MARKDOWN,	    /* inline: markup and HTML lose their meaning, on one line, | escaped */
 	TEXT_MARKDOWN_CODE, /* the inside of a fenced block whose fence is text_fence() */
 	TEXT_HTML,
 	TEXT_CSV, /* one quoted field; a leading = + - @ tab or CR is defused */

@@ -155,18 +155,19 @@ static int copy_bytes(int in, int out, struct err *err)
 
 static int keep_times(int fd, const struct stat *st, struct err *err)
 {
-	const struct timespec times[2] = { st->st_atim, st->st_mtim };
+	const struct timespec times[2] = {st->st_atim, st->st_mtim};
 
 	if (fchmod(fd, st->st_mode & 07777) || futimens(fd, times))
 		return err_set(err, ERR_INFRA, errno, "set mode and time");
 	return 0;
 }
 
-static int copy_file(int src_dir, const char *src, int dst_dir, const char *dst, const struct stat *st,
-		     struct err *err)
+static int copy_file(int src_dir, const char *src, int dst_dir, const char *dst,
+		     const struct stat *st, struct err *err)
 {
 	AUTO(fd) int in = openat(src_dir, src, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	AUTO(fd) int out = in < 0 ? -1 : openat(dst_dir, dst, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	AUTO(fd) int out =
+		in < 0 ? -1 : openat(dst_dir, dst, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (out < 0)
 		return err_set(err, ERR_INFRA, errno, "copy %s", src);
@@ -188,8 +189,8 @@ static int copy_link(int src_dir, const char *src, int dst_dir, const char *dst,
 	return 0;
 }
 
-static int copy_dir(int src_dir, const char *src, int dst_dir, const char *dst, const struct stat *st,
-		    struct err *err)
+static int copy_dir(int src_dir, const char *src, int dst_dir, const char *dst,
+		    const struct stat *st, struct err *err)
 {
 	AUTO(fd) int from = openat(src_dir, src, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -205,7 +206,8 @@ static int copy_dir(int src_dir, const char *src, int dst_dir, const char *dst, 
 	return keep_times(to, st, err);
 }
 
-int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst, struct err *err)
+int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		   struct err *err)
 {
 	struct stat st;
 

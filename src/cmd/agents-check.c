@@ -33,7 +33,7 @@
 enum { CHECK_MS = 120 * 1000, MOUNTS = 16, LOG_TAIL = 2000 };
 
 struct check {
-	char *dir;  /* a temporary folder: data root and attempt in one */
+	char *dir; /* a temporary folder: data root and attempt in one */
 	int dir_fd;
 	struct attempt attempt;
 	struct task task;
@@ -52,8 +52,8 @@ static int listen_at(const char *path, struct err *err)
 	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-	if (fd < 0 || strlen(path) >= sizeof to.sun_path || bind(fd, (struct sockaddr *)&to, sizeof to) ||
-	    chmod(path, 0666) || listen(fd, 64))
+	if (fd < 0 || strlen(path) >= sizeof to.sun_path ||
+	    bind(fd, (struct sockaddr *)&to, sizeof to) || chmod(path, 0666) || listen(fd, 64))
 		return err_set(err, ERR_INFRA, errno, "listen at %s", path);
 	return fd_steal(&fd);
 }
@@ -62,7 +62,8 @@ static int make_dir(struct check *c, struct err *err)
 {
 	static const char *const inside[] = {"logs", "artifacts"};
 	const char *tmp = getenv("TMPDIR");
-	AUTO(free) char *dir = xasprintf("%s/rollouts-check-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
+	AUTO(free) char *dir =
+		xasprintf("%s/rollouts-check-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
 
 	if (!mkdtemp(dir))
 		return err_set(err, ERR_INFRA, errno, "make %s", dir);
@@ -75,8 +76,9 @@ static int make_dir(struct check *c, struct err *err)
 		if (mkdirat(c->dir_fd, inside[i], 0700) ||
 		    (root && fchownat(c->dir_fd, inside[i], NOBODY, NOBODY, 0)))
 			return err_set(err, ERR_INFRA, errno, "prepare %s", c->dir);
-	return root && fchown(c->dir_fd, NOBODY, NOBODY) ? err_set(err, ERR_INFRA, errno, "prepare %s", c->dir)
-							  : 0;
+	return root && fchown(c->dir_fd, NOBODY, NOBODY)
+		       ? err_set(err, ERR_INFRA, errno, "prepare %s", c->dir)
+		       : 0;
 }
 
 static int become_nobody(struct sandbox_spec *spec, struct err *err)
@@ -85,14 +87,14 @@ static int become_nobody(struct sandbox_spec *spec, struct err *err)
 		return 0;
 	if (sandbox_rights_take(&spec->rights, spec, NOBODY, NOBODY, err))
 		return -1;
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY) ||
-	    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 		return err_set(err, ERR_INFRA, errno, "give up root's rights");
 	return 0;
 }
 
-static int run_boxed(const struct check *c, const struct agent_job *job, const struct sandbox_spec *spec,
-		     struct agent_record *out, struct err *err)
+static int run_boxed(const struct check *c, const struct agent_job *job,
+		     const struct sandbox_spec *spec, struct agent_record *out, struct err *err)
 {
 	static const char readme[] = "Nothing to do here.\n";
 	struct sandbox *box = NULL;
@@ -180,10 +182,12 @@ static void show_log(const struct check *c, const char *name)
 
 static bool is_understood(const struct agent_record *r, unsigned calls)
 {
-	return strstr(r->final_message, STUB_WORDS) && r->metrics.tokens_total == (int64_t)calls * STUB_TOKENS;
+	return strstr(r->final_message, STUB_WORDS) &&
+	       r->metrics.tokens_total == (int64_t)calls * STUB_TOKENS;
 }
 
-static int judge(const struct check *c, const struct agent_record *r, const char *api, struct err *err)
+static int judge(const struct check *c, const struct agent_record *r, const char *api,
+		 struct err *err)
 {
 	const char *name = c->attempt.trial.agent;
 	unsigned calls = atomic_load(c->calls);
@@ -201,7 +205,8 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 	if (r->outcome != OUTCOME_COMPLETED)
 		return err_set(err, ERR_INFRA, 0, "%s by %s: %s", name, api, r->reason);
 	return err_set(err, ERR_INFRA, 0,
-		       "%s by %s: it ended well, but its output was not understood: it said %lld tokens, not the %u "
+		       "%s by %s: it ended well, but its output was not understood: it said %lld "
+		       "tokens, not the %u "
 		       "of %u call%s, and \"%.60s\"",
 		       name, api, (long long)r->metrics.tokens_total, calls * STUB_TOKENS, calls,
 		       calls == 1 ? "" : "s", r->final_message);
@@ -239,7 +244,8 @@ static int prepare(struct check *c, const char *name, struct err *err)
 {
 	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
-	void *shared = mmap(NULL, sizeof *c->calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *shared = mmap(NULL, sizeof *c->calls, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED)
 		return err_set(err, ERR_INFRA, errno, "map memory");
@@ -248,7 +254,8 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	if (agent_find(&c->attempt.agent_spec, &q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
 	if (!json_array_size(json_object_get(c->attempt.agent_spec, "apis")))
-		return err_set(err, ERR_USAGE, 0, "agent \"%s\" names no apis: there is no model call to be tried",
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" names no apis: there is no model call to be tried",
 			       name);
 	c->attempt.number = 1;
 	c->attempt.trial.agent = xstrdup(name);

@@ -89,7 +89,8 @@ static int run_npm(const struct agent_install *i, int dir, struct err *err)
 	strv_pushv(&argv, strv_items(&i->npm));
 	const struct spawn s = {
 		.argv = strv_items(&argv), .dir_fd = dir, .in = -1, .out = -1, .err = -1};
-	if (spawn_run(&s, NULL, 0, OUTPUT_MAX, clock_mono_ms() + INSTALL_MS, &out, &text, &status, err)) {
+	if (spawn_run(&s, NULL, 0, OUTPUT_MAX, clock_mono_ms() + INSTALL_MS, &out, &text, &status,
+		      err)) {
 		show(&text);
 		return err_wrap(err, "npm");
 	}
@@ -97,8 +98,8 @@ static int run_npm(const struct agent_install *i, int dir, struct err *err)
 		return 0;
 	show(&out);
 	show(&text);
-	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above", i->npm.v[0],
-		       spawn_status_text(status, ended));
+	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above",
+		       i->npm.v[0], spawn_status_text(status, ended));
 }
 
 static int fetch(const struct agent_install *i, int folder, const char *temp, struct err *err)
@@ -108,19 +109,22 @@ static int fetch(const struct agent_install *i, int folder, const char *temp, st
 	if (mkdirat(folder, temp, 0755))
 		return err_set(err, ERR_INFRA, errno, "make %s/%s", i->folder, temp);
 	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
-	if (dir < 0 || path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
+	if (dir < 0 ||
+	    path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
 	    run_npm(i, dir, err))
 		return -1;
 	for (size_t n = 0; n < i->program.n; n++)
 		if (faccessat(dir, i->program.v[n], n ? R_OK : X_OK, 0))
-			return err_set(err, ERR_INFRA, 0,
-				       "%s was fetched, but holds no %s: another version may be laid out "
-				       "differently",
-				       i->npm.v[0], i->program.v[n]);
+			return err_set(
+				err, ERR_INFRA, 0,
+				"%s was fetched, but holds no %s: another version may be laid out "
+				"differently",
+				i->npm.v[0], i->program.v[n]);
 	return 0;
 }
 
-static int put_in_place(const struct agent_install *i, int folder, const char *temp, struct err *err)
+static int put_in_place(const struct agent_install *i, int folder, const char *temp,
+			struct err *err)
 {
 	if (path_remove_tree(folder, i->version, err))
 		return -1;
@@ -129,7 +133,8 @@ static int put_in_place(const struct agent_install *i, int folder, const char *t
 	return 0;
 }
 
-static int install_locked(const struct agent_install *i, const char *name, int folder, struct err *err)
+static int install_locked(const struct agent_install *i, const char *name, int folder,
+			  struct err *err)
 {
 	AUTO(free) char *temp = xasprintf(TEMP "%d", (int)getpid());
 	struct err late;
@@ -137,7 +142,8 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 	if (remove_leftovers(folder, err))
 		return -1;
 	if (agent_install_is_there(i)) {
-		printf("%s %s is installed already, in %s/%s\n", name, i->version, i->folder, i->version);
+		printf("%s %s is installed already, in %s/%s\n", name, i->version, i->folder,
+		       i->version);
 		return path_link(folder, i->version, "current", err);
 	}
 	printf("fetching %s %s with npm: %s\n", name, i->version, i->npm.v[0]);
@@ -148,13 +154,15 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 	}
 	char tree[HASH_HEX] = "";
 	if (agent_install_tree(i, tree))
-		printf("%s %s is installed, in %s/%s, tree %.12s\n", name, i->version, i->folder, i->version, tree);
+		printf("%s %s is installed, in %s/%s, tree %.12s\n", name, i->version, i->folder,
+		       i->version, tree);
 	else
 		printf("%s %s is installed, in %s/%s\n", name, i->version, i->folder, i->version);
 	return path_link(folder, i->version, "current", err);
 }
 
-static int read_install(struct agent_install *out, const char *name, const char *version, struct err *err)
+static int read_install(struct agent_install *out, const char *name, const char *version,
+			struct err *err)
 {
 	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -164,12 +172,12 @@ static int read_install(struct agent_install *out, const char *name, const char 
 	if (agent_read(&file, &path, &q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
 	if (!path)
-		return err_set(err, ERR_USAGE, 0, "agent \"%s\" is built in: nothing is to be installed",
-			       name);
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" is built in: nothing is to be installed", name);
 	const json_t *spec = json_object_get(file, "install");
 	if (!spec)
-		return err_set(err, ERR_USAGE, 0, "%s has no [install]: put its program on PATH yourself",
-			       path);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s has no [install]: put its program on PATH yourself", path);
 	return agent_install_make(out, name, spec, version, err);
 }
 
@@ -183,8 +191,9 @@ int agents_install(const char *what, struct err *err)
 		return -1;
 	AUTO(free) char *npm = program_on_path("npm");
 	if (!npm && !agent_install_is_there(&i))
-		return err_set(err, ERR_INFRA, 0,
-			       "agents are fetched by npm, which is not on PATH: apt-get install npm");
+		return err_set(
+			err, ERR_INFRA, 0,
+			"agents are fetched by npm, which is not on PATH: apt-get install npm");
 	umask(022); /* whoever a trial runs as must be able to read it */
 	if (path_make_dirs(AT_FDCWD, i.folder, 0755, err))
 		return -1;

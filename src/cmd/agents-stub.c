@@ -21,19 +21,28 @@ enum { REQUEST_MAX = 16 << 20, IDLE_SEC = 30 };
 
 /* 100 tokens in and 10 out, whatever the words for it; the last event of a stream has them as well. */
 #define MESSAGE                                                                                    \
-	"{\"type\":\"message\",\"id\":\"msg_1\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":["           \
+	"{\"type\":\"message\",\"id\":\"msg_1\",\"status\":\"completed\",\"role\":\"assistant\","  \
+	"\"content\":["                                                                            \
 	"{\"type\":\"output_text\",\"text\":\"" STUB_WORDS "\",\"annotations\":[]}]}"
-#define BEGUN "{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"model\":\"stub\",\"status\":\"in_progress\",\"output\":[]}"
+#define BEGUN                                                                                      \
+	"{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"model\":\"stub\","          \
+	"\"status\":\"in_progress\",\"output\":[]}"
 #define RESPONSE                                                                                   \
-	"{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"model\":\"stub\",\"status\":\"completed\",\"output\":["  \
-	MESSAGE "],\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":10,"  \
+	"{\"id\":\"resp_1\",\"object\":\"response\",\"created_at\":1,\"model\":\"stub\","          \
+	"\"status\":\"completed\",\"output\":[" MESSAGE                                            \
+	"],\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":0},"        \
+	"\"output_tokens\":10,"                                                                    \
 	"\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":110}}"
 #define PART "{\"type\":\"output_text\",\"text\":\"\",\"annotations\":[]}"
 #define CHAT_USAGE "{\"prompt_tokens\":100,\"completion_tokens\":10,\"total_tokens\":110}"
-#define CHUNK "{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"stub\",\"choices\":"
+#define CHUNK                                                                                      \
+	"{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"stub\","    \
+	"\"choices\":"
 #define GEMINI                                                                                     \
-	"{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"" STUB_WORDS "\"}]},\"finishReason\":\"STOP\","  \
-	"\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":10,\"totalTokenCount\":110},"  \
+	"{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"" STUB_WORDS     \
+	"\"}]},\"finishReason\":\"STOP\","                                                         \
+	"\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":10,"   \
+	"\"totalTokenCount\":110},"                                                                \
 	"\"modelVersion\":\"stub\"}"
 #define EVENT(name, rest) "event: " name "\ndata: {\"type\":\"" name "\"" rest "}\n\n"
 #define ITEM ",\"output_index\":0,\"item_id\":\"msg_1\",\"content_index\":0"
@@ -43,34 +52,44 @@ static const struct words {
 	const char *whole, *stream;
 } dialects[] = {
 	{"/v1/responses", RESPONSE,
-	 EVENT("response.created", ",\"response\":" BEGUN)
-	 EVENT("response.output_item.added", ",\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\","
-	       "\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}")
-	 EVENT("response.content_part.added", ITEM ",\"part\":" PART)
-	 EVENT("response.output_text.delta", ITEM ",\"delta\":\"" STUB_WORDS "\"")
-	 EVENT("response.output_text.done", ITEM ",\"text\":\"" STUB_WORDS "\"")
-	 EVENT("response.output_item.done", ",\"output_index\":0,\"item\":" MESSAGE)
-	 EVENT("response.completed", ",\"response\":" RESPONSE)},
+	 EVENT("response.created", ",\"response\":" BEGUN) EVENT(
+		 "response.output_item.added",
+		 ",\"output_index\":0,\"item\":{\"type\":\"message\",\"id\":\"msg_1\","
+		 "\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[]}")
+		 EVENT("response.content_part.added", ITEM ",\"part\":" PART) EVENT(
+			 "response.output_text.delta", ITEM ",\"delta\":\"" STUB_WORDS "\"")
+			 EVENT("response.output_text.done", ITEM ",\"text\":\"" STUB_WORDS "\"")
+				 EVENT("response.output_item.done",
+				       ",\"output_index\":0,\"item\":" MESSAGE)
+					 EVENT("response.completed", ",\"response\":" RESPONSE)},
 	{"/v1/chat/completions",
-	 "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"stub\",\"choices\":[{\"index\":0,\"message\":"
-	 "{\"role\":\"assistant\",\"content\":\"" STUB_WORDS "\"},\"finish_reason\":\"stop\"}],\"usage\":" CHAT_USAGE "}",
+	 "{\"id\":\"c1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"stub\","
+	 "\"choices\":[{\"index\":0,\"message\":"
+	 "{\"role\":\"assistant\",\"content\":\"" STUB_WORDS
+	 "\"},\"finish_reason\":\"stop\"}],\"usage\":" CHAT_USAGE "}",
 	 "data: " CHUNK "[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"" STUB_WORDS
 	 "\"},\"finish_reason\":null}]}\n\n"
 	 "data: " CHUNK "[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
 	 "data: " CHUNK "[],\"usage\":" CHAT_USAGE "}\n\ndata: [DONE]\n\n"},
 	{"/v1/messages",
-	 "{\"id\":\"m1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"stub\",\"content\":[{\"type\":\"text\",\"text\":\""
-	 STUB_WORDS "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":100,"
+	 "{\"id\":\"m1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"stub\","
+	 "\"content\":[{\"type\":\"text\",\"text\":\"" STUB_WORDS
+	 "\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":100,"
 	 "\"output_tokens\":10}}",
-	 EVENT("message_start", ",\"message\":{\"id\":\"m1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"stub\","
-	       "\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":100,"
-	       "\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":1}}")
-	 EVENT("content_block_start", ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
-	 EVENT("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"" STUB_WORDS "\"}")
-	 EVENT("content_block_stop", ",\"index\":0")
-	 EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\"usage\":{"
-	       "\"output_tokens\":10}")
-	 EVENT("message_stop", "")},
+	 EVENT("message_start",
+	       ",\"message\":{\"id\":\"m1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":"
+	       "\"stub\","
+	       "\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_"
+	       "tokens\":100,"
+	       "\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":"
+	       "1}}") EVENT("content_block_start",
+			    ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}")
+		 EVENT("content_block_delta",
+		       ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"" STUB_WORDS
+		       "\"}") EVENT("content_block_stop", ",\"index\":0")
+			 EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_"
+						"sequence\":null},\"usage\":{"
+						"\"output_tokens\":10}") EVENT("message_stop", "")},
 	{":streamGenerateContent", GEMINI, "data: " GEMINI "\r\n\r\n"},
 	{":generateContent", GEMINI, "data: " GEMINI "\r\n\r\n"},
 };
@@ -122,13 +141,17 @@ static void answer(int fd, const struct buf *in, atomic_uint *calls)
 	const struct words *w = strncmp(in->data, "POST ", 5) == 0 ? find(in->data, line) : NULL;
 	bool stream = strstr(in->data, "\"stream\":true") || strstr(in->data, "\"stream\": true") ||
 		      (w && strstr(w->path, "stream"));
-	const char *text = !w ? "{\"error\":{\"message\":\"not here\"}}" : stream ? w->stream : w->whole;
+	const char *text = !w	    ? "{\"error\":{\"message\":\"not here\"}}"
+			   : stream ? w->stream
+				    : w->whole;
 
 	if (w)
 		atomic_fetch_add(calls, 1);
-	buf_addf(&out, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-		 w ? "200 OK" : "404 Not Found", w && stream ? "text/event-stream" : "application/json",
-		 strlen(text), text);
+	buf_addf(&out,
+		 "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: "
+		 "close\r\n\r\n%s",
+		 w ? "200 OK" : "404 Not Found",
+		 w && stream ? "text/event-stream" : "application/json", strlen(text), text);
 	for (size_t done = 0; done < out.len;) {
 		ssize_t n = send(fd, out.data + done, out.len - done, MSG_NOSIGNAL);
 		if (n <= 0)

@@ -37,7 +37,8 @@ static const char *cause(const char *text, const char *path)
 	return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
 }
 
-static void fill_state(json_t *row, const struct agent_query *q, const json_t *file, const char *path)
+static void fill_state(json_t *row, const struct agent_query *q, const json_t *file,
+		       const char *path)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
@@ -45,7 +46,8 @@ static void fill_state(json_t *row, const struct agent_query *q, const json_t *f
 	const char *state = "ready";
 
 	if (agent_find(&spec, q, &problems, &err)) {
-		json_put_str(row, "state", json_object_get(file, "install") ? "missing" : "unusable");
+		json_put_str(row, "state",
+			     json_object_get(file, "install") ? "missing" : "unusable");
 		json_put_str(row, "remedy", cause(problems.n ? problems.v[0] : err.msg, path));
 		return;
 	}
@@ -182,7 +184,8 @@ static int dispatch(const struct strv *operands, bool json)
 		return each(word, agents_check, operands->v + 1, operands->n - 1);
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
 		return list(json);
-	err_set(&err, ERR_USAGE, 0, "agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
+	err_set(&err, ERR_USAGE, 0,
+		"agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
 		operands->v[operands->n - 1]);
 	return cmd_fail(&err);
 }
@@ -200,13 +203,18 @@ int cmd_agents(int argc, char **argv)
 		.max = 64,
 		.options = options,
 		.summary = "list the agents there are, fetch one, or try one",
-		.text = "install fetches an agent once, through npm, at the version its file names or "
-			"the one\ngiven, into ~/.cache/rollouts/agents. Sandboxes see it read-only; a trial "
-			"costs no\ncopy. The version installed last is the one that is used, before one "
-			"that is on PATH.\ncheck has an agent answer once in a sandbox, with a built-in "
+		.text = "install fetches an agent once, through npm, at the version its file names "
+			"or "
+			"the one\ngiven, into ~/.cache/rollouts/agents. Sandboxes see it "
+			"read-only; a trial "
+			"costs no\ncopy. The version installed last is the one that is used, "
+			"before one "
+			"that is on PATH.\ncheck has an agent answer once in a sandbox, with a "
+			"built-in "
 			"stub for its model: no key\nand no network are needed.",
 		.examples = "rollouts agents\nrollouts agents install codex\n"
-			    "rollouts agents install claude@2.1.330\nrollouts agents check codex bash\n",
+			    "rollouts agents install claude@2.1.330\nrollouts agents check codex "
+			    "bash\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);

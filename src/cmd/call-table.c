@@ -25,7 +25,8 @@ static void add_span(struct table *t, int64_t ms)
 /* One name where the answer bears the one that was asked for. */
 static void add_model(struct table *t, const json_t *call)
 {
-	const char *asked = json_get_str(call, "model_asked", ""), *served = json_get_str(call, "model_served", "");
+	const char *asked = json_get_str(call, "model_asked", ""),
+		   *served = json_get_str(call, "model_served", "");
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	buf_adds(&text, *asked ? asked : "-");
@@ -62,8 +63,10 @@ static void add_remarks(struct table *t, const json_t *call)
 static void add_call(struct table *t, struct sums *s, const json_t *call)
 {
 	const json_t *tokens = json_object_get(call, "tokens"), *usd = json_object_get(call, "usd");
-	int64_t input = json_get_int(tokens, "input", 0), cached = json_get_int(tokens, "cached", 0);
-	int64_t output = json_get_int(tokens, "output", 0), status = json_get_int(call, "status", 0);
+	int64_t input = json_get_int(tokens, "input", 0),
+		cached = json_get_int(tokens, "cached", 0);
+	int64_t output = json_get_int(tokens, "output", 0),
+		status = json_get_int(call, "status", 0);
 	char when[CLOCK_STAMP + 8];
 
 	clock_iso(json_get_int(call, "at", 0), when);
@@ -108,18 +111,20 @@ static void add_lines(struct table *t, struct sums *s, const struct buf *log)
 
 int call_table_make(struct buf *out, const struct buf *log, struct err *err)
 {
-	static const char *const names[] = {"call",   "time (UTC)", "model",  "status", "input", "cached",
-					    "output", "USD",	    "waited", "took",	""};
+	static const char *const names[] = {"call",   "time (UTC)", "model",  "status",
+					    "input",  "cached",	    "output", "USD",
+					    "waited", "took",	    ""};
 	AUTO(table) struct table t = {0};
 	struct sums s = {0};
 
 	table_init(&t);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		table_column(&t, names[i], i == 2 || i == ARRAY_SIZE(names) - 1 ? TABLE_LEFT : TABLE_RIGHT);
+		table_column(&t, names[i],
+			     i == 2 || i == ARRAY_SIZE(names) - 1 ? TABLE_LEFT : TABLE_RIGHT);
 	add_lines(&t, &s, log);
 	table_terminal(&t, report_width(STDOUT_FILENO), out);
-	buf_addf(out, "\n%lld calls, %lld tokens in (%lld cached), %lld out, ", (long long)s.calls, (long long)s.input,
-		 (long long)s.cached, (long long)s.output);
+	buf_addf(out, "\n%lld calls, %lld tokens in (%lld cached), %lld out, ", (long long)s.calls,
+		 (long long)s.input, (long long)s.cached, (long long)s.output);
 	if (s.unpriced)
 		buf_adds(out, "cost N/A\n");
 	else

@@ -398,7 +398,8 @@ static size_t clean_containers(const struct cleaning *c)
 		log_debug("%s", err.msg);
 		return 0;
 	}
-	for (char *name = strtok_r(out.data, "\n", &save); name; name = strtok_r(NULL, "\n", &save), n++)
+	for (char *name = strtok_r(out.data, "\n", &save); name;
+	     name = strtok_r(NULL, "\n", &save), n++)
 		printf("%s container %s\n", c->dry_run ? "would remove" : "removed", name);
 	return n;
 }

@@ -312,7 +312,8 @@ static void check_engine(struct doctor *d)
 
 	if (images_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, &err)) {
 		doctor_add(d, FINDING_LESS, "containers",
-			   "for tasks with a Dockerfile: install and start Docker or Podman's service; or set sandbox = "
+			   "for tasks with a Dockerfile: install and start Docker or Podman's "
+			   "service; or set sandbox = "
 			   "\"local\"",
 			   "%s", err.msg);
 		return;
@@ -320,8 +321,8 @@ static void check_engine(struct doctor *d)
 	char *about = strchr(out.data, '\n');
 	if (about)
 		*about++ = '\0';
-	doctor_add(d, FINDING_OK, "containers", NULL, "%.*s at %s", about ? (int)strcspn(about, "\n") : 0,
-		   about ? about : "", out.data);
+	doctor_add(d, FINDING_OK, "containers", NULL, "%.*s at %s",
+		   about ? (int)strcspn(about, "\n") : 0, about ? about : "", out.data);
 }
 
 static bool has_failed(const struct doctor *d)

@@ -197,7 +197,8 @@ int cmd_doctor(int argc, char **argv)
 		{.name = "models",
 		 .kind = OPTION_FLAG,
 		 .target = &models,
-		 .help = "also try every key of a model provider: one small call each, and the quota left"},
+		 .help = "also try every key of a model provider: one small call each, and the "
+			 "quota left"},
 		{.name = "json",
 		 .kind = OPTION_FLAG,
 		 .target = &json,
@@ -214,7 +215,8 @@ int cmd_doctor(int argc, char **argv)
 		.text = "✓ works; – rollouts runs, but without something good; ✗ rollouts does not "
 			"run.\n"
 			"The exit status is 0 when nothing has ✗, else 3.",
-		.examples = "rollouts doctor\nrollouts doctor --models\nrollouts doctor --data-dir /fast/data --json\n",
+		.examples = "rollouts doctor\nrollouts doctor --models\nrollouts doctor --data-dir "
+			    "/fast/data --json\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	AUTO(free) char *scratch = NULL;

@@ -39,5 +39,6 @@ int doctor_in_child(const struct doctor *d, doctor_probe *before, doctor_probe *
 void doctor_check_sandbox(
 	struct doctor *d); /* kernel, user namespaces, overlay, cgroups, bubblewrap */
 void doctor_check_programs(struct doctor *d); /* ours, git, bash, python with pytest, agents */
-void doctor_check_models(struct doctor *d);   /* keys of providers, each by a call that costs a little */
-void doctor_check_machine(struct doctor *d);  /* disk, clock, open files */
+void doctor_check_models(
+	struct doctor *d); /* keys of providers, each by a call that costs a little */
+void doctor_check_machine(struct doctor *d); /* disk, clock, open files */

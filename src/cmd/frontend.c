@@ -17,7 +17,7 @@ struct loader {
 	const struct config_request *req;
 	struct strv *problems;
 	size_t tasks_cap;
-	char ***agents; /* agents[entry][model] */
+	char ***agents;		    /* agents[entry][model] */
 	struct plan_route **routes; /* routes[entry][model] */
 	bool providers_read;
 	struct strv unrouted; /* models that were complained of */
@@ -139,8 +139,7 @@ static void find_agent(struct loader *l, const char *name, const struct bench_en
 	AUTO(strv) struct strv lines = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
-	const struct agent_query q = {
-		.name = name, .config_path = l->req->path};
+	const struct agent_query q = {.name = name, .config_path = l->req->path};
 	if (!json_object_get(l->out->agents, name)) {
 		int rc = agent_find(&spec, &q, &lines, &err);
 		for (size_t i = 0; i < lines.n; i++)
@@ -197,14 +196,17 @@ static void check_limits(struct loader *l, const struct bench_entry *e, const ch
 	bool unpriced = route->price && !route->price->known;
 	AUTO(free) char *why = NULL;
 	if (l->req->gateway && (m->tokens || m->usd > 0 || m->calls))
-		why = xasprintf("%s needs the gateway of rollouts, which counts: leave --gateway out",
-				what);
+		why = xasprintf(
+			"%s needs the gateway of rollouts, which counts: leave --gateway out",
+			what);
 	else if (l->req->gateway && (b->usd > 0 || b->tokens || b->max_forecast_usd > 0))
-		why = xstrdup("[budget] needs the gateway of rollouts, which counts: leave --gateway out");
+		why = xstrdup("[budget] needs the gateway of rollouts, which counts: leave "
+			      "--gateway out");
 	else if (unpriced && (m->usd > 0 || b->usd > 0))
-		why = xasprintf("%s cannot be kept: no price is known of the model \"%s\"; give one in "
-				"[[models]] of providers.toml",
-				m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model);
+		why = xasprintf(
+			"%s cannot be kept: no price is known of the model \"%s\"; give one in "
+			"[[models]] of providers.toml",
+			m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model);
 	if (why)
 		complain_of_model(l, e, model, why);
 }
@@ -212,7 +214,8 @@ static void check_limits(struct loader *l, const struct bench_entry *e, const ch
 static void read_providers(struct loader *l)
 {
 	struct err err;
-	if (!l->providers_read && providers_load(&l->out->providers, l->req->path, l->problems, &err))
+	if (!l->providers_read &&
+	    providers_load(&l->out->providers, l->req->path, l->problems, &err))
 		strv_push(&l->unrouted, ""); /* its lines are there */
 	l->providers_read = true;
 }
@@ -440,7 +443,8 @@ int frontend_commit(struct frontend *f, const struct store *s, const char *stamp
 		if (frontend_snapshot(task, s, err) < 0)
 			return -1;
 		t->task_snapshot = xstrdup(task->snapshot);
-		if (*t->image && task->context && task_context_write(task->context, s->root_fd, err))
+		if (*t->image && task->context &&
+		    task_context_write(task->context, s->root_fd, err))
 			return err_wrap(err, "%s", task->source.dir);
 	}
 	plan_stamp(&f->plan, stamp);

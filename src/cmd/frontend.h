@@ -15,8 +15,8 @@
 
 struct frontend_task {
 	struct task task;
-	struct task_source source; /* its strings belong to the bench */
-	char *snapshot;		   /* "cache/tasks/HASH" once committed */
+	struct task_source source;    /* its strings belong to the bench */
+	char *snapshot;		      /* "cache/tasks/HASH" once committed */
 	struct task_context *context; /* of its image, where it runs in a container */
 };
 
@@ -28,7 +28,7 @@ struct frontend {
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
 	struct providers providers; /* loaded when an agent needs a model */
-	struct plan plan;   /* run_id and task_snapshot are set by frontend_commit */
+	struct plan plan;	    /* run_id and task_snapshot are set by frontend_commit */
 };
 
 /* Read and check everything; every mistake of the file, of all tasks and all agents is a line in

@@ -41,13 +41,16 @@ static int parse_address(struct sockaddr_in *out, const struct asked *a, struct 
 
 	if (colon && (size_t)(colon - a->listen) < sizeof host)
 		snprintf(host, sizeof host, "%.*s", (int)(colon - a->listen), a->listen);
-	*out = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	*out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	if (!colon || end == colon + 1 || *end || port < 0 || port > 65535 ||
 	    inet_pton(AF_INET, strcmp(host, "localhost") ? host : "127.0.0.1", &out->sin_addr) != 1)
-		return err_set(err, ERR_USAGE, 0, "--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:8765", a->listen);
+		return err_set(err, ERR_USAGE, 0,
+			       "--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:8765",
+			       a->listen);
 	if (ntohl(out->sin_addr.s_addr) >> 24 != 127 && !a->anywhere)
 		return err_set(err, ERR_USAGE, 0,
-			       "--listen %s: whoever reaches this address could use your keys; give --any-address "
+			       "--listen %s: whoever reaches this address could use your keys; "
+			       "give --any-address "
 			       "as well if that is meant",
 			       a->listen);
 	return 0;
@@ -67,28 +70,31 @@ static int listen_tcp(const struct asked *a, struct err *err)
 	    getsockname(fd, (struct sockaddr *)&at, &n))
 		return err_set(err, ERR_INFRA, errno, "listen on %s", a->listen);
 	char host[INET_ADDRSTRLEN];
-	printf("listening on http://%s:%d\n", inet_ntop(AF_INET, &at.sin_addr, host, sizeof host), ntohs(at.sin_port));
+	printf("listening on http://%s:%d\n", inet_ntop(AF_INET, &at.sin_addr, host, sizeof host),
+	       ntohs(at.sin_port));
 	return fd_steal(&fd);
 }
 
 /* A socket that nobody listens on any more is replaced; anything else is not ours to remove. */
 static int listen_unix(const char *path, struct err *err)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	struct stat st;
 
 	if (strlen(path) >= sizeof at.sun_path)
-		return err_set(err, ERR_USAGE, 0, "--socket %s: the path is longer than %zu bytes", path,
-			       sizeof at.sun_path - 1);
+		return err_set(err, ERR_USAGE, 0, "--socket %s: the path is longer than %zu bytes",
+			       path, sizeof at.sun_path - 1);
 	snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
 	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "socket");
 	if (lstat(path, &st) == 0) {
 		if (!S_ISSOCK(st.st_mode))
-			return err_set(err, ERR_USAGE, 0, "--socket %s: there is a file already, and no socket", path);
+			return err_set(err, ERR_USAGE, 0,
+				       "--socket %s: there is a file already, and no socket", path);
 		if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-			return err_set(err, ERR_USAGE, 0, "--socket %s: somebody listens there already", path);
+			return err_set(err, ERR_USAGE, 0,
+				       "--socket %s: somebody listens there already", path);
 		unlink(path);
 	}
 	mode_t old = umask(0177);
@@ -121,7 +127,8 @@ static void say_left_out(const struct strv *names)
 }
 
 /* Those whose key is found. Without a choice, others are left out and named. */
-static int add_providers(json_t *list, const struct asked *a, const struct providers *p, struct err *err)
+static int add_providers(json_t *list, const struct asked *a, const struct providers *p,
+			 struct err *err)
 {
 	AUTO(strv) struct strv files = STRV_INIT;
 	AUTO(strv) struct strv without = STRV_INIT;
@@ -141,7 +148,9 @@ static int add_providers(json_t *list, const struct asked *a, const struct provi
 	}
 	for (size_t i = 0; i < a->providers.n; i++)
 		if (!json_object_get(list, a->providers.v[i]))
-			return err_set(err, ERR_USAGE, 0, "--provider %s: no providers.toml names it", a->providers.v[i]);
+			return err_set(err, ERR_USAGE, 0,
+				       "--provider %s: no providers.toml names it",
+				       a->providers.v[i]);
 	if (!json_object_size(list)) /* why, for the last one */
 		return without.n ? err_wrap(err, "no provider has a key")
 				 : err_set(err, ERR_USAGE, 0, "there is no provider");
@@ -149,9 +158,10 @@ static int add_providers(json_t *list, const struct asked *a, const struct provi
 	return 0;
 }
 
-static int make_document(json_t **out, const struct asked *a, struct strv *problems, struct err *err)
+static int make_document(json_t **out, const struct asked *a, struct strv *problems,
+			 struct err *err)
 {
-	AUTO(providers) struct providers p = { 0 };
+	AUTO(providers) struct providers p = {0};
 	json_t *list, *doc;
 
 	if (providers_load(&p, a->config, problems, err))
@@ -202,7 +212,7 @@ static int send_document(int fd, const json_t *document, struct err *err)
 static int start(struct running *r, const json_t *document, int listener, struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
-	const char *argv[] = { program, NULL };
+	const char *argv[] = {program, NULL};
 	int in[2], out[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in))
@@ -213,8 +223,13 @@ static int start(struct running *r, const json_t *document, int listener, struct
 		return -1;
 	r->out = out[0];
 	AUTO(fd) int out_child = out[1];
-	const struct spawn s = { .argv = argv, .dir_fd = AT_FDCWD, .in = in_child, .out = out_child, .err = 2,
-				 .more = &listener, .more_n = 1 };
+	const struct spawn s = {.argv = argv,
+				.dir_fd = AT_FDCWD,
+				.in = in_child,
+				.out = out_child,
+				.err = 2,
+				.more = &listener,
+				.more_n = 1};
 	if (spawn_start(&r->child, &s, true, err))
 		return err_wrap(err, "%s (is the installation complete?)", program);
 	return send_document(r->in, document, err);
@@ -262,7 +277,7 @@ static bool take_output(struct running *r)
 /* Until it ends by itself, or we are told to end it. */
 static void attend(struct running *r, int signals)
 {
-	struct pollfd fds[] = { { .fd = r->out, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+	struct pollfd fds[] = {{.fd = r->out, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
 
 	struct signalfd_siginfo taken;
 
@@ -270,7 +285,8 @@ static void attend(struct running *r, int signals)
 		int n = poll(fds, 2, -1);
 		if (n < 0 && errno != EINTR)
 			return;
-		if (n > 0 && fds[1].revents && read(signals, &taken, sizeof taken) > 0 && r->in >= 0) {
+		if (n > 0 && fds[1].revents && read(signals, &taken, sizeof taken) > 0 &&
+		    r->in >= 0) {
 			close(r->in); /* it leaves by itself, and says its last totals */
 			r->in = -1;
 		}
@@ -303,13 +319,14 @@ static int finish(struct running *r, struct err *err)
 	}
 	char how[48];
 	if (status && !r->fatal)
-		return err_set(err, ERR_INFRA, 0, "rollouts-gateway: %s", spawn_status_text(status, how));
+		return err_set(err, ERR_INFRA, 0, "rollouts-gateway: %s",
+			       spawn_status_text(status, how));
 	return status ? err_set(err, ERR_INFRA, 0, "the gateway did not start") : 0;
 }
 
 static int serve(const json_t *document, int listener, struct err *err)
 {
-	struct running r = { .in = -1, .out = -1, .line = BUF_INIT };
+	struct running r = {.in = -1, .out = -1, .line = BUF_INIT};
 	sigset_t set, old;
 	struct err after;
 
@@ -342,7 +359,8 @@ static int run(const struct asked *a)
 	struct err err;
 
 	if (!a->listen == !a->socket) {
-		err_set(&err, ERR_USAGE, 0, "say where to listen: either --listen ADDRESS:PORT or --socket PATH");
+		err_set(&err, ERR_USAGE, 0,
+			"say where to listen: either --listen ADDRESS:PORT or --socket PATH");
 		return cmd_fail(&err);
 	}
 	struct sockaddr_in at;
@@ -361,27 +379,44 @@ static int run(const struct asked *a)
 
 int cmd_gateway(int argc, char **argv)
 {
-	struct asked a = { .providers = STRV_INIT };
+	struct asked a = {.providers = STRV_INIT};
 	const struct option options[] = {
-		{ .name = "listen", .arg = "ADDRESS:PORT", .kind = OPTION_STR, .target = &a.listen,
-		  .help = "a TCP address of this machine; port 0: any that is free" },
-		{ .name = "socket", .arg = "PATH", .kind = OPTION_STR, .target = &a.socket,
-		  .help = "a unix socket instead (mode 0600)" },
-		{ .name = "provider", .arg = "NAME", .kind = OPTION_STRV, .target = &a.providers,
-		  .help = "only this one; repeatable (default: all that have a key)" },
-		{ .name = "config", .arg = "CONFIG", .kind = OPTION_STR, .target = &a.config,
-		  .help = "a benchmark, for the providers.toml and .env beside it" },
-		{ .name = "any-address", .kind = OPTION_FLAG, .target = &a.anywhere,
-		  .help = "allow an address that other machines reach" },
+		{.name = "listen",
+		 .arg = "ADDRESS:PORT",
+		 .kind = OPTION_STR,
+		 .target = &a.listen,
+		 .help = "a TCP address of this machine; port 0: any that is free"},
+		{.name = "socket",
+		 .arg = "PATH",
+		 .kind = OPTION_STR,
+		 .target = &a.socket,
+		 .help = "a unix socket instead (mode 0600)"},
+		{.name = "provider",
+		 .arg = "NAME",
+		 .kind = OPTION_STRV,
+		 .target = &a.providers,
+		 .help = "only this one; repeatable (default: all that have a key)"},
+		{.name = "config",
+		 .arg = "CONFIG",
+		 .kind = OPTION_STR,
+		 .target = &a.config,
+		 .help = "a benchmark, for the providers.toml and .env beside it"},
+		{.name = "any-address",
+		 .kind = OPTION_FLAG,
+		 .target = &a.anywhere,
+		 .help = "allow an address that other machines reach"},
 		OPTION_END,
 	};
 	const struct usage usage = {
 		.verb = "gateway",
 		.operands = "",
 		.summary = "pass model requests on with your keys, outside of any benchmark",
-		.text = "Serves the OpenAI, Anthropic and Gemini paths until it is interrupted, with the providers and\n"
-			"prices that `run` uses. Whoever can reach it can spend from your keys: it asks for no token.\n"
-			"A benchmark starts a gateway of its own; this one is for trying an agent by hand.",
+		.text = "Serves the OpenAI, Anthropic and Gemini paths until it is interrupted, "
+			"with the providers and\n"
+			"prices that `run` uses. Whoever can reach it can spend from your keys: it "
+			"asks for no token.\n"
+			"A benchmark starts a gateway of its own; this one is for trying an agent "
+			"by hand.",
 		.examples = "rollouts gateway --listen 127.0.0.1:8765\n"
 			    "rollouts gateway --socket /tmp/models.sock --provider anthropic\n",
 		.options = options,

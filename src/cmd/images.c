@@ -22,7 +22,8 @@ static int failure(int status, const char *said, struct err *err)
 {
 	const bool usage = WIFEXITED(status) && WEXITSTATUS(status) == 2;
 
-	return err_set(err, usage ? ERR_USAGE : ERR_INFRA, 0, "%s", *said ? said : "rollouts-docker failed");
+	return err_set(err, usage ? ERR_USAGE : ERR_INFRA, 0, "%s",
+		       *said ? said : "rollouts-docker failed");
 }
 
 int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err *err)
@@ -32,11 +33,15 @@ int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err 
 	int status = 0;
 
 	if (access(program, X_OK))
-		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)", program);
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
+			       program);
 	strv_push(&argv, program);
 	strv_pushv(&argv, args);
-	const struct spawn s = {
-		.argv = strv_items(&argv), .dir_fd = dir_fd, .in = -1, .out = -1, .err = STDERR_FILENO};
+	const struct spawn s = {.argv = strv_items(&argv),
+				.dir_fd = dir_fd,
+				.in = -1,
+				.out = -1,
+				.err = STDERR_FILENO};
 	if (spawn_run(&s, NULL, 0, 1 << 20, clock_mono_ms() + ASK_MS, out, NULL, &status, err))
 		return err_wrap(err, "rollouts-docker %s", args[0]);
 	if (!status)
@@ -47,9 +52,11 @@ int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err 
 
 /* --- before the plan --- */
 
-static void problem(struct frontend *f, const struct bench_entry *e, struct strv *problems, const char *text)
+static void problem(struct frontend *f, const struct bench_entry *e, struct strv *problems,
+		    const char *text)
 {
-	strv_pushf(problems, "%s:%d:%d: \"%s\": %s", f->bench.config_path, e->line, e->col, e->prepared_dir, text);
+	strv_pushf(problems, "%s:%d:%d: \"%s\": %s", f->bench.config_path, e->line, e->col,
+		   e->prepared_dir, text);
 }
 
 /* Once for all entries. */
@@ -67,8 +74,8 @@ static int find_engine(struct frontend *f, struct err *err)
 	return 0;
 }
 
-static int read_context(struct frontend *f, struct bench_entry *e, struct frontend_task *t, struct strv *problems,
-			struct err *err)
+static int read_context(struct frontend *f, struct bench_entry *e, struct frontend_task *t,
+			struct strv *problems, struct err *err)
 {
 	AUTO(strv) struct strv lines = STRV_INIT;
 
@@ -93,20 +100,24 @@ static int resolve(struct frontend *f, size_t i, struct strv *problems, struct e
 	if (e->sandbox == SANDBOX_LOCAL || e->sandbox == SANDBOX_NONE) {
 		if (e->network)
 			problem(f, e, problems,
-				"network = true needs sandbox = \"docker\", and with it a Dockerfile or docker_image: "
+				"network = true needs sandbox = \"docker\", and with it a "
+				"Dockerfile or docker_image: "
 				"sandbox = \"local\" has no network");
 		return 0;
 	}
 	if (!wanted) {
 		problem(f, e, problems,
-			"sandbox = \"docker\" needs a Dockerfile in the task folder, or docker_image in its tb_meta.json");
+			"sandbox = \"docker\" needs a Dockerfile in the task folder, or "
+			"docker_image in its tb_meta.json");
 		return 0;
 	}
 	if (find_engine(f, err)) {
 		if (!asked)
 			err_wrap(err,
-				 "task %s has a %s, and no container engine is to be had; start one (rollouts doctor), "
-				 "or set sandbox = \"local\" to run it with the programs of this machine",
+				 "task %s has a %s, and no container engine is to be had; start "
+				 "one (rollouts doctor), "
+				 "or set sandbox = \"local\" to run it with the programs of this "
+				 "machine",
 				 t->task.id, t->task.docker_image ? "docker_image" : "Dockerfile");
 		return -1;
 	}
@@ -168,7 +179,8 @@ static void follow(struct display *d, int fd, char last[static LINE_BYTES])
 	}
 }
 
-static int make_images(const struct session *s, struct display *d, const struct strv *keys, struct err *err)
+static int make_images(const struct session *s, struct display *d, const struct strv *keys,
+		       struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-docker");
 	AUTO(strv) struct strv argv = STRV_INIT;
@@ -197,17 +209,22 @@ static int make_images(const struct session *s, struct display *d, const struct 
 }
 
 /* What root would have prevented (see docs/containers.md) is told. */
-static void warn_of_network(const struct session *s, struct display *d, const struct session_work *w)
+static void warn_of_network(const struct session *s, struct display *d,
+			    const struct session_work *w)
 {
 	for (size_t i = 0; geteuid() && i < w->n; i++)
 		if (s->plan.trials[w->items[i].index].network) {
-			display_say(d, "network = true: only started by root does a run keep its containers from "
-				       "credentials that a cloud hands to this machine (169.254.169.254)");
+			display_say(
+				d,
+				"network = true: only started by root does a run keep its "
+				"containers from "
+				"credentials that a cloud hands to this machine (169.254.169.254)");
 			return;
 		}
 }
 
-int images_prepare(const struct session *s, struct display *d, const struct session_work *w, struct err *err)
+int images_prepare(const struct session *s, struct display *d, const struct session_work *w,
+		   struct err *err)
 {
 	AUTO(strv) struct strv keys = STRV_INIT;
 

@@ -54,8 +54,9 @@ static void task_env_files(struct strv *out, const char *config_path, const char
 {
 	AUTO(free) char *folder = folder_of(config_path);
 
-	add_file(out, path_is_dir(AT_FDCWD, dir) || *dir == '/' ? xasprintf("%s/.env", dir)
-								: xasprintf("%s%s/.env", folder, dir));
+	add_file(out, path_is_dir(AT_FDCWD, dir) || *dir == '/'
+			      ? xasprintf("%s/.env", dir)
+			      : xasprintf("%s%s/.env", folder, dir));
 }
 
 /* --- keys ------------------------------------------------------------------------------------ */
@@ -81,7 +82,8 @@ static int add_key(json_t *keys, const char *id, const char *key, const char *wh
 
 /* Where keys are looked for. */
 struct places {
-	const struct strv *task;  /* the task's files, whose keys are for that task alone; NULL: none */
+	const struct strv
+		*task; /* the task's files, whose keys are for that task alone; NULL: none */
 	const struct strv *files; /* everybody's */
 	bool task_key;		  /* out: one of those was found */
 };
@@ -294,7 +296,8 @@ static bool add_task_keys(struct search *s, const struct trial *t, const struct 
 	if (!own.n)
 		return false;
 	if (collect(keys, v, &places, &err)) {
-		strv_pushf(s->problems, "model \"%s\", task %s: %s", t->model, t->task_dir, err.msg);
+		strv_pushf(s->problems, "model \"%s\", task %s: %s", t->model, t->task_dir,
+			   err.msg);
 		return true;
 	}
 	if (places.task_key)

@@ -142,8 +142,8 @@ static int go_on(struct session *s, const struct request *q)
 		return CMD_OK;
 	}
 	struct err err;
-	if (s->plan.replay && replay_find(&s->replay, s->store.root, s->plan.replay, s->plan.trials, s->plan.n,
-					  s->plan.replay_or_live, &err))
+	if (s->plan.replay && replay_find(&s->replay, s->store.root, s->plan.replay, s->plan.trials,
+					  s->plan.n, s->plan.replay_or_live, &err))
 		return cmd_fail(&err);
 	int status = find_models(s, &w, &document, &notes);
 	return status == CMD_OK ? execute(s, q, &w) : status;
@@ -160,7 +160,8 @@ static int extend(struct session *s, struct request *q)
 	q->config.gateway = s->plan.gateway;
 	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
 		status = cmd_refuse(&problems, &err);
-	else if (frontend_check_name(&f, s->plan.name, &err) || session_extend(s, &f, q->dry_run, &err))
+	else if (frontend_check_name(&f, s->plan.name, &err) ||
+		 session_extend(s, &f, q->dry_run, &err))
 		status = cmd_fail(&err);
 	frontend_release(&f);
 	return status;

@@ -50,7 +50,8 @@ static void say_sandboxes(const struct session *s, struct display *d, const stru
 		used[s->plan.trials[w->items[i].index].sandbox] = true;
 	for (int k = 0; used[SANDBOX_DOCKER] && k <= SANDBOX_NONE; k++)
 		if (used[k])
-			buf_addf(&names, "%s%s", names.len ? "," : "", sandbox_kind_name((enum sandbox_kind)k));
+			buf_addf(&names, "%s%s", names.len ? "," : "",
+				 sandbox_kind_name((enum sandbox_kind)k));
 	if (names.len)
 		display_say(d, "sandbox=%s", names.data);
 }
@@ -113,7 +114,8 @@ static char *rollout_folder(const struct session *s)
 int session_run(struct session *s, struct display *d, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
-	if (w->n && (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, d, w, err)))
+	if (w->n &&
+	    (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, d, w, err)))
 		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
@@ -219,9 +221,10 @@ static void say_spent(const struct session *s, struct display *d)
 	if (!all->calls)
 		return;
 	if (all->unpriced_calls)
-		display_say(d, "spent: %lld tokens in %lld calls, cost N/A: %lld of them have no price",
-			    (long long)all->tokens, (long long)all->calls,
-			    (long long)all->unpriced_calls);
+		display_say(
+			d, "spent: %lld tokens in %lld calls, cost N/A: %lld of them have no price",
+			(long long)all->tokens, (long long)all->calls,
+			(long long)all->unpriced_calls);
 	else
 		display_say(d, "spent: %.4f USD, %lld tokens in %lld calls", all->usd,
 			    (long long)all->tokens, (long long)all->calls);

@@ -54,8 +54,8 @@ void session_close(struct session *s);
 struct session_work {
 	const struct sched_item *items;
 	size_t n;
-	int parallel;	  /* 0: as planned */
-	const char *note; /* one more line before "Starting", or NULL */
+	int parallel;		  /* 0: as planned */
+	const char *note;	  /* one more line before "Starting", or NULL */
 	const struct strv *notes; /* and more of them, or NULL */
 	bool fail_fast;
 	/* For the gateway, without its secret; borrowed. NULL: no trial here has a provider. */

@@ -17,15 +17,23 @@
 
 const struct show_part show_parts[SHOW_PARTS] = {
 	{.name = "agent", .file = "logs/agent.log", .help = "what the agent printed"},
-	{.name = "errors", .file = "logs/agent.err", .help = "what the agent printed to standard error"},
+	{.name = "errors",
+	 .file = "logs/agent.err",
+	 .help = "what the agent printed to standard error"},
 	{.name = "eval", .file = "logs/eval.log", .help = "what the tests printed"},
 	{.name = "diff", .file = "artifacts/diff.patch", .help = "what the agent changed"},
 	{.name = "notes", .file = "artifacts/notes.md", .help = "the agent's notes"},
 	{.name = "score", .file = "scoring_results.md", .help = "how it was graded"},
 	{.name = "result", .file = "result.json", .help = "the result, as JSON", .is_json = true},
 	{.name = "worker", .file = "logs/worker.log", .help = "messages of the worker"},
-	{.name = "transcript", .file = "recording", .help = "the conversation with the model", .make = transcript_make},
-	{.name = "llm", .file = "logs/llm.jsonl", .help = "each model call: times, tokens, cost", .is_json = true,
+	{.name = "transcript",
+	 .file = "recording",
+	 .help = "the conversation with the model",
+	 .make = transcript_make},
+	{.name = "llm",
+	 .file = "logs/llm.jsonl",
+	 .help = "each model call: times, tokens, cost",
+	 .is_json = true,
 	 .make = call_table_make},
 };
 
@@ -222,7 +230,8 @@ static int show(const struct store *s, const struct strv *operands, const struct
 	if (operands->n > 1 && !p)
 		return -1;
 	if (q->json && !(p && p->is_json))
-		return err_set(err, ERR_USAGE, 0, "--json: of a run's parts, llm and result are JSON");
+		return err_set(err, ERR_USAGE, 0,
+			       "--json: of a run's parts, llm and result are JSON");
 	if (open_run(s, operands->v[0], q, &r, err))
 		return -1;
 	return p ? show_part(&r, p, q, err) : show_overview(&r, err);

@@ -11,7 +11,8 @@ enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
 /* What lists models or counts tokens is no call. */
 static bool is_call(const char *path)
 {
-	static const char *const others[] = {"/v1/models", "/v1/messages/count_tokens", ":countTokens"};
+	static const char *const others[] = {"/v1/models", "/v1/messages/count_tokens",
+					     ":countTokens"};
 	size_t n = strcspn(path, "?");
 
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
@@ -29,7 +30,8 @@ static void add_line(struct journal_spent *to, const char *line, size_t n)
 	const json_t *tokens = json_object_get(j, "tokens"), *usd = json_object_get(j, "usd");
 	const char *provider = json_get_str(j, "provider", "");
 
-	if (!*provider || json_get_bool(j, "replayed", false) || !is_call(json_get_str(j, "path", "")))
+	if (!*provider || json_get_bool(j, "replayed", false) ||
+	    !is_call(json_get_str(j, "path", "")))
 		return;
 	to->calls++;
 	to->tokens += json_get_int(tokens, "input", 0) + json_get_int(tokens, "output", 0);
@@ -58,7 +60,8 @@ static bool asked_itself(const struct session *s, const char *folder)
 	return json_get_int(j, "agent_from", 0) == 0;
 }
 
-static void add_attempt(struct journal_spent *to, const struct session *s, const char *run_id, int attempt)
+static void add_attempt(struct journal_spent *to, const struct session *s, const char *run_id,
+			int attempt)
 {
 	AUTO(free) char *folder = xasprintf("runs/%s/attempts/%d", run_id, attempt);
 	AUTO(free) char *path = path_join(folder, "logs/llm.jsonl");

@@ -236,7 +236,8 @@ static void tell_answer(struct telling *t)
 	strv_release(&t->answer);
 }
 
-static int take_request(struct telling *t, const json_t *head, const char *data, size_t n, struct err *err)
+static int take_request(struct telling *t, const json_t *head, const char *data, size_t n,
+			struct err *err)
 {
 	const int64_t call = json_get_int(head, "call", 0);
 	struct strv messages = STRV_INIT;
@@ -247,7 +248,9 @@ static int take_request(struct telling *t, const json_t *head, const char *data,
 		return -1;
 	const struct buf *whole = request_chain_join(&t->requests, call, &part, data, n);
 	if (!whole)
-		return err_set(err, ERR_USAGE, 0, "the recording is damaged: call %lld has no request", (long long)call);
+		return err_set(err, ERR_USAGE, 0,
+			       "the recording is damaged: call %lld has no request",
+			       (long long)call);
 	AUTO(json) json_t *j = json_loadb(whole->data, whole->len, 0, NULL);
 	messages_of(&messages, j);
 	while (same < messages.n && same < t->shown.n &&
@@ -280,7 +283,8 @@ static void take_end(struct telling *t)
 	buf_reset(&t->body);
 }
 
-static int take_frame(struct telling *t, const json_t *head, const char *data, size_t n, struct err *err)
+static int take_frame(struct telling *t, const json_t *head, const char *data, size_t n,
+		      struct err *err)
 {
 	const char *kind = json_get_str(head, "kind", "");
 

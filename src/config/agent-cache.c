@@ -31,8 +31,9 @@ static bool is_exact(const char *version)
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-";
 
-	return *version >= '0' && *version <= '9' && strchr(version, '.') && !strstr(version, "..") &&
-	       strlen(version) < 48 && version[strspn(version, allowed)] == '\0';
+	return *version >= '0' && *version <= '9' && strchr(version, '.') &&
+	       !strstr(version, "..") && strlen(version) < 48 &&
+	       version[strspn(version, allowed)] == '\0';
 }
 
 static char *expanded(const char *text, const char *version)
@@ -71,18 +72,19 @@ static void expand_all(struct strv *out, const json_t *list, const char *version
 			strv_take(out, expanded(json_string_value(item), version));
 }
 
-int agent_install_make(struct agent_install *out, const char *name, const json_t *spec, const char *version,
-		       struct err *err)
+int agent_install_make(struct agent_install *out, const char *name, const json_t *spec,
+		       const char *version, struct err *err)
 {
 	AUTO(free) char *folder = cache_folder(name);
-	const char *own = json_get_str(spec, "version", ""), *before = json_get_str(spec, "before", NULL);
+	const char *own = json_get_str(spec, "version", ""),
+		   *before = json_get_str(spec, "before", NULL);
 
 	if (!version)
 		version = own;
 	if (!is_exact(version))
 		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\": \"%.60s\" is not an exact version, as %s is", name, version,
-			       json_get_str(spec, "version", "1.2.3"));
+			       "agent \"%s\": \"%.60s\" is not an exact version, as %s is", name,
+			       version, json_get_str(spec, "version", "1.2.3"));
 	if (!folder)
 		return err_set(err, ERR_INFRA, 0,
 			       "there is no place to keep agents: set HOME or XDG_CACHE_HOME");
@@ -117,7 +119,8 @@ bool agent_install_is_there(const struct agent_install *i)
 
 bool agent_install_tree(const struct agent_install *i, char out[HASH_HEX])
 {
-	AUTO(free) char *path = xasprintf("%s/%s/node_modules/.package-lock.json", i->folder, i->version);
+	AUTO(free) char *path =
+		xasprintf("%s/%s/node_modules/.package-lock.json", i->folder, i->version);
 	AUTO(json) json_t *lock = NULL;
 	AUTO(strv) struct strv lines = STRV_INIT;
 	struct hash h;

@@ -18,16 +18,16 @@
  * ("x86_64", "aarch64"). */
 struct agent_install {
 	char *version;
-	char *folder;	     /* CACHE/NAME */
-	char *before;	     /* what packages depend on is taken as it was then; NULL: as it is now */
-	struct strv npm;     /* packages, "NAME@VERSION" */
+	char *folder;	 /* CACHE/NAME */
+	char *before;	 /* what packages depend on is taken as it was then; NULL: as it is now */
+	struct strv npm; /* packages, "NAME@VERSION" */
 	struct strv program; /* below the installation: what stands for argv[0] */
 };
 
 /* SPEC is the `install` member; VERSION NULL means the one written there, and only for that `before` is meant.
  * ERR_USAGE: no exact version; ERR_INFRA: there is no place for a cache. To be released when it succeeds. */
-int agent_install_make(struct agent_install *out, const char *name, const json_t *spec, const char *version,
-		       struct err *err) MUST_CHECK;
+int agent_install_make(struct agent_install *out, const char *name, const json_t *spec,
+		       const char *version, struct err *err) MUST_CHECK;
 void agent_install_release(struct agent_install *i);
 /* Whether VERSION of it is there with every file of `program`. */
 bool agent_install_is_there(const struct agent_install *i);

@@ -60,7 +60,8 @@ static void check_string(const struct reader *r, const struct toml_node *n, cons
 
 static void check_day(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_STRING, name) && !text_glob("[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]", n->text))
+	if (expect(r, n, TOML_STRING, name) &&
+	    !text_glob("[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]", n->text))
 		complain(r, n->line, n->col, "\"%s\" is no day as \"2026-01-31\" is", n->text);
 }
 
@@ -333,8 +334,8 @@ static void check_whole(const struct reader *r, const struct toml_node *root)
 		const struct toml_node *d = &api->items[i];
 		bool listed = false;
 		for (size_t j = 0; apis && apis->kind == TOML_ARRAY && j < apis->n; j++)
-			listed = listed || (apis->items[j].text &&
-					    strcmp(apis->items[j].text, d->key) == 0);
+			listed = listed ||
+				 (apis->items[j].text && strcmp(apis->items[j].text, d->key) == 0);
 		if (!listed)
 			complain(r, d->key_line, d->key_col,
 				 "[api.%s] is never used: apis does not name it", d->key);

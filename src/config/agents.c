@@ -15,7 +15,7 @@
 #include "config/agent-program.h"
 
 static const char *const builtins[] = {"nop", "oracle"};
-#define BASH "bash" /* built in as well, but it needs a model */
+#define BASH "bash"		    /* built in as well, but it needs a model */
 #define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
 /* What "auto" falls back to. */
@@ -174,7 +174,8 @@ static char *folder_of(const char *path)
 }
 
 /* What `agents install` fetched: a mount of its own, under a name that tells nothing of this machine. */
-static bool use_installed(json_t *spec, const json_t *install, const struct programs *p, const char *name)
+static bool use_installed(json_t *spec, const json_t *install, const struct programs *p,
+			  const char *name)
 {
 	AUTO(free) char *version = agent_install_current(name);
 	struct agent_install i;
@@ -191,8 +192,8 @@ static bool use_installed(json_t *spec, const json_t *install, const struct prog
 		json_array_append_new(p->mounts, m);
 		json_array_remove(argv, 0);
 		for (size_t n = i.program.n; n--;)
-			json_array_insert_new(argv, 0,
-					      json_sprintf(BOX_PREFIX "%s/%s", name, i.program.v[n]));
+			json_array_insert_new(
+				argv, 0, json_sprintf(BOX_PREFIX "%s/%s", name, i.program.v[n]));
 		json_put_str(spec, "version", version);
 		if (agent_install_tree(&i, tree))
 			json_put_str(spec, "tree", tree);
@@ -212,7 +213,8 @@ static int use_path(json_t *spec, const struct programs *p, const char *first, c
 	/* A container image has its own: agent/agent.h. */
 	if (on_path)
 		json_put_str(spec, "program", first);
-	json_array_set_new(json_object_get(spec, "argv"), 0, json_string(inside)); /* FIRST is gone */
+	json_array_set_new(json_object_get(spec, "argv"), 0,
+			   json_string(inside)); /* FIRST is gone */
 	if (version && !json_object_get(spec, "version"))
 		json_put_str(spec, "version", version);
 	return 0;
@@ -230,7 +232,8 @@ static int find_program(json_t *spec, const struct programs *p, const char *fold
 		return 0;
 	if (install && !strchr(first, '/'))
 		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\" is not installed: rollouts agents install %s", name, name);
+			       "agent \"%s\" is not installed: rollouts agents install %s", name,
+			       name);
 	return -1;
 }
 
@@ -286,7 +289,8 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems
 	return 0;
 }
 
-int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems, struct err *err)
+int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems,
+	       struct err *err)
 {
 	AUTO(free) char *found = NULL;
 	if (agent_is_builtin(q->name) || is_bash(q)) {

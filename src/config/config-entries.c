@@ -114,8 +114,7 @@ static void land_models(struct config *c, const struct layer *task, struct bench
 static void check_agent(struct config *c, const struct layer *task, struct bench_entry *e)
 {
 	const struct value *v = config_effective(c, task, KEY_AGENT);
-	const struct agent_query q = {
-		.name = e->agent, .config_path = c->req->path};
+	const struct agent_query q = {.name = e->agent, .config_path = c->req->path};
 	struct err err;
 	if (!v || !v->text || c->req->grading_only || strcmp(e->agent, "auto") == 0 ||
 	    agent_exists(&q, &err) == 0)
@@ -185,11 +184,12 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 	if (!v || !v->text)
 		return;
 	if (v->origin == ORIGIN_ENVIRONMENT) {
-		if (strcmp(v->text, "auto") && strcmp(v->text, "local") && strcmp(v->text, "docker"))
-			config_value_problem(
-				c, KEY_SANDBOX, v,
-				"\"%s\" is not built yet; unset it or set it to \"local\" or \"docker\"",
-				v->text);
+		if (strcmp(v->text, "auto") && strcmp(v->text, "local") &&
+		    strcmp(v->text, "docker"))
+			config_value_problem(c, KEY_SANDBOX, v,
+					     "\"%s\" is not built yet; unset it or set it to "
+					     "\"local\" or \"docker\"",
+					     v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);
 	}

@@ -21,21 +21,22 @@ bool workspace_kind_parse(const char *name, enum workspace_kind *out);
 /* One [[tasks]] table and one task folder; a glob in prepared_dir makes several, in sorted order.
  * `models` stays a list: the plan makes the trials. */
 struct bench_entry {
-	int table;          /* which [[tasks]] table, from 0: entries of one glob share it */
-	int line, col;      /* of the table's prepared_dir in the file, for messages; 0 from flags */
+	int table;     /* which [[tasks]] table, from 0: entries of one glob share it */
+	int line, col; /* of the table's prepared_dir in the file, for messages; 0 from flags */
 	char *prepared_dir; /* as written (a glob's match otherwise): shown to people */
 	char *task_path;    /* where it was found */
-	char *label;        /* NULL when the plan shall make it */
-	char *agent_place;  /* "bench.toml:6:9" or "--model": where the agent, or the model it follows from, is said */
-	char *model_place;  /* where its model or models are said, as agent_place */
-	char *agent;        /* "auto", "nop", "oracle" or a name of share/agents */
-	struct strv models; /* at least one item; "" where the agent needs none and none was given */
+	char *label;	    /* NULL when the plan shall make it */
+	char *agent_place; /* "bench.toml:6:9" or "--model": where the agent, or the model it follows from, is said */
+	char *model_place; /* where its model or models are said, as agent_place */
+	char *agent;	   /* "auto", "nop", "oracle" or a name of share/agents */
+	struct strv
+		models; /* at least one item; "" where the agent needs none and none was given */
 	int rollouts;
 	bool apply_overrides;
-	char *overrides;    /* path found, or NULL: the task's own overrides.json if any */
-	struct kvs env;     /* environment_variables */
+	char *overrides; /* path found, or NULL: the task's own overrides.json if any */
+	struct kvs env;	 /* environment_variables */
 	enum sandbox_kind sandbox;
-	char *image;        /* of a container: core/image.h; NULL: none, or not looked for yet */
+	char *image; /* of a container: core/image.h; NULL: none, or not looked for yet */
 	enum workspace_kind workspace;
 	char *launcher; /* "local" */
 	bool network;
@@ -52,9 +53,9 @@ struct bench {
 	int parallel;
 	bool fail_fast;
 	struct budget {
-		double usd;	 /* at it no new trial starts; running ones finish. 0: none, as below */
+		double usd; /* at it no new trial starts; running ones finish. 0: none, as below */
 		int64_t tokens;
-		int64_t wall_ms; /* of one run or resume */
+		int64_t wall_ms;	 /* of one run or resume */
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
 	struct strv tags;

@@ -10,11 +10,11 @@
 #include "base/buf.h"
 
 /* In a worker's line: {"event": NAME, ...}. */
-#define EVENT_PHASE "phase"           /* phase, deadline_ms (from now; 0 none) */
-#define EVENT_NOTE "note"             /* text */
+#define EVENT_PHASE "phase"	      /* phase, deadline_ms (from now; 0 none) */
+#define EVENT_NOTE "note"	      /* text */
 #define EVENT_AGENT_DONE "agent_done" /* digest, outcome: the agent's work is committed */
 #define EVENT_FINISHED "finished"     /* outcome, digest: result.json is in place */
-#define EVENT_OUTPUT "output"         /* stream, text: -vv only, never journalled */
+#define EVENT_OUTPUT "output"	      /* stream, text: -vv only, never journalled */
 /* Of the supervisor alone: */
 #define EVENT_PLANNED "planned"
 #define EVENT_STARTED "started"

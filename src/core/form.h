@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include "base/err.h"
 
-#define FORM_VERSION 1 /* "v" of trial.json, agent.json and result.json; a higher one is refused   \
+#define FORM_VERSION                                                                               \
+	1 /* "v" of trial.json, agent.json and result.json; a higher one is refused   \
 			*/
 
 enum form_kind {

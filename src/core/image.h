@@ -10,11 +10,11 @@
 #define IMAGE_FOLDER "cache/images"
 
 struct image {
-	char *name;   /* as people know it: "Dockerfile", or the name that was pulled */
-	char *engine; /* unix socket of the engine that has it, absolute */
-	char *id;     /* "sha256:..."; "" when there is none */
-	char *digest; /* of the registry's manifest, or the id */
-	char *error;  /* why there is no image, one line; "" when there is one */
+	char *name;	      /* as people know it: "Dockerfile", or the name that was pulled */
+	char *engine;	      /* unix socket of the engine that has it, absolute */
+	char *id;	      /* "sha256:..."; "" when there is none */
+	char *digest;	      /* of the registry's manifest, or the id */
+	char *error;	      /* why there is no image, one line; "" when there is one */
 	char *passwd, *group; /* the image's own /etc/passwd and /etc/group; "" without */
 	struct strv env;      /* "K=V": ENV of the image */
 };

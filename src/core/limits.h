@@ -8,19 +8,19 @@
 #include "base/err.h"
 
 struct limits {
-	int64_t timeout_ms;      /* the agent's working time; default 30 minutes */
+	int64_t timeout_ms;	 /* the agent's working time; default 30 minutes */
 	int64_t eval_timeout_ms; /* each test script; default 10 minutes */
-	double cpus;             /* reservation for admission, cpu.max where cgroups hold it */
-	int64_t memory_mb;       /* reservation, and the ceiling of the whole sandbox */
-	int64_t disk_mb;         /* what the sandbox may write; default 10240 */
-	int64_t tokens;          /* input and output of all model calls together */
-	double usd;              /* cost of all model calls */
-	int64_t calls;           /* model calls */
-	int pids;                /* default 1024 */
-	int files;               /* open files per process; default 8192 */
+	double cpus;		 /* reservation for admission, cpu.max where cgroups hold it */
+	int64_t memory_mb;	 /* reservation, and the ceiling of the whole sandbox */
+	int64_t disk_mb;	 /* what the sandbox may write; default 10240 */
+	int64_t tokens;		 /* input and output of all model calls together */
+	double usd;		 /* cost of all model calls */
+	int64_t calls;		 /* model calls */
+	int pids;		 /* default 1024 */
+	int files;		 /* open files per process; default 8192 */
 };
 
 extern const struct limits limits_default;
 
-json_t *limits_to_json(const struct limits *l); /* new reference */
+json_t *limits_to_json(const struct limits *l);		  /* new reference */
 void limits_from_json(struct limits *l, const json_t *j); /* missing members keep the defaults */

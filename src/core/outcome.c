@@ -3,9 +3,12 @@
 #include "base/mem.h"
 
 static const char *const names[OUTCOME_COUNT_] = {
-	[OUTCOME_COMPLETED] = "completed",     [OUTCOME_TIMEOUT] = "timeout",
-	[OUTCOME_BUDGET] = "budget",	       [OUTCOME_AGENT_ERROR] = "agent_error",
-	[OUTCOME_INFRA_ERROR] = "infra_error", [OUTCOME_CANCELLED] = "cancelled",
+	[OUTCOME_COMPLETED] = "completed",
+	[OUTCOME_TIMEOUT] = "timeout",
+	[OUTCOME_BUDGET] = "budget",
+	[OUTCOME_AGENT_ERROR] = "agent_error",
+	[OUTCOME_INFRA_ERROR] = "infra_error",
+	[OUTCOME_CANCELLED] = "cancelled",
 	[OUTCOME_REPLAY_DIVERGED] = "replay_diverged",
 };
 

@@ -93,15 +93,14 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 
 #define RESULT(member, kind, required) FORM_FIELD(struct result, member, kind, required)
 static const struct form_field result_fields[] = {
-	RESULT(run_id, FORM_STR, true),	      RESULT(key, FORM_DIGEST, true),
-	RESULT(attempt, FORM_INT, true),      RESULT(task_hash, FORM_DIGEST, false),
-	RESULT(retry, FORM_BOOL, false),
-	RESULT(regrade, FORM_BOOL, false),    RESULT(reason, FORM_TEXT, false),
-	RESULT(evaluated, FORM_BOOL, false),  RESULT(coverage, FORM_KNOWN, false),
-	RESULT(tests, FORM_INT, false),	      RESULT(tests_passed, FORM_INT, false),
-	RESULT(sandbox, FORM_STR, false),     RESULT(workspace, FORM_STR, false),
-	RESULT(limits_held, FORM_STR, false), RESULT(image, FORM_STR, false),
-	RESULT(oom_killed, FORM_BOOL, false),
+	RESULT(run_id, FORM_STR, true),	       RESULT(key, FORM_DIGEST, true),
+	RESULT(attempt, FORM_INT, true),       RESULT(task_hash, FORM_DIGEST, false),
+	RESULT(retry, FORM_BOOL, false),       RESULT(regrade, FORM_BOOL, false),
+	RESULT(reason, FORM_TEXT, false),      RESULT(evaluated, FORM_BOOL, false),
+	RESULT(coverage, FORM_KNOWN, false),   RESULT(tests, FORM_INT, false),
+	RESULT(tests_passed, FORM_INT, false), RESULT(sandbox, FORM_STR, false),
+	RESULT(workspace, FORM_STR, false),    RESULT(limits_held, FORM_STR, false),
+	RESULT(image, FORM_STR, false),	       RESULT(oom_killed, FORM_BOOL, false),
 };
 
 void result_init(struct result *r)

@@ -19,15 +19,15 @@ struct agent_metrics {
 	int64_t tokens_total, tokens_input, tokens_cached, tokens_output;
 	int64_t tokens_cache_write, tokens_reasoning;
 	int64_t tokens_agent; /* the total by the agent's own account, where the gateway counted too */
-	int64_t calls;        /* model calls */
+	int64_t calls;	      /* model calls */
 	int64_t estimated;    /* of them without reported usage: their tokens are guessed */
 	int64_t waited_ms;    /* for quota: not counted as working time */
 	int64_t tool_calls, turns;
 	double money_usd;
-	int64_t wall_ms;    /* the agent phase */
-	int64_t cpu_ms;     /* user and system, all processes of the sandbox that were reaped */
-	int64_t memory_max; /* bytes: the largest sum of resident memory seen, or memory.peak */
-	int64_t disk_bytes; /* written blocks at the end */
+	int64_t wall_ms;      /* the agent phase */
+	int64_t cpu_ms;	      /* user and system, all processes of the sandbox that were reaped */
+	int64_t memory_max;   /* bytes: the largest sum of resident memory seen, or memory.peak */
+	int64_t disk_bytes;   /* written blocks at the end */
 	int64_t left_running; /* processes that ran on when it had ended by itself, and were killed */
 	char model_served[256]; /* as the answers name it, several separated by ", "; "" unknown */
 	char keys[512];		/* names of the provider's keys that were used, as model_served */
@@ -38,21 +38,21 @@ extern const struct agent_metrics agent_metrics_unknown;
 /* How the agent phase ended. Committed to agent.json once the artifacts are complete. */
 struct agent_record {
 	enum outcome outcome;
-	char reason[256];  /* one line; "" when completed */
-	int exit_status;   /* wait status; -1: no process */
-	bool oom_killed;   /* the kernel killed a process of its sandbox for memory */
+	char reason[256]; /* one line; "" when completed */
+	int exit_status;  /* wait status; -1: no process */
+	bool oom_killed;  /* the kernel killed a process of its sandbox for memory */
 	struct agent_metrics metrics;
 	int64_t diff_bytes, diff_lines; /* lines: added and removed */
 	bool diff_truncated;
 	char digest[HASH_HEX]; /* SHA-256 of artifacts/diff.patch */
 	char version[64];      /* of the agent, "" unknown */
-	char tree[HASH_HEX];   /* of what npm installed (config/agent-cache.h); "": something else */
+	char tree[HASH_HEX]; /* of what npm installed (config/agent-cache.h); "": something else */
 	char final_message[1024];
 };
 
 json_t *agent_record_to_json(const struct agent_record *a);
-int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where, struct err *err)
-	MUST_CHECK;
+int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where,
+			   struct err *err) MUST_CHECK;
 
 struct result {
 	char *run_id;
@@ -60,26 +60,27 @@ struct result {
 	int attempt;
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	enum outcome outcome;
-	bool retry;       /* an infra_error worth another attempt */
+	bool retry; /* an infra_error worth another attempt */
 	bool regrade;
 	char reason[256]; /* one line; "" when completed */
-	bool has_agent;   /* agent is valid: the agent phase was committed */
+	bool has_agent;	  /* agent is valid: the agent phase was committed */
 	struct agent_record agent;
-	bool oom_killed;     /* in any sandbox of this attempt; not by our own watch */
+	bool oom_killed; /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
-	bool scored;         /* total_score is a number */
-	double total_score;  /* 0..1 when scored */
-	double coverage;     /* share of rubric weight that had a test; -1 unknown */
-	struct kvs scores;   /* rubric id -> number as text; unscored ones are left out */
+	bool scored;	    /* total_score is a number */
+	double total_score; /* 0..1 when scored */
+	double coverage;    /* share of rubric weight that had a test; -1 unknown */
+	struct kvs scores;  /* rubric id -> number as text; unscored ones are left out */
 	int tests, tests_passed;
-	struct kvs phases;   /* phase name -> milliseconds as text, in order */
-	char *sandbox;       /* "local", "none" ... */
-	char *image;         /* of a container: its digest; "": none */
-	char *workspace;     /* "overlay", "copy", "none" */
-	char *limits_held;   /* "cgroup", "watched", "none" */
+	struct kvs phases; /* phase name -> milliseconds as text, in order */
+	char *sandbox;	   /* "local", "none" ... */
+	char *image;	   /* of a container: its digest; "": none */
+	char *workspace;   /* "overlay", "copy", "none" */
+	char *limits_held; /* "cgroup", "watched", "none" */
 };
 
 void result_init(struct result *r);
 void result_release(struct result *r);
 json_t *result_to_json(const struct result *r);
-int result_from_json(struct result *r, const json_t *j, const char *where, struct err *err) MUST_CHECK;
+int result_from_json(struct result *r, const json_t *j, const char *where,
+		     struct err *err) MUST_CHECK;

@@ -12,10 +12,10 @@ static const struct form_field trial_fields[] = {
 	TRIAL(task_snapshot, FORM_STR, true), TRIAL(variant, FORM_STR, false),
 	TRIAL(agent, FORM_STR, true),	      TRIAL(model, FORM_STR, false),
 	TRIAL(provider, FORM_STR, false),     TRIAL(api, FORM_STR, false),
-	TRIAL(model_id, FORM_STR, false),
-	TRIAL(rollout, FORM_INT, true),	      TRIAL(seed, FORM_INT64, false),
-	TRIAL(launcher, FORM_STR, false),     TRIAL(network, FORM_BOOL, false),
-	TRIAL(image, FORM_STR, false),	      TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
+	TRIAL(model_id, FORM_STR, false),     TRIAL(rollout, FORM_INT, true),
+	TRIAL(seed, FORM_INT64, false),	      TRIAL(launcher, FORM_STR, false),
+	TRIAL(network, FORM_BOOL, false),     TRIAL(image, FORM_STR, false),
+	TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
 };
 
 void trial_release(struct trial *t)

@@ -12,24 +12,24 @@
 #include "core/bench.h"
 
 struct trial {
-	int index;           /* position in the benchmark, from 0; never changes once planned */
-	char *run_id;        /* STAMP-index; with a suffix where two benchmarks share a second */
-	char key[HASH_HEX];  /* hash(task hash, variant, agent, model, rollout): the trial's identity */
-	char *task_dir;      /* prepared_dir as written: shown to people, in the manifest */
-	char *task_id;       /* from tb_meta.json */
-	char *task_hash;     /* of the task as resolved with its overrides */
+	int index;	    /* position in the benchmark, from 0; never changes once planned */
+	char *run_id;	    /* STAMP-index; with a suffix where two benchmarks share a second */
+	char key[HASH_HEX]; /* hash(task hash, variant, agent, model, rollout): the trial's identity */
+	char *task_dir;	    /* prepared_dir as written: shown to people, in the manifest */
+	char *task_id;	    /* from tb_meta.json */
+	char *task_hash;    /* of the task as resolved with its overrides */
 	char *task_snapshot; /* "cache/tasks/HASH": see task/task.h */
-	char *variant;       /* the label: "" where one entry only has this task and model */
-	char *agent;         /* never "auto" */
-	char *model;         /* as the benchmark names it; "" where the agent needs none */
-	char *provider;      /* of config/providers.h: who answers its requests; "" none known */
-	char *api;           /* the dialect its agent speaks: responses, chat, anthropic, gemini; "" none */
-	char *model_id;      /* the name the provider knows the model by: aliases resolved */
-	int rollout;         /* from 0 */
-	int64_t seed;        /* -1: none */
+	char *variant;	     /* the label: "" where one entry only has this task and model */
+	char *agent;	     /* never "auto" */
+	char *model;	     /* as the benchmark names it; "" where the agent needs none */
+	char *provider;	     /* of config/providers.h: who answers its requests; "" none known */
+	char *api; /* the dialect its agent speaks: responses, chat, anthropic, gemini; "" none */
+	char *model_id; /* the name the provider knows the model by: aliases resolved */
+	int rollout;	/* from 0 */
+	int64_t seed;	/* -1: none */
 	struct kvs env;
 	enum sandbox_kind sandbox; /* never auto */
-	char *image;               /* key of core/image.h; "": no container */
+	char *image;		   /* key of core/image.h; "": no container */
 	enum workspace_kind workspace;
 	char *launcher;
 	bool network;
@@ -40,26 +40,28 @@ struct trial {
 
 void trial_release(struct trial *t);
 json_t *trial_to_json(const struct trial *t); /* new reference */
-int trial_from_json(struct trial *t, const json_t *j, const char *where, struct err *err) MUST_CHECK;
+int trial_from_json(struct trial *t, const json_t *j, const char *where,
+		    struct err *err) MUST_CHECK;
 
 /* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
 struct attempt {
 	struct trial trial;
-	int number;         /* from 1 */
-	int agent_from;     /* an earlier attempt whose committed agent work is taken over; 0: none */
-	bool regrade;       /* `eval`: only evaluation, of agent_from */
+	int number;	/* from 1 */
+	int agent_from; /* an earlier attempt whose committed agent work is taken over; 0: none */
+	bool regrade;	/* `eval`: only evaluation, of agent_from */
 	bool stream_output; /* -vv: agent and test output as "output" events */
-	bool sync;          /* fsync committed work: a paid call may be made */
-	uid_t uid;          /* become this before any untrusted code runs; 0: stay who we are */
+	bool sync;	    /* fsync committed work: a paid call may be made */
+	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */
 	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */
-	char *bench;        /* its name, for people */
-	char *gateway;      /* unix socket of the gateway, absolute; NULL: none */
-	char *control;      /* its other socket, for the worker; NULL: nobody meters or limits */
-	char *replay;       /* a recording to be answered from, relative to the data root; NULL: none */
+	char *bench;	    /* its name, for people */
+	char *gateway;	    /* unix socket of the gateway, absolute; NULL: none */
+	char *control;	    /* its other socket, for the worker; NULL: nobody meters or limits */
+	char *replay; /* a recording to be answered from, relative to the data root; NULL: none */
 	bool replay_or_live; /* what it does not hold goes to the provider */
-	bool record;        /* keep a recording of the model calls */
+	bool record;	     /* keep a recording of the model calls */
 };
 
 void attempt_release(struct attempt *a);
 json_t *attempt_to_json(const struct attempt *a);
-int attempt_from_json(struct attempt *a, const json_t *j, const char *where, struct err *err) MUST_CHECK;
+int attempt_from_json(struct attempt *a, const json_t *j, const char *where,
+		      struct err *err) MUST_CHECK;

@@ -12,9 +12,11 @@
 #include "engine/container.h"
 #include "os/fdio.h"
 
-#define ANSWER_MS 20000 /* for a first word: an engine that hangs is tried again by the trial's next attempt */
+#define ANSWER_MS                                                                                  \
+	20000 /* for a first word: an engine that hangs is tried again by the trial's next attempt */
 #define REMOVE_MS 30000
-#define RESTART_MS 10000 /* for an engine that is away to come back: what it forgets to remove, the next start has to */
+#define RESTART_MS                                                                                 \
+	10000 /* for an engine that is away to come back: what it forgets to remove, the next start has to */
 #define RETRY_MS 250
 
 /* -1 at the end of the socket. FD, -1: what the message brought along. */
@@ -48,10 +50,12 @@ static int answer(int socket, const struct err *failed)
 	return fd_send(socket, text.data, text.len, NULL, 0, &err) < 0 ? -1 : 0;
 }
 
-static int show_workspace(struct engine *e, const char *id, int tree, const json_t *description, struct err *err)
+static int show_workspace(struct engine *e, const char *id, int tree, const json_t *description,
+			  struct err *err)
 {
 	return container_mount(e, id, tree, json_get_str(description, "workspace", ""), err)
-		       ? err_wrap(err, "show the workspace in the container (workspace = \"copy\" does without)")
+		       ? err_wrap(err, "show the workspace in the container (workspace = \"copy\" "
+				       "does without)")
 		       : 0;
 }
 

@@ -24,7 +24,8 @@ static bool is_on_path(const char *name)
 	AUTO(free) char *dirs = xstrdup(getenv("PATH"));
 	char *save = NULL;
 
-	for (char *dir = dirs ? strtok_r(dirs, ":", &save) : NULL; dir; dir = strtok_r(NULL, ":", &save)) {
+	for (char *dir = dirs ? strtok_r(dirs, ":", &save) : NULL; dir;
+	     dir = strtok_r(NULL, ":", &save)) {
 		AUTO(free) char *path = path_join(dir, name);
 		if (!access(path, X_OK))
 			return true;
@@ -35,15 +36,18 @@ static bool is_on_path(const char *name)
 static bool has_buildx(const char *const *env)
 {
 	static const char *const argv[] = {"docker", "buildx", "version", NULL};
-	const struct spawn s = {.argv = argv, .env = env, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1};
+	const struct spawn s = {
+		.argv = argv, .env = env, .dir_fd = AT_FDCWD, .in = -1, .out = -1, .err = -1};
 	int status = 1;
 	struct err ignored;
 
-	return !spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + 20000, NULL, NULL, &status, &ignored) && !status;
+	return !spawn_run(&s, NULL, 0, 4096, clock_mono_ms() + 20000, NULL, NULL, &status,
+			  &ignored) &&
+	       !status;
 }
 
-static int command(const struct engine *e, const struct strv *args, struct strv *argv, struct strv *env,
-		   struct err *err)
+static int command(const struct engine *e, const struct strv *args, struct strv *argv,
+		   struct strv *env, struct err *err)
 {
 	AUTO(free) char *host = xasprintf("unix://%s", engine_socket(e));
 	const bool docker = is_on_path("docker");
@@ -53,8 +57,8 @@ static int command(const struct engine *e, const struct strv *args, struct strv 
 	strv_setenv(env, "DOCKER_CONTEXT", "");
 	if (docker) {
 		/* Without its plug-in the client cannot use BuildKit, and some refuse to build unless told so. */
-		const bool buildkit = !strncmp(engine_about(e), "Docker", 6) &&
-				      has_buildx(strv_items(env));
+		const bool buildkit =
+			!strncmp(engine_about(e), "Docker", 6) && has_buildx(strv_items(env));
 		strv_setenv(env, "DOCKER_BUILDKIT", buildkit ? "1" : "0");
 		strv_setenv(env, "BUILDKIT_PROGRESS", "plain");
 		strv_push(argv, "docker");
@@ -62,7 +66,8 @@ static int command(const struct engine *e, const struct strv *args, struct strv 
 		strv_pushv(argv, (const char *const[]){"podman", "--url", host, NULL});
 	} else {
 		return err_set(err, ERR_INFRA, 0,
-			       "neither docker nor podman is on PATH: install the package docker-cli (docker.io) or podman");
+			       "neither docker nor podman is on PATH: install the package "
+			       "docker-cli (docker.io) or podman");
 	}
 	strv_pushv(argv, strv_items(args));
 	return 0;
@@ -127,7 +132,8 @@ static void take_tail(struct lines *l, struct buf *tail)
 		free(l->last[i]);
 }
 
-int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail, struct err *err)
+int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail,
+	       struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + CLIENT_MS;
 	AUTO(strv) struct strv argv = STRV_INIT;

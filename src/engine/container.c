@@ -108,7 +108,8 @@ static json_t *one_string(const char *text)
 static json_t *host_config(const json_t *d)
 {
 	json_t *host = json_object();
-	const int64_t memory = json_get_int(d, "memory_bytes", 0), pids = json_get_int(d, "pids", 0);
+	const int64_t memory = json_get_int(d, "memory_bytes", 0),
+		      pids = json_get_int(d, "pids", 0);
 
 	json_put(host, "Mounts", mounts_of(d));
 	json_put_str(host, "NetworkMode", json_get_bool(d, "network", false) ? "bridge" : "none");
@@ -197,8 +198,10 @@ static int free_name(struct engine *e, const char *name, struct err *err)
 		return -1;
 	const json_t *labels = json_object_get(json_object_get(found, "Config"), "Labels");
 	if (!owner_is_gone(json_get_str(labels, LABEL_OWNER, "")))
-		return err_set(err, ERR_INFRA, 0, "a container named %s exists and is not ours to remove", name);
-	return container_remove(e, json_get_str(found, "Id", name), clock_mono_ms() + REMOVE_MS, err);
+		return err_set(err, ERR_INFRA, 0,
+			       "a container named %s exists and is not ours to remove", name);
+	return container_remove(e, json_get_str(found, "Id", name), clock_mono_ms() + REMOVE_MS,
+				err);
 }
 
 /* An engine whose bridge was switched off starts containers without one, and says nothing. */
@@ -225,20 +228,25 @@ static int fence(struct engine *e, const char *id, struct err *err)
 	if (inspect(e, id, &found, err))
 		return -1;
 	if (!has_address(json_object_get(found, "NetworkSettings")))
-		return err_set(err, ERR_INFRA, 0, "network = true, but the engine's default network is switched off");
+		return err_set(err, ERR_INFRA, 0,
+			       "network = true, but the engine's default network is switched off");
 	if (!inside_possible())
 		return 0;
-	return inside_fence(pid_of(found), id, err) ? err_wrap(err, "keep the machine's metadata from a container") : 0;
+	return inside_fence(pid_of(found), id, err)
+		       ? err_wrap(err, "keep the machine's metadata from a container")
+		       : 0;
 }
 
 int container_mount(struct engine *e, const char *id, int tree, const char *path, struct err *err)
 {
 	AUTO(json) json_t *found = NULL;
 
-	return inspect(e, id, &found, err) || inside_mount(pid_of(found), id, tree, path, err) ? -1 : 0;
+	return inspect(e, id, &found, err) || inside_mount(pid_of(found), id, tree, path, err) ? -1
+											       : 0;
 }
 
-int container_start(struct engine *e, const json_t *description, int owner, char **id, struct err *err)
+int container_start(struct engine *e, const json_t *description, int owner, char **id,
+		    struct err *err)
 {
 	const char *name = json_get_str(description, "name", "");
 	AUTO(free) char *safe = engine_escape(e, name);
@@ -301,15 +309,18 @@ int container_remove(struct engine *e, const char *id, int64_t deadline_ms, stru
 
 static const char *name_of(const json_t *container)
 {
-	const char *name = json_string_value(json_array_get(json_object_get(container, "Names"), 0));
+	const char *name =
+		json_string_value(json_array_get(json_object_get(container, "Names"), 0));
 
 	return name ? name + (*name == '/') : "?";
 }
 
-int container_prune(struct engine *e, const char *data, bool dry_run, struct strv *removed, struct err *err)
+int container_prune(struct engine *e, const char *data, bool dry_run, struct strv *removed,
+		    struct err *err)
 {
-	AUTO(free) char *filter = data ? xasprintf("{\"label\":[\"" LABEL_OWNER "\",\"" LABEL_DATA "=%s\"]}", data)
-				       : xstrdup("{\"label\":[\"" LABEL_OWNER "\"]}");
+	AUTO(free) char *filter =
+		data ? xasprintf("{\"label\":[\"" LABEL_OWNER "\",\"" LABEL_DATA "=%s\"]}", data)
+		     : xstrdup("{\"label\":[\"" LABEL_OWNER "\"]}");
 	AUTO(free) char *escaped = engine_escape(e, filter);
 	AUTO(free) char *path = xasprintf("/containers/json?all=1&filters=%s", escaped);
 	AUTO(json) json_t *list = NULL;
@@ -320,7 +331,8 @@ int container_prune(struct engine *e, const char *data, bool dry_run, struct str
 		return -1;
 	json_array_foreach (list, at, c) {
 		const char *id = json_get_str(c, "Id", "");
-		if (!*id || !owner_is_gone(json_get_str(json_object_get(c, "Labels"), LABEL_OWNER, "")))
+		if (!*id ||
+		    !owner_is_gone(json_get_str(json_object_get(c, "Labels"), LABEL_OWNER, "")))
 			continue;
 		if (!dry_run && container_remove(e, id, clock_mono_ms() + REMOVE_MS, err))
 			return -1;

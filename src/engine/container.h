@@ -32,10 +32,12 @@ char *container_owner(int pid);
 int container_start(struct engine *e, const json_t *description, int owner, char **id,
 		    struct err *err) MUST_CHECK;
 /* Of one that runs: mount TREE (detached) at PATH in it. Needs root. */
-int container_mount(struct engine *e, const char *id, int tree, const char *path, struct err *err) MUST_CHECK;
+int container_mount(struct engine *e, const char *id, int tree, const char *path,
+		    struct err *err) MUST_CHECK;
 /* Remove, running or not, with its anonymous volumes, and wait until it is gone: at most DEADLINE. None is
  * success. */
-int container_remove(struct engine *e, const char *id, int64_t deadline_ms, struct err *err) MUST_CHECK;
+int container_remove(struct engine *e, const char *id, int64_t deadline_ms,
+		     struct err *err) MUST_CHECK;
 /* Remove every container whose owner is gone. DATA: only of this data root; NULL: of any. Their names are appended
  * to REMOVED (with DRY_RUN: what would be). */
 int container_prune(struct engine *e, const char *data, bool dry_run, struct strv *removed,

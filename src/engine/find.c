@@ -62,7 +62,8 @@ static int open_host(struct engine **out, const char *host, const char *said_by,
 	text_render(&safe, host, strnlen(host, 200), TEXT_TERMINAL_LINE);
 	if (strncmp(host, "unix://", 7))
 		return err_set(err, ERR_USAGE, 0,
-			       "%s names the engine \"%s\": only one on this machine (unix:///path/of/socket) can see "
+			       "%s names the engine \"%s\": only one on this machine "
+			       "(unix:///path/of/socket) can see "
 			       "the files of a trial",
 			       said_by, safe.data);
 	if (engine_open(out, host + 7, ENGINE_FIND_MS, err))
@@ -88,7 +89,9 @@ static int open_usual(struct engine **out, struct err *err)
 	*err = first;
 	return first.kind ? -1
 			  : err_set(err, ERR_INFRA, 0,
-				    "no container engine runs here (%s and Podman's sockets are missing)", usual[0]);
+				    "no container engine runs here (%s and Podman's sockets are "
+				    "missing)",
+				    usual[0]);
 }
 
 int engine_find(struct engine **out, struct err *err)
@@ -133,7 +136,8 @@ int engine_check(struct engine *e, struct err *err)
 	bool rootless;
 	size_t at;
 
-	if (engine_json(e, "GET", "/info", NULL, ENGINE_CALL_MS, &info, err) || podman_is_rootless(e, &rootless, err))
+	if (engine_json(e, "GET", "/info", NULL, ENGINE_CALL_MS, &info, err) ||
+	    podman_is_rootless(e, &rootless, err))
 		return -1;
 	json_array_foreach (json_object_get(info, "SecurityOptions"), at, option) {
 		const char *name = json_string_value(option);
@@ -144,7 +148,8 @@ int engine_check(struct engine *e, struct err *err)
 	if (rootless)
 		how = "it is rootless";
 	return how ? err_set(err, ERR_USAGE, 0,
-			     "the engine at %s maps users (%s), which is not supported yet: use one that runs as root "
+			     "the engine at %s maps users (%s), which is not supported yet: use "
+			     "one that runs as root "
 			     "without userns-remap, or set sandbox = \"local\"",
 			     engine_socket(e), how)
 		   : 0;

@@ -55,7 +55,8 @@ static int explain(const struct engine *e, CURLcode code, const struct answer *a
 int engine_call(struct engine *e, const char *method, const char *path, const json_t *body,
 		int64_t timeout_ms, long *status, struct buf *out, struct err *err)
 {
-	AUTO(free) char *url = xasprintf("http://engine%s%s%s", *e->version ? "/" : "", e->version, path);
+	AUTO(free) char *url =
+		xasprintf("http://engine%s%s%s", *e->version ? "/" : "", e->version, path);
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct answer a = {.out = out};
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
@@ -99,7 +100,8 @@ static int refuse(long status, const struct buf *text, struct err *err)
 	text_render(&line, said, strnlen(said, 600), TEXT_TERMINAL_LINE);
 	while (line.len && (line.data[line.len - 1] == '\n' || line.data[line.len - 1] == ' '))
 		line.data[--line.len] = '\0';
-	err_set(err, ERR_INFRA, 0, "the container engine says: %s", line.len ? line.data : "nothing");
+	err_set(err, ERR_INFRA, 0, "the container engine says: %s",
+		line.len ? line.data : "nothing");
 	err->retry = status >= 500;
 	return -1;
 }
@@ -155,8 +157,10 @@ static int negotiate(struct engine *e, int64_t timeout_ms, struct err *err)
 	int use = theirs < minor(NEWEST_API) ? theirs : minor(NEWEST_API);
 
 	if (theirs < minor(OLDEST_API))
-		return err_set(err, ERR_INFRA, 0, "the engine at %s is too old: it speaks API %d.%d, at least %s is needed",
-			       e->socket, theirs / 1000, theirs % 1000, OLDEST_API);
+		return err_set(
+			err, ERR_INFRA, 0,
+			"the engine at %s is too old: it speaks API %d.%d, at least %s is needed",
+			e->socket, theirs / 1000, theirs % 1000, OLDEST_API);
 	introduce(e);
 	if (theirs > minor(TRIED_API)) {
 		if (engine_json(e, "GET", "/version", NULL, timeout_ms, &v, err))

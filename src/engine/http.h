@@ -14,7 +14,8 @@ struct engine; /* opaque */
 
 /* SOCKET: its path. Connects and settles on one both sides know. ERR_INFRA with retry when
  * nobody answers; TIMEOUT_MS is for this alone. */
-int engine_open(struct engine **out, const char *socket, int64_t timeout_ms, struct err *err) MUST_CHECK;
+int engine_open(struct engine **out, const char *socket, int64_t timeout_ms,
+		struct err *err) MUST_CHECK;
 void engine_close(struct engine *e); /* accepts NULL */
 const char *engine_socket(const struct engine *e);
 /* "Docker Engine 20.10.24", "Podman Engine 4.3.1": borrowed. */

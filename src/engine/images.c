@@ -101,7 +101,8 @@ static int run_client(struct job *j, const struct strv *args, struct err *err)
 		return -1;
 	if (!client_run(j->e, args, log, &tail, err))
 		return 0;
-	AUTO(free) char *head = xasprintf("image of %s: %s; its last lines:", j->image.name, err->msg);
+	AUTO(free) char *head =
+		xasprintf("image of %s: %s; its last lines:", j->image.name, err->msg);
 	say(head);
 	say_tail(j, &tail);
 	/* One line for results: the last that says anything. */
@@ -271,13 +272,16 @@ int images_make(char *const *keys, size_t n, struct err *err)
 
 	for (size_t i = 0; i < n; i++)
 		if (!is_key(keys[i]))
-			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s", keys[i]);
-	if (engine_find(&e, err) || engine_check(e, err) || path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
+			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s",
+				       keys[i]);
+	if (engine_find(&e, err) || engine_check(e, err) ||
+	    path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
 		return -1;
 	if (container_prune(e, NULL, false, &removed, &why))
 		say(why.msg);
 	for (size_t i = 0; i < removed.n; i++) {
-		AUTO(free) char *line = xasprintf("removed the container %s of a worker that is gone", removed.v[i]);
+		AUTO(free) char *line = xasprintf(
+			"removed the container %s of a worker that is gone", removed.v[i]);
 		say(line);
 	}
 	return make_all(engine_socket(e), keys, n, err);
@@ -307,7 +311,8 @@ int images_forget(char *const *keys, size_t n, struct err *err)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (!is_key(keys[i]))
-			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s", keys[i]);
+			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s",
+				       keys[i]);
 		else if (forget_one(e, keys[i], err))
 			return -1;
 	return 0;

@@ -34,9 +34,9 @@ static const struct range {
 	const char *address;
 	unsigned char bits;
 } ranges[] = {
-	{AF_INET, "169.254.0.0", 16},	   /* nearly everybody's */
+	{AF_INET, "169.254.0.0", 16},	  /* nearly everybody's */
 	{AF_INET, "100.100.100.200", 32}, /* Alibaba's */
-	{AF_INET, "168.63.129.16", 32},   /* Azure's own, beside the usual one */
+	{AF_INET, "168.63.129.16", 32},	  /* Azure's own, beside the usual one */
 	{AF_INET6, "fd00:ec2::254", 128}, /* Amazon's */
 	{AF_INET6, "fd20:ce::254", 128},  /* Google's */
 };
@@ -75,21 +75,21 @@ static int ask(int sock, const struct message *m)
 	ssize_t n = recv(sock, &reply, sizeof reply, 0);
 	if (n < 0)
 		return -errno;
-	return n < (ssize_t)NLMSG_LENGTH(sizeof reply.error) || reply.head.nlmsg_type != NLMSG_ERROR ? -EPROTO
-												    : reply.error.error;
+	return n < (ssize_t)NLMSG_LENGTH(sizeof reply.error) || reply.head.nlmsg_type != NLMSG_ERROR
+		       ? -EPROTO
+		       : reply.error.error;
 }
 
 /* 0, or a negative error number. */
 static int add_rule(int sock, const struct range *r, bool for_dns)
 {
-	struct message m = {
-		.head = {.nlmsg_len = NLMSG_LENGTH(sizeof m.rule),
-			 .nlmsg_type = RTM_NEWRULE,
-			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE},
-		.rule = {.family = (unsigned char)r->family,
-			 .dst_len = r->bits,
-			 .table = for_dns ? RT_TABLE_MAIN : RT_TABLE_UNSPEC,
-			 .action = for_dns ? FR_ACT_TO_TBL : FR_ACT_PROHIBIT}};
+	struct message m = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof m.rule),
+				     .nlmsg_type = RTM_NEWRULE,
+				     .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE},
+			    .rule = {.family = (unsigned char)r->family,
+				     .dst_len = r->bits,
+				     .table = for_dns ? RT_TABLE_MAIN : RT_TABLE_UNSPEC,
+				     .action = for_dns ? FR_ACT_TO_TBL : FR_ACT_PROHIBIT}};
 	const struct fib_rule_port_range port = {DNS_PORT, DNS_PORT};
 	const uint32_t priority = for_dns ? FIRST_RULE : FIRST_RULE + 1;
 	char address[sizeof(struct in6_addr)];
@@ -108,7 +108,8 @@ static int check_process(int pid, const char *id, struct err *err)
 	AUTO(free) char *path = xasprintf("/proc/%d/cgroup", pid);
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (pid <= 1 || !*id || path_read(AT_FDCWD, path, 1 << 16, &text, err) || !strstr(text.data, id))
+	if (pid <= 1 || !*id || path_read(AT_FDCWD, path, 1 << 16, &text, err) ||
+	    !strstr(text.data, id))
 		return err_set(err, ERR_INFRA, 0, "process %d is not of the container", pid);
 	return 0;
 }
@@ -125,7 +126,8 @@ static int open_namespaces(int pid, const char *name, int *there, int *ours, str
 	if (*there < 0 || *ours < 0 || fstat(*there, &a) || fstat(*ours, &b))
 		return err_set(err, ERR_INFRA, errno, "%s", path);
 	if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
-		return err_set(err, ERR_INFRA, 0, "the container shares the machine's %s namespace", name);
+		return err_set(err, ERR_INFRA, 0, "the container shares the machine's %s namespace",
+			       name);
 	return 0;
 }
 
@@ -159,7 +161,8 @@ int inside_fence(int pid, const char *id, struct err *err)
 		if (!failed)
 			failed = add_rule(sock, r, false);
 		/* A kernel without IPv6 has nothing to be kept from. */
-		if (failed && !(r->family == AF_INET6 && (failed == -EAFNOSUPPORT || failed == -EOPNOTSUPP)))
+		if (failed &&
+		    !(r->family == AF_INET6 && (failed == -EAFNOSUPPORT || failed == -EOPNOTSUPP)))
 			return err_set(err, ERR_INFRA, -failed, "refuse %s", r->address);
 	}
 	return 0;
@@ -177,14 +180,15 @@ int inside_mount(int pid, const char *id, int tree, const char *path, struct err
 	pid_t child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(setns(there, CLONE_NEWNS) || move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
+		_exit(setns(there, CLONE_NEWNS) ||
+				      move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
 			      ? errno
 			      : 0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) < 0)
 		return err_set(err, ERR_INFRA, errno, "fork");
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return err_set(err, ERR_INFRA, WIFEXITED(status) ? WEXITSTATUS(status) : EINTR, "mount %s in the container",
-			       path);
+		return err_set(err, ERR_INFRA, WIFEXITED(status) ? WEXITSTATUS(status) : EINTR,
+			       "mount %s in the container", path);
 	return 0;
 }

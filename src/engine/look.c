@@ -43,8 +43,8 @@ static char *read_inside(struct engine *e, const char *id, const char *path)
 	long status = 0;
 	struct err ignored;
 
-	if (engine_call(e, "GET", url, NULL, ENGINE_CALL_MS, &status, &tar, &ignored) || status != 200 ||
-	    tar.len > ACCOUNTS_MAX)
+	if (engine_call(e, "GET", url, NULL, ENGINE_CALL_MS, &status, &tar, &ignored) ||
+	    status != 200 || tar.len > ACCOUNTS_MAX)
 		return xstrdup("");
 	char *text = first_file(&tar);
 	return text ? text : xstrdup("");
@@ -52,16 +52,18 @@ static char *read_inside(struct engine *e, const char *id, const char *path)
 
 static json_t *probe_body(const char *image, const char *nonce, const char *owner)
 {
-	return json_pack("{s:s, s:[s], s:{s:s}, s:{s:s, s:[{s:s, s:s, s:s, s:b}]}}", "Image", image, "Entrypoint",
-			 "/.rollouts/none", "Labels", LABEL_OWNER, owner, "HostConfig", "NetworkMode", "none", "Mounts",
-			 "Type", "bind", "Source", nonce, "Target", NONCE_BOX, "ReadOnly", 1);
+	return json_pack("{s:s, s:[s], s:{s:s}, s:{s:s, s:[{s:s, s:s, s:s, s:b}]}}", "Image", image,
+			 "Entrypoint", "/.rollouts/none", "Labels", LABEL_OWNER, owner,
+			 "HostConfig", "NetworkMode", "none", "Mounts", "Type", "bind", "Source",
+			 nonce, "Target", NONCE_BOX, "ReadOnly", 1);
 }
 
 /* The file's name is new to the world: an engine that can mount it sees this machine's files. */
 static int write_nonce(char **path, struct err *err)
 {
 	char here[4096];
-	AUTO(free) char *name = xasprintf(IMAGE_FOLDER "/.tmp-nonce-%d-%lld", getpid(), (long long)clock_wall_ms());
+	AUTO(free) char *name =
+		xasprintf(IMAGE_FOLDER "/.tmp-nonce-%d-%lld", getpid(), (long long)clock_wall_ms());
 
 	if (!getcwd(here, sizeof here))
 		return err_set(err, ERR_INFRA, 0, "the data folder is gone");
@@ -74,12 +76,14 @@ static int write_nonce(char **path, struct err *err)
 int look_blind(const char *socket, struct err *err)
 {
 	return err_set(err, ERR_USAGE, 0,
-		       "the engine at %s does not see the files of this machine: it must run here, not on another machine or "
+		       "the engine at %s does not see the files of this machine: it must run here, "
+		       "not on another machine or "
 		       "in a container; or set sandbox = \"local\"",
 		       socket);
 }
 
-static int probe(struct engine *e, const char *image, const char *nonce, struct image *out, struct err *err)
+static int probe(struct engine *e, const char *image, const char *nonce, struct image *out,
+		 struct err *err)
 {
 	AUTO(free) char *owner = container_owner(getpid());
 	AUTO(json) json_t *body = probe_body(image, nonce, owner);
@@ -109,7 +113,8 @@ int look_at_image(struct engine *e, const char *name, struct image *out, struct 
 	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &j, err))
 		return err_wrap(err, "image %s", name);
 	const char *id = json_get_str(j, "Id", "");
-	const char *digest = json_string_value(json_array_get(json_object_get(j, "RepoDigests"), 0));
+	const char *digest =
+		json_string_value(json_array_get(json_object_get(j, "RepoDigests"), 0));
 	/* Podman leaves the algorithm out. */
 	AUTO(free) char *full = xasprintf("%s%s", strchr(id, ':') ? "" : "sha256:", id);
 	json_array_foreach (json_object_get(json_object_get(j, "Config"), "Env"), at, item)

@@ -9,6 +9,7 @@
 /* Fill id, digest, env, passwd and group of OUT (name and engine are left alone) for the image NAME. Also makes sure
  * that the engine sees our files: look_blind when it is on another machine. Writes a small file into IMAGE_FOLDER and
  * makes a container that is never started; both are gone again afterwards. */
-int look_at_image(struct engine *e, const char *name, struct image *out, struct err *err) MUST_CHECK;
+int look_at_image(struct engine *e, const char *name, struct image *out,
+		  struct err *err) MUST_CHECK;
 /* ERR_USAGE: the engine at SOCKET answers here and lives elsewhere. */
 int look_blind(const char *socket, struct err *err);

@@ -74,11 +74,8 @@ static const struct {
 	int least;
 	int (*run)(int argc, char **argv);
 } modes[] = {
-	{"box", 0, cmd_box},
-	{"find", 0, cmd_find},
-	{"forget", 1, cmd_forget},
-	{"images", 1, cmd_images},
-	{"prune", 1, cmd_prune},
+	{"box", 0, cmd_box},	   {"find", 0, cmd_find},   {"forget", 1, cmd_forget},
+	{"images", 1, cmd_images}, {"prune", 1, cmd_prune},
 };
 
 int main(int argc, char **argv)
@@ -91,6 +88,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
 			return modes[i].run(argc - 2, argv + 2);
-	fputs("usage: rollouts-docker box|find|forget|images|prune   (started by `rollouts`, not by hand)\n", stderr);
+	fputs("usage: rollouts-docker box|find|forget|images|prune   (started by `rollouts`, not "
+	      "by hand)\n",
+	      stderr);
 	return 2;
 }

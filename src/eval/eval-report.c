@@ -175,7 +175,8 @@ static void add_test(struct report *p, const char *path, const json_t *t)
 		buf_adds(p->out, "\n\n");
 	}
 	add_details(p, json_object_get(t, "details"));
-	if (json_is_number(json_object_get(t, "duration_sec")) && strcmp(output, EVAL_NO_OUTPUT) != 0)
+	if (json_is_number(json_object_get(t, "duration_sec")) &&
+	    strcmp(output, EVAL_NO_OUTPUT) != 0)
 		add_fenced(p, "", output, strlen(output));
 }
 

@@ -19,13 +19,14 @@ struct eval_job {
 	const struct task *task;
 	int run_fd; /* the attempt's directory: artifacts/diff.patch, logs/eval.log */
 	const struct agent_record *agent;
-	const char *patch_refused; /* why the diff did not apply, or NULL: then no test is run and all fail */
+	const char *
+		patch_refused; /* why the diff did not apply, or NULL: then no test is run and all fail */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
 };
 
 struct evaluation {
-	json_t *doc;  /* evaluation_results.json without the parts of struct result */
+	json_t *doc; /* evaluation_results.json without the parts of struct result */
 	bool scored;
 	double total_score, coverage;
 	struct kvs scores; /* rubric id -> score */
@@ -33,8 +34,9 @@ struct evaluation {
 };
 
 /* Grade. S may be NULL only when patch_refused. */
-int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out, struct err *err) MUST_CHECK;
+int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out,
+	     struct err *err) MUST_CHECK;
 void evaluation_release(struct evaluation *e);
 /* Write evaluation_results.json and scoring_results.md into the attempt's directory. */
-int eval_write(const struct eval_job *job, const struct evaluation *e, const struct result *r, struct err *err)
-	MUST_CHECK;
+int eval_write(const struct eval_job *job, const struct evaluation *e, const struct result *r,
+	       struct err *err) MUST_CHECK;

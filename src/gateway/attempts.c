@@ -84,9 +84,10 @@ int attempts_add(struct gateway *gw, struct attempt *a, struct err *err)
 		return err_set(err, ERR_USAGE, 0, "the token is not one of this benchmark");
 	for (struct attempt *b = gw->attempts[bucket]; b; b = b->next)
 		if (strcmp(b->token, a->token) == 0)
-			return err_set(err, ERR_USAGE, 0, "an attempt with this token is attached already");
+			return err_set(err, ERR_USAGE, 0,
+				       "an attempt with this token is attached already");
 	a->gw = gw;
-	a->state_timer = (struct loop_timer){ .fire = state_timer_fires, .ctx = a };
+	a->state_timer = (struct loop_timer){.fire = state_timer_fires, .ctx = a};
 	a->next = gw->attempts[bucket];
 	gw->attempts[bucket] = a;
 	return 0;
@@ -115,7 +116,8 @@ static void write_file(struct attempt *a, int fd, struct buf *b, const char *wha
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			gateway_note(a->gw, "cannot write the %s of a trial: %s", what, strerror(errno));
+			gateway_note(a->gw, "cannot write the %s of a trial: %s", what,
+				     strerror(errno));
 			break;
 		}
 		at += (size_t)n;
@@ -204,7 +206,8 @@ const char *attempts_limit(struct attempt *a)
 		snprintf(a->sum.limit, sizeof a->sum.limit, "token_limit of %lld reached (%lld)",
 			 (long long)l->tokens, (long long)tokens);
 	else if (l->usd > 0 && a->priced >= l->usd)
-		snprintf(a->sum.limit, sizeof a->sum.limit, "cost_limit_usd of %g reached (%g)", l->usd, a->priced);
+		snprintf(a->sum.limit, sizeof a->sum.limit, "cost_limit_usd of %g reached (%g)",
+			 l->usd, a->priced);
 	else if (l->calls && a->calls_made >= l->calls)
 		snprintf(a->sum.limit, sizeof a->sum.limit, "call_limit of %lld reached (%lld)",
 			 (long long)l->calls, (long long)a->calls_made);
@@ -228,8 +231,8 @@ void attempts_fail(struct attempt *a, const char *model, bool retry, const char 
 	attempts_dirty(a, true, false);
 }
 
-void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
-			double usd)
+void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u,
+			bool estimated, double usd)
 {
 	struct control_state *s = &a->sum;
 
@@ -245,7 +248,8 @@ void attempts_call_over(struct attempt *a, const struct call *c, const struct us
 		a->unpriced = true;
 	else
 		a->priced += usd;
-	if (*c->meter.model && c->metering && !strv_has(&a->models, c->meter.model) && a->models.n < 32)
+	if (*c->meter.model && c->metering && !strv_has(&a->models, c->meter.model) &&
+	    a->models.n < 32)
 		strv_push(&a->models, c->meter.model);
 	if (c->key_used && !strv_has(&a->keys, c->key_used->id))
 		strv_push(&a->keys, c->key_used->id);

@@ -30,7 +30,7 @@ struct call *call_new(struct gateway *gw, const char *uri)
 	c->uri = xstrdup(uri);
 	c->target = c->body = c->answer_headers = c->out = c->held = (struct buf)BUF_INIT;
 	c->answer_length = -1;
-	c->timer = (struct loop_timer){ .fire = back_off_ends, .ctx = c };
+	c->timer = (struct loop_timer){.fire = back_off_ends, .ctx = c};
 	c->client.fd = -1;
 	c->next = gw->calls;
 	if (c->next)
@@ -153,8 +153,9 @@ static bool choose_provider(struct call *c)
 		return false;
 	}
 	if (!(c->provider->apis >> c->route.api & 1)) {
-		snprintf(message, sizeof message, "provider %.80s is not set up to answer the %s API",
-			 c->provider->name, api_name(c->route.api));
+		snprintf(message, sizeof message,
+			 "provider %.80s is not set up to answer the %s API", c->provider->name,
+			 api_name(c->route.api));
 		call_answer(c, 404, message);
 		return false;
 	}
@@ -195,7 +196,8 @@ void call_submit(struct call *c)
 		account(c, "error");
 		return;
 	}
-	const char *limit = c->attempt && c->route.kind == ROUTE_GENERATE ? attempts_limit(c->attempt) : NULL;
+	const char *limit =
+		c->attempt && c->route.kind == ROUTE_GENERATE ? attempts_limit(c->attempt) : NULL;
 	if (limit) {
 		call_answer(c, 400, limit);
 		account(c, "limit");
@@ -239,7 +241,8 @@ static void describe_shut(const struct call *c, char *out, size_t size)
 	int status = c->status ? c->status : c->pool->last_status;
 
 	if (status)
-		snprintf(out, size, "%.60s answers %d to %.60s, for too long", c->provider->name, status, model_of(c));
+		snprintf(out, size, "%.60s answers %d to %.60s, for too long", c->provider->name,
+			 status, model_of(c));
 	else
 		snprintf(out, size, "%.60s cannot be reached: %.100s", c->provider->name,
 			 *c->error ? c->error : "it stays shut");
@@ -288,9 +291,11 @@ static void say_shut(struct call *c)
 		return;
 	p->said_ms = now;
 	if (c->status)
-		gateway_note(c->gw, "%s answers %d for %s: waiting", c->provider->name, c->status, p->model);
+		gateway_note(c->gw, "%s answers %d for %s: waiting", c->provider->name, c->status,
+			     p->model);
 	else
-		gateway_note(c->gw, "%s does not answer for %s (%s): waiting", c->provider->name, p->model, c->error);
+		gateway_note(c->gw, "%s does not answer for %s (%s): waiting", c->provider->name,
+			     p->model, c->error);
 }
 
 /* The try gave nothing that the agent may see. LANE is the one it had. */
@@ -368,8 +373,9 @@ static bool is_key_refused(struct call *c)
 	l->refused = queue_has_other(c);
 	if (!l->noted)
 		gateway_note(c->gw, "%s refuses %s%s for %s (%d)%s", c->provider->name,
-			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "", c->pool->model,
-			     c->status, l->refused ? "; it is set aside" : "; there is no other");
+			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
+			     c->pool->model, c->status,
+			     l->refused ? "; it is set aside" : "; there is no other");
 	l->noted = true;
 	return l->refused;
 }
@@ -523,7 +529,8 @@ static void over(struct call *c, const char *end)
 		snprintf(c->error, sizeof c->error, "status %d", c->status);
 	if (c->attempt && c->route.kind == ROUTE_GENERATE &&
 	    (c->status == 401 || c->status == 403 || c->status == 404))
-		attempts_fail(c->attempt, c->request.model, false, "%.60s: %s", c->provider->name, c->error);
+		attempts_fail(c->attempt, c->request.model, false, "%.60s: %s", c->provider->name,
+			      c->error);
 	account(c, c->status >= 400 && !c->cut ? "error" : end);
 	call_wake(c);
 }
@@ -565,12 +572,13 @@ static void look_at_served(struct call *c)
 	if (!p || !*c->meter.model || strcmp(p->served, c->meter.model) == 0)
 		return;
 	if (*p->served && p->moves++ < 3)
-		gateway_note(c->gw, "%s: %s was answered by %s, and now by %s", c->provider->name, p->model, p->served,
-			     c->meter.model);
+		gateway_note(c->gw, "%s: %s was answered by %s, and now by %s", c->provider->name,
+			     p->model, p->served, c->meter.model);
 	snprintf(p->served, sizeof p->served, "%s", c->meter.model);
 }
 
-static void account_for(struct call *c, const struct usage *u, bool estimated, double usd, const char *end)
+static void account_for(struct call *c, const struct usage *u, bool estimated, double usd,
+			const char *end)
 {
 	struct gateway *gw = c->gw;
 
@@ -597,14 +605,15 @@ static void account_for(struct call *c, const struct usage *u, bool estimated, d
 /* Once for each call that was submitted. */
 static void account(struct call *c, const char *end)
 {
-	struct usage u = { 0 };
+	struct usage u = {0};
 	bool estimated = false;
 	double usd = 0;
 
 	if (c->accounted)
 		return;
 	if (c->metering && (c->head_ready || c->gone)) {
-		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes, strcmp(end, "ok") == 0, &u);
+		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes,
+				      strcmp(end, "ok") == 0, &u);
 		usd = meter_usd(&c->price, &u);
 		look_at_served(c);
 	}
@@ -612,7 +621,8 @@ static void account(struct call *c, const char *end)
 	account_for(c, &u, estimated, usd, end);
 }
 
-void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model, const char *end)
+void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model,
+		   const char *end)
 {
 	c->state = CALL_OVER;
 	c->key_tried = true;

@@ -30,7 +30,7 @@ static int gone(struct err *err)
 /* The path of the socket may be longer than an address has room for: reached by its descriptor it is short. */
 static int connect_to(const struct control_attach *a, struct err *err)
 {
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	AUTO(fd) int at = openat(a->root_fd, a->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 
 	if (at < 0)
@@ -111,7 +111,7 @@ static int attach(struct control *c, const struct control_attach *a, struct err 
 
 int control_open(struct control **out, const struct control_attach *a, struct err *err)
 {
-	struct control c = { .fd = connect_to(a, err) };
+	struct control c = {.fd = connect_to(a, err)};
 
 	if (c.fd < 0)
 		return -1;
@@ -172,8 +172,8 @@ static void read_state(struct control_state *out, const json_t *j)
 }
 
 /* 1: a state came, 0: another message, -1: error. */
-static int next_state(struct control *c, int64_t deadline_ms, struct control_state *out, int64_t *ask,
-		      struct err *err)
+static int next_state(struct control *c, int64_t deadline_ms, struct control_state *out,
+		      int64_t *ask, struct err *err)
 {
 	AUTO(json) json_t *j = NULL;
 
@@ -205,7 +205,8 @@ int control_read(struct control *c, struct control_state *out, struct err *err)
 int control_state(struct control *c, struct control_state *out, struct err *err)
 {
 	char text[64];
-	int n = snprintf(text, sizeof text, "{\"op\":\"state\",\"ask\":%lld}", (long long)++c->asked);
+	int n = snprintf(text, sizeof text, "{\"op\":\"state\",\"ask\":%lld}",
+			 (long long)++c->asked);
 	int64_t deadline_ms = clock_mono_ms() + ANSWER_MS, ask = 0;
 
 	if (fd_send(c->fd, text, (size_t)n, NULL, 0, err) < 0)

@@ -41,7 +41,8 @@ struct control_limits {
 };
 
 struct control_attach {
-	const char *path; /* of the control socket, relative to ROOT_FD; may be longer than sun_path */
+	const char
+		*path; /* of the control socket, relative to ROOT_FD; may be longer than sun_path */
 	int root_fd;
 	const char *token, *provider, *model, *task;
 	struct control_limits limits;
@@ -58,12 +59,12 @@ struct control_state {
 	int64_t waited_ms, calls;
 	int64_t tokens_input, tokens_cached, tokens_cache_write, tokens_output, tokens_reasoning;
 	int64_t estimated;
-	double usd;	   /* -1: unknown */
-	char limit[256];   /* "" none */
+	double usd;	 /* -1: unknown */
+	char limit[256]; /* "" none */
 	struct control_failure failed, other_failed;
 	char diverged[512];
-	char models[256];  /* as served, separated by ", " */
-	char keys[512];	   /* ids of those that were used, separated by ", " */
+	char models[256]; /* as served, separated by ", " */
+	char keys[512];	  /* ids of those that were used, separated by ", " */
 };
 
 /* Blocks for an answer, at most a few seconds. ERR_INFRA. The caller owns *out. */

@@ -16,9 +16,11 @@
 
 enum {
 	/* libmicrohttpd wipes all of it after each request. */
-	HEAD_MAX = 24 << 10, /* what libmicrohttpd has for a connection: the request's head, pieces of bodies */
-	BLOCK = 16 << 10,    /* of an answer, at a time */
-	IDLE_S = 180,	     /* longer than the clients keep idle connections */
+	HEAD_MAX =
+		24
+		<< 10, /* what libmicrohttpd has for a connection: the request's head, pieces of bodies */
+	BLOCK = 16 << 10, /* of an answer, at a time */
+	IDLE_S = 180,	  /* longer than the clients keep idle connections */
 	RUNS = 16,
 };
 
@@ -38,9 +40,17 @@ static bool same(const char *a, const char *b)
 /* The token, and what concerns this connection alone: none of it reaches the provider. */
 static bool keeps_back(struct head *h, const char *name, const char *value)
 {
-	static const char *const dropped[] = { "host", "connection", "keep-alive", "proxy-connection",
-					       "proxy-authorization", "te", "trailer", "transfer-encoding",
-					       "content-length", "expect", "accept-encoding" };
+	static const char *const dropped[] = {"host",
+					      "connection",
+					      "keep-alive",
+					      "proxy-connection",
+					      "proxy-authorization",
+					      "te",
+					      "trailer",
+					      "transfer-encoding",
+					      "content-length",
+					      "expect",
+					      "accept-encoding"};
 	if (same(name, "authorization"))
 		h->bearer = strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : value;
 	else if (same(name, "x-api-key"))
@@ -82,7 +92,7 @@ static enum MHD_Result on_request_header(void *ctx, enum MHD_ValueKind kind, con
 
 static void read_head(struct call *c, struct MHD_Connection *conn, const char *method)
 {
-	struct head h = { .call = c };
+	struct head h = {.call = c};
 
 	c->head_read = true;
 	c->conn = conn;
@@ -95,8 +105,12 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 		c->headers = curl_slist_append(c->headers, "Accept:");
 	if (!h.has_type)
 		c->headers = curl_slist_append(c->headers, "Content-Type:");
-	call_admit(c, method, h.upgrade, h.bearer ? h.bearer : h.api_key ? h.api_key : h.google_key);
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	call_admit(c, method, h.upgrade,
+		   h.bearer    ? h.bearer
+		   : h.api_key ? h.api_key
+			       : h.google_key);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	c->client_fd = info ? info->connect_fd : -1;
 }
 
@@ -109,7 +123,8 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 		replay_feed(c);
 	size_t n = c->out.len - c->out_at;
 	if (!n && c->done)
-		return c->cut ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+		return c->cut ? MHD_CONTENT_READER_END_WITH_ERROR
+			      : MHD_CONTENT_READER_END_OF_STREAM;
 	if (!n) {
 		MHD_suspend_connection(c->conn);
 		c->suspended = true;
@@ -147,12 +162,15 @@ static enum MHD_Result give_answer(struct call *c)
 {
 	struct MHD_Response *r;
 
-	if (c->done && !c->cut && (c->answer_length < 0 || c->answer_length == (int64_t)c->out.len)) {
+	if (c->done && !c->cut &&
+	    (c->answer_length < 0 || c->answer_length == (int64_t)c->out.len)) {
 		size_t n = c->out.len;
-		r = n ? MHD_create_response_from_buffer(n, buf_detach(&c->out), MHD_RESPMEM_MUST_FREE)
+		r = n ? MHD_create_response_from_buffer(n, buf_detach(&c->out),
+							MHD_RESPMEM_MUST_FREE)
 		      : MHD_create_response_from_buffer(0, buf_empty, MHD_RESPMEM_PERSISTENT);
 	} else {
-		uint64_t size = c->answer_length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->answer_length;
+		uint64_t size =
+			c->answer_length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->answer_length;
 		r = MHD_create_response_from_callback(size, BLOCK, on_read, c, NULL);
 	}
 	if (!r)
@@ -163,8 +181,9 @@ static enum MHD_Result give_answer(struct call *c)
 	return result;
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-				  const char *version, const char *data, size_t *n, void **request)
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *n, void **request)
 {
 	struct call *c = *request;
 
@@ -231,7 +250,7 @@ void front_watch(struct call *c)
 
 	if (c->client.events || c->client_fd < 0 || c->gone)
 		return;
-	c->client = (struct loop_watch){ .fd = c->client_fd, .ready = client_changed, .ctx = c };
+	c->client = (struct loop_watch){.fd = c->client_fd, .ready = client_changed, .ctx = c};
 	if (loop_watch(c->gw->loop, &c->client, EPOLLRDHUP, &err))
 		c->client_fd = -1;
 }
@@ -274,33 +293,33 @@ bool front_run(struct gateway *gw)
 	}
 	if (!timed)
 		loop_unset(gw->loop, &gw->front_timer);
-	else if (wait_ms && !gw->front_timer.slot) /* it fires early, if anything: then it is asked again */
+	else if (wait_ms &&
+		 !gw->front_timer.slot) /* it fires early, if anything: then it is asked again */
 		loop_set(gw->loop, &gw->front_timer, loop_now_ms(gw->loop) + (int64_t)wait_ms);
 	return gw->front_due;
 }
 
 int front_open(struct gateway *gw, struct err *err)
 {
-	struct rlimit files = { 0 };
+	struct rlimit files = {0};
 
 	getrlimit(RLIMIT_NOFILE, &files);
 	/* A request may need two descriptors, and some are for other things. */
 	unsigned most = files.rlim_cur > 1000000 ? 400000 : (unsigned)(files.rlim_cur / 2 - 32);
-	gw->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0, NULL, NULL,
-				      on_request, gw,
-				      MHD_OPTION_LISTEN_SOCKET, GATEWAY_FD_MODELS,
-				      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX,
-				      MHD_OPTION_CONNECTION_LIMIT, most,
-				      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-				      MHD_OPTION_URI_LOG_CALLBACK, on_uri, gw,
-				      MHD_OPTION_NOTIFY_COMPLETED, on_completed, gw,
-				      MHD_OPTION_END);
-	const union MHD_DaemonInfo *info = gw->daemon ?
-		MHD_get_daemon_info(gw->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	gw->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0, NULL, NULL, on_request,
+		gw, MHD_OPTION_LISTEN_SOCKET, GATEWAY_FD_MODELS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)HEAD_MAX, MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)IDLE_S, MHD_OPTION_URI_LOG_CALLBACK, on_uri, gw,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, gw, MHD_OPTION_END);
+	const union MHD_DaemonInfo *info =
+		gw->daemon ? MHD_get_daemon_info(gw->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
-		return err_set(err, ERR_INFRA, 0, "libmicrohttpd does not take descriptor %d", GATEWAY_FD_MODELS);
-	gw->front_watch = (struct loop_watch){ .fd = info->epoll_fd, .ready = front_ready, .ctx = gw };
-	gw->front_timer = (struct loop_timer){ .fire = front_timeout, .ctx = gw };
+		return err_set(err, ERR_INFRA, 0, "libmicrohttpd does not take descriptor %d",
+			       GATEWAY_FD_MODELS);
+	gw->front_watch =
+		(struct loop_watch){.fd = info->epoll_fd, .ready = front_ready, .ctx = gw};
+	gw->front_timer = (struct loop_timer){.fire = front_timeout, .ctx = gw};
 	gw->front_due = true;
 	return loop_watch(gw->loop, &gw->front_watch, EPOLLIN, err);
 }

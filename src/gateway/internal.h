@@ -30,8 +30,8 @@
 #include "net/loop.h"
 
 enum {
-	OUT_MAX = 64 << 10,   /* of an answer that waits for its agent; then the provider is paused */
-	OUT_LOW = 16 << 10,   /* and goes on */
+	OUT_MAX = 64 << 10, /* of an answer that waits for its agent; then the provider is paused */
+	OUT_LOW = 16 << 10, /* and goes on */
 	ERROR_MAX = 256 << 10, /* of a provider's error that may be tried again */
 };
 
@@ -49,8 +49,8 @@ struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
 	struct quota quota;
 	uint64_t turn; /* of the pool, when it was used last: the lowest is next */
-	bool refused; /* the provider said 401 or 403, and there is another key */
-	bool noted;   /* people know */
+	bool refused;  /* the provider said 401 or 403, and there is another key */
+	bool noted;    /* people know */
 };
 
 /* Those who wait for one model of one provider. */
@@ -80,7 +80,8 @@ struct party {
 	struct call *first, *last;
 };
 
-void queue_add(struct call *c, bool first); /* FIRST: before the attempt's other calls: it waited already */
+void queue_add(struct call *c,
+	       bool first); /* FIRST: before the attempt's other calls: it waited already */
 void queue_remove(struct call *c);
 void queue_leave_lane(struct call *c); /* its try is over */
 void queue_pump(struct pool *p);       /* start what may start */
@@ -119,7 +120,7 @@ struct call {
 	char hash[HASH_HEX];
 	bool head_read, body_read, too_big;
 	/* Whose it is. */
-	struct attempt *attempt; /* NULL: the gateway stands alone, or the attempt is gone */
+	struct attempt *attempt;  /* NULL: the gateway stands alone, or the attempt is gone */
 	struct call *next, *prev; /* of all calls */
 	const struct provider *provider;
 	struct price price;
@@ -134,10 +135,10 @@ struct call {
 	int64_t asked_ms, wait_ms, sent_ms, first_ms, byte_ms, queued_total_ms, fail_ms;
 	int retries;
 	/* One try at the provider. */
-	CURL *easy; /* NULL: none */
-	int status; /* 0: none yet */
-	struct buf answer_headers; /* "Name\0Value\0" each */
-	int64_t answer_length;	   /* -1: not stated */
+	CURL *easy;			 /* NULL: none */
+	int status;			 /* 0: none yet */
+	struct buf answer_headers;	 /* "Name\0Value\0" each */
+	int64_t answer_length;		 /* -1: not stated */
 	struct curl_slist *sent_headers; /* those and the key, while a try is under way */
 	bool head_seen, is_events, may_retry, paused, hopeless;
 	double retry_after_s; /* negative: not stated */
@@ -146,12 +147,13 @@ struct call {
 	struct buf out, held;
 	size_t out_at;
 	int64_t response_bytes;
-	bool head_ready, done, cut, metering, own, gone, accounted; /* own: made by us; gone: the agent */
+	bool head_ready, done, cut, metering, own, gone,
+		accounted; /* own: made by us; gone: the agent */
 	struct meter meter;
 	char error[160];
 	/* The agent's connection. */
 	struct MHD_Connection *conn;
-	int client_fd; /* -1: cannot be watched */
+	int client_fd;			 /* -1: cannot be watched */
 	bool suspended, closes, on_todo; /* closes: after this request */
 	struct call *todo_next;
 	struct loop_watch client;
@@ -163,7 +165,7 @@ struct call *call_new(struct gateway *gw, const char *uri);
 void call_free(struct call *c); /* cancels what runs */
 /* The request's head is known: METHOD, TOKEN (NULL: none came). Decides whether it may be. */
 void call_admit(struct call *c, const char *method, bool upgrade, const char *token);
-void call_submit(struct call *c); /* the body is there */
+void call_submit(struct call *c);		   /* the body is there */
 void call_send(struct call *c, struct lane *lane); /* its turn has come (queue.c) */
 void call_expire(struct call *c);		   /* its provider stays shut (queue.c) */
 /* The attempt was detached, or its agent left. */
@@ -174,7 +176,8 @@ void call_wake(struct call *c);
 /* Regularly, of every call that is not over. */
 void call_tick(struct call *c);
 /* From replay.c: the answer is at hand, and this is what it once cost. */
-void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model, const char *end);
+void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model,
+		   const char *end);
 /* From upstream.c. */
 void call_got_head(struct call *c);
 bool call_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
@@ -210,13 +213,13 @@ struct attempt {
 	bool replay_live;
 	struct replay *replay;
 	struct worker *worker;
-	struct buf log, record; /* not written yet */
+	struct buf log, record;	       /* not written yet */
 	struct request_chain requests; /* that were recorded */
 	/* Sums; control_state is what the worker sees of them. */
 	struct control_state sum;
-	double priced; /* USD, of the calls that have a price */
-	bool unpriced; /* some have none */
-	bool answered; /* some call was */
+	double priced;			    /* USD, of the calls that have a price */
+	bool unpriced;			    /* some have none */
+	bool answered;			    /* some call was */
 	const struct key_set *keys_allowed; /* by its provider */
 	struct strv keys, models;	    /* ids of those used; as served */
 	int waiting, flying;
@@ -243,18 +246,18 @@ const char *attempts_limit(struct attempt *a);
 /* A call to MODEL failed for good. It is the attempt's failure when that is its own model. */
 void attempts_fail(struct attempt *a, const char *model, bool retry, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u, bool estimated,
-			double usd);
+void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u,
+			bool estimated, double usd);
 void attempts_dirty(struct attempt *a, bool state, bool files);
-void attempts_tell(struct gateway *gw);	/* send the states that changed */
+void attempts_tell(struct gateway *gw);	 /* send the states that changed */
 void attempts_write(struct gateway *gw); /* write what is to be written */
 json_t *attempts_state(struct attempt *a);
 
 /* --- log-line.c ---------------------------------------------------------------------------------- */
 
 /* The line of llm.jsonl, see docs/formats.md. */
-void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated, double usd,
-	      const char *end);
+void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated,
+	      double usd, const char *end);
 
 /* --- workers.c ----------------------------------------------------------------------------------- */
 
@@ -290,7 +293,8 @@ struct gateway {
 	struct loop_watch front_watch, stdin_watch, control_watch;
 	struct loop_timer front_timer, tick_timer, totals_timer;
 	bool front_due;
-	struct attempt *attempts[BUCKETS], *tell, *write; /* the last two: lists of the dirty ones */
+	struct attempt *attempts[BUCKETS], *tell,
+		*write; /* the last two: lists of the dirty ones */
 	struct worker *workers;
 	struct pool *pools;
 	struct call *calls, *todo;
@@ -306,5 +310,5 @@ struct gateway {
 
 void gateway_note(struct gateway *gw, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void gateway_call_comes(struct gateway *gw);
-void gateway_changed(struct gateway *gw); /* the totals */
+void gateway_changed(struct gateway *gw);  /* the totals */
 double gateway_random(struct gateway *gw); /* [0, 1) */

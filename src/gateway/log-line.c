@@ -20,9 +20,11 @@ void log_text(struct buf *out, const char *text)
 			buf_addc(out, '\\');
 			buf_addc(out, (char)ch);
 		} else if (ch < 127) {
-			buf_add(out, (char[]){ '\\', 'u', '0', '0', hex[ch >> 4], hex[ch & 15] }, 6);
+			buf_add(out, (char[]){'\\', 'u', '0', '0', hex[ch >> 4], hex[ch & 15]}, 6);
 		} else {
-			buf_addc(out, '?'); /* paths and names: what is not plain is not worth a decoder */
+			buf_addc(
+				out,
+				'?'); /* paths and names: what is not plain is not worth a decoder */
 		}
 		from = text + 1;
 	}
@@ -64,8 +66,8 @@ void log_usage(struct buf *out, const struct usage *u)
 	buf_addc(out, '}');
 }
 
-void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated, double usd,
-	      const char *end)
+void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated,
+	      double usd, const char *end)
 {
 	int64_t now = loop_now_ms(c->gw->loop);
 	bool served = c->metering && *c->meter.model;

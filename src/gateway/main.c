@@ -61,7 +61,9 @@ static void say_totals(struct gateway *gw)
 	json_put_str(j, "event", "totals");
 	json_put_int(j, "calls", gw->calls_made);
 	json_put_int(j, "tokens", gw->tokens);
-	json_put(j, "usd", gw->calls_made && gw->unpriced == gw->calls_made ? json_null() : json_real(gw->usd));
+	json_put(j, "usd",
+		 gw->calls_made && gw->unpriced == gw->calls_made ? json_null()
+								  : json_real(gw->usd));
 	json_put_int(j, "unpriced_calls", gw->unpriced);
 	json_put_int(j, "waiting", gw->waiting);
 	say(j);
@@ -70,8 +72,8 @@ static void say_totals(struct gateway *gw)
 static void totals_due(void *ctx)
 {
 	struct gateway *gw = ctx;
-	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
-	int64_t now[4] = { gw->calls_made, gw->tokens, gw->unpriced, gw->waiting };
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	int64_t now[4] = {gw->calls_made, gw->tokens, gw->unpriced, gw->waiting};
 
 	if (memcmp(now, gw->told, sizeof now) == 0)
 		return;
@@ -178,12 +180,14 @@ static int read_setup(struct setup *out, struct err *err)
 {
 	size_t left = DOCUMENT_MAX;
 	json_error_t why;
-	AUTO(json) json_t *j = json_load_callback(read_some, &left,
-						  JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
+	AUTO(json) json_t *j = json_load_callback(
+		read_some, &left, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, &why);
 
 	if (!j) /* jansson's own words would show what is near the fault, and that may be a key */
-		return err_set(err, ERR_USAGE, 0, "the document on standard input is not valid JSON, line %d column %d",
-			       why.line, why.column);
+		return err_set(
+			err, ERR_USAGE, 0,
+			"the document on standard input is not valid JSON, line %d column %d",
+			why.line, why.column);
 	return setup_read(out, j, err);
 }
 
@@ -209,9 +213,9 @@ static int start(struct gateway *gw, struct err *err)
 		return -1;
 	if (getrandom(&gw->random, sizeof gw->random, 0) < 0 || !gw->random)
 		gw->random = 88172645463325252u;
-	gw->tick_timer = (struct loop_timer){ .fire = tick, .ctx = gw };
-	gw->totals_timer = (struct loop_timer){ .fire = totals_due, .ctx = gw };
-	gw->stdin_watch = (struct loop_watch){ .fd = STDIN_FILENO, .ready = stdin_ready, .ctx = gw };
+	gw->tick_timer = (struct loop_timer){.fire = tick, .ctx = gw};
+	gw->totals_timer = (struct loop_timer){.fire = totals_due, .ctx = gw};
+	gw->stdin_watch = (struct loop_watch){.fd = STDIN_FILENO, .ready = stdin_ready, .ctx = gw};
 	if (loop_watch(gw->loop, &gw->stdin_watch, EPOLLIN, err))
 		return err_wrap(err, "standard input must be a pipe or a socket");
 	if (front_open(gw, err))
@@ -234,7 +238,7 @@ static void stop(struct gateway *gw)
 
 int main(int argc, char **argv)
 {
-	struct gateway gw = { 0 };
+	struct gateway gw = {0};
 	struct err err;
 
 	if (argc == 2 && !strcmp(argv[1], "--version")) {
@@ -242,7 +246,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 1) {
-		fputs("usage: rollouts-gateway   (started by `rollouts run` and `rollouts gateway`, not by hand)\n",
+		fputs("usage: rollouts-gateway   (started by `rollouts run` and `rollouts "
+		      "gateway`, not by hand)\n",
 		      stderr);
 		return 2;
 	}

@@ -11,44 +11,44 @@ struct field {
 #define AT(member) offsetof(struct meter, member)
 /* Of a stream, "response." (Responses) and "message." (Anthropic) are taken off first. */
 static const struct field responses_fields[] = {
-	{ "usage.input_tokens", AT(input), false },
-	{ "usage.input_tokens_details.cached_tokens", AT(cached), false },
-	{ "usage.input_tokens_details.cache_write_tokens", AT(cache_write), false },
-	{ "usage.output_tokens", AT(output), true },
-	{ "usage.output_tokens_details.reasoning_tokens", AT(reasoning), false },
-	{ NULL, 0, false },
+	{"usage.input_tokens", AT(input), false},
+	{"usage.input_tokens_details.cached_tokens", AT(cached), false},
+	{"usage.input_tokens_details.cache_write_tokens", AT(cache_write), false},
+	{"usage.output_tokens", AT(output), true},
+	{"usage.output_tokens_details.reasoning_tokens", AT(reasoning), false},
+	{NULL, 0, false},
 };
 static const struct field chat_fields[] = {
-	{ "usage.prompt_tokens", AT(input), false },
-	{ "usage.prompt_tokens_details.cached_tokens", AT(cached), false },
-	{ "usage.prompt_tokens_details.cache_write_tokens", AT(cache_write), false },
-	{ "usage.completion_tokens", AT(output), true },
-	{ "usage.completion_tokens_details.reasoning_tokens", AT(reasoning), false },
-	{ NULL, 0, false },
+	{"usage.prompt_tokens", AT(input), false},
+	{"usage.prompt_tokens_details.cached_tokens", AT(cached), false},
+	{"usage.prompt_tokens_details.cache_write_tokens", AT(cache_write), false},
+	{"usage.completion_tokens", AT(output), true},
+	{"usage.completion_tokens_details.reasoning_tokens", AT(reasoning), false},
+	{NULL, 0, false},
 };
 /* message_start has the input and a first output count; message_delta counts the output so far. */
 static const struct field anthropic_fields[] = {
-	{ "usage.input_tokens", AT(input), false },
-	{ "usage.cache_read_input_tokens", AT(cached), false },
-	{ "usage.cache_creation_input_tokens", AT(cache_write), false },
-	{ "usage.output_tokens", AT(output), true },
-	{ "usage.output_tokens_details.thinking_tokens", AT(reasoning), false },
-	{ NULL, 0, false },
+	{"usage.input_tokens", AT(input), false},
+	{"usage.cache_read_input_tokens", AT(cached), false},
+	{"usage.cache_creation_input_tokens", AT(cache_write), false},
+	{"usage.output_tokens", AT(output), true},
+	{"usage.output_tokens_details.thinking_tokens", AT(reasoning), false},
+	{NULL, 0, false},
 };
 static const struct field anthropic_start_fields[] = {
-	{ "message.usage.input_tokens", AT(input), false },
-	{ "message.usage.cache_read_input_tokens", AT(cached), false },
-	{ "message.usage.cache_creation_input_tokens", AT(cache_write), false },
-	{ "message.usage.output_tokens", AT(output), false },
-	{ NULL, 0, false },
+	{"message.usage.input_tokens", AT(input), false},
+	{"message.usage.cache_read_input_tokens", AT(cached), false},
+	{"message.usage.cache_creation_input_tokens", AT(cache_write), false},
+	{"message.usage.output_tokens", AT(output), false},
+	{NULL, 0, false},
 };
 static const struct field gemini_fields[] = {
-	{ "usageMetadata.promptTokenCount", AT(input), true },
-	{ "usageMetadata.toolUsePromptTokenCount", AT(tool_input), false },
-	{ "usageMetadata.cachedContentTokenCount", AT(cached), false },
-	{ "usageMetadata.candidatesTokenCount", AT(output), false },
-	{ "usageMetadata.thoughtsTokenCount", AT(reasoning), false },
-	{ NULL, 0, false },
+	{"usageMetadata.promptTokenCount", AT(input), true},
+	{"usageMetadata.toolUsePromptTokenCount", AT(tool_input), false},
+	{"usageMetadata.cachedContentTokenCount", AT(cached), false},
+	{"usageMetadata.candidatesTokenCount", AT(output), false},
+	{"usageMetadata.thoughtsTokenCount", AT(reasoning), false},
+	{NULL, 0, false},
 };
 
 static int64_t number(const char *text)
@@ -106,7 +106,8 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 		path = without(path, "response.");
 	if (kind == JSON_SCAN_STRING) {
 		const char *name = m->api == API_GEMINI ? "modelVersion" : "model";
-		if (strcmp(path, name) == 0 || (m->api == API_ANTHROPIC && strcmp(path, "message.model") == 0))
+		if (strcmp(path, name) == 0 ||
+		    (m->api == API_ANTHROPIC && strcmp(path, "message.model") == 0))
 			take_model(m, text);
 		return;
 	}
@@ -119,7 +120,8 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 		taken = take(m, chat_fields, path, text);
 		break;
 	case API_ANTHROPIC:
-		taken = take(m, anthropic_fields, path, text) || take(m, anthropic_start_fields, path, text);
+		taken = take(m, anthropic_fields, path, text) ||
+			take(m, anthropic_start_fields, path, text);
 		break;
 	case API_GEMINI:
 		taken = take(m, gemini_fields, path, text);
@@ -161,10 +163,11 @@ size_t meter_feed(struct meter *m, const char *data, size_t n, bool *end)
 	return taken;
 }
 
-bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole, struct usage *out)
+bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole,
+	       struct usage *out)
 {
 	json_scan_end(&m->scan);
-	*out = (struct usage){ m->input, m->cached, m->cache_write, m->output, m->reasoning };
+	*out = (struct usage){m->input, m->cached, m->cache_write, m->output, m->reasoning};
 	if (m->api == API_ANTHROPIC)
 		out->input += m->cached + m->cache_write;
 	if (m->api == API_GEMINI) {
@@ -187,5 +190,6 @@ double meter_usd(const struct price *price, const struct usage *u)
 	if (!price->known)
 		return -1;
 	return ((double)(plain > 0 ? plain : 0) * price->input + (double)u->cached * price->cached +
-		(double)u->cache_write * price->cache_write + (double)u->output * price->output) / 1e6;
+		(double)u->cache_write * price->cache_write + (double)u->output * price->output) /
+	       1e6;
 }

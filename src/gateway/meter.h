@@ -19,9 +19,9 @@ struct usage {
 struct meter {
 	enum api api;
 	bool is_events;
-	bool reported;	   /* the provider gave final numbers */
+	bool reported;			 /* the provider gave final numbers */
 	bool choices_empty, event_usage; /* of the event at hand */
-	bool usage_only;   /* the event that ended last carries nothing but usage (chat) */
+	bool usage_only; /* the event that ended last carries nothing but usage (chat) */
 	/* As reported, before they are made comparable. */
 	int64_t input, cached, cache_write, output, reasoning, tool_input;
 	char model[128]; /* as served; "" unknown */
@@ -36,7 +36,8 @@ void meter_init(struct meter *m, enum api api, bool events);
 size_t meter_feed(struct meter *m, const char *data, size_t n, bool *end);
 /* The answer is over. *OUT is what was reported; where that is nothing, or broke off, an estimate: a token
  * is four bytes of the request or the answer. Returns whether it is an estimate. */
-bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole, struct usage *out);
+bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole,
+	       struct usage *out);
 
 /* USD; a negative number when PRICE is not known. */
 double meter_usd(const struct price *price, const struct usage *u);

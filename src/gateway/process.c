@@ -34,7 +34,7 @@ struct gateway_process {
 	struct gateway_spec spec;
 	char *program;
 	int log_fd;
-	int sockets[2]; /* agents, workers */
+	int sockets[2];	    /* agents, workers */
 	struct child child; /* pid 0: none runs */
 	int in, out;	    /* our ends of its standard input and output */
 	struct buf line;    /* the beginning of the next one */
@@ -68,8 +68,8 @@ static int listen_at(int dir_fd, const char *name, int type, mode_t mode, struct
 static void make_env(struct strv *env)
 {
 	static const char *const kept[] = {
-		"PATH",	       "TZ",	       "HTTPS_PROXY",	"https_proxy",	"HTTP_PROXY",
-		"http_proxy",  "ALL_PROXY",    "all_proxy",	"NO_PROXY",	"no_proxy",
+		"PATH",		 "TZ",		 "HTTPS_PROXY",	   "https_proxy", "HTTP_PROXY",
+		"http_proxy",	 "ALL_PROXY",	 "all_proxy",	   "NO_PROXY",	  "no_proxy",
 		"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "TMPDIR",
 	};
 
@@ -194,7 +194,8 @@ static void on_bytes(struct gateway_process *p, const char *data, size_t n)
 {
 	const char *newline;
 
-	for (; (newline = memchr(data, '\n', n)); n -= (size_t)(newline + 1 - data), data = newline + 1) {
+	for (; (newline = memchr(data, '\n', n));
+	     n -= (size_t)(newline + 1 - data), data = newline + 1) {
 		buf_add(&p->line, data, (size_t)(newline - data));
 		on_line(p, p->line.data, p->line.len);
 		buf_reset(&p->line);
@@ -345,7 +346,8 @@ static int wait_ready(struct gateway_process *p, struct err *err)
 	return 0;
 }
 
-int gateway_process_start(struct gateway_process **out, const struct gateway_spec *spec, struct err *err)
+int gateway_process_start(struct gateway_process **out, const struct gateway_spec *spec,
+			  struct err *err)
 {
 	struct gateway_process *p = xcalloc(1, sizeof *p);
 

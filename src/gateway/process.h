@@ -26,8 +26,8 @@ struct gateway_totals {
 
 struct gateway_spec {
 	const char *program; /* absolute path of rollouts-gateway; borrowed for the call */
-	int dir_fd;	     /* where the sockets are made: nobody else uses it; borrowed until stop */
-	int log_fd;	     /* for its standard error; borrowed for the call */
+	int dir_fd; /* where the sockets are made: nobody else uses it; borrowed until stop */
+	int log_fd; /* for its standard error; borrowed for the call */
 	const json_t *document; /* see gateway.h; borrowed until stop. Holds keys */
 	/* A line for people: a note of the gateway, its death, its return. Untrusted text. */
 	void (*note)(void *arg, const char *text);
@@ -36,8 +36,8 @@ struct gateway_spec {
 
 /* Replaces sockets that a killed supervisor left. Blocks until the gateway is ready, at most half a minute.
  * ERR_INFRA; with the gateway's own words where it said why. */
-int gateway_process_start(struct gateway_process **out, const struct gateway_spec *spec, struct err *err)
-	MUST_CHECK;
+int gateway_process_start(struct gateway_process **out, const struct gateway_spec *spec,
+			  struct err *err) MUST_CHECK;
 /* Fills GATEWAY_PROCESS_FDS of FDS; returns how many. */
 size_t gateway_process_watch(const struct gateway_process *p, struct pollfd *fds);
 /* Take in what was polled; start it again when that is due. Does not block. */

@@ -26,7 +26,7 @@ struct pool *queue_pool(struct gateway *gw, const struct provider *provider, con
 		p->lanes[i].key = provider->keys_n ? &provider->keys[i] : NULL;
 		quota_init(&p->lanes[i].quota, provider->max_in_flight);
 	}
-	p->timer = (struct loop_timer){ .fire = timer_fires, .ctx = p };
+	p->timer = (struct loop_timer){.fire = timer_fires, .ctx = p};
 	p->next = gw->pools;
 	gw->pools = p;
 	return p;
@@ -155,7 +155,8 @@ static struct lane *free_lane(struct pool *p, const struct key_set *set, int64_t
 
 	for (size_t i = 0; i < set->keys_n; i++) {
 		struct lane *l = &p->lanes[set->keys[i]];
-		if ((!best || l->turn < best->turn) && !is_aside(p, set, l) && quota_has_room(&l->quota, now_ms))
+		if ((!best || l->turn < best->turn) && !is_aside(p, set, l) &&
+		    quota_has_room(&l->quota, now_ms))
 			best = l;
 	}
 	return best;

@@ -10,7 +10,7 @@ enum { START = 16, STILL_MS = 15000, UNWELL_MS = 5000 };
 
 void quota_init(struct quota *q, int max)
 {
-	*q = (struct quota){ .limit = START < max ? START : max, .max = max, .slow_start = true };
+	*q = (struct quota){.limit = START < max ? START : max, .max = max, .slow_start = true};
 }
 
 bool quota_has_room(const struct quota *q, int64_t now_ms)
@@ -96,7 +96,7 @@ double quota_retry_after(const char *value, int64_t wall_ms)
 
 	if (end != value && *end == '\0')
 		return s >= 0 && s < 1e9 ? s : -1;
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	if (!strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm))
 		return -1;
 	return until(timegm(&tm), wall_ms);
@@ -108,7 +108,7 @@ static double duration(const char *s)
 	static const struct {
 		const char *unit;
 		double s;
-	} units[] = { { "ms", 1e-3 }, { "h", 3600 }, { "m", 60 }, { "s", 1 } };
+	} units[] = {{"ms", 1e-3}, {"h", 3600}, {"m", 60}, {"s", 1}};
 	double sum = 0;
 
 	while (*s) {
@@ -131,7 +131,7 @@ static double duration(const char *s)
 
 static double rfc3339(const char *value, int64_t wall_ms)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	const char *rest = strptime(value, "%Y-%m-%dT%H:%M:%S", &tm);
 
 	if (!rest || !strchr("Z.", *rest))
@@ -148,7 +148,7 @@ double quota_reset(const char *value, int64_t wall_ms)
 
 void quota_header(struct quota_report *r, const char *name, const char *value, int64_t wall_ms)
 {
-	static const char *const prefixes[] = { "x-ratelimit-", "anthropic-ratelimit-" };
+	static const char *const prefixes[] = {"x-ratelimit-", "anthropic-ratelimit-"};
 	char what[40];
 	size_t i = 0, n;
 
@@ -160,9 +160,11 @@ void quota_header(struct quota_report *r, const char *name, const char *value, i
 	n = (size_t)snprintf(what, sizeof what, "%s", name + strlen(prefixes[i]));
 	if (n >= sizeof what)
 		return;
-	bool requests = strcasestr(what, "requests"), tokens = strcasecmp(what, "remaining-tokens") == 0 ||
-		strcasecmp(what, "tokens-remaining") == 0 || strcasecmp(what, "reset-tokens") == 0 ||
-		strcasecmp(what, "tokens-reset") == 0;
+	bool requests = strcasestr(what, "requests"),
+	     tokens = strcasecmp(what, "remaining-tokens") == 0 ||
+		      strcasecmp(what, "tokens-remaining") == 0 ||
+		      strcasecmp(what, "reset-tokens") == 0 ||
+		      strcasecmp(what, "tokens-reset") == 0;
 	if (strcasestr(what, "remaining") && *value >= '0' && *value <= '9') {
 		if (requests)
 			r->remaining_requests = strtoll(value, NULL, 10);

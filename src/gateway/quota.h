@@ -24,7 +24,10 @@ struct quota_report {
 	int64_t remaining_requests, remaining_tokens; /* -1: not said */
 	double reset_requests_s, reset_tokens_s;      /* negative: not said */
 };
-#define QUOTA_REPORT_INIT { -1, -1, -1, -1 }
+#define QUOTA_REPORT_INIT                                                                          \
+	{                                                                                          \
+		-1, -1, -1, -1                                                                     \
+	}
 
 void quota_init(struct quota *q, int max);
 bool quota_has_room(const struct quota *q, int64_t now_ms);

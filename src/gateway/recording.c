@@ -33,7 +33,8 @@ void recording_request(struct call *c)
 
 	if (!b)
 		return;
-	const struct request_part p = request_chain_cut(&c->attempt->requests, c->id, c->body.data, c->body.len);
+	const struct request_part p =
+		request_chain_cut(&c->attempt->requests, c->id, c->body.data, c->body.len);
 	frame(b, c, "request");
 	buf_adds(b, ",\"v\":");
 	log_number(b, REQUEST_CHAIN_VERSION);

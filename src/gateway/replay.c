@@ -64,8 +64,9 @@ static void read_usage(struct recorded *c, const json_t *j)
 	const json_t *t = json_object_get(j, "tokens");
 
 	c->usage = (struct usage){
-		json_get_int(t, "input", 0), json_get_int(t, "cached", 0), json_get_int(t, "cache_write", 0),
-		json_get_int(t, "output", 0), json_get_int(t, "reasoning", 0),
+		json_get_int(t, "input", 0),	   json_get_int(t, "cached", 0),
+		json_get_int(t, "cache_write", 0), json_get_int(t, "output", 0),
+		json_get_int(t, "reasoning", 0),
 	};
 	c->estimated = json_get_bool(j, "estimated", false);
 	snprintf(c->model, sizeof c->model, "%s", json_get_str(j, "model", ""));
@@ -80,9 +81,11 @@ static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j, 
 		return NULL;
 	GROW(r->calls, r->calls_n, r->calls_cap);
 	struct recorded *c = &r->calls[r->calls_n++];
-	*c = (struct recorded){
-		.id = id, .request = r->frames_n, .first = r->frames_n + 1, .part = part, .end = "cut"
-	};
+	*c = (struct recorded){.id = id,
+			       .request = r->frames_n,
+			       .first = r->frames_n + 1,
+			       .part = part,
+			       .end = "cut"};
 	snprintf(c->hash, sizeof c->hash, "%s", json_get_str(j, "hash", ""));
 	snprintf(c->method, sizeof c->method, "%s", json_get_str(j, "method", ""));
 	c->path = xstrdup(json_get_str(j, "path", ""));
@@ -91,12 +94,13 @@ static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j, 
 
 static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes, struct err *err)
 {
-	static const char *const kinds[] = { "request", "head", "body", "end" };
+	static const char *const kinds[] = {"request", "head", "body", "end"};
 	const char *kind;
 	int64_t id;
 	size_t k = 0;
 
-	if (json_need_int(j, "call", "recording", &id, err) || json_need_str(j, "kind", "recording", &kind, err))
+	if (json_need_int(j, "call", "recording", &id, err) ||
+	    json_need_str(j, "kind", "recording", &kind, err))
 		return -1;
 	while (k < ARRAY_SIZE(kinds) && strcmp(kinds[k], kind))
 		k++;
@@ -105,7 +109,8 @@ static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes
 		if (!(c = new_call(r, id, j, err)))
 			return -1;
 	} else if (k == ARRAY_SIZE(kinds) || !c || k == FRAME_REQUEST)
-		return err_set(err, ERR_USAGE, 0, "recording: call %lld: unexpected \"%.20s\"", (long long)id, kind);
+		return err_set(err, ERR_USAGE, 0, "recording: call %lld: unexpected \"%.20s\"",
+			       (long long)id, kind);
 	if (k == FRAME_HEAD) {
 		c->has_head = true;
 		c->status = (int)json_get_int(j, "status", 0);
@@ -117,7 +122,8 @@ static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes
 		read_usage(c, j);
 	}
 	GROW(r->frames, r->frames_n, r->frames_cap);
-	r->frames[r->frames_n++] = (struct frame){ at, bytes, (uint32_t)(c - r->calls), (enum frame_kind)k };
+	r->frames[r->frames_n++] =
+		(struct frame){at, bytes, (uint32_t)(c - r->calls), (enum frame_kind)k};
 	return 0;
 }
 
@@ -139,8 +145,10 @@ static int read_frames(struct replay *r, struct err *err)
 		if (!end && n < HEADER_MAX)
 			break;
 		if (!end || json_parse(&j, line, (size_t)(end - line), "recording", err) ||
-		    json_need_int(j, "bytes", "recording", &bytes, err) || bytes < 0 || bytes > BODY_MAX)
-			return err_set(err, ERR_USAGE, 0, "the recording is damaged at byte %lld", (long long)at);
+		    json_need_int(j, "bytes", "recording", &bytes, err) || bytes < 0 ||
+		    bytes > BODY_MAX)
+			return err_set(err, ERR_USAGE, 0, "the recording is damaged at byte %lld",
+				       (long long)at);
 		off_t body = at + (end - line) + 1;
 		if (body + bytes >= size)
 			break;
@@ -182,7 +190,8 @@ static bool read_frame(const struct replay *r, const struct frame *f, struct buf
 
 	buf_grow(out, (size_t)f->bytes);
 	while (got < f->bytes) {
-		ssize_t n = pread(r->fd, out->data + out->len, (size_t)(f->bytes - got), f->at + got);
+		ssize_t n =
+			pread(r->fd, out->data + out->len, (size_t)(f->bytes - got), f->at + got);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -198,14 +207,15 @@ static bool read_frame(const struct replay *r, const struct frame *f, struct buf
 static void differ(struct call *c, const struct recorded *wanted, char *out, size_t size)
 {
 	const struct replay *r = c->attempt->replay;
-	struct request_chain chain = { 0 };
+	struct request_chain chain = {0};
 	const struct buf *whole = NULL;
 
 	snprintf(out, size, "the recording is damaged");
 	for (const struct recorded *at = r->calls; at <= wanted; at++) {
 		AUTO(buf) struct buf part = BUF_INIT;
-		whole = read_frame(r, &r->frames[at->request], &part) ?
-			request_chain_join(&chain, at->id, &at->part, part.data, part.len) : NULL;
+		whole = read_frame(r, &r->frames[at->request], &part)
+				? request_chain_join(&chain, at->id, &at->part, part.data, part.len)
+				: NULL;
 		if (!whole)
 			break;
 	}
@@ -229,14 +239,16 @@ static void diverged(struct call *c)
 		if (!r->calls[i].given)
 			other = &r->calls[i];
 	if (!other) {
-		snprintf(text, sizeof text, "call %lld: the recording has %zu calls", (long long)c->id, r->calls_n);
+		snprintf(text, sizeof text, "call %lld: the recording has %zu calls",
+			 (long long)c->id, r->calls_n);
 	} else {
 		n = snprintf(text, sizeof text, "call %lld: ", (long long)c->id);
 		if (strcmp(other->hash, c->hash) == 0)
-			snprintf(text + n, sizeof text - (size_t)n, "it has no answer in the recording");
+			snprintf(text + n, sizeof text - (size_t)n,
+				 "it has no answer in the recording");
 		else if (strcmp(other->path, c->target.data))
-			snprintf(text + n, sizeof text - (size_t)n, "path: recorded %.150s, now %.150s", other->path,
-				 c->target.data);
+			snprintf(text + n, sizeof text - (size_t)n,
+				 "path: recorded %.150s, now %.150s", other->path, c->target.data);
 		else
 			differ(c, other, text + n, sizeof text - (size_t)n);
 	}
@@ -261,7 +273,7 @@ static void give(struct call *c, struct recorded *found)
 	while (r->frames[head].kind != FRAME_HEAD || &r->calls[r->frames[head].call] != found)
 		head++;
 	c->replayed = xcalloc(1, sizeof *c->replayed);
-	*c->replayed = (struct replay_call){ r, found, head + 1 };
+	*c->replayed = (struct replay_call){r, found, head + 1};
 	c->status = found->status;
 	c->is_events = found->is_events;
 	c->answer_length = found->length;
@@ -310,7 +322,8 @@ void replay_feed(struct call *c)
 		break;
 	}
 	c->done = true;
-	c->cut = strcmp(at->recorded->end, "cut") == 0 || strcmp(at->recorded->end, "client_left") == 0;
+	c->cut = strcmp(at->recorded->end, "cut") == 0 ||
+		 strcmp(at->recorded->end, "client_left") == 0;
 	recording_end(c, &at->recorded->usage, at->recorded->estimated, at->recorded->end);
 	replay_call_free(c);
 }

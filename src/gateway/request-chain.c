@@ -5,8 +5,8 @@
 #include "base/mem.h"
 
 enum {
-	LEAST = 64,	  /* less in common is not worth a mention */
-	KEPT = 8 << 20,	  /* bytes, of all links but the first */
+	LEAST = 64,	/* less in common is not worth a mention */
+	KEPT = 8 << 20, /* bytes, of all links but the first */
 	BLOCK = 1024,
 };
 
@@ -57,10 +57,11 @@ static struct request_link take_out(struct request_chain *c, size_t at)
 
 /* Goes to the front: in place of the request that it continues, else of the one that was longest ago. What stands
  * behind the messages, all tools say, two conversations may have in common, too. */
-static void keep(struct request_chain *c, struct request_link l, size_t base, const struct request_part *p)
+static void keep(struct request_chain *c, struct request_link l, size_t base,
+		 const struct request_part *p)
 {
 	const size_t most = ARRAY_SIZE(c->links);
-	struct request_link old = { 0, BUF_INIT };
+	struct request_link old = {0, BUF_INIT};
 
 	if (base < c->n && p->head >= LEAST && p->head >= (c->links[base].body.len - p->tail) / 2)
 		old = take_out(c, base);
@@ -74,10 +75,11 @@ static void keep(struct request_chain *c, struct request_link l, size_t base, co
 		buf_release(&c->links[--c->n].body);
 }
 
-struct request_part request_chain_cut(struct request_chain *c, int64_t call, const char *body, size_t n)
+struct request_part request_chain_cut(struct request_chain *c, int64_t call, const char *body,
+				      size_t n)
 {
-	struct request_link l = { call, BUF_INIT };
-	struct request_part p = { 0 };
+	struct request_link l = {call, BUF_INIT};
+	struct request_part p = {0};
 	size_t base = c->n;
 
 	for (size_t i = 0; i < c->n; i++) {
@@ -94,7 +96,7 @@ struct request_part request_chain_cut(struct request_chain *c, int64_t call, con
 		p.base = c->links[base].call;
 	}
 	if (p.head + p.tail < LEAST) {
-		p = (struct request_part){ 0 };
+		p = (struct request_part){0};
 		base = c->n;
 	}
 	buf_add(&l.body, body, n);
@@ -108,18 +110,19 @@ int request_part_read(struct request_part *out, const json_t *head, struct err *
 	int64_t first = json_get_int(head, "head", 0), last = json_get_int(head, "tail", 0);
 
 	if (v != REQUEST_CHAIN_VERSION)
-		return err_set(err, ERR_USAGE, 0, "the recording has version %lld, this program knows %d", (long long)v,
-			       REQUEST_CHAIN_VERSION);
+		return err_set(err, ERR_USAGE, 0,
+			       "the recording has version %lld, this program knows %d",
+			       (long long)v, REQUEST_CHAIN_VERSION);
 	if (base < 0 || first < 0 || last < 0)
 		return err_set(err, ERR_USAGE, 0, "the recording is damaged: a number below 0");
-	*out = (struct request_part){ base, (size_t)first, (size_t)last };
+	*out = (struct request_part){base, (size_t)first, (size_t)last};
 	return 0;
 }
 
-const struct buf *request_chain_join(struct request_chain *c, int64_t call, const struct request_part *p,
-				     const char *data, size_t n)
+const struct buf *request_chain_join(struct request_chain *c, int64_t call,
+				     const struct request_part *p, const char *data, size_t n)
 {
-	struct request_link l = { call, BUF_INIT };
+	struct request_link l = {call, BUF_INIT};
 	size_t base = 0;
 
 	while (p->base && base < c->n && c->links[base].call != p->base)

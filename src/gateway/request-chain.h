@@ -25,15 +25,16 @@ struct request_chain {
 };
 
 struct request_part {
-	int64_t base; /* the call whose request it is like; 0: none, and all of it is stored */
+	int64_t base;	   /* the call whose request it is like; 0: none, and all of it is stored */
 	size_t head, tail; /* bytes that both have at the beginning and at the end */
 };
 
 /* What of the request of CALL, a number above 0, need not be stored. */
-struct request_part request_chain_cut(struct request_chain *c, int64_t call, const char *body, size_t n);
+struct request_part request_chain_cut(struct request_chain *c, int64_t call, const char *body,
+				      size_t n);
 /* What the head of a stored request says (docs/formats.md). ERR_USAGE when it is of another version. */
 int request_part_read(struct request_part *out, const json_t *head, struct err *err) MUST_CHECK;
 /* The whole request of CALL, of which P and DATA were stored; borrowed until the next one. NULL: P is wrong. */
-const struct buf *request_chain_join(struct request_chain *c, int64_t call, const struct request_part *p,
-				     const char *data, size_t n);
+const struct buf *request_chain_join(struct request_chain *c, int64_t call,
+				     const struct request_part *p, const char *data, size_t n);
 void request_chain_release(struct request_chain *c);

@@ -50,8 +50,8 @@ static bool objects_differ(struct diff *d, const json_t *a, const json_t *b, int
 		    differ_at(d, value, json_object_get(b, key), depth, key, 0))
 			return true;
 	json_object_foreach ((json_t *)b, key, value)
-		if (!(depth == 0 && request_is_volatile(key, strlen(key))) && !json_object_get(a, key) &&
-		    differ_at(d, NULL, value, depth, key, 0))
+		if (!(depth == 0 && request_is_volatile(key, strlen(key))) &&
+		    !json_object_get(a, key) && differ_at(d, NULL, value, depth, key, 0))
 			return true;
 	return false;
 }
@@ -68,7 +68,8 @@ static bool differ(struct diff *d, const json_t *a, const json_t *b, int depth)
 		return !same_text(a, b);
 	if (!json_is_array(a))
 		return !json_equal((json_t *)a, (json_t *)b);
-	size_t n = json_array_size(a) > json_array_size(b) ? json_array_size(a) : json_array_size(b);
+	size_t n =
+		json_array_size(a) > json_array_size(b) ? json_array_size(a) : json_array_size(b);
 	for (size_t i = 0; i < n; i++)
 		if (differ_at(d, json_array_get(a, i), json_array_get(b, i), depth, NULL, i))
 			return true;
@@ -111,12 +112,13 @@ static size_t parting(const json_t *a, const json_t *b)
 	return i > BEFORE ? i - BEFORE : 0;
 }
 
-void request_diff(char *out, size_t size, const char *recorded, size_t recorded_len, const char *now, size_t now_len)
+void request_diff(char *out, size_t size, const char *recorded, size_t recorded_len,
+		  const char *now, size_t now_len)
 {
 	AUTO(json) json_t *a = json_loadb(recorded, recorded_len, JSON_ALLOW_NUL, NULL);
 	AUTO(json) json_t *b = json_loadb(now, now_len, JSON_ALLOW_NUL, NULL);
 	AUTO(buf) struct buf line = BUF_INIT;
-	struct diff d = { BUF_INIT, NULL, NULL };
+	struct diff d = {BUF_INIT, NULL, NULL};
 
 	if (!a || !b) {
 		snprintf(out, size, "the request is not JSON");
@@ -134,5 +136,6 @@ void request_diff(char *out, size_t size, const char *recorded, size_t recorded_
 		show(&line, d.b, from);
 	}
 	buf_release(&d.path);
-	snprintf(out, size, "%.*s", (int)text_cut(line.data, line.len < size ? line.len : size - 1), line.data);
+	snprintf(out, size, "%.*s", (int)text_cut(line.data, line.len < size ? line.len : size - 1),
+		 line.data);
 }

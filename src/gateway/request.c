@@ -64,13 +64,13 @@ static bool next_member(const char *s, size_t len, size_t *i, struct span *key, 
 	if (at >= len || s[at] != '"')
 		return false;
 	size_t end = string_end(s, len, at);
-	*key = (struct span){ s + at + 1, end > at + 1 ? end - at - 2 : 0 };
+	*key = (struct span){s + at + 1, end > at + 1 ? end - at - 2 : 0};
 	at = space(s, len, end);
 	if (at >= len || s[at] != ':')
 		return false;
 	at = space(s, len, at + 1);
 	end = value_end(s, len, at);
-	*value = (struct span){ s + at, end - at };
+	*value = (struct span){s + at, end - at};
 	*i = end;
 	return at < len;
 }
@@ -120,7 +120,7 @@ void request_read(struct request *out, enum api api, const char *body, size_t le
 	struct span key, value;
 	size_t start = space(body, len, 0), i = start + 1;
 
-	*out = (struct request){ 0 };
+	*out = (struct request){0};
 	if (start >= len || body[start] != '{')
 		return;
 	out->wants_usage = api == API_CHAT;
@@ -145,7 +145,8 @@ void request_patch(const struct request *r, struct buf *body)
 		return;
 	n = strlen(r->usage_words);
 	buf_grow(body, n);
-	memmove(body->data + r->usage_at + n, body->data + r->usage_at, body->len - r->usage_at + 1);
+	memmove(body->data + r->usage_at + n, body->data + r->usage_at,
+		body->len - r->usage_at + 1);
 	memcpy(body->data + r->usage_at, r->usage_words, n);
 	body->len += n;
 }
@@ -154,11 +155,11 @@ void request_patch(const struct request *r, struct buf *body)
 
 bool request_is_volatile(const char *name, size_t len)
 {
-	static const char *const names[] = { "prompt_cache_key", "user", "metadata", "client_metadata",
-					     "session_id", "conversation", "conversation_id",
-					     "safety_identifier" };
+	static const char *const names[] = {
+		"prompt_cache_key", "user",	    "metadata",	       "client_metadata",
+		"session_id",	    "conversation", "conversation_id", "safety_identifier"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (span_is((struct span){ name, len }, names[i]))
+		if (span_is((struct span){name, len}, names[i]))
 			return true;
 	return false;
 }
@@ -234,11 +235,12 @@ static size_t seconds(const char *text, size_t len)
 		n += f ? f + 1 : 0;
 	}
 	size_t gap = n < len && text[n] == ' ';
-	static const char *const units[] = { "seconds", "second", "secs", "sec", "ms", "s" };
+	static const char *const units[] = {"seconds", "second", "secs", "sec", "ms", "s"};
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
 		size_t u = fits(units[i], text + n + gap, len - n - gap);
 		/* "5 s" may be the start of another word. */
-		if (u && (n + gap + u == len || !isalnum((unsigned char)text[n + gap + u])) && (u > 1 || !gap))
+		if (u && (n + gap + u == len || !isalnum((unsigned char)text[n + gap + u])) &&
+		    (u > 1 || !gap))
 			return n + gap + u;
 	}
 	return 0;
@@ -267,14 +269,16 @@ void request_normal_text(struct buf *out, const char *text, size_t len)
 
 	for (size_t i = 0; i < len;) {
 		char mark;
-		size_t n = word || !isxdigit((unsigned char)text[i]) ? 0 : volatile_text(text + i, len - i, &mark);
+		size_t n = word || !isxdigit((unsigned char)text[i])
+				   ? 0
+				   : volatile_text(text + i, len - i, &mark);
 		if (!n) {
 			word = isalnum((unsigned char)text[i]) || text[i] == '.';
 			i++;
 			continue;
 		}
 		buf_add(out, text + from, i - from);
-		buf_add(out, (char[]){ 1, mark }, 2); /* no byte of a JSON string is 1 */
+		buf_add(out, (char[]){1, mark}, 2); /* no byte of a JSON string is 1 */
 		i += n;
 		from = i;
 	}
@@ -318,7 +322,8 @@ static void normal_body(struct buf *out, const char *s, size_t len)
 	}
 }
 
-void request_hash(const char *method, const char *path, const char *body, size_t len, char out[HASH_HEX])
+void request_hash(const char *method, const char *path, const char *body, size_t len,
+		  char out[HASH_HEX])
 {
 	AUTO(buf) struct buf normal = BUF_INIT;
 	struct hash h;

@@ -29,7 +29,8 @@ void request_patch(const struct request *r, struct buf *body);
  * like a UUID, a date, a time of day, or seconds taken ("0.03s"). The order of members counts: a client
  * keeps its own.
  */
-void request_hash(const char *method, const char *path, const char *body, size_t len, char out[HASH_HEX]);
+void request_hash(const char *method, const char *path, const char *body, size_t len,
+		  char out[HASH_HEX]);
 bool request_is_volatile(const char *name, size_t len); /* of a member at the top of the body */
 /* TEXT as request_hash sees the inside of a string. */
 void request_normal_text(struct buf *out, const char *text, size_t len);

@@ -9,11 +9,11 @@ static const struct {
 	enum route_kind kind;
 	enum api api;
 } routes[] = {
-	{ "POST", "/v1/responses", ROUTE_GENERATE, API_RESPONSES },
-	{ "POST", "/v1/chat/completions", ROUTE_GENERATE, API_CHAT },
-	{ "POST", "/v1/messages", ROUTE_GENERATE, API_ANTHROPIC },
-	{ "POST", "/v1/messages/count_tokens", ROUTE_COUNT, API_ANTHROPIC },
-	{ "GET", "/v1/models", ROUTE_MODELS, API_CHAT },
+	{"POST", "/v1/responses", ROUTE_GENERATE, API_RESPONSES},
+	{"POST", "/v1/chat/completions", ROUTE_GENERATE, API_CHAT},
+	{"POST", "/v1/messages", ROUTE_GENERATE, API_ANTHROPIC},
+	{"POST", "/v1/messages/count_tokens", ROUTE_COUNT, API_ANTHROPIC},
+	{"GET", "/v1/models", ROUTE_MODELS, API_CHAT},
 };
 
 static const struct {
@@ -21,14 +21,14 @@ static const struct {
 	enum route_kind kind;
 	bool stream;
 } gemini_verbs[] = {
-	{ "generateContent", ROUTE_GENERATE, false },
-	{ "streamGenerateContent", ROUTE_GENERATE, true },
-	{ "countTokens", ROUTE_COUNT, false },
+	{"generateContent", ROUTE_GENERATE, false},
+	{"streamGenerateContent", ROUTE_GENERATE, true},
+	{"countTokens", ROUTE_COUNT, false},
 };
 
 static struct route gemini(const char *method, const char *model, size_t len)
 {
-	struct route r = { .kind = ROUTE_NONE, .api = API_GEMINI };
+	struct route r = {.kind = ROUTE_NONE, .api = API_GEMINI};
 	const char *colon = memchr(model, ':', len);
 
 	/* A model's name is one path component: nothing leads elsewhere at the provider. */
@@ -37,7 +37,8 @@ static struct route gemini(const char *method, const char *model, size_t len)
 	const char *verb = colon + 1;
 	size_t verb_len = len - (size_t)(verb - model);
 	for (size_t i = 0; i < sizeof gemini_verbs / sizeof *gemini_verbs; i++) {
-		if (strlen(gemini_verbs[i].verb) != verb_len || memcmp(gemini_verbs[i].verb, verb, verb_len))
+		if (strlen(gemini_verbs[i].verb) != verb_len ||
+		    memcmp(gemini_verbs[i].verb, verb, verb_len))
 			continue;
 		r.kind = strcmp(method, "POST") ? ROUTE_METHOD : gemini_verbs[i].kind;
 		r.stream = gemini_verbs[i].stream;
@@ -50,7 +51,7 @@ static struct route gemini(const char *method, const char *model, size_t len)
 struct route route_of(const char *method, const char *uri, bool upgrade)
 {
 	static const char models[] = "/v1beta/models/";
-	struct route r = { .kind = ROUTE_NONE, .api = API_CHAT };
+	struct route r = {.kind = ROUTE_NONE, .api = API_CHAT};
 	size_t len = strcspn(uri, "?#");
 
 	if (len > sizeof models - 1 && memcmp(uri, models, sizeof models - 1) == 0)
@@ -97,16 +98,16 @@ static const struct {
 	int status;
 	const char *openai, *anthropic, *gemini;
 } error_names[] = {
-	{ 400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT" },
-	{ 401, "authentication_error", "authentication_error", "UNAUTHENTICATED" },
-	{ 403, "permission_error", "permission_error", "PERMISSION_DENIED" },
-	{ 404, "not_found_error", "not_found_error", "NOT_FOUND" },
-	{ 405, "invalid_request_error", "invalid_request_error", "UNIMPLEMENTED" },
-	{ 413, "invalid_request_error", "request_too_large", "INVALID_ARGUMENT" },
-	{ 426, "invalid_request_error", "invalid_request_error", "FAILED_PRECONDITION" },
-	{ 429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED" },
-	{ 503, "server_error", "overloaded_error", "UNAVAILABLE" },
-	{ 0, "server_error", "api_error", "INTERNAL" },
+	{400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"},
+	{401, "authentication_error", "authentication_error", "UNAUTHENTICATED"},
+	{403, "permission_error", "permission_error", "PERMISSION_DENIED"},
+	{404, "not_found_error", "not_found_error", "NOT_FOUND"},
+	{405, "invalid_request_error", "invalid_request_error", "UNIMPLEMENTED"},
+	{413, "invalid_request_error", "request_too_large", "INVALID_ARGUMENT"},
+	{426, "invalid_request_error", "invalid_request_error", "FAILED_PRECONDITION"},
+	{429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"},
+	{503, "server_error", "overloaded_error", "UNAVAILABLE"},
+	{0, "server_error", "api_error", "INTERNAL"},
 };
 
 void route_error(struct buf *out, enum api api, int status, const char *message)

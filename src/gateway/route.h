@@ -20,7 +20,7 @@ enum route_kind {
 struct route {
 	enum route_kind kind;
 	enum api api;
-	bool stream; /* of Gemini, whose path says so */
+	bool stream;	   /* of Gemini, whose path says so */
 	const char *model; /* of Gemini, not terminated: inside the URI */
 	size_t model_len;
 };

@@ -21,7 +21,8 @@ const char *api_name(enum api api)
 	return api_names[api];
 }
 
-static int refuse_others(const json_t *obj, const char *where, const char *const *known, struct err *err)
+static int refuse_others(const json_t *obj, const char *where, const char *const *known,
+			 struct err *err)
 {
 	const char *key;
 	json_t *value;
@@ -38,19 +39,20 @@ static int refuse_others(const json_t *obj, const char *where, const char *const
 	return 0;
 }
 #define REFUSE_OTHERS(obj, where, err, ...)                                                        \
-	refuse_others(obj, where, (const char *const[]){ __VA_ARGS__, NULL }, err)
+	refuse_others(obj, where, (const char *const[]){__VA_ARGS__, NULL}, err)
 
 /* A whole number of at least MIN, or the default that *out holds. */
-static int get_count(const json_t *obj, const char *key, const char *where, int64_t min, int64_t *out,
-		     struct err *err)
+static int get_count(const json_t *obj, const char *key, const char *where, int64_t min,
+		     int64_t *out, struct err *err)
 {
 	const json_t *v = json_object_get(obj, key);
 
 	if (!v || json_is_null(v))
 		return 0;
 	if (!json_is_integer(v) || json_integer_value(v) < min)
-		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" must be a whole number of at least %lld", where,
-			       key, (long long)min);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: \"%s\" must be a whole number of at least %lld", where, key,
+			       (long long)min);
 	*out = json_integer_value(v);
 	return 0;
 }
@@ -72,7 +74,7 @@ static size_t add_key(struct provider *p, const char *id, const char *key)
 	while (i < p->keys_n && strcmp(p->keys[i].key, key))
 		i++;
 	if (i == p->keys_n)
-		p->keys[p->keys_n++] = (struct provider_key){ xstrdup(id), xstrdup(key) };
+		p->keys[p->keys_n++] = (struct provider_key){xstrdup(id), xstrdup(key)};
 	return i;
 }
 
@@ -84,7 +86,8 @@ static bool holds(const struct key_set *s, size_t key)
 	return false;
 }
 
-static int read_key_set(struct provider *p, const char *task, const json_t *keys, const char *where, struct err *err)
+static int read_key_set(struct provider *p, const char *task, const json_t *keys, const char *where,
+			struct err *err)
 {
 	struct key_set *s = &p->sets[p->sets_n++];
 	size_t i;
@@ -97,11 +100,13 @@ static int read_key_set(struct provider *p, const char *task, const json_t *keys
 	p->keys = xreallocarray(p->keys, p->keys_n + json_array_size(keys) + 1, sizeof *p->keys);
 	json_array_foreach (keys, i, k) {
 		const char *id, *key;
-		if (REFUSE_OTHERS(k, where, err, "id", "key") || json_need_str(k, "id", where, &id, err) ||
+		if (REFUSE_OTHERS(k, where, err, "id", "key") ||
+		    json_need_str(k, "id", where, &id, err) ||
 		    json_need_str(k, "key", where, &key, err))
 			return -1;
 		if (!is_header_text(key) || !is_header_text(id))
-			return err_set(err, ERR_USAGE, 0, "%s: key %zu holds a control character", where, i);
+			return err_set(err, ERR_USAGE, 0, "%s: key %zu holds a control character",
+				       where, i);
 		size_t at = add_key(p, id, key);
 		if (!holds(s, at))
 			s->keys[s->keys_n++] = at;
@@ -135,10 +140,12 @@ static int read_apis(struct provider *p, const json_t *apis, const char *where, 
 
 	json_array_foreach (apis, i, a) {
 		unsigned n = 0;
-		while (n < API_COUNT && (!json_is_string(a) || strcmp(json_string_value(a), api_names[n])))
+		while (n < API_COUNT &&
+		       (!json_is_string(a) || strcmp(json_string_value(a), api_names[n])))
 			n++;
 		if (n == API_COUNT)
-			return err_set(err, ERR_USAGE, 0, "%s: \"apis\" may list responses, chat, anthropic, gemini",
+			return err_set(err, ERR_USAGE, 0,
+				       "%s: \"apis\" may list responses, chat, anthropic, gemini",
 				       where);
 		p->apis |= 1u << n;
 	}
@@ -147,7 +154,8 @@ static int read_apis(struct provider *p, const json_t *apis, const char *where, 
 	return 0;
 }
 
-static int read_headers(struct provider *p, const json_t *headers, const char *where, struct err *err)
+static int read_headers(struct provider *p, const json_t *headers, const char *where,
+			struct err *err)
 {
 	const char *name;
 	json_t *value;
@@ -156,7 +164,8 @@ static int read_headers(struct provider *p, const json_t *headers, const char *w
 		return err_set(err, ERR_USAGE, 0, "%s: \"headers\" must be an object", where);
 	json_object_foreach ((json_t *)headers, name, value) {
 		const char *text = json_string_value(value);
-		if (!text || !is_header_text(text) || !is_header_text(name) || strpbrk(name, ": ") || !*name)
+		if (!text || !is_header_text(text) || !is_header_text(name) ||
+		    strpbrk(name, ": ") || !*name)
 			return err_set(err, ERR_USAGE, 0, "%s: \"headers\" holds a bad one", where);
 		strv_pushf(&p->headers, "%s: %s", name, text);
 	}
@@ -171,15 +180,16 @@ static int read_provider(struct provider *p, const char *name, const json_t *j, 
 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
-	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers", "max_in_flight") ||
+	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers",
+			  "max_in_flight") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
-	    read_apis(p, json_object_get(j, "apis"), where, err) ||
-	    read_keys(p, j, where, err) ||
+	    read_apis(p, json_object_get(j, "apis"), where, err) || read_keys(p, j, where, err) ||
 	    read_headers(p, json_object_get(j, "headers"), where, err) ||
 	    get_count(j, "max_in_flight", where, 1, &in_flight, err))
 		return -1;
 	if ((strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) || !is_header_text(url))
-		return err_set(err, ERR_USAGE, 0, "%s: \"base_url\" must start with http:// or https://", where);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: \"base_url\" must start with http:// or https://", where);
 	p->base_url = xstrdup(url);
 	for (size_t n = strlen(url); n && url[n - 1] == '/'; n--)
 		p->base_url[n - 1] = '\0';
@@ -213,8 +223,10 @@ static int read_price(struct price *out, const json_t *j, const char *where, str
 	/* Without a price of its own, a token of the cache costs what any other does. */
 	out->cached = json_get_real(j, "cached", out->input);
 	out->cache_write = json_get_real(j, "cache_write", out->input);
-	if (!(out->input >= 0) || !(out->output >= 0) || !(out->cached >= 0) || !(out->cache_write >= 0))
-		return err_set(err, ERR_USAGE, 0, "%s: a price needs \"input\" and \"output\", none below 0", where);
+	if (!(out->input >= 0) || !(out->output >= 0) || !(out->cached >= 0) ||
+	    !(out->cache_write >= 0))
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: a price needs \"input\" and \"output\", none below 0", where);
 	return 0;
 }
 
@@ -238,7 +250,8 @@ static int read_models(struct setup *d, const json_t *models, struct err *err)
 			return -1;
 		r->provider = setup_provider(d, provider);
 		if (!r->provider)
-			return err_set(err, ERR_USAGE, 0, "%s: no provider \"%s\"", where, provider);
+			return err_set(err, ERR_USAGE, 0, "%s: no provider \"%s\"", where,
+				       provider);
 		r->match = xstrdup(match);
 		d->models_n = i + 1;
 	}
@@ -253,7 +266,8 @@ static int read_limits(struct setup *d, const json_t *limits, struct err *err)
 	d->body_bytes = 64 << 20;
 	if (!limits)
 		return 0;
-	if (REFUSE_OTHERS(limits, "limits", err, "stall_ms", "connect_ms", "shut_ms", "body_bytes") ||
+	if (REFUSE_OTHERS(limits, "limits", err, "stall_ms", "connect_ms", "shut_ms",
+			  "body_bytes") ||
 	    get_count(limits, "stall_ms", "limits", 1, &d->stall_ms, err) ||
 	    get_count(limits, "connect_ms", "limits", 1, &d->connect_ms, err) ||
 	    get_count(limits, "shut_ms", "limits", 0, &d->shut_ms, err))
@@ -265,13 +279,14 @@ int setup_read(struct setup *out, const json_t *j, struct err *err)
 {
 	int64_t v;
 
-	*out = (struct setup){ 0 };
-	if (REFUSE_OTHERS(j, "document", err, "v", "secret", "control", "providers", "models", "limits",
-			  "record") ||
+	*out = (struct setup){0};
+	if (REFUSE_OTHERS(j, "document", err, "v", "secret", "control", "providers", "models",
+			  "limits", "record") ||
 	    json_need_int(j, "v", "document", &v, err))
 		return -1;
 	if (v != 1)
-		return err_set(err, ERR_USAGE, 0, "document: version %lld, this program knows 1", (long long)v);
+		return err_set(err, ERR_USAGE, 0, "document: version %lld, this program knows 1",
+			       (long long)v);
 	if (json_object_get(j, "secret")) {
 		const char *secret;
 		if (json_need_str(j, "secret", "document", &secret, err))
@@ -309,7 +324,7 @@ void setup_release(struct setup *d)
 	free(d->providers);
 	free(d->models);
 	free(d->secret);
-	*d = (struct setup){ 0 };
+	*d = (struct setup){0};
 }
 
 const struct provider *setup_provider(const struct setup *d, const char *name)
@@ -329,10 +344,11 @@ const struct key_set *setup_keys(const struct provider *p, const char *task)
 }
 
 const struct model_rule *setup_model(const struct setup *d, const char *model,
-					const struct provider *provider)
+				     const struct provider *provider)
 {
 	for (size_t i = 0; i < d->models_n; i++)
-		if ((!provider || d->models[i].provider == provider) && text_glob(d->models[i].match, model))
+		if ((!provider || d->models[i].provider == provider) &&
+		    text_glob(d->models[i].match, model))
 			return &d->models[i];
 	return NULL;
 }

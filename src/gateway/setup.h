@@ -27,10 +27,10 @@ struct key_set {
 
 struct provider {
 	char *name, *base_url;
-	unsigned apis; /* bits, 1 << enum api */
+	unsigned apis;		   /* bits, 1 << enum api */
 	struct provider_key *keys; /* each one once, whoever may use it */
-	size_t keys_n; /* 0: none is sent */
-	struct key_set *sets; /* the first is everybody else's */
+	size_t keys_n;		   /* 0: none is sent */
+	struct key_set *sets;	   /* the first is everybody else's */
 	size_t sets_n;
 	struct strv headers; /* "Name: value" */
 	int max_in_flight;
@@ -66,4 +66,4 @@ const struct provider *setup_provider(const struct setup *d, const char *name); 
 const struct key_set *setup_keys(const struct provider *p, const char *task);
 /* The first rule whose pattern MODEL matches (of PROVIDER, unless that is NULL), or NULL. */
 const struct model_rule *setup_model(const struct setup *d, const char *model,
-					const struct provider *provider);
+				     const struct provider *provider);

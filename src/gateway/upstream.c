@@ -12,8 +12,9 @@ enum { IDLE_MAX = 512, HEADERS_MAX = 128 << 10, SAFE_CURL = 0x080400 };
 /* Of one connection only, or made anew by the server of the other. */
 static bool is_hop_by_hop(const char *name, size_t len)
 {
-	static const char *const names[] = { "connection", "keep-alive", "proxy-authenticate", "proxy-connection",
-					     "te", "trailer", "transfer-encoding", "upgrade", "content-length" };
+	static const char *const names[] = {"connection",	 "keep-alive", "proxy-authenticate",
+					    "proxy-connection",	 "te",	       "trailer",
+					    "transfer-encoding", "upgrade",    "content-length"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
 			return true;
@@ -26,7 +27,8 @@ static const char *trimmed(const char *s, size_t *n)
 		s++;
 		(*n)--;
 	}
-	while (*n && (s[*n - 1] == '\r' || s[*n - 1] == '\n' || s[*n - 1] == ' ' || s[*n - 1] == '\t'))
+	while (*n &&
+	       (s[*n - 1] == '\r' || s[*n - 1] == '\n' || s[*n - 1] == ' ' || s[*n - 1] == '\t'))
 		(*n)--;
 	return s;
 }

@@ -72,7 +72,8 @@ static int take_fds(struct attempt *a, bool record, int *fds, size_t n, struct e
 	size_t want = 1 + record + (a->replay_fd == -2), at = 0;
 
 	if (n != want)
-		return err_set(err, ERR_USAGE, 0, "attach needs %zu descriptors, %zu came", want, n);
+		return err_set(err, ERR_USAGE, 0, "attach needs %zu descriptors, %zu came", want,
+			       n);
 	a->log_fd = fd_steal(&fds[at++]);
 	if (record)
 		a->record_fd = fd_steal(&fds[at++]);
@@ -81,8 +82,8 @@ static int take_fds(struct attempt *a, bool record, int *fds, size_t n, struct e
 	return 0;
 }
 
-static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, int *fds, size_t fds_n,
-		       struct err *err)
+static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, int *fds,
+		       size_t fds_n, struct err *err)
 {
 	const char *token, *provider, *model, *replay = json_get_str(j, "replay", NULL);
 
@@ -98,9 +99,11 @@ static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, i
 		return err_set(err, ERR_USAGE, 0, "attach: no provider \"%s\"", provider);
 	a->keys_allowed = setup_keys(a->provider, json_get_str(j, "task", ""));
 	if (!a->keys_allowed->keys_n)
-		return err_set(err, ERR_USAGE, 0, "attach: no key of provider \"%s\" is for this task", provider);
+		return err_set(err, ERR_USAGE, 0,
+			       "attach: no key of provider \"%s\" is for this task", provider);
 	if (replay && strcmp(replay, "strict") && strcmp(replay, "live"))
-		return err_set(err, ERR_USAGE, 0, "attach: \"replay\" must be \"strict\" or \"live\"");
+		return err_set(err, ERR_USAGE, 0,
+			       "attach: \"replay\" must be \"strict\" or \"live\"");
 	a->replay_live = replay && strcmp(replay, "live") == 0;
 	a->replay_fd = replay ? -2 : -1;
 	if (take_fds(a, gw->doc.record, fds, fds_n, err)) {
@@ -172,7 +175,7 @@ static void worker_ready(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
 	static char text[MESSAGE_MAX];
-	int fds[FDS] = { -1, -1, -1 };
+	int fds[FDS] = {-1, -1, -1};
 	size_t fds_n = FDS;
 	struct err err;
 
@@ -200,7 +203,7 @@ static void worker_comes(void *ctx, uint32_t events)
 	}
 	struct worker *w = xcalloc(1, sizeof *w);
 	w->gw = gw;
-	w->watch = (struct loop_watch){ .fd = fd, .ready = worker_ready, .ctx = w };
+	w->watch = (struct loop_watch){.fd = fd, .ready = worker_ready, .ctx = w};
 	w->next = gw->workers;
 	if (w->next)
 		w->next->prev = w;
@@ -217,7 +220,8 @@ int workers_open(struct gateway *gw, struct err *err)
 	if (getsockname(GATEWAY_FD_CONTROL, (struct sockaddr *)&a, &n))
 		return err_set(err, ERR_INFRA, errno, "descriptor %d", GATEWAY_FD_CONTROL);
 	fd_set_nonblock(GATEWAY_FD_CONTROL, true);
-	gw->control_watch = (struct loop_watch){ .fd = GATEWAY_FD_CONTROL, .ready = worker_comes, .ctx = gw };
+	gw->control_watch =
+		(struct loop_watch){.fd = GATEWAY_FD_CONTROL, .ready = worker_comes, .ctx = gw};
 	return loop_watch(gw->loop, &gw->control_watch, EPOLLIN, err);
 }
 

@@ -57,7 +57,7 @@ static struct watch *watch_of(struct http_client *c, int fd)
 	if (!c->by_fd[fd]) {
 		struct watch *s = c->by_fd[fd] = xcalloc(1, sizeof *s);
 		s->client = c;
-		s->w = (struct loop_watch){ .fd = fd, .ready = socket_ready, .ctx = s };
+		s->w = (struct loop_watch){.fd = fd, .ready = socket_ready, .ctx = s};
 	}
 	return c->by_fd[fd];
 }
@@ -74,7 +74,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *un
 			loop_unwatch(c->loop, &s->w);
 		return 0;
 	}
-	uint32_t events = (what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
+	uint32_t events =
+		(what & CURL_POLL_IN ? EPOLLIN : 0u) | (what & CURL_POLL_OUT ? EPOLLOUT : 0u);
 	return loop_watch(c->loop, &s->w, events, &err) ? -1 : 0;
 }
 
@@ -127,7 +128,7 @@ int http_client_new(struct http_client **out, struct loop *l, long connections_k
 	struct http_client *c = xcalloc(1, sizeof *c);
 	c->loop = l;
 	c->done = done;
-	c->timer = (struct loop_timer){ .fire = timer_fires, .ctx = c };
+	c->timer = (struct loop_timer){.fire = timer_fires, .ctx = c};
 	c->multi = curl_multi_init();
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);

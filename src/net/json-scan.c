@@ -2,10 +2,22 @@
 #include "net/json-scan.h"
 #include <string.h>
 
-enum state { VALUE, KEY_OR_END, KEY, KEY_ESCAPE, COLON, AFTER, STRING, STRING_ESCAPE, PLAIN, BROKEN };
+enum state {
+	VALUE,
+	KEY_OR_END,
+	KEY,
+	KEY_ESCAPE,
+	COLON,
+	AFTER,
+	STRING,
+	STRING_ESCAPE,
+	PLAIN,
+	BROKEN
+};
 
 void json_scan_init(struct json_scan *s,
-		    void (*on)(void *ctx, const char *path, enum json_scan_kind kind, const char *text),
+		    void (*on)(void *ctx, const char *path, enum json_scan_kind kind,
+			       const char *text),
 		    void *ctx)
 {
 	s->on = on;
@@ -75,7 +87,8 @@ static void open_container(struct json_scan *s, bool list)
 		return;
 	}
 	uint8_t bit = (uint8_t)(1u << (s->depth % 8));
-	s->lists[s->depth / 8] = (uint8_t)(list ? s->lists[s->depth / 8] | bit : s->lists[s->depth / 8] & ~bit);
+	s->lists[s->depth / 8] =
+		(uint8_t)(list ? s->lists[s->depth / 8] | bit : s->lists[s->depth / 8] & ~bit);
 	if (s->depth <= JSON_SCAN_LEVELS)
 		s->mark[s->depth] = s->path_len;
 	s->depth++;

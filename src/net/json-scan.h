@@ -27,11 +27,13 @@ struct json_scan {
 	uint16_t depth, path_len, text_len;
 	uint16_t mark[JSON_SCAN_LEVELS + 1]; /* where the path of each level ends */
 	char path[JSON_SCAN_PATH], text[JSON_SCAN_TEXT];
-	uint8_t lists[JSON_SCAN_DEPTH / 8]; /* a bit for each open container: a list, not an object */
+	uint8_t lists[JSON_SCAN_DEPTH /
+		      8]; /* a bit for each open container: a list, not an object */
 };
 
 void json_scan_init(struct json_scan *s,
-		    void (*on)(void *ctx, const char *path, enum json_scan_kind kind, const char *text),
+		    void (*on)(void *ctx, const char *path, enum json_scan_kind kind,
+			       const char *text),
 		    void *ctx);
 void json_scan_reset(struct json_scan *s); /* a new text begins */
 void json_scan_feed(struct json_scan *s, const char *data, size_t n);

@@ -44,7 +44,7 @@ void loop_free(struct loop *l)
 
 int loop_watch(struct loop *l, struct loop_watch *w, uint32_t events, struct err *err)
 {
-	struct epoll_event e = { .events = events, .data.ptr = w };
+	struct epoll_event e = {.events = events, .data.ptr = w};
 
 	if (w->events == events)
 		return 0;

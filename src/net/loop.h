@@ -32,7 +32,8 @@ void loop_free(struct loop *l); /* accepts NULL; what is watched stays open */
 /* Watch W->fd for EVENTS (EPOLLIN ...); W belongs to the caller and must stay where it is until
  * loop_unwatch. Again with other events: changes them. */
 int loop_watch(struct loop *l, struct loop_watch *w, uint32_t events, struct err *err) MUST_CHECK;
-void loop_unwatch(struct loop *l, struct loop_watch *w); /* before the descriptor is closed; idempotent */
+void loop_unwatch(struct loop *l,
+		  struct loop_watch *w); /* before the descriptor is closed; idempotent */
 /* The same where the descriptor is closed already and may even be another one by now. */
 void loop_forget(struct loop *l, struct loop_watch *w);
 

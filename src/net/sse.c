@@ -28,7 +28,8 @@ static void field_byte(struct sse *s, char c)
 }
 
 /* True: the line was empty, which ends an event. */
-static bool line_ends(struct sse *s, char c, void (*data)(void *ctx, const char *bytes, size_t n), void *ctx)
+static bool line_ends(struct sse *s, char c, void (*data)(void *ctx, const char *bytes, size_t n),
+		      void *ctx)
 {
 	bool empty = !s->line_used;
 

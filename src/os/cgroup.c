@@ -272,7 +272,8 @@ void cgroup_of_process(struct cgroup *out, int pidfd)
 	out->foreign = true;
 	out->path = group_at(text, "0::", "/sys/fs/cgroup", "memory.events");
 	if (!out->path)
-		out->path = group_at(text, ":memory:", "/sys/fs/cgroup/memory", "memory.oom_control");
+		out->path =
+			group_at(text, ":memory:", "/sys/fs/cgroup/memory", "memory.oom_control");
 }
 
 int64_t cgroup_oom_kills(const struct cgroup *c)
@@ -288,7 +289,8 @@ int64_t cgroup_oom_kills(const struct cgroup *c)
 int64_t cgroup_memory_peak(const struct cgroup *c)
 {
 	AUTO(free) char *v2 = c->path ? read_file(c->path, "memory.peak") : NULL;
-	AUTO(free) char *v1 = c->path && !v2 ? read_file(c->path, "memory.max_usage_in_bytes") : NULL;
+	AUTO(free) char *v1 =
+		c->path && !v2 ? read_file(c->path, "memory.max_usage_in_bytes") : NULL;
 	const char *text = v2 ? v2 : v1;
 
 	return text ? strtoll(text, NULL, 10) : 0;

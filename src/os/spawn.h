@@ -16,8 +16,8 @@ struct spawn {
 	const char *const *env;	 /* the whole environment; NULL: ours */
 	int dir_fd;		 /* working directory; AT_FDCWD: ours */
 	int in, out, err;	 /* -1: /dev/null. Borrowed. */
-	const int *more;	 /* further descriptors, which become 3, 4 ... in the child; borrowed */
-	size_t more_n;		 /* at most SPAWN_MORE */
+	const int *more; /* further descriptors, which become 3, 4 ... in the child; borrowed */
+	size_t more_n;	 /* at most SPAWN_MORE */
 };
 
 struct child {

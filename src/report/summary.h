@@ -53,7 +53,7 @@ struct summary_group {
 		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */
 	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */
 	double money_usd;      /* -1: not known */
-	bool unpriced; /* some calls have no price: money_usd is not all of it */
+	bool unpriced;	       /* some calls have no price: money_usd is not all of it */
 };
 
 struct summary_failure {

@@ -16,7 +16,8 @@ struct sandbox {
 	const char *workspace, *limits_held; /* static strings */
 	int64_t memory_max;		     /* bytes, of all samples so far */
 	bool oom_killed;
-	const struct strv *image_env; /* of a container: what a command's own environment lacks; else NULL */
+	const struct strv
+		*image_env; /* of a container: what a command's own environment lacks; else NULL */
 	bool stopped;
 };
 

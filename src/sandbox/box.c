@@ -45,9 +45,9 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 		const char *name, *to;
 		bool writable, workspace;
 	} own[] = {
-		{"app", TASK_BOX_APP, true, false},   {"repo", TASK_BOX_REPO, true, true},
-		{"home", TASK_BOX_HOME, true, false}, {"tmp", "/tmp", true, false},
-		{"vartmp", "/var/tmp", true, false},  {"run", "/run", true, false},
+		{"app", TASK_BOX_APP, true, false},	 {"repo", TASK_BOX_REPO, true, true},
+		{"home", TASK_BOX_HOME, true, false},	 {"tmp", "/tmp", true, false},
+		{"vartmp", "/var/tmp", true, false},	 {"run", "/run", true, false},
 		{"passwd", "/etc/passwd", false, false}, {"group", "/etc/group", false, false},
 		{"ctl", BOX_CONTROL, false, false},
 	};
@@ -115,24 +115,31 @@ static int tell(struct sandbox_rights *r, const json_t *message, int fd, struct 
 	buf_adds(&text, dumped ? dumped : "");
 	free(dumped);
 	if (text.len > BOX_MESSAGE_MAX)
-		return err_set(err, ERR_USAGE, 0, "a container with that many mounts cannot be described");
+		return err_set(err, ERR_USAGE, 0,
+			       "a container with that many mounts cannot be described");
 	return fd_send(r->box, text.data, text.len, &fd, fd >= 0, err) < 0 ? -1 : 0;
 }
 
-int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid, struct err *err)
+int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+	      struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-docker");
 	const char *const argv[] = {program, "box", NULL};
 	int ends[2];
 
 	if (access(program, X_OK))
-		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)", program);
+		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
+			       program);
 	if (fd_socketpair_seq(ends, err))
 		return -1;
 	r->box = ends[0];
 	AUTO(fd) int theirs = ends[1];
 	setsockopt(r->box, SOL_SOCKET, SO_SNDBUF, &(int){2 * BOX_MESSAGE_MAX}, sizeof(int));
-	struct spawn spawn = {.argv = argv, .dir_fd = spec->root_fd, .in = theirs, .out = -1, .err = STDERR_FILENO};
+	struct spawn spawn = {.argv = argv,
+			      .dir_fd = spec->root_fd,
+			      .in = theirs,
+			      .out = -1,
+			      .err = STDERR_FILENO};
 	/* A group of its own: it outlives us by what the removal takes, whatever ends us. */
 	if (spawn_start(&r->box_process, &spawn, true, err))
 		return -1;

@@ -19,10 +19,10 @@
 #include "sandbox/keeper.h"
 
 #define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
-#define DISK_NOW_MS 1000  /* for the figure in a result */
+#define DISK_NOW_MS 1000 /* for the figure in a result */
 #define DISK_EVERY_MS 1000
 #define WRITTEN_PER_MS (4LL << 20) /* 4 GB a second: more than two cores copy into the page cache */
-#define DISK_SHARE 20 /* a walk is followed by a pause so many times as long */
+#define DISK_SHARE 20		   /* a walk is followed by a pause so many times as long */
 #define DIFF_MS 300000
 #define REMOVE_MS 120000
 
@@ -101,7 +101,9 @@ static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t de
 static int ask(struct kept *l, struct keeper_request *req, int fd, struct err *err)
 {
 	req->seq = ++l->seq;
-	return l->sock < 0 || fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0 ? keeper_gone(l, err) : 0;
+	return l->sock < 0 || fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0
+		       ? keeper_gone(l, err)
+		       : 0;
 }
 
 static int call(struct kept *l, enum keeper_op op, int fd, int64_t timeout_ms,
@@ -122,7 +124,8 @@ static int call(struct kept *l, enum keeper_op op, int fd, int64_t timeout_ms,
 	return -1;
 }
 
-struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec, struct err *err)
+struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec,
+		      struct err *err)
 {
 	struct sandbox_rights *own = NULL;
 
@@ -294,7 +297,8 @@ int64_t kept_disk_bytes(struct sandbox *s, enum sandbox_measure how)
 {
 	struct kept *l = downcast(s);
 	const int64_t now = clock_mono_ms();
-	const bool wait = how == SANDBOX_DISK_NOW || (how == SANDBOX_DISK_LIMIT && may_be_above(l, now));
+	const bool wait =
+		how == SANDBOX_DISK_NOW || (how == SANDBOX_DISK_LIMIT && may_be_above(l, now));
 	const int64_t until = now + (how == SANDBOX_DISK_NOW ? DISK_NOW_MS : DISK_WAIT_MS);
 
 	if (how == SANDBOX_DISK_LIMIT && !wait)
@@ -337,4 +341,3 @@ void kept_close(struct sandbox *s)
 	sandbox_rights_free(l->own);
 	free(l);
 }
-

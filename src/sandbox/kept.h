@@ -18,7 +18,8 @@ struct kept {
 	bool du_pending;
 	uint32_t du_seq;
 	int64_t disk, du_next_ms;
-	int64_t du_asked_ms, disk_at_ms; /* when the pending, and the last finished one, began; 0: none yet */
+	int64_t du_asked_ms,
+		disk_at_ms; /* when the pending, and the last finished one, began; 0: none yet */
 	struct sandbox_rights *rights; /* what it is opened with; borrowed, or */
 	struct sandbox_rights *own;    /* its own, when the caller brought none */
 	int64_t free;		       /* on the disk, when it was last measured */
@@ -26,11 +27,12 @@ struct kept {
 };
 
 /* Allocate it, take rights unless SPEC brings some, make the scratch directory. NULL with *err. */
-struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec, struct err *err)
-	MUST_CHECK;
+struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec,
+		      struct err *err) MUST_CHECK;
 /* Start the keeper and wait until the workspace is there. CTL, ERRORS: for bubblewrap's PID 1 and its words; both
  * -1 where another program starts PID 1. */
-int kept_start(struct kept *k, int ctl, int errors, int64_t deadline_ms, struct err *err) MUST_CHECK;
+int kept_start(struct kept *k, int ctl, int errors, int64_t deadline_ms,
+	       struct err *err) MUST_CHECK;
 /* After HELLO: open the door to the gateway, where the spec has one. */
 int kept_start_door(struct kept *k, struct err *err) MUST_CHECK;
 

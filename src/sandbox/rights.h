@@ -23,6 +23,6 @@ struct sandbox_rights {
 	struct source *mounts; /* as many as the spec has */
 	size_t mounts_n;
 	struct cgroup group; /* path NULL: the limits are watched instead */
-	int box;	     /* socket to the process that may speak to the container engine; -1: none */
+	int box; /* socket to the process that may speak to the container engine; -1: none */
 	struct child box_process;
 };

@@ -35,11 +35,11 @@ struct run {
 	const struct sandbox_exec *x;
 	struct sandbox_exit *out;
 	struct stream streams[2];
-	int args; /* the args file: tells why a program did not start */
+	int args;	     /* the args file: tells why a program did not start */
 	int64_t deadline_ms; /* x->deadline_ms, or what x->watch made of it */
 	int64_t next_tick_ms, give_up_ms, drain_until_ms;
 	int64_t oom_kills; /* of the group before */
-	int64_t unlinked; /* bytes of open files without a name, at the last tick */
+	int64_t unlinked;  /* bytes of open files without a name, at the last tick */
 	bool exited, killing, swept, cancelled, stats_pending;
 };
 

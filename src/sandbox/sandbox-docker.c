@@ -21,7 +21,8 @@
 
 #define CONNECT_MS 120000 /* an engine under load takes its time */
 
-static int write_account(int scratch, const char *name, const char *image_text, const char *line, struct err *err)
+static int write_account(int scratch, const char *name, const char *image_text, const char *line,
+			 struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -35,8 +36,8 @@ static int write_account(int scratch, const char *name, const char *image_text, 
 /* Programs ask for the name of their user: the image does not know ours. */
 static int write_accounts(int scratch, const struct image *image, struct err *err)
 {
-	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:" TASK_BOX_HOME ":/bin/sh\n", (unsigned)geteuid(),
-					  (unsigned)getegid());
+	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:" TASK_BOX_HOME ":/bin/sh\n",
+					  (unsigned)geteuid(), (unsigned)getegid());
 	AUTO(free) char *group = xasprintf("agent:x:%u:\n", (unsigned)getegid());
 
 	return write_account(scratch, "passwd", image->passwd, user, err) ||
@@ -69,7 +70,8 @@ static int start_container(struct kept *k, int64_t deadline_ms, struct err *err)
 {
 	struct sandbox *s = &k->base;
 
-	if (box_ask(k->rights, k->tree, err) || channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
+	if (box_ask(k->rights, k->tree, err) ||
+	    channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
 	    box_answer(k->rights, err))
 		return -1;
 	/* The container has its own now. */
@@ -83,7 +85,8 @@ static int accept_init(struct kept *k, int listener, int64_t deadline_ms, struct
 {
 	struct sandbox *s = &k->base;
 
-	if (start_container(k, deadline_ms, err) || channel_wait(&s->channel, listener, deadline_ms, err))
+	if (start_container(k, deadline_ms, err) ||
+	    channel_wait(&s->channel, listener, deadline_ms, err))
 		return -1;
 	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (sock < 0)
@@ -96,7 +99,8 @@ static int start(struct kept *k, struct err *err)
 	const int64_t deadline = clock_mono_ms() + CONNECT_MS;
 	struct sandbox *s = &k->base;
 	AUTO(fd)
-	int scratch = path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
+	int scratch =
+		path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
 
 	if (scratch < 0 || write_accounts(scratch, s->spec.image, err))
 		return -1;
@@ -104,7 +108,8 @@ static int start(struct kept *k, struct err *err)
 	if (mkdirat(scratch, "run", 0755))
 		return err_set(err, ERR_INFRA, errno, "make directory run");
 	AUTO(fd) int listener = listen_for_init(scratch, err);
-	if (listener < 0 || kept_start(k, -1, -1, deadline, err) || accept_init(k, listener, deadline, err))
+	if (listener < 0 || kept_start(k, -1, -1, deadline, err) ||
+	    accept_init(k, listener, deadline, err))
 		return -1;
 	/* Nobody else shall ever be taken for PID 1. */
 	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
@@ -120,7 +125,8 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 	if (!spec->image)
 		return err_set(err, ERR_USAGE, 0, "sandbox docker: no image was named");
 	if (userns_is_host_root())
-		return err_set(err, ERR_INFRA, 0, "a sandbox is never opened as root: become another user first");
+		return err_set(err, ERR_INFRA, 0,
+			       "a sandbox is never opened as root: become another user first");
 	struct kept *k = kept_new(&sandbox_docker, spec, err);
 	if (!k)
 		return -1;

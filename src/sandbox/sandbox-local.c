@@ -65,7 +65,8 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 			       "a sandbox is never opened as root: become another user first");
 	if (spec->network)
 		return err_set(err, ERR_USAGE, 0,
-			       "network = true needs sandbox = \"docker\": a local sandbox has no network");
+			       "network = true needs sandbox = \"docker\": a local sandbox has no "
+			       "network");
 	struct kept *l = kept_new(&sandbox_local, spec, err);
 	if (!l)
 		return -1;

@@ -31,8 +31,8 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
 	const struct sandbox_backend *b = find_backend(backend);
 
 	if (!b)
-		return err_set(err, ERR_USAGE, 0, "there is no sandbox \"%s\" (there are: local, docker)",
-			       backend);
+		return err_set(err, ERR_USAGE, 0,
+			       "there is no sandbox \"%s\" (there are: local, docker)", backend);
 	return b->open(out, spec, err);
 }
 

@@ -37,7 +37,7 @@ struct sandbox_spec {
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
-	bool network;	     /* of a container: the engine's default bridge beside the door; else refused */
+	bool network; /* of a container: the engine's default bridge beside the door; else refused */
 	const char *gateway; /* unix socket on the host, or NULL: no door */
 	int door_port;	     /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;
@@ -73,7 +73,7 @@ struct sandbox_exec {
 	/* Called with each piece as it arrives; STREAM is 1 or 2. May be NULL. */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
-	int64_t deadline_ms; /* clock_mono_ms; 0: none. Then everything is killed */
+	int64_t deadline_ms;		   /* clock_mono_ms; 0: none. Then everything is killed */
 	const struct sandbox_watch *watch; /* may move the deadline; NULL: nobody. Borrowed */
 	enum sandbox_at_end at_end;
 };
@@ -103,9 +103,9 @@ struct sandbox_stats {
 };
 
 enum sandbox_measure {
-	SANDBOX_DISK_SOON,  /* start a measurement when it is time; do not wait for it */
+	SANDBOX_DISK_SOON, /* start a measurement when it is time; do not wait for it */
 	SANDBOX_DISK_LIMIT, /* wait for one if the ceiling may have been passed since the last, at most a moment */
-	SANDBOX_DISK_NOW,   /* measure and wait for it, at most a second */
+	SANDBOX_DISK_NOW, /* measure and wait for it, at most a second */
 };
 
 struct sandbox_backend {

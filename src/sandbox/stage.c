@@ -240,10 +240,12 @@ static int mount_overlay(const struct stage *st, int scratch, struct err *err)
 }
 
 /* A container shows the folder "repo": an overlay is put over it there, which takes root. */
-static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root, struct err *err)
+static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root,
+		   struct err *err)
 {
 	if (spec->image && !by_root)
-		return err_set(err, ERR_INFRA, 0, "an overlay in a container takes a run that was started by root");
+		return err_set(err, ERR_INFRA, 0,
+			       "an overlay in a container takes a run that was started by root");
 	if (mount_overlay(st, scratch, err))
 		return -1;
 	if (spec->image && mkdirat(scratch, "repo", 0755))
@@ -252,8 +254,8 @@ static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratc
 	return 0;
 }
 
-static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root,
-			   struct err *err)
+static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch,
+			   bool by_root, struct err *err)
 {
 	struct err why = {0};
 	AUTO(free) char *from = at_stage(st, "base/repo");

@@ -45,7 +45,8 @@ static bool is_chroot(void)
 
 	if (fd < 0 || path_read_fd(fd, 4 << 20, &text, &ignored))
 		return false;
-	for (const char *line = text.data; *line; line = strchrnul(line, '\n'), line += *line == '\n')
+	for (const char *line = text.data; *line;
+	     line = strchrnul(line, '\n'), line += *line == '\n')
 		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1 && !strcmp(point, "/"))
 			return false;
 	return true;
@@ -70,7 +71,8 @@ int userns_explain(struct err *err)
 	else if (err->sys == ENOSPC || err->sys == EUSERS)
 		why = "too many user namespaces are in use: raise user.max_user_namespaces";
 	else if (is_chroot())
-		why = "this is a chroot, where the kernel forbids them: use pivot_root (systemd-nspawn, bubblewrap) instead";
+		why = "this is a chroot, where the kernel forbids them: use pivot_root "
+		      "(systemd-nspawn, bubblewrap) instead";
 	else if (is_filtered())
 		why = "this container's system call filter may forbid user namespaces: start it "
 		      "with "

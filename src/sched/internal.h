@@ -54,7 +54,7 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
-	bool grouped; /* sandboxes have control groups */
+	bool grouped;	      /* sandboxes have control groups */
 	enum sched_hold hold; /* of the one aside */
 	char hold_why[512];
 	struct strv env;       /* of workers, without a token */

@@ -344,7 +344,8 @@ static void turn(struct sched *s, struct pollfd *fds)
 static int loop(struct sched *s, struct err *err)
 {
 	AUTO(free)
-	struct pollfd *fds = xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_ASIDE_FDS, sizeof *fds);
+	struct pollfd *fds =
+		xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_ASIDE_FDS, sizeof *fds);
 
 	for (;;) {
 		start_more(s);

@@ -33,9 +33,11 @@ enum sched_hold {
  * functions may block. */
 #define SCHED_ASIDE_FDS 4
 struct sched_aside {
-	size_t (*watch)(void *arg, struct pollfd *fds); /* at most SCHED_ASIDE_FDS; returns how many */
+	size_t (*watch)(void *arg,
+			struct pollfd *fds); /* at most SCHED_ASIDE_FDS; returns how many */
 	void (*turn)(void *arg, const struct pollfd *fds); /* after each wait */
-	int64_t (*due)(void *arg); /* clock_mono_ms of what has to be done without an event; -1: nothing */
+	int64_t (*due)(
+		void *arg); /* clock_mono_ms of what has to be done without an event; -1: nothing */
 	/* WHY is filled for STOP and FAULT. */
 	enum sched_hold (*hold)(void *arg, char *why, size_t size);
 	void *arg;
@@ -55,7 +57,8 @@ struct sched_options {
 	const struct launcher *launcher;
 	const char *worker; /* path of rollouts-trial */
 	const char *secret; /* of the benchmark: tokens are made from it; NULL without a gateway */
-	const char *gateway; /* socket for agents, absolute: of trials that have a provider; NULL: none */
+	const char *
+		gateway; /* socket for agents, absolute: of trials that have a provider; NULL: none */
 	const char *control; /* socket for workers, absolute; NULL: nobody meters */
 	bool record;	     /* keep recordings of the model calls */
 	/* Of each trial of the plan, the recording to be answered from; NULL, as a whole or one: none. */

@@ -42,8 +42,8 @@ struct journal_spent {
 
 struct journal_stats {
 	int64_t last_seq;
-	int lines, damaged; /* damaged: skipped, a torn last line included */
-	int first_damaged;  /* line number from 1; 0: none */
+	int lines, damaged;	    /* damaged: skipped, a torn last line included */
+	int first_damaged;	    /* line number from 1; 0: none */
 	struct journal_spent spent; /* filled by marks_read */
 };
 

@@ -56,8 +56,7 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put_str(j, "reason", k->reason);
 	bool counted = k->result_attempt && k->tokens >= 0;
 	json_put(j, "tokens", counted ? json_integer(k->tokens) : json_null());
-	json_put(j, "cost_usd",
-		 k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
+	json_put(j, "cost_usd", k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
 	json_put_str(j, "model_served", k->result_attempt ? k->served : NULL);
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
 	return j;

@@ -19,7 +19,7 @@ struct trial_mark {
 	double total_score;
 	int64_t tokens; /* of the result that counts; -1: not known */
 	double usd;	/* the same */
-	char *served;	/* owned: the models that answered it, by their own names; NULL: not known */
+	char *served; /* owned: the models that answered it, by their own names; NULL: not known */
 	char *reason; /* owned; NULL when completed */
 	char *regraded; /* owned: of the task that a regrade, whose result counts, was made with; NULL:
 			   that result is of the task as planned */

@@ -121,15 +121,17 @@ static void check_copy(struct dockerfile *d)
 			return;
 	for (size_t i = first; i + 1 < d->words.n; i++) {
 		const char *source = without_slash(d->words.v[i]);
-		if (strpbrk(source, "$[\"<") || strstr(source, "://") || is_there(&d->c->files, source))
+		if (strpbrk(source, "$[\"<") || strstr(source, "://") ||
+		    is_there(&d->c->files, source))
 			continue;
 		AUTO(free) char *place = xasprintf("Dockerfile:%d", d->line);
 		mistakes_add(d->m, place, NULL,
-			     skips(NULL, source)
-				     ? "copies \"%s\", which is kept out of images: take the line out, or set "
-				       "sandbox = \"local\""
-				     : "copies \"%s\", which is not in the task folder: put it there, or set "
-				       "sandbox = \"local\"",
+			     skips(NULL, source) ? "copies \"%s\", which is kept out of images: "
+						   "take the line out, or set "
+						   "sandbox = \"local\""
+						 : "copies \"%s\", which is not in the task "
+						   "folder: put it there, or set "
+						   "sandbox = \"local\"",
 			     source);
 	}
 }
@@ -151,7 +153,8 @@ static void take_arg(struct dockerfile *d)
 		for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 			const char *word = d->words.v[w];
 			size_t len = strcspn(word, "=");
-			if (known[i].value && strlen(known[i].name) == len && !strncmp(word, known[i].name, len))
+			if (known[i].value && strlen(known[i].name) == len &&
+			    !strncmp(word, known[i].name, len))
 				json_put_str(d->c->args, known[i].name, known[i].value);
 		}
 }
@@ -197,8 +200,8 @@ static void read_instructions(struct dockerfile *d, char *text)
 	}
 }
 
-static int read_dockerfile(struct task_context *c, const struct task *t, int dir_fd, struct mistakes *m,
-			   struct err *err)
+static int read_dockerfile(struct task_context *c, const struct task *t, int dir_fd,
+			   struct mistakes *m, struct err *err)
 {
 	struct dockerfile d = {.c = c, .t = t, .m = m, .words = STRV_INIT};
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -225,7 +228,8 @@ static void make_key(struct task_context *c)
 	hash_hex(&h, c->key);
 }
 
-static int read_all(struct task_context *c, const struct task *t, struct mistakes *m, struct err *err)
+static int read_all(struct task_context *c, const struct task *t, struct mistakes *m,
+		    struct err *err)
 {
 	if (t->docker_image) {
 		c->pull = xstrdup(t->docker_image);
@@ -241,8 +245,8 @@ static int read_all(struct task_context *c, const struct task *t, struct mistake
 	return read_dockerfile(c, t, fd, m, err);
 }
 
-int task_context_read(struct task_context **out, const struct task *t, const struct task_source *src,
-		      struct strv *problems, struct err *err)
+int task_context_read(struct task_context **out, const struct task *t,
+		      const struct task_source *src, struct strv *problems, struct err *err)
 {
 	struct task_context *c = xcalloc(1, sizeof *c);
 	struct mistakes m = {problems, 0};

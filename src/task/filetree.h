@@ -38,7 +38,7 @@ struct filetree {
 /* Add what lies in FOLDER (below DIR_FD; may be missing); whatever cannot be is a mistake. SKIP says
  * which paths below it are left out; it may report mistakes of its own. */
 void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
-		  bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m);
+		   bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m);
 /* Put a file of DATA at PATH, replacing a file or a link. Executable when it was, or starts with
  * "#!". NULL, or why not (owned by the caller). PATH is inside already. */
 char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len) MUST_CHECK;
@@ -53,4 +53,4 @@ void filetree_release(struct filetree *o);
 /* Hash a regular file below DIR_FD, following no link; copy it to OUT_FD unless that is -1.
  * ERR_LIMIT past MAX. */
 int filetree_digest(int dir_fd, const char *path, int64_t max, int out_fd, char digest[HASH_HEX],
-		   int64_t *size, struct err *err) MUST_CHECK;
+		    int64_t *size, struct err *err) MUST_CHECK;

@@ -122,13 +122,15 @@ static void fill_instruction(struct fill *f)
 /* It goes to the engine's client and into a URL. */
 static void fill_image(struct fill *f)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@";
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:@";
 	char *name = get_string(f, "docker_image", NULL);
 
 	f->t->docker_image = name;
 	if (name && (!*name || *name == '-' || strlen(name) > 255 || name[strspn(name, allowed)]))
 		mistakes_add(f->m, place(f, "docker_image", NULL, ""), NULL,
-			     "is not the name of an image, such as debian:bookworm or registry.example/me/image@sha256:...");
+			     "is not the name of an image, such as debian:bookworm or "
+			     "registry.example/me/image@sha256:...");
 }
 
 /* --- repository --- */

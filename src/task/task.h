@@ -26,14 +26,15 @@
 #define TASK_BOX_INSTRUCTIONS "/app/LM_INSTRUCTIONS.md"
 #define TASK_BOX_NOTES "/app/notes.md" /* the agent may leave one; collected */
 #define TASK_BOX_HOME "/home/agent"
-#define TASK_BOX_RESULTS "/app/results" /* evaluation only: ROLLOUTS_RESULTS, ROLLOUTS_METRICS live here */
+#define TASK_BOX_RESULTS                                                                           \
+	"/app/results" /* evaluation only: ROLLOUTS_RESULTS, ROLLOUTS_METRICS live here */
 
 struct task_repo {
 	char *git_url; /* any git URL, or an absolute local path (a repository or a bundle) */
 	char *branch;
 	char *start_commit; /* full SHA; of a remote repository also NULL: the branch's tip */
 	char *end_commit;   /* gold: never reaches a sandbox */
-	char *subdir;       /* NULL: none. Restricts the checkout to it; the agent starts there */
+	char *subdir;	    /* NULL: none. Restricts the checkout to it; the agent starts there */
 	struct strv sparse; /* patterns of sparse_checkout */
 	struct strv remove; /* remove_repo_paths, wildcards allowed */
 };
@@ -49,7 +50,7 @@ struct task_test {
 	char *rubric_id;
 	char *content;
 	size_t content_len;
-	char *command;      /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
+	char *command;	    /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
 	int64_t timeout_ms; /* 0: the trial's eval_timeout */
 };
 
@@ -63,12 +64,13 @@ struct task {
 	size_t rubrics_n;
 	struct task_test *tests;
 	size_t tests_n;
-	struct kvs env; /* .env and the environment_variables override; names of keys are left out */
+	struct kvs
+		env; /* .env and the environment_variables override; names of keys are left out */
 	char *docker_image;  /* a name to pull; NULL: none */
 	bool has_dockerfile; /* of the folder: not kept in a snapshot */
 	bool has_gold;
 	char hash[HASH_HEX];
-	struct strv notes;        /* one-line remarks of task_read for people: what is not used, and why */
+	struct strv notes; /* one-line remarks of task_read for people: what is not used, and why */
 	struct task_files *files; /* private: the file trees for task_snapshot; NULL when loaded */
 };
 
@@ -81,23 +83,25 @@ struct task_source {
 
 /* Read and check a task folder. Every mistake is one line appended to PROBLEMS ("tb_meta.json: ..."), all
  * in one go; -1 with ERR_USAGE when there was any. Reads only. Blocks on the file system only. */
-int task_read(struct task *out, const struct task_source *src, struct strv *problems, struct err *err) MUST_CHECK;
+int task_read(struct task *out, const struct task_source *src, struct strv *problems,
+	      struct err *err) MUST_CHECK;
 /* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the caller. */
-int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path, struct err *err)
-	MUST_CHECK;
+int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,
+		  struct err *err) MUST_CHECK;
 /* Read a snapshot back (dir is left NULL). */
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void task_release(struct task *t);
 
 /* What became of a task since its snapshot was made, beyond its tests and rubrics. */
 struct task_change {
-	const char *start;  /* what of the start of the agent's work differs, as tb_meta.json names it; NULL: nothing */
+	const char *
+		start; /* what of the start of the agent's work differs, as tb_meta.json names it; NULL: nothing */
 	char *start_commit; /* of the snapshot, owned; NULL: it named a branch. Not compared: the caller may know more */
-	bool instruction;   /* it reads otherwise */
-	bool surroundings;  /* files under /app or variables differ */
+	bool instruction;  /* it reads otherwise */
+	bool surroundings; /* files under /app or variables differ */
 };
 
 /* Compare T, as task_read left it, with SNAPSHOT. Reads only. OUT must be released when it succeeds. */
-int task_compare(struct task_change *out, const struct task *t, int root_fd, const char *snapshot, struct err *err)
-	MUST_CHECK;
+int task_compare(struct task_change *out, const struct task *t, int root_fd, const char *snapshot,
+		 struct err *err) MUST_CHECK;
 void task_change_release(struct task_change *c);

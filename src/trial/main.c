@@ -10,7 +10,9 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 2 || argv[1][0] == '-') {
-		fputs("usage: rollouts-trial ATTEMPT_DIR   (started by `rollouts run`, not by hand)\n", stderr);
+		fputs("usage: rollouts-trial ATTEMPT_DIR   (started by `rollouts run`, not by "
+		      "hand)\n",
+		      stderr);
 		return 2;
 	}
 	return trial_run(argv[1]);

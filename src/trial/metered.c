@@ -19,19 +19,21 @@
 #include "trial/internal.h"
 
 enum {
-	LIMIT_MS = 1500,    /* for an agent that was told no, to end by itself; ended within 2 s */
-	FAILED_MS = 10000,  /* the same where it may still have something to say */
-	WALL_FACTOR = 3,    /* waiting does not count, but not for ever */
-	STEP_MS = 100,	    /* how often a deadline is asked for again that waiting moves */
-	DIFFERENCE = 100,   /* one part in so many between two counts is worth a note */
+	LIMIT_MS = 1500,   /* for an agent that was told no, to end by itself; ended within 2 s */
+	FAILED_MS = 10000, /* the same where it may still have something to say */
+	WALL_FACTOR = 3,   /* waiting does not count, but not for ever */
+	STEP_MS = 100,	   /* how often a deadline is asked for again that waiting moves */
+	DIFFERENCE = 100,  /* one part in so many between two counts is worth a note */
 };
 
 static int open_own(const struct work *w, const char *name, struct err *err)
 {
-	AUTO(fd) int fd = path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
+	AUTO(fd) int fd =
+		path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
 
 	/* Whoever we become will have to read it again. */
-	if (fd >= 0 && w->attempt.uid && geteuid() == 0 && fchown(fd, w->attempt.uid, w->attempt.uid))
+	if (fd >= 0 && w->attempt.uid && geteuid() == 0 &&
+	    fchown(fd, w->attempt.uid, w->attempt.uid))
 		return err_set(err, ERR_INFRA, errno, "give away %s", name);
 	return fd_steal(&fd);
 }
@@ -48,7 +50,8 @@ static int attach(struct work *w, struct err *err)
 		return -1;
 	if (at->record && (record = open_own(w, "recording", err)) < 0)
 		return -1;
-	if (at->replay && (replay = path_open_beneath(w->root_fd, at->replay, O_RDONLY, 0, err)) < 0)
+	if (at->replay &&
+	    (replay = path_open_beneath(w->root_fd, at->replay, O_RDONLY, 0, err)) < 0)
 		return err_wrap(err, "the recording to be replayed");
 	const struct control_attach a = {
 		.path = at->control,
@@ -57,7 +60,7 @@ static int attach(struct work *w, struct err *err)
 		.provider = at->trial.provider,
 		.model = at->trial.model_id,
 		.task = at->trial.task_dir,
-		.limits = { .tokens = l->tokens, .usd = l->usd, .calls = l->calls },
+		.limits = {.tokens = l->tokens, .usd = l->usd, .calls = l->calls},
 		.log_fd = log,
 		.record_fd = record,
 		.replay_fd = replay,
@@ -126,7 +129,8 @@ const struct sandbox_watch *work_watch(struct work *w)
 	if (!w->control)
 		return NULL;
 	w->agent_start_ms = clock_mono_ms();
-	w->watch = (struct sandbox_watch){ .fd = control_fd(w->control), .deadline = on_gateway, .arg = w };
+	w->watch = (struct sandbox_watch){
+		.fd = control_fd(w->control), .deadline = on_gateway, .arg = w};
 	return &w->watch;
 }
 
@@ -145,7 +149,8 @@ static void note_difference(struct work *w, int64_t agent, int64_t gateway)
 
 	if (agent < 0 || difference * DIFFERENCE <= gateway)
 		return;
-	text = xasprintf("the agent counts %lld tokens, the gateway %lld", (long long)agent, (long long)gateway);
+	text = xasprintf("the agent counts %lld tokens, the gateway %lld", (long long)agent,
+			 (long long)gateway);
 	e = json_object();
 	json_put_str(e, "event", EVENT_NOTE);
 	json_put_str(e, "text", text);
@@ -191,8 +196,8 @@ static void end_as(struct work *w, enum outcome outcome, const char *why, const 
 static void say_waiting(struct work *w)
 {
 	AUTO(free)
-	char *text = xasprintf("%s, not counting %lld s of waiting for the provider", w->result.agent.reason,
-			       (long long)w->metered.waited_ms / 1000);
+	char *text = xasprintf("%s, not counting %lld s of waiting for the provider",
+			       w->result.agent.reason, (long long)w->metered.waited_ms / 1000);
 
 	end_as(w, OUTCOME_TIMEOUT, "", text);
 }

@@ -49,8 +49,8 @@ static char *public_url(const char *url)
 	return xasprintf("%.*s%s", (int)(host + 3 - url), url, at + 1);
 }
 
-static int write_repo_info(const struct work *w, const struct repo_diff *d, const struct strv *left_out,
-			   struct err *err)
+static int write_repo_info(const struct work *w, const struct repo_diff *d,
+			   const struct strv *left_out, struct err *err)
 {
 	AUTO(json) json_t *j = json_object();
 	AUTO(free) char *url = public_url(w->task.repo.git_url);
@@ -120,9 +120,10 @@ static int write_patch(const struct work *w, const void *data, size_t n, struct 
 	return path_write(w->run_fd, "artifacts/diff.patch", data, n, 0644, w->attempt.sync, err);
 }
 
-static int diff_workspace(struct work *w, struct sandbox *box, const struct strv *left_out, struct err *err)
+static int diff_workspace(struct work *w, struct sandbox *box, const struct strv *left_out,
+			  struct err *err)
 {
-	AUTO(repo_diff) struct repo_diff d = { 0 };
+	AUTO(repo_diff) struct repo_diff d = {0};
 	AUTO(fd) int fd = open_patch(w, O_WRONLY | O_CREAT | O_TRUNC, err);
 
 	if (fd < 0 || sandbox_diff(box, fd, &d, err))
@@ -145,7 +146,7 @@ static struct agent_job agent_job(struct work *w)
 		.gold = w->gold.len ? w->gold.data : NULL,
 		.gold_len = w->gold.len,
 		.gateway_fd = w->gateway_fd,
-		.cancel_fds = { w->signal_fd, w->event_fd },
+		.cancel_fds = {w->signal_fd, w->event_fd},
 		.on_output = w->attempt.stream_output ? work_output : NULL,
 		.on_output_arg = w,
 	};
@@ -186,7 +187,7 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 		failed = work_metered(w, err);
 	work_phase(w, PHASE_COLLECT, COLLECT_MS);
 	/* The work of an agent that was interrupted, or does not count, is kept for people, not committed. */
-	struct err late = { 0 };
+	struct err late = {0};
 	struct err *e = failed ? &late : err;
 	if ((!failed && agent_collect(&job, box, left_out, e)) || sandbox_stop(box, e) ||
 	    diff_workspace(w, box, left_out, e))
@@ -224,12 +225,14 @@ static int take(const struct work *w, int from_fd, const char *name, struct err 
 
 int work_take_over(struct work *w, struct err *err)
 {
-	static const char *const taken[] = { "artifacts", "logs/agent.log", "logs/agent.err", "logs/llm.jsonl" };
+	static const char *const taken[] = {"artifacts", "logs/agent.log", "logs/agent.err",
+					    "logs/llm.jsonl"};
 	AUTO(json) json_t *record = NULL;
 	char name[16];
 
 	snprintf(name, sizeof name, "../%d", w->attempt.agent_from);
-	AUTO(fd) int from = openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(fd) int from =
+		openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
 		return err_set(err, ERR_INFRA, errno, "open attempt %d", w->attempt.agent_from);
 	if (json_read(&record, from, "agent.json", AGENT_JSON_MAX, err) ||
@@ -243,8 +246,10 @@ int work_take_over(struct work *w, struct err *err)
 	if (digest_patch(w, err))
 		return -1;
 	if (strcmp(committed, w->result.agent.digest))
-		return err_set(err, ERR_USAGE, 0, "attempt %d: artifacts/diff.patch was changed since it was committed",
-			       w->attempt.agent_from);
+		return err_set(
+			err, ERR_USAGE, 0,
+			"attempt %d: artifacts/diff.patch was changed since it was committed",
+			w->attempt.agent_from);
 	w->result.workspace = xstrdup("none");
 	w->result.limits_held = xstrdup("none");
 	return commit_agent(w, err);
@@ -281,7 +286,7 @@ static void score(struct work *w, const struct evaluation *e)
 
 static int link_documents(const struct work *w, struct err *err)
 {
-	static const char *const names[] = { "evaluation_results.json", "scoring_results.md" };
+	static const char *const names[] = {"evaluation_results.json", "scoring_results.md"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		AUTO(free) char *target = xasprintf("latest/%s", names[i]);
@@ -311,7 +316,7 @@ int work_evaluate(struct work *w, struct err *err)
 {
 	AUTO(sandbox) struct sandbox *box = NULL;
 	AUTO(free) char *refused = NULL;
-	AUTO(evaluation) struct evaluation e = { 0 };
+	AUTO(evaluation) struct evaluation e = {0};
 	struct eval_job job = {
 		.attempt = &w->attempt,
 		.task = &w->task,

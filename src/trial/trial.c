@@ -86,7 +86,7 @@ void work_output(void *arg, int stream, const char *data, size_t n)
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
-	static const char *const scratch[] = { [BOX_AGENT] = "box", [BOX_EVALUATE] = "box-eval" };
+	static const char *const scratch[] = {[BOX_AGENT] = "box", [BOX_EVALUATE] = "box-eval"};
 	const struct trial *t = &w->attempt.trial;
 
 	free(w->scratch[which]);
@@ -106,7 +106,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
 		.bench = w->attempt.bench,
 		.run = t->run_id,
-		.cancel_fds = { w->signal_fd, w->event_fd },
+		.cancel_fds = {w->signal_fd, w->event_fd},
 	};
 	if (which != BOX_AGENT)
 		return;
@@ -153,7 +153,8 @@ static int read_image(struct work *w, struct err *err)
 	if (image_read(&w->image, w->root_fd, key, err))
 		return err_wrap(err, "the image of this task");
 	AUTO(free) char *log = xasprintf(IMAGE_FOLDER "/%s.log", key);
-	if (path_exists(w->root_fd, log) && path_copy_tree(w->root_fd, log, w->run_fd, "logs/build.log", err))
+	if (path_exists(w->root_fd, log) &&
+	    path_copy_tree(w->root_fd, log, w->run_fd, "logs/build.log", err))
 		return -1;
 	if (*w->image.error)
 		return err_set(err, ERR_USAGE, 0, "no image for this task: %s", w->image.error);
@@ -226,7 +227,7 @@ static int watch_signals(struct work *w, struct err *err)
 
 static bool supervisor_is_gone(const struct work *w)
 {
-	struct pollfd p = { .fd = w->event_fd };
+	struct pollfd p = {.fd = w->event_fd};
 
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
 }
@@ -234,7 +235,7 @@ static bool supervisor_is_gone(const struct work *w)
 /* People and scripts find the last attempt's files at the top of the run directory. */
 static int link_attempt(const struct work *w, struct err *err)
 {
-	static const char *const names[] = { "artifacts", "logs", "result.json" };
+	static const char *const names[] = {"artifacts", "logs", "result.json"};
 	char target[32];
 
 	snprintf(target, sizeof target, "attempts/%d", w->attempt.number);
@@ -255,8 +256,9 @@ static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
 	 * shown once there is one: until then the one before stands. */
-	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) || work_attach(w, err) ||
-	    open_gateway(w, err) || drop_privileges(w, err) || watch_signals(w, err))
+	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) ||
+	    work_attach(w, err) || open_gateway(w, err) || drop_privileges(w, err) ||
+	    watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;
@@ -273,14 +275,15 @@ static void record_failure(struct work *w, const struct err *err)
 {
 	AUTO(buf) struct buf line = BUF_INIT;
 
-	w->result.outcome = w->diverged			  ? OUTCOME_REPLAY_DIVERGED :
-			    err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED :
-							 OUTCOME_INFRA_ERROR;
+	w->result.outcome = w->diverged			 ? OUTCOME_REPLAY_DIVERGED
+			    : err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED
+							 : OUTCOME_INFRA_ERROR;
 	w->result.retry = err->kind == ERR_INFRA || err->retry;
 	w->result.evaluated = w->result.scored = false;
 	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);
-	size_t keep = text_cut(line.data, line.len < sizeof w->result.reason - 1 ? line.len :
-								       sizeof w->result.reason - 1);
+	size_t keep = text_cut(line.data, line.len < sizeof w->result.reason - 1
+						  ? line.len
+						  : sizeof w->result.reason - 1);
 	memcpy(w->result.reason, line.data, keep);
 	w->result.reason[keep] = '\0';
 }
@@ -319,7 +322,8 @@ static int open_attempt(struct work *w, struct err *err)
 	if (json_read(&j, w->run_fd, "trial.json", TRIAL_JSON_MAX, err) ||
 	    attempt_from_json(&w->attempt, j, "trial.json", err))
 		return -1;
-	AUTO(free) char *expected = xasprintf("runs/%s/attempts/%d", w->attempt.trial.run_id, w->attempt.number);
+	AUTO(free) char *expected =
+		xasprintf("runs/%s/attempts/%d", w->attempt.trial.run_id, w->attempt.number);
 	if (strcmp(expected, w->dir))
 		return err_set(err, ERR_INFRA, 0, "trial.json says %s, not %s", expected, w->dir);
 	return 0;
@@ -358,9 +362,16 @@ static void release(struct work *w)
 
 int trial_run(const char *attempt_dir)
 {
-	struct work w = { .root_fd = -1, .run_fd = -1, .trial_fd = -1, .signal_fd = -1, .gateway_fd = -1,
-			  .event_fd = 1, .dir = attempt_dir, .gold = BUF_INIT, .events = BUF_INIT };
-	struct err err = { 0 };
+	struct work w = {.root_fd = -1,
+			 .run_fd = -1,
+			 .trial_fd = -1,
+			 .signal_fd = -1,
+			 .gateway_fd = -1,
+			 .event_fd = 1,
+			 .dir = attempt_dir,
+			 .gold = BUF_INIT,
+			 .events = BUF_INIT};
+	struct err err = {0};
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);

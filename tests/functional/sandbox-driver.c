@@ -125,8 +125,8 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 	const char *log_path = json_get_str(step, "log", NULL);
 	const json_t *watched = json_object_get(step, "watch");
 	AUTO(fd) int ring = json_get_bool(watched, "end_on_output", false)
-				   ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-				   : -1;
+				    ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+				    : -1;
 	struct watch w = {.more_ms = json_get_int(watched, "more_ms", 0), .ring = ring};
 	struct sandbox_watch watch = {.fd = ring, .deadline = watch_deadline, .arg = &w};
 	struct capture c = {.text = {BUF_INIT, BUF_INIT}, .ring = ring};
@@ -383,8 +383,8 @@ int main(int argc, char **argv)
 		least = took < least ? took : least;
 	}
 	if (times > 1)
-		fprintf(stderr, "%.2f ms each, %.2f ms at least\n", (double)all / 1e6 / (double)times,
-			(double)least / 1e6);
+		fprintf(stderr, "%.2f ms each, %.2f ms at least\n",
+			(double)all / 1e6 / (double)times, (double)least / 1e6);
 	sandbox_rights_free(d.spec.rights);
 	image_release(&d.image);
 	json_decref(d.doc);

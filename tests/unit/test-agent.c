@@ -498,12 +498,13 @@ static void long_messages_are_cut(void **state)
 /* Of lines that follow each other; another line in between begins anew. */
 static void texts_come_in_pieces(void **state)
 {
-	static const char rules[] =
-		"{\"format\":\"jsonl\",\"rules\":[{\"match\":{\"/t\":\"m\"},\"field\":\"final_message\","
-		"\"pointer\":\"/m\",\"how\":\"add\"}]}";
-	static const char text[] = "{\"t\":\"m\",\"m\":\"I will\"}\n{\"t\":\"m\",\"m\":\" look.\"}\n"
-				   "{\"t\":\"x\"}\n{\"t\":\"m\",\"m\":\"All\"}\n"
-				   "{\"t\":\"m\",\"m\":\" done.\"}\n{\"t\":\"x\"}\n";
+	static const char rules[] = "{\"format\":\"jsonl\",\"rules\":[{\"match\":{\"/"
+				    "t\":\"m\"},\"field\":\"final_message\","
+				    "\"pointer\":\"/m\",\"how\":\"add\"}]}";
+	static const char text[] =
+		"{\"t\":\"m\",\"m\":\"I will\"}\n{\"t\":\"m\",\"m\":\" look.\"}\n"
+		"{\"t\":\"x\"}\n{\"t\":\"m\",\"m\":\"All\"}\n"
+		"{\"t\":\"m\",\"m\":\" done.\"}\n{\"t\":\"x\"}\n";
 	struct told t = read_output(rules, text, strlen(text));
 
 	assert_string_equal(t.record.final_message, "All done.");

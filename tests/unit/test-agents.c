@@ -108,7 +108,8 @@ static void mistakes_have_places(void **state)
 		 "3:6: [api.gemini] is never used: apis does not name it"},
 		{"argv = [\"sh\"]\napis = [\"chat\"]\n[api.chat]\nargv = []\n",
 		 "4:1: unknown key \"argv\" in [api.chat] (did you mean \"args\"?)"},
-		{"argv = [\"sh\"]\n[install]\nversion = \"1.0\"\nnpm = [\"x\"]\nprogram = [\"../x\"]\n",
+		{"argv = [\"sh\"]\n[install]\nversion = \"1.0\"\nnpm = [\"x\"]\nprogram = "
+		 "[\"../x\"]\n",
 		 "5:12: \"../x\" is not a path inside the installation"},
 		{"argv = [\"sh\"]\n[install]\nversion = \"1.0\"\nnpm = [\"x\"]\n",
 		 "2:1: [install] has no \"program\""},
@@ -271,7 +272,8 @@ static void programs_bring_their_prefix(void **state)
 }
 
 #define FETCHED                                                                                    \
-	"argv = [\"fetched\", \"--x\"]\n[install]\nversion = \"1.2.3\"\nnpm = [\"p@{version}-{arch}\"]\n"    \
+	"argv = [\"fetched\", \"--x\"]\n[install]\nversion = \"1.2.3\"\nnpm = "                    \
+	"[\"p@{version}-{arch}\"]\n"                                                               \
 	"program = [\"node_modules/p-{version}/run\", \"node_modules/p-{version}/cli.js\"]\n"
 
 /* What was installed last is used, under a name of its own; before, PATH; else it is told how to get it. */
@@ -282,8 +284,9 @@ static void installed_agents_come_first(void **state)
 	struct err err;
 	put("conf/agents/fetched.toml", FETCHED, 0644);
 	assert_int_equal(find(&spec, "fetched", &problems, &err), -1);
-	assert_non_null(strstr(err.msg, "agent \"fetched\" is not installed: rollouts agents install "
-					"fetched"));
+	assert_non_null(strstr(err.msg,
+			       "agent \"fetched\" is not installed: rollouts agents install "
+			       "fetched"));
 	put("node/lib/node_modules/@own/fetched/cli.js", "#!/bin/sh\n", 0755);
 	put("node/lib/node_modules/@own/fetched/package.json", "{\"version\": \"9.8.7\"}", 0644);
 	assert_int_equal(symlink("../lib/node_modules/@own/fetched/cli.js", "node/bin/fetched"), 0);
@@ -298,8 +301,9 @@ static void installed_agents_come_first(void **state)
 	assert_string_equal(json_get_str(spec, "version", ""), "2.0.0");
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_format(&text, json_object_get(spec, "argv"), false);
-	assert_string_equal(text.data, "[\"/opt/rollouts/fetched/node_modules/p-2.0.0/run\","
-				       "\"/opt/rollouts/fetched/node_modules/p-2.0.0/cli.js\",\"--x\"]");
+	assert_string_equal(text.data,
+			    "[\"/opt/rollouts/fetched/node_modules/p-2.0.0/run\","
+			    "\"/opt/rollouts/fetched/node_modules/p-2.0.0/cli.js\",\"--x\"]");
 	const json_t *mount = json_array_get(json_object_get(spec, "mounts"), 0);
 	assert_string_equal(json_get_str(mount, "box", ""), "/opt/rollouts/fetched");
 	assert_string_equal(json_get_str(mount, "host", "") + strlen(top),

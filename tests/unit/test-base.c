@@ -58,9 +58,11 @@ static void test_hash(void **state)
 
 	/* FIPS 180-4 example; RFC 4231 test case 2. */
 	hash_once("abc", 3, hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	hash_hmac("Jefe", 4, "what do ya want for nothing?", hex);
-	assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_string_equal(hex,
+			    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
 static void test_text(void **state)
@@ -69,17 +71,23 @@ static void test_text(void **state)
 		enum text_medium medium;
 		const char *in, *out;
 	} cases[] = {
-		{ TEXT_TERMINAL, "a\x1b[2Jb\n\tc\r", "a\\x1b[2Jb\n\tc " },
-		{ TEXT_TERMINAL_LINE, "a\nb", "a b" },
-		{ TEXT_TERMINAL, "caf\xc3\xa9 \xff", "caf\xc3\xa9 \\xff" },
-		{ TEXT_TERMINAL, "\xe2\x80\xae" "evil", "\\u{202e}evil" },
-		{ TEXT_TERMINAL, "\xc2\x9b" "31m", "\\x9b31m" },
-		{ TEXT_TERMINAL, "\xc0\x80\xed\xa0\x80", "\\xc0\\x80\\xed\\xa0\\x80" },
-		{ TEXT_MARKDOWN, "a|b\n<img>", "a\\|b \\<img\\>" },
-		{ TEXT_MARKDOWN, "[x](javascript:y)", "\\[x\\]\\(javascript:y\\)" },
-		{ TEXT_HTML, "<a href=\"x\">'&", "&lt;a href=&quot;x&quot;&gt;&#39;&amp;" },
-		{ TEXT_CSV, "=cmd()\"x", "\"'=cmd()\"\"x\"" },
-		{ TEXT_CSV, "", "\"\"" },
+		{TEXT_TERMINAL, "a\x1b[2Jb\n\tc\r", "a\\x1b[2Jb\n\tc "},
+		{TEXT_TERMINAL_LINE, "a\nb", "a b"},
+		{TEXT_TERMINAL, "caf\xc3\xa9 \xff", "caf\xc3\xa9 \\xff"},
+		{TEXT_TERMINAL,
+		 "\xe2\x80\xae"
+		 "evil",
+		 "\\u{202e}evil"},
+		{TEXT_TERMINAL,
+		 "\xc2\x9b"
+		 "31m",
+		 "\\x9b31m"},
+		{TEXT_TERMINAL, "\xc0\x80\xed\xa0\x80", "\\xc0\\x80\\xed\\xa0\\x80"},
+		{TEXT_MARKDOWN, "a|b\n<img>", "a\\|b \\<img\\>"},
+		{TEXT_MARKDOWN, "[x](javascript:y)", "\\[x\\]\\(javascript:y\\)"},
+		{TEXT_HTML, "<a href=\"x\">'&", "&lt;a href=&quot;x&quot;&gt;&#39;&amp;"},
+		{TEXT_CSV, "=cmd()\"x", "\"'=cmd()\"\"x\""},
+		{TEXT_CSV, "", "\"\""},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -89,7 +97,7 @@ static void test_text(void **state)
 	}
 	AUTO(free) char *fence = text_fence("a ```` b", 8);
 	assert_string_equal(fence, "`````");
-	static const char *const words[] = { "rollouts", "model", "models", NULL };
+	static const char *const words[] = {"rollouts", "model", "models", NULL};
 	assert_string_equal(text_nearest("rollout", words), "rollouts");
 	assert_string_equal(text_nearest("modle", words), "model");
 	assert_null(text_nearest("zzzzzz", words));
@@ -103,9 +111,9 @@ static void test_path_names(void **state)
 		const char *path;
 		bool inside;
 	} cases[] = {
-		{ "a", true },	   { "a/b", true },   { "a/", true },  { "..a/b..", true }, { "", false },
-		{ "/a", false },   { "..", false },   { "a/..", false }, { "a/../b", false }, { "./a", false },
-		{ "a//b", false }, { "a/.", false },
+		{"a", true},	   {"a/b", true},  {"a/", true},    {"..a/b..", true},
+		{"", false},	   {"/a", false},  {"..", false},   {"a/..", false},
+		{"a/../b", false}, {"./a", false}, {"a//b", false}, {"a/.", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)

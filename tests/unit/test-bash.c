@@ -6,10 +6,12 @@
 #include "base/mem.h"
 
 #define SCHEMA                                                                                     \
-	"{\"type\":\"object\",\"properties\":{\"command\":{\"type\":\"string\",\"description\":\"what bash -c is to "  \
+	"{\"type\":\"object\",\"properties\":{\"command\":{\"type\":\"string\",\"description\":"   \
+	"\"what bash -c is to "                                                                    \
 	"run\"}},\"required\":[\"command\"]}"
 #define ABOUT                                                                                      \
-	"Run one command in a fresh bash process, in the repository. Returns its output, standard error included, "  \
+	"Run one command in a fresh bash process, in the repository. Returns its output, "         \
+	"standard error included, "                                                                \
 	"and its exit status."
 
 /* One turn of the model, as each provider puts it, and the request that follows when its command gave "out". */
@@ -22,56 +24,79 @@ static const struct conversation {
 	 "{\"status\":\"completed\",\"output\":["
 	 "{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[],\"encrypted_content\":\"xyz\"},"
 	 "{\"type\":\"reasoning\",\"id\":\"rs_2\",\"summary\":[]},"
-	 "{\"type\":\"message\",\"id\":\"m_1\",\"role\":\"assistant\",\"status\":\"completed\",\"content\":["
+	 "{\"type\":\"message\",\"id\":\"m_1\",\"role\":\"assistant\",\"status\":\"completed\","
+	 "\"content\":["
 	 "{\"type\":\"output_text\",\"text\":\"Look.\"}]},"
-	 "{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"c1\",\"name\":\"bash\",\"status\":\"completed\","
+	 "{\"type\":\"function_call\",\"id\":\"fc_1\",\"call_id\":\"c1\",\"name\":\"bash\","
+	 "\"status\":\"completed\","
 	 "\"arguments\":\"{\\\"command\\\":\\\"ls\\\"}\"}],"
-	 "\"usage\":{\"input_tokens\":10,\"input_tokens_details\":{\"cached_tokens\":4},\"output_tokens\":7}}",
-	 "{\"model\":\"m\",\"instructions\":\"sys\",\"input\":[{\"role\":\"user\",\"content\":\"do it\"},"
+	 "\"usage\":{\"input_tokens\":10,\"input_tokens_details\":{\"cached_tokens\":4},\"output_"
+	 "tokens\":7}}",
+	 "{\"model\":\"m\",\"instructions\":\"sys\",\"input\":[{\"role\":\"user\",\"content\":\"do "
+	 "it\"},"
 	 "{\"type\":\"reasoning\",\"summary\":[],\"encrypted_content\":\"xyz\"},"
-	 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"Look.\"}]},"
-	 "{\"type\":\"function_call\",\"call_id\":\"c1\",\"name\":\"bash\",\"arguments\":\"{\\\"command\\\":\\\"ls\\\"}\"},"
+	 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\","
+	 "\"text\":\"Look.\"}]},"
+	 "{\"type\":\"function_call\",\"call_id\":\"c1\",\"name\":\"bash\",\"arguments\":\"{"
+	 "\\\"command\\\":\\\"ls\\\"}\"},"
 	 "{\"type\":\"function_call_output\",\"call_id\":\"c1\",\"output\":\"out\"}],"
-	 "\"tools\":[{\"type\":\"function\",\"name\":\"bash\",\"description\":\"" ABOUT "\",\"parameters\":" SCHEMA
+	 "\"tools\":[{\"type\":\"function\",\"name\":\"bash\",\"description\":\"" ABOUT
+	 "\",\"parameters\":" SCHEMA
 	 ",\"strict\":false}],\"store\":false,\"include\":[\"reasoning.encrypted_content\"]}",
 	 10, 4, 7},
 	{&bash_chat,
-	 "{\"choices\":[{\"finish_reason\":\"tool_calls\",\"message\":{\"role\":\"assistant\",\"content\":\"Look.\","
-	 "\"refusal\":null,\"annotations\":[],\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\",\"function\":{"
+	 "{\"choices\":[{\"finish_reason\":\"tool_calls\",\"message\":{\"role\":\"assistant\","
+	 "\"content\":\"Look.\","
+	 "\"refusal\":null,\"annotations\":[],\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","
+	 "\"function\":{"
 	 "\"name\":\"bash\",\"arguments\":\"{\\\"command\\\":\\\"ls\\\"}\"}}]}}],"
-	 "\"usage\":{\"prompt_tokens\":10,\"prompt_tokens_details\":{\"cached_tokens\":4},\"completion_tokens\":7}}",
+	 "\"usage\":{\"prompt_tokens\":10,\"prompt_tokens_details\":{\"cached_tokens\":4},"
+	 "\"completion_tokens\":7}}",
 	 "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"sys\"},"
-	 "{\"role\":\"user\",\"content\":\"do it\"},{\"role\":\"assistant\",\"content\":\"Look.\",\"tool_calls\":["
+	 "{\"role\":\"user\",\"content\":\"do "
+	 "it\"},{\"role\":\"assistant\",\"content\":\"Look.\",\"tool_calls\":["
 	 "{\"id\":\"c1\",\"type\":\"function\",\"function\":{\"name\":\"bash\",\"arguments\":"
-	 "\"{\\\"command\\\":\\\"ls\\\"}\"}}]},{\"role\":\"tool\",\"content\":\"out\",\"tool_call_id\":\"c1\"}],"
-	 "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"bash\",\"description\":\"" ABOUT
-	 "\",\"parameters\":" SCHEMA "}}]}",
+	 "\"{\\\"command\\\":\\\"ls\\\"}\"}}]},{\"role\":\"tool\",\"content\":\"out\",\"tool_call_"
+	 "id\":\"c1\"}],"
+	 "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"bash\",\"description\":"
+	 "\"" ABOUT "\",\"parameters\":" SCHEMA "}}]}",
 	 10, 4, 7},
 	{&bash_anthropic,
-	 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Look.\"},"
+	 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
+	 "\"Look.\"},"
 	 "{\"type\":\"tool_use\",\"id\":\"c1\",\"name\":\"bash\",\"input\":{\"command\":\"ls\"}}],"
 	 "\"stop_reason\":\"tool_use\",\"usage\":{\"input_tokens\":5,\"cache_read_input_tokens\":4,"
 	 "\"cache_creation_input_tokens\":1,\"output_tokens\":7}}",
-	 "{\"model\":\"m\",\"max_tokens\":16384,\"system\":[{\"type\":\"text\",\"text\":\"sys\",\"cache_control\":"
-	 "{\"type\":\"ephemeral\"}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"do it\"}]},"
-	 "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Look.\"},{\"type\":\"tool_use\",\"id\":\"c1\","
-	 "\"name\":\"bash\",\"input\":{\"command\":\"ls\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
-	 "\"tool_use_id\":\"c1\",\"content\":\"out\",\"cache_control\":{\"type\":\"ephemeral\"}}]}],"
-	 "\"tools\":[{\"name\":\"bash\",\"description\":\"" ABOUT "\",\"input_schema\":" SCHEMA "}]}",
+	 "{\"model\":\"m\",\"max_tokens\":16384,\"system\":[{\"type\":\"text\",\"text\":\"sys\","
+	 "\"cache_control\":"
+	 "{\"type\":\"ephemeral\"}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+	 "\"text\",\"text\":\"do it\"}]},"
+	 "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Look.\"},{\"type\":"
+	 "\"tool_use\",\"id\":\"c1\","
+	 "\"name\":\"bash\",\"input\":{\"command\":\"ls\"}}]},{\"role\":\"user\",\"content\":[{"
+	 "\"type\":\"tool_result\","
+	 "\"tool_use_id\":\"c1\",\"content\":\"out\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]"
+	 ","
+	 "\"tools\":[{\"name\":\"bash\",\"description\":\"" ABOUT "\",\"input_schema\":" SCHEMA
+	 "}]}",
 	 10, 4, 7},
 	{&bash_gemini,
 	 "{\"candidates\":[{\"finishReason\":\"STOP\",\"content\":{\"role\":\"model\",\"parts\":["
 	 "{\"text\":\"hm\",\"thought\":true},{\"text\":\"Look.\"},"
-	 "{\"functionCall\":{\"name\":\"bash\",\"args\":{\"command\":\"ls\"}},\"thoughtSignature\":\"s\"}]}}],"
-	 "\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,\"candidatesTokenCount\":5,"
+	 "{\"functionCall\":{\"name\":\"bash\",\"args\":{\"command\":\"ls\"}},\"thoughtSignature\":"
+	 "\"s\"}]}}],"
+	 "\"usageMetadata\":{\"promptTokenCount\":10,\"cachedContentTokenCount\":4,"
+	 "\"candidatesTokenCount\":5,"
 	 "\"thoughtsTokenCount\":2}}",
 	 "{\"systemInstruction\":{\"parts\":[{\"text\":\"sys\"}]},\"contents\":["
 	 "{\"role\":\"user\",\"parts\":[{\"text\":\"do it\"}]},{\"role\":\"model\",\"parts\":["
 	 "{\"text\":\"hm\",\"thought\":true},{\"text\":\"Look.\"},"
-	 "{\"functionCall\":{\"name\":\"bash\",\"args\":{\"command\":\"ls\"}},\"thoughtSignature\":\"s\"}]},"
-	 "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"name\":\"bash\",\"response\":{\"output\":\"out\"}}}]}],"
-	 "\"tools\":[{\"functionDeclarations\":[{\"name\":\"bash\",\"description\":\"" ABOUT "\",\"parameters\":" SCHEMA
-	 "}]}]}",
+	 "{\"functionCall\":{\"name\":\"bash\",\"args\":{\"command\":\"ls\"}},\"thoughtSignature\":"
+	 "\"s\"}]},"
+	 "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"name\":\"bash\",\"response\":{"
+	 "\"output\":\"out\"}}}]}],"
+	 "\"tools\":[{\"functionDeclarations\":[{\"name\":\"bash\",\"description\":\"" ABOUT
+	 "\",\"parameters\":" SCHEMA "}]}]}",
 	 10, 4, 7},
 };
 
@@ -87,7 +112,8 @@ static json_t *parse(const char *text)
 
 static struct bash_talk talk_of(const struct bash_dialect *d)
 {
-	struct bash_talk t = {.dialect = d, .model = "m", .system = (char *)"sys", .history = json_array()};
+	struct bash_talk t = {
+		.dialect = d, .model = "m", .system = (char *)"sys", .history = json_array()};
 
 	d->say(&t, "do it");
 	return t;
@@ -155,17 +181,22 @@ static void old_outputs_are_left_out(void **state)
 		assert_int_equal(bash_talk_forget(&t), left[i] - left[i + 1]);
 	}
 	for (size_t i = 0; i < 7; i++)
-		assert_string_equal(json_get_str(json_array_get(holders, i), "out", ""),
-				    i == 6 ? long_text
-					   : "[output left out: the conversation has become too long]\n"
-					     "[exit status 0]");
+		assert_string_equal(
+			json_get_str(json_array_get(holders, i), "out", ""),
+			i == 6 ? long_text
+			       : "[output left out: the conversation has become too long]\n"
+				 "[exit status 0]");
 	bash_talk_release(&t);
 }
 
 static void what_is_no_answer_is_none(void **state)
 {
-	static const char *const bad[] = {"{}",		      "[]",		    "{\"output\":1}",
-					  "{\"choices\":[]}", "{\"content\":null}", "{\"candidates\":{}}",
+	static const char *const bad[] = {"{}",
+					  "[]",
+					  "{\"output\":1}",
+					  "{\"choices\":[]}",
+					  "{\"content\":null}",
+					  "{\"candidates\":{}}",
 					  "{\"choices\":[{\"message\":7}]}"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(conversations); i++)
@@ -189,22 +220,32 @@ static void ends_are_told_apart(void **state)
 		bool cut;
 	} cases[] = {
 		{&bash_responses,
-		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"output\":[]}",
+		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_"
+		 "tokens\"},\"output\":[]}",
 		 NULL, true},
 		{&bash_responses,
-		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"},\"output\":[]}",
+		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"}"
+		 ",\"output\":[]}",
 		 "content_filter", false},
-		{&bash_responses, "{\"status\":\"failed\",\"error\":{\"message\":\"no\"},\"output\":[]}", "no", false},
-		{&bash_chat, "{\"choices\":[{\"finish_reason\":\"length\",\"message\":{\"content\":\"a\"}}]}", NULL,
-		 true},
-		{&bash_chat, "{\"choices\":[{\"finish_reason\":\"content_filter\",\"message\":{}}]}",
+		{&bash_responses,
+		 "{\"status\":\"failed\",\"error\":{\"message\":\"no\"},\"output\":[]}", "no",
+		 false},
+		{&bash_chat,
+		 "{\"choices\":[{\"finish_reason\":\"length\",\"message\":{\"content\":\"a\"}}]}",
+		 NULL, true},
+		{&bash_chat,
+		 "{\"choices\":[{\"finish_reason\":\"content_filter\",\"message\":{}}]}",
 		 "finish_reason content_filter", false},
 		{&bash_anthropic, "{\"content\":[],\"stop_reason\":\"max_tokens\"}", NULL, true},
-		{&bash_anthropic, "{\"content\":[],\"stop_reason\":\"refusal\"}", "stop_reason refusal", false},
-		{&bash_gemini, "{\"candidates\":[{\"finishReason\":\"MAX_TOKENS\",\"content\":{\"parts\":[]}}]}", NULL,
-		 true},
-		{&bash_gemini, "{\"candidates\":[{\"finishReason\":\"SAFETY\"}]}", "finishReason SAFETY", false},
-		{&bash_gemini, "{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}", "blockReason OTHER", false},
+		{&bash_anthropic, "{\"content\":[],\"stop_reason\":\"refusal\"}",
+		 "stop_reason refusal", false},
+		{&bash_gemini,
+		 "{\"candidates\":[{\"finishReason\":\"MAX_TOKENS\",\"content\":{\"parts\":[]}}]}",
+		 NULL, true},
+		{&bash_gemini, "{\"candidates\":[{\"finishReason\":\"SAFETY\"}]}",
+		 "finishReason SAFETY", false},
+		{&bash_gemini, "{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}",
+		 "blockReason OTHER", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -247,8 +288,8 @@ static void senseless_calls_say_why(void **state)
 static void a_malformed_call_of_gemini_is_told(void **state)
 {
 	struct bash_talk t = talk_of(&bash_gemini);
-	struct bash_reply r =
-		read_answer(&t, "{\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}]}");
+	struct bash_reply r = read_answer(
+		&t, "{\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}]}");
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	assert_int_equal(r.calls_n, 1);
@@ -257,7 +298,8 @@ static void a_malformed_call_of_gemini_is_told(void **state)
 	t.dialect->results(&t, &r, &out);
 	const json_t *last = json_array_get(t.history, 1);
 	assert_string_equal(
-		json_get_str(json_array_get(json_object_get(last, "parts"), 0), "text", ""), "[not run]");
+		json_get_str(json_array_get(json_object_get(last, "parts"), 0), "text", ""),
+		"[not run]");
 	bash_reply_release(&r);
 	json_decref(t.history);
 }

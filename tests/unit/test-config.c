@@ -52,7 +52,9 @@ static const struct wrong wrongs[] = {
 	{TM "rollouts = \"3\"\n",
 	 {0},
 	 "b.toml:4:12: rollouts: must be a whole number, not a string"},
-	{TM "rollouts = 1.5\n", {0}, "b.toml:4:12: rollouts: must be a whole number, not a fraction"},
+	{TM "rollouts = 1.5\n",
+	 {0},
+	 "b.toml:4:12: rollouts: must be a whole number, not a fraction"},
 	{TM "rollouts = 0\n", {0}, "b.toml:4:12: rollouts: 0 is out of range (1 to 100000)"},
 	{TM "rollouts = 9223372036854775807\n",
 	 {0},
@@ -155,7 +157,10 @@ static const struct wrong wrongs[] = {
 	{TM "environment_variables = { TIMEOUT_SEC = \"0\" }\n",
 	 {0},
 	 "b.toml:4:27: timeout_sec: 0 is out of range (0.1 to 604800)"},
-	{"[[tasks]]\nmodel = \"m\"\n", {0}, "b.toml:1:1: no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a task folder"},
+	{"[[tasks]]\nmodel = \"m\"\n",
+	 {0},
+	 "b.toml:1:1: no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a task "
+	 "folder"},
 	{"[[tasks]]\nprepared_dir = \"tasks/z\"\nmodel = \"m\"\n",
 	 {0},
 	 "b.toml:2:16: prepared_dir: no folder \"tasks/z\": tried tasks/z in the working "
@@ -387,8 +392,9 @@ static void settings_land_in_the_bench(void **state)
 	strv_push(&req.models, "y");
 	strv_push(&req.tags, "t");
 	kvs_set(&req.env, "TIMEOUT_SEC", "2.5");
-	write_text("b.toml", "[budget]\nusd = 1.5\nwall_sec = 2\n" TM "workspace = \"copy\"\n"
-			     "sandbox = \"local\"\nseed = 7\ntoken_limit = 9\ncost_limit_usd = 0.25\n");
+	write_text("b.toml",
+		   "[budget]\nusd = 1.5\nwall_sec = 2\n" TM "workspace = \"copy\"\n"
+		   "sandbox = \"local\"\nseed = 7\ntoken_limit = 9\ncost_limit_usd = 0.25\n");
 	assert_int_equal(config_load(&b, &req, &problems, &err), 0);
 	const struct bench_entry *e = &b.entries[0];
 	assert_true(b.fail_fast);

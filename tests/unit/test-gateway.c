@@ -23,23 +23,28 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 
 static void json_in_any_pieces(void **state)
 {
-	static const char text[] = "{\"a\":1, \"b\" : {\"c\":[1,\"x\\\"y\",{\"d\":null}],\"e\":[],\"f\":{}},"
-				   "\"deep\":[[[[[[[[9]]]]]]]],\"g\":[ ],\"h\":true}";
+	static const char text[] =
+		"{\"a\":1, \"b\" : {\"c\":[1,\"x\\\"y\",{\"d\":null}],\"e\":[],\"f\":{}},"
+		"\"deep\":[[[[[[[[9]]]]]]]],\"g\":[ ],\"h\":true}";
 	(void)state;
 	for (size_t piece = 1; piece < sizeof text; piece++) {
 		AUTO(buf) struct buf got = BUF_INIT;
 		struct json_scan s;
 		json_scan_init(&s, on_scalar, &got);
 		for (size_t i = 0; i < sizeof text - 1; i += piece)
-			json_scan_feed(&s, text + i, piece < sizeof text - 1 - i ? piece : sizeof text - 1 - i);
+			json_scan_feed(&s, text + i,
+				       piece < sizeof text - 1 - i ? piece : sizeof text - 1 - i);
 		json_scan_end(&s);
-		assert_string_equal(got.data, "a=1;b.c.[]=1;b.c.[]=x\\\"y;b.c.[].d=null;b.e=empty;g=empty;h=true;");
+		assert_string_equal(
+			got.data,
+			"a=1;b.c.[]=1;b.c.[]=x\\\"y;b.c.[].d=null;b.e=empty;g=empty;h=true;");
 	}
 }
 
 static void json_that_is_none(void **state)
 {
-	static const char *const texts[] = { "}", "{{", "[}", "{\"a\"}", "{\"a\":1]]]]]", "\"", "nul", "", "{\"\\", "]]" };
+	static const char *const texts[] = {"}",  "{{",	 "[}", "{\"a\"}", "{\"a\":1]]]]]",
+					    "\"", "nul", "",   "{\"\\",	  "]]"};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		AUTO(buf) struct buf got = BUF_INIT;
@@ -69,7 +74,8 @@ static void on_data(void *ctx, const char *bytes, size_t n)
 
 static void events_in_any_pieces(void **state)
 {
-	static const char text[] = ": hello\r\nevent: x\r\ndata: one\r\n\r\ndata:two\ndata:  three\n\nid: 7\ndatum: no\r\r"
+	static const char text[] = ": hello\r\nevent: x\r\ndata: one\r\n\r\ndata:two\ndata:  "
+				   "three\n\nid: 7\ndatum: no\r\r"
 				   "data\n\n";
 	(void)state;
 	for (size_t piece = 1; piece < sizeof text; piece++) {
@@ -101,48 +107,116 @@ struct metered {
 };
 
 #define RESPONSES_USAGE                                                                            \
-	"\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":30},\"output_tokens\":50,"  \
+	"\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":30},"         \
+	"\"output_tokens\":50,"                                                                    \
 	"\"output_tokens_details\":{\"reasoning_tokens\":20},\"total_tokens\":150}"
 #define CHAT_USAGE                                                                                 \
-	"\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":50,\"prompt_tokens_details\":{\"cached_tokens\":30}," \
+	"\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":50,\"prompt_tokens_details\":{"    \
+	"\"cached_tokens\":30},"                                                                   \
 	"\"completion_tokens_details\":{\"reasoning_tokens\":20}}"
 
 static const struct metered metered[] = {
-	{ "responses", API_RESPONSES, false, "{\"model\":\"gpt\",\"output\":[{\"usage\":{\"input_tokens\":9}}]," RESPONSES_USAGE "}",
-	  { 100, 30, 0, 50, 20 }, "gpt", false },
-	{ "responses, streamed", API_RESPONSES, true,
-	  "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"model\":\"gpt\",\"usage\":null}}\n\n"
-	  "data: {\"type\":\"response.output_text.delta\",\"delta\":\"usage\"}\n\n"
-	  "data: {\"type\":\"response.completed\",\"response\":{\"model\":\"gpt-1\"," RESPONSES_USAGE "}}\n\n",
-	  { 100, 30, 0, 50, 20 }, "gpt-1", false },
-	{ "chat", API_CHAT, false, "{\"model\":\"gpt\",\"choices\":[{}]," CHAT_USAGE "}", { 100, 30, 0, 50, 20 }, "gpt", false },
-	{ "chat, streamed", API_CHAT, true,
-	  "data: {\"model\":\"gpt\",\"choices\":[{\"delta\":{}}],\"usage\":null}\n\ndata: {\"model\":\"gpt\",\"choices\":[],"
-	  CHAT_USAGE "}\n\ndata: [DONE]\n\n", { 100, 30, 0, 50, 20 }, "gpt", false },
-	{ "anthropic", API_ANTHROPIC, false,
-	  "{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":30,"
-	  "\"cache_creation\":{\"ephemeral_5m_input_tokens\":10},\"output_tokens\":50}}", { 100, 30, 10, 50, 0 }, "claude", false },
-	{ "anthropic, streamed", API_ANTHROPIC, true,
-	  "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,"
-	  "\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":30,\"output_tokens\":1}}}\n\n"
-	  "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":20}}\n\n"
-	  "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":50}}\n\n", { 100, 30, 10, 50, 0 },
-	  "claude", false },
-	{ "anthropic, cut before the end", API_ANTHROPIC, true,
-	  "data: {\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"output_tokens\":1}}}\n\n", { 60, 0, 0, 200, 0 },
-	  "claude", true },
-	{ "gemini", API_GEMINI, false,
-	  "{\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":30,\"candidatesTokenCount\":30,"
-	  "\"thoughtsTokenCount\":20},\"modelVersion\":\"gemini-1\"}", { 100, 30, 0, 50, 20 }, "gemini-1", false },
-	{ "gemini, events", API_GEMINI, true,
-	  "data: {\"usageMetadata\":{\"promptTokenCount\":100}}\r\n\r\ndata: {\"usageMetadata\":{\"promptTokenCount\":100,"
-	  "\"candidatesTokenCount\":30,\"thoughtsTokenCount\":20},\"modelVersion\":\"g\"}\r\n\r\n", { 100, 0, 0, 50, 20 }, "g", false },
-	{ "gemini, a list", API_GEMINI, false,
-	  "[{\"usageMetadata\":{\"promptTokenCount\":100}}\n,\n{\"usageMetadata\":{\"promptTokenCount\":100,"
-	  "\"candidatesTokenCount\":50},\"modelVersion\":\"g\"}]", { 100, 0, 0, 50, 0 }, "g", false },
-	{ "nothing reported", API_CHAT, false, "{\"choices\":[]}", { 100, 0, 0, 200, 0 }, "", true },
-	{ "odd numbers", API_CHAT, false, "{\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":99999999999999999999}}",
-	  { 100, 0, 0, 999999999999999, 0 }, "", false },
+	{"responses",
+	 API_RESPONSES,
+	 false,
+	 "{\"model\":\"gpt\",\"output\":[{\"usage\":{\"input_tokens\":9}}]," RESPONSES_USAGE "}",
+	 {100, 30, 0, 50, 20},
+	 "gpt",
+	 false},
+	{"responses, streamed",
+	 API_RESPONSES,
+	 true,
+	 "event: response.created\ndata: "
+	 "{\"type\":\"response.created\",\"response\":{\"model\":\"gpt\",\"usage\":null}}\n\n"
+	 "data: {\"type\":\"response.output_text.delta\",\"delta\":\"usage\"}\n\n"
+	 "data: {\"type\":\"response.completed\",\"response\":{\"model\":\"gpt-1\"," RESPONSES_USAGE
+	 "}}\n\n",
+	 {100, 30, 0, 50, 20},
+	 "gpt-1",
+	 false},
+	{"chat",
+	 API_CHAT,
+	 false,
+	 "{\"model\":\"gpt\",\"choices\":[{}]," CHAT_USAGE "}",
+	 {100, 30, 0, 50, 20},
+	 "gpt",
+	 false},
+	{"chat, streamed",
+	 API_CHAT,
+	 true,
+	 "data: {\"model\":\"gpt\",\"choices\":[{\"delta\":{}}],\"usage\":null}\n\ndata: "
+	 "{\"model\":\"gpt\",\"choices\":[]," CHAT_USAGE "}\n\ndata: [DONE]\n\n",
+	 {100, 30, 0, 50, 20},
+	 "gpt",
+	 false},
+	{"anthropic",
+	 API_ANTHROPIC,
+	 false,
+	 "{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"cache_creation_input_tokens\":10,"
+	 "\"cache_read_input_tokens\":30,"
+	 "\"cache_creation\":{\"ephemeral_5m_input_tokens\":10},\"output_tokens\":50}}",
+	 {100, 30, 10, 50, 0},
+	 "claude",
+	 false},
+	{"anthropic, streamed",
+	 API_ANTHROPIC,
+	 true,
+	 "event: message_start\ndata: "
+	 "{\"type\":\"message_start\",\"message\":{\"model\":\"claude\",\"usage\":{\"input_"
+	 "tokens\":60,"
+	 "\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":30,\"output_tokens\":1}}}"
+	 "\n\n"
+	 "event: message_delta\ndata: "
+	 "{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":20}}\n\n"
+	 "event: message_delta\ndata: "
+	 "{\"type\":\"message_delta\",\"usage\":{\"output_tokens\":50}}\n\n",
+	 {100, 30, 10, 50, 0},
+	 "claude",
+	 false},
+	{"anthropic, cut before the end",
+	 API_ANTHROPIC,
+	 true,
+	 "data: "
+	 "{\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"output_tokens\":1}}}"
+	 "\n\n",
+	 {60, 0, 0, 200, 0},
+	 "claude",
+	 true},
+	{"gemini",
+	 API_GEMINI,
+	 false,
+	 "{\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":30,"
+	 "\"candidatesTokenCount\":30,"
+	 "\"thoughtsTokenCount\":20},\"modelVersion\":\"gemini-1\"}",
+	 {100, 30, 0, 50, 20},
+	 "gemini-1",
+	 false},
+	{"gemini, events",
+	 API_GEMINI,
+	 true,
+	 "data: {\"usageMetadata\":{\"promptTokenCount\":100}}\r\n\r\ndata: "
+	 "{\"usageMetadata\":{\"promptTokenCount\":100,"
+	 "\"candidatesTokenCount\":30,\"thoughtsTokenCount\":20},\"modelVersion\":\"g\"}\r\n\r\n",
+	 {100, 0, 0, 50, 20},
+	 "g",
+	 false},
+	{"gemini, a list",
+	 API_GEMINI,
+	 false,
+	 "[{\"usageMetadata\":{\"promptTokenCount\":100}}\n,\n{\"usageMetadata\":{"
+	 "\"promptTokenCount\":100,"
+	 "\"candidatesTokenCount\":50},\"modelVersion\":\"g\"}]",
+	 {100, 0, 0, 50, 0},
+	 "g",
+	 false},
+	{"nothing reported", API_CHAT, false, "{\"choices\":[]}", {100, 0, 0, 200, 0}, "", true},
+	{"odd numbers",
+	 API_CHAT,
+	 false,
+	 "{\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":99999999999999999999}}",
+	 {100, 0, 0, 999999999999999, 0},
+	 "",
+	 false},
 };
 
 static void reads_every_dialect(void **state)
@@ -157,15 +231,18 @@ static void reads_every_dialect(void **state)
 			meter_init(&m, t->api, t->events);
 			for (size_t at = 0; at < len;) {
 				bool end;
-				at += meter_feed(&m, t->text + at, piece < len - at ? piece : len - at, &end);
+				at += meter_feed(&m, t->text + at,
+						 piece < len - at ? piece : len - at, &end);
 			}
 			bool estimated = meter_end(&m, 400, 800, !t->estimated, &u);
 			if (strcmp(t->what, "odd numbers") == 0)
 				u.input = 100; /* what is no number is not taken */
-			if (memcmp(&u, &t->want, sizeof u) || strcmp(m.model, t->model) || estimated != t->estimated)
-				fail_msg("%s in pieces of %zu: %lld %lld %lld %lld %lld %s %d", t->what, piece,
-					 (long long)u.input, (long long)u.cached, (long long)u.cache_write,
-					 (long long)u.output, (long long)u.reasoning, m.model, estimated);
+			if (memcmp(&u, &t->want, sizeof u) || strcmp(m.model, t->model) ||
+			    estimated != t->estimated)
+				fail_msg("%s in pieces of %zu: %lld %lld %lld %lld %lld %s %d",
+					 t->what, piece, (long long)u.input, (long long)u.cached,
+					 (long long)u.cache_write, (long long)u.output,
+					 (long long)u.reasoning, m.model, estimated);
 		}
 	}
 }
@@ -183,7 +260,8 @@ static void sees_the_usage_only_chunk(void **state)
 	(void)state;
 	meter_init(&m, API_CHAT, true);
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
-		assert_int_equal(meter_feed(&m, events[i], strlen(events[i]), &end), strlen(events[i]));
+		assert_int_equal(meter_feed(&m, events[i], strlen(events[i]), &end),
+				 strlen(events[i]));
 		assert_true(end);
 		assert_int_equal(m.usage_only, i == 2);
 	}
@@ -191,8 +269,8 @@ static void sees_the_usage_only_chunk(void **state)
 
 static void costs(void **state)
 {
-	struct price p = { true, 10, 1, 12.5, 40 }, unknown = { 0 };
-	struct usage u = { 1000000, 300000, 100000, 10000, 5000 };
+	struct price p = {true, 10, 1, 12.5, 40}, unknown = {0};
+	struct usage u = {1000000, 300000, 100000, 10000, 5000};
 	(void)state;
 	assert_float_equal(meter_usd(&p, &u), 6 + 0.3 + 1.25 + 0.4, 1e-9);
 	assert_true(meter_usd(&unknown, &u) < 0);
@@ -214,7 +292,8 @@ static void patched(const char *body, const char *want)
 static void asks_for_usage_once(void **state)
 {
 	(void)state;
-	patched("{\"stream\":true}", "{\"stream_options\":{\"include_usage\":true},\"stream\":true}");
+	patched("{\"stream\":true}",
+		"{\"stream_options\":{\"include_usage\":true},\"stream\":true}");
 	patched(" {\"stream\" : true,\"stream_options\": { }}",
 		" {\"stream\" : true,\"stream_options\": {\"include_usage\":true }}");
 	patched("{\"stream_options\":{\"x\":[1,{}]},\"stream\":true}",
@@ -223,7 +302,12 @@ static void asks_for_usage_once(void **state)
 		"{\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
 		"{\"stream\":true,\"stream_options\":{\"include_usage\":false}}",
 		"{\"stream\":true,\"stream_options\":null}",
-		"{\"stream\":false}", "{\"messages\":[{\"stream\":true}]}", "{}", "", "[]", "{\"stream\":true",
+		"{\"stream\":false}",
+		"{\"messages\":[{\"stream\":true}]}",
+		"{}",
+		"",
+		"[]",
+		"{\"stream\":true",
 	};
 	for (size_t i = 0; i + 1 < ARRAY_SIZE(same); i++)
 		patched(same[i], same[i]);
@@ -231,7 +315,8 @@ static void asks_for_usage_once(void **state)
 
 static void reads_model_and_stream(void **state)
 {
-	static const char body[] = "{\"messages\":[{\"model\":\"no\",\"content\":\"a \\\" , }\"}],\"model\":\"m-1\",\"stream\":true}";
+	static const char body[] = "{\"messages\":[{\"model\":\"no\",\"content\":\"a \\\" , "
+				   "}\"}],\"model\":\"m-1\",\"stream\":true}";
 	struct request r;
 	(void)state;
 	request_read(&r, API_ANTHROPIC, body, sizeof body - 1);
@@ -262,10 +347,12 @@ static void volatile_text(void **state)
 {
 	(void)state;
 	normal("id 01234567-89ab-cdef-0123-456789ABCDEF.", "id ~U.");
-	normal("on 2026-11-24T19:00:01.25Z, or 2026-11-24 19:00 or 2026-11-24", "on ~T, or ~T or ~T");
+	normal("on 2026-11-24T19:00:01.25Z, or 2026-11-24 19:00 or 2026-11-24",
+	       "on ~T, or ~T or ~T");
 	normal("at 12:34:56.789 +02:00", "at ~T +02:00");
 	normal("passed in 0.03s (12 ms; 1.5 seconds)", "passed in ~D (~D; ~D)");
-	normal("v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080", "v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080");
+	normal("v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080",
+	       "v1.2s x1s 3 sheep 4s5 12:34 1234-56-789 port 8080");
 	normal("", "");
 }
 
@@ -283,8 +370,10 @@ static void hashes_what_is_asked(void **state)
 	char x[HASH_HEX], y[HASH_HEX];
 	(void)state;
 	assert_true(same_hash("{\"model\":\"m\",\"n\":1}", "{ \"model\" : \"m\",\n\"n\":1 }"));
-	assert_true(same_hash("{\"model\":\"m\",\"metadata\":{\"user_id\":\"a\"},\"n\":1}", "{\"model\":\"m\",\"n\":1}"));
-	assert_true(same_hash("{\"prompt_cache_key\":\"a\",\"n\":\"took 1.5s\"}", "{\"prompt_cache_key\":\"b\",\"n\":\"took 2s\"}"));
+	assert_true(same_hash("{\"model\":\"m\",\"metadata\":{\"user_id\":\"a\"},\"n\":1}",
+			      "{\"model\":\"m\",\"n\":1}"));
+	assert_true(same_hash("{\"prompt_cache_key\":\"a\",\"n\":\"took 1.5s\"}",
+			      "{\"prompt_cache_key\":\"b\",\"n\":\"took 2s\"}"));
 	assert_false(same_hash("{\"a\":{\"metadata\":1}}", "{\"a\":{\"metadata\":2}}"));
 	assert_false(same_hash("{\"n\":1}", "{\"n\":2}"));
 	assert_false(same_hash("{\"n\":[1,2]}", "{\"n\":[12]}"));
@@ -308,13 +397,17 @@ static void names_the_difference(void **state)
 {
 	char small[20];
 	(void)state;
-	differ("{\"a\":1,\"m\":[{\"c\":\"x\"},2]}", "{\"a\":1,\"m\":[{\"c\":\"y\"},2]}", "m[0].c: recorded \"x\", now \"y\"");
+	differ("{\"a\":1,\"m\":[{\"c\":\"x\"},2]}", "{\"a\":1,\"m\":[{\"c\":\"y\"},2]}",
+	       "m[0].c: recorded \"x\", now \"y\"");
 	differ("{\"m\":[1]}", "{\"m\":[1,{\"b\":2}]}", "m[1]: recorded absent, now {\"b\":2}");
 	differ("{\"a\":1}", "{\"a\":\"1\"}", "a: recorded 1, now \"1\"");
 	differ("{\"a\":1,\"z\":2}", "{\"a\":1,\"y\":2}", "z: recorded 2, now absent");
-	differ("{\"user\":\"a\",\"t\":\"0.5s\",\"b\":1}", "{\"user\":\"b\",\"t\":\"0.6s\",\"b\":2}", "b: recorded 1, now 2");
-	differ("{\"a\":\"\\u001b[31m\\n\"}", "{\"a\":\"\"}", "a: recorded \"\\x1b[31m \", now \"\"");
-	differ("{\"a\":\"0123456789012345678901234567890123456789X\"}", "{\"a\":\"0123456789012345678901234567890123456789Y\"}",
+	differ("{\"user\":\"a\",\"t\":\"0.5s\",\"b\":1}", "{\"user\":\"b\",\"t\":\"0.6s\",\"b\":2}",
+	       "b: recorded 1, now 2");
+	differ("{\"a\":\"\\u001b[31m\\n\"}", "{\"a\":\"\"}",
+	       "a: recorded \"\\x1b[31m \", now \"\"");
+	differ("{\"a\":\"0123456789012345678901234567890123456789X\"}",
+	       "{\"a\":\"0123456789012345678901234567890123456789Y\"}",
 	       "a: recorded \"…4567890123456789X\", now \"…4567890123456789Y\"");
 	differ("{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "the order of members");
 	differ("x", "{}", "the request is not JSON");
@@ -332,8 +425,10 @@ static void routes(void **state)
 	assert_int_equal(route_of("GET", "/v1/responses", false).kind, ROUTE_METHOD);
 	assert_int_equal(route_of("GET", "/v1/models", false).kind, ROUTE_MODELS);
 	assert_int_equal(route_of("POST", "/v1/messages/", false).kind, ROUTE_NONE);
-	assert_int_equal(route_of("POST", "/v1beta/models/../x:generateContent", false).kind, ROUTE_NONE);
-	struct route r = route_of("POST", "/v1beta/models/g-1:streamGenerateContent?alt=sse", false);
+	assert_int_equal(route_of("POST", "/v1beta/models/../x:generateContent", false).kind,
+			 ROUTE_NONE);
+	struct route r =
+		route_of("POST", "/v1beta/models/g-1:streamGenerateContent?alt=sse", false);
 	assert_int_equal(r.kind, ROUTE_GENERATE);
 	assert_true(r.stream);
 	assert_int_equal(r.model_len, 3);
@@ -344,14 +439,15 @@ static void routes(void **state)
 	buf_reset(&uri);
 	route_strip_key("/a?key=secret", &uri, &key);
 	assert_string_equal(uri.data, "/a");
-	static const enum api apis[] = { API_CHAT, API_RESPONSES, API_ANTHROPIC, API_GEMINI };
+	static const enum api apis[] = {API_CHAT, API_RESPONSES, API_ANTHROPIC, API_GEMINI};
 	for (size_t i = 0; i < ARRAY_SIZE(apis); i++) {
 		struct err err;
 		AUTO(buf) struct buf body = BUF_INIT;
 		AUTO(json) json_t *j = NULL;
 		route_error(&body, apis[i], 400, "no \"more\"");
 		assert_int_equal(json_parse(&j, body.data, body.len, "error", &err), 0);
-		assert_string_equal(json_get_str(json_object_get(j, "error"), "message", ""), "no \"more\"");
+		assert_string_equal(json_get_str(json_object_get(j, "error"), "message", ""),
+				    "no \"more\"");
 	}
 }
 
@@ -495,16 +591,21 @@ static void refuses_bad_documents(void **state)
 	static const struct {
 		const char *text, *why;
 	} bad[] = {
-		{ "{}", "\"v\" is missing" },
-		{ "{\"v\":2,\"providers\":{}}", "version 2" },
-		{ "{\"v\":1,\"odd\":1,\"providers\":{}}", "unknown member \"odd\"" },
-		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"ftp://x\",\"apis\":[\"chat\"]}}}", "http" },
-		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[]}}}", "\"apis\"" },
-		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[\"x\"]}}}", "\"apis\"" },
-		{ "{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[\"chat\"],\"keys\":[{\"id\":\"a\",\"key\":\"b\\nc\"}]}}}",
-		  "control character" },
-		{ "{\"v\":1,\"providers\":{},\"models\":[{\"match\":\"*\",\"provider\":\"q\"}]}", "no provider \"q\"" },
-		{ "{\"v\":1,\"providers\":{},\"limits\":{\"stall_ms\":0}}", "stall_ms" },
+		{"{}", "\"v\" is missing"},
+		{"{\"v\":2,\"providers\":{}}", "version 2"},
+		{"{\"v\":1,\"odd\":1,\"providers\":{}}", "unknown member \"odd\""},
+		{"{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"ftp://x\",\"apis\":[\"chat\"]}}}",
+		 "http"},
+		{"{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[]}}}",
+		 "\"apis\""},
+		{"{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://x\",\"apis\":[\"x\"]}}}",
+		 "\"apis\""},
+		{"{\"v\":1,\"providers\":{\"p\":{\"base_url\":\"http://"
+		 "x\",\"apis\":[\"chat\"],\"keys\":[{\"id\":\"a\",\"key\":\"b\\nc\"}]}}}",
+		 "control character"},
+		{"{\"v\":1,\"providers\":{},\"models\":[{\"match\":\"*\",\"provider\":\"q\"}]}",
+		 "no provider \"q\""},
+		{"{\"v\":1,\"providers\":{},\"limits\":{\"stall_ms\":0}}", "stall_ms"},
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -523,10 +624,15 @@ static void reads_a_document(void **state)
 	struct err err;
 	(void)state;
 	assert_int_equal(read_text(&s,
-		"{\"v\":1,\"secret\":\"ab\",\"control\":true,\"record\":true,\"providers\":{\"p\":{\"base_url\":\"http://x/\","
-		"\"apis\":[\"chat\",\"gemini\"],\"keys\":[{\"id\":\"K\",\"key\":\"k\"}],\"headers\":{\"X-A\":\"b\"},\"max_in_flight\":3}},"
-		"\"models\":[{\"match\":\"g-*\",\"provider\":\"p\",\"price\":{\"input\":1,\"output\":2,\"date\":\"2026-11-01\"}}],"
-		"\"limits\":{\"shut_ms\":5}}", &err), 0);
+				   "{\"v\":1,\"secret\":\"ab\",\"control\":true,\"record\":true,"
+				   "\"providers\":{\"p\":{\"base_url\":\"http://x/\","
+				   "\"apis\":[\"chat\",\"gemini\"],\"keys\":[{\"id\":\"K\",\"key\":"
+				   "\"k\"}],\"headers\":{\"X-A\":\"b\"},\"max_in_flight\":3}},"
+				   "\"models\":[{\"match\":\"g-*\",\"provider\":\"p\",\"price\":{"
+				   "\"input\":1,\"output\":2,\"date\":\"2026-11-01\"}}],"
+				   "\"limits\":{\"shut_ms\":5}}",
+				   &err),
+			 0);
 	assert_string_equal(s.providers[0].base_url, "http://x");
 	assert_int_equal(s.providers[0].apis, 1 << API_CHAT | 1 << API_GEMINI);
 	assert_string_equal(s.providers[0].headers.v[0], "X-A: b");
@@ -551,7 +657,8 @@ static void store(struct both *b, const char *text, size_t n)
 {
 	struct request_part p = request_chain_cut(&b->writer, ++b->calls, text, n);
 	assert_true(p.head + p.tail <= n);
-	const struct buf *whole = request_chain_join(&b->reader, b->calls, &p, text + p.head, n - p.head - p.tail);
+	const struct buf *whole =
+		request_chain_join(&b->reader, b->calls, &p, text + p.head, n - p.head - p.tail);
 	assert_non_null(whole);
 	assert_int_equal(whole->len, n);
 	assert_memory_equal(whole->data, text, n);
@@ -569,7 +676,7 @@ static void conversation(struct buf *out, int who, int turns)
 
 static void stores_what_is_new(void **state)
 {
-	struct both b = { 0 };
+	struct both b = {0};
 	struct buf text = BUF_INIT;
 	size_t bytes = 0;
 
@@ -581,7 +688,10 @@ static void stores_what_is_new(void **state)
 			store(&b, text.data, text.len);
 			bytes += text.len;
 			buf_reset(&text);
-			buf_addf(&text, "{\"title\":\"Say in a few words what this is about, without a full stop.\",\"of\":%d}", turn);
+			buf_addf(&text,
+				 "{\"title\":\"Say in a few words what this is about, without a "
+				 "full stop.\",\"of\":%d}",
+				 turn);
 			store(&b, text.data, text.len);
 		}
 	/* Of three times fifty turns of 1 KB, each once, and not of 6 MB. */
@@ -599,7 +709,7 @@ static void stores_what_is_new(void **state)
 
 static void stores_any_bytes(void **state)
 {
-	struct both b = { 0 };
+	struct both b = {0};
 	struct buf text = BUF_INIT;
 	unsigned r = 1;
 
@@ -626,31 +736,44 @@ static void stores_any_bytes(void **state)
 
 static void refuses_parts_of_nothing(void **state)
 {
-	struct request_chain c = { 0 };
-	const struct request_part bad[] = { { 2, 0, 0 }, { 1, 11, 0 }, { 1, 0, 11 }, { 1, 6, 5 },
-					    { 1, (size_t)-1, 2 }, { 0, 1, 0 }, { 0, 0, 1 } };
+	struct request_chain c = {0};
+	const struct request_part bad[] = {{2, 0, 0},	       {1, 11, 0}, {1, 0, 11}, {1, 6, 5},
+					   {1, (size_t)-1, 2}, {0, 1, 0},  {0, 0, 1}};
 
 	(void)state;
-	assert_non_null(request_chain_join(&c, 1, &(struct request_part){ 0 }, "0123456789", 10));
+	assert_non_null(request_chain_join(&c, 1, &(struct request_part){0}, "0123456789", 10));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_null(request_chain_join(&c, 3, &bad[i], "x", 1));
-	assert_string_equal(request_chain_join(&c, 4, &(struct request_part){ 1, 6, 4 }, "x", 1)->data, "012345x6789");
+	assert_string_equal(
+		request_chain_join(&c, 4, &(struct request_part){1, 6, 4}, "x", 1)->data,
+		"012345x6789");
 	request_chain_release(&c);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(json_in_any_pieces), cmocka_unit_test(json_that_is_none),
-		cmocka_unit_test(events_in_any_pieces), cmocka_unit_test(reads_every_dialect),
-		cmocka_unit_test(sees_the_usage_only_chunk), cmocka_unit_test(costs),
-		cmocka_unit_test(asks_for_usage_once), cmocka_unit_test(reads_model_and_stream),
-		cmocka_unit_test(volatile_text), cmocka_unit_test(hashes_what_is_asked),
-		cmocka_unit_test(names_the_difference), cmocka_unit_test(routes), cmocka_unit_test(grows_and_is_cut),
-		cmocka_unit_test(does_not_grow_unused), cmocka_unit_test(shuts_as_told),
-		cmocka_unit_test(reads_headers), cmocka_unit_test(backs_off),
-		cmocka_unit_test(refuses_bad_documents), cmocka_unit_test(reads_a_document),
-		cmocka_unit_test(stores_what_is_new), cmocka_unit_test(stores_any_bytes),
+		cmocka_unit_test(json_in_any_pieces),
+		cmocka_unit_test(json_that_is_none),
+		cmocka_unit_test(events_in_any_pieces),
+		cmocka_unit_test(reads_every_dialect),
+		cmocka_unit_test(sees_the_usage_only_chunk),
+		cmocka_unit_test(costs),
+		cmocka_unit_test(asks_for_usage_once),
+		cmocka_unit_test(reads_model_and_stream),
+		cmocka_unit_test(volatile_text),
+		cmocka_unit_test(hashes_what_is_asked),
+		cmocka_unit_test(names_the_difference),
+		cmocka_unit_test(routes),
+		cmocka_unit_test(grows_and_is_cut),
+		cmocka_unit_test(does_not_grow_unused),
+		cmocka_unit_test(shuts_as_told),
+		cmocka_unit_test(reads_headers),
+		cmocka_unit_test(backs_off),
+		cmocka_unit_test(refuses_bad_documents),
+		cmocka_unit_test(reads_a_document),
+		cmocka_unit_test(stores_what_is_new),
+		cmocka_unit_test(stores_any_bytes),
 		cmocka_unit_test(refuses_parts_of_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,8 @@ struct made {
 
 static void make(struct rollout *r, const struct made *m, size_t n)
 {
-	*r = (struct rollout){.root = (char *)"data", .ref = {(char *)"bench", (char *)"20250824__12-34-56",
+	*r = (struct rollout){.root = (char *)"data",
+			      .ref = {(char *)"bench", (char *)"20250824__12-34-56",
 				      (char *)"rollouts/bench/20250824__12-34-56"},
 			      .config = (char *)"b.toml",
 			      .trials = xcalloc(n, sizeof *r->trials),

@@ -161,9 +161,10 @@ static void folders_that_are_none(void **state)
 	const struct fixture *f = *state;
 
 	assert_int_equal(unlinkat(f->top_fd, "t/tb_meta.json", 0), 0);
-	expect_problems(f, NULL, "no meta",
-			"tb_meta.json: is missing; `rollouts init --task FOLDER` writes a task folder to "
-			"start from");
+	expect_problems(
+		f, NULL, "no meta",
+		"tb_meta.json: is missing; `rollouts init --task FOLDER` writes a task folder to "
+		"start from");
 	assert_int_equal(symlinkat("/etc/passwd", f->top_fd, "t/tb_meta.json"), 0);
 	AUTO(strv) struct strv problems = STRV_INIT;
 	struct task t;
