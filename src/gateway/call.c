@@ -86,7 +86,7 @@ void call_answer(struct call *c, int status, const char *message)
 	buf_add(&c->answer_headers, type, sizeof type);
 	buf_reset(&c->out);
 	c->out_at = 0;
-	route_error(&c->out, c->route.api, status, message);
+	endpoint_error(&c->out, c->endpoint.api, status, message);
 	if (!*c->error)
 		snprintf(c->error, sizeof c->error, "%s", message);
 	c->answer_length = (int64_t)c->out.len;
@@ -100,25 +100,25 @@ void call_admit(struct call *c, const char *method, bool upgrade, const char *to
 	AUTO(buf) struct buf key = BUF_INIT;
 
 	snprintf(c->method, sizeof c->method, "%s", method);
-	c->route = route_of(method, c->uri, upgrade);
-	route_strip_key(c->uri, &c->target, &key);
+	c->endpoint = endpoint_of(method, c->uri, upgrade);
+	endpoint_strip_key(c->uri, &c->target, &key);
 	if (c->gw->doc.secret || c->gw->doc.control) {
-		c->attempt = attempts_find(c->gw, token ? token : key.data);
-		if (!c->attempt)
+		c->account = accounts_find(c->gw, token ? token : key.data);
+		if (!c->account)
 			call_answer(c, 401, "the token is not that of a trial that runs now");
 	}
 	explicit_bzero(key.data, key.len);
 	if (c->done)
 		return;
-	if (c->route.kind == ROUTE_UPGRADE)
+	if (c->endpoint.kind == ENDPOINT_UPGRADE)
 		call_answer(c, 426, "no WebSocket here: send the request by POST");
-	else if (c->route.kind == ROUTE_METHOD)
+	else if (c->endpoint.kind == ENDPOINT_METHOD)
 		call_answer(c, 405, "this path does not take that method");
-	else if (c->route.kind == ROUTE_NONE)
+	else if (c->endpoint.kind == ENDPOINT_NONE)
 		call_answer(c, 404, "the gateway does not pass this path on");
 }
 
-static const struct provider *any_provider(const struct setup *d, unsigned apis)
+static const struct upstream *any_provider(const struct setup *d, unsigned apis)
 {
 	for (size_t i = 0; i < d->providers_n; i++)
 		if (d->providers[i].apis & apis)
@@ -130,19 +130,19 @@ static const struct provider *any_provider(const struct setup *d, unsigned apis)
 static bool choose_provider(struct call *c)
 {
 	const struct setup *d = &c->gw->doc;
-	const struct provider *own = c->attempt ? c->attempt->provider : NULL;
-	const struct model_rule *rule = setup_model(d, c->request.model, own);
+	const struct upstream *own = c->account ? c->account->provider : NULL;
+	const struct model_route *rule = setup_model(d, c->request.model, own);
 	char message[320];
 
 	c->provider = own ? own : rule ? rule->provider : NULL;
 	if (rule)
 		c->price = rule->price;
-	if (c->route.kind == ROUTE_MODELS) {
+	if (c->endpoint.kind == ENDPOINT_MODELS) {
 		if (!c->provider)
 			c->provider = any_provider(d, ~0u);
 		/* Whose shape it is is the provider's matter; the key goes where that looks for it. */
-		while (c->provider && !(c->provider->apis >> c->route.api & 1))
-			c->route.api = (c->route.api + 1) % API_COUNT;
+		while (c->provider && !(c->provider->apis >> c->endpoint.api & 1))
+			c->endpoint.api = (c->endpoint.api + 1) % API_COUNT;
 	} else if (!c->provider && d->providers_n == 1) {
 		c->provider = &d->providers[0];
 	}
@@ -152,10 +152,10 @@ static bool choose_provider(struct call *c)
 		call_answer(c, 404, message);
 		return false;
 	}
-	if (!(c->provider->apis >> c->route.api & 1)) {
+	if (!(c->provider->apis >> c->endpoint.api & 1)) {
 		snprintf(message, sizeof message,
 			 "provider %.80s is not set up to answer the %s API", c->provider->name,
-			 api_name(c->route.api));
+			 api_name(c->endpoint.api));
 		call_answer(c, 404, message);
 		return false;
 	}
@@ -164,17 +164,17 @@ static bool choose_provider(struct call *c)
 
 static void read_request(struct call *c)
 {
-	request_read(&c->request, c->route.api, c->body.data, c->body.len);
-	if (c->route.kind != ROUTE_GENERATE)
+	model_request_read(&c->request, c->endpoint.api, c->body.data, c->body.len);
+	if (c->endpoint.kind != ENDPOINT_GENERATE)
 		c->request.wants_usage = false;
-	if (c->route.api != API_GEMINI)
+	if (c->endpoint.api != API_GEMINI)
 		return;
-	snprintf(c->request.model, sizeof c->request.model, "%.*s", (int)c->route.model_len,
-		 c->route.model);
-	c->request.stream = c->route.stream;
+	snprintf(c->request.model, sizeof c->request.model, "%.*s", (int)c->endpoint.model_len,
+		 c->endpoint.model);
+	c->request.stream = c->endpoint.stream;
 }
 
-static void account(struct call *c, const char *end);
+static void settle(struct call *c, const char *end);
 
 void call_submit(struct call *c)
 {
@@ -191,34 +191,35 @@ void call_submit(struct call *c)
 		return;
 	}
 	read_request(c);
-	c->id = c->attempt ? ++c->attempt->last_call : ++c->gw->last_call;
+	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
 	if (!choose_provider(c)) {
-		account(c, "error");
+		settle(c, "error");
 		return;
 	}
-	const char *limit =
-		c->attempt && c->route.kind == ROUTE_GENERATE ? attempts_limit(c->attempt) : NULL;
+	const char *limit = c->account && c->endpoint.kind == ENDPOINT_GENERATE
+				    ? accounts_limit(c->account)
+				    : NULL;
 	if (limit) {
 		call_answer(c, 400, limit);
-		account(c, "limit");
+		settle(c, "limit");
 		return;
 	}
-	if (c->attempt && c->route.kind == ROUTE_GENERATE)
-		c->attempt->calls_made++;
-	if (c->attempt)
-		request_hash(c->method, c->target.data, c->body.data, c->body.len, c->hash);
-	if (c->attempt && c->attempt->replay && replay_call(c)) {
-		if (!c->accounted) /* it diverged */
-			account(c, "error");
+	if (c->account && c->endpoint.kind == ENDPOINT_GENERATE)
+		c->account->calls_made++;
+	if (c->account)
+		model_request_hash(c->method, c->target.data, c->body.data, c->body.len, c->hash);
+	if (c->account && c->account->replay && replay_call(c)) {
+		if (!c->settled) /* it diverged */
+			settle(c, "error");
 		return;
 	}
 	recording_request(c);
-	request_patch(&c->request, &c->body);
+	model_request_patch(&c->request, &c->body);
 	c->pool = queue_pool(c->gw, c->provider, c->request.model);
 	c->state = CALL_QUEUED;
 	c->wait_ms = now_ms(c);
-	if (c->attempt)
-		attempts_wait(c->attempt, 1, 0);
+	if (c->account)
+		accounts_wait(c->account, 1, 0);
 	queue_add(c, false);
 	queue_pump(c->pool);
 }
@@ -253,8 +254,8 @@ static void give_up(struct call *c)
 	char text[200];
 
 	describe_shut(c, text, sizeof text);
-	if (c->attempt && c->route.kind == ROUTE_GENERATE)
-		attempts_fail(c->attempt, c->request.model, !c->hopeless, "%s", text);
+	if (c->account && c->endpoint.kind == ENDPOINT_GENERATE)
+		accounts_fail(c->account, c->request.model, !c->hopeless, "%s", text);
 	if (c->status) {
 		/* What was kept of its last error is what the agent gets. */
 		c->state = CALL_OVER;
@@ -269,7 +270,7 @@ static void give_up(struct call *c)
 		snprintf(c->error, sizeof c->error, "status %d", c->status);
 	recording_head(c);
 	recording_bytes(c, c->out.data, c->out.len);
-	account(c, "error");
+	settle(c, "error");
 }
 
 void call_expire(struct call *c)
@@ -277,8 +278,8 @@ void call_expire(struct call *c)
 	stop_waiting(c);
 	loop_unset(c->gw->loop, &c->timer);
 	queue_remove(c);
-	if (c->attempt)
-		attempts_wait(c->attempt, -1, 0);
+	if (c->account)
+		accounts_wait(c->account, -1, 0);
 	give_up(c);
 }
 
@@ -325,8 +326,8 @@ static void try_failed(struct call *c, struct lane *lane)
 	if (!refused && c->retries > 1)
 		say_shut(c);
 	c->wait_ms = now;
-	if (c->attempt)
-		attempts_wait(c->attempt, 1, 0);
+	if (c->account)
+		accounts_wait(c->account, 1, 0);
 	if (wait) {
 		c->state = CALL_BACKING_OFF;
 		loop_set(c->gw->loop, &c->timer, now + wait);
@@ -347,8 +348,8 @@ void call_send(struct call *c, struct lane *lane)
 	c->key_tried = true;
 	c->sent_ms = c->byte_ms = now_ms(c);
 	quota_take(&lane->quota);
-	if (c->attempt)
-		attempts_wait(c->attempt, -1, 1);
+	if (c->account)
+		accounts_wait(c->account, -1, 1);
 	if (upstream_start(c, &err)) {
 		snprintf(c->error, sizeof c->error, "%.150s", err.msg);
 		call_try_ended(c, CURLE_FAILED_INIT);
@@ -416,7 +417,7 @@ void call_got_head(struct call *c)
 	quota_report(&c->lane->quota, &c->report, now);
 	hide_key(c, c->answer_headers.data, c->answer_headers.len);
 	c->may_retry = is_overload(c->status) || is_key_refused(c);
-	c->metering = c->status < 300 && c->route.kind == ROUTE_GENERATE;
+	c->metering = c->status < 300 && c->endpoint.kind == ENDPOINT_GENERATE;
 	if (c->status >= 400)
 		json_scan_init(&c->meter.scan, on_error_body, c);
 	if (c->may_retry)
@@ -427,7 +428,7 @@ void call_got_head(struct call *c)
 	}
 	c->pool->good_ms = now;
 	if (c->metering)
-		meter_init(&c->meter, c->route.api, c->is_events);
+		usage_meter_init(&c->meter, c->endpoint.api, c->is_events);
 	else
 		c->request.wants_usage = false;
 	c->request.wants_usage &= c->is_events;
@@ -509,7 +510,7 @@ bool call_got_bytes(struct call *c, const char *data, size_t n)
 	}
 	for (size_t at = 0; c->metering && at < n;) {
 		bool end;
-		size_t taken = meter_feed(&c->meter, data + at, n - at, &end);
+		size_t taken = usage_meter_feed(&c->meter, data + at, n - at, &end);
 		if (c->request.wants_usage)
 			pass_events(c, data + at, taken, end);
 		at += taken;
@@ -527,11 +528,11 @@ static void over(struct call *c, const char *end)
 	c->cut = strcmp(end, "cut") == 0;
 	if (c->status >= 400 && !*c->error)
 		snprintf(c->error, sizeof c->error, "status %d", c->status);
-	if (c->attempt && c->route.kind == ROUTE_GENERATE &&
+	if (c->account && c->endpoint.kind == ENDPOINT_GENERATE &&
 	    (c->status == 401 || c->status == 403 || c->status == 404))
-		attempts_fail(c->attempt, c->request.model, false, "%.60s: %s", c->provider->name,
+		accounts_fail(c->account, c->request.model, false, "%.60s: %s", c->provider->name,
 			      c->error);
-	account(c, c->status >= 400 && !c->cut ? "error" : end);
+	settle(c, c->status >= 400 && !c->cut ? "error" : end);
 	call_wake(c);
 }
 
@@ -546,8 +547,8 @@ void call_try_ended(struct call *c, CURLcode code)
 {
 	struct lane *lane = c->lane;
 
-	if (c->attempt)
-		attempts_wait(c->attempt, 0, -1);
+	if (c->account)
+		accounts_wait(c->account, 0, -1);
 	if (code && !*c->error)
 		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
 	c->hopeless = is_hopeless(code);
@@ -577,20 +578,20 @@ static void look_at_served(struct call *c)
 	snprintf(p->served, sizeof p->served, "%s", c->meter.model);
 }
 
-static void account_for(struct call *c, const struct usage *u, bool estimated, double usd,
+static void account_for(struct call *c, const struct token_usage *u, bool estimated, double usd,
 			const char *end)
 {
 	struct gateway *gw = c->gw;
 
-	c->accounted = true;
-	if (c->attempt) {
-		log_line(&c->attempt->log, c, u, estimated, usd, end);
-		attempts_dirty(c->attempt, true, true);
+	c->settled = true;
+	if (c->account) {
+		log_line(&c->account->log, c, u, estimated, usd, end);
+		accounts_dirty(c->account, true, true);
 	}
-	if (c->route.kind != ROUTE_GENERATE || !c->key_tried)
+	if (c->endpoint.kind != ENDPOINT_GENERATE || !c->key_tried)
 		return;
-	if (c->attempt)
-		attempts_call_over(c->attempt, c, u, estimated, usd);
+	if (c->account)
+		accounts_call_over(c->account, c, u, estimated, usd);
 	if (c->replayed) /* it costs nothing now */
 		return;
 	gw->calls_made++;
@@ -603,38 +604,38 @@ static void account_for(struct call *c, const struct usage *u, bool estimated, d
 }
 
 /* Once for each call that was submitted. */
-static void account(struct call *c, const char *end)
+static void settle(struct call *c, const char *end)
 {
-	struct usage u = {0};
+	struct token_usage u = {0};
 	bool estimated = false;
 	double usd = 0;
 
-	if (c->accounted)
+	if (c->settled)
 		return;
 	if (c->metering && (c->head_ready || c->gone)) {
-		estimated = meter_end(&c->meter, c->body_bytes, c->response_bytes,
-				      strcmp(end, "ok") == 0, &u);
-		usd = meter_usd(&c->price, &u);
+		estimated = usage_meter_end(&c->meter, c->body_bytes, c->response_bytes,
+					    strcmp(end, "ok") == 0, &u);
+		usd = usage_usd(&c->price, &u);
 		look_at_served(c);
 	}
 	recording_end(c, &u, estimated, end);
 	account_for(c, &u, estimated, usd, end);
 }
 
-void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model,
+void call_replayed(struct call *c, const struct token_usage *u, bool estimated, const char *model,
 		   const char *end)
 {
 	c->state = CALL_OVER;
 	c->key_tried = true;
-	c->metering = c->status < 300 && c->route.kind == ROUTE_GENERATE;
+	c->metering = c->status < 300 && c->endpoint.kind == ENDPOINT_GENERATE;
 	snprintf(c->meter.model, sizeof c->meter.model, "%s", model);
-	account_for(c, u, estimated, c->metering ? meter_usd(&c->price, u) : 0, end);
+	account_for(c, u, estimated, c->metering ? usage_usd(&c->price, u) : 0, end);
 }
 
 void call_cancel(struct call *c, const char *end)
 {
 	if (!c->body_read || c->state == CALL_OVER) {
-		c->attempt = NULL;
+		c->account = NULL;
 		if (c->replayed) { /* the recording goes with the attempt */
 			replay_call_free(c);
 			c->done = c->cut = true;
@@ -646,18 +647,18 @@ void call_cancel(struct call *c, const char *end)
 	c->state = CALL_OVER;
 	if (waits) {
 		stop_waiting(c);
-	} else if (!c->head_ready && c->route.kind == ROUTE_GENERATE) {
+	} else if (!c->head_ready && c->endpoint.kind == ENDPOINT_GENERATE) {
 		/* It was asked, and nobody will hear what it counted. */
-		meter_init(&c->meter, c->route.api, false);
+		usage_meter_init(&c->meter, c->endpoint.api, false);
 		c->metering = true;
 	}
 	loop_unset(c->gw->loop, &c->timer);
 	queue_remove(c);
 	upstream_stop(c);
-	account(c, end);
-	if (c->attempt)
-		attempts_wait(c->attempt, waits ? -1 : 0, waits ? 0 : -1);
-	c->attempt = NULL;
+	settle(c, end);
+	if (c->account)
+		accounts_wait(c->account, waits ? -1 : 0, waits ? 0 : -1);
+	c->account = NULL;
 	queue_leave_lane(c);
 	call_wake(c);
 }

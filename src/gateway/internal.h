@@ -6,7 +6,7 @@
  *   call.c      the story of one request: admitted, queued, sent, tried again, answered, accounted for
  *   queue.c     whose turn it is: quota (quota.h) and fairness between attempts
  *   upstream.c  libcurl: one try of a call at its provider
- *   attempts.c  attached attempts: their limits, sums, states and open files
+ *   accounts.c  attached attempts: their limits, sums, states and open files
  *   workers.c   the control socket
  *   recording.c replay.c   what was said, kept and given again
  *   main.c      the document, the events, the loop
@@ -21,11 +21,11 @@
 #include "base/buf.h"
 #include "gateway/control.h"
 #include "gateway/setup.h"
-#include "gateway/meter.h"
+#include "gateway/usage-meter.h"
 #include "gateway/quota.h"
 #include "gateway/request-chain.h"
 #include "gateway/request.h"
-#include "gateway/route.h"
+#include "gateway/endpoint.h"
 #include "net/client.h"
 #include "net/loop.h"
 
@@ -36,7 +36,7 @@ enum {
 };
 
 struct gateway;
-struct attempt;
+struct account;
 struct call;
 struct worker;
 struct replay_call;
@@ -56,7 +56,7 @@ struct lane {
 /* Those who wait for one model of one provider. */
 struct pool {
 	struct pool *next;
-	const struct provider *provider;
+	const struct upstream *provider;
 	char *model;
 	struct lane *lanes; /* one for each key of the provider */
 	size_t lanes_n;
@@ -76,7 +76,7 @@ struct pool {
 struct party {
 	struct party *next, *prev;
 	struct pool *pool;
-	const struct attempt *attempt;
+	const struct account *account;
 	struct call *first, *last;
 };
 
@@ -87,7 +87,7 @@ void queue_leave_lane(struct call *c); /* its try is over */
 void queue_pump(struct pool *p);       /* start what may start */
 void queue_pump_soon(struct pool *p);  /* from within a callback of curl */
 void queue_free_all(struct gateway *gw);
-struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model);
+struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model);
 /* Another key than that of its lane, which C may use, was not refused. */
 bool queue_has_other(const struct call *c);
 int queue_in_flight(const struct pool *p);
@@ -111,8 +111,8 @@ struct call {
 	/* What is asked. */
 	char *uri;
 	char method[8];
-	struct route route;
-	struct request request;
+	struct endpoint endpoint;
+	struct model_request request;
 	struct buf target; /* the URI without a key */
 	struct buf body;
 	int64_t body_bytes; /* as the agent sent it */
@@ -120,10 +120,10 @@ struct call {
 	char hash[HASH_HEX];
 	bool head_read, body_read, too_big;
 	/* Whose it is. */
-	struct attempt *attempt;  /* NULL: the gateway stands alone, or the attempt is gone */
+	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
 	struct call *next, *prev; /* of all calls */
-	const struct provider *provider;
-	struct price price;
+	const struct upstream *provider;
+	struct token_price price;
 	/* Its turn. */
 	struct pool *pool;
 	struct party *party;
@@ -148,8 +148,8 @@ struct call {
 	size_t out_at;
 	int64_t response_bytes;
 	bool head_ready, done, cut, metering, own, gone,
-		accounted; /* own: made by us; gone: the agent */
-	struct meter meter;
+		settled; /* own: made by us; gone: the agent */
+	struct usage_meter meter;
 	char error[160];
 	/* The agent's connection. */
 	struct MHD_Connection *conn;
@@ -176,7 +176,7 @@ void call_wake(struct call *c);
 /* Regularly, of every call that is not over. */
 void call_tick(struct call *c);
 /* From replay.c: the answer is at hand, and this is what it once cost. */
-void call_replayed(struct call *c, const struct usage *u, bool estimated, const char *model,
+void call_replayed(struct call *c, const struct token_usage *u, bool estimated, const char *model,
 		   const char *end);
 /* From upstream.c. */
 void call_got_head(struct call *c);
@@ -200,13 +200,14 @@ bool front_run(struct gateway *gw);
 void front_resume(struct call *c);
 void front_watch(struct call *c); /* notice when the agent leaves */
 
-/* --- attempts.c ---------------------------------------------------------------------------------- */
+/* --- accounts.c ---------------------------------------------------------------------------------- */
 
-struct attempt {
-	struct attempt *next; /* of its bucket */
+/* What one token stands for: an attached attempt, what it may use, and what it has used. */
+struct account {
+	struct account *next; /* of its bucket */
 	struct gateway *gw;
 	char *token;
-	const struct provider *provider;
+	const struct upstream *provider;
 	char *model;
 	struct control_limits limits;
 	int log_fd, record_fd, replay_fd;
@@ -229,34 +230,34 @@ struct attempt {
 	bool state_dirty, files_dirty;
 	int64_t state_sent_ms;
 	struct loop_timer state_timer;
-	struct attempt *tell_next, *write_next;
+	struct account *tell_next, *write_next;
 };
 
 /* Takes what A holds. ERR_USAGE for a bad token or a token that is attached. */
-int attempts_add(struct gateway *gw, struct attempt *a, struct err *err) MUST_CHECK;
-void attempts_remove(struct attempt *a); /* cancels its calls, writes its files, frees it */
-void attempts_free(struct attempt *a);	 /* of one that was never added */
+int accounts_add(struct gateway *gw, struct account *a, struct err *err) MUST_CHECK;
+void accounts_remove(struct account *a); /* cancels its calls, writes its files, frees it */
+void accounts_free(struct account *a);	 /* of one that was never added */
 /* Constant time in all but who it is that claims to call. NULL: nobody. */
-struct attempt *attempts_find(struct gateway *gw, const char *token);
-bool attempts_token_ok(const char *secret, const char *token);
+struct account *accounts_find(struct gateway *gw, const char *token);
+bool accounts_token_ok(const char *secret, const char *token);
 /* Counting who waits and who is served; *C moves from the one to the other. */
-void attempts_wait(struct attempt *a, int waiting, int flying);
+void accounts_wait(struct account *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
-const char *attempts_limit(struct attempt *a);
+const char *accounts_limit(struct account *a);
 /* A call to MODEL failed for good. It is the attempt's failure when that is its own model. */
-void attempts_fail(struct attempt *a, const char *model, bool retry, const char *fmt, ...)
+void accounts_fail(struct account *a, const char *model, bool retry, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u,
+void accounts_call_over(struct account *a, const struct call *c, const struct token_usage *u,
 			bool estimated, double usd);
-void attempts_dirty(struct attempt *a, bool state, bool files);
-void attempts_tell(struct gateway *gw);	 /* send the states that changed */
-void attempts_write(struct gateway *gw); /* write what is to be written */
-json_t *attempts_state(struct attempt *a);
+void accounts_dirty(struct account *a, bool state, bool files);
+void accounts_tell(struct gateway *gw);	 /* send the states that changed */
+void accounts_write(struct gateway *gw); /* write what is to be written */
+json_t *accounts_state(struct account *a);
 
 /* --- log-line.c ---------------------------------------------------------------------------------- */
 
 /* The line of llm.jsonl, see docs/formats.md. */
-void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated,
+void log_line(struct buf *out, const struct call *c, const struct token_usage *u, bool estimated,
 	      double usd, const char *end);
 
 /* --- workers.c ----------------------------------------------------------------------------------- */
@@ -271,7 +272,7 @@ bool workers_send(struct worker *w, const json_t *message);
 void recording_request(struct call *c);
 void recording_head(struct call *c);
 void recording_bytes(struct call *c, const char *data, size_t n);
-void recording_end(struct call *c, const struct usage *u, bool estimated, const char *end);
+void recording_end(struct call *c, const struct token_usage *u, bool estimated, const char *end);
 
 int replay_open(struct replay **out, int fd, struct err *err) MUST_CHECK;
 void replay_free(struct replay *r);
@@ -293,7 +294,7 @@ struct gateway {
 	struct loop_watch front_watch, stdin_watch, control_watch;
 	struct loop_timer front_timer, tick_timer, totals_timer;
 	bool front_due;
-	struct attempt *attempts[BUCKETS], *tell,
+	struct account *accounts[BUCKETS], *tell,
 		*write; /* the last two: lists of the dirty ones */
 	struct worker *workers;
 	struct pool *pools;

@@ -56,7 +56,7 @@ static void put_number(struct buf *out, const char *key, int64_t v)
 	log_number(out, v);
 }
 
-void log_usage(struct buf *out, const struct usage *u)
+void log_usage(struct buf *out, const struct token_usage *u)
 {
 	put_number(out, "{\"input\":", u->input);
 	put_number(out, ",\"cached\":", u->cached);
@@ -66,7 +66,7 @@ void log_usage(struct buf *out, const struct usage *u)
 	buf_addc(out, '}');
 }
 
-void log_line(struct buf *out, const struct call *c, const struct usage *u, bool estimated,
+void log_line(struct buf *out, const struct call *c, const struct token_usage *u, bool estimated,
 	      double usd, const char *end)
 {
 	int64_t now = loop_now_ms(c->gw->loop);
@@ -75,7 +75,7 @@ void log_line(struct buf *out, const struct call *c, const struct usage *u, bool
 	put_number(out, "{\"v\":1,\"call\":", c->id);
 	put_number(out, ",\"at\":", clock_wall_ms() - (now - c->asked_ms));
 	put_text(out, ",\"path\":", c->target.data);
-	put_text(out, ",\"api\":", api_name(c->route.api));
+	put_text(out, ",\"api\":", api_name(c->endpoint.api));
 	put_text(out, ",\"provider\":", c->key_tried ? c->provider->name : "");
 	put_text(out, ",\"key\":", c->key_used ? c->key_used->id : "");
 	put_text(out, ",\"model_asked\":", c->request.model);
@@ -99,7 +99,7 @@ void log_line(struct buf *out, const struct call *c, const struct usage *u, bool
 		buf_addf(out, ",\"usd\":%.9g", usd);
 	put_number(out, ",\"request_bytes\":", c->body_bytes);
 	put_number(out, ",\"response_bytes\":", c->response_bytes);
-	put_text(out, ",\"request_hash\":", c->hash);
+	put_text(out, ",\"model_request_hash\":", c->hash);
 	put_text(out, ",\"end\":", end);
 	if (*c->error && strcmp(end, "ok"))
 		put_text(out, ",\"error\":", c->error);

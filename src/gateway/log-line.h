@@ -6,8 +6,8 @@
 #pragma once
 #include <stdint.h>
 #include "base/buf.h"
-#include "gateway/meter.h"
+#include "gateway/usage-meter.h"
 
 void log_text(struct buf *out, const char *text); /* quoted; what is not ASCII becomes ? */
 void log_number(struct buf *out, int64_t v);
-void log_usage(struct buf *out, const struct usage *u);
+void log_usage(struct buf *out, const struct token_usage *u);

@@ -145,10 +145,10 @@ static bool before_wait(void *ctx)
 
 	http_client_reap(gw->client);
 	wake_calls(gw);
-	attempts_tell(gw);
+	accounts_tell(gw);
 	bool more = front_run(gw);
 	http_client_push(gw->client);
-	attempts_write(gw);
+	accounts_write(gw);
 	return more || gw->todo || http_client_has_news(gw->client);
 }
 

@@ -9,7 +9,7 @@ static void timer_fires(void *ctx)
 	queue_pump(ctx);
 }
 
-struct pool *queue_pool(struct gateway *gw, const struct provider *provider, const char *model)
+struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model)
 {
 	struct pool *p;
 
@@ -46,7 +46,7 @@ void queue_free_all(struct gateway *gw)
 }
 
 /* The keys that ATTEMPT (NULL: nobody in particular) may use. */
-static const struct key_set *keys_of(const struct pool *p, const struct attempt *a)
+static const struct key_set *keys_of(const struct pool *p, const struct account *a)
 {
 	return a ? a->keys_allowed : &p->provider->sets[0];
 }
@@ -62,7 +62,7 @@ static bool is_aside(const struct pool *p, const struct key_set *set, const stru
 
 bool queue_has_other(const struct call *c)
 {
-	const struct key_set *set = keys_of(c->pool, c->attempt);
+	const struct key_set *set = keys_of(c->pool, c->account);
 
 	for (size_t i = 0; i < set->keys_n; i++) {
 		const struct lane *l = &c->pool->lanes[set->keys[i]];
@@ -81,19 +81,19 @@ int queue_in_flight(const struct pool *p)
 	return n;
 }
 
-static struct party *party_of(struct pool *p, const struct attempt *a)
+static struct party *party_of(struct pool *p, const struct account *a)
 {
 	struct party *first = p->parties, *q = first;
 
 	if (q)
 		do {
-			if (q->attempt == a)
+			if (q->account == a)
 				return q;
 			q = q->next;
 		} while (q != first);
 	q = xcalloc(1, sizeof *q);
 	q->pool = p;
-	q->attempt = a;
+	q->account = a;
 	/* At the end of the ring: before the one whose turn is next. */
 	q->next = first ? first : q;
 	q->prev = first ? first->prev : q;
@@ -116,7 +116,7 @@ static void party_leave(struct party *q)
 
 void queue_add(struct call *c, bool first)
 {
-	struct party *q = party_of(c->pool, c->attempt);
+	struct party *q = party_of(c->pool, c->account);
 
 	c->party = q;
 	c->queue_prev = first ? NULL : q->last;
@@ -170,7 +170,7 @@ static struct lane *next_turn(struct pool *p, int64_t now_ms)
 	if (!q)
 		return NULL;
 	do {
-		struct lane *l = free_lane(p, keys_of(p, q->attempt), now_ms);
+		struct lane *l = free_lane(p, keys_of(p, q->account), now_ms);
 		if (l) {
 			p->parties = q;
 			return l;
@@ -195,7 +195,7 @@ static int64_t opens_ms(const struct pool *p, int64_t now_ms)
 
 bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms)
 {
-	const struct key_set *set = keys_of(c->pool, c->attempt);
+	const struct key_set *set = keys_of(c->pool, c->account);
 	int64_t end = deadline_ms > now_ms ? deadline_ms : now_ms;
 
 	for (size_t i = 0; i < set->keys_n; i++) {

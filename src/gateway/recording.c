@@ -5,7 +5,7 @@
 
 static struct buf *recording_of(const struct call *c)
 {
-	return c->attempt && c->attempt->record_fd >= 0 ? &c->attempt->record : NULL;
+	return c->account && c->account->record_fd >= 0 ? &c->account->record : NULL;
 }
 
 static void frame(struct buf *b, const struct call *c, const char *kind)
@@ -24,7 +24,7 @@ static void body(struct call *c, struct buf *b, const char *data, size_t n)
 	buf_adds(b, "}\n");
 	buf_add(b, data, n);
 	buf_addc(b, '\n');
-	attempts_dirty(c->attempt, false, true);
+	accounts_dirty(c->account, false, true);
 }
 
 void recording_request(struct call *c)
@@ -34,7 +34,7 @@ void recording_request(struct call *c)
 	if (!b)
 		return;
 	const struct request_part p =
-		request_chain_cut(&c->attempt->requests, c->id, c->body.data, c->body.len);
+		request_chain_cut(&c->account->requests, c->id, c->body.data, c->body.len);
 	frame(b, c, "request");
 	buf_adds(b, ",\"v\":");
 	log_number(b, REQUEST_CHAIN_VERSION);
@@ -81,7 +81,7 @@ void recording_bytes(struct call *c, const char *data, size_t n)
 	body(c, b, data, n);
 }
 
-void recording_end(struct call *c, const struct usage *u, bool estimated, const char *end)
+void recording_end(struct call *c, const struct token_usage *u, bool estimated, const char *end)
 {
 	struct buf *b = recording_of(c);
 

@@ -29,7 +29,7 @@ struct recorded {
 	int64_t length, bytes; /* as the head states it, -1: not; of the answer */
 	size_t request, first; /* frames: the request, the first behind it */
 	struct request_part part;
-	struct usage usage;
+	struct token_usage usage;
 	char model[128], end[16];
 };
 
@@ -63,7 +63,7 @@ static void read_usage(struct recorded *c, const json_t *j)
 {
 	const json_t *t = json_object_get(j, "tokens");
 
-	c->usage = (struct usage){
+	c->usage = (struct token_usage){
 		json_get_int(t, "input", 0),	   json_get_int(t, "cached", 0),
 		json_get_int(t, "cache_write", 0), json_get_int(t, "output", 0),
 		json_get_int(t, "reasoning", 0),
@@ -206,7 +206,7 @@ static bool read_frame(const struct replay *r, const struct frame *f, struct buf
 /* The requests before it have to be gone through. */
 static void differ(struct call *c, const struct recorded *wanted, char *out, size_t size)
 {
-	const struct replay *r = c->attempt->replay;
+	const struct replay *r = c->account->replay;
 	struct request_chain chain = {0};
 	const struct buf *whole = NULL;
 
@@ -228,7 +228,7 @@ static void differ(struct call *c, const struct recorded *wanted, char *out, siz
 
 static void diverged(struct call *c)
 {
-	struct attempt *a = c->attempt;
+	struct account *a = c->account;
 	struct replay *r = a->replay;
 	const struct recorded *other = NULL;
 	char text[sizeof a->sum.diverged];
@@ -259,14 +259,14 @@ static void diverged(struct call *c)
 	}
 	if (!*a->sum.diverged)
 		snprintf(a->sum.diverged, sizeof a->sum.diverged, "%s", text);
-	attempts_dirty(a, true, false);
+	accounts_dirty(a, true, false);
 	n = snprintf(c->error, sizeof c->error, "%.*s", (int)sizeof c->error - 1, text);
 	call_answer(c, 400, a->sum.diverged);
 }
 
 static void give(struct call *c, struct recorded *found)
 {
-	struct replay *r = c->attempt->replay;
+	struct replay *r = c->account->replay;
 	size_t head = found->first;
 
 	found->given = true;
@@ -291,7 +291,7 @@ static void give(struct call *c, struct recorded *found)
 
 bool replay_call(struct call *c)
 {
-	struct replay *r = c->attempt->replay;
+	struct replay *r = c->account->replay;
 
 	if (r->live)
 		return false;

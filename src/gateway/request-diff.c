@@ -17,8 +17,8 @@ static bool same_text(const json_t *a, const json_t *b)
 {
 	AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
 
-	request_normal_text(&x, json_string_value(a), json_string_length(a));
-	request_normal_text(&y, json_string_value(b), json_string_length(b));
+	model_request_normal_text(&x, json_string_value(a), json_string_length(a));
+	model_request_normal_text(&y, json_string_value(b), json_string_length(b));
 	return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
 }
 
@@ -46,11 +46,11 @@ static bool objects_differ(struct diff *d, const json_t *a, const json_t *b, int
 	json_t *value;
 
 	json_object_foreach ((json_t *)a, key, value)
-		if (!(depth == 0 && request_is_volatile(key, strlen(key))) &&
+		if (!(depth == 0 && model_request_is_volatile(key, strlen(key))) &&
 		    differ_at(d, value, json_object_get(b, key), depth, key, 0))
 			return true;
 	json_object_foreach ((json_t *)b, key, value)
-		if (!(depth == 0 && request_is_volatile(key, strlen(key))) &&
+		if (!(depth == 0 && model_request_is_volatile(key, strlen(key))) &&
 		    !json_object_get(a, key) && differ_at(d, NULL, value, depth, key, 0))
 			return true;
 	return false;

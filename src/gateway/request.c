@@ -85,7 +85,7 @@ static bool starts_true(struct span s)
 	return s.len >= 4 && memcmp(s.at, "true", 4) == 0;
 }
 
-static void take_model(struct request *out, struct span v)
+static void take_model(struct model_request *out, struct span v)
 {
 	if (v.len < 2 || *v.at != '"')
 		return;
@@ -96,7 +96,7 @@ static void take_model(struct request *out, struct span v)
 }
 
 /* stream_options as the client sent them: do they speak of usage, and if not, where would it stand? */
-static void look_at_options(struct request *out, const char *body, struct span v)
+static void look_at_options(struct model_request *out, const char *body, struct span v)
 {
 	struct span key, value;
 	size_t i = 1;
@@ -115,12 +115,12 @@ static void look_at_options(struct request *out, const char *body, struct span v
 	out->usage_words = any ? "\"include_usage\":true," : "\"include_usage\":true";
 }
 
-void request_read(struct request *out, enum api api, const char *body, size_t len)
+void model_request_read(struct model_request *out, enum api api, const char *body, size_t len)
 {
 	struct span key, value;
 	size_t start = space(body, len, 0), i = start + 1;
 
-	*out = (struct request){0};
+	*out = (struct model_request){0};
 	if (start >= len || body[start] != '{')
 		return;
 	out->wants_usage = api == API_CHAT;
@@ -137,7 +137,7 @@ void request_read(struct request *out, enum api api, const char *body, size_t le
 	out->wants_usage &= out->stream;
 }
 
-void request_patch(const struct request *r, struct buf *body)
+void model_request_patch(const struct model_request *r, struct buf *body)
 {
 	size_t n;
 
@@ -153,7 +153,7 @@ void request_patch(const struct request *r, struct buf *body)
 
 /* --- the normalised hash -------------------------------------------------------------------------- */
 
-bool request_is_volatile(const char *name, size_t len)
+bool model_request_is_volatile(const char *name, size_t len)
 {
 	static const char *const names[] = {
 		"prompt_cache_key", "user",	    "metadata",	       "client_metadata",
@@ -262,7 +262,7 @@ static size_t volatile_text(const char *text, size_t len, char *mark)
 	return seconds(text, len);
 }
 
-void request_normal_text(struct buf *out, const char *text, size_t len)
+void model_request_normal_text(struct buf *out, const char *text, size_t len)
 {
 	size_t from = 0;
 	bool word = false; /* inside of one, nothing begins */
@@ -296,12 +296,13 @@ static void normal_body(struct buf *out, const char *s, size_t len)
 			size_t end = string_end(s, len, i);
 			size_t after = space(s, len, end);
 			bool is_key = after < len && s[after] == ':';
-			if (depth == 1 && is_key && request_is_volatile(s + i + 1, end - i - 2)) {
+			if (depth == 1 && is_key &&
+			    model_request_is_volatile(s + i + 1, end - i - 2)) {
 				i = value_end(s, len, space(s, len, after + 1));
 				continue;
 			}
 			buf_addc(out, '"');
-			request_normal_text(out, s + i + 1, end - i - 1);
+			model_request_normal_text(out, s + i + 1, end - i - 1);
 			buf_addc(out, is_key ? ':' : '\n');
 			i = end;
 		} else if (c == '{' || c == '[' || c == '}' || c == ']') {
@@ -322,8 +323,8 @@ static void normal_body(struct buf *out, const char *s, size_t len)
 	}
 }
 
-void request_hash(const char *method, const char *path, const char *body, size_t len,
-		  char out[HASH_HEX])
+void model_request_hash(const char *method, const char *path, const char *body, size_t len,
+			char out[HASH_HEX])
 {
 	AUTO(buf) struct buf normal = BUF_INIT;
 	struct hash h;

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "gateway/setup.h"
 
-struct request {
+struct model_request {
 	char model[128]; /* "" when the body names none */
 	bool stream;
 	bool wants_usage; /* a chat stream whose stream_options say nothing about usage */
@@ -19,18 +19,19 @@ struct request {
 };
 
 /* Of a body that is not a JSON object, everything stays empty. */
-void request_read(struct request *out, enum api api, const char *body, size_t len);
+void model_request_read(struct model_request *out, enum api api, const char *body, size_t len);
 /* Insert what R found missing. */
-void request_patch(const struct request *r, struct buf *body);
+void model_request_patch(const struct model_request *r, struct buf *body);
 
 /*
  * Two requests have the same hash when they ask for the same thing. Left out: the members that name a
- * session, a user or a run (request_is_volatile), white space between tokens, and in strings whatever looks
+ * session, a user or a run (model_request_is_volatile), white space between tokens, and in strings whatever looks
  * like a UUID, a date, a time of day, or seconds taken ("0.03s"). The order of members counts: a client
  * keeps its own.
  */
-void request_hash(const char *method, const char *path, const char *body, size_t len,
-		  char out[HASH_HEX]);
-bool request_is_volatile(const char *name, size_t len); /* of a member at the top of the body */
-/* TEXT as request_hash sees the inside of a string. */
-void request_normal_text(struct buf *out, const char *text, size_t len);
+void model_request_hash(const char *method, const char *path, const char *body, size_t len,
+			char out[HASH_HEX]);
+bool model_request_is_volatile(const char *name,
+			       size_t len); /* of a member at the top of the body */
+/* TEXT as model_request_hash sees the inside of a string. */
+void model_request_normal_text(struct buf *out, const char *text, size_t len);

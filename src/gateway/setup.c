@@ -67,7 +67,7 @@ static bool is_header_text(const char *s)
 }
 
 /* The same key under two names, or in two places, is one: its quota is. */
-static size_t add_key(struct provider *p, const char *id, const char *key)
+static size_t add_key(struct upstream *p, const char *id, const char *key)
 {
 	size_t i = 0;
 
@@ -86,7 +86,7 @@ static bool holds(const struct key_set *s, size_t key)
 	return false;
 }
 
-static int read_key_set(struct provider *p, const char *task, const json_t *keys, const char *where,
+static int read_key_set(struct upstream *p, const char *task, const json_t *keys, const char *where,
 			struct err *err)
 {
 	struct key_set *s = &p->sets[p->sets_n++];
@@ -114,7 +114,7 @@ static int read_key_set(struct provider *p, const char *task, const json_t *keys
 	return 0;
 }
 
-static int read_keys(struct provider *p, const json_t *j, const char *where, struct err *err)
+static int read_keys(struct upstream *p, const json_t *j, const char *where, struct err *err)
 {
 	const json_t *tasks = json_object_get(j, "task_keys");
 	const char *task;
@@ -133,7 +133,7 @@ static int read_keys(struct provider *p, const json_t *j, const char *where, str
 	return 0;
 }
 
-static int read_apis(struct provider *p, const json_t *apis, const char *where, struct err *err)
+static int read_apis(struct upstream *p, const json_t *apis, const char *where, struct err *err)
 {
 	size_t i;
 	json_t *a;
@@ -154,7 +154,7 @@ static int read_apis(struct provider *p, const json_t *apis, const char *where, 
 	return 0;
 }
 
-static int read_headers(struct provider *p, const json_t *headers, const char *where,
+static int read_headers(struct upstream *p, const json_t *headers, const char *where,
 			struct err *err)
 {
 	const char *name;
@@ -172,7 +172,7 @@ static int read_headers(struct provider *p, const json_t *headers, const char *w
 	return 0;
 }
 
-static int read_provider(struct provider *p, const char *name, const json_t *j, struct err *err)
+static int read_provider(struct upstream *p, const char *name, const json_t *j, struct err *err)
 {
 	char where[128];
 	const char *url;
@@ -211,7 +211,7 @@ static int read_providers(struct setup *d, const json_t *providers, struct err *
 	return 0;
 }
 
-static int read_price(struct price *out, const json_t *j, const char *where, struct err *err)
+static int read_price(struct token_price *out, const json_t *j, const char *where, struct err *err)
 {
 	if (!j || json_is_null(j))
 		return 0;
@@ -241,7 +241,7 @@ static int read_models(struct setup *d, const json_t *models, struct err *err)
 	json_array_foreach (models, i, m) {
 		char where[40];
 		const char *match, *provider;
-		struct model_rule *r = &d->models[i];
+		struct model_route *r = &d->models[i];
 		snprintf(where, sizeof where, "model %zu", i);
 		if (REFUSE_OTHERS(m, where, err, "match", "provider", "price") ||
 		    json_need_str(m, "match", where, &match, err) ||
@@ -304,7 +304,7 @@ int setup_read(struct setup *out, const json_t *j, struct err *err)
 void setup_release(struct setup *d)
 {
 	for (size_t i = 0; i < d->providers_n; i++) {
-		struct provider *p = &d->providers[i];
+		struct upstream *p = &d->providers[i];
 		for (size_t k = 0; k < p->keys_n; k++) {
 			free(p->keys[k].id);
 			free(p->keys[k].key);
@@ -327,7 +327,7 @@ void setup_release(struct setup *d)
 	*d = (struct setup){0};
 }
 
-const struct provider *setup_provider(const struct setup *d, const char *name)
+const struct upstream *setup_provider(const struct setup *d, const char *name)
 {
 	for (size_t i = 0; i < d->providers_n; i++)
 		if (strcmp(d->providers[i].name, name) == 0)
@@ -335,7 +335,7 @@ const struct provider *setup_provider(const struct setup *d, const char *name)
 	return NULL;
 }
 
-const struct key_set *setup_keys(const struct provider *p, const char *task)
+const struct key_set *setup_keys(const struct upstream *p, const char *task)
 {
 	for (size_t i = 1; i < p->sets_n; i++)
 		if (strcmp(p->sets[i].task, task) == 0)
@@ -343,8 +343,8 @@ const struct key_set *setup_keys(const struct provider *p, const char *task)
 	return &p->sets[0];
 }
 
-const struct model_rule *setup_model(const struct setup *d, const char *model,
-				     const struct provider *provider)
+const struct model_route *setup_model(const struct setup *d, const char *model,
+				      const struct upstream *provider)
 {
 	for (size_t i = 0; i < d->models_n; i++)
 		if ((!provider || d->models[i].provider == provider) &&

@@ -25,7 +25,8 @@ struct key_set {
 	size_t *keys, keys_n;
 };
 
-struct provider {
+/* A provider, as this process sends to it. */
+struct upstream {
 	char *name, *base_url;
 	unsigned apis;		   /* bits, 1 << enum api */
 	struct provider_key *keys; /* each one once, whoever may use it */
@@ -36,23 +37,24 @@ struct provider {
 	int max_in_flight;
 };
 
-struct price {
+struct token_price {
 	bool known;
 	double input, cached, cache_write, output; /* USD per million tokens */
 };
 
-struct model_rule {
+/* Where requests go whose model's name MATCH (a glob) covers, and what they cost there. */
+struct model_route {
 	char *match;
-	const struct provider *provider;
-	struct price price;
+	const struct upstream *provider;
+	struct token_price price;
 };
 
 struct setup {
 	char *secret; /* NULL: any token will do */
 	bool control, record;
-	struct provider *providers;
+	struct upstream *providers;
 	size_t providers_n;
-	struct model_rule *models;
+	struct model_route *models;
 	size_t models_n;
 	int64_t stall_ms, connect_ms, shut_ms, body_bytes;
 };
@@ -61,9 +63,9 @@ struct setup {
 int setup_read(struct setup *out, const json_t *j, struct err *err) MUST_CHECK;
 void setup_release(struct setup *d);
 
-const struct provider *setup_provider(const struct setup *d, const char *name); /* NULL: none */
+const struct upstream *setup_provider(const struct setup *d, const char *name); /* NULL: none */
 /* Of the attempts of TASK. It is empty when P has keys, but none for them. */
-const struct key_set *setup_keys(const struct provider *p, const char *task);
+const struct key_set *setup_keys(const struct upstream *p, const char *task);
 /* The first rule whose pattern MODEL matches (of PROVIDER, unless that is NULL), or NULL. */
-const struct model_rule *setup_model(const struct setup *d, const char *model,
-				     const struct provider *provider);
+const struct model_route *setup_model(const struct setup *d, const char *model,
+				      const struct upstream *provider);

@@ -149,7 +149,7 @@ static struct curl_slist *with_key(struct call *c)
 	/* The formats are ours, the table is constant. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	buf_addf(&line, formats[c->route.api], c->key_used->key);
+	buf_addf(&line, formats[c->endpoint.api], c->key_used->key);
 #pragma GCC diagnostic pop
 	struct curl_slist *first = curl_slist_append(NULL, line.data);
 	explicit_bzero(line.data, line.len);

@@ -18,15 +18,15 @@ struct worker {
 	struct worker *next, *prev;
 	struct gateway *gw;
 	struct loop_watch watch;
-	struct attempt *attempt; /* NULL until attached */
+	struct account *account; /* NULL until attached */
 };
 
 static void worker_close(struct worker *w)
 {
 	struct gateway *gw = w->gw;
 
-	if (w->attempt)
-		attempts_remove(w->attempt);
+	if (w->account)
+		accounts_remove(w->account);
 	loop_unwatch(gw->loop, &w->watch);
 	close(w->watch.fd);
 	*(w->prev ? &w->prev->next : &gw->workers) = w->next;
@@ -67,7 +67,7 @@ static int read_limits(struct control_limits *out, const json_t *j, struct err *
 	return 0;
 }
 
-static int take_fds(struct attempt *a, bool record, int *fds, size_t n, struct err *err)
+static int take_fds(struct account *a, bool record, int *fds, size_t n, struct err *err)
 {
 	size_t want = 1 + record + (a->replay_fd == -2), at = 0;
 
@@ -82,7 +82,7 @@ static int take_fds(struct attempt *a, bool record, int *fds, size_t n, struct e
 	return 0;
 }
 
-static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, int *fds,
+static int read_attach(struct gateway *gw, struct account *a, const json_t *j, int *fds,
 		       size_t fds_n, struct err *err)
 {
 	const char *token, *provider, *model, *replay = json_get_str(j, "replay", NULL);
@@ -112,15 +112,15 @@ static int read_attach(struct gateway *gw, struct attempt *a, const json_t *j, i
 	}
 	if (replay && replay_open(&a->replay, a->replay_fd, err))
 		return -1;
-	return attempts_add(gw, a, err);
+	return accounts_add(gw, a, err);
 }
 
 static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 {
-	struct attempt *a;
+	struct account *a;
 	struct err err;
 
-	if (w->attempt) {
+	if (w->account) {
 		send_event(w, "refused", "attached already");
 		return;
 	}
@@ -131,10 +131,10 @@ static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 	a->worker = w;
 	if (read_attach(w->gw, a, j, fds, fds_n, &err)) {
 		send_event(w, "refused", err.msg);
-		attempts_free(a);
+		accounts_free(a);
 		return;
 	}
-	w->attempt = a;
+	w->account = a;
 	send_event(w, "attached", NULL);
 }
 
@@ -142,11 +142,11 @@ static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 
 static void answer_state(struct worker *w, const json_t *j)
 {
-	if (!w->attempt) {
+	if (!w->account) {
 		send_event(w, "refused", "not attached");
 		return;
 	}
-	AUTO(json) json_t *state = attempts_state(w->attempt);
+	AUTO(json) json_t *state = accounts_state(w->account);
 	/* So that whoever asked knows the answer from a state that was on its way. */
 	if (json_is_integer(json_object_get(j, "ask")))
 		json_put_int(state, "ask", json_get_int(j, "ask", 0));

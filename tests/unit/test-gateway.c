@@ -4,12 +4,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "gateway/meter.h"
+#include "gateway/usage-meter.h"
 #include "gateway/quota.h"
 #include "gateway/request.h"
 #include "gateway/request-chain.h"
 #include "gateway/request-diff.h"
-#include "gateway/route.h"
+#include "gateway/endpoint.h"
 #include "gateway/setup.h"
 #include "net/json-scan.h"
 #include "net/sse.h"
@@ -101,7 +101,7 @@ struct metered {
 	enum api api;
 	bool events;
 	const char *text;
-	struct usage want;
+	struct token_usage want;
 	const char *model;
 	bool estimated;
 };
@@ -226,15 +226,15 @@ static void reads_every_dialect(void **state)
 		const struct metered *t = &metered[i];
 		size_t len = strlen(t->text);
 		for (size_t piece = 1; piece <= len; piece += piece < 8 ? 1 : 37) {
-			struct meter m;
-			struct usage u;
-			meter_init(&m, t->api, t->events);
+			struct usage_meter m;
+			struct token_usage u;
+			usage_meter_init(&m, t->api, t->events);
 			for (size_t at = 0; at < len;) {
 				bool end;
-				at += meter_feed(&m, t->text + at,
-						 piece < len - at ? piece : len - at, &end);
+				at += usage_meter_feed(&m, t->text + at,
+						       piece < len - at ? piece : len - at, &end);
 			}
-			bool estimated = meter_end(&m, 400, 800, !t->estimated, &u);
+			bool estimated = usage_meter_end(&m, 400, 800, !t->estimated, &u);
 			if (strcmp(t->what, "odd numbers") == 0)
 				u.input = 100; /* what is no number is not taken */
 			if (memcmp(&u, &t->want, sizeof u) || strcmp(m.model, t->model) ||
@@ -255,12 +255,12 @@ static void sees_the_usage_only_chunk(void **state)
 		"data: {\"choices\":[]," CHAT_USAGE "}\n\n",
 		"data: [DONE]\n\n",
 	};
-	struct meter m;
+	struct usage_meter m;
 	bool end;
 	(void)state;
-	meter_init(&m, API_CHAT, true);
+	usage_meter_init(&m, API_CHAT, true);
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
-		assert_int_equal(meter_feed(&m, events[i], strlen(events[i]), &end),
+		assert_int_equal(usage_meter_feed(&m, events[i], strlen(events[i]), &end),
 				 strlen(events[i]));
 		assert_true(end);
 		assert_int_equal(m.usage_only, i == 2);
@@ -269,11 +269,11 @@ static void sees_the_usage_only_chunk(void **state)
 
 static void costs(void **state)
 {
-	struct price p = {true, 10, 1, 12.5, 40}, unknown = {0};
-	struct usage u = {1000000, 300000, 100000, 10000, 5000};
+	struct token_price p = {true, 10, 1, 12.5, 40}, unknown = {0};
+	struct token_usage u = {1000000, 300000, 100000, 10000, 5000};
 	(void)state;
-	assert_float_equal(meter_usd(&p, &u), 6 + 0.3 + 1.25 + 0.4, 1e-9);
-	assert_true(meter_usd(&unknown, &u) < 0);
+	assert_float_equal(usage_usd(&p, &u), 6 + 0.3 + 1.25 + 0.4, 1e-9);
+	assert_true(usage_usd(&unknown, &u) < 0);
 }
 
 /* --- requests ------------------------------------------------------------------------------------- */
@@ -281,11 +281,11 @@ static void costs(void **state)
 static void patched(const char *body, const char *want)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
-	struct request r;
+	struct model_request r;
 
 	buf_adds(&b, body);
-	request_read(&r, API_CHAT, b.data, b.len);
-	request_patch(&r, &b);
+	model_request_read(&r, API_CHAT, b.data, b.len);
+	model_request_patch(&r, &b);
 	assert_string_equal(b.data, want);
 }
 
@@ -317,9 +317,9 @@ static void reads_model_and_stream(void **state)
 {
 	static const char body[] = "{\"messages\":[{\"model\":\"no\",\"content\":\"a \\\" , "
 				   "}\"}],\"model\":\"m-1\",\"stream\":true}";
-	struct request r;
+	struct model_request r;
 	(void)state;
-	request_read(&r, API_ANTHROPIC, body, sizeof body - 1);
+	model_request_read(&r, API_ANTHROPIC, body, sizeof body - 1);
 	assert_string_equal(r.model, "m-1");
 	assert_true(r.stream);
 	assert_false(r.wants_usage);
@@ -327,8 +327,8 @@ static void reads_model_and_stream(void **state)
 		AUTO(free) char *copy = xmalloc(n);
 		char hash[HASH_HEX];
 		memcpy(copy, body, n);
-		request_read(&r, API_CHAT, copy, n);
-		request_hash("POST", "/", copy, n, hash);
+		model_request_read(&r, API_CHAT, copy, n);
+		model_request_hash("POST", "/", copy, n, hash);
 	}
 }
 
@@ -336,7 +336,7 @@ static void normal(const char *text, const char *want)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
 
-	request_normal_text(&b, text, strlen(text));
+	model_request_normal_text(&b, text, strlen(text));
 	for (size_t i = 0; i < b.len; i++)
 		if (b.data[i] == 1)
 			b.data[i] = '~';
@@ -360,8 +360,8 @@ static bool same_hash(const char *a, const char *b)
 {
 	char x[HASH_HEX], y[HASH_HEX];
 
-	request_hash("POST", "/v1/messages", a, strlen(a), x);
-	request_hash("POST", "/v1/messages", b, strlen(b), y);
+	model_request_hash("POST", "/v1/messages", a, strlen(a), x);
+	model_request_hash("POST", "/v1/messages", b, strlen(b), y);
 	return strcmp(x, y) == 0;
 }
 
@@ -380,8 +380,8 @@ static void hashes_what_is_asked(void **state)
 	assert_false(same_hash("{\"n\":\"a b\"}", "{\"n\":\"ab\"}"));
 	assert_false(same_hash("{\"n\":\"1\"}", "{\"n\":1}"));
 	assert_false(same_hash("{\"a\":\"b\"}", "{\"a\":\"b\",\"c\":\"d\"}"));
-	request_hash("POST", "/a", "{}", 2, x);
-	request_hash("POST", "/b", "{}", 2, y);
+	model_request_hash("POST", "/a", "{}", 2, x);
+	model_request_hash("POST", "/b", "{}", 2, y);
 	assert_string_not_equal(x, y);
 }
 
@@ -419,32 +419,34 @@ static void routes(void **state)
 {
 	AUTO(buf) struct buf uri = BUF_INIT, key = BUF_INIT;
 	(void)state;
-	assert_int_equal(route_of("POST", "/v1/messages?beta=true", false).kind, ROUTE_GENERATE);
-	assert_int_equal(route_of("POST", "/v1/messages/count_tokens", false).kind, ROUTE_COUNT);
-	assert_int_equal(route_of("GET", "/v1/responses", true).kind, ROUTE_UPGRADE);
-	assert_int_equal(route_of("GET", "/v1/responses", false).kind, ROUTE_METHOD);
-	assert_int_equal(route_of("GET", "/v1/models", false).kind, ROUTE_MODELS);
-	assert_int_equal(route_of("POST", "/v1/messages/", false).kind, ROUTE_NONE);
-	assert_int_equal(route_of("POST", "/v1beta/models/../x:generateContent", false).kind,
-			 ROUTE_NONE);
-	struct route r =
-		route_of("POST", "/v1beta/models/g-1:streamGenerateContent?alt=sse", false);
-	assert_int_equal(r.kind, ROUTE_GENERATE);
+	assert_int_equal(endpoint_of("POST", "/v1/messages?beta=true", false).kind,
+			 ENDPOINT_GENERATE);
+	assert_int_equal(endpoint_of("POST", "/v1/messages/count_tokens", false).kind,
+			 ENDPOINT_COUNT);
+	assert_int_equal(endpoint_of("GET", "/v1/responses", true).kind, ENDPOINT_UPGRADE);
+	assert_int_equal(endpoint_of("GET", "/v1/responses", false).kind, ENDPOINT_METHOD);
+	assert_int_equal(endpoint_of("GET", "/v1/models", false).kind, ENDPOINT_MODELS);
+	assert_int_equal(endpoint_of("POST", "/v1/messages/", false).kind, ENDPOINT_NONE);
+	assert_int_equal(endpoint_of("POST", "/v1beta/models/../x:generateContent", false).kind,
+			 ENDPOINT_NONE);
+	struct endpoint r =
+		endpoint_of("POST", "/v1beta/models/g-1:streamGenerateContent?alt=sse", false);
+	assert_int_equal(r.kind, ENDPOINT_GENERATE);
 	assert_true(r.stream);
 	assert_int_equal(r.model_len, 3);
 	assert_memory_equal(r.model, "g-1", 3);
-	route_strip_key("/a?alt=sse&key=secret&x=%20", &uri, &key);
+	endpoint_strip_key("/a?alt=sse&key=secret&x=%20", &uri, &key);
 	assert_string_equal(uri.data, "/a?alt=sse&x=%20");
 	assert_string_equal(key.data, "secret");
 	buf_reset(&uri);
-	route_strip_key("/a?key=secret", &uri, &key);
+	endpoint_strip_key("/a?key=secret", &uri, &key);
 	assert_string_equal(uri.data, "/a");
 	static const enum api apis[] = {API_CHAT, API_RESPONSES, API_ANTHROPIC, API_GEMINI};
 	for (size_t i = 0; i < ARRAY_SIZE(apis); i++) {
 		struct err err;
 		AUTO(buf) struct buf body = BUF_INIT;
 		AUTO(json) json_t *j = NULL;
-		route_error(&body, apis[i], 400, "no \"more\"");
+		endpoint_error(&body, apis[i], 400, "no \"more\"");
 		assert_int_equal(json_parse(&j, body.data, body.len, "error", &err), 0);
 		assert_string_equal(json_get_str(json_object_get(j, "error"), "message", ""),
 				    "no \"more\"");
@@ -638,7 +640,7 @@ static void reads_a_document(void **state)
 	assert_string_equal(s.providers[0].headers.v[0], "X-A: b");
 	assert_int_equal(s.shut_ms, 5);
 	assert_int_equal(s.stall_ms, 300000);
-	const struct model_rule *r = setup_model(&s, "g-1", NULL);
+	const struct model_route *r = setup_model(&s, "g-1", NULL);
 	assert_non_null(r);
 	assert_true(r->price.known && r->price.cached == 1);
 	assert_null(setup_model(&s, "h", NULL));

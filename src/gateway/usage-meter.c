@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/meter.h"
+#include "gateway/usage-meter.h"
 #include <string.h>
 
 struct field {
 	const char *path;
-	size_t offset; /* of an int64_t in struct meter */
+	size_t offset; /* of an int64_t in struct usage_meter */
 	bool is_final; /* once it was seen the numbers are whole */
 };
 
-#define AT(member) offsetof(struct meter, member)
+#define AT(member) offsetof(struct usage_meter, member)
 /* Of a stream, "response." (Responses) and "message." (Anthropic) are taken off first. */
 static const struct field responses_fields[] = {
 	{"usage.input_tokens", AT(input), false},
@@ -61,7 +61,7 @@ static int64_t number(const char *text)
 	return v; /* what is no count is 0 */
 }
 
-static bool take(struct meter *m, const struct field *f, const char *path, const char *text)
+static bool take(struct usage_meter *m, const struct field *f, const char *path, const char *text)
 {
 	for (; f->path; f++) {
 		if (strcmp(f->path, path))
@@ -76,7 +76,7 @@ static bool take(struct meter *m, const struct field *f, const char *path, const
 	return false;
 }
 
-static void take_model(struct meter *m, const char *text)
+static void take_model(struct usage_meter *m, const char *text)
 {
 	size_t n = 0;
 
@@ -94,7 +94,7 @@ static const char *without(const char *path, const char *prefix)
 
 static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
 {
-	struct meter *m = ctx;
+	struct usage_meter *m = ctx;
 
 	if (kind == JSON_SCAN_EMPTY) {
 		m->choices_empty |= strcmp(path, "choices") == 0;
@@ -130,9 +130,9 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 	m->event_usage |= taken;
 }
 
-void meter_init(struct meter *m, enum api api, bool events)
+void usage_meter_init(struct usage_meter *m, enum api api, bool events)
 {
-	memset(m, 0, offsetof(struct meter, scan));
+	memset(m, 0, offsetof(struct usage_meter, scan));
 	m->api = api;
 	m->is_events = events;
 	sse_init(&m->sse);
@@ -141,12 +141,12 @@ void meter_init(struct meter *m, enum api api, bool events)
 
 static void feed_data(void *ctx, const char *data, size_t n)
 {
-	struct meter *m = ctx;
+	struct usage_meter *m = ctx;
 
 	json_scan_feed(&m->scan, data, n);
 }
 
-size_t meter_feed(struct meter *m, const char *data, size_t n, bool *end)
+size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool *end)
 {
 	*end = false;
 	if (!m->is_events) {
@@ -163,11 +163,11 @@ size_t meter_feed(struct meter *m, const char *data, size_t n, bool *end)
 	return taken;
 }
 
-bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole,
-	       struct usage *out)
+bool usage_meter_end(struct usage_meter *m, int64_t request_bytes, int64_t response_bytes,
+		     bool whole, struct token_usage *out)
 {
 	json_scan_end(&m->scan);
-	*out = (struct usage){m->input, m->cached, m->cache_write, m->output, m->reasoning};
+	*out = (struct token_usage){m->input, m->cached, m->cache_write, m->output, m->reasoning};
 	if (m->api == API_ANTHROPIC)
 		out->input += m->cached + m->cache_write;
 	if (m->api == API_GEMINI) {
@@ -183,7 +183,7 @@ bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, b
 	return true;
 }
 
-double meter_usd(const struct price *price, const struct usage *u)
+double usage_usd(const struct token_price *price, const struct token_usage *u)
 {
 	int64_t plain = u->input - u->cached - u->cache_write;
 

@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/route.h"
+#include "gateway/endpoint.h"
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 
 static const struct {
 	const char *method, *path;
-	enum route_kind kind;
+	enum endpoint_kind kind;
 	enum api api;
-} routes[] = {
-	{"POST", "/v1/responses", ROUTE_GENERATE, API_RESPONSES},
-	{"POST", "/v1/chat/completions", ROUTE_GENERATE, API_CHAT},
-	{"POST", "/v1/messages", ROUTE_GENERATE, API_ANTHROPIC},
-	{"POST", "/v1/messages/count_tokens", ROUTE_COUNT, API_ANTHROPIC},
-	{"GET", "/v1/models", ROUTE_MODELS, API_CHAT},
+} endpoints[] = {
+	{"POST", "/v1/responses", ENDPOINT_GENERATE, API_RESPONSES},
+	{"POST", "/v1/chat/completions", ENDPOINT_GENERATE, API_CHAT},
+	{"POST", "/v1/messages", ENDPOINT_GENERATE, API_ANTHROPIC},
+	{"POST", "/v1/messages/count_tokens", ENDPOINT_COUNT, API_ANTHROPIC},
+	{"GET", "/v1/models", ENDPOINT_MODELS, API_CHAT},
 };
 
 static const struct {
 	const char *verb;
-	enum route_kind kind;
+	enum endpoint_kind kind;
 	bool stream;
 } gemini_verbs[] = {
-	{"generateContent", ROUTE_GENERATE, false},
-	{"streamGenerateContent", ROUTE_GENERATE, true},
-	{"countTokens", ROUTE_COUNT, false},
+	{"generateContent", ENDPOINT_GENERATE, false},
+	{"streamGenerateContent", ENDPOINT_GENERATE, true},
+	{"countTokens", ENDPOINT_COUNT, false},
 };
 
-static struct route gemini(const char *method, const char *model, size_t len)
+static struct endpoint gemini(const char *method, const char *model, size_t len)
 {
-	struct route r = {.kind = ROUTE_NONE, .api = API_GEMINI};
+	struct endpoint r = {.kind = ENDPOINT_NONE, .api = API_GEMINI};
 	const char *colon = memchr(model, ':', len);
 
 	/* A model's name is one path component: nothing leads elsewhere at the provider. */
@@ -40,7 +40,7 @@ static struct route gemini(const char *method, const char *model, size_t len)
 		if (strlen(gemini_verbs[i].verb) != verb_len ||
 		    memcmp(gemini_verbs[i].verb, verb, verb_len))
 			continue;
-		r.kind = strcmp(method, "POST") ? ROUTE_METHOD : gemini_verbs[i].kind;
+		r.kind = strcmp(method, "POST") ? ENDPOINT_METHOD : gemini_verbs[i].kind;
 		r.stream = gemini_verbs[i].stream;
 		r.model = model;
 		r.model_len = (size_t)(colon - model);
@@ -48,27 +48,28 @@ static struct route gemini(const char *method, const char *model, size_t len)
 	return r;
 }
 
-struct route route_of(const char *method, const char *uri, bool upgrade)
+struct endpoint endpoint_of(const char *method, const char *uri, bool upgrade)
 {
 	static const char models[] = "/v1beta/models/";
-	struct route r = {.kind = ROUTE_NONE, .api = API_CHAT};
+	struct endpoint r = {.kind = ENDPOINT_NONE, .api = API_CHAT};
 	size_t len = strcspn(uri, "?#");
 
 	if (len > sizeof models - 1 && memcmp(uri, models, sizeof models - 1) == 0)
 		return gemini(method, uri + sizeof models - 1, len - (sizeof models - 1));
-	for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-		if (strlen(routes[i].path) != len || memcmp(routes[i].path, uri, len))
+	for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints; i++) {
+		if (strlen(endpoints[i].path) != len || memcmp(endpoints[i].path, uri, len))
 			continue;
-		r.api = routes[i].api;
+		r.api = endpoints[i].api;
 		if (strcmp(method, "GET") == 0 && upgrade)
-			r.kind = ROUTE_UPGRADE;
+			r.kind = ENDPOINT_UPGRADE;
 		else
-			r.kind = strcmp(method, routes[i].method) ? ROUTE_METHOD : routes[i].kind;
+			r.kind = strcmp(method, endpoints[i].method) ? ENDPOINT_METHOD
+								     : endpoints[i].kind;
 	}
 	return r;
 }
 
-void route_strip_key(const char *uri, struct buf *out, struct buf *key)
+void endpoint_strip_key(const char *uri, struct buf *out, struct buf *key)
 {
 	const char *query = strchr(uri, '?');
 
@@ -110,7 +111,7 @@ static const struct {
 	{0, "server_error", "api_error", "INTERNAL"},
 };
 
-void route_error(struct buf *out, enum api api, int status, const char *message)
+void endpoint_error(struct buf *out, enum api api, int status, const char *message)
 {
 	size_t i = 0;
 	AUTO(json) json_t *doc = json_object();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * meter.h -- reads the provider's own usage numbers out of an answer while it passes, in each dialect,
+ * usage-meter.h -- reads the provider's own usage numbers out of an answer while it passes, in each dialect,
  * streamed or not, in constant memory. Pure.
  */
 #pragma once
@@ -11,12 +11,12 @@
 #include "net/json-scan.h"
 #include "net/sse.h"
 
-struct usage {
+struct token_usage {
 	/* input includes cached and cache writes, output includes reasoning */
 	int64_t input, cached, cache_write, output, reasoning;
 };
 
-struct meter {
+struct usage_meter {
 	enum api api;
 	bool is_events;
 	bool reported;			 /* the provider gave final numbers */
@@ -30,14 +30,14 @@ struct meter {
 };
 
 /* M must not move afterwards. EVENTS: the answer is an event stream. */
-void meter_init(struct meter *m, enum api api, bool events);
+void usage_meter_init(struct usage_meter *m, enum api api, bool events);
 /* Takes bytes up to the end of an event at most (all of them when it is no event stream); returns how many.
  * *END: an event ended with them. */
-size_t meter_feed(struct meter *m, const char *data, size_t n, bool *end);
+size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool *end);
 /* The answer is over. *OUT is what was reported; where that is nothing, or broke off, an estimate: a token
  * is four bytes of the request or the answer. Returns whether it is an estimate. */
-bool meter_end(struct meter *m, int64_t request_bytes, int64_t response_bytes, bool whole,
-	       struct usage *out);
+bool usage_meter_end(struct usage_meter *m, int64_t request_bytes, int64_t response_bytes,
+		     bool whole, struct token_usage *out);
 
 /* USD; a negative number when PRICE is not known. */
-double meter_usd(const struct price *price, const struct usage *u);
+double usage_usd(const struct token_price *price, const struct token_usage *u);

@@ -30,7 +30,7 @@ static bool same_bytes(const char *a, const char *b, size_t n)
 	return !diff;
 }
 
-bool attempts_token_ok(const char *secret, const char *token)
+bool accounts_token_ok(const char *secret, const char *token)
 {
 	const char *mac = mac_of(token);
 	char want[HASH_HEX];
@@ -59,11 +59,11 @@ static size_t name_length(const char *token)
 	return mac ? (size_t)(mac - token) : strlen(token);
 }
 
-struct attempt *attempts_find(struct gateway *gw, const char *token)
+struct account *accounts_find(struct gateway *gw, const char *token)
 {
 	size_t len = strlen(token), name = name_length(token);
 
-	for (struct attempt *a = gw->attempts[bucket_of(token, name)]; a; a = a->next)
+	for (struct account *a = gw->accounts[bucket_of(token, name)]; a; a = a->next)
 		if (strlen(a->token) == len && memcmp(a->token, token, name) == 0)
 			return same_bytes(a->token, token, len) ? a : NULL;
 	return NULL;
@@ -73,41 +73,41 @@ struct attempt *attempts_find(struct gateway *gw, const char *token)
 
 static void state_timer_fires(void *ctx)
 {
-	attempts_dirty(ctx, true, false);
+	accounts_dirty(ctx, true, false);
 }
 
-int attempts_add(struct gateway *gw, struct attempt *a, struct err *err)
+int accounts_add(struct gateway *gw, struct account *a, struct err *err)
 {
 	size_t bucket = bucket_of(a->token, name_length(a->token));
 
-	if (gw->doc.secret && !attempts_token_ok(gw->doc.secret, a->token))
+	if (gw->doc.secret && !accounts_token_ok(gw->doc.secret, a->token))
 		return err_set(err, ERR_USAGE, 0, "the token is not one of this benchmark");
-	for (struct attempt *b = gw->attempts[bucket]; b; b = b->next)
+	for (struct account *b = gw->accounts[bucket]; b; b = b->next)
 		if (strcmp(b->token, a->token) == 0)
 			return err_set(err, ERR_USAGE, 0,
 				       "an attempt with this token is attached already");
 	a->gw = gw;
 	a->state_timer = (struct loop_timer){.fire = state_timer_fires, .ctx = a};
-	a->next = gw->attempts[bucket];
-	gw->attempts[bucket] = a;
+	a->next = gw->accounts[bucket];
+	gw->accounts[bucket] = a;
 	return 0;
 }
 
-static void forget(struct attempt *a)
+static void forget(struct account *a)
 {
-	for (struct attempt **at = &a->gw->tell; *at; at = &(*at)->tell_next)
+	for (struct account **at = &a->gw->tell; *at; at = &(*at)->tell_next)
 		if (*at == a) {
 			*at = a->tell_next;
 			break;
 		}
-	for (struct attempt **at = &a->gw->write; *at; at = &(*at)->write_next)
+	for (struct account **at = &a->gw->write; *at; at = &(*at)->write_next)
 		if (*at == a) {
 			*at = a->write_next;
 			break;
 		}
 }
 
-static void write_file(struct attempt *a, int fd, struct buf *b, const char *what)
+static void write_file(struct account *a, int fd, struct buf *b, const char *what)
 {
 	size_t at = 0;
 
@@ -127,7 +127,7 @@ static void write_file(struct attempt *a, int fd, struct buf *b, const char *wha
 	buf_reset(b);
 }
 
-static void write_files(struct attempt *a)
+static void write_files(struct account *a)
 {
 	if (a->record.len)
 		write_file(a, a->record_fd, &a->record, "recording");
@@ -135,16 +135,16 @@ static void write_files(struct attempt *a)
 		write_file(a, a->log_fd, &a->log, "call log");
 }
 
-void attempts_remove(struct attempt *a)
+void accounts_remove(struct account *a)
 {
 	struct gateway *gw = a->gw;
-	struct attempt **at = &gw->attempts[bucket_of(a->token, name_length(a->token))];
+	struct account **at = &gw->accounts[bucket_of(a->token, name_length(a->token))];
 
 	for (struct call *c = gw->calls; c; c = c->next) {
-		if (c->attempt != a)
+		if (c->account != a)
 			continue;
 		call_cancel(c, "cut");
-		c->attempt = NULL;
+		c->account = NULL;
 		if (!c->head_ready)
 			call_answer(c, 401, "the trial is over");
 	}
@@ -154,10 +154,10 @@ void attempts_remove(struct attempt *a)
 	write_files(a);
 	forget(a);
 	loop_unset(gw->loop, &a->state_timer);
-	attempts_free(a);
+	accounts_free(a);
 }
 
-void attempts_free(struct attempt *a)
+void accounts_free(struct account *a)
 {
 	replay_free(a->replay);
 	auto_fd(&a->log_fd);
@@ -175,7 +175,7 @@ void attempts_free(struct attempt *a)
 
 /* --- sums ----------------------------------------------------------------------------------------- */
 
-void attempts_wait(struct attempt *a, int waiting, int flying)
+void accounts_wait(struct account *a, int waiting, int flying)
 {
 	int64_t now = loop_now_ms(a->gw->loop);
 	bool before = a->waiting && !a->flying;
@@ -191,11 +191,11 @@ void attempts_wait(struct attempt *a, int waiting, int flying)
 	else
 		a->sum.waited_ms += now - a->wait_from_ms;
 	/* Most calls wait for no time at all: only what is still so before the loop waits is told. */
-	attempts_dirty(a, true, false);
+	accounts_dirty(a, true, false);
 	gateway_changed(a->gw);
 }
 
-const char *attempts_limit(struct attempt *a)
+const char *accounts_limit(struct account *a)
 {
 	const struct control_limits *l = &a->limits;
 	int64_t tokens = a->sum.tokens_input + a->sum.tokens_output;
@@ -213,11 +213,11 @@ const char *attempts_limit(struct attempt *a)
 			 (long long)l->calls, (long long)a->calls_made);
 	else
 		return NULL;
-	attempts_dirty(a, true, false);
+	accounts_dirty(a, true, false);
 	return a->sum.limit;
 }
 
-void attempts_fail(struct attempt *a, const char *model, bool retry, const char *fmt, ...)
+void accounts_fail(struct account *a, const char *model, bool retry, const char *fmt, ...)
 {
 	struct control_failure *f = strcmp(model, a->model) ? &a->sum.other_failed : &a->sum.failed;
 	va_list ap;
@@ -228,10 +228,10 @@ void attempts_fail(struct attempt *a, const char *model, bool retry, const char 
 	vsnprintf(f->text, sizeof f->text, fmt, ap);
 	va_end(ap);
 	f->retry = retry;
-	attempts_dirty(a, true, false);
+	accounts_dirty(a, true, false);
 }
 
-void attempts_call_over(struct attempt *a, const struct call *c, const struct usage *u,
+void accounts_call_over(struct account *a, const struct call *c, const struct token_usage *u,
 			bool estimated, double usd)
 {
 	struct control_state *s = &a->sum;
@@ -253,7 +253,7 @@ void attempts_call_over(struct attempt *a, const struct call *c, const struct us
 		strv_push(&a->models, c->meter.model);
 	if (c->key_used && !strv_has(&a->keys, c->key_used->id))
 		strv_push(&a->keys, c->key_used->id);
-	attempts_dirty(a, true, false);
+	accounts_dirty(a, true, false);
 }
 
 static void put_failure(json_t *j, const char *name, const struct control_failure *f)
@@ -262,7 +262,7 @@ static void put_failure(json_t *j, const char *name, const struct control_failur
 		json_put(j, name, json_pack("{s:s,s:b}", "text", f->text, "retry", f->retry));
 }
 
-json_t *attempts_state(struct attempt *a)
+json_t *accounts_state(struct account *a)
 {
 	const struct control_state *s = &a->sum;
 	json_t *j = json_object();
@@ -294,7 +294,7 @@ json_t *attempts_state(struct attempt *a)
 
 /* --- telling -------------------------------------------------------------------------------------- */
 
-void attempts_dirty(struct attempt *a, bool state, bool files)
+void accounts_dirty(struct account *a, bool state, bool files)
 {
 	struct gateway *gw = a->gw;
 
@@ -310,12 +310,12 @@ void attempts_dirty(struct attempt *a, bool state, bool files)
 	}
 }
 
-static bool is_urgent(const struct attempt *a)
+static bool is_urgent(const struct account *a)
 {
 	return *a->sum.limit || *a->sum.failed.text || *a->sum.diverged;
 }
 
-static void tell(struct attempt *a)
+static void tell(struct account *a)
 {
 	int64_t now = loop_now_ms(a->gw->loop);
 
@@ -324,15 +324,15 @@ static void tell(struct attempt *a)
 		loop_set(a->gw->loop, &a->state_timer, a->state_sent_ms + STATE_PAUSE_MS);
 		return;
 	}
-	AUTO(json) json_t *state = attempts_state(a);
+	AUTO(json) json_t *state = accounts_state(a);
 	a->state_sent_ms = now;
 	if (!workers_send(a->worker, state))
 		loop_set(a->gw->loop, &a->state_timer, now + STATE_PAUSE_MS);
 }
 
-void attempts_tell(struct gateway *gw)
+void accounts_tell(struct gateway *gw)
 {
-	struct attempt *a;
+	struct account *a;
 
 	while ((a = gw->tell)) {
 		gw->tell = a->tell_next;
@@ -341,9 +341,9 @@ void attempts_tell(struct gateway *gw)
 	}
 }
 
-void attempts_write(struct gateway *gw)
+void accounts_write(struct gateway *gw)
 {
-	struct attempt *a;
+	struct account *a;
 
 	while ((a = gw->write)) {
 		gw->write = a->write_next;
