@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 
 enum {
 	STEPS = 250,	   /* answers of the model, unless BASH_AGENT_STEPS says otherwise */
@@ -449,10 +450,10 @@ static int converse(struct bash *b, struct err *err)
 
 static int open_files(struct bash *b, struct err *err)
 {
-	static const char name[] = "artifacts/agent/transcript.jsonl";
+	static const char name[] = ATTEMPT_COLLECTED "/transcript.jsonl";
 
-	if (capped_log_open(&b->log, b->job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
-	    path_make_dirs(b->job->run_fd, "artifacts/agent", 0700, err))
+	if (capped_log_open(&b->log, b->job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
+	    path_make_dirs(b->job->run_fd, ATTEMPT_COLLECTED, 0700, err))
 		return -1;
 	b->transcript = path_open_beneath(b->job->run_fd, name,
 					  O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600, err);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "os/spawn.h"
 
 enum { STDERR_TAIL = 2048 };
@@ -132,8 +133,8 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 
 	agent_env(&env, job);
 	if (make_argv(&argv, job, err) || put_files(job, s, err) ||
-	    capped_log_open(&log, job->run_fd, "logs/agent.log", CAPPED_LOG_BYTES, err) ||
-	    capped_log_open(&log_err, job->run_fd, "logs/agent.err", CAPPED_LOG_BYTES, err))
+	    capped_log_open(&log, job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
+	    capped_log_open(&log_err, job->run_fd, ATTEMPT_AGENT_ERR, CAPPED_LOG_BYTES, err))
 		return -1;
 	c->spoke_ms = clock_mono_ms();
 	struct sandbox_exec x = {

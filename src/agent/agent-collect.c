@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 
 enum {
 	NOTES_BYTES = 1 << 20,
@@ -125,7 +126,7 @@ static int list_dir(struct collect *c, const char *dir, struct buf *list, struct
  */
 static int collect_file(struct collect *c, const char *box, struct err *err)
 {
-	AUTO(free) char *host = xasprintf("artifacts/agent%s", box);
+	AUTO(free) char *host = xasprintf(ATTEMPT_COLLECTED "%s", box);
 	int got;
 
 	if (box[0] != '/' || !path_is_inside(box + 1)) {
@@ -160,7 +161,7 @@ int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *s
 	size_t i;
 	json_t *v;
 
-	if (copy_file(&c, TASK_BOX_NOTES, "artifacts/notes.md", NOTES_BYTES, err) < 0)
+	if (copy_file(&c, TASK_BOX_NOTES, ATTEMPT_NOTES, NOTES_BYTES, err) < 0)
 		return err_wrap(err, "collect notes.md");
 	json_array_foreach (items, i, v) {
 		AUTO(free)

@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "cmd/agents.h"
 #include "config/agents.h"
+#include "core/datadir.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
@@ -60,7 +61,7 @@ static int listen_at(const char *path, struct err *err)
 
 static int make_dir(struct check *c, struct err *err)
 {
-	static const char *const inside[] = {"logs", "artifacts"};
+	static const char *const inside[] = {ATTEMPT_LOGS, ATTEMPT_ARTIFACTS};
 	const char *tmp = getenv("TMPDIR");
 	AUTO(free) char *dir =
 		xasprintf("%s/rollouts-check-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
@@ -200,8 +201,8 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 		printf("%s %s: works by %s, %s%s\n", name, r->version, api, took, more);
 		return 0;
 	}
-	show_log(c, "logs/agent.log");
-	show_log(c, "logs/agent.err");
+	show_log(c, ATTEMPT_AGENT_LOG);
+	show_log(c, ATTEMPT_AGENT_ERR);
 	if (r->outcome != OUTCOME_COMPLETED)
 		return err_set(err, ERR_INFRA, 0, "%s by %s: %s", name, api, r->reason);
 	return err_set(err, ERR_INFRA, 0,

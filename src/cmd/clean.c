@@ -20,14 +20,14 @@
 #include "cmd/doctor.h"
 #include "cmd/images.h"
 #include "cmd/options.h"
+#include "core/datadir.h"
 #include "os/cgroup.h"
 #include "os/usage.h"
 #include "repo/mirror.h"
 #include "store/store.h"
 #include "task/task.h"
 
-#define SCRATCH_PREFIX "box" /* of the directories a worker makes in an attempt's */
-#define YOUNG_MS 3600000     /* what is newer may belong to a run that is just starting */
+#define YOUNG_MS 3600000 /* what is newer may belong to a run that is just starting */
 
 struct item {
 	char *label; /* for people, below the data folder */
@@ -140,7 +140,7 @@ static bool is_component(const char *s)
 /* TOP is "runs/RUN_ID". */
 static bool run_is_busy(const struct cleaning *c, const char *top)
 {
-	AUTO(free) char *prefix = path_join(top, "attempts/");
+	AUTO(free) char *prefix = path_join(top, RUN_ATTEMPTS "/");
 	const char *attempt;
 	json_t *value;
 
@@ -152,9 +152,9 @@ static bool run_is_busy(const struct cleaning *c, const char *top)
 
 static void scan_run(struct cleaning *c, const char *run_id)
 {
-	static const char *const folders[] = {"", "artifacts", "logs"};
-	AUTO(free) char *top = path_join("runs", run_id);
-	AUTO(free) char *attempts = path_join(top, "attempts");
+	static const char *const folders[] = {"", ATTEMPT_ARTIFACTS, ATTEMPT_LOGS};
+	AUTO(free) char *top = path_join(DATA_RUNS, run_id);
+	AUTO(free) char *attempts = path_join(top, RUN_ATTEMPTS);
 
 	if (!is_component(run_id) || run_is_busy(c, top))
 		return;
@@ -165,13 +165,13 @@ static void scan_run(struct cleaning *c, const char *run_id)
 			AUTO(free) char *attempt = path_join(attempts, e->d_name);
 			AUTO(free)
 			char *folder = i ? path_join(attempt, folders[i]) : xstrdup(attempt);
-			scan(c, folder, i ? NULL : SCRATCH_PREFIX);
+			scan(c, folder, i ? NULL : ATTEMPT_BOX_PREFIX);
 		}
 }
 
 static void scan_rollout(struct cleaning *c, const struct rollout *r)
 {
-	AUTO(free) char *results = path_join(r->ref.path, "task_results");
+	AUTO(free) char *results = path_join(r->ref.path, ROLLOUT_RESULTS);
 
 	scan(c, r->ref.path, NULL);
 	scan(c, results, NULL);
@@ -188,13 +188,13 @@ static void use_snapshots(struct cleaning *c, const struct trial_status *t)
 
 	json_object_set_new(c->used, t->trial.task_snapshot, json_true());
 	if (*t->trial.image) {
-		AUTO(free) char *context = xasprintf("cache/contexts/%s", t->trial.image);
-		AUTO(free) char *record = xasprintf("cache/images/%s", t->trial.image);
+		AUTO(free) char *context = xasprintf(DATA_CONTEXTS "/%s", t->trial.image);
+		AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", t->trial.image);
 		json_object_set_new(c->used, context, json_true());
 		json_object_set_new(c->used, record, json_true());
 	}
 	if (*hash) {
-		AUTO(free) char *path = xasprintf("cache/tasks/%s", hash);
+		AUTO(free) char *path = xasprintf(DATA_TASKS "/%s", hash);
 		json_object_set_new(c->used, path, json_true());
 	}
 }
@@ -272,7 +272,7 @@ static int use_sources(struct cleaning *c, const char *snapshot, struct err *err
 {
 	struct task t;
 
-	use(c, path_join("cache/pins", path_base(snapshot)));
+	use(c, path_join(DATA_PINS, path_base(snapshot)));
 	if (!path_exists(c->store->root_fd, snapshot))
 		return 0;
 	if (task_load(&t, c->store->root_fd, snapshot, err))
@@ -296,18 +296,18 @@ static int clean_cache(struct cleaning *c, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "what cannot be read may need the cache; mend or remove it first");
 	json_object_foreach (c->used, snapshot, value)
-		if (strncmp(snapshot, "cache/tasks/", strlen("cache/tasks/")) == 0)
+		if (strncmp(snapshot, DATA_TASKS "/", strlen(DATA_TASKS "/")) == 0)
 			strv_push(&snapshots, snapshot);
 	for (size_t i = 0; i < snapshots.n; i++)
 		if (use_sources(c, snapshots.v[i], err))
 			return -1;
-	scan_cache(c, "cache/tasks");
-	scan_cache(c, "cache/pins");
-	scan_cache(c, "cache/mirrors");
+	scan_cache(c, DATA_TASKS);
+	scan_cache(c, DATA_PINS);
+	scan_cache(c, DATA_MIRRORS);
 	/* Made again from the mirrors when somebody needs them. */
-	scan_cache(c, "cache/baselines");
-	scan_cache(c, "cache/contexts");
-	scan_cache(c, "cache/images");
+	scan_cache(c, DATA_BASELINES);
+	scan_cache(c, DATA_CONTEXTS);
+	scan_cache(c, DATA_IMAGES);
 	return 0;
 }
 
@@ -318,20 +318,20 @@ static int add_runs(struct cleaning *c, const struct rollout *r, struct err *err
 
 	for (size_t k = 0; k < r->trials_n; k++) {
 		const char *id = r->trials[k].trial.run_id;
-		AUTO(free) char *run = path_join("runs", id);
+		AUTO(free) char *run = path_join(DATA_RUNS, id);
 		if (!is_component(id) || strncmp(id, r->ref.stamp, strlen(r->ref.stamp)) != 0)
 			return err_set(err, ERR_USAGE, 0,
-				       "%s/plan.json names a run \"%s\" that is not its own",
+				       "%s/" ROLLOUT_PLAN " names a run \"%s\" that is not its own",
 				       r->ref.path, id);
 		if (run_is_busy(c, run))
 			return err_set(err, ERR_USAGE, 0, "%s still has a worker; wait for it",
 				       run);
 		strv_push(&i->paths, run);
 	}
-	strv_pushf(&i->paths, "rollouts/temp/rollout_%s__%s.json", r->ref.name, r->ref.stamp);
+	strv_pushf(&i->paths, DATA_TEMP "/rollout_%s__%s.json", r->ref.name, r->ref.stamp);
 	/* Last: as long as the plan is there, an interrupted removal can be repeated. */
 	strv_push(&i->paths, r->ref.path);
-	i->name_folder = path_join("rollouts", r->ref.name);
+	i->name_folder = path_join(DATA_ROLLOUTS, r->ref.name);
 	for (size_t k = 0; k < i->paths.n; k++)
 		i->bytes += usage_bytes(c->store->root_fd, i->paths.v[k]);
 	return 0;
@@ -365,7 +365,7 @@ static int clean_runs(struct cleaning *c, const char *name, const char *stamp, s
 /* Of the records that go, the images go as well. Without an engine there is nothing to be asked. */
 static void forget_images(const struct cleaning *c)
 {
-	static const char folder[] = "cache/images/";
+	static const char folder[] = DATA_IMAGES "/";
 	AUTO(strv) struct strv args = STRV_INIT;
 	AUTO(buf) struct buf out = BUF_INIT;
 	struct err err;
@@ -390,7 +390,7 @@ static size_t clean_containers(const struct cleaning *c)
 	char *save = NULL;
 	struct err err;
 
-	if (!root || !path_exists(c->store->root_fd, "cache/images"))
+	if (!root || !path_exists(c->store->root_fd, DATA_IMAGES))
 		return 0;
 	hash_once(root, strlen(root), data);
 	const char *const args[] = {"prune", data, c->dry_run ? "--dry-run" : NULL, NULL};
@@ -457,8 +457,8 @@ static int clean(struct cleaning *c, const struct request *q, const char *name, 
 	if (!c->dry_run)
 		cgroup_sweep(); /* these hold nothing, and need no line */
 	if (!name) {
-		scan(c, ".", DOCTOR_SCRATCH);
-		scan(c, "rollouts/temp", NULL);
+		scan(c, ".", DATA_DOCTOR_PREFIX);
+		scan(c, DATA_TEMP, NULL);
 	}
 	if (q->cache && clean_cache(c, err))
 		return -1;

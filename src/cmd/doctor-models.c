@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "cmd/doctor.h"
 #include "cmd/models.h"
+#include "core/datadir.h"
 #include "gateway/process.h"
 #include "os/fdio.h"
 
@@ -72,7 +73,8 @@ static int connect_to(int dir_fd, struct err *err)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/" GATEWAY_SOCKET, dir_fd);
+	snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/" ROLLOUT_GATEWAY_SOCKET,
+		 dir_fd);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof at))
 		return err_set(err, ERR_INFRA, errno, "reach the gateway");
 	return fd_steal(&fd);

@@ -17,6 +17,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "core/datadir.h"
 #include "sandbox/userns.h"
 
 #define PROBE_SECONDS 20
@@ -104,7 +105,8 @@ static int make_scratch(struct doctor *d, char **path, struct err *err)
 
 	d->scratch = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && d->scratch < 0; i++) {
-		char *candidate = xasprintf("%s/" DOCTOR_SCRATCH "%d", places[i], (int)getpid());
+		char *candidate =
+			xasprintf("%s/" DATA_DOCTOR_PREFIX "%d", places[i], (int)getpid());
 		if (!mkdir(candidate, 0755))
 			d->scratch = open(candidate, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (d->scratch >= 0)

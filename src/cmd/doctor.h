@@ -6,8 +6,6 @@
 #include <stddef.h>
 #include "base/err.h"
 
-#define DOCTOR_SCRATCH ".rollouts-doctor." /* and the process id */
-
 enum finding {
 	FINDING_OK,
 	FINDING_LESS,	/* rollouts runs, but without something good */

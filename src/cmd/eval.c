@@ -9,6 +9,7 @@
 #include "cmd/options.h"
 #include "cmd/regrade.h"
 #include "cmd/session.h"
+#include "core/datadir.h"
 #include "report/report.h"
 
 struct request {
@@ -73,7 +74,8 @@ static int write_manifest(const struct session *s, const struct grading *g, stru
 		if (!is_asked(g->regrade, i))
 			continue;
 		AUTO(free)
-		char *dir = xasprintf("%s/runs/%s", s->store.root, s->plan.trials[i].run_id);
+		char *dir =
+			xasprintf("%s/" DATA_RUNS "/%s", s->store.root, s->plan.trials[i].run_id);
 		json_t *entry = json_object();
 		json_put_str(entry, "run_dir", dir);
 		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
@@ -84,7 +86,7 @@ static int write_manifest(const struct session *s, const struct grading *g, stru
 		json_put_str(entry, "status", g->ok[i] ? "ok" : "eval_failed");
 		json_array_append_new(results, entry);
 	}
-	return json_write(s->dir_fd, "eval_manifest.json", j, false, err);
+	return json_write(s->dir_fd, ROLLOUT_EVAL_MANIFEST, j, false, err);
 }
 
 static size_t count_asked(const struct session *s, const struct regrade *r)

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "store/store.h"
 
 enum {
@@ -41,7 +42,7 @@ static void add_manifest(json_t *history, const json_t *manifest)
 
 static void add_rollout(json_t *history, const struct store *s, const struct rollout_ref *ref)
 {
-	AUTO(free) char *path = path_join(ref->path, "manifest.json");
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_MANIFEST);
 	AUTO(json) json_t *j = NULL;
 	struct err ignored; /* a forecast makes do with what there is */
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/spent.h"
+#include "core/datadir.h"
 #include "core/event.h"
 
 enum { TELL_MS = 2000 };
@@ -37,10 +38,10 @@ int meter_open(struct meter *m, const struct session *s, struct display *d,
 	spent_raise(&m->before, s);
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
 	AUTO(fd)
-	int log = openat(s->dir_fd, "gateway.log",
+	int log = openat(s->dir_fd, ROLLOUT_GATEWAY_LOG,
 			 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (log < 0)
-		return err_set(err, ERR_INFRA, errno, "open gateway.log");
+		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_GATEWAY_LOG);
 	json_put_str(w->document, "secret", s->secret);
 	const struct gateway_spec spec = {.program = program,
 					  .dir_fd = s->dir_fd,

@@ -8,12 +8,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "sandbox/sandbox.h"
 #include "store/rundir.h"
-
-/* The worker's names for the scratch directories of its sandboxes. */
-#define SCRATCH "box"
 
 bool recover_sweep(int root_fd, const char *attempt_dir)
 {
@@ -23,7 +21,7 @@ bool recover_sweep(int root_fd, const char *attempt_dir)
 	bool clean = true;
 
 	for (struct dirent *e; d && (e = readdir(d));) {
-		if (strncmp(e->d_name, SCRATCH, strlen(SCRATCH)))
+		if (strncmp(e->d_name, ATTEMPT_BOX_PREFIX, strlen(ATTEMPT_BOX_PREFIX)))
 			continue;
 		AUTO(free) char *path = path_join(attempt_dir, e->d_name);
 		if (sandbox_remove_scratch(root_fd, path, &err)) {
@@ -52,7 +50,7 @@ static void take_attempt(struct session *s, size_t i, int attempt)
 {
 	const struct trial *t = &s->plan.trials[i];
 	struct trial_mark *m = &s->marks[i];
-	AUTO(free) char *dir = rundir_path(t->run_id, attempt);
+	AUTO(free) char *dir = datadir_attempt(t->run_id, attempt);
 	struct rundir_left left;
 
 	rundir_look(s->store.root_fd, t, attempt, &left);

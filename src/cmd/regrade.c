@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "plan/label.h"
 #include "store/rundir.h"
 
@@ -146,8 +147,7 @@ static int compare(struct matching *m, const struct trial *t, const struct front
 /* The commit that an agent started from, as its own record says; NULL: none does. */
 static char *recorded_start(const struct session *s, const struct trial *t, int attempt)
 {
-	AUTO(free) char *dir = rundir_path(t->run_id, attempt);
-	AUTO(free) char *path = xasprintf("%s/artifacts/repo_info.json", dir);
+	AUTO(free) char *path = datadir_attempt_file(t->run_id, attempt, ATTEMPT_REPO_INFO);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = NULL;
 	struct err ignored;

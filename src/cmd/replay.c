@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "store/marks.h"
 #include "store/planfile.h"
 
@@ -77,8 +78,7 @@ static char *recording_of(const struct source *s, const struct trial *t)
 
 	if (!m || !m->agent_committed)
 		return NULL;
-	char *path =
-		xasprintf("runs/%s/attempts/%d/recording", (*found)->run_id, m->agent_committed);
+	char *path = datadir_attempt_file((*found)->run_id, m->agent_committed, ATTEMPT_RECORDING);
 	if (path_exists(s->store.root_fd, path))
 		return path;
 	free(path);

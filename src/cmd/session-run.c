@@ -13,6 +13,7 @@
 #include "cmd/recover.h"
 #include "cmd/session.h"
 #include "config/agent-program.h"
+#include "core/datadir.h"
 #include "report/report.h"
 #include "sched/admit.h"
 
@@ -66,7 +67,8 @@ void session_announce(const struct session *s, struct display *d, const struct s
 	say_sandboxes(s, d, w);
 	if (s->stats.damaged)
 		display_say(d,
-			    "%d damaged lines of events.jsonl were skipped, the first is line %d",
+			    "%d damaged lines of " ROLLOUT_JOURNAL
+			    " were skipped, the first is line %d",
 			    s->stats.damaged, s->stats.first_damaged);
 	if (w->note)
 		display_say(d, "%s", w->note);
@@ -119,8 +121,8 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
-	AUTO(free) char *gateway = dir ? xasprintf("%s/" GATEWAY_SOCKET, dir) : NULL;
-	AUTO(free) char *control = dir ? xasprintf("%s/" CONTROL_SOCKET, dir) : NULL;
+	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
+	AUTO(free) char *control = dir ? xasprintf("%s/" ROLLOUT_CONTROL_SOCKET, dir) : NULL;
 	struct meter meter;
 	size_t parallel = (size_t)parallel_of(s, w);
 	struct sched_options o = {

@@ -15,6 +15,7 @@
 #include "cmd/cmd.h"
 #include "cmd/recover.h"
 #include "cmd/replay.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "store/create.h"
 
@@ -115,7 +116,7 @@ static int write_files(struct session *s, const struct bench *b, struct err *err
 {
 	struct manifest m = manifest_of(s);
 
-	if (path_write(s->dir_fd, "config.toml", b->config_text, strlen(b->config_text), 0644,
+	if (path_write(s->dir_fd, ROLLOUT_CONFIG, b->config_text, strlen(b->config_text), 0644,
 		       false, err))
 		return -1;
 	if (b->tags.n && store_tags_write(&s->store, &s->ref, &b->tags, err))
@@ -194,7 +195,7 @@ int session_create(struct session *s, struct frontend *f, const struct config_re
  * missed. */
 static int adopt(struct session *s, struct err *err)
 {
-	AUTO(free) char *prefix = xasprintf("runs/%s-", s->plan.stamp);
+	AUTO(free) char *prefix = xasprintf(DATA_RUNS "/%s-", s->plan.stamp);
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	struct launch_spec spec = {.root_fd = s->store.root_fd, .worker = worker, .parallel = 1};
 	const struct launcher *launcher = launch_find("local");

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/show.h"
+#include "core/datadir.h"
 #include "core/result.h"
 #include "core/trial.h"
 #include "report/report.h"
@@ -119,7 +120,7 @@ static void add_result(struct buf *out, const struct result *r)
 
 static int read_attempt(const struct show_run *r, struct attempt *out, struct err *err)
 {
-	AUTO(free) char *path = xasprintf("attempts/%d/trial.json", r->attempt);
+	AUTO(free) char *path = xasprintf(RUN_ATTEMPTS "/%d/" ATTEMPT_TRIAL, r->attempt);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = NULL;
 
@@ -132,7 +133,7 @@ static int read_attempt(const struct show_run *r, struct attempt *out, struct er
 /* 1: there is none yet. */
 static int read_result(const struct show_run *r, struct result *out, struct err *err)
 {
-	AUTO(free) char *path = xasprintf("attempts/%d/result.json", r->attempt);
+	AUTO(free) char *path = xasprintf(RUN_ATTEMPTS "/%d/" ATTEMPT_RESULT, r->attempt);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = NULL;
 
@@ -188,11 +189,12 @@ static void add_parts(struct buf *out, const struct show_run *r)
 	AUTO(buf) struct buf names = BUF_INIT;
 
 	for (size_t i = 0; i < SHOW_PARTS; i++) {
-		AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, show_parts[i].file);
+		AUTO(free) char *path =
+			xasprintf(RUN_ATTEMPTS "/%d/%s", r->attempt, show_parts[i].file);
 		if (path_exists(r->fd, path))
 			buf_addf(&names, "%s%s", names.len ? "|" : "", show_parts[i].name);
 	}
-	line(out, "files", "%s/attempts/%d", r->shown, r->attempt);
+	line(out, "files", "%s/" RUN_ATTEMPTS "/%d", r->shown, r->attempt);
 	line(out, "more", "rollouts show %s %s", r->id, names.data);
 }
 

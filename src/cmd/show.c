@@ -13,25 +13,26 @@
 #include "cmd/options.h"
 #include "cmd/show.h"
 #include "cmd/transcript.h"
+#include "core/datadir.h"
 #include "store/store.h"
 
 const struct show_part show_parts[SHOW_PARTS] = {
-	{.name = "agent", .file = "logs/agent.log", .help = "what the agent printed"},
+	{.name = "agent", .file = ATTEMPT_AGENT_LOG, .help = "what the agent printed"},
 	{.name = "errors",
-	 .file = "logs/agent.err",
+	 .file = ATTEMPT_AGENT_ERR,
 	 .help = "what the agent printed to standard error"},
-	{.name = "eval", .file = "logs/eval.log", .help = "what the tests printed"},
-	{.name = "diff", .file = "artifacts/diff.patch", .help = "what the agent changed"},
-	{.name = "notes", .file = "artifacts/notes.md", .help = "the agent's notes"},
-	{.name = "score", .file = "scoring_results.md", .help = "how it was graded"},
-	{.name = "result", .file = "result.json", .help = "the result, as JSON", .is_json = true},
-	{.name = "worker", .file = "logs/worker.log", .help = "messages of the worker"},
+	{.name = "eval", .file = ATTEMPT_EVAL_LOG, .help = "what the tests printed"},
+	{.name = "diff", .file = ATTEMPT_DIFF, .help = "what the agent changed"},
+	{.name = "notes", .file = ATTEMPT_NOTES, .help = "the agent's notes"},
+	{.name = "score", .file = ATTEMPT_SCORING, .help = "how it was graded"},
+	{.name = "result", .file = ATTEMPT_RESULT, .help = "the result, as JSON", .is_json = true},
+	{.name = "worker", .file = ATTEMPT_WORKER_LOG, .help = "messages of the worker"},
 	{.name = "transcript",
-	 .file = "recording",
+	 .file = ATTEMPT_RECORDING,
 	 .help = "the conversation with the model",
 	 .make = transcript_make},
 	{.name = "llm",
-	 .file = "logs/llm.jsonl",
+	 .file = ATTEMPT_CALLS,
 	 .help = "each model call: times, tokens, cost",
 	 .is_json = true,
 	 .make = call_table_make},
@@ -116,11 +117,11 @@ static int number_of(const char *name)
  */
 static void find_attempts(struct show_run *r)
 {
-	AUTO(dir) DIR *d = open_dir(r->fd, "attempts");
+	AUTO(dir) DIR *d = open_dir(r->fd, RUN_ATTEMPTS);
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		int n = number_of(e->d_name);
-		AUTO(free) char *result = xasprintf("attempts/%d/result.json", n);
+		AUTO(free) char *result = xasprintf(RUN_ATTEMPTS "/%d/" ATTEMPT_RESULT, n);
 		if (n > r->attempts)
 			r->attempts = n;
 		if (n > r->attempt && path_exists(r->fd, result))
@@ -135,7 +136,7 @@ static int open_run(const struct store *s, const char *word, const struct reques
 {
 	if (find_run(s, word, &out->id, err))
 		return -1;
-	out->shown = xasprintf("%s/runs/%s", s->root, out->id);
+	out->shown = xasprintf("%s/" DATA_RUNS "/%s", s->root, out->id);
 	AUTO(free) char *path = path_join("runs", out->id);
 	out->fd = path_open_beneath(s->root_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
 	if (out->fd < 0)
@@ -193,7 +194,7 @@ static int show_part(const struct show_run *r, const struct show_part *p, const 
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	AUTO(free) char *path = xasprintf("attempts/%d/%s", r->attempt, p->file);
+	AUTO(free) char *path = xasprintf(RUN_ATTEMPTS "/%d/%s", r->attempt, p->file);
 	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err)) {
 		AUTO(buf) struct buf made = BUF_INIT;
 		if (!p->make || q->json)

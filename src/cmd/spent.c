@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
 
@@ -50,7 +51,7 @@ static void add_log(struct journal_spent *to, const struct buf *log)
 /* An attempt that only grades has taken the log over from the one whose work it is. */
 static bool asked_itself(const struct session *s, const char *folder)
 {
-	AUTO(free) char *path = path_join(folder, "trial.json");
+	AUTO(free) char *path = path_join(folder, ATTEMPT_TRIAL);
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct err ignored;
 
@@ -63,8 +64,8 @@ static bool asked_itself(const struct session *s, const char *folder)
 static void add_attempt(struct journal_spent *to, const struct session *s, const char *run_id,
 			int attempt)
 {
-	AUTO(free) char *folder = xasprintf("runs/%s/attempts/%d", run_id, attempt);
-	AUTO(free) char *path = path_join(folder, "logs/llm.jsonl");
+	AUTO(free) char *folder = datadir_attempt(run_id, attempt);
+	AUTO(free) char *path = path_join(folder, ATTEMPT_CALLS);
 	AUTO(buf) struct buf log = BUF_INIT;
 	struct err ignored; /* it never came to a call */
 

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "core/form.h"
 
 enum { IMAGE_JSON_MAX = 4 << 20 };
@@ -15,7 +16,7 @@ static const struct form_field fields[] = {
 
 static char *path_of(const char *key)
 {
-	return xasprintf(IMAGE_FOLDER "/%s.json", key);
+	return xasprintf(DATA_IMAGES "/%s.json", key);
 }
 
 int image_read(struct image *out, int root_fd, const char *key, struct err *err)

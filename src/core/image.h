@@ -7,8 +7,6 @@
 #include "base/err.h"
 #include "base/strv.h"
 
-#define IMAGE_FOLDER "cache/images"
-
 struct image {
 	char *name;	      /* as people know it: "Dockerfile", or the name that was pulled */
 	char *engine;	      /* unix socket of the engine that has it, absolute */

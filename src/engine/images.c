@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "core/image.h"
 #include "engine/client.h"
 #include "engine/container.h"
@@ -75,7 +76,7 @@ static char *find_labelled(struct job *j, struct err *err)
 
 static int open_log(const char *key, struct err *err)
 {
-	AUTO(free) char *path = xasprintf(IMAGE_FOLDER "/%s.log", key);
+	AUTO(free) char *path = xasprintf(DATA_IMAGES "/%s.log", key);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 
 	return fd < 0 ? err_set(err, ERR_INFRA, errno, "open %s", path) : fd;
@@ -151,7 +152,7 @@ static int build(struct job *j, struct err *err)
 		strv_push(&args, "--build-arg");
 		strv_pushf(&args, "%s=%s", name, json_string_value(value));
 	}
-	strv_pushf(&args, "cache/contexts/%s/files", j->key);
+	strv_pushf(&args, DATA_CONTEXTS "/%s/files", j->key);
 	return run_client(j, &args, err);
 }
 
@@ -184,8 +185,8 @@ static int make(struct job *j, struct err *err)
 
 static int make_one(struct engine *e, const char *key, struct err *err)
 {
-	AUTO(free) char *lock_path = xasprintf(IMAGE_FOLDER "/%s.lock", key);
-	AUTO(free) char *spec_path = xasprintf("cache/contexts/%s/spec.json", key);
+	AUTO(free) char *lock_path = xasprintf(DATA_IMAGES "/%s.lock", key);
+	AUTO(free) char *spec_path = xasprintf(DATA_CONTEXTS "/%s/spec.json", key);
 	AUTO(fd) int lock = fd_lock(AT_FDCWD, lock_path, clock_mono_ms() + LOCK_MS, err);
 	AUTO(json) json_t *spec = NULL;
 	struct job j = {.e = e, .key = key};
@@ -275,7 +276,7 @@ int images_make(char *const *keys, size_t n, struct err *err)
 			return err_set(err, ERR_USAGE, 0, "not the key of an image: %.80s",
 				       keys[i]);
 	if (engine_find(&e, err) || engine_check(e, err) ||
-	    path_make_dirs(AT_FDCWD, IMAGE_FOLDER, 0755, err))
+	    path_make_dirs(AT_FDCWD, DATA_IMAGES, 0755, err))
 		return -1;
 	if (container_prune(e, NULL, false, &removed, &why))
 		say(why.msg);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "engine/container.h"
 
 #define BLOCK 512 /* of a tar archive */
@@ -63,7 +64,7 @@ static int write_nonce(char **path, struct err *err)
 {
 	char here[4096];
 	AUTO(free) char *name =
-		xasprintf(IMAGE_FOLDER "/.tmp-nonce-%d-%lld", getpid(), (long long)clock_wall_ms());
+		xasprintf(DATA_IMAGES "/.tmp-nonce-%d-%lld", getpid(), (long long)clock_wall_ms());
 
 	if (!getcwd(here, sizeof here))
 		return err_set(err, ERR_INFRA, 0, "the data folder is gone");

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 enum { REPORT_DIFF_BYTES = 200 << 10 };
 
@@ -177,7 +178,7 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 static bool read_diff(int run_fd, struct buf *out)
 {
 	struct err ignored;
-	AUTO(fd) int fd = path_open_beneath(run_fd, "artifacts/diff.patch", O_RDONLY, 0, &ignored);
+	AUTO(fd) int fd = path_open_beneath(run_fd, ATTEMPT_DIFF, O_RDONLY, 0, &ignored);
 	ssize_t n = 1;
 
 	buf_grow(out, REPORT_DIFF_BYTES);
@@ -198,8 +199,8 @@ int eval_write(const struct eval_job *job, const struct evaluation *e, const str
 	bool cut = read_diff(job->run_fd, &diff);
 
 	eval_report(&report, job, doc, r, diff.data, diff.len, cut);
-	if (json_write(job->run_fd, "evaluation_results.json", doc, job->attempt->sync, err))
+	if (json_write(job->run_fd, ATTEMPT_EVALUATION, doc, job->attempt->sync, err))
 		return -1;
-	return path_write(job->run_fd, "scoring_results.md", report.data, report.len, 0644,
+	return path_write(job->run_fd, ATTEMPT_SCORING, report.data, report.len, 0644,
 			  job->attempt->sync, err);
 }

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "eval/eval-files.h"
 #include "os/spawn.h"
 
@@ -122,8 +123,7 @@ static int put_diff(struct grading *g, struct err *err)
 	AUTO(buf) struct buf diff = BUF_INIT;
 	struct err why = {0};
 
-	if (path_read(g->job->run_fd, "artifacts/diff.patch", DIFF_BYTES, &diff, &why) &&
-	    why.sys != ENOENT) {
+	if (path_read(g->job->run_fd, ATTEMPT_DIFF, DIFF_BYTES, &diff, &why) && why.sys != ENOENT) {
 		*err = why;
 		return -1;
 	}
@@ -404,7 +404,7 @@ int eval_tests_run(const struct eval_job *job, struct sandbox *s, struct test_ou
 	AUTO(capped_log) struct capped_log *log = NULL;
 	struct grading g = {.job = job, .s = s, .metrics = metrics};
 
-	if (capped_log_open(&log, job->run_fd, "logs/eval.log", CAPPED_LOG_BYTES, err))
+	if (capped_log_open(&log, job->run_fd, ATTEMPT_EVAL_LOG, CAPPED_LOG_BYTES, err))
 		return -1;
 	g.log = log;
 	if (job->patch_refused)

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/strv.h"
+#include "core/datadir.h"
 #include "gateway/gateway.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
@@ -360,9 +361,10 @@ int gateway_process_start(struct gateway_process **out, const struct gateway_spe
 				      .out = -1,
 				      .line = BUF_INIT,
 				      .again_ms = -1};
-	p->sockets[0] = listen_at(spec->dir_fd, GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
+	p->sockets[0] = listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
 	if (p->sockets[0] >= 0)
-		p->sockets[1] = listen_at(spec->dir_fd, CONTROL_SOCKET, SOCK_SEQPACKET, 0600, err);
+		p->sockets[1] =
+			listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET, 0600, err);
 	if (p->sockets[1] < 0 || start(p, err) || wait_ready(p, err)) {
 		gateway_process_stop(p);
 		return -1;
@@ -391,7 +393,7 @@ void gateway_process_leave(struct gateway_process *p)
 
 void gateway_process_stop(struct gateway_process *p)
 {
-	static const char *const names[] = {GATEWAY_SOCKET, CONTROL_SOCKET};
+	static const char *const names[] = {ROLLOUT_GATEWAY_SOCKET, ROLLOUT_CONTROL_SOCKET};
 
 	if (!p)
 		return;

@@ -11,8 +11,6 @@
 #include <stdint.h>
 #include "base/err.h"
 
-#define GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */
-#define CONTROL_SOCKET "control.sock" /* for workers: 0600 */
 #define GATEWAY_PROCESS_FDS 2
 
 struct gateway_process; /* opaque */

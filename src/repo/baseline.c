@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/fdio.h"
 #include "repo/build.h"
 #include "os/dir.h"
@@ -18,12 +19,10 @@
 #include "repo/mirror.h"
 #include "repo/repo.h"
 
-#define BASELINES "cache/baselines"
 #define TMP ".tmp-" // what a maker works in: TMP KEY "." its own
-#define PINS "cache/pins"
 enum { META_MAX = 65536 };
 
-/* PINS/TASK_HASH.json {start_commit, key}: what this task was resolved to the first time. A branch
+/* DATA_PINS/TASK_HASH.json {start_commit, key}: what this task was resolved to the first time. A branch
  * that moves changes no benchmark half way, and the next trial reads two small files instead of
  * hashing. */
 struct pin {
@@ -38,7 +37,7 @@ static void auto_pin(struct pin *p)
 
 static char *pin_path(const struct task *t)
 {
-	return t->hash[0] ? xasprintf(PINS "/%s.json", t->hash) : NULL;
+	return t->hash[0] ? xasprintf(DATA_PINS "/%s.json", t->hash) : NULL;
 }
 
 static void pin_read(struct pin *pin, int root_fd, const struct task *t)
@@ -66,7 +65,7 @@ static int pin_write(int root_fd, const struct task *t, const char *start, const
 	json_put_str(j, "start_commit", start);
 	if (key)
 		json_put_str(j, "key", key);
-	if (path_make_dirs(root_fd, PINS, 0755, err) < 0)
+	if (path_make_dirs(root_fd, DATA_PINS, 0755, err) < 0)
 		return -1;
 	return json_write(root_fd, path, j, false, err);
 }
@@ -75,7 +74,7 @@ static int pin_write(int root_fd, const struct task *t, const char *start, const
 static bool meta_read(struct repo_baseline *out, int root_fd, const char *key)
 {
 	struct err ignored = {0};
-	AUTO(free) char *path = xasprintf(BASELINES "/%s", key);
+	AUTO(free) char *path = xasprintf(DATA_BASELINES "/%s", key);
 	AUTO(free) char *meta = path_join(path, "meta.json");
 	AUTO(json) json_t *j = NULL;
 	if (json_read(&j, root_fd, meta, META_MAX, &ignored) < 0)
@@ -156,8 +155,8 @@ static int resolve_start(struct pin *pin, int root_fd, const struct task *t, int
 	if (given && *given)
 		return err_set(err, ERR_USAGE, 0,
 			       "repo.start_commit_sha: \"%s\" is not a full commit id", given);
-	AUTO(free) char *lock_path = xasprintf(PINS "/%s.lock", t->hash[0] ? t->hash : "none");
-	if (path_make_dirs(root_fd, PINS, 0755, err) < 0)
+	AUTO(free) char *lock_path = xasprintf(DATA_PINS "/%s.lock", t->hash[0] ? t->hash : "none");
+	if (path_make_dirs(root_fd, DATA_PINS, 0755, err) < 0)
 		return -1;
 	AUTO(fd) int lock = take_lock(root_fd, lock_path, deadline_ms, err);
 	if (lock < 0)
@@ -189,7 +188,7 @@ static void sweep_one(int dir_fd, const char *name, const char *mine)
 // Under the lock of MINE.
 static void sweep_leftovers(int root_fd, const char *mine)
 {
-	int fd = openat(root_fd, BASELINES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(root_fd, DATA_BASELINES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	for (struct dirent *e; d && (e = readdir(d));)
 		if (strncmp(e->d_name, TMP, strlen(TMP)) == 0)
@@ -214,9 +213,9 @@ static int make_in(struct build *b, const struct task *t, struct err *err)
 static int make(struct build *b, const struct task *t, const char *key, struct err *err)
 {
 	// A name that no maker before had, whose git may outlive it.
-	AUTO(free) char *tmp = xasprintf(BASELINES "/" TMP "%s.%d-%lld", key, (int)getpid(),
+	AUTO(free) char *tmp = xasprintf(DATA_BASELINES "/" TMP "%s.%d-%lld", key, (int)getpid(),
 					 (long long)clock_mono_ns());
-	AUTO(free) char *path = xasprintf(BASELINES "/%s", key);
+	AUTO(free) char *path = xasprintf(DATA_BASELINES "/%s", key);
 	if (mkdirat(b->root_fd, tmp, 0755) < 0)
 		return err_set(err, ERR_INFRA, errno, "make directory %s", tmp);
 	AUTO(fd) int fd = openat(b->root_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -240,11 +239,11 @@ static int make(struct build *b, const struct task *t, const char *key, struct e
 static int find_or_make(struct repo_baseline *out, struct build *b, const struct task *t,
 			const char *key, struct err *err)
 {
-	AUTO(free) char *lock_path = xasprintf(BASELINES "/%s.lock", key);
+	AUTO(free) char *lock_path = xasprintf(DATA_BASELINES "/%s.lock", key);
 	int rc = 0;
 	if (meta_read(out, b->root_fd, key))
 		return 0;
-	if (path_make_dirs(b->root_fd, BASELINES, 0755, err) < 0)
+	if (path_make_dirs(b->root_fd, DATA_BASELINES, 0755, err) < 0)
 		return -1;
 	AUTO(fd) int lock = take_lock(b->root_fd, lock_path, b->deadline_ms, err);
 	if (lock < 0)
@@ -253,7 +252,8 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 		sweep_leftovers(b->root_fd, key);
 		rc = make(b, t, key, err);
 		if (rc == 0 && !meta_read(out, b->root_fd, key))
-			rc = err_set(err, ERR_INFRA, 0, BASELINES "/%s: cannot be read back", key);
+			rc = err_set(err, ERR_INFRA, 0, DATA_BASELINES "/%s: cannot be read back",
+				     key);
 	}
 	unlinkat(b->root_fd, lock_path, 0);
 	return rc;

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/dir.h"
 #include "git/git.h"
 #include "repo/import.h"
@@ -198,7 +199,7 @@ static int repo_fetch(const struct build *b, const char *commit, struct err *err
 			      .config = agent_config,
 			      .attributes = git_plain_attributes,
 			      .sha256 = is_sha256(b)};
-	if (mkdirat(b->tmp_fd, "repo", 0755) < 0)
+	if (mkdirat(b->tmp_fd, BASELINE_REPO, 0755) < 0)
 		return err_set(err, ERR_INFRA, errno, "make directory repo");
 	if (gitdir_make(b->tmp_fd, "repo/.git", &spec, err) < 0)
 		return -1;
@@ -247,7 +248,8 @@ static int repo_checkout(const struct build *b, int64_t date, struct err *err)
 	struct timespec t = {.tv_sec = date < oldest ? oldest : date > newest ? newest : date};
 	const struct timespec times[2] = {t, t};
 	if (git_in(b, read_tree, env, NULL, err) < 0 ||
-	    set_times(b->tmp_fd, "repo", times, err) < 0 || git_in(b, refresh, env, NULL, err) < 0)
+	    set_times(b->tmp_fd, BASELINE_REPO, times, err) < 0 ||
+	    git_in(b, refresh, env, NULL, err) < 0)
 		return -1;
 	if (unlinkat(b->tmp_fd, "repo/.git/info/attributes", 0) < 0)
 		return err_set(err, ERR_INFRA, errno, "remove info/attributes");
@@ -294,7 +296,7 @@ int build_baseline(const struct build *b, struct built *out, struct err *err)
 	*out = (struct built){0};
 	if (check_branch(b, err) < 0 || stage_make(b, err) < 0 ||
 	    stage_commit(b, &date, &commit, err) < 0 || repo_fetch(b, commit, err) < 0 ||
-	    repo_checkout(b, date, err) < 0 || gitdir_make(b->tmp_fd, "host.git", &host, err) < 0)
+	    repo_checkout(b, date, err) < 0 || gitdir_make(b->tmp_fd, BASELINE_GIT, &host, err) < 0)
 		return -1;
 	out->commit = commit;
 	if (count_files(b, out, err) < 0) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/dir.h"
 #include "git/git.h"
 #include "repo/ignore.h"
@@ -503,7 +504,7 @@ static int open_roots(const struct repo_diff_spec *s, int *fd, int *base_fd, str
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 	const char *top = s->upper ? s->upper : s->work;
-	AUTO(free) char *base = path_join(s->base, "repo");
+	AUTO(free) char *base = path_join(s->base, BASELINE_REPO);
 	*fd = open(top, flags);
 	if (*fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", top);
@@ -533,7 +534,7 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 		.file_max = s->max_file_bytes ? s->max_file_bytes : DEFAULT_FILE,
 		// Binary content may shrink to a quarter; more than that is not worth the reading.
 		.content_max = 4 * patch_max};
-	AUTO(free) char *git_dir = path_join(s->base, "host.git");
+	AUTO(free) char *git_dir = path_join(s->base, BASELINE_GIT);
 	ignore_init(&w.ignore, git_dir, scratch_fd, s->deadline_ms);
 	struct frame top = {.fd = fd, .base_fd = base_fd, .complete = !w.overlay || is_opaque(fd)};
 	int rc = walk_dir(&w, &top, err);

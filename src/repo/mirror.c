@@ -8,11 +8,10 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 #include "git/git.h"
-
-#define MIRRORS "cache/mirrors"
 
 // The other end of a local fetch drops our configuration from its environment, but not this option.
 const char mirror_local_upload_pack[] =
@@ -255,7 +254,7 @@ char *mirror_path(const char *url, bool sha256)
 	hash_str(&h, sha256 ? "sha256" : "sha1");
 	hash_str(&h, url);
 	hash_hex(&h, hex);
-	return xasprintf(MIRRORS "/%.32s.git", hex);
+	return xasprintf(DATA_MIRRORS "/%.32s.git", hex);
 }
 
 int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
@@ -269,7 +268,7 @@ int mirror_need(char **path, int root_fd, const char *url, const char *commit, i
 			   .path = mine,
 			   .git_dir = git_dir,
 			   .deadline_ms = deadline_ms};
-	if (path_make_dirs(root_fd, MIRRORS, 0755, err) < 0 || have_commit(&m, err) < 0)
+	if (path_make_dirs(root_fd, DATA_MIRRORS, 0755, err) < 0 || have_commit(&m, err) < 0)
 		return -1;
 	*path = STEAL(&mine);
 	return 0;

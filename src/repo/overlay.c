@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/dir.h"
 
 static int list_dir(struct overlay *o, int dir_fd, const char *name, const char *prefix, int depth,
@@ -67,7 +68,7 @@ static int by_path(const void *a, const void *b)
 int overlay_open(struct overlay *o, int root_fd, const char *snapshot, struct err *err)
 {
 	*o = (struct overlay){.fd = -1};
-	AUTO(free) char *path = path_join(snapshot, "repo");
+	AUTO(free) char *path = path_join(snapshot, SNAPSHOT_REPO);
 	AUTO(fd) int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;

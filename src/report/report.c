@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "report/tables.h"
 
 /* A summary being written for people. */
@@ -162,8 +163,8 @@ static void put_notes(struct doc *d, const struct summary *s)
 static void put_next(struct doc *d, const struct rollout *r)
 {
 	if (r->damaged_lines)
-		buf_addf(d->out, "\n%d damaged line%s of events.jsonl skipped.\n", r->damaged_lines,
-			 r->damaged_lines == 1 ? "" : "s");
+		buf_addf(d->out, "\n%d damaged line%s of " ROLLOUT_JOURNAL " skipped.\n",
+			 r->damaged_lines, r->damaged_lines == 1 ? "" : "s");
 	if (r->live || rollout_is_complete(r))
 		return;
 	AUTO(buf) struct buf command = BUF_INIT;
@@ -335,7 +336,7 @@ void report_summary(struct buf *out, const struct rollout *r, enum report_format
 int report_write_summary(const struct store *s, const struct rollout *r, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(free) char *path = path_join(r->ref.path, "summary.md");
+	AUTO(free) char *path = path_join(r->ref.path, ROLLOUT_SUMMARY);
 
 	report_summary(&text, r, REPORT_MARKDOWN, 0);
 	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "sandbox/box.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
@@ -67,7 +68,7 @@ static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 
 	if (!spec->baseline)
 		return -1;
-	AUTO(free) char *repo = path_join(spec->baseline, "repo");
+	AUTO(free) char *repo = path_join(spec->baseline, BASELINE_REPO);
 	int fd = map_owner(spec->root_fd, repo, uid, gid, &why);
 	/* Not a failure: the workspace becomes a copy where its file system has no mapped mounts. */
 	if (fd < 0 && why.kind)

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "sched/internal.h"
 
@@ -37,7 +38,7 @@ static char *token(const struct sched *s, const struct attempt *a)
 
 static int launch(struct sched *s, size_t id, const struct attempt *a, int log_fd, struct err *err)
 {
-	AUTO(free) char *dir = rundir_path(a->trial.run_id, a->number);
+	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, a->number);
 	AUTO(strv) struct strv env = STRV_INIT;
 	const struct strv *given = &s->env;
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "os/cgroup.h"
 #include "os/spawn.h"
@@ -209,7 +210,7 @@ static void explain_death(const struct sched *s, const struct job *job, int stat
 /* The sandbox of a dead worker ends a moment after it. */
 static void sweep(struct sched *s, const struct job *job)
 {
-	AUTO(free) char *dir = rundir_path(sched_trial(s, job->item)->run_id, job->attempt);
+	AUTO(free) char *dir = datadir_attempt(sched_trial(s, job->item)->run_id, job->attempt);
 
 	if (s->o->sweep && !s->o->sweep(s->o->store->root_fd, dir))
 		strv_take(&s->leftovers, STEAL(&dir));

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 enum {
 	NAME_MAX_BYTES = 100,
@@ -31,7 +32,7 @@ bool create_name_is_valid(const char *name)
 /* 1: ours, 0: somebody has it. */
 static int claim(const struct store *s, const char *path, const char *stamp, struct err *err)
 {
-	AUTO(free) char *run = xasprintf("runs/%s-0", stamp);
+	AUTO(free) char *run = xasprintf(DATA_RUNS "/%s-0", stamp);
 
 	if (mkdirat(s->root_fd, run, 0700)) {
 		if (errno == EEXIST)
@@ -49,7 +50,7 @@ static int claim(const struct store *s, const char *path, const char *stamp, str
 int create_rollout(const struct store *s, const char *name, struct rollout_ref *out,
 		   struct err *err)
 {
-	AUTO(free) char *folder = path_join("rollouts", name);
+	AUTO(free) char *folder = path_join(DATA_ROLLOUTS, name);
 	int64_t now = clock_wall_ms();
 	char stamp[CLOCK_STAMP];
 
@@ -73,7 +74,7 @@ int create_rollout(const struct store *s, const char *name, struct rollout_ref *
 
 void create_undo(const struct store *s, const struct rollout_ref *ref)
 {
-	AUTO(free) char *run = xasprintf("runs/%s-0", ref->stamp);
+	AUTO(free) char *run = xasprintf(DATA_RUNS "/%s-0", ref->stamp);
 
 	unlinkat(s->root_fd, ref->path, AT_REMOVEDIR);
 	unlinkat(s->root_fd, run, AT_REMOVEDIR);

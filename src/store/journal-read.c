@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "store/crc.h"
 #include "store/journal.h"
@@ -95,7 +96,7 @@ static int take(struct reading *r, const json_t *j, struct err *err)
 
 	if (version > JOURNAL_VERSION)
 		return err_set(err, ERR_USAGE, 0,
-			       JOURNAL_FILE
+			       ROLLOUT_JOURNAL
 			       ":%d: version %lld is newer than this program; use a newer rollouts",
 			       r->line, (long long)version);
 	if (seq > r->stats->last_seq)
@@ -148,7 +149,7 @@ static int read_all(struct reading *r, int fd, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set(err, ERR_INFRA, errno, "read " JOURNAL_FILE);
+			return err_set(err, ERR_INFRA, errno, "read " ROLLOUT_JOURNAL);
 		if (!n)
 			break;
 		buf.len += (size_t)n;
@@ -162,13 +163,13 @@ static int read_all(struct reading *r, int fd, struct err *err)
 int journal_read(int dir_fd, enum journal_depth depth, journal_fn *fn, void *arg,
 		 struct journal_stats *stats, struct err *err)
 {
-	AUTO(fd) int fd = openat(dir_fd, JOURNAL_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fd) int fd = openat(dir_fd, ROLLOUT_JOURNAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct reading r = {depth, fn, arg, stats, 0};
 
 	*stats = (struct journal_stats){0};
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "open " JOURNAL_FILE);
+		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_JOURNAL);
 	return read_all(&r, fd, err);
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "store/crc.h"
 
 enum {
@@ -51,7 +52,7 @@ static int lock(int fd, struct err *err)
 
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
-			return err_set(err, ERR_INFRA, errno, "lock " JOURNAL_FILE);
+			return err_set(err, ERR_INFRA, errno, "lock " ROLLOUT_JOURNAL);
 		if (clock_mono_ms() >= until)
 			return err_set(
 				err, ERR_USAGE, 0,
@@ -69,7 +70,7 @@ static int mend_tail(struct journal *j, struct err *err)
 	char last;
 
 	if (size < 0 || (size > 0 && pread(j->fd, &last, 1, size - 1) != 1))
-		return err_set(err, ERR_INFRA, errno, "read " JOURNAL_FILE);
+		return err_set(err, ERR_INFRA, errno, "read " ROLLOUT_JOURNAL);
 	if (size > 0 && last != '\n')
 		buf_addc(&j->pending, '\n');
 	return 0;
@@ -136,10 +137,10 @@ static int start_thread(struct journal *j, struct err *err)
 int journal_open(struct journal **out, int dir_fd, struct err *err)
 {
 	AUTO(fd)
-	int fd = openat(dir_fd, JOURNAL_FILE, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
-			0644);
+	int fd = openat(dir_fd, ROLLOUT_JOURNAL,
+			O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "open " JOURNAL_FILE);
+		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_JOURNAL);
 	if (lock(fd, err))
 		return -1;
 	struct journal *j = xcalloc(1, sizeof *j);
@@ -219,12 +220,12 @@ int journal_flush(struct journal *j, struct err *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_set(err, ERR_INFRA, errno, "write " JOURNAL_FILE);
+			return err_set(err, ERR_INFRA, errno, "write " ROLLOUT_JOURNAL);
 		done += (size_t)n;
 	}
 	buf_reset(&j->pending);
 	int failed = done ? mark_dirty(j) : 0;
-	return failed ? err_set(err, ERR_INFRA, failed, "sync " JOURNAL_FILE) : 0;
+	return failed ? err_set(err, ERR_INFRA, failed, "sync " ROLLOUT_JOURNAL) : 0;
 }
 
 static void stop_thread(struct journal *j)
@@ -250,7 +251,7 @@ int journal_close(struct journal *j, struct err *err)
 		status = journal_flush(j, err);
 		stop_thread(j);
 		if (!status && fdatasync(j->fd))
-			status = err_set(err, ERR_INFRA, errno, "sync " JOURNAL_FILE);
+			status = err_set(err, ERR_INFRA, errno, "sync " ROLLOUT_JOURNAL);
 	}
 	buf_release(&j->pending);
 	close(j->fd);
@@ -260,7 +261,7 @@ int journal_close(struct journal *j, struct err *err)
 
 bool journal_is_live(int dir_fd)
 {
-	AUTO(fd) int fd = openat(dir_fd, JOURNAL_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fd) int fd = openat(dir_fd, ROLLOUT_JOURNAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
 }

@@ -14,7 +14,6 @@
 #include "base/err.h"
 #include "core/trial.h"
 
-#define JOURNAL_FILE "events.jsonl"
 #define JOURNAL_VERSION 1
 
 struct journal;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 #define RESULTS_OPEN ",\n  \"results\": ["
 
@@ -21,7 +22,7 @@ const char *manifest_status(const struct trial_mark *m)
 
 static char *run_dir(const struct manifest *m, size_t i)
 {
-	return xasprintf("%s/runs/%s", m->store->root, m->plan->trials[i].run_id);
+	return xasprintf("%s/" DATA_RUNS "/%s", m->store->root, m->plan->trials[i].run_id);
 }
 
 static json_t *entry(const struct manifest *m, size_t i)
@@ -132,7 +133,7 @@ int manifest_write(const struct manifest *m, const char *state, struct err *err)
 		json_format(&text, j, false);
 	}
 	buf_adds(&text, "\n  ]\n}\n");
-	return path_write(m->dir_fd, "manifest.json", text.data, text.len, 0644, false, err);
+	return path_write(m->dir_fd, ROLLOUT_MANIFEST, text.data, text.len, 0644, false, err);
 }
 
 static int write_runs(const struct manifest *m, struct err *err)
@@ -140,8 +141,8 @@ static int write_runs(const struct manifest *m, struct err *err)
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	for (size_t i = 0; i < m->plan->n; i++)
-		buf_addf(&text, "%s/runs/%s\n", m->store->root, m->plan->trials[i].run_id);
-	return path_write(m->dir_fd, "runs.txt", text.data, text.len, 0644, false, err);
+		buf_addf(&text, "%s/" DATA_RUNS "/%s\n", m->store->root, m->plan->trials[i].run_id);
+	return path_write(m->dir_fd, ROLLOUT_RUNS, text.data, text.len, 0644, false, err);
 }
 
 static void add_strings(struct buf *text, const char *key, const struct manifest *m,
@@ -166,7 +167,7 @@ static char *task_dir(const struct manifest *m, size_t i)
 static int write_temp(const struct manifest *m, struct err *err)
 {
 	AUTO(free)
-	char *path = xasprintf("rollouts/temp/rollout_%s__%s.json", m->plan->name, m->plan->stamp);
+	char *path = xasprintf(DATA_TEMP "/rollout_%s__%s.json", m->plan->name, m->plan->stamp);
 	AUTO(free) char *rollout_dir = path_join(m->store->root, m->ref->path);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *head = json_object();
@@ -184,14 +185,14 @@ static int write_temp(const struct manifest *m, struct err *err)
 
 int manifest_begin(const struct manifest *m, struct err *err)
 {
-	if (path_make_dirs(m->dir_fd, "task_results", 0755, err))
+	if (path_make_dirs(m->dir_fd, ROLLOUT_RESULTS, 0755, err))
 		return -1;
 	return write_runs(m, err) || write_temp(m, err) ? -1 : 0;
 }
 
 int manifest_task_result(const struct manifest *m, size_t i, const json_t *result, struct err *err)
 {
-	AUTO(free) char *path = xasprintf("task_results/%s.json", m->plan->trials[i].run_id);
+	AUTO(free) char *path = xasprintf(ROLLOUT_RESULTS "/%s.json", m->plan->trials[i].run_id);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = entry(m, i);
 
@@ -204,7 +205,7 @@ int manifest_task_result(const struct manifest *m, size_t i, const json_t *resul
 /* The entries may be many, and all that is asked for stands before them. */
 char *manifest_state(const struct store *s, const struct rollout_ref *ref)
 {
-	AUTO(free) char *path = path_join(ref->path, "manifest.json");
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_MANIFEST);
 	AUTO(fd) int fd = openat(s->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char text[8192 + 1];
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 2) : 0;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 #define TRIALS_OPEN ",\"trials\":["
 #define TRIALS_CLOSE "]}"
@@ -68,7 +69,7 @@ int planfile_write(const struct planfile *p, int dir_fd, struct err *err)
 		buf_adds(&text, i + 1 < p->n ? ",\n" : "\n");
 	}
 	buf_adds(&text, TRIALS_CLOSE "\n");
-	return path_write(dir_fd, PLANFILE, text.data, text.len, 0644, true, err);
+	return path_write(dir_fd, ROLLOUT_PLAN, text.data, text.len, 0644, true, err);
 }
 
 static int read_header(struct planfile *p, const json_t *j, const char *where, struct err *err)
@@ -151,14 +152,14 @@ static int read_lines(struct planfile *p, FILE *f, const char *where, struct err
 
 int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err)
 {
-	int fd = openat(dir_fd, PLANFILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(dir_fd, ROLLOUT_PLAN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	struct planfile p = {0};
 
 	if (!f)
 		return err_set(err, errno == ENOENT ? ERR_USAGE : ERR_INFRA, errno,
-			       "open %s/" PLANFILE, where);
-	AUTO(free) char *name = path_join(where, PLANFILE);
+			       "open %s/" ROLLOUT_PLAN, where);
+	AUTO(free) char *name = path_join(where, ROLLOUT_PLAN);
 	int status = read_lines(&p, f, name, err);
 	fclose(f);
 	if (status)

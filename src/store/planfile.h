@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "core/trial.h"
 
-#define PLANFILE "plan.json"
 #define PLANFILE_VERSION 1
 
 struct planfile {

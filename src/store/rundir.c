@@ -10,16 +10,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 
 enum {
 	RESULT_MAX = 4 << 20,
 	WORDS_MAX = 64 << 10,
 };
-
-char *rundir_path(const char *run_id, int attempt)
-{
-	return xasprintf("runs/%s/attempts/%d", run_id, attempt);
-}
 
 static int make_dir(int dir_fd, const char *path, struct err *err)
 {
@@ -31,13 +27,13 @@ static int make_dir(int dir_fd, const char *path, struct err *err)
 static int write_trial(int fd, const struct attempt *a, struct err *err)
 {
 	AUTO(fd)
-	int file = openat(fd, "trial.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	int file = openat(fd, ATTEMPT_TRIAL, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			  0644);
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = attempt_to_json(a);
 
 	if (file < 0)
-		return err_set(err, ERR_INFRA, errno, "create trial.json");
+		return err_set(err, ERR_INFRA, errno, "create " ATTEMPT_TRIAL);
 	json_format(&text, j, false);
 	buf_addc(&text, '\n');
 	/* Not renamed into place: nobody looks before the worker starts. */
@@ -46,15 +42,16 @@ static int write_trial(int fd, const struct attempt *a, struct err *err)
 
 static int fill(int fd, const struct attempt *a, int *log_fd, struct err *err)
 {
-	if (make_dir(fd, "artifacts", err) || make_dir(fd, "logs", err) || write_trial(fd, a, err))
+	if (make_dir(fd, ATTEMPT_ARTIFACTS, err) || make_dir(fd, ATTEMPT_LOGS, err) ||
+	    write_trial(fd, a, err))
 		return -1;
 	AUTO(fd)
-	int log = openat(fd, "logs/worker.log",
+	int log = openat(fd, ATTEMPT_WORKER_LOG,
 			 O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (log < 0)
-		return err_set(err, ERR_INFRA, errno, "create logs/worker.log");
-	if (a->uid && (fchownat(fd, "artifacts", a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
-		       fchownat(fd, "logs", a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
+		return err_set(err, ERR_INFRA, errno, "create " ATTEMPT_WORKER_LOG);
+	if (a->uid && (fchownat(fd, ATTEMPT_ARTIFACTS, a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
+		       fchownat(fd, ATTEMPT_LOGS, a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
 		       fchown(fd, a->uid, a->uid)))
 		return err_set(err, ERR_INFRA, errno, "give the run to user %u", (unsigned)a->uid);
 	*log_fd = fd_steal(&log);
@@ -77,8 +74,8 @@ static int make_own_dir(int root_fd, const char *path, uid_t uid, struct err *er
 
 int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err)
 {
-	AUTO(free) char *run = path_join("runs", a->trial.run_id);
-	AUTO(free) char *attempts = path_join(run, "attempts");
+	AUTO(free) char *run = path_join(DATA_RUNS, a->trial.run_id);
+	AUTO(free) char *attempts = path_join(run, RUN_ATTEMPTS);
 	char number[16];
 
 	/* Every time: whoever began the first attempt may have been killed at any of these steps. */
@@ -118,7 +115,7 @@ static void take_result(struct rundir_left *out, json_t *j, const struct trial *
 	struct err ignored;
 
 	result_init(&r);
-	if (!result_from_json(&r, j, "result.json", &ignored) && is_of(&r, t, attempt)) {
+	if (!result_from_json(&r, j, ATTEMPT_RESULT, &ignored) && is_of(&r, t, attempt)) {
 		out->result = json_incref(j);
 		out->outcome = r.outcome;
 		out->retry = r.retry;
@@ -128,22 +125,22 @@ static void take_result(struct rundir_left *out, json_t *j, const struct trial *
 
 void rundir_look(int root_fd, const struct trial *t, int attempt, struct rundir_left *out)
 {
-	AUTO(free) char *path = rundir_path(t->run_id, attempt);
+	AUTO(free) char *path = datadir_attempt(t->run_id, attempt);
 	struct err ignored;
 
 	*out = (struct rundir_left){0};
 	AUTO(fd) int fd = path_open_beneath(root_fd, path, O_PATH | O_DIRECTORY, 0, &ignored);
 	if (fd < 0)
 		return;
-	AUTO(json) json_t *result = read_json(fd, "result.json");
+	AUTO(json) json_t *result = read_json(fd, ATTEMPT_RESULT);
 	if (result)
 		take_result(out, result, t, attempt);
-	out->agent_committed = path_exists(fd, "agent.json");
+	out->agent_committed = path_exists(fd, ATTEMPT_AGENT);
 }
 
 int rundir_last_attempt(int root_fd, const char *run_id)
 {
-	AUTO(free) char *path = xasprintf("runs/%s/attempts", run_id);
+	AUTO(free) char *path = xasprintf(DATA_RUNS "/%s/" RUN_ATTEMPTS, run_id);
 	struct err ignored;
 	int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -161,7 +158,7 @@ int rundir_last_attempt(int root_fd, const char *run_id)
 
 void rundir_last_words(int root_fd, const char *run_id, int attempt, struct buf *out)
 {
-	AUTO(free) char *path = xasprintf("runs/%s/attempts/%d/logs/worker.log", run_id, attempt);
+	AUTO(free) char *path = datadir_attempt_file(run_id, attempt, ATTEMPT_WORKER_LOG);
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct err ignored;
 

@@ -10,8 +10,6 @@
 #include "core/result.h"
 #include "core/trial.h"
 
-/* "runs/RUN_ID/attempts/N" below the data root; the caller frees. */
-char *rundir_path(const char *run_id, int attempt);
 /* Make the directories (0700, owned by a->uid when set) and trial.json. The caller owns *log_fd,
  * open for appending to logs/worker.log. */
 int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err) MUST_CHECK;

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "store/create.h"
 #include "store/planfile.h"
 
@@ -33,12 +34,12 @@ static int make_passable(int root_fd, const char *path, struct err *err)
 
 static int make_folders(int root_fd, struct err *err)
 {
-	static const char *const shared[] = {".", "runs", "cache"};
+	static const char *const shared[] = {".", DATA_RUNS, DATA_CACHE};
 
 	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
 		if (make_passable(root_fd, shared[i], err))
 			return -1;
-	return path_make_dirs(root_fd, "rollouts/temp", 0755, err);
+	return path_make_dirs(root_fd, DATA_TEMP, 0755, err);
 }
 
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err)
@@ -124,7 +125,7 @@ static int list_name(const struct store *s, const char *name, struct refs *out, 
 		if (e->d_name[0] == '.')
 			continue;
 		char *path = path_join(folder, e->d_name);
-		AUTO(free) char *plan = path_join(path, PLANFILE);
+		AUTO(free) char *plan = path_join(path, ROLLOUT_PLAN);
 		if (!path_exists(s->root_fd, plan)) {
 			free(path);
 			continue;
@@ -263,7 +264,7 @@ int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct
 		    struct err *err)
 {
 	enum { TAGS_MAX = 1 << 20 };
-	AUTO(free) char *path = path_join(ref->path, "tags");
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_TAGS);
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	if (!path_exists(s->root_fd, path))
@@ -280,7 +281,7 @@ int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct
 int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,
 		     struct err *err)
 {
-	AUTO(free) char *path = path_join(ref->path, "tags");
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_TAGS);
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	for (size_t i = 0; i < tags->n; i++)

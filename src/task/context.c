@@ -15,10 +15,10 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "core/kv.h"
 #include "os/fdio.h"
 
-#define CONTEXTS "cache/contexts"
 #define FORM "rollouts image 1"
 #define DOCKERFILE_MAX (1 << 20)
 #define LOCK_MS (10 * 60 * 1000)
@@ -294,7 +294,7 @@ static int write_into(const struct task_context *c, int fd, struct err *err)
 
 int task_context_write(const struct task_context *c, int root_fd, struct err *err)
 {
-	AUTO(free) char *path = xasprintf(CONTEXTS "/%s", c->key);
+	AUTO(free) char *path = xasprintf(DATA_CONTEXTS "/%s", c->key);
 	AUTO(free) char *spec = path_join(path, "spec.json");
 
 	if (path_exists(root_fd, spec))

@@ -13,12 +13,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/fdio.h"
 #include "task/files.h"
 #include "task/resolved.h"
 #include "task/task.h"
 
-#define SNAPSHOTS "cache/tasks"
 #define TEMPORARY ".new"
 #define LOCK_WAIT_MS (10 * 60 * 1000)
 
@@ -92,9 +92,9 @@ static int write_json(int dir_fd, const struct task *t, struct err *err)
 {
 	AUTO(json) json_t *j = task_to_json(t);
 
-	if (json_write(dir_fd, "task.json", j, false, err))
+	if (json_write(dir_fd, SNAPSHOT_TASK, j, false, err))
 		return -1;
-	return fchmodat(dir_fd, "task.json", 0644, 0)
+	return fchmodat(dir_fd, SNAPSHOT_TASK, 0644, 0)
 		       ? err_set(err, ERR_INFRA, errno, "set mode of task.json")
 		       : 0;
 }
@@ -116,7 +116,7 @@ static int write_gold(int dir_fd, const struct task_files *files, int src_fd, st
 	if (!files->gold)
 		return 0;
 	AUTO(fd)
-	int fd = path_open_beneath(dir_fd, "gold.patch", O_WRONLY | O_CREAT | O_EXCL, 0644, err);
+	int fd = path_open_beneath(dir_fd, SNAPSHOT_GOLD, O_WRONLY | O_CREAT | O_EXCL, 0644, err);
 	if (fd < 0)
 		return -1;
 	if (fchmod(fd, 0644))
@@ -135,8 +135,8 @@ static int write_all(const struct task *t, int dir_fd, struct err *err)
 
 	if (src < 0)
 		return err_set(err, ERR_USAGE, errno, "open task folder %s", t->dir);
-	if (write_tree(dir_fd, "app", &t->files->app, src, err) ||
-	    write_tree(dir_fd, "repo", &t->files->repo, src, err) ||
+	if (write_tree(dir_fd, SNAPSHOT_APP, &t->files->app, src, err) ||
+	    write_tree(dir_fd, SNAPSHOT_REPO, &t->files->repo, src, err) ||
 	    write_gold(dir_fd, t->files, src, err))
 		return -1;
 	return write_json(dir_fd, t, err);
@@ -183,9 +183,9 @@ static enum found look(const struct task *t, int root_fd, const char *path)
 
 static int update_snapshot(const struct task *t, int root_fd, const char *path, struct err *err)
 {
-	AUTO(fd) int tasks = openat(root_fd, SNAPSHOTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd) int tasks = openat(root_fd, DATA_TASKS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (tasks < 0)
-		return err_set(err, ERR_INFRA, errno, "open %s", SNAPSHOTS);
+		return err_set(err, ERR_INFRA, errno, "open %s", DATA_TASKS);
 	AUTO(fd) int lock = fd_lock(tasks, ".lock", clock_mono_ms() + LOCK_WAIT_MS, err);
 	if (lock < 0)
 		return -1;
@@ -205,12 +205,12 @@ static int update_snapshot(const struct task *t, int root_fd, const char *path, 
 int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,
 		  struct err *err)
 {
-	AUTO(free) char *where = xasprintf(SNAPSHOTS "/%s", t->hash);
+	AUTO(free) char *where = xasprintf(DATA_TASKS "/%s", t->hash);
 
 	if (!t->files)
 		return err_set(err, ERR_USAGE, 0, "task %s has no folder to take a snapshot of",
 			       t->id);
-	if (make_open_dir(root_fd, "cache", err) || make_open_dir(root_fd, SNAPSHOTS, err))
+	if (make_open_dir(root_fd, DATA_CACHE, err) || make_open_dir(root_fd, DATA_TASKS, err))
 		return -1;
 	if (look(t, root_fd, where) != FOUND_SAME && update_snapshot(t, root_fd, where, err))
 		return err_wrap(err, "snapshot of task %s", src->dir);
@@ -220,7 +220,7 @@ int task_snapshot(const struct task *t, const struct task_source *src, int root_
 
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err)
 {
-	AUTO(free) char *file = path_join(snapshot, "task.json");
+	AUTO(free) char *file = path_join(snapshot, SNAPSHOT_TASK);
 	AUTO(json) json_t *doc = NULL;
 	struct task t = {0};
 

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "task/files.h"
 
 static bool same_text(const char *a, const char *b)
@@ -77,11 +78,12 @@ int task_compare(struct task_change *out, const struct task *t, int root_fd, con
 
 	if (task_load(&old, root_fd, snapshot, err))
 		return -1;
-	int status = compare_tree(&same_repo, &t->files->repo, root_fd, snapshot, "repo", err) ||
-				     compare_tree(&same_app, &t->files->app, root_fd, snapshot,
-						  "app", err)
-			     ? -1
-			     : 0;
+	int status =
+		compare_tree(&same_repo, &t->files->repo, root_fd, snapshot, SNAPSHOT_REPO, err) ||
+				compare_tree(&same_app, &t->files->app, root_fd, snapshot,
+					     SNAPSHOT_APP, err)
+			? -1
+			: 0;
 	if (!status)
 		*out = (struct task_change){
 			.start = changed_start(&old.repo, &t->repo, !same_repo),

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "trial/internal.h"
 
@@ -42,13 +43,13 @@ static int attach(struct work *w, struct err *err)
 {
 	const struct attempt *at = &w->attempt;
 	const struct limits *l = &at->trial.limits;
-	AUTO(fd) int log = open_own(w, "logs/llm.jsonl", err);
+	AUTO(fd) int log = open_own(w, ATTEMPT_CALLS, err);
 	AUTO(fd) int record = -1;
 	AUTO(fd) int replay = -1;
 
 	if (log < 0)
 		return -1;
-	if (at->record && (record = open_own(w, "recording", err)) < 0)
+	if (at->record && (record = open_own(w, ATTEMPT_RECORDING, err)) < 0)
 		return -1;
 	if (at->replay &&
 	    (replay = path_open_beneath(w->root_fd, at->replay, O_RDONLY, 0, err)) < 0)

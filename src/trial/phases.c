@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "eval/eval.h"
 #include "trial/internal.h"
@@ -67,12 +68,12 @@ static int write_repo_info(const struct work *w, const struct repo_diff *d,
 	json_put_strv(j, "ignored", &d->ignored);
 	json_put_strv(j, "skipped", &d->skipped);
 	json_put_strv(j, "not_collected", left_out);
-	return json_write(w->run_fd, "artifacts/repo_info.json", j, w->attempt.sync, err);
+	return json_write(w->run_fd, ATTEMPT_REPO_INFO, j, w->attempt.sync, err);
 }
 
 static int open_patch(const struct work *w, int flags, struct err *err)
 {
-	return path_open_beneath(w->run_fd, "artifacts/diff.patch", flags, 0644, err);
+	return path_open_beneath(w->run_fd, ATTEMPT_DIFF, flags, 0644, err);
 }
 
 static int digest_patch(struct work *w, struct err *err)
@@ -88,7 +89,7 @@ static int digest_patch(struct work *w, struct err *err)
 	while ((n = read(fd, block, sizeof block)) > 0)
 		hash_bytes(&h, block, (size_t)n);
 	if (n < 0)
-		return err_set(err, ERR_INFRA, errno, "read artifacts/diff.patch");
+		return err_set(err, ERR_INFRA, errno, "read " ATTEMPT_DIFF);
 	hash_hex(&h, w->result.agent.digest);
 	return 0;
 }
@@ -104,7 +105,7 @@ static int commit_agent(struct work *w, struct err *err)
 		return -1;
 	}
 	record = agent_record_to_json(&w->result.agent);
-	if (json_write(w->run_fd, "agent.json", record, w->attempt.sync, err)) {
+	if (json_write(w->run_fd, ATTEMPT_AGENT, record, w->attempt.sync, err)) {
 		json_decref(e);
 		return -1;
 	}
@@ -117,7 +118,7 @@ static int commit_agent(struct work *w, struct err *err)
 
 static int write_patch(const struct work *w, const void *data, size_t n, struct err *err)
 {
-	return path_write(w->run_fd, "artifacts/diff.patch", data, n, 0644, w->attempt.sync, err);
+	return path_write(w->run_fd, ATTEMPT_DIFF, data, n, 0644, w->attempt.sync, err);
 }
 
 static int diff_workspace(struct work *w, struct sandbox *box, const struct strv *left_out,
@@ -129,7 +130,7 @@ static int diff_workspace(struct work *w, struct sandbox *box, const struct strv
 	if (fd < 0 || sandbox_diff(box, fd, &d, err))
 		return -1;
 	if (w->attempt.sync && fsync(fd))
-		return err_set(err, ERR_INFRA, errno, "sync artifacts/diff.patch");
+		return err_set(err, ERR_INFRA, errno, "sync " ATTEMPT_DIFF);
 	w->result.agent.diff_bytes = d.bytes;
 	w->result.agent.diff_lines = d.lines_added + d.lines_removed;
 	w->result.agent.diff_truncated = d.truncated;
@@ -225,8 +226,8 @@ static int take(const struct work *w, int from_fd, const char *name, struct err 
 
 int work_take_over(struct work *w, struct err *err)
 {
-	static const char *const taken[] = {"artifacts", "logs/agent.log", "logs/agent.err",
-					    "logs/llm.jsonl"};
+	static const char *const taken[] = {ATTEMPT_ARTIFACTS, ATTEMPT_AGENT_LOG, ATTEMPT_AGENT_ERR,
+					    ATTEMPT_CALLS};
 	AUTO(json) json_t *record = NULL;
 	char name[16];
 
@@ -235,8 +236,8 @@ int work_take_over(struct work *w, struct err *err)
 		openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
 		return err_set(err, ERR_INFRA, errno, "open attempt %d", w->attempt.agent_from);
-	if (json_read(&record, from, "agent.json", AGENT_JSON_MAX, err) ||
-	    agent_record_from_json(&w->result.agent, record, "agent.json", err))
+	if (json_read(&record, from, ATTEMPT_AGENT, AGENT_JSON_MAX, err) ||
+	    agent_record_from_json(&w->result.agent, record, ATTEMPT_AGENT, err))
 		return err_wrap(err, "attempt %d", w->attempt.agent_from);
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
 		if (take(w, from, taken[i], err))
@@ -246,10 +247,9 @@ int work_take_over(struct work *w, struct err *err)
 	if (digest_patch(w, err))
 		return -1;
 	if (strcmp(committed, w->result.agent.digest))
-		return err_set(
-			err, ERR_USAGE, 0,
-			"attempt %d: artifacts/diff.patch was changed since it was committed",
-			w->attempt.agent_from);
+		return err_set(err, ERR_USAGE, 0,
+			       "attempt %d: " ATTEMPT_DIFF " was changed since it was committed",
+			       w->attempt.agent_from);
 	w->result.workspace = xstrdup("none");
 	w->result.limits_held = xstrdup("none");
 	return commit_agent(w, err);
@@ -286,10 +286,10 @@ static void score(struct work *w, const struct evaluation *e)
 
 static int link_documents(const struct work *w, struct err *err)
 {
-	static const char *const names[] = {"evaluation_results.json", "scoring_results.md"};
+	static const char *const names[] = {ATTEMPT_EVALUATION, ATTEMPT_SCORING};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTO(free) char *target = xasprintf("latest/%s", names[i]);
+		AUTO(free) char *target = xasprintf(RUN_LATEST "/%s", names[i]);
 		if (path_link(w->trial_fd, target, names[i], err))
 			return -1;
 	}

@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "trial/internal.h"
 
@@ -86,7 +87,8 @@ void work_output(void *arg, int stream, const char *data, size_t n)
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
-	static const char *const scratch[] = {[BOX_AGENT] = "box", [BOX_EVALUATE] = "box-eval"};
+	static const char *const scratch[] = {
+		[BOX_AGENT] = ATTEMPT_BOX_AGENT, [BOX_EVALUATE] = ATTEMPT_BOX_EVALUATE};
 	const struct trial *t = &w->attempt.trial;
 
 	free(w->scratch[which]);
@@ -152,9 +154,9 @@ static int read_image(struct work *w, struct err *err)
 
 	if (image_read(&w->image, w->root_fd, key, err))
 		return err_wrap(err, "the image of this task");
-	AUTO(free) char *log = xasprintf(IMAGE_FOLDER "/%s.log", key);
+	AUTO(free) char *log = xasprintf(DATA_IMAGES "/%s.log", key);
 	if (path_exists(w->root_fd, log) &&
-	    path_copy_tree(w->root_fd, log, w->run_fd, "logs/build.log", err))
+	    path_copy_tree(w->root_fd, log, w->run_fd, ATTEMPT_BUILD_LOG, err))
 		return -1;
 	if (*w->image.error)
 		return err_set(err, ERR_USAGE, 0, "no image for this task: %s", w->image.error);
@@ -166,7 +168,7 @@ static int read_image(struct work *w, struct err *err)
 static int prepare(struct work *w, struct err *err)
 {
 	const struct trial *t = &w->attempt.trial;
-	AUTO(free) char *gold = path_join(t->task_snapshot, "gold.patch");
+	AUTO(free) char *gold = path_join(t->task_snapshot, SNAPSHOT_GOLD);
 
 	work_phase(w, PHASE_PREPARE, PREPARE_MS);
 	if (t->sandbox == SANDBOX_NONE && !t->evaluate && strcmp(t->agent, "oracle"))
@@ -235,17 +237,17 @@ static bool supervisor_is_gone(const struct work *w)
 /* People and scripts find the last attempt's files at the top of the run directory. */
 static int link_attempt(const struct work *w, struct err *err)
 {
-	static const char *const names[] = {"artifacts", "logs", "result.json"};
+	static const char *const names[] = {ATTEMPT_ARTIFACTS, ATTEMPT_LOGS, ATTEMPT_RESULT};
 	char target[32];
 
-	snprintf(target, sizeof target, "attempts/%d", w->attempt.number);
-	if (path_link(w->trial_fd, target, "latest", err))
+	snprintf(target, sizeof target, RUN_ATTEMPTS "/%d", w->attempt.number);
+	if (path_link(w->trial_fd, target, RUN_LATEST, err))
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		/* Not only in the first attempt: it may have died before it came here. */
 		if (w->attempt.number > 1 && path_exists(w->trial_fd, names[i]))
 			continue;
-		snprintf(target, sizeof target, "latest/%s", names[i]);
+		snprintf(target, sizeof target, RUN_LATEST "/%s", names[i]);
 		if (path_link(w->trial_fd, target, names[i], err))
 			return -1;
 	}
@@ -295,7 +297,7 @@ static int finish(struct work *w, struct err *err)
 	work_phase(w, PHASE_DONE, 0);
 	w->phase = NULL;
 	AUTO(json) json_t *result = result_to_json(&w->result);
-	if (json_write(w->run_fd, "result.json", result, w->attempt.sync, err)) {
+	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err)) {
 		json_decref(e);
 		return -1;
 	}
@@ -319,13 +321,13 @@ static int open_attempt(struct work *w, struct err *err)
 	w->trial_fd = openat(w->run_fd, "../..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (w->trial_fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open the trial's directory");
-	if (json_read(&j, w->run_fd, "trial.json", TRIAL_JSON_MAX, err) ||
-	    attempt_from_json(&w->attempt, j, "trial.json", err))
+	if (json_read(&j, w->run_fd, ATTEMPT_TRIAL, TRIAL_JSON_MAX, err) ||
+	    attempt_from_json(&w->attempt, j, ATTEMPT_TRIAL, err))
 		return -1;
-	AUTO(free) char *expected =
-		xasprintf("runs/%s/attempts/%d", w->attempt.trial.run_id, w->attempt.number);
+	AUTO(free) char *expected = datadir_attempt(w->attempt.trial.run_id, w->attempt.number);
 	if (strcmp(expected, w->dir))
-		return err_set(err, ERR_INFRA, 0, "trial.json says %s, not %s", expected, w->dir);
+		return err_set(err, ERR_INFRA, 0, ATTEMPT_TRIAL " says %s, not %s", expected,
+			       w->dir);
 	return 0;
 }
 
@@ -339,7 +341,7 @@ static void begin_result(struct work *w)
 	snprintf(w->result.task_hash, sizeof w->result.task_hash, "%s", a->trial.task_hash);
 	w->result.regrade = a->regrade;
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
-	w->app = path_join(a->trial.task_snapshot, "app");
+	w->app = path_join(a->trial.task_snapshot, SNAPSHOT_APP);
 }
 
 static void release(struct work *w)

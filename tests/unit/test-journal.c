@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "store/crc.h"
+#include "core/datadir.h"
 #include "store/journal.h"
 
 static char folder[] = "/tmp/test-journal.XXXXXX";
@@ -64,7 +65,7 @@ static void append(int dir_fd, int64_t last_seq, const char *event)
 
 static void overwrite(int dir_fd, off_t at, const char *text, bool cut)
 {
-	int fd = openat(dir_fd, JOURNAL_FILE, O_RDWR | O_CLOEXEC);
+	int fd = openat(dir_fd, ROLLOUT_JOURNAL, O_RDWR | O_CLOEXEC);
 
 	if (at < 0)
 		at += lseek(fd, 0, SEEK_END);
@@ -146,7 +147,7 @@ static void test_one_writer(void **state)
 static void test_later_version_is_refused(void **state)
 {
 	static const char body[] = "{\"v\":2,\"seq\":1,\"event\":\"x\"";
-	int dir_fd = *(int *)*state, fd = openat(dir_fd, JOURNAL_FILE, O_WRONLY | O_CREAT, 0600);
+	int dir_fd = *(int *)*state, fd = openat(dir_fd, ROLLOUT_JOURNAL, O_WRONLY | O_CREAT, 0600);
 	AUTO(buf) struct buf seen = BUF_INIT;
 	struct journal_stats stats;
 	struct err err;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "core/event.h"
 #include "sched/queue.h"
 #include "store/create.h"
@@ -170,8 +171,9 @@ static void test_plan_comes_back(void **state)
 	planfile_release(&back);
 	/* Whole or not at all. */
 	AUTO(buf) struct buf text = BUF_INIT;
-	assert_int_equal(path_read(fd, PLANFILE, 1 << 20, &text, &err), 0);
-	assert_int_equal(path_write(fd, PLANFILE, text.data, text.len - 5, 0644, false, &err), 0);
+	assert_int_equal(path_read(fd, ROLLOUT_PLAN, 1 << 20, &text, &err), 0);
+	assert_int_equal(path_write(fd, ROLLOUT_PLAN, text.data, text.len - 5, 0644, false, &err),
+			 0);
 	assert_int_equal(planfile_read(&back, fd, ref.path, &err), -1);
 	release(&ref, &p, fd);
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * datadir.h -- the names of folders and files below the data folder (--data-dir). Whoever writes, reads or removes
+ * one takes its name from here. docs/formats.md says what is in them.
+ */
+#pragma once
+
+/* Below the data folder. */
+#define DATA_CACHE "cache"
+#define DATA_TASKS DATA_CACHE "/tasks"	       /* HASH/: a snapshot, see task/task.h */
+#define DATA_PINS DATA_CACHE "/pins"	       /* HASH: the start commit of that task */
+#define DATA_MIRRORS DATA_CACHE "/mirrors"     /* HASH.git/: of a repository's URL */
+#define DATA_BASELINES DATA_CACHE "/baselines" /* KEY/: see repo/repo.h */
+#define DATA_CONTEXTS                                                                              \
+	DATA_CACHE "/contexts"		 /* KEY/: what an image is made from, see task/context.h */
+#define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
+#define DATA_RUNS "runs"		 /* RUN_ID/ */
+#define DATA_ROLLOUTS "rollouts"	 /* NAME/STAMP/ */
+#define DATA_TEMP DATA_ROLLOUTS "/temp"
+#define DATA_DOCTOR_PREFIX                                                                         \
+	".rollouts-doctor." /* and a process id: what `doctor` tries things out in */
+
+/* Of a task's snapshot. */
+#define SNAPSHOT_TASK "task.json"
+#define SNAPSHOT_APP "app"
+#define SNAPSHOT_REPO "repo"
+#define SNAPSHOT_GOLD "gold.patch"
+
+/* Of a baseline. */
+#define BASELINE_REPO "repo"
+#define BASELINE_GIT "host.git"
+
+/* Of a rollout. */
+#define ROLLOUT_CONFIG "config.toml"
+#define ROLLOUT_PLAN "plan.json"
+#define ROLLOUT_JOURNAL "events.jsonl"
+#define ROLLOUT_MANIFEST "manifest.json"
+#define ROLLOUT_EVAL_MANIFEST "eval_manifest.json"
+#define ROLLOUT_RUNS "runs.txt"
+#define ROLLOUT_RESULTS "task_results" /* RUN_ID.json */
+#define ROLLOUT_SUMMARY "summary.md"
+#define ROLLOUT_TAGS "tags"
+#define ROLLOUT_GATEWAY_LOG "gateway.log"
+#define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */
+#define ROLLOUT_CONTROL_SOCKET "control.sock" /* for workers: 0600 */
+
+/* Of a run. */
+#define RUN_ATTEMPTS "attempts" /* N/, from 1 */
+#define RUN_LATEST "latest"	/* a link to the last attempt */
+
+/* Of an attempt. */
+#define ATTEMPT_TRIAL "trial.json"
+#define ATTEMPT_AGENT "agent.json"   /* the agent's work is committed */
+#define ATTEMPT_RESULT "result.json" /* the attempt has ended */
+#define ATTEMPT_EVALUATION "evaluation_results.json"
+#define ATTEMPT_SCORING "scoring_results.md"
+#define ATTEMPT_RECORDING "recording"
+#define ATTEMPT_ARTIFACTS "artifacts"
+#define ATTEMPT_DIFF ATTEMPT_ARTIFACTS "/diff.patch"
+#define ATTEMPT_REPO_INFO ATTEMPT_ARTIFACTS "/repo_info.json"
+#define ATTEMPT_NOTES ATTEMPT_ARTIFACTS "/notes.md"
+#define ATTEMPT_COLLECTED ATTEMPT_ARTIFACTS "/agent"
+#define ATTEMPT_LOGS "logs"
+#define ATTEMPT_WORKER_LOG ATTEMPT_LOGS "/worker.log"
+#define ATTEMPT_BUILD_LOG ATTEMPT_LOGS "/build.log" /* of its image */
+#define ATTEMPT_AGENT_LOG ATTEMPT_LOGS "/agent.log"
+#define ATTEMPT_AGENT_ERR ATTEMPT_LOGS "/agent.err"
+#define ATTEMPT_EVAL_LOG ATTEMPT_LOGS "/eval.log"
+#define ATTEMPT_CALLS ATTEMPT_LOGS "/llm.jsonl"
+/* The scratch folders of its sandboxes. Whatever begins with the prefix is removed once its worker is gone. */
+#define ATTEMPT_BOX_PREFIX "box"
+#define ATTEMPT_BOX_AGENT ATTEMPT_BOX_PREFIX
+#define ATTEMPT_BOX_EVALUATE ATTEMPT_BOX_PREFIX "-eval"
+
+/* "runs/RUN_ID/attempts/N" below the data folder, with FILE of it below that; the caller frees. */
+char *datadir_attempt(const char *run_id, int attempt);
+char *datadir_attempt_file(const char *run_id, int attempt, const char *file);
