@@ -173,9 +173,9 @@ static enum sched_hold hold(void *arg, char *why, size_t size)
 	return m->gateway && !gateway_process_is_ready(m->gateway) ? SCHED_WAIT : SCHED_GO;
 }
 
-struct sched_aside meter_aside(struct meter *m)
+struct sched_hook meter_hook(struct meter *m)
 {
-	return (struct sched_aside){watch, turn, due, hold, m};
+	return (struct sched_hook){watch, turn, due, hold, m};
 }
 
 void meter_close(struct meter *m)

@@ -21,7 +21,7 @@ struct meter {
 int meter_open(struct meter *m, const struct session *s, struct display *d,
 	       const struct session_work *w, struct err *err) MUST_CHECK;
 /* To be handed to the scheduler; valid as long as M. */
-struct sched_aside meter_aside(struct meter *m);
+struct sched_hook meter_hook(struct meter *m);
 /* End the gateway, journal the last of what was spent. */
 void meter_close(struct meter *m);
 /* Of the whole rollout so far. */

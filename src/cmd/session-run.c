@@ -154,8 +154,8 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 	};
 
 	int status = meter_open(&meter, s, d, w, err);
-	const struct sched_aside aside = meter_aside(&meter);
-	o.aside = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &aside : NULL;
+	const struct sched_hook hook = meter_hook(&meter);
+	o.hook = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &hook : NULL;
 	if (!status)
 		status = sched_run(&o, end, err);
 	meter_close(&meter);

@@ -55,7 +55,7 @@ struct sched {
 	bool manifest_stale;
 	bool failed_fast, disk_full;
 	bool grouped;	      /* sandboxes have control groups */
-	enum sched_hold hold; /* of the one aside */
+	enum sched_hold hold; /* what the hook said last */
 	char hold_why[512];
 	struct strv env;       /* of workers, without a token */
 	struct strv leftovers; /* directories of attempts still to be swept */

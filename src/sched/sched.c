@@ -88,12 +88,12 @@ static bool disk_allows(struct sched *s)
 }
 
 /* Once stopped it stays so: what was held back is for resume. */
-static bool aside_allows(struct sched *s)
+static bool hook_allows(struct sched *s)
 {
-	const struct sched_aside *a = s->o->aside;
+	const struct sched_hook *hook = s->o->hook;
 
-	if (a && s->hold <= SCHED_WAIT)
-		s->hold = a->hold(a->arg, s->hold_why, sizeof s->hold_why);
+	if (hook && s->hold <= SCHED_WAIT)
+		s->hold = hook->hold(hook->arg, s->hold_why, sizeof s->hold_why);
 	return s->hold == SCHED_GO;
 }
 
@@ -104,7 +104,7 @@ static void start_more(struct sched *s)
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
 			return;
-		if (!aside_allows(s) || !disk_allows(s) ||
+		if (!hook_allows(s) || !disk_allows(s) ||
 		    !admit_fits(&s->admit, &sched_trial(s, item)->limits, !s->running))
 			return;
 		queue_pop(&s->queue, now);
@@ -270,11 +270,11 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t next_due(struct sched *s)
 {
 	int64_t now = clock_mono_ms(), due = display_tick(s->o->display);
-	const struct sched_aside *a = s->o->aside;
+	const struct sched_hook *hook = s->o->hook;
 
 	due = due < 0 ? -1 : now + due;
-	if (a)
-		due = earlier(due, a->due(a->arg));
+	if (hook)
+		due = earlier(due, hook->due(hook->arg));
 	if (may_start(s) && s->running < (size_t)s->o->parallel)
 		due = earlier(due, queue_next_due(&s->queue));
 	if (s->kill_ms)
@@ -323,20 +323,20 @@ static int flush(struct sched *s, struct err *err)
 
 static void turn(struct sched *s, struct pollfd *fds)
 {
-	const struct sched_aside *a = s->o->aside;
+	const struct sched_hook *hook = s->o->hook;
 	size_t n = 1 + s->o->launcher->watch(s->launch, fds + 1);
 	struct pollfd *others = fds + n;
 	int64_t wait = next_due(s);
 
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-	n += a ? a->watch(a->arg, others) : 0;
+	n += hook ? hook->watch(hook->arg, others) : 0;
 	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
 	if (ready > 0 && fds[0].revents)
 		take_interrupts(s);
 	if (ready > 0)
 		s->o->launcher->poll(s->launch, fds + 1, on_launch_event, s);
-	if (a)
-		a->turn(a->arg, others);
+	if (hook)
+		hook->turn(hook->arg, others);
 	enforce_deadlines(s);
 	sched_manifest(s, "running", false);
 }
@@ -345,7 +345,7 @@ static int loop(struct sched *s, struct err *err)
 {
 	AUTO(free)
 	struct pollfd *fds =
-		xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_ASIDE_FDS, sizeof *fds);
+		xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_HOOK_FDS, sizeof *fds);
 
 	for (;;) {
 		start_more(s);

@@ -29,16 +29,17 @@ enum sched_hold {
 	SCHED_FAULT, /* the same, but it is the machine's fault */
 };
 
-/* Something else that lives in the poll loop and has a say in what is started: the gateway. None of its
- * functions may block. */
-#define SCHED_ASIDE_FDS 4
-struct sched_aside {
-	size_t (*watch)(void *arg,
-			struct pollfd *fds); /* at most SCHED_ASIDE_FDS; returns how many */
-	void (*turn)(void *arg, const struct pollfd *fds); /* after each wait */
-	int64_t (*due)(
-		void *arg); /* clock_mono_ms of what has to be done without an event; -1: nothing */
-	/* WHY is filled for STOP and FAULT. */
+/* Somebody else who lives in the poll loop and has a say in what is started: the gateway. None of
+ * its functions may block. */
+#define SCHED_HOOK_FDS 4
+struct sched_hook {
+	/* What to poll besides; at most SCHED_HOOK_FDS. Returns how many. */
+	size_t (*watch)(void *arg, struct pollfd *fds);
+	/* After each wait, given those descriptors. */
+	void (*turn)(void *arg, const struct pollfd *fds);
+	/* When it has to do something though no descriptor speaks, as clock_mono_ms; -1: never. */
+	int64_t (*due)(void *arg);
+	/* Whether trials may be started. WHY is filled for STOP and FAULT. */
 	enum sched_hold (*hold)(void *arg, char *why, size_t size);
 	void *arg;
 };
@@ -64,7 +65,7 @@ struct sched_options {
 	/* Of each trial of the plan, the recording to be answered from; NULL, as a whole or one: none. */
 	char *const *replay;
 	bool replay_or_live;
-	const struct sched_aside *aside; /* NULL: none */
+	const struct sched_hook *hook; /* NULL: none */
 	struct display *display;
 	/* Remove what a worker that died may have left in an attempt's directory; false: try again
 	 * later. May be NULL. */
@@ -80,8 +81,8 @@ enum sched_why {
 	SCHED_FAILED_FAST, /* after the first failure, as asked */
 	SCHED_SAME_ERROR,  /* the first five failed for one reason: nothing more was started */
 	SCHED_NO_DISK,	   /* the data disk is nearly full */
-	SCHED_HELD,	   /* the one aside wished so: a budget is used up */
-	SCHED_BROKEN,	   /* the one aside cannot go on */
+	SCHED_HELD,	   /* the hook wished so: a budget is used up */
+	SCHED_BROKEN,	   /* the hook cannot go on */
 };
 
 struct sched_end {
