@@ -11,9 +11,9 @@
 #include "base/install.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "cmd/display.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
-#include "sched/display.h"
 
 #define ASK_MS 120000
 #define LINE_BYTES 4096

@@ -123,6 +123,7 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
 	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
 	AUTO(free) char *control = dir ? xasprintf("%s/" ROLLOUT_CONTROL_SOCKET, dir) : NULL;
+	const struct listener listener = display_listener(d);
 	struct meter meter;
 	size_t parallel = (size_t)parallel_of(s, w);
 	struct sched_options o = {
@@ -147,7 +148,7 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 		.record = true,
 		.replay = s->replay,
 		.replay_or_live = s->plan.replay_or_live,
-		.display = d,
+		.listener = &listener,
 		.sweep = recover_sweep,
 		.on_done = w->on_done,
 		.on_done_arg = w->on_done_arg,

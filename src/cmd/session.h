@@ -4,6 +4,7 @@
  * to the last line on the screen.
  */
 #pragma once
+#include "cmd/display.h"
 #include "cmd/frontend.h"
 #include "sched/sched.h"
 #include "store/manifest.h"

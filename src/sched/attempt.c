@@ -89,7 +89,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.number = sched_mark(s, item)->attempts + 1,
 		.agent_from = i->agent_from,
 		.regrade = i->regrade,
-		.stream_output = display_wants_output(s->o->display),
+		.stream_output = s->o->listener && s->o->listener->wants_output,
 		.sync = *json_get_str(spec, "needs", "") != '\0',
 		.uid = plan->uid_base && geteuid() == 0 ? plan->uid_base + (uid_t)t->index : 0,
 		.agent_spec = spec,

@@ -81,7 +81,7 @@ static void watch_streak(struct sched *s, const struct ending *e)
 		return;
 	if (e->outcome != OUTCOME_INFRA_ERROR || (k->failures && !same_reason(k->reason, reason))) {
 		if (k->paused)
-			display_say(s->o->display, "going on: a trial got further");
+			listener_say(s->o->listener, "going on: a trial got further");
 		*k = (struct streak){.broken = true};
 		return;
 	}
@@ -92,8 +92,8 @@ static void watch_streak(struct sched *s, const struct ending *e)
 	if (k->failures < STREAK || k->paused)
 		return;
 	k->paused = true;
-	display_say(s->o->display, "paused: the first %d trials all failed for one reason: %s",
-		    STREAK, k->reason);
+	listener_say(s->o->listener, "paused: the first %d trials all failed for one reason: %s",
+		     STREAK, k->reason);
 }
 
 static void journal_end(struct sched *s, const struct ending *e)
@@ -141,15 +141,25 @@ static bool try_again(struct sched *s, const struct ending *e)
 	return true;
 }
 
+static void tell_end(const struct sched *s, size_t item, bool ok, const char *why)
+{
+	listener_tell(s->o->listener, &(struct listener_event){
+					      .kind = LISTENER_ENDED,
+					      .run_id = sched_trial(s, item)->run_id,
+					      .ok = ok,
+					      .status = manifest_status(sched_mark(s, item)),
+					      .text = why,
+					      .len = strlen(why),
+				      });
+}
+
 static void show(struct sched *s, const struct ending *e)
 {
 	const char *reason = json_get_str(e->result, "reason", "");
 	AUTO(free)
 	char *text = xasprintf("%s%s%s", outcome_name(e->outcome), *reason ? ": " : "", reason);
 
-	display_task(s->o->display, sched_trial(s, e->item)->run_id,
-		     e->outcome == OUTCOME_COMPLETED, manifest_status(sched_mark(s, e->item)),
-		     text);
+	tell_end(s, e->item, e->outcome == OUTCOME_COMPLETED, text);
 }
 
 static void settle(struct sched *s, const struct ending *e)
@@ -224,8 +234,7 @@ static void interrupted(struct sched *s, const struct job *job)
 	journal_add(s->o->journal, EVENT_INTERRUPTED, t, job->attempt, NULL);
 	mark_apply(sched_mark(s, job->item), EVENT_INTERRUPTED, job->attempt, NULL);
 	s->manifest_stale = true;
-	display_task(s->o->display, t->run_id, false, manifest_status(sched_mark(s, job->item)),
-		     "interrupted");
+	tell_end(s, job->item, false, "interrupted");
 }
 
 static void judge(struct sched *s, const struct job *job, int status)
@@ -265,8 +274,8 @@ void finish_job(struct sched *s, size_t id, int status)
 
 	for (int i = 0; i < 2; i++) {
 		if (job->partial[i].len)
-			display_run_line(s->o->display, run_id, job->partial[i].data,
-					 job->partial[i].len);
+			listener_output(s->o->listener, run_id, job->partial[i].data,
+					job->partial[i].len);
 		buf_release(&job->partial[i]);
 	}
 	admit_return(&s->admit, &sched_trial(s, job->item)->limits);

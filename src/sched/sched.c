@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Theory of operation. One thread, one poll loop. Each turn: start what may start, hand the journal
- * to the kernel, show what there is to show, wait, take in what happened.
+ * to the kernel, tell the listener, wait, take in what happened.
  *
  * An item is in one place at a time: in the queue (never started), in a job (its worker runs), in
  * the queue's heap (it waits for another try, holding no job), or done. A worker speaks in event
@@ -78,11 +78,11 @@ static bool disk_allows(struct sched *s)
 		return true;
 	}
 	if (!s->disk_full)
-		display_say(s->o->display,
-			    "the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
-			    "free): "
-			    "starting nothing more",
-			    s->o->store->root, (long long)(s->admit.disk_free_bytes >> 20));
+		listener_say(s->o->listener,
+			     "the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
+			     "free): "
+			     "starting nothing more",
+			     s->o->store->root, (long long)(s->admit.disk_free_bytes >> 20));
 	s->disk_full = true;
 	return false;
 }
@@ -119,6 +119,7 @@ static void on_phase(struct sched *s, struct job *job, const json_t *j)
 {
 	int64_t within = json_get_int(j, "deadline_ms", 0);
 	const char *phase = json_get_str(j, "phase", "");
+	char line[64];
 	json_t *fields = json_object();
 
 	snprintf(job->phase, sizeof job->phase, "%s", phase);
@@ -127,10 +128,8 @@ static void on_phase(struct sched *s, struct job *job, const json_t *j)
 	json_put_int(fields, "deadline_ms", within);
 	mark_apply(sched_mark(s, job->item), EVENT_PHASE, job->attempt, fields);
 	journal_add(s->o->journal, EVENT_PHASE, sched_trial(s, job->item), job->attempt, fields);
-	if (!display_wants_output(s->o->display))
-		return;
-	AUTO(free) char *line = xasprintf("phase %s", phase);
-	display_run_line(s->o->display, sched_trial(s, job->item)->run_id, line, strlen(line));
+	snprintf(line, sizeof line, "phase %s", phase);
+	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, line, strlen(line));
 }
 
 static void on_note(struct sched *s, struct job *job, const json_t *j)
@@ -140,7 +139,7 @@ static void on_note(struct sched *s, struct job *job, const json_t *j)
 
 	json_put_str(fields, "text", text);
 	journal_add(s->o->journal, EVENT_NOTE, sched_trial(s, job->item), job->attempt, fields);
-	display_run_line(s->o->display, sched_trial(s, job->item)->run_id, text, strlen(text));
+	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, text, strlen(text));
 }
 
 static void on_agent_done(struct sched *s, struct job *job, const json_t *j)
@@ -164,7 +163,7 @@ static void on_output(struct sched *s, struct job *job, const json_t *j)
 		buf_add(line, text, n);
 		if (!text[n] && line->len < PARTIAL_MAX)
 			return;
-		display_run_line(s->o->display, run_id, line->data, line->len);
+		listener_output(s->o->listener, run_id, line->data, line->len);
 		buf_reset(line);
 		n += text[n] == '\n';
 	}
@@ -219,8 +218,8 @@ static void tell(struct sched *s)
 		[INTERRUPT_KILL] = {"killing", ""},
 	};
 
-	display_say(s->o->display, "interrupted: %s the %zu running%s", words[s->level].doing,
-		    s->running, words[s->level].next);
+	listener_say(s->o->listener, "interrupted: %s the %zu running%s", words[s->level].doing,
+		     s->running, words[s->level].next);
 }
 
 static void take_interrupts(struct sched *s)
@@ -269,10 +268,10 @@ static int64_t earlier(int64_t a, int64_t b)
 /* Milliseconds until something is due without an event, -1: never. */
 static int64_t next_due(struct sched *s)
 {
-	int64_t now = clock_mono_ms(), due = display_tick(s->o->display);
 	const struct sched_hook *hook = s->o->hook;
+	const struct listener *listener = s->o->listener;
+	int64_t now = clock_mono_ms(), due = listener ? listener->due(listener->arg) : -1;
 
-	due = due < 0 ? -1 : now + due;
 	if (hook)
 		due = earlier(due, hook->due(hook->arg));
 	if (may_start(s) && s->running < (size_t)s->o->parallel)
@@ -289,18 +288,18 @@ static int64_t next_due(struct sched *s)
 	return due < 0 ? -1 : due > now ? due - now : 0;
 }
 
-static void show_progress(struct sched *s)
+static void tell_progress(const struct sched *s)
 {
 	size_t n = s->o->items_n;
 	int64_t left = -1;
 
-	if (!n)
-		return;
 	/* A guess needs a few ends to stand on. */
 	if (s->done >= 3 && s->done >= (size_t)s->o->parallel)
 		left = (clock_mono_ms() - s->started_ms) * (int64_t)(n - s->done) /
 		       (int64_t)s->done;
-	display_progress(s->o->display, s->done, n, left);
+	listener_tell(s->o->listener,
+		      &(struct listener_event){
+			      .kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left});
 }
 
 /* --- the loop -----------------------------------------------------------------------------------
@@ -313,11 +312,15 @@ static bool is_over(const struct sched *s)
 
 static int flush(struct sched *s, struct err *err)
 {
-	display_events(s->o->display, journal_pending(s->o->journal));
+	const struct buf *lines = journal_pending(s->o->journal);
+
+	if (lines->len)
+		listener_tell(s->o->listener, &(struct listener_event){.kind = LISTENER_JOURNAL,
+								       .text = lines->data,
+								       .len = lines->len});
 	if (journal_flush(s->o->journal, err))
 		return -1;
-	show_progress(s);
-	display_flush(s->o->display);
+	tell_progress(s);
 	return 0;
 }
 

@@ -7,7 +7,7 @@
 #pragma once
 #include <stdbool.h>
 #include "launch/launch.h"
-#include "sched/display.h"
+#include "sched/listener.h"
 #include "store/journal.h"
 #include "store/marks.h"
 #include "store/planfile.h"
@@ -65,8 +65,8 @@ struct sched_options {
 	/* Of each trial of the plan, the recording to be answered from; NULL, as a whole or one: none. */
 	char *const *replay;
 	bool replay_or_live;
-	const struct sched_hook *hook; /* NULL: none */
-	struct display *display;
+	const struct sched_hook *hook;	 /* NULL: none */
+	const struct listener *listener; /* NULL: nobody */
 	/* Remove what a worker that died may have left in an attempt's directory; false: try again
 	 * later. May be NULL. */
 	bool (*sweep)(int root_fd, const char *attempt_dir);

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/buf.h"
+#include "sched/listener.h"
 
 enum display_mode { DISPLAY_DEFAULT, DISPLAY_PROGRESS, DISPLAY_FULL, DISPLAY_JSON };
 
@@ -19,24 +19,16 @@ struct display;
 
 /* FD is borrowed. */
 struct display *display_new(int fd, enum display_mode mode);
-bool display_wants_output(const struct display *d);
+/* Shows what it is told; valid as long as D. */
+struct listener display_listener(struct display *d);
 /* "[rollouts] ...": nothing in JSON mode. */
 void display_say(struct display *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The spec's line about quiet mode, where it holds. */
 void display_say_quiet(struct display *d);
-/* Counts for the transient line. LEFT_MS: expected time to the end, -1 unknown. */
-void display_progress(struct display *d, size_t done, size_t total, int64_t left_ms);
-/* A task ended. STATUS as in the manifest; REASON (may be NULL) is untrusted text. */
-void display_task(struct display *d, const char *run_id, bool ok, const char *status,
-		  const char *reason);
 /* A line of RUN_ID: agent and test output, phases, notes. Shown in FULL only; untrusted. */
 void display_run_line(struct display *d, const char *run_id, const char *text, size_t len);
 /* The last line: everything has a result, or not. */
 void display_end(struct display *d, size_t total, size_t missing);
-/* Journal lines as they are: shown in JSON mode only. */
-void display_events(struct display *d, const struct buf *lines);
-/* Time passes: milliseconds until it wants to be called again, -1: not before something happens. */
-int display_tick(struct display *d);
 /* Write what a reader takes without waiting. */
 void display_flush(struct display *d);
 /* Write the rest, take the transient line away, free. */

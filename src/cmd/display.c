@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "sched/display.h"
+#include "cmd/display.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -44,11 +44,6 @@ struct display *display_new(int fd, enum display_mode mode)
 	d->pending = (struct buf)BUF_INIT;
 	d->left_ms = -1;
 	return d;
-}
-
-bool display_wants_output(const struct display *d)
-{
-	return d->mode == DISPLAY_FULL;
 }
 
 static bool has_spinner(const struct display *d)
@@ -136,7 +131,7 @@ static void plain_progress(struct display *d)
 	d->next_ms = clock_mono_ms() + (d->mode == DISPLAY_DEFAULT ? PLAIN_MS : PLAIN_VERBOSE_MS);
 }
 
-void display_progress(struct display *d, size_t done, size_t total, int64_t left_ms)
+static void show_progress(struct display *d, size_t done, size_t total, int64_t left_ms)
 {
 	d->done = done;
 	d->total = total;
@@ -144,7 +139,7 @@ void display_progress(struct display *d, size_t done, size_t total, int64_t left
 	if (d->mode == DISPLAY_JSON)
 		return;
 	if (has_spinner(d)) {
-		if (!d->transient)
+		if (!d->transient || clock_mono_ms() >= d->next_ms)
 			spin(d);
 	} else if (!d->begun ||
 		   (done != d->shown_done && done < total && clock_mono_ms() >= d->next_ms)) {
@@ -153,8 +148,8 @@ void display_progress(struct display *d, size_t done, size_t total, int64_t left
 	d->begun = true;
 }
 
-void display_task(struct display *d, const char *run_id, bool ok, const char *status,
-		  const char *reason)
+static void show_end(struct display *d, const char *run_id, bool ok, const char *status,
+		     const char *reason)
 {
 	if (d->mode == DISPLAY_JSON)
 		return;
@@ -162,7 +157,7 @@ void display_task(struct display *d, const char *run_id, bool ok, const char *st
 	if (d->mode != DISPLAY_PROGRESS)
 		buf_adds(&d->pending, ok ? "✓ " : "✗ ");
 	buf_addf(&d->pending, "Task %s completed (%s)", run_id, status);
-	if (!ok && reason && *reason) {
+	if (!ok && *reason) {
 		buf_adds(&d->pending, ": ");
 		text_renders(&d->pending, reason, TEXT_TERMINAL_LINE);
 	}
@@ -193,23 +188,6 @@ void display_end(struct display *d, size_t total, size_t missing)
 	d->begun = false;
 }
 
-void display_events(struct display *d, const struct buf *lines)
-{
-	if (d->mode == DISPLAY_JSON)
-		buf_add(&d->pending, lines->data, lines->len);
-}
-
-int display_tick(struct display *d)
-{
-	if (!d->begun || !has_spinner(d))
-		return -1;
-	int64_t left = d->next_ms - clock_mono_ms();
-	if (left > 0)
-		return (int)left;
-	spin(d);
-	return SPIN_MS;
-}
-
 /* Up to PIPE_BUF bytes never block once there is room at all. */
 static void write_out(struct display *d, int wait_ms)
 {
@@ -237,6 +215,44 @@ void display_flush(struct display *d)
 {
 	if (d->pending.len)
 		write_out(d, 0);
+}
+
+static void tell(void *arg, const struct listener_event *e)
+{
+	struct display *d = arg;
+
+	switch (e->kind) {
+	case LISTENER_REMARK:
+		display_say(d, "%s", e->text);
+		break;
+	case LISTENER_OUTPUT:
+		display_run_line(d, e->run_id, e->text, e->len);
+		break;
+	case LISTENER_ENDED:
+		show_end(d, e->run_id, e->ok, e->status, e->text);
+		break;
+	case LISTENER_JOURNAL:
+		if (d->mode == DISPLAY_JSON)
+			buf_add(&d->pending, e->text, e->len);
+		break;
+	case LISTENER_TURN:
+		if (e->total)
+			show_progress(d, e->done, e->total, e->left_ms);
+		display_flush(d);
+		break;
+	}
+}
+
+static int64_t due(void *arg)
+{
+	const struct display *d = arg;
+
+	return d->begun && has_spinner(d) ? d->next_ms : -1;
+}
+
+struct listener display_listener(struct display *d)
+{
+	return (struct listener){tell, due, d, d->mode == DISPLAY_FULL};
 }
 
 void display_free(struct display *d)
