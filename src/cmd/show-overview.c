@@ -55,7 +55,8 @@ static void add_score(struct buf *out, const struct result *r)
 	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
 	     r->tests);
 	for (size_t i = 0; i < r->scores.n; i++)
-		line(out, "", "%s %s", r->scores.v[i].value, r->scores.v[i].key);
+		if (r->scores.v[i].known)
+			line(out, "", "%.17g %s", r->scores.v[i].value, r->scores.v[i].id);
 	if (r->coverage >= 0 && r->coverage < 1)
 		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
 }
@@ -105,9 +106,9 @@ static void add_result(struct buf *out, const struct result *r)
 	if (r->oom_killed && !(r->has_agent && r->agent.oom_killed))
 		line(out, "tests", "the kernel killed for memory while they ran");
 	AUTO(buf) struct buf phases = BUF_INIT;
-	for (size_t i = 0; i < r->phases.n; i++)
-		buf_addf(&phases, "%s%s %s ms", i ? ", " : "", r->phases.v[i].key,
-			 r->phases.v[i].value);
+	for (size_t i = 0; i < r->phases_n; i++)
+		buf_addf(&phases, "%s%s %lld ms", i ? ", " : "", r->phases[i].name,
+			 (long long)r->phases[i].ms);
 	if (phases.len)
 		line(out, "phases", "%s", phases.data);
 	if (r->sandbox)

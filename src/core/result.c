@@ -111,8 +111,6 @@ void result_init(struct result *r)
 			  .exit_status = -1,
 			  .metrics = agent_metrics_unknown},
 		.coverage = -1,
-		.scores = KVS_INIT,
-		.phases = KVS_INIT,
 	};
 }
 
@@ -123,48 +121,40 @@ void result_release(struct result *r)
 	free(r->workspace);
 	free(r->limits_held);
 	free(r->image);
-	kvs_release(&r->scores);
-	kvs_release(&r->phases);
+	scores_release(&r->scores);
+	for (size_t i = 0; i < r->phases_n; i++)
+		free(r->phases[i].name);
+	free(r->phases);
 	result_init(r);
 }
 
-/* Numbers kept as text, by name. kvs_to_json is for environments: it would drop a rubric called
- * API_KEY. */
-static json_t *numbers_to_json(const struct kvs *s)
+void result_add_phase(struct result *r, const char *name, int64_t ms)
+{
+	r->phases = xreallocarray(r->phases, r->phases_n + 1, sizeof *r->phases);
+	r->phases[r->phases_n++] = (struct phase_time){xstrdup(name), ms};
+}
+
+static json_t *phases_to_json(const struct result *r)
 {
 	json_t *obj = json_object();
 
-	for (size_t i = 0; i < s->n; i++)
-		json_put_real(obj, s->v[i].key, strtod(s->v[i].value, NULL));
+	for (size_t i = 0; i < r->phases_n; i++)
+		json_put_int(obj, r->phases[i].name, r->phases[i].ms);
 	return obj;
 }
 
-static json_t *counts_to_json(const struct kvs *s)
+static int read_phases(struct result *r, const json_t *j, const char *where, struct err *err)
 {
-	json_t *obj = json_object();
-
-	for (size_t i = 0; i < s->n; i++)
-		json_put_int(obj, s->v[i].key, strtoll(s->v[i].value, NULL, 10));
-	return obj;
-}
-
-static int numbers_from_json(struct kvs *s, const json_t *j, const char *key, const char *where,
-			     struct err *err)
-{
-	const json_t *obj = json_object_get(j, key);
+	json_t *obj = json_object_get(j, "phases_ms");
 	const char *name;
 	json_t *v;
-	char text[32];
 
-	json_object_foreach ((json_t *)obj, name, v) {
+	json_object_foreach (obj, name, v) {
 		if (!json_is_number(v))
 			return err_set(err, ERR_USAGE, 0,
-				       "%s: \"%s\" holds something that is no number", where, key);
-		if (json_is_integer(v))
-			snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
-		else
-			snprintf(text, sizeof text, "%.17g", json_real_value(v));
-		kvs_set(s, name, text);
+				       "%s: \"phases_ms\" holds something that is no number",
+				       where);
+		result_add_phase(r, name, (int64_t)json_number_value(v));
 	}
 	return 0;
 }
@@ -177,8 +167,8 @@ json_t *result_to_json(const struct result *r)
 	json_put_str(j, "outcome", outcome_name(r->outcome));
 	form_write(j, r, result_fields, ARRAY_SIZE(result_fields));
 	json_put(j, "total_score", r->scored ? json_real(r->total_score) : json_null());
-	json_put(j, "scores", numbers_to_json(&r->scores));
-	json_put(j, "phases_ms", counts_to_json(&r->phases));
+	scores_to_json(&r->scores, j);
+	json_put(j, "phases_ms", phases_to_json(r));
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	return j;
 }
@@ -216,10 +206,8 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	result_init(&read);
 	if (form_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
 	    form_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
-	    read_score(&read, j, where, err) ||
-	    numbers_from_json(&read.scores, j, "scores", where, err) ||
-	    numbers_from_json(&read.phases, j, "phases_ms", where, err) ||
-	    read_agent(&read, j, where, err)) {
+	    read_score(&read, j, where, err) || scores_from_json(&read.scores, j, where, err) ||
+	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err)) {
 		result_release(&read);
 		return -1;
 	}

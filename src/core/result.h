@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
-#include "core/kv.h"
 #include "core/outcome.h"
+#include "core/score.h"
 
 /* -1 means "not known" for every number; money is N/A, not 0, where no price is known. */
 struct agent_metrics {
@@ -54,6 +54,11 @@ json_t *agent_record_to_json(const struct agent_record *a);
 int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where,
 			   struct err *err) MUST_CHECK;
 
+struct phase_time {
+	char *name; /* PHASE_PREPARE ... */
+	int64_t ms;
+};
+
 struct result {
 	char *run_id;
 	char key[HASH_HEX];
@@ -70,9 +75,10 @@ struct result {
 	bool scored;	    /* total_score is a number */
 	double total_score; /* 0..1 when scored */
 	double coverage;    /* share of rubric weight that had a test; -1 unknown */
-	struct kvs scores;  /* rubric id -> number as text; unscored ones are left out */
+	struct scores scores;
 	int tests, tests_passed;
-	struct kvs phases; /* phase name -> milliseconds as text, in order */
+	struct phase_time *phases; /* in order */
+	size_t phases_n;
 	char *sandbox;	   /* "local", "none" ... */
 	char *image;	   /* of a container: its digest; "": none */
 	char *workspace;   /* "overlay", "copy", "none" */
@@ -81,6 +87,7 @@ struct result {
 
 void result_init(struct result *r);
 void result_release(struct result *r);
+void result_add_phase(struct result *r, const char *name, int64_t ms); /* copies NAME */
 json_t *result_to_json(const struct result *r);
 int result_from_json(struct result *r, const json_t *j, const char *where,
 		     struct err *err) MUST_CHECK;

@@ -22,83 +22,52 @@ static void put_count(json_t *obj, const char *key, int64_t value)
 	json_put(obj, key, value >= 0 ? json_integer(value) : json_null());
 }
 
-static json_t *rubric_doc(const struct task_rubric *r, const struct rubric_score *s)
-{
-	json_t *j = json_object();
-	double score = rubric_score_value(s);
-
-	json_put_str(j, "criterion", r->criterion ? r->criterion : "");
-	json_put_real(j, "weight", r->weight);
-	put_known(j, "score", s->tests > 0, score);
-	json_put_real(j, "max_score", 1.0);
-	put_known(j, "weighted_score", s->tests > 0, score * r->weight);
-	json_put_int(j, "test_count", s->tests);
-	json_put_int(j, "tests_passed", s->passed);
-	return j;
-}
-
-static void put_output(json_t *j, const struct test_outcome *t)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	buf_adds(&text, "STDOUT:\n");
-	excerpt_text(&t->out, &text);
-	buf_adds(&text, "\n\nSTDERR:\n");
-	excerpt_text(&t->err, &text);
-	json_put_strn(j, "output", text.data, text.len);
-}
-
-static json_t *test_doc(const struct task_test *t, const struct test_outcome *o)
-{
-	json_t *j = json_object();
-
-	json_put_bool(j, "success", o->passed);
-	put_output(j, o);
-	put_known(j, "duration_sec", o->ran, (double)o->wall_ms / 1000);
-	put_count(j, "exit_code", o->exit_code);
-	json_put_str(j, "reason", o->reason);
-	json_put_str(j, "rubric_id", t->rubric_id);
-	json_put_str(j, "runner", eval_runner_name(t));
-	if (o->details)
-		json_put(j, "details", json_incref(o->details));
-	if (o->problems.n)
-		json_put_strv(j, "problems", &o->problems);
-	return j;
-}
-
-/* One script may stand for several rubrics: the later ones get a number. */
-static void put_test(json_t *all, const struct task_test *t, json_t *doc_take)
-{
-	AUTO(free) char *key = xstrdup(t->path);
-
-	for (int n = 2; json_object_get(all, key); n++) {
-		free(key);
-		key = xasprintf("%s#%d", t->path, n);
-	}
-	json_put(all, key, doc_take);
-}
-
-json_t *eval_doc_new(const struct eval_job *job, const struct test_outcome *tests,
-		     const struct rubric_score *scores, const struct evaluation *e,
-		     const json_t *metrics)
+json_t *eval_doc_begin(const struct eval_job *job)
 {
 	const struct task *task = job->task;
-	json_t *doc = json_object(), *rubrics = json_object(), *results = json_object();
-	json_t *evaluation = json_object();
+	json_t *doc = json_object(), *evaluation = json_object(), *rubrics = json_object();
 
-	for (size_t i = 0; i < task->rubrics_n; i++)
-		json_put(rubrics, task->rubrics[i].id, rubric_doc(&task->rubrics[i], &scores[i]));
-	for (size_t i = 0; i < task->tests_n; i++)
-		put_test(results, &task->tests[i], test_doc(&task->tests[i], &tests[i]));
+	for (size_t i = 0; i < task->rubrics_n; i++) {
+		const struct task_rubric *r = &task->rubrics[i];
+		json_t *j = json_object();
+
+		json_put_str(j, "criterion", r->criterion ? r->criterion : "");
+		json_put_real(j, "weight", r->weight);
+		json_put(j, "score", json_null());
+		json_put_real(j, "max_score", 1.0);
+		json_put(j, "weighted_score", json_null());
+		json_put(rubrics, r->id, j);
+	}
 	json_put(evaluation, "rubrics", rubrics);
-	put_known(evaluation, "total_score", e->scored, e->total_score);
+	json_put(evaluation, "total_score", json_null());
 	json_put_real(evaluation, "max_score", 1.0);
 	json_put(doc, "evaluation", evaluation);
-	json_put(doc, "test_results", results);
+	json_put(doc, "test_results", json_object());
 	json_put_bool(doc, "patch_applied", !job->patch_refused);
 	json_put_str(doc, "patch_reason", job->patch_refused ? job->patch_refused : "");
-	json_put(doc, "custom_metrics", json_deep_copy(metrics));
+	json_put(doc, "custom_metrics", json_object());
 	return doc;
+}
+
+json_t *eval_doc_rubric(json_t *doc, const char *id)
+{
+	return json_object_get(json_object_get(json_object_get(doc, "evaluation"), "rubrics"), id);
+}
+
+void eval_doc_end(json_t *doc, const struct evaluation *e)
+{
+	json_t *evaluation = json_object_get(doc, "evaluation"), *rubric;
+	const char *id;
+
+	json_object_foreach (json_object_get(evaluation, "rubrics"), id, rubric) {
+		const struct score *s = scores_find(&e->scores, id);
+
+		if (!s->known)
+			continue;
+		json_put_real(rubric, "score", s->value);
+		json_put_real(rubric, "weighted_score", s->value * s->weight);
+	}
+	put_known(evaluation, "total_score", e->total.known, e->total.value);
 }
 
 static json_t *agent_metrics_doc(const struct agent_metrics *m)
@@ -136,8 +105,8 @@ static json_t *standard_metrics_doc(const struct evaluation *e, const struct age
 	const char *const names[] = {"tests_total", "tests_passed"};
 	const int counts[] = {e->tests, e->tests_passed};
 
-	put_known(j, "total_score", e->scored, e->total_score);
-	put_known(j, "coverage", e->coverage >= 0, e->coverage);
+	put_known(j, "total_score", e->total.known, e->total.value);
+	put_known(j, "coverage", e->total.coverage >= 0, e->total.coverage);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		json_put(j, names[i], e->doc ? json_integer(counts[i]) : json_null());
 	put_known(j, "tests_pass_rate", e->doc && e->tests > 0,
@@ -156,10 +125,10 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	const struct agent_record *a = job->agent;
 	json_t *doc = json_object();
 
-	put_known(doc, "total_score", e->scored, e->total_score);
+	put_known(doc, "total_score", e->total.known, e->total.value);
 	json_put_str(doc, "outcome", outcome_name(r->outcome));
 	json_put_str(doc, "reason", r->reason);
-	put_known(doc, "coverage", e->coverage >= 0, e->coverage);
+	put_known(doc, "coverage", e->total.coverage >= 0, e->total.coverage);
 	json_put_str(doc, "task_id", job->attempt->trial.task_id);
 	json_put_str(doc, "run_id", job->attempt->trial.run_id);
 	json_put_str(doc, "agent", job->attempt->trial.agent);

@@ -1,432 +1,101 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "eval/eval-tests.h"
-#include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
-#include <sys/wait.h>
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/mem.h"
-#include "base/path.h"
-#include "base/text.h"
-#include "core/datadir.h"
-#include "eval/eval-files.h"
-#include "os/spawn.h"
-
-#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define BOX_DIFF TASK_BOX_RESULTS "/diff.patch"
-
-enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
-
-struct runner {
-	const char *name, *suffix;
-	const char *const argv[6]; /* the script's path is added; for "command" the command */
-	const char *package;	   /* what brings argv[0] */
-};
-
-enum { PYTEST, BASH };
-static const struct runner runners[] = {
-	[PYTEST] = {"pytest", ".py", {"python3", "-m", "pytest", "-q", "--"}, "python3-pytest"},
-	[BASH] = {"bash", ".sh", {"bash", "--"}, "bash"},
-};
-static const struct runner runner_command = {.name = "command", .argv = {"sh", "-c"}};
-static const struct runner runner_file = {.name = "file"};
-
-static bool has_suffix(const char *s, const char *suffix)
-{
-	size_t n = strlen(s), k = strlen(suffix);
-
-	return n >= k && strcmp(s + n - k, suffix) == 0;
-}
-
-static const struct runner *find_runner(const struct task_test *t)
-{
-	if (t->command)
-		return &runner_command;
-	for (size_t i = 0; i < ARRAY_SIZE(runners); i++)
-		if (has_suffix(t->path, runners[i].suffix))
-			return &runners[i];
-	return &runner_file;
-}
-
-const char *eval_runner_name(const struct task_test *t)
-{
-	return find_runner(t)->name;
-}
-
-struct grading {
-	const struct eval_job *job;
-	struct sandbox *s;
-	struct capped_log *log;
-	json_t *metrics;
-	struct test_outcome *now; /* the test that runs */
-	bool has_pytest;	  /* it was found to be there */
-};
-
-static void auto_capped_log(struct capped_log **log)
-{
-	struct err ignored;
-
-	if (capped_log_close(*log, &ignored))
-		return;
-}
-
-static void on_output(void *arg, int stream, const char *data, size_t n)
-{
-	struct grading *g = arg;
-
-	excerpt_add(stream == 1 ? &g->now->out : &g->now->err, data, n);
-	if (g->job->on_output)
-		g->job->on_output(g->job->on_output_arg, stream, data, n);
-}
-
-/* The task's own variables only: a grade must not depend on how the agent was run. */
-static void make_env(struct strv *env, const struct task *task, const struct task_test *t,
-		     size_t number)
-{
-	static const char *const base[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",    "LANG=C.UTF-8",
-					   "TERM=dumb",		  "PATH=" BOX_PATH, NULL};
-
-	strv_pushv(env, base);
-	for (size_t i = 0; i < task->env.n; i++)
-		if (!kv_is_secret(task->env.v[i].key))
-			strv_setenv(env, task->env.v[i].key, task->env.v[i].value);
-	strv_setenv(env, "ROLLOUTS_TASK_ID", task->id ? task->id : "");
-	strv_setenv(env, "ROLLOUTS_DIFF", BOX_DIFF);
-	strv_setenv(env, "ROLLOUTS_TEST", t->path);
-	AUTO(free) char *results = xasprintf(TASK_BOX_RESULTS "/%zu/results.json", number);
-	AUTO(free) char *metrics = xasprintf(TASK_BOX_RESULTS "/%zu/metrics.json", number);
-	strv_setenv(env, "ROLLOUTS_RESULTS", results);
-	strv_setenv(env, "ROLLOUTS_METRICS", metrics);
-}
-
-static int put_script(struct grading *g, const struct task_test *t, struct err *err)
-{
-	AUTO(free) char *box = xasprintf(TASK_BOX_REPO "/%s", t->path);
-
-	if (sandbox_put(g->s, box, t->content ? t->content : "", t->content_len, 0755, err))
-		return err_wrap(err, "test %s", t->path);
-	return 0;
-}
-
-/* The directory in which a test finds its result files: a mark makes it. */
-static int put_result_dir(struct grading *g, const struct task_test *t, size_t number,
-			  struct err *err)
-{
-	AUTO(free) char *box = xasprintf(TASK_BOX_RESULTS "/%zu/test", number);
-
-	return sandbox_put(g->s, box, t->path, strlen(t->path), 0644, err);
-}
-
-static int put_diff(struct grading *g, struct err *err)
-{
-	AUTO(buf) struct buf diff = BUF_INIT;
-	struct err why = {0};
-
-	if (path_read(g->job->run_fd, ATTEMPT_DIFF, DIFF_BYTES, &diff, &why) && why.sys != ENOENT) {
-		*err = why;
-		return -1;
-	}
-	return sandbox_put(g->s, BOX_DIFF, diff.data, diff.len, 0644, err);
-}
-
-static int run_probe(struct grading *g, const char *const *argv, const char *const *env,
-		     bool *works, struct err *err)
-{
-	const struct sandbox_exec x = {
-		.argv = argv,
-		.env = env,
-		.cwd = "/",
-		.deadline_ms = clock_mono_ms() + PROBE_MS,
-		.at_end = SANDBOX_KILL_ALL,
-	};
-	struct sandbox_exit end;
-
-	if (sandbox_exec(g->s, &x, &end, err))
-		return -1;
-	/* Only a clear no counts: whatever else ends a probe may be the work of the code under
-	 * test. */
-	*works = !(end.end == SANDBOX_NOT_FOUND ||
-		   (end.end == SANDBOX_EXITED && WIFEXITED(end.status) &&
-		    WEXITSTATUS(end.status) != 0));
-	return 0;
-}
-
-/* The program that a `command` or an "env" line of a script names: a plain word, or NULL. */
-static char *program_of(const struct task_test *t)
-{
-	const char *env_line = "#!/usr/bin/env ";
-	size_t n = strlen(env_line);
-	const char *word = t->command;
-
-	if (find_runner(t) == &runner_file && t->content_len > n &&
-	    memcmp(t->content, env_line, n) == 0)
-		word = t->content + n;
-	n = word ? strcspn(word, " \t\r\n") : 0;
-	if (!n ||
-	    strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-") < n)
-		return NULL;
-	return xstrndup(word, n);
-}
-
-static bool uses_pytest(const struct task_test *t)
-{
-	return t->command ? strstr(t->command, "-m pytest") != NULL
-			  : find_runner(t) == &runners[PYTEST];
-}
-
-static int missing_tool(const struct task_test *t, const char *tool, const char *package,
-			struct err *err)
-{
-	return err_set(err, ERR_INFRA, 0,
-		       "test %s needs %s, which the sandbox does not have: apt install %s", t->path,
-		       tool, package);
-}
-
-static int check_pytest(struct grading *g, const struct task_test *t, const char *const *env,
-			struct err *err)
-{
-	/* -I: not a pytest that lies in the agent's repository. */
-	static const char *const probe[] = {"python3", "-I", "-c", "import pytest", NULL};
-
-	if (!g->has_pytest && run_probe(g, probe, env, &g->has_pytest, err))
-		return -1;
-	return g->has_pytest ? 0 : missing_tool(t, "pytest", runners[PYTEST].package, err);
-}
-
-/* After a failure: was it that the tool is not there? Asked in a clean place, since the code under
- * test could otherwise pretend it. */
-static int check_tool(struct grading *g, const struct task_test *t, int exit_code,
-		      const char *const *env, struct err *err)
-{
-	AUTO(free) char *program = exit_code == 127 ? program_of(t) : NULL;
-	const char *const look[] = {"sh", "-c", "command -v \"$1\"", "sh", program, NULL};
-	bool works = true;
-
-	if (exit_code == 1 && uses_pytest(t))
-		return check_pytest(g, t, env, err);
-	if (program && run_probe(g, look, env, &works, err))
-		return -1;
-	return works ? 0 : missing_tool(t, program, program, err);
-}
-
-/* A script that cannot even be started: our machine's fault, unless its interpreter is the agent's.
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * eval-tests.c -- the task's test scripts as a grader: a rubric's score is the share of its tests that passed.
  */
-static int cannot_start(struct test_outcome *o, const struct task_test *t, const struct runner *r,
-			const char *why, struct err *err)
-{
-	static const char agents[] = "#!" TASK_BOX_APP "/";
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "eval/eval-doc.h"
+#include "eval/grader.h"
+#include "eval/test-scripts.h"
 
-	if (r->package)
-		return err_set(
-			err, ERR_INFRA, 0,
-			"test %s needs %s, which the sandbox does not have (%s): apt install %s",
-			t->path, r->argv[0], why, r->package);
-	if (t->content_len >= sizeof agents - 1 &&
-	    memcmp(t->content, agents, sizeof agents - 1) == 0) {
-		snprintf(o->reason, sizeof o->reason, "cannot be executed: %s", why);
-		return 0;
+static void put_output(json_t *j, const struct test_outcome *t)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	buf_adds(&text, "STDOUT:\n");
+	excerpt_text(&t->out, &text);
+	buf_adds(&text, "\n\nSTDERR:\n");
+	excerpt_text(&t->err, &text);
+	json_put_strn(j, "output", text.data, text.len);
+}
+
+static json_t *test_doc(const struct task_test *t, const struct test_outcome *o)
+{
+	json_t *j = json_object();
+
+	json_put_bool(j, "success", o->passed);
+	put_output(j, o);
+	json_put(j, "duration_sec", o->ran ? json_real((double)o->wall_ms / 1000) : json_null());
+	json_put(j, "exit_code", o->exit_code >= 0 ? json_integer(o->exit_code) : json_null());
+	json_put_str(j, "reason", o->reason);
+	json_put_str(j, "rubric_id", t->rubric_id);
+	json_put_str(j, "runner", test_runner_name(t));
+	if (o->details)
+		json_put(j, "details", json_incref(o->details));
+	if (o->problems.n)
+		json_put_strv(j, "problems", &o->problems);
+	return j;
+}
+
+/* One script may stand for several rubrics: the later ones get a number. */
+static void put_test(json_t *all, const struct task_test *t, json_t *doc_take)
+{
+	AUTO(free) char *key = xstrdup(t->path);
+
+	for (int n = 2; json_object_get(all, key); n++) {
+		free(key);
+		key = xasprintf("%s#%d", t->path, n);
 	}
-	return err_set(err, ERR_INFRA, 0,
-		       "test %s cannot be executed (%s): give it a #! line whose program exists "
-		       "here, or a "
-		       "\"command\"",
-		       t->path, why);
+	json_put(all, key, doc_take);
 }
 
-static const char *const pytest_codes[] = {
-	[1] = "tests failed",
-	[2] = "pytest could not collect the tests, or was interrupted",
-	[3] = "pytest had an internal error",
-	[4] = "pytest was called in a wrong way",
-	[5] = "pytest found no tests",
-};
-
-static void judge_exit(struct test_outcome *o, const struct runner *r, int status)
-{
-	char how[48];
-	unsigned code = WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : UINT_MAX;
-	bool known = r == &runners[PYTEST] && code < ARRAY_SIZE(pytest_codes) && pytest_codes[code];
-
-	o->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-	o->passed = code == 0;
-	if (!o->passed)
-		snprintf(o->reason, sizeof o->reason, "%s",
-			 known ? pytest_codes[code] : spawn_status_text(status, how));
-}
-
-static void judge_limit(struct test_outcome *o, const struct sandbox_exit *end,
-			const struct limits *l, int64_t timeout_ms)
-{
-	if (end->end == SANDBOX_TIMED_OUT)
-		snprintf(o->reason, sizeof o->reason, "timed out after %g s",
-			 (double)timeout_ms / 1000);
-	else if (end->end == SANDBOX_NO_MEMORY)
-		snprintf(o->reason, sizeof o->reason, "used more than %lld MB of memory",
-			 (long long)l->memory_mb);
-	else
-		snprintf(o->reason, sizeof o->reason, "%s", end->text);
-}
-
-static void log_line(struct grading *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void log_line(struct grading *g, const char *fmt, ...)
-{
-	AUTO(buf) struct buf line = BUF_INIT;
-	struct err ignored;
-	char text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	text_renders(&line, text, TEXT_TERMINAL_LINE);
-	buf_addc(&line, '\n');
-	if (capped_log_add(g->log, line.data, line.len, &ignored))
-		return;
-}
-
-static void log_verdict(struct grading *g, const struct test_outcome *o)
-{
-	log_line(g, "=== %s in %.2f s%s%s ===", o->passed ? "passed" : "failed",
-		 (double)o->wall_ms / 1000, *o->reason ? ": " : "", o->reason);
-}
-
-static void read_file(struct grading *g, const char *name, size_t number, struct buf *out)
-{
-	AUTO(free) char *box = xasprintf(TASK_BOX_RESULTS "/%zu/%s.json", number, name);
-	struct err why = {0};
-	AUTO(fd) int fd = sandbox_get(g->s, box, &why);
-
-	if (fd >= 0 && path_read_fd(fd, EVAL_FILE_BYTES, out, &why)) {
-		buf_reset(out);
-		AUTO(buf) struct buf line = BUF_INIT;
-		buf_addf(&line, "%s: %s", name,
-			 why.kind == ERR_LIMIT ? "too large" : "cannot be read");
-		strv_push(&g->now->problems, line.data);
-	}
-}
-
-static void read_files(struct grading *g, size_t number)
-{
-	AUTO(buf) struct buf results = BUF_INIT;
-	AUTO(buf) struct buf metrics = BUF_INIT;
-
-	read_file(g, "results", number, &results);
-	read_file(g, "metrics", number, &metrics);
-	if (results.len)
-		g->now->details = eval_take_details(results.data, results.len, &g->now->problems);
-	if (metrics.len)
-		eval_take_metrics(g->metrics, metrics.data, metrics.len, &g->now->problems);
-}
-
-static int exec_test(struct grading *g, const struct task_test *t, const struct runner *r,
-		     const char *const *env, struct err *err)
-{
-	const struct limits *l = &g->job->attempt->trial.limits;
-	int64_t timeout_ms = t->timeout_ms ? t->timeout_ms : l->eval_timeout_ms;
-	AUTO(strv) struct strv argv = STRV_INIT;
-	struct sandbox_exit end;
-	struct test_outcome *o = g->now;
-
-	strv_pushv(&argv, r->argv);
-	if (t->command)
-		strv_push(&argv, t->command);
-	else
-		strv_pushf(&argv, "%s%s", r->argv[0] ? "" : TASK_BOX_REPO "/", t->path);
-	struct sandbox_exec x = {
-		.argv = strv_items(&argv),
-		.env = env,
-		.cwd = TASK_BOX_REPO,
-		.out = g->log,
-		.err = g->log,
-		.on_output = on_output,
-		.on_output_arg = g,
-		.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0,
-		.at_end = SANDBOX_KILL_ALL,
-	};
-	if (sandbox_exec(g->s, &x, &end, err))
-		return err_wrap(err, "test %s", t->path);
-	o->ran = true;
-	o->wall_ms = end.wall_ms;
-	if (end.end == SANDBOX_NOT_FOUND)
-		return cannot_start(o, t, r, end.text, err);
-	if (end.end != SANDBOX_EXITED)
-		judge_limit(o, &end, l, timeout_ms);
-	else
-		judge_exit(o, r, end.status);
-	return o->passed ? 0 : check_tool(g, t, o->exit_code, env, err);
-}
-
-static int run_test(struct grading *g, size_t i, struct err *err)
-{
-	const struct task_test *t = &g->job->task->tests[i];
-	const struct runner *r = find_runner(t);
-	AUTO(strv) struct strv env = STRV_INIT;
-
-	make_env(&env, g->job->task, t, i + 1);
-	log_line(g, "=== %s (%s) ===", t->path, r->name);
-	/* Once more: an earlier test ran the agent's code, which could have changed this one. */
-	if (put_script(g, t, err) || put_result_dir(g, t, i + 1, err) ||
-	    exec_test(g, t, r, strv_items(&env), err))
-		return -1;
-	read_files(g, i + 1);
-	log_verdict(g, g->now);
-	return 0;
-}
-
-static int run_all(struct grading *g, struct test_outcome *out, struct err *err)
+static void score_rubric(struct grading *g, const struct task_rubric *rubric,
+			 const struct test_outcome *tests)
 {
 	const struct task *task = g->job->task;
+	json_t *doc = eval_doc_rubric(g->out->doc, rubric->id);
+	int count = 0, passed = 0;
 
-	if (put_diff(g, err))
-		return -1;
-	for (size_t i = 0; i < task->tests_n; i++)
-		if (put_script(g, &task->tests[i], err))
-			return -1;
 	for (size_t i = 0; i < task->tests_n; i++) {
-		g->now = &out[i];
-		if (run_test(g, i, err))
-			return -1;
+		const char *id = task->tests[i].rubric_id;
+
+		if (!id || strcmp(id, rubric->id) != 0)
+			continue;
+		count++;
+		passed += tests[i].passed;
 	}
-	return 0;
+	if (count)
+		score_set(scores_find(&g->out->scores, rubric->id), grader_tests.name,
+			  (double)passed / count);
+	json_put_int(doc, "test_count", count);
+	json_put_int(doc, "tests_passed", passed);
 }
 
-static void refuse_all(struct grading *g, struct test_outcome *out)
+static int run_tests(struct grading *g, struct err *err)
 {
-	log_line(g, "The diff does not apply: %s", g->job->patch_refused);
-	for (size_t i = 0; i < g->job->task->tests_n; i++)
-		snprintf(out[i].reason, sizeof out[i].reason, "not run: the diff does not apply");
-}
+	const struct task *task = g->job->task;
+	struct test_outcome *tests = xcalloc(task->tests_n + 1, sizeof *tests);
+	json_t *results = json_object_get(g->out->doc, "test_results");
+	json_t *metrics = json_object_get(g->out->doc, "custom_metrics");
+	int rc;
 
-int eval_tests_run(const struct eval_job *job, struct sandbox *s, struct test_outcome *out,
-		   json_t *metrics, struct err *err)
-{
-	AUTO(capped_log) struct capped_log *log = NULL;
-	struct grading g = {.job = job, .s = s, .metrics = metrics};
-
-	if (capped_log_open(&log, job->run_fd, ATTEMPT_EVAL_LOG, CAPPED_LOG_BYTES, err))
-		return -1;
-	g.log = log;
-	if (job->patch_refused)
-		refuse_all(&g, out);
-	else if (job->task->tests_n && run_all(&g, out, err)) {
-		log_line(&g, "=== stopped: %s ===", err->msg);
-		return -1;
+	for (size_t i = 0; i < task->tests_n; i++)
+		test_outcome_init(&tests[i]);
+	rc = test_scripts_run(g->job, g->sandbox, tests, metrics, err);
+	g->out->tests = (int)task->tests_n;
+	for (size_t i = 0; i < task->tests_n; i++) {
+		g->out->tests_passed += tests[i].passed;
+		put_test(results, &task->tests[i], test_doc(&task->tests[i], &tests[i]));
 	}
-	return capped_log_close(STEAL(&log), err);
+	for (size_t i = 0; i < task->rubrics_n; i++)
+		score_rubric(g, &task->rubrics[i], tests);
+	for (size_t i = 0; i < task->tests_n; i++)
+		test_outcome_release(&tests[i]);
+	free(tests);
+	return rc;
 }
 
-void test_outcome_init(struct test_outcome *t)
-{
-	*t = (struct test_outcome){
-		.exit_code = -1, .out = EXCERPT_INIT, .err = EXCERPT_INIT, .problems = STRV_INIT};
-}
-
-void test_outcome_release(struct test_outcome *t)
-{
-	excerpt_release(&t->out);
-	excerpt_release(&t->err);
-	json_decref(t->details);
-	strv_release(&t->problems);
-	test_outcome_init(t);
-}
+const struct grader grader_tests = {.name = "tests", .run = run_tests};

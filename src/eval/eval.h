@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * eval.h -- grading: the task's test scripts run in a fresh sandbox that already holds the agent's diff.
- * A missing test tool is our fault (ERR_INFRA), never a failed test. A rubric without tests is unscored
- * and outside the total.
- *
- * A rubric's score = tests passed / tests; total_score = sum(score*weight)/sum(weight) over scored rubrics;
- * coverage = scored weight / all weight.
+ * eval.h -- grading: the graders (grader.h) are asked what the agent's work is worth. Today the task's
+ * test scripts are the only one: they run in a fresh sandbox that already holds the agent's diff, and
+ * a rubric's score is the share of its tests that passed. A rubric without tests is unscored and
+ * outside the total. What keeps a grader from working (a test tool that is not installed) is our
+ * fault, ERR_INFRA, and never a failed test.
  */
 #pragma once
 #include <jansson.h>
 #include "core/result.h"
+#include "core/score.h"
 #include "core/trial.h"
 #include "sandbox/sandbox.h"
 #include "task/task.h"
@@ -27,13 +27,13 @@ struct eval_job {
 
 struct evaluation {
 	json_t *doc; /* evaluation_results.json without the parts of struct result */
-	bool scored;
-	double total_score, coverage;
-	struct kvs scores; /* rubric id -> score */
+	struct scores scores;
+	struct total_score total;
 	int tests, tests_passed;
 };
 
-/* Grade. S may be NULL only when patch_refused. */
+/* Grade; blocks until every grader is done. S may be NULL when patch_refused or when the task has no
+ * tests. OUT is set on success, and the caller releases it. */
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out,
 	     struct err *err) MUST_CHECK;
 void evaluation_release(struct evaluation *e);

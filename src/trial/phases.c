@@ -271,17 +271,19 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
 }
 
-static void score(struct work *w, const struct evaluation *e)
+/* E's scores become the result's. */
+static void take_scores(struct work *w, struct evaluation *e)
 {
 	struct result *r = &w->result;
 
 	r->evaluated = true;
-	r->scored = e->scored;
-	r->total_score = e->total_score;
-	r->coverage = e->coverage;
+	r->scored = e->total.known;
+	r->total_score = e->total.value;
+	r->coverage = e->total.coverage;
 	r->tests = e->tests;
 	r->tests_passed = e->tests_passed;
-	kvs_copy(&r->scores, &e->scores);
+	r->scores = e->scores;
+	e->scores = (struct scores){0};
 }
 
 static int link_documents(const struct work *w, struct err *err)
@@ -334,7 +336,7 @@ int work_evaluate(struct work *w, struct err *err)
 	w->result.oom_killed |= box && sandbox_oom_killed(box);
 	if (failed)
 		return -1;
-	score(w, &e);
+	take_scores(w, &e);
 	if (eval_write(&job, &e, &w->result, err))
 		return -1;
 	return link_documents(w, err);

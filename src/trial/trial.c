@@ -54,12 +54,9 @@ void work_say(struct work *w, json_t *event_take)
 
 static void end_phase(struct work *w)
 {
-	char ms[24];
-
 	if (!w->phase)
 		return;
-	snprintf(ms, sizeof ms, "%lld", (long long)(clock_mono_ms() - w->phase_start_ms));
-	kvs_set(&w->result.phases, w->phase, ms);
+	result_add_phase(&w->result, w->phase, clock_mono_ms() - w->phase_start_ms);
 	w->phase = NULL;
 }
 

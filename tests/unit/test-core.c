@@ -29,12 +29,37 @@ static struct result sample_result(void)
 	r.evaluated = r.scored = true;
 	r.total_score = 2.0 / 3;
 	r.coverage = 0.5;
-	kvs_set(&r.scores, "API_KEY", "0.25");
-	kvs_set(&r.phases, "agent", "1234");
+	score_set(scores_add(&r.scores, "API_KEY", 0.5), "tests", 0.25);
+	scores_add(&r.scores, "clear", 0.25)->reason = xstrdup("nothing scores it");
+	result_add_phase(&r, "agent", 1234);
 	r.tests = 3;
 	r.tests_passed = 2;
 	r.sandbox = xstrdup("local");
 	return r;
+}
+
+static void expect_score(const struct score *s, const char *id, const char *kind, double weight,
+			 double value)
+{
+	assert_string_equal(s->id, id);
+	if (kind)
+		assert_string_equal(s->kind, kind);
+	else
+		assert_null(s->kind);
+	assert_float_equal(s->weight, weight, 0);
+	assert_true(s->known);
+	assert_float_equal(s->value, value, 0);
+	assert_null(s->reason);
+}
+
+static void expect_unscored(const struct score *s, const char *id, double weight,
+			    const char *reason)
+{
+	assert_string_equal(s->id, id);
+	assert_null(s->kind);
+	assert_float_equal(s->weight, weight, 0);
+	assert_false(s->known);
+	assert_string_equal(s->reason, reason);
 }
 
 /* To JSON, to text, back: what the supervisor reads is what the worker meant. */
@@ -55,13 +80,32 @@ static void result_survives_its_json(void **state)
 	assert_int_equal(back.outcome, OUTCOME_TIMEOUT);
 	assert_true(back.scored && back.has_agent && back.evaluated && !back.retry);
 	assert_float_equal(back.total_score, 2.0 / 3, 1e-12);
-	assert_string_equal(kvs_get(&back.scores, "API_KEY"), "0.25");
-	assert_string_equal(kvs_get(&back.phases, "agent"), "1234");
+	assert_int_equal(back.scores.n, 2);
+	expect_score(&back.scores.v[0], "API_KEY", "tests", 0.5, 0.25);
+	expect_unscored(&back.scores.v[1], "clear", 0.25, "nothing scores it");
+	assert_int_equal(back.phases_n, 1);
+	assert_string_equal(back.phases[0].name, "agent");
+	assert_int_equal(back.phases[0].ms, 1234);
 	assert_int_equal(back.agent.metrics.tokens_total, 12345);
 	assert_int_equal(back.agent.metrics.tool_calls, -1);
 	assert_float_equal(back.agent.metrics.money_usd, 0.00597, 1e-12);
 	assert_string_equal(back.sandbox, "local");
 	assert_null(back.workspace);
+	result_release(&r);
+	result_release(&back);
+}
+
+/* Programs before `grades` wrote the known scores only. */
+static void an_older_result_keeps_its_scores(void **state)
+{
+	struct result r = sample_result(), back;
+	AUTO(json) json_t *j = result_to_json(&r);
+	struct err err = {0};
+
+	assert_int_equal(json_object_del(j, "grades"), 0);
+	assert_int_equal(result_from_json(&back, j, "result.json", &err), 0);
+	assert_int_equal(back.scores.n, 1);
+	expect_score(&back.scores.v[0], "API_KEY", NULL, 0, 0.25);
 	result_release(&r);
 	result_release(&back);
 }
@@ -74,6 +118,44 @@ static void unknown_is_null_not_zero(void **state)
 
 	assert_true(json_is_null(json_object_get(m, "tokens_total")));
 	assert_true(json_is_null(json_object_get(m, "money_usd")));
+}
+
+static void expect_total(const struct score *v, size_t n, bool known, double value, double coverage)
+{
+	struct scores s = {.v = (struct score *)v, .n = n};
+	struct total_score t = scores_total(&s);
+
+	assert_int_equal(t.known, known);
+	assert_float_equal(t.value, value, 1e-12);
+	assert_float_equal(t.coverage, coverage, 1e-12);
+}
+
+#define KNOWN(w, x)                                                                                \
+	{                                                                                          \
+		.weight = (w), .known = true, .value = (x)                                         \
+	}
+#define UNSCORED(w)                                                                                \
+	{                                                                                          \
+		.weight = (w)                                                                      \
+	}
+
+static void totals_are_weighted_means(void **state)
+{
+	expect_total((struct score[]){KNOWN(0.4, 0.5), KNOWN(0.6, 1)}, 2, true, 0.8, 1);
+	/* What nobody scored is outside the total, not a zero in it. */
+	expect_total((struct score[]){KNOWN(0.5, 1), UNSCORED(0.5)}, 2, true, 1, 0.5);
+	expect_total((struct score[]){KNOWN(3, 0), KNOWN(1, 1)}, 2, true, 0.25, 1);
+	expect_total((struct score[]){UNSCORED(1)}, 1, false, 0, 0);
+	expect_total((struct score[]){KNOWN(0, 1)}, 1, false, 0, -1);
+	expect_total(NULL, 0, false, 0, -1);
+}
+
+static void a_perfect_score_is_exactly_one(void **state)
+{
+	struct score three[] = {KNOWN(0.1, 1), KNOWN(0.2, 1), KNOWN(0.7, 1)};
+
+	expect_total(three, 3, true, 1, 1);
+	assert_true(scores_total(&(struct scores){.v = three, .n = 2}).value == 1.0);
 }
 
 static void expect_refused(const char *member, json_t *value_take, const char *says)
@@ -221,6 +303,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(result_survives_its_json),
+		cmocka_unit_test(an_older_result_keeps_its_scores),
+		cmocka_unit_test(totals_are_weighted_means),
+		cmocka_unit_test(a_perfect_score_is_exactly_one),
 		cmocka_unit_test(unknown_is_null_not_zero),
 		cmocka_unit_test(damaged_results_are_refused),
 		cmocka_unit_test(long_text_is_cut_at_a_character),

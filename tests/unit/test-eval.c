@@ -5,40 +5,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/eval-files.h"
-#include "eval/eval-score.h"
 #include "eval/eval.h"
 #include "eval/excerpt.h"
-
-/* --- arithmetic
- * ------------------------------------------------------------------------------------ */
-
-static void expect_total(const struct rubric_score *r, size_t n, bool scored, double score,
-			 double coverage)
-{
-	struct total_score t = total_score_of(r, n);
-
-	assert_int_equal(t.scored, scored);
-	assert_float_equal(t.score, score, 1e-12);
-	assert_float_equal(t.coverage, coverage, 1e-12);
-}
-
-static void totals_are_weighted_means(void **state)
-{
-	expect_total((struct rubric_score[]){{0.4, 2, 1}, {0.6, 1, 1}}, 2, true, 0.8, 1);
-	/* A rubric without tests is outside the total, not a zero in it. */
-	expect_total((struct rubric_score[]){{0.5, 1, 1}, {0.5, 0, 0}}, 2, true, 1, 0.5);
-	expect_total((struct rubric_score[]){{3, 3, 0}, {1, 1, 1}}, 2, true, 0.25, 1);
-	expect_total((struct rubric_score[]){{1, 0, 0}}, 1, false, 0, 0);
-	expect_total((struct rubric_score[]){{0, 4, 4}}, 1, false, 0, -1);
-	expect_total(NULL, 0, false, 0, -1);
-}
-
-static void a_perfect_score_is_exactly_one(void **state)
-{
-	expect_total((struct rubric_score[]){{0.1, 1, 1}, {0.2, 3, 3}, {0.7, 7, 7}}, 3, true, 1, 1);
-	assert_true(total_score_of((struct rubric_score[]){{0.1, 1, 1}, {0.2, 1, 1}}, 2).score ==
-		    1.0);
-}
 
 static void an_excerpt_keeps_both_ends(void **state)
 {
@@ -268,11 +236,13 @@ static void each_script_has_its_runner(void **state)
 	assert_null(env_of(&w->box, 0, "TIMEOUT_SEC"));
 	assert_string_not_equal(env_of(&w->box, 0, "ROLLOUTS_RESULTS"),
 				env_of(&w->box, 1, "ROLLOUTS_RESULTS"));
-	assert_true(w->e.scored);
-	assert_float_equal(w->e.total_score, 1, 0);
-	assert_float_equal(w->e.coverage, 0.8, 1e-12);
+	assert_true(w->e.total.known);
+	assert_float_equal(w->e.total.value, 1, 0);
+	assert_float_equal(w->e.total.coverage, 0.8, 1e-12);
 	assert_int_equal(w->e.tests_passed, 4);
-	assert_null(kvs_get(&w->e.scores, "clear"));
+	assert_string_equal(scores_find(&w->e.scores, "works")->kind, "tests");
+	assert_false(scores_find(&w->e.scores, "clear")->known);
+	assert_string_equal(scores_find(&w->e.scores, "clear")->reason, "nothing scores it");
 	log = run_dir_text(&w->dir, "logs/eval.log");
 	assert_non_null(
 		strstr(log, "=== test_a.py (pytest) ===\n1 passed\n=== passed in 0.00 s ===\n"));
@@ -295,8 +265,8 @@ static void failures_have_reasons(void **state)
 	assert_true(json_is_null(json_object_get(test_result(w, "t/c"), "exit_code")));
 	assert_string_equal(json_get_str(test_result(w, "t/d.rb"), "reason", ""),
 			    "timed out after 1.5 s");
-	assert_true(w->e.scored);
-	assert_float_equal(w->e.total_score, 0, 0);
+	assert_true(w->e.total.known);
+	assert_float_equal(w->e.total.value, 0, 0);
 }
 
 static void a_broken_import_is_the_agents_failure(void **state)
@@ -417,8 +387,8 @@ static void a_refused_patch_fails_every_test(void **state)
 
 	w->job.patch_refused = "error: patch failed: a.c:1";
 	assert_int_equal(eval_run(&w->job, NULL, &w->e, &(struct err){0}), 0);
-	assert_true(w->e.scored);
-	assert_float_equal(w->e.total_score, 0, 0);
+	assert_true(w->e.total.known);
+	assert_float_equal(w->e.total.value, 0, 0);
 	assert_int_equal(w->e.tests, 4);
 	assert_true(json_is_false(json_object_get(w->e.doc, "patch_applied")));
 	assert_string_equal(json_get_str(test_result(w, "t/c"), "reason", ""),
@@ -543,8 +513,6 @@ int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(totals_are_weighted_means),
-		cmocka_unit_test(a_perfect_score_is_exactly_one),
 		cmocka_unit_test(an_excerpt_keeps_both_ends),
 		cmocka_unit_test(only_numbers_are_metrics),
 		cmocka_unit_test(metrics_may_stand_as_the_guide_writes_them),

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * score.h -- what a trial was given, by whom and with which weight, and the total that comes of it.
+ * Pure data and arithmetic; graders (src/eval) fill it in, result.json carries it.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include "base/err.h"
+
+struct score {
+	char *id; /* of the rubric, or the grader's own name for what it scored */
+	char *kind; /* the grader that gave it, "tests"; NULL: none did, or an older program's result */
+	double weight; /* in the total; 0 in an older program's result, which does not tell it */
+	bool known;    /* value is one; otherwise it is unscored, which is never a 0 */
+	double value;  /* 0..1 */
+	char *reason;  /* one line: why it is not known; NULL where it is */
+};
+
+/* In the order of the task's rubrics; each id once. */
+struct scores {
+	struct score *v;
+	size_t n, cap;
+};
+
+struct total_score {
+	bool known;	 /* some known score has a positive weight */
+	double value;	 /* sum(value * weight) / sum(weight) over known scores: 0..1 */
+	double coverage; /* weight of known scores / all weight; -1 without any weight */
+};
+
+/* Append an unscored one; the pointer holds until the next is added. Copies. */
+struct score *scores_add(struct scores *s, const char *id, double weight);
+/* NULL: there is none of that id. */
+struct score *scores_find(const struct scores *s, const char *id);
+void scores_release(struct scores *s);
+/* KIND, a grader's name, has found VALUE. Copies. */
+void score_set(struct score *s, const char *kind, double value);
+struct total_score scores_total(const struct scores *s);
+
+/* Set the members `scores` (id -> value of the known ones) and `grades` (all, whole) of a result. */
+void scores_to_json(const struct scores *s, json_t *result);
+/* The reverse, into an empty S; a result of an older program has `scores` alone. S is to be released
+ * even after an error. */
+int scores_from_json(struct scores *s, const json_t *result, const char *where,
+		     struct err *err) MUST_CHECK;

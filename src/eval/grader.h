@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * grader.h -- private to eval: one way to score what an agent did. eval_run asks every grader of its
+ * table, in that order.
+ */
+#pragma once
+#include "eval/eval.h"
+
+struct grading {
+	const struct eval_job *job;
+	struct sandbox *sandbox; /* as in eval_run */
+	/* scores begin with one per rubric of the task, unscored; doc with the members that every
+	 * evaluation has (eval_doc_begin). The total is made when all graders have been asked. */
+	struct evaluation *out;
+};
+
+struct grader {
+	const char *name; /* the `kind` of its scores */
+	/* Give the scores that are its to give (score_set; further ones may be added) and say in the
+	 * document how they came about. Blocks. -1: our side failed, nothing of this evaluation counts. */
+	int (*run)(struct grading *g, struct err *err);
+};
+
+extern const struct grader grader_tests;
