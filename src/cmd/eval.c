@@ -45,12 +45,12 @@ static size_t make_items(const struct session *s, const struct regrade *r, struc
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->plan.n; i++) {
-		if (!s->marks[i].agent_committed || !is_asked(r, i))
+		if (!s->progress[i].agent_committed || !is_asked(r, i))
 			continue;
 		struct sched_item *item = &items[n++];
 		*item = (struct sched_item){
 			.index = i,
-			.agent_from = s->marks[i].agent_committed,
+			.agent_from = s->progress[i].agent_committed,
 			.regrade = true,
 		};
 		if (r) {

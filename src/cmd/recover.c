@@ -36,11 +36,11 @@ bool recover_sweep(int root_fd, const char *attempt_dir)
 
 static void journal_result(struct session *s, size_t i, int attempt, const struct rundir_left *left)
 {
-	struct manifest m = {&s->store, &s->ref, &s->plan, s->marks, s->dir_fd};
-	json_t *fields = mark_finished(left->outcome, left->result);
+	struct manifest m = {&s->store, &s->ref, &s->plan, s->progress, s->dir_fd};
+	json_t *fields = progress_finished(left->outcome, left->result);
 	struct err err;
 
-	if (mark_apply(&s->marks[i], EVENT_FINISHED, attempt, fields) &&
+	if (progress_apply(&s->progress[i], EVENT_FINISHED, attempt, fields) &&
 	    manifest_task_result(&m, i, left->result, &err))
 		log_warn("%s", err.msg);
 	journal_add(s->journal, EVENT_FINISHED, &s->plan.trials[i], attempt, fields);
@@ -49,13 +49,13 @@ static void journal_result(struct session *s, size_t i, int attempt, const struc
 static void take_attempt(struct session *s, size_t i, int attempt)
 {
 	const struct trial *t = &s->plan.trials[i];
-	struct trial_mark *m = &s->marks[i];
+	struct trial_progress *m = &s->progress[i];
 	AUTO(free) char *dir = datadir_attempt(t->run_id, attempt);
 	struct rundir_left left;
 
 	rundir_look(s->store.root_fd, t, attempt, &left);
 	if (left.agent_committed && attempt > m->agent_committed) {
-		mark_apply(m, EVENT_AGENT_DONE, attempt, NULL);
+		progress_apply(m, EVENT_AGENT_DONE, attempt, NULL);
 		journal_add(s->journal, EVENT_AGENT_DONE, t, attempt, NULL);
 	}
 	if (left.result && attempt > m->last_finished)
@@ -70,8 +70,8 @@ static void take_attempt(struct session *s, size_t i, int attempt)
 void recover_left(struct session *s)
 {
 	for (size_t i = 0; i < s->plan.n; i++) {
-		struct trial_mark *m = &s->marks[i];
-		if (mark_has_result(m) && m->state == TRIAL_FINISHED)
+		struct trial_progress *m = &s->progress[i];
+		if (progress_has_result(m) && m->state == TRIAL_FINISHED)
 			continue;
 		int last = rundir_last_attempt(s->store.root_fd, s->plan.trials[i].run_id);
 		int from = m->last_finished ? m->last_finished : 1;
@@ -81,7 +81,7 @@ void recover_left(struct session *s)
 			m->attempts = last;
 		if (m->state != TRIAL_RUNNING)
 			continue;
-		mark_apply(m, EVENT_INTERRUPTED, m->attempts, NULL);
+		progress_apply(m, EVENT_INTERRUPTED, m->attempts, NULL);
 		journal_add(s->journal, EVENT_INTERRUPTED, &s->plan.trials[i], m->attempts, NULL);
 	}
 }

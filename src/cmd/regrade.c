@@ -174,8 +174,9 @@ static int check_start(const struct matching *m, size_t i, const struct frontend
 	const struct trial *t = &m->s->plan.trials[i];
 	const char *now = task->task.repo.start_commit;
 	AUTO(free)
-	char *was = change->start_commit ? xstrdup(change->start_commit)
-					 : recorded_start(m->s, t, m->s->marks[i].agent_committed);
+	char *was = change->start_commit
+			    ? xstrdup(change->start_commit)
+			    : recorded_start(m->s, t, m->s->progress[i].agent_committed);
 
 	if (change->start)
 		return refuse(task, change->start, "is not what the agents started from", err);
@@ -200,7 +201,7 @@ static int take(struct matching *m, size_t i, struct err *err)
 	if (match(m, t, &task, err))
 		return -1;
 	m->out->tasks[i] = task;
-	if (!m->s->marks[i].agent_committed)
+	if (!m->s->progress[i].agent_committed)
 		return 0;
 	m->graded += task != NULL;
 	m->unmatched += !task;
@@ -278,7 +279,7 @@ int regrade_load(struct regrade *out, const struct session *s, const struct conf
 int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
 {
 	for (size_t i = 0; i < s->plan.n; i++)
-		if (r->tasks[i] && s->marks[i].agent_committed &&
+		if (r->tasks[i] && s->progress[i].agent_committed &&
 		    frontend_snapshot(r->tasks[i], &s->store, err))
 			return -1;
 	return 0;

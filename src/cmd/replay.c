@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
-#include "store/marks.h"
+#include "store/progress.h"
 #include "store/planfile.h"
 
 /* The rollout that is replayed. */
@@ -16,7 +16,7 @@ struct source {
 	struct store store;
 	struct rollout_ref ref;
 	struct planfile plan;
-	struct trial_mark *marks;
+	struct trial_progress *progress;
 	const struct trial **by_key; /* sorted */
 };
 
@@ -36,9 +36,9 @@ static int read_source(struct source *s, struct err *err)
 		return err_set(err, ERR_INFRA, errno, "open %s/%s", s->store.root, s->ref.path);
 	if (planfile_read(&s->plan, dir, s->ref.path, err))
 		return -1;
-	s->marks = xcalloc(s->plan.n + 1, sizeof *s->marks);
+	s->progress = xcalloc(s->plan.n + 1, sizeof *s->progress);
 	s->by_key = xcalloc(s->plan.n + 1, sizeof *s->by_key);
-	if (marks_read(s->marks, s->plan.trials, s->plan.n, dir, NULL, NULL, &stats, err))
+	if (progress_read(s->progress, s->plan.trials, s->plan.n, dir, NULL, NULL, &stats, err))
 		return -1;
 	for (size_t i = 0; i < s->plan.n; i++)
 		s->by_key[i] = &s->plan.trials[i];
@@ -61,9 +61,9 @@ static int open_source(struct source *s, const char *data_dir, const char *selec
 
 static void close_source(struct source *s)
 {
-	for (size_t i = 0; s->marks && i < s->plan.n; i++)
-		mark_release(&s->marks[i]);
-	free(s->marks);
+	for (size_t i = 0; s->progress && i < s->plan.n; i++)
+		progress_release(&s->progress[i]);
+	free(s->progress);
 	free(s->by_key);
 	planfile_release(&s->plan);
 	rollout_ref_release(&s->ref);
@@ -74,7 +74,7 @@ static void close_source(struct source *s)
 static char *recording_of(const struct source *s, const struct trial *t)
 {
 	const struct trial **found = bsearch(&t, s->by_key, s->plan.n, sizeof *s->by_key, compare);
-	const struct trial_mark *m = found ? &s->marks[*found - s->plan.trials] : NULL;
+	const struct trial_progress *m = found ? &s->progress[*found - s->plan.trials] : NULL;
 
 	if (!m || !m->agent_committed)
 		return NULL;

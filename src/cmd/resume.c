@@ -39,14 +39,14 @@ static int read_outcomes(struct request *q, struct err *err)
 
 /* Whether a trial is to be run, and from which committed work it goes on. What the user asks to
  * retry is done again from the beginning. */
-static bool choose(const struct request *q, const struct trial_mark *m, struct sched_item *item)
+static bool choose(const struct request *q, const struct trial_progress *m, struct sched_item *item)
 {
 	if (m->result_attempt && q->again[m->outcome]) {
 		item->agent_from = outcome_is_missing(m->outcome) ? m->agent_committed : 0;
 		return true;
 	}
 	item->agent_from = m->agent_committed;
-	return !mark_has_result(m);
+	return !progress_has_result(m);
 }
 
 static size_t make_items(const struct request *q, const struct session *s, struct sched_item *items)
@@ -55,7 +55,7 @@ static size_t make_items(const struct request *q, const struct session *s, struc
 
 	for (size_t i = 0; i < s->plan.n; i++) {
 		items[n] = (struct sched_item){.index = i};
-		n += choose(q, &s->marks[i], &items[n]);
+		n += choose(q, &s->progress[i], &items[n]);
 	}
 	return n;
 }

@@ -131,7 +131,7 @@ int session_run(struct session *s, struct display *d, const struct session_work 
 		.ref = &s->ref,
 		.dir_fd = s->dir_fd,
 		.plan = &s->plan,
-		.marks = s->marks,
+		.progress = s->progress,
 		.journal = s->journal,
 		.items = w->items,
 		.items_n = w->n,

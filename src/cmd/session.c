@@ -102,13 +102,13 @@ static int make_plan(struct session *s, struct frontend *f, const struct config_
 		.n = f->plan.n,
 	};
 	f->plan.n = f->plan.cap = 0;
-	s->marks = xcalloc(p->n ? p->n : 1, sizeof *s->marks);
+	s->progress = xcalloc(p->n ? p->n : 1, sizeof *s->progress);
 	return set_gateway(s, req->gateway, err);
 }
 
 static struct manifest manifest_of(const struct session *s)
 {
-	return (struct manifest){&s->store, &s->ref, &s->plan, s->marks, s->dir_fd};
+	return (struct manifest){&s->store, &s->ref, &s->plan, s->progress, s->dir_fd};
 }
 
 /* The plan comes last: a folder without one is no rollout. */
@@ -215,8 +215,9 @@ static int open_rollout(struct session *s, struct err *err)
 	/* Locked before it is read: nobody else writes from here on. */
 	if (journal_open(&s->journal, s->dir_fd, err))
 		return err_wrap(err, "%s/%s", s->store.root, s->ref.path);
-	s->marks = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->marks);
-	if (marks_read(s->marks, s->plan.trials, s->plan.n, s->dir_fd, NULL, NULL, &s->stats, err))
+	s->progress = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->progress);
+	if (progress_read(s->progress, s->plan.trials, s->plan.n, s->dir_fd, NULL, NULL, &s->stats,
+			  err))
 		return -1;
 	journal_continue(s->journal, s->stats.last_seq);
 	if (read_secret(s, err) || adopt(s, err))
@@ -251,8 +252,8 @@ int session_extend(struct session *s, struct frontend *f, bool only_look, struct
 		return -1;
 	p->trials = xreallocarray(p->trials, before + more + 1, sizeof *p->trials);
 	memcpy(p->trials + before, f->plan.trials, more * sizeof *p->trials);
-	s->marks = xreallocarray(s->marks, before + more + 1, sizeof *s->marks);
-	memset(s->marks + before, 0, (more + 1) * sizeof *s->marks);
+	s->progress = xreallocarray(s->progress, before + more + 1, sizeof *s->progress);
+	memset(s->progress + before, 0, (more + 1) * sizeof *s->progress);
 	p->n += more;
 	f->plan.n = 0;
 	p->budget = f->bench.budget;
@@ -277,9 +278,9 @@ void session_close(struct session *s)
 
 	if (journal_close(s->journal, &err))
 		cmd_warn(&err);
-	for (size_t i = 0; s->marks && i < s->plan.n; i++)
-		mark_release(&s->marks[i]);
-	free(s->marks);
+	for (size_t i = 0; s->progress && i < s->plan.n; i++)
+		progress_release(&s->progress[i]);
+	free(s->progress);
 	replay_free(s->replay, s->plan.n);
 	planfile_release(&s->plan);
 	rollout_ref_release(&s->ref);

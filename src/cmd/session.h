@@ -14,7 +14,7 @@ struct session {
 	struct rollout_ref ref;
 	int dir_fd;
 	struct planfile plan;
-	struct trial_mark *marks;
+	struct trial_progress *progress;
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */

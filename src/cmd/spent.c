@@ -84,7 +84,7 @@ void spent_raise(struct journal_spent *out, const struct session *s)
 	struct journal_spent logged = {0};
 
 	for (size_t i = 0; i < s->plan.n; i++)
-		for (int a = 1; *s->plan.trials[i].provider && a <= s->marks[i].attempts; a++)
+		for (int a = 1; *s->plan.trials[i].provider && a <= s->progress[i].attempts; a++)
 			add_attempt(&logged, s, s->plan.trials[i].run_id, a);
 	raise_to(&out->calls, logged.calls);
 	raise_to(&out->tokens, logged.tokens);

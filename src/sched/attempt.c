@@ -86,7 +86,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 	json_t *spec = json_object_get(plan->agents, t->agent);
 	struct attempt a = {
 		.trial = *t,
-		.number = sched_mark(s, item)->attempts + 1,
+		.number = sched_progress(s, item)->attempts + 1,
 		.agent_from = i->agent_from,
 		.regrade = i->regrade,
 		.stream_output = s->o->listener && s->o->listener->wants_output,
@@ -126,7 +126,7 @@ void attempt_start(struct sched *s, size_t id, size_t item)
 
 	s->items[item].tries++;
 	journal_start(s, &a);
-	mark_apply(sched_mark(s, item), EVENT_STARTED, a.number, NULL);
+	progress_apply(sched_progress(s, item), EVENT_STARTED, a.number, NULL);
 	if (start(s, id, &a, &err)) {
 		finish_unstarted(s, item, a.number, &err);
 		return;

@@ -98,10 +98,11 @@ static void watch_streak(struct sched *s, const struct ending *e)
 
 static void journal_end(struct sched *s, const struct ending *e)
 {
-	json_t *fields = mark_finished(e->outcome, e->result);
+	json_t *fields = progress_finished(e->outcome, e->result);
 
-	if (mark_apply(sched_mark(s, e->item), EVENT_FINISHED, e->attempt, fields)) {
-		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->marks, s->o->dir_fd};
+	if (progress_apply(sched_progress(s, e->item), EVENT_FINISHED, e->attempt, fields)) {
+		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->progress,
+				     s->o->dir_fd};
 		struct err err;
 		if (manifest_task_result(&m, s->items[e->item].item.index, e->result, &err))
 			log_warn("%s", err.msg);
@@ -125,8 +126,8 @@ static int64_t backoff_ms(int tries)
  * `retries` says: the expensive part is done. */
 static bool try_again(struct sched *s, const struct ending *e)
 {
-	struct progress *p = &s->items[e->item];
-	int committed = sched_mark(s, e->item)->agent_committed;
+	struct item *p = &s->items[e->item];
+	int committed = sched_progress(s, e->item)->agent_committed;
 	int allowed = sched_trial(s, e->item)->retries;
 
 	if (e->outcome != OUTCOME_INFRA_ERROR || !e->retry || s->level || s->failed_fast)
@@ -147,7 +148,7 @@ static void tell_end(const struct sched *s, size_t item, bool ok, const char *wh
 					      .kind = LISTENER_ENDED,
 					      .run_id = sched_trial(s, item)->run_id,
 					      .ok = ok,
-					      .status = manifest_status(sched_mark(s, item)),
+					      .status = manifest_status(sched_progress(s, item)),
 					      .text = why,
 					      .len = strlen(why),
 				      });
@@ -164,7 +165,7 @@ static void show(struct sched *s, const struct ending *e)
 
 static void settle(struct sched *s, const struct ending *e)
 {
-	struct progress *p = &s->items[e->item];
+	struct item *p = &s->items[e->item];
 
 	p->done = true;
 	s->done += e->outcome != OUTCOME_CANCELLED;
@@ -232,7 +233,7 @@ static void interrupted(struct sched *s, const struct job *job)
 	const struct trial *t = sched_trial(s, job->item);
 
 	journal_add(s->o->journal, EVENT_INTERRUPTED, t, job->attempt, NULL);
-	mark_apply(sched_mark(s, job->item), EVENT_INTERRUPTED, job->attempt, NULL);
+	progress_apply(sched_progress(s, job->item), EVENT_INTERRUPTED, job->attempt, NULL);
 	s->manifest_stale = true;
 	tell_end(s, job->item, false, "interrupted");
 }
@@ -243,10 +244,10 @@ static void judge(struct sched *s, const struct job *job, int status)
 	struct ending e = {.item = job->item, .attempt = job->attempt};
 
 	rundir_look(s->o->store->root_fd, sched_trial(s, job->item), job->attempt, &left);
-	if (left.agent_committed && sched_mark(s, job->item)->agent_committed < job->attempt) {
+	if (left.agent_committed && sched_progress(s, job->item)->agent_committed < job->attempt) {
 		journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item),
 			    job->attempt, NULL);
-		mark_apply(sched_mark(s, job->item), EVENT_AGENT_DONE, job->attempt, NULL);
+		progress_apply(sched_progress(s, job->item), EVENT_AGENT_DONE, job->attempt, NULL);
 	}
 	if (left.result) {
 		e.outcome = left.outcome;

@@ -12,7 +12,7 @@
 #include "store/rundir.h"
 
 /* An item and what this run of the supervisor has done about it. */
-struct progress {
+struct item {
 	struct sched_item item;
 	int tries;
 	bool done;
@@ -44,7 +44,7 @@ struct sched {
 	struct admit admit;
 	struct queue queue;
 	struct streak streak;
-	struct progress *items;
+	struct item *items;
 	struct job *jobs; /* o->parallel of them */
 	size_t running, done;
 	enum interrupt_level level;
@@ -66,9 +66,9 @@ static inline const struct trial *sched_trial(const struct sched *s, size_t item
 	return &s->o->plan->trials[s->items[item].item.index];
 }
 
-static inline struct trial_mark *sched_mark(const struct sched *s, size_t item)
+static inline struct trial_progress *sched_progress(const struct sched *s, size_t item)
 {
-	return &s->o->marks[s->items[item].item.index];
+	return &s->o->progress[s->items[item].item.index];
 }
 
 /* attempt.c: start the next attempt of ITEM in the free job ID. A failure is the attempt's, not

@@ -40,7 +40,7 @@ enum {
 
 void sched_manifest(struct sched *s, const char *state, bool now)
 {
-	struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->marks, s->o->dir_fd};
+	struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->progress, s->o->dir_fd};
 	int64_t start = clock_mono_ms();
 	struct err err;
 
@@ -126,7 +126,7 @@ static void on_phase(struct sched *s, struct job *job, const json_t *j)
 	job->deadline_ms = within > 0 ? clock_mono_ms() + within + GRACE_MS : 0;
 	json_put_str(fields, "phase", phase);
 	json_put_int(fields, "deadline_ms", within);
-	mark_apply(sched_mark(s, job->item), EVENT_PHASE, job->attempt, fields);
+	progress_apply(sched_progress(s, job->item), EVENT_PHASE, job->attempt, fields);
 	journal_add(s->o->journal, EVENT_PHASE, sched_trial(s, job->item), job->attempt, fields);
 	snprintf(line, sizeof line, "phase %s", phase);
 	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, line, strlen(line));
@@ -148,7 +148,7 @@ static void on_agent_done(struct sched *s, struct job *job, const json_t *j)
 
 	json_put_str(fields, "digest", json_get_str(j, "digest", ""));
 	json_put_str(fields, "outcome", json_get_str(j, "outcome", ""));
-	mark_apply(sched_mark(s, job->item), EVENT_AGENT_DONE, job->attempt, fields);
+	progress_apply(sched_progress(s, job->item), EVENT_AGENT_DONE, job->attempt, fields);
 	journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item), job->attempt,
 		    fields);
 }
@@ -364,7 +364,7 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 {
 	*out = (struct sched_end){.done = s->done};
 	for (size_t i = 0; i < s->o->items_n; i++)
-		out->missing += !s->items[i].done || !mark_has_result(sched_mark(s, i));
+		out->missing += !s->items[i].done || !progress_has_result(sched_progress(s, i));
 	if (s->level) {
 		out->why = SCHED_INTERRUPTED;
 	} else if (s->disk_full) {
@@ -435,7 +435,7 @@ static void close_sched(struct sched *s)
 static bool is_complete(const struct sched *s)
 {
 	for (size_t i = 0; i < s->o->plan->n; i++)
-		if (!mark_has_result(&s->o->marks[i]))
+		if (!progress_has_result(&s->o->progress[i]))
 			return false;
 	return true;
 }

@@ -9,7 +9,7 @@
 #include "launch/launch.h"
 #include "sched/listener.h"
 #include "store/journal.h"
-#include "store/marks.h"
+#include "store/progress.h"
 #include "store/planfile.h"
 #include "store/store.h"
 
@@ -49,7 +49,7 @@ struct sched_options {
 	const struct rollout_ref *ref;
 	int dir_fd; /* of the rollout */
 	const struct planfile *plan;
-	struct trial_mark *marks; /* one per trial, kept up to date */
+	struct trial_progress *progress; /* one per trial, kept up to date */
 	struct journal *journal;
 	const struct sched_item *items; /* in the order of starting */
 	size_t items_n;

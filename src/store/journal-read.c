@@ -59,13 +59,13 @@ static bool is_event(const char *value, const char *name)
 	return !strncmp(value, name, n) && value[n] == '"';
 }
 
-/* A line of this version that marks do not need, told without parsing it. */
+/* A line of this version that progress does not need, told without parsing it. */
 static bool skip(struct reading *r, const char *line, size_t n)
 {
 	static const char head[] = "{\"v\":1,\"seq\":";
 
 	static_assert(JOURNAL_VERSION == 1, "head says 1");
-	if (r->depth != JOURNAL_MARKS || n < sizeof head || memcmp(line, head, sizeof head - 1))
+	if (r->depth != JOURNAL_PROGRESS || n < sizeof head || memcmp(line, head, sizeof head - 1))
 		return false;
 	const char *event = event_of(line, n);
 	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE))

@@ -43,11 +43,11 @@ struct journal_stats {
 	int64_t last_seq;
 	int lines, damaged;	    /* damaged: skipped, a torn last line included */
 	int first_damaged;	    /* line number from 1; 0: none */
-	struct journal_spent spent; /* filled by marks_read */
+	struct journal_spent spent; /* filled by progress_read */
 };
 
 enum journal_depth {
-	JOURNAL_MARKS, /* phases and notes are left out, and the results of finished lines: a third of the work */
+	JOURNAL_PROGRESS, /* phases and notes are left out, and the results of finished lines: a third of the work */
 	JOURNAL_ALL,
 };
 

@@ -12,7 +12,7 @@
 
 #define RESULTS_OPEN ",\n  \"results\": ["
 
-const char *manifest_status(const struct trial_mark *m)
+const char *manifest_status(const struct trial_progress *m)
 {
 	if (!m->attempts)
 		return "planned";
@@ -28,7 +28,7 @@ static char *run_dir(const struct manifest *m, size_t i)
 static json_t *entry(const struct manifest *m, size_t i)
 {
 	const struct trial *t = &m->plan->trials[i];
-	const struct trial_mark *k = &m->marks[i];
+	const struct trial_progress *k = &m->progress[i];
 	AUTO(free) char *dir = run_dir(m, i);
 	json_t *j = json_object();
 
@@ -86,7 +86,7 @@ static json_t *models_served(const struct manifest *m)
 	json_t *all = json_object();
 
 	for (size_t i = 0; i < m->plan->n; i++) {
-		const char *served = m->marks[i].served, *model = m->plan->trials[i].model;
+		const char *served = m->progress[i].served, *model = m->plan->trials[i].model;
 		if (!served)
 			continue;
 		json_t *list = json_object_get(all, model), *seen;

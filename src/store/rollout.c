@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "store/marks.h"
+#include "store/progress.h"
 #include "store/planfile.h"
 #include "store/store.h"
 
@@ -35,7 +35,7 @@ static void take_trials(struct rollout *r, struct planfile *plan)
 	r->config = STEAL(&plan->config);
 }
 
-static void take_mark(struct rollout *r, size_t i, const struct trial_mark *m)
+static void take_progress(struct rollout *r, size_t i, const struct trial_progress *m)
 {
 	struct trial_status *t = &r->trials[i];
 
@@ -48,27 +48,28 @@ static void take_mark(struct rollout *r, size_t i, const struct trial_mark *m)
 	if (m->state == TRIAL_RUNNING)
 		t->state = TRIAL_INTERRUPTED;
 	/* Grading it again was cut short: what was there still counts. */
-	if (t->state == TRIAL_INTERRUPTED && mark_has_result(m))
+	if (t->state == TRIAL_INTERRUPTED && progress_has_result(m))
 		t->state = TRIAL_FINISHED;
 }
 
-/* The trials are borrowed out of R while their marks are read. */
-static int read_marks(struct rollout *r, int dir_fd, struct err *err)
+/* The trials are borrowed out of R while the journal is read. */
+static int read_progress(struct rollout *r, int dir_fd, struct err *err)
 {
 	struct trial *trials = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *trials);
-	struct trial_mark *marks = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *marks);
+	struct trial_progress *progress = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *progress);
 	struct journal_stats stats;
 
 	for (size_t i = 0; i < r->trials_n; i++)
 		trials[i] = r->trials[i].trial;
-	int status = marks_read(marks, trials, r->trials_n, dir_fd, keep_result, r, &stats, err);
+	int status =
+		progress_read(progress, trials, r->trials_n, dir_fd, keep_result, r, &stats, err);
 	for (size_t i = 0; i < r->trials_n; i++) {
 		if (!status)
-			take_mark(r, i, &marks[i]);
-		mark_release(&marks[i]);
+			take_progress(r, i, &progress[i]);
+		progress_release(&progress[i]);
 	}
 	r->damaged_lines = status ? 0 : stats.damaged;
-	free(marks);
+	free(progress);
 	free(trials);
 	return status;
 }
@@ -89,7 +90,7 @@ int rollout_load(struct rollout *out, const struct store *s, const struct rollou
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
 	take_trials(&r, &plan);
-	if (store_tags_read(s, ref, &r.tags, err) || read_marks(&r, fd, err)) {
+	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, fd, err)) {
 		rollout_release(&r);
 		return -1;
 	}

@@ -15,7 +15,7 @@
 #include "sched/queue.h"
 #include "store/create.h"
 #include "store/manifest.h"
-#include "store/marks.h"
+#include "store/progress.h"
 #include "store/planfile.h"
 #include "store/rundir.h"
 
@@ -187,28 +187,28 @@ static json_t *finished(const char *outcome, bool regrade, double score)
 	json_put_bool(result, "regrade", regrade);
 	if (score >= 0)
 		json_put_real(result, "total_score", score);
-	return mark_finished(o, result);
+	return progress_finished(o, result);
 }
 
-static bool apply_end(struct trial_mark *m, int attempt, json_t *fields_take)
+static bool apply_end(struct trial_progress *m, int attempt, json_t *fields_take)
 {
 	AUTO(json) json_t *fields = fields_take;
 
-	return mark_apply(m, EVENT_FINISHED, attempt, fields);
+	return progress_apply(m, EVENT_FINISHED, attempt, fields);
 }
 
 static void test_marks(void **state)
 {
-	struct trial_mark m = {0};
+	struct trial_progress m = {0};
 
-	mark_apply(&m, EVENT_STARTED, 1, NULL);
+	progress_apply(&m, EVENT_STARTED, 1, NULL);
 	assert_int_equal(m.state, TRIAL_RUNNING);
-	mark_apply(&m, EVENT_AGENT_DONE, 1, NULL);
+	progress_apply(&m, EVENT_AGENT_DONE, 1, NULL);
 	assert_true(apply_end(&m, 1, finished("infra_error", false, -1)));
-	assert_false(mark_has_result(&m));
-	mark_apply(&m, EVENT_STARTED, 2, NULL);
+	assert_false(progress_has_result(&m));
+	progress_apply(&m, EVENT_STARTED, 2, NULL);
 	assert_true(apply_end(&m, 2, finished("completed", false, 0.5)));
-	assert_true(mark_has_result(&m));
+	assert_true(progress_has_result(&m));
 	assert_int_equal(m.agent_committed, 1);
 	/* The first result of an attempt wins, an earlier attempt's comes too late. */
 	assert_false(apply_end(&m, 2, finished("completed", false, 0.9)));
@@ -219,8 +219,8 @@ static void test_marks(void **state)
 	assert_true(m.total_score == 0.5);
 	assert_true(apply_end(&m, 4, finished("completed", true, 1)));
 	assert_true(m.total_score == 1);
-	assert_false(mark_apply(&m, "of a later version", 5, NULL));
-	mark_release(&m);
+	assert_false(progress_apply(&m, "of a later version", 5, NULL));
+	progress_release(&m);
 }
 
 static void test_rollout_reads_running_as_interrupted(void **state)
@@ -308,12 +308,12 @@ static void test_manifest_state(void **state)
 {
 	struct rollout_ref ref;
 	struct planfile p;
-	struct trial_mark marks[2] = {0};
+	struct trial_progress progress[2] = {0};
 	struct err err;
 	int fd;
 
 	make_rollout(*state, "one", 2, &ref, &p, &fd);
-	struct manifest m = {*state, &ref, &p, marks, fd};
+	struct manifest m = {*state, &ref, &p, progress, fd};
 	assert_int_equal(manifest_begin(&m, &err), 0);
 	assert_int_equal(manifest_write(&m, "incomplete", &err), 0);
 	AUTO(free) char *text = manifest_state(*state, &ref);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "store/marks.h"
+#include "store/progress.h"
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/event.h"
 
-void mark_release(struct trial_mark *m)
+void progress_release(struct trial_progress *p)
 {
-	free(m->reason);
-	free(m->regraded);
-	free(m->served);
-	m->reason = m->regraded = m->served = NULL;
+	free(p->reason);
+	free(p->regraded);
+	free(p->served);
+	p->reason = p->regraded = p->served = NULL;
 }
 
-json_t *mark_finished(enum outcome outcome, const json_t *result)
+json_t *progress_finished(enum outcome outcome, const json_t *result)
 {
 	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
 	static const char *const metered[][2] = {
@@ -35,41 +35,41 @@ json_t *mark_finished(enum outcome outcome, const json_t *result)
 	return fields;
 }
 
-bool mark_has_result(const struct trial_mark *m)
+bool progress_has_result(const struct trial_progress *p)
 {
-	return m->result_attempt && !outcome_is_missing(m->outcome);
+	return p->result_attempt && !outcome_is_missing(p->outcome);
 }
 
-static bool on_started(struct trial_mark *m, int attempt, const json_t *fields)
+static bool on_started(struct trial_progress *p, int attempt, const json_t *fields)
 {
-	m->state = TRIAL_RUNNING;
-	if (attempt > m->attempts)
-		m->attempts = attempt;
-	m->phase[0] = '\0';
+	p->state = TRIAL_RUNNING;
+	if (attempt > p->attempts)
+		p->attempts = attempt;
+	p->phase[0] = '\0';
 	return false;
 }
 
-static bool on_phase(struct trial_mark *m, int attempt, const json_t *fields)
+static bool on_phase(struct trial_progress *p, int attempt, const json_t *fields)
 {
-	snprintf(m->phase, sizeof m->phase, "%s", json_get_str(fields, "phase", ""));
+	snprintf(p->phase, sizeof p->phase, "%s", json_get_str(fields, "phase", ""));
 	return false;
 }
 
-static bool on_agent_done(struct trial_mark *m, int attempt, const json_t *fields)
+static bool on_agent_done(struct trial_progress *p, int attempt, const json_t *fields)
 {
-	if (attempt > m->agent_committed)
-		m->agent_committed = attempt;
+	if (attempt > p->agent_committed)
+		p->agent_committed = attempt;
 	return false;
 }
 
-static bool on_interrupted(struct trial_mark *m, int attempt, const json_t *fields)
+static bool on_interrupted(struct trial_progress *p, int attempt, const json_t *fields)
 {
-	if (attempt == m->attempts && m->state == TRIAL_RUNNING)
-		m->state = TRIAL_INTERRUPTED;
+	if (attempt == p->attempts && p->state == TRIAL_RUNNING)
+		p->state = TRIAL_INTERRUPTED;
 	return false;
 }
 
-static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
+static void take_result(struct trial_progress *p, enum outcome outcome, int attempt,
 			const json_t *fields)
 {
 	const json_t *score = json_object_get(fields, "total_score");
@@ -77,42 +77,42 @@ static void take_result(struct trial_mark *m, enum outcome outcome, int attempt,
 	const char *served = json_get_str(fields, "served", "");
 	bool regrade = json_get_bool(fields, "regrade", false);
 
-	m->outcome = outcome;
-	m->result_attempt = attempt;
-	m->scored = json_is_number(score);
-	m->total_score = m->scored ? json_number_value(score) : 0;
-	m->tokens = json_get_int(fields, "tokens", -1);
-	m->usd = json_get_real(fields, "usd", -1);
-	free(m->served);
-	m->served = *served ? xstrdup(served) : NULL;
-	free(m->reason);
-	m->reason = *reason ? xstrdup(reason) : NULL;
-	free(m->regraded);
-	m->regraded = regrade ? xstrdup(json_get_str(fields, "task_hash", NULL)) : NULL;
+	p->outcome = outcome;
+	p->result_attempt = attempt;
+	p->scored = json_is_number(score);
+	p->total_score = p->scored ? json_number_value(score) : 0;
+	p->tokens = json_get_int(fields, "tokens", -1);
+	p->usd = json_get_real(fields, "usd", -1);
+	free(p->served);
+	p->served = *served ? xstrdup(served) : NULL;
+	free(p->reason);
+	p->reason = *reason ? xstrdup(reason) : NULL;
+	free(p->regraded);
+	p->regraded = regrade ? xstrdup(json_get_str(fields, "task_hash", NULL)) : NULL;
 }
 
-static bool on_finished(struct trial_mark *m, int attempt, const json_t *fields)
+static bool on_finished(struct trial_progress *p, int attempt, const json_t *fields)
 {
 	enum outcome outcome;
 
-	if (attempt <= m->last_finished ||
+	if (attempt <= p->last_finished ||
 	    !outcome_parse(json_get_str(fields, "outcome", ""), &outcome))
 		return false;
-	m->last_finished = attempt;
-	m->state = TRIAL_FINISHED;
+	p->last_finished = attempt;
+	p->state = TRIAL_FINISHED;
 	/* Grading again can only add: when it fails, the result there was still counts. */
 	if (json_get_bool(fields, "regrade", false) && outcome_is_missing(outcome) &&
-	    mark_has_result(m))
+	    progress_has_result(p))
 		return false;
-	take_result(m, outcome, attempt, fields);
+	take_result(p, outcome, attempt, fields);
 	return true;
 }
 
-bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json_t *fields)
+bool progress_apply(struct trial_progress *p, const char *event, int attempt, const json_t *fields)
 {
 	static const struct {
 		const char *event;
-		bool (*apply)(struct trial_mark *m, int attempt, const json_t *fields);
+		bool (*apply)(struct trial_progress *p, int attempt, const json_t *fields);
 	} table[] = {
 		{EVENT_STARTED, on_started},	     {EVENT_PHASE, on_phase},
 		{EVENT_AGENT_DONE, on_agent_done},   {EVENT_FINISHED, on_finished},
@@ -121,21 +121,21 @@ bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (!strcmp(event, table[i].event))
-			return table[i].apply(m, attempt, fields);
+			return table[i].apply(p, attempt, fields);
 	return false;
 }
 
-struct marking {
-	struct trial_mark *marks;
+struct reading {
+	struct trial_progress *progress;
 	const struct trial *trials;
 	size_t n;
 	struct journal_stats *stats;
-	marks_result_fn *on_result;
+	progress_result_fn *on_result;
 	void *arg;
 };
 
 /* The trial a line is about: RUN_ID ends in its index. N when there is none. */
-static size_t find(const struct marking *m, const json_t *line)
+static size_t find(const struct reading *m, const json_t *line)
 {
 	const char *run = json_get_str(line, "run", "");
 	const char *dash = strrchr(run, '-');
@@ -157,7 +157,7 @@ static void on_spent(struct journal_spent *to, const json_t *line)
 
 static void on_line(void *arg, const json_t *line)
 {
-	struct marking *m = arg;
+	struct reading *m = arg;
 
 	if (!strcmp(json_get_str(line, "event", ""), EVENT_SPENT))
 		on_spent(&m->stats->spent, line);
@@ -166,16 +166,17 @@ static void on_line(void *arg, const json_t *line)
 
 	if (i == m->n || attempt < 1 || attempt > INT32_MAX)
 		return;
-	if (mark_apply(&m->marks[i], json_get_str(line, "event", ""), (int)attempt, line) &&
+	if (progress_apply(&m->progress[i], json_get_str(line, "event", ""), (int)attempt, line) &&
 	    m->on_result)
 		m->on_result(m->arg, i, json_object_get(line, "result"));
 }
 
-int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, int dir_fd,
-	       marks_result_fn *on_result, void *arg, struct journal_stats *stats, struct err *err)
+int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
+		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
+		  struct err *err)
 {
-	struct marking m = {marks, trials, n, stats, on_result, arg};
+	struct reading m = {progress, trials, n, stats, on_result, arg};
 
-	return journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_MARKS, on_line, &m, stats,
+	return journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_PROGRESS, on_line, &m, stats,
 			    err);
 }

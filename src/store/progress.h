@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * marks.h -- what the journal says of each trial, in a few bytes each. The supervisor keeps marks
- * while it runs and `resume` reads them back: both apply events by the same function.
+ * progress.h -- how far each trial has come, by what the journal says of it. The supervisor keeps
+ * this up to date while it runs and `resume` reads it back: both apply events by the same function.
  */
 #pragma once
 #include "core/outcome.h"
 #include "store/journal.h"
 #include "store/store.h"
 
-struct trial_mark {
+struct trial_progress {
 	enum trial_state state;
 	enum outcome outcome; /* of the result that counts, when result_attempt */
 	int attempts;	      /* the highest one started */
@@ -26,19 +26,19 @@ struct trial_mark {
 	char phase[16];
 };
 
-void mark_release(struct trial_mark *m);
+void progress_release(struct trial_progress *p);
 /* Apply an event of ATTEMPT. FIELDS as in the journal. True when it brought the result that counts
  * now. */
-bool mark_apply(struct trial_mark *m, const char *event, int attempt, const json_t *fields);
-/* The fields of a finished event: what marks need stands before the whole RESULT. */
-json_t *mark_finished(enum outcome outcome, const json_t *result);
+bool progress_apply(struct trial_progress *p, const char *event, int attempt, const json_t *fields);
+/* The fields of a finished event: what progress needs stands before the whole RESULT. */
+json_t *progress_finished(enum outcome outcome, const json_t *result);
 /* A result somebody can count: finished and neither infra_error nor cancelled. */
-bool mark_has_result(const struct trial_mark *m);
+bool progress_has_result(const struct trial_progress *p);
 
 /* Called when LINE holds the result that counts for TRIALS[index]; LINE is borrowed. */
-typedef void marks_result_fn(void *arg, size_t index, const json_t *result);
-/* Read the journal in DIR_FD. MARKS has N items, zeroed. ON_RESULT may be NULL. Trials that were
+typedef void progress_result_fn(void *arg, size_t index, const json_t *result);
+/* Read the journal in DIR_FD. PROGRESS has N items, zeroed. ON_RESULT may be NULL. Trials that were
  * running read as running: whether anybody still writes is the caller's question. */
-int marks_read(struct trial_mark *marks, const struct trial *trials, size_t n, int dir_fd,
-	       marks_result_fn *on_result, void *arg, struct journal_stats *stats,
-	       struct err *err) MUST_CHECK;
+int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
+		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
+		  struct err *err) MUST_CHECK;
