@@ -2,10 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "agentkit/agentkit.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "cmd/agents.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "config/agent-cache.h"
@@ -155,10 +156,32 @@ static int list(bool json)
 	return CMD_OK;
 }
 
-typedef int agents_deed(const char *name, struct err *err);
-
-static int each(const char *what, agents_deed *deed, char *const *names, size_t n)
+static void print_line(void *arg, const char *line)
 {
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	text_renders(&safe, line, TEXT_TERMINAL_LINE);
+	puts(safe.data);
+	fflush(stdout);
+}
+
+static void print_output(void *arg, const char *title, const char *text, size_t len)
+{
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	if (!len)
+		return;
+	text_render(&safe, text, len, TEXT_TERMINAL);
+	fprintf(stderr, "--- %s\n%s%s", title, safe.data,
+		safe.data[safe.len - 1] == '\n' ? "" : "\n");
+}
+
+typedef int agentkit_deed(const char *name, const struct agentkit_listener *l, struct err *err);
+
+static int each(const char *what, agentkit_deed *deed, char *const *names, size_t n)
+{
+	static const struct agentkit_listener listener = {.said = print_line,
+							  .output = print_output};
 	struct err err;
 	int status = CMD_OK;
 
@@ -168,7 +191,7 @@ static int each(const char *what, agents_deed *deed, char *const *names, size_t 
 		return cmd_fail(&err);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (deed(names[i], &err))
+		if (deed(names[i], &listener, &err))
 			status = cmd_fail(&err);
 	return status;
 }
@@ -179,9 +202,9 @@ static int dispatch(const struct strv *operands, bool json)
 	struct err err;
 
 	if (strcmp(word, "install") == 0)
-		return each(word, agents_install, operands->v + 1, operands->n - 1);
+		return each(word, agentkit_install, operands->v + 1, operands->n - 1);
 	if (strcmp(word, "check") == 0)
-		return each(word, agents_check, operands->v + 1, operands->n - 1);
+		return each(word, agentkit_check, operands->v + 1, operands->n - 1);
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
 		return list(json);
 	err_set(&err, ERR_USAGE, 0,

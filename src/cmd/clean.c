@@ -17,10 +17,9 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
-#include "cmd/doctor.h"
-#include "cmd/images.h"
 #include "cmd/options.h"
 #include "core/datadir.h"
+#include "engine/ask.h"
 #include "os/cgroup.h"
 #include "os/usage.h"
 #include "repo/mirror.h"
@@ -376,7 +375,7 @@ static void forget_images(const struct cleaning *c)
 		if (strncmp(path, folder, strlen(folder)) == 0 && text_glob("*.json", path))
 			strv_pushf(&args, "%.*s", HASH_HEX - 1, path + strlen(folder));
 	}
-	if (args.n > 1 && images_ask(strv_items(&args), c->store->root_fd, &out, &err))
+	if (args.n > 1 && engine_ask(strv_items(&args), c->store->root_fd, &out, &err))
 		log_debug("%s", err.msg);
 }
 
@@ -394,7 +393,7 @@ static size_t clean_containers(const struct cleaning *c)
 		return 0;
 	hash_once(root, strlen(root), data);
 	const char *const args[] = {"prune", data, c->dry_run ? "--dry-run" : NULL, NULL};
-	if (images_ask(args, c->store->root_fd, &out, &err)) {
+	if (engine_ask(args, c->store->root_fd, &out, &err)) {
 		log_debug("%s", err.msg);
 		return 0;
 	}

@@ -127,7 +127,7 @@ static void add_error(struct buf *out, const char *body)
 	buf_addf(out, ": %.200s", text ? text : body);
 }
 
-static void judge(struct doctor *d, const char *name, const char *model, const char *answer)
+static void judge(struct checks *c, const char *name, const char *model, const char *answer)
 {
 	const char *body = strstr(answer, "\r\n\r\n");
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -136,12 +136,12 @@ static void judge(struct doctor *d, const char *name, const char *model, const c
 	buf_addf(&text, "%s: %d", model, status);
 	if (status != 200) {
 		add_error(&text, body ? body + 4 : "no answer");
-		doctor_add(d, FINDING_FAILED, name, NULL, "%s", text.data);
+		check_add(c, CHECK_FAILED, name, NULL, "%s", text.data);
 		return;
 	}
 	AUTO(free) char *head = xstrndup(answer, body ? (size_t)(body - answer) : strlen(answer));
 	add_quota(&text, head);
-	doctor_add(d, FINDING_OK, name, NULL, "%s", text.data);
+	check_add(c, CHECK_OK, name, NULL, "%s", text.data);
 }
 
 static void drop_note(void *arg, const char *text)
@@ -166,7 +166,7 @@ static json_t *document(const struct provider *v, const json_t *key)
 	return doc;
 }
 
-static int ask_with(struct doctor *d, const struct provider *v, const json_t *key,
+static int ask_with(struct checks *c, const struct provider *v, const json_t *key,
 		    const char *model, struct buf *answer, struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
@@ -174,7 +174,7 @@ static int ask_with(struct doctor *d, const struct provider *v, const json_t *ke
 	AUTO(buf) struct buf request = BUF_INIT;
 	struct gateway_process *p = NULL;
 	const struct gateway_spec spec = {.program = program,
-					  .dir_fd = d->scratch,
+					  .dir_fd = c->scratch,
 					  .log_fd = STDERR_FILENO,
 					  .document = doc,
 					  .note = drop_note};
@@ -184,7 +184,7 @@ static int ask_with(struct doctor *d, const struct provider *v, const json_t *ke
 			make_request(&request, &asks[i], model);
 	int rc = gateway_process_start(&p, &spec, err);
 	if (!rc)
-		rc = call(d->scratch, &request, answer, err);
+		rc = call(c->scratch, &request, answer, err);
 	gateway_process_stop(p);
 	return rc;
 }
@@ -198,7 +198,7 @@ static const char *probe_of(const struct providers *p, const struct provider *v)
 	return v->probe;
 }
 
-static void check_key(struct doctor *d, const struct providers *p, const struct provider *v,
+static void check_key(struct checks *c, const struct providers *p, const struct provider *v,
 		      const json_t *key)
 {
 	AUTO(free)
@@ -208,16 +208,15 @@ static void check_key(struct doctor *d, const struct providers *p, const struct 
 	struct err err;
 
 	if (!model)
-		doctor_add(d, FINDING_LESS, name,
-			   "name one: probe = \"MODEL\" in its providers.toml",
-			   "not tried: no model to ask is known");
-	else if (ask_with(d, v, key, model, &answer, &err))
-		doctor_add(d, FINDING_FAILED, name, NULL, "%s: %s", model, err.msg);
+		check_add(c, CHECK_LESS, name, "name one: probe = \"MODEL\" in its providers.toml",
+			  "not tried: no model to ask is known");
+	else if (ask_with(c, v, key, model, &answer, &err))
+		check_add(c, CHECK_FAILED, name, NULL, "%s: %s", model, err.msg);
 	else
-		judge(d, name, model, answer.data);
+		judge(c, name, model, answer.data);
 }
 
-void doctor_check_models(struct doctor *d)
+void doctor_models(struct checks *c)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(strv) struct strv files = STRV_INIT;
@@ -227,17 +226,17 @@ void doctor_check_models(struct doctor *d)
 	models_env_files(&files, NULL);
 	if (providers_load(&p, NULL, &problems, &err))
 		for (size_t i = 0; i < problems.n; i++)
-			doctor_add(d, FINDING_FAILED, "providers", NULL, "%s", problems.v[i]);
+			check_add(c, CHECK_FAILED, "providers", NULL, "%s", problems.v[i]);
 	for (size_t i = 0; i < p.n && !problems.n; i++) {
 		const struct provider *v = &p.list[i];
 		AUTO(json) json_t *keys = models_keys(v, &files, &err);
 		if (providers_find(&p, v->name) != v)
 			continue; /* hidden by one of an earlier file */
 		if (!keys)
-			doctor_add(d, FINDING_LESS, v->name, NULL, "%s", err.msg);
+			check_add(c, CHECK_LESS, v->name, NULL, "%s", err.msg);
 		for (size_t k = 0; k < json_array_size(keys); k++)
-			check_key(d, &p, v, json_array_get(keys, k));
+			check_key(c, &p, v, json_array_get(keys, k));
 		if (keys && !json_array_size(keys))
-			check_key(d, &p, v, NULL);
+			check_key(c, &p, v, NULL);
 	}
 }

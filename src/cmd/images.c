@@ -12,43 +12,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/display.h"
+#include "engine/ask.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 
-#define ASK_MS 120000
 #define LINE_BYTES 4096
-
-static int failure(int status, const char *said, struct err *err)
-{
-	const bool usage = WIFEXITED(status) && WEXITSTATUS(status) == 2;
-
-	return err_set(err, usage ? ERR_USAGE : ERR_INFRA, 0, "%s",
-		       *said ? said : "rollouts-docker failed");
-}
-
-int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err *err)
-{
-	AUTO(free) char *program = install_libexec("rollouts-docker");
-	AUTO(strv) struct strv argv = STRV_INIT;
-	int status = 0;
-
-	if (access(program, X_OK))
-		return err_set(err, ERR_INFRA, errno, "%s (is the installation complete?)",
-			       program);
-	strv_push(&argv, program);
-	strv_pushv(&argv, args);
-	const struct spawn s = {.argv = strv_items(&argv),
-				.dir_fd = dir_fd,
-				.in = -1,
-				.out = -1,
-				.err = STDERR_FILENO};
-	if (spawn_run(&s, NULL, 0, 1 << 20, clock_mono_ms() + ASK_MS, out, NULL, &status, err))
-		return err_wrap(err, "rollouts-docker %s", args[0]);
-	if (!status)
-		return 0;
-	out->data[strcspn(out->data, "\n")] = '\0';
-	return failure(status, out->data, err);
-}
 
 /* --- before the plan --- */
 
@@ -66,7 +34,7 @@ static int find_engine(struct frontend *f, struct err *err)
 
 	if (f->engine)
 		return 0;
-	if (images_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, err))
+	if (engine_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, err))
 		return -1;
 	char *about = strchr(out.data, '\n');
 	about = about ? about + 1 : out.data;
@@ -205,7 +173,7 @@ static int make_images(const struct session *s, struct display *d, const struct 
 	follow(d, in, last);
 	if (spawn_wait(&child, 0, &status, err))
 		return -1;
-	return status ? failure(status, last, err) : 0;
+	return status ? engine_ask_failed(status, last, err) : 0;
 }
 
 /* What root would have prevented (see docs/containers.md) is told. */

@@ -14,5 +14,3 @@ int images_resolve(struct frontend *f, struct strv *problems, struct err *err) M
  * trials' infra_error. Without containers nothing is done. */
 int images_prepare(const struct session *s, struct display *d, const struct session_work *w,
 		   struct err *err) MUST_CHECK;
-/* Ask rollouts-docker: its words go to OUT. -1 with what it says when it fails. */
-int images_ask(const char *const *args, int dir_fd, struct buf *out, struct err *err) MUST_CHECK;

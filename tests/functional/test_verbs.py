@@ -308,14 +308,14 @@ def test_a_forged_plan_removes_nothing_else(run_cli, data):
 
 # --- doctor -----------------------------------------------------------------------------------------
 
-def findings(done):
+def checks_of(done):
     return {c["check"]: c for c in json.loads(done.stdout)["checks"]}
 
 
 def test_doctor_finds_this_machine_ready(account, run_cli, workdir):
     done = run_cli("doctor", "--json", check=0)
     assert json.loads(done.stdout)["ready"] is True
-    found = findings(done)
+    found = checks_of(done)
     for check in ("kernel", "user namespaces", "bubblewrap", "sandbox", "rollouts-trial", "rollouts-init", "git", "bash",
                   "disk space", "clock"):
         assert found[check]["state"] == "ok", found[check]
@@ -328,7 +328,7 @@ def test_doctor_finds_this_machine_ready(account, run_cli, workdir):
 
 def test_doctor_names_what_is_missing(run_cli, workdir):
     done = run_cli("doctor", "--json", env={"PATH": "/nonexistent"}, check=3)
-    found = findings(done)
+    found = checks_of(done)
     assert found["git"]["state"] == "failed" and found["git"]["remedy"] == "apt-get install git"
     assert found["bubblewrap"]["state"] == "failed" and "apt-get install" in found["bubblewrap"]["remedy"]
     shown = run_cli("doctor", env={"PATH": "/nonexistent"}, check=3).stdout
@@ -344,7 +344,7 @@ def test_doctor_says_what_bubblewrap_lacks(run_cli, workdir, said, remedy):
     fake.parent.mkdir()
     fake.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
     fake.chmod(0o755)
-    found = findings(run_cli("doctor", "--json", env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, check=3))
+    found = checks_of(run_cli("doctor", "--json", env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, check=3))
     assert found["bubblewrap"]["detail"] == said and remedy in found["bubblewrap"]["remedy"]
 
 
@@ -353,7 +353,7 @@ def test_doctor_says_what_forbids_namespaces(binary, workdir):
     forbid = f'echo 0 > /proc/sys/user/max_user_namespaces && exec "{binary}" doctor --json'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", forbid], cwd=workdir, capture_output=True, text=True)
     assert done.returncode == 3, done
-    found = findings(done)
+    found = checks_of(done)
     assert found["user namespaces"]["state"] == "failed"
     assert "user.max_user_namespaces" in found["user namespaces"]["remedy"]
     assert found["git"]["state"] == "ok"

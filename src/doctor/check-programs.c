@@ -9,13 +9,13 @@
 #include "base/install.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "cmd/doctor.h"
+#include "doctor/check.h"
 #include "config/agents.h"
 #include "os/spawn.h"
 
 #define RUN_MS 20000
 
-static void check_own(struct doctor *d)
+static void check_own(struct checks *c)
 {
 	static const struct {
 		const char *name;
@@ -27,10 +27,10 @@ static void check_own(struct doctor *d)
 		char *path = ours[i].program ? install_libexec(ours[i].name)
 					     : install_share(ours[i].name);
 		if (!access(path, ours[i].program ? X_OK : R_OK))
-			doctor_add(d, FINDING_OK, ours[i].name, NULL, "%s", path);
+			check_add(c, CHECK_OK, ours[i].name, NULL, "%s", path);
 		else
-			doctor_add(d, FINDING_FAILED, ours[i].name, "install again: make install",
-				   "%s: %s", path, strerror(errno));
+			check_add(c, CHECK_FAILED, ours[i].name, "install again: make install",
+				  "%s: %s", path, strerror(errno));
 	}
 }
 
@@ -63,7 +63,7 @@ static int first_line(const char *const *argv, bool inside, struct buf *line, st
 	return 0;
 }
 
-static void check_git(struct doctor *d)
+static void check_git(struct checks *c)
 {
 	static const char empty_blob[] = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
 	static const char *const version[] = {"git", "--version", NULL};
@@ -72,15 +72,15 @@ static void check_git(struct doctor *d)
 	struct err err;
 
 	if (first_line(version, false, &is, &err) || first_line(hash, false, &blob, &err))
-		doctor_add(d, FINDING_FAILED, "git", "apt-get install git", "%s", err.msg);
+		check_add(c, CHECK_FAILED, "git", "apt-get install git", "%s", err.msg);
 	else if (strcmp(blob.data, empty_blob) != 0)
-		doctor_add(d, FINDING_FAILED, "git", "apt-get install --reinstall git",
-			   "hashes wrongly: %s", blob.data);
+		check_add(c, CHECK_FAILED, "git", "apt-get install --reinstall git",
+			  "hashes wrongly: %s", blob.data);
 	else
-		doctor_add(d, FINDING_OK, "git", NULL, "%s", is.data);
+		check_add(c, CHECK_OK, "git", NULL, "%s", is.data);
 }
 
-static void check_bash(struct doctor *d)
+static void check_bash(struct checks *c)
 {
 	static const char *const argv[] = {"/usr/bin/env", "bash", "-c", "echo $BASH_VERSION",
 					   NULL};
@@ -88,13 +88,13 @@ static void check_bash(struct doctor *d)
 	struct err err;
 
 	if (first_line(argv, true, &line, &err))
-		doctor_add(d, FINDING_LESS, "bash",
-			   "for agents and .sh tests: apt-get install bash", "%s", err.msg);
+		check_add(c, CHECK_LESS, "bash", "for agents and .sh tests: apt-get install bash",
+			  "%s", err.msg);
 	else
-		doctor_add(d, FINDING_OK, "bash", NULL, "%s", line.data);
+		check_add(c, CHECK_OK, "bash", NULL, "%s", line.data);
 }
 
-static void check_pytest(struct doctor *d)
+static void check_pytest(struct checks *c)
 {
 	static const char *const argv[] = {"/usr/bin/env", "python3",	"-m",
 					   "pytest",	   "--version", NULL};
@@ -102,16 +102,16 @@ static void check_pytest(struct doctor *d)
 	struct err err;
 
 	if (first_line(argv, true, &line, &err))
-		doctor_add(d, FINDING_LESS, "pytest",
-			   "for tasks whose tests are .py files: apt-get install python3-pytest "
-			   "(sandboxes see /usr, not a "
-			   "virtual environment)",
-			   "%s", err.msg);
+		check_add(c, CHECK_LESS, "pytest",
+			  "for tasks whose tests are .py files: apt-get install python3-pytest "
+			  "(sandboxes see /usr, not a "
+			  "virtual environment)",
+			  "%s", err.msg);
 	else
-		doctor_add(d, FINDING_OK, "pytest", NULL, "%s", line.data);
+		check_add(c, CHECK_OK, "pytest", NULL, "%s", line.data);
 }
 
-static void check_agent(struct doctor *d, const char *name)
+static void check_agent(struct checks *c, const char *name)
 {
 	const struct agent_query query = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -120,26 +120,25 @@ static void check_agent(struct doctor *d, const char *name)
 	struct err err;
 
 	if (agent_find(&spec, &query, &problems, &err))
-		doctor_add(d, FINDING_LESS, title,
-			   "install it to use it; other agents work without", "%s",
-			   problems.n ? problems.v[0] : err.msg);
+		check_add(c, CHECK_LESS, title, "install it to use it; other agents work without",
+			  "%s", problems.n ? problems.v[0] : err.msg);
 	else
-		doctor_add(d, FINDING_OK, title, NULL, "%s%s", json_get_str(spec, "kind", ""),
-			   *json_get_str(spec, "needs", "") ? ", needs a model" : "");
+		check_add(c, CHECK_OK, title, NULL, "%s%s", json_get_str(spec, "kind", ""),
+			  *json_get_str(spec, "needs", "") ? ", needs a model" : "");
 }
 
-void doctor_check_programs(struct doctor *d)
+void check_programs(struct checks *c)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
 
-	check_own(d);
-	check_git(d);
-	check_bash(d);
-	check_pytest(d);
+	check_own(c);
+	check_git(c);
+	check_bash(c);
+	check_pytest(c);
 	agent_names(NULL, &names);
 	if (!names.n)
-		doctor_add(d, FINDING_OK, "agents", NULL,
-			   "nop and oracle; others are files, see: rollouts init");
+		check_add(c, CHECK_OK, "agents", NULL,
+			  "nop and oracle; others are files, see: rollouts init");
 	for (size_t i = 0; i < names.n; i++)
-		check_agent(d, names.v[i]);
+		check_agent(c, names.v[i]);
 }

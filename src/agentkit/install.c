@@ -4,9 +4,11 @@
  * renamed when it is complete: a version is there as a whole or not at all, whoever is killed. What others
  * left half done is removed by the next one who holds the lock.
  */
+#include "agentkit/agentkit.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,8 +18,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/text.h"
-#include "cmd/agents.h"
 #include "config/agent-cache.h"
 #include "config/agent-program.h"
 #include "config/agents.h"
@@ -55,18 +55,24 @@ static int remove_leftovers(int folder, struct err *err)
 	return 0;
 }
 
-static void show(const struct buf *text)
-{
-	AUTO(buf) struct buf safe = BUF_INIT;
+static void say(const struct agentkit_listener *l, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
-	text_render(&safe, text->data, text->len, TEXT_TERMINAL);
-	fwrite(safe.data, 1, safe.len, stderr);
-	if (safe.len && safe.data[safe.len - 1] != '\n')
-		fputc('\n', stderr);
+static void say(const struct agentkit_listener *l, const char *fmt, ...)
+{
+	AUTO(free) char *line = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&line, fmt, ap) < 0)
+		line = NULL;
+	va_end(ap);
+	l->said(l->arg, line ? line : "");
 }
 
 /* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */
-static int run_npm(const struct agent_install *i, int dir, struct err *err)
+static int run_npm(const struct agent_install *i, int dir, const struct agentkit_listener *l,
+		   struct err *err)
 {
 	static const char *const npm[] = {"npm",
 					  "install",
@@ -91,18 +97,19 @@ static int run_npm(const struct agent_install *i, int dir, struct err *err)
 		.argv = strv_items(&argv), .dir_fd = dir, .in = -1, .out = -1, .err = -1};
 	if (spawn_run(&s, NULL, 0, OUTPUT_MAX, clock_mono_ms() + INSTALL_MS, &out, &text, &status,
 		      err)) {
-		show(&text);
+		l->output(l->arg, "npm", text.data, text.len);
 		return err_wrap(err, "npm");
 	}
 	if (!status)
 		return 0;
-	show(&out);
-	show(&text);
+	l->output(l->arg, "npm", out.data, out.len);
+	l->output(l->arg, "npm", text.data, text.len);
 	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above",
 		       i->npm.v[0], spawn_status_text(status, ended));
 }
 
-static int fetch(const struct agent_install *i, int folder, const char *temp, struct err *err)
+static int fetch(const struct agent_install *i, int folder, const char *temp,
+		 const struct agentkit_listener *l, struct err *err)
 {
 	static const char package[] = "{\"private\": true}\n";
 
@@ -111,7 +118,7 @@ static int fetch(const struct agent_install *i, int folder, const char *temp, st
 	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
 	if (dir < 0 ||
 	    path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
-	    run_npm(i, dir, err))
+	    run_npm(i, dir, l, err))
 		return -1;
 	for (size_t n = 0; n < i->program.n; n++)
 		if (faccessat(dir, i->program.v[n], n ? R_OK : X_OK, 0))
@@ -134,7 +141,7 @@ static int put_in_place(const struct agent_install *i, int folder, const char *t
 }
 
 static int install_locked(const struct agent_install *i, const char *name, int folder,
-			  struct err *err)
+			  const struct agentkit_listener *l, struct err *err)
 {
 	AUTO(free) char *temp = xasprintf(TEMP "%d", (int)getpid());
 	struct err late;
@@ -142,22 +149,21 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 	if (remove_leftovers(folder, err))
 		return -1;
 	if (agent_install_is_there(i)) {
-		printf("%s %s is installed already, in %s/%s\n", name, i->version, i->folder,
-		       i->version);
+		say(l, "%s %s is installed already, in %s/%s", name, i->version, i->folder,
+		    i->version);
 		return path_link(folder, i->version, "current", err);
 	}
-	printf("fetching %s %s with npm: %s\n", name, i->version, i->npm.v[0]);
-	fflush(stdout);
-	if (fetch(i, folder, temp, err) || put_in_place(i, folder, temp, err)) {
+	say(l, "fetching %s %s with npm: %s", name, i->version, i->npm.v[0]);
+	if (fetch(i, folder, temp, l, err) || put_in_place(i, folder, temp, err)) {
 		(void)!path_remove_tree(folder, temp, &late);
 		return -1;
 	}
 	char tree[HASH_HEX] = "";
 	if (agent_install_tree(i, tree))
-		printf("%s %s is installed, in %s/%s, tree %.12s\n", name, i->version, i->folder,
-		       i->version, tree);
+		say(l, "%s %s is installed, in %s/%s, tree %.12s", name, i->version, i->folder,
+		    i->version, tree);
 	else
-		printf("%s %s is installed, in %s/%s\n", name, i->version, i->folder, i->version);
+		say(l, "%s %s is installed, in %s/%s", name, i->version, i->folder, i->version);
 	return path_link(folder, i->version, "current", err);
 }
 
@@ -181,7 +187,7 @@ static int read_install(struct agent_install *out, const char *name, const char 
 	return agent_install_make(out, name, spec, version, err);
 }
 
-int agents_install(const char *what, struct err *err)
+int agentkit_install(const char *what, const struct agentkit_listener *l, struct err *err)
 {
 	const char *at = strchr(what, '@');
 	AUTO(free) char *name = at ? xstrndup(what, (size_t)(at - what)) : xstrdup(what);
@@ -203,5 +209,5 @@ int agents_install(const char *what, struct err *err)
 	AUTO(fd) int lock = fd_lock(folder, ".lock", clock_mono_ms() + INSTALL_MS, err);
 	if (lock < 0)
 		return err_wrap(err, "%s is being installed by another process", name);
-	return install_locked(&i, name, folder, err);
+	return install_locked(&i, name, folder, l, err);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agents-check.c -- has an agent make one call, in a real sandbox, of a model that is not one (agents-stub.c):
- * whether it starts here, finds its model, ends well, and is understood.
+ * What is found out: whether an agent starts here, finds its model, ends well, and is understood.
  */
+#include "agentkit/agentkit.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -17,13 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "agent/agent.h"
+#include "agentkit/stub.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/text.h"
-#include "cmd/agents.h"
 #include "config/agents.h"
 #include "core/datadir.h"
 #include "sandbox/sandbox.h"
@@ -39,6 +38,7 @@ struct check {
 	struct attempt attempt;
 	struct task task;
 	atomic_uint *calls; /* how often the stub has answered; shared with it */
+	const struct agentkit_listener *listener;
 };
 
 /* What the child that ran the agent tells. */
@@ -169,16 +169,16 @@ static int run_child(const struct check *c, struct told *told, struct err *err)
 	return -1;
 }
 
-static void show_log(const struct check *c, const char *name)
+static void tell_log(const struct check *c, const char *name)
 {
-	AUTO(buf) struct buf text = BUF_INIT, safe = BUF_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
 	struct err ignored;
 
 	if (path_read_beneath(c->dir_fd, name, 64 << 20, &text, &ignored) || !text.len)
 		return;
 	size_t from = text.len > LOG_TAIL ? text.len - LOG_TAIL : 0;
-	text_render(&safe, text.data + from, text.len - from, TEXT_TERMINAL);
-	fprintf(stderr, "--- the end of %s\n%s\n", name, safe.data);
+	AUTO(free) char *title = xasprintf("the end of %s", name);
+	c->listener->output(c->listener->arg, title, text.data + from, text.len - from);
 }
 
 static bool is_understood(const struct agent_record *r, unsigned calls)
@@ -198,11 +198,14 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 		clock_human(r->metrics.wall_ms, took);
 		if (calls > 1)
 			snprintf(more, sizeof more, ", in %u calls where one would do", calls);
-		printf("%s %s: works by %s, %s%s\n", name, r->version, api, took, more);
+		AUTO(free)
+		char *line =
+			xasprintf("%s %s: works by %s, %s%s", name, r->version, api, took, more);
+		c->listener->said(c->listener->arg, line);
 		return 0;
 	}
-	show_log(c, ATTEMPT_AGENT_LOG);
-	show_log(c, ATTEMPT_AGENT_ERR);
+	tell_log(c, ATTEMPT_AGENT_LOG);
+	tell_log(c, ATTEMPT_AGENT_ERR);
 	if (r->outcome != OUTCOME_COMPLETED)
 		return err_set(err, ERR_INFRA, 0, "%s by %s: %s", name, api, r->reason);
 	return err_set(err, ERR_INFRA, 0,
@@ -268,9 +271,9 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	return make_dir(c, err);
 }
 
-int agents_check(const char *name, struct err *err)
+int agentkit_check(const char *name, const struct agentkit_listener *l, struct err *err)
 {
-	struct check c = {.dir_fd = -1, .attempt.trial.seed = -1};
+	struct check c = {.dir_fd = -1, .attempt.trial.seed = -1, .listener = l};
 	struct err late;
 	int rc = prepare(&c, name, err), listener = -1;
 

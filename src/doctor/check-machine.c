@@ -3,7 +3,7 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include "base/clock.h"
-#include "cmd/doctor.h"
+#include "doctor/check.h"
 #include "os/usage.h"
 
 #define MIN_FREE_BYTES ((int64_t)2 << 30)
@@ -13,14 +13,14 @@
 #define FILES_GOOD 256
 #define YEAR_2025_MS INT64_C(1735689600000)
 
-static void check_disk(struct doctor *d)
+static void check_disk(struct checks *c)
 {
 	struct statvfs fs;
 	char free_text[16], all_text[16];
 
-	if (fstatvfs(d->scratch, &fs)) {
-		doctor_add(d, FINDING_FAILED, "disk space", "choose another place with --data-dir",
-			   "cannot be asked for");
+	if (fstatvfs(c->scratch, &fs)) {
+		check_add(c, CHECK_FAILED, "disk space", "choose another place with --data-dir",
+			  "cannot be asked for");
 		return;
 	}
 	int64_t free_bytes = (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
@@ -29,22 +29,22 @@ static void check_disk(struct doctor *d)
 	usage_human(all_bytes, all_text);
 	bool good = free_bytes >= MIN_FREE_BYTES &&
 		    (double)free_bytes >= MIN_FREE_SHARE * (double)all_bytes;
-	doctor_add(d, good ? FINDING_OK : FINDING_FAILED, "disk space",
-		   "no trial starts below 2 GB or 5 % free: rollouts clean --cache, or --data-dir",
-		   "%s of %s free for %s", free_text, all_text, d->data);
+	check_add(c, good ? CHECK_OK : CHECK_FAILED, "disk space",
+		  "no trial starts below 2 GB or 5 % free: rollouts clean --cache, or --data-dir",
+		  "%s of %s free for %s", free_text, all_text, c->data);
 }
 
-static void check_clock(struct doctor *d)
+static void check_clock(struct checks *c)
 {
 	char now[CLOCK_STAMP + 8];
 	int64_t wall = clock_wall_ms();
 
 	clock_iso(wall, now);
-	doctor_add(d, wall > YEAR_2025_MS ? FINDING_OK : FINDING_FAILED, "clock",
-		   "set the clock: rollouts are named after the time", "%s", now);
+	check_add(c, wall > YEAR_2025_MS ? CHECK_OK : CHECK_FAILED, "clock",
+		  "set the clock: rollouts are named after the time", "%s", now);
 }
 
-static void check_files(struct doctor *d)
+static void check_files(struct checks *c)
 {
 	struct rlimit l;
 
@@ -53,15 +53,15 @@ static void check_files(struct doctor *d)
 	long long trials = l.rlim_max > 1 << 20
 				   ? 1 << 18
 				   : ((long long)l.rlim_max - FILES_ELSE) / FILES_PER_TRIAL;
-	doctor_add(d, l.rlim_max >= FILES_GOOD ? FINDING_OK : FINDING_LESS, "open files",
-		   "raise the limit: ulimit -Hn 4096",
-		   "%lld (at most %lld): enough for parallel = %lld", (long long)l.rlim_cur,
-		   (long long)l.rlim_max, trials > 0 ? trials : 0);
+	check_add(c, l.rlim_max >= FILES_GOOD ? CHECK_OK : CHECK_LESS, "open files",
+		  "raise the limit: ulimit -Hn 4096",
+		  "%lld (at most %lld): enough for parallel = %lld", (long long)l.rlim_cur,
+		  (long long)l.rlim_max, trials > 0 ? trials : 0);
 }
 
-void doctor_check_machine(struct doctor *d)
+void check_machine(struct checks *c)
 {
-	check_disk(d);
-	check_clock(d);
-	check_files(d);
+	check_disk(c);
+	check_clock(c);
+	check_files(c);
 }

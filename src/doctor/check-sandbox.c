@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "cmd/doctor.h"
-#include "cmd/images.h"
+#include "doctor/check.h"
+#include "engine/ask.h"
 #include "os/cgroup.h"
 #include "os/spawn.h"
 #include "sandbox/sandbox.h"
@@ -23,23 +23,23 @@
 #define SECONDS_20 20000
 #define SECONDS_10 10000
 
-static void check_kernel(struct doctor *d)
+static void check_kernel(struct checks *c)
 {
 	struct utsname u;
 	struct err err;
 
 	if (uname(&u))
 		memcpy(u.release, "?", 2);
-	AUTO(fd) int beneath = path_open_beneath(d->scratch, "lower/file", O_RDONLY, 0, &err);
+	AUTO(fd) int beneath = path_open_beneath(c->scratch, "lower/file", O_RDONLY, 0, &err);
 	AUTO(fd) int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (beneath >= 0 && pidfd >= 0)
-		doctor_add(d, FINDING_OK, "kernel", NULL, "Linux %s", u.release);
+		check_add(c, CHECK_OK, "kernel", NULL, "Linux %s", u.release);
 	else
-		doctor_add(d, FINDING_FAILED, "kernel",
-			   "needs Linux 5.11 or later, and in a container a system call filter "
-			   "that knows openat2",
-			   "Linux %s: %s does not work", u.release,
-			   beneath < 0 ? "openat2" : "pidfd_open");
+		check_add(c, CHECK_FAILED, "kernel",
+			  "needs Linux 5.11 or later, and in a container a system call filter "
+			  "that knows openat2",
+			  "Linux %s: %s does not work", u.release,
+			  beneath < 0 ? "openat2" : "pidfd_open");
 }
 
 /* AppArmor lets unshare() succeed and forbids everything afterwards: a mount tells. */
@@ -55,27 +55,16 @@ static int own_mounts(void *arg, struct err *err)
 	return 0;
 }
 
-/* The message may bring its remedy along: "CAUSE; REMEDY". */
-static void blame(struct doctor *d, enum finding finding, const char *name, struct err *err,
-		  const char *remedy)
-{
-	char *own = strstr(err->msg, "; ");
-
-	if (own)
-		*own = '\0';
-	doctor_add(d, finding, name, own ? own + 2 : remedy, "%s", err->msg);
-}
-
-static bool check_namespaces(struct doctor *d)
+static bool check_namespaces(struct checks *c)
 {
 	struct err err;
 
-	if (!doctor_in_child(d, NULL, own_mounts, NULL, &err)) {
-		doctor_add(d, FINDING_OK, "user namespaces", NULL, "can be made and mounted in");
+	if (!check_in_child(c, NULL, own_mounts, NULL, &err)) {
+		check_add(c, CHECK_OK, "user namespaces", NULL, "can be made and mounted in");
 		return true;
 	}
-	blame(d, FINDING_FAILED, "user namespaces", &err,
-	      "only sandbox = \"none\" (agents nop and oracle) works without them");
+	check_add_error(c, CHECK_FAILED, "user namespaces", &err,
+			"only sandbox = \"none\" (agents nop and oracle) works without them");
 	return false;
 }
 
@@ -94,18 +83,19 @@ static int overlay(void *arg, struct err *err)
 	return 0;
 }
 
-static void check_overlay(struct doctor *d)
+static void check_overlay(struct checks *c)
 {
 	struct err err;
 
-	if (!doctor_in_child(d, NULL, overlay, NULL, &err))
-		doctor_add(d, FINDING_OK, "overlayfs", NULL,
-			   "mounts over the data folder's file system");
+	if (!check_in_child(c, NULL, overlay, NULL, &err))
+		check_add(c, CHECK_OK, "overlayfs", NULL,
+			  "mounts over the data folder's file system");
 	else
-		blame(d, FINDING_LESS, "overlayfs", &err,
-		      "each trial copies its repository instead: slower for large ones. Needs "
-		      "Linux 5.11 and a data "
-		      "folder on ext4, xfs, btrfs or tmpfs");
+		check_add_error(
+			c, CHECK_LESS, "overlayfs", &err,
+			"each trial copies its repository instead: slower for large ones. Needs "
+			"Linux 5.11 and a data "
+			"folder on ext4, xfs, btrfs or tmpfs");
 }
 
 /* Where version 2 is mounted, and our group in it; false when this machine has none. */
@@ -145,7 +135,7 @@ static void missing_controllers(const char *group, struct buf *missing)
 			buf_addf(missing, "%s%s", missing->len ? ", " : "", wanted[i]);
 }
 
-static void check_cgroups(struct doctor *d)
+static void check_cgroups(struct checks *c)
 {
 	static const char watched[] =
 		"memory and disk use are watched each second instead of held by the kernel";
@@ -155,13 +145,13 @@ static void check_cgroups(struct doctor *d)
 	bool hybrid = false;
 
 	if (!own_group(&group, &hybrid)) {
-		doctor_add(d, FINDING_LESS, "cgroup v2", watched, "not there");
+		check_add(c, CHECK_LESS, "cgroup v2", watched, "not there");
 		return;
 	}
 	if (hybrid) {
 		remedy = xasprintf("%s; boot with systemd.unified_cgroup_hierarchy=1", watched);
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy,
-			   "version 1 has the memory controller on this machine (hybrid)");
+		check_add(c, CHECK_LESS, "cgroup v2", remedy,
+			  "version 1 has the memory controller on this machine (hybrid)");
 		return;
 	}
 	remedy = xasprintf(
@@ -169,16 +159,16 @@ static void check_cgroups(struct doctor *d)
 		watched);
 	missing_controllers(group, &missing);
 	if (missing.len)
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "our group is without %s",
-			   missing.data);
+		check_add(c, CHECK_LESS, "cgroup v2", remedy, "our group is without %s",
+			  missing.data);
 	else if (access(group, W_OK))
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy, "not delegated to us: %s",
-			   strerror(errno));
+		check_add(c, CHECK_LESS, "cgroup v2", remedy, "not delegated to us: %s",
+			  strerror(errno));
 	else if (!cgroup_make_room())
-		doctor_add(d, FINDING_LESS, "cgroup v2", remedy,
-			   "delegated, but other processes are in our group");
+		check_add(c, CHECK_LESS, "cgroup v2", remedy,
+			  "delegated, but other processes are in our group");
 	else
-		doctor_add(d, FINDING_OK, "cgroup v2", NULL, "delegated: memory, pids");
+		check_add(c, CHECK_OK, "cgroup v2", NULL, "delegated: memory, pids");
 	cgroup_leave_room();
 }
 
@@ -238,16 +228,16 @@ static const char *bwrap_remedy(const struct err *err)
 	       "--unshare-all true";
 }
 
-static void check_bwrap(struct doctor *d, bool namespaces)
+static void check_bwrap(struct checks *c, bool namespaces)
 {
 	struct err err;
 
 	if (!namespaces)
-		doctor_add(d, FINDING_FAILED, "bubblewrap", "see user namespaces", "not tried");
-	else if (!doctor_in_child(d, NULL, run_bwrap, NULL, &err))
-		doctor_add(d, FINDING_OK, "bubblewrap", NULL, "starts a sandbox");
+		check_add(c, CHECK_FAILED, "bubblewrap", "see user namespaces", "not tried");
+	else if (!check_in_child(c, NULL, run_bwrap, NULL, &err))
+		check_add(c, CHECK_OK, "bubblewrap", NULL, "starts a sandbox");
 	else
-		blame(d, FINDING_FAILED, "bubblewrap", &err, bwrap_remedy(&err));
+		check_add_error(c, CHECK_FAILED, "bubblewrap", &err, bwrap_remedy(&err));
 }
 
 struct box {
@@ -259,8 +249,8 @@ static int take_rights(void *arg, struct err *err)
 {
 	struct box *b = arg;
 
-	return b->root ? sandbox_rights_take(&b->spec.rights, &b->spec, DOCTOR_NOBODY,
-					     DOCTOR_NOBODY, err)
+	return b->root ? sandbox_rights_take(&b->spec.rights, &b->spec, CHECK_NOBODY, CHECK_NOBODY,
+					     err)
 		       : 0;
 }
 
@@ -285,9 +275,9 @@ static int run_box(void *arg, struct err *err)
 }
 
 /* All of it together: what the checks above cannot see. */
-static void check_box(struct doctor *d)
+static void check_box(struct checks *c)
 {
-	struct box b = {.spec = {.root_fd = d->scratch,
+	struct box b = {.spec = {.root_fd = c->scratch,
 				 .name = "doctor",
 				 .scratch = "box",
 				 .workspace = WORKSPACE_COPY,
@@ -297,51 +287,43 @@ static void check_box(struct doctor *d)
 	int64_t start = clock_mono_ms();
 	struct err err;
 
-	if (!doctor_in_child(d, take_rights, run_box, &b, &err))
-		doctor_add(d, FINDING_OK, "sandbox", NULL, "starts, runs a command, ends: %lld ms",
-			   (long long)(clock_mono_ms() - start));
+	if (!check_in_child(c, take_rights, run_box, &b, &err))
+		check_add(c, CHECK_OK, "sandbox", NULL, "starts, runs a command, ends: %lld ms",
+			  (long long)(clock_mono_ms() - start));
 	else
-		blame(d, FINDING_FAILED, "sandbox", &err, "see the lines above");
+		check_add_error(c, CHECK_FAILED, "sandbox", &err, "see the lines above");
 }
 
 /* Only tasks with a Dockerfile need one, and those may run without. */
-static void check_engine(struct doctor *d)
+static void check_engine(struct checks *c)
 {
 	AUTO(buf) struct buf out = BUF_INIT;
 	struct err err;
 
-	if (images_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, &err)) {
-		doctor_add(d, FINDING_LESS, "containers",
-			   "for tasks with a Dockerfile: install and start Docker or Podman's "
-			   "service; or set sandbox = "
-			   "\"local\"",
-			   "%s", err.msg);
+	if (engine_ask((const char *const[]){"find", NULL}, AT_FDCWD, &out, &err)) {
+		check_add(c, CHECK_LESS, "containers",
+			  "for tasks with a Dockerfile: install and start Docker or Podman's "
+			  "service; or set sandbox = "
+			  "\"local\"",
+			  "%s", err.msg);
 		return;
 	}
 	char *about = strchr(out.data, '\n');
 	if (about)
 		*about++ = '\0';
-	doctor_add(d, FINDING_OK, "containers", NULL, "%.*s at %s",
-		   about ? (int)strcspn(about, "\n") : 0, about ? about : "", out.data);
+	check_add(c, CHECK_OK, "containers", NULL, "%.*s at %s",
+		  about ? (int)strcspn(about, "\n") : 0, about ? about : "", out.data);
 }
 
-static bool has_failed(const struct doctor *d)
+void check_sandbox(struct checks *c)
 {
-	for (size_t i = 0; i < d->n; i++)
-		if (d->lines[i].finding == FINDING_FAILED)
-			return true;
-	return false;
-}
-
-void doctor_check_sandbox(struct doctor *d)
-{
-	check_kernel(d);
-	bool namespaces = check_namespaces(d);
+	check_kernel(c);
+	bool namespaces = check_namespaces(c);
 	if (namespaces)
-		check_overlay(d);
-	check_cgroups(d);
-	check_bwrap(d, namespaces);
-	if (!has_failed(d))
-		check_box(d);
-	check_engine(d);
+		check_overlay(c);
+	check_cgroups(c);
+	check_bwrap(c, namespaces);
+	if (checks_passed(c))
+		check_box(c);
+	check_engine(c);
 }

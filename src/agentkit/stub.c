@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agents-stub.c -- a model that has one thing to say, in four dialects, streamed or not: what `agents check`
- * has an agent talk to. One process a connection, one request each.
+ * One process for each connection, one request on each.
  */
+#include "agentkit/stub.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "cmd/agents.h"
 
 enum { REQUEST_MAX = 16 << 20, IDLE_SEC = 30 };
 
