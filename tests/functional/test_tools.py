@@ -10,7 +10,7 @@ from conftest import SOURCE, put
 DESIGN = """| room | what | may include |
 |---|---|---|
 | `base` | helpers | – |
-| `core` | nouns | base |
+| `core` | nouns | – |
 | `task` | folders | core |
 | `cmd` | verbs | all |
 | `init/` | PID 1 | (own protocol header only) |
@@ -18,18 +18,20 @@ DESIGN = """| room | what | may include |
 SPDX = "/* SPDX-License-Identifier: GPL-3.0-or-later */\n"
 
 
-def check_layers(tree, files):
-    put(tree / "docs/design.md", DESIGN)
+def check_layers(tree, files, design=DESIGN):
+    put(tree / "docs/design.md", design)
     put(tree / "src/base/banned.h", SPDX)
     for path, content in files.items():
         put(tree / path, content)
     return subprocess.run([sys.executable, SOURCE / "tools/check-layers", tree], capture_output=True, text=True)
 
 
-def test_layers_accepts_what_the_table_allows(workdir):
-    done = check_layers(workdir / "t", {
-        "src/task/task.c": SPDX + '#include "core/core.h"\n#include "base/banned.h"\n',
-        "src/core/core.h": SPDX, "src/main.c": SPDX + '#include "cmd/cmd.h"\n'})
+EXACT = {"src/task/task.c": SPDX + '#include "core/core.h"\n#include "base/banned.h"\n', "src/core/core.h": SPDX,
+         "src/main.c": SPDX + '#include "cmd/cmd.h"\n', "init/init.c": SPDX}
+
+
+def test_layers_accepts_what_the_table_says(workdir):
+    done = check_layers(workdir / "t", EXACT)
     assert done.returncode == 0, done.stdout
 
 
@@ -44,11 +46,24 @@ def test_layers_refuses(workdir):
         "src/attic/x.c": SPDX,
         "init/init.c": SPDX + '#include "base/err.h"\n'})
     assert done.returncode == 1
-    for line in ("src/core/up.c:2: core may not include task", "src/core/alone.h:1: does not compile alone",
+    for line in ("src/core/up.c:2: core includes task", "src/core/alone.h:1: does not compile alone",
                  "src/core/long.c:3: a function of 82 lines", "src/core/file.c:702: 702 lines",
                  "src/core/naked.c:1: no SPDX", "src/attic/x.c:1: room 'attic'",
-                 "init/init.c:2: init may not include base"):
+                 "init/init.c:2: init includes base", "Rooms: task has no file: take its row out"):
         assert line in done.stdout
+
+
+def test_layers_wants_the_table_exact(workdir):
+    """A room of a room is not granted with it, what nobody includes is not granted, and rooms are no circle."""
+    done = check_layers(workdir / "t", {**EXACT, "src/task/task.c": SPDX, "src/plan/plan.c": SPDX + '#include "core/core.h"\n'},
+                        DESIGN + "| `plan` | trials | task |\n")
+    assert done.returncode == 1
+    assert "src/plan/plan.c:2: plan includes core, which its row does not grant" in done.stdout
+    assert "the row of plan must say: core (nothing of it includes task)" in done.stdout
+    assert "the row of task must say: – (nothing of it includes core)" in done.stdout
+    circle = check_layers(workdir / "u", {**EXACT, "src/core/up.c": SPDX + '#include "task/task.h"\n'},
+                          DESIGN.replace("nouns | –", "nouns | task"))
+    assert "the rooms are cyclic: core -> task -> core" in circle.stdout
 
 
 def test_worker_links_refuses_a_heavier_program():
