@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/frontend.h"
-#include "cmd/models.h"
+#include "rollout/gateway-document.h"
 
 /* What a run would come to, where tasks and agents are all there; as comments, so that it stays a benchmark. */
 static void print_models(const struct config_request *req)
@@ -14,7 +14,7 @@ static void print_models(const struct config_request *req)
 	struct err ignored;
 
 	if (!frontend_load(&f, req, NULL, 0, &problems, &ignored))
-		models_lines(&lines, f.plan.trials, f.plan.n);
+		model_lines(&lines, f.plan.trials, f.plan.n);
 	for (size_t i = 0; i < lines.n; i++)
 		printf("%s# %s\n", i ? "" : "\n", lines.v[i]);
 	frontend_release(&f);

@@ -19,10 +19,11 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/doctor.h"
-#include "cmd/models.h"
 #include "core/datadir.h"
 #include "gateway/process.h"
 #include "os/fdio.h"
+#include "rollout/gateway-document.h"
+#include "rollout/keys.h"
 
 enum {
 	CALL_MS = 60000,
@@ -155,7 +156,7 @@ static json_t *document(const struct provider *v, const json_t *key)
 
 	if (key)
 		json_array_append(keys, (json_t *)key);
-	json_put(providers, v->name, models_provider(v, keys));
+	json_put(providers, v->name, gateway_document_provider(v, keys));
 	json_array_append_new(
 		models, json_pack("{s:s,s:s,s:n}", "match", "*", "provider", v->name, "price"));
 	json_put_int(doc, "v", 1);
@@ -223,13 +224,13 @@ void doctor_models(struct checks *c)
 	AUTO(providers) struct providers p = {0};
 	struct err err;
 
-	models_env_files(&files, NULL);
+	keys_env_files(&files, NULL);
 	if (providers_load(&p, NULL, &problems, &err))
 		for (size_t i = 0; i < problems.n; i++)
 			check_add(c, CHECK_FAILED, "providers", NULL, "%s", problems.v[i]);
 	for (size_t i = 0; i < p.n && !problems.n; i++) {
 		const struct provider *v = &p.list[i];
-		AUTO(json) json_t *keys = models_keys(v, &files, &err);
+		AUTO(json) json_t *keys = keys_of_provider(v, &files, &err);
 		if (providers_find(&p, v->name) != v)
 			continue; /* hidden by one of an earlier file */
 		if (!keys)

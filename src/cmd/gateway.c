@@ -18,10 +18,11 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
-#include "cmd/models.h"
 #include "cmd/options.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
+#include "rollout/gateway-document.h"
+#include "rollout/keys.h"
 
 enum { LINE_MAX_BYTES = 64 << 10, LEAVE_MS = 5000, BACKLOG = 1024 };
 
@@ -133,14 +134,14 @@ static int add_providers(json_t *list, const struct asked *a, const struct provi
 	AUTO(strv) struct strv files = STRV_INIT;
 	AUTO(strv) struct strv without = STRV_INIT;
 
-	models_env_files(&files, a->config);
+	keys_env_files(&files, a->config);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct provider *v = &p->list[i];
 		if (!is_wanted(a, v->name) || json_object_get(list, v->name))
 			continue;
-		json_t *keys = models_keys(v, &files, err);
+		json_t *keys = keys_of_provider(v, &files, err);
 		if (keys)
-			json_put(list, v->name, models_provider(v, keys));
+			json_put(list, v->name, gateway_document_provider(v, keys));
 		else if (a->providers.n)
 			return -1;
 		else
@@ -175,7 +176,7 @@ static int make_document(json_t **out, const struct asked *a, struct strv *probl
 	json_put_int(doc, "v", 1);
 	json_put_bool(doc, "control", false);
 	json_put_bool(doc, "record", false);
-	json_put(doc, "models", models_rules(&p, list));
+	json_put(doc, "models", gateway_document_models(&p, list));
 	json_put(doc, "providers", list);
 	*out = doc;
 	return 0;

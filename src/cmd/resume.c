@@ -5,11 +5,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/forecast.h"
 #include "cmd/frontend.h"
-#include "cmd/models.h"
-#include "cmd/replay.h"
 #include "cmd/session.h"
+#include "rollout/forecast.h"
+#include "rollout/gateway-document.h"
+#include "rollout/replay.h"
 
 struct request {
 	struct config_request config; /* its path is --config, or NULL */
@@ -108,9 +108,10 @@ static int find_models(const struct session *s, struct session_work *w, json_t *
 	if (n)
 		rc = providers_load(&p, s->plan.config, &problems, &err);
 	if (!rc)
-		rc = models_document(document, &p, s->plan.config, trials, n,
-				     !s->plan.replay || s->plan.replay_or_live, &problems, &err);
-	models_lines(notes, trials, n);
+		rc = gateway_document_make(document, &p, s->plan.config, trials, n,
+					   !s->plan.replay || s->plan.replay_or_live, &problems,
+					   &err);
+	model_lines(notes, trials, n);
 	struct forecast forecast;
 	forecast_make(&forecast, s->store.root, &p, trials,
 		      s->plan.replay && !s->plan.replay_or_live ? 0 : n);

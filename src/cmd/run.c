@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
-#include "cmd/forecast.h"
 #include "cmd/frontend.h"
-#include "cmd/models.h"
-#include "cmd/replay.h"
 #include "cmd/session.h"
+#include "rollout/forecast.h"
+#include "rollout/gateway-document.h"
+#include "rollout/replay.h"
 
 struct request {
 	struct config_request config;
@@ -106,9 +106,9 @@ static int run_plan(struct frontend *f, const struct request *q)
 		return CMD_OK;
 	}
 	/* Before anything is written: a rollout that cannot ask its models would only be in the way. */
-	models_lines(&notes, f->plan.trials, f->plan.n);
-	if (models_document(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
-			    !c->replay || c->replay_or_live, &problems, &err))
+	model_lines(&notes, f->plan.trials, f->plan.n);
+	if (gateway_document_make(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
+				  !c->replay || c->replay_or_live, &problems, &err))
 		return cmd_refuse(&problems, &err);
 	struct forecast forecast;
 	forecast_make(&forecast, c->data_dir, &f->providers, f->plan.trials,

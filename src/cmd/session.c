@@ -14,9 +14,9 @@
 #include "base/path.h"
 #include "cmd/cmd.h"
 #include "cmd/recover.h"
-#include "cmd/replay.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "rollout/replay.h"
 #include "store/create.h"
 
 enum display_mode session_mode(const struct session_view *v)

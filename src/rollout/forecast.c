@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/forecast.h"
+#include "rollout/forecast.h"
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/replay.h"
+#include "rollout/replay.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

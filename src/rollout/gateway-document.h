@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * gateway-document.h -- the document a gateway process is started with (gateway/gateway.h): providers with their
+ * keys, and which model is whose.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/strv.h"
+#include "config/providers.h"
+#include "core/trial.h"
+
+/* What the gateway needs to serve TRIALS, without the secret; NULL when none has a provider. Each missing
+ * key is a line in PROBLEMS; -1 with ERR_USAGE then. WITH_KEYS false: nothing will be sent to a provider. */
+int gateway_document_make(json_t **out, const struct providers *p, const char *config_path,
+			  const struct trial *trials, size_t n, bool with_keys,
+			  struct strv *problems, struct err *err) MUST_CHECK;
+/* A member of the document's providers. Without KEYS they are still to be put there. */
+json_t *gateway_document_provider(const struct provider *v, json_t *keys_take);
+/* The document's models[] for those of PROVIDERS, an object with their names. */
+json_t *gateway_document_models(const struct providers *p, const json_t *providers);
+
+/* One line for each model of TRIALS: who answers it, by which name, which agent asks. */
+void model_lines(struct strv *out, const struct trial *trials, size_t n);
