@@ -20,7 +20,7 @@
 
 struct reader {
 	const char *path;
-	struct strv *problems;
+	struct strv *issues;
 };
 
 struct member {
@@ -41,7 +41,7 @@ static void complain(const struct reader *r, int line, int col, const char *fmt,
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	strv_pushf(r->problems, "%s:%d:%d: %s", r->path, line, col, text);
+	strv_pushf(r->issues, "%s:%d:%d: %s", r->path, line, col, text);
 }
 
 static bool expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
@@ -430,12 +430,12 @@ static int read_text(const char *path, struct buf *text, struct err *err)
 	return 0;
 }
 
-int agent_file_read(json_t **out, const char *path, struct strv *problems, struct err *err)
+int agent_file_read(json_t **out, const char *path, struct strv *issues, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
-	const struct reader r = {path, problems};
+	const struct reader r = {path, issues};
 	struct toml_error where;
-	size_t before = problems->n;
+	size_t before = issues->n;
 	if (read_text(path, &text, err) < 0)
 		return -1;
 	struct toml_node *root = toml_parse(text.data, text.len, &where);
@@ -445,8 +445,8 @@ int agent_file_read(json_t **out, const char *path, struct strv *problems, struc
 	}
 	check_members(&r, root, agent_members, "an agent file");
 	check_whole(&r, root);
-	if (problems->n == before)
+	if (issues->n == before)
 		*out = to_json(root);
 	toml_free(root);
-	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
+	return issues->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
 }

@@ -8,6 +8,6 @@
 #include "base/strv.h"
 
 /* Read PATH. The caller owns *out: the members as written, `models`, `requires` and `install` included.
- * Mistakes are lines in PROBLEMS, "PATH:3:1: ..."; -1 with ERR_USAGE when there is any. */
-int agent_file_read(json_t **out, const char *path, struct strv *problems,
+ * Issues are lines in ISSUES, "PATH:3:1: ..."; -1 with ERR_USAGE when there is any. */
+int agent_file_read(json_t **out, const char *path, struct strv *issues,
 		    struct err *err) MUST_CHECK;

@@ -86,12 +86,12 @@ void agent_names(const char *config_path, struct strv *names)
 /* A file that cannot be read claims no model: it is complained of when somebody names it. */
 static bool claims_model(const char *path, const char *model)
 {
-	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(strv) struct strv issues = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	struct err err;
 	size_t i;
 	json_t *glob;
-	if (agent_file_read(&file, path, &problems, &err) < 0)
+	if (agent_file_read(&file, path, &issues, &err) < 0)
 		return false;
 	json_array_foreach (json_object_get(file, "models"), i, glob)
 		if (text_glob(json_string_value(glob), model))
@@ -268,7 +268,7 @@ static json_t *builtin_spec(const char *name)
 	return spec;
 }
 
-int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems, struct err *err)
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, struct err *err)
 {
 	AUTO(json) json_t *file = NULL;
 	if (is_bash(q) || agent_is_builtin(q->name)) {
@@ -276,7 +276,7 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems
 		return 0;
 	}
 	AUTO(free) char *path = find_file(q, err);
-	if (!path || agent_file_read(&file, path, problems, err) < 0)
+	if (!path || agent_file_read(&file, path, issues, err) < 0)
 		return -1;
 	json_put_str(file, "name", q->name);
 	json_put_str(file, "kind", "cli");
@@ -289,7 +289,7 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems
 	return 0;
 }
 
-int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems,
+int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *issues,
 	       struct err *err)
 {
 	AUTO(free) char *found = NULL;
@@ -299,7 +299,7 @@ int agent_read(json_t **file, char **path, const struct agent_query *q, struct s
 		return 0;
 	}
 	found = find_file(q, err);
-	if (!found || agent_file_read(file, found, problems, err) < 0)
+	if (!found || agent_file_read(file, found, issues, err) < 0)
 		return -1;
 	*path = STEAL(&found);
 	return 0;

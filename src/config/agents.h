@@ -30,11 +30,11 @@ int agent_exists(const struct agent_query *q, struct err *err) MUST_CHECK;
 
 /* The file of an agent as written, checked, and where it is (*path NULL: built in); both owned by the caller.
  * Errors as of agent_find. */
-int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *problems,
+int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *issues,
 	       struct err *err) MUST_CHECK;
 
 /* Find, check and resolve: its program is what `rollouts agents install` fetched last, else what PATH means.
- * The caller owns *spec. Mistakes inside a file are lines in PROBLEMS with their place; a missing file or
+ * The caller owns *spec. Issues inside a file are lines in ISSUES with their place; a missing file or
  * program is told in *err alone. -1 with ERR_USAGE either way. */
-int agent_find(json_t **spec, const struct agent_query *q, struct strv *problems,
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues,
 	       struct err *err) MUST_CHECK;

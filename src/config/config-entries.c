@@ -104,7 +104,7 @@ static void land_models(struct config *c, const struct layer *task, struct bench
 	if (!e->models.n && agent_is_builtin(e->agent))
 		strv_push(&e->models, "");
 	if (!e->models.n)
-		config_problem(
+		config_issue(
 			c, task->line, task->col,
 			"no model in this [[tasks]]: add model = \"...\" (only the agents nop and "
 			"oracle need none)");
@@ -120,7 +120,7 @@ static void check_agent(struct config *c, const struct layer *task, struct bench
 	    agent_exists(&q, &err) == 0)
 		return;
 	if (!config_keys[KEY_AGENT].complain(v->text))
-		config_value_problem(c, KEY_AGENT, v, "%s", err.msg);
+		config_value_issue(c, KEY_AGENT, v, "%s", err.msg);
 	land_text(&e->agent, "nop");
 }
 
@@ -158,10 +158,9 @@ static void land_overrides(struct config *c, const struct layer *task, struct be
 		return;
 	AUTO(free) char *path = config_locate(c, v->text, &tried);
 	if (!path)
-		config_value_problem(c, KEY_OVERRIDES, v, "no file \"%s\": %s", v->text,
-				     tried.data);
+		config_value_issue(c, KEY_OVERRIDES, v, "no file \"%s\": %s", v->text, tried.data);
 	else if (path_is_dir(AT_FDCWD, path))
-		config_value_problem(c, KEY_OVERRIDES, v, "\"%s\" is a folder, not a file", path);
+		config_value_issue(c, KEY_OVERRIDES, v, "\"%s\" is a folder, not a file", path);
 	else
 		e->overrides = STEAL(&path);
 }
@@ -169,13 +168,12 @@ static void land_overrides(struct config *c, const struct layer *task, struct be
 static void check_bare(struct config *c, const struct value *v, const struct bench_entry *e)
 {
 	if (!agent_is_builtin(e->agent))
-		config_value_problem(c, KEY_SANDBOX, v,
-				     "\"none\" is for the agents nop and oracle only, not \"%s\"",
-				     e->agent);
+		config_value_issue(c, KEY_SANDBOX, v,
+				   "\"none\" is for the agents nop and oracle only, not \"%s\"",
+				   e->agent);
 	if (e->evaluate)
-		config_value_problem(
-			c, KEY_SANDBOX, v,
-			"\"none\" needs evaluate = false: tests run in a sandbox only");
+		config_value_issue(c, KEY_SANDBOX, v,
+				   "\"none\" needs evaluate = false: tests run in a sandbox only");
 }
 
 static void check_sandbox(struct config *c, const struct layer *task, const struct bench_entry *e)
@@ -186,10 +184,10 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 	if (v->origin == ORIGIN_ENVIRONMENT) {
 		if (strcmp(v->text, "auto") && strcmp(v->text, "local") &&
 		    strcmp(v->text, "docker"))
-			config_value_problem(c, KEY_SANDBOX, v,
-					     "\"%s\" is not built yet; unset it or set it to "
-					     "\"local\" or \"docker\"",
-					     v->text);
+			config_value_issue(c, KEY_SANDBOX, v,
+					   "\"%s\" is not built yet; unset it or set it to "
+					   "\"local\" or \"docker\"",
+					   v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);
 	}
@@ -214,9 +212,9 @@ static void read_table(struct config *c, int table, struct bench *out)
 	AUTO(strv) struct strv paths = STRV_INIT;
 	AUTO(strv) struct strv shown = STRV_INIT;
 	if (!dir->origin)
-		config_problem(c, task->line, task->col,
-			       "no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a "
-			       "task folder");
+		config_issue(c, task->line, task->col,
+			     "no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a "
+			     "task folder");
 	else if (dir->text && *dir->text)
 		config_folders(c, dir, &paths, &shown);
 	for (size_t i = 0; i < paths.n; i++) {
@@ -230,7 +228,7 @@ static void read_table(struct config *c, int table, struct bench *out)
 	}
 	if (paths.n)
 		return;
-	/* The other mistakes of a table without a folder are worth knowing too. */
+	/* The other issues of a table without a folder are worth knowing too. */
 	struct bench aside;
 	bench_init(&aside);
 	fill(c, task, bench_add_entry(&aside));
@@ -252,8 +250,8 @@ static void name_bench(struct config *c, struct bench *out)
 	out->name = stem(c->req->path);
 	const char *why = config_keys[KEY_NAME].complain(out->name);
 	if (why)
-		config_problem(c, 1, 1, "the file's name \"%s\" %s; add name = \"...\"", out->name,
-			       why);
+		config_issue(c, 1, 1, "the file's name \"%s\" %s; add name = \"...\"", out->name,
+			     why);
 }
 
 static void land_tags(struct config *c, struct bench *out)
@@ -262,7 +260,7 @@ static void land_tags(struct config *c, struct bench *out)
 		const char *tag = c->req->tags.v[i];
 		struct err err;
 		if (tag_check(tag, &err) < 0)
-			config_problem(c, 0, 0, "--tag: %s", err.msg);
+			config_issue(c, 0, 0, "--tag: %s", err.msg);
 		else if (!strv_has(&out->tags, tag))
 			strv_push(&out->tags, tag);
 	}

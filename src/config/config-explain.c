@@ -201,7 +201,7 @@ static void explain(struct buf *out, const struct config *c, const struct bench 
 		explain_entry(out, c, &b->entries[i]);
 }
 
-int config_explain(struct buf *out, const struct config_request *req, struct strv *problems,
+int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,
 		   struct err *err)
 {
 	struct config c;
@@ -209,10 +209,10 @@ int config_explain(struct buf *out, const struct config_request *req, struct str
 	bench_init(&b);
 	int rc = config_read(&c, req, err);
 	if (rc < 0) {
-		strv_push(problems, err->msg);
+		strv_push(issues, err->msg);
 	} else {
 		config_entries(&c, &b);
-		rc = config_verdict(&c, problems, err);
+		rc = config_verdict(&c, issues, err);
 	}
 	if (rc == 0)
 		explain(out, &c, &b);

@@ -75,7 +75,7 @@ static void expand(struct config *c, const struct value *v, struct strv *paths, 
 	for (size_t i = 0; i < paths->n; i++)
 		strv_push(shown, paths->v[i] + skip);
 	if (!paths->n)
-		config_value_problem(
+		config_value_issue(
 			c, KEY_PREPARED_DIR, v,
 			"no folder matches \"%s\": tried in the working directory and in %s",
 			v->text, *folder ? folder : "no other place");
@@ -88,10 +88,10 @@ void config_folders(struct config *c, const struct value *v, struct strv *paths,
 	if (!path && strpbrk(v->text, "*?[")) {
 		expand(c, v, paths, shown);
 	} else if (!path) {
-		config_value_problem(c, KEY_PREPARED_DIR, v, "no folder \"%s\": %s", v->text,
-				     tried.data);
+		config_value_issue(c, KEY_PREPARED_DIR, v, "no folder \"%s\": %s", v->text,
+				   tried.data);
 	} else if (!path_is_dir(AT_FDCWD, path)) {
-		config_value_problem(c, KEY_PREPARED_DIR, v, "\"%s\" is not a folder", path);
+		config_value_issue(c, KEY_PREPARED_DIR, v, "\"%s\" is not a folder", path);
 	} else {
 		strv_push(paths, path);
 		strv_push(shown, v->text);

@@ -31,7 +31,7 @@ static enum key_id find_key(const char *name)
 
 static void complain(const struct spot *s, const struct value *v, const char *what)
 {
-	config_value_problem(s->config, s->id, v, "%s", what);
+	config_value_issue(s->config, s->id, v, "%s", what);
 }
 
 static void set_number(const struct spot *s, struct value *v, double number)
@@ -39,8 +39,8 @@ static void set_number(const struct spot *s, struct value *v, double number)
 	const struct key *k = &config_keys[s->id];
 	v->number = number;
 	if (!(number >= k->min && number <= k->max))
-		config_value_problem(s->config, s->id, v, "%.16g is out of range (%.16g to %.16g)",
-				     number, k->min, k->max);
+		config_value_issue(s->config, s->id, v, "%.16g is out of range (%.16g to %.16g)",
+				   number, k->min, k->max);
 }
 
 static bool is_choice(const struct key *k, const char *text)
@@ -59,7 +59,7 @@ static void check_choice(const struct spot *s, const struct value *v)
 		return;
 	for (const char *const *c = k->choices; *c; c++)
 		buf_addf(&all, "%s%s", all.len ? ", " : "", *c);
-	config_value_problem(s->config, s->id, v, "\"%s\" is not one of: %s", v->text, all.data);
+	config_value_issue(s->config, s->id, v, "\"%s\" is not one of: %s", v->text, all.data);
 }
 
 static void set_text(const struct spot *s, struct value *v, const char *text)
@@ -68,7 +68,7 @@ static void set_text(const struct spot *s, struct value *v, const char *text)
 	v->text = xstrdup(text);
 	const char *why = k->complain ? k->complain(text) : NULL;
 	if (why)
-		config_value_problem(s->config, s->id, v, "\"%s\" %s", text, why);
+		config_value_issue(s->config, s->id, v, "\"%s\" %s", text, why);
 	else if (k->choices)
 		check_choice(s, v);
 }
@@ -79,7 +79,7 @@ static void add_item(const struct spot *s, struct value *v, const char *text)
 	if (!why && strv_has(&v->list, text))
 		why = "is listed twice; raise rollouts instead";
 	if (why)
-		config_value_problem(s->config, s->id, v, "\"%s\" %s", text, why);
+		config_value_issue(s->config, s->id, v, "\"%s\" %s", text, why);
 	strv_push(&v->list, text);
 }
 
@@ -112,8 +112,8 @@ static void wrong_kind(const struct spot *s, const struct value *v, const struct
 		[TYPE_BOOL] = "true or false",
 		[TYPE_ENV] = "a table of names and strings",
 	};
-	config_value_problem(s->config, s->id, v, "must be %s, not %s",
-			     wanted[config_keys[s->id].type], toml_kind_name(n->kind));
+	config_value_issue(s->config, s->id, v, "must be %s, not %s",
+			   wanted[config_keys[s->id].type], toml_kind_name(n->kind));
 }
 
 static void set_from_node(const struct spot *s, struct value *v, const struct toml_node *n)
@@ -152,9 +152,9 @@ static void set_from_text(const struct spot *s, struct value *v, const char *tex
 	double number = strtod(text, &end);
 	if (end == text || *end ||
 	    ((type == TYPE_INT || type == TYPE_BIG) && number != floor(number)))
-		config_value_problem(s->config, s->id, v, "\"%s\" is not %s", text,
-				     type == TYPE_INT || type == TYPE_BIG ? "a whole number"
-									  : "a number");
+		config_value_issue(s->config, s->id, v, "\"%s\" is not %s", text,
+				   type == TYPE_INT || type == TYPE_BIG ? "a whole number"
+									: "a number");
 	else
 		set_number(s, v, number);
 }
@@ -165,7 +165,7 @@ static void check_refusal(const struct spot *s, const struct value *v)
 	const char *text = k->type == TYPE_BOOL ? (v->boolean ? "true" : "false") : v->text;
 	for (const struct refusal *r = config_refusals; text && r->key; r++)
 		if (r->value && strcmp(r->key, k->name) == 0 && strcmp(r->value, text) == 0)
-			config_value_problem(s->config, s->id, v, "\"%s\" %s", text, r->why);
+			config_value_issue(s->config, s->id, v, "\"%s\" %s", text, r->why);
 }
 
 static void add_variable(const struct spot *s, const char *key, const char *text,
@@ -173,9 +173,9 @@ static void add_variable(const struct spot *s, const char *key, const char *text
 {
 	struct layer *l = s->layer;
 	if (!*key || strchr(key, '='))
-		config_value_problem(s->config, s->id, at, "\"%s\" is not a name", key);
+		config_value_issue(s->config, s->id, at, "\"%s\" is not a name", key);
 	else if (kv_is_secret(key))
-		config_value_problem(
+		config_value_issue(
 			s->config, s->id, at,
 			"%s names a credential, which never enters a sandbox; take it out", key);
 	GROW(l->env, l->env_n, l->env_cap);
@@ -190,13 +190,13 @@ static void take_timeout(const struct spot *s, const char *text, const struct va
 	char *end;
 	double number = strtod(text, &end);
 	if (end == text || *end) {
-		config_value_problem(s->config, s->id, at,
-				     "TIMEOUT_SEC = \"%s\" is not a number of seconds", text);
+		config_value_issue(s->config, s->id, at,
+				   "TIMEOUT_SEC = \"%s\" is not a number of seconds", text);
 	} else if (v->origin == ORIGIN_NONE) {
 		*v = *at;
 		set_number(&(struct spot){s->config, s->layer, KEY_TIMEOUT}, v, number);
 	} else if (v->number != number) {
-		config_value_problem(
+		config_value_issue(
 			s->config, s->id, at,
 			"TIMEOUT_SEC = \"%s\" contradicts timeout_sec = %.15g; give one of them",
 			text, v->number);
@@ -210,8 +210,8 @@ static void set_variable(const struct spot *s, const struct toml_node *n)
 	char *number = n->kind == TOML_INT ? xasprintf("%lld", (long long)n->integer) : NULL;
 	const char *text = number ? number : n->text;
 	if (!text) {
-		config_value_problem(s->config, s->id, &at, "%s must be a string, not %s", n->key,
-				     toml_kind_name(n->kind));
+		config_value_issue(s->config, s->id, &at, "%s must be a string, not %s", n->key,
+				   toml_kind_name(n->kind));
 		return;
 	}
 	add_variable(s, n->key, text, &at);
@@ -235,8 +235,8 @@ static bool refused_key(struct config *c, const struct toml_node *n)
 {
 	for (const struct refusal *r = config_refusals; r->key; r++)
 		if (!r->value && strcmp(r->key, n->key) == 0) {
-			config_problem(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key,
-				       r->why);
+			config_issue(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key,
+				     r->why);
 			return true;
 		}
 	return false;
@@ -251,24 +251,24 @@ static void unknown_key(struct config *c, const struct layer *l, const struct to
 	if (l->scope == SCOPE_TOP)
 		strv_pushv(&names, other_top_keys);
 	const char *near = text_nearest(n->key, strv_items(&names));
-	config_problem(c, n->key_line, n->key_col, "unknown key \"%s\" %s %s%s%s%s", n->key,
-		       l->scope == SCOPE_TOP ? "at" : "in", l->title,
-		       near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+	config_issue(c, n->key_line, n->key_col, "unknown key \"%s\" %s %s%s%s%s", n->key,
+		     l->scope == SCOPE_TOP ? "at" : "in", l->title, near ? " (did you mean \"" : "",
+		     near ? near : "", near ? "\"?)" : "");
 }
 
 static void misplaced_key(struct config *c, const struct layer *l, const struct key *k,
 			  const struct toml_node *n)
 {
 	if (k->scopes & SCOPE_TOP)
-		config_problem(
+		config_issue(
 			c, n->key_line, n->key_col,
 			"\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
 			"here it is in %s",
 			k->name, l->title);
 	else if (k->scopes & SCOPE_BUDGET)
-		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [budget]", k->name);
+		config_issue(c, n->key_line, n->key_col, "\"%s\" belongs in [budget]", k->name);
 	else
-		config_problem(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
+		config_issue(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
 }
 
 static void read_key(struct config *c, struct layer *l, const struct toml_node *n)
@@ -300,7 +300,7 @@ static void read_budget(struct config *c, const struct toml_node *budget)
 	if (!budget)
 		return;
 	if (budget->kind != TOML_TABLE) {
-		config_problem(c, budget->line, budget->col, "\"budget\" must be written [budget]");
+		config_issue(c, budget->line, budget->col, "\"budget\" must be written [budget]");
 		return;
 	}
 	const struct layer top = c->top;
@@ -323,26 +323,26 @@ static void read_table(struct config *c, struct layer *l, const struct toml_node
 		set_env(&(struct spot){c, l, KEY_ENV}, env);
 	const struct value *model = &l->values[KEY_MODEL], *models = &l->values[KEY_MODELS];
 	if (model->origin && models->origin)
-		config_problem(c, models->line, models->col,
-			       "give either \"model\" or \"models\" in %s", l->title);
+		config_issue(c, models->line, models->col,
+			     "give either \"model\" or \"models\" in %s", l->title);
 }
 
 static void read_tasks(struct config *c, const struct toml_node *tasks)
 {
 	if (tasks && tasks->kind != TOML_ARRAY) {
-		config_problem(c, tasks->line, tasks->col, "\"tasks\" must be written [[tasks]]");
+		config_issue(c, tasks->line, tasks->col, "\"tasks\" must be written [[tasks]]");
 		return;
 	}
 	size_t n = tasks ? tasks->n : 0;
 	if (!n)
-		config_problem(c, 1, 1,
-			       "no [[tasks]]: add at least one, with prepared_dir and model");
+		config_issue(c, 1, 1,
+			     "no [[tasks]]: add at least one, with prepared_dir and model");
 	c->tasks = xcalloc(n ? n : 1, sizeof *c->tasks);
 	for (size_t i = 0; i < n; i++) {
 		const struct toml_node *t = &tasks->items[i];
 		struct layer *l = &c->tasks[c->tasks_n];
 		if (t->kind != TOML_TABLE) {
-			config_problem(c, t->line, t->col, "\"tasks\" must be written [[tasks]]");
+			config_issue(c, t->line, t->col, "\"tasks\" must be written [[tasks]]");
 			continue;
 		}
 		*l = (struct layer){
@@ -431,8 +431,8 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 	if (defaults && defaults->kind == TOML_TABLE)
 		read_table(c, &c->defaults, defaults);
 	else if (defaults)
-		config_problem(c, defaults->line, defaults->col,
-			       "\"defaults\" must be written [defaults]");
+		config_issue(c, defaults->line, defaults->col,
+			     "\"defaults\" must be written [defaults]");
 	read_tasks(c, toml_get(c->root, "tasks"));
 	return 0;
 }

@@ -27,35 +27,34 @@ static char *format(const char *fmt, va_list args)
 /* A value that many entries share is wrong once. */
 static bool is_known(const struct config *c, const char *text)
 {
-	for (size_t i = 0; i < c->problems_n; i++)
-		if (strcmp(c->problems[i].text, text) == 0)
+	for (size_t i = 0; i < c->issues_n; i++)
+		if (strcmp(c->issues[i].text, text) == 0)
 			return true;
 	return false;
 }
 
-static void add_problem(struct config *c, int line, int col, char *text_take)
+static void add_issue(struct config *c, int line, int col, char *text_take)
 {
 	if (is_known(c, text_take)) {
 		free(text_take);
 		return;
 	}
-	GROW(c->problems, c->problems_n, c->problems_cap);
-	c->problems[c->problems_n++] = (struct problem){line, col, text_take};
+	GROW(c->issues, c->issues_n, c->issues_cap);
+	c->issues[c->issues_n++] = (struct issue){line, col, text_take};
 }
 
-void config_problem(struct config *c, int line, int col, const char *fmt, ...)
+void config_issue(struct config *c, int line, int col, const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
 	AUTO(free) char *text = format(fmt, args);
 	va_end(args);
-	add_problem(c, line, col,
-		    line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text)
-			 : xstrdup(text));
+	add_issue(c, line, col,
+		  line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text) : xstrdup(text));
 }
 
-void config_value_problem(struct config *c, enum key_id id, const struct value *v, const char *fmt,
-			  ...)
+void config_value_issue(struct config *c, enum key_id id, const struct value *v, const char *fmt,
+			...)
 {
 	const struct key *k = &config_keys[id];
 	va_list args;
@@ -63,16 +62,16 @@ void config_value_problem(struct config *c, enum key_id id, const struct value *
 	AUTO(free) char *text = format(fmt, args);
 	va_end(args);
 	if (v->origin == ORIGIN_FLAG)
-		config_problem(c, 0, 0, "--%s: %s", k->flag ? k->flag : k->name, text);
+		config_issue(c, 0, 0, "--%s: %s", k->flag ? k->flag : k->name, text);
 	else if (v->origin == ORIGIN_ENVIRONMENT)
-		config_problem(c, 0, 0, "SANDBOX_BACKEND in the environment: %s", text);
+		config_issue(c, 0, 0, "SANDBOX_BACKEND in the environment: %s", text);
 	else
-		config_problem(c, v->line, v->col, "%s: %s", k->name, text);
+		config_issue(c, v->line, v->col, "%s: %s", k->name, text);
 }
 
-static int compare_problems(const void *a, const void *b)
+static int compare_issues(const void *a, const void *b)
 {
-	const struct problem *x = a, *y = b;
+	const struct issue *x = a, *y = b;
 	if (x->line != y->line)
 		return x->line < y->line ? -1 : 1;
 	return x->col < y->col ? -1 : x->col > y->col;
@@ -80,13 +79,13 @@ static int compare_problems(const void *a, const void *b)
 
 int config_verdict(struct config *c, struct strv *out, struct err *err)
 {
-	if (!c->problems_n)
+	if (!c->issues_n)
 		return 0;
-	qsort(c->problems, c->problems_n, sizeof *c->problems, compare_problems);
-	for (size_t i = 0; i < c->problems_n; i++)
-		strv_push(out, c->problems[i].text);
-	return err_set(err, ERR_USAGE, 0, "%s: %zu mistake%s", c->req->path, c->problems_n,
-		       c->problems_n == 1 ? "" : "s");
+	qsort(c->issues, c->issues_n, sizeof *c->issues, compare_issues);
+	for (size_t i = 0; i < c->issues_n; i++)
+		strv_push(out, c->issues[i].text);
+	return err_set(err, ERR_USAGE, 0, "%s: %zu mistake%s", c->req->path, c->issues_n,
+		       c->issues_n == 1 ? "" : "s");
 }
 
 static void release_layer(struct layer *l)
@@ -109,10 +108,10 @@ void config_release(struct config *c)
 		release_layer(fixed[i]);
 	for (size_t i = 0; i < c->tasks_n; i++)
 		release_layer(&c->tasks[i]);
-	for (size_t i = 0; i < c->problems_n; i++)
-		free(c->problems[i].text);
+	for (size_t i = 0; i < c->issues_n; i++)
+		free(c->issues[i].text);
 	free(c->tasks);
-	free(c->problems);
+	free(c->issues);
 	toml_free(c->root);
 	buf_release(&c->text);
 }
@@ -138,16 +137,16 @@ const struct value *config_effective(const struct config *c, const struct layer 
 	return NULL;
 }
 
-int config_load(struct bench *out, const struct config_request *req, struct strv *problems,
+int config_load(struct bench *out, const struct config_request *req, struct strv *issues,
 		struct err *err)
 {
 	struct config c;
 	int rc = config_read(&c, req, err);
 	if (rc < 0) {
-		strv_push(problems, err->msg);
+		strv_push(issues, err->msg);
 	} else {
 		config_entries(&c, out);
-		rc = config_verdict(&c, problems, err);
+		rc = config_verdict(&c, issues, err);
 	}
 	config_release(&c);
 	return rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * config.h -- a benchmark file and the command line become a struct bench. One table
- * (config-keys.c) describes every key; all mistakes are reported in one go as "bench.toml:14:3:
+ * (config-keys.c) describes every key; all issues are reported in one go as "bench.toml:14:3:
  * ...". Reads only.
  *
  * Which value counts, the strongest first: a flag; [[tasks]]; [defaults]; the top level of the
@@ -35,10 +35,10 @@ struct config_request {
 
 void config_request_release(struct config_request *r);
 
-/* Read and check. Each mistake is a line in PROBLEMS; -1 with ERR_USAGE when there is any. */
-int config_load(struct bench *out, const struct config_request *req, struct strv *problems,
+/* Read and check. Each issue is a line in ISSUES; -1 with ERR_USAGE when there is any. */
+int config_load(struct bench *out, const struct config_request *req, struct strv *issues,
 		struct err *err) MUST_CHECK;
 /* The effective configuration as text, each value with where it comes from. Fails as config_load.
  */
-int config_explain(struct buf *out, const struct config_request *req, struct strv *problems,
+int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,
 		   struct err *err) MUST_CHECK;

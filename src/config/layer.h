@@ -114,7 +114,7 @@ struct layer {
 	size_t env_n, env_cap;
 };
 
-struct problem {
+struct issue {
 	int line, col;
 	char *text; /* whole line */
 };
@@ -127,8 +127,8 @@ struct config {
 	struct layer flags, environment, defaults, top;
 	struct layer *tasks;
 	size_t tasks_n;
-	struct problem *problems;
-	size_t problems_n, problems_cap;
+	struct issue *issues;
+	size_t issues_n, issues_cap;
 };
 
 /* Read the file and the command line into layers. -1: the file cannot be read or is not TOML. */
@@ -136,15 +136,15 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 /* Lay the layers over each other: one entry for each task folder. */
 void config_entries(struct config *c, struct bench *out);
 void config_release(struct config *c);
-/* Move the problems to OUT in the order of the file. -1 with ERR_USAGE when there is any. */
+/* Move the issues to OUT in the order of the file. -1 with ERR_USAGE when there is any. */
 int config_verdict(struct config *c, struct strv *out, struct err *err) MUST_CHECK;
 
-/* Note a mistake at a place of the file; line 0: not of the file, TEXT is the whole message. */
-void config_problem(struct config *c, int line, int col, const char *fmt, ...)
+/* Note an issue at a place of the file; line 0: not of the file, TEXT is the whole message. */
+void config_issue(struct config *c, int line, int col, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* The same at a value, which may stand on the command line: "--parallel: ..." then. */
-void config_value_problem(struct config *c, enum key_id key, const struct value *v, const char *fmt,
-			  ...) __attribute__((format(printf, 4, 5)));
+void config_value_issue(struct config *c, enum key_id key, const struct value *v, const char *fmt,
+			...) __attribute__((format(printf, 4, 5)));
 
 /* The layers of TASK's entries, strongest first. */
 #define LAYERS 5
@@ -156,7 +156,7 @@ const struct value *config_effective(const struct config *c, const struct layer 
 /* Where PATH is, tried from the working directory and then from the config's folder. NULL: nowhere,
  * and TRIED says where it was looked for. The caller owns the result. */
 char *config_locate(const struct config *c, const char *path, struct buf *tried);
-/* The folders that a prepared_dir means (as seen from here) and how to show them; problems are
+/* The folders that a prepared_dir means (as seen from here) and how to show them; issues are
  * noted. */
 void config_folders(struct config *c, const struct value *v, struct strv *paths,
 		    struct strv *shown);

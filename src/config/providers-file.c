@@ -20,7 +20,7 @@ struct reader {
 	struct providers *p;
 	const char *path;
 	enum provider_origin origin;
-	struct strv *problems;
+	struct strv *issues;
 };
 
 static void complain(const struct reader *r, const struct toml_node *n, const char *fmt, ...)
@@ -34,7 +34,7 @@ static void complain(const struct reader *r, const struct toml_node *n, const ch
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	strv_pushf(r->problems, "%s:%d:%d: %s", r->path, n->line, n->col, text);
+	strv_pushf(r->issues, "%s:%d:%d: %s", r->path, n->line, n->col, text);
 }
 
 static bool expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind)
@@ -86,7 +86,7 @@ static void unknown(const struct reader *r, const struct toml_node *n, const cha
 {
 	const char *near = text_nearest(n->key, names);
 
-	strv_pushf(r->problems, "%s:%d:%d: unknown key \"%s\" in %s%s%s%s", r->path, n->key_line,
+	strv_pushf(r->issues, "%s:%d:%d: unknown key \"%s\" in %s%s%s%s", r->path, n->key_line,
 		   n->key_col, n->key, where, near ? " (did you mean \"" : "", near ? near : "",
 		   near ? "\"?)" : "");
 }
@@ -364,26 +364,26 @@ static void read_root(const struct reader *r, const struct toml_node *root)
 }
 
 int providers_file_read(struct providers *p, const char *path, enum provider_origin origin,
-			struct strv *problems, struct err *err)
+			struct strv *issues, struct err *err)
 {
-	const struct reader r = {p, path, origin, problems};
+	const struct reader r = {p, path, origin, issues};
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct toml_error where;
-	size_t before = problems->n;
+	size_t before = issues->n;
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	if (fd < 0 || path_read_fd(fd, FILE_MAX_BYTES, &text, err)) {
-		strv_pushf(problems, "%s: cannot be read: %s", path,
+		strv_pushf(issues, "%s: cannot be read: %s", path,
 			   fd < 0 ? strerror(errno) : err->msg);
 		return err_set(err, ERR_USAGE, 0, "%s: cannot be read", path);
 	}
 	struct toml_node *root = toml_parse(text.data, text.len, &where);
 	if (!root)
-		strv_pushf(problems, "%s:%d:%d: %s", path, where.line, where.col, where.msg);
+		strv_pushf(issues, "%s:%d:%d: %s", path, where.line, where.col, where.msg);
 	else
 		read_root(&r, root);
 	toml_free(root);
-	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
+	return issues->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
 }

@@ -9,8 +9,8 @@
 
 /* providers_load of files at PATHS, one for each origin; NULL: none there. */
 int providers_read(struct providers *out, const char *const paths[PROVIDER_PLACES],
-		   struct strv *problems, struct err *err) MUST_CHECK;
-/* Add what PATH holds behind what is there; a missing file is success. Mistakes are lines in PROBLEMS with
+		   struct strv *issues, struct err *err) MUST_CHECK;
+/* Add what PATH holds behind what is there; a missing file is success. Issues are lines in ISSUES with
  * their place; -1 with ERR_USAGE then. */
 int providers_file_read(struct providers *p, const char *path, enum provider_origin origin,
-			struct strv *problems, struct err *err) MUST_CHECK;
+			struct strv *issues, struct err *err) MUST_CHECK;

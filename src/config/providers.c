@@ -29,10 +29,10 @@ const struct provider *providers_find(const struct providers *p, const char *nam
 	return NULL;
 }
 
-static int check_rules(const struct providers *p, struct strv *problems, struct err *err)
+static int check_rules(const struct providers *p, struct strv *issues, struct err *err)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
-	size_t before = problems->n;
+	size_t before = issues->n;
 
 	for (size_t i = 0; i < p->n; i++)
 		strv_push(&names, p->list[i].name);
@@ -41,29 +41,29 @@ static int check_rules(const struct providers *p, struct strv *problems, struct 
 		if (providers_find(p, m->provider))
 			continue;
 		const char *near = text_nearest(m->provider, strv_items(&names));
-		strv_pushf(problems,
+		strv_pushf(issues,
 			   "providers.toml: the model rule \"%s\" names the provider \"%s\", "
 			   "which is nowhere%s%s%s",
 			   m->match, m->provider, near ? " (did you mean \"" : "", near ? near : "",
 			   near ? "\"?)" : "");
 	}
-	return problems->n == before ? 0 : err_set(err, ERR_USAGE, 0, "providers.toml: mistakes");
+	return issues->n == before ? 0 : err_set(err, ERR_USAGE, 0, "providers.toml: mistakes");
 }
 
 int providers_read(struct providers *out, const char *const paths[PROVIDER_PLACES],
-		   struct strv *problems, struct err *err)
+		   struct strv *issues, struct err *err)
 {
 	int rc = 0;
 
 	*out = (struct providers){0};
 	for (int i = 0; i < PROVIDER_PLACES; i++)
 		if (paths[i])
-			rc |= providers_file_read(out, paths[i], (enum provider_origin)i, problems,
+			rc |= providers_file_read(out, paths[i], (enum provider_origin)i, issues,
 						  err);
-	return rc ? -1 : check_rules(out, problems, err);
+	return rc ? -1 : check_rules(out, issues, err);
 }
 
-int providers_load(struct providers *out, const char *config_path, struct strv *problems,
+int providers_load(struct providers *out, const char *config_path, struct strv *issues,
 		   struct err *err)
 {
 	const char *slash = config_path ? strrchr(config_path, '/') : NULL;
@@ -79,7 +79,7 @@ int providers_load(struct providers *out, const char *config_path, struct strv *
 		[PROVIDER_SHIPPED] = shipped,
 	};
 
-	return providers_read(out, paths, problems, err);
+	return providers_read(out, paths, issues, err);
 }
 
 static void release_provider(struct provider *v)

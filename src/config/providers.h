@@ -56,9 +56,9 @@ struct providers {
 	struct kvs aliases;
 };
 
-/* CONFIG_PATH: of the benchmark, NULL for none. A file that is not there is no mistake. Each mistake is a
- * line in PROBLEMS; -1 with ERR_USAGE when there is any. OUT must be released in any case. */
-int providers_load(struct providers *out, const char *config_path, struct strv *problems,
+/* CONFIG_PATH: of the benchmark, NULL for none. A file that is not there is no issue. Each issue is a
+ * line in ISSUES; -1 with ERR_USAGE when there is any. OUT must be released in any case. */
+int providers_load(struct providers *out, const char *config_path, struct strv *issues,
 		   struct err *err) MUST_CHECK;
 void providers_release(struct providers *p);
 const struct provider *providers_find(const struct providers *p, const char *name);

@@ -4,12 +4,12 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
-#include "core/form.h"
+#include "core/json-fields.h"
 
 enum { IMAGE_JSON_MAX = 4 << 20 };
 
-#define IMAGE(member) FORM_FIELD(struct image, member, FORM_STR, false)
-static const struct form_field fields[] = {
+#define IMAGE(member) JSON_FIELD(struct image, member, FIELD_STR, false)
+static const struct json_field fields[] = {
 	IMAGE(name),  IMAGE(engine), IMAGE(id),	   IMAGE(digest),
 	IMAGE(error), IMAGE(passwd), IMAGE(group),
 };
@@ -27,9 +27,9 @@ int image_read(struct image *out, int root_fd, const char *key, struct err *err)
 	json_t *item;
 	size_t at;
 
-	if (json_read(&j, root_fd, path, IMAGE_JSON_MAX, err) || form_check(j, path, err))
+	if (json_read(&j, root_fd, path, IMAGE_JSON_MAX, err) || json_fields_check(j, path, err))
 		return -1;
-	if (form_read(&read, fields, ARRAY_SIZE(fields), j, path, err)) {
+	if (json_fields_read(&read, fields, ARRAY_SIZE(fields), j, path, err)) {
 		image_release(&read);
 		return -1;
 	}
@@ -50,8 +50,8 @@ int image_write(const struct image *i, int root_fd, const char *key, struct err 
 	AUTO(free) char *path = path_of(key);
 	AUTO(json) json_t *j = json_object();
 
-	json_put_int(j, "v", FORM_VERSION);
-	form_write(j, i, fields, ARRAY_SIZE(fields));
+	json_put_int(j, "v", JSON_FIELDS_VERSION);
+	json_fields_write(j, i, fields, ARRAY_SIZE(fields));
 	json_put_strv(j, "env", &i->env);
 	return json_write(root_fd, path, j, false, err);
 }

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "core/form.h"
+#include "core/json-fields.h"
 
 const struct agent_metrics agent_metrics_unknown = {
 	.tokens_total = -1,
@@ -27,27 +27,27 @@ const struct agent_metrics agent_metrics_unknown = {
 	.disk_bytes = -1,
 };
 
-#define METRIC(member, kind) FORM_FIELD(struct agent_metrics, member, kind, false)
-static const struct form_field metric_fields[] = {
-	METRIC(tokens_total, FORM_KNOWN64),  METRIC(tokens_input, FORM_KNOWN64),
-	METRIC(tokens_cached, FORM_KNOWN64), METRIC(tokens_output, FORM_KNOWN64),
-	METRIC(tool_calls, FORM_KNOWN64),    METRIC(turns, FORM_KNOWN64),
-	METRIC(money_usd, FORM_KNOWN),	     METRIC(wall_ms, FORM_KNOWN64),
-	METRIC(cpu_ms, FORM_KNOWN64),	     METRIC(memory_max, FORM_KNOWN64),
-	METRIC(disk_bytes, FORM_KNOWN64),    METRIC(tokens_cache_write, FORM_KNOWN64),
-	METRIC(calls, FORM_KNOWN64),	     METRIC(tokens_reasoning, FORM_KNOWN64),
-	METRIC(estimated, FORM_KNOWN64),     METRIC(tokens_agent, FORM_KNOWN64),
-	METRIC(waited_ms, FORM_KNOWN64),     METRIC(left_running, FORM_KNOWN64),
-	METRIC(model_served, FORM_TEXT),     METRIC(keys, FORM_TEXT),
+#define METRIC(member, kind) JSON_FIELD(struct agent_metrics, member, kind, false)
+static const struct json_field metric_fields[] = {
+	METRIC(tokens_total, FIELD_KNOWN64),  METRIC(tokens_input, FIELD_KNOWN64),
+	METRIC(tokens_cached, FIELD_KNOWN64), METRIC(tokens_output, FIELD_KNOWN64),
+	METRIC(tool_calls, FIELD_KNOWN64),    METRIC(turns, FIELD_KNOWN64),
+	METRIC(money_usd, FIELD_KNOWN),	      METRIC(wall_ms, FIELD_KNOWN64),
+	METRIC(cpu_ms, FIELD_KNOWN64),	      METRIC(memory_max, FIELD_KNOWN64),
+	METRIC(disk_bytes, FIELD_KNOWN64),    METRIC(tokens_cache_write, FIELD_KNOWN64),
+	METRIC(calls, FIELD_KNOWN64),	      METRIC(tokens_reasoning, FIELD_KNOWN64),
+	METRIC(estimated, FIELD_KNOWN64),     METRIC(tokens_agent, FIELD_KNOWN64),
+	METRIC(waited_ms, FIELD_KNOWN64),     METRIC(left_running, FIELD_KNOWN64),
+	METRIC(model_served, FIELD_TEXT),     METRIC(keys, FIELD_TEXT),
 };
 
-#define AGENT(member, kind, required) FORM_FIELD(struct agent_record, member, kind, required)
-static const struct form_field agent_fields[] = {
-	AGENT(reason, FORM_TEXT, false),	 AGENT(exit_status, FORM_INT, false),
-	AGENT(diff_bytes, FORM_INT64, true),	 AGENT(diff_lines, FORM_INT64, true),
-	AGENT(diff_truncated, FORM_BOOL, false), AGENT(digest, FORM_DIGEST, true),
-	AGENT(version, FORM_TEXT, false),	 AGENT(tree, FORM_TEXT, false),
-	AGENT(final_message, FORM_TEXT, false),	 AGENT(oom_killed, FORM_BOOL, false),
+#define AGENT(member, kind, required) JSON_FIELD(struct agent_record, member, kind, required)
+static const struct json_field agent_fields[] = {
+	AGENT(reason, FIELD_TEXT, false),	  AGENT(exit_status, FIELD_INT, false),
+	AGENT(diff_bytes, FIELD_INT64, true),	  AGENT(diff_lines, FIELD_INT64, true),
+	AGENT(diff_truncated, FIELD_BOOL, false), AGENT(digest, FIELD_DIGEST, true),
+	AGENT(version, FIELD_TEXT, false),	  AGENT(tree, FIELD_TEXT, false),
+	AGENT(final_message, FIELD_TEXT, false),  AGENT(oom_killed, FIELD_BOOL, false),
 };
 
 static int read_outcome(enum outcome *out, const json_t *j, const char *where, struct err *err)
@@ -66,10 +66,10 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_t *j = json_object();
 	json_t *metrics = json_object();
 
-	json_put_int(j, "v", FORM_VERSION);
+	json_put_int(j, "v", JSON_FIELDS_VERSION);
 	json_put_str(j, "outcome", outcome_name(a->outcome));
-	form_write(j, a, agent_fields, ARRAY_SIZE(agent_fields));
-	form_write(metrics, &a->metrics, metric_fields, ARRAY_SIZE(metric_fields));
+	json_fields_write(j, a, agent_fields, ARRAY_SIZE(agent_fields));
+	json_fields_write(metrics, &a->metrics, metric_fields, ARRAY_SIZE(metric_fields));
 	json_put(j, "metrics", metrics);
 	return j;
 }
@@ -80,27 +80,27 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 	struct agent_record read = {.exit_status = -1, .metrics = agent_metrics_unknown};
 	const json_t *metrics;
 
-	if (form_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
-	    form_read(&read, agent_fields, ARRAY_SIZE(agent_fields), j, where, err))
+	if (json_fields_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
+	    json_fields_read(&read, agent_fields, ARRAY_SIZE(agent_fields), j, where, err))
 		return -1;
 	metrics = json_object_get(j, "metrics");
-	if (metrics &&
-	    form_read(&read.metrics, metric_fields, ARRAY_SIZE(metric_fields), metrics, where, err))
+	if (metrics && json_fields_read(&read.metrics, metric_fields, ARRAY_SIZE(metric_fields),
+					metrics, where, err))
 		return -1;
 	*a = read;
 	return 0;
 }
 
-#define RESULT(member, kind, required) FORM_FIELD(struct result, member, kind, required)
-static const struct form_field result_fields[] = {
-	RESULT(run_id, FORM_STR, true),	       RESULT(key, FORM_DIGEST, true),
-	RESULT(attempt, FORM_INT, true),       RESULT(task_hash, FORM_DIGEST, false),
-	RESULT(retry, FORM_BOOL, false),       RESULT(regrade, FORM_BOOL, false),
-	RESULT(reason, FORM_TEXT, false),      RESULT(evaluated, FORM_BOOL, false),
-	RESULT(coverage, FORM_KNOWN, false),   RESULT(tests, FORM_INT, false),
-	RESULT(tests_passed, FORM_INT, false), RESULT(sandbox, FORM_STR, false),
-	RESULT(workspace, FORM_STR, false),    RESULT(limits_held, FORM_STR, false),
-	RESULT(image, FORM_STR, false),	       RESULT(oom_killed, FORM_BOOL, false),
+#define RESULT(member, kind, required) JSON_FIELD(struct result, member, kind, required)
+static const struct json_field result_fields[] = {
+	RESULT(run_id, FIELD_STR, true),	RESULT(key, FIELD_DIGEST, true),
+	RESULT(attempt, FIELD_INT, true),	RESULT(task_hash, FIELD_DIGEST, false),
+	RESULT(retry, FIELD_BOOL, false),	RESULT(regrade, FIELD_BOOL, false),
+	RESULT(reason, FIELD_TEXT, false),	RESULT(evaluated, FIELD_BOOL, false),
+	RESULT(coverage, FIELD_KNOWN, false),	RESULT(tests, FIELD_INT, false),
+	RESULT(tests_passed, FIELD_INT, false), RESULT(sandbox, FIELD_STR, false),
+	RESULT(workspace, FIELD_STR, false),	RESULT(limits_held, FIELD_STR, false),
+	RESULT(image, FIELD_STR, false),	RESULT(oom_killed, FIELD_BOOL, false),
 };
 
 void result_init(struct result *r)
@@ -163,9 +163,9 @@ json_t *result_to_json(const struct result *r)
 {
 	json_t *j = json_object();
 
-	json_put_int(j, "v", FORM_VERSION);
+	json_put_int(j, "v", JSON_FIELDS_VERSION);
 	json_put_str(j, "outcome", outcome_name(r->outcome));
-	form_write(j, r, result_fields, ARRAY_SIZE(result_fields));
+	json_fields_write(j, r, result_fields, ARRAY_SIZE(result_fields));
 	json_put(j, "total_score", r->scored ? json_real(r->total_score) : json_null());
 	scores_to_json(&r->scores, j);
 	json_put(j, "phases_ms", phases_to_json(r));
@@ -204,8 +204,8 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	struct result read;
 
 	result_init(&read);
-	if (form_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
-	    form_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
+	if (json_fields_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
+	    json_fields_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
 	    read_score(&read, j, where, err) || scores_from_json(&read.scores, j, where, err) ||
 	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err)) {
 		result_release(&read);

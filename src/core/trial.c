@@ -2,26 +2,26 @@
 #include "core/trial.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "core/form.h"
+#include "core/json-fields.h"
 
-#define TRIAL(member, kind, required) FORM_FIELD(struct trial, member, kind, required)
-static const struct form_field trial_fields[] = {
-	TRIAL(index, FORM_INT, true),	      TRIAL(run_id, FORM_STR, true),
-	TRIAL(key, FORM_DIGEST, true),	      TRIAL(task_dir, FORM_STR, false),
-	TRIAL(task_id, FORM_STR, true),	      TRIAL(task_hash, FORM_STR, false),
-	TRIAL(task_snapshot, FORM_STR, true), TRIAL(variant, FORM_STR, false),
-	TRIAL(agent, FORM_STR, true),	      TRIAL(model, FORM_STR, false),
-	TRIAL(provider, FORM_STR, false),     TRIAL(api, FORM_STR, false),
-	TRIAL(model_id, FORM_STR, false),     TRIAL(rollout, FORM_INT, true),
-	TRIAL(seed, FORM_INT64, false),	      TRIAL(launcher, FORM_STR, false),
-	TRIAL(network, FORM_BOOL, false),     TRIAL(image, FORM_STR, false),
-	TRIAL(retries, FORM_INT, false),      TRIAL(evaluate, FORM_BOOL, false),
+#define TRIAL(member, kind, required) JSON_FIELD(struct trial, member, kind, required)
+static const struct json_field trial_fields[] = {
+	TRIAL(index, FIELD_INT, true),	       TRIAL(run_id, FIELD_STR, true),
+	TRIAL(key, FIELD_DIGEST, true),	       TRIAL(task_dir, FIELD_STR, false),
+	TRIAL(task_id, FIELD_STR, true),       TRIAL(task_hash, FIELD_STR, false),
+	TRIAL(task_snapshot, FIELD_STR, true), TRIAL(variant, FIELD_STR, false),
+	TRIAL(agent, FIELD_STR, true),	       TRIAL(model, FIELD_STR, false),
+	TRIAL(provider, FIELD_STR, false),     TRIAL(api, FIELD_STR, false),
+	TRIAL(model_id, FIELD_STR, false),     TRIAL(rollout, FIELD_INT, true),
+	TRIAL(seed, FIELD_INT64, false),       TRIAL(launcher, FIELD_STR, false),
+	TRIAL(network, FIELD_BOOL, false),     TRIAL(image, FIELD_STR, false),
+	TRIAL(retries, FIELD_INT, false),      TRIAL(evaluate, FIELD_BOOL, false),
 };
 
 void trial_release(struct trial *t)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(trial_fields); i++)
-		if (trial_fields[i].kind == FORM_STR)
+		if (trial_fields[i].kind == FIELD_STR)
 			free(*(char **)((char *)t + trial_fields[i].offset));
 	kvs_release(&t->env);
 	*t = (struct trial){.seed = -1};
@@ -31,7 +31,7 @@ json_t *trial_to_json(const struct trial *t)
 {
 	json_t *j = json_object();
 
-	form_write(j, t, trial_fields, ARRAY_SIZE(trial_fields));
+	json_fields_write(j, t, trial_fields, ARRAY_SIZE(trial_fields));
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 	json_put_str(j, "workspace", workspace_kind_name(t->workspace));
 	json_put(j, "env", kvs_to_json(&t->env));
@@ -60,7 +60,7 @@ static void fill_strings(struct trial *t)
 	for (size_t i = 0; i < ARRAY_SIZE(trial_fields); i++) {
 		char **s = (char **)((char *)t + trial_fields[i].offset);
 
-		if (trial_fields[i].kind == FORM_STR && !*s)
+		if (trial_fields[i].kind == FIELD_STR && !*s)
 			*s = xstrdup("");
 	}
 }
@@ -71,7 +71,7 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 
 	if (!json_is_object(j))
 		return err_set(err, ERR_USAGE, 0, "%s: a trial is not a JSON object", where);
-	if (form_read(&read, trial_fields, ARRAY_SIZE(trial_fields), j, where, err) ||
+	if (json_fields_read(&read, trial_fields, ARRAY_SIZE(trial_fields), j, where, err) ||
 	    read_kinds(&read, j, where, err)) {
 		trial_release(&read);
 		return -1;
@@ -86,14 +86,14 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 	return 0;
 }
 
-#define ATTEMPT(member, kind, required) FORM_FIELD(struct attempt, member, kind, required)
-static const struct form_field attempt_fields[] = {
-	ATTEMPT(number, FORM_INT, true),    ATTEMPT(agent_from, FORM_INT, false),
-	ATTEMPT(regrade, FORM_BOOL, false), ATTEMPT(stream_output, FORM_BOOL, false),
-	ATTEMPT(sync, FORM_BOOL, false),    ATTEMPT(gateway, FORM_STR, false),
-	ATTEMPT(control, FORM_STR, false),  ATTEMPT(replay, FORM_STR, false),
-	ATTEMPT(record, FORM_BOOL, false),  ATTEMPT(replay_or_live, FORM_BOOL, false),
-	ATTEMPT(bench, FORM_STR, false),
+#define ATTEMPT(member, kind, required) JSON_FIELD(struct attempt, member, kind, required)
+static const struct json_field attempt_fields[] = {
+	ATTEMPT(number, FIELD_INT, true),    ATTEMPT(agent_from, FIELD_INT, false),
+	ATTEMPT(regrade, FIELD_BOOL, false), ATTEMPT(stream_output, FIELD_BOOL, false),
+	ATTEMPT(sync, FIELD_BOOL, false),    ATTEMPT(gateway, FIELD_STR, false),
+	ATTEMPT(control, FIELD_STR, false),  ATTEMPT(replay, FIELD_STR, false),
+	ATTEMPT(record, FIELD_BOOL, false),  ATTEMPT(replay_or_live, FIELD_BOOL, false),
+	ATTEMPT(bench, FIELD_STR, false),
 };
 
 void attempt_release(struct attempt *a)
@@ -111,8 +111,8 @@ json_t *attempt_to_json(const struct attempt *a)
 {
 	json_t *j = json_object();
 
-	json_put_int(j, "v", FORM_VERSION);
-	form_write(j, a, attempt_fields, ARRAY_SIZE(attempt_fields));
+	json_put_int(j, "v", JSON_FIELDS_VERSION);
+	json_fields_write(j, a, attempt_fields, ARRAY_SIZE(attempt_fields));
 	json_put_int(j, "uid", a->uid);
 	json_put(j, "trial", trial_to_json(&a->trial));
 	json_put(j, "agent_spec", a->agent_spec ? json_incref(a->agent_spec) : json_null());
@@ -124,7 +124,7 @@ static int read_attempt(struct attempt *a, const json_t *j, const char *where, s
 	int64_t uid = json_get_int(j, "uid", 0);
 	json_t *spec = json_object_get(j, "agent_spec");
 
-	if (form_read(a, attempt_fields, ARRAY_SIZE(attempt_fields), j, where, err) ||
+	if (json_fields_read(a, attempt_fields, ARRAY_SIZE(attempt_fields), j, where, err) ||
 	    trial_from_json(&a->trial, json_object_get(j, "trial"), where, err))
 		return -1;
 	if (a->number < 1 || uid < 0 || uid >= UINT32_MAX)
@@ -138,7 +138,7 @@ int attempt_from_json(struct attempt *a, const json_t *j, const char *where, str
 {
 	struct attempt read = {.trial.seed = -1};
 
-	if (form_check(j, where, err))
+	if (json_fields_check(j, where, err))
 		return -1;
 	if (read_attempt(&read, j, where, err)) {
 		attempt_release(&read);

@@ -26,7 +26,7 @@ struct planner {
 	struct slot *slots;
 	size_t mask;
 	int next_index;
-	struct strv *problems;
+	struct strv *issues;
 };
 
 static char *folder_name(const char *dir)
@@ -83,13 +83,13 @@ static void report(struct planner *p, size_t entry, size_t first, const char *mo
 		return;
 	p->reported[entry] = true;
 	if (strcmp(e->task_path, f->task_path) != 0)
-		strv_pushf(p->problems,
+		strv_pushf(p->issues,
 			   "%s:%d:%d: \"%s\" holds the same task as \"%s\" (line %d): leave one of "
 			   "them out",
 			   b->config_path, e->line, e->col, e->prepared_dir, f->prepared_dir,
 			   f->line);
 	else
-		strv_pushf(p->problems,
+		strv_pushf(p->issues,
 			   "%s:%d:%d: this [[tasks]] makes the same trials as the one at line %d "
 			   "(task %s%s%s): raise rollouts in one of them, or give each a label of "
 			   "its own",
@@ -194,12 +194,12 @@ static size_t count_trials(const struct plan_input *in)
 	return n;
 }
 
-static int check_size(const struct plan_input *in, struct strv *problems, struct err *err)
+static int check_size(const struct plan_input *in, struct strv *issues, struct err *err)
 {
 	size_t n = count_trials(in);
 	if (n <= TRIALS_MAX)
 		return 0;
-	strv_pushf(problems, "%s: %zu trials are too many for one benchmark (at most %d)",
+	strv_pushf(issues, "%s: %zu trials are too many for one benchmark (at most %d)",
 		   in->bench->config_path, n, TRIALS_MAX);
 	return err_set(err, ERR_USAGE, 0, "too many trials");
 }
@@ -246,24 +246,23 @@ static int check_only(const struct planner *p, struct err *err)
 	for (size_t i = 0; i < p->in->bench->entries_n; i++)
 		if (p->chosen[i])
 			return 0;
-	strv_pushf(p->problems,
-		   "--only: no task matches \"%s\" (by id, folder name or prepared_dir)",
+	strv_pushf(p->issues, "--only: no task matches \"%s\" (by id, folder name or prepared_dir)",
 		   p->in->only);
 	return err_set(err, ERR_USAGE, 0, "nothing to run");
 }
 
-int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems, struct err *err)
+int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues, struct err *err)
 {
 	*out = (struct plan){0};
-	struct planner p = {.in = in, .plan = out, .problems = problems};
-	size_t before = problems->n;
-	if (check_size(in, problems, err) < 0)
+	struct planner p = {.in = in, .plan = out, .issues = issues};
+	size_t before = issues->n;
+	if (check_size(in, issues, err) < 0)
 		return -1;
 	start(&p);
 	int rc = in->only ? check_only(&p, err) : 0;
 	plan_all(&p);
 	finish(&p);
-	if (problems->n > before)
+	if (issues->n > before)
 		rc = err_set(err, ERR_USAGE, 0, "%s: the same trials twice",
 			     in->bench->config_path);
 	if (rc < 0)

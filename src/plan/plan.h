@@ -34,9 +34,9 @@ struct plan {
 	size_t n, cap;
 };
 
-/* Trials that would be the same twice are lines in PROBLEMS, naming both tables; -1 with ERR_USAGE
+/* Trials that would be the same twice are lines in ISSUES, naming both tables; -1 with ERR_USAGE
  * then. The run ids and snapshots stay NULL until plan_stamp and the caller set them. */
-int plan_make(struct plan *out, const struct plan_input *in, struct strv *problems,
+int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues,
 	      struct err *err) MUST_CHECK;
 /* Name every trial's run: "STAMP-index". */
 void plan_stamp(struct plan *p, const char *stamp);

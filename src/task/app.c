@@ -59,7 +59,7 @@ static const enum reason *find_reason(const char *path)
 	return NULL;
 }
 
-bool app_skips(void *mistakes, const char *path)
+bool app_skips(void *issues, const char *path)
 {
 	const enum reason *reason = find_reason(path);
 
@@ -67,7 +67,7 @@ bool app_skips(void *mistakes, const char *path)
 		return false;
 	if (*reason == OURS) {
 		AUTO(free) char *file = xasprintf("overlay_files/%s", path);
-		mistakes_add(mistakes, file, NULL, "%s", refusals[OURS]);
+		issues_add(issues, file, NULL, "%s", refusals[OURS]);
 	}
 	return true;
 }

@@ -8,8 +8,8 @@
 #include "task/filetree.h"
 #include "task/task.h"
 
-/* For filetree_scan: PATH (below overlay_files/) is left out. Names that are ours are mistakes. */
-bool app_skips(void *mistakes, const char *path);
+/* For filetree_scan: PATH (below overlay_files/) is left out. Names that are ours are issues. */
+bool app_skips(void *issues, const char *path);
 /* Why an override may not put PATH there; NULL when it may. Static text. */
 const char *app_refuses(const char *path);
 /* Add the instructions and tb_meta.json without its gold. */

@@ -19,7 +19,7 @@
 #include "core/kv.h"
 #include "os/fdio.h"
 
-#define FORM "rollouts image 1"
+#define CONTEXT_VERSION "rollouts image 1"
 #define DOCKERFILE_MAX (1 << 20)
 #define LOCK_MS (10 * 60 * 1000)
 
@@ -85,7 +85,7 @@ static void put_stand_ins(struct task_context *c, int dir_fd)
 struct dockerfile {
 	struct task_context *c;
 	const struct task *t;
-	struct mistakes *m;
+	struct issues *m;
 	struct strv words;
 	int line;
 };
@@ -125,14 +125,14 @@ static void check_copy(struct dockerfile *d)
 		    is_there(&d->c->files, source))
 			continue;
 		AUTO(free) char *place = xasprintf("Dockerfile:%d", d->line);
-		mistakes_add(d->m, place, NULL,
-			     skips(NULL, source) ? "copies \"%s\", which is kept out of images: "
-						   "take the line out, or set "
-						   "sandbox = \"local\""
-						 : "copies \"%s\", which is not in the task "
-						   "folder: put it there, or set "
-						   "sandbox = \"local\"",
-			     source);
+		issues_add(d->m, place, NULL,
+			   skips(NULL, source) ? "copies \"%s\", which is kept out of images: "
+						 "take the line out, or set "
+						 "sandbox = \"local\""
+					       : "copies \"%s\", which is not in the task "
+						 "folder: put it there, or set "
+						 "sandbox = \"local\"",
+			   source);
 	}
 }
 
@@ -201,7 +201,7 @@ static void read_instructions(struct dockerfile *d, char *text)
 }
 
 static int read_dockerfile(struct task_context *c, const struct task *t, int dir_fd,
-			   struct mistakes *m, struct err *err)
+			   struct issues *m, struct err *err)
 {
 	struct dockerfile d = {.c = c, .t = t, .m = m, .words = STRV_INIT};
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -221,15 +221,14 @@ static void make_key(struct task_context *c)
 	struct hash h;
 
 	hash_init(&h);
-	hash_str(&h, FORM);
+	hash_str(&h, CONTEXT_VERSION);
 	hash_str(&h, c->pull);
 	hash_str(&h, args);
 	filetree_hash(&c->files, &h);
 	hash_hex(&h, c->key);
 }
 
-static int read_all(struct task_context *c, const struct task *t, struct mistakes *m,
-		    struct err *err)
+static int read_all(struct task_context *c, const struct task *t, struct issues *m, struct err *err)
 {
 	if (t->docker_image) {
 		c->pull = xstrdup(t->docker_image);
@@ -246,10 +245,10 @@ static int read_all(struct task_context *c, const struct task *t, struct mistake
 }
 
 int task_context_read(struct task_context **out, const struct task *t,
-		      const struct task_source *src, struct strv *problems, struct err *err)
+		      const struct task_source *src, struct strv *issues, struct err *err)
 {
 	struct task_context *c = xcalloc(1, sizeof *c);
-	struct mistakes m = {problems, 0};
+	struct issues m = {issues, 0};
 
 	c->args = json_object();
 	c->dir = xstrdup(t->dir);

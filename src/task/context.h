@@ -24,10 +24,10 @@ struct task_context {
 
 /* Whether T asks for a container at all. */
 bool task_wants_image(const struct task *t);
-/* Read it. Mistakes, and files that the Dockerfile copies but the folder lacks, are lines appended to PROBLEMS.
+/* Read it. Issues, and files that the Dockerfile copies but the folder lacks, are lines appended to ISSUES.
  * Reads only. The caller frees *out, also after a failure (NULL then). */
 int task_context_read(struct task_context **out, const struct task *t,
-		      const struct task_source *src, struct strv *problems,
+		      const struct task_source *src, struct strv *issues,
 		      struct err *err) MUST_CHECK;
 /* Write it below ROOT_FD unless it is there. */
 int task_context_write(const struct task_context *c, int root_fd, struct err *err) MUST_CHECK;

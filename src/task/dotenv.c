@@ -84,7 +84,7 @@ static const char *read_line(struct kvs *env, const char *file, size_t number, c
 	if (!name)
 		return why;
 	if (kv_is_secret(name))
-		mistakes_note(
+		issues_note(
 			notes, file, NULL,
 			"line %zu: %s names a credential, which never enters a sandbox: left out",
 			number, name);
@@ -93,7 +93,7 @@ static const char *read_line(struct kvs *env, const char *file, size_t number, c
 	return NULL;
 }
 
-void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes *m,
+void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m,
 		 struct strv *notes)
 {
 	struct err err = {0};
@@ -102,11 +102,11 @@ void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes 
 
 	if (path_read(dir_fd, file, DOTENV_MAX, &text, &err)) {
 		if (err.sys != ENOENT)
-			mistakes_add(m, file, NULL, "cannot be read: %s", err.msg);
+			issues_add(m, file, NULL, "cannot be read: %s", err.msg);
 		return;
 	}
 	if (!text_is_utf8(text.data, text.len) || strlen(text.data) != text.len) {
-		mistakes_add(m, file, NULL, "must be UTF-8 text");
+		issues_add(m, file, NULL, "must be UTF-8 text");
 		return;
 	}
 	for (char *p = text.data, *end; *p; p = end, number++) {
@@ -116,7 +116,7 @@ void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes 
 		const char *why = read_line(env, file, number, p, notes);
 		/* The line itself stays unsaid: it may hold a secret. */
 		if (why)
-			mistakes_add(m, file, NULL, "line %zu: %s", number, why);
+			issues_add(m, file, NULL, "line %zu: %s", number, why);
 	}
 }
 

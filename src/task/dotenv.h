@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include "base/buf.h"
 #include "core/kv.h"
-#include "task/mistakes.h"
+#include "task/issues.h"
 
 bool dotenv_is_name(const char *name); /* of an environment variable */
 /* The value of NAME in FILE below DIR_FD, credentials included, appended to VALUE: for whoever keeps it in
@@ -16,5 +16,5 @@ bool dotenv_is_name(const char *name); /* of an environment variable */
 bool dotenv_find(int dir_fd, const char *file, const char *name, struct buf *value);
 /* Read FILE below DIR_FD into ENV, if it is there. Names of credentials are left out with a note.
  */
-void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct mistakes *m,
+void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m,
 		 struct strv *notes);

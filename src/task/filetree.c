@@ -65,7 +65,7 @@ struct scan {
 	const char *folder; /* below it */
 	bool (*skip)(void *arg, const char *path);
 	void *arg;
-	struct mistakes *m;
+	struct issues *m;
 	bool full; /* a bound was passed: said once */
 };
 
@@ -130,7 +130,7 @@ static bool link_stays_inside(const char *path, const char *target)
 static void scan_fail(struct scan *s, const char *path, const char *why)
 {
 	AUTO(free) char *file = path_join(s->folder, path);
-	mistakes_add(s->m, file, NULL, "%s", why);
+	issues_add(s->m, file, NULL, "%s", why);
 }
 
 static void scan_link(struct scan *s, int dir_fd, const char *name, const char *path)
@@ -145,11 +145,11 @@ static void scan_link(struct scan *s, int dir_fd, const char *name, const char *
 	target[n] = '\0';
 	if (!link_stays_inside(path, target)) {
 		AUTO(free) char *file = path_join(s->folder, path);
-		mistakes_add(s->m, file, NULL,
-			     "the symbolic link leads to \"%s\", outside of %s; make it a file or "
-			     "a link "
-			     "that stays inside",
-			     target, s->folder);
+		issues_add(s->m, file, NULL,
+			   "the symbolic link leads to \"%s\", outside of %s; make it a file or "
+			   "a link "
+			   "that stays inside",
+			   target, s->folder);
 		return;
 	}
 	set_data(filetree_append(s->o, path, FILETREE_LINK), target, (size_t)n);
@@ -163,7 +163,7 @@ static void scan_file(struct scan *s, const char *path, const struct stat *st)
 	int64_t size;
 
 	if (filetree_digest(s->top_fd, source, FILETREE_MAX_FILE, -1, digest, &size, &err)) {
-		mistakes_add(s->m, source, NULL, "cannot be read: %s", err.msg);
+		issues_add(s->m, source, NULL, "cannot be read: %s", err.msg);
 		return;
 	}
 	struct filetree_item *item = filetree_append(s->o, path, FILETREE_FILE);
@@ -204,7 +204,7 @@ static bool scan_is_full(struct scan *s, int depth)
 			  : s->o->bytes > FILETREE_MAX_BYTES ? "more than 1 GiB"
 							     : NULL;
 	if (why && !s->full)
-		mistakes_add(s->m, s->folder, NULL, "%s; keep large data in the repository", why);
+		issues_add(s->m, s->folder, NULL, "%s; keep large data in the repository", why);
 	return s->full = s->full || why;
 }
 
@@ -227,7 +227,7 @@ static void scan_dir(struct scan *s, int fd, const char *prefix, int depth)
 }
 
 void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
-		   bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m)
+		   bool (*skip)(void *arg, const char *path), void *arg, struct issues *m)
 {
 	struct scan s = {o, dir_fd, folder, skip, arg, m, false};
 	AUTO(fd) int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -235,7 +235,7 @@ void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
 	if (fd < 0 && errno == ENOENT)
 		return;
 	if (fd < 0)
-		mistakes_add(m, folder, NULL, "must be a folder (%s)", strerror(errno));
+		issues_add(m, folder, NULL, "must be a folder (%s)", strerror(errno));
 	else
 		scan_dir(&s, fd, "", 0);
 	if (o->n)

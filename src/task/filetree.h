@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
-#include "task/mistakes.h"
+#include "task/issues.h"
 
 #define FILETREE_MAX_FILE ((int64_t)256 << 20)
 #define FILETREE_MAX_BYTES ((int64_t)1 << 30)
@@ -35,10 +35,10 @@ struct filetree {
 	int64_t bytes;
 };
 
-/* Add what lies in FOLDER (below DIR_FD; may be missing); whatever cannot be is a mistake. SKIP says
- * which paths below it are left out; it may report mistakes of its own. */
+/* Add what lies in FOLDER (below DIR_FD; may be missing); whatever cannot be is an issue. SKIP says
+ * which paths below it are left out; it may report issues of its own. */
 void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
-		   bool (*skip)(void *arg, const char *path), void *arg, struct mistakes *m);
+		   bool (*skip)(void *arg, const char *path), void *arg, struct issues *m);
 /* Put a file of DATA at PATH, replacing a file or a link. Executable when it was, or starts with
  * "#!". NULL, or why not (owned by the caller). PATH is inside already. */
 char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len) MUST_CHECK;

@@ -21,7 +21,7 @@ struct fill {
 	struct task *t;
 	const struct resolved *r;
 	int dir_fd;
-	struct mistakes *m;
+	struct issues *m;
 };
 
 /* The string of KEY (its member INNER), copied; NULL when absent, empty or misshapen. */
@@ -49,7 +49,7 @@ static const char *place(const struct fill *f, const char *key, const char *inne
 	return resolved_place(f->r, key, inner, fallback);
 }
 
-/* A mistake of member KEY of the list item at WHERE. */
+/* An issue of member KEY of the list item at WHERE. */
 static void add_in_item(const struct fill *f, const char *where, const char *key, const char *fmt,
 			...) __attribute__((format(printf, 4, 5)));
 
@@ -63,7 +63,7 @@ static void add_in_item(const struct fill *f, const char *where, const char *key
 	va_start(args, fmt);
 	vsnprintf(message, sizeof message, fmt, args);
 	va_end(args);
-	mistakes_add(f->m, file, NULL, "%s", message);
+	issues_add(f->m, file, NULL, "%s", message);
 }
 
 static bool has_control(const char *s)
@@ -77,7 +77,7 @@ static bool has_control(const char *s)
 static void check_name(struct fill *f, const char *where, const char *name)
 {
 	if (strlen(name) > MAX_NAME || has_control(name))
-		mistakes_add(f->m, where, NULL, "must be one line of at most %d bytes", MAX_NAME);
+		issues_add(f->m, where, NULL, "must be one line of at most %d bytes", MAX_NAME);
 }
 
 static bool is_blank(const char *s)
@@ -95,10 +95,10 @@ static void fill_names(struct fill *f)
 	if (t->id)
 		check_name(f, place(f, "id", NULL, ""), t->id);
 	else if (!is_misshapen(f, "id", NULL))
-		mistakes_add(f->m, TASK_META_FILE, AT(NULL, "task_id"), "is missing");
+		issues_add(f->m, TASK_META_FILE, AT(NULL, "task_id"), "is missing");
 	if (t->title && (has_control(t->title) || strlen(t->title) > 1000))
-		mistakes_add(f->m, place(f, "title", NULL, ""), NULL,
-			     "must be one line of at most 1000 bytes");
+		issues_add(f->m, place(f, "title", NULL, ""), NULL,
+			   "must be one line of at most 1000 bytes");
 	if (!t->title)
 		t->title = xstrdup(t->id);
 	if (json_is_array(tags))
@@ -113,10 +113,10 @@ static void fill_instruction(struct fill *f)
 	if (is_misshapen(f, "instruction", NULL))
 		return;
 	if (!f->t->instruction || is_blank(f->t->instruction))
-		mistakes_add(f->m, where, NULL,
-			     "no instruction; write overlay_files/" TASK_INSTRUCTIONS_FILE);
+		issues_add(f->m, where, NULL,
+			   "no instruction; write overlay_files/" TASK_INSTRUCTIONS_FILE);
 	else if (strlen(f->t->instruction) > TASK_MAX_INSTRUCTION)
-		mistakes_add(f->m, where, NULL, "larger than 1 MiB");
+		issues_add(f->m, where, NULL, "larger than 1 MiB");
 }
 
 /* It goes to the engine's client and into a URL. */
@@ -128,9 +128,9 @@ static void fill_image(struct fill *f)
 
 	f->t->docker_image = name;
 	if (name && (!*name || *name == '-' || strlen(name) > 255 || name[strspn(name, allowed)]))
-		mistakes_add(f->m, place(f, "docker_image", NULL, ""), NULL,
-			     "is not the name of an image, such as debian:bookworm or "
-			     "registry.example/me/image@sha256:...");
+		issues_add(f->m, place(f, "docker_image", NULL, ""), NULL,
+			   "is not the name of an image, such as debian:bookworm or "
+			   "registry.example/me/image@sha256:...");
 }
 
 /* --- repository --- */
@@ -154,7 +154,7 @@ static int pin(struct fill *f, const char *where, struct err *err)
 		*err = why;
 		return -1;
 	}
-	mistakes_add(f->m, place(f, "repo", key, where), NULL, "%s", why.msg);
+	issues_add(f->m, place(f, "repo", key, where), NULL, "%s", why.msg);
 	return 0;
 }
 
@@ -168,11 +168,11 @@ static int fill_url(struct fill *f, struct err *err)
 
 	if (!written) {
 		if (!is_misshapen(f, "repo", "git_url"))
-			mistakes_add(f->m, where, NULL, "is missing");
+			issues_add(f->m, where, NULL, "is missing");
 		return 0;
 	}
 	if (source_resolve(&repo->git_url, &local, written, f->t->dir, &why)) {
-		mistakes_add(f->m, where, NULL, "%s", why.msg);
+		issues_add(f->m, where, NULL, "%s", why.msg);
 		return 0;
 	}
 	if (local)
@@ -182,9 +182,9 @@ static int fill_url(struct fill *f, struct err *err)
 	/* Nothing is fetched before the run: what a name or a short id means there is not known
 	 * yet. */
 	if (repo->start_commit)
-		mistakes_add(f->m, place(f, "repo", "start_commit_sha", where), NULL,
-			     "\"%s\" is not a full commit id, which a remote repository needs",
-			     repo->start_commit);
+		issues_add(f->m, place(f, "repo", "start_commit_sha", where), NULL,
+			   "\"%s\" is not a full commit id, which a remote repository needs",
+			   repo->start_commit);
 	return 0;
 }
 
@@ -196,10 +196,10 @@ static void fill_ref(struct fill *f, const char *key, char **out)
 	/* The older system writes HEAD where no commit was named: the tip of the branch. */
 	if (*out && !strcmp(*out, "HEAD"))
 		free(STEAL(out));
-	why = *out ? source_name_mistake(*out) : NULL;
+	why = *out ? source_name_issue(*out) : NULL;
 	if (why)
-		mistakes_add(f->m, place(f, "repo", key, TASK_META_FILE), NULL, "\"%s\" %s", *out,
-			     why);
+		issues_add(f->m, place(f, "repo", key, TASK_META_FILE), NULL, "\"%s\" %s", *out,
+			   why);
 }
 
 /* Full ids are compared as text. */
@@ -228,14 +228,14 @@ static void fill_subdir(struct fill *f)
 	f->t->repo.subdir = written ? plain_dir(written) : NULL;
 	if (!f->t->repo.subdir)
 		return;
-	AUTO(free) char *why = path_mistake(f->t->repo.subdir, "the repository");
+	AUTO(free) char *why = path_issue(f->t->repo.subdir, "the repository");
 	if (why)
-		mistakes_add(f->m, place(f, "repo", "subdir", TASK_META_FILE), NULL, "%s", why);
+		issues_add(f->m, place(f, "repo", "subdir", TASK_META_FILE), NULL, "%s", why);
 }
 
 /* Patterns name things by components; ".." in one leaves the tree whatever the rest says. Those of
  * a sparse checkout may be negated, and rooted by a slash. */
-static const char *pattern_mistake(const char *pattern, bool sparse)
+static const char *pattern_issue(const char *pattern, bool sparse)
 {
 	if (sparse)
 		pattern += *pattern == '!';
@@ -268,10 +268,10 @@ static void fill_patterns(struct fill *f, struct strv *out, const json_t *list, 
 			continue;
 		while (!sparse && pattern[0] == '.' && pattern[1] == '/')
 			pattern += 2;
-		const char *why = pattern_mistake(pattern, sparse);
+		const char *why = pattern_issue(pattern, sparse);
 		if (why) {
 			AUTO(free) char *file = xasprintf("%s[%zu]", where, i);
-			mistakes_add(f->m, file, NULL, "\"%s\" %s", pattern, why);
+			issues_add(f->m, file, NULL, "\"%s\" %s", pattern, why);
 		}
 		strv_push(out, pattern);
 	}
@@ -300,8 +300,8 @@ static int fill_repo(struct fill *f, struct err *err)
 
 /* --- evaluation --- */
 
-static void rubric_mistakes(struct fill *f, const char *where, const struct task_rubric *rubric,
-			    const json_t *item, size_t i)
+static void rubric_issues(struct fill *f, const char *where, const struct task_rubric *rubric,
+			  const json_t *item, size_t i)
 {
 	if (!rubric->id)
 		add_in_item(f, where, "id", "is missing");
@@ -343,10 +343,10 @@ static void fill_rubrics(struct fill *f)
 		rubric->criteria = json_is_array(criteria) ? json_deep_copy(criteria) : NULL;
 		sum += rubric->weight;
 		if (!f->r->bad_shapes)
-			rubric_mistakes(f, where, rubric, item, i);
+			rubric_issues(f, where, rubric, item, i);
 	}
 	if (f->t->rubrics_n && !(sum > 0) && !f->r->bad_shapes)
-		mistakes_add(f->m, from, NULL, "all weights are 0; give one rubric a weight");
+		issues_add(f->m, from, NULL, "all weights are 0; give one rubric a weight");
 }
 
 static bool has_rubric(const struct task *t, const char *id)
@@ -376,9 +376,9 @@ static void fill_content(struct fill *f, const char *where, struct task_test *te
 		if (err.sys == ENOENT)
 			add_in_item(f, where, "content", "is missing, and so is the file %s", path);
 		else
-			mistakes_add(f->m, path, NULL, "cannot be read: %s", err.msg);
+			issues_add(f->m, path, NULL, "cannot be read: %s", err.msg);
 	} else if (!text_is_utf8(text.data, text.len)) {
-		mistakes_add(f->m, path, NULL, "must be UTF-8 text");
+		issues_add(f->m, path, NULL, "must be UTF-8 text");
 	}
 	test->content_len = text.len;
 	test->content = buf_detach(&text);
@@ -390,7 +390,7 @@ static bool same_content(const struct task_test *a, const struct task_test *b)
 	       !memcmp(a->content, b->content, a->content_len);
 }
 
-static const char *twin_mistake(const struct fill *f, size_t i)
+static const char *twin_issue(const struct fill *f, size_t i)
 {
 	const struct task_test *test = &f->t->tests[i];
 
@@ -407,10 +407,10 @@ static const char *twin_mistake(const struct fill *f, size_t i)
 	return NULL;
 }
 
-static void test_mistakes(struct fill *f, const char *where, size_t i, double timeout_sec)
+static void test_issues(struct fill *f, const char *where, size_t i, double timeout_sec)
 {
 	const struct task_test *test = &f->t->tests[i];
-	const char *twin = test->path ? twin_mistake(f, i) : NULL;
+	const char *twin = test->path ? twin_issue(f, i) : NULL;
 
 	if (!test->rubric_id)
 		add_in_item(f, where, "rubric_id", "is missing");
@@ -434,13 +434,13 @@ static void fill_test(struct fill *f, const char *where, size_t i, const json_t 
 	test->rubric_id = item_string(item, "rubric_id");
 	test->command = item_string(item, "command");
 	test->timeout_ms = timeout_sec <= MAX_TIMEOUT_SEC ? (int64_t)(timeout_sec * 1000) : 0;
-	AUTO(free) char *why = path_mistake(test->path ? test->path : "", "the repository");
+	AUTO(free) char *why = path_issue(test->path ? test->path : "", "the repository");
 	if (why)
 		add_in_item(f, where, "path", "%s", test->path ? why : "is missing");
 	else
 		fill_content(f, where, test, item);
 	if (!f->r->bad_shapes)
-		test_mistakes(f, where, i, timeout_sec);
+		test_issues(f, where, i, timeout_sec);
 }
 
 static void fill_tests(struct fill *f)
@@ -473,7 +473,7 @@ static void fill_env(struct fill *f)
 	}
 }
 
-int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct mistakes *m,
+int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct issues *m,
 	      struct err *err)
 {
 	struct fill f = {t, r, dir_fd, m};

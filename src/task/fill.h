@@ -11,5 +11,5 @@
 
 /* T->dir is set. DIR_FD is the task folder: tests without content are read from its evaluation/. -1
  * only when the environment failed; what is wrong with the task goes to M. */
-int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct mistakes *m,
+int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct issues *m,
 	      struct err *err) MUST_CHECK;

@@ -111,7 +111,7 @@ static bool has_legacy_rubrics(const json_t *evaluation)
 		json_object_get(evaluation, "clarity_rubric"));
 }
 
-static void take_evaluation(struct resolved *r, json_t *evaluation, struct mistakes *m)
+static void take_evaluation(struct resolved *r, json_t *evaluation, struct issues *m)
 {
 	const struct at *at = AT(top, "evaluation");
 	json_t *rubrics = json_object_get(evaluation, "rubrics");
@@ -127,7 +127,7 @@ static void take_evaluation(struct resolved *r, json_t *evaluation, struct mista
 	resolved_set_list(r, "test_scripts", tests, TASK_META_FILE, AT(at, "test_scripts"), m);
 }
 
-bool meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
+bool meta_read(struct resolved *r, int dir_fd, struct issues *m)
 {
 	static const struct {
 		const char *key;
@@ -143,12 +143,12 @@ bool meta_read(struct resolved *r, int dir_fd, struct mistakes *m)
 	if (!doc)
 		return false;
 	/* Real files carry members of their own at the top: those are left alone. */
-	mistakes_check(m, TASK_META_FILE, top, doc, meta_members, UNKNOWN_FINE);
+	issues_check(m, TASK_META_FILE, top, doc, meta_members, UNKNOWN_FINE);
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		const json_t *group = json_object_get(doc, groups[i].key);
 		if (json_is_object(group))
-			mistakes_check(m, TASK_META_FILE, AT(top, groups[i].key), group,
-				       groups[i].members, UNKNOWN_NEAR);
+			issues_check(m, TASK_META_FILE, AT(top, groups[i].key), group,
+				     groups[i].members, UNKNOWN_NEAR);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(origins); i++)
 		take(r, doc, &origins[i]);

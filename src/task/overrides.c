@@ -13,7 +13,7 @@
 struct layer {
 	struct resolved *r;
 	const char *file;
-	struct mistakes *m;
+	struct issues *m;
 	struct strv *notes;
 };
 
@@ -36,12 +36,12 @@ static void apply_overlay_files(struct layer *l, const char *key, json_t *v)
 	json_t *text;
 
 	json_object_foreach (v, path, text) {
-		AUTO(free) char *why = path_mistake(path, TASK_BOX_APP);
+		AUTO(free) char *why = path_issue(path, TASK_BOX_APP);
 		const char *refused = why ? why : app_refuses(path);
 		if (!strcmp(path, TASK_INSTRUCTIONS_FILE))
 			set_instruction(l, text, AT(at, path));
 		else if (refused)
-			mistakes_add(l->m, l->file, AT(at, path), "%s", refused);
+			issues_add(l->m, l->file, AT(at, path), "%s", refused);
 		else
 			resolved_set(l->r, "overlay_files", path, text, l->file, AT(at, path));
 	}
@@ -49,10 +49,10 @@ static void apply_overlay_files(struct layer *l, const char *key, json_t *v)
 
 static void put_repo_file(struct layer *l, const char *path, json_t *text, const struct at *at)
 {
-	AUTO(free) char *why = path_mistake(path, "the repository");
+	AUTO(free) char *why = path_issue(path, "the repository");
 
 	if (why)
-		mistakes_add(l->m, l->file, at, "%s", why);
+		issues_add(l->m, l->file, at, "%s", why);
 	else
 		resolved_set(l->r, "overlay_repo_files", path, text, l->file, at);
 }
@@ -87,13 +87,12 @@ static void apply_inject_files(struct layer *l, const char *key, json_t *v)
 		const struct at *at = AT_ITEM(AT(top, key), i);
 		const char *path = json_get_str(item, "path", NULL);
 		json_t *content = json_object_get(item, "content");
-		if (!mistakes_check(l->m, l->file, at, item, members, UNKNOWN_WRONG))
+		if (!issues_check(l->m, l->file, at, item, members, UNKNOWN_WRONG))
 			continue;
 		if (!path || !json_is_string(content))
-			mistakes_add(l->m, l->file, at, "needs \"path\" and \"content\"");
+			issues_add(l->m, l->file, at, "needs \"path\" and \"content\"");
 		else if (json_object_get(seen, path))
-			mistakes_add(l->m, l->file, AT(at, "path"), "\"%s\" is injected twice",
-				     path);
+			issues_add(l->m, l->file, AT(at, "path"), "\"%s\" is injected twice", path);
 		else
 			put_repo_file(l, path, content, AT(at, "path"));
 		if (path)
@@ -120,7 +119,7 @@ static void apply_evaluation(struct layer *l, const char *key, json_t *v)
 	};
 	const struct at *at = AT(top, key);
 
-	if (!mistakes_check(l->m, l->file, at, v, members, UNKNOWN_WRONG)) {
+	if (!issues_check(l->m, l->file, at, v, members, UNKNOWN_WRONG)) {
 		l->r->bad_shapes = true;
 		return;
 	}
@@ -136,7 +135,7 @@ static void apply_repo(struct layer *l, const char *key, json_t *v)
 	json_t *value;
 
 	/* Set even when badly shaped: what follows then does not call it missing as well. */
-	mistakes_check(l->m, l->file, at, v, repo_members, UNKNOWN_WRONG);
+	issues_check(l->m, l->file, at, v, repo_members, UNKNOWN_WRONG);
 	json_object_foreach (v, name, value)
 		resolved_set(l->r, "repo", name, value, l->file, AT(at, name));
 }
@@ -149,11 +148,11 @@ static void apply_variables(struct layer *l, const char *key, json_t *v)
 
 	json_object_foreach (v, name, value) {
 		if (!dotenv_is_name(name))
-			mistakes_add(l->m, l->file, AT(at, name),
-				     "not a name of an environment variable");
+			issues_add(l->m, l->file, AT(at, name),
+				   "not a name of an environment variable");
 		else if (kv_is_secret(name))
-			mistakes_note(l->notes, l->file, AT(at, name),
-				      "names a credential, which never enters a sandbox: left out");
+			issues_note(l->notes, l->file, AT(at, name),
+				    "names a credential, which never enters a sandbox: left out");
 		else
 			resolved_set(l->r, "environment_variables", name, value, l->file,
 				     AT(at, name));
@@ -171,13 +170,13 @@ static void refuse_provider(struct layer *l, const char *key, json_t *v)
 	};
 	bool well = json_is_string(v) ||
 		    (json_is_object(v) &&
-		     mistakes_check(l->m, l->file, AT(top, key), v, members, UNKNOWN_WRONG));
+		     issues_check(l->m, l->file, AT(top, key), v, members, UNKNOWN_WRONG));
 
 	if (well)
-		mistakes_add(l->m, l->file, AT(top, key),
-			     "nothing enforces a task's own model provider yet; remove it and name "
-			     "the model "
-			     "in the configuration");
+		issues_add(l->m, l->file, AT(top, key),
+			   "nothing enforces a task's own model provider yet; remove it and name "
+			   "the model "
+			   "in the configuration");
 }
 
 static const struct {
@@ -218,14 +217,14 @@ static void check_rivals(struct layer *l, const json_t *doc)
 		const json_t *a = json_object_get(doc, rivals[i].a);
 		const json_t *b = json_object_get(group, rivals[i].b);
 		if (a && b && !json_is_null(a) && !json_is_null(b) && !json_equal(a, b))
-			mistakes_add(l->m, l->file, AT(top, rivals[i].a),
-				     "is also given as %s%s%s; keep one of them",
-				     rivals[i].group ? rivals[i].group : "",
-				     rivals[i].group ? "." : "", rivals[i].b);
+			issues_add(l->m, l->file, AT(top, rivals[i].a),
+				   "is also given as %s%s%s; keep one of them",
+				   rivals[i].group ? rivals[i].group : "",
+				   rivals[i].group ? "." : "", rivals[i].b);
 	}
 }
 
-void overrides_read(struct resolved *r, int dir_fd, const char *path, struct mistakes *m,
+void overrides_read(struct resolved *r, int dir_fd, const char *path, struct issues *m,
 		    struct strv *notes)
 {
 	struct member members[ARRAY_SIZE(keys) + 1] = {{NULL, 0}};
@@ -236,7 +235,7 @@ void overrides_read(struct resolved *r, int dir_fd, const char *path, struct mis
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		members[i] = keys[i].member;
-	mistakes_check(m, path, top, doc, members, UNKNOWN_WRONG);
+	issues_check(m, path, top, doc, members, UNKNOWN_WRONG);
 	check_rivals(&layer, doc);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		json_t *v = json_object_get(doc, keys[i].member.key);

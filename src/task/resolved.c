@@ -36,7 +36,7 @@ static json_t *member_object(json_t *obj, const char *key)
 void resolved_set(struct resolved *r, const char *key, const char *inner, json_t *value,
 		  const char *file, const struct at *at)
 {
-	AUTO(free) char *place = mistakes_place(file, at);
+	AUTO(free) char *place = issues_place(file, at);
 	json_t *to = inner ? member_object(r->v, key) : r->v;
 	json_t *from = inner ? member_object(r->from, key) : r->from;
 
@@ -106,7 +106,7 @@ static json_t *find_by(const json_t *list, const char *key, const char *value)
 }
 
 void resolved_set_list(struct resolved *r, const char *key, json_t *items, const char *file,
-		       const struct at *at, struct mistakes *m)
+		       const struct at *at, struct issues *m)
 {
 	const struct list *list = find_list(key);
 	const json_t *old = json_object_get(r->v, key);
@@ -116,7 +116,7 @@ void resolved_set_list(struct resolved *r, const char *key, json_t *items, const
 
 	r->bad_shapes |= items && !json_is_null(items) && !json_is_array(items);
 	if (json_array_size(items) > TASK_MAX_LIST) {
-		mistakes_add(m, file, at, "more than %d items", TASK_MAX_LIST);
+		issues_add(m, file, at, "more than %d items", TASK_MAX_LIST);
 		r->bad_shapes = true;
 		return;
 	}
@@ -126,7 +126,7 @@ void resolved_set_list(struct resolved *r, const char *key, json_t *items, const
 		json_t *base = find_by(old, list->id, json_get_str(item, list->id, NULL));
 		json_t *whole = base ? json_copy(base) : json_object();
 		if (json_is_object(item))
-			mistakes_check(m, file, AT_ITEM(at, i), item, list->members, UNKNOWN_NEAR);
+			issues_check(m, file, AT_ITEM(at, i), item, list->members, UNKNOWN_NEAR);
 		else
 			r->bad_shapes = true;
 		json_object_update(whole, item);
@@ -136,7 +136,7 @@ void resolved_set_list(struct resolved *r, const char *key, json_t *items, const
 	resolved_set(r, key, NULL, merged, file, at);
 }
 
-json_t *document_read(int dir_fd, const char *path, struct mistakes *m)
+json_t *document_read(int dir_fd, const char *path, struct issues *m)
 {
 	struct err err = {0};
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -144,27 +144,27 @@ json_t *document_read(int dir_fd, const char *path, struct mistakes *m)
 
 	if (path_read(dir_fd, path, TASK_MAX_DOC, &text, &err)) {
 		if (err.sys == ELOOP)
-			mistakes_add(m, path, NULL, "is a symbolic link; put the file itself here");
+			issues_add(m, path, NULL, "is a symbolic link; put the file itself here");
 		else if (err.sys == ENOENT)
-			mistakes_add(m, path, NULL, "is missing%s",
-				     strcmp(path, TASK_META_FILE)
-					     ? ""
-					     : "; `rollouts init --task FOLDER` writes a task "
-					       "folder to start from");
+			issues_add(m, path, NULL, "is missing%s",
+				   strcmp(path, TASK_META_FILE)
+					   ? ""
+					   : "; `rollouts init --task FOLDER` writes a task "
+					     "folder to start from");
 		else
-			mistakes_add(m, path, NULL, "cannot be read: %s", err.msg);
+			issues_add(m, path, NULL, "cannot be read: %s", err.msg);
 		return NULL;
 	}
 	if (json_parse(&doc, text.data, text.len, path, &err)) {
 		/* "PATH:LINE:COLUMN: what": the place counts as the file's name. */
 		const char *what = strstr(err.msg + strlen(path), ": ");
 		AUTO(free) char *place = xstrndup(err.msg, what ? (size_t)(what - err.msg) : 0);
-		mistakes_add(m, what ? place : path, NULL, "%s", what ? what + 2 : err.msg);
+		issues_add(m, what ? place : path, NULL, "%s", what ? what + 2 : err.msg);
 		return NULL;
 	}
 	if (json_is_object(doc))
 		return doc;
-	mistakes_add(m, path, NULL, "must be a JSON object");
+	issues_add(m, path, NULL, "must be a JSON object");
 	json_decref(doc);
 	return NULL;
 }
@@ -183,7 +183,7 @@ static bool has_component(const char *path, const char *name,
 	return false;
 }
 
-char *path_mistake(const char *path, const char *where)
+char *path_issue(const char *path, const char *where)
 {
 	const char *why = NULL;
 	size_t len = strlen(path);

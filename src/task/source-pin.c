@@ -98,7 +98,7 @@ static int check_is_commit(const char *git_dir, const char *id, const char *wher
 	struct err failed;
 	int rc = look(git_dir, words, 0, LOOK_MS, &type, &said, &failed);
 
-	/* That git is missing is no mistake of the task: who is about to need it says so. */
+	/* That git is missing is no issue of the task: who is about to need it says so. */
 	if (rc < 0 && failed.sys == ENOENT)
 		return 0;
 	if (rc < 0) {

@@ -11,7 +11,7 @@
 #include "base/path.h"
 #include "base/text.h"
 
-const char *source_name_mistake(const char *name)
+const char *source_name_issue(const char *name)
 {
 	size_t len = strlen(name);
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 
 /* What is wrong with NAME as a branch or a commit; NULL when nothing is. Static text. */
-const char *source_name_mistake(const char *name);
+const char *source_name_issue(const char *name);
 /* WRITTEN as a URL we let git use, or as the absolute path of something local that exists: looked
  * for below TASK_DIR, then in the working directory. The caller owns *url. ERR_USAGE says what is
  * wrong with it. */

@@ -40,7 +40,7 @@ static int compare_tree(bool *same, const struct filetree *now, int root_fd, con
 {
 	AUTO(free) char *path = path_join(snapshot, folder);
 	AUTO(strv) struct strv lines = STRV_INIT;
-	struct mistakes m = {&lines, 0};
+	struct issues m = {&lines, 0};
 	struct filetree then = {0};
 	struct hash a, b;
 	char mine[HASH_HEX], theirs[HASH_HEX];

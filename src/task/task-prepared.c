@@ -24,7 +24,7 @@ struct reader {
 	const struct task_source *src;
 	int dir_fd;
 	struct resolved r;
-	struct mistakes m;
+	struct issues m;
 };
 
 static const struct at *const top = NULL;
@@ -36,7 +36,7 @@ static int open_folder(struct reader *rd, struct err *err)
 	if (rd->dir_fd >= 0)
 		return 0;
 	int why = errno;
-	mistakes_add(&rd->m, TASK_META_FILE, NULL, "cannot open its folder: %s", strerror(why));
+	issues_add(&rd->m, TASK_META_FILE, NULL, "cannot open its folder: %s", strerror(why));
 	return err_set(err, ERR_USAGE, why, "task folder %s", rd->src->dir);
 }
 
@@ -47,12 +47,12 @@ static bool read_text(struct reader *rd, const char *path, size_t max, struct bu
 
 	if (path_read_beneath(rd->dir_fd, path, max, out, &err)) {
 		if (err.sys != ENOENT)
-			mistakes_add(&rd->m, path, NULL, "cannot be read: %s", err.msg);
+			issues_add(&rd->m, path, NULL, "cannot be read: %s", err.msg);
 		return false;
 	}
 	if (text_is_utf8(out->data, out->len) && strlen(out->data) == out->len)
 		return true;
-	mistakes_add(&rd->m, path, NULL, "must be UTF-8 text");
+	issues_add(&rd->m, path, NULL, "must be UTF-8 text");
 	return false;
 }
 
@@ -123,19 +123,18 @@ static void put_texts(struct reader *rd, struct filetree *o, const char *key)
 		char *why =
 			filetree_put(o, path, json_string_value(text), json_string_length(text));
 		if (why)
-			mistakes_add(&rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s",
-				     why);
+			issues_add(&rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s", why);
 	}
 }
 
-static bool repo_skips(void *mistakes, const char *path)
+static bool repo_skips(void *issues, const char *path)
 {
-	AUTO(free) char *why = path_mistake(path, "the repository");
+	AUTO(free) char *why = path_issue(path, "the repository");
 
 	if (!why)
 		return false;
 	AUTO(free) char *file = xasprintf("overlay_repo_files/%s", path);
-	mistakes_add(mistakes, file, NULL, "%s", why);
+	issues_add(issues, file, NULL, "%s", why);
 	return true;
 }
 
@@ -149,9 +148,9 @@ static void drop_tests(struct reader *rd)
 			continue;
 		hash_once(test->content, test->content_len, digest);
 		if (filetree_drop(&rd->t->files->app, digest))
-			mistakes_note(&rd->t->notes, "overlay_files", NULL,
-				      "a copy of the test script %s is kept from the agent",
-				      test->path);
+			issues_note(&rd->t->notes, "overlay_files", NULL,
+				    "a copy of the test script %s is kept from the agent",
+				    test->path);
 	}
 }
 
@@ -178,7 +177,7 @@ static void read_gold(struct reader *rd)
 				     &size, &err))
 			rd->t->has_gold = size > 0;
 		else if (err.sys != ENOENT)
-			mistakes_add(&rd->m, places[i], NULL, "cannot be read: %s", err.msg);
+			issues_add(&rd->m, places[i], NULL, "cannot be read: %s", err.msg);
 		if (rd->t->has_gold)
 			files->gold = xstrdup(places[i]);
 	}
@@ -188,12 +187,12 @@ static void remark(struct reader *rd)
 {
 	rd->t->has_dockerfile = path_exists(rd->dir_fd, "Dockerfile");
 	if (rd->r.legacy)
-		mistakes_note(
+		issues_note(
 			&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
 			"older shape: three default rubrics without tests, so nothing is scored");
 	else if (!rd->t->tests_n)
-		mistakes_note(&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
-			      "no test scripts, so nothing is scored");
+		issues_note(&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
+			    "no test scripts, so nothing is scored");
 }
 
 static int read_all(struct reader *rd, struct err *err)
@@ -219,16 +218,15 @@ static int read_all(struct reader *rd, struct err *err)
 	return 0;
 }
 
-int task_read(struct task *out, const struct task_source *src, struct strv *problems,
-	      struct err *err)
+int task_read(struct task *out, const struct task_source *src, struct strv *issues, struct err *err)
 {
 	struct task t = {.files = xcalloc(1, sizeof *t.files)};
-	struct reader rd = {.t = &t, .src = src, .dir_fd = -1, .m = {problems, 0}};
+	struct reader rd = {.t = &t, .src = src, .dir_fd = -1, .m = {issues, 0}};
 
 	resolved_init(&rd.r);
 	int rc = read_all(&rd, err);
-	if (rd.m.n > MISTAKES_MAX)
-		strv_pushf(problems, "and %zu more mistakes", rd.m.n - MISTAKES_MAX);
+	if (rd.m.n > ISSUES_MAX)
+		strv_pushf(issues, "and %zu more mistakes", rd.m.n - ISSUES_MAX);
 	resolved_release(&rd.r);
 	if (rd.dir_fd >= 0)
 		close(rd.dir_fd);

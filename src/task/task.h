@@ -81,9 +81,9 @@ struct task_source {
 	bool apply_overrides;  /* false: neither that file nor the task's own overrides.json */
 };
 
-/* Read and check a task folder. Every mistake is one line appended to PROBLEMS ("tb_meta.json: ..."), all
+/* Read and check a task folder. Every issue is one line appended to ISSUES ("tb_meta.json: ..."), all
  * in one go; -1 with ERR_USAGE when there was any. Reads only. Blocks on the file system only. */
-int task_read(struct task *out, const struct task_source *src, struct strv *problems,
+int task_read(struct task *out, const struct task_source *src, struct strv *issues,
 	      struct err *err) MUST_CHECK;
 /* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the caller. */
 int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,

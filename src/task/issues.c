@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "task/mistakes.h"
+#include "task/issues.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void add_place(struct buf *out, const struct at *at)
 		buf_addf(out, "%s%s", at->up ? "." : "", at->key);
 }
 
-char *mistakes_place(const char *file, const struct at *at)
+char *issues_place(const char *file, const struct at *at)
 {
 	struct buf out = BUF_INIT;
 
@@ -35,7 +35,7 @@ static void add_line(struct strv *lines, const char *file, const struct at *at, 
 static void add_line(struct strv *lines, const char *file, const struct at *at, const char *fmt,
 		     va_list args)
 {
-	AUTO(free) char *place = mistakes_place(file, at);
+	AUTO(free) char *place = issues_place(file, at);
 	AUTO(buf) struct buf line = BUF_INIT;
 	char message[1024];
 
@@ -46,18 +46,18 @@ static void add_line(struct strv *lines, const char *file, const struct at *at, 
 	strv_push(lines, line.data);
 }
 
-void mistakes_add(struct mistakes *m, const char *file, const struct at *at, const char *fmt, ...)
+void issues_add(struct issues *m, const char *file, const struct at *at, const char *fmt, ...)
 {
 	va_list args;
 
-	if (m->n++ >= MISTAKES_MAX)
+	if (m->n++ >= ISSUES_MAX)
 		return;
 	va_start(args, fmt);
 	add_line(m->lines, file, at, fmt, args);
 	va_end(args);
 }
 
-void mistakes_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
+void issues_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
 {
 	va_list args;
 
@@ -114,7 +114,7 @@ static const struct {
 	[SHAPE_OBJECTS] = {"a list of objects", JSON_ARRAY, NULL, is_object},
 };
 
-static bool check_items(struct mistakes *m, const char *file, const struct at *at, json_t *v,
+static bool check_items(struct issues *m, const char *file, const struct at *at, json_t *v,
 			enum shape shape)
 {
 	size_t before = m->n;
@@ -126,15 +126,15 @@ static bool check_items(struct mistakes *m, const char *file, const struct at *a
 		return true;
 	json_array_foreach (v, i, item)
 		if (!shapes[shape].item(item))
-			mistakes_add(m, file, AT_ITEM(at, i), "must be %s",
-				     shape == SHAPE_OBJECTS ? "an object" : "a string");
+			issues_add(m, file, AT_ITEM(at, i), "must be %s",
+				   shape == SHAPE_OBJECTS ? "an object" : "a string");
 	json_object_foreach (v, key, item)
 		if (!shapes[shape].item(item))
-			mistakes_add(m, file, AT(at, key), "must be a string");
+			issues_add(m, file, AT(at, key), "must be a string");
 	return m->n == before;
 }
 
-static bool check_member(struct mistakes *m, const char *file, const struct at *at, json_t *v,
+static bool check_member(struct issues *m, const char *file, const struct at *at, json_t *v,
 			 enum shape shape)
 {
 	bool fits =
@@ -142,8 +142,8 @@ static bool check_member(struct mistakes *m, const char *file, const struct at *
 
 	if (fits)
 		return check_items(m, file, at, v, shape);
-	mistakes_add(m, file, at, "must be %s%s", shapes[shape].what,
-		     json_is_string(v) && has_nul(v) ? " without NUL characters" : "");
+	issues_add(m, file, at, "must be %s%s", shapes[shape].what,
+		   json_is_string(v) && has_nul(v) ? " without NUL characters" : "");
 	return false;
 }
 
@@ -167,7 +167,7 @@ static const char *meant(const json_t *obj, const struct member *members, const 
 	return text_nearest(key, names);
 }
 
-static bool check_unknown(struct mistakes *m, const char *file, const struct at *at,
+static bool check_unknown(struct issues *m, const char *file, const struct at *at,
 			  const json_t *obj, const struct member *members, const char *key,
 			  enum unknown unknown)
 {
@@ -176,14 +176,14 @@ static bool check_unknown(struct mistakes *m, const char *file, const struct at 
 	if (unknown == UNKNOWN_FINE || (unknown == UNKNOWN_NEAR && !near))
 		return true;
 	if (near)
-		mistakes_add(m, file, at, "unknown key \"%s\" (did you mean \"%s\"?)", key, near);
+		issues_add(m, file, at, "unknown key \"%s\" (did you mean \"%s\"?)", key, near);
 	else
-		mistakes_add(m, file, at, "unknown key \"%s\"", key);
+		issues_add(m, file, at, "unknown key \"%s\"", key);
 	return false;
 }
 
-bool mistakes_check(struct mistakes *m, const char *file, const struct at *at, const json_t *obj,
-		    const struct member *members, enum unknown unknown)
+bool issues_check(struct issues *m, const char *file, const struct at *at, const json_t *obj,
+		  const struct member *members, enum unknown unknown)
 {
 	bool well = true;
 	const char *key;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * mistakes.h -- collecting every mistake of a task folder in one go, each as one line naming the
+ * issues.h -- collecting every issue of a task folder in one go, each as one line naming the
  * file and the place in it, and checking the shape of JSON objects against tables.
  */
 #pragma once
@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include "base/strv.h"
 
-#define MISTAKES_MAX 100 /* lines kept of one task; the rest is counted */
+#define ISSUES_MAX 100 /* lines kept of one task; the rest is counted */
 
-struct mistakes {
+struct issues {
 	struct strv *lines; /* borrowed */
 	size_t n;
 };
@@ -26,13 +26,13 @@ struct at {
 #define AT_ITEM(up_, i_) (&(const struct at){(up_), NULL, (i_)})
 
 /* "FILE: repo.sparse_checkout[2]", owned by the caller; may stand for FILE below, with no AT. */
-char *mistakes_place(const char *file, const struct at *at);
+char *issues_place(const char *file, const struct at *at);
 /* "FILE: repo.sparse_checkout[2]: MESSAGE"; control characters are shown as escapes. AT_ may be
  * NULL. */
-void mistakes_add(struct mistakes *m, const char *file, const struct at *at, const char *fmt, ...)
+void issues_add(struct issues *m, const char *file, const struct at *at, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* The same line into any list: for remarks that are not mistakes. */
-void mistakes_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
+/* The same line into any list: for notes, which are no issues. */
+void issues_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
 enum shape {
@@ -60,5 +60,5 @@ enum unknown {
 
 /* Check that each member of OBJ has the shape the table gives it; null counts as absent. MEMBERS
  * ends with a NULL key. Returns whether all is well. */
-bool mistakes_check(struct mistakes *m, const char *file, const struct at *at, const json_t *obj,
-		    const struct member *members, enum unknown unknown);
+bool issues_check(struct issues *m, const char *file, const struct at *at, const json_t *obj,
+		  const struct member *members, enum unknown unknown);
