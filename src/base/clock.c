@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/clock.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 int64_t clock_mono_ns(void)
@@ -22,6 +23,13 @@ int64_t clock_wall_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t clock_grace_ms(int64_t usual_ms)
+{
+	const char *given = getenv("ROLLOUTS_TEST_GRACE_MS");
+
+	return given ? strtoll(given, NULL, 10) : usual_ms;
 }
 
 static struct tm utc(int64_t wall_ms)

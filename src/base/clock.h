@@ -9,6 +9,10 @@ int64_t clock_mono_ms(void);
 int64_t clock_mono_ns(void);
 int64_t clock_wall_ms(void); /* since the epoch */
 
+/* How long a worker may take to end in order before it is ended: USUAL_MS, or what ROLLOUTS_TEST_GRACE_MS
+ * says. For tests, whose workers never do; for nobody else. */
+int64_t clock_grace_ms(int64_t usual_ms);
+
 #define CLOCK_STAMP 24 /* bytes of either text form with its NUL */
 void clock_stamp(int64_t wall_ms,
 		 char out[CLOCK_STAMP]); /* UTC, 20250824__12-34-56: folder names */

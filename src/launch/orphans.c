@@ -77,7 +77,7 @@ static bool ends_within(int pidfd, int64_t ms)
 static int end(int pidfd, const char *pid, struct err *err)
 {
 	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
-	if (ends_within(pidfd, PATIENCE_MS))
+	if (ends_within(pidfd, clock_grace_ms(PATIENCE_MS)))
 		return 0;
 	if (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) && errno != ESRCH)
 		return err_set(err, ERR_INFRA, errno, "process %s, a worker of an earlier run",

@@ -123,7 +123,7 @@ static void on_phase(struct sched *s, struct job *job, const json_t *j)
 	json_t *fields = json_object();
 
 	snprintf(job->phase, sizeof job->phase, "%s", phase);
-	job->deadline_ms = within > 0 ? clock_mono_ms() + within + GRACE_MS : 0;
+	job->deadline_ms = within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
 	json_put_str(fields, "phase", phase);
 	json_put_int(fields, "deadline_ms", within);
 	progress_apply(sched_progress(s, job->item), EVENT_PHASE, job->attempt, fields);
@@ -234,7 +234,7 @@ static void take_interrupts(struct sched *s)
 		journal_add(s->o->journal, EVENT_INTERRUPTED, NULL, 0, NULL);
 	if (s->level == INTERRUPT_STOP) {
 		cancel_all(s, LAUNCH_STOP);
-		s->kill_ms = clock_mono_ms() + GRACE_MS;
+		s->kill_ms = clock_mono_ms() + clock_grace_ms(GRACE_MS);
 	} else if (s->level == INTERRUPT_KILL) {
 		cancel_all(s, LAUNCH_KILL);
 		s->kill_ms = 0;
