@@ -2,7 +2,7 @@
 # A thin cover over meson, for people who type make.
 #
 #   make quickstart   install what is missing, build, run the example
-#   make test         the same set-up, then every test
+#   make test         the same set-up, then every test that is not marked long; test-long: those too
 #   make              build, into build/
 #   make install      PREFIX=/usr/local DESTDIR=      make uninstall, dist, clean
 #   make check asan tidy bench test-cgroup test-agents
@@ -17,6 +17,10 @@ UNIT    = $(if $(CI),enabled,auto)
 # The distribution's Python is the one that has the distribution's pytest.
 PYTHON ?= $(shell command -v /usr/bin/python3 || echo python3)
 PYTEST  = $(PYTHON) -m pytest -q -p no:cacheprovider
+# Tests wait about as much as they work: one process more than there are cores. Each takes whole files.
+JOBS   ?= $(shell expr $$(nproc) + 1)
+TESTS   = not long
+SUITE   = $(PYTEST) -n $(JOBS) --dist loadfile tests/functional
 VERSION = $(shell sed -n "s/^ *version: '\(.*\)',/\1/p" meson.build)
 export PYTHONDONTWRITEBYTECODE = 1
 
@@ -41,7 +45,11 @@ quickstart:
 
 test: setup-test form unit-tests
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
-	@ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional
+	@ROLLOUTS_BUILD=$(BUILD) $(SUITE) -m "$(TESTS)"
+
+# With what is marked long: more of the same, for a night.
+test-long: TESTS = not none
+test-long: test
 
 # All six coding agents, for real: 1.5 GB through npm the first time, a minute afterwards. `make test` takes three.
 test-agents: setup-test
@@ -78,7 +86,7 @@ asan-unit:
 
 asan: asan-unit
 	@ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(PYTEST) tests/functional
+		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(SUITE)
 
 tidy:
 	@tools/setup build run tidy
@@ -113,4 +121,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all quickstart test test-agents setup-test unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean
+.PHONY: all quickstart test test-long test-agents setup-test unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean

@@ -3,7 +3,8 @@
 
 A test that takes `account` runs once as root and once as an ordinary user when started as root, else
 once as whoever we are; run_cli then acts as that account. Every test is followed by a check that it
-left no process, no mount and no temporary file behind.
+left no process, no mount and no temporary file behind. Tests of other files run beside it, in processes of
+their own: each has its engine and its ordinary user.
 """
 import contextlib
 import ctypes
@@ -26,6 +27,8 @@ import engines
 SOURCE = Path(__file__).resolve().parents[2]
 USER_PREFIX = "rollouts-test-"
 ENGINE = os.environ.get("ROLLOUTS_TEST_ENGINE")  # a DOCKER_HOST: every task then has a Dockerfile (test_docker_suite.py)
+LONGEST_FIRST = ["test_docker_suite.py", "test_hostile.py", "test_real_agents.py", "test_docker.py", "test_docker_tasks.py",
+                 "test_engine.py", "test_gateway_quota.py", "test_gateway.py", "test_sandbox_limits.py", "test_kill.py"]
 PR_SET_CHILD_SUBREAPER = 36
 GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commits
 
@@ -35,11 +38,14 @@ GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commi
 def pytest_configure(config):
     config.addinivalue_line("markers", "local(reason): is about the local sandbox; left out where tests run once more in "
                             "containers (test_docker_suite.py)")
+    config.addinivalue_line("markers", "long: only make test-long runs it")
     # What a killed supervisor leaves becomes our child, so that the leak check finds exactly that.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def pytest_collection_modifyitems(items):
+    # Processes (make's JOBS) take whole files, in this order: a long one that came last would be waited for.
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.name) if item.path.name in LONGEST_FIRST else len(LONGEST_FIRST))
     for item in items:
         mark = item.get_closest_marker("local")
         if ENGINE and mark:
