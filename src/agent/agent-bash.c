@@ -299,9 +299,7 @@ static int not_answered(struct bash *b, const struct agent_answer *a, struct err
 		end(b, OUTCOME_AGENT_ERROR, why);
 		return 0;
 	}
-	(void)err_set(err, ERR_INFRA, 0, "%s", why);
-	err->retry = true;
-	return -1;
+	return err_retry(err, 0, "%s", why);
 }
 
 /* What the provider refuses in a form that can be mended is mended, and posted again. */
@@ -337,10 +335,8 @@ static int ask(struct bash *b, struct bash_reply *r, struct err *err)
 	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
 	if (answer && b->talk.dialect->read(&b->talk, answer, r))
 		return 0;
-	err_set(err, ERR_INFRA, 0, "the model's API answered what is no %s answer: %.200s",
-		b->talk.dialect->api, a.body.data);
-	err->retry = true;
-	return -1;
+	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
+			 b->talk.dialect->api, a.body.data);
 }
 
 static int run_call(struct bash *b, const struct bash_call *call, struct buf *out, struct err *err)

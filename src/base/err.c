@@ -1,23 +1,75 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #define ERR_ITSELF
 #include "base/err.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool may_pass(int sys)
+{
+	switch (sys) {
+	case EAGAIN:
+	case EBUSY:
+	case ECHILD:
+	case ECONNABORTED:
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EDQUOT:
+	case EHOSTUNREACH:
+	case EINTR:
+	case EIO:
+	case EMFILE:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOLCK:
+	case ENOMEM:
+	case ENOSPC:
+	case EPIPE:
+	case ESRCH:
+	case ESTALE:
+	case ETIMEDOUT:
+	case ETXTBSY:
+	case EUSERS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void fill(struct err *err, int sys, const char *fmt, va_list ap)
+{
+	int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+
+	err->sys = sys;
+	if (sys && n >= 0 && (size_t)n < sizeof err->msg)
+		snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", strerror(sys));
+}
 
 int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 {
 	va_list ap;
 
 	err->kind = kind;
-	err->retry = false;
-	err->sys = sys;
+	err->retry = kind == ERR_INFRA && may_pass(sys);
 	va_start(ap, fmt);
-	int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+	fill(err, sys, fmt, ap);
 	va_end(ap);
-	if (sys && n >= 0 && (size_t)n < sizeof err->msg)
-		snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", strerror(sys));
+	return -1;
+}
+
+int err_retry(struct err *err, int sys, const char *fmt, ...)
+{
+	va_list ap;
+
+	err->kind = ERR_INFRA;
+	err->retry = true;
+	va_start(ap, fmt);
+	fill(err, sys, fmt, ap);
+	va_end(ap);
 	return -1;
 }
 

@@ -18,16 +18,21 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	bool retry; /* worth another try without changing anything */
-	int sys;    /* errno, or 0 */
+	/* Doing the same again later may help: the machine or a peer was short of something, busy or gone for
+	 * the moment. Not so what somebody has to mend first (a program that is missing, a permission). */
+	bool retry;
+	int sys; /* errno, or 0 */
 	char msg[1024];
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Fill *err; SYS != 0 appends strerror(SYS). Always returns -1. */
+/* Fill *err; SYS != 0 appends strerror(SYS). For ERR_INFRA it also decides `retry`, which is otherwise false: whoever
+ * knows better sets it afterwards. Always returns -1. */
 int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The same for an ERR_INFRA where trying again may help, whatever SYS is. Always returns -1. */
+int err_retry(struct err *err, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Prefix the message with "FMT: ". Always returns -1. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -37,5 +42,6 @@ noreturn void bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #if defined(__clang_analyzer__) && !defined(ERR_ITSELF)
 /* What the contract says and an analyzer of one file at a time cannot see. */
 #define err_set(...) ((void)err_set(__VA_ARGS__), -1)
+#define err_retry(...) ((void)err_retry(__VA_ARGS__), -1)
 #define err_wrap(...) ((void)err_wrap(__VA_ARGS__), -1)
 #endif

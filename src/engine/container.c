@@ -302,7 +302,7 @@ int container_remove(struct engine *e, const char *id, int64_t deadline_ms, stru
 		if (status == 404)
 			return 0;
 		if (clock_mono_ms() >= deadline_ms)
-			return err_set(err, ERR_INFRA, 0, "container %.12s does not go away", id);
+			return err_retry(err, 0, "container %.12s does not go away", id);
 		poll(NULL, 0, GONE_POLL_MS);
 	}
 }

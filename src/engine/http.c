@@ -41,9 +41,9 @@ static size_t take(char *data, size_t size, size_t n, void *arg)
 static int explain(const struct engine *e, CURLcode code, const struct answer *a, struct err *err)
 {
 	if (a->too_long)
-		err_set(err, ERR_INFRA, 0, "the engine at %s said more than %d MB", e->socket,
-			ANSWER_MAX >> 20);
-	else if (code == CURLE_OPERATION_TIMEDOUT)
+		return err_set(err, ERR_INFRA, 0, "the engine at %s said more than %d MB",
+			       e->socket, ANSWER_MAX >> 20);
+	if (code == CURLE_OPERATION_TIMEDOUT)
 		err_set(err, ERR_INFRA, 0, "the engine at %s does not answer", e->socket);
 	else
 		err_set(err, ERR_INFRA, 0, "no engine answers at %s: %s", e->socket,

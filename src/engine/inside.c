@@ -110,7 +110,7 @@ static int check_process(int pid, const char *id, struct err *err)
 
 	if (pid <= 1 || !*id || path_read(AT_FDCWD, path, 1 << 16, &text, err) ||
 	    !strstr(text.data, id))
-		return err_set(err, ERR_INFRA, 0, "process %d is not of the container", pid);
+		return err_retry(err, 0, "process %d is not of the container", pid);
 	return 0;
 }
 

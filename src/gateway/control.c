@@ -100,6 +100,7 @@ static int attach(struct control *c, const struct control_attach *a, struct err 
 	if (fd_send(c->fd, text.data, text.len, fds, n, err) < 0)
 		return gone(err);
 	if (receive(c, clock_mono_ms() + ANSWER_MS, &answer, err)) {
+		err->retry |= err->kind == ERR_LIMIT; /* it is slow today */
 		err->kind = ERR_INFRA;
 		return err_wrap(err, "attach to the gateway");
 	}

@@ -136,8 +136,9 @@ static int failed(const struct git_cmd *c, const struct buf *text, int status, s
 {
 	char how[48];
 	AUTO(free) char *said = git_said(text, 2, true);
-	return err_set(err, ERR_INFRA, 0, "git %s: %s", verb_of(c->argv),
-		       *said ? said : spawn_status_text(status, how));
+	/* What fails on files of ours lacks space, memory or a lock. */
+	return err_retry(err, 0, "git %s: %s", verb_of(c->argv),
+			 *said ? said : spawn_status_text(status, how));
 }
 
 int git_must(const struct git_cmd *c, struct buf *out, struct err *err)

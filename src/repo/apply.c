@@ -49,7 +49,7 @@ static int apply(int work_fd, const char *git_dir, int patch_fd, int64_t deadlin
 		return -1;
 	if (status) {
 		AUTO(free) char *text = reason(&said, status);
-		return err_set(err, ERR_INFRA, 0, "a checked patch could not be applied: %s", text);
+		return err_retry(err, 0, "a checked patch could not be applied: %s", text);
 	}
 	return 0;
 }

@@ -252,8 +252,7 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 		sweep_leftovers(b->root_fd, key);
 		rc = make(b, t, key, err);
 		if (rc == 0 && !meta_read(out, b->root_fd, key))
-			rc = err_set(err, ERR_INFRA, 0, DATA_BASELINES "/%s: cannot be read back",
-				     key);
+			rc = err_retry(err, 0, DATA_BASELINES "/%s: cannot be read back", key);
 	}
 	unlinkat(b->root_fd, lock_path, 0);
 	return rc;

@@ -106,8 +106,7 @@ static int add_overlay_file(struct import *imp, const struct overlay *o,
 	if (fd < 0 || import_file(imp, f->path, f->executable, fd, f->size, &short_read, err) < 0)
 		return -1;
 	if (short_read)
-		return err_set(err, ERR_INFRA, 0, "overlay file %s changed while it was read",
-			       f->path);
+		return err_retry(err, 0, "overlay file %s changed while it was read", f->path);
 	return 0;
 }
 

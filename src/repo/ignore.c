@@ -129,7 +129,7 @@ static int read_more(struct ignore *ig, struct err *err)
 	buf_grow(&ig->replies, 16384);
 	ssize_t n = read(ig->from, ig->replies.data + ig->replies.len, 16384);
 	if (n <= 0)
-		return err_set(err, ERR_INFRA, 0, "git check-ignore ended early");
+		return err_retry(err, 0, "git check-ignore ended early");
 	ig->replies.len += (size_t)n;
 	ig->replies.data[ig->replies.len] = '\0';
 	return 0;

@@ -102,7 +102,7 @@ int channel_send(struct channel *c, const struct proto_request *req, const int *
 		 struct err *err)
 {
 	if (c->sock < 0)
-		return err_set(err, ERR_INFRA, 0, "the sandbox has ended");
+		return err_retry(err, 0, "the sandbox has ended");
 	return fd_send(c->sock, req, sizeof *req, fds, fds_n, err) < 0 ? -1 : 0;
 }
 
@@ -160,6 +160,6 @@ int channel_end(struct channel *c, struct err *err)
 		}
 		pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
 	}
-	return err_set(err, ERR_INFRA, 0,
-		       "a process of the sandbox cannot be killed (uninterruptible sleep)");
+	return err_retry(err, 0,
+			 "a process of the sandbox cannot be killed (uninterruptible sleep)");
 }

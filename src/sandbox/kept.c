@@ -257,9 +257,7 @@ int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *
 	if (call(downcast(s), KEEPER_DIFF, out_fd, DIFF_MS, &r, &text, err))
 		return -1;
 	if (text < 0 || lseek(text, 0, SEEK_SET) || path_read_fd(text, 64u << 20, &lists, err))
-		return err->kind
-			       ? -1
-			       : err_set(err, ERR_INFRA, 0, "the keeper's answer is not complete");
+		return err->kind ? -1 : err_retry(err, 0, "the keeper's answer is not complete");
 	*out = (struct repo_diff){.bytes = r.bytes,
 				  .lines_added = r.lines_added,
 				  .lines_removed = r.lines_removed,

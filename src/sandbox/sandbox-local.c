@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "os/fdio.h"
 #include "sandbox/kept.h"
 #include "sandbox/userns.h"
@@ -14,6 +15,7 @@
 /* Why bubblewrap ended, in its own words. */
 static int explain_bwrap(int errors, struct err *err)
 {
+	static const int passing[] = {EAGAIN, EBUSY, ENOMEM, ENOSPC};
 	char text[512];
 	ssize_t n;
 
@@ -24,6 +26,8 @@ static int explain_bwrap(int errors, struct err *err)
 	if (!*text)
 		return -1;
 	err_set(err, ERR_INFRA, 0, "cannot start the sandbox: %s", text);
+	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
+		err->retry |= strstr(text, strerror(passing[i])) != NULL;
 	if (strstr(text, "Unknown option"))
 		return err_set(err, ERR_INFRA, 0, "%s; bubblewrap 0.8 or newer is needed", text);
 	return strstr(text, "install") ? -1 : userns_explain(err);

@@ -91,7 +91,7 @@ int sandbox_get(struct sandbox *s, const char *box_path, struct err *err)
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	return err->kind ? -1 : err_set(err, ERR_INFRA, 0, "%s was not passed on", box_path);
+	return err->kind ? -1 : err_retry(err, 0, "%s was not passed on", box_path);
 }
 
 int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err)
@@ -194,6 +194,6 @@ int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err)
 	if (n == (ssize_t)sizeof why)
 		*err = why;
 	else
-		err_set(err, ERR_INFRA, 0, "the helper died");
+		err_retry(err, 0, "the helper died");
 	return err_wrap(err, "remove %s", scratch);
 }

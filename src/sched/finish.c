@@ -192,8 +192,8 @@ void finish_unstarted(struct sched *s, size_t item, int attempt, const struct er
 		.item = item,
 		.attempt = attempt,
 		.outcome = OUTCOME_INFRA_ERROR,
-		.retry = true,
-		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, true, why->msg),
+		.retry = why->retry,
+		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, why->retry, why->msg),
 	};
 	end_attempt(s, &e);
 }

@@ -74,10 +74,7 @@ int work_attach(struct work *w, struct err *err)
 {
 	if (!w->attempt.control || w->attempt.agent_from)
 		return 0;
-	if (!attach(w, err))
-		return 0;
-	err->retry = true;
-	return err_wrap(err, "gateway");
+	return attach(w, err) ? err_wrap(err, "gateway") : 0;
 }
 
 static int64_t stop_after_ms(const struct control_state *s)
@@ -222,11 +219,8 @@ int work_metered(struct work *w, struct err *err)
 		w->diverged = true;
 		return err_set(err, ERR_LIMIT, 0, "%s", s->diverged);
 	}
-	if (*failed->text && failed->retry) {
-		err_set(err, ERR_INFRA, 0, "%s", failed->text);
-		err->retry = true;
-		return -1;
-	}
+	if (*failed->text && failed->retry)
+		return err_retry(err, 0, "%s", failed->text);
 	/* Whatever status an agent exits with when its model is not to be had. */
 	if (*failed->text)
 		end_as(w, OUTCOME_AGENT_ERROR, "the model could not be asked: ", failed->text);

@@ -277,7 +277,7 @@ static void record_failure(struct work *w, const struct err *err)
 	w->result.outcome = w->diverged			 ? OUTCOME_REPLAY_DIVERGED
 			    : err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED
 							 : OUTCOME_INFRA_ERROR;
-	w->result.retry = err->kind == ERR_INFRA || err->retry;
+	w->result.retry = err->retry;
 	w->result.evaluated = w->result.scored = false;
 	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);
 	size_t keep = text_cut(line.data, line.len < sizeof w->result.reason - 1

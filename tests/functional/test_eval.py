@@ -113,8 +113,9 @@ def test_pytests_exit_codes(grade):
     ("checks/own", "a", "x", {"command": "no-such-tool-at-all --check"}),
 ], ids=["env", "interpreter", "command"])
 def test_a_missing_tool_is_no_failed_test(grade, test):
-    result, doc, _, _ = grade([test], check=1, retries=0)
+    result, doc, _, _ = grade([test], check=1, retries=2)
     assert result["outcome"] == "infra_error"
+    assert (result["attempt"], result["retry"]) == (1, False), "a second attempt would not find it either"
     assert "checks/own" in result["reason"]
     assert result["total_score"] is None and not result["evaluated"]
 

@@ -166,6 +166,12 @@ def test_an_infra_error_is_retried_and_earlier_attempts_are_kept(run_cli, fake_b
     assert starts(workdir) == [f"{r.dir.name}-0 1"]
 
 
+def test_what_would_fail_again_is_not_tried_again(run_cli, fake_bench, rollout):
+    fake_bench(1, env={"FAKE_OUTCOME": "infra_error", "FAKE_FOR_GOOD": "1"}, retries=2)
+    run_cli("run", "bench.toml", check=1)
+    assert [e["attempt"] for e in rollout().events if e["event"] == "finished"] == [1]
+
+
 def test_a_waiting_retry_holds_no_slot(run_cli, fake_bench, workdir, rollout, make_task):
     other = {"prepared_dir": make_task("other"), "rollouts": 3}
     fake_bench(1, env={"FAKE_OUTCOME": "infra_error", "FAKE_HEAL": "2"}, retries=1, parallel=1, more=[other])

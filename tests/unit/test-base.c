@@ -13,6 +13,26 @@
 #include "base/text.h"
 #include "test.h"
 
+/* What passes by itself is told from what somebody has to mend. */
+static void test_err(void **state)
+{
+	struct err err;
+
+	err_set(&err, ERR_INFRA, ENOSPC, "write %s", "x");
+	assert_true(err.retry);
+	assert_string_equal(err.msg, "write x: No space left on device");
+	err_wrap(&err, "trial");
+	assert_true(err.retry);
+	err_set(&err, ERR_INFRA, EACCES, "open");
+	assert_false(err.retry);
+	err_set(&err, ERR_INFRA, 0, "no pytest");
+	assert_false(err.retry);
+	err_set(&err, ERR_USAGE, EAGAIN, "a mistake stays one");
+	assert_false(err.retry);
+	assert_int_equal(err_retry(&err, EACCES, "the peer is gone"), -1);
+	assert_true(err.retry && err.kind == ERR_INFRA && err.sys == EACCES);
+}
+
 static void test_buf(void **state)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
@@ -256,6 +276,7 @@ static void test_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_err),
 		cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_strv),
 		cmocka_unit_test(test_hash),
