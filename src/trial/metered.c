@@ -1,8 +1,5 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later
- *
- * metered.c -- an agent whose model calls the gateway counts: the attempt is attached while we may still open
- * everything, the gateway has a say in when the agent ends, and its numbers go into the result.
- */
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/metered.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +14,6 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
-#include "trial/internal.h"
 
 enum {
 	LIMIT_MS = 1500,   /* for an agent that was told no, to end by itself; ended within 2 s */
@@ -149,8 +145,7 @@ static void note_difference(struct work *w, int64_t agent, int64_t gateway)
 		return;
 	text = xasprintf("the agent counts %lld tokens, the gateway %lld", (long long)agent,
 			 (long long)gateway);
-	e = json_object();
-	json_put_str(e, "event", EVENT_NOTE);
+	e = work_event(EVENT_NOTE);
 	json_put_str(e, "text", text);
 	work_say(w, e);
 }

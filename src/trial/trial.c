@@ -28,121 +28,17 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
-#include "trial/internal.h"
+#include "trial/boxes.h"
+#include "trial/metered.h"
+#include "trial/phase-agent.h"
+#include "trial/phase-evaluate.h"
+#include "trial/work.h"
 
 enum {
 	TRIAL_JSON_MAX = 16 << 20,
 	GOLD_MAX = 64 << 20,
 	PREPARE_MS = 60 * 60 * 1000, /* a first clone of a large repository */
 };
-
-static json_t *new_event(const char *name)
-{
-	json_t *e = json_object();
-
-	json_put_str(e, "event", name);
-	return e;
-}
-
-void work_say(struct work *w, json_t *event_take)
-{
-	event_add(&w->events, event_take);
-	/* Such a trial is over before anybody could act on its first words: one wake-up for all of them. */
-	if (w->attempt.trial.sandbox != SANDBOX_NONE)
-		event_send(w->event_fd, &w->events);
-}
-
-static void end_phase(struct work *w)
-{
-	if (!w->phase)
-		return;
-	result_add_phase(&w->result, w->phase, clock_mono_ms() - w->phase_start_ms);
-	w->phase = NULL;
-}
-
-void work_phase(struct work *w, const char *phase, int64_t deadline_ms)
-{
-	json_t *e = new_event(EVENT_PHASE);
-
-	end_phase(w);
-	w->phase = phase;
-	w->phase_start_ms = clock_mono_ms();
-	json_put_str(e, "phase", phase);
-	json_put_int(e, "deadline_ms", deadline_ms);
-	work_say(w, e);
-}
-
-void work_output(void *arg, int stream, const char *data, size_t n)
-{
-	struct work *w = arg;
-	json_t *e = new_event(EVENT_OUTPUT);
-
-	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
-	json_put_strn(e, "text", data, n);
-	work_say(w, e);
-}
-
-static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
-{
-	static const char *const scratch[] = {
-		[BOX_AGENT] = ATTEMPT_BOX_AGENT, [BOX_EVALUATE] = ATTEMPT_BOX_EVALUATE};
-	const struct trial *t = &w->attempt.trial;
-
-	free(w->scratch[which]);
-	w->scratch[which] = path_join(w->dir, scratch[which]);
-	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s", t->run_id,
-		 which == BOX_EVALUATE && t->sandbox == SANDBOX_DOCKER ? "-eval" : "");
-	*spec = (struct sandbox_spec){
-		.root_fd = w->root_fd,
-		.name = w->box_name[which],
-		.baseline = w->baseline.path,
-		.app = w->app,
-		.scratch = w->scratch[which],
-		.workspace = t->workspace,
-		.network = t->network,
-		.limits = t->limits,
-		.rights = w->rights[which],
-		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
-		.bench = w->attempt.bench,
-		.run = t->run_id,
-		.cancel_fds = {w->signal_fd, w->event_fd},
-	};
-	if (which != BOX_AGENT)
-		return;
-	spec->mounts = w->mounts;
-	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
-	spec->gateway = w->attempt.gateway;
-	spec->door_port = AGENT_DOOR_PORT;
-}
-
-int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err)
-{
-	struct sandbox_spec spec;
-
-	fill_spec(w, &spec, which);
-	return sandbox_open(out, sandbox_kind_name(w->attempt.trial.sandbox), &spec, err);
-}
-
-/* While we are root: what the trial's own user could not open later. */
-static int take_rights(struct work *w, struct err *err)
-{
-	const bool wanted[] = {
-		[BOX_AGENT] = !w->attempt.agent_from,
-		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->task.tests_n,
-	};
-	struct sandbox_spec spec;
-
-	if (w->attempt.trial.sandbox == SANDBOX_NONE)
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (!wanted[i])
-			continue;
-		fill_spec(w, &spec, (enum work_box)i);
-		if (sandbox_rights_take(&w->rights[i], &spec, w->attempt.uid, w->attempt.uid, err))
-			return -1;
-	}
-	return 0;
-}
 
 /* A task's image that could not be made is told here, once per trial, and not tried again. */
 static int read_image(struct work *w, struct err *err)
@@ -199,7 +95,7 @@ static int drop_privileges(struct work *w, struct err *err)
 
 	if (!uid || geteuid() != 0)
 		return 0;
-	if (take_rights(w, err))
+	if (work_take_rights(w, err))
 		return -1;
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
@@ -289,15 +185,12 @@ static void record_failure(struct work *w, const struct err *err)
 
 static int finish(struct work *w, struct err *err)
 {
-	json_t *e = new_event(EVENT_FINISHED);
-
 	work_phase(w, PHASE_DONE, 0);
 	w->phase = NULL;
 	AUTO(json) json_t *result = result_to_json(&w->result);
-	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err)) {
-		json_decref(e);
+	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err))
 		return -1;
-	}
+	json_t *e = work_event(EVENT_FINISHED);
 	json_put_str(e, "outcome", outcome_name(w->result.outcome));
 	json_put_str(e, "digest", w->result.agent.digest);
 	work_say(w, e);

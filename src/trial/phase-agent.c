@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/phase-agent.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "agent/agent.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -12,13 +14,12 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "core/event.h"
-#include "eval/eval.h"
-#include "trial/internal.h"
+#include "trial/boxes.h"
+#include "trial/metered.h"
 
 enum {
 	SANDBOX_MS = 2 * 60 * 1000,
 	COLLECT_MS = 5 * 60 * 1000,
-	EVALUATE_EXTRA_MS = 5 * 60 * 1000,
 	AGENT_EXTRA_MS = 30 * 1000, /* from the agent's deadline to a dead sandbox */
 	AGENT_JSON_MAX = 1 << 20,
 };
@@ -31,11 +32,6 @@ static void auto_sandbox(struct sandbox **s)
 static void auto_repo_diff(struct repo_diff *d)
 {
 	repo_diff_release(d);
-}
-
-static void auto_evaluation(struct evaluation *e)
-{
-	evaluation_release(e);
 }
 
 /* A git URL without the user and password that some people put there. */
@@ -97,19 +93,12 @@ static int digest_patch(struct work *w, struct err *err)
 /* From here on neither a resume nor a retry runs the agent again. */
 static int commit_agent(struct work *w, struct err *err)
 {
-	AUTO(json) json_t *record = NULL;
-	json_t *e = json_object();
-
-	if (digest_patch(w, err)) {
-		json_decref(e);
+	if (digest_patch(w, err))
 		return -1;
-	}
-	record = agent_record_to_json(&w->result.agent);
-	if (json_write(w->run_fd, ATTEMPT_AGENT, record, w->attempt.sync, err)) {
-		json_decref(e);
+	AUTO(json) json_t *record = agent_record_to_json(&w->result.agent);
+	if (json_write(w->run_fd, ATTEMPT_AGENT, record, w->attempt.sync, err))
 		return -1;
-	}
-	json_put_str(e, "event", EVENT_AGENT_DONE);
+	json_t *e = work_event(EVENT_AGENT_DONE);
 	json_put_str(e, "digest", w->result.agent.digest);
 	json_put_str(e, "outcome", outcome_name(w->result.agent.outcome));
 	work_say(w, e);
@@ -253,91 +242,4 @@ int work_take_over(struct work *w, struct err *err)
 	w->result.workspace = xstrdup("none");
 	w->result.limits_held = xstrdup("none");
 	return commit_agent(w, err);
-}
-
-/* Open the fresh sandbox that holds the agent's diff, or say in *REFUSED why it cannot hold it. */
-static int open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
-{
-	AUTO(fd) int patch = open_patch(w, O_RDONLY, err);
-
-	if (patch < 0)
-		return -1;
-	if (w->result.agent.diff_truncated) {
-		*refused = xstrdup("the diff was too large and is not complete");
-		return 0;
-	}
-	if (work_sandbox(w, box, BOX_EVALUATE, err))
-		return -1;
-	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
-}
-
-/* E's scores become the result's. */
-static void take_scores(struct work *w, struct evaluation *e)
-{
-	struct result *r = &w->result;
-
-	r->evaluated = true;
-	r->scored = e->total.known;
-	r->total_score = e->total.value;
-	r->coverage = e->total.coverage;
-	r->tests = e->tests;
-	r->tests_passed = e->tests_passed;
-	r->scores = e->scores;
-	e->scores = (struct scores){0};
-}
-
-static int link_documents(const struct work *w, struct err *err)
-{
-	static const char *const names[] = {ATTEMPT_EVALUATION, ATTEMPT_SCORING};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTO(free) char *target = xasprintf(RUN_LATEST "/%s", names[i]);
-		if (path_link(w->trial_fd, target, names[i], err))
-			return -1;
-	}
-	return 0;
-}
-
-/* Each test has a time of its own, or the trial's; 0 when one of them has no end. */
-static int64_t evaluate_ms(const struct work *w)
-{
-	int64_t common_ms = w->attempt.trial.limits.eval_timeout_ms;
-	int64_t sum_ms = common_ms + EVALUATE_EXTRA_MS;
-
-	for (size_t i = 0; i < w->task.tests_n; i++) {
-		int64_t own_ms = w->task.tests[i].timeout_ms;
-
-		if (!own_ms && !common_ms)
-			return 0;
-		sum_ms += own_ms ? own_ms : common_ms;
-	}
-	return sum_ms;
-}
-
-int work_evaluate(struct work *w, struct err *err)
-{
-	AUTO(sandbox) struct sandbox *box = NULL;
-	AUTO(free) char *refused = NULL;
-	AUTO(evaluation) struct evaluation e = {0};
-	struct eval_job job = {
-		.attempt = &w->attempt,
-		.task = &w->task,
-		.run_fd = w->run_fd,
-		.agent = &w->result.agent,
-		.on_output = w->attempt.stream_output ? work_output : NULL,
-		.on_output_arg = w,
-	};
-
-	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
-	if (w->task.tests_n && open_graded(w, &box, &refused, err))
-		return -1;
-	job.patch_refused = refused;
-	int failed = eval_run(&job, box, &e, err);
-	w->result.oom_killed |= box && sandbox_oom_killed(box);
-	if (failed)
-		return -1;
-	take_scores(w, &e);
-	if (eval_write(&job, &e, &w->result, err))
-		return -1;
-	return link_documents(w, err);
 }

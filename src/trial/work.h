@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * internal.h -- the state of the attempt a worker runs, shared by the files of src/trial.
+ * work.h -- private to trial: the attempt a worker runs, and what it tells its supervisor. Its phases are in
+ * files that know this one and not each other.
  */
 #pragma once
 #include <stdint.h>
-#include "agent/agent.h"
 #include "base/buf.h"
 #include "core/result.h"
 #include "core/trial.h"
@@ -48,27 +48,11 @@ struct work {
 	const char *phase;
 };
 
+/* {"event": NAME}, to be added to and said. */
+json_t *work_event(const char *name);
 /* Tell the supervisor, now or with what is said next. */
 void work_say(struct work *w, json_t *event_take);
 /* Enter PHASE: closes the time of the last one and tells the supervisor. DEADLINE_MS from now, 0 none. */
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
-/* Start a sandbox for this trial. Only the agent's has its mounts and the door to the gateway. */
-int work_sandbox(struct work *w, struct sandbox **out, enum work_box which,
-		 struct err *err) MUST_CHECK;
-/* While we may open everything: make the attempt's token valid, with its logs. Without a gateway, success. */
-int work_attach(struct work *w, struct err *err) MUST_CHECK;
-/* The gateway's say in when the agent ends, counted from now; NULL without one. */
-const struct sandbox_watch *work_watch(struct work *w);
-/* How long an agent may run by the wall's clock, waiting included; 0: no end. */
-int64_t work_agent_ms(const struct work *w);
-/* The agent has ended: the gateway's numbers, and what its no makes of the outcome. -1: the attempt does not
- * count (ERR_INFRA, or w->diverged). */
-int work_metered(struct work *w, struct err *err) MUST_CHECK;
-/* The agent's phase: run, collect, diff, commit agent.json. Fills w->result.agent. */
-int work_agent(struct work *w, struct err *err) MUST_CHECK;
-/* Take over what attempt.agent_from committed. */
-int work_take_over(struct work *w, struct err *err) MUST_CHECK;
-/* Grade the committed diff and write the documents. */
-int work_evaluate(struct work *w, struct err *err) MUST_CHECK;
 /* The -vv stream, for agent_job.on_output and eval_job.on_output; ARG is the struct work. */
 void work_output(void *arg, int stream, const char *data, size_t n);

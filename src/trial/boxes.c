@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/boxes.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include "agent/agent.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
+
+static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
+{
+	static const char *const scratch[] = {
+		[BOX_AGENT] = ATTEMPT_BOX_AGENT, [BOX_EVALUATE] = ATTEMPT_BOX_EVALUATE};
+	const struct trial *t = &w->attempt.trial;
+
+	free(w->scratch[which]);
+	w->scratch[which] = path_join(w->dir, scratch[which]);
+	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s", t->run_id,
+		 which == BOX_EVALUATE && t->sandbox == SANDBOX_DOCKER ? "-eval" : "");
+	*spec = (struct sandbox_spec){
+		.root_fd = w->root_fd,
+		.name = w->box_name[which],
+		.baseline = w->baseline.path,
+		.app = w->app,
+		.scratch = w->scratch[which],
+		.workspace = t->workspace,
+		.network = t->network,
+		.limits = t->limits,
+		.rights = w->rights[which],
+		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
+		.bench = w->attempt.bench,
+		.run = t->run_id,
+		.cancel_fds = {w->signal_fd, w->event_fd},
+	};
+	if (which != BOX_AGENT)
+		return;
+	spec->mounts = w->mounts;
+	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
+	spec->gateway = w->attempt.gateway;
+	spec->door_port = AGENT_DOOR_PORT;
+}
+
+int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err)
+{
+	struct sandbox_spec spec;
+
+	fill_spec(w, &spec, which);
+	return sandbox_open(out, sandbox_kind_name(w->attempt.trial.sandbox), &spec, err);
+}
+
+int work_take_rights(struct work *w, struct err *err)
+{
+	const bool wanted[] = {
+		[BOX_AGENT] = !w->attempt.agent_from,
+		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->task.tests_n,
+	};
+	struct sandbox_spec spec;
+
+	if (w->attempt.trial.sandbox == SANDBOX_NONE)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		if (!wanted[i])
+			continue;
+		fill_spec(w, &spec, (enum work_box)i);
+		if (sandbox_rights_take(&w->rights[i], &spec, w->attempt.uid, w->attempt.uid, err))
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/phase-evaluate.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
+#include "core/event.h"
+#include "eval/eval.h"
+#include "trial/boxes.h"
+
+enum { EVALUATE_EXTRA_MS = 5 * 60 * 1000 };
+
+static void auto_sandbox(struct sandbox **s)
+{
+	sandbox_close(*s);
+}
+
+static void auto_evaluation(struct evaluation *e)
+{
+	evaluation_release(e);
+}
+
+/* Open the fresh sandbox that holds the agent's diff, or say in *REFUSED why it cannot hold it. */
+static int open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
+{
+	AUTO(fd) int patch = path_open_beneath(w->run_fd, ATTEMPT_DIFF, O_RDONLY, 0, err);
+
+	if (patch < 0)
+		return -1;
+	if (w->result.agent.diff_truncated) {
+		*refused = xstrdup("the diff was too large and is not complete");
+		return 0;
+	}
+	if (work_sandbox(w, box, BOX_EVALUATE, err))
+		return -1;
+	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
+}
+
+/* E's scores become the result's. */
+static void take_scores(struct work *w, struct evaluation *e)
+{
+	struct result *r = &w->result;
+
+	r->evaluated = true;
+	r->scored = e->total.known;
+	r->total_score = e->total.value;
+	r->coverage = e->total.coverage;
+	r->tests = e->tests;
+	r->tests_passed = e->tests_passed;
+	r->scores = e->scores;
+	e->scores = (struct scores){0};
+}
+
+static int link_documents(const struct work *w, struct err *err)
+{
+	static const char *const names[] = {ATTEMPT_EVALUATION, ATTEMPT_SCORING};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *target = xasprintf(RUN_LATEST "/%s", names[i]);
+		if (path_link(w->trial_fd, target, names[i], err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Each test has a time of its own, or the trial's; 0 when one of them has no end. */
+static int64_t evaluate_ms(const struct work *w)
+{
+	int64_t common_ms = w->attempt.trial.limits.eval_timeout_ms;
+	int64_t sum_ms = common_ms + EVALUATE_EXTRA_MS;
+
+	for (size_t i = 0; i < w->task.tests_n; i++) {
+		int64_t own_ms = w->task.tests[i].timeout_ms;
+
+		if (!own_ms && !common_ms)
+			return 0;
+		sum_ms += own_ms ? own_ms : common_ms;
+	}
+	return sum_ms;
+}
+
+int work_evaluate(struct work *w, struct err *err)
+{
+	AUTO(sandbox) struct sandbox *box = NULL;
+	AUTO(free) char *refused = NULL;
+	AUTO(evaluation) struct evaluation e = {0};
+	struct eval_job job = {
+		.attempt = &w->attempt,
+		.task = &w->task,
+		.run_fd = w->run_fd,
+		.agent = &w->result.agent,
+		.on_output = w->attempt.stream_output ? work_output : NULL,
+		.on_output_arg = w,
+	};
+
+	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
+	if (w->task.tests_n && open_graded(w, &box, &refused, err))
+		return -1;
+	job.patch_refused = refused;
+	int failed = eval_run(&job, box, &e, err);
+	w->result.oom_killed |= box && sandbox_oom_killed(box);
+	if (failed)
+		return -1;
+	take_scores(w, &e);
+	if (eval_write(&job, &e, &w->result, err))
+		return -1;
+	return link_documents(w, err);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/work.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "core/event.h"
+
+json_t *work_event(const char *name)
+{
+	json_t *e = json_object();
+
+	json_put_str(e, "event", name);
+	return e;
+}
+
+void work_say(struct work *w, json_t *event_take)
+{
+	event_add(&w->events, event_take);
+	/* Such a trial is over before anybody could act on its first words: one wake-up for all of them. */
+	if (w->attempt.trial.sandbox != SANDBOX_NONE)
+		event_send(w->event_fd, &w->events);
+}
+
+static void end_phase(struct work *w)
+{
+	if (!w->phase)
+		return;
+	result_add_phase(&w->result, w->phase, clock_mono_ms() - w->phase_start_ms);
+	w->phase = NULL;
+}
+
+void work_phase(struct work *w, const char *phase, int64_t deadline_ms)
+{
+	json_t *e = work_event(EVENT_PHASE);
+
+	end_phase(w);
+	w->phase = phase;
+	w->phase_start_ms = clock_mono_ms();
+	json_put_str(e, "phase", phase);
+	json_put_int(e, "deadline_ms", deadline_ms);
+	work_say(w, e);
+}
+
+void work_output(void *arg, int stream, const char *data, size_t n)
+{
+	struct work *w = arg;
+	json_t *e = work_event(EVENT_OUTPUT);
+
+	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
+	json_put_strn(e, "text", data, n);
+	work_say(w, e);
+}
