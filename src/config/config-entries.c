@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "config/agents.h"
-#include "config/layer.h"
+#include "config/config-steps.h"
 #include "core/tag.h"
 
 static int choice_index(const struct key *k, const char *text)
@@ -268,7 +268,6 @@ static void land_tags(struct config *c, struct bench *out)
 
 void config_entries(struct config *c, struct bench *out)
 {
-	bench_init(out);
 	out->config_path = xstrdup(c->req->path);
 	out->config_text = xstrdup(c->text.data);
 	land_all(c, NULL, out, true);

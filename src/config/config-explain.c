@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "config/layer.h"
+#include "config/config-steps.h"
 
 #define COMMENT_COLUMN 40
 
@@ -183,40 +183,21 @@ static void explain_entry(struct buf *out, const struct config *c, const struct 
 	explain_env(out, c, task, e);
 }
 
-static void explain_budget(struct buf *out, const struct config *c, const struct bench *b)
+static void explain_table(struct buf *out, const struct config *c, const struct bench *b,
+			  const struct key_table *table)
 {
-	buf_adds(out, "\n[budget]\n");
+	if (table->name)
+		buf_addf(out, "\n%s\n", table->title);
 	for (int i = 0; i < KEY_COUNT_; i++)
-		if (config_keys[i].scopes & SCOPE_BUDGET)
+		if (config_keys[i].in_bench && (config_keys[i].scopes & table->scope))
 			explain_landed(out, c, NULL, (enum key_id)i, b);
 }
 
-static void explain(struct buf *out, const struct config *c, const struct bench *b)
+void config_write(struct buf *out, const struct config *c, const struct bench *b)
 {
-	for (int i = 0; i < KEY_COUNT_; i++)
-		if (config_keys[i].in_bench && (config_keys[i].scopes & SCOPE_TOP))
-			explain_landed(out, c, NULL, (enum key_id)i, b);
-	explain_budget(out, c, b);
+	for (int i = 0; i < TABLE_COUNT_; i++)
+		if (config_tables[i].whole)
+			explain_table(out, c, b, &config_tables[i]);
 	for (size_t i = 0; i < b->entries_n; i++)
 		explain_entry(out, c, &b->entries[i]);
-}
-
-int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,
-		   struct err *err)
-{
-	struct config c;
-	struct bench b;
-	bench_init(&b);
-	int rc = config_read(&c, req, err);
-	if (rc < 0) {
-		strv_push(issues, err->msg);
-	} else {
-		config_entries(&c, &b);
-		rc = config_verdict(&c, issues, err);
-	}
-	if (rc == 0)
-		explain(out, &c, &b);
-	bench_release(&b);
-	config_release(&c);
-	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stddef.h>
+#include "config/config-keys.h"
 #include <string.h>
-#include "config/layer.h"
+#include "core/bench.h"
 
 #define NAME_MAX_BYTES 100
 #define WORD_MAX_BYTES 200
@@ -51,37 +51,53 @@ static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL}
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
 static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", NULL};
 
+static const char *complain_launcher(const char *text)
+{
+	for (int i = 1; launchers[i]; i++)
+		if (strcmp(text, launchers[i]) == 0)
+			return "is not built yet; leave it out or set it to \"local\"";
+	return NULL;
+}
+
 #define IN_ENTRY(member) .lands = true, .offset = offsetof(struct bench_entry, member)
 #define IN_BENCH(member) .lands = true, .in_bench = true, .offset = offsetof(struct bench, member)
 #define WEEK_SEC 604800
 #define MANY 1000000000000000 /* every whole number up to it is a double's */
 
+const struct key_table config_tables[TABLE_COUNT_] = {
+	[TABLE_TOP] = {SCOPE_TOP, NULL, "the top level", .whole = true},
+	[TABLE_DEFAULTS] = {SCOPE_DEFAULTS, "defaults", "[defaults]"},
+	[TABLE_TASKS] = {SCOPE_TASKS, "tasks", "[[tasks]]"},
+	[TABLE_BUDGET] = {SCOPE_BUDGET, "budget", "[budget]", .whole = true},
+};
+
 const struct key config_keys[KEY_COUNT_] = {
 	[KEY_NAME] = {"name", TYPE_TEXT, SCOPE_TOP, .complain = complain_name, IN_BENCH(name)},
-	[KEY_PARALLEL] = {"parallel", TYPE_INT, SCOPE_TOP, 1, 4096, .flag = "parallel",
+	[KEY_PARALLEL] = {"parallel", TYPE_INT, SCOPE_TOP | SCOPE_FLAG, 1, 4096, .flag = "parallel",
 			  IN_BENCH(parallel)},
-	[KEY_FAIL_FAST] = {"fail_fast", TYPE_BOOL, 0, .flag = "fail-fast", IN_BENCH(fail_fast)},
+	[KEY_FAIL_FAST] = {"fail_fast", TYPE_BOOL, SCOPE_FLAG, .flag = "fail-fast",
+			   IN_BENCH(fail_fast)},
 	[KEY_PREPARED_DIR] = {"prepared_dir", TYPE_TEXT, SCOPE_TASKS, .complain = complain_path},
 	[KEY_LABEL] = {"label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label)},
-	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_agent, .flag = "agent",
-		       IN_ENTRY(agent)},
+	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG, .complain = complain_agent,
+		       .flag = "agent", IN_ENTRY(agent)},
 	[KEY_MODEL] = {"model", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, .flag = "model"},
 	[KEY_MODELS] = {"models", TYPE_LIST, SCOPE_ENTRY, .complain = complain_word,
 			.flag = "model"},
-	[KEY_ROLLOUTS] = {"rollouts", TYPE_INT, SCOPE_ENTRY, 1, 100000, .flag = "rollouts",
-			  IN_ENTRY(rollouts)},
+	[KEY_ROLLOUTS] = {"rollouts", TYPE_INT, SCOPE_ENTRY | SCOPE_FLAG, 1, 100000,
+			  .flag = "rollouts", IN_ENTRY(rollouts)},
 	[KEY_APPLY_OVERRIDES] = {"apply_overrides", TYPE_BOOL, SCOPE_ENTRY,
 				 IN_ENTRY(apply_overrides)},
 	[KEY_OVERRIDES] = {"overrides", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_path},
-	[KEY_SANDBOX] = {"sandbox", TYPE_CHOICE, SCOPE_ENTRY, .choices = sandboxes,
+	[KEY_SANDBOX] = {"sandbox", TYPE_CHOICE, SCOPE_ENTRY | SCOPE_FLAG, .choices = sandboxes,
 			 .flag = "sandbox", IN_ENTRY(sandbox)},
 	[KEY_WORKSPACE] = {"workspace", TYPE_CHOICE, SCOPE_ENTRY, .choices = workspaces,
 			   IN_ENTRY(workspace)},
 	[KEY_LAUNCHER] = {"launcher", TYPE_TEXT, SCOPE_ENTRY, .choices = launchers,
-			  IN_ENTRY(launcher)},
+			  .complain = complain_launcher, IN_ENTRY(launcher)},
 	[KEY_NETWORK] = {"network", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(network)},
-	[KEY_TIMEOUT] = {"timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC, .flag = "timeout",
-			 IN_ENTRY(limits.timeout_ms)},
+	[KEY_TIMEOUT] = {"timeout_sec", TYPE_MS, SCOPE_ENTRY | SCOPE_FLAG, 0.1, WEEK_SEC,
+			 .flag = "timeout", IN_ENTRY(limits.timeout_ms)},
 	[KEY_EVAL_TIMEOUT] = {"eval_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC,
 			      IN_ENTRY(limits.eval_timeout_ms)},
 	[KEY_CPUS] = {"cpus", TYPE_REAL, SCOPE_ENTRY, 0.01, 4096, IN_ENTRY(limits.cpus)},
@@ -106,15 +122,18 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_ENV] = {"environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env"},
 };
 
-#define NO_LAUNCHER "is not built yet; leave it out or set it to \"local\""
-
 const struct refusal config_refusals[] = {
-	{"max_tokens", NULL, "write token_limit, the tokens of all calls of a trial"},
-	{"cost_limit", NULL, "write cost_limit_usd"},
-	{"max_cost_usd", NULL, "write cost_limit_usd"},
-	{"budget_usd", NULL, "write a table [budget] with usd = ..."},
-	{"launcher", "slurm", NO_LAUNCHER},
-	{"launcher", "aws-batch", NO_LAUNCHER},
-	{"launcher", "modal", NO_LAUNCHER},
-	{NULL, NULL, NULL},
+	{"max_tokens", "write token_limit, the tokens of all calls of a trial"},
+	{"cost_limit", "write cost_limit_usd"},
+	{"max_cost_usd", "write cost_limit_usd"},
+	{"budget_usd", "write a table [budget] with usd = ..."},
+	{NULL, NULL},
 };
+
+enum key_id config_key_find(unsigned scopes, const char *name)
+{
+	for (int i = 0; i < KEY_COUNT_; i++)
+		if ((config_keys[i].scopes & scopes) && strcmp(config_keys[i].name, name) == 0)
+			return (enum key_id)i;
+	return KEY_COUNT_;
+}

@@ -6,7 +6,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "config/layer.h"
+#include "config/config-steps.h"
 
 /* The folder of the configuration with its slash, "" when that is the working directory. */
 static char *config_folder(const struct config *c)

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "config/layer.h"
+#include "config/config-steps.h"
 
 #define CONFIG_MAX_BYTES (16u << 20)
 
@@ -18,16 +18,6 @@ struct spot {
 	struct layer *layer;
 	enum key_id id;
 };
-
-static const char *const other_top_keys[] = {"budget", "defaults", "tasks", NULL};
-
-static enum key_id find_key(const char *name)
-{
-	for (int i = 0; i < KEY_COUNT_; i++)
-		if (strcmp(config_keys[i].name, name) == 0)
-			return (enum key_id)i;
-	return KEY_COUNT_;
-}
 
 static void complain(const struct spot *s, const struct value *v, const char *what)
 {
@@ -159,15 +149,6 @@ static void set_from_text(const struct spot *s, struct value *v, const char *tex
 		set_number(s, v, number);
 }
 
-static void check_refusal(const struct spot *s, const struct value *v)
-{
-	const struct key *k = &config_keys[s->id];
-	const char *text = k->type == TYPE_BOOL ? (v->boolean ? "true" : "false") : v->text;
-	for (const struct refusal *r = config_refusals; text && r->key; r++)
-		if (r->value && strcmp(r->key, k->name) == 0 && strcmp(r->value, text) == 0)
-			config_value_issue(s->config, s->id, v, "\"%s\" %s", text, r->why);
-}
-
 static void add_variable(const struct spot *s, const char *key, const char *text,
 			 const struct value *at)
 {
@@ -231,10 +212,18 @@ static void set_env(const struct spot *s, const struct toml_node *n)
 		set_variable(s, &n->items[i]);
 }
 
+static const struct key_table *find_table(const char *name)
+{
+	for (int i = 0; i < TABLE_COUNT_; i++)
+		if (config_tables[i].name && strcmp(config_tables[i].name, name) == 0)
+			return &config_tables[i];
+	return NULL;
+}
+
 static bool refused_key(struct config *c, const struct toml_node *n)
 {
 	for (const struct refusal *r = config_refusals; r->key; r++)
-		if (!r->value && strcmp(r->key, n->key) == 0) {
+		if (strcmp(r->key, n->key) == 0) {
 			config_issue(c, n->key_line, n->key_col, "\"%s\" is refused: %s", n->key,
 				     r->why);
 			return true;
@@ -242,89 +231,81 @@ static bool refused_key(struct config *c, const struct toml_node *n)
 	return false;
 }
 
-static void unknown_key(struct config *c, const struct layer *l, const struct toml_node *n)
+static void unknown_key(struct config *c, const struct key_table *table, const struct toml_node *n)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
 	for (int i = 0; i < KEY_COUNT_; i++)
-		if (config_keys[i].scopes & l->scope)
+		if (config_keys[i].scopes & table->scope)
 			strv_push(&names, config_keys[i].name);
-	if (l->scope == SCOPE_TOP)
-		strv_pushv(&names, other_top_keys);
+	for (int i = 0; i < TABLE_COUNT_; i++)
+		if (table->scope == SCOPE_TOP && config_tables[i].name)
+			strv_push(&names, config_tables[i].name);
 	const char *near = text_nearest(n->key, strv_items(&names));
 	config_issue(c, n->key_line, n->key_col, "unknown key \"%s\" %s %s%s%s%s", n->key,
-		     l->scope == SCOPE_TOP ? "at" : "in", l->title, near ? " (did you mean \"" : "",
-		     near ? near : "", near ? "\"?)" : "");
+		     table->scope == SCOPE_TOP ? "at" : "in", table->title,
+		     near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
 }
 
-static void misplaced_key(struct config *c, const struct layer *l, const struct key *k,
+/* A key of other tables than this one. */
+static void misplaced_key(struct config *c, const struct key_table *table, const struct key *k,
 			  const struct toml_node *n)
 {
-	if (k->scopes & SCOPE_TOP)
+	int home = 0;
+	while (!(k->scopes & config_tables[home].scope))
+		home++;
+	if (home == TABLE_TOP)
 		config_issue(
 			c, n->key_line, n->key_col,
 			"\"%s\" belongs at the top of the file, before [defaults] and [[tasks]]; "
 			"here it is in %s",
-			k->name, l->title);
-	else if (k->scopes & SCOPE_BUDGET)
-		config_issue(c, n->key_line, n->key_col, "\"%s\" belongs in [budget]", k->name);
+			k->name, table->title);
 	else
-		config_issue(c, n->key_line, n->key_col, "\"%s\" belongs in [[tasks]]", k->name);
+		config_issue(c, n->key_line, n->key_col, "\"%s\" belongs in %s", k->name,
+			     config_tables[home].title);
 }
 
-static void read_key(struct config *c, struct layer *l, const struct toml_node *n)
+static void read_key(struct config *c, struct layer *l, const struct key_table *table,
+		     const struct toml_node *n)
 {
-	enum key_id id = find_key(n->key);
-	struct spot s = {c, l, id};
-	if (id == KEY_COUNT_ || !config_keys[id].scopes) {
-		if (!refused_key(c, n))
-			unknown_key(c, l, n);
-	} else if (!(config_keys[id].scopes & l->scope)) {
-		misplaced_key(c, l, &config_keys[id], n);
-	} else if (id != KEY_ENV) {
-		set_from_node(&s, &l->values[id], n);
-		check_refusal(&s, &l->values[id]);
-	}
+	enum key_id id = config_key_find(table->scope, n->key);
+	enum key_id elsewhere = config_key_find(SCOPE_FILE, n->key);
+	if (id == KEY_ENV)
+		return; /* read when all others are */
+	if (id != KEY_COUNT_)
+		set_from_node(&(struct spot){c, l, id}, &l->values[id], n);
+	else if (elsewhere != KEY_COUNT_)
+		misplaced_key(c, table, &config_keys[elsewhere], n);
+	else if (!refused_key(c, n))
+		unknown_key(c, table, n);
 }
 
-static bool is_table_key(const char *key)
+static void read_table(struct config *c, struct layer *l, const struct key_table *table,
+		       const struct toml_node *node)
 {
-	for (const char *const *k = other_top_keys; *k; k++)
-		if (strcmp(*k, key) == 0)
-			return true;
-	return false;
-}
-
-/* Its keys are of the whole benchmark, as those of the top level, and land with them. */
-static void read_budget(struct config *c, const struct toml_node *budget)
-{
-	if (!budget)
-		return;
-	if (budget->kind != TOML_TABLE) {
-		config_issue(c, budget->line, budget->col, "\"budget\" must be written [budget]");
-		return;
-	}
-	const struct layer top = c->top;
-	c->top.title = "[budget]";
-	c->top.scope = SCOPE_BUDGET;
-	for (size_t i = 0; i < budget->n; i++)
-		read_key(c, &c->top, &budget->items[i]);
-	c->top.title = top.title;
-	c->top.scope = top.scope;
-}
-
-static void read_table(struct config *c, struct layer *l, const struct toml_node *table)
-{
-	for (size_t i = 0; i < table->n; i++)
-		if (l->scope != SCOPE_TOP || !is_table_key(table->items[i].key))
-			read_key(c, l, &table->items[i]);
+	for (size_t i = 0; i < node->n; i++)
+		if (table->scope != SCOPE_TOP || !find_table(node->items[i].key))
+			read_key(c, l, table, &node->items[i]);
 	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
-	const struct toml_node *env = toml_get(table, config_keys[KEY_ENV].name);
-	if (env)
+	const struct toml_node *env = toml_get(node, config_keys[KEY_ENV].name);
+	if (env && (config_keys[KEY_ENV].scopes & table->scope))
 		set_env(&(struct spot){c, l, KEY_ENV}, env);
 	const struct value *model = &l->values[KEY_MODEL], *models = &l->values[KEY_MODELS];
-	if (model->origin && models->origin)
+	if (config_key_find(table->scope, "models") == KEY_MODELS && model->origin &&
+	    models->origin)
 		config_issue(c, models->line, models->col,
-			     "give either \"model\" or \"models\" in %s", l->title);
+			     "give either \"model\" or \"models\" in %s", table->title);
+}
+
+/* A table that may stand once. Those of the whole benchmark land as the top level does. */
+static void read_single(struct config *c, int which, struct layer *l)
+{
+	const struct key_table *table = &config_tables[which];
+	const struct toml_node *n = toml_get(c->root, table->name);
+	if (n && n->kind == TOML_TABLE)
+		read_table(c, l, table, n);
+	else if (n)
+		config_issue(c, n->line, n->col, "\"%s\" must be written %s", table->name,
+			     table->title);
 }
 
 static void read_tasks(struct config *c, const struct toml_node *tasks)
@@ -345,10 +326,9 @@ static void read_tasks(struct config *c, const struct toml_node *tasks)
 			config_issue(c, t->line, t->col, "\"tasks\" must be written [[tasks]]");
 			continue;
 		}
-		*l = (struct layer){
-			.title = "[[tasks]]", .scope = SCOPE_TASKS, .line = t->line, .col = t->col};
+		*l = (struct layer){.line = t->line, .col = t->col};
 		c->tasks_n++;
-		read_table(c, l, t);
+		read_table(c, l, &config_tables[TABLE_TASKS], t);
 	}
 }
 
@@ -357,13 +337,12 @@ static void read_flags(struct config *c)
 	const struct config_request *req = c->req;
 	struct layer *l = &c->flags;
 	for (size_t i = 0; i < req->settings.n; i++) {
-		enum key_id id = find_key(req->settings.v[i].key);
+		enum key_id id = config_key_find(SCOPE_FLAG, req->settings.v[i].key);
 		if (id == KEY_COUNT_)
 			bug("no key \"%s\"", req->settings.v[i].key);
 		struct spot s = {c, l, id};
 		l->values[id] = (struct value){.origin = ORIGIN_FLAG};
 		set_from_text(&s, &l->values[id], req->settings.v[i].value);
-		check_refusal(&s, &l->values[id]);
 	}
 	if (req->models.n)
 		l->values[KEY_MODELS].origin = ORIGIN_FLAG;
@@ -413,26 +392,16 @@ static int parse(struct config *c, struct err *err)
 
 int config_read(struct config *c, const struct config_request *req, struct err *err)
 {
-	*c = (struct config){
-		.req = req,
-		.text = BUF_INIT,
-		.flags.title = "the command line",
-		.environment.title = "the environment",
-		.defaults = {.title = "[defaults]", .scope = SCOPE_DEFAULTS},
-		.top = {.title = "the top level", .scope = SCOPE_TOP},
-	};
+	*c = (struct config){.req = req, .text = BUF_INIT};
 	if (parse(c, err) < 0)
 		return -1;
 	read_flags(c);
 	read_environment(c);
-	read_table(c, &c->top, c->root);
-	read_budget(c, toml_get(c->root, "budget"));
-	const struct toml_node *defaults = toml_get(c->root, "defaults");
-	if (defaults && defaults->kind == TOML_TABLE)
-		read_table(c, &c->defaults, defaults);
-	else if (defaults)
-		config_issue(c, defaults->line, defaults->col,
-			     "\"defaults\" must be written [defaults]");
-	read_tasks(c, toml_get(c->root, "tasks"));
+	read_table(c, &c->top, &config_tables[TABLE_TOP], c->root);
+	for (int i = 0; i < TABLE_COUNT_; i++)
+		if (config_tables[i].whole && config_tables[i].name)
+			read_single(c, i, &c->top);
+	read_single(c, TABLE_DEFAULTS, &c->defaults);
+	read_tasks(c, toml_get(c->root, config_tables[TABLE_TASKS].name));
 	return 0;
 }

@@ -5,11 +5,6 @@
 #pragma once
 #include "config/providers.h"
 
-#define PROVIDER_PLACES (PROVIDER_SHIPPED + 1)
-
-/* providers_load of files at PATHS, one for each origin; NULL: none there. */
-int providers_read(struct providers *out, const char *const paths[PROVIDER_PLACES],
-		   struct strv *issues, struct err *err) MUST_CHECK;
 /* Add what PATH holds behind what is there; a missing file is success. Issues are lines in ISSUES with
  * their place; -1 with ERR_USAGE then. */
 int providers_file_read(struct providers *p, const char *path, enum provider_origin origin,

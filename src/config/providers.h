@@ -60,6 +60,10 @@ struct providers {
  * line in ISSUES; -1 with ERR_USAGE when there is any. OUT must be released in any case. */
 int providers_load(struct providers *out, const char *config_path, struct strv *issues,
 		   struct err *err) MUST_CHECK;
+/* The same of the files at PATHS, one for each origin; NULL: none there. */
+#define PROVIDER_PLACES (PROVIDER_SHIPPED + 1)
+int providers_read(struct providers *out, const char *const paths[PROVIDER_PLACES],
+		   struct strv *issues, struct err *err) MUST_CHECK;
 void providers_release(struct providers *p);
 const struct provider *providers_find(const struct providers *p, const char *name);
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "config/config-keys.h"
 #include "config/config.h"
 #include "config/toml.h"
 
@@ -553,10 +554,22 @@ static int remove_folder(void **state)
 	return chdir("/") < 0 || path_remove_tree(AT_FDCWD, *state, &err) < 0 ? -1 : 0;
 }
 
+/* So a table may have a key of a name that another table has for something else. */
+static void a_key_is_a_table_and_a_name(void **state)
+{
+	for (int i = 0; i < KEY_COUNT_; i++)
+		for (int bit = 1; bit <= SCOPE_FLAG; bit <<= 1)
+			if (config_keys[i].scopes & bit)
+				assert_int_equal(config_key_find(bit, config_keys[i].name), i);
+	assert_int_equal(config_key_find(SCOPE_BUDGET, "model"), KEY_COUNT_);
+	assert_int_equal(config_key_find(SCOPE_TASKS, "usd"), KEY_COUNT_);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_mistake_is_a_line),
+		cmocka_unit_test(a_key_is_a_table_and_a_name),
 		cmocka_unit_test(syntax_errors_have_a_place),
 		cmocka_unit_test(values_and_origins),
 		cmocka_unit_test(explanation_is_a_config),

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "config/providers-file.h"
+#include "config/providers.h"
 
 static char top[] = "/tmp/test-providers-XXXXXX";
 
