@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 #include "base/cleanup.h"
+#include "cmd/bench-options.h"
 #include "cmd/cmd.h"
-#include "cmd/frontend.h"
 #include "rollout/gateway-document.h"
+#include "rollout/inputs.h"
 
 /* What a run would come to, where tasks and agents are all there; as comments, so that it stays a benchmark. */
 static void print_models(const struct config_request *req)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(strv) struct strv lines = STRV_INIT;
-	struct frontend f;
+	struct inputs in;
 	struct err ignored;
 
-	if (!frontend_load(&f, req, NULL, 0, &problems, &ignored))
-		model_lines(&lines, f.plan.trials, f.plan.n);
+	if (!inputs_load(&in, req, NULL, 0, &problems, &ignored))
+		model_lines(&lines, in.plan.trials, in.plan.n);
 	for (size_t i = 0; i < lines.n; i++)
 		printf("%s# %s\n", i ? "" : "\n", lines.v[i]);
-	frontend_release(&f);
+	inputs_release(&in);
 }
 
 static int print(struct config_request *req)
@@ -35,7 +36,7 @@ static int print(struct config_request *req)
 int cmd_config(int argc, char **argv)
 {
 	struct config_request req = {0};
-	const struct option options[] = {FRONTEND_OPTIONS(&req), OPTION_END};
+	const struct option options[] = {BENCH_OPTIONS(&req), OPTION_END};
 	const struct usage usage = {
 		.verb = "config",
 		.operands = "CONFIG",

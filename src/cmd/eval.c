@@ -7,15 +7,16 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "cmd/regrade.h"
-#include "cmd/session.h"
+#include "cmd/run-view.h"
 #include "core/datadir.h"
 #include "report/report.h"
+#include "rollout/regrade.h"
+#include "rollout/session.h"
 
 struct request {
 	struct config_request config; /* its path is --config, or NULL */
 	const char *selector;
-	struct session_view view;
+	struct run_view view;
 	bool latest;
 	int64_t parallel;
 };
@@ -150,12 +151,13 @@ static int execute(struct session *s, const struct request *q, const struct regr
 		.on_done = on_done,
 		.on_done_arg = &g,
 	};
-	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+	struct display *d = run_view_open(&q->view);
+	const struct listener listener = display_listener(d);
 
 	if (w.n < asked)
 		w.note = "trials without an agent's work cannot be graded and are left out";
-	session_announce(s, d, &w);
-	int status = session_run(s, d, &w, end, err);
+	run_view_announce(d, s, &w);
+	int status = session_run(s, &listener, &w, end, err);
 	if (!status) {
 		end->missing = count_failed(s, &g);
 		display_end(d, w.n, end->missing - (asked - w.n));
@@ -201,7 +203,7 @@ static int eval(const char *name, const struct request *q)
 		return status;
 	if (status || print_summary(q, name, stamp, &err))
 		return cmd_fail(&err);
-	return session_status(&end);
+	return run_view_status(&end);
 }
 
 int cmd_eval(int argc, char **argv)
@@ -222,7 +224,7 @@ int cmd_eval(int argc, char **argv)
 		 .min = 1,
 		 .max = 100000,
 		 .help = "grade N trials at a time (default: as at the start)"},
-		SESSION_VIEW_OPTIONS(&q.view),
+		RUN_VIEW_OPTIONS(&q.view),
 		OPTION_DATA_DIR(&q.config.data_dir),
 		OPTION_END,
 	};

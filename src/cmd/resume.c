@@ -5,15 +5,16 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/frontend.h"
-#include "cmd/session.h"
+#include "cmd/run-view.h"
 #include "rollout/forecast.h"
 #include "rollout/gateway-document.h"
+#include "rollout/inputs.h"
 #include "rollout/replay.h"
+#include "rollout/session.h"
 
 struct request {
 	struct config_request config; /* its path is --config, or NULL */
-	struct session_view view;
+	struct run_view view;
 	const char *selector;
 	struct strv retry; /* names of outcomes */
 	bool again[OUTCOME_COUNT_];
@@ -70,24 +71,25 @@ static void print_plan(const struct session *s, const struct session_work *w)
 
 static int execute(struct session *s, const struct request *q, const struct session_work *w)
 {
-	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+	struct display *d = run_view_open(&q->view);
+	const struct listener listener = display_listener(d);
 	struct sched_end end;
 	struct err err;
 
 	if (w->n)
-		session_announce(s, d, w);
+		run_view_announce(d, s, w);
 	else
 		display_say(d, "%s/%s: nothing is missing, all %zu trials have results",
 			    s->store.root, s->ref.path, s->plan.n);
 	/* With nothing to do it still brings the manifest up to date. */
-	int status = session_run(s, d, w, &end, &err);
+	int status = session_run(s, &listener, w, &end, &err);
 	if (!status) {
 		if (w->n)
 			display_end(d, w->n, end.missing);
-		session_conclude(s, d, &end);
+		run_view_conclude(d, s, &end);
 	}
 	display_free(d);
-	return status ? cmd_fail(&err) : session_status(&end);
+	return status ? cmd_fail(&err) : run_view_status(&end);
 }
 
 /* For the trials whose agents are still to be run; the plan says who answers, today's files where that is. */
@@ -154,17 +156,17 @@ static int go_on(struct session *s, const struct request *q)
 static int extend(struct session *s, struct request *q)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
-	struct frontend f;
+	struct inputs in;
 	struct err err;
 	int status = CMD_OK;
 
 	q->config.gateway = s->plan.gateway;
-	if (frontend_load(&f, &q->config, s->plan.trials, s->plan.n, &problems, &err))
+	if (inputs_load(&in, &q->config, s->plan.trials, s->plan.n, &problems, &err))
 		status = cmd_refuse(&problems, &err);
-	else if (frontend_check_name(&f, s->plan.name, &err) ||
-		 session_extend(s, &f, q->dry_run, &err))
+	else if (inputs_check_name(&in, s->plan.name, &err) ||
+		 session_extend(s, &in, q->dry_run, &err))
 		status = cmd_fail(&err);
-	frontend_release(&f);
+	inputs_release(&in);
 	return status;
 }
 
@@ -210,7 +212,7 @@ int cmd_resume(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.dry_run,
 		 .help = "print what would be done"},
-		SESSION_VIEW_OPTIONS(&q.view),
+		RUN_VIEW_OPTIONS(&q.view),
 		OPTION_DATA_DIR(&q.config.data_dir),
 		OPTION_END,
 	};

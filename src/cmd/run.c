@@ -6,27 +6,29 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/bench-options.h"
 #include "cmd/cmd.h"
-#include "cmd/frontend.h"
-#include "cmd/session.h"
+#include "cmd/run-view.h"
 #include "rollout/forecast.h"
 #include "rollout/gateway-document.h"
+#include "rollout/inputs.h"
 #include "rollout/replay.h"
+#include "rollout/session.h"
 
 struct request {
 	struct config_request config;
-	struct session_view view;
+	struct run_view view;
 	bool dry_run;
 };
 
-static void print_plan(const struct frontend *f)
+static void print_plan(const struct inputs *in)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	buf_addf(&text, "%s: %zu trial%s, %d at a time\n", f->bench.name, f->plan.n,
-		 f->plan.n == 1 ? "" : "s", f->bench.parallel);
-	for (size_t i = 0; i < f->plan.n; i++) {
-		const struct trial *t = &f->plan.trials[i];
+	buf_addf(&text, "%s: %zu trial%s, %d at a time\n", in->bench.name, in->plan.n,
+		 in->plan.n == 1 ? "" : "s", in->bench.parallel);
+	for (size_t i = 0; i < in->plan.n; i++) {
+		const struct trial *t = &in->plan.trials[i];
 		AUTO(buf) struct buf line = BUF_INIT;
 		buf_addf(&line, "%5d  %s  agent %s", t->index, t->task_id, t->agent);
 		if (*t->model)
@@ -73,7 +75,8 @@ static int execute(struct session *s, const struct request *q, struct session_wo
 {
 	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
 	AUTO(free) char *note = point_to_resume(s);
-	struct display *d = display_new(STDOUT_FILENO, session_mode(&q->view));
+	struct display *d = run_view_open(&q->view);
+	const struct listener listener = display_listener(d);
 	struct sched_end end;
 	struct err err;
 
@@ -82,17 +85,17 @@ static int execute(struct session *s, const struct request *q, struct session_wo
 	w->items = items;
 	w->n = s->plan.n;
 	w->note = note;
-	session_announce(s, d, w);
-	int status = session_run(s, d, w, &end, &err);
+	run_view_announce(d, s, w);
+	int status = session_run(s, &listener, w, &end, &err);
 	if (!status) {
 		display_end(d, w->n, end.missing);
-		session_conclude(s, d, &end);
+		run_view_conclude(d, s, &end);
 	}
 	display_free(d);
-	return status ? cmd_fail(&err) : session_status(&end);
+	return status ? cmd_fail(&err) : run_view_status(&end);
 }
 
-static int run_plan(struct frontend *f, const struct request *q)
+static int run_plan(struct inputs *in, const struct request *q)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(strv) struct strv notes = STRV_INIT;
@@ -102,25 +105,25 @@ static int run_plan(struct frontend *f, const struct request *q)
 	struct err err;
 
 	if (q->dry_run) {
-		print_plan(f);
+		print_plan(in);
 		return CMD_OK;
 	}
 	/* Before anything is written: a rollout that cannot ask its models would only be in the way. */
-	model_lines(&notes, f->plan.trials, f->plan.n);
-	if (gateway_document_make(&document, &f->providers, c->path, f->plan.trials, f->plan.n,
+	model_lines(&notes, in->plan.trials, in->plan.n);
+	if (gateway_document_make(&document, &in->providers, c->path, in->plan.trials, in->plan.n,
 				  !c->replay || c->replay_or_live, &problems, &err))
 		return cmd_refuse(&problems, &err);
 	struct forecast forecast;
-	forecast_make(&forecast, c->data_dir, &f->providers, f->plan.trials,
-		      c->replay && !c->replay_or_live ? 0 : f->plan.n);
-	if (forecast_tell(&notes, &forecast, &f->bench.budget, &err))
+	forecast_make(&forecast, c->data_dir, &in->providers, in->plan.trials,
+		      c->replay && !c->replay_or_live ? 0 : in->plan.n);
+	if (forecast_tell(&notes, &forecast, &in->bench.budget, &err))
 		return cmd_fail(&err);
 	char **replay = NULL;
-	if (c->replay && replay_find(&replay, c->data_dir, c->replay, f->plan.trials, f->plan.n,
+	if (c->replay && replay_find(&replay, c->data_dir, c->replay, in->plan.trials, in->plan.n,
 				     c->replay_or_live, &err))
 		return cmd_fail(&err);
-	size_t n = f->plan.n;
-	if (session_create(&s, f, c, &err)) {
+	size_t n = in->plan.n;
+	if (session_create(&s, in, c, &err)) {
 		replay_free(replay, n);
 		return cmd_fail(&err);
 	}
@@ -133,15 +136,15 @@ static int run_plan(struct frontend *f, const struct request *q)
 static int run(const struct request *q)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
-	struct frontend f;
+	struct inputs in;
 	struct err err;
 	int status;
 
-	if (frontend_load(&f, &q->config, NULL, 0, &problems, &err))
+	if (inputs_load(&in, &q->config, NULL, 0, &problems, &err))
 		status = cmd_refuse(&problems, &err);
 	else
-		status = run_plan(&f, q);
-	frontend_release(&f);
+		status = run_plan(&in, q);
+	inputs_release(&in);
 	return status;
 }
 
@@ -149,7 +152,7 @@ int cmd_run(int argc, char **argv)
 {
 	struct request q = {0};
 	const struct option options[] = {
-		FRONTEND_OPTIONS(&q.config),
+		BENCH_OPTIONS(&q.config),
 		{.name = "replay",
 		 .arg = "NAME@STAMP",
 		 .kind = OPTION_STR,
@@ -163,7 +166,7 @@ int cmd_run(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.dry_run,
 		 .help = "print the plan, do nothing"},
-		SESSION_VIEW_OPTIONS(&q.view),
+		RUN_VIEW_OPTIONS(&q.view),
 		OPTION_END,
 	};
 	const struct usage usage = {

@@ -4,8 +4,9 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "cmd/bench-options.h"
 #include "cmd/cmd.h"
-#include "cmd/frontend.h"
+#include "rollout/inputs.h"
 
 static void print_notes(const struct task *t, const char *dir)
 {
@@ -37,7 +38,7 @@ static int validate_task(const char *dir)
 		print_task(&task, dir);
 	} else {
 		AUTO(strv) struct strv lines = STRV_INIT;
-		frontend_task_problems(&source, &problems, &lines);
+		inputs_task_lines(&source, &problems, &lines);
 		status = cmd_refuse(&lines, &err);
 	}
 	task_release(&task);
@@ -47,16 +48,16 @@ static int validate_task(const char *dir)
 static int validate_config(const struct config_request *req)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
-	struct frontend f;
+	struct inputs in;
 	struct err err;
 	int status = CMD_OK;
-	if (frontend_load(&f, req, NULL, 0, &problems, &err) == 0) {
-		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, f.tasks_n,
-		       f.tasks_n == 1 ? "" : "s", f.plan.n, f.plan.n == 1 ? "" : "s");
+	if (inputs_load(&in, req, NULL, 0, &problems, &err) == 0) {
+		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, in.tasks_n,
+		       in.tasks_n == 1 ? "" : "s", in.plan.n, in.plan.n == 1 ? "" : "s");
 	} else {
 		status = cmd_refuse(&problems, &err);
 	}
-	frontend_release(&f);
+	inputs_release(&in);
 	return status;
 }
 
@@ -75,7 +76,7 @@ static int refuse_option(const struct option *given, const char *dir)
 int cmd_validate(int argc, char **argv)
 {
 	struct config_request req = {0};
-	const struct option options[] = {FRONTEND_OPTIONS(&req), OPTION_END};
+	const struct option options[] = {BENCH_OPTIONS(&req), OPTION_END};
 	const struct usage usage = {
 		.verb = "validate",
 		.operands = "CONFIG|TASK",

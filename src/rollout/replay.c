@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
-#include "store/progress.h"
 #include "store/planfile.h"
+#include "store/progress.h"
 
 /* The rollout that is replayed. */
 struct source {

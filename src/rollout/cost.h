@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * spent.h -- what the attempts of a rollout have cost by their own logs. The gateway writes a line for each call as
+ * cost.h -- what the attempts of a rollout have cost by their own logs. The gateway writes a line for each call as
  * it ends; its totals are told and journalled now and then only, and the last ones are lost with it.
  */
 #pragma once
-#include "cmd/session.h"
+#include "rollout/session.h"
 
 /* Raise each number of *OUT, that stands in the journal, to what the logs of S's attempts add up to. */
-void spent_raise(struct journal_spent *out, const struct session *s);
+void cost_raise(struct journal_spent *out, const struct session *s);

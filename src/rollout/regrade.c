@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/regrade.h"
+#include "rollout/regrade.h"
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -20,7 +20,7 @@ struct remark {
 /* A task as planned against the one it is graded with: each pair is looked at once. */
 struct pair {
 	const char *hash;
-	const struct frontend_task *task;
+	const struct inputs_task *task;
 	struct task_change change;
 };
 
@@ -34,18 +34,18 @@ struct matching {
 	size_t graded, corrected, unmatched;
 };
 
-static struct frontend_task *task_of_entry(const struct frontend *f, size_t entry)
+static struct inputs_task *task_of_entry(const struct inputs *in, size_t entry)
 {
-	return &f->tasks[f->entry_task[entry]];
+	return &in->tasks[in->entry_task[entry]];
 }
 
 /* The hash that ID has now; NULL when there is none, or several. */
-static const char *present_hash(const struct frontend *f, const char *id)
+static const char *present_hash(const struct inputs *in, const char *id)
 {
 	const char *hash = NULL;
 
-	for (size_t i = 0; i < f->tasks_n; i++) {
-		const struct task *t = &f->tasks[i].task;
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const struct task *t = &in->tasks[i].task;
 		if (strcmp(t->id, id) != 0)
 			continue;
 		if (hash && strcmp(hash, t->hash) != 0)
@@ -56,31 +56,31 @@ static const char *present_hash(const struct frontend *f, const char *id)
 }
 
 /* Variants keep the names they were planned with, although their task may be another by now. */
-static char **find_labels(const struct frontend *f, const struct planfile *plan)
+static char **find_labels(const struct inputs *in, const struct planfile *plan)
 {
-	size_t n = f->bench.entries_n;
+	size_t n = in->bench.entries_n;
 	AUTO(free) const struct task **tasks = xcalloc(n + 1, sizeof *tasks);
 	AUTO(free) struct trial *old = xcalloc(plan->n + 1, sizeof *old);
 
 	for (size_t i = 0; i < n; i++)
-		tasks[i] = &task_of_entry(f, i)->task;
+		tasks[i] = &task_of_entry(in, i)->task;
 	for (size_t i = 0; i < plan->n; i++) {
-		const char *hash = present_hash(f, plan->trials[i].task_id);
+		const char *hash = present_hash(in, plan->trials[i].task_id);
 		old[i] = plan->trials[i];
 		if (hash)
 			old[i].task_hash = (char *)hash;
 	}
-	const struct plan_input in = {
-		.bench = &f->bench, .tasks = tasks, .old = old, .old_n = plan->n};
-	return plan_labels(&in);
+	const struct plan_input input = {
+		.bench = &in->bench, .tasks = tasks, .old = old, .old_n = plan->n};
+	return plan_labels(&input);
 }
 
 static bool suits(const struct matching *m, size_t entry, const struct trial *t)
 {
-	const struct frontend *f = &m->out->f;
-	const struct bench_entry *e = &f->bench.entries[entry];
+	const struct inputs *in = &m->out->in;
+	const struct bench_entry *e = &in->bench.entries[entry];
 
-	return strcmp(task_of_entry(f, entry)->task.id, t->task_id) == 0 &&
+	return strcmp(task_of_entry(in, entry)->task.id, t->task_id) == 0 &&
 	       (strcmp(e->agent, "auto") == 0 || strcmp(e->agent, t->agent) == 0) &&
 	       strv_has(&e->models, t->model) && strcmp(m->labels[entry], t->variant) == 0;
 }
@@ -93,21 +93,21 @@ static int rank(const struct bench_entry *e, const struct task *task, const stru
 	return strcmp(e->prepared_dir, t->task_dir) == 0 ? 2 : 1;
 }
 
-static int match(struct matching *m, const struct trial *t, struct frontend_task **out,
+static int match(struct matching *m, const struct trial *t, struct inputs_task **out,
 		 struct err *err)
 {
-	const struct frontend *f = &m->out->f;
+	const struct inputs *in = &m->out->in;
 	size_t best = 0, other = 0;
 	int best_rank = 0, other_rank = 0;
 
-	for (size_t i = 0; i < f->bench.entries_n; i++) {
-		const struct task *task = &task_of_entry(f, i)->task;
-		int r = suits(m, i, t) ? rank(&f->bench.entries[i], task, t) : 0;
+	for (size_t i = 0; i < in->bench.entries_n; i++) {
+		const struct task *task = &task_of_entry(in, i)->task;
+		int r = suits(m, i, t) ? rank(&in->bench.entries[i], task, t) : 0;
 		if (r > best_rank) {
 			best = i;
 			best_rank = r;
 		} else if (r && r == best_rank &&
-			   strcmp(task->hash, task_of_entry(f, best)->task.hash) != 0) {
+			   strcmp(task->hash, task_of_entry(in, best)->task.hash) != 0) {
 			other = i;
 			other_rank = r;
 		}
@@ -116,14 +116,14 @@ static int match(struct matching *m, const struct trial *t, struct frontend_task
 		return err_set(err, ERR_USAGE, 0,
 			       "%s:%d:%d: grades the same trials of task %s as the [[tasks]] at "
 			       "line %d: leave one of them out",
-			       f->bench.config_path, f->bench.entries[other].line,
-			       f->bench.entries[other].col, t->task_id,
-			       f->bench.entries[best].line);
-	*out = best_rank ? task_of_entry(f, best) : NULL;
+			       in->bench.config_path, in->bench.entries[other].line,
+			       in->bench.entries[other].col, t->task_id,
+			       in->bench.entries[best].line);
+	*out = best_rank ? task_of_entry(in, best) : NULL;
 	return 0;
 }
 
-static int compare(struct matching *m, const struct trial *t, const struct frontend_task *task,
+static int compare(struct matching *m, const struct trial *t, const struct inputs_task *task,
 		   const struct task_change **out, struct err *err)
 {
 	for (size_t i = 0; i < m->pairs_n; i++)
@@ -158,7 +158,7 @@ static char *recorded_start(const struct session *s, const struct trial *t, int 
 	return xstrdup(json_get_str(j, "start_commit", NULL));
 }
 
-static int refuse(const struct frontend_task *task, const char *what, const char *why,
+static int refuse(const struct inputs_task *task, const char *what, const char *why,
 		  struct err *err)
 {
 	return err_set(err, ERR_USAGE, 0,
@@ -168,7 +168,7 @@ static int refuse(const struct frontend_task *task, const char *what, const char
 }
 
 /* A diff can be graded as long as it is applied to the very files it was made from. */
-static int check_start(const struct matching *m, size_t i, const struct frontend_task *task,
+static int check_start(const struct matching *m, size_t i, const struct inputs_task *task,
 		       const struct task_change *change, struct err *err)
 {
 	const struct trial *t = &m->s->plan.trials[i];
@@ -196,7 +196,7 @@ static int take(struct matching *m, size_t i, struct err *err)
 {
 	const struct trial *t = &m->s->plan.trials[i];
 	const struct task_change *change = NULL;
-	struct frontend_task *task = NULL;
+	struct inputs_task *task = NULL;
 
 	if (match(m, t, &task, err))
 		return -1;
@@ -233,7 +233,7 @@ static void make_notes(struct matching *m)
 
 	strv_pushf(notes,
 		   "grading with the tasks of %s; trials whose task changed since: %zu of %zu",
-		   m->out->f.bench.config_path, m->corrected, m->graded);
+		   m->out->in.bench.config_path, m->corrected, m->graded);
 	note_remark(m, "its instruction", &m->instruction);
 	note_remark(m, "its files under /app or its variables", &m->surroundings);
 	if (m->unmatched)
@@ -252,7 +252,7 @@ static int match_all(struct matching *m, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "--config %s: no trial of %s has a task of the same id, label, "
 			       "agent and model there",
-			       m->out->f.bench.config_path, m->s->ref.path);
+			       m->out->in.bench.config_path, m->s->ref.path);
 	make_notes(m);
 	return 0;
 }
@@ -261,15 +261,15 @@ int regrade_load(struct regrade *out, const struct session *s, const struct conf
 		 struct strv *problems, struct err *err)
 {
 	*out = (struct regrade){.notes = STRV_INIT};
-	if (frontend_load_tasks(&out->f, req, problems, err) ||
-	    frontend_check_name(&out->f, s->plan.name, err))
+	if (inputs_load_tasks(&out->in, req, problems, err) ||
+	    inputs_check_name(&out->in, s->plan.name, err))
 		return -1;
-	struct matching m = {.out = out, .s = s, .labels = find_labels(&out->f, &s->plan)};
+	struct matching m = {.out = out, .s = s, .labels = find_labels(&out->in, &s->plan)};
 	out->tasks = xcalloc(s->plan.n + 1, sizeof *out->tasks);
 	int status = match_all(&m, err);
 	for (size_t i = 0; i < m.pairs_n; i++)
 		task_change_release(&m.pairs[i].change);
-	for (size_t i = 0; i < out->f.bench.entries_n; i++)
+	for (size_t i = 0; i < out->in.bench.entries_n; i++)
 		free(m.labels[i]);
 	free(m.labels);
 	free(m.pairs);
@@ -280,14 +280,14 @@ int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
 {
 	for (size_t i = 0; i < s->plan.n; i++)
 		if (r->tasks[i] && s->progress[i].agent_committed &&
-		    frontend_snapshot(r->tasks[i], &s->store, err))
+		    inputs_snapshot(r->tasks[i], &s->store, err))
 			return -1;
 	return 0;
 }
 
 void regrade_release(struct regrade *r)
 {
-	frontend_release(&r->f);
+	inputs_release(&r->in);
 	strv_release(&r->notes);
 	free(r->tasks);
 	*r = (struct regrade){.notes = STRV_INIT};

@@ -4,12 +4,12 @@
  * benchmark. Journals what was spent, so that a budget counts over all supervisors of a rollout.
  */
 #pragma once
-#include "cmd/session.h"
 #include "gateway/process.h"
+#include "rollout/session.h"
 
 struct meter {
 	const struct session *s;
-	struct display *d;
+	const struct listener *listener;
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
 	struct journal_spent before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */
@@ -18,11 +18,11 @@ struct meter {
 };
 
 /* Starts the gateway when W has a document for it. M must be closed in any case. */
-int meter_open(struct meter *m, const struct session *s, struct display *d,
+int meter_open(struct meter *m, const struct session *s, const struct listener *listener,
 	       const struct session_work *w, struct err *err) MUST_CHECK;
 /* To be handed to the scheduler; valid as long as M. */
 struct sched_hook meter_hook(struct meter *m);
 /* End the gateway, journal the last of what was spent. */
 void meter_close(struct meter *m);
 /* Of the whole rollout so far. */
-struct journal_spent meter_spent(const struct meter *m);
+struct journal_spent meter_cost(const struct meter *m);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/meter.h"
+#include "rollout/meter.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,9 +10,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "cmd/spent.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "rollout/cost.h"
 
 enum { TELL_MS = 2000 };
 
@@ -23,19 +23,21 @@ static void on_note(void *arg, const char *text)
 	json_t *fields = json_object();
 
 	text_renders(&line, text, TEXT_TERMINAL_LINE);
-	display_say(m->d, "gateway: %s", line.data);
+	listener_say(m->listener, "gateway: %s", line.data);
 	json_put_str(fields, "text", text);
 	journal_add(m->s->journal, EVENT_NOTE, NULL, 0, fields);
 }
 
-int meter_open(struct meter *m, const struct session *s, struct display *d,
+int meter_open(struct meter *m, const struct session *s, const struct listener *listener,
 	       const struct session_work *w, struct err *err)
 {
-	*m = (struct meter){
-		.s = s, .d = d, .before = s->stats.spent, .started_ms = clock_mono_ms()};
+	*m = (struct meter){.s = s,
+			    .listener = listener,
+			    .before = s->stats.spent,
+			    .started_ms = clock_mono_ms()};
 	if (!w->document)
 		return 0;
-	spent_raise(&m->before, s);
+	cost_raise(&m->before, s);
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
 	AUTO(fd)
 	int log = openat(s->dir_fd, ROLLOUT_GATEWAY_LOG,
@@ -52,7 +54,7 @@ int meter_open(struct meter *m, const struct session *s, struct display *d,
 	return gateway_process_start(&m->gateway, &spec, err);
 }
 
-struct journal_spent meter_spent(const struct meter *m)
+struct journal_spent meter_cost(const struct meter *m)
 {
 	struct journal_spent all = m->before;
 
@@ -75,7 +77,7 @@ static bool has_news(const struct meter *m)
 
 static void tell(struct meter *m)
 {
-	const struct journal_spent all = meter_spent(m);
+	const struct journal_spent all = meter_cost(m);
 	json_t *fields = json_object();
 
 	json_put_int(fields, "calls", all.calls);
@@ -97,11 +99,11 @@ static size_t watch(void *arg, struct pollfd *fds)
 /* What a gateway that died had not told yet stands in the logs; none is running now that could tell it again. */
 static void make_up(struct meter *m)
 {
-	const struct journal_spent known = meter_spent(m);
+	const struct journal_spent known = meter_cost(m);
 	struct journal_spent all = known;
 
 	m->deaths = gateway_process_deaths(m->gateway);
-	spent_raise(&all, m->s);
+	cost_raise(&all, m->s);
 	m->before.calls += all.calls - known.calls;
 	m->before.tokens += all.tokens - known.tokens;
 	m->before.unpriced_calls += all.unpriced_calls - known.unpriced_calls;
@@ -142,7 +144,7 @@ static int64_t due(void *arg)
 static bool is_over_budget(const struct meter *m, char *why, size_t size)
 {
 	const struct budget *b = &m->s->plan.budget;
-	const struct journal_spent all = meter_spent(m);
+	const struct journal_spent all = meter_cost(m);
 	int64_t wall = wall_end(m);
 
 	if (b->usd > 0 && all.usd >= b->usd)
@@ -185,7 +187,7 @@ void meter_close(struct meter *m)
 	gateway_process_leave(m->gateway);
 	if (has_news(m))
 		tell(m);
-	m->before = meter_spent(m);
+	m->before = meter_cost(m);
 	gateway_process_stop(m->gateway);
 	m->gateway = NULL;
 }

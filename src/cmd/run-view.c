@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stdio.h>
-#include <limits.h>
-#include <string.h>
+#include "cmd/run-view.h"
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/install.h"
-#include "base/mem.h"
 #include "cmd/cmd.h"
-#include "cmd/images.h"
-#include "base/path.h"
-#include "cmd/meter.h"
-#include "cmd/recover.h"
-#include "cmd/session.h"
-#include "config/agent-program.h"
 #include "core/datadir.h"
 #include "report/report.h"
 #include "sched/admit.h"
 
-static int parallel_of(const struct session *s, const struct session_work *w)
+struct display *run_view_open(const struct run_view *v)
 {
-	return w->parallel ? w->parallel : s->plan.parallel;
+	enum display_mode mode = DISPLAY_DEFAULT;
+
+	if (v->json)
+		mode = DISPLAY_JSON;
+	else if (v->verbose)
+		mode = v->verbose > 1 ? DISPLAY_FULL : DISPLAY_PROGRESS;
+	return display_new(STDOUT_FILENO, mode);
 }
 
 /* Such trials run, but one at a time: better known before than wondered at. */
@@ -57,9 +53,9 @@ static void say_sandboxes(const struct session *s, struct display *d, const stru
 		display_say(d, "sandbox=%s", names.data);
 }
 
-void session_announce(const struct session *s, struct display *d, const struct session_work *w)
+void run_view_announce(struct display *d, const struct session *s, const struct session_work *w)
 {
-	int parallel = parallel_of(s, w);
+	int parallel = w->parallel ? w->parallel : s->plan.parallel;
 
 	display_say(d, "config=%s name=%s tasks=%zu parallel=%d", s->plan.config, s->plan.name,
 		    w->n, parallel);
@@ -79,92 +75,7 @@ void session_announce(const struct session *s, struct display *d, const struct s
 	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);
 }
 
-/* Told once and at once, not by every trial after its retries. */
-int session_check_host(const struct trial *trials, size_t n, struct err *err)
-{
-	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
-	bool boxed = false, local = false;
-
-	for (size_t i = 0; i < n; i++) {
-		boxed |= trials[i].sandbox != SANDBOX_NONE;
-		local |= trials[i].sandbox == SANDBOX_LOCAL;
-	}
-	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed) - !local; i++) {
-		AUTO(free) char *path = program_on_path(needed[i][0]);
-		if (!path)
-			return err_set(err, ERR_INFRA, 0,
-				       "%s is not on PATH: install the package %s, then see: "
-				       "rollouts doctor",
-				       needed[i][0], needed[i][1]);
-	}
-	return 0;
-}
-
-/* Absolute: sandboxes mount what is in it. */
-static char *rollout_folder(const struct session *s)
-{
-	AUTO(free) char *path = xasprintf("/proc/self/fd/%d", s->dir_fd);
-	char real[PATH_MAX];
-	ssize_t n = readlink(path, real, sizeof real - 1);
-
-	if (n < 0)
-		return path_join(s->store.root, s->ref.path);
-	real[n] = '\0';
-	return xstrdup(real);
-}
-
-int session_run(struct session *s, struct display *d, const struct session_work *w,
-		struct sched_end *end, struct err *err)
-{
-	if (w->n &&
-	    (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, d, w, err)))
-		return -1;
-	AUTO(free) char *worker = install_libexec("rollouts-trial");
-	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
-	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
-	AUTO(free) char *control = dir ? xasprintf("%s/" ROLLOUT_CONTROL_SOCKET, dir) : NULL;
-	const struct listener listener = display_listener(d);
-	struct meter meter;
-	size_t parallel = (size_t)parallel_of(s, w);
-	struct sched_options o = {
-		.store = &s->store,
-		.ref = &s->ref,
-		.dir_fd = s->dir_fd,
-		.plan = &s->plan,
-		.progress = s->progress,
-		.journal = s->journal,
-		.items = w->items,
-		.items_n = w->n,
-		/* More jobs than items would only be more to look through. */
-		.parallel = (int)(parallel < w->n ? parallel
-				  : w->n	  ? w->n
-						  : 1),
-		.fail_fast = w->fail_fast || s->plan.fail_fast,
-		.launcher = launch_find("local"),
-		.worker = worker,
-		.secret = s->secret,
-		.gateway = gateway,
-		.control = control,
-		.record = true,
-		.replay = s->replay,
-		.replay_or_live = s->plan.replay_or_live,
-		.listener = &listener,
-		.sweep = recover_sweep,
-		.on_done = w->on_done,
-		.on_done_arg = w->on_done_arg,
-	};
-
-	int status = meter_open(&meter, s, d, w, err);
-	const struct sched_hook hook = meter_hook(&meter);
-	o.hook = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &hook : NULL;
-	if (!status)
-		status = sched_run(&o, end, err);
-	meter_close(&meter);
-	s->stats.spent = meter.before;
-	return status;
-}
-
-int session_status(const struct sched_end *end)
+int run_view_status(const struct sched_end *end)
 {
 	switch (end->why) {
 	case SCHED_SAME_ERROR:
@@ -217,7 +128,7 @@ static void say_command(const struct session *s, struct display *d, const char *
 }
 
 /* Of every run and resume so far, failed attempts included. */
-static void say_spent(const struct session *s, struct display *d)
+static void say_cost(const struct session *s, struct display *d)
 {
 	const struct journal_spent *all = &s->stats.spent;
 
@@ -233,7 +144,7 @@ static void say_spent(const struct session *s, struct display *d)
 			    (long long)all->tokens, (long long)all->calls);
 }
 
-void session_conclude(const struct session *s, struct display *d, const struct sched_end *end)
+void run_view_conclude(struct display *d, const struct session *s, const struct sched_end *end)
 {
 	static const char *const reasons[] = {
 		[SCHED_DONE] = NULL,
@@ -248,7 +159,7 @@ void session_conclude(const struct session *s, struct display *d, const struct s
 	if (reasons[end->why])
 		display_say(d, "%s%s%s", reasons[end->why], *end->text ? ": " : "", end->text);
 	say_scores(s, d);
-	say_spent(s, d);
+	say_cost(s, d);
 	if (end->missing)
 		say_command(s, d, "resume", "finish what is missing");
 	say_command(s, d, "summarize", "details");

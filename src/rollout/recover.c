@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/recover.h"
+#include "rollout/recover.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/session.h"
+#include "rollout/session.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,21 +10,14 @@
 #include "base/hash.h"
 #include "base/install.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "cmd/cmd.h"
-#include "cmd/recover.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "rollout/recover.h"
 #include "rollout/replay.h"
 #include "store/create.h"
-
-enum display_mode session_mode(const struct session_view *v)
-{
-	if (v->json)
-		return DISPLAY_JSON;
-	return v->verbose > 1 ? DISPLAY_FULL : v->verbose ? DISPLAY_PROGRESS : DISPLAY_DEFAULT;
-}
 
 static int open_dir(struct session *s, struct err *err)
 {
@@ -78,30 +71,30 @@ static int set_gateway(struct session *s, const char *gateway, struct err *err)
 	return needs_secret(s) ? make_secret(s, err) : 0;
 }
 
-static int make_plan(struct session *s, struct frontend *f, const struct config_request *req,
+static int make_plan(struct session *s, struct inputs *in, const struct config_request *req,
 		     struct err *err)
 {
 	struct planfile *p = &s->plan;
 	char hash[HASH_HEX];
 
-	hash_once(f->bench.config_text, strlen(f->bench.config_text), hash);
+	hash_once(in->bench.config_text, strlen(in->bench.config_text), hash);
 	*p = (struct planfile){
-		.name = xstrdup(f->bench.name),
+		.name = xstrdup(in->bench.name),
 		.stamp = xstrdup(s->ref.stamp),
-		.config = xstrdup(f->bench.config_path),
+		.config = xstrdup(in->bench.config_path),
 		.config_hash = xstrdup(hash),
 		.program = xstrdup(ROLLOUTS_VERSION),
-		.parallel = f->bench.parallel,
-		.fail_fast = f->bench.fail_fast,
-		.budget = f->bench.budget,
+		.parallel = in->bench.parallel,
+		.fail_fast = in->bench.fail_fast,
+		.budget = in->bench.budget,
 		.replay = xstrdup(req->replay),
 		.replay_or_live = req->replay_or_live,
-		.uid_base = create_uid_base(f->plan.n),
-		.agents = json_incref(f->agents),
-		.trials = STEAL(&f->plan.trials),
-		.n = f->plan.n,
+		.uid_base = create_uid_base(in->plan.n),
+		.agents = json_incref(in->agents),
+		.trials = STEAL(&in->plan.trials),
+		.n = in->plan.n,
 	};
-	f->plan.n = f->plan.cap = 0;
+	in->plan.n = in->plan.cap = 0;
 	s->progress = xcalloc(p->n ? p->n : 1, sizeof *s->progress);
 	return set_gateway(s, req->gateway, err);
 }
@@ -135,17 +128,17 @@ static void journal_plan(struct session *s, size_t from)
 }
 
 /* Files that an error leaves are few and ours: without a plan nobody takes them for a rollout. */
-static int build(struct session *s, struct frontend *f, const struct config_request *req,
+static int build(struct session *s, struct inputs *in, const struct config_request *req,
 		 struct err *err)
 {
 	if (open_dir(s, err))
 		return -1;
-	if (frontend_commit(f, &s->store, s->ref.stamp, err) || make_plan(s, f, req, err) ||
+	if (inputs_commit(in, &s->store, s->ref.stamp, err) || make_plan(s, in, req, err) ||
 	    journal_open(&s->journal, s->dir_fd, err))
 		return -1;
 	/* Pending until the first turn of the scheduler, which shows it too. */
 	journal_plan(s, 0);
-	return write_files(s, &f->bench, err);
+	return write_files(s, &in->bench, err);
 }
 
 static int check_worker(struct err *err)
@@ -168,24 +161,24 @@ static int explain_full(const char *root, struct err *err)
 	return -1;
 }
 
-int session_create(struct session *s, struct frontend *f, const struct config_request *req,
+int session_create(struct session *s, struct inputs *in, const struct config_request *req,
 		   struct err *err)
 {
 	const char *root = req->data_dir ? req->data_dir : "data";
 
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
-	if (check_worker(err) || session_check_host(f->plan.trials, f->plan.n, err) ||
+	if (check_worker(err) || session_check_host(in->plan.trials, in->plan.n, err) ||
 	    store_open(&s->store, root, true, err))
 		return explain_full(root, err);
-	if (create_rollout(&s->store, f->bench.name, &s->ref, err)) {
+	if (create_rollout(&s->store, in->bench.name, &s->ref, err)) {
 		session_close(s);
 		return explain_full(root, err);
 	}
-	if (!build(s, f, req, err))
+	if (!build(s, in, req, err))
 		return 0;
 	struct err ignored;
 	if (path_remove_tree(s->store.root_fd, s->ref.path, &ignored))
-		cmd_warn(&ignored);
+		log_warn("%s", ignored.msg);
 	create_undo(&s->store, &s->ref);
 	session_close(s);
 	return explain_full(root, err);
@@ -239,27 +232,27 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 	return 0;
 }
 
-int session_extend(struct session *s, struct frontend *f, bool only_look, struct err *err)
+int session_extend(struct session *s, struct inputs *in, bool only_look, struct err *err)
 {
 	struct planfile *p = &s->plan;
-	size_t before = p->n, more = f->plan.n;
+	size_t before = p->n, more = in->plan.n;
 	const char *name;
 	json_t *spec;
 
 	if (only_look)
-		plan_stamp(&f->plan, p->stamp);
-	else if (frontend_commit(f, &s->store, p->stamp, err))
+		plan_stamp(&in->plan, p->stamp);
+	else if (inputs_commit(in, &s->store, p->stamp, err))
 		return -1;
 	p->trials = xreallocarray(p->trials, before + more + 1, sizeof *p->trials);
-	memcpy(p->trials + before, f->plan.trials, more * sizeof *p->trials);
+	memcpy(p->trials + before, in->plan.trials, more * sizeof *p->trials);
 	s->progress = xreallocarray(s->progress, before + more + 1, sizeof *s->progress);
 	memset(s->progress + before, 0, (more + 1) * sizeof *s->progress);
 	p->n += more;
-	f->plan.n = 0;
-	p->budget = f->bench.budget;
+	in->plan.n = 0;
+	p->budget = in->bench.budget;
 	if (only_look)
 		return 0;
-	json_object_foreach (f->agents, name, spec)
+	json_object_foreach (in->agents, name, spec)
 		if (!json_object_get(p->agents, name))
 			json_object_set(p->agents, name, spec);
 	if (more)
@@ -277,7 +270,7 @@ void session_close(struct session *s)
 	struct err err;
 
 	if (journal_close(s->journal, &err))
-		cmd_warn(&err);
+		log_warn("%s", err.msg);
 	for (size_t i = 0; s->progress && i < s->plan.n; i++)
 		progress_release(&s->progress[i]);
 	free(s->progress);

@@ -4,7 +4,7 @@
  */
 #pragma once
 #include <stdbool.h>
-#include "cmd/session.h"
+#include "rollout/session.h"
 
 /* For every trial without a result: journal what its attempts achieved that the journal does not
  * know of, and remove their scratch directories. No worker may run. */

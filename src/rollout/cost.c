@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/spent.h"
+#include "rollout/cost.h"
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -79,7 +79,7 @@ static void raise_to(int64_t *to, int64_t n)
 	*to = *to > n ? *to : n;
 }
 
-void spent_raise(struct journal_spent *out, const struct session *s)
+void cost_raise(struct journal_spent *out, const struct session *s)
 {
 	struct journal_spent logged = {0};
 

@@ -4,12 +4,12 @@
  * checking write nothing.
  */
 #pragma once
-#include "cmd/session.h"
+#include "rollout/session.h"
 
 struct regrade {
-	struct frontend f;
-	struct frontend_task **tasks; /* by trial of the plan; NULL: the file has no match for it */
-	struct strv notes;	      /* for people */
+	struct inputs in;
+	struct inputs_task **tasks; /* by trial of the plan; NULL: the file has no match for it */
+	struct strv notes;	    /* for people */
 };
 
 /* Every mistake of the file and its tasks is a line in PROBLEMS; a diff that a task as it is now

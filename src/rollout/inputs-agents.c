@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Which agent asks which model by way of whom, for every entry of a benchmark.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "config/agents.h"
+#include "rollout/inputs-internal.h"
+
+/* An agent that cannot be used, told once with all models that led to it. */
+struct unusable {
+	const char *agent, *place; /* of the bench and of the agents' table */
+	bool chosen;		   /* by "auto" */
+	struct strv models;
+	char *why;
+};
+
+/* While the entries are looked through. */
+struct search {
+	struct inputs *in;
+	const struct config_request *req;
+	struct strv *problems;
+	bool providers_read;
+	struct strv unrouted; /* models that were complained of */
+	struct unusable *unusable;
+	size_t unusable_n, unusable_cap;
+};
+
+static struct unusable *find_unusable(struct search *s, const char *name)
+{
+	for (size_t i = 0; i < s->unusable_n; i++)
+		if (strcmp(s->unusable[i].agent, name) == 0)
+			return &s->unusable[i];
+	return NULL;
+}
+
+static void add_unusable(struct search *s, const char *name, const struct bench_entry *e,
+			 const char *why)
+{
+	GROW(s->unusable, s->unusable_n, s->unusable_cap);
+	s->unusable[s->unusable_n++] = (struct unusable){.agent = name,
+							 .place = e->agent_place,
+							 .chosen = strcmp(e->agent, "auto") == 0,
+							 .models = STRV_INIT,
+							 .why = xstrdup(why)};
+}
+
+static void tell_unusable(struct search *s)
+{
+	for (size_t i = 0; i < s->unusable_n; i++) {
+		struct unusable *u = &s->unusable[i];
+		AUTO(buf) struct buf models = BUF_INIT;
+		for (size_t m = 0; m < u->models.n; m++)
+			buf_addf(&models, "%s\"%s\"", m ? ", " : "", u->models.v[m]);
+		if (u->chosen)
+			strv_pushf(s->problems,
+				   "%s: agent = \"auto\" means \"%s\" for model%s %s: %s", u->place,
+				   u->agent, u->models.n == 1 ? "" : "s", models.data, u->why);
+		else
+			strv_pushf(s->problems, "%s: %s", u->place, u->why);
+		strv_release(&u->models);
+		free(u->why);
+	}
+	free(s->unusable);
+}
+
+static void find_agent(struct search *s, const char *name, const struct bench_entry *e,
+		       const char *model)
+{
+	AUTO(strv) struct strv lines = STRV_INIT;
+	AUTO(json) json_t *spec = NULL;
+	struct err err;
+	const struct agent_query q = {.name = name, .config_path = s->req->path};
+	if (!json_object_get(s->in->agents, name)) {
+		int rc = agent_find(&spec, &q, &lines, &err);
+		for (size_t i = 0; i < lines.n; i++)
+			strv_push(s->problems, lines.v[i]);
+		if (rc < 0 && !lines.n)
+			add_unusable(s, name, e, err.msg);
+		/* Kept even when it failed, so that each agent's mistakes are told once. */
+		json_object_set_new(s->in->agents, name, spec ? json_incref(spec) : json_null());
+	}
+	struct unusable *u = find_unusable(s, name);
+	if (u && !strv_has(&u->models, model))
+		strv_push(&u->models, model);
+}
+
+/* The first dialect that both speak, in the agent's order; NULL: none. */
+static const char *common_api(const json_t *spec, const struct provider *v)
+{
+	const json_t *apis = json_object_get(spec, "apis");
+	size_t i;
+	json_t *api;
+	if (!json_array_size(apis))
+		return v ? v->apis.v[0] : "";
+	json_array_foreach (apis, i, api)
+		if (!v || strv_has(&v->apis, json_string_value(api)))
+			return json_string_value(api);
+	return NULL;
+}
+
+static void complain_of_model(struct search *s, const struct bench_entry *e, const char *model,
+			      const char *why)
+{
+	if (strv_has(&s->unrouted, model))
+		return;
+	strv_push(&s->unrouted, model);
+	strv_pushf(s->problems, "%s: %s", e->model_place, why);
+}
+
+static void explain_apis(struct buf *out, const struct provider *v, const char *agent)
+{
+	buf_addf(out, "agent \"%s\" speaks no dialect that the provider \"%s\" answers (", agent,
+		 v->name);
+	for (size_t i = 0; i < v->apis.n; i++)
+		buf_addf(out, "%s%s", i ? ", " : "", v->apis.v[i]);
+	buf_adds(out, "): choose another agent, or a provider that does");
+}
+
+/* What nobody would keep is refused. */
+static void check_limits(struct search *s, const struct bench_entry *e, const char *model,
+			 const struct route *route)
+{
+	const struct limits *m = &e->limits;
+	const struct budget *b = &s->in->bench.budget;
+	const char *what = m->tokens ? "token_limit" : m->usd > 0 ? "cost_limit_usd" : "call_limit";
+	bool unpriced = route->price && !route->price->known;
+	AUTO(free) char *why = NULL;
+	if (s->req->gateway && (m->tokens || m->usd > 0 || m->calls))
+		why = xasprintf(
+			"%s needs the gateway of rollouts, which counts: leave --gateway out",
+			what);
+	else if (s->req->gateway && (b->usd > 0 || b->tokens || b->max_forecast_usd > 0))
+		why = xstrdup("[budget] needs the gateway of rollouts, which counts: leave "
+			      "--gateway out");
+	else if (unpriced && (m->usd > 0 || b->usd > 0))
+		why = xasprintf(
+			"%s cannot be kept: no price is known of the model \"%s\"; give one in "
+			"[[models]] of providers.toml",
+			m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model);
+	if (why)
+		complain_of_model(s, e, model, why);
+}
+
+static void read_providers(struct search *s)
+{
+	struct err err;
+	if (!s->providers_read &&
+	    providers_load(&s->in->providers, s->req->path, s->problems, &err))
+		strv_push(&s->unrouted, ""); /* its lines are there */
+	s->providers_read = true;
+}
+
+/* Who answers, for an agent that asks. A gateway of the user's own may know models that we do not. */
+static void find_route(struct search *s, const struct bench_entry *e, const char *agent,
+		       const char *model, struct plan_route *out)
+{
+	const json_t *spec = json_object_get(s->in->agents, agent);
+	const bool own = s->req->gateway != NULL;
+	struct route route = {.model_id = model};
+	struct err err = {0};
+	if (!*json_get_str(spec, "needs", ""))
+		return;
+	read_providers(s);
+	if (providers_route(&s->in->providers, model, &route, &err)) {
+		if (!own && !strv_has(&s->unrouted, ""))
+			complain_of_model(s, e, model, err.msg);
+		if (!own)
+			return;
+		route = (struct route){.model_id = model};
+	}
+	const char *api = common_api(spec, route.provider);
+	if (!api) {
+		AUTO(buf) struct buf why = BUF_INIT;
+		explain_apis(&why, route.provider, agent);
+		complain_of_model(s, e, model, why.data);
+		return;
+	}
+	check_limits(s, e, model, &route);
+	*out = (struct plan_route){route.provider && !own ? route.provider->name : "", api,
+				   route.model_id};
+}
+
+/* "auto" goes by the model's name, but a server of one's own may answer it in a dialect of its own: then the
+ * built-in agent, which speaks all of them. */
+static char *choose_agent(struct search *s, const char *model)
+{
+	AUTO(free) char *usual = agent_for_model(model, s->req->path);
+	const struct agent_query q = {.name = usual, .config_path = s->req->path};
+	AUTO(strv) struct strv ignored_lines = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	struct route route;
+	struct err ignored;
+	if (agent_read(&file, &path, &q, &ignored_lines, &ignored) ||
+	    !*json_get_str(file, "needs", ""))
+		return STEAL(&usual); /* what is wrong is told by find_agent */
+	read_providers(s);
+	if (providers_route(&s->in->providers, model, &route, &ignored) ||
+	    common_api(file, route.provider))
+		return STEAL(&usual);
+	return xstrdup("bash");
+}
+
+void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
+			const struct config_request *req, struct strv *problems)
+{
+	struct search s = {.in = in, .req = req, .problems = problems};
+	const struct bench *b = &in->bench;
+
+	out->entries_n = b->entries_n;
+	out->agents = xcalloc(b->entries_n + 1, sizeof *out->agents);
+	out->routes = xcalloc(b->entries_n + 1, sizeof *out->routes);
+	for (size_t i = 0; i < b->entries_n; i++) {
+		const struct bench_entry *e = &b->entries[i];
+		bool chosen = strcmp(e->agent, "auto") == 0;
+		char **agents = xcalloc(e->models.n + 1, sizeof *agents);
+		out->agents[i] = agents;
+		out->routes[i] = xcalloc(e->models.n + 1, sizeof **out->routes);
+		for (size_t m = 0; m < e->models.n; m++) {
+			const char *model = e->models.v[m];
+			agents[m] = chosen ? choose_agent(&s, model) : xstrdup(e->agent);
+			find_agent(&s, agents[m], e, model);
+			find_route(&s, e, agents[m], model, &out->routes[i][m]);
+		}
+	}
+	tell_unusable(&s);
+	strv_release(&s.unrouted);
+}
+
+void inputs_choice_release(struct inputs_choice *c)
+{
+	for (size_t i = 0; i < c->entries_n; i++) {
+		for (char **name = c->agents[i]; *name; name++)
+			free(*name);
+		free(c->agents[i]);
+		free(c->routes[i]);
+	}
+	free(c->agents);
+	free(c->routes);
+	*c = (struct inputs_choice){0};
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * inputs-internal.h -- the steps of inputs_load, in this order. Each adds what is wrong to PROBLEMS and goes on, so
+ * that a user sees all mistakes at once.
+ */
+#pragma once
+#include "rollout/inputs.h"
+
+/* inputs-tasks.c: the tasks of IN's benchmark. */
+void inputs_read_tasks(struct inputs *in, struct strv *problems);
+
+/* Who works on which entry, as plan_input wants it. */
+struct inputs_choice {
+	size_t entries_n;
+	char ***agents; /* agents[entry][model], NULL after the last */
+	struct plan_route **routes;
+};
+/* inputs-agents.c: the agents and, where they ask a model, who answers. Its strings are IN's and REQ's but for the
+ * names of agents. */
+void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
+			const struct config_request *req, struct strv *problems);
+void inputs_choice_release(struct inputs_choice *c);
+
+/* inputs-images.c: make the sandbox of every entry local, docker or none, and read what the images are made from.
+ * -1 and ERR_INFRA when a container is needed and no engine answers. */
+int inputs_settle_sandboxes(struct inputs *in, struct strv *problems, struct err *err) MUST_CHECK;

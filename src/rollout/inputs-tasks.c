@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "rollout/inputs-internal.h"
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_source(const struct task_source *a, const struct task_source *b)
+{
+	return strcmp(a->dir, b->dir) == 0 && same_text(a->overrides, b->overrides) &&
+	       a->apply_overrides == b->apply_overrides;
+}
+
+static bool begins(const char *line, const char *name)
+{
+	size_t n = name ? strlen(name) : 0;
+	return n && strncmp(line, name, n) == 0 && line[n] == ':';
+}
+
+/* A task names its files as seen from its folder; people need them as seen from here. */
+void inputs_task_lines(const struct task_source *source, const struct strv *lines, struct strv *out)
+{
+	for (size_t i = 0; i < lines->n; i++)
+		if (begins(lines->v[i], source->overrides) || begins(lines->v[i], source->dir))
+			strv_push(out, lines->v[i]);
+		else
+			strv_take(out, path_join(source->dir, lines->v[i]));
+}
+
+static void read_task(struct inputs *in, const struct task_source *source, struct strv *problems)
+{
+	struct inputs_task *t = &in->tasks[in->tasks_n++];
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct err err;
+
+	t->source = *source;
+	if (task_read(&t->task, source, &lines, &err) == 0)
+		return;
+	if (!lines.n)
+		strv_push(&lines, err.msg);
+	inputs_task_lines(source, &lines, problems);
+}
+
+/* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */
+static size_t find_task(struct inputs *in, const struct bench_entry *e, struct strv *problems)
+{
+	const struct task_source source = {e->task_path, e->overrides, e->apply_overrides};
+
+	for (size_t i = 0; i < in->tasks_n; i++)
+		if (same_source(&in->tasks[i].source, &source))
+			return i;
+	read_task(in, &source, problems);
+	return in->tasks_n - 1;
+}
+
+void inputs_read_tasks(struct inputs *in, struct strv *problems)
+{
+	const struct bench *b = &in->bench;
+
+	in->tasks = xcalloc(b->entries_n + 1, sizeof *in->tasks);
+	in->entry_task = xcalloc(b->entries_n + 1, sizeof *in->entry_task);
+	for (size_t i = 0; i < b->entries_n; i++)
+		in->entry_task[i] = find_task(in, &b->entries[i], problems);
+}
+
+int inputs_snapshot(struct inputs_task *t, const struct store *s, struct err *err)
+{
+	if (t->snapshot || !task_snapshot(&t->task, &t->source, s->root_fd, &t->snapshot, err))
+		return 0;
+	return err_wrap(err, "%s", t->source.dir);
+}

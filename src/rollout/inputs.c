@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "rollout/inputs.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "rollout/inputs-internal.h"
+
+static bool is_beneath(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+/* What is installed beside an agent's program is shown to the agent. WHAT must not lie there. */
+static void check_hidden(const struct inputs *in, const char *config, const char *what,
+			 const char *path, struct strv *problems)
+{
+	AUTO(free) char *real = path ? realpath(path, NULL) : NULL;
+	const char *name;
+	json_t *spec, *m;
+	size_t i;
+
+	json_object_foreach (in->agents, name, spec)
+		json_array_foreach (json_object_get(spec, "mounts"), i, m)
+			if (real && is_beneath(real, json_get_str(m, "host", "/-")))
+				strv_pushf(problems,
+					   "%s: agent \"%s\" would see %s, %s: its program lies in "
+					   "%s, which is "
+					   "shown to it as a whole; move the program to a folder "
+					   "of its own",
+					   config, name, what, real, json_get_str(m, "host", ""));
+}
+
+static void check_all_hidden(const struct inputs *in, const struct config_request *req,
+			     struct strv *problems)
+{
+	check_hidden(in, req->path, "the data folder", req->data_dir ? req->data_dir : "data",
+		     problems);
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const char *url = in->tasks[i].task.repo.git_url;
+		check_hidden(in, req->path, "a task folder", in->tasks[i].source.dir, problems);
+		check_hidden(in, req->path, "a task's repository", url && *url == '/' ? url : NULL,
+			     problems);
+	}
+}
+
+static void check_gateway(const char *path, struct strv *problems)
+{
+	struct stat st;
+
+	if (path && (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode)))
+		strv_pushf(problems, "--gateway: %s is not a socket", path);
+}
+
+static int count_mistakes(const char *path, const struct strv *problems, size_t before,
+			  struct err *err)
+{
+	size_t n = problems->n - before;
+	return n ? err_set(err, ERR_USAGE, 0, "%s: %zu mistakes", path, n) : 0;
+}
+
+int inputs_load_tasks(struct inputs *out, const struct config_request *req, struct strv *problems,
+		      struct err *err)
+{
+	struct config_request grading = *req;
+	size_t before = problems->n;
+
+	grading.grading_only = true;
+	*out = (struct inputs){.agents = json_object()};
+	bench_init(&out->bench);
+	int rc = config_load(&out->bench, &grading, problems, err);
+	inputs_read_tasks(out, problems);
+	return rc ? rc : count_mistakes(req->path, problems, before, err);
+}
+
+int inputs_check_name(const struct inputs *in, const char *name, struct err *err)
+{
+	if (!strcmp(in->bench.name, name))
+		return 0;
+	return err_set(err, ERR_USAGE, 0, "--config %s is the benchmark \"%s\", not \"%s\"",
+		       in->bench.config_path, in->bench.name, name);
+}
+
+static int make_plan(struct inputs *in, const struct config_request *req,
+		     const struct inputs_choice *choice, const struct trial *old, size_t old_n,
+		     struct strv *problems, struct err *err)
+{
+	size_t n = in->bench.entries_n;
+	AUTO(free) const struct task **tasks = xcalloc(n + 1, sizeof *tasks);
+
+	for (size_t i = 0; i < n; i++)
+		tasks[i] = &in->tasks[in->entry_task[i]].task;
+	const struct plan_input input = {
+		.bench = &in->bench,
+		.tasks = tasks,
+		.agents = (const char *const *const *)choice->agents,
+		.routes = (const struct plan_route *const *)choice->routes,
+		.only = req->only,
+		.limit = req->limit,
+		.old = old,
+		.old_n = old_n,
+	};
+	return plan_make(&in->plan, &input, problems, err);
+}
+
+int inputs_load(struct inputs *out, const struct config_request *req, const struct trial *old,
+		size_t old_n, struct strv *problems, struct err *err)
+{
+	struct inputs_choice choice;
+	size_t before = problems->n;
+
+	*out = (struct inputs){.agents = json_object()};
+	bench_init(&out->bench);
+	int rc = config_load(&out->bench, req, problems, err);
+	check_gateway(req->gateway, problems);
+	inputs_read_tasks(out, problems);
+	inputs_find_agents(out, &choice, req, problems);
+	check_all_hidden(out, req, problems);
+	if (rc == 0)
+		rc = count_mistakes(req->path, problems, before, err);
+	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0)
+		rc = count_mistakes(req->path, problems, before, err);
+	if (rc == 0)
+		rc = make_plan(out, req, &choice, old, old_n, problems, err);
+	inputs_choice_release(&choice);
+	return rc;
+}
+
+/* Only tasks that a planned trial is of: --only must not cost the others' snapshots. */
+static struct inputs_task *task_of(struct inputs *in, const struct trial *t)
+{
+	for (size_t i = 0; i < in->tasks_n; i++)
+		if (strcmp(in->tasks[i].task.hash, t->task_hash) == 0)
+			return &in->tasks[i];
+	bug("trial %d has no task", t->index);
+}
+
+int inputs_commit(struct inputs *in, const struct store *s, const char *stamp, struct err *err)
+{
+	for (size_t i = 0; i < in->plan.n; i++) {
+		struct trial *t = &in->plan.trials[i];
+		struct inputs_task *task = task_of(in, t);
+		if (inputs_snapshot(task, s, err) < 0)
+			return -1;
+		t->task_snapshot = xstrdup(task->snapshot);
+		if (*t->image && task->context &&
+		    task_context_write(task->context, s->root_fd, err))
+			return err_wrap(err, "%s", task->source.dir);
+	}
+	plan_stamp(&in->plan, stamp);
+	return 0;
+}
+
+void inputs_release(struct inputs *in)
+{
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		task_release(&in->tasks[i].task);
+		free(in->tasks[i].snapshot);
+		task_context_free(in->tasks[i].context);
+	}
+	plan_release(&in->plan);
+	providers_release(&in->providers);
+	bench_release(&in->bench);
+	json_decref(in->agents);
+	free(in->tasks);
+	free(in->entry_task);
+	free(in->engine);
+	*in = (struct inputs){0};
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <limits.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/install.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "config/agent-program.h"
+#include "core/datadir.h"
+#include "rollout/images.h"
+#include "rollout/meter.h"
+#include "rollout/recover.h"
+#include "rollout/session.h"
+
+/* Told once and at once, not by every trial after its retries. */
+int session_check_host(const struct trial *trials, size_t n, struct err *err)
+{
+	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
+	bool boxed = false, local = false;
+
+	for (size_t i = 0; i < n; i++) {
+		boxed |= trials[i].sandbox != SANDBOX_NONE;
+		local |= trials[i].sandbox == SANDBOX_LOCAL;
+	}
+	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed) - !local; i++) {
+		AUTO(free) char *path = program_on_path(needed[i][0]);
+		if (!path)
+			return err_set(err, ERR_INFRA, 0,
+				       "%s is not on PATH: install the package %s, then see: "
+				       "rollouts doctor",
+				       needed[i][0], needed[i][1]);
+	}
+	return 0;
+}
+
+/* Absolute: sandboxes mount what is in it. */
+static char *rollout_folder(const struct session *s)
+{
+	AUTO(free) char *path = xasprintf("/proc/self/fd/%d", s->dir_fd);
+	char real[PATH_MAX];
+	ssize_t n = readlink(path, real, sizeof real - 1);
+
+	if (n < 0)
+		return path_join(s->store.root, s->ref.path);
+	real[n] = '\0';
+	return xstrdup(real);
+}
+
+int session_run(struct session *s, const struct listener *l, const struct session_work *w,
+		struct sched_end *end, struct err *err)
+{
+	if (w->n &&
+	    (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, l, w, err)))
+		return -1;
+	AUTO(free) char *worker = install_libexec("rollouts-trial");
+	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
+	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
+	AUTO(free) char *control = dir ? xasprintf("%s/" ROLLOUT_CONTROL_SOCKET, dir) : NULL;
+	struct meter meter;
+	size_t parallel = (size_t)(w->parallel ? w->parallel : s->plan.parallel);
+	struct sched_options o = {
+		.store = &s->store,
+		.ref = &s->ref,
+		.dir_fd = s->dir_fd,
+		.plan = &s->plan,
+		.progress = s->progress,
+		.journal = s->journal,
+		.items = w->items,
+		.items_n = w->n,
+		/* More jobs than items would only be more to look through. */
+		.parallel = (int)(parallel < w->n ? parallel
+				  : w->n	  ? w->n
+						  : 1),
+		.fail_fast = w->fail_fast || s->plan.fail_fast,
+		.launcher = launch_find("local"),
+		.worker = worker,
+		.secret = s->secret,
+		.gateway = gateway,
+		.control = control,
+		.record = true,
+		.replay = s->replay,
+		.replay_or_live = s->plan.replay_or_live,
+		.listener = l,
+		.sweep = recover_sweep,
+		.on_done = w->on_done,
+		.on_done_arg = w->on_done_arg,
+	};
+
+	int status = meter_open(&meter, s, l, w, err);
+	const struct sched_hook hook = meter_hook(&meter);
+	o.hook = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &hook : NULL;
+	if (!status)
+		status = sched_run(&o, end, err);
+	meter_close(&meter);
+	s->stats.spent = meter.before;
+	return status;
+}

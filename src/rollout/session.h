@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * session.h -- a rollout held for writing, by run, resume or eval: from the claimed folder to the last trial. Prints
+ * nothing.
+ */
+#pragma once
+#include "rollout/inputs.h"
+#include "sched/sched.h"
+#include "store/manifest.h"
+
+struct session {
+	struct store store;
+	struct rollout_ref ref;
+	int dir_fd;
+	struct planfile plan;
+	struct trial_progress *progress;
+	struct journal *journal;
+	struct journal_stats stats;
+	char *secret; /* NULL without a gateway */
+	char **replay; /* per trial of the plan, the recording that answers, or NULL; NULL: none at all */
+};
+
+/* Claim a folder and write everything a rollout starts with. The plan moves out of IN. */
+int session_create(struct session *s, struct inputs *in, const struct config_request *req,
+		   struct err *err) MUST_CHECK;
+/* Take an existing one for writing: ERR_USAGE while another process has it. Waits for workers of a
+ * supervisor that was killed and takes in what they left. */
+int session_open(struct session *s, const char *data_dir, const char *name, const char *selector,
+		 struct err *err) MUST_CHECK;
+/* Add the trials of IN, which were planned as new ones. ONLY_LOOK: nothing is written. */
+int session_extend(struct session *s, struct inputs *in, bool only_look,
+		   struct err *err) MUST_CHECK;
+void session_close(struct session *s);
+
+/* What is to be run, for sched_run. */
+struct session_work {
+	const struct sched_item *items;
+	size_t n;
+	int parallel;		  /* 0: as planned */
+	const char *note;	  /* one more line before "Starting", or NULL */
+	const struct strv *notes; /* and more of them, or NULL */
+	bool fail_fast;
+	/* For the gateway, without its secret; borrowed. NULL: no trial here has a provider. */
+	json_t *document;
+	void (*on_done)(void *arg, size_t item, enum outcome outcome);
+	void *on_done_arg;
+};
+/* ERR_INFRA when a program is missing that one of TRIALS needs. */
+int session_check_host(const struct trial *trials, size_t n, struct err *err) MUST_CHECK;
+/* Do W: the gateway is started, images are made, the trials run; L is told of it. Blocks until nothing runs. */
+int session_run(struct session *s, const struct listener *l, const struct session_work *w,
+		struct sched_end *end, struct err *err) MUST_CHECK;
