@@ -25,8 +25,8 @@
 #include "base/path.h"
 #include "config/agents.h"
 #include "core/datadir.h"
+#include "os/user.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/userns.h"
 
 #define NOBODY 65534
 
@@ -72,7 +72,7 @@ static int make_dir(struct check *c, struct err *err)
 	c->dir_fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->dir_fd < 0 || chmod(c->dir, 0755))
 		return err_set(err, ERR_INFRA, errno, "open %s", c->dir);
-	bool root = userns_is_host_root();
+	bool root = user_may_change();
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
 		if (mkdirat(c->dir_fd, inside[i], 0700) ||
 		    (root && fchownat(c->dir_fd, inside[i], NOBODY, NOBODY, 0)))
@@ -84,7 +84,7 @@ static int make_dir(struct check *c, struct err *err)
 
 static int become_nobody(struct sandbox_spec *spec, struct err *err)
 {
-	if (!userns_is_host_root())
+	if (!user_may_change())
 		return 0;
 	if (sandbox_rights_take(&spec->rights, spec, NOBODY, NOBODY, err))
 		return -1;

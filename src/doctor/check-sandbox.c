@@ -17,6 +17,7 @@
 #include "engine/ask.h"
 #include "os/cgroup.h"
 #include "os/spawn.h"
+#include "os/user.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
@@ -283,7 +284,7 @@ static void check_box(struct checks *c)
 				 .workspace = WORKSPACE_COPY,
 				 .limits = limits_default,
 				 .cancel_fds = {-1, -1}},
-			.root = userns_is_host_root()};
+			.root = user_may_change()};
 	int64_t start = clock_mono_ms();
 	struct err err;
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "sandbox/userns.h"
+#include "os/user.h"
 
 #define PROBE_SECONDS 20
 
@@ -62,7 +62,7 @@ void check_add_error(struct checks *c, enum check_state state, const char *name,
 
 static void become_nobody(void)
 {
-	if (userns_is_host_root() &&
+	if (user_may_change() &&
 	    (setgroups(0, NULL) || setresgid(CHECK_NOBODY, CHECK_NOBODY, CHECK_NOBODY) ||
 	     setresuid(CHECK_NOBODY, CHECK_NOBODY, CHECK_NOBODY)))
 		_exit(1);

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
-#include "sandbox/userns.h"
+#include "os/user.h"
 
 /* Where trials will have their scratch folders: in the data folder, or where it would be made. */
 static char *make_folder(struct checks *c)
@@ -29,7 +29,7 @@ static char *make_folder(struct checks *c)
 static int make_scratch(struct checks *c, char **path, struct err *err)
 {
 	static const char *const inside[] = {"lower", "upper", "work", "merged", "tmp"};
-	bool root = userns_is_host_root();
+	bool root = user_may_change();
 
 	*path = make_folder(c);
 	if (!*path)

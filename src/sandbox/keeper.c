@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,7 +28,8 @@
 struct keeper {
 	const struct keeper_start *start;
 	struct stage stage;
-	pid_t bwrap; /* 0: reaped */
+	pid_t bwrap; /* 0: none, or reaped */
+	int bwrap_fd;
 };
 
 static int by_value(const void *a, const void *b)
@@ -108,11 +110,22 @@ static void run_bwrap(const struct keeper *k, char *const *argv)
 	_exit(127);
 }
 
+/* Bubblewrap finds its own child in /proc by the number that it has here. */
+static int mount_proc(struct err *err)
+{
+	if (!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		return 0;
+	err_set(err, ERR_INFRA, errno, "cannot mount a /proc");
+	return userns_explain(err);
+}
+
 static int start_bwrap(struct keeper *k, struct err *err)
 {
 	const struct keeper_start *s = k->start;
 	AUTO(strv) struct strv argv = STRV_INIT;
 
+	if (mount_proc(err))
+		return -1;
 	stage_command(&k->stage, &argv, s->spec, s->rights, s->ctl);
 	k->bwrap = fork();
 	if (k->bwrap < 0)
@@ -122,7 +135,8 @@ static int start_bwrap(struct keeper *k, struct err *err)
 	/* Their other ends must see the end when PID 1 is gone, whatever we do. */
 	close(s->ctl);
 	close(s->errors);
-	return 0;
+	k->bwrap_fd = pidfd_open(k->bwrap, 0);
+	return k->bwrap_fd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
 }
 
 static int set_up(struct keeper *k, struct err *err)
@@ -141,22 +155,24 @@ static int set_up(struct keeper *k, struct err *err)
 	return k->start->ctl >= 0 ? start_bwrap(k, err) : 0;
 }
 
-/* PID 1's end is what makes the workspace ours alone. */
+/* PID 1's end is what makes the workspace ours alone. It ends with bubblewrap, but not where that fails half way: its child
+ * may then wait for it for ever. */
 static int wait_bwrap(struct keeper *k, struct err *err)
 {
+	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
+	struct pollfd p = {.fd = k->bwrap_fd, .events = POLLIN};
+
 	if (!k->bwrap)
 		return 0;
-	AUTO(fd) int pidfd = pidfd_open(k->bwrap, 0);
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
 	while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
 		;
 	if (!(p.revents & POLLIN))
 		return err_set(err, ERR_INFRA, 0, "the sandbox still runs");
-	waitpid(k->bwrap, NULL, 0);
+	close(k->bwrap_fd);
 	k->bwrap = 0;
-	/* What lost its parent is ours, as PID 1 of the namespace we are in. */
-	while (waitpid(-1, NULL, WNOHANG) > 0)
+	/* We are PID 1 of the namespace that all of them are in. */
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
 		;
 	return 0;
 }
@@ -269,6 +285,21 @@ static int serve(struct keeper *k, const struct keeper_request *req, int fd, str
 	}
 }
 
+/* Until then, bubblewrap's end is everybody's. */
+static void await_request(struct keeper *k)
+{
+	for (;;) {
+		struct pollfd p[] = {{.fd = k->start->serve, .events = POLLIN},
+				     {.fd = k->bwrap ? k->bwrap_fd : -1, .events = POLLIN}};
+		if (poll(p, ARRAY_SIZE(p), -1) > 0) {
+			if (p[1].revents)
+				(void)!wait_bwrap(k, &(struct err){0});
+			if (p[0].revents)
+				return;
+		}
+	}
+}
+
 static void serve_for_ever(struct keeper *k)
 {
 	struct keeper_request req;
@@ -278,6 +309,7 @@ static void serve_for_ever(struct keeper *k)
 		AUTO(fd) int fd = -1;
 		AUTO(fd) int text = -1;
 		size_t fds_n = 1;
+		await_request(k);
 		if (fd_recv(k->start->serve, &req, sizeof req, &fd, &fds_n, 0, &err) != sizeof req)
 			return;
 		struct keeper_reply r = {.op = req.op, .seq = req.seq};

@@ -26,14 +26,15 @@ static int open_filter(struct err *err)
 	return fd;
 }
 
-static int open_source(struct source *out, char *path_take, struct err *err)
+/* DETACH: our user is about to change, and the new one may not reach it by its path. */
+static int open_source(struct source *out, char *path_take, bool detach, struct err *err)
 {
 	struct stat st;
 
 	*out = (struct source){.path = path_take, .tree = -1};
 	if (stat(out->path, &st))
 		return err_set(err, ERR_INFRA, errno, "%s", out->path);
-	if (!userns_is_host_root())
+	if (!detach)
 		return 0;
 	out->tree =
 		open_tree(AT_FDCWD, out->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
@@ -48,7 +49,7 @@ static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct 
 
 	if (fstatat(root_fd, dir, &st, AT_SYMLINK_NOFOLLOW))
 		return err_set(err, ERR_INFRA, errno, "stat %s", dir);
-	if (!userns_is_host_root() || st.st_uid == uid)
+	if (uid == geteuid() || st.st_uid == uid)
 		return -1;
 	AUTO(fd) int ns = userns_mapping(st.st_uid, uid, st.st_gid, gid, err);
 	if (ns < 0)
@@ -76,12 +77,13 @@ static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	return fd;
 }
 
-static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec, struct err *err)
+static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec, bool detach,
+		       struct err *err)
 {
 	r->mounts = xcalloc(spec->mounts_n + 1, sizeof *r->mounts);
 	for (size_t i = 0; i < spec->mounts_n; i++) {
 		r->mounts_n++;
-		if (open_source(&r->mounts[i], xstrdup(spec->mounts[i].host), err))
+		if (open_source(&r->mounts[i], xstrdup(spec->mounts[i].host), detach, err))
 			return err_wrap(err, "to be shown in the sandbox");
 	}
 	return 0;
@@ -98,35 +100,62 @@ static void open_group(struct sandbox_rights *r, const struct limits *l)
 		log_debug("limits are watched: %s", why.msg);
 }
 
+/* Root of a container may change its user, but mounts nothing outside a namespace of its own. Nothing can be mounted there
+ * by a descriptor from before, but the working directory comes along. */
+static int enable_mounts(int root_fd, struct err *err)
+{
+	AUTO(fd) int tree = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree >= 0 || errno != EPERM)
+		return 0;
+	if (fchdir(root_fd))
+		return err_set(err, ERR_INFRA, errno, "enter the data directory");
+	if (userns_enter_with_mounts(err))
+		return -1;
+	AUTO(fd) int again = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return again < 0 || dup3(again, root_fd, O_CLOEXEC) < 0
+		       ? err_set(err, ERR_INFRA, errno, "open the data directory again")
+		       : 0;
+}
+
+static int open_all(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+		    struct err *err)
+{
+	const bool detach = uid != geteuid();
+
+	if (spec->image) {
+		if (box_start(r, spec, uid, gid, err))
+			return -1;
+		if (spec->workspace != WORKSPACE_COPY)
+			r->lower.tree = open_lower(spec, uid, gid);
+		return 0;
+	}
+	open_group(r, &spec->limits);
+	if (detach && enable_mounts(spec->root_fd, err))
+		return -1;
+	r->seccomp = open_filter(err);
+	if (r->seccomp < 0 ||
+	    open_source(&r->init, install_libexec("rollouts-init"), detach, err) ||
+	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), detach, err)) ||
+	    open_mounts(r, spec, detach, err))
+		return -1;
+	r->lower.tree = open_lower(spec, uid, gid);
+	return 0;
+}
+
 int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
 			gid_t gid, struct err *err)
 {
 	struct sandbox_rights *r = xcalloc(1, sizeof *r);
 
+	r->by_root = uid == 0;
 	r->group = (struct cgroup)CGROUP_INIT;
-	r->box = r->box_process.pidfd = -1;
-	r->seccomp = -1;
-	if (spec->image) {
-		r->init.tree = r->gateway.tree = r->lower.tree = -1;
-		if (box_start(r, spec, uid, gid, err)) {
-			sandbox_rights_free(r);
-			return -1;
-		}
-		if (spec->workspace != WORKSPACE_COPY)
-			r->lower.tree = open_lower(spec, uid, gid);
-		*out = r;
-		return 0;
-	}
+	r->box = r->box_process.pidfd = r->seccomp = -1;
 	r->init.tree = r->gateway.tree = r->lower.tree = -1;
-	r->seccomp = open_filter(err);
-	if (r->seccomp < 0 || open_source(&r->init, install_libexec("rollouts-init"), err) ||
-	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), err)) ||
-	    open_mounts(r, spec, err)) {
+	if (open_all(r, spec, uid, gid, err)) {
 		sandbox_rights_free(r);
 		return -1;
 	}
-	r->lower.tree = open_lower(spec, uid, gid);
-	open_group(r, &spec->limits);
 	*out = r;
 	return 0;
 }

@@ -5,6 +5,7 @@
  * detached mounts for a worker that will not be able to.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include "os/cgroup.h"
 #include "os/spawn.h"
@@ -15,6 +16,7 @@ struct source {
 };
 
 struct sandbox_rights {
+	bool by_root; /* the processes inside will be the machine's root, without its capabilities */
 	int seccomp;
 	struct source init;
 	struct source gateway; /* path NULL: no door */

@@ -17,7 +17,7 @@
 #include "base/path.h"
 #include "sandbox/box.h"
 #include "sandbox/kept.h"
-#include "sandbox/userns.h"
+#include "os/user.h"
 
 #define CONNECT_MS 120000 /* an engine under load takes its time */
 
@@ -124,7 +124,7 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 {
 	if (!spec->image)
 		return err_set(err, ERR_USAGE, 0, "sandbox docker: no image was named");
-	if (userns_is_host_root())
+	if (user_may_change())
 		return err_set(err, ERR_INFRA, 0,
 			       "a sandbox is never opened as root: become another user first");
 	struct kept *k = kept_new(&sandbox_docker, spec, err);

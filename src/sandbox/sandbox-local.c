@@ -11,8 +11,9 @@
 #include "os/fdio.h"
 #include "sandbox/kept.h"
 #include "sandbox/userns.h"
+#include "os/user.h"
 
-/* Why bubblewrap ended, in its own words. */
+/* Why PID 1 did not start, in bubblewrap's own words, where it has said any. */
 static int explain_bwrap(int errors, struct err *err)
 {
 	static const int passing[] = {EAGAIN, EBUSY, ENOMEM, ENOSPC};
@@ -54,7 +55,7 @@ static int start(struct kept *l, struct err *err)
 	close(fd_steal(&ctl_end));
 	close(fd_steal(&errors_end));
 	if (channel_hello(&s->channel, deadline, err))
-		return err->sys == EPIPE ? explain_bwrap(errors, err) : -1;
+		return err->kind == ERR_CANCELLED ? -1 : explain_bwrap(errors, err);
 	/* Before Linux 5.16 a worker that became another user may not move its processes any more. */
 	if (!cgroup_is_used(group))
 		cgroup_release(group);
@@ -64,7 +65,7 @@ static int start(struct kept *l, struct err *err)
 
 static int local_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
 {
-	if (userns_is_host_root())
+	if (user_may_change())
 		return err_set(err, ERR_INFRA, 0,
 			       "a sandbox is never opened as root: become another user first");
 	if (spec->network)

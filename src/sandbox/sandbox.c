@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "os/fdio.h"
+#include "os/user.h"
 #include "sandbox/backend.h"
 #include "sandbox/du.h"
 #include "sandbox/userns.h"
@@ -176,8 +177,8 @@ int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err)
 
 	if (!path_exists(root_fd, scratch))
 		return 0;
-	/* The host's root needs no help, and files of several users cannot be mapped. */
-	if (userns_is_host_root())
+	/* Root with all its rights needs no help, and files of several users cannot be mapped. */
+	if (user_may_change())
 		return path_remove_tree(root_fd, scratch, err);
 	if (fd_pipe(report, err))
 		return -1;

@@ -123,8 +123,9 @@ struct sandbox_backend {
 /* A worker started as root becomes an unprivileged user before it opens a sandbox. What that user could not
  * reach is opened here, before: the init program, the mounts, the gateway's socket (paths under /root, say),
  * and a view of the baseline in which its owner is UID, without which an overlay of files of another user is
- * read-only; for a container, the process that may speak to the engine. For one sandbox_open each, also when that
- * fails; free in any case: that waits until the container is removed. */
+ * read-only; for a container, the process that may speak to the engine. Root that may not mount enters namespaces of its
+ * own, and SPEC's root_fd is then opened anew. For one sandbox_open each, also when that fails; free in any case: that
+ * waits until the container is removed. */
 int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
 			gid_t gid, struct err *err) MUST_CHECK;
 void sandbox_rights_free(struct sandbox_rights *r); /* accepts NULL */

@@ -424,6 +424,9 @@ static void add_places(struct strv *argv, const struct stage *st, const struct s
 	option(argv, "--ro-bind", st, "init", OWN "/init");
 	if (rights->gateway.path)
 		option(argv, "--ro-bind", st, "gateway.sock", OWN "/gateway.sock");
+	/* The kernel's switches below /proc/sys ask for the machine's root, not for a capability. */
+	if (rights->by_root)
+		strv_pushv(argv, (const char *const[]){"--remount-ro", "/proc", NULL});
 	/* Both are tmpfs without a size: nothing of the agent's may grow there. */
 	strv_pushv(argv, (const char *const[]){"--remount-ro", "/dev", "--remount-ro", "/", NULL});
 }

@@ -193,14 +193,60 @@ int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid, s
 	return fd;
 }
 
-bool userns_is_host_root(void)
+/* The lines of the map of our own namespace, each inside id mapped to itself. */
+static int same_ids(const char *file, struct buf *out, struct err *err)
 {
-	unsigned inside = 1, outside = 1, count = 0;
-	FILE *f = geteuid() ? NULL : fopen("/proc/self/uid_map", "re");
+	unsigned inside, count;
+	FILE *f = fopen(file, "re");
 
 	if (!f)
-		return false;
-	int n = fscanf(f, "%u %u %u", &inside, &outside, &count);
+		return err_set(err, ERR_INFRA, errno, "open %s", file);
+	while (fscanf(f, "%u %*u %u", &inside, &count) == 2)
+		buf_addf(out, "%u %u %u\n", inside, inside, count);
 	fclose(f);
-	return n == 3 && inside == 0 && outside == 0 && count > 1;
+	return 0;
+}
+
+/* In a child: only a process of the namespace above, with its rights, may map more than one id. */
+static int map_parent(const char *pid, int begin, struct err *err)
+{
+	AUTO(buf) struct buf uids = BUF_INIT, gids = BUF_INIT;
+	char c;
+
+	if (same_ids("/proc/self/uid_map", &uids, err) ||
+	    same_ids("/proc/self/gid_map", &gids, err))
+		return -1;
+	if (read(begin, &c, 1) != 1)
+		return err_set(err, ERR_INFRA, errno, "cannot make a user namespace");
+	return write_proc(pid, "uid_map", uids.data, err) ||
+			       write_proc(pid, "gid_map", gids.data, err)
+		       ? -1
+		       : 0;
+}
+
+int userns_enter_with_mounts(struct err *err)
+{
+	AUTO(free) char *pid_text = xasprintf("%d", (int)getpid());
+	int begin[2], status = 0;
+
+	if (pipe2(begin, O_CLOEXEC))
+		return err_set(err, ERR_INFRA, errno, "make a pipe");
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(begin[1]);
+		_exit(map_parent(pid_text, begin[0], err) ? err->sys ? err->sys : EPERM : 0);
+	}
+	close(begin[0]);
+	AUTO(fd) int go = begin[1];
+	int rc = pid < 0				? err_set(err, ERR_INFRA, errno, "fork")
+		 : unshare(CLONE_NEWUSER | CLONE_NEWNS) ? no_namespace(err)
+							: 0;
+	if (!rc && write(go, "x", 1) != 1)
+		rc = err_set(err, ERR_INFRA, errno, "write to a pipe");
+	close(fd_steal(&go));
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && !rc && status) {
+		err_set(err, ERR_INFRA, WEXITSTATUS(status), "cannot use a user namespace");
+		rc = userns_explain(err);
+	}
+	return rc;
 }

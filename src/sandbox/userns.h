@@ -3,7 +3,6 @@
  * userns.h -- user namespaces of our own: root over what our user owns, and over nothing else.
  */
 #pragma once
-#include <stdbool.h>
 #include <sys/types.h>
 #include "base/err.h"
 
@@ -20,5 +19,6 @@ int userns_explain(struct err *err);
  * Returns a descriptor the caller owns. */
 int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid,
 		   struct err *err) MUST_CHECK;
-/* We are the host's root, not merely root of a namespace that maps some single user. */
-bool userns_is_host_root(void);
+/* For root that may become other users but may not mount, as in most containers: enter a user and a mount namespace of
+ * our own in which every id is what it was, and have every right there. Single-threaded callers only. */
+int userns_enter_with_mounts(struct err *err) MUST_CHECK;

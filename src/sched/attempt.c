@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
-#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -8,6 +7,7 @@
 #include "base/mem.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "os/user.h"
 #include "sched/internal.h"
 
 enum { FIRST_WORD_MS = 60000 }; /* a worker names its first phase at once */
@@ -91,7 +91,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.regrade = i->regrade,
 		.stream_output = s->o->listener && s->o->listener->wants_output,
 		.sync = *json_get_str(spec, "needs", "") != '\0',
-		.uid = plan->uid_base && geteuid() == 0 ? plan->uid_base + (uid_t)t->index : 0,
+		.uid = plan->uid_base && user_may_change() ? plan->uid_base + (uid_t)t->index : 0,
 		.agent_spec = spec,
 		.bench = plan->name,
 	};

@@ -229,7 +229,7 @@ def test_kill_9(box, victim):
         os.kill({"worker": child.pid, "keeper": keeper, **by_name}[victim], signal.SIGKILL)
         wait_for(lambda: gone(set(pids) - {keeper}))
         out, _ = child.communicate(timeout=30)
-    assert gone(pids)
+    wait_for(lambda: gone(pids))
     if victim == "worker":
         assert (box.mine / "scratch").exists()
         remove_left(box, "mine/scratch")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where newcomers try it: places that are not a whole machine. Each is made of the kernel's own parts here."""
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import only, put
+
+pytestmark = [pytest.mark.local("is about the local sandbox"),
+              pytest.mark.skipif(os.geteuid() != 0, reason="making these places takes root")]
+
+PID_NAMESPACE = 'exec unshare --pid --fork --kill-child --mount-proc "$@"\n'
+DROP = "exec unshare --pid --fork --kill-child --mount-proc setpriv --bounding-set -{} "
+PLACES = {  # name: (shell that runs "$@" there, does each trial get a user of its own, are processes limited)
+    "pid namespace": (PID_NAMESPACE, True, True),
+    "root of a container": (DROP.format("sys_admin") + '"$@"\n', True, True),
+    # The machine's root itself may have any number of processes, says the kernel.
+    "root without chown": (DROP.format("sys_admin,-chown") + '"$@"\n', False, False),
+    "root without dac_override": (DROP.format("sys_admin,-dac_override") + '"$@"\n', False, False),
+    "root of a namespace of one user": (
+        'exec setpriv --reuid=100000 --regid=100000 --clear-groups unshare --map-root-user "$@"\n', False, True),
+    "root of 65536 users": (  # a pod with hostUsers: false, rootless Podman
+        'unshare --user sleep 60 & holder=$!\n'
+        'while [ "$(readlink /proc/$holder/ns/user)" = "$(readlink /proc/$$/ns/user)" ]; do sleep 0.01; done\n'
+        'echo 0 100000 65536 | tee /proc/$holder/uid_map >/proc/$holder/gid_map\n'
+        'nsenter --user --target $holder --setuid 0 --setgid 0 unshare --pid --fork --kill-child --mount-proc "$@"\n'
+        'status=$?; kill $holder; exit $status\n', False, True),
+}
+# Fixes the task when it may not have more processes than it should, and no rights over the kernel's switches.
+AGENT = """
+python3 - <<'EOF' && sed -i s/nmae/name/ src/greet.py
+import os, signal, sys
+children = []
+try:
+    while len(children) < int(os.environ["FORKS"]):
+        pid = os.fork()
+        if not pid:
+            signal.pause()
+        children.append(pid)
+except BlockingIOError:
+    pass
+for pid in children:
+    os.kill(pid, signal.SIGKILL)
+sys.exit(len(children) >= 1500 or os.access("/proc/sys/kernel/core_pattern", os.W_OK))
+EOF
+"""
+
+
+@pytest.fixture(params=PLACES)
+def place(request):
+    return PLACES[request.param]
+
+
+@pytest.fixture
+def binary(binary, place, workdir):
+    """The program, in that place."""
+    put(workdir / "bin/rollouts", f'#!/bin/sh\nset -- {binary} "$@"\n{place[0]}')
+    (workdir / "bin/rollouts").chmod(0o755)
+    return workdir / "bin/rollouts"
+
+
+def test_a_trial_is_scored_and_doctor_agrees(run_cli, make_task, make_bench, agent_script, rollout, workdir, place):
+    if "100000" in place[0]:
+        workdir.chmod(0o777)
+    agent = agent_script(AGENT, env={"FORKS": "1500" if place[2] else "1"})
+    run_cli("run", make_bench({"prepared_dir": make_task(), "model": "m"}, agent=agent), check=0)
+    assert only(rollout()).get("total_score") == 1, only(rollout())
+    owner = next((workdir / "data/runs").iterdir()).stat().st_uid
+    assert (owner > 1_000_000_000) == place[1], owner
+    said = run_cli("doctor", check=0).stdout
+    assert re.search("✓ sandbox +starts, runs a command, ends", said), said
+
+
+@pytest.mark.parametrize("place", [PLACES["pid namespace"]], ids=["pid namespace"])
+def test_bubblewrap_that_fails_half_way_ends_the_wait(run_cli, make_task, make_bench, workdir):
+    """Its child holds everything open and waits for it, as bubblewrap's does; the error is its own."""
+    put(workdir / "path/bwrap", '#!/bin/sh\nsleep 1000 &\necho "bwrap: out of luck" >&2\nexit 1\n')
+    (workdir / "path/bwrap").chmod(0o755)
+    began = time.monotonic()
+    done = run_cli("run", make_bench(make_task(), agent="oracle", retries=0), env={"PATH": f"{workdir}/path:{os.environ['PATH']}"})
+    assert time.monotonic() - began < 20
+    assert "bwrap: out of luck" in done.stdout + done.stderr, done
