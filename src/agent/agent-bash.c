@@ -467,7 +467,7 @@ static void prepare(struct bash *b, struct sandbox *box)
 		.dir = agent_start_dir(b->job),
 		.command_ms = 1000 * setting(b, "BASH_AGENT_COMMAND_SEC", COMMAND_SEC),
 		.metrics = &b->out->metrics};
-	agent_env(&b->shell.env, b->job);
+	agent_env(&b->shell.env, b->job, b->shell.box);
 	for (size_t i = 0; i < ARRAY_SIZE(quiet_env); i++)
 		if (!kvs_get(&t->env, quiet_env[i][0]))
 			strv_setenv(&b->shell.env, quiet_env[i][0], quiet_env[i][1]);

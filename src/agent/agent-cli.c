@@ -131,7 +131,7 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 	AUTO(free) char *cwd = agent_start_dir(job);
 	AUTO(free) char *text = input ? agent_expanded(input, job) : NULL;
 
-	agent_env(&env, job);
+	agent_env(&env, job, s);
 	if (make_argv(&argv, job, err) || put_files(job, s, err) ||
 	    capped_log_open(&log, job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
 	    capped_log_open(&log_err, job->run_fd, ATTEMPT_AGENT_ERR, CAPPED_LOG_BYTES, err))

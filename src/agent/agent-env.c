@@ -5,11 +5,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-static const char *const base_env[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",	"LANG=C.UTF-8",
-				       "TERM=dumb",	      "PATH=" BOX_PATH, NULL};
-
 static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
 {
 	for (size_t i = 0; i < from->n; i++) {
@@ -73,9 +68,9 @@ static void put_path_first(struct strv *env, const json_t *spec)
 
 /* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
  */
-void agent_env(struct strv *env, const struct agent_job *job)
+void agent_env(struct strv *env, const struct agent_job *job, const struct sandbox *s)
 {
-	strv_pushv(env, base_env);
+	sandbox_env(s, env);
 	add_env(env, &job->task->env, false);
 	add_agent_env(env, job);
 	add_env(env, &job->attempt->trial.env, true);

@@ -6,7 +6,7 @@
 #include "agent/agent.h"
 #include "base/strv.h"
 
-/* Set the whole environment: "K=V" each. */
-void agent_env(struct strv *env, const struct agent_job *job);
+/* Set the whole environment of an agent in S: "K=V" each. */
+void agent_env(struct strv *env, const struct agent_job *job, const struct sandbox *s);
 /* The repository, or the task's part of it. The caller frees. */
 char *agent_start_dir(const struct agent_job *job);

@@ -4,8 +4,8 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
+#include "model/call-log.h"
 #include "report/report.h"
 #include "report/table.h"
 
@@ -23,90 +23,71 @@ static void add_span(struct table *t, int64_t ms)
 }
 
 /* One name where the answer bears the one that was asked for. */
-static void add_model(struct table *t, const json_t *call)
+static void add_model(struct table *t, const struct logged_call *c)
 {
-	const char *asked = json_get_str(call, "model_asked", ""),
-		   *served = json_get_str(call, "model_served", "");
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	buf_adds(&text, *asked ? asked : "-");
-	if (*served && strcmp(asked, served))
-		buf_addf(&text, " -> %s", served);
+	buf_adds(&text, *c->model_asked ? c->model_asked : "-");
+	if (*c->model_served && strcmp(c->model_asked, c->model_served))
+		buf_addf(&text, " -> %s", c->model_served);
 	table_text(t, text.data);
 }
 
-static void add_cost(struct table *t, const json_t *usd)
+static void add_remarks(struct table *t, const struct logged_call *c)
 {
-	if (json_is_number(usd))
-		table_real(t, json_number_value(usd), 4);
-	else
-		table_missing(t, "N/A");
-}
-
-static void add_remarks(struct table *t, const json_t *call)
-{
-	const char *end = json_get_str(call, "end", "ok");
-	int64_t retries = json_get_int(call, "retries", 0);
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (strcmp(end, "ok"))
-		buf_addf(&text, ", %s: %s", end, json_get_str(call, "error", "-"));
-	if (retries)
-		buf_addf(&text, ", %lld retries", (long long)retries);
-	if (json_get_bool(call, "estimated", false))
+	if (strcmp(c->end, "ok"))
+		buf_addf(&text, ", %s: %s", c->end, c->error ? c->error : "-");
+	if (c->retries)
+		buf_addf(&text, ", %d retries", c->retries);
+	if (c->estimated)
 		buf_adds(&text, ", tokens estimated");
-	if (json_get_bool(call, "replayed", false))
+	if (c->replayed)
 		buf_adds(&text, ", replayed");
 	table_text(t, text.len ? text.data + 2 : "");
 }
 
-static void add_call(struct table *t, struct sums *s, const json_t *call)
+static void add_call(struct table *t, struct sums *s, const struct logged_call *c)
 {
-	const json_t *tokens = json_object_get(call, "tokens"), *usd = json_object_get(call, "usd");
-	int64_t input = json_get_int(tokens, "input", 0),
-		cached = json_get_int(tokens, "cached", 0);
-	int64_t output = json_get_int(tokens, "output", 0),
-		status = json_get_int(call, "status", 0);
 	char when[CLOCK_STAMP + 8];
 
-	clock_iso(json_get_int(call, "at", 0), when);
+	clock_iso(c->at_ms, when);
 	when[19] = '\0';
-	table_int(t, json_get_int(call, "call", 0));
+	table_int(t, c->call);
 	table_text(t, when + 11);
-	add_model(t, call);
-	if (status)
-		table_int(t, status);
+	add_model(t, c);
+	if (c->status)
+		table_int(t, c->status);
 	else
 		table_missing(t, NULL);
-	table_int(t, input);
-	table_int(t, cached);
-	table_int(t, output);
-	add_cost(t, usd);
-	add_span(t, json_get_int(call, "queued_ms", 0));
-	add_span(t, json_get_int(call, "total_ms", 0));
-	add_remarks(t, call);
+	table_int(t, c->tokens.input);
+	table_int(t, c->tokens.cached);
+	table_int(t, c->tokens.output);
+	if (c->usd >= 0)
+		table_real(t, c->usd, 4);
+	else
+		table_missing(t, "N/A");
+	add_span(t, c->queued_ms);
+	add_span(t, c->total_ms);
+	add_remarks(t, c);
 	s->calls++;
-	s->input += input;
-	s->cached += cached;
-	s->output += output;
-	s->usd += json_number_value(usd);
-	s->unpriced += !json_is_number(usd);
+	s->input += c->tokens.input;
+	s->cached += c->tokens.cached;
+	s->output += c->tokens.output;
+	s->usd += c->usd >= 0 ? c->usd : 0;
+	s->unpriced += c->usd < 0;
 }
 
 static void add_lines(struct table *t, struct sums *s, const struct buf *log)
 {
-	const char *at = log->data, *end = at + log->len;
+	struct call_log_reader r = {.at = log->data, .end = log->data + log->len};
+	struct logged_call c;
 
-	while (at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		size_t n = (size_t)((newline ? newline : end) - at);
-		AUTO(json) json_t *call = json_loadb(at, n, 0, NULL);
-		if (json_is_object(call))
-			add_call(t, s, call);
-		else
-			s->damaged++;
-		at += n + 1;
-	}
+	while (call_log_read(&r, &c))
+		add_call(t, s, &c);
+	s->damaged = r.damaged;
+	call_log_release(&r);
 }
 
 int call_table_make(struct buf *out, const struct buf *log, struct err *err)

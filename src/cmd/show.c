@@ -12,8 +12,8 @@
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/show.h"
-#include "cmd/transcript.h"
 #include "core/datadir.h"
+#include "model/transcript.h"
 #include "store/store.h"
 
 const struct show_part show_parts[SHOW_PARTS] = {

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "config/toml.h"
+#include "core/api.h"
 #include "core/kv.h"
 
 #define FILE_MAX_BYTES (4u << 20)
@@ -260,8 +261,6 @@ static void check_output(const struct reader *r, const struct toml_node *n, cons
 		if (rules->items[i].kind == TOML_TABLE)
 			check_fit(r, &rules->items[i], !has_text(n, "format", structured));
 }
-
-static const char *const api_names[] = {"responses", "chat", "anthropic", "gemini", NULL};
 
 static void check_apis(const struct reader *r, const struct toml_node *n, const char *name)
 {

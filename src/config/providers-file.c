@@ -11,6 +11,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "config/toml.h"
+#include "core/api.h"
 
 #define FILE_MAX_BYTES (1u << 20)
 #define PRICE_MAX 1e6
@@ -150,7 +151,7 @@ static void take_apis(const struct reader *r, const struct toml_node *n, struct 
 {
 	take_strings(r, n, &v->apis);
 	for (size_t i = 0; i < v->apis.n; i++)
-		if (!providers_is_api(v->apis.v[i]))
+		if (api_find(v->apis.v[i]) < 0)
 			complain(r, n,
 				 "apis: \"%s\" is not one of: responses, chat, anthropic, gemini",
 				 v->apis.v[i]);

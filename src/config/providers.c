@@ -10,16 +10,6 @@
 
 #define ALIAS_STEPS 4 /* an alias of an alias is one mistake away from a circle */
 
-bool providers_is_api(const char *api)
-{
-	static const char *const apis[] = {"responses", "chat", "anthropic", "gemini"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
-		if (strcmp(apis[i], api) == 0)
-			return true;
-	return false;
-}
-
 char *providers_user_folder(void)
 {
 	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");

@@ -79,8 +79,6 @@ int providers_route(const struct providers *p, const char *model, struct route *
 		    struct err *err) MUST_CHECK;
 /* The folder of the user's own files, "" when there is no home; the caller frees. */
 char *providers_user_folder(void);
-/* Whether API is one of the dialects. */
-bool providers_is_api(const char *api);
 
 static inline void auto_providers(struct providers *p)
 {

@@ -13,7 +13,6 @@
 #include "eval/eval-files.h"
 #include "os/spawn.h"
 
-#define BOX_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define BOX_DIFF TASK_BOX_RESULTS "/diff.patch"
 
 enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
@@ -81,13 +80,12 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 }
 
 /* The task's own variables only: a grade must not depend on how the agent was run. */
-static void make_env(struct strv *env, const struct task *task, const struct task_test *t,
+static void make_env(struct strv *env, const struct test_run *run, const struct task_test *t,
 		     size_t number)
 {
-	static const char *const base[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp",    "LANG=C.UTF-8",
-					   "TERM=dumb",		  "PATH=" BOX_PATH, NULL};
+	const struct task *task = run->job->task;
 
-	strv_pushv(env, base);
+	sandbox_env(run->s, env);
 	for (size_t i = 0; i < task->env.n; i++)
 		if (!kv_is_secret(task->env.v[i].key))
 			strv_setenv(env, task->env.v[i].key, task->env.v[i].value);
@@ -366,7 +364,7 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	const struct runner *r = find_runner(t);
 	AUTO(strv) struct strv env = STRV_INIT;
 
-	make_env(&env, run->job->task, t, i + 1);
+	make_env(&env, run, t, i + 1);
 	log_line(run, "=== %s (%s) ===", t->path, r->name);
 	/* Once more: an earlier test ran the agent's code, which could have changed this one. */
 	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||

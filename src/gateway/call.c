@@ -155,7 +155,7 @@ static bool choose_provider(struct call *c)
 	if (!(c->provider->apis >> c->endpoint.api & 1)) {
 		snprintf(message, sizeof message,
 			 "provider %.80s is not set up to answer the %s API", c->provider->name,
-			 api_name(c->endpoint.api));
+			 api_names[c->endpoint.api]);
 		call_answer(c, 404, message);
 		return false;
 	}
@@ -585,8 +585,8 @@ static void account_for(struct call *c, const struct token_usage *u, bool estima
 
 	c->settled = true;
 	if (c->account) {
-		log_line(&c->account->log, c, u, estimated, usd, end);
-		accounts_dirty(c->account, true, true);
+		recording_log(c, u, estimated, usd, end);
+		accounts_dirty(c->account, true, false);
 	}
 	if (c->endpoint.kind != ENDPOINT_GENERATE || !c->key_tried)
 		return;

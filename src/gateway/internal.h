@@ -21,11 +21,11 @@
 #include "base/buf.h"
 #include "gateway/control.h"
 #include "gateway/setup.h"
-#include "gateway/usage-meter.h"
+#include "model/usage.h"
 #include "gateway/quota.h"
-#include "gateway/request-chain.h"
-#include "gateway/request.h"
-#include "gateway/endpoint.h"
+#include "model/request-chain.h"
+#include "model/request.h"
+#include "model/endpoint.h"
 #include "net/client.h"
 #include "net/loop.h"
 
@@ -254,12 +254,6 @@ void accounts_tell(struct gateway *gw);	 /* send the states that changed */
 void accounts_write(struct gateway *gw); /* write what is to be written */
 json_t *accounts_state(struct account *a);
 
-/* --- log-line.c ---------------------------------------------------------------------------------- */
-
-/* The line of llm.jsonl, see docs/formats.md. */
-void log_line(struct buf *out, const struct call *c, const struct token_usage *u, bool estimated,
-	      double usd, const char *end);
-
 /* --- workers.c ----------------------------------------------------------------------------------- */
 
 int workers_open(struct gateway *gw, struct err *err) MUST_CHECK;
@@ -269,6 +263,10 @@ bool workers_send(struct worker *w, const json_t *message);
 
 /* --- recording.c, replay.c ----------------------------------------------------------------------- */
 
+/* A line of the call log of C's account, which it has. */
+void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
+		   const char *end);
+/* Frames of the recording, where one is kept. */
 void recording_request(struct call *c);
 void recording_head(struct call *c);
 void recording_bytes(struct call *c, const char *data, size_t n);

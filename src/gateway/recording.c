@@ -1,99 +1,86 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <string.h>
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What is kept of a call in the files of its attempt: a line in the call log, and frames of the recording. Both are
+ * gathered in memory and written once a turn of the loop.
+ */
+#include "model/recording.h"
+#include "base/clock.h"
 #include "gateway/internal.h"
-#include "gateway/log-line.h"
+#include "model/call-log.h"
 
-static struct buf *recording_of(const struct call *c)
+void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
+		   const char *end)
 {
-	return c->account && c->account->record_fd >= 0 ? &c->account->record : NULL;
-}
+	int64_t now = loop_now_ms(c->gw->loop);
+	const struct logged_call line = {
+		.call = c->id,
+		.at_ms = clock_wall_ms() - (now - c->asked_ms),
+		.path = c->target.data,
+		.api = api_names[c->endpoint.api],
+		.provider = c->key_tried ? c->provider->name : "",
+		.key = c->key_used ? c->key_used->id : "",
+		.model_asked = c->request.model,
+		.model_served = c->metering ? c->meter.model : "",
+		.stream = c->request.stream,
+		.status = c->status,
+		.retries = c->retries,
+		.queued_ms = c->queued_total_ms,
+		.first_byte_ms = c->first_ms ? c->first_ms - c->asked_ms : -1,
+		.total_ms = now - c->asked_ms,
+		.tokens = *u,
+		.estimated = estimated,
+		.usd = usd,
+		.request_bytes = c->body_bytes,
+		.response_bytes = c->response_bytes,
+		.request_hash = c->hash,
+		.end = end,
+		.error = *c->error && strcmp(end, "ok") ? c->error : NULL,
+		.replayed = c->replayed,
+	};
 
-static void frame(struct buf *b, const struct call *c, const char *kind)
-{
-	buf_adds(b, "{\"call\":");
-	log_number(b, c->id);
-	buf_adds(b, ",\"kind\":\"");
-	buf_adds(b, kind);
-	buf_addc(b, '"');
-}
-
-static void body(struct call *c, struct buf *b, const char *data, size_t n)
-{
-	buf_adds(b, ",\"bytes\":");
-	log_number(b, (int64_t)n);
-	buf_adds(b, "}\n");
-	buf_add(b, data, n);
-	buf_addc(b, '\n');
+	call_log_write(&c->account->log, &line);
 	accounts_dirty(c->account, false, true);
+}
+
+/* Where frames of C go, which are to be written; NULL: nothing is kept. */
+static struct buf *frames_of(struct call *c)
+{
+	if (!c->account || c->account->record_fd < 0)
+		return NULL;
+	accounts_dirty(c->account, false, true);
+	return &c->account->record;
 }
 
 void recording_request(struct call *c)
 {
-	struct buf *b = recording_of(c);
+	struct buf *b = frames_of(c);
 
-	if (!b)
-		return;
-	const struct request_part p =
-		request_chain_cut(&c->account->requests, c->id, c->body.data, c->body.len);
-	frame(b, c, "request");
-	buf_adds(b, ",\"v\":");
-	log_number(b, REQUEST_CHAIN_VERSION);
-	if (p.base) {
-		buf_adds(b, ",\"base\":");
-		log_number(b, p.base);
-		buf_adds(b, ",\"head\":");
-		log_number(b, (int64_t)p.head);
-		buf_adds(b, ",\"tail\":");
-		log_number(b, (int64_t)p.tail);
-	}
-	buf_adds(b, ",\"method\":");
-	log_text(b, c->method);
-	buf_adds(b, ",\"path\":");
-	log_text(b, c->target.data);
-	buf_adds(b, ",\"hash\":");
-	log_text(b, c->hash);
-	body(c, b, c->body.data + p.head, c->body.len - p.head - p.tail);
+	if (b)
+		recording_put_request(b, &c->account->requests, c->id, c->method, c->target.data,
+				      c->hash, &c->body);
 }
 
-/* The headers lie in the body as they are: a name, a NUL, a value, a NUL. */
 void recording_head(struct call *c)
 {
-	struct buf *b = recording_of(c);
+	struct buf *b = frames_of(c);
 
-	if (!b)
-		return;
-	frame(b, c, "head");
-	buf_adds(b, ",\"status\":");
-	log_number(b, c->status);
-	buf_adds(b, ",\"length\":");
-	log_number(b, c->answer_length);
-	buf_adds(b, c->is_events ? ",\"events\":true" : ",\"events\":false");
-	body(c, b, c->answer_headers.data, c->answer_headers.len);
+	if (b)
+		recording_put_head(b, c->id, c->status, c->answer_length, c->is_events,
+				   &c->answer_headers);
 }
 
 void recording_bytes(struct call *c, const char *data, size_t n)
 {
-	struct buf *b = recording_of(c);
+	struct buf *b = n ? frames_of(c) : NULL;
 
-	if (!b || !n)
-		return;
-	frame(b, c, "body");
-	body(c, b, data, n);
+	if (b)
+		recording_put_body(b, c->id, data, n);
 }
 
 void recording_end(struct call *c, const struct token_usage *u, bool estimated, const char *end)
 {
-	struct buf *b = recording_of(c);
+	struct buf *b = c->key_tried ? frames_of(c) : NULL;
 
-	if (!b || !c->key_tried)
-		return;
-	frame(b, c, "end");
-	buf_adds(b, ",\"end\":");
-	log_text(b, end);
-	buf_adds(b, ",\"model\":");
-	log_text(b, c->metering ? c->meter.model : "");
-	buf_adds(b, ",\"tokens\":");
-	log_usage(b, u);
-	buf_adds(b, estimated ? ",\"estimated\":true" : ",\"estimated\":false");
-	body(c, b, "", 0);
+	if (b)
+		recording_put_end(b, c->id, end, c->metering ? c->meter.model : "", u, estimated);
 }

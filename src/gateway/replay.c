@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "gateway/internal.h"
-#include "gateway/request-diff.h"
-
-enum { HEADER_MAX = 8 << 10, BODY_MAX = 1 << 30 };
-
-enum frame_kind { FRAME_REQUEST, FRAME_HEAD, FRAME_BODY, FRAME_END };
+#include "model/recording.h"
+#include "model/request-diff.h"
 
 struct frame {
 	off_t at; /* of its bytes */
@@ -34,7 +29,7 @@ struct recorded {
 };
 
 struct replay {
-	int fd; /* borrowed */
+	struct recording_reader file;
 	struct frame *frames;
 	size_t frames_n, frames_cap;
 	struct recorded *calls;
@@ -59,111 +54,67 @@ static struct recorded *find_call(struct replay *r, int64_t id)
 	return NULL;
 }
 
-static void read_usage(struct recorded *c, const json_t *j)
+static struct recorded *new_call(struct replay *r, const struct recording_frame *f)
 {
-	const json_t *t = json_object_get(j, "tokens");
-
-	c->usage = (struct token_usage){
-		json_get_int(t, "input", 0),	   json_get_int(t, "cached", 0),
-		json_get_int(t, "cache_write", 0), json_get_int(t, "output", 0),
-		json_get_int(t, "reasoning", 0),
-	};
-	c->estimated = json_get_bool(j, "estimated", false);
-	snprintf(c->model, sizeof c->model, "%s", json_get_str(j, "model", ""));
-	snprintf(c->end, sizeof c->end, "%s", json_get_str(j, "end", ""));
-}
-
-static struct recorded *new_call(struct replay *r, int64_t id, const json_t *j, struct err *err)
-{
-	struct request_part part;
-
-	if (request_part_read(&part, j, err))
-		return NULL;
 	GROW(r->calls, r->calls_n, r->calls_cap);
 	struct recorded *c = &r->calls[r->calls_n++];
-	*c = (struct recorded){.id = id,
+	*c = (struct recorded){.id = f->call,
 			       .request = r->frames_n,
 			       .first = r->frames_n + 1,
-			       .part = part,
+			       .part = f->part,
 			       .end = "cut"};
-	snprintf(c->hash, sizeof c->hash, "%s", json_get_str(j, "hash", ""));
-	snprintf(c->method, sizeof c->method, "%s", json_get_str(j, "method", ""));
-	c->path = xstrdup(json_get_str(j, "path", ""));
+	snprintf(c->hash, sizeof c->hash, "%s", f->hash);
+	snprintf(c->method, sizeof c->method, "%s", f->method);
+	c->path = xstrdup(f->path);
 	return c;
 }
 
-static int take_frame(struct replay *r, const json_t *j, off_t at, int64_t bytes, struct err *err)
+static int take_frame(struct replay *r, const struct recording_frame *f, struct err *err)
 {
-	static const char *const kinds[] = {"request", "head", "body", "end"};
-	const char *kind;
-	int64_t id;
-	size_t k = 0;
+	struct recorded *c = find_call(r, f->call);
 
-	if (json_need_int(j, "call", "recording", &id, err) ||
-	    json_need_str(j, "kind", "recording", &kind, err))
-		return -1;
-	while (k < ARRAY_SIZE(kinds) && strcmp(kinds[k], kind))
-		k++;
-	struct recorded *c = find_call(r, id);
-	if (k == FRAME_REQUEST && !c) {
-		if (!(c = new_call(r, id, j, err)))
-			return -1;
-	} else if (k == ARRAY_SIZE(kinds) || !c || k == FRAME_REQUEST)
-		return err_set(err, ERR_USAGE, 0, "recording: call %lld: unexpected \"%.20s\"",
-			       (long long)id, kind);
-	if (k == FRAME_HEAD) {
+	/* The first frame of a call is its request, and no other is. */
+	if ((f->kind == FRAME_REQUEST) == (c != NULL))
+		return err_set(err, ERR_USAGE, 0,
+			       "recording: call %lld: its frames are out of order",
+			       (long long)f->call);
+	if (!c)
+		c = new_call(r, f);
+	if (f->kind == FRAME_HEAD) {
 		c->has_head = true;
-		c->status = (int)json_get_int(j, "status", 0);
-		c->length = json_get_int(j, "length", -1);
-		c->is_events = json_get_bool(j, "events", false);
-	} else if (k == FRAME_BODY) {
-		c->bytes += bytes;
-	} else if (k == FRAME_END) {
-		read_usage(c, j);
+		c->status = f->status;
+		c->length = f->length;
+		c->is_events = f->events;
+	} else if (f->kind == FRAME_BODY) {
+		c->bytes += f->bytes;
+	} else if (f->kind == FRAME_END) {
+		c->usage = f->tokens;
+		c->estimated = f->estimated;
+		snprintf(c->model, sizeof c->model, "%s", f->model);
+		snprintf(c->end, sizeof c->end, "%s", f->end);
 	}
 	GROW(r->frames, r->frames_n, r->frames_cap);
 	r->frames[r->frames_n++] =
-		(struct frame){at, bytes, (uint32_t)(c - r->calls), (enum frame_kind)k};
+		(struct frame){f->at, f->bytes, (uint32_t)(c - r->calls), f->kind};
 	return 0;
 }
 
-/* A recording that was cut short ends with its last whole frame. */
 static int read_frames(struct replay *r, struct err *err)
 {
-	char line[HEADER_MAX];
-	off_t size = lseek(r->fd, 0, SEEK_END);
+	struct recording_frame f;
+	int got;
 
-	if (size < 0)
-		return err_set(err, ERR_USAGE, errno, "the recording to answer from");
-	for (off_t at = 0; at < size;) {
-		AUTO(json) json_t *j = NULL;
-		int64_t bytes;
-		ssize_t n = pread(r->fd, line, sizeof line, at);
-		if (n < 0)
-			return err_set(err, ERR_INFRA, errno, "read the recording");
-		char *end = memchr(line, '\n', (size_t)n);
-		if (!end && n < HEADER_MAX)
-			break;
-		if (!end || json_parse(&j, line, (size_t)(end - line), "recording", err) ||
-		    json_need_int(j, "bytes", "recording", &bytes, err) || bytes < 0 ||
-		    bytes > BODY_MAX)
-			return err_set(err, ERR_USAGE, 0, "the recording is damaged at byte %lld",
-				       (long long)at);
-		off_t body = at + (end - line) + 1;
-		if (body + bytes >= size)
-			break;
-		if (take_frame(r, j, body, bytes, err))
+	while ((got = recording_read(&r->file, &f, err)) > 0)
+		if (take_frame(r, &f, err))
 			return -1;
-		at = body + bytes + 1;
-	}
-	return 0;
+	return got;
 }
 
 int replay_open(struct replay **out, int fd, struct err *err)
 {
 	struct replay *r = xcalloc(1, sizeof *r);
 
-	r->fd = fd;
+	r->file.fd = fd;
 	if (read_frames(r, err)) {
 		replay_free(r);
 		return -1;
@@ -178,6 +129,7 @@ void replay_free(struct replay *r)
 		return;
 	for (size_t i = 0; i < r->calls_n; i++)
 		free(r->calls[i].path);
+	recording_release(&r->file);
 	free(r->calls);
 	free(r->frames);
 	free(r);
@@ -186,21 +138,7 @@ void replay_free(struct replay *r)
 /* False: the file changed under us. */
 static bool read_frame(const struct replay *r, const struct frame *f, struct buf *out)
 {
-	int64_t got = 0;
-
-	buf_grow(out, (size_t)f->bytes);
-	while (got < f->bytes) {
-		ssize_t n =
-			pread(r->fd, out->data + out->len, (size_t)(f->bytes - got), f->at + got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		got += n;
-		out->len += (size_t)n;
-	}
-	out->data[out->len] = '\0';
-	return true;
+	return recording_read_bytes(&r->file, f->at, f->bytes, out);
 }
 
 /* The requests before it have to be gone through. */

@@ -9,18 +9,6 @@
 
 enum { MAX_IN_FLIGHT = 256 };
 
-static const char *const api_names[API_COUNT] = {
-	[API_RESPONSES] = "responses",
-	[API_CHAT] = "chat",
-	[API_ANTHROPIC] = "anthropic",
-	[API_GEMINI] = "gemini",
-};
-
-const char *api_name(enum api api)
-{
-	return api_names[api];
-}
-
 static int refuse_others(const json_t *obj, const char *where, const char *const *known,
 			 struct err *err)
 {
@@ -139,11 +127,8 @@ static int read_apis(struct upstream *p, const json_t *apis, const char *where, 
 	json_t *a;
 
 	json_array_foreach (apis, i, a) {
-		unsigned n = 0;
-		while (n < API_COUNT &&
-		       (!json_is_string(a) || strcmp(json_string_value(a), api_names[n])))
-			n++;
-		if (n == API_COUNT)
+		int n = json_is_string(a) ? api_find(json_string_value(a)) : -1;
+		if (n < 0)
 			return err_set(err, ERR_USAGE, 0,
 				       "%s: \"apis\" may list responses, chat, anthropic, gemini",
 				       where);

@@ -9,11 +9,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/strv.h"
-
-enum api { API_RESPONSES, API_CHAT, API_ANTHROPIC, API_GEMINI };
-#define API_COUNT 4
-
-const char *api_name(enum api api); /* "responses" ... */
+#include "model/usage.h"
 
 struct provider_key {
 	char *id, *key;
@@ -35,11 +31,6 @@ struct upstream {
 	size_t sets_n;
 	struct strv headers; /* "Name: value" */
 	int max_in_flight;
-};
-
-struct token_price {
-	bool known;
-	double input, cached, cache_write, output; /* USD per million tokens */
 };
 
 /* Where requests go whose model's name MATCH (a glob) covers, and what they cost there. */

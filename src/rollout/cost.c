@@ -6,46 +6,25 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "model/call-log.h"
 
 enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
 
-/* What lists models or counts tokens is no call. */
-static bool is_call(const char *path)
-{
-	static const char *const others[] = {"/v1/models", "/v1/messages/count_tokens",
-					     ":countTokens"};
-	size_t n = strcspn(path, "?");
-
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		size_t end = strlen(others[i]);
-		if (n >= end && !memcmp(path + n - end, others[i], end))
-			return false;
-	}
-	return true;
-}
-
-/* As the gateway adds up its totals. A last line that is torn is no JSON. */
-static void add_line(struct journal_spent *to, const char *line, size_t n)
-{
-	AUTO(json) json_t *j = json_loadb(line, n, 0, NULL);
-	const json_t *tokens = json_object_get(j, "tokens"), *usd = json_object_get(j, "usd");
-	const char *provider = json_get_str(j, "provider", "");
-
-	if (!*provider || json_get_bool(j, "replayed", false) ||
-	    !is_call(json_get_str(j, "path", "")))
-		return;
-	to->calls++;
-	to->tokens += json_get_int(tokens, "input", 0) + json_get_int(tokens, "output", 0);
-	to->usd += json_number_value(usd);
-	to->unpriced_calls += !json_is_number(usd);
-}
-
+/* As the gateway adds up its totals. */
 static void add_log(struct journal_spent *to, const struct buf *log)
 {
-	const char *at = log->data, *end = at + log->len, *newline;
+	struct call_log_reader r = {.at = log->data, .end = log->data + log->len};
+	struct logged_call c;
 
-	for (; (newline = memchr(at, '\n', (size_t)(end - at))); at = newline + 1)
-		add_line(to, at, (size_t)(newline - at));
+	while (call_log_read(&r, &c)) {
+		if (!call_log_is_paid(&c))
+			continue;
+		to->calls++;
+		to->tokens += c.tokens.input + c.tokens.output;
+		to->usd += c.usd >= 0 ? c.usd : 0;
+		to->unpriced_calls += c.usd < 0;
+	}
+	call_log_release(&r);
 }
 
 /* An attempt that only grades has taken the log over from the one whose work it is. */

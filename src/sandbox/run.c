@@ -23,7 +23,6 @@
 #define SWEEP_MS 10000 /* for PID 1 to kill everything; then PID 1 itself goes */
 #define DRAIN_MS 5000  /* for pipes to end once nobody can hold them */
 #define PIECE_BYTES 32768
-#define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct stream {
 	int fd, number;
@@ -84,30 +83,11 @@ static bool has_variable(const char *const *env, const char *pair)
 	return false;
 }
 
-/* An image may have its programs where no other system does: its PATH stands in for the usual one. */
-static void add_path(struct strv *out, const char *given, const char *image_path)
-{
-	const size_t len = strlen(given), usual = strlen(USUAL_PATH);
-
-	if (len >= usual && !strcmp(given + len - usual, USUAL_PATH))
-		strv_pushf(out, "%.*s%s", (int)(len - usual), given, image_path);
-	else
-		strv_push(out, given);
-}
-
 /* What a command is given goes before what its image says. */
 static void complete_env(struct strv *out, const char *const *given, const struct strv *image)
 {
-	const char *path = NULL;
-
-	for (size_t i = 0; image && i < image->n; i++)
-		if (!strncmp(image->v[i], "PATH=", 5) && image->v[i][5])
-			path = image->v[i] + 5;
-	for (const char *const *e = given; e && *e; e++)
-		if (path && !strncmp(*e, "PATH=", 5))
-			add_path(out, *e, path);
-		else
-			strv_push(out, *e);
+	if (given)
+		strv_pushv(out, given);
 	for (size_t i = 0; image && i < image->n; i++)
 		if (!has_variable(given, image->v[i]))
 			strv_push(out, image->v[i]);

@@ -55,6 +55,19 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 	return check_running(s, err) ? -1 : run_command(s, x, out, err);
 }
 
+void sandbox_env(const struct sandbox *s, struct strv *env)
+{
+	static const char *const base[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp", "LANG=C.UTF-8",
+					   "TERM=dumb", NULL};
+	const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+	strv_pushv(env, base);
+	for (size_t i = 0; s->image_env && i < s->image_env->n; i++)
+		if (!strncmp(s->image_env->v[i], "PATH=", 5) && s->image_env->v[i][5])
+			path = s->image_env->v[i] + 5;
+	strv_setenv(env, "PATH", path);
+}
+
 static int set_path(struct proto_request *req, const char *path, struct err *err)
 {
 	if (*path != '/' || strlen(path) >= sizeof req->path)

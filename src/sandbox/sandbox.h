@@ -65,7 +65,7 @@ struct sandbox_watch {
 
 struct sandbox_exec {
 	const char *const *argv; /* argv[0] is looked up in the PATH of ENV */
-	const char *const *env;	 /* the whole environment: "K=V" */
+	const char *const *env; /* "K=V", begun by sandbox_env; what only the image sets is added */
 	const char *cwd;
 	const void *input; /* NULL: /dev/null */
 	size_t input_len;
@@ -136,6 +136,9 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
 		 struct err *err) MUST_CHECK;
 /* Apply a patch to the workspace before the first exec: as repo_apply. */
 int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
+/* Append what the environment of every command in S begins with, "K=V" each: HOME, TMPDIR, LANG, TERM, and PATH, which is
+ * that of the container's image (it may have its programs where no other system does), else the usual one. */
+void sandbox_env(const struct sandbox *s, struct strv *env);
 /* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. */
 int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
 		 struct err *err) MUST_CHECK;

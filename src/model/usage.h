@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * usage-meter.h -- reads the provider's own usage numbers out of an answer while it passes, in each dialect,
- * streamed or not, in constant memory. Pure.
+ * usage.h -- what a model call used, and what that costs. The provider's own numbers are read out of an answer
+ * while it passes, in each dialect, streamed or not, in constant memory. Pure.
  */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "gateway/setup.h"
+#include "core/api.h"
 #include "net/json-scan.h"
 #include "net/sse.h"
 
@@ -38,6 +38,11 @@ size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool 
  * is four bytes of the request or the answer. Returns whether it is an estimate. */
 bool usage_meter_end(struct usage_meter *m, int64_t request_bytes, int64_t response_bytes,
 		     bool whole, struct token_usage *out);
+
+struct token_price {
+	bool known;
+	double input, cached, cache_write, output; /* USD per million tokens */
+};
 
 /* USD; a negative number when PRICE is not known. */
 double usage_usd(const struct token_price *price, const struct token_usage *u);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/endpoint.h"
+#include "model/endpoint.h"
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"

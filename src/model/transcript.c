@@ -3,7 +3,7 @@
  * The dialects differ in where things stand, hardly in what they are called: one walk over the names that any of
  * them uses finds roles, texts, tool calls and their results in requests and answers alike.
  */
-#include "cmd/transcript.h"
+#include "model/transcript.h"
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -11,7 +11,8 @@
 #include "base/mem.h"
 #include "base/strv.h"
 #include "base/text.h"
-#include "gateway/request-chain.h"
+#include "model/recording.h"
+#include "model/request-chain.h"
 
 enum {
 	TEXT_MAX = 8000, /* of one message: a tool's output may be megabytes */
@@ -236,21 +237,17 @@ static void tell_answer(struct telling *t)
 	strv_release(&t->answer);
 }
 
-static int take_request(struct telling *t, const json_t *head, const char *data, size_t n,
-			struct err *err)
+static int take_request(struct telling *t, const struct recording_frame *f, const char *data,
+			size_t n, struct err *err)
 {
-	const int64_t call = json_get_int(head, "call", 0);
 	struct strv messages = STRV_INIT;
-	struct request_part part;
 	size_t same = 0;
 
-	if (request_part_read(&part, head, err))
-		return -1;
-	const struct buf *whole = request_chain_join(&t->requests, call, &part, data, n);
+	const struct buf *whole = request_chain_join(&t->requests, f->call, &f->part, data, n);
 	if (!whole)
 		return err_set(err, ERR_USAGE, 0,
 			       "the recording is damaged: call %lld has no request",
-			       (long long)call);
+			       (long long)f->call);
 	AUTO(json) json_t *j = json_loadb(whole->data, whole->len, 0, NULL);
 	messages_of(&messages, j);
 	while (same < messages.n && same < t->shown.n &&
@@ -283,45 +280,36 @@ static void take_end(struct telling *t)
 	buf_reset(&t->body);
 }
 
-static int take_frame(struct telling *t, const json_t *head, const char *data, size_t n,
-		      struct err *err)
+static int take_frame(struct telling *t, const struct recording_frame *f, const char *data,
+		      size_t n, struct err *err)
 {
-	const char *kind = json_get_str(head, "kind", "");
-
-	if (!strcmp(kind, "request"))
-		return take_request(t, head, data, n, err);
-	if (!strcmp(kind, "head"))
-		t->events = json_get_bool(head, "events", false);
-	else if (!strcmp(kind, "body"))
+	switch (f->kind) {
+	case FRAME_REQUEST:
+		return take_request(t, f, data, n, err);
+	case FRAME_HEAD:
+		t->events = f->events;
+		break;
+	case FRAME_BODY:
 		buf_add(&t->body, data, n);
-	else if (!strcmp(kind, "end"))
+		break;
+	case FRAME_END:
 		take_end(t);
+		break;
+	}
 	return 0;
 }
 
 static int take_all(struct telling *t, const struct buf *recording, struct err *err)
 {
-	const char *at = recording->data, *end = at + recording->len;
+	struct recording_reader r = {.fd = -1, .text = recording};
+	struct recording_frame f;
+	int got;
 
-	while (at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at));
-		AUTO(json)
-		json_t *head = newline ? json_loadb(at, (size_t)(newline - at), 0, NULL) : NULL;
-		int64_t n = json_get_int(head, "bytes", -1);
-
-		/* A killed run leaves a last frame that is cut. */
-		if (head && n >= 0 && n > end - newline - 1)
-			return 0;
-		if (!head || n < 0)
-			return newline ? err_set(err, ERR_USAGE, 0,
-						 "the recording is damaged at byte %zu",
-						 (size_t)(at - recording->data))
-				       : 0;
-		if (take_frame(t, head, newline + 1, (size_t)n, err))
-			return -1;
-		at = newline + 1 + n + 1;
-	}
-	return 0;
+	while ((got = recording_read(&r, &f, err)) > 0)
+		if ((got = take_frame(t, &f, recording->data + f.at, (size_t)f.bytes, err)))
+			break;
+	recording_release(&r);
+	return got;
 }
 
 int transcript_make(struct buf *out, const struct buf *recording, struct err *err)

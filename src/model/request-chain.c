@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/request-chain.h"
+#include "model/request-chain.h"
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/request.h"
+#include "model/request.h"
 #include <ctype.h>
 #include <string.h>
 #include "base/cleanup.h"

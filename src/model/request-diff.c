@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/request-diff.h"
+#include "model/request-diff.h"
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "gateway/request.h"
+#include "model/request.h"
 
 enum { DEPTH = 64, SHOWN = 60, BEFORE = 16 };
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/buf.h"
-#include "gateway/setup.h"
+#include "core/api.h"
 
 enum endpoint_kind {
 	ENDPOINT_GENERATE, /* a model answers: metered, counted, limited */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/usage-meter.h"
+#include "model/usage.h"
 #include <string.h>
 
 struct field {

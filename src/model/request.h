@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include "base/buf.h"
 #include "base/hash.h"
-#include "gateway/setup.h"
+#include "core/api.h"
 
 struct model_request {
 	char model[128]; /* "" when the body names none */
