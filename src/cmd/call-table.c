@@ -98,7 +98,6 @@ int call_table_make(struct buf *out, const struct buf *log, struct err *err)
 	AUTO(table) struct table t = {0};
 	struct sums s = {0};
 
-	table_init(&t);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		table_column(&t, names[i],
 			     i == 2 || i == ARRAY_SIZE(names) - 1 ? TABLE_LEFT : TABLE_RIGHT);

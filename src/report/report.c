@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/report.h"
-#include <math.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/text.h"
 #include "core/datadir.h"
+#include "report/doc.h"
+#include "report/summary-json.h"
 #include "report/tables.h"
-
-/* A summary being written for people. */
-struct doc {
-	struct buf *out;
-	bool markdown;
-	int width;
-};
 
 int report_width(int fd)
 {
@@ -42,76 +35,33 @@ const char *report_state(const struct rollout *r)
 	return "incomplete";
 }
 
-static void put(struct doc *d, const char *untrusted)
-{
-	if (d->markdown)
-		text_markdown(d->out, untrusted);
-	else
-		text_renders(d->out, untrusted, TEXT_TERMINAL_LINE);
-}
-
-static void put_table(struct doc *d, const struct table *t)
-{
-	if (d->markdown)
-		table_markdown(t, d->out);
-	else
-		table_terminal(t, d->width, d->out);
-}
-
-static void heading(struct doc *d, const char *title)
-{
-	buf_addf(d->out, "\n%s%s\n%s", d->markdown ? "## " : "", title, d->markdown ? "\n" : "");
-}
-
-/* Missing trials by outcome: names are static strings, at most one of each kind. */
-struct missing_counts {
-	const char *names[OUTCOME_COUNT_ + 3];
-	size_t counts[OUTCOME_COUNT_ + 3];
-	size_t n;
-};
-
-static void count_missing(const struct summary *s, struct missing_counts *m)
-{
-	*m = (struct missing_counts){.n = 0};
-	for (size_t i = 0; i < s->rows_n; i++) {
-		size_t k = 0;
-		if (s->rows[i].standing != STANDING_MISSING)
-			continue;
-		while (k < m->n && strcmp(m->names[k], s->rows[i].outcome) != 0)
-			k++;
-		if (k == m->n)
-			m->names[m->n++] = s->rows[i].outcome;
-		m->counts[k]++;
-	}
-}
-
 static void put_counts(struct doc *d, const struct summary *s)
 {
 	const struct tally *t = &summary_all(s)->tally;
-	struct missing_counts m;
+	const struct summary_missing *m = &s->missing;
 
-	buf_addf(d->out, "%zu planned: %zu scored", t->planned, t->scored);
+	doc_paragraph(d);
+	doc_words(d, "%zu planned: %zu scored", t->planned, t->scored);
 	if (t->unscored)
-		buf_addf(d->out, ", %zu not graded", t->unscored);
-	buf_addf(d->out, ", %zu missing", t->missing);
-	count_missing(s, &m);
-	for (size_t i = 0; i < m.n; i++)
-		buf_addf(d->out, "%s%zu %s", i ? ", " : " (", m.counts[i], m.names[i]);
-	buf_adds(d->out, m.n ? ")\n" : "\n");
+		doc_words(d, ", %zu not graded", t->unscored);
+	doc_words(d, ", %zu missing", t->missing);
+	for (size_t i = 0; i < m->n; i++)
+		doc_words(d, "%s%zu %s", i ? ", " : " (", m->count[i], m->outcome[i]);
+	doc_words(d, "%s", m->n ? ")" : "");
 }
 
 static void put_title(struct doc *d, const struct rollout *r)
 {
-	buf_adds(d->out, d->markdown ? "# " : "");
-	put(d, r->ref.name);
-	buf_adds(d->out, " ");
-	put(d, r->ref.stamp);
+	doc_heading(d, 1);
+	doc_text(d, r->ref.name);
+	doc_words(d, " ");
+	doc_text(d, r->ref.stamp);
 	for (size_t i = 0; i < r->tags.n; i++) {
-		buf_adds(d->out, i ? ", " : " (");
-		put(d, r->tags.v[i]);
-		buf_adds(d->out, i + 1 == r->tags.n ? ")" : "");
+		doc_words(d, i ? ", " : " (");
+		doc_text(d, r->tags.v[i]);
+		doc_words(d, i + 1 == r->tags.n ? ")" : "");
 	}
-	buf_addf(d->out, ": %s\n%s", report_state(r), d->markdown ? "\n" : "");
+	doc_words(d, ": %s", report_state(r));
 }
 
 static bool uses(const struct summary *s, enum stats_method method, bool over_rollouts)
@@ -136,201 +86,109 @@ static size_t count_regraded(const struct rollout *r)
 	return n;
 }
 
-static void put_notes(struct doc *d, const struct summary *s)
+static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
-	bool one_task = uses(s, STATS_T, true) || uses(s, STATS_WILSON, true);
+	double percent = 100 * s->level;
 
-	buf_adds(d->out, "\nMeans are over task means.\n");
-	if (uses(s, STATS_WILSON, false))
-		buf_adds(d->out, "95 % intervals are over tasks (t; Wilson where every task mean "
-				 "is 0 or 1).\n");
-	else if (uses(s, STATS_T, false))
-		buf_adds(d->out, "95 % intervals are over tasks (t).\n");
-	if (one_task)
-		buf_adds(d->out, "With one task the interval is over its rollouts and says nothing "
-				 "of other tasks.\n");
-	size_t regraded = count_regraded(s->rollout);
-	if (regraded)
-		buf_addf(d->out,
-			 "Scores with a task as corrected later (eval --config): %zu of %zu.\n",
-			 regraded, summary_all(s)->tally.scored);
-	if (summary_all(s)->tally.missing)
-		buf_adds(d->out, "Missing trials are in no mean; \"if missing 0–1\" is the mean if "
-				 "all of them had "
-				 "scored 0, or 1.\n");
+	doc_paragraph(d);
+	doc_words(d, "Means are over task means.");
+	if (uses(s, STATS_WILSON, false)) {
+		doc_line_end(d);
+		doc_words(d,
+			  "%g %% intervals are over tasks (t; Wilson where every task mean is 0 or "
+			  "1).",
+			  percent);
+	} else if (uses(s, STATS_T, false)) {
+		doc_line_end(d);
+		doc_words(d, "%g %% intervals are over tasks (t).", percent);
+	}
+	if (uses(s, STATS_T, true) || uses(s, STATS_WILSON, true)) {
+		doc_line_end(d);
+		doc_words(d, "With one task the interval is over its rollouts and says nothing of "
+			     "other tasks.");
+	}
+	size_t regraded = count_regraded(r);
+	if (regraded) {
+		doc_line_end(d);
+		doc_words(d, "Scores with a task as corrected later (eval --config): %zu of %zu.",
+			  regraded, summary_all(s)->tally.scored);
+	}
+	if (summary_all(s)->tally.missing) {
+		doc_line_end(d);
+		doc_words(d, "Missing trials are in no mean; \"if missing 0–1\" is the mean if all "
+			     "of them had scored 0, or 1.");
+	}
 }
 
 static void put_next(struct doc *d, const struct rollout *r)
 {
-	if (r->damaged_lines)
-		buf_addf(d->out, "\n%d damaged line%s of " ROLLOUT_JOURNAL " skipped.\n",
-			 r->damaged_lines, r->damaged_lines == 1 ? "" : "s");
+	AUTO(buf) struct buf command = BUF_INIT;
+
+	if (r->damaged_lines) {
+		doc_paragraph(d);
+		doc_words(d, "%d damaged line%s of events.jsonl skipped.", r->damaged_lines,
+			  r->damaged_lines == 1 ? "" : "s");
+	}
 	if (r->live || rollout_is_complete(r))
 		return;
-	AUTO(buf) struct buf command = BUF_INIT;
 	store_command(&command, r->root, &r->ref, "resume");
-	buf_adds(d->out, "\nFinish it: ");
-	put(d, command.data);
-	buf_addc(d->out, '\n');
+	doc_paragraph(d);
+	doc_words(d, "Finish it: ");
+	doc_text(d, command.data);
 }
 
-typedef void table_maker(struct table *out, const struct summary *s);
-
-static void put_section(struct doc *d, const struct summary *s, const char *title,
-			table_maker *make)
+static void put_section(struct doc *d, const char *title, struct table *take)
 {
-	AUTO(table) struct table t = {0};
-	make(&t, s);
-	heading(d, title);
-	put_table(d, &t);
+	doc_heading(d, 2);
+	doc_words(d, "%s", title);
+	doc_table(d, take);
 }
 
-static void trials_for_people(struct table *out, const struct summary *s)
+static void make_document(struct doc *d, const struct summary *s, const struct rollout *r)
 {
-	tables_trials(out, s, false);
-}
+	struct table t = {0};
 
-static void put_document(struct doc *d, const struct summary *s)
-{
-	put_title(d, s->rollout);
+	put_title(d, r);
 	put_counts(d, s);
-	put_section(d, s, "Trials", trials_for_people);
-	put_section(d, s, "Aggregates", tables_groups);
-	put_notes(d, s);
-	put_section(d, s, "Per task", tables_tasks);
-	if (s->failures_n)
-		put_section(d, s, "Failures", tables_failures);
-	put_next(d, s->rollout);
-}
-
-static json_t *interval_json(const struct stats_mean *m, const char *over)
-{
-	if (m->method == STATS_NONE)
-		return json_null();
-	json_t *j = json_object();
-	json_put_real(j, "low", m->low);
-	json_put_real(j, "high", m->high);
-	json_put_real(j, "level", 0.95);
-	json_put_str(j, "method", stats_method_name(m->method));
-	json_put_str(j, "over", over);
-	return j;
-}
-
-static void put_tally(json_t *j, const struct tally *t)
-{
-	json_put_int(j, "planned", (int64_t)t->planned);
-	json_put_int(j, "scored", (int64_t)t->scored);
-	json_put_int(j, "unscored", (int64_t)t->unscored);
-	json_put_int(j, "missing", (int64_t)t->missing);
-}
-
-static void put_known(json_t *j, const char *key, int64_t value)
-{
-	if (value < 0)
-		json_put_str(j, key, NULL);
-	else
-		json_put_int(j, key, value);
-}
-
-static json_t *group_json(const struct summary_group *g)
-{
-	static const char *const levels[] = {"model", "condition", "overall"};
-	json_t *j = json_object();
-
-	json_put_str(j, "level", levels[g->level]);
-	json_put_str(j, "model", g->of.model);
-	json_put_str(j, "label", g->of.label);
-	json_put_str(j, "agent", g->of.agent);
-	json_put_real(j, "mean", g->mean.mean);
-	json_put(j, "interval", interval_json(&g->mean, g->over_rollouts ? "rollouts" : "tasks"));
-	json_put_int(j, "tasks", (int64_t)g->tasks);
-	json_put_int(j, "rollouts_min", (int64_t)g->rollouts_min);
-	json_put_int(j, "rollouts_max", (int64_t)g->rollouts_max);
-	put_tally(j, &g->tally);
-	json_put_real(j, "if_missing_0", g->worst);
-	json_put_real(j, "if_missing_1", g->best);
-	put_known(j, "tokens", g->tokens);
-	put_known(j, "tool_calls", g->tools);
-	json_put_real(j, "money_usd", g->money_usd < 0 || g->unpriced ? NAN : g->money_usd);
-	return j;
-}
-
-static json_t *cell_json(const struct summary *s, const struct summary_cell *cell)
-{
-	const struct summary_condition *c = &s->conditions[cell->condition];
-	json_t *j = json_object();
-
-	json_put_str(j, "task", summary_task_name(&s->rows[cell->first]));
-	json_put_str(j, "model", c->model);
-	json_put_str(j, "label", c->label);
-	json_put_str(j, "agent", c->agent);
-	json_put_real(j, "mean", cell->over_rollouts.mean);
-	json_put_real(j, "max", cell->tally.scored ? cell->max : NAN);
-	json_put(j, "interval", interval_json(&cell->over_rollouts, "rollouts"));
-	put_tally(j, &cell->tally);
-	return j;
-}
-
-static json_t *missing_json(const struct summary *s)
-{
-	struct missing_counts m;
-	json_t *j = json_object();
-
-	count_missing(s, &m);
-	for (size_t i = 0; i < m.n; i++)
-		json_put_int(j, m.names[i], (int64_t)m.counts[i]);
-	return j;
-}
-
-static json_t *summary_json(const struct summary *s)
-{
-	const struct rollout *r = s->rollout;
-	json_t *j = json_object(), *groups = json_array(), *tasks = json_array();
-	AUTO(table) struct table trials = {0}, failures = {0};
-
-	json_put_str(j, "name", r->ref.name);
-	json_put_str(j, "stamp", r->ref.stamp);
-	json_put_str(j, "config", r->config);
-	json_put_str(j, "state", report_state(r));
-	json_put_strv(j, "tags", &r->tags);
-	put_tally(j, &summary_all(s)->tally);
-	json_put(j, "missing_by_outcome", missing_json(s));
-	for (size_t i = 0; i < s->groups_n; i++)
-		json_array_append_new(groups, group_json(&s->groups[i]));
-	json_put(j, "aggregates", groups);
-	for (size_t i = 0; i < s->cells_n; i++)
-		json_array_append_new(tasks, cell_json(s, &s->cells[i]));
-	json_put(j, "tasks", tasks);
-	tables_failures(&failures, s);
-	json_put(j, "failures", table_json(&failures));
-	tables_trials(&trials, s, true);
-	json_put(j, "trials", table_json(&trials));
-	json_put_int(j, "damaged_lines", r->damaged_lines);
-	return j;
+	tables_trials(&t, s, false);
+	put_section(d, "Trials", &t);
+	tables_groups(&t, s);
+	put_section(d, "Aggregates", &t);
+	put_notes(d, s, r);
+	tables_tasks(&t, s);
+	put_section(d, "Per task", &t);
+	if (s->failures_n) {
+		tables_failures(&t, s);
+		put_section(d, "Failures", &t);
+	}
+	put_next(d, r);
 }
 
 void report_summary(struct buf *out, const struct rollout *r, enum report_format format, int width)
 {
 	AUTO(summary) struct summary s;
 	AUTO(table) struct table trials = {0};
-	AUTO(json) json_t *j = NULL;
-	struct doc d = {out, format == REPORT_MARKDOWN, width};
+	AUTO(doc) struct doc d = {0};
 
-	summary_make(&s, r);
-	switch (format) {
-	case REPORT_TERMINAL:
-	case REPORT_MARKDOWN:
-		put_document(&d, &s);
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	if (format == REPORT_JSON) {
+		AUTO(json) json_t *j = summary_json(&s, r);
+		json_format(out, j, true);
+		buf_addc(out, '\n');
 		return;
-	case REPORT_CSV:
+	}
+	if (format == REPORT_CSV) {
 		tables_trials(&trials, &s, true);
 		table_csv(&trials, out);
 		return;
-	case REPORT_JSON:
-		j = summary_json(&s);
-		json_format(out, j, true);
-		buf_addc(out, '\n');
 	}
+	make_document(&d, &s, r);
+	if (format == REPORT_TERMINAL)
+		doc_terminal(&d, width, out);
+	else if (format == REPORT_MARKDOWN)
+		doc_markdown(&d, out);
+	else
+		doc_html(&d, out);
 }
 
 int report_write_summary(const struct store *s, const struct rollout *r, struct err *err)
@@ -361,7 +219,7 @@ void report_headline(struct buf *out, const struct rollout *r)
 {
 	AUTO(summary) struct summary s;
 
-	summary_make(&s, r);
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
 	buf_adds(out, "score ");
 	headline(out, summary_all(&s));
 }
@@ -395,7 +253,7 @@ void report_headlines(struct strv *out, const struct rollout *r)
 {
 	AUTO(summary) struct summary s;
 
-	summary_make(&s, r);
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
 	enum group_level level = headline_level(&s);
 	for (size_t i = 0; i < s.groups_n; i++) {
 		const struct summary_group *g = &s.groups[i];
@@ -414,7 +272,7 @@ bool report_mean(const struct rollout *r, double *mean)
 {
 	AUTO(summary) struct summary s;
 
-	summary_make(&s, r);
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
 	*mean = summary_all(&s)->mean.mean;
 	return summary_all(&s)->tally.scored > 0;
 }

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "store/store.h"
 
-enum report_format { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_CSV, REPORT_JSON };
+enum report_format { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_HTML, REPORT_CSV, REPORT_JSON };
 
 /* Append the summary of R: the table of trials, means with intervals, what is missing, failures by
  * reason. CSV holds the table of trials only. WIDTH as report_width(); used for the terminal alone.

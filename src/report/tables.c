@@ -3,6 +3,7 @@
 #include <math.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/mem.h"
 
 #define DECIMALS 3
 #define CENT 4 /* decimals of money */
@@ -122,14 +123,10 @@ static void add_mean(struct table *t, const struct stats_mean *m)
 
 static void add_interval(struct table *t, const struct stats_mean *m)
 {
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	if (m->method == STATS_NONE) {
+	if (m->method == STATS_NONE)
 		table_missing(t, NULL);
-		return;
-	}
-	buf_addf(&text, "%.3f–%.3f", m->low, m->high);
-	table_text(t, text.data);
+	else
+		table_textf(t, "%.3f–%.3f", m->low, m->high);
 }
 
 void tables_basis(struct buf *out, const struct summary_group *g)
@@ -152,23 +149,19 @@ static void add_basis(struct table *t, const struct summary_group *g)
 	table_text(t, text.data);
 }
 
-static void add_fraction(struct table *t, size_t part, size_t whole)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	buf_addf(&text, "%zu/%zu", part, whole);
-	table_text(t, text.data);
-}
-
 static void add_bounds(struct table *t, const struct summary_group *g)
 {
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	if (!g->tally.missing || isnan(g->worst)) {
+	if (!g->tally.missing || isnan(g->worst))
 		table_missing(t, NULL);
-		return;
-	}
-	buf_addf(&text, "%.3f–%.3f", g->worst, g->best);
-	table_text(t, text.data);
+	else
+		table_textf(t, "%.3f–%.3f", g->worst, g->best);
+}
+
+/* "95 % interval". */
+static void level_column(struct table *t, const struct summary *s, const char *what)
+{
+	AUTO(free) char *name = xasprintf("%g %% %s", 100 * s->level, what);
+	table_column(t, name, TABLE_WHOLE);
 }
 
 static void group_columns(struct table *t, const struct summary *s)
@@ -181,7 +174,7 @@ static void group_columns(struct table *t, const struct summary *s)
 	if (s->agents_n > 1)
 		table_column(t, "agent", TABLE_LEFT);
 	table_column(t, "mean", TABLE_RIGHT);
-	table_column(t, "95 % interval", TABLE_WHOLE);
+	level_column(t, s, "interval");
 	table_column(t, "over", TABLE_WHOLE);
 	table_column(t, "scored", TABLE_RIGHT);
 	if (all->tally.missing)
@@ -219,7 +212,7 @@ void tables_groups(struct table *out, const struct summary *s)
 		add_mean(out, &g->mean);
 		add_interval(out, &g->mean);
 		add_basis(out, g);
-		add_fraction(out, g->tally.scored, g->tally.planned);
+		table_textf(out, "%zu/%zu", g->tally.scored, g->tally.planned);
 		if (all->tally.missing)
 			add_bounds(out, g);
 		if (all->tokens >= 0)
@@ -239,7 +232,7 @@ void tables_tasks(struct table *out, const struct summary *s)
 	name_columns(out, s, false);
 	table_column(out, "mean", TABLE_RIGHT);
 	table_column(out, "max", TABLE_RIGHT);
-	table_column(out, "95 % over rollouts", TABLE_WHOLE);
+	level_column(out, s, "over rollouts");
 	table_column(out, "scored", TABLE_RIGHT);
 	for (size_t i = 0; i < s->cells_n; i++) {
 		const struct summary_cell *cell = &s->cells[i];
@@ -251,7 +244,7 @@ void tables_tasks(struct table *out, const struct summary *s)
 		else
 			table_missing(out, NULL);
 		add_interval(out, &cell->over_rollouts);
-		add_fraction(out, cell->tally.scored, cell->tally.planned);
+		table_textf(out, "%zu/%zu", cell->tally.scored, cell->tally.planned);
 	}
 }
 

@@ -3,7 +3,7 @@
  * tables.h -- the tables of a summary. Private to this room.
  */
 #pragma once
-#include "report/summary.h"
+#include "analysis/summary.h"
 #include "report/table.h"
 
 /* One row per trial. FULL: every column, for programs; else those in which trials differ. */

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "analysis/summary.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "report/report.h"
-#include "report/summary.h"
 #include "report/table.h"
 
 #define near(a, b) assert_true(fabs((a) - (b)) < 1e-9)
@@ -55,6 +55,11 @@ static void make(struct rollout *r, const struct made *m, size_t n)
 	}
 }
 
+static void sum_up(struct summary *s, const struct rollout *r)
+{
+	summary_make(s, &r, 1, SUMMARY_LEVEL);
+}
+
 static void drop(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
@@ -75,7 +80,7 @@ static void means_are_over_task_means(void **state)
 	struct summary s;
 
 	make(&r, m, ARRAY_SIZE(m));
-	summary_make(&s, &r);
+	sum_up(&s, &r);
 	const struct summary_group *g = summary_all(&s);
 	near(g->mean.mean, .5);
 	assert_int_equal(g->mean.n, 2);
@@ -104,7 +109,7 @@ static void missing_is_no_zero(void **state)
 	struct summary s;
 
 	make(&r, m, ARRAY_SIZE(m));
-	summary_make(&s, &r);
+	sum_up(&s, &r);
 	const struct summary_group *g = summary_all(&s);
 	near(g->mean.mean, .5);
 	assert_int_equal(g->tasks, 2);
@@ -139,7 +144,7 @@ static void ungraded_is_neither_missing_nor_scored(void **state)
 	struct summary s;
 
 	make(&r, m, ARRAY_SIZE(m));
-	summary_make(&s, &r);
+	sum_up(&s, &r);
 	assert_int_equal(summary_all(&s)->tally.unscored, 1);
 	assert_int_equal(summary_all(&s)->tally.missing, 0);
 	near(summary_all(&s)->mean.mean, 1);
@@ -157,19 +162,51 @@ static void one_task_falls_back_to_rollouts(void **state)
 	struct summary s;
 
 	make(&r, one, 2);
-	summary_make(&s, &r);
+	sum_up(&s, &r);
 	assert_true(summary_all(&s)->over_rollouts);
 	assert_int_equal(summary_all(&s)->mean.method, STATS_T);
 	summary_release(&s);
 	drop(&r);
 
 	make(&r, two, 2);
-	summary_make(&s, &r);
+	sum_up(&s, &r);
 	near(summary_all(&s)->mean.mean, .5);
 	assert_int_equal(summary_all(&s)->mean.method, STATS_NONE);
 	assert_int_equal(s.groups_n, 3);
 	summary_release(&s);
 	drop(&r);
+}
+
+/* The same task is one task, the same model two conditions: nothing is pooled across rollouts. */
+static void rollouts_stay_apart_and_share_tasks(void **state)
+{
+	const struct made before[] = {SCORED("a", "m", 0, .25), SCORED("b", "m", 0, .75)};
+	const struct made after[] = {SCORED("b", "m", 0, 1), SCORED("a", "m", 0, .5),
+				     SCORED("c", "n", 0, 0)};
+	struct rollout r[2];
+	struct summary s;
+
+	make(&r[0], before, 2);
+	make(&r[1], after, 3);
+	summary_make(&s, (const struct rollout *const[]){&r[0], &r[1]}, 2, .9);
+	assert_int_equal(s.tasks_n, 3);
+	assert_int_equal(s.models_n, 2);
+	assert_int_equal(s.conditions_n, 3);
+	assert_int_equal(s.cells_n, 5);
+	assert_int_equal(s.groups_n, 4);
+	assert_ptr_equal(s.groups[0].of.rollout, &r[0]);
+	near(s.groups[0].mean.mean, .5);
+	assert_ptr_equal(s.groups[1].of.rollout, &r[1]);
+	near(s.groups[1].mean.mean, .75);
+	near(s.groups[1].mean.high, 1);
+	near(s.groups[0].mean.low, fmax(0, .5 - stats_t(.9, 1) * .25));
+	assert_string_equal(s.groups[2].of.model, "n");
+	assert_int_equal(summary_all(&s)->tasks, 3);
+	assert_ptr_equal(s.conditions[s.cells[0].condition].rollout, &r[0]);
+	assert_ptr_equal(s.conditions[s.cells[1].condition].rollout, &r[1]);
+	summary_release(&s);
+	drop(&r[0]);
+	drop(&r[1]);
 }
 
 static void a_sweep_shows_its_labels(void **state)
@@ -221,8 +258,8 @@ static void text_of_others_is_harmless(void **state)
 		{"a\x1b[2J|x", "m", "", 0, TRIAL_FINISHED, true, OUTCOME_AGENT_ERROR, 0,
 		 "<b>\x1b[31m\nred"},
 	};
-	const enum report_format formats[] = {REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_CSV,
-					      REPORT_JSON};
+	const enum report_format formats[] = {REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_HTML,
+					      REPORT_CSV, REPORT_JSON};
 	struct rollout r;
 
 	make(&r, m, 1);
@@ -328,6 +365,7 @@ int main(void)
 		cmocka_unit_test(missing_is_no_zero),
 		cmocka_unit_test(ungraded_is_neither_missing_nor_scored),
 		cmocka_unit_test(one_task_falls_back_to_rollouts),
+		cmocka_unit_test(rollouts_stay_apart_and_share_tasks),
 		cmocka_unit_test(a_sweep_shows_its_labels),
 		cmocka_unit_test(json_keeps_everything),
 		cmocka_unit_test(text_of_others_is_harmless),

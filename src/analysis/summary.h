@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * summary.h -- the numbers of a summary, without any rendering. Private to this room.
+ * summary.h -- what the trials of one or several rollouts come to, in numbers; nothing is rendered here.
  *
- * A cell is one task under one condition (model, label, agent): its rollouts. A group is a set of
- * conditions: a model, a model with a label, everything. A group's mean is over task means.
+ * A condition is what a trial was run under: its rollout, model, label and agent. A cell is one task
+ * under one condition: the trials that differ in chance alone. A group is a set of conditions: a model, a
+ * model with a label and an agent, everything. A group's mean is over task means.
+ *
+ * A missing trial (infra_error, cancelled, not run) is in no mean and never counts as a zero.
  */
 #pragma once
 #include "stats/stats.h"
 #include "store/store.h"
+
+/* What an interval covers unless somebody asks for more or less. */
+#define SUMMARY_LEVEL 0.95
 
 enum standing {
 	STANDING_SCORED,
@@ -17,7 +23,7 @@ enum standing {
 
 struct summary_row {
 	const struct trial_status *status;
-	int task, condition; /* in order of appearance */
+	int task, condition; /* in order of appearance; a task is the same one in every rollout */
 	enum standing standing;
 	const char *outcome; /* "completed" ... "not run", "running", "interrupted"; static */
 };
@@ -30,12 +36,14 @@ struct summary_cell {
 	int task, condition;
 	size_t first; /* of the rows; tally.planned of them */
 	struct tally tally;
-	double sum, max;
+	double sum, max; /* of the scores */
 	struct stats_mean over_rollouts;
 };
 
 struct summary_condition {
-	const char *model, *label, *agent;
+	const struct rollout *rollout;
+	const char *model, *label, *agent; /* never NULL, "" where there is none */
+	int model_group, group;		   /* its groups; the second is -1 where models say all */
 };
 
 enum group_level { GROUP_MODEL, GROUP_CONDITION, GROUP_ALL };
@@ -46,7 +54,7 @@ struct summary_group {
 	struct tally tally;
 	size_t tasks;			   /* with a scored trial */
 	size_t cells;			   /* with a scored trial */
-	size_t rollouts_min, rollouts_max; /* scored, per such task */
+	size_t rollouts_min, rollouts_max; /* scored trials of such a task */
 	struct stats_mean mean;
 	bool over_rollouts; /* one task only: the interval is over its rollouts */
 	double worst,
@@ -63,21 +71,33 @@ struct summary_failure {
 	size_t place;	    /* its row */
 };
 
+/* Missing trials by outcome, of which there are a few. */
+struct summary_missing {
+	const char *outcome[OUTCOME_COUNT_ + 3];
+	size_t count[OUTCOME_COUNT_ + 3];
+	size_t n;
+};
+
 struct summary {
-	const struct rollout *rollout; /* borrowed */
-	struct summary_row *rows;      /* by task, condition, rollout */
+	double level;		  /* that the intervals cover */
+	struct summary_row *rows; /* by task, condition, number of the rollout within its cell */
 	size_t rows_n;
-	struct summary_cell *cells;
+	struct summary_cell *cells; /* by task and condition */
 	size_t cells_n;
 	struct summary_condition *conditions;
-	size_t conditions_n, models_n, labels_n, agents_n, tasks_n;
-	struct summary_group *groups; /* the last is of everything */
+	size_t conditions_n, models_n, labels_n, agents_n, tasks_n; /* different ones */
+	/* Each model of each rollout, then each condition where those are more, then everything. */
+	struct summary_group *groups;
 	size_t groups_n;
+	struct summary_missing missing;
 	struct summary_failure *failures; /* most frequent first; "not run" is no failure */
 	size_t failures_n;
 };
 
-void summary_make(struct summary *out, const struct rollout *r);
+/* Sum up the trials of the N ROLLOUTS, which must outlive *OUT. Takes time linear in the number of trials,
+ * but for sorting. */
+void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
+		  double level);
 void summary_release(struct summary *s);
 /* The group of everything; always there. */
 const struct summary_group *summary_all(const struct summary *s);

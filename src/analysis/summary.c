@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analysis/summary.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+/* The number of KEY in NAMES, an object: keys are numbered from 0 in order of appearance. */
+static int name_number(json_t *names, const char *key)
+{
+	const json_t *known = json_object_get(names, key);
+
+	if (known)
+		return (int)json_integer_value(known);
+	int n = (int)json_object_size(names);
+	json_object_set_new_nocheck(names, key, json_integer(n));
+	return n;
+}
+
+static enum standing standing_of(const struct trial_status *t)
+{
+	if (!t->has_result || outcome_is_missing(t->result.outcome))
+		return STANDING_MISSING;
+	return t->result.scored ? STANDING_SCORED : STANDING_UNSCORED;
+}
+
+static const char *outcome_of(const struct trial_status *t)
+{
+	if (t->has_result && !outcome_is_missing(t->result.outcome))
+		return outcome_name(t->result.outcome);
+	if (t->state == TRIAL_RUNNING)
+		return "running";
+	if (t->has_result)
+		return outcome_name(t->result.outcome);
+	return t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run";
+}
+
+static const char *or_empty(const char *s)
+{
+	return s ? s : "";
+}
+
+const char *summary_task_name(const struct summary_row *row)
+{
+	const struct trial *t = &row->status->trial;
+	if (t->task_id && t->task_id[0])
+		return t->task_id;
+	return t->task_dir ? path_base(t->task_dir) : "";
+}
+
+/* What has been met so far: key -> number, as of name_number(). */
+struct names {
+	json_t *tasks, *conditions, *models;
+	struct buf key; /* being put together */
+};
+
+/* Two folders may hold tasks of one id, and one folder may be written in two ways. */
+static int task_number(struct names *names, const struct summary_row *row)
+{
+	const char *dir = or_empty(row->status->trial.task_dir);
+
+	buf_reset(&names->key);
+	buf_addf(&names->key, "%s\n%s", summary_task_name(row), path_base(dir));
+	return name_number(names->tasks, names->key.data);
+}
+
+static int condition_number(struct summary *s, struct names *names, const struct rollout *r,
+			    size_t rollout, const struct trial *t)
+{
+	struct summary_condition c = {.rollout = r,
+				      .model = or_empty(t->model),
+				      .label = or_empty(t->variant),
+				      .agent = or_empty(t->agent),
+				      .group = -1};
+
+	buf_reset(&names->key);
+	buf_addf(&names->key, "%zu\n%s\n%s\n%s", rollout, c.model, c.label, c.agent);
+	int n = name_number(names->conditions, names->key.data);
+	if ((size_t)n < s->conditions_n)
+		return n;
+	buf_reset(&names->key);
+	buf_addf(&names->key, "%zu\n%s", rollout, c.model);
+	c.model_group = name_number(names->models, names->key.data);
+	s->conditions = xreallocarray(s->conditions, s->conditions_n + 1, sizeof c);
+	s->conditions[s->conditions_n++] = c;
+	return n;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct summary_row *x = a, *y = b;
+	const struct trial *t = &x->status->trial, *u = &y->status->trial;
+
+	if (x->task != y->task)
+		return x->task < y->task ? -1 : 1;
+	if (x->condition != y->condition)
+		return x->condition < y->condition ? -1 : 1;
+	if (t->rollout != u->rollout)
+		return t->rollout < u->rollout ? -1 : 1;
+	return (t->index > u->index) - (t->index < u->index);
+}
+
+static void add_rows(struct summary *s, struct names *names, const struct rollout *r,
+		     size_t rollout)
+{
+	for (size_t i = 0; i < r->trials_n; i++) {
+		struct summary_row *row = &s->rows[s->rows_n++];
+		row->status = &r->trials[i];
+		row->standing = standing_of(row->status);
+		row->outcome = outcome_of(row->status);
+		row->task = task_number(names, row);
+		row->condition = condition_number(s, names, r, rollout, &row->status->trial);
+	}
+}
+
+/* How many groups of models there are: each model of each rollout. */
+static size_t make_rows(struct summary *s, const struct rollout *const *rollouts, size_t n)
+{
+	AUTO(json) json_t *tasks = json_object(), *conditions = json_object(),
+			  *models = json_object();
+	struct names names = {tasks, conditions, models, BUF_INIT};
+	size_t rows = 0;
+
+	for (size_t i = 0; i < n; i++)
+		rows += rollouts[i]->trials_n;
+	s->rows = xcalloc(rows + 1, sizeof *s->rows);
+	for (size_t i = 0; i < n; i++)
+		add_rows(s, &names, rollouts[i], i);
+	s->tasks_n = json_object_size(tasks);
+	buf_release(&names.key);
+	qsort(s->rows, s->rows_n, sizeof *s->rows, by_place);
+	return json_object_size(models);
+}
+
+static size_t count_distinct(const struct summary *s, size_t offset)
+{
+	AUTO(json) json_t *names = json_object();
+
+	for (size_t i = 0; i < s->conditions_n; i++) {
+		const char *name;
+		memcpy(&name, (const char *)&s->conditions[i] + offset, sizeof name);
+		(void)name_number(names, name);
+	}
+	return json_object_size(names);
+}
+
+static void tally_add(struct tally *to, const struct tally *from)
+{
+	to->planned += from->planned;
+	to->scored += from->scored;
+	to->unscored += from->unscored;
+	to->missing += from->missing;
+}
+
+static void fill_cell(struct summary_cell *cell, const struct summary_row *rows, size_t n,
+		      double level)
+{
+	AUTO(free) double *scores = xcalloc(n + 1, sizeof *scores);
+
+	cell->tally.planned = n;
+	cell->max = -INFINITY;
+	for (size_t i = 0; i < n; i++) {
+		cell->tally.unscored += rows[i].standing == STANDING_UNSCORED;
+		cell->tally.missing += rows[i].standing == STANDING_MISSING;
+		if (rows[i].standing != STANDING_SCORED)
+			continue;
+		double score = rows[i].status->result.total_score;
+		scores[cell->tally.scored++] = score;
+		cell->sum += score;
+		cell->max = fmax(cell->max, score);
+	}
+	stats_mean_of(&cell->over_rollouts, scores, cell->tally.scored, level);
+}
+
+static bool same_cell(const struct summary_row *a, const struct summary_row *b)
+{
+	return a->task == b->task && a->condition == b->condition;
+}
+
+static void make_cells(struct summary *s)
+{
+	s->cells = xcalloc(s->rows_n + 1, sizeof *s->cells);
+	for (size_t from = 0, to; from < s->rows_n; from = to) {
+		for (to = from + 1; to < s->rows_n && same_cell(&s->rows[from], &s->rows[to]);)
+			to++;
+		struct summary_cell *cell = &s->cells[s->cells_n++];
+		cell->task = s->rows[from].task;
+		cell->condition = s->rows[from].condition;
+		cell->first = from;
+		fill_cell(cell, &s->rows[from], to - from, s->level);
+	}
+}
+
+static void add_usage(struct summary_group *g, const struct summary_row *row)
+{
+	const struct result *r = &row->status->result;
+
+	if (!row->status->has_result || !r->has_agent)
+		return;
+	if (r->agent.metrics.tokens_total >= 0)
+		g->tokens = (g->tokens < 0 ? 0 : g->tokens) + r->agent.metrics.tokens_total;
+	if (r->agent.metrics.tool_calls >= 0)
+		g->tools = (g->tools < 0 ? 0 : g->tools) + r->agent.metrics.tool_calls;
+	if (r->agent.metrics.money_usd >= 0)
+		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->agent.metrics.money_usd;
+	else if (r->agent.metrics.calls > 0)
+		g->unpriced = true;
+}
+
+/* A group while its cells are added, task by task. */
+struct gathering {
+	struct summary_group *group;
+	/* Of the task at hand, over the group's conditions. */
+	int task; /* -1: none yet */
+	struct tally tally;
+	double sum;
+	/* Of the tasks before it. */
+	double *means;
+	size_t means_n, means_cap;
+	size_t bounded;			   /* tasks that could have a score */
+	const struct summary_cell *scored; /* the last such cell */
+};
+
+static void end_task(struct gathering *a)
+{
+	struct summary_group *g = a->group;
+	size_t scored = a->tally.scored, could = scored + a->tally.missing;
+
+	if (could) {
+		g->worst += a->sum / (double)could;
+		g->best += (a->sum + (double)a->tally.missing) / (double)could;
+		a->bounded++;
+	}
+	if (scored) {
+		if (!g->tasks || scored < g->rollouts_min)
+			g->rollouts_min = scored;
+		if (scored > g->rollouts_max)
+			g->rollouts_max = scored;
+		g->tasks++;
+		GROW(a->means, a->means_n, a->means_cap);
+		a->means[a->means_n++] = a->sum / (double)scored;
+	}
+	a->tally = (struct tally){0};
+	a->sum = 0;
+}
+
+static void add_cell(const struct summary *s, struct gathering *a, const struct summary_cell *cell)
+{
+	struct summary_group *g = a->group;
+
+	if (a->task != cell->task)
+		end_task(a);
+	a->task = cell->task;
+	tally_add(&a->tally, &cell->tally);
+	a->sum += cell->sum;
+	tally_add(&g->tally, &cell->tally);
+	if (cell->tally.scored) {
+		g->cells++;
+		a->scored = cell;
+	}
+	for (size_t i = 0; i < cell->tally.planned; i++)
+		add_usage(g, &s->rows[cell->first + i]);
+}
+
+static void end_group(const struct summary *s, struct gathering *a)
+{
+	struct summary_group *g = a->group;
+
+	end_task(a);
+	g->worst = a->bounded ? g->worst / (double)a->bounded : NAN;
+	g->best = a->bounded ? g->best / (double)a->bounded : NAN;
+	stats_mean_of(&g->mean, a->means, a->means_n, s->level);
+	free(a->means);
+	if (g->tasks != 1)
+		return;
+	/* With one task the interval is over its rollouts, unless they are of several conditions:
+	 * then they are no sample of anything. */
+	g->over_rollouts = g->cells == 1;
+	if (g->over_rollouts)
+		g->mean = a->scored->over_rollouts;
+	else
+		g->mean.method = STATS_NONE;
+}
+
+static void init_groups(struct summary *s, size_t models)
+{
+	bool several = s->conditions_n > models;
+
+	s->groups = xcalloc(models + s->conditions_n + 1, sizeof *s->groups);
+	s->groups_n = models;
+	for (size_t i = 0; i < s->conditions_n; i++) {
+		struct summary_condition *c = &s->conditions[i];
+		s->groups[c->model_group].of =
+			(struct summary_condition){.rollout = c->rollout, .model = c->model};
+		if (!several)
+			continue;
+		c->group = (int)s->groups_n++;
+		s->groups[c->group].level = GROUP_CONDITION;
+		s->groups[c->group].of = *c;
+	}
+	s->groups[s->groups_n++].level = GROUP_ALL;
+	for (size_t i = 0; i < s->groups_n; i++) {
+		s->groups[i].tokens = s->groups[i].tools = -1;
+		s->groups[i].money_usd = -1;
+	}
+}
+
+static void make_groups(struct summary *s, size_t models)
+{
+	init_groups(s, models);
+	AUTO(free) struct gathering *all = xcalloc(s->groups_n, sizeof *all);
+	for (size_t i = 0; i < s->groups_n; i++)
+		all[i] = (struct gathering){.group = &s->groups[i], .task = -1};
+	for (size_t i = 0; i < s->cells_n; i++) {
+		const struct summary_condition *c = &s->conditions[s->cells[i].condition];
+		add_cell(s, &all[c->model_group], &s->cells[i]);
+		if (c->group >= 0)
+			add_cell(s, &all[c->group], &s->cells[i]);
+		add_cell(s, &all[s->groups_n - 1], &s->cells[i]);
+	}
+	for (size_t i = 0; i < s->groups_n; i++)
+		end_group(s, &all[i]);
+}
+
+static void count_missing(struct summary *s)
+{
+	struct summary_missing *m = &s->missing;
+
+	for (size_t i = 0; i < s->rows_n; i++) {
+		size_t k = 0;
+		if (s->rows[i].standing != STANDING_MISSING)
+			continue;
+		while (k < m->n && strcmp(m->outcome[k], s->rows[i].outcome) != 0)
+			k++;
+		if (k == m->n)
+			m->outcome[m->n++] = s->rows[i].outcome;
+		m->count[k]++;
+	}
+}
+
+static int by_cause(const void *a, const void *b)
+{
+	const struct summary_failure *x = a, *y = b;
+	int order = strcmp(x->outcome, y->outcome);
+	return order ? order : strcmp(x->reason, y->reason);
+}
+
+static int by_cause_and_place(const void *a, const void *b)
+{
+	const struct summary_failure *x = a, *y = b;
+	int order = by_cause(a, b);
+	return order ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const struct summary_failure *x = a, *y = b;
+	if (x->n != y->n)
+		return x->n > y->n ? -1 : 1;
+	return by_cause(a, b);
+}
+
+static void merge_failures(struct summary *s)
+{
+	size_t kept = 0;
+
+	qsort(s->failures, s->failures_n, sizeof *s->failures, by_cause_and_place);
+	for (size_t i = 0; i < s->failures_n; i++) {
+		struct summary_failure *f = &s->failures[i];
+		if (kept && by_cause(&s->failures[kept - 1], f) == 0)
+			s->failures[kept - 1].n++;
+		else
+			s->failures[kept++] = *f;
+	}
+	s->failures_n = kept;
+	qsort(s->failures, s->failures_n, sizeof *s->failures, by_count);
+}
+
+static void make_failures(struct summary *s)
+{
+	s->failures = xcalloc(s->rows_n + 1, sizeof *s->failures);
+	for (size_t i = 0; i < s->rows_n; i++) {
+		const struct trial_status *t = s->rows[i].status;
+		if (!t->has_result || t->result.outcome == OUTCOME_COMPLETED)
+			continue;
+		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
+		s->failures[s->failures_n++] = (struct summary_failure){
+			outcome_name(t->result.outcome), reason, 1, or_empty(t->trial.run_id), i};
+	}
+	merge_failures(s);
+}
+
+void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
+		  double level)
+{
+	*out = (struct summary){.level = level};
+	size_t model_groups = make_rows(out, rollouts, n);
+	out->models_n = count_distinct(out, offsetof(struct summary_condition, model));
+	out->labels_n = count_distinct(out, offsetof(struct summary_condition, label));
+	out->agents_n = count_distinct(out, offsetof(struct summary_condition, agent));
+	make_cells(out);
+	make_groups(out, model_groups);
+	count_missing(out);
+	make_failures(out);
+}
+
+void summary_release(struct summary *s)
+{
+	free(s->rows);
+	free(s->cells);
+	free(s->conditions);
+	free(s->groups);
+	free(s->failures);
+}
+
+const struct summary_group *summary_all(const struct summary *s)
+{
+	return &s->groups[s->groups_n - 1];
+}
