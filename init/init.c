@@ -176,8 +176,8 @@ static void dispatch(const struct proto_request *req, const int fds[PROTO_FDS])
 	case PROTO_STATS:
 		send_stats(req->flags & PROTO_PRECISE);
 		break;
-	case PROTO_DOOR:
-		reply_simple(PROTO_DOOR, door_open(req->port, req->path));
+	case PROTO_FORWARD:
+		reply_simple(PROTO_FORWARD, forwarder_open(req->port, req->path));
 		break;
 	default:
 		reply_simple(req->op, ENOSYS);
@@ -260,14 +260,14 @@ static int open_signals(void)
 
 static void loop(int signals)
 {
-	static struct pollfd pfds[2 + DOOR_POLLFDS];
+	static struct pollfd pfds[2 + FORWARDER_POLLFDS];
 
 	for (;;) {
 		int timeout_ms = -1;
 
 		pfds[0] = (struct pollfd){.fd = ctl, .events = POLLIN};
 		pfds[1] = (struct pollfd){.fd = signals, .events = POLLIN};
-		size_t n = 2 + door_poll_add(pfds + 2, &timeout_ms);
+		size_t n = 2 + forwarder_poll_add(pfds + 2, &timeout_ms);
 		if (poll(pfds, n, timeout_ms) < 0)
 			continue;
 		if (pfds[1].revents) {
@@ -276,7 +276,7 @@ static void loop(int signals)
 				;
 			reap();
 		}
-		door_poll_done(pfds + 2);
+		forwarder_poll_done(pfds + 2);
 		if (pfds[0].revents)
 			serve_request();
 	}

@@ -20,9 +20,9 @@ int file_get(const char *path);
 void stats_read(struct proto_reply *out, bool precise);
 int64_t stats_children_cpu_us(void); /* of everything reaped so far */
 
-/* door.c: forwards 127.0.0.1:PORT to a unix socket inside the poll loop. */
-#define DOOR_CONNECTIONS 64
-#define DOOR_POLLFDS (1 + 2 * DOOR_CONNECTIONS)
-int door_open(unsigned port, const char *path); /* 0 or an errno; one door */
-size_t door_poll_add(struct pollfd *pfds, int *timeout_ms);
-void door_poll_done(const struct pollfd *pfds);
+/* forwarder.c: forwards 127.0.0.1:PORT to a unix socket inside the poll loop. */
+#define FORWARDER_CONNECTIONS 64
+#define FORWARDER_POLLFDS (1 + 2 * FORWARDER_CONNECTIONS)
+int forwarder_open(unsigned port, const char *path); /* 0 or an errno; one forwarder */
+size_t forwarder_poll_add(struct pollfd *pfds, int *timeout_ms);
+void forwarder_poll_done(const struct pollfd *pfds);

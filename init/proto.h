@@ -11,7 +11,7 @@
  *   PUT     path, mode; fds: content                       PUT
  *   GET     path                                           GET; fds: the file
  *   STATS                                                  STATS
- *   DOOR    port, path of a unix socket                    DOOR
+ *   FORWARD port, path of a unix socket                    FORWARD
  */
 #pragma once
 #include <stdint.h>
@@ -27,7 +27,7 @@ enum proto_op {
 	PROTO_PUT,
 	PROTO_GET,
 	PROTO_STATS,
-	PROTO_DOOR,
+	PROTO_FORWARD,
 };
 
 enum proto_flags {
@@ -43,8 +43,8 @@ struct proto_request {
 	uint64_t caps;		       /* EXEC: the capabilities to keep, as a mask */
 	uint64_t nofile, nproc, fsize; /* EXEC: rlimits; 0 leaves one as it is */
 	uint32_t mode;		       /* PUT */
-	uint32_t port;		       /* DOOR */
-	char path[4096];	       /* PUT, GET, DOOR; NUL-terminated */
+	uint32_t port;		       /* FORWARD */
+	char path[4096];	       /* PUT, GET, FORWARD; NUL-terminated */
 };
 
 /* The args file of EXEC (a memfd; longer than a message may be): this header, then NUL-terminated strings:

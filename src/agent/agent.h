@@ -53,8 +53,8 @@
 #include "sandbox/sandbox.h"
 #include "task/task.h"
 
-/* Where the door to the gateway listens inside: the spec's door_port, and the port of {gateway_url}. */
-#define AGENT_DOOR_PORT 8765
+/* Where the forwarder to the gateway listens inside: the spec's gateway_port, and the port of {gateway_url}. */
+#define AGENT_GATEWAY_PORT 8765
 
 struct agent_job {
 	const struct attempt *attempt;

@@ -86,7 +86,7 @@ static int become_nobody(struct sandbox_spec *spec, struct err *err)
 {
 	if (!user_may_change())
 		return 0;
-	if (sandbox_rights_take(&spec->rights, spec, NOBODY, NOBODY, err))
+	if (sandbox_inherited_open(&spec->inherited, spec, NOBODY, NOBODY, err))
 		return -1;
 	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
 	    setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
@@ -119,7 +119,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 				    .mounts = mounts,
 				    .mounts_n = agent_mounts(&c->attempt, mounts, MOUNTS),
 				    .gateway = c->attempt.gateway,
-				    .door_port = AGENT_DOOR_PORT,
+				    .gateway_port = AGENT_GATEWAY_PORT,
 				    .limits = limits_default,
 				    .cancel_fds = {-1, -1}};
 	struct agent_job job = {.attempt = &c->attempt,
@@ -135,7 +135,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 	job.deadline_ms = clock_mono_ms() + CHECK_MS;
 	if (!rc)
 		rc = run_boxed(c, &job, &spec, out, err);
-	sandbox_rights_free(spec.rights);
+	sandbox_inherited_free(spec.inherited);
 	return rc;
 }
 

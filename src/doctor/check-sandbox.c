@@ -246,12 +246,12 @@ struct box {
 	bool root;
 };
 
-static int take_rights(void *arg, struct err *err)
+static int open_inherited(void *arg, struct err *err)
 {
 	struct box *b = arg;
 
-	return b->root ? sandbox_rights_take(&b->spec.rights, &b->spec, CHECK_NOBODY, CHECK_NOBODY,
-					     err)
+	return b->root ? sandbox_inherited_open(&b->spec.inherited, &b->spec, CHECK_NOBODY,
+						CHECK_NOBODY, err)
 		       : 0;
 }
 
@@ -288,7 +288,7 @@ static void check_box(struct checks *c)
 	int64_t start = clock_mono_ms();
 	struct err err;
 
-	if (!check_in_child(c, take_rights, run_box, &b, &err))
+	if (!check_in_child(c, open_inherited, run_box, &b, &err))
 		check_add(c, CHECK_OK, "sandbox", NULL, "starts, runs a command, ends: %lld ms",
 			  (long long)(clock_mono_ms() - start));
 	else

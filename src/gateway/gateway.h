@@ -6,7 +6,7 @@
  * Descriptors, all made by the parent, so that a gateway started again serves the same sockets:
  *   0  standard input: one JSON document (below), then kept open. Its end means: leave now
  *   1  event lines to the parent (below)
- *   3  listening stream socket for model requests: what the door in a sandbox leads to
+ *   3  listening stream socket for model requests: what the forwarder in a sandbox leads to
  *   4  listening SOCK_SEQPACKET socket for workers (control.h); never reachable from a sandbox. Absent
  *      ("control": false) when it stands alone
  *

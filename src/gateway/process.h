@@ -2,7 +2,7 @@
  *
  * process.h -- the supervisor's side of gateway.h: makes the sockets, starts libexec/rollouts-gateway on
  * them, hears its event lines, starts it again when it died. The sockets outlive a gateway, so that the
- * doors of running sandboxes lead to the next one.
+ * forwarders of running sandboxes lead to the next one.
  */
 #pragma once
 #include <jansson.h>

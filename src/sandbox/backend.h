@@ -11,8 +11,7 @@ struct sandbox {
 	const struct sandbox_backend *backend;
 	struct sandbox_spec spec; /* a copy; what it points at is the caller's */
 	struct channel channel;
-	const struct cgroup
-		*group; /* of the rights it was opened with; path NULL: limits are watched */
+	const struct cgroup *group; /* what it was opened with; path NULL: limits are watched */
 	const char *workspace, *limits_held; /* static strings */
 	int64_t memory_max;		     /* bytes, of all samples so far */
 	bool oom_killed;

@@ -106,7 +106,7 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	return d;
 }
 
-static int tell(struct sandbox_rights *r, const json_t *message, int fd, struct err *err)
+static int tell(struct sandbox_inherited *r, const json_t *message, int fd, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -120,7 +120,7 @@ static int tell(struct sandbox_rights *r, const json_t *message, int fd, struct 
 	return fd_send(r->box, text.data, text.len, &fd, fd >= 0, err) < 0 ? -1 : 0;
 }
 
-int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+int box_start(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
 	      struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-docker");
@@ -147,14 +147,14 @@ int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t u
 	return tell(r, description, -1, err);
 }
 
-int box_ask(struct sandbox_rights *r, int tree, struct err *err)
+int box_ask(struct sandbox_inherited *r, int tree, struct err *err)
 {
 	AUTO(json) json_t *word = json_string("start");
 
 	return tell(r, word, tree, err);
 }
 
-int box_answer(struct sandbox_rights *r, struct err *err)
+int box_answer(struct sandbox_inherited *r, struct err *err)
 {
 	AUTO(free) char *text = xmalloc(BOX_MESSAGE_MAX);
 	AUTO(json) json_t *j = NULL;
@@ -175,7 +175,7 @@ int box_answer(struct sandbox_rights *r, struct err *err)
 	return -1;
 }
 
-void box_end(struct sandbox_rights *r)
+void box_end(struct sandbox_inherited *r)
 {
 	struct err err;
 	int status;

@@ -4,7 +4,7 @@
  * container and removes it when we end, however we end.
  */
 #pragma once
-#include "sandbox/rights.h"
+#include "sandbox/inherited.h"
 #include "sandbox/sandbox.h"
 
 #define BOX_CONTROL "/.rollouts/ctl" /* in the box: the folder of the control socket */
@@ -12,12 +12,12 @@
 
 /* Start the process with the rights we have now, and describe the container to it: one of SPEC that runs as UID and
  * GID. */
-int box_start(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
+int box_start(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
 	      struct err *err) MUST_CHECK;
 /* Ask for the container to be started, and TREE (a detached mount, or -1) to be shown as its workspace. The answer
  * comes on r->box: */
-int box_ask(struct sandbox_rights *r, int tree, struct err *err) MUST_CHECK;
+int box_ask(struct sandbox_inherited *r, int tree, struct err *err) MUST_CHECK;
 /* read what it says; blocks. -1 with its reason when the container was not started. */
-int box_answer(struct sandbox_rights *r, struct err *err) MUST_CHECK;
+int box_answer(struct sandbox_inherited *r, struct err *err) MUST_CHECK;
 /* Have it removed, and wait until that is done; at most a minute. Without one nothing is done. */
-void box_end(struct sandbox_rights *r);
+void box_end(struct sandbox_inherited *r);

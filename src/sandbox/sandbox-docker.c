@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The container backend: a keeper of ours holds the files, an engine (Docker, or Podman's service) the container,
+ * The container backend: a mount holder of ours holds the files, an engine (Docker, or Podman's service) the container,
  * rollouts-init is PID 1. It connects back over a socket in a folder that is shown to it.
  */
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "sandbox/box.h"
-#include "sandbox/kept.h"
+#include "sandbox/backend-common.h"
 #include "os/user.h"
 
 #define CONNECT_MS 120000 /* an engine under load takes its time */
@@ -66,13 +66,13 @@ static int listen_for_init(int scratch, struct err *err)
 }
 
 /* The engine says at last that the container runs, or why not. */
-static int start_container(struct kept *k, int64_t deadline_ms, struct err *err)
+static int start_container(struct common_sandbox *k, int64_t deadline_ms, struct err *err)
 {
 	struct sandbox *s = &k->base;
 
-	if (box_ask(k->rights, k->tree, err) ||
-	    channel_wait(&s->channel, k->rights->box, deadline_ms, err) ||
-	    box_answer(k->rights, err))
+	if (box_ask(k->inherited, k->tree, err) ||
+	    channel_wait(&s->channel, k->inherited->box, deadline_ms, err) ||
+	    box_answer(k->inherited, err))
 		return -1;
 	/* The container has its own now. */
 	if (k->tree >= 0)
@@ -81,7 +81,7 @@ static int start_container(struct kept *k, int64_t deadline_ms, struct err *err)
 }
 
 /* Init has connected when the engine answers, or does at once. */
-static int accept_init(struct kept *k, int listener, int64_t deadline_ms, struct err *err)
+static int accept_init(struct common_sandbox *k, int listener, int64_t deadline_ms, struct err *err)
 {
 	struct sandbox *s = &k->base;
 
@@ -94,7 +94,7 @@ static int accept_init(struct kept *k, int listener, int64_t deadline_ms, struct
 	return channel_open(&s->channel, sock, s->spec.cancel_fds, err);
 }
 
-static int start(struct kept *k, struct err *err)
+static int start(struct common_sandbox *k, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + CONNECT_MS;
 	struct sandbox *s = &k->base;
@@ -108,16 +108,16 @@ static int start(struct kept *k, struct err *err)
 	if (mkdirat(scratch, "run", 0755))
 		return err_set(err, ERR_INFRA, errno, "make directory run");
 	AUTO(fd) int listener = listen_for_init(scratch, err);
-	if (listener < 0 || kept_start(k, -1, -1, deadline, err) ||
+	if (listener < 0 || common_start(k, -1, -1, deadline, err) ||
 	    accept_init(k, listener, deadline, err))
 		return -1;
 	/* Nobody else shall ever be taken for PID 1. */
 	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
 	if (channel_hello(&s->channel, deadline, err))
 		return -1;
-	cgroup_of_process(&k->rights->group, s->channel.pidfd);
-	s->limits_held = k->rights->group.path ? "cgroup" : "engine";
-	return kept_start_door(k, err);
+	cgroup_of_process(&k->inherited->group, s->channel.pidfd);
+	s->limits_held = k->inherited->group.path ? "cgroup" : "engine";
+	return common_start_forwarder(k, err);
 }
 
 static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
@@ -127,7 +127,7 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 	if (user_may_change())
 		return err_set(err, ERR_INFRA, 0,
 			       "a sandbox is never opened as root: become another user first");
-	struct kept *k = kept_new(&sandbox_docker, spec, err);
+	struct common_sandbox *k = common_new(&sandbox_docker, spec, err);
 	if (!k)
 		return -1;
 	k->base.image_env = &spec->image->env;
@@ -138,7 +138,7 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 			err->kind = ERR_INFRA;
 			err->retry = true;
 		}
-		kept_close(&k->base);
+		common_close(&k->base);
 		return -1;
 	}
 	*out = &k->base;
@@ -148,9 +148,9 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 const struct sandbox_backend sandbox_docker = {
 	.name = "docker",
 	.open = docker_open,
-	.apply = kept_apply,
-	.stop = kept_stop,
-	.diff = kept_diff,
-	.disk_bytes = kept_disk_bytes,
-	.close = kept_close,
+	.apply = common_apply,
+	.stop = common_stop,
+	.diff = common_diff,
+	.disk_bytes = common_disk_bytes,
+	.close = common_close,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The local backend: a keeper of ours holds the mounts, bubblewrap isolates, rollouts-init is PID 1.
+ * The local backend: a mount holder of ours holds the mounts, bubblewrap isolates, rollouts-init is PID 1.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "os/fdio.h"
-#include "sandbox/kept.h"
+#include "sandbox/backend-common.h"
 #include "sandbox/userns.h"
 #include "os/user.h"
 
@@ -34,11 +34,11 @@ static int explain_bwrap(int errors, struct err *err)
 	return strstr(text, "install") ? -1 : userns_explain(err);
 }
 
-static int start(struct kept *l, struct err *err)
+static int start(struct common_sandbox *l, struct err *err)
 {
-	const int64_t deadline = clock_mono_ms() + KEPT_START_MS;
+	const int64_t deadline = clock_mono_ms() + COMMON_START_MS;
 	struct sandbox *s = &l->base;
-	struct cgroup *group = &l->rights->group;
+	struct cgroup *group = &l->inherited->group;
 	int ctl[2], said[2];
 
 	if (fd_pipe(said, err))
@@ -49,7 +49,7 @@ static int start(struct kept *l, struct err *err)
 		return -1;
 	AUTO(fd) int ctl_end = ctl[1];
 	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err) ||
-	    kept_start(l, ctl_end, errors_end, deadline, err))
+	    common_start(l, ctl_end, errors_end, deadline, err))
 		return -1;
 	/* PID 1 and bubblewrap hold the only other ends: that they are gone must be seen. */
 	close(fd_steal(&ctl_end));
@@ -60,7 +60,7 @@ static int start(struct kept *l, struct err *err)
 	if (!cgroup_is_used(group))
 		cgroup_release(group);
 	s->limits_held = group->path ? "cgroup" : "watched";
-	return kept_start_door(l, err);
+	return common_start_forwarder(l, err);
 }
 
 static int local_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
@@ -72,12 +72,12 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 		return err_set(err, ERR_USAGE, 0,
 			       "network = true needs sandbox = \"docker\": a local sandbox has no "
 			       "network");
-	struct kept *l = kept_new(&sandbox_local, spec, err);
+	struct common_sandbox *l = common_new(&sandbox_local, spec, err);
 	if (!l)
 		return -1;
 	if (start(l, err)) {
 		err_wrap(err, "sandbox");
-		kept_close(&l->base);
+		common_close(&l->base);
 		return -1;
 	}
 	*out = &l->base;
@@ -87,9 +87,9 @@ static int local_open(struct sandbox **out, const struct sandbox_spec *spec, str
 const struct sandbox_backend sandbox_local = {
 	.name = "local",
 	.open = local_open,
-	.apply = kept_apply,
-	.stop = kept_stop,
-	.diff = kept_diff,
-	.disk_bytes = kept_disk_bytes,
-	.close = kept_close,
+	.apply = common_apply,
+	.stop = common_stop,
+	.diff = common_diff,
+	.disk_bytes = common_disk_bytes,
+	.close = common_close,
 };

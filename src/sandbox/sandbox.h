@@ -2,7 +2,7 @@
  *
  * sandbox.h -- one isolated machine for one phase of a trial: a root file system, a workspace and
  * rollouts-init as PID 1. A backend makes the root file system and starts PID 1; exec, put, get, logs,
- * deadlines, stats and the door to the gateway go through PID 1 and are written once.
+ * deadlines, stats and the forwarder to the gateway go through PID 1 and are written once.
  *
  * One thread, one foreground exec at a time. All calls block until done, failed, or the deadline.
  * Everything dies with the control socket: nothing survives a SIGKILL of the worker.
@@ -25,7 +25,7 @@ struct sandbox_mount {
 	const char *host, *box; /* absolute both; read-only, no set-uid, no devices */
 };
 
-struct sandbox_rights; /* see sandbox_rights_take */
+struct sandbox_inherited; /* see sandbox_inherited_open */
 
 struct sandbox_spec {
 	int root_fd;	  /* the data root, also the working directory of the process */
@@ -37,13 +37,13 @@ struct sandbox_spec {
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
-	bool network; /* of a container: the engine's default bridge beside the door; else refused */
-	const char *gateway; /* unix socket on the host, or NULL: no door */
-	int door_port;	     /* 127.0.0.1:PORT inside leads to the gateway */
+	bool network; /* of a container: the engine's default bridge beside the forwarder; else refused */
+	const char *gateway; /* unix socket on the host, or NULL: no forwarder */
+	int gateway_port;    /* 127.0.0.1:PORT inside leads to the gateway */
 	struct limits limits;
-	struct sandbox_rights *rights; /* NULL: open everything with the rights we have now */
-	const struct image *image;     /* a container of it; NULL: the host's own programs */
-	const char *bench, *run;       /* for a container's labels; may be NULL */
+	struct sandbox_inherited *inherited; /* NULL: open everything with the rights we have now */
+	const struct image *image;	     /* a container of it; NULL: the host's own programs */
+	const char *bench, *run;	     /* for a container's labels; may be NULL */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
 };
@@ -126,9 +126,9 @@ struct sandbox_backend {
  * read-only; for a container, the process that may speak to the engine. Root that may not mount enters namespaces of its
  * own, and SPEC's root_fd is then opened anew. For one sandbox_open each, also when that fails; free in any case: that
  * waits until the container is removed. */
-int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
-			gid_t gid, struct err *err) MUST_CHECK;
-void sandbox_rights_free(struct sandbox_rights *r); /* accepts NULL */
+int sandbox_inherited_open(struct sandbox_inherited **out, const struct sandbox_spec *spec,
+			   uid_t uid, gid_t gid, struct err *err) MUST_CHECK;
+void sandbox_inherited_free(struct sandbox_inherited *r); /* accepts NULL */
 
 /* Start a box from SPEC (its strings are borrowed until close). The caller owns *out. Failure is ERR_INFRA
  * naming what forbids it and the remedy. */

@@ -207,7 +207,7 @@ static int same_ids(const char *file, struct buf *out, struct err *err)
 	return 0;
 }
 
-/* In a child: only a process of the namespace above, with its rights, may map more than one id. */
+/* In a child: only a process of the namespace above, with its inherited, may map more than one id. */
 static int map_parent(const char *pid, int begin, struct err *err)
 {
 	AUTO(buf) struct buf uids = BUF_INIT, gids = BUF_INIT;

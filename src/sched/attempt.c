@@ -62,7 +62,7 @@ static int start(struct sched *s, size_t id, const struct attempt *a, struct err
 }
 
 /* A gateway of the user's own serves everybody; ours those whose model somebody answers. */
-static void choose_door(const struct sched *s, struct attempt *a, size_t index)
+static void choose_gateway(const struct sched *s, struct attempt *a, size_t index)
 {
 	const struct sched_options *o = s->o;
 
@@ -96,7 +96,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.bench = plan->name,
 	};
 
-	choose_door(s, &a, i->index);
+	choose_gateway(s, &a, i->index);
 
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;

@@ -26,7 +26,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.workspace = t->workspace,
 		.network = t->network,
 		.limits = t->limits,
-		.rights = w->rights[which],
+		.inherited = w->inherited[which],
 		.image = t->sandbox == SANDBOX_DOCKER ? &w->image : NULL,
 		.bench = w->attempt.bench,
 		.run = t->run_id,
@@ -37,7 +37,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	spec->mounts = w->mounts;
 	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
 	spec->gateway = w->attempt.gateway;
-	spec->door_port = AGENT_DOOR_PORT;
+	spec->gateway_port = AGENT_GATEWAY_PORT;
 }
 
 int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err)
@@ -48,7 +48,7 @@ int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, stru
 	return sandbox_open(out, sandbox_kind_name(w->attempt.trial.sandbox), &spec, err);
 }
 
-int work_take_rights(struct work *w, struct err *err)
+int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
 		[BOX_AGENT] = !w->attempt.agent_from,
@@ -62,7 +62,8 @@ int work_take_rights(struct work *w, struct err *err)
 		if (!wanted[i])
 			continue;
 		fill_spec(w, &spec, (enum work_box)i);
-		if (sandbox_rights_take(&w->rights[i], &spec, w->attempt.uid, w->attempt.uid, err))
+		if (sandbox_inherited_open(&w->inherited[i], &spec, w->attempt.uid, w->attempt.uid,
+					   err))
 			return -1;
 	}
 	return 0;

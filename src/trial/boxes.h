@@ -6,7 +6,7 @@
 #include "trial/work.h"
 
 /* While we are root: what the trial's own user could not open later, for the sandboxes this attempt will have. */
-int work_take_rights(struct work *w, struct err *err) MUST_CHECK;
-/* Start one. Only the agent's has its mounts and the door to the gateway. The caller closes it. */
+int work_open_inherited(struct work *w, struct err *err) MUST_CHECK;
+/* Start one. Only the agent's has its mounts and the forwarder to the gateway. The caller closes it. */
 int work_sandbox(struct work *w, struct sandbox **out, enum work_box which,
 		 struct err *err) MUST_CHECK;

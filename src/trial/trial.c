@@ -95,7 +95,7 @@ static int drop_privileges(struct work *w, struct err *err)
 
 	if (!uid || geteuid() != 0)
 		return 0;
-	if (work_take_rights(w, err))
+	if (work_open_inherited(w, err))
 		return -1;
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
@@ -247,7 +247,7 @@ static void release(struct work *w)
 	free(w->token);
 	free(w->app);
 	for (int i = 0; i < BOX_COUNT_; i++) {
-		sandbox_rights_free(w->rights[i]);
+		sandbox_inherited_free(w->inherited[i]);
 		free(w->scratch[i]);
 	}
 }

@@ -31,7 +31,7 @@ struct work {
 	char *app;	    /* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];
 	char box_name[BOX_COUNT_][112];
-	struct sandbox_rights *rights[BOX_COUNT_]; /* NULL unless we were root */
+	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[16];
 	char *token; /* stands in for provider keys; "" without a gateway */
 	struct control *

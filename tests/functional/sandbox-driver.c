@@ -285,7 +285,7 @@ static void read_spec(struct driver *d, struct sandbox_mount *mounts, size_t max
 	s->scratch = json_get_str(doc, "scratch", "scratch");
 	s->network = json_get_bool(doc, "network", false);
 	s->gateway = json_get_str(doc, "gateway", NULL);
-	s->door_port = (int)json_get_int(doc, "door_port", 0);
+	s->gateway_port = (int)json_get_int(doc, "gateway_port", 0);
 	workspace_kind_parse(json_get_str(doc, "workspace", "auto"), &s->workspace);
 	limits_from_json(&s->limits, json_object_get(doc, "limits"));
 	s->mounts = mounts;
@@ -313,7 +313,7 @@ static int change_user(struct driver *d, uid_t uid, struct err *err)
 {
 	if (!uid)
 		return 0;
-	if (sandbox_rights_take(&d->spec.rights, &d->spec, uid, uid, err))
+	if (sandbox_inherited_open(&d->spec.inherited, &d->spec, uid, uid, err))
 		return -1;
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		return err_set(err, ERR_INFRA, errno, "become %u", uid);
@@ -368,7 +368,7 @@ int main(int argc, char **argv)
 		const int failed = sandbox_remove_scratch(d.spec.root_fd, d.spec.scratch, &err);
 		if (failed)
 			print(failure(&err));
-		sandbox_rights_free(d.spec.rights);
+		sandbox_inherited_free(d.spec.inherited);
 		json_decref(d.doc);
 		return failed != 0;
 	}
@@ -385,7 +385,7 @@ int main(int argc, char **argv)
 	if (times > 1)
 		fprintf(stderr, "%.2f ms each, %.2f ms at least\n",
 			(double)all / 1e6 / (double)times, (double)least / 1e6);
-	sandbox_rights_free(d.spec.rights);
+	sandbox_inherited_free(d.spec.inherited);
 	image_release(&d.image);
 	json_decref(d.doc);
 	close(d.spec.root_fd);

@@ -216,18 +216,18 @@ LOCKED = "mkdir -p /app/repo /tmp/l/m; echo x > /tmp/l/m/n; chmod 000 /tmp/l/m /
 
 
 @pytest.mark.parametrize("victim", [
-    "worker", "keeper", "init", pytest.param("bwrap", marks=pytest.mark.local("no bubblewrap starts a container"))])
+    "worker", "holder", "init", pytest.param("bwrap", marks=pytest.mark.local("no bubblewrap starts a container"))])
 def test_kill_9(box, victim):
     steps = [sh(LOCKED), ("exec", {"argv": [PY, "-c", DAEMONS + "time.sleep(100)"]})]
     with box.start(*steps) as child:
         child.stdout.readline(), child.stdout.readline()
         pids = wait_for(lambda: (t := of_box(box, child.pid)) and sum(comm(p) == "python3" for p in t) == 11 and t)
         by_name = {comm(pid): pid for pid in pids}
-        # The keeper is PID 1 of a namespace: a git of ours would go with it too.
-        keeper = next(pid for pid in pids if comm(pid) == comm(child.pid))
-        assert "NSpid:\t%d\t1\n" % keeper in Path(f"/proc/{keeper}/status").read_text()
-        os.kill({"worker": child.pid, "keeper": keeper, **by_name}[victim], signal.SIGKILL)
-        wait_for(lambda: gone(set(pids) - {keeper}))
+        # The holder is PID 1 of a namespace: a git of ours would go with it too.
+        holder = next(pid for pid in pids if comm(pid) == comm(child.pid))
+        assert "NSpid:\t%d\t1\n" % holder in Path(f"/proc/{holder}/status").read_text()
+        os.kill({"worker": child.pid, "holder": holder, **by_name}[victim], signal.SIGKILL)
+        wait_for(lambda: gone(set(pids) - {holder}))
         out, _ = child.communicate(timeout=30)
     wait_for(lambda: gone(pids))
     if victim == "worker":

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The loopback door: each TCP connection to 127.0.0.1:PORT gets one connection to the unix socket. Bytes
+ * The loopback forwarder: each TCP connection to 127.0.0.1:PORT gets one connection to the unix socket. Bytes
  * go both ways through bounded buffers; an end of input is passed on as a half-close, so that a client
- * which closes its sending side still gets its answer, and one that leaves is noticed behind the door.
+ * which closes its sending side still gets its answer, and one that leaves is noticed behind the forwarder.
  */
 #include "init/init.h"
 #include <arpa/inet.h>
@@ -33,10 +33,10 @@ struct connection {
 
 static int listener = -1;
 static struct sockaddr_un target;
-static struct connection connections[DOOR_CONNECTIONS];
+static struct connection connections[FORWARDER_CONNECTIONS];
 static int open_connections;
 
-int door_open(unsigned port, const char *path)
+int forwarder_open(unsigned port, const char *path)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_port = htons((uint16_t)port),
@@ -49,7 +49,7 @@ int door_open(unsigned port, const char *path)
 		return EINVAL;
 	target.sun_family = AF_UNIX;
 	memcpy(target.sun_path, path, len + 1);
-	for (int i = 0; i < DOOR_CONNECTIONS; i++)
+	for (int i = 0; i < FORWARDER_CONNECTIONS; i++)
 		connections[i].tcp = -1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -97,7 +97,7 @@ static void accept_one(void)
 	if (fd < 0)
 		return;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+	for (int i = 0; i < FORWARDER_CONNECTIONS; i++) {
 		struct connection *c = &connections[i];
 		if (c->tcp >= 0)
 			continue;
@@ -166,16 +166,16 @@ static struct pollfd watch(int fd, const struct half *source, const struct half 
 	return (struct pollfd){.fd = events || always ? fd : -1, .events = events};
 }
 
-size_t door_poll_add(struct pollfd *pfds, int *timeout_ms)
+size_t forwarder_poll_add(struct pollfd *pfds, int *timeout_ms)
 {
 	size_t n = 0;
 
 	if (listener < 0)
 		return 0;
 	/* At the cap new connections wait in the backlog. */
-	pfds[n++] = (struct pollfd){.fd = open_connections < DOOR_CONNECTIONS ? listener : -1,
+	pfds[n++] = (struct pollfd){.fd = open_connections < FORWARDER_CONNECTIONS ? listener : -1,
 				    .events = POLLIN};
-	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+	for (int i = 0; i < FORWARDER_CONNECTIONS; i++) {
 		struct connection *c = &connections[i];
 		c->tcp_slot = c->peer_slot = 0;
 		if (c->tcp < 0)
@@ -211,11 +211,11 @@ static void serve(struct connection *c, short tcp, short peer)
 		drop(c);
 }
 
-void door_poll_done(const struct pollfd *pfds)
+void forwarder_poll_done(const struct pollfd *pfds)
 {
 	if (listener < 0)
 		return;
-	for (int i = 0; i < DOOR_CONNECTIONS; i++) {
+	for (int i = 0; i < FORWARDER_CONNECTIONS; i++) {
 		struct connection *c = &connections[i];
 		if (c->tcp < 0)
 			continue;

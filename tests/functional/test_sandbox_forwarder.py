@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No network in a sandbox but the door to the gateway, which is a stub here."""
+"""No network in a sandbox but the forwarder to the gateway, which is a stub here."""
 import os
 import socket
 import threading
@@ -96,7 +96,7 @@ def read_all(conn):
     return b"".join(parts)
 
 
-def door(box, handler):
+def forwarder(box, handler):
     return Gateway(box.workdir / "gateway.sock", handler)
 
 
@@ -105,14 +105,14 @@ def through(box, script, *arguments, **more):
                   "def connect():\n    return socket.create_connection(('127.0.0.1', 8399), 20)\n"
                   "def read_all(s):\n    parts = []\n    while p := s.recv(65536):\n        parts.append(p)\n"
                   "    return b''.join(parts)\n" + script,
-                  *arguments, gateway=str(box.workdir / "gateway.sock"), door_port=8399, **more)
+                  *arguments, gateway=str(box.workdir / "gateway.sock"), gateway_port=8399, **more)
 
 
-def test_door_passes_half_closes(box):
+def test_forwarder_passes_half_closes(box):
     def upper(conn):
         conn.sendall(read_all(conn).upper())
 
-    with door(box, upper):
+    with forwarder(box, upper):
         assert through(box, """
 with connect() as s:
     s.sendall(b'hello')
@@ -120,7 +120,7 @@ with connect() as s:
     print(json.dumps(read_all(s).decode()))""") == "HELLO"
 
 
-def test_door_streams(box):
+def test_forwarder_streams(box):
     step = threading.Event()
 
     def drip(conn):
@@ -135,7 +135,7 @@ def test_door_streams(box):
         else:
             step.set()
 
-    with door(box, on_line):
+    with forwarder(box, on_line):
         # The second piece is only sent after the first one was received: nothing waits for a full buffer.
         assert through(box, """
 with connect() as s:
@@ -147,12 +147,12 @@ with connect() as s:
     print(json.dumps([first.decode(), read_all(s).decode()]))""") == ["one\n", "two\n"]
 
 
-def test_door_in_parallel_and_in_bulk(box):
+def test_forwarder_in_parallel_and_in_bulk(box):
     def echo(conn):
         while part := conn.recv(65536):
             conn.sendall(part)
 
-    with door(box, echo):
+    with forwarder(box, echo):
         assert through(box, """
 import hashlib, threading
 bad = []
@@ -173,7 +173,7 @@ threads = [threading.Thread(target=one, args=(n,)) for n in range(100)]
 print(json.dumps(bad))""") == []
 
 
-def test_door_tells_the_gateway_that_a_client_left(box):
+def test_forwarder_tells_the_gateway_that_a_client_left(box):
     left = threading.Event()
 
     def wait(conn):
@@ -181,29 +181,29 @@ def test_door_tells_the_gateway_that_a_client_left(box):
         if conn.recv(10) == b"":
             left.set()
 
-    with door(box, wait):
+    with forwarder(box, wait):
         through(box, "s = connect(); s.sendall(b'x'); time.sleep(0.1); s.close(); time.sleep(0.1); print(1)")
         assert left.wait(10)
 
 
-def test_door_passes_an_early_answer(box):
+def test_forwarder_passes_an_early_answer(box):
     def refuse(conn):
         conn.recv(10)
         conn.sendall(b"413 too large")
 
-    with door(box, refuse):
+    with forwarder(box, refuse):
         assert through(box, """
 with connect() as s:
     s.sendall(b'x' * 10)
     print(json.dumps(read_all(s).decode()))""") == "413 too large"
 
 
-def test_idle_connections_do_not_close_the_door_for_good(box):
+def test_idle_connections_do_not_close_the_forwarder_for_good(box):
     def echo(conn):
         while part := conn.recv(65536):
             conn.sendall(part)
 
-    with door(box, echo):
+    with forwarder(box, echo):
         assert through(box, """
 idle = [connect() for _ in range(100)]
 [s.close() for s in idle]
@@ -220,4 +220,4 @@ def test_a_dead_gateway_is_a_closed_connection(box):
     assert through(box, """
 with connect() as s:
     print(json.dumps(len(s.recv(10))))""") == 0
-    assert box.sh("true", gateway=str(path), door_port=8399)["status"] == 0
+    assert box.sh("true", gateway=str(path), gateway_port=8399)["status"] == 0

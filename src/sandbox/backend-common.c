@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "sandbox/kept.h"
+#include "sandbox/backend-common.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
-#include "sandbox/keeper.h"
+#include "sandbox/holder.h"
 
 #define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
 #define DISK_NOW_MS 1000 /* for the figure in a result */
@@ -26,9 +26,9 @@
 #define DIFF_MS 300000
 #define REMOVE_MS 120000
 
-static struct kept *downcast(struct sandbox *s)
+static struct common_sandbox *downcast(struct sandbox *s)
 {
-	return (struct kept *)((char *)s - offsetof(struct kept, base));
+	return (struct common_sandbox *)((char *)s - offsetof(struct common_sandbox, base));
 }
 
 static int make_scratch(const struct sandbox_spec *spec, struct err *err)
@@ -53,7 +53,7 @@ static int make_scratch(const struct sandbox_spec *spec, struct err *err)
 	return mkdirat(fd, "app", 0755) ? err_set(err, ERR_INFRA, errno, "make directory app") : 0;
 }
 
-static void take_measurement(struct kept *l, const struct keeper_reply *r)
+static void take_measurement(struct common_sandbox *l, const struct holder_reply *r)
 {
 	int64_t pause = r->took_ms * DISK_SHARE;
 
@@ -65,18 +65,18 @@ static void take_measurement(struct kept *l, const struct keeper_reply *r)
 	l->du_next_ms = clock_mono_ms() + (pause > DISK_EVERY_MS ? pause : DISK_EVERY_MS);
 }
 
-/* Nobody measures any more what is written: PID 1 goes as well, as it does with bubblewrap's keeper. */
-static int keeper_gone(struct kept *l, struct err *err)
+/* Nobody measures any more what is written: PID 1 goes as well, as it does with bubblewrap's mount holder. */
+static int holder_gone(struct common_sandbox *l, struct err *err)
 {
 	if (l->base.channel.sock >= 0)
 		shutdown(l->base.channel.sock, SHUT_RDWR);
-	err_set(err, ERR_INFRA, 0, "the sandbox's keeper is gone");
+	err_set(err, ERR_INFRA, 0, "the sandbox's mount holder is gone");
 	err->retry = true;
 	return -1;
 }
 
-/* The keeper's next message; a measurement is taken in passing. */
-static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t deadline_ms,
+/* The holder's next message; a measurement is taken in passing. */
+static int receive(struct common_sandbox *l, struct holder_reply *r, int *text, int64_t deadline_ms,
 		   struct err *err)
 {
 	size_t fds_n = 1;
@@ -88,8 +88,8 @@ static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t de
 	if (n < 0)
 		return -1;
 	if (n != sizeof *r)
-		return keeper_gone(l, err);
-	if (r->op == KEEPER_DU && l->du_pending && r->seq == l->du_seq)
+		return holder_gone(l, err);
+	if (r->op == HOLDER_DU && l->du_pending && r->seq == l->du_seq)
 		take_measurement(l, r);
 	if (text)
 		*text = fd;
@@ -98,19 +98,19 @@ static int receive(struct kept *l, struct keeper_reply *r, int *text, int64_t de
 	return 0;
 }
 
-static int ask(struct kept *l, struct keeper_request *req, int fd, struct err *err)
+static int ask(struct common_sandbox *l, struct holder_request *req, int fd, struct err *err)
 {
 	req->seq = ++l->seq;
 	return l->sock < 0 || fd_send(l->sock, req, sizeof *req, &fd, fd >= 0, err) < 0
-		       ? keeper_gone(l, err)
+		       ? holder_gone(l, err)
 		       : 0;
 }
 
-static int call(struct kept *l, enum keeper_op op, int fd, int64_t timeout_ms,
-		struct keeper_reply *r, int *text, struct err *err)
+static int call(struct common_sandbox *l, enum holder_op op, int fd, int64_t timeout_ms,
+		struct holder_reply *r, int *text, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + timeout_ms;
-	struct keeper_request req = {.op = op, .deadline_ms = deadline};
+	struct holder_request req = {.op = op, .deadline_ms = deadline};
 
 	if (ask(l, &req, fd, err))
 		return -1;
@@ -124,30 +124,30 @@ static int call(struct kept *l, enum keeper_op op, int fd, int64_t timeout_ms,
 	return -1;
 }
 
-struct kept *kept_new(const struct sandbox_backend *backend, const struct sandbox_spec *spec,
-		      struct err *err)
+struct common_sandbox *common_new(const struct sandbox_backend *backend,
+				  const struct sandbox_spec *spec, struct err *err)
 {
-	struct sandbox_rights *own = NULL;
+	struct sandbox_inherited *own = NULL;
 
-	if (!spec->rights && sandbox_rights_take(&own, spec, geteuid(), getegid(), err))
+	if (!spec->inherited && sandbox_inherited_open(&own, spec, geteuid(), getegid(), err))
 		return NULL;
-	struct kept *l = xcalloc(1, sizeof *l);
+	struct common_sandbox *l = xcalloc(1, sizeof *l);
 	l->own = own;
-	l->rights = own ? own : spec->rights;
+	l->inherited = own ? own : spec->inherited;
 	l->base = (struct sandbox){.backend = backend,
 				   .spec = *spec,
 				   .channel = CHANNEL_INIT,
-				   .group = &l->rights->group};
+				   .group = &l->inherited->group};
 	memcpy(l->base.channel.cancel_fds, spec->cancel_fds, sizeof spec->cancel_fds);
 	l->sock = l->tree = -1;
-	l->keeper.pidfd = -1;
+	l->holder.pidfd = -1;
 	if (!make_scratch(spec, err))
 		return l;
-	kept_close(&l->base);
+	common_close(&l->base);
 	return NULL;
 }
 
-static int64_t free_bytes(const struct kept *l)
+static int64_t free_bytes(const struct common_sandbox *l)
 {
 	struct statvfs v;
 
@@ -156,16 +156,16 @@ static int64_t free_bytes(const struct kept *l)
 
 /* The pause after a long walk ends when so much was written on this disk meanwhile, by whomever, that we
  * may be above the ceiling: many small files must not buy the time for large ones. */
-static bool is_due(const struct kept *l, int64_t now)
+static bool is_due(const struct common_sandbox *l, int64_t now)
 {
 	const int64_t limit = l->base.spec.limits.disk_mb << 20;
 
 	return now >= l->du_next_ms || (limit > 0 && l->free - free_bytes(l) > limit - l->disk);
 }
 
-static void measure(struct kept *l, int64_t now)
+static void measure(struct common_sandbox *l, int64_t now)
 {
-	struct keeper_request req = {.op = KEEPER_DU};
+	struct holder_request req = {.op = HOLDER_DU};
 	struct err ignored = {0};
 
 	if (l->du_pending || !is_due(l, now))
@@ -178,22 +178,23 @@ static void measure(struct kept *l, int64_t now)
 	l->du_seq = req.seq;
 }
 
-int kept_start(struct kept *l, int ctl, int errors, int64_t deadline_ms, struct err *err)
+int common_start(struct common_sandbox *l, int ctl, int errors, int64_t deadline_ms,
+		 struct err *err)
 {
 	struct sandbox *s = &l->base;
-	struct keeper_reply ready;
+	struct holder_reply ready;
 	int serve[2];
 
 	if (fd_socketpair_seq(serve, err))
 		return -1;
 	l->sock = serve[0];
 	AUTO(fd) int serve_end = serve[1];
-	struct keeper_start start = {.spec = &s->spec,
-				     .rights = l->rights,
+	struct holder_start start = {.spec = &s->spec,
+				     .inherited = l->inherited,
 				     .serve = serve_end,
 				     .ctl = ctl,
 				     .errors = errors};
-	if (keeper_fork(&l->keeper, &start, err))
+	if (holder_fork(&l->holder, &start, err))
 		return -1;
 	close(fd_steal(&serve_end)); /* its death must be seen */
 	if (receive(l, &ready, &l->tree, deadline_ms, err))
@@ -208,10 +209,10 @@ int kept_start(struct kept *l, int ctl, int errors, int64_t deadline_ms, struct 
 	return 0;
 }
 
-int kept_start_door(struct kept *l, struct err *err)
+int common_start_forwarder(struct common_sandbox *l, struct err *err)
 {
 	struct sandbox *s = &l->base;
-	struct proto_request req = {.op = PROTO_DOOR, .port = (uint32_t)s->spec.door_port};
+	struct proto_request req = {.op = PROTO_FORWARD, .port = (uint32_t)s->spec.gateway_port};
 	struct proto_reply reply;
 
 	if (!s->spec.gateway)
@@ -230,34 +231,34 @@ static char *read_text(int fd)
 	return buf_detach(&b);
 }
 
-int kept_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
+int common_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
 {
-	struct keeper_reply r;
+	struct holder_reply r;
 	AUTO(fd) int text = -1;
 
 	*why = NULL;
-	if (call(downcast(s), KEEPER_APPLY, patch_fd, DIFF_MS, &r, &text, err))
+	if (call(downcast(s), HOLDER_APPLY, patch_fd, DIFF_MS, &r, &text, err))
 		return -1;
 	if (r.refused)
 		*why = read_text(text);
 	return 0;
 }
 
-int kept_stop(struct sandbox *s, struct err *err)
+int common_stop(struct sandbox *s, struct err *err)
 {
 	return channel_end(&s->channel, err);
 }
 
-int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err)
+int common_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err)
 {
-	struct keeper_reply r;
+	struct holder_reply r;
 	AUTO(fd) int text = -1;
 	AUTO(buf) struct buf lists = BUF_INIT;
 
-	if (call(downcast(s), KEEPER_DIFF, out_fd, DIFF_MS, &r, &text, err))
+	if (call(downcast(s), HOLDER_DIFF, out_fd, DIFF_MS, &r, &text, err))
 		return -1;
 	if (text < 0 || lseek(text, 0, SEEK_SET) || path_read_fd(text, 64u << 20, &lists, err))
-		return err->kind ? -1 : err_retry(err, 0, "the keeper's answer is not complete");
+		return err->kind ? -1 : err_retry(err, 0, "the holder's answer is not complete");
 	*out = (struct repo_diff){.bytes = r.bytes,
 				  .lines_added = r.lines_added,
 				  .lines_removed = r.lines_removed,
@@ -271,7 +272,7 @@ int kept_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *
 
 /* Whether the ceiling may have been passed since the last measurement: by what the disk lost in that time, or, since
  * others may have freed some meanwhile, by what a command could have written at the very most. */
-static bool may_be_above(const struct kept *l, int64_t now)
+static bool may_be_above(const struct common_sandbox *l, int64_t now)
 {
 	const int64_t limit = l->base.spec.limits.disk_mb << 20, room = limit - l->disk;
 
@@ -280,9 +281,9 @@ static bool may_be_above(const struct kept *l, int64_t now)
 }
 
 /* Whether nothing is under way any more. */
-static bool take_pending(struct kept *l, int64_t deadline_ms)
+static bool take_pending(struct common_sandbox *l, int64_t deadline_ms)
 {
-	struct keeper_reply r;
+	struct holder_reply r;
 	struct err ignored = {0};
 
 	while (l->du_pending)
@@ -291,9 +292,9 @@ static bool take_pending(struct kept *l, int64_t deadline_ms)
 	return true;
 }
 
-int64_t kept_disk_bytes(struct sandbox *s, enum sandbox_measure how)
+int64_t common_disk_bytes(struct sandbox *s, enum sandbox_measure how)
 {
-	struct kept *l = downcast(s);
+	struct common_sandbox *l = downcast(s);
 	const int64_t now = clock_mono_ms();
 	const bool wait =
 		how == SANDBOX_DISK_NOW || (how == SANDBOX_DISK_LIMIT && may_be_above(l, now));
@@ -312,30 +313,30 @@ int64_t kept_disk_bytes(struct sandbox *s, enum sandbox_measure how)
 	return l->disk;
 }
 
-static void end_keeper(struct kept *l)
+static void end_holder(struct common_sandbox *l)
 {
 	if (l->sock >= 0)
 		close(l->sock);
 	l->sock = -1;
-	spawn_kill(&l->keeper, false);
+	spawn_kill(&l->holder, false);
 }
 
-void kept_close(struct sandbox *s)
+void common_close(struct sandbox *s)
 {
-	struct kept *l = downcast(s);
+	struct common_sandbox *l = downcast(s);
 	struct err err = {0};
-	struct keeper_reply r;
+	struct holder_reply r;
 
 	/* Cleaning up is not to be cancelled. */
 	s->channel.cancel_fds[0] = s->channel.cancel_fds[1] = -1;
 	if (channel_end(&s->channel, &err))
 		log_warn("%s", err.msg);
-	bool removed = !call(l, KEEPER_REMOVE, -1, REMOVE_MS, &r, NULL, &err);
-	end_keeper(l);
+	bool removed = !call(l, HOLDER_REMOVE, -1, REMOVE_MS, &r, NULL, &err);
+	end_holder(l);
 	if (l->tree >= 0)
 		close(l->tree);
 	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
 		log_warn("%s", err.msg);
-	sandbox_rights_free(l->own);
+	sandbox_inherited_free(l->own);
 	free(l);
 }

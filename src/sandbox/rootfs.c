@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "sandbox/stage.h"
+#include "sandbox/rootfs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,14 +40,14 @@ static const struct {
 static const char *const system_dirs[] = {"/usr",   "/bin",   "/sbin",	"/lib",
 					  "/lib32", "/lib64", "/libx32"};
 
-static char *at_stage(const struct stage *st, const char *name)
+static char *at_rootfs(const struct rootfs *st, const char *name)
 {
 	return xasprintf("%s/%s", st->dir, name);
 }
 
-static int place(const struct stage *st, const char *name, int tree, bool is_dir, struct err *err)
+static int place(const struct rootfs *st, const char *name, int tree, bool is_dir, struct err *err)
 {
-	AUTO(free) char *to = at_stage(st, name);
+	AUTO(free) char *to = at_rootfs(st, name);
 	AUTO(fd) int file = -1;
 
 	if (is_dir ? mkdir(to, 0755) : (file = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444)) < 0)
@@ -69,7 +69,7 @@ static int clone_tree(int dir_fd, const char *path, int follow, struct err *err)
 	return tree < 0 ? err_set(err, ERR_INFRA, errno, "show %s", path) : tree;
 }
 
-static int place_tree(const struct stage *st, const char *name, int tree, struct err *err)
+static int place_tree(const struct rootfs *st, const char *name, int tree, struct err *err)
 {
 	struct stat s;
 
@@ -78,8 +78,8 @@ static int place_tree(const struct stage *st, const char *name, int tree, struct
 	return place(st, name, tree, S_ISDIR(s.st_mode), err);
 }
 
-/* Show PATH below DIR_FD as NAME on the stage. */
-static int bind(const struct stage *st, const char *name, int dir_fd, const char *path,
+/* Show PATH below DIR_FD as NAME on the rootfs. */
+static int bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
 		struct err *err)
 {
 	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
@@ -87,8 +87,8 @@ static int bind(const struct stage *st, const char *name, int dir_fd, const char
 	return tree < 0 ? -1 : place_tree(st, name, tree, err);
 }
 
-/* All sources are opened before the stage covers a directory that may hold them. */
-static int open_sources(struct sandbox_rights *r, struct err *err)
+/* All sources are opened before the rootfs covers a directory that may hold them. */
+static int open_sources(struct sandbox_inherited *r, struct err *err)
 {
 	struct source *fixed[] = {&r->init, &r->gateway};
 
@@ -102,7 +102,8 @@ static int open_sources(struct sandbox_rights *r, struct err *err)
 	return 0;
 }
 
-static int place_sources(const struct stage *st, const struct sandbox_rights *r, struct err *err)
+static int place_sources(const struct rootfs *st, const struct sandbox_inherited *r,
+			 struct err *err)
 {
 	char name[32];
 
@@ -117,10 +118,10 @@ static int place_sources(const struct stage *st, const struct sandbox_rights *r,
 	return 0;
 }
 
-static int small_tmpfs(const struct stage *st, const char *name, const char *options,
+static int small_tmpfs(const struct rootfs *st, const char *name, const char *options,
 		       struct err *err)
 {
-	AUTO(free) char *to = at_stage(st, name);
+	AUTO(free) char *to = at_rootfs(st, name);
 
 	if ((mkdir(to, 0755) && errno != EEXIST) ||
 	    mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options))
@@ -129,7 +130,7 @@ static int small_tmpfs(const struct stage *st, const char *name, const char *opt
 }
 
 /* Any directory that exists will do: it is covered in our namespace alone. */
-static int open_stage(struct stage *st, struct err *err)
+static int open_rootfs(struct rootfs *st, struct err *err)
 {
 	static const char *const places[] = {"/mnt", "/media", "/srv", "/tmp"};
 
@@ -146,11 +147,11 @@ static int open_stage(struct stage *st, struct err *err)
 	return err_set(err, ERR_INFRA, 0, "none of /mnt, /media, /srv, /tmp is a directory");
 }
 
-static int show_etc_entry(const struct stage *st, const char *name, struct err *err)
+static int show_etc_entry(const struct rootfs *st, const char *name, struct err *err)
 {
 	AUTO(free) char *host = path_join("/etc", name);
 	AUTO(free) char *rel = path_join("etc", name);
-	AUTO(free) char *box = at_stage(st, rel);
+	AUTO(free) char *box = at_rootfs(st, rel);
 	struct stat s;
 
 	if (lstat(host, &s))
@@ -164,9 +165,9 @@ static int show_etc_entry(const struct stage *st, const char *name, struct err *
 				  : path_copy_tree(AT_FDCWD, host, AT_FDCWD, box, err);
 }
 
-static int build_etc(const struct stage *st, const char *host_name, struct err *err)
+static int build_etc(const struct rootfs *st, const char *host_name, struct err *err)
 {
-	AUTO(free) char *etc = at_stage(st, "etc");
+	AUTO(free) char *etc = at_rootfs(st, "etc");
 	AUTO(free) char *name_path = path_join(etc, "hostname");
 
 	if (mkdir(etc, 0755))
@@ -186,12 +187,12 @@ static int build_etc(const struct stage *st, const char *host_name, struct err *
 }
 
 /* The baseline, read-only, as "base"; where its owner was mapped, that view covers its repo. */
-static int show_base(const struct stage *st, int root, const char *baseline, int lower,
+static int show_base(const struct rootfs *st, int root, const char *baseline, int lower,
 		     struct err *err)
 {
 	struct mount_attr attr = {.attr_set =
 					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-	AUTO(free) char *base = at_stage(st, "base");
+	AUTO(free) char *base = at_rootfs(st, "base");
 
 	if (bind(st, "base", root, baseline, err))
 		return -1;
@@ -216,16 +217,16 @@ static int prepare_layers(int scratch, struct err *err)
 	return 0;
 }
 
-static int mount_overlay(const struct stage *st, int scratch, struct err *err)
+static int mount_overlay(const struct rootfs *st, int scratch, struct err *err)
 {
-	AUTO(free) char *to = at_stage(st, "repo");
+	AUTO(free) char *to = at_rootfs(st, "repo");
 	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
 	AUTO(free)
 	char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
 				  "workdir=%s/layers/work,userxattr,volatile",
 				  st->dir, st->dir, st->dir);
 	struct stat lower;
-	AUTO(free) char *repo = at_stage(st, "base/repo");
+	AUTO(free) char *repo = at_rootfs(st, "base/repo");
 
 	/* Overlayfs copies nothing up whose owner or group does not exist in our namespace. */
 	if (stat(repo, &lower))
@@ -240,7 +241,7 @@ static int mount_overlay(const struct stage *st, int scratch, struct err *err)
 }
 
 /* A container shows the folder "repo": an overlay is put over it there, which takes root. */
-static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratch, bool by_root,
+static int overlay(struct rootfs *st, const struct sandbox_spec *spec, int scratch, bool by_root,
 		   struct err *err)
 {
 	if (spec->image && !by_root)
@@ -254,11 +255,11 @@ static int overlay(struct stage *st, const struct sandbox_spec *spec, int scratc
 	return 0;
 }
 
-static int build_workspace(struct stage *st, const struct sandbox_spec *spec, int scratch,
+static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, int scratch,
 			   bool by_root, struct err *err)
 {
 	struct err why = {0};
-	AUTO(free) char *from = at_stage(st, "base/repo");
+	AUTO(free) char *from = at_rootfs(st, "base/repo");
 
 	if (spec->workspace != WORKSPACE_COPY) {
 		if (!overlay(st, spec, scratch, by_root, &why))
@@ -275,14 +276,14 @@ static int build_workspace(struct stage *st, const struct sandbox_spec *spec, in
 	return bind(st, "repo", scratch, "repo", err);
 }
 
-int stage_detach(const struct stage *st, struct err *err)
+int rootfs_detach(const struct rootfs *st, struct err *err)
 {
-	AUTO(free) char *repo = at_stage(st, "repo");
+	AUTO(free) char *repo = at_rootfs(st, "repo");
 
 	return clone_tree(AT_FDCWD, repo, false, err);
 }
 
-static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int root, bool by_root,
+static int build_scratch(struct rootfs *st, const struct sandbox_spec *spec, int root, bool by_root,
 			 struct err *err)
 {
 	static const char *const dirs[] = {"app", "tmp", "vartmp", "home", "diff"};
@@ -297,7 +298,7 @@ static int build_scratch(struct stage *st, const struct sandbox_spec *spec, int 
 	return spec->baseline ? build_workspace(st, spec, scratch, by_root, err) : 0;
 }
 
-static int build_memory(const struct stage *st, const struct limits *l, struct err *err)
+static int build_memory(const struct rootfs *st, const struct limits *l, struct err *err)
 {
 	int64_t mb = l->memory_mb > 0 ? l->memory_mb / 4 : 256;
 	char options[64];
@@ -313,8 +314,8 @@ static int build_memory(const struct stage *st, const struct limits *l, struct e
 		       : 0;
 }
 
-int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbox_rights *rights,
-		struct err *err)
+int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
+		 struct sandbox_inherited *inherited, struct err *err)
 {
 	/* Of the data root only the working directory has come along into this mount namespace. */
 	AUTO(fd) int root = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -326,23 +327,23 @@ int stage_build(struct stage *st, const struct sandbox_spec *spec, struct sandbo
 		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
 		return userns_explain(err);
 	}
-	/* A container engine sees none of our mounts: there the stage serves to make the diff. */
-	if (spec->image ? open_stage(st, err)
-			: open_sources(rights, err) || open_stage(st, err) ||
+	/* A container engine sees none of our mounts: there the rootfs serves to make the diff. */
+	if (spec->image ? open_rootfs(st, err)
+			: open_sources(inherited, err) || open_rootfs(st, err) ||
 				  build_etc(st, spec->name, err) ||
 				  build_memory(st, &spec->limits, err) ||
-				  place_sources(st, rights, err))
+				  place_sources(st, inherited, err))
 		return -1;
-	if (spec->baseline && show_base(st, root, spec->baseline, rights->lower.tree, err))
+	if (spec->baseline && show_base(st, root, spec->baseline, inherited->lower.tree, err))
 		return -1;
-	return build_scratch(st, spec, root, rights->lower.tree >= 0, err);
+	return build_scratch(st, spec, root, inherited->lower.tree >= 0, err);
 }
 
-static void option(struct strv *argv, const char *flag, const struct stage *st, const char *name,
+static void option(struct strv *argv, const char *flag, const struct rootfs *st, const char *name,
 		   const char *box)
 {
 	strv_push(argv, flag);
-	strv_take(argv, at_stage(st, name));
+	strv_take(argv, at_rootfs(st, name));
 	strv_push(argv, box);
 }
 
@@ -401,8 +402,8 @@ static bool is_shown_already(const struct sandbox_mount *m)
 	       (!strncmp(m->box, "/usr/", 5) || !strcmp(m->box, "/usr"));
 }
 
-static void add_places(struct strv *argv, const struct stage *st, const struct sandbox_spec *spec,
-		       const struct sandbox_rights *rights)
+static void add_places(struct strv *argv, const struct rootfs *st, const struct sandbox_spec *spec,
+		       const struct sandbox_inherited *inherited)
 {
 	char name[32];
 
@@ -416,27 +417,27 @@ static void add_places(struct strv *argv, const struct stage *st, const struct s
 	option(argv, "--bind", st, "app", TASK_BOX_APP);
 	if (spec->baseline)
 		option(argv, "--bind", st, "repo", TASK_BOX_REPO);
-	for (size_t i = 0; i < rights->mounts_n; i++) {
+	for (size_t i = 0; i < inherited->mounts_n; i++) {
 		snprintf(name, sizeof name, "mount%zu", i);
 		if (!is_shown_already(&spec->mounts[i]))
 			option(argv, "--ro-bind", st, name, spec->mounts[i].box);
 	}
 	option(argv, "--ro-bind", st, "init", OWN "/init");
-	if (rights->gateway.path)
+	if (inherited->gateway.path)
 		option(argv, "--ro-bind", st, "gateway.sock", OWN "/gateway.sock");
 	/* The kernel's switches below /proc/sys ask for the machine's root, not for a capability. */
-	if (rights->by_root)
+	if (inherited->by_root)
 		strv_pushv(argv, (const char *const[]){"--remount-ro", "/proc", NULL});
 	/* Both are tmpfs without a size: nothing of the agent's may grow there. */
 	strv_pushv(argv, (const char *const[]){"--remount-ro", "/dev", "--remount-ro", "/", NULL});
 }
 
-void stage_command(const struct stage *st, struct strv *argv, const struct sandbox_spec *spec,
-		   const struct sandbox_rights *rights, int ctl)
+void rootfs_command(const struct rootfs *st, struct strv *argv, const struct sandbox_spec *spec,
+		    const struct sandbox_inherited *inherited, int ctl)
 {
-	add_isolation(argv, spec->name, rights->seccomp);
+	add_isolation(argv, spec->name, inherited->seccomp);
 	add_system(argv);
-	add_places(argv, st, spec, rights);
+	add_places(argv, st, spec, inherited);
 	strv_pushv(argv, (const char *const[]){"--chdir", "/", "--", OWN "/init", NULL});
 	strv_pushf(argv, "fd:%d", ctl);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * rights.h -- the inside of struct sandbox_rights: what a sandbox is built from. A descriptor from before
+ * inherited.h -- the inside of struct sandbox_inherited: what a sandbox is built from. A descriptor from before
  * a change of mount namespace cannot be mounted from, hence paths for those who may use them later, and
  * detached mounts for a worker that will not be able to.
  */
@@ -15,11 +15,11 @@ struct source {
 	int tree;   /* a detached mount of it, or -1; given away when mounted */
 };
 
-struct sandbox_rights {
+struct sandbox_inherited {
 	bool by_root; /* the processes inside will be the machine's root, without its capabilities */
 	int seccomp;
 	struct source init;
-	struct source gateway; /* path NULL: no door */
+	struct source gateway; /* path NULL: no forwarder */
 	struct source
 		lower; /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
 	struct source *mounts; /* as many as the spec has */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * keeper.h -- the process beside a local sandbox that owns its mounts. It runs in a user namespace in which
+ * holder.h -- the process beside a local sandbox that owns its mounts. It runs in a user namespace in which
  * it may read and remove whatever an agent made of its files, and has no rights over anything else, and as
  * PID 1 of a PID namespace, so that nothing it started (bubblewrap, git) outlives it. It serves its worker
  * over a SOCK_SEQPACKET pair and dies with it.
@@ -9,12 +9,12 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "os/spawn.h"
-#include "sandbox/rights.h"
+#include "sandbox/inherited.h"
 #include "sandbox/sandbox.h"
 
-enum keeper_op { KEEPER_READY, KEEPER_DU, KEEPER_APPLY, KEEPER_DIFF, KEEPER_REMOVE };
+enum holder_op { HOLDER_READY, HOLDER_DU, HOLDER_APPLY, HOLDER_DIFF, HOLDER_REMOVE };
 
-struct keeper_request {
+struct holder_request {
 	uint32_t op, seq;
 	int64_t limit; /* DU: it may stop counting there */
 	int64_t deadline_ms;
@@ -22,7 +22,7 @@ struct keeper_request {
 
 /* With the descriptor of a text: why a patch was refused; or the ignored, then the skipped paths of a
  * diff, NUL-terminated. */
-struct keeper_reply {
+struct holder_reply {
 	uint32_t op, seq;
 	int32_t failed; /* err is set */
 	bool overlay, refused, truncated;
@@ -32,14 +32,14 @@ struct keeper_reply {
 	struct err err;
 };
 
-struct keeper_start {
+struct holder_start {
 	const struct sandbox_spec *spec;
-	struct sandbox_rights *rights;
+	struct sandbox_inherited *inherited;
 	int serve;  /* its end of the pair */
 	int ctl;    /* what PID 1 inherits */
 	int errors; /* bubblewrap's standard error */
 };
 
-/* Fork it. It reports with one KEEPER_READY reply on its socket, which brings a detached mount of the workspace where
+/* Fork it. It reports with one HOLDER_READY reply on its socket, which brings a detached mount of the workspace where
  * that is an overlay for a container, and then waits for requests. The caller reaps. */
-int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err) MUST_CHECK;
+int holder_fork(struct child *out, const struct holder_start *k, struct err *err) MUST_CHECK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "sandbox/rights.h"
+#include "sandbox/inherited.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -77,7 +77,7 @@ static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	return fd;
 }
 
-static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec, bool detach,
+static int open_mounts(struct sandbox_inherited *r, const struct sandbox_spec *spec, bool detach,
 		       struct err *err)
 {
 	r->mounts = xcalloc(spec->mounts_n + 1, sizeof *r->mounts);
@@ -90,7 +90,7 @@ static int open_mounts(struct sandbox_rights *r, const struct sandbox_spec *spec
 }
 
 /* Made while we may. */
-static void open_group(struct sandbox_rights *r, const struct limits *l)
+static void open_group(struct sandbox_inherited *r, const struct limits *l)
 {
 	const struct cgroup_limits limits = {
 		.memory_bytes = l->memory_mb << 20, .pids = l->pids, .cpus = l->cpus};
@@ -118,8 +118,8 @@ static int enable_mounts(int root_fd, struct err *err)
 		       : 0;
 }
 
-static int open_all(struct sandbox_rights *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
-		    struct err *err)
+static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
+		    gid_t gid, struct err *err)
 {
 	const bool detach = uid != geteuid();
 
@@ -143,17 +143,17 @@ static int open_all(struct sandbox_rights *r, const struct sandbox_spec *spec, u
 	return 0;
 }
 
-int sandbox_rights_take(struct sandbox_rights **out, const struct sandbox_spec *spec, uid_t uid,
-			gid_t gid, struct err *err)
+int sandbox_inherited_open(struct sandbox_inherited **out, const struct sandbox_spec *spec,
+			   uid_t uid, gid_t gid, struct err *err)
 {
-	struct sandbox_rights *r = xcalloc(1, sizeof *r);
+	struct sandbox_inherited *r = xcalloc(1, sizeof *r);
 
 	r->by_root = uid == 0;
 	r->group = (struct cgroup)CGROUP_INIT;
 	r->box = r->box_process.pidfd = r->seccomp = -1;
 	r->init.tree = r->gateway.tree = r->lower.tree = -1;
 	if (open_all(r, spec, uid, gid, err)) {
-		sandbox_rights_free(r);
+		sandbox_inherited_free(r);
 		return -1;
 	}
 	*out = r;
@@ -167,7 +167,7 @@ static void source_release(struct source *s)
 		close(s->tree);
 }
 
-void sandbox_rights_free(struct sandbox_rights *r)
+void sandbox_inherited_free(struct sandbox_inherited *r)
 {
 	if (!r)
 		return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "sandbox/keeper.h"
+#include "sandbox/holder.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,14 +20,14 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "sandbox/du.h"
-#include "sandbox/stage.h"
+#include "sandbox/rootfs.h"
 #include "sandbox/userns.h"
 
 #define BWRAP_GONE_MS 10000
 
-struct keeper {
-	const struct keeper_start *start;
-	struct stage stage;
+struct holder {
+	const struct holder_start *start;
+	struct rootfs rootfs;
 	pid_t bwrap; /* 0: none, or reaped */
 	int bwrap_fd;
 };
@@ -37,7 +37,7 @@ static int by_value(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Close everything above standard error but KEEP (sorted here): a keeper that held its worker's pipes would
+/* Close everything above standard error but KEEP (sorted here): a mount holder that held its worker's pipes would
  * hide the worker's death. */
 static void close_all_but(int *keep, size_t n)
 {
@@ -54,9 +54,9 @@ static void close_all_but(int *keep, size_t n)
 	close_range(from, ~0U, 0);
 }
 
-static void keep_only_ours(const struct keeper_start *k)
+static void keep_only_ours(const struct holder_start *k)
 {
-	const struct sandbox_rights *r = k->rights;
+	const struct sandbox_inherited *r = k->inherited;
 	AUTO(free) int *keep = xcalloc(r->mounts_n + 9, sizeof *keep);
 	const int own[] = {k->serve,	     k->ctl,	    k->errors,
 			   k->spec->root_fd, r->seccomp,    r->init.tree,
@@ -95,16 +95,16 @@ static void raise_open_files(void)
 	setrlimit(RLIMIT_NOFILE, &lim);
 }
 
-static void run_bwrap(const struct keeper *k, char *const *argv)
+static void run_bwrap(const struct holder *k, char *const *argv)
 {
-	const struct keeper_start *s = k->start;
+	const struct holder_start *s = k->start;
 
 	signal(SIGPIPE, SIG_DFL);
 	dup2(s->errors, 2);
-	cgroup_join(&s->rights->group);
+	cgroup_join(&s->inherited->group);
 	fd_cloexec_from(3);
 	fd_set_cloexec(s->ctl, false);
-	fd_set_cloexec(s->rights->seccomp, false);
+	fd_set_cloexec(s->inherited->seccomp, false);
 	execvp("bwrap", argv);
 	dprintf(2, "bwrap: %s: install the package bubblewrap", strerror(errno));
 	_exit(127);
@@ -119,14 +119,14 @@ static int mount_proc(struct err *err)
 	return userns_explain(err);
 }
 
-static int start_bwrap(struct keeper *k, struct err *err)
+static int start_bwrap(struct holder *k, struct err *err)
 {
-	const struct keeper_start *s = k->start;
+	const struct holder_start *s = k->start;
 	AUTO(strv) struct strv argv = STRV_INIT;
 
 	if (mount_proc(err))
 		return -1;
-	stage_command(&k->stage, &argv, s->spec, s->rights, s->ctl);
+	rootfs_command(&k->rootfs, &argv, s->spec, s->inherited, s->ctl);
 	k->bwrap = fork();
 	if (k->bwrap < 0)
 		return err_set(err, ERR_INFRA, errno, "fork");
@@ -139,7 +139,7 @@ static int start_bwrap(struct keeper *k, struct err *err)
 	return k->bwrap_fd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
 }
 
-static int set_up(struct keeper *k, struct err *err)
+static int set_up(struct holder *k, struct err *err)
 {
 	/* Of all mounts we hold a descriptor of, only those of the root and the working directory come along. */
 	if (fchdir(k->start->spec->root_fd))
@@ -149,7 +149,7 @@ static int set_up(struct keeper *k, struct err *err)
 		return userns_explain(err);
 	}
 	raise_open_files();
-	if (stage_build(&k->stage, k->start->spec, k->start->rights, err) || chdir("/"))
+	if (rootfs_build(&k->rootfs, k->start->spec, k->start->inherited, err) || chdir("/"))
 		return -1;
 	/* A container engine starts PID 1 over what lies there now. */
 	return k->start->ctl >= 0 ? start_bwrap(k, err) : 0;
@@ -157,7 +157,7 @@ static int set_up(struct keeper *k, struct err *err)
 
 /* PID 1's end is what makes the workspace ours alone. It ends with bubblewrap, but not where that fails half way: its child
  * may then wait for it for ever. */
-static int wait_bwrap(struct keeper *k, struct err *err)
+static int wait_bwrap(struct holder *k, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
 	struct pollfd p = {.fd = k->bwrap_fd, .events = POLLIN};
@@ -188,7 +188,7 @@ static int text_file(const struct buf *text, struct err *err)
 	return fd_steal(&fd);
 }
 
-static int serve_du(struct keeper *k, const struct keeper_request *req, struct keeper_reply *r,
+static int serve_du(struct holder *k, const struct holder_request *req, struct holder_reply *r,
 		    struct err *err)
 {
 	const struct sandbox_spec *spec = k->start->spec;
@@ -204,11 +204,11 @@ static int serve_du(struct keeper *k, const struct keeper_request *req, struct k
 	return 0;
 }
 
-static int serve_apply(struct keeper *k, const struct keeper_request *req, int fd,
-		       struct keeper_reply *r, int *text, struct err *err)
+static int serve_apply(struct holder *k, const struct holder_request *req, int fd,
+		       struct holder_reply *r, int *text, struct err *err)
 {
-	AUTO(free) char *base = path_join(k->stage.dir, "base");
-	AUTO(free) char *work = path_join(k->stage.dir, "repo");
+	AUTO(free) char *base = path_join(k->rootfs.dir, "base");
+	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
 	AUTO(free) char *why = NULL;
 	AUTO(buf) struct buf b = BUF_INIT;
 
@@ -229,13 +229,14 @@ static uint64_t add_list(struct buf *b, const struct strv *list)
 	return list->n;
 }
 
-static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd,
-		      struct keeper_reply *r, int *text, struct err *err)
+static int serve_diff(struct holder *k, const struct holder_request *req, int fd,
+		      struct holder_reply *r, int *text, struct err *err)
 {
-	AUTO(free) char *base = path_join(k->stage.dir, "base");
-	AUTO(free) char *work = path_join(k->stage.dir, "repo");
-	AUTO(free) char *upper = k->stage.overlay ? path_join(k->stage.dir, "layers/upper") : NULL;
-	AUTO(free) char *scratch = path_join(k->stage.dir, "diff");
+	AUTO(free) char *base = path_join(k->rootfs.dir, "base");
+	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
+	AUTO(free) char *upper =
+		k->rootfs.overlay ? path_join(k->rootfs.dir, "layers/upper") : NULL;
+	AUTO(free) char *scratch = path_join(k->rootfs.dir, "diff");
 	AUTO(buf) struct buf b = BUF_INIT;
 	struct repo_diff d = {0};
 
@@ -263,19 +264,19 @@ static int serve_diff(struct keeper *k, const struct keeper_request *req, int fd
 	return rc;
 }
 
-static int serve(struct keeper *k, const struct keeper_request *req, int fd, struct keeper_reply *r,
+static int serve(struct holder *k, const struct holder_request *req, int fd, struct holder_reply *r,
 		 int *text)
 {
 	const struct sandbox_spec *spec = k->start->spec;
 
 	switch (req->op) {
-	case KEEPER_DU:
+	case HOLDER_DU:
 		return serve_du(k, req, r, &r->err);
-	case KEEPER_APPLY:
+	case HOLDER_APPLY:
 		return serve_apply(k, req, fd, r, text, &r->err);
-	case KEEPER_DIFF:
+	case HOLDER_DIFF:
 		return serve_diff(k, req, fd, r, text, &r->err);
-	case KEEPER_REMOVE:
+	case HOLDER_REMOVE:
 		return wait_bwrap(k, &r->err) ||
 				       path_remove_tree(spec->root_fd, spec->scratch, &r->err)
 			       ? -1
@@ -286,7 +287,7 @@ static int serve(struct keeper *k, const struct keeper_request *req, int fd, str
 }
 
 /* Until then, bubblewrap's end is everybody's. */
-static void await_request(struct keeper *k)
+static void await_request(struct holder *k)
 {
 	for (;;) {
 		struct pollfd p[] = {{.fd = k->start->serve, .events = POLLIN},
@@ -300,9 +301,9 @@ static void await_request(struct keeper *k)
 	}
 }
 
-static void serve_for_ever(struct keeper *k)
+static void serve_for_ever(struct holder *k)
 {
-	struct keeper_request req;
+	struct holder_request req;
 	struct err err = {0};
 
 	for (;;) {
@@ -312,7 +313,7 @@ static void serve_for_ever(struct keeper *k)
 		await_request(k);
 		if (fd_recv(k->start->serve, &req, sizeof req, &fd, &fds_n, 0, &err) != sizeof req)
 			return;
-		struct keeper_reply r = {.op = req.op, .seq = req.seq};
+		struct holder_reply r = {.op = req.op, .seq = req.seq};
 		r.failed = serve(k, &req, fd, &r, &text) != 0;
 		if (fd_send(k->start->serve, &r, sizeof r, &text, text >= 0, &err) < 0)
 			return;
@@ -327,10 +328,10 @@ static bool worker_is_gone(int serve)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
-static _Noreturn void keeper_main(const struct keeper_start *start, const struct err *failed)
+static _Noreturn void holder_main(const struct holder_start *start, const struct err *failed)
 {
-	struct keeper k = {.start = start};
-	struct keeper_reply ready = {.op = KEEPER_READY, .err = *failed};
+	struct holder k = {.start = start};
+	struct holder_reply ready = {.op = HOLDER_READY, .err = *failed};
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* A signal typed at the terminal is the worker's to handle. */
@@ -340,10 +341,10 @@ static _Noreturn void keeper_main(const struct keeper_start *start, const struct
 	if (worker_is_gone(start->serve))
 		_exit(1);
 	ready.failed = failed->kind != ERR_NONE || set_up(&k, &ready.err) != 0;
-	ready.overlay = k.stage.overlay;
+	ready.overlay = k.rootfs.overlay;
 	int tree = -1;
 	if (!ready.failed && ready.overlay && start->spec->image)
-		ready.failed = (tree = stage_detach(&k.stage, &ready.err)) < 0;
+		ready.failed = (tree = rootfs_detach(&k.rootfs, &ready.err)) < 0;
 	if (fd_send(start->serve, &ready, sizeof ready, &tree, tree >= 0, &(struct err){0}) < 0 ||
 	    ready.failed)
 		_exit(1);
@@ -353,13 +354,13 @@ static _Noreturn void keeper_main(const struct keeper_start *start, const struct
 	_exit(0);
 }
 
-int keeper_fork(struct child *out, const struct keeper_start *k, struct err *err)
+int holder_fork(struct child *out, const struct holder_start *k, struct err *err)
 {
 	pid_t pid;
 	int rc = userns_fork(&pid, err);
 
 	if (pid == 0)
-		keeper_main(k, rc ? err : &(struct err){0});
+		holder_main(k, rc ? err : &(struct err){0});
 	if (rc)
 		return -1;
 	out->pid = pid;
