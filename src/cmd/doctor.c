@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cmd/doctor.h"
 #include <stdio.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -7,6 +6,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "doctor/doctor.h"
 
 static void print_line(const char *text)
 {
@@ -89,7 +89,7 @@ int cmd_doctor(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (doctor_run(&checks, data, models ? doctor_models : NULL, &err))
+	if (doctor_run(&checks, data, models, &err))
 		cmd_warn(&err);
 	if (json)
 		print_json(&checks);

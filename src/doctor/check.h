@@ -50,6 +50,7 @@ int check_in_child(const struct checks *c, check_probe *before, check_probe *pro
 void check_sandbox(struct checks *c); /* kernel, namespaces, overlay, cgroups, bubblewrap, engine */
 void check_programs(struct checks *c); /* ours, git, bash, python with pytest, agents */
 void check_machine(struct checks *c);  /* disk, clock, open files */
+void check_models(struct checks *c);   /* each key of a provider, by a call that costs a little */
 
 static inline void auto_checks(struct checks *c)
 {

@@ -47,7 +47,7 @@ static int make_scratch(struct checks *c, char **path, struct err *err)
 	return 0;
 }
 
-int doctor_run(struct checks *out, const char *data, void (*more)(struct checks *), struct err *err)
+int doctor_run(struct checks *out, const char *data, bool models, struct err *err)
 {
 	AUTO(free) char *path = NULL;
 	struct err why;
@@ -60,8 +60,8 @@ int doctor_run(struct checks *out, const char *data, void (*more)(struct checks 
 		check_sandbox(out);
 		check_programs(out);
 		check_machine(out);
-		if (more)
-			more(out);
+		if (models)
+			check_models(out);
 	}
 	if (out->scratch >= 0)
 		close(out->scratch);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * doctor --models: one small call with each key there is, through a gateway process of its own, as agents would
- * make it.
+ * One small call with each key there is, through a gateway process of its own, as agents would make it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +17,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "cmd/doctor.h"
 #include "core/datadir.h"
+#include "doctor/check.h"
 #include "gateway/process.h"
 #include "os/fdio.h"
 #include "rollout/gateway-document.h"
@@ -217,7 +216,7 @@ static void check_key(struct checks *c, const struct providers *p, const struct 
 		judge(c, name, model, answer.data);
 }
 
-void doctor_models(struct checks *c)
+void check_models(struct checks *c)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(strv) struct strv files = STRV_INIT;
