@@ -147,20 +147,24 @@ static int execute(struct session *s, const struct request *q, const struct regr
 		.items = items,
 		.n = make_items(s, r, items),
 		.parallel = (int)q->parallel,
-		.notes = r ? &r->notes : NULL,
 		.on_done = on_done,
 		.on_done_arg = &g,
 	};
 	struct display *d = run_view_open(&q->view);
 	const struct listener listener = display_listener(d);
+	AUTO(strv) struct strv notes = STRV_INIT;
 
 	if (w.n < asked)
-		w.note = "trials without an agent's work cannot be graded and are left out";
-	run_view_announce(d, s, &w);
+		strv_push(&notes,
+			  "trials without an agent's work cannot be graded and are left out");
+	if (r)
+		strv_pushv(&notes, strv_items(&r->notes));
+	run_view_announce(d, s, &w, &notes);
 	int status = session_run(s, &listener, &w, end, err);
 	if (!status) {
 		end->missing = count_failed(s, &g);
 		display_end(d, w.n, end->missing - (asked - w.n));
+		run_view_stopped(d, end);
 		status = write_manifest(s, &g, err);
 	}
 	display_free(d);

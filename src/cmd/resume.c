@@ -6,10 +6,8 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/run-view.h"
-#include "rollout/forecast.h"
-#include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
-#include "rollout/replay.h"
+#include "rollout/prepare.h"
 #include "rollout/session.h"
 
 struct request {
@@ -69,15 +67,20 @@ static void print_plan(const struct session *s, const struct session_work *w)
 		       w->items[i].agent_from ? "evaluate what the agent did" : "run");
 }
 
-static int execute(struct session *s, const struct request *q, const struct session_work *w)
+static int execute(struct session *s, const struct request *q, const struct session_work *w,
+		   const struct strv *notes)
 {
+	AUTO(strv) struct strv lines = STRV_INIT;
 	struct display *d = run_view_open(&q->view);
 	const struct listener listener = display_listener(d);
 	struct sched_end end;
 	struct err err;
 
+	if (w->n != s->plan.n)
+		strv_push(&lines, "the other trials have results");
+	strv_pushv(&lines, strv_items(notes));
 	if (w->n)
-		run_view_announce(d, s, w);
+		run_view_announce(d, s, w, &lines);
 	else
 		display_say(d, "%s/%s: nothing is missing, all %zu trials have results",
 			    s->store.root, s->ref.path, s->plan.n);
@@ -92,64 +95,45 @@ static int execute(struct session *s, const struct request *q, const struct sess
 	return status ? cmd_fail(&err) : run_view_status(&end);
 }
 
-/* For the trials whose agents are still to be run; the plan says who answers, today's files where that is. */
-static int find_models(const struct session *s, struct session_work *w, json_t **document,
-		       struct strv *notes)
-{
-	AUTO(free) struct trial *trials = xcalloc(w->n + 1, sizeof *trials);
-	AUTO(strv) struct strv problems = STRV_INIT;
-	struct providers p = {0};
-	struct err err;
-	size_t n = 0;
-	int rc = 0;
-
-	for (size_t i = 0; i < w->n; i++) {
-		trials[n] = s->plan.trials[w->items[i].index];
-		n += !w->items[i].agent_from && *trials[n].provider;
-	}
-	if (n)
-		rc = providers_load(&p, s->plan.config, &problems, &err);
-	if (!rc)
-		rc = gateway_document_make(document, &p, s->plan.config, trials, n,
-					   !s->plan.replay || s->plan.replay_or_live, &problems,
-					   &err);
-	model_lines(notes, trials, n);
-	struct forecast forecast;
-	forecast_make(&forecast, s->store.root, &p, trials,
-		      s->plan.replay && !s->plan.replay_or_live ? 0 : n);
-	if (!rc)
-		rc = forecast_tell(notes, &forecast, &s->plan.budget, &err);
-	providers_release(&p);
-	w->document = *document;
-	w->notes = notes;
-	return rc ? cmd_refuse(&problems, &err) : CMD_OK;
-}
-
 static int go_on(struct session *s, const struct request *q)
 {
-	AUTO(json) json_t *document = NULL;
-	AUTO(strv) struct strv notes = STRV_INIT;
-	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(free) struct sched_item *items = xcalloc(s->plan.n + 1, sizeof *items);
 	struct session_work w = {
 		.items = items,
 		.n = make_items(q, s, items),
 		.parallel = (int)q->parallel,
-		.note = "the other trials have results",
+		.wall_ms = s->plan.budget.wall_ms,
 	};
-
-	if (w.n == s->plan.n)
-		w.note = NULL;
+	/* The plan says who answers, today's files where that is. */
+	const struct prepare_request request = {
+		.trials = s->plan.trials,
+		.n = s->plan.n,
+		.items = items,
+		.items_n = w.n,
+		.config_path = s->plan.config,
+		.data_dir = s->store.root,
+		.budget = &s->plan.budget,
+		.replay = s->plan.replay,
+		.replay_or_live = s->plan.replay_or_live,
+	};
+	struct prepared prepared;
+	struct err err;
+	int status;
 
 	if (q->dry_run) {
 		print_plan(s, &w);
 		return CMD_OK;
 	}
-	struct err err;
-	if (s->plan.replay && replay_find(&s->replay, s->store.root, s->plan.replay, s->plan.trials,
-					  s->plan.n, s->plan.replay_or_live, &err))
-		return cmd_fail(&err);
-	int status = find_models(s, &w, &document, &notes);
-	return status == CMD_OK ? execute(s, q, &w) : status;
+	if (prepare_models(&prepared, &request, &problems, &err)) {
+		status = cmd_refuse(&problems, &err);
+	} else {
+		w.document = prepared.document;
+		w.replay = prepared.replay;
+		status = execute(s, q, &w, &prepared.notes);
+	}
+	prepared_release(&prepared);
+	return status;
 }
 
 /* Trials of the file that the rollout does not have yet. */

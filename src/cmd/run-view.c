@@ -53,7 +53,8 @@ static void say_sandboxes(const struct session *s, struct display *d, const stru
 		display_say(d, "sandbox=%s", names.data);
 }
 
-void run_view_announce(struct display *d, const struct session *s, const struct session_work *w)
+void run_view_announce(struct display *d, const struct session *s, const struct session_work *w,
+		       const struct strv *notes)
 {
 	int parallel = w->parallel ? w->parallel : s->plan.parallel;
 
@@ -66,10 +67,8 @@ void run_view_announce(struct display *d, const struct session *s, const struct 
 			    "%d damaged lines of " ROLLOUT_JOURNAL
 			    " were skipped, the first is line %d",
 			    s->stats.damaged, s->stats.first_damaged);
-	if (w->note)
-		display_say(d, "%s", w->note);
-	for (size_t i = 0; w->notes && i < w->notes->n; i++)
-		display_say(d, "%s", w->notes->v[i]);
+	for (size_t i = 0; i < notes->n; i++)
+		display_say(d, "%s", notes->v[i]);
 	say_too_large(s, d, w);
 	display_say_quiet(d);
 	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);
@@ -144,7 +143,7 @@ static void say_cost(const struct session *s, struct display *d)
 			    (long long)all->tokens, (long long)all->calls);
 }
 
-void run_view_conclude(struct display *d, const struct session *s, const struct sched_end *end)
+void run_view_stopped(struct display *d, const struct sched_end *end)
 {
 	static const char *const reasons[] = {
 		[SCHED_DONE] = NULL,
@@ -158,6 +157,11 @@ void run_view_conclude(struct display *d, const struct session *s, const struct 
 
 	if (reasons[end->why])
 		display_say(d, "%s%s%s", reasons[end->why], *end->text ? ": " : "", end->text);
+}
+
+void run_view_conclude(struct display *d, const struct session *s, const struct sched_end *end)
+{
+	run_view_stopped(d, end);
 	say_scores(s, d);
 	say_cost(s, d);
 	if (end->missing)

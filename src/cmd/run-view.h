@@ -25,8 +25,11 @@ struct run_view {
 
 /* On standard output; ended by display_free. */
 struct display *run_view_open(const struct run_view *v);
-/* "[rollouts] config=..." to "Starting ...". */
-void run_view_announce(struct display *d, const struct session *s, const struct session_work *w);
+/* "[rollouts] config=..." to "Starting ...", with NOTES before that. */
+void run_view_announce(struct display *d, const struct session *s, const struct session_work *w,
+		       const struct strv *notes);
+/* Why nothing more was started, unless all was done. */
+void run_view_stopped(struct display *d, const struct sched_end *end);
 /* After the last task: why it stopped, scores, what it cost, what is missing, and the next command. */
 void run_view_conclude(struct display *d, const struct session *s, const struct sched_end *end);
 /* The exit status of END. */

@@ -9,10 +9,8 @@
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
 #include "cmd/run-view.h"
-#include "rollout/forecast.h"
-#include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
-#include "rollout/replay.h"
+#include "rollout/prepare.h"
 #include "rollout/session.h"
 
 struct request {
@@ -71,21 +69,20 @@ static char *point_to_resume(const struct session *s)
 	return line;
 }
 
-static int execute(struct session *s, const struct request *q, struct session_work *w)
+static int execute(struct session *s, const struct request *q, struct session_work *w,
+		   const struct strv *notes)
 {
-	AUTO(free) struct sched_item *items = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *items);
-	AUTO(free) char *note = point_to_resume(s);
+	AUTO(strv) struct strv lines = STRV_INIT;
+	AUTO(free) char *unfinished = point_to_resume(s);
 	struct display *d = run_view_open(&q->view);
 	const struct listener listener = display_listener(d);
 	struct sched_end end;
 	struct err err;
 
-	for (size_t i = 0; i < s->plan.n; i++)
-		items[i].index = i;
-	w->items = items;
-	w->n = s->plan.n;
-	w->note = note;
-	run_view_announce(d, s, w);
+	if (unfinished)
+		strv_push(&lines, unfinished);
+	strv_pushv(&lines, strv_items(notes));
+	run_view_announce(d, s, w, &lines);
 	int status = session_run(s, &listener, w, &end, &err);
 	if (!status) {
 		display_end(d, w->n, end.missing);
@@ -95,41 +92,56 @@ static int execute(struct session *s, const struct request *q, struct session_wo
 	return status ? cmd_fail(&err) : run_view_status(&end);
 }
 
+static int run_prepared(struct inputs *in, const struct request *q, const struct prepared *p,
+			const struct sched_item *items)
+{
+	struct session_work w = {
+		.items = items,
+		.n = in->plan.n,
+		.wall_ms = in->bench.budget.wall_ms,
+		.document = p->document,
+		.replay = p->replay,
+	};
+	struct session s;
+	struct err err;
+
+	if (session_create(&s, in, &q->config, &err))
+		return cmd_fail(&err);
+	int status = execute(&s, q, &w, &p->notes);
+	session_close(&s);
+	return status;
+}
+
 static int run_plan(struct inputs *in, const struct request *q)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
-	AUTO(strv) struct strv notes = STRV_INIT;
-	AUTO(json) json_t *document = NULL;
+	AUTO(free) struct sched_item *items = xcalloc(in->plan.n + 1, sizeof *items);
 	const struct config_request *c = &q->config;
-	struct session s;
+	const struct prepare_request request = {
+		.trials = in->plan.trials,
+		.n = in->plan.n,
+		.items = items,
+		.items_n = in->plan.n,
+		.providers = &in->providers,
+		.config_path = c->path,
+		.data_dir = c->data_dir,
+		.budget = &in->bench.budget,
+		.replay = c->replay,
+		.replay_or_live = c->replay_or_live,
+	};
+	struct prepared prepared;
 	struct err err;
 
 	if (q->dry_run) {
 		print_plan(in);
 		return CMD_OK;
 	}
-	/* Before anything is written: a rollout that cannot ask its models would only be in the way. */
-	model_lines(&notes, in->plan.trials, in->plan.n);
-	if (gateway_document_make(&document, &in->providers, c->path, in->plan.trials, in->plan.n,
-				  !c->replay || c->replay_or_live, &problems, &err))
-		return cmd_refuse(&problems, &err);
-	struct forecast forecast;
-	forecast_make(&forecast, c->data_dir, &in->providers, in->plan.trials,
-		      c->replay && !c->replay_or_live ? 0 : in->plan.n);
-	if (forecast_tell(&notes, &forecast, &in->bench.budget, &err))
-		return cmd_fail(&err);
-	char **replay = NULL;
-	if (c->replay && replay_find(&replay, c->data_dir, c->replay, in->plan.trials, in->plan.n,
-				     c->replay_or_live, &err))
-		return cmd_fail(&err);
-	size_t n = in->plan.n;
-	if (session_create(&s, in, c, &err)) {
-		replay_free(replay, n);
-		return cmd_fail(&err);
-	}
-	s.replay = replay;
-	int status = execute(&s, q, &(struct session_work){.notes = &notes, .document = document});
-	session_close(&s);
+	for (size_t i = 0; i < in->plan.n; i++)
+		items[i].index = i;
+	int status = prepare_models(&prepared, &request, &problems, &err)
+			     ? cmd_refuse(&problems, &err)
+			     : run_prepared(in, q, &prepared, items);
+	prepared_release(&prepared);
 	return status;
 }
 

@@ -31,10 +31,13 @@ static void on_note(void *arg, const char *text)
 int meter_open(struct meter *m, const struct session *s, const struct listener *listener,
 	       const struct session_work *w, struct err *err)
 {
-	*m = (struct meter){.s = s,
-			    .listener = listener,
-			    .before = s->stats.spent,
-			    .started_ms = clock_mono_ms()};
+	*m = (struct meter){
+		.s = s,
+		.listener = listener,
+		.before = s->stats.spent,
+		.wall_ms = w->wall_ms,
+		.wall_end_ms = w->wall_ms ? clock_mono_ms() + w->wall_ms : 0,
+	};
 	if (!w->document)
 		return 0;
 	cost_raise(&m->before, s);
@@ -123,15 +126,10 @@ static void turn(void *arg, const struct pollfd *fds)
 		tell(m);
 }
 
-static int64_t wall_end(const struct meter *m)
-{
-	return m->s->plan.budget.wall_ms ? m->started_ms + m->s->plan.budget.wall_ms : -1;
-}
-
 static int64_t due(void *arg)
 {
 	const struct meter *m = arg;
-	int64_t at = m->gateway ? gateway_process_due(m->gateway) : -1, wall = wall_end(m);
+	int64_t at = m->gateway ? gateway_process_due(m->gateway) : -1, wall = m->wall_end_ms;
 
 	if (has_news(m) && (at < 0 || m->tell_ms < at))
 		at = m->tell_ms;
@@ -145,17 +143,16 @@ static bool is_over_budget(const struct meter *m, char *why, size_t size)
 {
 	const struct budget *b = &m->s->plan.budget;
 	const struct journal_spent all = meter_cost(m);
-	int64_t wall = wall_end(m);
 
-	if (b->usd > 0 && all.usd >= b->usd)
+	if (m->gateway && b->usd > 0 && all.usd >= b->usd)
 		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd,
 			 all.usd);
-	else if (b->tokens && all.tokens >= b->tokens)
+	else if (m->gateway && b->tokens && all.tokens >= b->tokens)
 		snprintf(why, size, "the budget of %lld tokens is used up (%lld)",
 			 (long long)b->tokens, (long long)all.tokens);
-	else if (wall >= 0 && clock_mono_ms() >= wall)
+	else if (m->wall_end_ms && clock_mono_ms() >= m->wall_end_ms)
 		snprintf(why, size, "the budget of %.15g s is used up (wall_sec)",
-			 (double)b->wall_ms / 1000);
+			 (double)m->wall_ms / 1000);
 	else
 		return false;
 	return true;

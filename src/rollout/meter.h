@@ -14,7 +14,9 @@ struct meter {
 	struct journal_spent before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */
 	int deaths;			 /* of the gateway, that were made up for */
-	int64_t started_ms, tell_ms;	 /* tell_ms: not journalled before */
+	int64_t tell_ms;		 /* not journalled before */
+	int64_t wall_ms,
+		wall_end_ms; /* after so long, at this time, nothing is started; 0: never */
 };
 
 /* Starts the gateway when W has a document for it. M must be closed in any case. */

@@ -71,14 +71,14 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 		.parallel = (int)(parallel < w->n ? parallel
 				  : w->n	  ? w->n
 						  : 1),
-		.fail_fast = w->fail_fast || s->plan.fail_fast,
+		.fail_fast = s->plan.fail_fast,
 		.launcher = launch_find("local"),
 		.worker = worker,
 		.secret = s->secret,
 		.gateway = gateway,
 		.control = control,
 		.record = true,
-		.replay = s->replay,
+		.replay = w->replay,
 		.replay_or_live = s->plan.replay_or_live,
 		.listener = l,
 		.sweep = recover_sweep,
@@ -88,7 +88,7 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 
 	int status = meter_open(&meter, s, l, w, err);
 	const struct sched_hook hook = meter_hook(&meter);
-	o.hook = meter.gateway || s->plan.budget.wall_ms || s->plan.budget.usd > 0 ? &hook : NULL;
+	o.hook = meter.gateway || w->wall_ms ? &hook : NULL;
 	if (!status)
 		status = sched_run(&o, end, err);
 	meter_close(&meter);

@@ -16,7 +16,6 @@
 #include "core/datadir.h"
 #include "core/event.h"
 #include "rollout/recover.h"
-#include "rollout/replay.h"
 #include "store/create.h"
 
 static int open_dir(struct session *s, struct err *err)
@@ -274,7 +273,6 @@ void session_close(struct session *s)
 	for (size_t i = 0; s->progress && i < s->plan.n; i++)
 		progress_release(&s->progress[i]);
 	free(s->progress);
-	replay_free(s->replay, s->plan.n);
 	planfile_release(&s->plan);
 	rollout_ref_release(&s->ref);
 	if (s->store.root)

@@ -17,7 +17,6 @@ struct session {
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
-	char **replay; /* per trial of the plan, the recording that answers, or NULL; NULL: none at all */
 };
 
 /* Claim a folder and write everything a rollout starts with. The plan moves out of IN. */
@@ -32,16 +31,16 @@ int session_extend(struct session *s, struct inputs *in, bool only_look,
 		   struct err *err) MUST_CHECK;
 void session_close(struct session *s);
 
-/* What is to be run, for sched_run. */
+/* What is to be done; borrowed. */
 struct session_work {
 	const struct sched_item *items;
 	size_t n;
-	int parallel;		  /* 0: as planned */
-	const char *note;	  /* one more line before "Starting", or NULL */
-	const struct strv *notes; /* and more of them, or NULL */
-	bool fail_fast;
-	/* For the gateway, without its secret; borrowed. NULL: no trial here has a provider. */
+	int parallel;	 /* 0: as planned */
+	int64_t wall_ms; /* nothing more is started after so long; 0: no such limit */
+	/* As prepare_models made them. Without a document no model is asked, and what models may cost in all
+	 * ([budget]) holds nothing back. */
 	json_t *document;
+	char *const *replay;
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;
 };

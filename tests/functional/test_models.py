@@ -403,6 +403,14 @@ def test_budgets_of_tokens_and_time(run_cli, bench, make_bench, make_task, fake)
     assert "stopped: the budget of 1000 tokens is used up (1050)" in done.stdout and len(fake.log()) == 1
 
 
+def test_grading_again_needs_no_budget(run_cli, bench, rollout, workdir, fake):
+    run_cli("run", bench(rollouts=2, budget={"usd": 0.02}), env=ENV, check=0)
+    done = run_cli("eval", "bench", check=0)
+    assert "All 2 tasks completed!" in done.stdout and "stopped" not in done.stdout, done.stdout
+    graded = json.loads((workdir / f"data/rollouts/bench/{rollout().manifest['created_at']}/eval_manifest.json").read_text())
+    assert [row["status"] for row in graded["results"]] == ["ok", "ok"] and len(fake.log()) == 2
+
+
 # --- replay -----------------------------------------------------------------------------------------
 
 def test_a_replay_needs_no_key_and_no_provider(run_cli, bench, rollout, fake, workdir, account):

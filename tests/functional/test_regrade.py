@@ -213,3 +213,11 @@ def test_a_grade_that_fails_keeps_the_hash_of_the_one_there_was(wrong, run_cli, 
     run_cli("eval", "bench", "--config", "bench.toml", check=1)
     row = rollout().manifest["results"][0]
     assert (row["total_score"], row["graded_hash"]) == (0, row["task_hash"])
+
+
+def test_eval_says_why_it_stopped(run_cli, workdir, make_task, make_bench, agent_script):
+    make_bench(make_task("greet", tests=[RIGHT], rubrics=RUBRICS), agent=agent_script(WORK), model="acme-1", rollouts=6)
+    run_cli("run", "bench.toml", check=0)
+    shutil.rmtree(workdir / "data/cache/tasks")
+    done = run_cli("eval", "bench", "-j2", check=3)
+    assert "stopped: every trial fails for one reason: " in done.stdout, done.stdout
