@@ -129,7 +129,7 @@ static void say_command(const struct session *s, struct display *d, const char *
 /* Of every run and resume so far, failed attempts included. */
 static void say_cost(const struct session *s, struct display *d)
 {
-	const struct journal_spent *all = &s->stats.spent;
+	const struct journal_cost *all = &s->stats.cost;
 
 	if (!all->calls)
 		return;

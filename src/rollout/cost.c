@@ -11,7 +11,7 @@
 enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
 
 /* As the gateway adds up its totals. */
-static void add_log(struct journal_spent *to, const struct buf *log)
+static void add_log(struct journal_cost *to, const struct buf *log)
 {
 	struct call_log_reader r = {.at = log->data, .end = log->data + log->len};
 	struct logged_call c;
@@ -40,7 +40,7 @@ static bool asked_itself(const struct session *s, const char *folder)
 	return json_get_int(j, "agent_from", 0) == 0;
 }
 
-static void add_attempt(struct journal_spent *to, const struct session *s, const char *run_id,
+static void add_attempt(struct journal_cost *to, const struct session *s, const char *run_id,
 			int attempt)
 {
 	AUTO(free) char *folder = datadir_attempt(run_id, attempt);
@@ -58,9 +58,9 @@ static void raise_to(int64_t *to, int64_t n)
 	*to = *to > n ? *to : n;
 }
 
-void cost_raise(struct journal_spent *out, const struct session *s)
+void cost_raise(struct journal_cost *out, const struct session *s)
 {
-	struct journal_spent logged = {0};
+	struct journal_cost logged = {0};
 
 	for (size_t i = 0; i < s->plan.n; i++)
 		for (int a = 1; *s->plan.trials[i].provider && a <= s->progress[i].attempts; a++)

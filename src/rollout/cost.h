@@ -7,4 +7,4 @@
 #include "rollout/session.h"
 
 /* Raise each number of *OUT, that stands in the journal, to what the logs of S's attempts add up to. */
-void cost_raise(struct journal_spent *out, const struct session *s);
+void cost_raise(struct journal_cost *out, const struct session *s);

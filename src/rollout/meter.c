@@ -34,7 +34,7 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 	*m = (struct meter){
 		.s = s,
 		.listener = listener,
-		.before = s->stats.spent,
+		.before = s->stats.cost,
 		.wall_ms = w->wall_ms,
 		.wall_end_ms = w->wall_ms ? clock_mono_ms() + w->wall_ms : 0,
 	};
@@ -57,9 +57,9 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 	return gateway_process_start(&m->gateway, &spec, err);
 }
 
-struct journal_spent meter_cost(const struct meter *m)
+struct journal_cost meter_cost(const struct meter *m)
 {
-	struct journal_spent all = m->before;
+	struct journal_cost all = m->before;
 
 	if (m->gateway) {
 		const struct gateway_totals *t = gateway_process_totals(m->gateway);
@@ -80,7 +80,7 @@ static bool has_news(const struct meter *m)
 
 static void tell(struct meter *m)
 {
-	const struct journal_spent all = meter_cost(m);
+	const struct journal_cost all = meter_cost(m);
 	json_t *fields = json_object();
 
 	json_put_int(fields, "calls", all.calls);
@@ -102,8 +102,8 @@ static size_t watch(void *arg, struct pollfd *fds)
 /* What a gateway that died had not told yet stands in the logs; none is running now that could tell it again. */
 static void make_up(struct meter *m)
 {
-	const struct journal_spent known = meter_cost(m);
-	struct journal_spent all = known;
+	const struct journal_cost known = meter_cost(m);
+	struct journal_cost all = known;
 
 	m->deaths = gateway_process_deaths(m->gateway);
 	cost_raise(&all, m->s);
@@ -142,7 +142,7 @@ static int64_t due(void *arg)
 static bool is_over_budget(const struct meter *m, char *why, size_t size)
 {
 	const struct budget *b = &m->s->plan.budget;
-	const struct journal_spent all = meter_cost(m);
+	const struct journal_cost all = meter_cost(m);
 
 	if (m->gateway && b->usd > 0 && all.usd >= b->usd)
 		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd,

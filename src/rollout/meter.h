@@ -11,7 +11,7 @@ struct meter {
 	const struct session *s;
 	const struct listener *listener;
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
-	struct journal_spent before;	 /* by earlier supervisors; once closed, by this one too */
+	struct journal_cost before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */
 	int deaths;			 /* of the gateway, that were made up for */
 	int64_t tell_ms;		 /* not journalled before */
@@ -27,4 +27,4 @@ struct sched_hook meter_hook(struct meter *m);
 /* End the gateway, journal the last of what was spent. */
 void meter_close(struct meter *m);
 /* Of the whole rollout so far. */
-struct journal_spent meter_cost(const struct meter *m);
+struct journal_cost meter_cost(const struct meter *m);

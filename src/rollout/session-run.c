@@ -92,6 +92,6 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 	if (!status)
 		status = sched_run(&o, end, err);
 	meter_close(&meter);
-	s->stats.spent = meter.before;
+	s->stats.cost = meter.before;
 	return status;
 }

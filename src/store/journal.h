@@ -34,16 +34,16 @@ int journal_flush(struct journal *j, struct err *err) MUST_CHECK;
 int journal_close(struct journal *j, struct err *err) MUST_CHECK;
 
 /* What model calls have cost a rollout, over all its supervisors: the last "spent" line. */
-struct journal_spent {
+struct journal_cost {
 	int64_t calls, tokens, unpriced_calls;
 	double usd;
 };
 
 struct journal_stats {
 	int64_t last_seq;
-	int lines, damaged;	    /* damaged: skipped, a torn last line included */
-	int first_damaged;	    /* line number from 1; 0: none */
-	struct journal_spent spent; /* filled by progress_read */
+	int lines, damaged;	  /* damaged: skipped, a torn last line included */
+	int first_damaged;	  /* line number from 1; 0: none */
+	struct journal_cost cost; /* filled by progress_read */
 };
 
 enum journal_depth {

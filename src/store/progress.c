@@ -147,12 +147,12 @@ static size_t find(const struct reading *m, const json_t *line)
 	return index;
 }
 
-static void on_spent(struct journal_spent *to, const json_t *line)
+static void on_cost(struct journal_cost *to, const json_t *line)
 {
-	*to = (struct journal_spent){.calls = json_get_int(line, "calls", 0),
-				     .tokens = json_get_int(line, "tokens", 0),
-				     .unpriced_calls = json_get_int(line, "unpriced_calls", 0),
-				     .usd = json_get_real(line, "usd", 0)};
+	*to = (struct journal_cost){.calls = json_get_int(line, "calls", 0),
+				    .tokens = json_get_int(line, "tokens", 0),
+				    .unpriced_calls = json_get_int(line, "unpriced_calls", 0),
+				    .usd = json_get_real(line, "usd", 0)};
 }
 
 static void on_line(void *arg, const json_t *line)
@@ -160,7 +160,7 @@ static void on_line(void *arg, const json_t *line)
 	struct reading *m = arg;
 
 	if (!strcmp(json_get_str(line, "event", ""), EVENT_SPENT))
-		on_spent(&m->stats->spent, line);
+		on_cost(&m->stats->cost, line);
 	size_t i = find(m, line);
 	int64_t attempt = json_get_int(line, "attempt", 0);
 
