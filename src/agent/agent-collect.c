@@ -161,7 +161,7 @@ int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *s
 	size_t i;
 	json_t *v;
 
-	if (copy_file(&c, TASK_BOX_NOTES, ATTEMPT_NOTES, NOTES_BYTES, err) < 0)
+	if (copy_file(&c, job->task->layout.notes, ATTEMPT_NOTES, NOTES_BYTES, err) < 0)
 		return err_wrap(err, "collect notes.md");
 	json_array_foreach (items, i, v) {
 		AUTO(free)

@@ -82,6 +82,6 @@ char *agent_start_dir(const struct agent_job *job)
 {
 	const char *subdir = job->task->repo.subdir;
 
-	return subdir && *subdir ? xasprintf("%s/%s", TASK_BOX_REPO, subdir)
-				 : xstrdup(TASK_BOX_REPO);
+	return subdir && *subdir ? xasprintf("%s/%s", job->task->layout.repo, subdir)
+				 : xstrdup(job->task->layout.repo);
 }

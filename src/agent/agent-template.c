@@ -23,7 +23,7 @@ static void add_instruction(struct buf *out, const struct agent_job *job)
 
 static void add_instruction_file(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, TASK_BOX_INSTRUCTIONS);
+	buf_adds(out, job->task->layout.instructions);
 }
 
 static void add_seed(struct buf *out, const struct agent_job *job)
@@ -55,12 +55,12 @@ static void add_token(struct buf *out, const struct agent_job *job)
 
 static void add_home(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, TASK_BOX_HOME);
+	buf_adds(out, job->task->layout.home);
 }
 
 static void add_repo(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, TASK_BOX_REPO);
+	buf_adds(out, job->task->layout.repo);
 }
 
 static const struct {

@@ -102,7 +102,8 @@ static int run_boxed(const struct check *c, const struct agent_job *job,
 
 	if (sandbox_open(&box, "local", spec, err))
 		return -1;
-	int rc = sandbox_put(box, TASK_BOX_REPO "/README.md", readme, strlen(readme), 0644, err);
+	AUTO(free) char *path = path_join(task_layout_prepared.repo, "README.md");
+	int rc = sandbox_put(box, path, readme, strlen(readme), 0644, err);
 	if (!rc)
 		rc = agent_run(job, box, out, err);
 	sandbox_close(box);
@@ -114,6 +115,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 	struct sandbox_mount mounts[MOUNTS];
 	struct sandbox_spec spec = {.root_fd = c->dir_fd,
 				    .name = "check",
+				    .layout = &task_layout_prepared,
 				    .scratch = "box",
 				    .workspace = WORKSPACE_COPY,
 				    .mounts = mounts,
@@ -267,6 +269,7 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	c->attempt.trial.task_id = xstrdup("check");
 	c->attempt.trial.limits = limits_default;
 	c->attempt.trial.limits.timeout_ms = CHECK_MS;
+	c->task.layout = task_layout_prepared;
 	c->task.instruction = xstrdup("Say that everything works.\n");
 	return make_dir(c, err);
 }

@@ -280,6 +280,7 @@ static void check_box(struct checks *c)
 {
 	struct box b = {.spec = {.root_fd = c->scratch,
 				 .name = "doctor",
+				 .layout = &task_layout_prepared,
 				 .scratch = "box",
 				 .workspace = WORKSPACE_COPY,
 				 .limits = limits_default,

@@ -13,8 +13,6 @@
 #include "eval/eval-files.h"
 #include "os/spawn.h"
 
-#define BOX_DIFF TASK_BOX_RESULTS "/diff.patch"
-
 enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
 
 struct runner {
@@ -79,6 +77,17 @@ static void on_output(void *arg, int stream, const char *data, size_t n)
 		run->job->on_output(run->job->on_output_arg, stream, data, n);
 }
 
+static char *in_results(const struct test_run *run, const char *name)
+{
+	return path_join(run->job->task->layout.results, name);
+}
+
+/* A file that belongs to test NUMBER. */
+static char *result_file(const struct test_run *run, size_t number, const char *name)
+{
+	return xasprintf("%s/%zu/%s", run->job->task->layout.results, number, name);
+}
+
 /* The task's own variables only: a grade must not depend on how the agent was run. */
 static void make_env(struct strv *env, const struct test_run *run, const struct task_test *t,
 		     size_t number)
@@ -90,17 +99,18 @@ static void make_env(struct strv *env, const struct test_run *run, const struct 
 		if (!kv_is_secret(task->env.v[i].key))
 			strv_setenv(env, task->env.v[i].key, task->env.v[i].value);
 	strv_setenv(env, "ROLLOUTS_TASK_ID", task->id ? task->id : "");
-	strv_setenv(env, "ROLLOUTS_DIFF", BOX_DIFF);
 	strv_setenv(env, "ROLLOUTS_TEST", t->path);
-	AUTO(free) char *results = xasprintf(TASK_BOX_RESULTS "/%zu/results.json", number);
-	AUTO(free) char *metrics = xasprintf(TASK_BOX_RESULTS "/%zu/metrics.json", number);
+	AUTO(free) char *diff = in_results(run, "diff.patch");
+	AUTO(free) char *results = result_file(run, number, "results.json");
+	AUTO(free) char *metrics = result_file(run, number, "metrics.json");
+	strv_setenv(env, "ROLLOUTS_DIFF", diff);
 	strv_setenv(env, "ROLLOUTS_RESULTS", results);
 	strv_setenv(env, "ROLLOUTS_METRICS", metrics);
 }
 
 static int put_script(struct test_run *run, const struct task_test *t, struct err *err)
 {
-	AUTO(free) char *box = xasprintf(TASK_BOX_REPO "/%s", t->path);
+	AUTO(free) char *box = path_join(run->job->task->layout.repo, t->path);
 
 	if (sandbox_put(run->s, box, t->content ? t->content : "", t->content_len, 0755, err))
 		return err_wrap(err, "test %s", t->path);
@@ -111,7 +121,7 @@ static int put_script(struct test_run *run, const struct task_test *t, struct er
 static int put_result_dir(struct test_run *run, const struct task_test *t, size_t number,
 			  struct err *err)
 {
-	AUTO(free) char *box = xasprintf(TASK_BOX_RESULTS "/%zu/test", number);
+	AUTO(free) char *box = result_file(run, number, "test");
 
 	return sandbox_put(run->s, box, t->path, strlen(t->path), 0644, err);
 }
@@ -126,7 +136,8 @@ static int put_diff(struct test_run *run, struct err *err)
 		*err = why;
 		return -1;
 	}
-	return sandbox_put(run->s, BOX_DIFF, diff.data, diff.len, 0644, err);
+	AUTO(free) char *box = in_results(run, "diff.patch");
+	return sandbox_put(run->s, box, diff.data, diff.len, 0644, err);
 }
 
 static int run_probe(struct test_run *run, const char *const *argv, const char *const *env,
@@ -211,19 +222,18 @@ static int check_tool(struct test_run *run, const struct task_test *t, int exit_
 
 /* A script that cannot even be started: our machine's fault, unless its interpreter is the agent's.
  */
-static int cannot_start(struct test_outcome *o, const struct task_test *t, const struct runner *r,
-			const char *why, struct err *err)
+static int cannot_start(const struct test_run *run, const struct task_test *t,
+			const struct runner *r, const char *why, struct err *err)
 {
-	static const char agents[] = "#!" TASK_BOX_APP "/";
+	AUTO(free) char *agents = xasprintf("#!%s/", run->job->task->layout.app);
 
 	if (r->package)
 		return err_set(
 			err, ERR_INFRA, 0,
 			"test %s needs %s, which the sandbox does not have (%s): apt install %s",
 			t->path, r->argv[0], why, r->package);
-	if (t->content_len >= sizeof agents - 1 &&
-	    memcmp(t->content, agents, sizeof agents - 1) == 0) {
-		snprintf(o->reason, sizeof o->reason, "cannot be executed: %s", why);
+	if (t->content_len && strncmp(t->content, agents, strlen(agents)) == 0) {
+		snprintf(run->now->reason, sizeof run->now->reason, "cannot be executed: %s", why);
 		return 0;
 	}
 	return err_set(err, ERR_INFRA, 0,
@@ -293,7 +303,8 @@ static void log_verdict(struct test_run *run, const struct test_outcome *o)
 
 static void read_file(struct test_run *run, const char *name, size_t number, struct buf *out)
 {
-	AUTO(free) char *box = xasprintf(TASK_BOX_RESULTS "/%zu/%s.json", number, name);
+	AUTO(free) char *file = xasprintf("%s.json", name);
+	AUTO(free) char *box = result_file(run, number, file);
 	struct err why = {0};
 	AUTO(fd) int fd = sandbox_get(run->s, box, &why);
 
@@ -324,6 +335,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		     const char *const *env, struct err *err)
 {
 	const struct limits *l = &run->job->attempt->trial.limits;
+	const char *repo = run->job->task->layout.repo;
 	int64_t timeout_ms = t->timeout_ms ? t->timeout_ms : l->eval_timeout_ms;
 	AUTO(strv) struct strv argv = STRV_INIT;
 	struct sandbox_exit end;
@@ -332,12 +344,14 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 	strv_pushv(&argv, r->argv);
 	if (t->command)
 		strv_push(&argv, t->command);
+	else if (r->argv[0])
+		strv_push(&argv, t->path);
 	else
-		strv_pushf(&argv, "%s%s", r->argv[0] ? "" : TASK_BOX_REPO "/", t->path);
+		strv_pushf(&argv, "%s/%s", repo, t->path);
 	struct sandbox_exec x = {
 		.argv = strv_items(&argv),
 		.env = env,
-		.cwd = TASK_BOX_REPO,
+		.cwd = repo,
 		.out = run->log,
 		.err = run->log,
 		.on_output = on_output,
@@ -350,7 +364,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 	o->ran = true;
 	o->wall_ms = end.wall_ms;
 	if (end.end == SANDBOX_NOT_FOUND)
-		return cannot_start(o, t, r, end.text, err);
+		return cannot_start(run, t, r, end.text, err);
 	if (end.end != SANDBOX_EXITED)
 		judge_limit(o, &end, l, timeout_ms);
 	else

@@ -41,14 +41,19 @@ static void mount(json_t *mounts, const char *from, const char *to, bool writabl
 /* The same places as in a local sandbox. */
 static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 {
-	static const struct {
+	const struct task_layout *l = spec->layout;
+	const struct {
 		const char *name, *to;
 		bool writable, workspace;
 	} own[] = {
-		{"app", TASK_BOX_APP, true, false},	 {"repo", TASK_BOX_REPO, true, true},
-		{"home", TASK_BOX_HOME, true, false},	 {"tmp", "/tmp", true, false},
-		{"vartmp", "/var/tmp", true, false},	 {"run", "/run", true, false},
-		{"passwd", "/etc/passwd", false, false}, {"group", "/etc/group", false, false},
+		{"app", l->app, true, false},
+		{"repo", l->repo, true, true},
+		{"home", l->home, true, false},
+		{"tmp", "/tmp", true, false},
+		{"vartmp", "/var/tmp", true, false},
+		{"run", "/run", true, false},
+		{"passwd", "/etc/passwd", false, false},
+		{"group", "/etc/group", false, false},
 		{"ctl", BOX_CONTROL, false, false},
 	};
 	AUTO(free) char *init = install_libexec("rollouts-init");
@@ -99,7 +104,7 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "data", data);
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
-	json_put_str(d, "workspace", TASK_BOX_REPO);
+	json_put_str(d, "workspace", spec->layout->repo);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
 	json_put(d, "mounts", mounts_of(spec, scratch));
 	add_limits(d, &spec->limits);

@@ -413,10 +413,10 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 	option(argv, "--ro-bind", st, "etc", "/etc");
 	option(argv, "--bind", st, "tmp", "/tmp");
 	option(argv, "--bind", st, "vartmp", "/var/tmp");
-	option(argv, "--bind", st, "home", TASK_BOX_HOME);
-	option(argv, "--bind", st, "app", TASK_BOX_APP);
+	option(argv, "--bind", st, "home", spec->layout->home);
+	option(argv, "--bind", st, "app", spec->layout->app);
 	if (spec->baseline)
-		option(argv, "--bind", st, "repo", TASK_BOX_REPO);
+		option(argv, "--bind", st, "repo", spec->layout->repo);
 	for (size_t i = 0; i < inherited->mounts_n; i++) {
 		snprintf(name, sizeof name, "mount%zu", i);
 		if (!is_shown_already(&spec->mounts[i]))

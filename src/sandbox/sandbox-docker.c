@@ -34,14 +34,14 @@ static int write_account(int scratch, const char *name, const char *image_text, 
 }
 
 /* Programs ask for the name of their user: the image does not know ours. */
-static int write_accounts(int scratch, const struct image *image, struct err *err)
+static int write_accounts(int scratch, const struct sandbox_spec *spec, struct err *err)
 {
-	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:" TASK_BOX_HOME ":/bin/sh\n",
-					  (unsigned)geteuid(), (unsigned)getegid());
+	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:%s:/bin/sh\n", (unsigned)geteuid(),
+					  (unsigned)getegid(), spec->layout->home);
 	AUTO(free) char *group = xasprintf("agent:x:%u:\n", (unsigned)getegid());
 
-	return write_account(scratch, "passwd", image->passwd, user, err) ||
-			       write_account(scratch, "group", image->group, group, err)
+	return write_account(scratch, "passwd", spec->image->passwd, user, err) ||
+			       write_account(scratch, "group", spec->image->group, group, err)
 		       ? -1
 		       : 0;
 }
@@ -102,7 +102,7 @@ static int start(struct common_sandbox *k, struct err *err)
 	int scratch =
 		path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
 
-	if (scratch < 0 || write_accounts(scratch, s->spec.image, err))
+	if (scratch < 0 || write_accounts(scratch, &s->spec, err))
 		return -1;
 	/* A file system of the engine's would belong to root. */
 	if (mkdirat(scratch, "run", 0755))

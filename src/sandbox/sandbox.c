@@ -57,10 +57,10 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 
 void sandbox_env(const struct sandbox *s, struct strv *env)
 {
-	static const char *const base[] = {"HOME=" TASK_BOX_HOME, "TMPDIR=/tmp", "LANG=C.UTF-8",
-					   "TERM=dumb", NULL};
+	static const char *const base[] = {"TMPDIR=/tmp", "LANG=C.UTF-8", "TERM=dumb", NULL};
 	const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+	strv_pushf(env, "HOME=%s", s->spec.layout->home);
 	strv_pushv(env, base);
 	for (size_t i = 0; s->image_env && i < s->image_env->n; i++)
 		if (!strncmp(s->image_env->v[i], "PATH=", 5) && s->image_env->v[i][5])

@@ -16,6 +16,7 @@
 #include "core/bench.h"
 #include "core/image.h"
 #include "core/limits.h"
+#include "core/task-layout.h"
 #include "os/capped-log.h"
 #include "repo/repo.h"
 
@@ -30,9 +31,10 @@ struct sandbox_inherited; /* see sandbox_inherited_open */
 struct sandbox_spec {
 	int root_fd;	  /* the data root, also the working directory of the process */
 	const char *name; /* host name inside, and the name of a container */
+	const struct task_layout *layout; /* the paths inside */
 	const char *
-		baseline; /* "cache/baselines/KEY": its repo/ becomes TASK_BOX_REPO, writable; NULL: none */
-	const char *app; /* "cache/tasks/HASH/app": copied to TASK_BOX_APP, writable; NULL: empty */
+		baseline; /* "cache/baselines/KEY": its repo/ becomes layout->repo, writable; NULL: none */
+	const char *app; /* "cache/tasks/HASH/app": copied to layout->app, writable; NULL: empty */
 	const char *scratch; /* relative to the data root; made by open, removed by close */
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;

@@ -36,7 +36,7 @@ static void apply_overlay_files(struct layer *l, const char *key, json_t *v)
 	json_t *text;
 
 	json_object_foreach (v, path, text) {
-		AUTO(free) char *why = path_issue(path, TASK_BOX_APP);
+		AUTO(free) char *why = path_issue(path, task_layout_prepared.app);
 		const char *refused = why ? why : app_refuses(path);
 		if (!strcmp(path, TASK_INSTRUCTIONS_FILE))
 			set_instruction(l, text, AT(at, path));

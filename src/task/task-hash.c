@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "task/files.h"
 
 /* Changes when equal tasks would hash differently than before: stored results then belong to no
  * task. */
-#define HASH_FORM "rollouts task 1"
+#define HASH_VERSION "rollouts task 1"
 
 static void hash_strv(struct hash *h, const struct strv *s)
 {
@@ -93,7 +94,7 @@ void task_hash(struct task *t)
 	struct hash h;
 
 	hash_init(&h);
-	hash_str(&h, HASH_FORM);
+	hash_str(&h, HASH_VERSION);
 	hash_str(&h, t->id);
 	hash_str(&h, t->instruction);
 	hash_repo(&h, &t->repo);
@@ -102,10 +103,15 @@ void task_hash(struct task *t)
 	filetree_hash(&t->files->app, &h);
 	filetree_hash(&t->files->repo, &h);
 	hash_str(&h, t->files->gold ? t->files->gold_digest : NULL);
-	/* Only where there is one: other tasks keep the hash they had before there was such a key. */
+	/* Only where it says something: other tasks keep the hash they had before there was such a thing. */
 	if (t->docker_image) {
 		hash_str(&h, "docker_image");
 		hash_str(&h, t->docker_image);
+	}
+	if (memcmp(&t->layout, &task_layout_prepared, sizeof t->layout) != 0) {
+		AUTO(json) json_t *layout = task_layout_to_json(&t->layout);
+		hash_str(&h, "layout");
+		hash_json(&h, layout);
 	}
 	hash_hex(&h, t->hash);
 }

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "task/files.h"
 
-#define TASK_FORM 1 /* of task.json */
+#define TASK_JSON_VERSION 1
 
 static json_t *repo_to_json(const struct task_repo *repo)
 {
@@ -60,12 +60,13 @@ json_t *task_to_json(const struct task *t)
 {
 	json_t *j = json_object();
 
-	json_put_int(j, "v", TASK_FORM);
+	json_put_int(j, "v", TASK_JSON_VERSION);
 	json_put_str(j, "hash", t->hash);
 	json_put_str(j, "id", t->id);
 	json_put_str(j, "title", t->title);
 	json_put(j, "tags", t->tags ? json_incref(t->tags) : json_null());
 	json_put_str(j, "instruction", t->instruction);
+	json_put(j, "layout", task_layout_to_json(&t->layout));
 	json_put(j, "repo", repo_to_json(&t->repo));
 	json_put(j, "rubrics", rubrics_to_json(t));
 	json_put(j, "tests", tests_to_json(t));
@@ -159,15 +160,15 @@ static int tests_from_json(struct task *t, const json_t *list, const char *where
 	return 0;
 }
 
-static int check_form(const json_t *j, const char *where, struct err *err)
+static int check_version(const json_t *j, const char *where, struct err *err)
 {
 	int64_t v;
 
 	if (json_need_int(j, "v", where, &v, err))
 		return -1;
-	if (v > TASK_FORM)
-		return err_set(err, ERR_USAGE, 0, "%s: written by a newer version (form %d)", where,
-			       (int)v);
+	if (v > TASK_JSON_VERSION)
+		return err_set(err, ERR_USAGE, 0, "%s: written by a newer version (format %d)",
+			       where, (int)v);
 	return 0;
 }
 
@@ -176,10 +177,11 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	const char *hash;
 	const json_t *tags = json_object_get(j, "tags");
 
-	if (check_form(j, where, err) || json_need_str(j, "hash", where, &hash, err) ||
+	if (check_version(j, where, err) || json_need_str(j, "hash", where, &hash, err) ||
 	    need_copy(&t->id, j, "id", where, err) ||
 	    need_copy(&t->title, j, "title", where, err) ||
 	    need_copy(&t->instruction, j, "instruction", where, err) ||
+	    task_layout_from_json(&t->layout, json_object_get(j, "layout"), where, err) ||
 	    repo_from_json(&t->repo, json_object_get(j, "repo"), where, err) ||
 	    rubrics_from_json(t, json_object_get(j, "rubrics"), where, err) ||
 	    tests_from_json(t, json_object_get(j, "tests"), where, err))

@@ -17,28 +17,17 @@
 #include "task/files.h"
 #include "task/fill.h"
 #include "task/resolved.h"
-#include "task/task.h"
+#include "task/task-format.h"
 
 struct reader {
 	struct task *t;
 	const struct task_source *src;
 	int dir_fd;
 	struct resolved r;
-	struct issues m;
+	struct issues *m;
 };
 
 static const struct at *const top = NULL;
-
-static int open_folder(struct reader *rd, struct err *err)
-{
-	rd->t->dir = realpath(rd->src->dir, NULL);
-	rd->dir_fd = rd->t->dir ? open(rd->t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (rd->dir_fd >= 0)
-		return 0;
-	int why = errno;
-	issues_add(&rd->m, TASK_META_FILE, NULL, "cannot open its folder: %s", strerror(why));
-	return err_set(err, ERR_USAGE, why, "task folder %s", rd->src->dir);
-}
 
 /* Text of a file of the folder; false when there is none. */
 static bool read_text(struct reader *rd, const char *path, size_t max, struct buf *out)
@@ -47,12 +36,12 @@ static bool read_text(struct reader *rd, const char *path, size_t max, struct bu
 
 	if (path_read_beneath(rd->dir_fd, path, max, out, &err)) {
 		if (err.sys != ENOENT)
-			issues_add(&rd->m, path, NULL, "cannot be read: %s", err.msg);
+			issues_add(rd->m, path, NULL, "cannot be read: %s", err.msg);
 		return false;
 	}
 	if (text_is_utf8(out->data, out->len) && strlen(out->data) == out->len)
 		return true;
-	issues_add(&rd->m, path, NULL, "must be UTF-8 text");
+	issues_add(rd->m, path, NULL, "must be UTF-8 text");
 	return false;
 }
 
@@ -105,9 +94,9 @@ static void read_overrides(struct reader *rd)
 	if (!rd->src->apply_overrides)
 		return;
 	if (own && !(entry && same_file(rd->dir_fd, TASK_OVERRIDES_FILE, entry)))
-		overrides_read(&rd->r, rd->dir_fd, TASK_OVERRIDES_FILE, &rd->m, &rd->t->notes);
+		overrides_read(&rd->r, rd->dir_fd, TASK_OVERRIDES_FILE, rd->m, &rd->t->notes);
 	if (entry)
-		overrides_read(&rd->r, AT_FDCWD, entry, &rd->m, &rd->t->notes);
+		overrides_read(&rd->r, AT_FDCWD, entry, rd->m, &rd->t->notes);
 }
 
 static void put_texts(struct reader *rd, struct filetree *o, const char *key)
@@ -123,7 +112,7 @@ static void put_texts(struct reader *rd, struct filetree *o, const char *key)
 		char *why =
 			filetree_put(o, path, json_string_value(text), json_string_length(text));
 		if (why)
-			issues_add(&rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s", why);
+			issues_add(rd->m, resolved_place(&rd->r, key, path, key), NULL, "%s", why);
 	}
 }
 
@@ -158,8 +147,8 @@ static void read_trees(struct reader *rd)
 {
 	struct task_files *files = rd->t->files;
 
-	filetree_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, &rd->m, &rd->m);
-	filetree_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, &rd->m, &rd->m);
+	filetree_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, rd->m, rd->m);
+	filetree_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, rd->m, rd->m);
 	drop_tests(rd);
 	put_texts(rd, &files->app, "overlay_files");
 	put_texts(rd, &files->repo, "overlay_repo_files");
@@ -177,7 +166,7 @@ static void read_gold(struct reader *rd)
 				     &size, &err))
 			rd->t->has_gold = size > 0;
 		else if (err.sys != ENOENT)
-			issues_add(&rd->m, places[i], NULL, "cannot be read: %s", err.msg);
+			issues_add(rd->m, places[i], NULL, "cannot be read: %s", err.msg);
 		if (rd->t->has_gold)
 			files->gold = xstrdup(places[i]);
 	}
@@ -197,42 +186,32 @@ static void remark(struct reader *rd)
 
 static int read_all(struct reader *rd, struct err *err)
 {
-	if (open_folder(rd, err))
-		return -1;
-	bool has_meta = meta_read(&rd->r, rd->dir_fd, &rd->m);
+	bool has_meta = meta_read(&rd->r, rd->dir_fd, rd->m);
 	read_instructions(rd);
 	read_removals(rd);
-	dotenv_read(&rd->t->env, rd->dir_fd, ".env", &rd->m, &rd->t->notes);
+	dotenv_read(&rd->t->env, rd->dir_fd, ".env", rd->m, &rd->t->notes);
 	read_overrides(rd);
 	/* Without the document everything in it would be called missing. */
-	if (has_meta && task_fill(rd->t, &rd->r, rd->dir_fd, &rd->m, err))
+	if (has_meta && task_fill(rd->t, &rd->r, rd->dir_fd, rd->m, err))
 		return -1;
 	read_trees(rd);
 	read_gold(rd);
 	remark(rd);
-	if (rd->m.n)
-		return err_set(err, ERR_USAGE, 0, "task %s: %zu mistake%s", rd->src->dir, rd->m.n,
-			       rd->m.n == 1 ? "" : "s");
-	app_add_made(&rd->t->files->app, rd->t);
-	task_hash(rd->t);
+	if (!rd->m->n)
+		app_add_made(&rd->t->files->app, rd->t);
 	return 0;
 }
 
-int task_read(struct task *out, const struct task_source *src, struct strv *issues, struct err *err)
+static int read_prepared(struct task *t, const struct task_source *src, int dir_fd,
+			 struct issues *m, struct err *err)
 {
-	struct task t = {.files = xcalloc(1, sizeof *t.files)};
-	struct reader rd = {.t = &t, .src = src, .dir_fd = -1, .m = {issues, 0}};
+	struct reader rd = {.t = t, .src = src, .dir_fd = dir_fd, .m = m};
 
+	t->layout = task_layout_prepared;
 	resolved_init(&rd.r);
 	int rc = read_all(&rd, err);
-	if (rd.m.n > ISSUES_MAX)
-		strv_pushf(issues, "and %zu more mistakes", rd.m.n - ISSUES_MAX);
 	resolved_release(&rd.r);
-	if (rd.dir_fd >= 0)
-		close(rd.dir_fd);
-	if (rc)
-		task_release(&t);
-	else
-		*out = t;
 	return rc;
 }
+
+const struct task_format task_prepared = {.file = TASK_META_FILE, .read = read_prepared};

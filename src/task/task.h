@@ -10,8 +10,6 @@
  *               LM_INSTRUCTIONS.md included
  *   repo/       overlay_repo_files and injected files, to be laid over the checkout
  *   gold.patch  the gold diff, if the task has one (never mounted into a sandbox; oracle only)
- *
- * Paths such as /app/repo exist in this room only: the constants below are what others use.
  */
 #pragma once
 #include <jansson.h>
@@ -20,14 +18,7 @@
 #include "base/hash.h"
 #include "base/strv.h"
 #include "core/kv.h"
-
-#define TASK_BOX_APP "/app"
-#define TASK_BOX_REPO "/app/repo"
-#define TASK_BOX_INSTRUCTIONS "/app/LM_INSTRUCTIONS.md"
-#define TASK_BOX_NOTES "/app/notes.md" /* the agent may leave one; collected */
-#define TASK_BOX_HOME "/home/agent"
-#define TASK_BOX_RESULTS                                                                           \
-	"/app/results" /* evaluation only: ROLLOUTS_RESULTS, ROLLOUTS_METRICS live here */
+#include "core/task-layout.h"
 
 struct task_repo {
 	char *git_url; /* any git URL, or an absolute local path (a repository or a bundle) */
@@ -59,6 +50,7 @@ struct task {
 	char *id, *title;
 	json_t *tags; /* array or NULL */
 	char *instruction;
+	struct task_layout layout;
 	struct task_repo repo;
 	struct task_rubric *rubrics;
 	size_t rubrics_n;

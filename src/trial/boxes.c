@@ -20,6 +20,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	*spec = (struct sandbox_spec){
 		.root_fd = w->root_fd,
 		.name = w->box_name[which],
+		.layout = &w->task.layout,
 		.baseline = w->baseline.path,
 		.app = w->app,
 		.scratch = w->scratch[which],

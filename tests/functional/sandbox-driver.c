@@ -280,6 +280,7 @@ static void read_spec(struct driver *d, struct sandbox_mount *mounts, size_t max
 	size_t at;
 
 	s->name = json_get_str(doc, "name", "box");
+	s->layout = &task_layout_prepared;
 	s->baseline = json_get_str(doc, "baseline", NULL);
 	s->app = json_get_str(doc, "app", NULL);
 	s->scratch = json_get_str(doc, "scratch", "scratch");

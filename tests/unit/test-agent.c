@@ -35,6 +35,7 @@ static int set_up(void **state)
 					  .limits = limits_default};
 	w->attempt.number = 1;
 	w->task.id = xstrdup("greet");
+	w->task.layout = task_layout_prepared;
 	w->task.instruction = xstrdup("Fix {model} \"now\".\n");
 	w->job = (struct agent_job){.attempt = &w->attempt,
 				    .task = &w->task,
@@ -688,7 +689,7 @@ static void files_are_collected(void **state)
 
 	w->attempt.agent_spec =
 		parse("{\"argv\":[\"x\"],\"collect\":[\"{home}/one.txt\",\"{home}/gone\"]}");
-	kvs_set(&w->box.files, TASK_BOX_NOTES, "my notes");
+	kvs_set(&w->box.files, "/app/notes.md", "my notes");
 	kvs_set(&w->box.files, "/home/agent/one.txt", "1");
 	if (agent_collect(&w->job, &w->box, &skipped, &err))
 		fail_msg("%s", err.msg);

@@ -156,6 +156,7 @@ static int set_up(void **state)
 		w->tests[i].content_len = strlen(w->tests[i].content);
 	w->task.id = (char *)"greet";
 	w->task.title = (char *)"Greet";
+	w->task.layout = task_layout_prepared;
 	w->task.instruction = (char *)"Do it.\n";
 	w->task.rubrics = w->rubrics;
 	w->task.rubrics_n = 3;
@@ -366,11 +367,11 @@ static void what_tests_write_is_taken(void **state)
 {
 	struct world *w = *state;
 
-	w->box.exec[0].writes_path = TASK_BOX_RESULTS "/1/metrics.json";
+	w->box.exec[0].writes_path = "/app/results/1/metrics.json";
 	w->box.exec[0].writes = "{\"complexity\": 12}";
-	w->box.exec[1].writes_path = TASK_BOX_RESULTS "/2/results.json";
+	w->box.exec[1].writes_path = "/app/results/2/results.json";
 	w->box.exec[1].writes = "{\"case\": {\"success\": true}}";
-	w->box.exec[2].writes_path = TASK_BOX_RESULTS "/3/metrics.json";
+	w->box.exec[2].writes_path = "/app/results/3/metrics.json";
 	w->box.exec[2].writes = "not json";
 	grade(w);
 	assert_int_equal(json_get_int(json_object_get(w->e.doc, "custom_metrics"), "complexity", 0),

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * task-layout.h -- what a task looks like from inside its sandbox. A task's format decides it (task/task.h), the
+ * snapshot keeps it, and the rooms that prepare, run and grade take every path from here.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+
+enum { TASK_PATH_MAX = 256 };
+
+/* Absolute paths inside. */
+struct task_layout {
+	char app[TASK_PATH_MAX];  /* what the agent may see of the task folder: a copy, writable */
+	char repo[TASK_PATH_MAX]; /* the workspace: what the agent changes there is its work */
+	char instructions[TASK_PATH_MAX]; /* the file that holds the instruction */
+	char notes[TASK_PATH_MAX];	  /* the agent may leave one for people; collected */
+	char home[TASK_PATH_MAX];
+	char results[TASK_PATH_MAX]; /* what tests write lies below it; evaluation only */
+};
+
+/* Of a prepared task: all below /app but the home, /home/agent. */
+extern const struct task_layout task_layout_prepared;
+
+json_t *task_layout_to_json(const struct task_layout *l); /* new reference */
+/* J NULL: a prepared task's, as every snapshot was before layouts were written down. ERR_USAGE naming WHERE. */
+int task_layout_from_json(struct task_layout *out, const json_t *j, const char *where,
+			  struct err *err) MUST_CHECK;
