@@ -13,18 +13,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/install.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "os/fdio.h"
-#include "os/spawn.h"
+#include "gatewaylink/process.h"
 #include "rollout/gateway-document.h"
 #include "rollout/keys.h"
 
-enum { LINE_MAX_BYTES = 64 << 10, LEAVE_MS = 5000, BACKLOG = 1024 };
+enum { BACKLOG = 1024 };
 
 struct asked {
 	const char *listen, *socket, *config;
@@ -182,154 +180,61 @@ static int make_document(json_t **out, const struct asked *a, struct strv *probl
 	return 0;
 }
 
-/* --- the process ---------------------------------------------------------------------------------- */
+/* --- serving -------------------------------------------------------------------------------------- */
 
-struct running {
-	struct child child;
-	int in, out;
-	struct buf line;
-	json_t *totals; /* the last, or NULL */
-	bool fatal;
-};
-
-static int send_document(int fd, const json_t *document, struct err *err)
+static void say_note(void *arg, const char *text)
 {
-	struct buf text = BUF_INIT;
-	size_t at = 0;
-
-	json_format(&text, document, false);
-	while (at < text.len) {
-		ssize_t n = send(fd, text.data + at, text.len - at, MSG_NOSIGNAL);
-		if (n < 0 && errno != EINTR)
-			break;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	bool whole = at == text.len;
-	explicit_bzero(text.data, text.len);
-	buf_release(&text);
-	return whole ? 0 : err_set(err, ERR_INFRA, 0, "rollouts-gateway does not start");
-}
-
-static int start(struct running *r, const json_t *document, int listener, struct err *err)
-{
-	AUTO(free) char *program = install_libexec("rollouts-gateway");
-	const char *argv[] = {program, NULL};
-	int in[2], out[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in))
-		return err_set(err, ERR_INFRA, errno, "socketpair");
-	AUTO(fd) int in_child = in[0];
-	r->in = in[1];
-	if (fd_pipe(out, err))
-		return -1;
-	r->out = out[0];
-	AUTO(fd) int out_child = out[1];
-	const struct spawn s = {.argv = argv,
-				.dir_fd = AT_FDCWD,
-				.in = in_child,
-				.out = out_child,
-				.err = 2,
-				.more = &listener,
-				.more_n = 1};
-	if (spawn_start(&r->child, &s, true, err))
-		return err_wrap(err, "%s (is the installation complete?)", program);
-	return send_document(r->in, document, err);
-}
-
-static void take_line(struct running *r, const char *text, size_t n)
-{
-	AUTO(json) json_t *j = NULL;
 	AUTO(buf) struct buf safe = BUF_INIT;
-	struct err err;
 
-	if (json_parse(&j, text, n, "gateway", &err))
-		return;
-	const char *event = json_get_str(j, "event", "");
-	if (strcmp(event, "totals") == 0) {
-		json_decref(r->totals);
-		r->totals = json_incref(j);
-	} else if (strcmp(event, "note") == 0 || strcmp(event, "fatal") == 0) {
-		r->fatal |= *event == 'f';
-		text_renders(&safe, json_get_str(j, "text", ""), TEXT_TERMINAL_LINE);
-		fprintf(stderr, "rollouts: %s\n", safe.data);
-	}
+	text_renders(&safe, text, TEXT_TERMINAL_LINE);
+	fprintf(stderr, "rollouts: %s\n", safe.data);
 }
 
-/* False: it is gone. */
-static bool take_output(struct running *r)
+/* Until one of SIGNALS comes, or the gateway ends by itself. */
+static int attend(struct gateway_process *p, int signals, struct err *err)
 {
-	char data[4096], *end;
-	ssize_t n = read(r->out, data, sizeof data);
-
-	if (n < 0 && errno == EINTR)
-		return true;
-	if (n <= 0 || r->line.len > LINE_MAX_BYTES)
-		return false;
-	buf_add(&r->line, data, (size_t)n);
-	while ((end = memchr(r->line.data, '\n', r->line.len))) {
-		size_t used = (size_t)(end - r->line.data) + 1;
-		take_line(r, r->line.data, used - 1);
-		memmove(r->line.data, r->line.data + used, r->line.len - used + 1);
-		r->line.len -= used;
-	}
-	return true;
-}
-
-/* Until it ends by itself, or we are told to end it. */
-static void attend(struct running *r, int signals)
-{
-	struct pollfd fds[] = {{.fd = r->out, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-
+	struct pollfd fds[GATEWAY_PROCESS_FDS + 1];
 	struct signalfd_siginfo taken;
 
 	for (;;) {
-		int n = poll(fds, 2, -1);
-		if (n < 0 && errno != EINTR)
-			return;
-		if (n > 0 && fds[1].revents && read(signals, &taken, sizeof taken) > 0 &&
-		    r->in >= 0) {
-			close(r->in); /* it leaves by itself, and says its last totals */
-			r->in = -1;
-		}
-		if (n > 0 && fds[0].revents && !take_output(r))
-			return;
+		struct pollfd *told = &fds[gateway_process_watch(p, fds)];
+		*told = (struct pollfd){.fd = signals, .events = POLLIN};
+		if (poll(fds, GATEWAY_PROCESS_FDS + 1, -1) < 0)
+			return err_set(err, ERR_INFRA, errno, "poll");
+		/* Taken, so that it is not still there when signals are let in again. */
+		if (told->revents && read(signals, &taken, sizeof taken) > 0)
+			return 0;
+		gateway_process_turn(p, fds);
+		if (gateway_process_failure(p))
+			return err_set(err, ERR_INFRA, 0, "%s", gateway_process_failure(p));
 	}
 }
 
-static int finish(struct running *r, struct err *err)
+static void print_totals(const struct gateway_totals *t)
 {
-	int status = 0;
-
-	auto_fd(&r->in);
-	if (r->child.pid && spawn_wait(&r->child, clock_mono_ms() + LEAVE_MS, &status, err)) {
-		spawn_kill(&r->child, true);
-		return -1;
-	}
-	if (r->totals) {
-		const json_t *usd = json_object_get(r->totals, "usd");
-		printf("%lld calls, %lld tokens, ", (long long)json_get_int(r->totals, "calls", 0),
-		       (long long)json_get_int(r->totals, "tokens", 0));
-		if (json_is_number(usd))
-			printf("$%.4f", json_number_value(usd));
-		else
-			printf("cost N/A");
-		int64_t unpriced = json_get_int(r->totals, "unpriced_calls", 0);
-		if (unpriced && json_is_number(usd))
-			printf(" and %lld calls without a price", (long long)unpriced);
-		printf("\n");
-	}
-	char how[48];
-	if (status && !r->fatal)
-		return err_set(err, ERR_INFRA, 0, "rollouts-gateway: %s",
-			       spawn_status_text(status, how));
-	return status ? err_set(err, ERR_INFRA, 0, "the gateway did not start") : 0;
+	if (!t->calls)
+		return;
+	printf("%lld calls, %lld tokens, ", (long long)t->calls, (long long)t->tokens);
+	if (t->unpriced_calls == t->calls)
+		printf("cost N/A\n");
+	else if (t->unpriced_calls)
+		printf("$%.4f and %lld calls without a price\n", t->usd,
+		       (long long)t->unpriced_calls);
+	else
+		printf("$%.4f\n", t->usd);
 }
 
 static int serve(const json_t *document, int listener, struct err *err)
 {
-	struct running r = {.in = -1, .out = -1, .line = BUF_INIT};
+	AUTO(free) char *program = install_libexec("rollouts-gateway");
+	const struct gateway_spec spec = {.program = program,
+					  .dir_fd = -1,
+					  .listener = listener,
+					  .log_fd = STDERR_FILENO,
+					  .document = document,
+					  .note = say_note};
+	struct gateway_process *p = NULL;
 	sigset_t set, old;
-	struct err after;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -337,18 +242,14 @@ static int serve(const json_t *document, int listener, struct err *err)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	AUTO(fd) int signals = signalfd(-1, &set, SFD_CLOEXEC);
-	int failed = start(&r, document, listener, err);
+	fflush(stdout);
+	int failed = gateway_process_start(&p, &spec, err);
 	if (!failed) {
-		fflush(stdout);
-		attend(&r, signals);
+		failed = attend(p, signals, err);
+		gateway_process_leave(p);
+		print_totals(gateway_process_totals(p));
+		gateway_process_stop(p);
 	}
-	if (finish(&r, &after) && !failed) {
-		*err = after;
-		failed = -1;
-	}
-	auto_fd(&r.out);
-	buf_release(&r.line);
-	json_decref(r.totals);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return failed;
 }

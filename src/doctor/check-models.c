@@ -19,7 +19,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "doctor/check.h"
-#include "gateway/process.h"
+#include "gatewaylink/process.h"
 #include "os/fdio.h"
 #include "rollout/gateway-document.h"
 #include "rollout/keys.h"

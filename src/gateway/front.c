@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include "base/mem.h"
-#include "gateway/gateway.h"
+#include "gatewaylink/gateway.h"
 #include "gateway/internal.h"
 
 enum {

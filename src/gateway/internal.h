@@ -19,7 +19,7 @@
 #include <curl/curl.h>
 #include <microhttpd.h>
 #include "base/buf.h"
-#include "gateway/control.h"
+#include "gatewaylink/control.h"
 #include "gateway/setup.h"
 #include "model/usage.h"
 #include "gateway/quota.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "gateway/gateway.h"
+#include "gatewaylink/gateway.h"
 #include "gateway/internal.h"
 
 enum { TICK_MS = 50, TOTALS_MS = 200, DOCUMENT_MAX = 16 << 20, CONNECTIONS = 4096 };

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "gateway/gateway.h"
+#include "gatewaylink/gateway.h"
 #include "gateway/internal.h"
 #include "os/fdio.h"
 

@@ -4,7 +4,7 @@
  * benchmark. Journals what was spent, so that a budget counts over all supervisors of a rollout.
  */
 #pragma once
-#include "gateway/process.h"
+#include "gatewaylink/process.h"
 #include "rollout/session.h"
 
 struct meter {

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "core/result.h"
 #include "core/trial.h"
-#include "gateway/control.h"
+#include "gatewaylink/control.h"
 #include "repo/repo.h"
 #include "sandbox/sandbox.h"
 #include "task/task.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * process.h -- the supervisor's side of gateway.h: makes the sockets, starts libexec/rollouts-gateway on
- * them, hears its event lines, starts it again when it died. The sockets outlive a gateway, so that the
- * forwarders of running sandboxes lead to the next one.
+ * process.h -- the parent's side of gateway.h: makes the sockets, starts libexec/rollouts-gateway on them, hears
+ * its event lines, starts it again when it died. The sockets outlive a gateway, so that whatever is connected
+ * to them in running sandboxes reaches the next one.
  */
 #pragma once
 #include <jansson.h>
@@ -24,8 +24,11 @@ struct gateway_totals {
 
 struct gateway_spec {
 	const char *program; /* absolute path of rollouts-gateway; borrowed for the call */
-	int dir_fd; /* where the sockets are made: nobody else uses it; borrowed until stop */
-	int log_fd; /* for its standard error; borrowed for the call */
+	int dir_fd; /* where the sockets are made: nobody else uses it; borrowed until stop. -1: see listener */
+	/* Without a folder: the one socket for requests, borrowed for the call. It has no workers, and a gateway
+	 * that dies is not started again. */
+	int listener;
+	int log_fd;		/* for its standard error; borrowed for the call */
 	const json_t *document; /* see gateway.h; borrowed until stop. Holds keys */
 	/* A line for people: a note of the gateway, its death, its return. Untrusted text. */
 	void (*note)(void *arg, const char *text);

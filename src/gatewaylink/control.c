@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/control.h"
+#include "gatewaylink/control.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

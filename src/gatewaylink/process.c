@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "gateway/process.h"
+#include "gatewaylink/process.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "base/strv.h"
 #include "core/datadir.h"
-#include "gateway/gateway.h"
+#include "gatewaylink/gateway.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 
@@ -35,7 +35,8 @@ struct gateway_process {
 	struct gateway_spec spec;
 	char *program;
 	int log_fd;
-	int sockets[2];	    /* agents, workers */
+	int sockets[2];	    /* agents, workers; the second -1: none */
+	bool alone;	    /* on a socket of the caller's, and not started again */
 	struct child child; /* pid 0: none runs */
 	int in, out;	    /* our ends of its standard input and output */
 	struct buf line;    /* the beginning of the next one */
@@ -131,7 +132,7 @@ static int start(struct gateway_process *p, struct err *err)
 				.out = out_child,
 				.err = p->log_fd,
 				.more = p->sockets,
-				.more_n = 2};
+				.more_n = p->alone ? 1 : 2};
 	/* A group of its own: an interrupt typed at the terminal is for the supervisor. */
 	if (spawn_start(&p->child, &s, true, err))
 		return -1;
@@ -253,7 +254,7 @@ static void bury(struct gateway_process *p, int status)
 	spawn_status_text(status, how);
 	snprintf(p->failure, sizeof p->failure, "the gateway ended by itself: %s",
 		 *p->fatal ? p->fatal : how);
-	if (++p->failures > TRIES)
+	if (++p->failures > TRIES || p->alone)
 		return;
 	for (int i = 1; i < p->failures && pause < BACKOFF_MAX_MS; i++)
 		pause *= 2;
@@ -347,6 +348,21 @@ static int wait_ready(struct gateway_process *p, struct err *err)
 	return 0;
 }
 
+static int make_sockets(struct gateway_process *p, struct err *err)
+{
+	const struct gateway_spec *spec = &p->spec;
+
+	if (p->alone) {
+		p->sockets[0] = fcntl(spec->listener, F_DUPFD_CLOEXEC, 3);
+		return p->sockets[0] < 0 ? err_set(err, ERR_INFRA, errno, "keep a socket") : 0;
+	}
+	p->sockets[0] = listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
+	if (p->sockets[0] >= 0)
+		p->sockets[1] =
+			listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET, 0600, err);
+	return p->sockets[1] < 0 ? -1 : 0;
+}
+
 int gateway_process_start(struct gateway_process **out, const struct gateway_spec *spec,
 			  struct err *err)
 {
@@ -356,16 +372,13 @@ int gateway_process_start(struct gateway_process **out, const struct gateway_spe
 				      .program = xstrdup(spec->program),
 				      .log_fd = fcntl(spec->log_fd, F_DUPFD_CLOEXEC, 3),
 				      .sockets = {-1, -1},
+				      .alone = spec->dir_fd < 0,
 				      .child = {0, -1},
 				      .in = -1,
 				      .out = -1,
 				      .line = BUF_INIT,
 				      .again_ms = -1};
-	p->sockets[0] = listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
-	if (p->sockets[0] >= 0)
-		p->sockets[1] =
-			listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET, 0600, err);
-	if (p->sockets[1] < 0 || start(p, err) || wait_ready(p, err)) {
+	if (make_sockets(p, err) || start(p, err) || wait_ready(p, err)) {
 		gateway_process_stop(p);
 		return -1;
 	}
@@ -400,7 +413,8 @@ void gateway_process_stop(struct gateway_process *p)
 	gateway_process_leave(p);
 	close_ends(p);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (p->sockets[i] >= 0 && unlinkat(p->spec.dir_fd, names[i], 0) && errno != ENOENT)
+		if (p->sockets[i] >= 0 && !p->alone && unlinkat(p->spec.dir_fd, names[i], 0) &&
+		    errno != ENOENT)
 			p->spec.note(p->spec.arg, "a socket of the gateway could not be removed");
 		auto_fd(&p->sockets[i]);
 	}
