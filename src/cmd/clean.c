@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +19,7 @@
 #include "cmd/options.h"
 #include "core/datadir.h"
 #include "engine/ask.h"
+#include "launch/orphans.h"
 #include "os/cgroup.h"
 #include "os/usage.h"
 #include "repo/mirror.h"
@@ -40,7 +40,7 @@ struct cleaning {
 	bool dry_run;
 	bool live, unreadable; /* some rollout is */
 	json_t *used;	       /* in the cache, by some plan: path -> true */
-	json_t *busy;	       /* attempt folders with a living worker: path -> true */
+	struct strv busy;      /* attempt folders with a living worker */
 	struct item *items;
 	size_t n, cap;
 };
@@ -108,29 +108,6 @@ static void scan(struct cleaning *c, const char *folder, const char *scratch)
 	}
 }
 
-/* Workers outlive a killed supervisor for a moment: their command line names their attempt. */
-static void find_workers(struct cleaning *c)
-{
-	DIR *d = opendir("/proc");
-
-	for (struct dirent *e; d && (e = readdir(d));) {
-		AUTO(free) char *path = xasprintf("/proc/%s/cmdline", e->d_name);
-		AUTO(buf) struct buf text = BUF_INIT;
-		struct err ignored;
-		AUTO(fd)
-		int fd = isdigit((unsigned char)e->d_name[0]) ? open(path, O_RDONLY | O_CLOEXEC)
-							      : -1;
-		if (fd < 0 || path_read_fd(fd, 1 << 16, &text, &ignored))
-			continue;
-		const char *attempt = text.data + strlen(text.data) + 1;
-		if (text.len > strlen(text.data) + 1 &&
-		    strcmp(path_base(text.data), "rollouts-trial") == 0)
-			json_object_set_new(c->busy, attempt, json_true());
-	}
-	if (d)
-		closedir(d);
-}
-
 static bool is_component(const char *s)
 {
 	return s && s[0] && s[0] != '.' && !strchr(s, '/');
@@ -140,11 +117,9 @@ static bool is_component(const char *s)
 static bool run_is_busy(const struct cleaning *c, const char *top)
 {
 	AUTO(free) char *prefix = path_join(top, RUN_ATTEMPTS "/");
-	const char *attempt;
-	json_t *value;
 
-	json_object_foreach (c->busy, attempt, value)
-		if (strncmp(attempt, prefix, strlen(prefix)) == 0)
+	for (size_t i = 0; i < c->busy.n; i++)
+		if (strncmp(c->busy.v[i], prefix, strlen(prefix)) == 0)
 			return true;
 	return false;
 }
@@ -448,7 +423,9 @@ static int clean(struct cleaning *c, const struct request *q, const char *name, 
 	if (name && store_find(c->store, name, stamp, &known, err))
 		return -1;
 	rollout_ref_release(&known);
-	find_workers(c);
+	/* Workers outlive a killed supervisor for a moment. */
+	if (orphans_list(&c->busy, c->store->root_fd, err))
+		return -1;
 	if (q->runs)
 		return clean_runs(c, name, stamp, err) ? -1 : finish(c, err);
 	if (scan_rollouts(c, name, stamp, err))
@@ -473,7 +450,7 @@ static void release(struct cleaning *c)
 	}
 	free(c->items);
 	json_decref(c->used);
-	json_decref(c->busy);
+	strv_release(&c->busy);
 }
 
 int cmd_clean(int argc, char **argv)
@@ -521,10 +498,7 @@ int cmd_clean(int argc, char **argv)
 		*stamp++ = '\0';
 	if (store_open(&store, q.data, false, &err))
 		return cmd_fail(&err);
-	struct cleaning c = {.store = &store,
-			     .dry_run = q.dry_run,
-			     .used = json_object(),
-			     .busy = json_object()};
+	struct cleaning c = {.store = &store, .dry_run = q.dry_run, .used = json_object()};
 	status = clean(&c, &q, name, stamp, &err);
 	release(&c);
 	store_close(&store);

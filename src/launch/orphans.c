@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/strv.h"
 
 enum {
 	PATIENCE_MS = 15000, /* ending a sandbox in order takes a moment */
@@ -22,45 +23,70 @@ enum {
 
 #define WORKER "rollouts-trial"
 
-/* A script has its interpreter first: the name may be any of the arguments but the last. */
-static bool is_worker_of(const char *args, size_t n, const char *prefix)
+/* The attempt's folder of a worker's command line, NULL of any other. A script has its interpreter first: the
+ * worker's name may be any of the arguments but the last. */
+static const char *attempt_of(const char *args, size_t n)
 {
 	bool named = false;
 
 	for (const char *arg = args; arg < args + n; arg += strlen(arg) + 1) {
 		if (named)
-			return !strncmp(arg, prefix, strlen(prefix));
+			return arg;
 		named = !strcmp(path_base(arg), WORKER);
 	}
-	return false;
+	return NULL;
 }
 
-static bool works_in(const char *pid, const struct stat *root)
+/* 1: PID works below ROOT; 0: elsewhere; -1: we may not know. */
+static int works_in(const char *pid, const struct stat *root)
 {
 	char path[64];
 	struct stat st;
 
 	snprintf(path, sizeof path, "/proc/%.16s/cwd", pid);
-	return !stat(path, &st) && st.st_dev == root->st_dev && st.st_ino == root->st_ino;
+	if (stat(path, &st))
+		return -1;
+	return st.st_dev == root->st_dev && st.st_ino == root->st_ino;
 }
 
-/* An fd on the process, or -1 when it is none of ours. */
-static int open_orphan(const char *pid, const struct stat *root, const char *prefix)
-{
-	char path[64], args[4096 + 1];
-	AUTO(fd) int pidfd = pidfd_open((pid_t)strtol(pid, NULL, 10), 0);
+struct found {
+	int pidfd; /* of the process, so that its number cannot come to mean another */
+	const char *pid, *attempt;
+	bool certain; /* that it works below the data folder in question */
+};
 
-	if (pidfd < 0)
-		return -1;
-	snprintf(path, sizeof path, "/proc/%.16s/cmdline", pid);
-	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, args, sizeof args - 1) : 0;
-	if (n <= 0)
-		return -1;
-	args[n] = '\0';
-	if (!is_worker_of(args, (size_t)n, prefix) || !works_in(pid, root))
-		return -1;
-	return fd_steal(&pidfd);
+/* Call FN for each worker that works, or may work, below ROOT_FD. */
+static int each(int root_fd, int (*fn)(void *arg, const struct found *f, struct err *err),
+		void *arg, struct err *err)
+{
+	struct stat root;
+	DIR *proc = opendir("/proc");
+	int status = 0;
+
+	if (!proc || fstat(root_fd, &root)) {
+		status = err_set(err, ERR_INFRA, errno, "look for workers of an earlier run");
+		if (proc)
+			closedir(proc);
+		return status;
+	}
+	for (struct dirent *e; !status && (e = readdir(proc));) {
+		char path[64], args[4096 + 1];
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		AUTO(fd) int pidfd = pidfd_open((pid_t)strtol(e->d_name, NULL, 10), 0);
+		snprintf(path, sizeof path, "/proc/%.16s/cmdline", e->d_name);
+		AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = pidfd >= 0 && fd >= 0 ? read(fd, args, sizeof args - 1) : 0;
+		if (n <= 0)
+			continue;
+		args[n] = '\0';
+		const char *attempt = attempt_of(args, (size_t)n);
+		int here = attempt ? works_in(e->d_name, &root) : 0;
+		if (here)
+			status = fn(arg, &(struct found){pidfd, e->d_name, attempt, here > 0}, err);
+	}
+	closedir(proc);
+	return status;
 }
 
 static bool ends_within(int pidfd, int64_t ms)
@@ -88,25 +114,25 @@ static int end(int pidfd, const char *pid, struct err *err)
 	return 0;
 }
 
+static int end_one(void *prefix, const struct found *f, struct err *err)
+{
+	if (!f->certain || strncmp(f->attempt, prefix, strlen(prefix)))
+		return 0;
+	return end(f->pidfd, f->pid, err);
+}
+
 int orphans_end(int root_fd, const char *prefix, struct err *err)
 {
-	struct stat root;
-	DIR *proc = opendir("/proc");
-	int status = 0;
+	return each(root_fd, end_one, (char *)prefix, err);
+}
 
-	if (!proc || fstat(root_fd, &root)) {
-		status = err_set(err, ERR_INFRA, errno, "look for workers of an earlier run");
-		if (proc)
-			closedir(proc);
-		return status;
-	}
-	for (struct dirent *e; !status && (e = readdir(proc));) {
-		if (e->d_name[0] < '0' || e->d_name[0] > '9')
-			continue;
-		AUTO(fd) int pidfd = open_orphan(e->d_name, &root, prefix);
-		if (pidfd >= 0)
-			status = end(pidfd, e->d_name, err);
-	}
-	closedir(proc);
-	return status;
+static int list_one(void *out, const struct found *f, struct err *err)
+{
+	strv_push(out, f->attempt);
+	return 0;
+}
+
+int orphans_list(struct strv *out, int root_fd, struct err *err)
+{
+	return each(root_fd, list_one, out, err);
 }
