@@ -173,7 +173,8 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 		cell->sum += score;
 		cell->max = fmax(cell->max, score);
 	}
-	stats_mean_of(&cell->over_rollouts, scores, cell->tally.scored, level);
+	stats_mean_fixed_tasks(&cell->over_rollouts, scores, &cell->tally.scored,
+			       cell->tally.scored > 0, level);
 }
 
 static bool same_cell(const struct summary_row *a, const struct summary_row *b)
@@ -273,7 +274,7 @@ static void end_group(const struct summary *s, struct gathering *a)
 	end_task(a);
 	g->worst = a->bounded ? g->worst / (double)a->bounded : NAN;
 	g->best = a->bounded ? g->best / (double)a->bounded : NAN;
-	stats_mean_of(&g->mean, a->means, a->means_n, s->level);
+	stats_mean_random_tasks(&g->mean, a->means, NULL, a->means_n, 0, s->level);
 	free(a->means);
 	if (g->tasks != 1)
 		return;

@@ -9,7 +9,7 @@
  * A missing trial (infra_error, cancelled, not run) is in no mean and never counts as a zero.
  */
 #pragma once
-#include "stats/stats.h"
+#include "stats/mean.h"
 #include "store/store.h"
 
 /* What an interval covers unless somebody asks for more or less. */

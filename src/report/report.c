@@ -92,17 +92,15 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 
 	doc_paragraph(d);
 	doc_words(d, "Means are over task means.");
-	if (uses(s, STATS_WILSON, false)) {
+	if (uses(s, STATS_WILSON, false) || uses(s, STATS_LOGIT_T, false)) {
 		doc_line_end(d);
-		doc_words(d,
-			  "%g %% intervals are over tasks (t; Wilson where every task mean is 0 or "
-			  "1).",
-			  percent);
-	} else if (uses(s, STATS_T, false)) {
-		doc_line_end(d);
-		doc_words(d, "%g %% intervals are over tasks (t).", percent);
+		doc_words(d, "%g %% intervals are for tasks like these: %s.", percent,
+			  uses(s, STATS_WILSON, false)
+				  ? "Student's t on the logit scale, Wilson's where fewer than six "
+				    "tasks can move the mean"
+				  : "Student's t on the logit scale");
 	}
-	if (uses(s, STATS_T, true) || uses(s, STATS_WILSON, true)) {
+	if (uses(s, STATS_WILSON, true)) {
 		doc_line_end(d);
 		doc_words(d, "With one task the interval is over its rollouts and says nothing of "
 			     "other tasks.");

@@ -32,6 +32,12 @@ def test_the_table_of_the_spec(run_cli, data):
     assert "\x1b" not in shown
 
 
+def wilson(p, n, z=1.959963984540054):
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return centre - half, centre + half
+
+
 def test_an_interval_stands_beside_every_mean(run_cli, data):
     scores = {("a", "m1"): [0, 1, 1], ("b", "m1"): [0.5, 0.5, 0.5], ("c", "m1"): [1, 1, 1],
               ("a", "m2"): [0, 0, 0], ("b", "m2"): [0, 0, 1], ("c", "m2"): [1, 0, 0]}
@@ -41,19 +47,31 @@ def test_an_interval_stands_beside_every_mean(run_cli, data):
     by_model = {g["model"]: g for g in out["aggregates"] if g["level"] == "model"}
     means = [2 / 3, 0.5, 1]
     mean = sum(means) / 3
-    se = math.sqrt(sum((x - mean) ** 2 for x in means) / 2 / 3)
     got = by_model["m1"]
     assert got["mean"] == pytest.approx(mean)
-    assert got["interval"]["low"] == pytest.approx(mean - 4.302653 * se, abs=1e-5)
-    assert got["interval"]["high"] == 1
-    assert (got["interval"]["method"], got["interval"]["over"]) == ("t", "tasks")
+    # Three tasks have not shown their spread: Wilson's interval of 13/18 on three tasks.
+    low, high = wilson(mean, 3)
+    assert got["interval"]["low"] == pytest.approx(low, abs=1e-9)
+    assert got["interval"]["high"] == pytest.approx(high, abs=1e-9)
+    assert (got["interval"]["method"], got["interval"]["over"]) == ("wilson", "tasks")
     assert (got["tasks"], got["rollouts_min"], got["rollouts_max"]) == (3, 3, 3)
     overall = out["aggregates"][-1]
     assert overall["level"] == "overall" and overall["tasks"] == 3
     assert overall["mean"] == pytest.approx((sum(means) + 2 / 3) / 6)
     shown = run_cli("summarize", "bench", check=0).stdout
-    assert re.search(r"^m1 +\| 0\.722 \| \S+–1\.000 +\| 3 tasks × 3 rollouts", shown, re.M)
+    assert re.search(r"^m1 +\| 0\.722 \| 0\.239–0\.956 +\| 3 tasks × 3 rollouts", shown, re.M)
     assert re.search(r"^overall +\| ", shown, re.M)
+
+
+def test_six_tasks_that_differ_take_the_logit_scale(run_cli, data):
+    means = [0.2, 0.4, 0.6, 0.8, 1, 1, 0.6, 0.4, 0.2, 0, 0.8, 0.6]
+    stored.write(data, [trial(f"t{i}", score=mean) for i, mean in enumerate(means)])
+    got = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["aggregates"][-1]
+    assert got["mean"] == pytest.approx(0.55)
+    assert got["interval"]["method"] == "logit-t"
+    # R 4.2.2, survey: svyciprop(method = "logit")
+    assert got["interval"]["low"] == pytest.approx(0.349297379241282, abs=1e-9)
+    assert got["interval"]["high"] == pytest.approx(0.735648054654509, abs=1e-9)
 
 
 def test_one_bit_per_task_takes_wilson(run_cli, data):

@@ -84,7 +84,7 @@ static void means_are_over_task_means(void **state)
 	const struct summary_group *g = summary_all(&s);
 	near(g->mean.mean, .5);
 	assert_int_equal(g->mean.n, 2);
-	assert_int_equal(g->mean.method, STATS_T);
+	assert_int_equal(g->mean.method, STATS_WILSON);
 	assert_false(g->over_rollouts);
 	assert_int_equal(g->rollouts_min, 1);
 	assert_int_equal(g->rollouts_max, 4);
@@ -164,7 +164,7 @@ static void one_task_falls_back_to_rollouts(void **state)
 	make(&r, one, 2);
 	sum_up(&s, &r);
 	assert_true(summary_all(&s)->over_rollouts);
-	assert_int_equal(summary_all(&s)->mean.method, STATS_T);
+	assert_int_equal(summary_all(&s)->mean.method, STATS_WILSON);
 	summary_release(&s);
 	drop(&r);
 
@@ -198,8 +198,9 @@ static void rollouts_stay_apart_and_share_tasks(void **state)
 	near(s.groups[0].mean.mean, .5);
 	assert_ptr_equal(s.groups[1].of.rollout, &r[1]);
 	near(s.groups[1].mean.mean, .75);
-	near(s.groups[1].mean.high, 1);
-	near(s.groups[0].mean.low, fmax(0, .5 - stats_t(.9, 1) * .25));
+	/* Wilson's interval of 90 %, each on two tasks. */
+	near(s.groups[1].mean.high, 0.964682851348);
+	near(s.groups[0].mean.low, 0.120866319422);
 	assert_string_equal(s.groups[2].of.model, "n");
 	assert_int_equal(summary_all(&s)->tasks, 3);
 	assert_ptr_equal(s.conditions[s.cells[0].condition].rollout, &r[0]);
@@ -304,7 +305,7 @@ static void a_headline_says_what_it_is_over(void **state)
 	make(&r, m, ARRAY_SIZE(m));
 	report_headline(&line, &r);
 	assert_string_equal(line.data,
-			    "score 0.750 [0.000, 1.000], 2 tasks × 1–2 rollouts, 1 of 4 missing");
+			    "score 0.750 [0.198, 0.973], 2 tasks × 1–2 rollouts, 1 of 4 missing");
 	drop(&r);
 }
 
