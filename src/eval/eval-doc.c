@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "report/trial-report.h"
 
 enum { REPORT_DIFF_BYTES = 200 << 10 };
 
@@ -164,12 +165,20 @@ int eval_write(const struct eval_job *job, const struct evaluation *e, const str
 {
 	AUTO(json) json_t *doc = eval_doc_whole(job, e, r);
 	AUTO(buf) struct buf diff = BUF_INIT;
-	AUTO(buf) struct buf report = BUF_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(doc) struct doc report = {0};
 	bool cut = read_diff(job->run_fd, &diff);
 
-	eval_report(&report, job, doc, r, diff.data, diff.len, cut);
+	trial_report_make(&report, &(struct trial_report){.attempt = job->attempt,
+							  .task = job->task,
+							  .result = r,
+							  .evaluation = doc,
+							  .diff = diff.data,
+							  .diff_len = diff.len,
+							  .diff_cut = cut});
+	doc_markdown(&report, &text);
 	if (json_write(job->run_fd, ATTEMPT_EVALUATION, doc, job->attempt->sync, err))
 		return -1;
-	return path_write(job->run_fd, ATTEMPT_SCORING, report.data, report.len, 0644,
+	return path_write(job->run_fd, ATTEMPT_SCORING, text.data, text.len, 0644,
 			  job->attempt->sync, err);
 }

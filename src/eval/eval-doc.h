@@ -3,11 +3,7 @@
  * eval-doc.h -- private to eval: the documents of a graded trial. docs/formats.md describes them.
  */
 #pragma once
-#include "base/buf.h"
 #include "eval/eval.h"
-
-/* The `output` of a test that printed nothing. */
-#define EVAL_NO_OUTPUT "STDOUT:\n\n\nSTDERR:\n"
 
 /* What an evaluation always has, nothing scored yet; a new reference. */
 json_t *eval_doc_begin(const struct eval_job *job);
@@ -18,6 +14,3 @@ void eval_doc_end(json_t *doc, const struct evaluation *e);
 /* The whole of evaluation_results.json; a new reference. */
 json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 		       const struct result *r);
-/* Append scoring_results.md, made from DOC (eval_doc_whole) and the first bytes of the diff. */
-void eval_report(struct buf *out, const struct eval_job *job, const json_t *doc,
-		 const struct result *r, const char *diff, size_t diff_len, bool diff_cut);
