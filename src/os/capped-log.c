@@ -6,22 +6,21 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "base/path.h"
 
+enum { GAP_MAX = 80, BLOCK = 64 << 10 };
+
+/* The file holds the first CAP bytes, then a ring of CAP bytes in which the newest overwrite the
+ * oldest. As long as the ring has not gone round, that is the log as it has to be. */
 struct capped_log {
 	int fd;
 	size_t cap;
 	int64_t total;
-	/* The last bytes after the head: a plain array that grows until it holds CAP, then a ring.
-	 */
-	char *tail;
-	size_t tail_len, tail_size, tail_start;
 };
 
 int capped_log_open(struct capped_log **out, int dir_fd, const char *path, size_t cap,
 		    struct err *err)
 {
-	int fd = openat(dir_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(dir_fd, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "create log %s", path);
 	struct capped_log *log = xcalloc(1, sizeof *log);
@@ -31,63 +30,43 @@ int capped_log_open(struct capped_log **out, int dir_fd, const char *path, size_
 	return 0;
 }
 
-static void tail_grow(struct capped_log *log, size_t more)
-{
-	size_t want = log->tail_len + more, size = log->tail_size ? log->tail_size : 65536;
-	while (size < want)
-		size *= 2;
-	if (size > log->cap)
-		size = log->cap;
-	if (size > log->tail_size) {
-		log->tail = xrealloc(log->tail, size);
-		log->tail_size = size;
-	}
-}
-
-// Once the array holds CAP bytes, tail_start is both the oldest byte and the next to be
-// overwritten.
-static void tail_wrap(struct capped_log *log, const char *data, size_t n)
+static int write_at(const struct capped_log *log, const char *data, size_t n, int64_t at,
+		    struct err *err)
 {
 	while (n) {
-		size_t k = log->cap - log->tail_start;
-		if (k > n)
-			k = n;
-		memcpy(log->tail + log->tail_start, data, k);
-		log->tail_start = (log->tail_start + k) % log->cap;
-		data += k;
-		n -= k;
+		ssize_t done = pwrite(log->fd, data, n, at);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return err_set(err, ERR_INFRA, errno, "write a log");
+		data += done;
+		at += done;
+		n -= (size_t)done;
 	}
+	return 0;
 }
 
-static void tail_add(struct capped_log *log, const char *data, size_t n)
+/* Where the byte AT of the stream is kept. */
+static int64_t place_of(const struct capped_log *log, int64_t at)
 {
-	if (log->cap == 0)
-		return;
-	if (n > log->cap) {
-		data += n - log->cap;
-		n = log->cap;
-	}
-	size_t room = log->cap - log->tail_len, k = n < room ? n : room;
-	if (k) {
-		tail_grow(log, k);
-		memcpy(log->tail + log->tail_len, data, k);
-		log->tail_len += k;
-	}
-	tail_wrap(log, data + k, n - k);
+	int64_t cap = (int64_t)log->cap;
+
+	return at < cap ? at : cap + (at - cap) % cap;
 }
 
 int capped_log_add(struct capped_log *log, const void *data, size_t n, struct err *err)
 {
-	size_t head = 0;
-	if (log->total < (int64_t)log->cap) {
-		head = log->cap - (size_t)log->total;
-		if (head > n)
-			head = n;
-		if (path_write_all(log->fd, data, head, err) < 0)
-			return err_wrap(err, "write a log");
+	const char *from = data;
+
+	while (n) {
+		int64_t at = place_of(log, log->total);
+		size_t room = log->cap - (size_t)at % log->cap, k = n < room ? n : room;
+		if (write_at(log, from, k, at, err))
+			return -1;
+		log->total += (int64_t)k;
+		from += k;
+		n -= k;
 	}
-	tail_add(log, (const char *)data + head, n - head);
-	log->total += (int64_t)n;
 	return 0;
 }
 
@@ -96,36 +75,49 @@ int64_t capped_log_total(const struct capped_log *log)
 	return log->total;
 }
 
-static int write_tail(const struct capped_log *log, struct err *err)
+/* TO is not behind FROM. */
+static int move(const struct capped_log *log, int64_t from, int64_t to, int64_t n, char *block,
+		struct err *err)
 {
-	int64_t after_head = log->total - (int64_t)log->cap;
-	if (after_head <= 0)
-		return 0;
-	int64_t gap = after_head - (int64_t)log->tail_len;
-	if (gap > 0) {
-		char line[80];
-		int n = snprintf(line, sizeof line, "\n[rollouts: %lld bytes left out here]\n",
-				 (long long)gap);
-		if (path_write_all(log->fd, line, (size_t)n, err) < 0)
+	while (n > 0) {
+		ssize_t got = pread(log->fd, block, n < BLOCK ? (size_t)n : BLOCK, from);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return err_set(err, ERR_INFRA, got < 0 ? errno : EIO, "read a log");
+		if (write_at(log, block, (size_t)got, to, err))
 			return -1;
+		from += got;
+		to += got;
+		n -= got;
 	}
-	if (log->tail_len == 0)
-		return 0;
-	if (path_write_all(log->fd, log->tail + log->tail_start, log->tail_len - log->tail_start,
-			   err) < 0)
+	return 0;
+}
+
+/* The ring, which has gone round, becomes the line about the gap and the tail in its order: that is
+ * first put together behind the ring, and then moved down over it. */
+static int unroll(const struct capped_log *log, struct err *err)
+{
+	AUTO(free) char *block = xmalloc(BLOCK);
+	const int64_t cap = (int64_t)log->cap, oldest = place_of(log, log->total) - cap;
+	const int64_t behind = 2 * cap + GAP_MAX;
+	char line[GAP_MAX];
+	int n = snprintf(line, sizeof line, "\n[rollouts: %lld bytes left out here]\n",
+			 (long long)(log->total - 2 * cap));
+
+	if (move(log, cap + oldest, behind, cap - oldest, block, err) ||
+	    move(log, cap, behind + cap - oldest, oldest, block, err) ||
+	    write_at(log, line, (size_t)n, cap, err) || move(log, behind, cap + n, cap, block, err))
 		return -1;
-	return path_write_all(log->fd, log->tail, log->tail_start, err);
+	return ftruncate(log->fd, 2 * cap + n) ? err_set(err, ERR_INFRA, errno, "cut a log") : 0;
 }
 
 int capped_log_close(struct capped_log *log, struct err *err)
 {
 	if (!log)
 		return 0;
-	int rc = write_tail(log, err);
-	if (rc < 0)
-		rc = err_wrap(err, "write a log");
+	int status = log->total > 2 * (int64_t)log->cap ? unroll(log, err) : 0;
 	close(log->fd);
-	free(log->tail);
 	free(log);
-	return rc;
+	return status;
 }

@@ -241,6 +241,7 @@ static void logs_keep_head_and_tail(void **state)
 		for (size_t j = 0; j < sizeof pieces / sizeof *pieces; j++)
 			check_log(1000, totals[i], pieces[j]);
 	check_log(200000, 1000000, 65536);
+	check_log(3, 1000, 7); /* the line about the gap is longer than what is kept */
 }
 
 int main(void)
