@@ -4,8 +4,8 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "core/datadir.h"
+#include "launch/admit.h"
 #include "report/report.h"
-#include "sched/admit.h"
 
 struct display *run_view_open(const struct run_view *v)
 {
@@ -23,7 +23,7 @@ static void say_too_large(const struct session *s, struct display *d, const stru
 {
 	struct admit host;
 
-	admit_init(&host, -1);
+	admit_init(&host);
 	for (size_t i = 0; i < w->n; i++) {
 		const struct trial *t = &s->plan.trials[w->items[i].index];
 		if (admit_fits(&host, &t->limits, false))

@@ -18,6 +18,7 @@
 /* Of the supervisor alone: */
 #define EVENT_PLANNED "planned"
 #define EVENT_STARTED "started"
+#define EVENT_SUBMITTED "submitted" /* launcher, job: its name at the engine that runs it */
 #define EVENT_INTERRUPTED "interrupted"
 #define EVENT_SPENT "spent" /* calls, tokens, usd, unpriced_calls: of the whole rollout so far */
 

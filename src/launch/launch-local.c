@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "launch/launch-local.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -9,27 +10,38 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/path.h"
+#include "base/strv.h"
+#include "core/datadir.h"
+#include "launch/admit.h"
 #include "launch/orphans.h"
+#include "os/cgroup.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
+#include "os/user.h"
 
 enum {
 	LINE_MAX_BYTES =
 		4 << 20, /* no event is as long: what is longer is dropped up to its newline */
 	READ_BYTES = 64 << 10,
+	FIRST_LINE_MS = 60000, /* a worker names its first phase at once */
 };
 
 struct slot {
 	struct child child; /* pid 0: free */
 	int out;	    /* our end of its event pipe, -1 once at its end */
 	struct buf line;    /* the beginning of the next one */
+	struct limits limits;
 };
 
 struct local {
 	struct launch base;
 	struct launch_spec spec;
-	char *worker;
+	struct strv env; /* of workers, without a token */
+	struct admit admit;
+	bool grouped; /* sandboxes have control groups */
 	struct slot *slots;
+	size_t running;
 	char *block; /* READ_BYTES, for every read */
 };
 
@@ -40,6 +52,20 @@ static struct local *local_of(const struct launch *l)
 	return (struct local *)l;
 }
 
+static void add_environment(struct strv *env)
+{
+	const char *path = getenv("PATH"), *tz = getenv("TZ");
+
+	strv_setenv(env, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
+	strv_setenv(env, "LANG", "C.UTF-8");
+	if (tz)
+		strv_setenv(env, "TZ", tz);
+	/* A sanitizer in the worker obeys the same settings as ours. */
+	for (char **e = environ; *e; e++)
+		if (strstr(*e, "SAN_OPTIONS="))
+			strv_push(env, *e);
+}
+
 static int local_open(struct launch **out, const struct launch_spec *spec, struct err *err)
 {
 	if (access(spec->worker, X_OK))
@@ -48,36 +74,64 @@ static int local_open(struct launch **out, const struct launch_spec *spec, struc
 	struct local *l = xcalloc(1, sizeof *l);
 	l->base.launcher = &launch_local;
 	l->spec = *spec;
-	l->worker = xstrdup(spec->worker);
+	add_environment(&l->env);
+	admit_init(&l->admit);
 	l->slots = xcalloc(spec->parallel, sizeof *l->slots);
 	l->block = xmalloc(READ_BYTES);
 	for (size_t i = 0; i < spec->parallel; i++)
 		l->slots[i] = (struct slot){.child.pidfd = -1, .out = -1, .line = BUF_INIT};
+	/* Where a control group was delegated to us, each sandbox gets a part of it. */
+	l->grouped = cgroup_make_room();
+	if (l->grouped)
+		cgroup_sweep();
 	*out = &l->base;
 	return 0;
 }
 
-static int local_adopt(struct launch *launch, const char *prefix, struct err *err)
+static bool local_fits(const struct launch *launch, const struct limits *limits)
 {
-	return orphans_end(local_of(launch)->spec.root_fd, prefix, err);
+	const struct local *l = local_of(launch);
+
+	return admit_fits(&l->admit, limits, !l->running);
 }
 
-static int start(struct local *l, const struct launch_job *job, struct err *err)
+/* Agents' programs are where the plan says: it was made on this machine. */
+static void local_place(struct launch *launch, struct attempt *a, bool asks_models)
+{
+	const struct launch_spec *spec = &local_of(launch)->spec;
+
+	a->gateway = asks_models ? (char *)spec->gateway : NULL;
+	a->control = asks_models ? (char *)spec->control : NULL;
+	a->uid = spec->uid_base && user_may_change() ? spec->uid_base + (uid_t)a->trial.index : 0;
+}
+
+/* The folder is the trial's user's by now, who may have put a link there. */
+static int open_log(const struct local *l, const char *dir, struct err *err)
+{
+	AUTO(free) char *path = path_join(dir, ATTEMPT_WORKER_LOG);
+
+	return path_open_beneath(l->spec.root_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND,
+				 0644, err);
+}
+
+static int start(struct local *l, const struct launch_job *job, const char *const *env,
+		 struct err *err)
 {
 	struct slot *slot = &l->slots[job->id];
-	const char *argv[] = {l->worker, job->dir, NULL};
+	const char *argv[] = {l->spec.worker, job->dir, NULL};
+	AUTO(fd) int log = open_log(l, job->dir, err);
 	int pipe[2];
 
-	if (fd_pipe(pipe, err))
+	if (log < 0 || fd_pipe(pipe, err))
 		return -1;
 	AUTO(fd) int in = pipe[0];
 	AUTO(fd) int out = pipe[1];
 	struct spawn spawn = {.argv = argv,
-			      .env = job->env,
+			      .env = env,
 			      .dir_fd = l->spec.root_fd,
 			      .in = -1,
 			      .out = out,
-			      .err = job->log_fd};
+			      .err = log};
 	/* A group of its own: an interrupt typed at the terminal is for us to pass on. */
 	if (spawn_start(&slot->child, &spawn, true, err))
 		return -1;
@@ -94,20 +148,20 @@ static void release(struct slot *slot)
 	slot->child = (struct child){0, -1};
 }
 
-static int local_submit(struct launch *launch, const struct launch_job *jobs, size_t n,
-			struct err *err)
+static int local_submit(struct launch *launch, const struct launch_job *job, struct err *err)
 {
 	struct local *l = local_of(launch);
+	AUTO(strv) struct strv env = STRV_INIT;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!start(l, &jobs[i], err))
-			continue;
-		while (i--) {
-			spawn_kill(&l->slots[jobs[i].id].child, true);
-			release(&l->slots[jobs[i].id]);
-		}
-		return -1;
+	if (job->token) {
+		strv_pushv(&env, strv_items(&l->env));
+		strv_setenv(&env, "ROLLOUTS_TOKEN", job->token);
 	}
+	if (start(l, job, strv_items(job->token ? &env : &l->env), err))
+		return -1;
+	l->slots[job->id].limits = *job->limits;
+	admit_take(&l->admit, job->limits);
+	l->running++;
 	return 0;
 }
 
@@ -170,6 +224,7 @@ static void finish(struct local *l, size_t id, launch_fn *fn, void *arg)
 {
 	struct slot *slot = &l->slots[id];
 	struct err ignored;
+	char text[48];
 	int status = 0;
 
 	while (slot->out >= 0 && read_lines(l, id, fn, arg))
@@ -183,7 +238,13 @@ static void finish(struct local *l, size_t id, launch_fn *fn, void *arg)
 	if (spawn_wait(&slot->child, 0, &status, &ignored))
 		status = -1;
 	release(slot);
-	fn(arg, &(struct launch_event){.kind = LAUNCH_ENDED, .id = id, .status = status});
+	admit_return(&l->admit, &slot->limits);
+	l->running--;
+	/* A worker that became another user could not remove its own group. */
+	if (l->grouped)
+		cgroup_sweep();
+	fn(arg, &(struct launch_event){
+			.kind = LAUNCH_ENDED, .id = id, .how = spawn_status_text(status, text)});
 }
 
 static void local_poll(struct launch *launch, const struct pollfd *fds, launch_fn *fn, void *arg)
@@ -198,16 +259,12 @@ static void local_poll(struct launch *launch, const struct pollfd *fds, launch_f
 	}
 }
 
-static void local_cancel(struct launch *launch, const size_t *ids, size_t n, enum launch_cancel how)
+static void local_cancel(struct launch *launch, size_t id, enum launch_cancel how)
 {
-	struct local *l = local_of(launch);
+	const struct child *c = &local_of(launch)->slots[id].child;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct child *c = &l->slots[ids[i]].child;
-		if (c->pid > 0)
-			pidfd_send_signal(c->pidfd, how == LAUNCH_KILL ? SIGKILL : SIGTERM, NULL,
-					  0);
-	}
+	if (c->pid > 0)
+		pidfd_send_signal(c->pidfd, how == LAUNCH_KILL ? SIGKILL : SIGTERM, NULL, 0);
 }
 
 static void local_close(struct launch *launch)
@@ -218,17 +275,21 @@ static void local_close(struct launch *launch)
 		spawn_kill(&l->slots[i].child, true);
 		release(&l->slots[i]);
 	}
+	cgroup_leave_room();
+	strv_release(&l->env);
 	free(l->block);
 	free(l->slots);
-	free(l->worker);
 	free(l);
 }
 
 const struct launcher launch_local = {
 	.name = "local",
+	.first_line_ms = FIRST_LINE_MS,
 	.open = local_open,
-	.adopt = local_adopt,
+	.fits = local_fits,
+	.place = local_place,
 	.submit = local_submit,
+	.end_strays = orphans_end,
 	.watch = local_watch,
 	.poll = local_poll,
 	.cancel = local_cancel,

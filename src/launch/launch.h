@@ -1,42 +1,65 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * launch.h -- where workers run. A launcher starts `rollouts-trial DIR` somewhere, carries the
- * event lines it writes and says how it ended. One poll loop drives any number of them; nothing
- * here blocks but open, adopt and close.
+ * launch.h -- where workers run. A launcher runs `rollouts-trial DIR` for an attempt somewhere: as a
+ * child process (launch-local.c), or as a job of some engine that may keep it waiting. It carries
+ * the event lines that the worker writes, and says how the worker ended. One poll loop drives any
+ * number of them: nothing here blocks but open, close and launch_end_strays.
+ *
+ * Of an attempt the caller knows its folder below the data folder, nothing else: what is true only
+ * of the machine on which a worker runs is for the launcher to know (`place`). The worker's folder
+ * comes back complete before its end is told, whatever way it has to come.
  */
 #pragma once
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "base/err.h"
+#include "core/limits.h"
+#include "core/trial.h"
 
 struct launch; /* opaque; a launcher embeds it as its first member */
 
+/* Everything is borrowed, until close. */
 struct launch_spec {
-	int root_fd;	    /* the data root: the workers' working directory */
+	int root_fd;	    /* the data folder */
 	const char *worker; /* absolute path of rollouts-trial */
 	size_t parallel;    /* never more at once */
+	/* Sockets of the gateway, absolute: for agents, and for workers. NULL: there is none. */
+	const char *gateway, *control;
+	uid_t uid_base; /* as root, the worker of trial i becomes uid_base + i; 0: it stays root */
 };
 
+/* One attempt to be run. Everything is borrowed for the call. */
 struct launch_job {
-	size_t id;		/* the caller's; below spec.parallel, unused at the time */
-	const char *dir;	/* "runs/RUN_ID/attempts/N" */
-	const char *const *env; /* the whole environment */
-	int log_fd;		/* for standard error; borrowed */
+	size_t id;	   /* the caller's; below spec.parallel, and of no other job */
+	const char *dir;   /* "runs/RUN_ID/attempts/N"; trial.json is in it */
+	const char *token; /* to be shown to the gateway; NULL: it asks no model */
+	const struct limits *limits;
 };
 
 enum launch_kind {
-	LAUNCH_LINE, /* one event line of the worker */
-	LAUNCH_ENDED /* it is gone and said its last line: the id is free again */
+	/* The job is known to its engine by NAME. Told before its first line, again if that changes,
+	 * and never by a launcher that cannot attach. */
+	LAUNCH_NAMED,
+	/* LINE is one event line of the worker. The first one says that it has started. */
+	LAUNCH_LINE,
+	/* The worker is gone, it has said its last line, its folder is complete. HOW tells of the end
+	 * as far as the launcher saw it ("exit status 3", "its node failed"). The id is free again. */
+	LAUNCH_ENDED,
 };
 
+/* Everything is borrowed for the call. */
 struct launch_event {
 	enum launch_kind kind;
 	size_t id;
+	const char *name;
 	const char *line; /* without its newline, NUL-terminated */
 	size_t len;
-	int status; /* wait status */
+	const char *how;
 };
 
+/* May submit, attach and cancel. */
 typedef void launch_fn(void *arg, const struct launch_event *e);
 
 enum launch_cancel {
@@ -44,22 +67,44 @@ enum launch_cancel {
 	LAUNCH_KILL, /* at once */
 };
 
-#define LAUNCH_FDS 2 /* at most per job */
+#define LAUNCH_FDS 2 /* at most per job, and at least for all of them */
 
 struct launcher {
 	const char *name; /* as written in the TOML */
+	/* A worker that has said nothing for so long since submit hangs. 0: it may wait for its turn
+	 * as long as its engine wishes. */
+	int64_t first_line_ms;
+
 	int (*open)(struct launch **out, const struct launch_spec *spec, struct err *err);
-	/* Wait until no worker of a supervisor that is gone runs in a directory that starts with
-	 * PREFIX: stop those that do. What they finished is on disk then. */
-	int (*adopt)(struct launch *l, const char *prefix, struct err *err);
-	/* Start N jobs. On failure none is running. */
-	int (*submit)(struct launch *l, const struct launch_job *jobs, size_t n, struct err *err);
-	/* What to poll; room for LAUNCH_FDS * parallel. Returns how many. */
+	/* Whether a job with these limits may be submitted now. NULL: always. */
+	bool (*fits)(const struct launch *l, const struct limits *limits);
+	/* Fill in what of an attempt depends on where it will run, before trial.json is written: the
+	 * sockets of the gateway when it ASKS_MODELS, the user it runs as, where its agent's programs
+	 * are. Until then no path in it is absolute but those of the agent's mounts. What is put in
+	 * lives until close. */
+	void (*place)(struct launch *l, struct attempt *a, bool asks_models);
+	/* Run a job. It may be handed on later, many at once: when that fails, the job ends. An answer
+	 * that was lost must not run it twice: its folder names it. */
+	int (*submit)(struct launch *l, const struct launch_job *job, struct err *err);
+	/* Take up a job that was submitted under a supervisor that is gone, whether it waits, runs or
+	 * has ended. From here on it is like one submitted now; lines told before may be told again.
+	 * NAME is as in LAUNCH_NAMED; NULL: nobody wrote it down, and there may be no such job (it ends
+	 * at once). NULL in the table: jobs do not outlive their supervisor, see end_strays. */
+	int (*attach)(struct launch *l, const struct launch_job *job, const char *name,
+		      struct err *err);
+	/* End what a supervisor that is gone left running in folders that start with PREFIX, and wait
+	 * until it has: what it finished is on disk then. NULL for a launcher that attaches. */
+	int (*end_strays)(int root_fd, const char *prefix, struct err *err);
+
+	/* What to poll; at most LAUNCH_FDS * parallel. Returns how many. */
 	size_t (*watch)(const struct launch *l, struct pollfd *fds);
-	/* Hand on what happened, given the polled descriptors. FN may submit and cancel. */
+	/* When it wants `poll` though no descriptor speaks, as clock_mono_ms; -1: never. NULL: never. */
+	int64_t (*due)(const struct launch *l);
+	/* The one function that tells anything. Hand on what happened, given the polled descriptors. Called after every wait. */
 	void (*poll)(struct launch *l, const struct pollfd *fds, launch_fn *fn, void *arg);
-	void (*cancel)(struct launch *l, const size_t *ids, size_t n, enum launch_cancel how);
-	/* Kill what still runs, wait for it, free. */
+	/* A wish: the job still ends by LAUNCH_ENDED. */
+	void (*cancel)(struct launch *l, size_t id, enum launch_cancel how);
+	/* Free. What still runs is killed and waited for, unless it can be attached to later. */
 	void (*close)(struct launch *l);
 };
 
@@ -69,3 +114,7 @@ struct launch {
 
 /* By the name used in TOML; NULL when there is none. */
 const struct launcher *launch_find(const char *name);
+/* Whether jobs of that launcher outlive their supervisor. */
+bool launch_attaches(const char *name);
+/* end_strays of every launcher there is. */
+int launch_end_strays(int root_fd, const char *prefix, struct err *err) MUST_CHECK;

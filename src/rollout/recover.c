@@ -73,6 +73,8 @@ void recover_left(struct session *s)
 		struct trial_progress *m = &s->progress[i];
 		if (progress_has_result(m) && m->state == TRIAL_FINISHED)
 			continue;
+		if (m->state == TRIAL_RUNNING && launch_attaches(s->plan.trials[i].launcher))
+			continue;
 		int last = rundir_last_attempt(s->store.root_fd, s->plan.trials[i].run_id);
 		int from = m->last_finished ? m->last_finished : 1;
 		for (int attempt = from; attempt <= last; attempt++)

@@ -72,7 +72,7 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 				  : w->n	  ? w->n
 						  : 1),
 		.fail_fast = s->plan.fail_fast,
-		.launcher = launch_find("local"),
+		.find_launcher = launch_find,
 		.worker = worker,
 		.secret = s->secret,
 		.gateway = gateway,

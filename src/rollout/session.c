@@ -185,19 +185,11 @@ int session_create(struct session *s, struct inputs *in, const struct config_req
 
 /* A supervisor that was killed leaves workers that are about to end; what they write must not be
  * missed. */
-static int adopt(struct session *s, struct err *err)
+static int end_strays(const struct session *s, struct err *err)
 {
 	AUTO(free) char *prefix = xasprintf(DATA_RUNS "/%s-", s->plan.stamp);
-	AUTO(free) char *worker = install_libexec("rollouts-trial");
-	struct launch_spec spec = {.root_fd = s->store.root_fd, .worker = worker, .parallel = 1};
-	const struct launcher *launcher = launch_find("local");
-	struct launch *l;
 
-	if (launcher->open(&l, &spec, err))
-		return -1;
-	int status = launcher->adopt(l, prefix, err);
-	launcher->close(l);
-	return status;
+	return launch_end_strays(s->store.root_fd, prefix, err);
 }
 
 static int open_rollout(struct session *s, struct err *err)
@@ -212,7 +204,7 @@ static int open_rollout(struct session *s, struct err *err)
 			  err))
 		return -1;
 	journal_continue(s->journal, s->stats.last_seq);
-	if (read_secret(s, err) || adopt(s, err))
+	if (read_secret(s, err) || end_strays(s, err))
 		return -1;
 	recover_left(s);
 	return 0;

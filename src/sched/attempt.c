@@ -7,24 +7,7 @@
 #include "base/mem.h"
 #include "core/datadir.h"
 #include "core/event.h"
-#include "os/user.h"
 #include "sched/internal.h"
-
-enum { FIRST_WORD_MS = 60000 }; /* a worker names its first phase at once */
-
-void attempt_environment(struct strv *env)
-{
-	const char *path = getenv("PATH"), *tz = getenv("TZ");
-
-	strv_setenv(env, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
-	strv_setenv(env, "LANG", "C.UTF-8");
-	if (tz)
-		strv_setenv(env, "TZ", tz);
-	/* A sanitizer in the worker obeys the same settings as ours. */
-	for (char **e = environ; *e; e++)
-		if (strstr(*e, "SAN_OPTIONS="))
-			strv_push(env, *e);
-}
 
 /* RUN_ID.attempt and an HMAC: whoever holds the secret needs no table of tokens. */
 static char *token(const struct sched *s, const struct attempt *a)
@@ -36,45 +19,10 @@ static char *token(const struct sched *s, const struct attempt *a)
 	return xasprintf("%s.%s", name, mac);
 }
 
-static int launch(struct sched *s, size_t id, const struct attempt *a, int log_fd, struct err *err)
-{
-	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, a->number);
-	AUTO(strv) struct strv env = STRV_INIT;
-	const struct strv *given = &s->env;
-
-	if (s->o->secret && a->gateway) {
-		AUTO(free) char *value = token(s, a);
-		strv_pushv(&env, strv_items(&s->env));
-		strv_setenv(&env, "ROLLOUTS_TOKEN", value);
-		given = &env;
-	}
-	struct launch_job job = {.id = id, .dir = dir, .env = strv_items(given), .log_fd = log_fd};
-	return s->o->launcher->submit(s->launch, &job, 1, err);
-}
-
-static int start(struct sched *s, size_t id, const struct attempt *a, struct err *err)
-{
-	AUTO(fd) int log_fd = -1;
-
-	if (rundir_make(s->o->store->root_fd, a, &log_fd, err))
-		return -1;
-	return launch(s, id, a, log_fd, err);
-}
-
 /* A gateway of the user's own serves everybody; ours those whose model somebody answers. */
-static void choose_gateway(const struct sched *s, struct attempt *a, size_t index)
+static bool asks_models(const struct sched *s, const struct attempt *a)
 {
-	const struct sched_options *o = s->o;
-
-	if (o->plan->gateway) {
-		a->gateway = o->plan->gateway;
-	} else if (*a->trial.provider && !a->agent_from) {
-		a->gateway = (char *)o->gateway;
-		a->control = (char *)o->control;
-		a->record = o->record;
-		a->replay = o->replay ? o->replay[index] : NULL;
-		a->replay_or_live = o->replay_or_live;
-	}
+	return s->o->plan->gateway || (*a->trial.provider && !a->agent_from);
 }
 
 /* Everything in it is borrowed. */
@@ -91,13 +39,15 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.regrade = i->regrade,
 		.stream_output = s->o->listener && s->o->listener->wants_output,
 		.sync = *json_get_str(spec, "needs", "") != '\0',
-		.uid = plan->uid_base && user_may_change() ? plan->uid_base + (uid_t)t->index : 0,
 		.agent_spec = spec,
 		.bench = plan->name,
 	};
 
-	choose_gateway(s, &a, i->index);
-
+	if (asks_models(s, &a) && !plan->gateway) {
+		a.record = s->o->record;
+		a.replay = s->o->replay ? s->o->replay[i->index] : NULL;
+		a.replay_or_live = s->o->replay_or_live;
+	}
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;
 	if (i->task_hash) {
@@ -118,26 +68,59 @@ static void journal_start(struct sched *s, const struct attempt *a)
 	journal_add(s->o->journal, EVENT_STARTED, &a->trial, a->number, fields);
 }
 
+/* Hand it to its launcher: as a new job, or as the one it is already. */
+static int launch(struct sched *s, const struct site *site, size_t id, struct attempt *a,
+		  const struct trial_progress *old, struct err *err)
+{
+	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, a->number);
+	const bool asks = asks_models(s, a);
+	AUTO(free) char *shown = s->o->secret && asks ? token(s, a) : NULL;
+	const struct launch_job job = {
+		.id = id, .dir = dir, .token = shown, .limits = &a->trial.limits};
+
+	if (old)
+		return site->launcher->attach(site->launch, &job, old->job, err);
+	site->launcher->place(site->launch, a, asks);
+	if (rundir_make(s->o->store->root_fd, a, err))
+		return -1;
+	return site->launcher->submit(site->launch, &job, err);
+}
+
+/* Only a supervisor that is gone can have left an attempt running, and only at a launcher that
+ * attaches has it gone on. Grading anew does not wait for it. */
+static bool goes_on(const struct sched *s, const struct site *site, size_t item)
+{
+	return sched_progress(s, item)->state == TRIAL_RUNNING && site->launcher->attach &&
+	       !s->items[item].item.regrade;
+}
+
 void attempt_start(struct sched *s, size_t id, size_t item)
 {
-	struct job *job = &s->jobs[id];
+	const struct site *site = sched_site(s, item);
+	struct trial_progress *progress = sched_progress(s, item);
+	const struct trial_progress *old = goes_on(s, site, item) ? progress : NULL;
+	const int64_t first_line_ms = old ? 0 : site->launcher->first_line_ms;
 	struct attempt a = describe(s, item);
 	struct err err;
 
 	s->items[item].tries++;
-	journal_start(s, &a);
-	progress_apply(sched_progress(s, item), EVENT_STARTED, a.number, NULL);
-	if (start(s, id, &a, &err)) {
+	if (old) {
+		a.number = old->attempts;
+	} else {
+		journal_start(s, &a);
+		progress_apply(progress, EVENT_STARTED, a.number, NULL);
+	}
+	if (launch(s, site, id, &a, old, &err)) {
 		finish_unstarted(s, item, a.number, &err);
 		return;
 	}
-	*job = (struct job){
+	s->jobs[id] = (struct job){
 		.used = true,
+		.site = site,
 		.item = item,
 		.attempt = a.number,
-		.deadline_ms = clock_mono_ms() + FIRST_WORD_MS,
+		.deadline_ms = first_line_ms ? clock_mono_ms() + first_line_ms : 0,
 		.partial = {BUF_INIT, BUF_INIT},
 	};
 	s->running++;
-	admit_take(&s->admit, &a.trial.limits);
 }

@@ -10,8 +10,6 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
-#include "os/cgroup.h"
-#include "os/spawn.h"
 #include "sched/internal.h"
 
 enum {
@@ -199,17 +197,18 @@ void finish_unstarted(struct sched *s, size_t item, int attempt, const struct er
 }
 
 /* Why a worker is gone without a result. */
-static void explain_death(const struct sched *s, const struct job *job, int status, struct buf *out)
+static void explain_death(const struct sched *s, const struct job *job, const char *how,
+			  struct buf *out)
 {
 	AUTO(buf) struct buf words = BUF_INIT;
-	char how[48];
 
 	if (job->late) {
 		buf_addf(out, "the %s phase went past its deadline and the worker was killed",
 			 *job->phase ? job->phase : "first");
 		return;
 	}
-	buf_addf(out, "the worker ended without a result: %s", spawn_status_text(status, how));
+	buf_adds(out, "the worker ended without a result: ");
+	text_renders(out, how, TEXT_TERMINAL_LINE);
 	rundir_last_words(s->o->store->root_fd, sched_trial(s, job->item)->run_id, job->attempt,
 			  &words);
 	if (words.len) {
@@ -238,7 +237,7 @@ static void interrupted(struct sched *s, const struct job *job)
 	tell_end(s, job->item, false, "interrupted");
 }
 
-static void judge(struct sched *s, const struct job *job, int status)
+static void judge(struct sched *s, const struct job *job, const char *how)
 {
 	struct rundir_left left;
 	struct ending e = {.item = job->item, .attempt = job->attempt};
@@ -260,7 +259,7 @@ static void judge(struct sched *s, const struct job *job, int status)
 	} else {
 		AUTO(buf) struct buf why = BUF_INIT;
 		sweep(s, job);
-		explain_death(s, job, status, &why);
+		explain_death(s, job, how, &why);
 		e.outcome = OUTCOME_INFRA_ERROR;
 		e.retry = e.died = true;
 		e.result = make_result(s, job->item, job->attempt, e.outcome, true, why.data);
@@ -268,7 +267,7 @@ static void judge(struct sched *s, const struct job *job, int status)
 	end_attempt(s, &e);
 }
 
-void finish_job(struct sched *s, size_t id, int status)
+void finish_job(struct sched *s, size_t id, const char *how)
 {
 	struct job *job = &s->jobs[id];
 	const char *run_id = sched_trial(s, job->item)->run_id;
@@ -279,11 +278,7 @@ void finish_job(struct sched *s, size_t id, int status)
 					job->partial[i].len);
 		buf_release(&job->partial[i]);
 	}
-	admit_return(&s->admit, &sched_trial(s, job->item)->limits);
 	s->running--;
-	judge(s, job, status);
-	/* A worker that became another user could not remove its own. */
-	if (s->grouped)
-		cgroup_sweep();
+	judge(s, job, how);
 	job->used = false;
 }

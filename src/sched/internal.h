@@ -4,7 +4,7 @@
  */
 #pragma once
 #include "base/strv.h"
-#include "sched/admit.h"
+#include "sched/disk.h"
 #include "sched/interrupt.h"
 #include "sched/queue.h"
 #include "sched/sched.h"
@@ -18,9 +18,17 @@ struct item {
 	bool done;
 };
 
+/* A launcher that trials of the plan name, opened. */
+struct site {
+	const struct launcher *launcher;
+	struct launch *launch;
+	struct pollfd *fds; /* what it watches in this turn */
+};
+
 /* A running attempt. Its place in the array is the launcher's id. */
 struct job {
 	bool used;
+	const struct site *site;
 	size_t item;
 	int attempt;
 	int64_t deadline_ms; /* the phase's, with its grace; 0: none */
@@ -40,8 +48,9 @@ struct streak {
 
 struct sched {
 	const struct sched_options *o;
-	struct launch *launch;
-	struct admit admit;
+	struct site *sites;
+	size_t sites_n;
+	struct disk disk;
 	struct queue queue;
 	struct streak streak;
 	struct item *items;
@@ -54,10 +63,8 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
-	bool grouped;	      /* sandboxes have control groups */
 	enum sched_hold hold; /* what the hook said last */
 	char hold_why[512];
-	struct strv env;       /* of workers, without a token */
 	struct strv leftovers; /* directories of attempts still to be swept */
 };
 
@@ -71,14 +78,15 @@ static inline struct trial_progress *sched_progress(const struct sched *s, size_
 	return &s->o->progress[s->items[item].item.index];
 }
 
-/* attempt.c: start the next attempt of ITEM in the free job ID. A failure is the attempt's, not
- * ours. */
-void attempt_start(struct sched *s, size_t id, size_t item);
-/* attempt.c: the environment of workers. */
-void attempt_environment(struct strv *env);
+/* Where the trial of ITEM runs. */
+const struct site *sched_site(const struct sched *s, size_t item);
 
-/* finish.c: the worker of job ID has ended. */
-void finish_job(struct sched *s, size_t id, int status);
+/* attempt.c: start the next attempt of ITEM in the free job ID, or take up the one that an earlier
+ * supervisor left running. A failure is the attempt's, not ours. */
+void attempt_start(struct sched *s, size_t id, size_t item);
+
+/* finish.c: the worker of job ID has ended; HOW is the launcher's word. */
+void finish_job(struct sched *s, size_t id, const char *how);
 /* finish.c: an attempt that could not even be started. */
 void finish_unstarted(struct sched *s, size_t item, int attempt, const struct err *why);
 

@@ -28,7 +28,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "core/event.h"
-#include "os/cgroup.h"
 #include "sched/internal.h"
 
 enum {
@@ -73,7 +72,7 @@ static size_t free_job(const struct sched *s)
 
 static bool disk_allows(struct sched *s)
 {
-	if (admit_disk_ok(&s->admit)) {
+	if (disk_has_room(&s->disk)) {
 		s->disk_full = false;
 		return true;
 	}
@@ -82,9 +81,17 @@ static bool disk_allows(struct sched *s)
 			     "the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
 			     "free): "
 			     "starting nothing more",
-			     s->o->store->root, (long long)(s->admit.disk_free_bytes >> 20));
+			     s->o->store->root, (long long)(s->disk.free_bytes >> 20));
 	s->disk_full = true;
 	return false;
+}
+
+static bool launcher_allows(const struct sched *s, size_t item)
+{
+	const struct site *site = sched_site(s, item);
+
+	return !site->launcher->fits ||
+	       site->launcher->fits(site->launch, &sched_trial(s, item)->limits);
 }
 
 /* Once stopped it stays so: what was held back is for resume. */
@@ -104,8 +111,7 @@ static void start_more(struct sched *s)
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
 			return;
-		if (!hook_allows(s) || !disk_allows(s) ||
-		    !admit_fits(&s->admit, &sched_trial(s, item)->limits, !s->running))
+		if (!hook_allows(s) || !disk_allows(s) || !launcher_allows(s, item))
 			return;
 		queue_pop(&s->queue, now);
 		attempt_start(s, free_job(s), item);
@@ -188,24 +194,52 @@ static void on_line(struct sched *s, struct job *job, const char *line, size_t l
 			table[i].take(s, job, j);
 }
 
+static void on_named(struct sched *s, const struct job *job, const char *name)
+{
+	json_t *fields = json_object();
+	AUTO(free) char *line = xasprintf("submitted to %s: %s", job->site->launcher->name, name);
+
+	json_put_str(fields, "launcher", job->site->launcher->name);
+	json_put_str(fields, "job", name);
+	progress_apply(sched_progress(s, job->item), EVENT_SUBMITTED, job->attempt, fields);
+	journal_add(s->o->journal, EVENT_SUBMITTED, sched_trial(s, job->item), job->attempt,
+		    fields);
+	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, line, strlen(line));
+}
+
 static void on_launch_event(void *arg, const struct launch_event *e)
 {
 	struct sched *s = arg;
+	struct job *job = &s->jobs[e->id];
 
-	if (e->kind == LAUNCH_LINE)
-		on_line(s, &s->jobs[e->id], e->line, e->len);
-	else
-		finish_job(s, e->id, e->status);
+	switch (e->kind) {
+	case LAUNCH_NAMED:
+		on_named(s, job, e->name);
+		break;
+	case LAUNCH_LINE:
+		on_line(s, job, e->line, e->len);
+		break;
+	case LAUNCH_ENDED:
+		finish_job(s, e->id, e->how);
+		break;
+	}
 }
 
 /* --- time and interrupts ------------------------------------------------------------------------
  */
 
+static void cancel(const struct sched *s, size_t id, enum launch_cancel how)
+{
+	const struct site *site = s->jobs[id].site;
+
+	site->launcher->cancel(site->launch, id, how);
+}
+
 static void cancel_all(struct sched *s, enum launch_cancel how)
 {
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
 		if (s->jobs[i].used)
-			s->o->launcher->cancel(s->launch, &i, 1, how);
+			cancel(s, i, how);
 }
 
 static void tell(struct sched *s)
@@ -256,7 +290,7 @@ static void enforce_deadlines(struct sched *s)
 			continue;
 		job->late = true;
 		job->deadline_ms = 0;
-		s->o->launcher->cancel(s->launch, &i, 1, LAUNCH_KILL);
+		cancel(s, i, LAUNCH_KILL);
 	}
 }
 
@@ -282,6 +316,9 @@ static int64_t next_due(struct sched *s)
 		due = earlier(due, s->manifest_due_ms);
 	if (s->disk_full)
 		due = earlier(due, now + DISK_AGAIN_MS);
+	for (size_t i = 0; i < s->sites_n; i++)
+		if (s->sites[i].launcher->due)
+			due = earlier(due, s->sites[i].launcher->due(s->sites[i].launch));
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
 		if (s->jobs[i].used && s->jobs[i].deadline_ms)
 			due = earlier(due, s->jobs[i].deadline_ms);
@@ -327,17 +364,25 @@ static int flush(struct sched *s, struct err *err)
 static void turn(struct sched *s, struct pollfd *fds)
 {
 	const struct sched_hook *hook = s->o->hook;
-	size_t n = 1 + s->o->launcher->watch(s->launch, fds + 1);
-	struct pollfd *others = fds + n;
+	struct pollfd *next = fds + 1, *others;
 	int64_t wait = next_due(s);
 
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-	n += hook ? hook->watch(hook->arg, others) : 0;
-	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
+	for (size_t i = 0; i < s->sites_n; i++) {
+		struct site *site = &s->sites[i];
+		site->fds = next;
+		next += site->launcher->watch(site->launch, next);
+	}
+	others = next;
+	next += hook ? hook->watch(hook->arg, others) : 0;
+	int ready = poll(fds, (nfds_t)(next - fds),
+			 wait < 0	    ? -1
+			 : wait < INT32_MAX ? (int)wait
+					    : INT32_MAX);
 	if (ready > 0 && fds[0].revents)
 		take_interrupts(s);
-	if (ready > 0)
-		s->o->launcher->poll(s->launch, fds + 1, on_launch_event, s);
+	for (size_t i = 0; ready >= 0 && i < s->sites_n; i++)
+		s->sites[i].launcher->poll(s->sites[i].launch, s->sites[i].fds, on_launch_event, s);
 	if (hook)
 		hook->turn(hook->arg, others);
 	enforce_deadlines(s);
@@ -347,8 +392,8 @@ static void turn(struct sched *s, struct pollfd *fds)
 static int loop(struct sched *s, struct err *err)
 {
 	AUTO(free)
-	struct pollfd *fds =
-		xcalloc(1 + (size_t)s->o->parallel * LAUNCH_FDS + SCHED_HOOK_FDS, sizeof *fds);
+	struct pollfd *fds = xcalloc(
+		1 + s->sites_n * (size_t)s->o->parallel * LAUNCH_FDS + SCHED_HOOK_FDS, sizeof *fds);
 
 	for (;;) {
 		start_more(s);
@@ -382,28 +427,89 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 	}
 }
 
+const struct site *sched_site(const struct sched *s, size_t item)
+{
+	const char *name = sched_trial(s, item)->launcher;
+
+	for (size_t i = 0; i < s->sites_n; i++)
+		if (!strcmp(s->sites[i].launcher->name, name))
+			return &s->sites[i];
+	bug("no such launcher");
+}
+
+static bool is_open(const struct sched *s, const char *name)
+{
+	for (size_t i = 0; i < s->sites_n; i++)
+		if (!strcmp(s->sites[i].launcher->name, name))
+			return true;
+	return false;
+}
+
+static int open_site(struct sched *s, const struct trial *t, struct err *err)
+{
+	const struct sched_options *o = s->o;
+	const struct launch_spec spec = {
+		.root_fd = o->store->root_fd,
+		.worker = o->worker,
+		.parallel = (size_t)o->parallel,
+		.gateway = o->plan->gateway ? o->plan->gateway : o->gateway,
+		.control = o->plan->gateway ? NULL : o->control,
+		.uid_base = o->plan->uid_base,
+	};
+	struct site site = {.launcher = o->find_launcher(t->launcher)};
+
+	if (!site.launcher)
+		return err_set(err, ERR_USAGE, 0,
+			       "trial %s is to run at \"%s\", which this rollouts does not know",
+			       t->run_id, t->launcher);
+	if (site.launcher->open(&site.launch, &spec, err))
+		return -1;
+	s->sites = xreallocarray(s->sites, s->sites_n + 1, sizeof *s->sites);
+	s->sites[s->sites_n++] = site;
+	return 0;
+}
+
+/* Each launcher that a trial names, once. */
+static int open_sites(struct sched *s, struct err *err)
+{
+	for (size_t i = 0; i < s->o->items_n; i++)
+		if (!is_open(s, sched_trial(s, i)->launcher) &&
+		    open_site(s, sched_trial(s, i), err))
+			return -1;
+	return 0;
+}
+
+static void close_sched(struct sched *s)
+{
+	for (size_t i = 0; i < s->sites_n; i++)
+		s->sites[i].launcher->close(s->sites[i].launch);
+	if (s->signal_fd >= 0)
+		interrupt_close(s->signal_fd);
+	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
+		for (int k = 0; s->jobs[i].used && k < 2; k++)
+			buf_release(&s->jobs[i].partial[k]);
+	queue_release(&s->queue);
+	strv_release(&s->leftovers);
+	free(s->sites);
+	free(s->items);
+	free(s->jobs);
+}
+
 static int open_sched(struct sched *s, struct err *err)
 {
 	const struct sched_options *o = s->o;
-	struct launch_spec spec = {
-		.root_fd = o->store->root_fd, .worker = o->worker, .parallel = (size_t)o->parallel};
 
-	if (o->launcher->open(&s->launch, &spec, err))
-		return -1;
-	s->signal_fd = interrupt_open(err);
-	if (s->signal_fd < 0) {
-		o->launcher->close(s->launch);
-		return -1;
-	}
 	s->items = xcalloc(o->items_n ? o->items_n : 1, sizeof *s->items);
 	for (size_t i = 0; i < o->items_n; i++)
 		s->items[i].item = o->items[i];
 	s->jobs = xcalloc((size_t)o->parallel, sizeof *s->jobs);
 	queue_init(&s->queue, o->items_n);
-	admit_init(&s->admit, o->store->root_fd);
-	attempt_environment(&s->env);
+	disk_init(&s->disk, o->store->root_fd);
 	s->started_ms = clock_mono_ms();
-	return 0;
+	if (open_sites(s, err))
+		return -1;
+	s->signal_fd = interrupt_open(err);
+	return s->signal_fd < 0 ? -1 : 0;
 }
 
 static void sweep_leftovers(struct sched *s)
@@ -418,20 +524,6 @@ static void sweep_leftovers(struct sched *s)
 		}
 }
 
-static void close_sched(struct sched *s)
-{
-	s->o->launcher->close(s->launch);
-	interrupt_close(s->signal_fd);
-	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
-		for (int k = 0; s->jobs[i].used && k < 2; k++)
-			buf_release(&s->jobs[i].partial[k]);
-	queue_release(&s->queue);
-	strv_release(&s->env);
-	strv_release(&s->leftovers);
-	free(s->items);
-	free(s->jobs);
-}
-
 static bool is_complete(const struct sched *s)
 {
 	for (size_t i = 0; i < s->o->plan->n; i++)
@@ -442,21 +534,18 @@ static bool is_complete(const struct sched *s)
 
 int sched_run(const struct sched_options *o, struct sched_end *out, struct err *err)
 {
-	struct sched s = {.o = o};
+	struct sched s = {.o = o, .signal_fd = -1};
 
-	if (open_sched(&s, err))
+	if (open_sched(&s, err)) {
+		close_sched(&s);
 		return -1;
+	}
 	sched_manifest(&s, "running", true);
-	/* Where a cgroup was delegated to us, each sandbox gets a part of it. */
-	s.grouped = cgroup_make_room();
-	if (s.grouped)
-		cgroup_sweep();
 	int status = loop(&s, err);
 	sweep_leftovers(&s);
 	sched_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
 	if (!status)
 		sum_up(&s, out);
 	close_sched(&s);
-	cgroup_leave_room();
 	return status;
 }

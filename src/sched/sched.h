@@ -55,7 +55,8 @@ struct sched_options {
 	size_t items_n;
 	int parallel;
 	bool fail_fast;
-	const struct launcher *launcher;
+	/* By the name a trial says; NULL for one that there is not: launch_find. */
+	const struct launcher *(*find_launcher)(const char *name);
 	const char *worker; /* path of rollouts-trial */
 	const char *secret; /* of the benchmark: tokens are made from it; NULL without a gateway */
 	const char *

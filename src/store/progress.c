@@ -11,7 +11,8 @@ void progress_release(struct trial_progress *p)
 	free(p->reason);
 	free(p->regraded);
 	free(p->served);
-	p->reason = p->regraded = p->served = NULL;
+	free(p->job);
+	p->reason = p->regraded = p->served = p->job = NULL;
 }
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
@@ -40,12 +41,27 @@ bool progress_has_result(const struct trial_progress *p)
 	return p->result_attempt && !outcome_is_missing(p->outcome);
 }
 
+static void forget_job(struct trial_progress *p)
+{
+	free(p->job);
+	p->job = NULL;
+}
+
 static bool on_started(struct trial_progress *p, int attempt, const json_t *fields)
 {
 	p->state = TRIAL_RUNNING;
+	forget_job(p);
 	if (attempt > p->attempts)
 		p->attempts = attempt;
 	p->phase[0] = '\0';
+	return false;
+}
+
+static bool on_submitted(struct trial_progress *p, int attempt, const json_t *fields)
+{
+	forget_job(p);
+	if (attempt == p->attempts)
+		p->job = xstrdup(json_get_str(fields, "job", ""));
 	return false;
 }
 
@@ -66,6 +82,7 @@ static bool on_interrupted(struct trial_progress *p, int attempt, const json_t *
 {
 	if (attempt == p->attempts && p->state == TRIAL_RUNNING)
 		p->state = TRIAL_INTERRUPTED;
+	forget_job(p);
 	return false;
 }
 
@@ -100,6 +117,7 @@ static bool on_finished(struct trial_progress *p, int attempt, const json_t *fie
 		return false;
 	p->last_finished = attempt;
 	p->state = TRIAL_FINISHED;
+	forget_job(p);
 	/* Grading again can only add: when it fails, the result there was still counts. */
 	if (json_get_bool(fields, "regrade", false) && outcome_is_missing(outcome) &&
 	    progress_has_result(p))
@@ -114,9 +132,9 @@ bool progress_apply(struct trial_progress *p, const char *event, int attempt, co
 		const char *event;
 		bool (*apply)(struct trial_progress *p, int attempt, const json_t *fields);
 	} table[] = {
-		{EVENT_STARTED, on_started},	     {EVENT_PHASE, on_phase},
-		{EVENT_AGENT_DONE, on_agent_done},   {EVENT_FINISHED, on_finished},
-		{EVENT_INTERRUPTED, on_interrupted},
+		{EVENT_STARTED, on_started},   {EVENT_SUBMITTED, on_submitted},
+		{EVENT_PHASE, on_phase},       {EVENT_AGENT_DONE, on_agent_done},
+		{EVENT_FINISHED, on_finished}, {EVENT_INTERRUPTED, on_interrupted},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

@@ -23,6 +23,7 @@ struct trial_progress {
 	char *reason; /* owned; NULL when completed */
 	char *regraded; /* owned: of the task that a regrade, whose result counts, was made with; NULL:
 			   that result is of the task as planned */
+	char *job;	/* owned: at its launcher, of the attempt that runs; NULL: not known */
 	char phase[16];
 };
 

@@ -40,21 +40,15 @@ static int write_trial(int fd, const struct attempt *a, struct err *err)
 	return path_write_all(file, text.data, text.len, err);
 }
 
-static int fill(int fd, const struct attempt *a, int *log_fd, struct err *err)
+static int fill(int fd, const struct attempt *a, struct err *err)
 {
 	if (make_dir(fd, ATTEMPT_ARTIFACTS, err) || make_dir(fd, ATTEMPT_LOGS, err) ||
 	    write_trial(fd, a, err))
 		return -1;
-	AUTO(fd)
-	int log = openat(fd, ATTEMPT_WORKER_LOG,
-			 O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (log < 0)
-		return err_set(err, ERR_INFRA, errno, "create " ATTEMPT_WORKER_LOG);
 	if (a->uid && (fchownat(fd, ATTEMPT_ARTIFACTS, a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
 		       fchownat(fd, ATTEMPT_LOGS, a->uid, a->uid, AT_SYMLINK_NOFOLLOW) ||
 		       fchown(fd, a->uid, a->uid)))
 		return err_set(err, ERR_INFRA, errno, "give the run to user %u", (unsigned)a->uid);
-	*log_fd = fd_steal(&log);
 	return 0;
 }
 
@@ -72,7 +66,7 @@ static int make_own_dir(int root_fd, const char *path, uid_t uid, struct err *er
 	return fd;
 }
 
-int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err)
+int rundir_make(int root_fd, const struct attempt *a, struct err *err)
 {
 	AUTO(free) char *run = path_join(DATA_RUNS, a->trial.run_id);
 	AUTO(free) char *attempts = path_join(run, RUN_ATTEMPTS);
@@ -89,7 +83,7 @@ int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *e
 	AUTO(fd) int fd = path_open_beneath(top, number, O_RDONLY | O_DIRECTORY, 0, err);
 	if (fd < 0)
 		return -1;
-	return fill(fd, a, log_fd, err) ? err_wrap(err, "%s/%s", attempts, number) : 0;
+	return fill(fd, a, err) ? err_wrap(err, "%s/%s", attempts, number) : 0;
 }
 
 static json_t *read_json(int fd, const char *path)

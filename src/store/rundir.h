@@ -10,9 +10,8 @@
 #include "core/result.h"
 #include "core/trial.h"
 
-/* Make the directories (0700, owned by a->uid when set) and trial.json. The caller owns *log_fd,
- * open for appending to logs/worker.log. */
-int rundir_make(int root_fd, const struct attempt *a, int *log_fd, struct err *err) MUST_CHECK;
+/* Make the directories (0700, owned by a->uid when set) and trial.json. */
+int rundir_make(int root_fd, const struct attempt *a, struct err *err) MUST_CHECK;
 
 /* What an attempt left. RESULT is owned by the caller, NULL when there is none that is valid. */
 struct rundir_left {

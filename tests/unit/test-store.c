@@ -18,75 +18,7 @@
 #include "store/progress.h"
 #include "store/planfile.h"
 #include "store/rundir.h"
-
-static int setup(void **state)
-{
-	static struct store store;
-	char path[] = "/tmp/test-store.XXXXXX";
-	struct err err;
-
-	assert_non_null(mkdtemp(path));
-	assert_int_equal(store_open(&store, path, true, &err), 0);
-	*state = &store;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct store *s = *state;
-	AUTO(free) char *root = xstrdup(s->root);
-	struct err err;
-
-	store_close(s);
-	return path_remove_tree(AT_FDCWD, root, &err);
-}
-
-static void fill_trial(struct trial *t, int index, const char *stamp)
-{
-	*t = (struct trial){
-		.index = index,
-		.run_id = xasprintf("%s-%d", stamp, index),
-		.task_dir = xstrdup("tasks/one"),
-		.task_id = xstrdup("one"),
-		.task_hash = xstrdup("h"),
-		.task_snapshot = xstrdup("cache/tasks/h"),
-		.variant = xstrdup(""),
-		.agent = xstrdup("nop"),
-		.model = xstrdup("gpt-4"),
-		.launcher = xstrdup("local"),
-		.sandbox = SANDBOX_NONE,
-		.seed = -1,
-		.limits = limits_default,
-	};
-	hash_once(t->run_id, strlen(t->run_id), t->key);
-}
-
-/* A rollout on disk with N trials. */
-static void make_rollout(struct store *s, const char *name, size_t n, struct rollout_ref *ref,
-			 struct planfile *p, int *dir_fd)
-{
-	struct err err;
-
-	assert_int_equal(create_rollout(s, name, ref, &err), 0);
-	*p = (struct planfile){.name = xstrdup(name),
-			       .stamp = xstrdup(ref->stamp),
-			       .config = xstrdup("bench.toml"),
-			       .agents = json_object(),
-			       .parallel = 2,
-			       .trials = xcalloc(n, sizeof(struct trial)),
-			       .n = n};
-	for (size_t i = 0; i < n; i++)
-		fill_trial(&p->trials[i], (int)i, ref->stamp);
-	*dir_fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(planfile_write(p, *dir_fd, &err), 0);
-}
-
-static void release(struct rollout_ref *ref, struct planfile *p, int dir_fd)
-{
-	rollout_ref_release(ref);
-	planfile_release(p);
-	close(dir_fd);
-}
+#include "store-fixture.h"
 
 static void test_names(void **state)
 {
@@ -151,8 +83,8 @@ static void test_find_by_stamp_prefix_and_tag(void **state)
 	assert_non_null(strstr(err.msg, first.stamp));
 	assert_int_equal(store_find(*state, "nine", NULL, &found, &err), -1);
 	assert_non_null(strstr(err.msg, "one"));
-	release(&first, &p, fd);
-	release(&second, &q, gd);
+	release_rollout(&first, &p, fd);
+	release_rollout(&second, &q, gd);
 }
 
 static void test_plan_comes_back(void **state)
@@ -175,7 +107,7 @@ static void test_plan_comes_back(void **state)
 	assert_int_equal(path_write(fd, ROLLOUT_PLAN, text.data, text.len - 5, 0644, false, &err),
 			 0);
 	assert_int_equal(planfile_read(&back, fd, ref.path, &err), -1);
-	release(&ref, &p, fd);
+	release_rollout(&ref, &p, fd);
 }
 
 static json_t *finished(const char *outcome, bool regrade, double score)
@@ -248,7 +180,7 @@ static void test_rollout_reads_running_as_interrupted(void **state)
 	assert_int_equal(r.trials[1].attempts, 1);
 	assert_false(rollout_is_complete(&r));
 	rollout_release(&r);
-	release(&ref, &p, fd);
+	release_rollout(&ref, &p, fd);
 }
 
 static void test_run_directory(void **state)
@@ -258,15 +190,12 @@ static void test_run_directory(void **state)
 	struct rundir_left left;
 	struct err err;
 	struct stat st;
-	int log_fd = -1;
 
 	fill_trial(&a.trial, 7, "20250824__12-34-56");
-	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
-	close(log_fd);
+	assert_int_equal(rundir_make(s->root_fd, &a, &err), 0);
 	a.number = 2;
-	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
-	close(log_fd);
-	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), -1);
+	assert_int_equal(rundir_make(s->root_fd, &a, &err), 0);
+	assert_int_equal(rundir_make(s->root_fd, &a, &err), -1);
 	assert_int_equal(rundir_last_attempt(s->root_fd, a.trial.run_id), 2);
 	assert_int_equal(fstatat(s->root_fd, "runs/20250824__12-34-56-7", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
@@ -284,17 +213,15 @@ static void test_a_link_for_an_attempt_is_not_followed(void **state)
 	struct attempt a = {.number = 1};
 	struct rundir_left left;
 	struct err err;
-	int log_fd = -1;
 
 	fill_trial(&a.trial, 0, "20250824__12-34-56");
-	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), 0);
-	close(log_fd);
+	assert_int_equal(rundir_make(s->root_fd, &a, &err), 0);
 	assert_int_equal(mkdirat(s->root_fd, "elsewhere", 0700), 0);
 	assert_int_equal(
 		symlinkat("../../../elsewhere", s->root_fd, "runs/20250824__12-34-56-0/attempts/2"),
 		0);
 	a.number = 2;
-	assert_int_equal(rundir_make(s->root_fd, &a, &log_fd, &err), -1);
+	assert_int_equal(rundir_make(s->root_fd, &a, &err), -1);
 	assert_false(path_exists(s->root_fd, "elsewhere/trial.json"));
 	assert_int_equal(symlinkat("/etc/passwd", s->root_fd,
 				   "runs/20250824__12-34-56-0/attempts/1/result.json"),
@@ -321,7 +248,7 @@ static void test_manifest_state(void **state)
 	AUTO(json) json_t *j = NULL;
 	assert_int_equal(json_read(&j, fd, "manifest.json", 1 << 20, &err), 0);
 	assert_int_equal(json_array_size(json_object_get(j, "results")), 2);
-	release(&ref, &p, fd);
+	release_rollout(&ref, &p, fd);
 }
 
 static void test_queue_order(void **state)
@@ -351,18 +278,20 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
-		cmocka_unit_test_setup_teardown(test_stamps_are_shared_by_nobody, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_claim_without_a_plan_is_no_rollout, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_find_by_stamp_prefix_and_tag, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_plan_comes_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stamps_are_shared_by_nobody, store_setup,
+						store_teardown),
+		cmocka_unit_test_setup_teardown(test_a_claim_without_a_plan_is_no_rollout,
+						store_setup, store_teardown),
+		cmocka_unit_test_setup_teardown(test_find_by_stamp_prefix_and_tag, store_setup,
+						store_teardown),
+		cmocka_unit_test_setup_teardown(test_plan_comes_back, store_setup, store_teardown),
 		cmocka_unit_test(test_marks),
-		cmocka_unit_test_setup_teardown(test_rollout_reads_running_as_interrupted, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_run_directory, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_link_for_an_attempt_is_not_followed, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_manifest_state, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rollout_reads_running_as_interrupted,
+						store_setup, store_teardown),
+		cmocka_unit_test_setup_teardown(test_run_directory, store_setup, store_teardown),
+		cmocka_unit_test_setup_teardown(test_a_link_for_an_attempt_is_not_followed,
+						store_setup, store_teardown),
+		cmocka_unit_test_setup_teardown(test_manifest_state, store_setup, store_teardown),
 		cmocka_unit_test(test_queue_order),
 	};
 

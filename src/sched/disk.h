@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * disk.h -- whether the disk of the data folder has room for another trial. Wherever trials run,
+ * this is where their folders and the journal end up.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct disk {
+	int fd; /* of the data folder; borrowed */
+	bool has_room;
+	int64_t free_bytes, asked_ms;
+};
+
+void disk_init(struct disk *d, int fd);
+/* At least 5 % and 2 GB are free. The disk is asked at most once a second. */
+bool disk_has_room(struct disk *d);
