@@ -19,12 +19,15 @@ enum { CHUNK = 256 << 10 };
 #define CRC_HEAD ",\"crc\":\""
 enum { CRC_HEAD_LEN = sizeof CRC_HEAD - 1, CRC_TAIL_LEN = CRC_HEAD_LEN + 8 + 2 };
 
-struct reading {
+struct journal_reader {
+	int dir_fd; /* ours */
+	int fd;	    /* -1: there was no file yet */
 	enum journal_depth depth;
 	journal_fn *fn;
 	void *arg;
-	struct journal_stats *stats;
+	struct journal_stats stats;
 	int line;
+	struct buf begun; /* a line whose end was not there yet */
 };
 
 static bool is_whole(const char *line, size_t n)
@@ -37,10 +40,10 @@ static bool is_whole(const char *line, size_t n)
 	return !memcmp(line + n - CRC_TAIL_LEN, expected, CRC_TAIL_LEN);
 }
 
-static void damaged(struct reading *r)
+static void damaged(struct journal_reader *r)
 {
-	if (!r->stats->damaged++)
-		r->stats->first_damaged = r->line;
+	if (!r->stats.damaged++)
+		r->stats.first_damaged = r->line;
 }
 
 /* The value of the first member "event". Quotes inside strings are escaped: this is the member. */
@@ -60,7 +63,7 @@ static bool is_event(const char *value, const char *name)
 }
 
 /* A line of this version that progress does not need, told without parsing it. */
-static bool skip(struct reading *r, const char *line, size_t n)
+static bool skip(struct journal_reader *r, const char *line, size_t n)
 {
 	static const char head[] = "{\"v\":1,\"seq\":";
 
@@ -71,13 +74,13 @@ static bool skip(struct reading *r, const char *line, size_t n)
 	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE))
 		return false;
 	int64_t seq = strtoll(line + sizeof head - 1, NULL, 10);
-	if (seq > r->stats->last_seq)
-		r->stats->last_seq = seq;
-	r->stats->lines++;
+	if (seq > r->stats.last_seq)
+		r->stats.last_seq = seq;
+	r->stats.lines++;
 	return true;
 }
 
-static json_t *parse(const struct reading *r, const char *line, size_t n)
+static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 {
 	static const char member[] = ",\"result\":{";
 	const char *result;
@@ -90,7 +93,7 @@ static json_t *parse(const struct reading *r, const char *line, size_t n)
 	return json_loadb(head.data, head.len, 0, NULL);
 }
 
-static int take(struct reading *r, const json_t *j, struct err *err)
+static int take(struct journal_reader *r, const json_t *j, struct err *err)
 {
 	int64_t version = json_get_int(j, "v", 0), seq = json_get_int(j, "seq", 0);
 
@@ -99,14 +102,14 @@ static int take(struct reading *r, const json_t *j, struct err *err)
 			       ROLLOUT_JOURNAL
 			       ":%d: version %lld is newer than this program; use a newer rollouts",
 			       r->line, (long long)version);
-	if (seq > r->stats->last_seq)
-		r->stats->last_seq = seq;
-	r->stats->lines++;
+	if (seq > r->stats.last_seq)
+		r->stats.last_seq = seq;
+	r->stats.lines++;
 	r->fn(r->arg, j);
 	return 0;
 }
 
-static int read_line(struct reading *r, const char *line, size_t n, struct err *err)
+static int read_line(struct journal_reader *r, const char *line, size_t n, struct err *err)
 {
 	r->line++;
 	if (!is_whole(line, n)) {
@@ -122,11 +125,11 @@ static int read_line(struct reading *r, const char *line, size_t n, struct err *
 	return 0;
 }
 
-/* Hand on the whole lines of BUF and keep the rest at its front. */
-static int take_lines(struct reading *r, struct buf *buf, size_t fresh_from, struct err *err)
+/* Hand on the whole lines that were begun or are new, from FRESH on, and keep the rest. */
+static int take_lines(struct journal_reader *r, size_t fresh, struct err *err)
 {
-	char *start = buf->data, *end = buf->data + buf->len, *scan = buf->data + fresh_from,
-	     *newline;
+	struct buf *buf = &r->begun;
+	char *start = buf->data, *end = buf->data + buf->len, *scan = buf->data + fresh, *newline;
 
 	while ((newline = memchr(scan, '\n', (size_t)(end - scan)))) {
 		if (read_line(r, start, (size_t)(newline - start), err))
@@ -138,38 +141,81 @@ static int take_lines(struct reading *r, struct buf *buf, size_t fresh_from, str
 	return 0;
 }
 
-static int read_all(struct reading *r, int fd, struct err *err)
+static int open_file(struct journal_reader *r, struct err *err)
 {
-	AUTO(buf) struct buf buf = BUF_INIT;
+	r->fd = openat(r->dir_fd, ROLLOUT_JOURNAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (r->fd < 0 && errno != ENOENT)
+		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_JOURNAL);
+	return 0;
+}
 
-	for (;;) {
-		size_t before = buf.len;
-		buf_grow(&buf, CHUNK);
-		ssize_t n = read(fd, buf.data + buf.len, CHUNK);
+int journal_reader_open(struct journal_reader **out, int dir_fd, enum journal_depth depth,
+			struct err *err)
+{
+	AUTO(fd) int dir = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (dir < 0)
+		return err_set(err, ERR_INFRA, errno, "open the folder of " ROLLOUT_JOURNAL);
+	struct journal_reader *r = xcalloc(1, sizeof *r);
+	r->dir_fd = fd_steal(&dir);
+	r->fd = -1;
+	r->depth = depth;
+	r->begun = (struct buf)BUF_INIT;
+	*out = r;
+	return 0;
+}
+
+int journal_reader_next(struct journal_reader *r, journal_fn *fn, void *arg, struct err *err)
+{
+	r->fn = fn;
+	r->arg = arg;
+	if (r->fd < 0 && open_file(r, err))
+		return -1;
+	while (r->fd >= 0) {
+		size_t before = r->begun.len;
+		buf_grow(&r->begun, CHUNK);
+		ssize_t n = read(r->fd, r->begun.data + before, CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_set(err, ERR_INFRA, errno, "read " ROLLOUT_JOURNAL);
 		if (!n)
 			break;
-		buf.len += (size_t)n;
-		if (take_lines(r, &buf, before, err))
+		r->begun.len += (size_t)n;
+		if (take_lines(r, before, err))
 			return -1;
 	}
-	/* Without its newline a line may still be whole: its checksum says so. */
-	return buf.len ? read_line(r, buf.data, buf.len, err) : 0;
+	return 0;
+}
+
+struct journal_stats *journal_reader_stats(struct journal_reader *r)
+{
+	return &r->stats;
+}
+
+void journal_reader_close(struct journal_reader *r)
+{
+	if (!r)
+		return;
+	auto_fd(&r->fd);
+	auto_fd(&r->dir_fd);
+	buf_release(&r->begun);
+	free(r);
 }
 
 int journal_read(int dir_fd, enum journal_depth depth, journal_fn *fn, void *arg,
 		 struct journal_stats *stats, struct err *err)
 {
-	AUTO(fd) int fd = openat(dir_fd, ROLLOUT_JOURNAL, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct reading r = {depth, fn, arg, stats, 0};
+	struct journal_reader *r;
 
 	*stats = (struct journal_stats){0};
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_JOURNAL);
-	return read_all(&r, fd, err);
+	if (journal_reader_open(&r, dir_fd, depth, err))
+		return -1;
+	int status = journal_reader_next(r, fn, arg, err);
+	/* Without its newline a line may still be whole: its checksum says so. */
+	if (!status && r->begun.len)
+		status = read_line(r, r->begun.data, r->begun.len, err);
+	*stats = r->stats;
+	journal_reader_close(r);
+	return status;
 }

@@ -43,7 +43,7 @@ struct journal_stats {
 	int64_t last_seq;
 	int lines, damaged;	  /* damaged: skipped, a torn last line included */
 	int first_damaged;	  /* line number from 1; 0: none */
-	struct journal_cost cost; /* filled by progress_read */
+	struct journal_cost cost; /* filled by progress_read and progress_follow */
 };
 
 enum journal_depth {
@@ -56,5 +56,19 @@ typedef void journal_fn(void *arg, const json_t *line);
 /* Read it all. A missing file is an empty one. ERR_USAGE for a line of a later version. */
 int journal_read(int dir_fd, enum journal_depth depth, journal_fn *fn, void *arg,
 		 struct journal_stats *stats, struct err *err) MUST_CHECK;
+
+/* Reads a journal while it grows, by the same rules. */
+struct journal_reader;
+/* The file need not be there yet. DIR_FD is borrowed for the call. */
+int journal_reader_open(struct journal_reader **out, int dir_fd, enum journal_depth depth,
+			struct err *err) MUST_CHECK;
+/* Read what was added since the last call, which may be nothing. Never waits. The last line is left
+ * for a later call until its newline is there: the writer may be in the middle of it. */
+int journal_reader_next(struct journal_reader *r, journal_fn *fn, void *arg,
+			struct err *err) MUST_CHECK;
+/* Of everything read so far. */
+struct journal_stats *journal_reader_stats(struct journal_reader *r);
+void journal_reader_close(struct journal_reader *r); /* accepts NULL */
+
 /* Whether somebody holds the writer's lock. */
 bool journal_is_live(int dir_fd);

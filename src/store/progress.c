@@ -147,7 +147,7 @@ struct reading {
 	struct trial_progress *progress;
 	const struct trial *trials;
 	size_t n;
-	struct journal_stats *stats;
+	struct journal_cost *cost;
 	progress_result_fn *on_result;
 	void *arg;
 };
@@ -178,7 +178,7 @@ static void on_line(void *arg, const json_t *line)
 	struct reading *m = arg;
 
 	if (!strcmp(json_get_str(line, "event", ""), EVENT_SPENT))
-		on_cost(&m->stats->cost, line);
+		on_cost(m->cost, line);
 	size_t i = find(m, line);
 	int64_t attempt = json_get_int(line, "attempt", 0);
 
@@ -193,8 +193,21 @@ int progress_read(struct trial_progress *progress, const struct trial *trials, s
 		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
 		  struct err *err)
 {
-	struct reading m = {progress, trials, n, stats, on_result, arg};
+	struct journal_cost cost = {0};
+	struct reading m = {progress, trials, n, &cost, on_result, arg};
+	int status = journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_PROGRESS, on_line, &m,
+				  stats, err);
 
-	return journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_PROGRESS, on_line, &m, stats,
-			    err);
+	stats->cost = cost;
+	return status;
+}
+
+int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,
+		    struct journal_reader *reader, progress_result_fn *on_result, void *arg,
+		    struct err *err)
+{
+	struct reading m = {progress,  trials, n, &journal_reader_stats(reader)->cost,
+			    on_result, arg};
+
+	return journal_reader_next(reader, on_line, &m, err);
 }

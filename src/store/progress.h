@@ -43,3 +43,8 @@ typedef void progress_result_fn(void *arg, size_t index, const json_t *result);
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
 		  struct err *err) MUST_CHECK;
+/* Take in what READER finds to have been added, for a view of a benchmark that runs. ON_RESULT needs
+ * a reader of JOURNAL_ALL. */
+int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,
+		    struct journal_reader *reader, progress_result_fn *on_result, void *arg,
+		    struct err *err) MUST_CHECK;

@@ -129,6 +129,57 @@ static void test_last_line_without_newline_counts(void **state)
 	check(dir_fd, "one two ", 0, 2);
 }
 
+/* What READER finds since it was asked last. */
+static void check_news(struct journal_reader *reader, const char *events, int damaged)
+{
+	AUTO(buf) struct buf seen = BUF_INIT;
+	struct err err;
+
+	assert_int_equal(journal_reader_next(reader, collect, &seen, &err), 0);
+	assert_string_equal(seen.data ? seen.data : "", events);
+	assert_int_equal(journal_reader_stats(reader)->damaged, damaged);
+}
+
+static void append_bytes(int dir_fd, const char *text, size_t n)
+{
+	int fd = openat(dir_fd, ROLLOUT_JOURNAL, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	assert_int_equal(write(fd, text, n), n);
+	close(fd);
+}
+
+static void test_a_reader_goes_on_where_it_stopped(void **state)
+{
+	int dir = *(int *)*state;
+	AUTO(buf) struct buf line = BUF_INIT;
+	struct journal_reader *reader;
+	struct err err;
+
+	assert_int_equal(journal_reader_open(&reader, dir, JOURNAL_ALL, &err), 0);
+	check_news(reader, "", 0); /* no file yet */
+	append(dir, 0, "a");
+	append(dir, 1, "b");
+	check_news(reader, "a b ", 0);
+	check_news(reader, "", 0);
+	append(dir, 2, "c");
+	/* The same line once more, in two pieces: nothing is told of the first. */
+	assert_int_equal(path_read(dir, ROLLOUT_JOURNAL, 1 << 20, &line, &err), 0);
+	const char *last = memrchr(line.data, '\n', line.len - 1);
+	size_t n = line.len - (size_t)(++last - line.data);
+	append_bytes(dir, last, n - 5);
+	check_news(reader, "c ", 0);
+	append_bytes(dir, last + n - 5, 5);
+	check_news(reader, "c ", 0);
+	/* Torn by a crash, and gone on after it. */
+	append_bytes(dir, last, n - 5);
+	check_news(reader, "", 0);
+	append(dir, 3, "d");
+	check_news(reader, "d ", 1);
+	assert_int_equal(journal_reader_stats(reader)->last_seq, 4);
+	assert_int_equal(journal_reader_stats(reader)->first_damaged, 5);
+	journal_reader_close(reader);
+}
+
 static void test_one_writer(void **state)
 {
 	int dir_fd = *(int *)*state;
@@ -188,6 +239,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_line_is_skipped, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_torn_tail_is_mended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_line_without_newline_counts, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_reader_goes_on_where_it_stopped, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_one_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_later_version_is_refused, setup, teardown),
