@@ -198,6 +198,35 @@ static int finish(struct work *w, struct err *err)
 	return 0;
 }
 
+static void anchor(char **path, const char *root)
+{
+	char *given = *path;
+
+	if (!given || *given == '/')
+		return;
+	*path = path_join(root, given);
+	free(given);
+}
+
+/* A trial that came here in a folder of its own names nothing outside of it; a sandbox wants to be told of places. */
+static int anchor_paths(struct attempt *a, struct err *err)
+{
+	AUTO(free) char *root = getcwd(NULL, 0);
+	size_t i;
+	json_t *m;
+
+	if (!root)
+		return err_set(err, ERR_INFRA, errno, "find the data root");
+	anchor(&a->gateway, root);
+	anchor(&a->control, root);
+	json_array_foreach (json_object_get(a->agent_spec, "mounts"), i, m) {
+		AUTO(free) char *host = xstrdup(json_get_str(m, "host", NULL));
+		anchor(&host, root);
+		json_put_str(m, "host", host);
+	}
+	return 0;
+}
+
 static int open_attempt(struct work *w, struct err *err)
 {
 	AUTO(json) json_t *j = NULL;
@@ -212,7 +241,7 @@ static int open_attempt(struct work *w, struct err *err)
 	if (w->trial_fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open the trial's directory");
 	if (json_read(&j, w->run_fd, ATTEMPT_TRIAL, TRIAL_JSON_MAX, err) ||
-	    attempt_from_json(&w->attempt, j, ATTEMPT_TRIAL, err))
+	    attempt_from_json(&w->attempt, j, ATTEMPT_TRIAL, err) || anchor_paths(&w->attempt, err))
 		return -1;
 	AUTO(free) char *expected = datadir_attempt(w->attempt.trial.run_id, w->attempt.number);
 	if (strcmp(expected, w->dir))
