@@ -475,7 +475,7 @@ static void prepare(struct bash *b, struct sandbox *box)
 	b->talk.model = t->model_id && *t->model_id ? t->model_id : t->model;
 	b->talk.system = system_prompt(b);
 	b->talk.history = json_array();
-	b->talk.dialect->say(&b->talk, b->job->task->instruction ? b->job->task->instruction : "");
+	b->talk.dialect->say(&b->talk, b->job->step->instruction ? b->job->step->instruction : "");
 }
 
 static void release(struct bash *b)

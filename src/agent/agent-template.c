@@ -18,7 +18,7 @@ static void add_api(struct buf *out, const struct agent_job *job)
 
 static void add_instruction(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, job->task->instruction ? job->task->instruction : "");
+	buf_adds(out, job->step->instruction ? job->step->instruction : "");
 }
 
 static void add_instruction_file(struct buf *out, const struct agent_job *job)

@@ -59,6 +59,7 @@
 struct agent_job {
 	const struct attempt *attempt;
 	const struct task *task;
+	const struct task_step *step; /* of the task: what is asked now */
 	int run_fd;	   /* the attempt's directory: logs/ and artifacts/ exist below it */
 	const char *token; /* stands in for provider keys; "" without a gateway */
 	const char *gold;  /* bytes of the gold patch (oracle), or NULL */

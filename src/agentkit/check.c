@@ -37,6 +37,7 @@ struct check {
 	int dir_fd;
 	struct attempt attempt;
 	struct task task;
+	struct task_step step;
 	atomic_uint *calls; /* how often the stub has answered; shared with it */
 	const struct agentkit_listener *listener;
 };
@@ -126,6 +127,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 				    .cancel_fds = {-1, -1}};
 	struct agent_job job = {.attempt = &c->attempt,
 				.task = &c->task,
+				.step = &c->step,
 				.run_fd = c->dir_fd,
 				.token = "check",
 				.gateway_fd = open(c->attempt.gateway, O_PATH | O_CLOEXEC),
@@ -270,7 +272,7 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	c->attempt.trial.limits = limits_default;
 	c->attempt.trial.limits.timeout_ms = CHECK_MS;
 	c->task.layout = task_layout_prepared;
-	c->task.instruction = xstrdup("Say that everything works.\n");
+	c->step.instruction = xstrdup("Say that everything works.\n");
 	return make_dir(c, err);
 }
 
@@ -296,7 +298,7 @@ int agentkit_check(const char *name, const struct agentkit_listener *l, struct e
 	if (c.calls)
 		munmap(c.calls, sizeof *c.calls);
 	free(c.dir);
-	free(c.task.instruction);
+	free(c.step.instruction);
 	attempt_release(&c.attempt);
 	return rc;
 }

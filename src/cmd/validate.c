@@ -20,10 +20,15 @@ static void print_notes(const struct task *t, const char *dir)
 static void print_task(const struct task *t, const char *dir)
 {
 	AUTO(buf) struct buf id = BUF_INIT;
+	size_t rubrics = 0, tests = 0;
+	for (size_t i = 0; i < t->steps_n; i++) {
+		rubrics += t->steps[i].rubrics_n;
+		tests += t->steps[i].tests_n;
+	}
 	text_renders(&id, t->id, TEXT_TERMINAL_LINE);
 	print_notes(t, dir);
-	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, t->rubrics_n,
-	       t->rubrics_n == 1 ? "" : "s", t->tests_n, t->tests_n == 1 ? "" : "s",
+	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, rubrics,
+	       rubrics == 1 ? "" : "s", tests, tests == 1 ? "" : "s",
 	       t->has_gold ? ", a gold diff" : "");
 }
 

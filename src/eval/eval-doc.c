@@ -25,11 +25,11 @@ static void put_count(json_t *obj, const char *key, int64_t value)
 
 json_t *eval_doc_begin(const struct eval_job *job)
 {
-	const struct task *task = job->task;
+	const struct task_step *step = job->step;
 	json_t *doc = json_object(), *evaluation = json_object(), *rubrics = json_object();
 
-	for (size_t i = 0; i < task->rubrics_n; i++) {
-		const struct task_rubric *r = &task->rubrics[i];
+	for (size_t i = 0; i < step->rubrics_n; i++) {
+		const struct task_rubric *r = &step->rubrics[i];
 		json_t *j = json_object();
 
 		json_put_str(j, "criterion", r->criterion ? r->criterion : "");

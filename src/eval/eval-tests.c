@@ -55,12 +55,12 @@ static void put_test(json_t *all, const struct task_test *t, json_t *doc_take)
 static void score_rubric(struct grading *g, const struct task_rubric *rubric,
 			 const struct test_outcome *tests)
 {
-	const struct task *task = g->job->task;
+	const struct task_step *step = g->job->step;
 	json_t *doc = eval_doc_rubric(g->out->doc, rubric->id);
 	int count = 0, passed = 0;
 
-	for (size_t i = 0; i < task->tests_n; i++) {
-		const char *id = task->tests[i].rubric_id;
+	for (size_t i = 0; i < step->tests_n; i++) {
+		const char *id = step->tests[i].rubric_id;
 
 		if (!id || strcmp(id, rubric->id) != 0)
 			continue;
@@ -76,23 +76,23 @@ static void score_rubric(struct grading *g, const struct task_rubric *rubric,
 
 static int run_tests(struct grading *g, struct err *err)
 {
-	const struct task *task = g->job->task;
-	struct test_outcome *tests = xcalloc(task->tests_n + 1, sizeof *tests);
+	const struct task_step *step = g->job->step;
+	struct test_outcome *tests = xcalloc(step->tests_n + 1, sizeof *tests);
 	json_t *results = json_object_get(g->out->doc, "test_results");
 	json_t *metrics = json_object_get(g->out->doc, "custom_metrics");
 	int rc;
 
-	for (size_t i = 0; i < task->tests_n; i++)
+	for (size_t i = 0; i < step->tests_n; i++)
 		test_outcome_init(&tests[i]);
 	rc = test_scripts_run(g->job, g->sandbox, tests, metrics, err);
-	g->out->tests = (int)task->tests_n;
-	for (size_t i = 0; i < task->tests_n; i++) {
+	g->out->tests = (int)step->tests_n;
+	for (size_t i = 0; i < step->tests_n; i++) {
 		g->out->tests_passed += tests[i].passed;
-		put_test(results, &task->tests[i], test_doc(&task->tests[i], &tests[i]));
+		put_test(results, &step->tests[i], test_doc(&step->tests[i], &tests[i]));
 	}
-	for (size_t i = 0; i < task->rubrics_n; i++)
-		score_rubric(g, &task->rubrics[i], tests);
-	for (size_t i = 0; i < task->tests_n; i++)
+	for (size_t i = 0; i < step->rubrics_n; i++)
+		score_rubric(g, &step->rubrics[i], tests);
+	for (size_t i = 0; i < step->tests_n; i++)
 		test_outcome_release(&tests[i]);
 	free(tests);
 	return rc;

@@ -13,8 +13,8 @@ int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *o
 	struct evaluation e = {.doc = eval_doc_begin(job)};
 	struct grading g = {.job = job, .sandbox = s, .out = &e};
 
-	for (size_t i = 0; i < job->task->rubrics_n; i++)
-		scores_add(&e.scores, job->task->rubrics[i].id, job->task->rubrics[i].weight);
+	for (size_t i = 0; i < job->step->rubrics_n; i++)
+		scores_add(&e.scores, job->step->rubrics[i].id, job->step->rubrics[i].weight);
 	for (size_t i = 0; i < ARRAY_SIZE(graders); i++)
 		if (graders[i]->run(&g, err)) {
 			evaluation_release(&e);

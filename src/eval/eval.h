@@ -17,6 +17,7 @@
 struct eval_job {
 	const struct attempt *attempt;
 	const struct task *task;
+	const struct task_step *step; /* of the task: what is graded now */
 	int run_fd; /* the attempt's directory: artifacts/diff.patch, logs/eval.log */
 	const struct agent_record *agent;
 	const char *

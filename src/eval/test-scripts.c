@@ -374,7 +374,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 
 static int run_test(struct test_run *run, size_t i, struct err *err)
 {
-	const struct task_test *t = &run->job->task->tests[i];
+	const struct task_test *t = &run->job->step->tests[i];
 	const struct runner *r = find_runner(t);
 	AUTO(strv) struct strv env = STRV_INIT;
 
@@ -391,14 +391,14 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 
 static int run_all(struct test_run *run, struct test_outcome *out, struct err *err)
 {
-	const struct task *task = run->job->task;
+	const struct task_step *step = run->job->step;
 
 	if (put_diff(run, err))
 		return -1;
-	for (size_t i = 0; i < task->tests_n; i++)
-		if (put_script(run, &task->tests[i], err))
+	for (size_t i = 0; i < step->tests_n; i++)
+		if (put_script(run, &step->tests[i], err))
 			return -1;
-	for (size_t i = 0; i < task->tests_n; i++) {
+	for (size_t i = 0; i < step->tests_n; i++) {
 		run->now = &out[i];
 		if (run_test(run, i, err))
 			return -1;
@@ -409,7 +409,7 @@ static int run_all(struct test_run *run, struct test_outcome *out, struct err *e
 static void refuse_all(struct test_run *run, struct test_outcome *out)
 {
 	log_line(run, "The diff does not apply: %s", run->job->patch_refused);
-	for (size_t i = 0; i < run->job->task->tests_n; i++)
+	for (size_t i = 0; i < run->job->step->tests_n; i++)
 		snprintf(out[i].reason, sizeof out[i].reason, "not run: the diff does not apply");
 }
 
@@ -424,7 +424,7 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 	run.log = log;
 	if (job->patch_refused)
 		refuse_all(&run, out);
-	else if (job->task->tests_n && run_all(&run, out, err)) {
+	else if (job->step->tests_n && run_all(&run, out, err)) {
 		log_line(&run, "=== stopped: %s ===", err->msg);
 		return -1;
 	}

@@ -215,12 +215,13 @@ static void put_definitions(struct writing *w)
 	const struct task *task = w->r->task;
 
 	put_heading(w, 2, "📝 Test Definitions");
-	for (size_t i = 0; i < task->tests_n; i++) {
-		const struct task_test *t = &task->tests[i];
-		doc_details(w->doc, t->path);
-		doc_code_block(w->doc, "", t->content ? t->content : "", t->content_len);
-		doc_details_end(w->doc);
-	}
+	for (size_t s = 0; s < task->steps_n; s++)
+		for (size_t i = 0; i < task->steps[s].tests_n; i++) {
+			const struct task_test *t = &task->steps[s].tests[i];
+			doc_details(w->doc, t->path);
+			doc_code_block(w->doc, "", t->content ? t->content : "", t->content_len);
+			doc_details_end(w->doc);
+		}
 }
 
 /* Lines added (+) or removed (-) in what we have of the diff, its headers aside. */
@@ -255,10 +256,13 @@ static void put_changes(struct writing *w)
 
 static void put_instructions(struct writing *w)
 {
-	const char *text = w->r->task->instruction ? w->r->task->instruction : "";
+	const struct task *task = w->r->task;
 
 	put_heading(w, 2, "📄 Task Instructions");
-	doc_code_block(w->doc, "", text, strlen(text));
+	for (size_t s = 0; s < task->steps_n; s++) {
+		const char *text = task->steps[s].instruction;
+		doc_code_block(w->doc, "", text, strlen(text));
+	}
 }
 
 static void add_count(struct table *t, const char *name, const json_t *v)

@@ -97,7 +97,7 @@ static json_t *make_meta(const struct task *t)
 	json_put_str(repo, "subdir", t->repo.subdir);
 	json_put_strv(repo, "sparse_checkout", &t->repo.sparse);
 	json_put(meta, "repo", repo);
-	json_put_str(lm, "instructions", t->instruction);
+	json_put_str(lm, "instructions", t->steps[0].instruction);
 	json_put(meta, "lm", lm);
 	return meta;
 }
@@ -113,7 +113,8 @@ void app_add_made(struct filetree *app, const struct task *t)
 	 * way. */
 	AUTO(free) char *a = filetree_put(app, TASK_META_FILE, text.data, text.len);
 	AUTO(free)
-	char *b = filetree_put(app, TASK_INSTRUCTIONS_FILE, t->instruction, strlen(t->instruction));
+	char *b = filetree_put(app, TASK_INSTRUCTIONS_FILE, t->steps[0].instruction,
+			       strlen(t->steps[0].instruction));
 	if (a || b)
 		bug("%s", a ? a : b);
 }

@@ -19,6 +19,7 @@
 
 struct fill {
 	struct task *t;
+	struct task_step *step; /* its only one */
 	const struct resolved *r;
 	int dir_fd;
 	struct issues *m;
@@ -109,13 +110,13 @@ static void fill_instruction(struct fill *f)
 {
 	const char *where = place(f, "instruction", NULL, TASK_META_FILE ": lm.instructions");
 
-	f->t->instruction = get_string(f, "instruction", NULL);
+	f->step->instruction = get_string(f, "instruction", NULL);
 	if (is_misshapen(f, "instruction", NULL))
 		return;
-	if (!f->t->instruction || is_blank(f->t->instruction))
+	if (!f->step->instruction || is_blank(f->step->instruction))
 		issues_add(f->m, where, NULL,
 			   "no instruction; write overlay_files/" TASK_INSTRUCTIONS_FILE);
-	else if (strlen(f->t->instruction) > TASK_MAX_INSTRUCTION)
+	else if (strlen(f->step->instruction) > TASK_MAX_INSTRUCTION)
 		issues_add(f->m, where, NULL, "larger than 1 MiB");
 }
 
@@ -312,7 +313,7 @@ static void rubric_issues(struct fill *f, const char *where, const struct task_r
 	else if (rubric->weight > MAX_WEIGHT)
 		add_in_item(f, where, "weight", "must be at most %g", MAX_WEIGHT);
 	for (size_t k = 0; rubric->id && k < i; k++)
-		if (f->t->rubrics[k].id && !strcmp(f->t->rubrics[k].id, rubric->id))
+		if (f->step->rubrics[k].id && !strcmp(f->step->rubrics[k].id, rubric->id))
 			add_in_item(f, where, "id", "\"%s\" is a duplicate", rubric->id);
 }
 
@@ -331,10 +332,10 @@ static void fill_rubrics(struct fill *f)
 	json_t *item;
 	size_t i;
 
-	f->t->rubrics_n = json_array_size(list);
-	f->t->rubrics = xcalloc(f->t->rubrics_n + 1, sizeof *f->t->rubrics);
+	f->step->rubrics_n = json_array_size(list);
+	f->step->rubrics = xcalloc(f->step->rubrics_n + 1, sizeof *f->step->rubrics);
 	json_array_foreach ((json_t *)list, i, item) {
-		struct task_rubric *rubric = &f->t->rubrics[i];
+		struct task_rubric *rubric = &f->step->rubrics[i];
 		json_t *criteria = json_object_get(item, "evaluation_criteria");
 		AUTO(free) char *where = xasprintf("%s[%zu]", from, i);
 		rubric->id = item_string(item, "id");
@@ -345,14 +346,14 @@ static void fill_rubrics(struct fill *f)
 		if (!f->r->bad_shapes)
 			rubric_issues(f, where, rubric, item, i);
 	}
-	if (f->t->rubrics_n && !(sum > 0) && !f->r->bad_shapes)
+	if (f->step->rubrics_n && !(sum > 0) && !f->r->bad_shapes)
 		issues_add(f->m, from, NULL, "all weights are 0; give one rubric a weight");
 }
 
-static bool has_rubric(const struct task *t, const char *id)
+static bool has_rubric(const struct task_step *s, const char *id)
 {
-	for (size_t i = 0; i < t->rubrics_n; i++)
-		if (t->rubrics[i].id && !strcmp(t->rubrics[i].id, id))
+	for (size_t i = 0; i < s->rubrics_n; i++)
+		if (s->rubrics[i].id && !strcmp(s->rubrics[i].id, id))
 			return true;
 	return false;
 }
@@ -392,10 +393,10 @@ static bool same_content(const struct task_test *a, const struct task_test *b)
 
 static const char *twin_issue(const struct fill *f, size_t i)
 {
-	const struct task_test *test = &f->t->tests[i];
+	const struct task_test *test = &f->step->tests[i];
 
 	for (size_t k = 0; k < i; k++) {
-		const struct task_test *other = &f->t->tests[k];
+		const struct task_test *other = &f->step->tests[k];
 		if (!other->path || strcmp(other->path, test->path))
 			continue;
 		if (!same_content(test, other))
@@ -409,12 +410,12 @@ static const char *twin_issue(const struct fill *f, size_t i)
 
 static void test_issues(struct fill *f, const char *where, size_t i, double timeout_sec)
 {
-	const struct task_test *test = &f->t->tests[i];
+	const struct task_test *test = &f->step->tests[i];
 	const char *twin = test->path ? twin_issue(f, i) : NULL;
 
 	if (!test->rubric_id)
 		add_in_item(f, where, "rubric_id", "is missing");
-	else if (!has_rubric(f->t, test->rubric_id))
+	else if (!has_rubric(f->step, test->rubric_id))
 		add_in_item(
 			f, where, "rubric_id",
 			"\"%s\" is not a rubric of %s; add it there or override test_scripts too",
@@ -427,7 +428,7 @@ static void test_issues(struct fill *f, const char *where, size_t i, double time
 
 static void fill_test(struct fill *f, const char *where, size_t i, const json_t *item)
 {
-	struct task_test *test = &f->t->tests[i];
+	struct task_test *test = &f->step->tests[i];
 	double timeout_sec = json_get_real(item, "timeout_sec", 0);
 
 	test->path = item_string(item, "path");
@@ -450,8 +451,8 @@ static void fill_tests(struct fill *f)
 	json_t *item;
 	size_t i;
 
-	f->t->tests_n = json_array_size(list);
-	f->t->tests = xcalloc(f->t->tests_n + 1, sizeof *f->t->tests);
+	f->step->tests_n = json_array_size(list);
+	f->step->tests = xcalloc(f->step->tests_n + 1, sizeof *f->step->tests);
 	json_array_foreach ((json_t *)list, i, item) {
 		AUTO(free) char *where = xasprintf("%s[%zu]", from, i);
 		fill_test(f, where, i, item);
@@ -476,7 +477,7 @@ static void fill_env(struct fill *f)
 int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct issues *m,
 	      struct err *err)
 {
-	struct fill f = {t, r, dir_fd, m};
+	struct fill f = {t, &t->steps[0], r, dir_fd, m};
 
 	fill_names(&f);
 	fill_instruction(&f);

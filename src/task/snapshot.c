@@ -43,25 +43,33 @@ static void repo_release(struct task_repo *repo)
 	strv_release(&repo->remove);
 }
 
+static void step_release(struct task_step *s)
+{
+	for (size_t i = 0; i < s->rubrics_n; i++) {
+		free(s->rubrics[i].id);
+		free(s->rubrics[i].criterion);
+		json_decref(s->rubrics[i].criteria);
+	}
+	for (size_t i = 0; i < s->tests_n; i++) {
+		free(s->tests[i].path);
+		free(s->tests[i].rubric_id);
+		free(s->tests[i].content);
+		free(s->tests[i].command);
+	}
+	free(s->rubrics);
+	free(s->tests);
+	free(s->name);
+	free(s->instruction);
+}
+
 void task_release(struct task *t)
 {
-	for (size_t i = 0; i < t->rubrics_n; i++) {
-		free(t->rubrics[i].id);
-		free(t->rubrics[i].criterion);
-		json_decref(t->rubrics[i].criteria);
-	}
-	for (size_t i = 0; i < t->tests_n; i++) {
-		free(t->tests[i].path);
-		free(t->tests[i].rubric_id);
-		free(t->tests[i].content);
-		free(t->tests[i].command);
-	}
-	free(t->rubrics);
-	free(t->tests);
+	for (size_t i = 0; i < t->steps_n; i++)
+		step_release(&t->steps[i]);
+	free(t->steps);
 	free(t->dir);
 	free(t->id);
 	free(t->title);
-	free(t->instruction);
 	free(t->docker_image);
 	json_decref(t->tags);
 	repo_release(&t->repo);

@@ -12,6 +12,16 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+static bool same_instructions(const struct task *a, const struct task *b)
+{
+	if (a->steps_n != b->steps_n)
+		return false;
+	for (size_t i = 0; i < a->steps_n; i++)
+		if (!same_text(a->steps[i].instruction, b->steps[i].instruction))
+			return false;
+	return true;
+}
+
 static bool same_strv(const struct strv *a, const struct strv *b)
 {
 	if (a->n != b->n)
@@ -88,7 +98,7 @@ int task_compare(struct task_change *out, const struct task *t, int root_fd, con
 		*out = (struct task_change){
 			.start = changed_start(&old.repo, &t->repo, !same_repo),
 			.start_commit = STEAL(&old.repo.start_commit),
-			.instruction = !same_text(old.instruction, t->instruction),
+			.instruction = !same_instructions(&old, t),
 			.surroundings = !same_app || !same_env(&old.env, &t->env),
 		};
 	task_release(&old);

@@ -47,23 +47,23 @@ static void hash_repo(struct hash *h, const struct task_repo *repo)
 	hash_strv(h, &repo->remove);
 }
 
-static void hash_evaluation(struct hash *h, const struct task *t)
+static void hash_grading(struct hash *h, const struct task_step *s)
 {
-	for (size_t i = 0; i < t->rubrics_n; i++) {
-		hash_str(h, t->rubrics[i].id);
-		hash_str(h, t->rubrics[i].criterion);
-		hash_number(h, t->rubrics[i].weight);
-		hash_json(h, t->rubrics[i].criteria);
+	for (size_t i = 0; i < s->rubrics_n; i++) {
+		hash_str(h, s->rubrics[i].id);
+		hash_str(h, s->rubrics[i].criterion);
+		hash_number(h, s->rubrics[i].weight);
+		hash_json(h, s->rubrics[i].criteria);
 	}
 	hash_str(h, NULL);
-	for (size_t i = 0; i < t->tests_n; i++) {
+	for (size_t i = 0; i < s->tests_n; i++) {
 		char digest[HASH_HEX];
-		hash_once(t->tests[i].content, t->tests[i].content_len, digest);
-		hash_str(h, t->tests[i].path);
-		hash_str(h, t->tests[i].rubric_id);
+		hash_once(s->tests[i].content, s->tests[i].content_len, digest);
+		hash_str(h, s->tests[i].path);
+		hash_str(h, s->tests[i].rubric_id);
 		hash_str(h, digest);
-		hash_str(h, t->tests[i].command);
-		hash_number(h, (double)t->tests[i].timeout_ms);
+		hash_str(h, s->tests[i].command);
+		hash_number(h, (double)s->tests[i].timeout_ms);
 	}
 	hash_str(h, NULL);
 }
@@ -96,9 +96,9 @@ void task_hash(struct task *t)
 	hash_init(&h);
 	hash_str(&h, HASH_VERSION);
 	hash_str(&h, t->id);
-	hash_str(&h, t->instruction);
+	hash_str(&h, t->steps[0].instruction);
 	hash_repo(&h, &t->repo);
-	hash_evaluation(&h, t);
+	hash_grading(&h, &t->steps[0]);
 	hash_env(&h, &t->env);
 	filetree_hash(&t->files->app, &h);
 	filetree_hash(&t->files->repo, &h);
@@ -107,6 +107,11 @@ void task_hash(struct task *t)
 	if (t->docker_image) {
 		hash_str(&h, "docker_image");
 		hash_str(&h, t->docker_image);
+	}
+	for (size_t i = 1; i < t->steps_n; i++) {
+		hash_str(&h, t->steps[i].name);
+		hash_str(&h, t->steps[i].instruction);
+		hash_grading(&h, &t->steps[i]);
 	}
 	if (memcmp(&t->layout, &task_layout_prepared, sizeof t->layout) != 0) {
 		AUTO(json) json_t *layout = task_layout_to_json(&t->layout);

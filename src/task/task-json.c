@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "task/files.h"
 
-#define TASK_JSON_VERSION 1
+#define TASK_JSON_VERSION 2
 
 static json_t *repo_to_json(const struct task_repo *repo)
 {
@@ -22,7 +22,7 @@ static json_t *repo_to_json(const struct task_repo *repo)
 	return j;
 }
 
-static json_t *rubrics_to_json(const struct task *t)
+static json_t *rubrics_to_json(const struct task_step *t)
 {
 	json_t *list = json_array();
 
@@ -39,7 +39,7 @@ static json_t *rubrics_to_json(const struct task *t)
 	return list;
 }
 
-static json_t *tests_to_json(const struct task *t)
+static json_t *tests_to_json(const struct task_step *t)
 {
 	json_t *list = json_array();
 
@@ -56,20 +56,31 @@ static json_t *tests_to_json(const struct task *t)
 	return list;
 }
 
-json_t *task_to_json(const struct task *t)
+static json_t *step_to_json(const struct task_step *s)
 {
 	json_t *j = json_object();
+
+	json_put_str(j, "name", s->name);
+	json_put_str(j, "instruction", s->instruction);
+	json_put(j, "rubrics", rubrics_to_json(s));
+	json_put(j, "tests", tests_to_json(s));
+	return j;
+}
+
+json_t *task_to_json(const struct task *t)
+{
+	json_t *j = json_object(), *steps = json_array();
 
 	json_put_int(j, "v", TASK_JSON_VERSION);
 	json_put_str(j, "hash", t->hash);
 	json_put_str(j, "id", t->id);
 	json_put_str(j, "title", t->title);
 	json_put(j, "tags", t->tags ? json_incref(t->tags) : json_null());
-	json_put_str(j, "instruction", t->instruction);
 	json_put(j, "layout", task_layout_to_json(&t->layout));
 	json_put(j, "repo", repo_to_json(&t->repo));
-	json_put(j, "rubrics", rubrics_to_json(t));
-	json_put(j, "tests", tests_to_json(t));
+	for (size_t i = 0; i < t->steps_n; i++)
+		json_array_append_new(steps, step_to_json(&t->steps[i]));
+	json_put(j, "steps", steps);
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put_bool(j, "has_gold", t->has_gold);
 	if (t->docker_image)
@@ -119,7 +130,8 @@ static int repo_from_json(struct task_repo *repo, const json_t *j, const char *w
 	return 0;
 }
 
-static int rubrics_from_json(struct task *t, const json_t *list, const char *where, struct err *err)
+static int rubrics_from_json(struct task_step *t, const json_t *list, const char *where,
+			     struct err *err)
 {
 	size_t i;
 	json_t *j;
@@ -137,7 +149,8 @@ static int rubrics_from_json(struct task *t, const json_t *list, const char *whe
 	return 0;
 }
 
-static int tests_from_json(struct task *t, const json_t *list, const char *where, struct err *err)
+static int tests_from_json(struct task_step *t, const json_t *list, const char *where,
+			   struct err *err)
 {
 	size_t i;
 	json_t *j;
@@ -156,6 +169,33 @@ static int tests_from_json(struct task *t, const json_t *list, const char *where
 		memcpy(test->content, json_string_value(content), test->content_len + 1);
 		test->command = copy_str(j, "command");
 		test->timeout_ms = json_get_int(j, "timeout_ms", 0);
+	}
+	return 0;
+}
+
+static int step_from_json(struct task_step *s, const json_t *j, const char *where, struct err *err)
+{
+	s->name = xstrdup(json_get_str(j, "name", ""));
+	return need_copy(&s->instruction, j, "instruction", where, err) ||
+			       rubrics_from_json(s, json_object_get(j, "rubrics"), where, err) ||
+			       tests_from_json(s, json_object_get(j, "tests"), where, err)
+		       ? -1
+		       : 0;
+}
+
+/* Version 1 has no steps: the members of the only one stand in the document itself. */
+static int steps_from_json(struct task *t, const json_t *doc, const char *where, struct err *err)
+{
+	const json_t *list = json_object_get(doc, "steps");
+	size_t n = list ? json_array_size(list) : 1;
+
+	if (!n)
+		return err_set(err, ERR_USAGE, 0, "%s: \"steps\" is empty", where);
+	t->steps = xcalloc(n, sizeof *t->steps);
+	while (t->steps_n < n) {
+		const json_t *j = list ? json_array_get(list, t->steps_n) : doc;
+		if (step_from_json(&t->steps[t->steps_n++], j, where, err))
+			return -1;
 	}
 	return 0;
 }
@@ -180,11 +220,9 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	if (check_version(j, where, err) || json_need_str(j, "hash", where, &hash, err) ||
 	    need_copy(&t->id, j, "id", where, err) ||
 	    need_copy(&t->title, j, "title", where, err) ||
-	    need_copy(&t->instruction, j, "instruction", where, err) ||
 	    task_layout_from_json(&t->layout, json_object_get(j, "layout"), where, err) ||
 	    repo_from_json(&t->repo, json_object_get(j, "repo"), where, err) ||
-	    rubrics_from_json(t, json_object_get(j, "rubrics"), where, err) ||
-	    tests_from_json(t, json_object_get(j, "tests"), where, err))
+	    steps_from_json(t, j, where, err))
 		return -1;
 	if (strlen(hash) != HASH_HEX - 1)
 		return err_set(err, ERR_USAGE, 0, "%s: \"hash\" is damaged", where);

@@ -130,8 +130,8 @@ static bool repo_skips(void *issues, const char *path)
 /* An author's copy of a test script would tell the agent what is asked of it. */
 static void drop_tests(struct reader *rd)
 {
-	for (size_t i = 0; i < rd->t->tests_n; i++) {
-		const struct task_test *test = &rd->t->tests[i];
+	for (size_t i = 0; i < rd->t->steps[0].tests_n; i++) {
+		const struct task_test *test = &rd->t->steps[0].tests[i];
 		char digest[HASH_HEX];
 		if (!test->content_len)
 			continue;
@@ -179,7 +179,7 @@ static void remark(struct reader *rd)
 		issues_note(
 			&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
 			"older shape: three default rubrics without tests, so nothing is scored");
-	else if (!rd->t->tests_n)
+	else if (!rd->t->steps[0].tests_n)
 		issues_note(&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
 			    "no test scripts, so nothing is scored");
 }
@@ -208,6 +208,9 @@ static int read_prepared(struct task *t, const struct task_source *src, int dir_
 	struct reader rd = {.t = t, .src = src, .dir_fd = dir_fd, .m = m};
 
 	t->layout = task_layout_prepared;
+	t->steps = xcalloc(1, sizeof *t->steps);
+	t->steps_n = 1;
+	t->steps[0].name = xstrdup("");
 	resolved_init(&rd.r);
 	int rc = read_all(&rd, err);
 	resolved_release(&rd.r);

@@ -45,17 +45,24 @@ struct task_test {
 	int64_t timeout_ms; /* 0: the trial's eval_timeout */
 };
 
-struct task {
-	char *dir; /* absolute, resolved */
-	char *id, *title;
-	json_t *tags; /* array or NULL */
+/* What the agent is asked, and what its work is graded by. */
+struct task_step {
+	char *name; /* "" for the only step of a prepared task */
 	char *instruction;
-	struct task_layout layout;
-	struct task_repo repo;
 	struct task_rubric *rubrics;
 	size_t rubrics_n;
 	struct task_test *tests;
 	size_t tests_n;
+};
+
+struct task {
+	char *dir; /* absolute, resolved */
+	char *id, *title;
+	json_t *tags; /* array or NULL */
+	struct task_layout layout;
+	struct task_repo repo;
+	struct task_step *steps; /* in order, one after the other; at least one */
+	size_t steps_n;
 	struct kvs
 		env; /* .env and the environment_variables override; names of keys are left out */
 	char *docker_image;  /* a name to pull; NULL: none */

@@ -53,7 +53,7 @@ int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
 		[BOX_AGENT] = !w->attempt.agent_from,
-		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->task.tests_n,
+		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->step->tests_n,
 	};
 	struct sandbox_spec spec;
 

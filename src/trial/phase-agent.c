@@ -131,6 +131,7 @@ static struct agent_job agent_job(struct work *w)
 	return (struct agent_job){
 		.attempt = &w->attempt,
 		.task = &w->task,
+		.step = w->step,
 		.run_fd = w->run_fd,
 		.token = w->token,
 		.gold = w->gold.len ? w->gold.data : NULL,

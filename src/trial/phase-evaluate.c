@@ -71,8 +71,8 @@ static int64_t evaluate_ms(const struct work *w)
 	int64_t common_ms = w->attempt.trial.limits.eval_timeout_ms;
 	int64_t sum_ms = common_ms + EVALUATE_EXTRA_MS;
 
-	for (size_t i = 0; i < w->task.tests_n; i++) {
-		int64_t own_ms = w->task.tests[i].timeout_ms;
+	for (size_t i = 0; i < w->step->tests_n; i++) {
+		int64_t own_ms = w->step->tests[i].timeout_ms;
 
 		if (!own_ms && !common_ms)
 			return 0;
@@ -89,6 +89,7 @@ int work_evaluate(struct work *w, struct err *err)
 	struct eval_job job = {
 		.attempt = &w->attempt,
 		.task = &w->task,
+		.step = w->step,
 		.run_fd = w->run_fd,
 		.agent = &w->result.agent,
 		.on_output = w->attempt.stream_output ? work_output : NULL,
@@ -96,7 +97,7 @@ int work_evaluate(struct work *w, struct err *err)
 	};
 
 	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
-	if (w->task.tests_n && open_graded(w, &box, &refused, err))
+	if (w->step->tests_n && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
 	int failed = eval_run(&job, box, &e, err);

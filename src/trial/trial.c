@@ -68,6 +68,7 @@ static int prepare(struct work *w, struct err *err)
 		return 0; /* nothing below is needed, and thousands of these may run in a second */
 	if (task_load(&w->task, w->root_fd, t->task_snapshot, err))
 		return err_wrap(err, "task %s", t->task_id);
+	w->step = &w->task.steps[0];
 	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
 	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");

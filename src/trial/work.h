@@ -25,6 +25,8 @@ struct work {
 	const char *dir; /* "runs/RUN_ID/attempts/N" */
 	struct attempt attempt;
 	struct task task;
+	const struct task_step
+		*step; /* of the task: the one under way; NULL when the task is not needed */
 	struct repo_baseline baseline;
 	struct buf gold;    /* the gold patch, for the oracle only */
 	struct image image; /* of a container */

@@ -16,6 +16,7 @@
 struct world {
 	struct attempt attempt;
 	struct task task;
+	struct task_step step;
 	struct agent_job job;
 	struct sandbox box;
 	struct run_dir dir;
@@ -36,9 +37,12 @@ static int set_up(void **state)
 	w->attempt.number = 1;
 	w->task.id = xstrdup("greet");
 	w->task.layout = task_layout_prepared;
-	w->task.instruction = xstrdup("Fix {model} \"now\".\n");
+	w->task.steps = &w->step;
+	w->task.steps_n = 1;
+	w->step.instruction = xstrdup("Fix {model} \"now\".\n");
 	w->job = (struct agent_job){.attempt = &w->attempt,
 				    .task = &w->task,
+				    .step = &w->step,
 				    .run_fd = w->dir.fd,
 				    .token = "S-0.1.abcdef",
 				    .deadline_ms = 77};
@@ -52,7 +56,7 @@ static int tear_down(void **state)
 
 	attempt_release(&w->attempt);
 	free(w->task.id);
-	free(w->task.instruction);
+	free(w->step.instruction);
 	free(w->task.repo.subdir);
 	kvs_release(&w->task.env);
 	fake_release(&w->box);
@@ -563,7 +567,7 @@ static void a_command_gets_what_its_file_says(void **state)
 	run_agent(w, &out);
 
 	assert_string_equal(w->box.argv[0].v[2], "acme/m-1");
-	assert_string_equal(w->box.input[0], w->task.instruction);
+	assert_string_equal(w->box.input[0], w->step.instruction);
 	assert_string_equal(w->box.cwd[0], "/app/repo/sub/dir");
 	assert_int_equal(w->box.deadline_ms[0], 77);
 	assert_string_equal(kvs_get(&w->box.files, "/home/agent/.tool/c.json"),

@@ -111,6 +111,7 @@ static void details_are_checked(void **state)
 struct world {
 	struct attempt attempt;
 	struct task task;
+	struct task_step step;
 	struct task_rubric rubrics[3];
 	struct task_test tests[4];
 	struct agent_record agent;
@@ -157,14 +158,19 @@ static int set_up(void **state)
 	w->task.id = (char *)"greet";
 	w->task.title = (char *)"Greet";
 	w->task.layout = task_layout_prepared;
-	w->task.instruction = (char *)"Do it.\n";
-	w->task.rubrics = w->rubrics;
-	w->task.rubrics_n = 3;
-	w->task.tests = w->tests;
-	w->task.tests_n = 4;
+	w->task.steps = &w->step;
+	w->task.steps_n = 1;
+	w->step.instruction = (char *)"Do it.\n";
+	w->step.rubrics = w->rubrics;
+	w->step.rubrics_n = 3;
+	w->step.tests = w->tests;
+	w->step.tests_n = 4;
 	w->agent = (struct agent_record){.metrics = agent_metrics_unknown, .diff_lines = 2};
-	w->job = (struct eval_job){
-		.attempt = &w->attempt, .task = &w->task, .run_fd = w->dir.fd, .agent = &w->agent};
+	w->job = (struct eval_job){.attempt = &w->attempt,
+				   .task = &w->task,
+				   .step = &w->step,
+				   .run_fd = w->dir.fd,
+				   .agent = &w->agent};
 	assert_int_equal(path_write(w->dir.fd, "artifacts/diff.patch", "-old\n+new\n", 10, 0600,
 				    false, &err),
 			 0);
@@ -274,7 +280,7 @@ static void a_broken_import_is_the_agents_failure(void **state)
 {
 	struct world *w = *state;
 
-	w->task.tests_n = 1;
+	w->step.tests_n = 1;
 	w->box.exec[0].end.status = 2 << 8;
 	grade(w);
 	assert_int_equal(w->box.execs, 1);
@@ -307,8 +313,8 @@ static void a_command_may_miss_pytest_too(void **state)
 {
 	struct world *w = *state;
 
-	w->task.tests = &w->tests[3];
-	w->task.tests_n = 1;
+	w->step.tests = &w->tests[3];
+	w->step.tests_n = 1;
 	w->tests[3].command = (char *)"python3 -m pytest -q tests";
 	w->box.exec[0].end.status = 1 << 8;
 	w->box.exec[1].end.status = 1 << 8;
@@ -319,7 +325,7 @@ static void a_failed_test_with_pytest_there_is_a_failed_test(void **state)
 {
 	struct world *w = *state;
 
-	w->task.tests_n = 1;
+	w->step.tests_n = 1;
 	w->box.exec[0].end.status = 1 << 8;
 	w->box.exec[0].err = "/usr/bin/python3: No module named pytest\n";
 	grade(w);
@@ -332,16 +338,16 @@ static void missing_programs_are_our_fault(void **state)
 {
 	struct world *w = *state;
 
-	w->task.tests = &w->tests[1];
-	w->task.tests_n = 1;
+	w->step.tests = &w->tests[1];
+	w->step.tests_n = 1;
 	w->box.exec[0].end =
 		(struct sandbox_exit){.end = SANDBOX_NOT_FOUND, .text = "bash: no such file"};
 	expect_missing_tool(w, "apt install bash");
-	w->task.tests = &w->tests[2];
+	w->step.tests = &w->tests[2];
 	w->box.exec[1].end.status = 127 << 8;
 	w->box.exec[2].end.status = 127 << 8;
 	expect_missing_tool(w, "ruby");
-	w->task.tests = &w->tests[3];
+	w->step.tests = &w->tests[3];
 	w->box.exec[3].end.status = 127 << 8;
 	w->box.exec[4].end.status = 1 << 8;
 	expect_missing_tool(w, "make");
@@ -352,8 +358,8 @@ static void an_interpreter_of_the_agents_is_its_own_fault(void **state)
 {
 	struct world *w = *state;
 
-	w->task.tests = &w->tests[2];
-	w->task.tests_n = 1;
+	w->step.tests = &w->tests[2];
+	w->step.tests_n = 1;
 	w->tests[2].content = (char *)"#!/app/repo/bin/run\n";
 	w->tests[2].content_len = strlen(w->tests[2].content);
 	w->box.exec[0].end =

@@ -199,8 +199,8 @@ static void null_counts_as_absent(void **state)
 		 "{'prompt':null,'rubrics':null,'repo':{'branch':null},'openai':null,'inject_files'"
 		 ":null}");
 	read_well(f, NULL, &t);
-	assert_string_equal(t.instruction, "Do it.");
-	assert_int_equal(t.rubrics_n, 2);
+	assert_string_equal(t.steps[0].instruction, "Do it.");
+	assert_int_equal(t.steps[0].rubrics_n, 2);
 	assert_null(t.repo.branch); /* named, and named away */
 	assert_string_equal(t.repo.git_url, "https://example.org/r.git");
 }
@@ -219,7 +219,7 @@ static void every_key_is_honoured(void **state)
 		 "'repo':{'subdir':'./packages/core/','sparse_checkout':['packages/core/','/"
 		 "x','!y']}}");
 	read_well(f, NULL, &t);
-	assert_string_equal(t.instruction, "Other.");
+	assert_string_equal(t.steps[0].instruction, "Other.");
 	assert_holds(&t.files->app, "LM_INSTRUCTIONS.md", "Other.");
 	assert_holds(&t.files->app, "docs/a.txt", "A");
 	assert_holds(&t.files->repo, "run.sh", "#!/bin/sh\n");
@@ -253,13 +253,13 @@ static void rubrics_alone_keep_the_tests(void **state)
 	put_json(f, "t/overrides.json",
 		 "{'rubrics':[{'id':'b','weight':2},{'id':'a','criterion':'AA'}]}");
 	read_well(f, NULL, &t);
-	assert_int_equal(t.rubrics_n, 2);
-	assert_string_equal(t.rubrics[0].id, "b");
-	assert_string_equal(t.rubrics[0].criterion, "B");
-	assert_true(t.rubrics[0].weight == 2);
-	assert_string_equal(t.rubrics[1].criterion, "AA");
-	assert_true(t.rubrics[1].weight == 0.5);
-	assert_int_equal(t.tests_n, 2);
+	assert_int_equal(t.steps[0].rubrics_n, 2);
+	assert_string_equal(t.steps[0].rubrics[0].id, "b");
+	assert_string_equal(t.steps[0].rubrics[0].criterion, "B");
+	assert_true(t.steps[0].rubrics[0].weight == 2);
+	assert_string_equal(t.steps[0].rubrics[1].criterion, "AA");
+	assert_true(t.steps[0].rubrics[1].weight == 0.5);
+	assert_int_equal(t.steps[0].tests_n, 2);
 }
 
 static void tests_alone_keep_the_rubrics(void **state)
@@ -271,12 +271,12 @@ static void tests_alone_keep_the_rubrics(void **state)
 		 "{'evaluation':{'test_scripts':[{'path':'tests/"
 		 "a.py','timeout_sec':1.5,'command':'python3'}]}}");
 	read_well(f, NULL, &t);
-	assert_int_equal(t.rubrics_n, 2);
-	assert_int_equal(t.tests_n, 1);
-	assert_string_equal(t.tests[0].content, "GOLD-a");
-	assert_string_equal(t.tests[0].rubric_id, "a");
-	assert_string_equal(t.tests[0].command, "python3");
-	assert_int_equal(t.tests[0].timeout_ms, 1500);
+	assert_int_equal(t.steps[0].rubrics_n, 2);
+	assert_int_equal(t.steps[0].tests_n, 1);
+	assert_string_equal(t.steps[0].tests[0].content, "GOLD-a");
+	assert_string_equal(t.steps[0].tests[0].rubric_id, "a");
+	assert_string_equal(t.steps[0].tests[0].command, "python3");
+	assert_int_equal(t.steps[0].tests[0].timeout_ms, 1500);
 }
 
 /* The entry's file, then the task's own, then the task: key by key. */
@@ -300,7 +300,7 @@ static void precedence(void **state)
 		 "'inject_files':[{'path':'b','content':'entry'}],"
 		 "'environment_variables':{'A':'entry'},'repo':{'branch':'entry'}}");
 	read_well(f, "entry.json", &t);
-	assert_string_equal(t.instruction, "entry");
+	assert_string_equal(t.steps[0].instruction, "entry");
 	assert_holds(&t.files->repo, "a", "entry");
 	assert_holds(&t.files->repo, "b", "entry");
 	assert_holds(&t.files->repo, "c", "own");
@@ -324,7 +324,7 @@ static void switched_off_means_neither(void **state)
 	put_file(f, "t/overrides.json", "not even JSON");
 	put_json(f, "entry.json", "{'prompt':'entry'}");
 	assert_int_equal(read_task(f, "entry.json", false, &t, &problems), 0);
-	assert_string_equal(t.instruction, "Do it.");
+	assert_string_equal(t.steps[0].instruction, "Do it.");
 	assert_string_equal(t.repo.remove.v[0], "old");
 }
 

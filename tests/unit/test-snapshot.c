@@ -266,13 +266,13 @@ static void a_snapshot_reads_back(void **state)
 	assert_same_task(&t, &back);
 	assert_null(back.dir);
 	assert_null(back.files);
-	assert_int_equal(back.tests[0].content_len, 7);
+	assert_int_equal(back.steps[0].tests[0].content_len, 7);
 	assert_string_equal(kvs_get(&back.env, "A"), "1");
-	assert_true(back.rubrics[0].weight == t.rubrics[0].weight);
+	assert_true(back.steps[0].rubrics[0].weight == t.steps[0].rubrics[0].weight);
 	/* Damage and the future are errors, not tasks. */
 	AUTO(free) char *file = xasprintf("data/%s/task.json", path);
 	struct task none = {0};
-	put_json(f, file, "{'v':2}");
+	put_json(f, file, "{'v':3}");
 	assert_int_equal(task_load(&none, root, path, &err), -1);
 	assert_non_null(strstr(err.msg, "newer version"));
 	put_json(f, file, "{'v':1,'hash':'x'}");
@@ -281,6 +281,35 @@ static void a_snapshot_reads_back(void **state)
 	AUTO(free) char *again = snapshot_of(f, &t);
 	assert_int_equal(task_load(&none, root, again, &err), 0);
 	task_release(&none);
+}
+
+/* What users have on disk: the hash of a task, and snapshots of before there were steps and layouts. */
+static void an_older_snapshot_is_of_the_same_task(void **state)
+{
+	static const char hash[] =
+		"093f9439e489c46a4c5c824e30ae9154fc0897b05a72928c0f3d53481c724e6e";
+	const struct fixture *f = *state;
+	AUTO(task) struct task t = {0}, old = {0};
+	struct err err;
+
+	put_json(f, "t/tb_meta.json", META);
+	read_well(f, NULL, &t);
+	assert_string_equal(t.hash, hash);
+	AUTO(free)
+	char *text = xasprintf(
+		"{'v':1,'hash':'%s','id':'t_1','title':'T','tags':['a'],'instruction':'Do it.',"
+		"'repo':{'git_url':'https://example.org/r.git','branch':'main','start_commit':'" SHA
+		"','end_commit':null,'subdir':null,'sparse':[],'remove':[]},"
+		"'rubrics':[{'id':'a','criterion':'A','weight':0.5,'criteria':null},"
+		"{'id':'b','criterion':'B','weight':0.5,'criteria':null}],"
+		"'tests':[{'path':'tests/a.py','rubric_id':'a','content':'GOLD-a','command':null,"
+		"'timeout_ms':0},{'path':'tests/b.sh','rubric_id':'b','content':'GOLD-b','command':"
+		"null,'timeout_ms':0}],'env':{},'has_gold':false}",
+		hash);
+	put_json(f, "old/task.json", text);
+	assert_int_equal(task_load(&old, f->top_fd, "old", &err), 0);
+	assert_same_task(&t, &old);
+	assert_memory_equal(&old.layout, &task_layout_prepared, sizeof old.layout);
 }
 
 static void the_folder_is_never_written(void **state)
@@ -388,10 +417,15 @@ static void a_change_in_between_is_noticed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_hash_is_of_the_content),	T(everything_that_matters_changes_the_hash),
-		T(a_snapshot_holds_no_gold),	T(a_snapshot_reads_back),
-		T(the_folder_is_never_written), T(many_make_one_snapshot),
-		T(a_moved_repository_is_found), T(a_change_in_between_is_noticed),
+		T(the_hash_is_of_the_content),
+		T(everything_that_matters_changes_the_hash),
+		T(a_snapshot_holds_no_gold),
+		T(a_snapshot_reads_back),
+		T(an_older_snapshot_is_of_the_same_task),
+		T(the_folder_is_never_written),
+		T(many_make_one_snapshot),
+		T(a_moved_repository_is_found),
+		T(a_change_in_between_is_noticed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,17 +27,17 @@ static void a_whole_task(void **state)
 	assert_string_equal(t.id, "t_1");
 	assert_string_equal(t.title, "T");
 	assert_int_equal(json_array_size(t.tags), 1);
-	assert_string_equal(t.instruction, "# Task: T\n\nFix it.");
+	assert_string_equal(t.steps[0].instruction, "# Task: T\n\nFix it.");
 	assert_string_equal(t.repo.git_url, "git@example.org:o/r.git");
 	assert_string_equal(t.repo.start_commit, SHA);
 	assert_string_equal(t.repo.end_commit, "feed");
 	assert_null(t.repo.subdir);
-	assert_int_equal(t.rubrics_n, 1);
-	assert_int_equal(json_array_size(t.rubrics[0].criteria), 2);
-	assert_int_equal(t.tests_n, 1);
-	assert_int_equal(t.tests[0].content_len, 3);
-	assert_null(t.tests[0].command);
-	assert_int_equal(t.tests[0].timeout_ms, 0);
+	assert_int_equal(t.steps[0].rubrics_n, 1);
+	assert_int_equal(json_array_size(t.steps[0].rubrics[0].criteria), 2);
+	assert_int_equal(t.steps[0].tests_n, 1);
+	assert_int_equal(t.steps[0].tests[0].content_len, 3);
+	assert_null(t.steps[0].tests[0].command);
+	assert_int_equal(t.steps[0].tests[0].timeout_ms, 0);
 	assert_true(t.has_gold);
 	assert_int_equal(strlen(t.hash), 64);
 }
@@ -192,13 +192,13 @@ static void older_and_other_shapes(void **state)
 				       legacy[i]);
 		put_json(f, "t/tb_meta.json", meta);
 		read_well(f, NULL, &t);
-		assert_int_equal(t.rubrics_n, 3);
-		assert_string_equal(t.rubrics[0].id, "task_completion");
-		assert_true(t.rubrics[0].weight == 0.4);
-		assert_string_equal(t.rubrics[1].id, "code_quality");
-		assert_true(t.rubrics[1].weight == 0.3);
-		assert_string_equal(t.rubrics[2].id, "testing");
-		assert_int_equal(t.tests_n, 0);
+		assert_int_equal(t.steps[0].rubrics_n, 3);
+		assert_string_equal(t.steps[0].rubrics[0].id, "task_completion");
+		assert_true(t.steps[0].rubrics[0].weight == 0.4);
+		assert_string_equal(t.steps[0].rubrics[1].id, "code_quality");
+		assert_true(t.steps[0].rubrics[1].weight == 0.3);
+		assert_string_equal(t.steps[0].rubrics[2].id, "testing");
+		assert_int_equal(t.steps[0].tests_n, 0);
 		assert_int_equal(t.notes.n, 1);
 	}
 	AUTO(task) struct task t = {0};
@@ -241,7 +241,7 @@ static void scripts_may_lie_in_evaluation(void **state)
 		 "'test_scripts':[{'path':'tests/x.sh','rubric_id':'a'}]}}");
 	put_file(f, "t/evaluation/tests/x.sh", "exit 0\n");
 	read_well(f, NULL, &t);
-	assert_string_equal(t.tests[0].content, "exit 0\n");
+	assert_string_equal(t.steps[0].tests[0].content, "exit 0\n");
 	assert_int_equal(unlinkat(f->top_fd, "t/evaluation/tests/x.sh", 0), 0);
 	assert_int_equal(symlinkat("/etc/passwd", f->top_fd, "t/evaluation/tests/x.sh"), 0);
 	expect_problems(f, NULL, "a link",
