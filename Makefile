@@ -35,6 +35,7 @@ $(BUILD)/build.ninja:
 	@rm -f $(BUILD).log
 
 quickstart:
+	@tools/check-kernel
 	@tools/setup build run
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial

@@ -28,8 +28,6 @@
 #include "os/user.h"
 #include "sandbox/sandbox.h"
 
-#define NOBODY 65534
-
 enum { CHECK_MS = 120 * 1000, MOUNTS = 16, LOG_TAIL = 2000 };
 
 struct check {
@@ -76,9 +74,9 @@ static int make_dir(struct check *c, struct err *err)
 	bool root = user_may_change();
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
 		if (mkdirat(c->dir_fd, inside[i], 0700) ||
-		    (root && fchownat(c->dir_fd, inside[i], NOBODY, NOBODY, 0)))
+		    (root && fchownat(c->dir_fd, inside[i], USER_NOBODY, USER_NOBODY, 0)))
 			return err_set(err, ERR_INFRA, errno, "prepare %s", c->dir);
-	return root && fchown(c->dir_fd, NOBODY, NOBODY)
+	return root && fchown(c->dir_fd, USER_NOBODY, USER_NOBODY)
 		       ? err_set(err, ERR_INFRA, errno, "prepare %s", c->dir)
 		       : 0;
 }
@@ -87,10 +85,10 @@ static int become_nobody(struct sandbox_spec *spec, struct err *err)
 {
 	if (!user_may_change())
 		return 0;
-	if (sandbox_inherited_open(&spec->inherited, spec, NOBODY, NOBODY, err))
+	if (sandbox_inherited_open(&spec->inherited, spec, USER_NOBODY, USER_NOBODY, err))
 		return -1;
-	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-	    setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+	if (setgroups(0, NULL) || setresgid(USER_NOBODY, USER_NOBODY, USER_NOBODY) ||
+	    setresuid(USER_NOBODY, USER_NOBODY, USER_NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
 		return err_set(err, ERR_INFRA, errno, "give up root's rights");
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -18,11 +20,11 @@
 #include "os/cgroup.h"
 #include "os/spawn.h"
 #include "os/user.h"
+#include "sandbox/refusal.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
 #define SECONDS_20 20000
-#define SECONDS_10 10000
 
 static void check_kernel(struct checks *c)
 {
@@ -51,7 +53,7 @@ static int own_mounts(void *arg, struct err *err)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", "tmp", "tmpfs", 0, NULL)) {
 		(void)err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
-		return userns_explain(err);
+		return refusal_explain(err);
 	}
 	return 0;
 }
@@ -84,6 +86,13 @@ static int overlay(void *arg, struct err *err)
 	return 0;
 }
 
+static bool is_overlay(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 static void check_overlay(struct checks *c)
 {
 	struct err err;
@@ -91,6 +100,12 @@ static void check_overlay(struct checks *c)
 	if (!check_in_child(c, NULL, overlay, NULL, &err))
 		check_add(c, CHECK_OK, "overlayfs", NULL,
 			  "mounts over the data folder's file system");
+	else if (is_overlay(c->scratch))
+		check_add(c, CHECK_LESS, "overlayfs",
+			  "each trial copies its repository instead, slower for large ones: put "
+			  "the data folder on a volume (docker run -v rollouts:/data, and "
+			  "--data-dir /data)",
+			  "not on top of another, which a container's own files are");
 	else
 		check_add_error(
 			c, CHECK_LESS, "overlayfs", &err,
@@ -206,8 +221,10 @@ static int run_bwrap(void *arg, struct err *err)
 		return 0;
 	(void)err_set(err, ERR_INFRA, 0, "%s",
 		      text.data[0] ? text.data : spawn_status_text(status, ended));
-	return strstr(text.data, "namespace") || strstr(text.data, "uid map") ? userns_explain(err)
-									      : -1;
+	return strstr(text.data, "namespace") || strstr(text.data, "uid map") ||
+			       strstr(text.data, "mount proc")
+		       ? refusal_explain(err)
+		       : -1;
 }
 
 static const char *bwrap_remedy(const struct err *err)
@@ -215,9 +232,7 @@ static const char *bwrap_remedy(const struct err *err)
 	static const struct {
 		const char *said, *remedy;
 	} known[] = {
-		{"mount proc", "parts of /proc are hidden here; of a container: start it with "
-			       "--security-opt systempaths=unconfined"},
-		{"nknown option", "this bubblewrap is too old: install 0.4 or later"},
+		{"nknown option", "this bubblewrap is too old: install 0.8 or later"},
 	};
 
 	if (err->sys == ENOENT)
@@ -241,55 +256,13 @@ static void check_bwrap(struct checks *c, bool namespaces)
 		check_add_error(c, CHECK_FAILED, "bubblewrap", &err, bwrap_remedy(&err));
 }
 
-struct box {
-	struct sandbox_spec spec;
-	bool root;
-};
-
-static int open_inherited(void *arg, struct err *err)
-{
-	struct box *b = arg;
-
-	return b->root ? sandbox_inherited_open(&b->spec.inherited, &b->spec, CHECK_NOBODY,
-						CHECK_NOBODY, err)
-		       : 0;
-}
-
-static int run_box(void *arg, struct err *err)
-{
-	static const char *const argv[] = {"true", NULL};
-	static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
-	const struct sandbox_exec x = {
-		.argv = argv, .env = env, .cwd = "/", .deadline_ms = clock_mono_ms() + SECONDS_10};
-	struct box *b = arg;
-	struct sandbox *s = NULL;
-	struct sandbox_exit end;
-
-	if (sandbox_open(&s, "local", &b->spec, err))
-		return -1;
-	int status = sandbox_exec(s, &x, &end, err);
-	if (!status && (end.end != SANDBOX_EXITED || end.status))
-		status = err_set(err, ERR_INFRA, 0, "true(1) fails in a sandbox: %s",
-				 end.text[0] ? end.text : "it does not end well");
-	sandbox_close(s);
-	return status;
-}
-
 /* All of it together: what the checks above cannot see. */
-static void check_box(struct checks *c)
+static void check_all_of_it(struct checks *c)
 {
-	struct box b = {.spec = {.root_fd = c->scratch,
-				 .name = "doctor",
-				 .layout = &task_layout_prepared,
-				 .scratch = "box",
-				 .workspace = WORKSPACE_COPY,
-				 .limits = limits_default,
-				 .cancel_fds = {-1, -1}},
-			.root = user_may_change()};
-	int64_t start = clock_mono_ms();
+	const int64_t start = clock_mono_ms();
 	struct err err;
 
-	if (!check_in_child(c, open_inherited, run_box, &b, &err))
+	if (!sandbox_try(c->scratch, &err))
 		check_add(c, CHECK_OK, "sandbox", NULL, "starts, runs a command, ends: %lld ms",
 			  (long long)(clock_mono_ms() - start));
 	else
@@ -326,6 +299,6 @@ void check_sandbox(struct checks *c)
 	check_cgroups(c);
 	check_bwrap(c, namespaces);
 	if (checks_passed(c))
-		check_box(c);
+		check_all_of_it(c);
 	check_engine(c);
 }

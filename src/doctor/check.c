@@ -63,8 +63,8 @@ void check_add_error(struct checks *c, enum check_state state, const char *name,
 static void become_nobody(void)
 {
 	if (user_may_change() &&
-	    (setgroups(0, NULL) || setresgid(CHECK_NOBODY, CHECK_NOBODY, CHECK_NOBODY) ||
-	     setresuid(CHECK_NOBODY, CHECK_NOBODY, CHECK_NOBODY)))
+	    (setgroups(0, NULL) || setresgid(USER_NOBODY, USER_NOBODY, USER_NOBODY) ||
+	     setresuid(USER_NOBODY, USER_NOBODY, USER_NOBODY)))
 		_exit(1);
 	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -37,8 +37,6 @@ void check_add(struct checks *c, enum check_state state, const char *name, const
 void check_add_error(struct checks *c, enum check_state state, const char *name,
 		     const struct err *err, const char *remedy);
 
-/* The user that a trial started by root runs as. */
-#define CHECK_NOBODY 65534
 typedef int check_probe(void *arg, struct err *err);
 /* Run PROBE in a child process, with the scratch folder as its working directory and the rights of a trial's
  * user; it is killed after 20 seconds. BEFORE (may be NULL) runs in the child first, still with our rights.

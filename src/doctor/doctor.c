@@ -37,12 +37,12 @@ static int make_scratch(struct checks *c, char **path, struct err *err)
 			       c->data);
 	for (size_t i = 0; i < ARRAY_SIZE(inside); i++)
 		if (mkdirat(c->scratch, inside[i], 0755) ||
-		    (root && fchownat(c->scratch, inside[i], CHECK_NOBODY, CHECK_NOBODY, 0)))
+		    (root && fchownat(c->scratch, inside[i], USER_NOBODY, USER_NOBODY, 0)))
 			return err_set(err, ERR_INFRA, errno, "prepare %s", *path);
 	if (path_write(c->scratch, "lower/file", "x", 1, 0644, false, err))
 		return -1;
-	if (root && (fchown(c->scratch, CHECK_NOBODY, CHECK_NOBODY) ||
-		     fchownat(c->scratch, "lower/file", CHECK_NOBODY, CHECK_NOBODY, 0)))
+	if (root && (fchown(c->scratch, USER_NOBODY, USER_NOBODY) ||
+		     fchownat(c->scratch, "lower/file", USER_NOBODY, USER_NOBODY, 0)))
 		return err_set(err, ERR_INFRA, errno, "prepare %s", *path);
 	return 0;
 }

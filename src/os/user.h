@@ -6,6 +6,9 @@
 #pragma once
 #include <stdbool.h>
 
+/* The user of no one, as which root tries things. */
+#define USER_NOBODY 65534
+
 /* Whether we are root, may become every user that a trial may get (their ids are below INT32_MAX) and may give files to
  * them. Found out by trying, once: the first call of root forks. */
 bool user_may_change(void);

@@ -11,13 +11,16 @@
 #include "rollout/meter.h"
 #include "rollout/recover.h"
 #include "rollout/session.h"
+#include "sandbox/sandbox.h"
 
 /* Told once and at once, not by every trial after its retries. */
-int session_check_host(const struct trial *trials, size_t n, struct err *err)
+int session_check_host(struct session *s, const struct trial *trials, size_t n, struct err *err)
 {
 	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
 	bool boxed = false, local = false;
 
+	if (s->host_checked)
+		return 0;
 	for (size_t i = 0; i < n; i++) {
 		boxed |= trials[i].sandbox != SANDBOX_NONE;
 		local |= trials[i].sandbox == SANDBOX_LOCAL;
@@ -30,6 +33,9 @@ int session_check_host(const struct trial *trials, size_t n, struct err *err)
 				       "rollouts doctor",
 				       needed[i][0], needed[i][1]);
 	}
+	if (local && sandbox_try(s->store.root_fd, err))
+		return err_wrap(err, "no sandbox starts here, see: rollouts doctor");
+	s->host_checked = true;
 	return 0;
 }
 
@@ -50,7 +56,7 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 		struct sched_end *end, struct err *err)
 {
 	if (w->n &&
-	    (session_check_host(s->plan.trials, s->plan.n, err) || images_prepare(s, l, w, err)))
+	    (session_check_host(s, s->plan.trials, s->plan.n, err) || images_prepare(s, l, w, err)))
 		return -1;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;

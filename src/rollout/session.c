@@ -166,10 +166,10 @@ int session_create(struct session *s, struct inputs *in, const struct config_req
 	const char *root = req->data_dir ? req->data_dir : "data";
 
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
-	if (check_worker(err) || session_check_host(in->plan.trials, in->plan.n, err) ||
-	    store_open(&s->store, root, true, err))
+	if (check_worker(err) || store_open(&s->store, root, true, err))
 		return explain_full(root, err);
-	if (create_rollout(&s->store, in->bench.name, &s->ref, err)) {
+	if (session_check_host(s, in->plan.trials, in->plan.n, err) ||
+	    create_rollout(&s->store, in->bench.name, &s->ref, err)) {
 		session_close(s);
 		return explain_full(root, err);
 	}

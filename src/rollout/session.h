@@ -14,6 +14,7 @@ struct session {
 	int dir_fd;
 	struct planfile plan;
 	struct trial_progress *progress;
+	bool host_checked;
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
@@ -44,8 +45,9 @@ struct session_work {
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;
 };
-/* ERR_INFRA when a program is missing that one of TRIALS needs. */
-int session_check_host(const struct trial *trials, size_t n, struct err *err) MUST_CHECK;
+/* ERR_INFRA when a program is missing that one of TRIALS needs, or no sandbox starts. The store is open. */
+int session_check_host(struct session *s, const struct trial *trials, size_t n,
+		       struct err *err) MUST_CHECK;
 /* Do W: the gateway is started, images are made, the trials run; L is told of it. Blocks until nothing runs. */
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err) MUST_CHECK;

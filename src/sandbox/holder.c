@@ -21,6 +21,7 @@
 #include "os/fdio.h"
 #include "sandbox/du.h"
 #include "sandbox/rootfs.h"
+#include "sandbox/refusal.h"
 #include "sandbox/userns.h"
 
 #define BWRAP_GONE_MS 10000
@@ -116,7 +117,7 @@ static int mount_proc(struct err *err)
 	if (!mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
 		return 0;
 	err_set(err, ERR_INFRA, errno, "cannot mount a /proc");
-	return userns_explain(err);
+	return refusal_explain(err);
 }
 
 static int start_bwrap(struct holder *k, struct err *err)
@@ -146,7 +147,7 @@ static int set_up(struct holder *k, struct err *err)
 		return err_set(err, ERR_INFRA, errno, "enter the data directory");
 	if (unshare(CLONE_NEWNS)) {
 		err_set(err, ERR_INFRA, errno, "cannot make a mount namespace");
-		return userns_explain(err);
+		return refusal_explain(err);
 	}
 	raise_open_files();
 	if (rootfs_build(&k->rootfs, k->start->spec, k->start->inherited, err) || chdir("/"))

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "sandbox/userns.h"
+#include "sandbox/refusal.h"
 
 #define OWN "/.rollouts" /* in the box, on its read-only root: what belongs to us */
 
@@ -142,7 +142,7 @@ static int open_rootfs(struct rootfs *st, struct err *err)
 			return 0;
 		}
 		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
-		return userns_explain(err);
+		return refusal_explain(err);
 	}
 	return err_set(err, ERR_INFRA, 0, "none of /mnt, /media, /srv, /tmp is a directory");
 }
@@ -325,7 +325,7 @@ int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
 		return err_set(err, ERR_INFRA, errno, "open the data directory");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
 		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
-		return userns_explain(err);
+		return refusal_explain(err);
 	}
 	/* A container engine sees none of our mounts: there the rootfs serves to make the diff. */
 	if (spec->image ? open_rootfs(st, err)

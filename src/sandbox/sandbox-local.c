@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "os/fdio.h"
 #include "sandbox/backend-common.h"
-#include "sandbox/userns.h"
+#include "sandbox/refusal.h"
 #include "os/user.h"
 
 /* Why PID 1 did not start, in bubblewrap's own words, where it has said any. */
@@ -31,7 +31,7 @@ static int explain_bwrap(int errors, struct err *err)
 		err->retry |= strstr(text, strerror(passing[i])) != NULL;
 	if (strstr(text, "Unknown option"))
 		return err_set(err, ERR_INFRA, 0, "%s; bubblewrap 0.8 or newer is needed", text);
-	return strstr(text, "install") ? -1 : userns_explain(err);
+	return strstr(text, "install") ? -1 : refusal_explain(err);
 }
 
 static int start(struct common_sandbox *l, struct err *err)

@@ -190,9 +190,13 @@ int sandbox_remove_scratch(int root_fd, const char *scratch, struct err *err)
 
 	if (!path_exists(root_fd, scratch))
 		return 0;
-	/* Root with all its rights needs no help, and files of several users cannot be mapped. */
-	if (user_may_change())
-		return path_remove_tree(root_fd, scratch, err);
+	if (!path_remove_tree(root_fd, scratch, &why))
+		return 0;
+	/* The helper's namespace cannot map files of several users, nor does root need it. */
+	if (user_may_change()) {
+		*err = why;
+		return -1;
+	}
 	if (fd_pipe(report, err))
 		return -1;
 	pid_t pid = fork();

@@ -136,6 +136,9 @@ void sandbox_inherited_free(struct sandbox_inherited *r); /* accepts NULL */
  * naming what forbids it and the remedy. */
 int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec,
 		 struct err *err) MUST_CHECK;
+/* Whether one starts on this machine at all: a local one below ROOT_FD, as a trial without a repository has it, is started,
+ * used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the remedy. */
+int sandbox_try(int root_fd, struct err *err) MUST_CHECK;
 /* Apply a patch to the workspace before the first exec: as repo_apply. */
 int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
 /* Append what the environment of every command in S begins with, "K=V" each: HOME, TMPDIR, LANG, TERM, and PATH, which is

@@ -15,73 +15,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "base/path.h"
-
-static long long sysctl_value(const char *name, long long fallback)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(free) char *path = xasprintf("/proc/sys/%s", name);
-	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct err ignored = {0};
-
-	if (fd < 0 || path_read_fd(fd, 64, &text, &ignored))
-		return fallback;
-	return strtoll(text.data, NULL, 10);
-}
-
-/* Containers run under a filter of system calls, a login session does not. */
-static bool is_filtered(void)
-{
-	return prctl(PR_GET_SECCOMP) != 0;
-}
-
-/* A chroot's "/" is no mount. Fields of a line: id, parent, device, root, mount point. */
-static bool is_chroot(void)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(fd) int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	struct err ignored = {0};
-	char point[4096];
-
-	if (fd < 0 || path_read_fd(fd, 4 << 20, &text, &ignored))
-		return false;
-	for (const char *line = text.data; *line;
-	     line = strchrnul(line, '\n'), line += *line == '\n')
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1 && !strcmp(point, "/"))
-			return false;
-	return true;
-}
-
-int userns_explain(struct err *err)
-{
-	const char *why = "a security module of this kernel may forbid user namespaces, or it was "
-			  "built without them (CONFIG_USER_NS): its log tells (dmesg)";
-	size_t len;
-
-	if (sysctl_value("kernel/unprivileged_userns_clone", 1) == 0)
-		why = "user namespaces are switched off here: sysctl -w "
-		      "kernel.unprivileged_userns_clone=1";
-	else if (sysctl_value("user/max_user_namespaces", 1) == 0)
-		why = "user namespaces are switched off here: sysctl -w "
-		      "user.max_user_namespaces=15000";
-	else if (sysctl_value("kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
-		why = "AppArmor forbids user namespaces to programs without a profile: `make "
-		      "install` adds "
-		      "ours, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
-	else if (err->sys == ENOSPC || err->sys == EUSERS)
-		why = "too many user namespaces are in use: raise user.max_user_namespaces";
-	else if (is_chroot())
-		why = "this is a chroot, where the kernel forbids them: use pivot_root "
-		      "(systemd-nspawn, bubblewrap) instead";
-	else if (is_filtered())
-		why = "this container's system call filter may forbid user namespaces: start it "
-		      "with "
-		      "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-		      "--security-opt systempaths=unconfined";
-	len = strlen(err->msg);
-	snprintf(err->msg + len, sizeof err->msg - len, "; %s", why);
-	return -1;
-}
+#include "sandbox/refusal.h"
 
 static int write_proc(const char *pid, const char *file, const char *text, struct err *err)
 {
@@ -111,7 +45,7 @@ static int map_self(uid_t uid, gid_t gid, struct err *err)
 	    write_map("self", "uid_map", 0, uid, err) ||
 	    write_map("self", "gid_map", 0, gid, err)) {
 		err_wrap(err, "cannot use a user namespace");
-		return userns_explain(err);
+		return refusal_explain_mapping(uid, err);
 	}
 	return 0;
 }
@@ -119,7 +53,7 @@ static int map_self(uid_t uid, gid_t gid, struct err *err)
 static int no_namespace(struct err *err)
 {
 	err_set(err, ERR_INFRA, errno, "cannot make a user namespace");
-	return userns_explain(err);
+	return refusal_explain(err);
 }
 
 int userns_enter(int extra, struct err *err)
@@ -246,7 +180,7 @@ int userns_enter_with_mounts(struct err *err)
 	close(fd_steal(&go));
 	if (pid > 0 && waitpid(pid, &status, 0) == pid && !rc && status) {
 		err_set(err, ERR_INFRA, WEXITSTATUS(status), "cannot use a user namespace");
-		rc = userns_explain(err);
+		rc = refusal_explain_mapping(0, err);
 	}
 	return rc;
 }

@@ -13,8 +13,6 @@ int userns_enter(int extra, struct err *err) MUST_CHECK;
  * has started. 0 with *pid in the parent, and with *pid 0 in the child. A failure with *pid 0 is the child's:
  * it tells and exits. */
 int userns_fork(pid_t *pid, struct err *err) MUST_CHECK;
-/* Add what may forbid user namespaces on this machine, and the remedy, to a failure. Always returns -1. */
-int userns_explain(struct err *err);
 /* A namespace in which the id FROM of a file system reads as TO, for an id-mapped mount. Needs root.
  * Returns a descriptor the caller owns. */
 int userns_mapping(uid_t from_uid, uid_t to_uid, gid_t from_gid, gid_t to_gid,

@@ -2,13 +2,13 @@
 """Where newcomers try it: places that are not a whole machine. Each is made of the kernel's own parts here."""
 import os
 import re
-import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from conftest import only, put
+from conftest import SOURCE, only, put
 
 pytestmark = [pytest.mark.local("is about the local sandbox"),
               pytest.mark.skipif(os.geteuid() != 0, reason="making these places takes root")]
@@ -84,3 +84,31 @@ def test_bubblewrap_that_fails_half_way_ends_the_wait(run_cli, make_task, make_b
     done = run_cli("run", make_bench(make_task(), agent="oracle", retries=0), env={"PATH": f"{workdir}/path:{os.environ['PATH']}"})
     assert time.monotonic() - began < 20
     assert "bwrap: out of luck" in done.stdout + done.stderr, done
+
+
+HIDDEN = 'exec unshare --pid --fork --kill-child --mount-proc sh -c \'mount --bind /dev/null /proc/timer_list; exec "$@"\' sh "$@"\n'
+
+
+@pytest.mark.parametrize("place", [(HIDDEN,)], ids=["something below /proc"])
+def test_where_none_starts_it_is_said_once_and_nothing_is_left(run_cli, make_task, make_bench, workdir, account):
+    """One line with cause and remedy, status 3, no rollout and so nothing to resume."""
+    if account:
+        put(workdir / "bin/rollouts", (workdir / "bin/rollouts").read_text().replace("unshare", "unshare --map-root-user", 1))
+    env = {"container": "docker"}
+    done = run_cli("run", make_bench({"prepared_dir": make_task(), "rollouts": 4}, agent="oracle"), env=env, check=3)
+    [line] = done.stderr.splitlines()
+    assert "no sandbox starts here, see: rollouts doctor" in line and "Operation not permitted; " in line, line
+    remedy = "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+    assert remedy in line, line
+    assert done.stdout == "" and not any((workdir / "data/runs").iterdir())
+    assert [p.name for p in (workdir / "data/rollouts").rglob("*") if p.name != "temp"] == []
+    assert remedy in run_cli("doctor", env=env, check=3).stdout
+
+
+@pytest.mark.parametrize("place", [(HIDDEN,)], ids=["something below /proc"])
+def test_quickstart_asks_the_kernel_first(workdir, place):
+    put(workdir / "run", "#!/bin/sh\n" + place[0])
+    done = subprocess.run(["sh", workdir / "run", "make", "-C", SOURCE, "--no-print-directory", "quickstart", f"BUILD={workdir}/build"],
+                          capture_output=True, text=True)
+    assert done.returncode != 0 and "no sandbox can start here" in done.stderr and "docs/inside-a-container.md" in done.stderr
+    assert not (workdir / "build").exists()
