@@ -39,6 +39,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "local(reason): is about the local sandbox; left out where tests run once more in "
                             "containers (test_docker_suite.py)")
     config.addinivalue_line("markers", "long: only make test-long runs it")
+    # A shell starts what it puts into the background with these ignored, and so would everything of ours be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # What a killed supervisor leaves becomes our child, so that the leak check finds exactly that.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

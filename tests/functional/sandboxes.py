@@ -121,10 +121,20 @@ def uid_of(status):
     return int(status.split("\nUid:", 1)[1].split()[0])
 
 
-def inits(uid):
-    """PID 1 of each sandbox of a user of this test: others' may be running on the machine."""
+def tree(pid):
+    """All descendants of a process, nearest first."""
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                found += [child, *tree(child)]
+    return found
+
+
+def inits(uid):
+    """PID 1 of each sandbox of a user of this test: others' may be running on the machine, as root as well."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")) if uid else tree(os.getpid()):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/.rollouts/init") and \
                     uid_of(Path(f"/proc/{pid}/status").read_text()) == uid:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ENGINE, become, clean_env, wait_for
-from sandboxes import DAEMONS, PY, Box, box, driver, plain, remove_left, sh  # noqa: F401 (fixtures)
+from sandboxes import DAEMONS, PY, Box, box, driver, plain, remove_left, sh, tree  # noqa: F401 (fixtures)
 
 
 # --- limits -----------------------------------------------------------------------------------------
@@ -184,16 +184,6 @@ def test_cancel(box):
 
 
 # --- nothing survives -------------------------------------------------------------------------------
-
-def tree(pid):
-    """All descendants of a process, nearest first."""
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                found += [child, *tree(child)]
-    return found
-
 
 def comm(pid):
     with contextlib.suppress(OSError):
