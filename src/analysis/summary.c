@@ -198,17 +198,17 @@ static void make_cells(struct summary *s)
 
 static void add_usage(struct summary_group *g, const struct summary_row *row)
 {
-	const struct result *r = &row->status->result;
+	const struct trial_result *r = &row->status->result;
 
-	if (!row->status->has_result || !r->has_agent)
+	if (!row->status->has_result)
 		return;
-	if (r->agent.metrics.tokens_total >= 0)
-		g->tokens = (g->tokens < 0 ? 0 : g->tokens) + r->agent.metrics.tokens_total;
-	if (r->agent.metrics.tool_calls >= 0)
-		g->tools = (g->tools < 0 ? 0 : g->tools) + r->agent.metrics.tool_calls;
-	if (r->agent.metrics.money_usd >= 0)
-		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->agent.metrics.money_usd;
-	else if (r->agent.metrics.calls > 0)
+	if (r->tokens >= 0)
+		g->tokens = (g->tokens < 0 ? 0 : g->tokens) + r->tokens;
+	if (r->tool_calls >= 0)
+		g->tools = (g->tools < 0 ? 0 : g->tools) + r->tool_calls;
+	if (r->money_usd >= 0)
+		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->money_usd;
+	else if (r->calls > 0)
 		g->unpriced = true;
 }
 

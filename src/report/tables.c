@@ -56,15 +56,14 @@ static void add_score(struct table *t, const struct summary_row *row)
 
 static void add_trial(struct table *t, const struct summary *s, const struct summary_row *row)
 {
-	const struct result *r = &row->status->result;
-	bool has_agent = row->status->has_result && r->has_agent;
+	const struct trial_result *r = &row->status->result;
 
 	table_text(t, summary_task_name(row));
 	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
 	add_score(t, row);
 	table_missing(t, NULL); /* lm: no judge grades yet */
-	add_count(t, has_agent ? r->agent.metrics.tokens_total : -1);
-	add_count(t, has_agent ? r->agent.metrics.tool_calls : -1);
+	add_count(t, row->status->has_result ? r->tokens : -1);
+	add_count(t, row->status->has_result ? r->tool_calls : -1);
 }
 
 static void add_details(struct table *t, const struct summary_row *row)

@@ -38,7 +38,8 @@ static int read_source(struct source *s, struct err *err)
 		return -1;
 	s->progress = xcalloc(s->plan.n + 1, sizeof *s->progress);
 	s->by_key = xcalloc(s->plan.n + 1, sizeof *s->by_key);
-	if (progress_read(s->progress, s->plan.trials, s->plan.n, dir, NULL, NULL, &stats, err))
+	if (progress_read(s->progress, s->plan.trials, s->plan.n, dir, JOURNAL_PROGRESS, NULL, NULL,
+			  &stats, err))
 		return -1;
 	for (size_t i = 0; i < s->plan.n; i++)
 		s->by_key[i] = &s->plan.trials[i];

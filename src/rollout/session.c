@@ -200,8 +200,8 @@ static int open_rollout(struct session *s, struct err *err)
 	if (journal_open(&s->journal, s->dir_fd, err))
 		return err_wrap(err, "%s/%s", s->store.root, s->ref.path);
 	s->progress = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->progress);
-	if (progress_read(s->progress, s->plan.trials, s->plan.n, s->dir_fd, NULL, NULL, &s->stats,
-			  err))
+	if (progress_read(s->progress, s->plan.trials, s->plan.n, s->dir_fd, JOURNAL_PROGRESS, NULL,
+			  NULL, &s->stats, err))
 		return -1;
 	journal_continue(s->journal, s->stats.last_seq);
 	if (read_secret(s, err) || end_strays(s, err))

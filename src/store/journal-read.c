@@ -62,13 +62,13 @@ static bool is_event(const char *value, const char *name)
 	return !strncmp(value, name, n) && value[n] == '"';
 }
 
-/* A line of this version that progress does not need, told without parsing it. */
+/* A line of this version that only JOURNAL_ALL needs, told without parsing it. */
 static bool skip(struct journal_reader *r, const char *line, size_t n)
 {
 	static const char head[] = "{\"v\":1,\"seq\":";
 
 	static_assert(JOURNAL_VERSION == 1, "head says 1");
-	if (r->depth != JOURNAL_PROGRESS || n < sizeof head || memcmp(line, head, sizeof head - 1))
+	if (r->depth == JOURNAL_ALL || n < sizeof head || memcmp(line, head, sizeof head - 1))
 		return false;
 	const char *event = event_of(line, n);
 	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE))
@@ -85,7 +85,7 @@ static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 	static const char member[] = ",\"result\":{";
 	const char *result;
 
-	if (r->depth == JOURNAL_ALL || !(result = memmem(line, n, member, sizeof member - 1)))
+	if (r->depth != JOURNAL_PROGRESS || !(result = memmem(line, n, member, sizeof member - 1)))
 		return json_loadb(line, n, 0, NULL);
 	AUTO(buf) struct buf head = BUF_INIT;
 	buf_add(&head, line, (size_t)(result - line));

@@ -48,6 +48,7 @@ struct journal_stats {
 
 enum journal_depth {
 	JOURNAL_PROGRESS, /* phases and notes are left out, and the results of finished lines: a third of the work */
+	JOURNAL_RESULTS, /* phases and notes are left out */
 	JOURNAL_ALL,
 };
 

@@ -190,13 +190,12 @@ static void on_line(void *arg, const json_t *line)
 }
 
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
-		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
-		  struct err *err)
+		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
+		  struct journal_stats *stats, struct err *err)
 {
 	struct journal_cost cost = {0};
 	struct reading m = {progress, trials, n, &cost, on_result, arg};
-	int status = journal_read(dir_fd, on_result ? JOURNAL_ALL : JOURNAL_PROGRESS, on_line, &m,
-				  stats, err);
+	int status = journal_read(dir_fd, depth, on_line, &m, stats, err);
 
 	stats->cost = cost;
 	return status;

@@ -38,13 +38,14 @@ bool progress_has_result(const struct trial_progress *p);
 
 /* Called when LINE holds the result that counts for TRIALS[index]; LINE is borrowed. */
 typedef void progress_result_fn(void *arg, size_t index, const json_t *result);
-/* Read the journal in DIR_FD. PROGRESS has N items, zeroed. ON_RESULT may be NULL. Trials that were
- * running read as running: whether anybody still writes is the caller's question. */
+/* Read the journal in DIR_FD. PROGRESS has N items, zeroed; their phases are known if DEPTH is JOURNAL_ALL.
+ * ON_RESULT needs more than JOURNAL_PROGRESS; NULL: nobody asks. Trials that were running read as running:
+ * whether anybody still writes is the caller's question. */
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
-		  progress_result_fn *on_result, void *arg, struct journal_stats *stats,
-		  struct err *err) MUST_CHECK;
+		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
+		  struct journal_stats *stats, struct err *err) MUST_CHECK;
 /* Take in what READER finds to have been added, for a view of a benchmark that runs. ON_RESULT needs
- * a reader of JOURNAL_ALL. */
+ * a reader of more than JOURNAL_PROGRESS. */
 int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,
 		    struct journal_reader *reader, progress_result_fn *on_result, void *arg,
 		    struct err *err) MUST_CHECK;

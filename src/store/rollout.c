@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "store/progress.h"
 #include "store/planfile.h"
@@ -12,13 +15,22 @@ static void keep_result(void *arg, size_t i, const json_t *j)
 {
 	struct rollout *r = arg;
 	struct trial_status *t = &r->trials[i];
-	struct result result;
-	struct err ignored;
+	const json_t *metrics = json_object_get(json_object_get(j, "agent"), "metrics");
+	const json_t *score = json_object_get(j, "total_score");
+	struct trial_result result = {
+		.scored = json_is_number(score),
+		.total_score = json_number_value(score),
+		.tokens = json_get_int(metrics, "tokens_total", -1),
+		.tool_calls = json_get_int(metrics, "tool_calls", -1),
+		.calls = json_get_int(metrics, "calls", -1),
+		.money_usd = json_get_real(metrics, "money_usd", -1),
+	};
 
-	result_init(&result);
-	if (result_from_json(&result, j, "result", &ignored))
+	if (!outcome_parse(json_get_str(j, "outcome", ""), &result.outcome))
 		return;
-	result_release(&t->result);
+	snprintf(result.task_hash, sizeof result.task_hash, "%s", json_get_str(j, "task_hash", ""));
+	result.reason = xstrdup(json_get_str(j, "reason", ""));
+	free(t->result.reason);
 	t->result = result;
 	t->has_result = true;
 }
@@ -27,10 +39,8 @@ static void take_trials(struct rollout *r, struct planfile *plan)
 {
 	r->trials = xcalloc(plan->n ? plan->n : 1, sizeof *r->trials);
 	r->trials_n = plan->n;
-	for (size_t i = 0; i < plan->n; i++) {
+	for (size_t i = 0; i < plan->n; i++)
 		r->trials[i].trial = plan->trials[i];
-		result_init(&r->trials[i].result);
-	}
 	plan->n = 0;
 	r->config = STEAL(&plan->config);
 }
@@ -61,8 +71,10 @@ static int read_progress(struct rollout *r, int dir_fd, struct err *err)
 
 	for (size_t i = 0; i < r->trials_n; i++)
 		trials[i] = r->trials[i].trial;
+	/* Which phase a trial is in is asked only while it runs. */
 	int status =
-		progress_read(progress, trials, r->trials_n, dir_fd, keep_result, r, &stats, err);
+		progress_read(progress, trials, r->trials_n, dir_fd,
+			      r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, r, &stats, err);
 	for (size_t i = 0; i < r->trials_n; i++) {
 		if (!status)
 			take_progress(r, i, &progress[i]);
@@ -102,7 +114,7 @@ void rollout_release(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		trial_release(&r->trials[i].trial);
-		result_release(&r->trials[i].result);
+		free(r->trials[i].result.reason);
 	}
 	free(r->trials);
 	free(r->config);

@@ -14,8 +14,9 @@
 #include <stdint.h>
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/strv.h"
-#include "core/result.h"
+#include "core/outcome.h"
 #include "core/trial.h"
 
 struct store {
@@ -53,6 +54,17 @@ int store_tags_write(const struct store *s, const struct rollout_ref *ref, const
 
 enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISHED };
 
+/* What is counted and shown of a result; the whole of it is in the attempt's folder, and eight times as large. */
+struct trial_result {
+	enum outcome outcome;
+	char *reason;		  /* owned; "" when completed */
+	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
+	bool scored;
+	double total_score;
+	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
+	double money_usd;		   /* the same */
+};
+
 /* A trial and the last that the journal says of it. */
 struct trial_status {
 	struct trial trial;
@@ -60,9 +72,9 @@ struct trial_status {
 		state;	     /* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
 	int attempts;	     /* started so far */
 	int agent_committed; /* the last attempt whose agent work is committed; 0: none */
-	char phase[16];	     /* the last phase entered */
-	bool has_result;     /* the result of the last finished attempt */
-	struct result result;
+	char phase[16];	     /* the last phase entered, of a live rollout; else "" */
+	bool has_result;
+	struct trial_result result; /* that counts; when has_result */
 };
 
 struct rollout {

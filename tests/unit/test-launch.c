@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "core/result.h"
 #include "launch/launch.h"
 #include "sched/sched.h"
 #include "store-fixture.h"
@@ -234,8 +235,8 @@ static int run(struct held *h, struct store *s, struct sched_end *end, struct er
 		items[i].index = i;
 	}
 	assert_int_equal(journal_open(&h->journal, h->dir_fd, err), 0);
-	assert_int_equal(progress_read(h->progress, h->plan.trials, h->plan.n, h->dir_fd, NULL,
-				       NULL, &stats, err),
+	assert_int_equal(progress_read(h->progress, h->plan.trials, h->plan.n, h->dir_fd,
+				       JOURNAL_PROGRESS, NULL, NULL, &stats, err),
 			 0);
 	journal_continue(h->journal, stats.last_seq);
 	const struct sched_options o = {.store = s,

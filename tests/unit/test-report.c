@@ -47,11 +47,12 @@ static void make(struct rollout *r, const struct made *m, size_t n)
 		t->trial.rollout = m[i].rollout;
 		t->state = m[i].state;
 		t->has_result = m[i].has_result;
-		result_init(&t->result);
+		t->result = (struct trial_result){
+			.tokens = -1, .tool_calls = -1, .calls = -1, .money_usd = -1};
 		t->result.outcome = m[i].outcome;
 		t->result.scored = m[i].score >= 0;
 		t->result.total_score = m[i].score >= 0 ? m[i].score : 0;
-		snprintf(t->result.reason, sizeof t->result.reason, "%s", m[i].reason);
+		t->result.reason = xstrdup(m[i].reason);
 	}
 }
 
@@ -64,7 +65,7 @@ static void drop(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		free(r->trials[i].trial.run_id);
-		result_release(&r->trials[i].result);
+		free(r->trials[i].result.reason);
 	}
 	free(r->trials);
 }
