@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include "agent/agent-env.h"
-#include "agent/agent-http.h"
 #include "agent/agent-kind.h"
 #include "agent/bash-command.h"
-#include "agent/bash-talk.h"
+#include "agent/bash-tool.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "model/conversation.h"
 #include "core/datadir.h"
 
 enum {
@@ -33,7 +33,9 @@ enum {
 struct bash {
 	const struct agent_job *job;
 	struct agent_record *out;
-	struct bash_talk talk;
+	struct model_client client;
+	struct tool tool;
+	struct conversation talk;
 	struct bash_shell shell;
 	struct capped_log *log;
 	int transcript;
@@ -77,16 +79,6 @@ static const char *const quiet_env[][2] = {
 	{"GIT_TERMINAL_PROMPT", "0"},
 };
 
-static void auto_agent_answer(struct agent_answer *a)
-{
-	buf_release(&a->body);
-}
-
-static void auto_bash_reply(struct bash_reply *r)
-{
-	bash_reply_release(r);
-}
-
 static int64_t setting(const struct bash *b, const char *name, int64_t fallback)
 {
 	const char *text = kvs_get(&b->job->attempt->trial.env, name);
@@ -123,27 +115,27 @@ static int log_text(struct bash *b, const char *head, const char *text, size_t l
 	return capped_log_add(b->log, line.data, line.len, err);
 }
 
-static int log_turn(struct bash *b, const struct bash_reply *r, struct err *err)
+static int log_turn(struct bash *b, const struct reply *r, struct err *err)
 {
 	AUTO(free) char *head = xasprintf("--- %lld\n", (long long)b->steps);
 
 	return log_text(b, head, r->text.data, r->text.len, err);
 }
 
-static json_t *transcript_calls(const struct bash_reply *r, const struct buf *outputs)
+static json_t *transcript_calls(const struct reply *r, const struct buf *outputs)
 {
 	json_t *calls = json_array();
 
 	for (size_t i = 0; i < r->calls_n; i++) {
 		json_t *c = json_object();
-		json_put_str(c, "command", r->calls[i].command);
+		json_put_str(c, "command", bash_tool_command(&r->calls[i], NULL));
 		json_put_strn(c, "output", outputs[i].data, outputs[i].len);
 		json_array_append_new(calls, c);
 	}
 	return calls;
 }
 
-static int write_transcript(struct bash *b, const struct bash_reply *r, const struct buf *outputs,
+static int write_transcript(struct bash *b, const struct reply *r, const struct buf *outputs,
 			    struct err *err)
 {
 	AUTO(json) json_t *j = json_object();
@@ -170,7 +162,7 @@ static void count(int64_t *sum, int64_t n)
 		*sum = (*sum < 0 ? 0 : *sum) + n;
 }
 
-static void count_turn(struct bash *b, const struct bash_reply *r)
+static void count_turn(struct bash *b, const struct reply *r)
 {
 	struct agent_metrics *m = &b->out->metrics;
 
@@ -201,7 +193,7 @@ static void end_late(struct bash *b)
 	end(b, OUTCOME_TIMEOUT, why);
 }
 
-static void finish(struct bash *b, const struct bash_reply *r)
+static void finish(struct bash *b, const struct reply *r)
 {
 	size_t size = sizeof b->out->final_message, n = r->text.len;
 
@@ -212,145 +204,42 @@ static void finish(struct bash *b, const struct bash_reply *r)
 	end(b, OUTCOME_COMPLETED, "");
 }
 
-/* What a provider says of its refusal, in each dialect. */
-static char *refusal(const struct agent_answer *a)
-{
-	AUTO(json) json_t *j = json_loadb(a->body.data, a->body.len, JSON_ALLOW_NUL, NULL);
-	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
-	const char *text = json_get_str(error, "message", NULL);
-
-	return xasprintf("the model's API answered %d: %.300s", a->status,
-			 text ? text : a->body.data);
-}
-
 /* --- the conversation ----------------------------------------------------------------------------- */
 
-/* The path and headers of a request; what stands in them is the plan's and ours. */
-static void address(const struct bash *b, struct buf *path, struct buf *headers)
+static int ask(struct bash *b, struct reply *r, struct err *err)
 {
-	const char *template = b->talk.dialect->path, *model = strstr(template, "{model}");
+	int asked = conversation_ask(&b->talk, &b->client, r, err);
 
-	if (!model) {
-		buf_adds(path, template);
-	} else {
-		buf_addf(path, "%.*s", (int)(model - template), template);
-		for (const char *p = b->talk.model; *p; p++) {
-			bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-				     (*p >= '0' && *p <= '9') || strchr("-._~@", *p);
-			buf_addf(path, plain ? "%c" : "%%%02X", (unsigned char)*p);
-		}
-		buf_adds(path, model + strlen("{model}"));
-	}
-	const char *hole = strstr(b->talk.dialect->auth, "%s");
-	buf_addf(headers, "%.*s%s%s", (int)(hole - b->talk.dialect->auth), b->talk.dialect->auth,
-		 b->job->token ? b->job->token : "", hole + 2);
-}
-
-static int post(struct bash *b, struct agent_answer *a, struct err *err)
-{
-	AUTO(buf) struct buf path = BUF_INIT, headers = BUF_INIT, body = BUF_INIT;
-	AUTO(json) json_t *request = b->talk.dialect->request(&b->talk);
-
-	address(b, &path, &headers);
-	json_format(&body, request, false);
-	return agent_post(b->job, path.data, headers.data, &body, a, err);
-}
-
-/* A model that does not reason refuses to be asked for its reasoning. */
-static bool is_about_reasoning(const struct bash *b, const struct agent_answer *a)
-{
-	return a->status == 400 && b->talk.dialect == &bash_responses && !b->talk.plain &&
-	       strstr(a->body.data, "ncrypted");
-}
-
-/* In each provider's words, and in those of servers that answer in place of one. */
-static bool is_about_length(const struct agent_answer *a)
-{
-	static const char *const words[] = {
-		"context_length_exceeded", "prompt is too long",
-		"exceed context limit",	   "maximum context length",
-		"context window",	   "exceeds the maximum number of tokens",
-	};
-
-	for (size_t i = 0; a->status == 400 && i < ARRAY_SIZE(words); i++)
-		if (strstr(a->body.data, words[i]))
-			return true;
-	return a->status == 413;
-}
-
-/* The request can be made shorter: 1 done, 0 it cannot. */
-static int shorten(struct bash *b, struct err *err)
-{
-	size_t n = bash_talk_forget(&b->talk);
-	AUTO(free) char *note =
-		xasprintf("[too long for the model: %zu old outputs left out from here on]", n);
-
-	b->forgotten += (int64_t)n;
-	return !n ? 0 : log_text(b, "", note, strlen(note), err) ? -1 : 1;
-}
-
-static int not_answered(struct bash *b, const struct agent_answer *a, struct err *err)
-{
-	AUTO(free) char *said = refusal(a);
-	AUTO(free) char *why =
-		xasprintf("%s%s", is_about_length(a) ? "the model's context is full: " : "", said);
-
-	if (a->status < 500 && a->status != 429 && a->status >= 400) {
-		end(b, OUTCOME_AGENT_ERROR, why);
-		return 0;
-	}
-	return err_retry(err, 0, "%s", why);
-}
-
-/* What the provider refuses in a form that can be mended is mended, and posted again. */
-static int post_what_is_taken(struct bash *b, struct agent_answer *a, struct err *err)
-{
-	int mended;
-
-	do {
-		buf_release(&a->body);
-		if (post(b, a, err))
+	b->forgotten += (int64_t)r->forgotten;
+	if (r->forgotten) {
+		AUTO(free)
+		char *note =
+			xasprintf("[too long for the model: %zu old outputs left out from here on]",
+				  r->forgotten);
+		if (log_text(b, "", note, strlen(note), err))
 			return -1;
-		mended = 0;
-		if (!a->late && is_about_reasoning(b, a))
-			mended = b->talk.plain = true;
-		else if (!a->late && is_about_length(a))
-			mended = shorten(b, err);
-	} while (mended > 0);
-	return mended;
-}
-
-static int ask(struct bash *b, struct bash_reply *r, struct err *err)
-{
-	AUTO(agent_answer) struct agent_answer a = {.body = BUF_INIT};
-
-	if (post_what_is_taken(b, &a, err))
-		return -1;
-	if (a.late) {
-		end_late(b);
-		return 0;
 	}
-	if (a.status != 200)
-		return not_answered(b, &a, err);
-	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
-	if (answer && b->talk.dialect->read(&b->talk, answer, r))
-		return 0;
-	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
-			 b->talk.dialect->api, a.body.data);
+	if (asked == ASKED_LATE)
+		end_late(b);
+	else if (asked == ASKED_REFUSED)
+		end(b, OUTCOME_AGENT_ERROR, r->stuck);
+	return asked < 0 ? -1 : 0;
 }
 
-static int run_call(struct bash *b, const struct bash_call *call, struct buf *out, struct err *err)
+static int run_call(struct bash *b, struct tool_call *call, struct buf *out, struct err *err)
 {
 	char why[256] = "";
+	const char *problem, *command = bash_tool_command(call, &problem);
 	int after;
 
-	if (!call->command) {
-		buf_addf(out, "[not run: %s]", call->problem);
+	call->failed = !command;
+	if (!command) {
+		buf_addf(out, "[not run: %s]", problem);
 		return log_text(b, "", out->data, out->len, err);
 	}
-	if (log_text(b, "$ ", call->command, strlen(call->command), err))
+	if (log_text(b, "$ ", command, strlen(command), err))
 		return -1;
-	after = bash_command(&b->shell, call->command, out, why, err);
+	after = bash_command(&b->shell, command, out, why, err);
 	if (after == BASH_LATE)
 		end_late(b);
 	else if (after == BASH_SPENT)
@@ -363,13 +252,12 @@ static int run_call(struct bash *b, const struct bash_call *call, struct buf *ou
 	return log_text(b, "", last, strlen(last), err);
 }
 
-static int run_calls(struct bash *b, const struct bash_reply *r, struct buf *outputs,
-		     struct err *err)
+static int run_calls(struct bash *b, struct reply *r, struct buf *outputs, struct err *err)
 {
 	bool understood = false;
 
 	for (size_t i = 0; i < r->calls_n && !b->over; i++) {
-		understood = understood || r->calls[i].command;
+		understood = understood || bash_tool_command(&r->calls[i], NULL);
 		if (run_call(b, &r->calls[i], &outputs[i], err))
 			return -1;
 	}
@@ -377,7 +265,7 @@ static int run_calls(struct bash *b, const struct bash_reply *r, struct buf *out
 	return 0;
 }
 
-static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, struct err *err)
+static int take_turn(struct bash *b, struct reply *r, struct buf *outputs, struct err *err)
 {
 	if (r->stuck) {
 		AUTO(free) char *why = xasprintf("the model gave no answer: %s", r->stuck);
@@ -385,13 +273,12 @@ static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, 
 	} else if (r->calls_n) {
 		if (run_calls(b, r, outputs, err))
 			return -1;
-		b->talk.seen = b->talk.shown_n;
-		b->talk.dialect->results(&b->talk, r, outputs);
+		conversation_results(&b->talk, r, outputs);
 	} else if (r->cut) {
 		b->mistakes++;
-		b->talk.dialect->say(&b->talk,
-				     "Your answer was longer than allowed and was cut. Go on, in "
-				     "smaller steps.");
+		conversation_say(&b->talk,
+				 "Your answer was longer than allowed and was cut. Go on, in "
+				 "smaller steps.");
 	} else {
 		finish(b, r);
 	}
@@ -403,8 +290,7 @@ static int take_turn(struct bash *b, struct bash_reply *r, struct buf *outputs, 
 
 static int step(struct bash *b, struct err *err)
 {
-	AUTO(bash_reply) struct bash_reply r = {
-		.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
+	AUTO(reply) struct reply r = REPLY_INIT;
 
 	if (ask(b, &r, err))
 		return -1;
@@ -474,6 +360,8 @@ static void prepare(struct bash *b, struct sandbox *box)
 	b->steps_max = setting(b, "BASH_AGENT_STEPS", STEPS);
 	b->talk.model = t->model_id && *t->model_id ? t->model_id : t->model;
 	b->talk.system = system_prompt(b);
+	b->tool = bash_tool();
+	b->talk.tool = &b->tool;
 	b->talk.history = json_array();
 	b->talk.dialect->say(&b->talk, b->job->step->instruction ? b->job->step->instruction : "");
 }
@@ -488,7 +376,8 @@ static void release(struct bash *b)
 		close(b->transcript);
 	strv_release(&b->shell.env);
 	free(b->shell.dir);
-	bash_talk_release(&b->talk);
+	conversation_release(&b->talk);
+	json_decref(b->tool.parameters);
 }
 
 static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
@@ -497,7 +386,8 @@ static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent
 	struct bash b = {.job = job, .out = out, .transcript = -1};
 	int64_t start = clock_mono_ms();
 
-	b.talk.dialect = bash_dialect_find(agent_api(job->attempt));
+	int api = api_find(agent_api(job->attempt));
+	b.talk.dialect = api < 0 ? NULL : dialects[api];
 	if (!s || !b.talk.dialect)
 		return err_set(err, ERR_USAGE, 0, "agent \"bash\": no %s",
 			       s ? "API it speaks is the model's" : "sandbox to work in");

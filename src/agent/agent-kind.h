@@ -21,3 +21,5 @@ void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, 
 
 /* The API dialect of this trial: "" where the agent's file names none. */
 const char *agent_api(const struct attempt *a);
+/* When the job has to end, as things stand now (clock_mono_ms; 0: never). */
+int64_t agent_deadline(const struct agent_job *job);

@@ -80,6 +80,11 @@ static void merge(json_t *spec, const char *key, json_t *over)
 }
 
 /* What the plan chose; before there was a choice, what the agent prefers. */
+int64_t agent_deadline(const struct agent_job *job)
+{
+	return job->watch ? job->watch->deadline(job->watch->arg) : job->deadline_ms;
+}
+
 const char *agent_api(const struct attempt *a)
 {
 	const json_t *apis = json_object_get(a->agent_spec, "apis");

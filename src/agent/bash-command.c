@@ -2,7 +2,7 @@
 #include "agent/bash-command.h"
 #include <stdio.h>
 #include <string.h>
-#include "agent/agent-http.h"
+#include "agent/agent-kind.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"

@@ -2,13 +2,8 @@
  *
  * One small call with each key there is, through a gateway process of its own, as agents would make it.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdio.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,87 +15,11 @@
 #include "core/datadir.h"
 #include "doctor/check.h"
 #include "gatewaylink/process.h"
-#include "os/fdio.h"
+#include "model/conversation.h"
 #include "rollout/gateway-document.h"
 #include "rollout/keys.h"
 
-enum {
-	CALL_MS = 60000,
-	ANSWER_MAX = 256 << 10,
-};
-
-/* The least that a dialect answers. */
-static const struct ask {
-	const char *api, *path, *headers, *body;
-} asks[] = {
-	{"responses", "/v1/responses", "",
-	 "{\"model\":%s,\"input\":\"Say OK.\",\"max_output_tokens\":16}"},
-	{"chat", "/v1/chat/completions", "",
-	 "{\"model\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"Say OK.\"}],"
-	 "\"max_completion_tokens\":16}"},
-	{"anthropic", "/v1/messages", "anthropic-version: 2023-06-01\r\n",
-	 "{\"model\":%s,\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":\"Say "
-	 "OK.\"}]}"},
-	{"gemini", "/v1beta/models/%s:generateContent", "",
-	 "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Say OK.\"}]}],"
-	 "\"generationConfig\":{\"maxOutputTokens\":1}}"},
-};
-
-static void make_request(struct buf *out, const struct ask *ask, const char *model)
-{
-	AUTO(json) json_t *name = json_string(model);
-	AUTO(buf) struct buf quoted = BUF_INIT, body = BUF_INIT, path = BUF_INIT;
-	const char *hole = strstr(ask->path, "%s"), *gap = strstr(ask->body, "%s");
-	AUTO(json) json_t *list = json_pack("[O]", name);
-
-	json_format(&quoted, list, false);
-	buf_add(&path, ask->path, hole ? (size_t)(hole - ask->path) : strlen(ask->path));
-	if (hole)
-		buf_addf(&path, "%s%s", model, hole + 2);
-	buf_add(&body, ask->body, gap ? (size_t)(gap - ask->body) : strlen(ask->body));
-	if (gap) {
-		buf_add(&body, quoted.data + 1, quoted.len - 2);
-		buf_adds(&body, gap + 2);
-	}
-	buf_addf(out,
-		 "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
-		 "application/json\r\n%sContent-Length: %zu\r\n\r\n%s",
-		 path.data, ask->headers, body.len, body.data);
-}
-
-static int connect_to(int dir_fd, struct err *err)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/" ROLLOUT_GATEWAY_SOCKET,
-		 dir_fd);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&at, sizeof at))
-		return err_set(err, ERR_INFRA, errno, "reach the gateway");
-	return fd_steal(&fd);
-}
-
-static int call(int dir_fd, const struct buf *request, struct buf *answer, struct err *err)
-{
-	int64_t deadline = clock_mono_ms() + CALL_MS;
-	AUTO(fd) int fd = connect_to(dir_fd, err);
-	ssize_t n = 1;
-
-	if (fd < 0)
-		return -1;
-	if (send(fd, request->data, request->len, MSG_NOSIGNAL) != (ssize_t)request->len)
-		return err_set(err, ERR_INFRA, errno, "ask the gateway");
-	while (n > 0 && answer->len < ANSWER_MAX) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		if (poll(&p, 1, fd_poll_ms(deadline)) == 0)
-			return err_set(err, ERR_LIMIT, 0, "no answer in %d s", CALL_MS / 1000);
-		buf_grow(answer, 4096);
-		n = read(fd, answer->data + answer->len, 4096);
-		answer->len += n > 0 ? (size_t)n : 0;
-		answer->data[answer->len] = '\0';
-	}
-	return 0;
-}
+enum { CALL_MS = 60000 };
 
 /* "requests 99/100, tokens 9000/10000": what the provider says is left, in its own words. */
 static void add_quota(struct buf *out, const char *head)
@@ -127,20 +46,18 @@ static void add_error(struct buf *out, const char *body)
 	buf_addf(out, ": %.200s", text ? text : body);
 }
 
-static void judge(struct checks *c, const char *name, const char *model, const char *answer)
+static void judge(struct checks *c, const char *name, const char *model,
+		  const struct http_answer *a)
 {
-	const char *body = strstr(answer, "\r\n\r\n");
 	AUTO(buf) struct buf text = BUF_INIT;
-	int status = !strncmp(answer, "HTTP/1.", 7) ? (int)strtol(answer + 8, NULL, 10) : 0;
 
-	buf_addf(&text, "%s: %d", model, status);
-	if (status != 200) {
-		add_error(&text, body ? body + 4 : "no answer");
+	buf_addf(&text, "%s: %d", model, a->status);
+	if (a->status != 200) {
+		add_error(&text, a->body.data);
 		check_add(c, CHECK_FAILED, name, NULL, "%s", text.data);
 		return;
 	}
-	AUTO(free) char *head = xstrndup(answer, body ? (size_t)(body - answer) : strlen(answer));
-	add_quota(&text, head);
+	add_quota(&text, a->head.data);
 	check_add(c, CHECK_OK, name, NULL, "%s", text.data);
 }
 
@@ -166,12 +83,34 @@ static json_t *document(const struct provider *v, const json_t *key)
 	return doc;
 }
 
+/* The least that a model answers. */
+static int ask(int dir_fd, enum api api, const char *model, struct http_answer *out,
+	       struct err *err)
+{
+	AUTO(fd) int sock = openat(dir_fd, ROLLOUT_GATEWAY_SOCKET, O_PATH | O_CLOEXEC);
+	const struct model_client client = {.socket_fd = sock,
+					    .deadline_ms = clock_mono_ms() + CALL_MS,
+					    .news_fd = -1,
+					    .cancel_fds = {-1, -1}};
+	struct conversation talk = {.dialect = dialects[api],
+				    .model = model,
+				    .max_output = 16,
+				    .plain = true,
+				    .history = json_array()};
+
+	conversation_say(&talk, "Say OK.");
+	int rc = conversation_post(&talk, &client, out, err);
+	conversation_release(&talk);
+	if (!rc && out->late)
+		return err_set(err, ERR_LIMIT, 0, "no answer in %d s", CALL_MS / 1000);
+	return rc;
+}
+
 static int ask_with(struct checks *c, const struct provider *v, const json_t *key,
-		    const char *model, struct buf *answer, struct err *err)
+		    const char *model, struct http_answer *out, struct err *err)
 {
 	AUTO(free) char *program = install_libexec("rollouts-gateway");
 	AUTO(json) json_t *doc = document(v, key);
-	AUTO(buf) struct buf request = BUF_INIT;
 	struct gateway_process *p = NULL;
 	const struct gateway_spec spec = {.program = program,
 					  .dir_fd = c->scratch,
@@ -179,12 +118,10 @@ static int ask_with(struct checks *c, const struct provider *v, const json_t *ke
 					  .document = doc,
 					  .note = drop_note};
 
-	for (size_t i = 0; i < ARRAY_SIZE(asks); i++)
-		if (!strcmp(asks[i].api, v->apis.v[0]))
-			make_request(&request, &asks[i], model);
-	int rc = gateway_process_start(&p, &spec, err);
-	if (!rc)
-		rc = call(c->scratch, &request, answer, err);
+	if (gateway_process_start(&p, &spec, err))
+		return -1;
+	/* Its name was checked as the file was read. */
+	int rc = ask(c->scratch, (enum api)api_find(v->apis.v[0]), model, out, err);
 	gateway_process_stop(p);
 	return rc;
 }
@@ -203,7 +140,7 @@ static void check_key(struct checks *c, const struct providers *p, const struct 
 {
 	AUTO(free)
 	char *name = xasprintf("%s %s", v->name, key ? json_get_str(key, "id", "") : "(no key)");
-	AUTO(buf) struct buf answer = BUF_INIT;
+	AUTO(http_answer) struct http_answer answer = HTTP_ANSWER_INIT;
 	const char *model = probe_of(p, v);
 	struct err err;
 
@@ -213,7 +150,7 @@ static void check_key(struct checks *c, const struct providers *p, const struct 
 	else if (ask_with(c, v, key, model, &answer, &err))
 		check_add(c, CHECK_FAILED, name, NULL, "%s: %s", model, err.msg);
 	else
-		judge(c, name, model, answer.data);
+		judge(c, name, model, &answer);
 }
 
 void check_models(struct checks *c)

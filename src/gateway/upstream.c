@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "gateway/internal.h"
+#include "model/conversation.h"
 
 enum { IDLE_MAX = 512, HEADERS_MAX = 128 << 10, SAFE_CURL = 0x080400 };
 
@@ -137,19 +138,13 @@ void upstream_free_all(struct gateway *gw)
 /* The agent's headers come first; what differs from try to try, the key, is put in front of them. */
 static struct curl_slist *with_key(struct call *c)
 {
-	static const char *const formats[API_COUNT] = {
-		[API_RESPONSES] = "Authorization: Bearer %s",
-		[API_CHAT] = "Authorization: Bearer %s",
-		[API_ANTHROPIC] = "x-api-key: %s",
-		[API_GEMINI] = "x-goog-api-key: %s",
-	};
 	if (!c->key_used)
 		return c->headers;
 	AUTO(buf) struct buf line = BUF_INIT;
 	/* The formats are ours, the table is constant. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	buf_addf(&line, formats[c->endpoint.api], c->key_used->key);
+	buf_addf(&line, dialects[c->endpoint.api]->key, c->key_used->key);
 #pragma GCC diagnostic pop
 	struct curl_slist *first = curl_slist_append(NULL, line.data);
 	explicit_bzero(line.data, line.len);

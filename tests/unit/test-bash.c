@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "test.h"
-#include "agent/bash-talk.h"
+#include "agent/bash-tool.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -15,12 +15,12 @@
 	"and its exit status."
 
 /* One turn of the model, as each provider puts it, and the request that follows when its command gave "out". */
-static const struct conversation {
-	const struct bash_dialect *dialect;
+static const struct exchange {
+	const struct dialect *dialect;
 	const char *answer, *request;
 	int64_t input, cached, output;
-} conversations[] = {
-	{&bash_responses,
+} exchanges[] = {
+	{&dialect_responses,
 	 "{\"status\":\"completed\",\"output\":["
 	 "{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[],\"encrypted_content\":\"xyz\"},"
 	 "{\"type\":\"reasoning\",\"id\":\"rs_2\",\"summary\":[]},"
@@ -44,7 +44,7 @@ static const struct conversation {
 	 "\",\"parameters\":" SCHEMA
 	 ",\"strict\":false}],\"store\":false,\"include\":[\"reasoning.encrypted_content\"]}",
 	 10, 4, 7},
-	{&bash_chat,
+	{&dialect_chat,
 	 "{\"choices\":[{\"finish_reason\":\"tool_calls\",\"message\":{\"role\":\"assistant\","
 	 "\"content\":\"Look.\","
 	 "\"refusal\":null,\"annotations\":[],\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","
@@ -61,7 +61,7 @@ static const struct conversation {
 	 "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"bash\",\"description\":"
 	 "\"" ABOUT "\",\"parameters\":" SCHEMA "}}]}",
 	 10, 4, 7},
-	{&bash_anthropic,
+	{&dialect_anthropic,
 	 "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
 	 "\"Look.\"},"
 	 "{\"type\":\"tool_use\",\"id\":\"c1\",\"name\":\"bash\",\"input\":{\"command\":\"ls\"}}],"
@@ -80,7 +80,7 @@ static const struct conversation {
 	 "\"tools\":[{\"name\":\"bash\",\"description\":\"" ABOUT "\",\"input_schema\":" SCHEMA
 	 "}]}",
 	 10, 4, 7},
-	{&bash_gemini,
+	{&dialect_gemini,
 	 "{\"candidates\":[{\"finishReason\":\"STOP\",\"content\":{\"role\":\"model\",\"parts\":["
 	 "{\"text\":\"hm\",\"thought\":true},{\"text\":\"Look.\"},"
 	 "{\"functionCall\":{\"name\":\"bash\",\"args\":{\"command\":\"ls\"}},\"thoughtSignature\":"
@@ -110,25 +110,32 @@ static json_t *parse(const char *text)
 	return j;
 }
 
-static struct bash_talk talk_of(const struct bash_dialect *d)
+static struct conversation talk_of(const struct dialect *d)
 {
-	struct bash_talk t = {
-		.dialect = d, .model = "m", .system = (char *)"sys", .history = json_array()};
+	static struct tool tool;
+	struct conversation t = {.dialect = d,
+				 .model = "m",
+				 .system = (char *)"sys",
+				 .tool = &tool,
+				 .history = json_array()};
+
+	if (!tool.parameters)
+		tool = bash_tool();
 
 	d->say(&t, "do it");
 	return t;
 }
 
-static struct bash_reply read_answer(struct bash_talk *t, const char *text)
+static struct reply read_answer(struct conversation *t, const char *text)
 {
-	struct bash_reply r = {.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
+	struct reply r = {.text = BUF_INIT, .input = -1, .cached = -1, .output = -1};
 	AUTO(json) json_t *answer = parse(text);
 
 	assert_true(t->dialect->read(t, answer, &r));
 	return r;
 }
 
-static void expect_request(const struct bash_talk *t, const char *expected)
+static void expect_request(const struct conversation *t, const char *expected)
 {
 	AUTO(json) json_t *request = t->dialect->request(t);
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -139,15 +146,15 @@ static void expect_request(const struct bash_talk *t, const char *expected)
 
 static void each_dialect_has_its_words(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(conversations); i++) {
-		const struct conversation *c = &conversations[i];
-		struct bash_talk t = talk_of(c->dialect);
-		struct bash_reply r = read_answer(&t, c->answer);
+	for (size_t i = 0; i < ARRAY_SIZE(exchanges); i++) {
+		const struct exchange *c = &exchanges[i];
+		struct conversation t = talk_of(c->dialect);
+		struct reply r = read_answer(&t, c->answer);
 		AUTO(buf) struct buf out = BUF_INIT;
 
 		assert_string_equal(r.text.data, "Look.");
 		assert_int_equal(r.calls_n, 1);
-		assert_string_equal(r.calls[0].command, "ls");
+		assert_string_equal(bash_tool_command(&r.calls[0], NULL), "ls");
 		assert_int_equal(r.input, c->input);
 		assert_int_equal(r.cached, c->cached);
 		assert_int_equal(r.output, c->output);
@@ -156,7 +163,7 @@ static void each_dialect_has_its_words(void **state)
 		buf_adds(&out, "out");
 		t.dialect->results(&t, &r, &out);
 		expect_request(&t, c->request);
-		bash_reply_release(&r);
+		reply_release(&r);
 		json_decref(t.history);
 	}
 }
@@ -164,7 +171,7 @@ static void each_dialect_has_its_words(void **state)
 static void old_outputs_are_left_out(void **state)
 {
 	AUTO(json) json_t *holders = json_array();
-	struct bash_talk t = {.system = xstrdup(""), .history = json_array()};
+	struct conversation t = {.system = xstrdup(""), .history = json_array()};
 	AUTO(free) char *long_text = xasprintf("%0*d\n[exit status 0]", 1000, 0);
 	const struct buf text = {.data = long_text, .len = strlen(long_text)};
 	static const size_t left[] = {6, 3, 1, 0, 0};
@@ -174,11 +181,11 @@ static void old_outputs_are_left_out(void **state)
 		json_array_append_new(holders, holder);
 		if (i == 6)
 			t.seen = t.shown_n;
-		bash_talk_show(&t, holder, "out", &text);
+		conversation_show(&t, holder, "out", &text);
 	}
 	for (size_t i = 0; i + 1 < ARRAY_SIZE(left); i++) {
 		assert_int_equal(t.seen, left[i]);
-		assert_int_equal(bash_talk_forget(&t), left[i] - left[i + 1]);
+		assert_int_equal(conversation_forget(&t), left[i] - left[i + 1]);
 	}
 	for (size_t i = 0; i < 7; i++)
 		assert_string_equal(
@@ -186,7 +193,7 @@ static void old_outputs_are_left_out(void **state)
 			i == 6 ? long_text
 			       : "[output left out: the conversation has become too long]\n"
 				 "[exit status 0]");
-	bash_talk_release(&t);
+	conversation_release(&t);
 }
 
 static void what_is_no_answer_is_none(void **state)
@@ -199,14 +206,14 @@ static void what_is_no_answer_is_none(void **state)
 					  "{\"candidates\":{}}",
 					  "{\"choices\":[{\"message\":7}]}"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(conversations); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(exchanges); i++)
 		for (size_t j = 0; j < ARRAY_SIZE(bad); j++) {
-			struct bash_talk t = talk_of(conversations[i].dialect);
-			struct bash_reply r = {.text = BUF_INIT};
+			struct conversation t = talk_of(exchanges[i].dialect);
+			struct reply r = {.text = BUF_INIT};
 			AUTO(json) json_t *answer = parse(bad[j]);
 
 			assert_false(t.dialect->read(&t, answer, &r));
-			bash_reply_release(&r);
+			reply_release(&r);
 			json_decref(t.history);
 		}
 }
@@ -215,49 +222,49 @@ static void what_is_no_answer_is_none(void **state)
 static void ends_are_told_apart(void **state)
 {
 	static const struct {
-		const struct bash_dialect *dialect;
+		const struct dialect *dialect;
 		const char *answer, *stuck;
 		bool cut;
 	} cases[] = {
-		{&bash_responses,
+		{&dialect_responses,
 		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"max_output_"
 		 "tokens\"},\"output\":[]}",
 		 NULL, true},
-		{&bash_responses,
+		{&dialect_responses,
 		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"content_filter\"}"
 		 ",\"output\":[]}",
 		 "content_filter", false},
-		{&bash_responses,
+		{&dialect_responses,
 		 "{\"status\":\"failed\",\"error\":{\"message\":\"no\"},\"output\":[]}", "no",
 		 false},
-		{&bash_chat,
+		{&dialect_chat,
 		 "{\"choices\":[{\"finish_reason\":\"length\",\"message\":{\"content\":\"a\"}}]}",
 		 NULL, true},
-		{&bash_chat,
+		{&dialect_chat,
 		 "{\"choices\":[{\"finish_reason\":\"content_filter\",\"message\":{}}]}",
 		 "finish_reason content_filter", false},
-		{&bash_anthropic, "{\"content\":[],\"stop_reason\":\"max_tokens\"}", NULL, true},
-		{&bash_anthropic, "{\"content\":[],\"stop_reason\":\"refusal\"}",
+		{&dialect_anthropic, "{\"content\":[],\"stop_reason\":\"max_tokens\"}", NULL, true},
+		{&dialect_anthropic, "{\"content\":[],\"stop_reason\":\"refusal\"}",
 		 "stop_reason refusal", false},
-		{&bash_gemini,
+		{&dialect_gemini,
 		 "{\"candidates\":[{\"finishReason\":\"MAX_TOKENS\",\"content\":{\"parts\":[]}}]}",
 		 NULL, true},
-		{&bash_gemini, "{\"candidates\":[{\"finishReason\":\"SAFETY\"}]}",
+		{&dialect_gemini, "{\"candidates\":[{\"finishReason\":\"SAFETY\"}]}",
 		 "finishReason SAFETY", false},
-		{&bash_gemini, "{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}",
+		{&dialect_gemini, "{\"promptFeedback\":{\"blockReason\":\"OTHER\"}}",
 		 "blockReason OTHER", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct bash_talk t = talk_of(cases[i].dialect);
-		struct bash_reply r = read_answer(&t, cases[i].answer);
+		struct conversation t = talk_of(cases[i].dialect);
+		struct reply r = read_answer(&t, cases[i].answer);
 
 		assert_int_equal(r.cut, cases[i].cut);
 		if (cases[i].stuck)
 			assert_string_equal(r.stuck, cases[i].stuck);
 		else
 			assert_null(r.stuck);
-		bash_reply_release(&r);
+		reply_release(&r);
 		json_decref(t.history);
 	}
 }
@@ -274,39 +281,40 @@ static void senseless_calls_say_why(void **state)
 		{"bash", "{\"command\":[\"ls\"]}", "the arguments lack \"command\", a string"},
 		{"bash", "{\"command\":\"a\\u0000b\"}", "the command holds a NUL character"},
 	};
-	struct bash_reply r = {.text = BUF_INIT};
+	struct reply r = REPLY_INIT;
+	const char *problem;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		bash_reply_call_text(&r, "c", cases[i].name, cases[i].arguments);
-		assert_null(r.calls[i].command);
-		assert_string_equal(r.calls[i].problem, cases[i].problem);
+		reply_add_call_text(&r, "c", cases[i].name, cases[i].arguments);
+		assert_null(bash_tool_command(&r.calls[i], &problem));
+		assert_string_equal(problem, cases[i].problem);
 	}
-	bash_reply_release(&r);
+	reply_release(&r);
 }
 
 /* A call that Gemini could not put into words leaves no turn to answer: the model is told in a message. */
 static void a_malformed_call_of_gemini_is_told(void **state)
 {
-	struct bash_talk t = talk_of(&bash_gemini);
-	struct bash_reply r = read_answer(
+	struct conversation t = talk_of(&dialect_gemini);
+	struct reply r = read_answer(
 		&t, "{\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}]}");
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	assert_int_equal(r.calls_n, 1);
-	assert_null(r.calls[0].command);
+	assert_null(bash_tool_command(&r.calls[0], NULL));
 	buf_adds(&out, "[not run]");
 	t.dialect->results(&t, &r, &out);
 	const json_t *last = json_array_get(t.history, 1);
 	assert_string_equal(
 		json_get_str(json_array_get(json_object_get(last, "parts"), 0), "text", ""),
 		"[not run]");
-	bash_reply_release(&r);
+	reply_release(&r);
 	json_decref(t.history);
 }
 
 static void a_model_without_reasoning_is_not_asked_for_it(void **state)
 {
-	struct bash_talk t = talk_of(&bash_responses);
+	struct conversation t = talk_of(&dialect_responses);
 
 	t.plain = true;
 	AUTO(json) json_t *request = t.dialect->request(&t);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
-#include "agent/bash-talk.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "model/conversation.h"
 
 /* This API wants a limit and refuses more than the model has. */
 static int max_tokens(const char *model)
@@ -54,28 +54,32 @@ static json_t *marked(const json_t *history)
 	return messages;
 }
 
-static json_t *request(const struct bash_talk *t)
+static json_t *request(const struct conversation *t)
 {
-	json_t *j = json_object(), *system = text_block(t->system);
+	json_t *j = json_object();
 
-	json_put(system, "cache_control", ephemeral());
 	json_put_str(j, "model", t->model);
-	json_put_int(j, "max_tokens", max_tokens(t->model));
-	json_put(j, "system", json_pack("[o]", system));
+	json_put_int(j, "max_tokens", t->max_output ? t->max_output : max_tokens(t->model));
+	if (t->system) {
+		json_t *system = text_block(t->system);
+		json_put(system, "cache_control", ephemeral());
+		json_put(j, "system", json_pack("[o]", system));
+	}
 	json_put(j, "messages", marked(t->history));
-	json_put(j, "tools",
-		 json_pack("[{s:s, s:s, s:o}]", "name", BASH_TOOL, "description",
-			   bash_tool_description(), "input_schema", bash_tool_schema()));
+	if (t->tool)
+		json_put(j, "tools",
+			 json_pack("[{s:s, s:s, s:O}]", "name", t->tool->name, "description",
+				   t->tool->description, "input_schema", t->tool->parameters));
 	return j;
 }
 
-static void say(struct bash_talk *t, const char *text)
+static void say(struct conversation *t, const char *text)
 {
 	json_array_append_new(
 		t->history, json_pack("{s:s, s:[o]}", "role", "user", "content", text_block(text)));
 }
 
-static void read_usage(const json_t *usage, struct bash_reply *reply)
+static void read_usage(const json_t *usage, struct reply *reply)
 {
 	int64_t fresh = json_get_int(usage, "input_tokens", -1);
 
@@ -86,7 +90,7 @@ static void read_usage(const json_t *usage, struct bash_reply *reply)
 	reply->output = json_get_int(usage, "output_tokens", -1);
 }
 
-static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	json_t *content = json_object_get(answer, "content"), *block;
 	const char *why = json_get_str(answer, "stop_reason", "");
@@ -97,11 +101,11 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	json_array_foreach (content, i, block) {
 		const char *type = json_get_str(block, "type", "");
 		if (strcmp(type, "text") == 0)
-			bash_add_text(&reply->text, json_object_get(block, "text"));
+			reply_add_text(&reply->text, json_object_get(block, "text"));
 		if (strcmp(type, "tool_use") == 0)
-			bash_reply_call(reply, json_get_str(block, "id", ""),
-					json_get_str(block, "name", ""),
-					json_object_get(block, "input"));
+			reply_add_call(reply, json_get_str(block, "id", ""),
+				       json_get_str(block, "name", ""),
+				       json_object_get(block, "input"));
 	}
 	/* An empty turn would be refused when it is sent back. */
 	if (json_array_size(content))
@@ -115,15 +119,15 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	return true;
 }
 
-static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+static void results(struct conversation *t, const struct reply *reply, const struct buf *outputs)
 {
 	json_t *blocks = json_array();
 
 	for (size_t i = 0; i < reply->calls_n; i++) {
 		json_t *j = json_pack("{s:s}", "type", "tool_result");
 		json_put_str(j, "tool_use_id", reply->calls[i].id);
-		bash_talk_show(t, j, "content", &outputs[i]);
-		if (!reply->calls[i].command)
+		conversation_show(t, j, "content", &outputs[i]);
+		if (reply->calls[i].failed)
 			json_put_bool(j, "is_error", true);
 		json_array_append_new(blocks, j);
 	}
@@ -131,10 +135,11 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 			      json_pack("{s:s, s:o}", "role", "user", "content", blocks));
 }
 
-const struct bash_dialect bash_anthropic = {
-	.api = "anthropic",
+const struct dialect dialect_anthropic = {
+	.api = API_ANTHROPIC,
 	.path = "/v1/messages",
-	.auth = "x-api-key: %s\r\nanthropic-version: 2023-06-01\r\n",
+	.key = "x-api-key: %s",
+	.headers = "anthropic-version: 2023-06-01\r\n",
 	.request = request,
 	.read = read,
 	.results = results,

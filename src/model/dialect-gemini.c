@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
-#include "agent/bash-talk.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/conversation.h"
 
 static json_t *text_parts(const char *text)
 {
@@ -12,25 +12,32 @@ static json_t *text_parts(const char *text)
 	return json_pack("[o]", part);
 }
 
-static json_t *request(const struct bash_talk *t)
+static json_t *request(const struct conversation *t)
 {
-	json_t *function = json_pack("{s:s, s:s, s:o}", "name", BASH_TOOL, "description",
-				     bash_tool_description(), "parameters", bash_tool_schema());
 	json_t *j = json_object();
 
-	json_put(j, "systemInstruction", json_pack("{s:o}", "parts", text_parts(t->system)));
+	if (t->system)
+		json_put(j, "systemInstruction",
+			 json_pack("{s:o}", "parts", text_parts(t->system)));
 	json_object_set(j, "contents", t->history);
-	json_put(j, "tools", json_pack("[{s:[o]}]", "functionDeclarations", function));
+	if (t->tool)
+		json_put(j, "tools",
+			 json_pack("[{s:[{s:s, s:s, s:O}]}]", "functionDeclarations", "name",
+				   t->tool->name, "description", t->tool->description, "parameters",
+				   t->tool->parameters));
+	if (t->max_output)
+		json_put(j, "generationConfig",
+			 json_pack("{s:i}", "maxOutputTokens", t->max_output));
 	return j;
 }
 
-static void say(struct bash_talk *t, const char *text)
+static void say(struct conversation *t, const char *text)
 {
 	json_array_append_new(t->history,
 			      json_pack("{s:s, s:o}", "role", "user", "parts", text_parts(text)));
 }
 
-static void read_parts(const json_t *parts, struct bash_reply *reply)
+static void read_parts(const json_t *parts, struct reply *reply)
 {
 	size_t i;
 	json_t *part;
@@ -38,15 +45,15 @@ static void read_parts(const json_t *parts, struct bash_reply *reply)
 	json_array_foreach (parts, i, part) {
 		const json_t *call = json_object_get(part, "functionCall");
 		if (call)
-			bash_reply_call(reply, json_get_str(call, "id", ""),
-					json_get_str(call, "name", ""),
-					json_object_get(call, "args"));
+			reply_add_call(reply, json_get_str(call, "id", ""),
+				       json_get_str(call, "name", ""),
+				       json_object_get(call, "args"));
 		else if (!json_get_bool(part, "thought", false))
-			bash_add_text(&reply->text, json_object_get(part, "text"));
+			reply_add_text(&reply->text, json_object_get(part, "text"));
 	}
 }
 
-static void read_usage(const json_t *usage, struct bash_reply *reply)
+static void read_usage(const json_t *usage, struct reply *reply)
 {
 	int64_t said = json_get_int(usage, "candidatesTokenCount", 0);
 
@@ -56,7 +63,7 @@ static void read_usage(const json_t *usage, struct bash_reply *reply)
 }
 
 /* A call it could not put into words is a mistake of the model's, like one we cannot read. */
-static void read_reason(const char *why, struct bash_reply *reply)
+static void read_reason(const char *why, struct reply *reply)
 {
 	if (strcmp(why, "MAX_TOKENS") == 0)
 		reply->cut = true;
@@ -64,7 +71,7 @@ static void read_reason(const char *why, struct bash_reply *reply)
 		reply->stuck = xasprintf("finishReason %s", why);
 }
 
-static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	json_t *candidate = json_array_get(json_object_get(answer, "candidates"), 0);
 	json_t *content = json_object_get(candidate, "content");
@@ -87,7 +94,7 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 		json_array_append_new(t->history, said);
 	}
 	if (strcmp(why, "MALFORMED_FUNCTION_CALL") == 0 && !reply->calls_n)
-		bash_reply_call(reply, "", BASH_TOOL, NULL);
+		reply_add_call(reply, "", t->tool ? t->tool->name : "", NULL);
 	read_reason(why, reply);
 	return true;
 }
@@ -104,7 +111,7 @@ static bool has_call(const json_t *turn)
 	return false;
 }
 
-static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+static void results(struct conversation *t, const struct reply *reply, const struct buf *outputs)
 {
 	json_t *parts = json_array();
 	size_t n = json_array_size(t->history);
@@ -119,17 +126,18 @@ static void results(struct bash_talk *t, const struct bash_reply *reply, const s
 		if (*reply->calls[i].id)
 			json_put_str(j, "id", reply->calls[i].id);
 		json_put_str(j, "name", reply->calls[i].name);
-		bash_talk_show(t, response, "output", &outputs[i]);
+		conversation_show(t, response, "output", &outputs[i]);
 		json_put(j, "response", response);
 		json_array_append_new(parts, json_pack("{s:o}", "functionResponse", j));
 	}
 	json_array_append_new(t->history, json_pack("{s:s, s:o}", "role", "user", "parts", parts));
 }
 
-const struct bash_dialect bash_gemini = {
-	.api = "gemini",
+const struct dialect dialect_gemini = {
+	.api = API_GEMINI,
 	.path = "/v1beta/models/{model}:generateContent",
-	.auth = "x-goog-api-key: %s\r\n",
+	.key = "x-goog-api-key: %s",
+	.headers = "",
 	.request = request,
 	.read = read,
 	.results = results,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "agent/agent-http.h"
+#include "model/http.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ enum {
 };
 
 struct exchange {
-	const struct agent_job *job;
+	const struct model_client *client;
 	int sock;
 	int64_t deadline_ms;
 	struct buf in;
@@ -25,9 +25,9 @@ struct exchange {
 
 enum step { STEP_ON, STEP_LATE, STEP_FAILED };
 
-int64_t agent_deadline(const struct agent_job *job)
+static int64_t deadline_of(const struct model_client *c)
 {
-	return job->watch ? job->watch->deadline(job->watch->arg) : job->deadline_ms;
+	return c->deadline ? c->deadline(c->arg) : c->deadline_ms;
 }
 
 static int poll_ms(int64_t until)
@@ -41,15 +41,15 @@ static int poll_ms(int64_t until)
 static enum step wait_for(struct exchange *x, int sock, short events, int64_t at_most_ms,
 			  struct err *err)
 {
-	const struct agent_job *job = x->job;
+	const struct model_client *c = x->client;
 	int64_t give_up = at_most_ms ? clock_mono_ms() + at_most_ms : 0;
 
 	while (true) {
 		struct pollfd p[4] = {
 			{.fd = sock, .events = events},
-			{.fd = job->watch ? job->watch->fd : -1, .events = POLLIN},
-			{.fd = job->cancel_fds[0], .events = POLLIN},
-			{.fd = job->cancel_fds[1], .events = POLLIN},
+			{.fd = c->news_fd, .events = POLLIN},
+			{.fd = c->cancel_fds[0], .events = POLLIN},
+			{.fd = c->cancel_fds[1], .events = POLLIN},
 		};
 		int64_t until = give_up && (!x->deadline_ms || give_up < x->deadline_ms)
 					? give_up
@@ -67,7 +67,7 @@ static enum step wait_for(struct exchange *x, int sock, short events, int64_t at
 			return STEP_ON;
 		bool is_late = x->deadline_ms && clock_mono_ms() >= x->deadline_ms;
 		if (p[1].revents || is_late)
-			x->deadline_ms = agent_deadline(job);
+			x->deadline_ms = deadline_of(c);
 		if (x->deadline_ms && clock_mono_ms() >= x->deadline_ms)
 			return STEP_LATE;
 		if (give_up && clock_mono_ms() >= give_up)
@@ -76,12 +76,12 @@ static enum step wait_for(struct exchange *x, int sock, short events, int64_t at
 }
 
 /* Through /proc: the path itself may be longer than an address holds, or out of this user's reach. */
-static int connect_once(const struct agent_job *job)
+static int connect_once(const struct model_client *c)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	AUTO(fd) int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", job->gateway_fd);
+	snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", c->socket_fd);
 	if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof to))
 		return -1;
 	return fd_steal(&sock);
@@ -91,7 +91,7 @@ static enum step open_connection(struct exchange *x, struct err *err)
 {
 	int64_t give_up = clock_mono_ms() + CONNECT_MS;
 
-	while ((x->sock = connect_once(x->job)) < 0) {
+	while ((x->sock = connect_once(x->client)) < 0) {
 		int why = errno;
 		bool passing = why == ECONNREFUSED || why == EAGAIN;
 		if (!passing || clock_mono_ms() >= give_up) {
@@ -143,7 +143,7 @@ static enum step receive_all(struct exchange *x, struct err *err)
 		if (n > 0) {
 			x->in.len += (size_t)n;
 			x->in.data[x->in.len] = '\0';
-			if (x->in.len > AGENT_ANSWER_BYTES)
+			if (x->in.len > HTTP_ANSWER_BYTES)
 				return broken(err, 0, "an answer is longer than 64 MB");
 			continue;
 		}
@@ -168,7 +168,7 @@ static const char *header(const char *head, const char *end, const char *name)
 	return NULL;
 }
 
-static enum step split(const struct exchange *x, struct agent_answer *out, struct err *err)
+static enum step split(const struct exchange *x, struct http_answer *out, struct err *err)
 {
 	const char *head = x->in.data, *end = strstr(head, "\r\n\r\n");
 	size_t len;
@@ -182,18 +182,19 @@ static enum step split(const struct exchange *x, struct agent_answer *out, struc
 		return broken(err, 0, "an answer in an encoding that HTTP/1.0 does not have");
 	if (length && strtoull(length, NULL, 10) != len)
 		return broken(err, 0, "an answer was cut short");
+	buf_add(&out->head, head, (size_t)(end + 2 - head));
 	buf_add(&out->body, end + 4, len);
 	return STEP_ON;
 }
 
-int agent_post(const struct agent_job *job, const char *path, const char *headers,
-	       const struct buf *body, struct agent_answer *out, struct err *err)
+int http_post(const struct model_client *c, const char *path, const char *headers,
+	      const struct buf *body, struct http_answer *out, struct err *err)
 {
 	AUTO(buf) struct buf request = BUF_INIT;
 	struct exchange x = {
-		.job = job, .sock = -1, .deadline_ms = agent_deadline(job), .in = BUF_INIT};
+		.client = c, .sock = -1, .deadline_ms = deadline_of(c), .in = BUF_INIT};
 
-	*out = (struct agent_answer){.body = BUF_INIT};
+	*out = (struct http_answer)HTTP_ANSWER_INIT;
 	buf_addf(&request,
 		 "POST %s HTTP/1.0\r\nHost: gateway\r\nUser-Agent: rollouts/" ROLLOUTS_VERSION
 		 "\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
@@ -211,4 +212,10 @@ int agent_post(const struct agent_job *job, const char *path, const char *header
 		close(x.sock);
 	buf_release(&x.in);
 	return s == STEP_FAILED ? -1 : 0;
+}
+
+void http_answer_release(struct http_answer *a)
+{
+	buf_release(&a->head);
+	buf_release(&a->body);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
-#include "agent/bash-talk.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/conversation.h"
 
 static json_t *message(const char *role, const char *text, size_t len)
 {
@@ -13,17 +13,22 @@ static json_t *message(const char *role, const char *text, size_t len)
 	return j;
 }
 
-static json_t *request(const struct bash_talk *t)
+static json_t *request(const struct conversation *t)
 {
-	json_t *function = json_pack("{s:s, s:s, s:o}", "name", BASH_TOOL, "description",
-				     bash_tool_description(), "parameters", bash_tool_schema());
 	json_t *j = json_object(), *messages = json_array();
 
-	json_array_append_new(messages, message("system", t->system, strlen(t->system)));
+	if (t->system)
+		json_array_append_new(messages, message("system", t->system, strlen(t->system)));
 	json_array_extend(messages, t->history);
 	json_put_str(j, "model", t->model);
 	json_put(j, "messages", messages);
-	json_put(j, "tools", json_pack("[{s:s, s:o}]", "type", "function", "function", function));
+	if (t->tool)
+		json_put(j, "tools",
+			 json_pack("[{s:s, s:{s:s, s:s, s:O}}]", "type", "function", "function",
+				   "name", t->tool->name, "description", t->tool->description,
+				   "parameters", t->tool->parameters));
+	if (t->max_output)
+		json_put_int(j, "max_completion_tokens", t->max_output);
 	return j;
 }
 
@@ -44,7 +49,7 @@ static json_t *kept(const json_t *said)
 	return j;
 }
 
-static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
 	const json_t *said = json_object_get(choice, "message"),
@@ -56,13 +61,13 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	if (!json_is_object(said))
 		return false;
 	json_array_append_new(t->history, kept(said));
-	bash_add_text(&reply->text, json_object_get(said, "content"));
-	bash_add_text(&reply->text, json_object_get(said, "refusal"));
+	reply_add_text(&reply->text, json_object_get(said, "content"));
+	reply_add_text(&reply->text, json_object_get(said, "refusal"));
 	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
 		const json_t *f = json_object_get(call, "function");
-		bash_reply_call_text(reply, json_get_str(call, "id", ""),
-				     json_get_str(f, "name", ""),
-				     json_get_str(f, "arguments", NULL));
+		reply_add_call_text(reply, json_get_str(call, "id", ""),
+				    json_get_str(f, "name", ""),
+				    json_get_str(f, "arguments", NULL));
 	}
 	reply->input = json_get_int(usage, "prompt_tokens", -1);
 	reply->cached =
@@ -74,25 +79,26 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	return true;
 }
 
-static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+static void results(struct conversation *t, const struct reply *reply, const struct buf *outputs)
 {
 	for (size_t i = 0; i < reply->calls_n; i++) {
 		json_t *j = json_pack("{s:s}", "role", "tool");
-		bash_talk_show(t, j, "content", &outputs[i]);
+		conversation_show(t, j, "content", &outputs[i]);
 		json_put_str(j, "tool_call_id", reply->calls[i].id);
 		json_array_append_new(t->history, j);
 	}
 }
 
-static void say(struct bash_talk *t, const char *text)
+static void say(struct conversation *t, const char *text)
 {
 	json_array_append_new(t->history, message("user", text, strlen(text)));
 }
 
-const struct bash_dialect bash_chat = {
-	.api = "chat",
+const struct dialect dialect_chat = {
+	.api = API_CHAT,
 	.path = "/v1/chat/completions",
-	.auth = "Authorization: Bearer %s\r\n",
+	.key = "Authorization: Bearer %s",
+	.headers = "",
 	.request = request,
 	.read = read,
 	.results = results,

@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
-#include "agent/bash-talk.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/conversation.h"
 
 /* Nothing is kept at the provider: reasoning travels in the history, encrypted, where the model has any. */
-static json_t *request(const struct bash_talk *t)
+static json_t *request(const struct conversation *t)
 {
-	json_t *tool = json_pack("{s:s, s:s, s:s, s:o, s:b}", "type", "function", "name", BASH_TOOL,
-				 "description", bash_tool_description(), "parameters",
-				 bash_tool_schema(), "strict", 0);
 	json_t *j = json_object();
 
 	json_put_str(j, "model", t->model);
 	json_put_str(j, "instructions", t->system);
 	json_object_set(j, "input", t->history);
-	json_put(j, "tools", json_pack("[o]", tool));
+	if (t->tool)
+		json_put(j, "tools",
+			 json_pack("[{s:s, s:s, s:s, s:O, s:b}]", "type", "function", "name",
+				   t->tool->name, "description", t->tool->description, "parameters",
+				   t->tool->parameters, "strict", 0));
 	json_put_bool(j, "store", false);
 	if (!t->plain)
 		json_put(j, "include", json_pack("[s]", "reasoning.encrypted_content"));
+	if (t->max_output)
+		json_put_int(j, "max_output_tokens", t->max_output);
 	return j;
 }
 
 /* As it may be sent back: an id would be looked for where nothing was stored. */
-static void keep(struct bash_talk *t, const json_t *item)
+static void keep(struct conversation *t, const json_t *item)
 {
 	json_t *copy;
 
@@ -36,25 +39,25 @@ static void keep(struct bash_talk *t, const json_t *item)
 	json_array_append_new(t->history, copy);
 }
 
-static void read_item(struct bash_reply *reply, const json_t *item)
+static void read_item(struct reply *reply, const json_t *item)
 {
 	const char *type = json_get_str(item, "type", "");
 	size_t i;
 	json_t *part;
 
 	if (strcmp(type, "function_call") == 0)
-		bash_reply_call_text(reply, json_get_str(item, "call_id", ""),
-				     json_get_str(item, "name", ""),
-				     json_get_str(item, "arguments", NULL));
+		reply_add_call_text(reply, json_get_str(item, "call_id", ""),
+				    json_get_str(item, "name", ""),
+				    json_get_str(item, "arguments", NULL));
 	if (strcmp(type, "message") != 0)
 		return;
 	json_array_foreach (json_object_get(item, "content"), i, part) {
-		bash_add_text(&reply->text, json_object_get(part, "text"));
-		bash_add_text(&reply->text, json_object_get(part, "refusal"));
+		reply_add_text(&reply->text, json_object_get(part, "text"));
+		reply_add_text(&reply->text, json_object_get(part, "refusal"));
 	}
 }
 
-static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *reply)
+static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	const json_t *usage = json_object_get(answer, "usage"),
 		     *output = json_object_get(answer, "output");
@@ -87,18 +90,18 @@ static bool read(struct bash_talk *t, const json_t *answer, struct bash_reply *r
 	return true;
 }
 
-static void results(struct bash_talk *t, const struct bash_reply *reply, const struct buf *outputs)
+static void results(struct conversation *t, const struct reply *reply, const struct buf *outputs)
 {
 	for (size_t i = 0; i < reply->calls_n; i++) {
 		json_t *j = json_object();
 		json_put_str(j, "type", "function_call_output");
 		json_put_str(j, "call_id", reply->calls[i].id);
-		bash_talk_show(t, j, "output", &outputs[i]);
+		conversation_show(t, j, "output", &outputs[i]);
 		json_array_append_new(t->history, j);
 	}
 }
 
-static void say(struct bash_talk *t, const char *text)
+static void say(struct conversation *t, const char *text)
 {
 	json_t *j = json_object();
 
@@ -107,10 +110,11 @@ static void say(struct bash_talk *t, const char *text)
 	json_array_append_new(t->history, j);
 }
 
-const struct bash_dialect bash_responses = {
-	.api = "responses",
+const struct dialect dialect_responses = {
+	.api = API_RESPONSES,
 	.path = "/v1/responses",
-	.auth = "Authorization: Bearer %s\r\n",
+	.key = "Authorization: Bearer %s",
+	.headers = "",
 	.request = request,
 	.read = read,
 	.results = results,

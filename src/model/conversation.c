@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "model/conversation.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+enum { FORGET_MIN = 200 }; /* what is shorter than this is not worth a note in its place */
+
+const struct dialect *const dialects[API_COUNT] = {
+	[API_RESPONSES] = &dialect_responses,
+	[API_CHAT] = &dialect_chat,
+	[API_ANTHROPIC] = &dialect_anthropic,
+	[API_GEMINI] = &dialect_gemini,
+};
+
+/* --- the history ---------------------------------------------------------------------------------- */
+
+void conversation_say(struct conversation *t, const char *text)
+{
+	t->dialect->say(t, text);
+}
+
+void conversation_results(struct conversation *t, const struct reply *reply,
+			  const struct buf *outputs)
+{
+	t->seen = t->shown_n;
+	t->dialect->results(t, reply, outputs);
+}
+
+void conversation_show(struct conversation *t, json_t *holder, const char *member,
+		       const struct buf *text)
+{
+	json_put_strn(holder, member, text->data, text->len);
+	if (text->len < FORGET_MIN)
+		return;
+	GROW(t->shown, t->shown_n, t->shown_cap);
+	t->shown[t->shown_n++] = (struct shown_output){holder, member};
+}
+
+static size_t forget_one(const struct shown_output *s)
+{
+	json_t *text = json_object_get(s->holder, s->member);
+	size_t size = json_string_length(text);
+	const char *last = strrchr(json_string_value(text), '\n'); /* how the command ended */
+	AUTO(free) char *left =
+		xasprintf("[output left out: the conversation has become too long]\n%s",
+			  last && strlen(last) < FORGET_MIN / 2 ? last + 1 : "");
+
+	json_put_str(s->holder, s->member, left);
+	return size;
+}
+
+size_t conversation_forget(struct conversation *t)
+{
+	size_t n = 0, all = 0, gone = 0;
+
+	if (!t->seen)
+		return 0;
+	for (size_t i = 0; i < t->seen; i++)
+		all += json_string_length(json_object_get(t->shown[i].holder, t->shown[i].member));
+	while (n < t->seen && 2 * gone < all)
+		gone += forget_one(&t->shown[n++]);
+	t->seen -= n;
+	t->shown_n -= n;
+	memmove(t->shown, t->shown + n, t->shown_n * sizeof *t->shown);
+	return n;
+}
+
+void conversation_release(struct conversation *t)
+{
+	free(t->shown);
+	free(t->system);
+	json_decref(t->history);
+}
+
+/* --- replies -------------------------------------------------------------------------------------- */
+
+void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments)
+{
+	GROW(r->calls, r->calls_n, r->calls_cap);
+	r->calls[r->calls_n++] = (struct tool_call){
+		.id = xstrdup(id), .name = xstrdup(name), .arguments = json_incref(arguments)};
+}
+
+void reply_add_call_text(struct reply *r, const char *id, const char *name, const char *arguments)
+{
+	AUTO(json) json_t *j = arguments ? json_loads(arguments, JSON_ALLOW_NUL, NULL) : NULL;
+
+	reply_add_call(r, id, name, j);
+}
+
+void reply_add_text(struct buf *out, const json_t *text)
+{
+	if (!json_is_string(text) || !json_string_length(text))
+		return;
+	if (out->len)
+		buf_addc(out, '\n');
+	buf_add(out, json_string_value(text), json_string_length(text));
+}
+
+void reply_release(struct reply *r)
+{
+	for (size_t i = 0; i < r->calls_n; i++) {
+		free(r->calls[i].id);
+		free(r->calls[i].name);
+		json_decref(r->calls[i].arguments);
+	}
+	free(r->calls);
+	free(r->stuck);
+	buf_release(&r->text);
+}
+
+/* --- asking --------------------------------------------------------------------------------------- */
+
+/* The path and headers of a request; what stands in them is the plan's and ours. */
+static void address(const struct conversation *t, const struct model_client *c, struct buf *path,
+		    struct buf *headers)
+{
+	const char *template = t->dialect->path, *model = strstr(template, "{model}");
+	const char *key = t->dialect->key, *hole = strstr(key, "%s");
+
+	if (!model) {
+		buf_adds(path, template);
+	} else {
+		buf_addf(path, "%.*s", (int)(model - template), template);
+		for (const char *p = t->model; *p; p++) {
+			bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+				     (*p >= '0' && *p <= '9') || strchr("-._~@", *p);
+			buf_addf(path, plain ? "%c" : "%%%02X", (unsigned char)*p);
+		}
+		buf_adds(path, model + strlen("{model}"));
+	}
+	if (c->token)
+		buf_addf(headers, "%.*s%s%s\r\n", (int)(hole - key), key, c->token, hole + 2);
+	buf_adds(headers, t->dialect->headers);
+}
+
+int conversation_post(const struct conversation *t, const struct model_client *c,
+		      struct http_answer *out, struct err *err)
+{
+	AUTO(buf) struct buf path = BUF_INIT, headers = BUF_INIT, body = BUF_INIT;
+	AUTO(json) json_t *request = t->dialect->request(t);
+
+	address(t, c, &path, &headers);
+	json_format(&body, request, false);
+	return http_post(c, path.data, headers.data, &body, out, err);
+}
+
+/* A model that does not reason refuses to be asked for its reasoning. */
+static bool is_about_reasoning(const struct conversation *t, const struct http_answer *a)
+{
+	return a->status == 400 && t->dialect->api == API_RESPONSES && !t->plain &&
+	       strstr(a->body.data, "ncrypted");
+}
+
+/* In each provider's words, and in those of servers that answer in place of one. */
+static bool is_about_length(const struct http_answer *a)
+{
+	static const char *const words[] = {
+		"context_length_exceeded", "prompt is too long",
+		"exceed context limit",	   "maximum context length",
+		"context window",	   "exceeds the maximum number of tokens",
+	};
+
+	for (size_t i = 0; a->status == 400 && i < ARRAY_SIZE(words); i++)
+		if (strstr(a->body.data, words[i]))
+			return true;
+	return a->status == 413;
+}
+
+/* What a provider refuses in a form that can be mended is mended, and posted again. */
+static int post_what_is_taken(struct conversation *t, const struct model_client *c,
+			      struct http_answer *a, size_t *forgotten, struct err *err)
+{
+	bool mended;
+
+	do {
+		http_answer_release(a);
+		if (conversation_post(t, c, a, err))
+			return -1;
+		mended = false;
+		if (!a->late && is_about_reasoning(t, a)) {
+			mended = t->plain = true;
+		} else if (!a->late && is_about_length(a)) {
+			size_t n = conversation_forget(t);
+			*forgotten += n;
+			mended = n > 0;
+		}
+	} while (mended);
+	return 0;
+}
+
+/* In what a provider says of its refusal, in each dialect. */
+static int refused(const struct http_answer *a, struct reply *out, struct err *err)
+{
+	AUTO(json) json_t *j = json_loadb(a->body.data, a->body.len, JSON_ALLOW_NUL, NULL);
+	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
+	const char *text = json_get_str(error, "message", NULL);
+	AUTO(free) char *why = xasprintf("%sthe model's API answered %d: %.300s",
+					 is_about_length(a) ? "the model's context is full: " : "",
+					 a->status, text ? text : a->body.data);
+
+	if (a->status < 500 && a->status != 429 && a->status >= 400) {
+		out->stuck = STEAL(&why);
+		return ASKED_REFUSED;
+	}
+	return err_retry(err, 0, "%s", why);
+}
+
+int conversation_ask(struct conversation *t, const struct model_client *c, struct reply *out,
+		     struct err *err)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+
+	if (post_what_is_taken(t, c, &a, &out->forgotten, err))
+		return -1;
+	if (a.late)
+		return ASKED_LATE;
+	if (a.status != 200)
+		return refused(&a, out, err);
+	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
+	if (answer && t->dialect->read(t, answer, out))
+		return ASKED_ANSWERED;
+	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
+			 api_names[t->dialect->api], a.body.data);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * conversation.h -- asking a model, turn by turn, in whatever API dialect it speaks. The history is linear and only
+ * grows, so that a provider's prompt cache holds all of it but the last turn; only when a provider refuses it for its
+ * length are the oldest outputs taken out. Answers are a model's: nothing in them is trusted.
+ */
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/api.h"
+#include "model/http.h"
+
+/* What the model may call. */
+struct tool {
+	const char *name, *description;
+	json_t *parameters; /* a JSON schema of the arguments */
+};
+
+struct tool_call {
+	char *id;	   /* "" where the dialect has none */
+	char *name;	   /* of the tool, as asked for */
+	json_t *arguments; /* whatever the model gave; NULL: it was no JSON */
+	bool failed;	   /* set by the caller: it could not be done as asked for */
+};
+
+/* One answer, read. */
+struct reply {
+	struct buf text;
+	struct tool_call *calls;
+	size_t calls_n, calls_cap;
+	bool cut;    /* it reached the model's output limit */
+	char *stuck; /* the model gives no answer: "finishReason SAFETY"; NULL: it does */
+	int64_t input, cached, output; /* tokens; -1 unknown */
+	size_t forgotten; /* outputs that had to be taken out of the history before it was answered */
+};
+#define REPLY_INIT                                                                                 \
+	{                                                                                          \
+		.text = BUF_INIT, .input = -1, .cached = -1, .output = -1                          \
+	}
+
+/* The output of a call, where it stands in the history. */
+struct shown_output {
+	json_t *holder; /* borrowed from the history */
+	const char *member;
+};
+
+/* Starts with the first five set, and an empty array as history. */
+struct conversation {
+	const struct dialect *dialect;
+	const char *model;	 /* as its provider names it; borrowed */
+	char *system;		 /* NULL: none; owned */
+	const struct tool *tool; /* NULL: none; borrowed */
+	int max_output;		 /* tokens of an answer; 0: what the dialect asks for by itself */
+	json_t *history;	 /* an array in the dialect's own shape; owned */
+	bool plain;		 /* responses: the model has no encrypted reasoning to give */
+	struct shown_output *shown; /* long outputs that stand in the history, the oldest first */
+	size_t shown_n, shown_cap;
+	size_t seen; /* how many of them stood in a request that was answered */
+};
+
+struct dialect {
+	enum api api;
+	const char *path;    /* "{model}" stands for the model */
+	const char *key;     /* the header that carries a key; %s is the key */
+	const char *headers; /* further ones, whole lines */
+	json_t *(*request)(const struct conversation *t); /* new reference */
+	/* Append the model's turn to the history and fill REPLY. False: ANSWER is no answer of this dialect. */
+	bool (*read)(struct conversation *t, const json_t *answer, struct reply *reply);
+	/* Append what the calls of REPLY gave, each its text in OUTPUTS. */
+	void (*results)(struct conversation *t, const struct reply *reply,
+			const struct buf *outputs);
+	void (*say)(struct conversation *t, const char *text); /* append a message of the user's */
+};
+
+extern const struct dialect dialect_responses, dialect_chat, dialect_anthropic, dialect_gemini;
+extern const struct dialect *const dialects[API_COUNT]; /* by enum api */
+
+/* --- for whoever asks ----------------------------------------------------------------------------- */
+
+/* Add a message of the user's. */
+void conversation_say(struct conversation *t, const char *text);
+/* Answer the calls of REPLY, which was the model's last turn: the text of each in OUTPUTS. */
+void conversation_results(struct conversation *t, const struct reply *reply,
+			  const struct buf *outputs);
+/* Ask once for the next turn, and leave history as it is; OUT is the provider's answer as it came. As http_post. */
+int conversation_post(const struct conversation *t, const struct model_client *c,
+		      struct http_answer *out, struct err *err) MUST_CHECK;
+
+enum asked {
+	ASKED_ANSWERED, /* OUT is the model's turn, and stands in the history */
+	ASKED_REFUSED,	/* the provider will not answer this: out->stuck says why */
+	ASKED_LATE,	/* the deadline came first */
+};
+
+/* Ask for the next turn; what a provider refuses in a form that can be mended is mended and asked again. Returns an enum
+ * asked, or -1: as http_post, and ERR_INFRA (retry) when the provider is unwell or says what cannot be read. OUT
+ * starts as REPLY_INIT and must be released in any case. */
+int conversation_ask(struct conversation *t, const struct model_client *c, struct reply *out,
+		     struct err *err) MUST_CHECK;
+void conversation_release(struct conversation *t);
+void reply_release(struct reply *r);
+
+/* --- for the dialects ----------------------------------------------------------------------------- */
+
+/* HOLDER, about to become a part of the history, gets TEXT, the output of a call, as its MEMBER. */
+void conversation_show(struct conversation *t, json_t *holder, const char *member,
+		       const struct buf *text);
+/* Take the older half, by bytes, of the outputs that the model has seen out of the history: what remains of each is its
+ * last line. Returns how many were taken; 0: there is nothing left to be taken. */
+size_t conversation_forget(struct conversation *t);
+/* ARGUMENTS is borrowed, and may be anything, or NULL. */
+void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments);
+/* The same with the arguments as the JSON text that two dialects send. */
+void reply_add_call_text(struct reply *r, const char *id, const char *name, const char *arguments);
+/* Append a string member, or another, of whatever shape the model gave it. */
+void reply_add_text(struct buf *out, const json_t *text);
+
+static inline void auto_reply(struct reply *r)
+{
+	reply_release(r);
+}
