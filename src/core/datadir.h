@@ -55,6 +55,7 @@
 #define ATTEMPT_EVALUATION "evaluation_results.json"
 #define ATTEMPT_SCORING "scoring_results.md"
 #define ATTEMPT_RECORDING "recording"
+#define ATTEMPT_JUDGE_RECORDING "judge-recording"
 #define ATTEMPT_ARTIFACTS "artifacts"
 #define ATTEMPT_DIFF ATTEMPT_ARTIFACTS "/diff.patch"
 #define ATTEMPT_REPO_INFO ATTEMPT_ARTIFACTS "/repo_info.json"
@@ -66,7 +67,8 @@
 #define ATTEMPT_AGENT_LOG ATTEMPT_LOGS "/agent.log"
 #define ATTEMPT_AGENT_ERR ATTEMPT_LOGS "/agent.err"
 #define ATTEMPT_EVAL_LOG ATTEMPT_LOGS "/eval.log"
-#define ATTEMPT_CALLS ATTEMPT_LOGS "/llm.jsonl"
+#define ATTEMPT_CALLS ATTEMPT_LOGS "/llm.jsonl"		/* the agent's model calls */
+#define ATTEMPT_JUDGE_CALLS ATTEMPT_LOGS "/judge.jsonl" /* those of graders */
 /* The scratch folders of its sandboxes. Whatever begins with the prefix is removed once its worker is gone. */
 #define ATTEMPT_BOX_PREFIX "box"
 #define ATTEMPT_BOX_AGENT ATTEMPT_BOX_PREFIX

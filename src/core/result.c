@@ -103,6 +103,21 @@ static const struct json_field result_fields[] = {
 	RESULT(image, FIELD_STR, false),	RESULT(oom_killed, FIELD_BOOL, false),
 };
 
+#define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
+static const struct json_field usage_fields[] = {
+	USAGE(calls, FIELD_INT64),
+	USAGE(estimated, FIELD_INT64),
+	USAGE(tokens_input, FIELD_INT64),
+	USAGE(tokens_cached, FIELD_INT64),
+	USAGE(tokens_cache_write, FIELD_INT64),
+	USAGE(tokens_output, FIELD_INT64),
+	USAGE(tokens_reasoning, FIELD_INT64),
+	USAGE(waited_ms, FIELD_INT64),
+	USAGE(money_usd, FIELD_KNOWN),
+	USAGE(model_served, FIELD_TEXT),
+	USAGE(keys, FIELD_TEXT),
+};
+
 void result_init(struct result *r)
 {
 	*r = (struct result){
@@ -170,6 +185,10 @@ json_t *result_to_json(const struct result *r)
 	scores_to_json(&r->scores, j);
 	json_put(j, "phases_ms", phases_to_json(r));
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
+	json_t *judge = r->has_judge ? json_object() : json_null();
+	if (r->has_judge)
+		json_fields_write(judge, &r->judge, usage_fields, ARRAY_SIZE(usage_fields));
+	json_put(j, "judge", judge);
 	return j;
 }
 
@@ -199,6 +218,18 @@ static int read_agent(struct result *r, const json_t *j, const char *where, stru
 	return 0;
 }
 
+static int read_judge(struct result *r, const json_t *j, const char *where, struct err *err)
+{
+	const json_t *judge = json_object_get(j, "judge");
+
+	if (!json_is_object(judge))
+		return 0;
+	if (json_fields_read(&r->judge, usage_fields, ARRAY_SIZE(usage_fields), judge, where, err))
+		return err_wrap(err, "\"judge\"");
+	r->has_judge = true;
+	return 0;
+}
+
 int result_from_json(struct result *r, const json_t *j, const char *where, struct err *err)
 {
 	struct result read;
@@ -207,7 +238,8 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	if (json_fields_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
 	    json_fields_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
 	    read_score(&read, j, where, err) || scores_from_json(&read.scores, j, where, err) ||
-	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err)) {
+	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err) ||
+	    read_judge(&read, j, where, err)) {
 		result_release(&read);
 		return -1;
 	}

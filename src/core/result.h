@@ -54,6 +54,17 @@ json_t *agent_record_to_json(const struct agent_record *a);
 int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where,
 			   struct err *err) MUST_CHECK;
 
+/* What one account at the gateway came to. */
+struct model_usage {
+	int64_t calls, estimated; /* estimated: of them without reported usage */
+	int64_t tokens_input, tokens_cached, tokens_cache_write; /* input includes the other two */
+	int64_t tokens_output, tokens_reasoning;		 /* output includes reasoning */
+	int64_t waited_ms;					 /* for quota */
+	double money_usd;					 /* -1: some call had no price */
+	char model_served[256];					 /* as agent_metrics has it */
+	char keys[512];
+};
+
 struct phase_time {
 	char *name; /* PHASE_PREPARE ... */
 	int64_t ms;
@@ -70,6 +81,8 @@ struct result {
 	char reason[256]; /* one line; "" when completed */
 	bool has_agent;	  /* agent is valid: the agent phase was committed */
 	struct agent_record agent;
+	bool has_judge; /* judge is valid: graders could ask a model */
+	struct model_usage judge;
 	bool oom_killed; /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
 	bool scored;	    /* total_score is a number */

@@ -43,6 +43,15 @@ json_t *trial_to_json(const struct trial *t); /* new reference */
 int trial_from_json(struct trial *t, const json_t *j, const char *where,
 		    struct err *err) MUST_CHECK;
 
+/* The model that graders may ask. Its account at the gateway is apart from the agent's: a token, limits, logs and
+ * numbers of its own. Only the benchmark's budget sees both. */
+struct judge {
+	char *provider;	       /* NULL: no grader asks a model */
+	char *model_id;	       /* the name the provider knows it by */
+	int64_t tokens, calls; /* limits of one attempt, 0: none */
+	double usd;
+};
+
 /* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
 struct attempt {
 	struct trial trial;
@@ -56,12 +65,16 @@ struct attempt {
 	char *bench;	    /* its name, for people */
 	char *gateway;	    /* unix socket of the gateway, absolute; NULL: none */
 	char *control;	    /* its other socket, for the worker; NULL: nobody meters or limits */
+	struct judge judge;
 	char *replay; /* a recording to be answered from, relative to the data root; NULL: none */
 	bool replay_or_live; /* what it does not hold goes to the provider */
 	bool record;	     /* keep a recording of the model calls */
 };
 
 void attempt_release(struct attempt *a);
+/* Whether its agent will run and ask a model through its gateway: one of the user's own serves everybody, that of the
+ * rollout those whose model some provider answers. */
+bool attempt_agent_asks(const struct attempt *a);
 json_t *attempt_to_json(const struct attempt *a);
 int attempt_from_json(struct attempt *a, const json_t *j, const char *where,
 		      struct err *err) MUST_CHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * control.h -- a worker's connection to the gateway: one per attempt. While it is open the attempt's token
+ * control.h -- a worker's connection to the gateway: one per role of an attempt. While it is open the role's token
  * is valid; when it closes, running calls are ended. Needs libc and jansson only.
  *
  * SOCK_SEQPACKET, one JSON object a message, 64 KB at most.

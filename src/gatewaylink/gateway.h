@@ -12,9 +12,9 @@
  *
  * The document on standard input; members not listed are refused:
  *   v           1
- *   secret      hex; tokens are RUN_ID.ATTEMPT.HMAC-SHA256(secret, "RUN_ID.ATTEMPT") (base/hash.h), with the
- *               text itself as the key, not the bytes it stands for. Absent when it stands alone: then any
- *               token, or none, will do
+ *   secret      hex; tokens are RUN_ID.ATTEMPT.ROLE.HMAC-SHA256(secret, "RUN_ID.ATTEMPT.ROLE") (base/hash.h), with
+ *               the text itself as the key, not the bytes it stands for. ROLE is "agent" or "judge" (graders),
+ *               each an account of its own. Absent when it stands alone: then any token, or none, will do
  *   control     bool
  *   providers{} NAME -> {
  *     base_url      "https://api.openai.com": what stands before /v1/..., without a slash at the end

@@ -96,12 +96,12 @@ static bool local_fits(const struct launch *launch, const struct limits *limits)
 }
 
 /* Agents' programs are where the plan says: it was made on this machine. */
-static void local_place(struct launch *launch, struct attempt *a, bool asks_models)
+static void local_place(struct launch *launch, struct attempt *a)
 {
 	const struct launch_spec *spec = &local_of(launch)->spec;
 
-	a->gateway = asks_models ? (char *)spec->gateway : NULL;
-	a->control = asks_models ? (char *)spec->control : NULL;
+	a->gateway = (char *)spec->gateway;
+	a->control = (char *)spec->control;
 	a->uid = spec->uid_base && user_may_change() ? spec->uid_base + (uid_t)a->trial.index : 0;
 }
 
@@ -156,6 +156,7 @@ static int local_submit(struct launch *launch, const struct launch_job *job, str
 	if (job->token) {
 		strv_pushv(&env, strv_items(&l->env));
 		strv_setenv(&env, "ROLLOUTS_TOKEN", job->token);
+		strv_setenv(&env, "ROLLOUTS_JUDGE_TOKEN", job->judge_token);
 	}
 	if (start(l, job, strv_items(job->token ? &env : &l->env), err))
 		return -1;

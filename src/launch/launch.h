@@ -32,9 +32,10 @@ struct launch_spec {
 
 /* One attempt to be run. Everything is borrowed for the call. */
 struct launch_job {
-	size_t id;	   /* the caller's; below spec.parallel, and of no other job */
-	const char *dir;   /* "runs/RUN_ID/attempts/N"; trial.json is in it */
-	const char *token; /* to be shown to the gateway; NULL: it asks no model */
+	size_t id;	 /* the caller's; below spec.parallel, and of no other job */
+	const char *dir; /* "runs/RUN_ID/attempts/N"; trial.json is in it */
+	/* To be shown to the gateway by its agent and by its graders; NULL: there is none. */
+	const char *token, *judge_token;
 	const struct limits *limits;
 };
 
@@ -79,10 +80,10 @@ struct launcher {
 	/* Whether a job with these limits may be submitted now. NULL: always. */
 	bool (*fits)(const struct launch *l, const struct limits *limits);
 	/* Fill in what of an attempt depends on where it will run, before trial.json is written: the
-	 * sockets of the gateway when it ASKS_MODELS, the user it runs as, where its agent's programs
+	 * sockets of the gateway, the user it runs as, where its agent's programs
 	 * are. Until then no path in it is absolute but those of the agent's mounts. What is put in
 	 * lives until close. */
-	void (*place)(struct launch *l, struct attempt *a, bool asks_models);
+	void (*place)(struct launch *l, struct attempt *a);
 	/* Run a job. It may be handed on later, many at once: when that fails, the job ends. An answer
 	 * that was lost must not run it twice: its folder names it. */
 	int (*submit)(struct launch *l, const struct launch_job *job, struct err *err);

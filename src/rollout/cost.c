@@ -11,11 +11,17 @@
 enum { LOG_MAX = 1 << 30, TRIAL_MAX = 16 << 20 };
 
 /* As the gateway adds up its totals. */
-static void add_log(struct journal_cost *to, const struct buf *log)
+static void add_log(struct journal_cost *to, const struct session *s, const char *run_id,
+		    int attempt, const char *name)
 {
-	struct call_log_reader r = {.at = log->data, .end = log->data + log->len};
+	AUTO(free) char *path = datadir_attempt_file(run_id, attempt, name);
+	AUTO(buf) struct buf log = BUF_INIT;
 	struct logged_call c;
+	struct err ignored; /* it never came to a call */
 
+	if (path_read_beneath(s->store.root_fd, path, LOG_MAX, &log, &ignored))
+		return;
+	struct call_log_reader r = {.at = log.data, .end = log.data + log.len};
 	while (call_log_read(&r, &c)) {
 		if (!call_log_is_paid(&c))
 			continue;
@@ -28,9 +34,9 @@ static void add_log(struct journal_cost *to, const struct buf *log)
 }
 
 /* An attempt that only grades has taken the log over from the one whose work it is. */
-static bool asked_itself(const struct session *s, const char *folder)
+static bool asked_itself(const struct session *s, const char *run_id, int attempt)
 {
-	AUTO(free) char *path = path_join(folder, ATTEMPT_TRIAL);
+	AUTO(free) char *path = datadir_attempt_file(run_id, attempt, ATTEMPT_TRIAL);
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct err ignored;
 
@@ -40,17 +46,12 @@ static bool asked_itself(const struct session *s, const char *folder)
 	return json_get_int(j, "agent_from", 0) == 0;
 }
 
-static void add_attempt(struct journal_cost *to, const struct session *s, const char *run_id,
+static void add_attempt(struct journal_cost *to, const struct session *s, const struct trial *t,
 			int attempt)
 {
-	AUTO(free) char *folder = datadir_attempt(run_id, attempt);
-	AUTO(free) char *path = path_join(folder, ATTEMPT_CALLS);
-	AUTO(buf) struct buf log = BUF_INIT;
-	struct err ignored; /* it never came to a call */
-
-	if ((attempt == 1 || asked_itself(s, folder)) &&
-	    !path_read_beneath(s->store.root_fd, path, LOG_MAX, &log, &ignored))
-		add_log(to, &log);
+	if (*t->provider && (attempt == 1 || asked_itself(s, t->run_id, attempt)))
+		add_log(to, s, t->run_id, attempt, ATTEMPT_CALLS);
+	add_log(to, s, t->run_id, attempt, ATTEMPT_JUDGE_CALLS);
 }
 
 static void raise_to(int64_t *to, int64_t n)
@@ -63,8 +64,8 @@ void cost_raise(struct journal_cost *out, const struct session *s)
 	struct journal_cost logged = {0};
 
 	for (size_t i = 0; i < s->plan.n; i++)
-		for (int a = 1; *s->plan.trials[i].provider && a <= s->progress[i].attempts; a++)
-			add_attempt(&logged, s, s->plan.trials[i].run_id, a);
+		for (int a = 1; a <= s->progress[i].attempts; a++)
+			add_attempt(&logged, s, &s->plan.trials[i], a);
 	raise_to(&out->calls, logged.calls);
 	raise_to(&out->tokens, logged.tokens);
 	raise_to(&out->unpriced_calls, logged.unpriced_calls);

@@ -9,20 +9,17 @@
 #include "core/event.h"
 #include "sched/internal.h"
 
-/* RUN_ID.attempt and an HMAC: whoever holds the secret needs no table of tokens. */
-static char *token(const struct sched *s, const struct attempt *a)
+/* RUN_ID.ATTEMPT.ROLE and an HMAC: whoever holds the secret needs no table of tokens. NULL: there is
+ * no gateway to show it to. */
+static char *token(const struct sched *s, const struct attempt *a, const char *role)
 {
-	AUTO(free) char *name = xasprintf("%s.%d", a->trial.run_id, a->number);
+	AUTO(free) char *name = xasprintf("%s.%d.%s", a->trial.run_id, a->number, role);
 	char mac[HASH_HEX];
 
+	if (!s->o->secret)
+		return NULL;
 	hash_hmac(s->o->secret, strlen(s->o->secret), name, mac);
 	return xasprintf("%s.%s", name, mac);
-}
-
-/* A gateway of the user's own serves everybody; ours those whose model somebody answers. */
-static bool asks_models(const struct sched *s, const struct attempt *a)
-{
-	return s->o->plan->gateway || (*a->trial.provider && !a->agent_from);
 }
 
 /* Everything in it is borrowed. */
@@ -41,13 +38,11 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.sync = *json_get_str(spec, "needs", "") != '\0',
 		.agent_spec = spec,
 		.bench = plan->name,
+		.record = s->o->record,
+		.replay = s->o->replay ? s->o->replay[i->index] : NULL,
+		.replay_or_live = s->o->replay_or_live,
 	};
 
-	if (asks_models(s, &a) && !plan->gateway) {
-		a.record = s->o->record;
-		a.replay = s->o->replay ? s->o->replay[i->index] : NULL;
-		a.replay_or_live = s->o->replay_or_live;
-	}
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;
 	if (i->task_hash) {
@@ -73,14 +68,17 @@ static int launch(struct sched *s, const struct site *site, size_t id, struct at
 		  const struct trial_progress *old, struct err *err)
 {
 	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, a->number);
-	const bool asks = asks_models(s, a);
-	AUTO(free) char *shown = s->o->secret && asks ? token(s, a) : NULL;
-	const struct launch_job job = {
-		.id = id, .dir = dir, .token = shown, .limits = &a->trial.limits};
+	AUTO(free) char *agent = token(s, a, "agent");
+	AUTO(free) char *judge = token(s, a, "judge");
+	const struct launch_job job = {.id = id,
+				       .dir = dir,
+				       .token = agent,
+				       .judge_token = judge,
+				       .limits = &a->trial.limits};
 
 	if (old)
 		return site->launcher->attach(site->launch, &job, old->job, err);
-	site->launcher->place(site->launch, a, asks);
+	site->launcher->place(site->launch, a);
 	if (rundir_make(s->o->store->root_fd, a, err))
 		return -1;
 	return site->launcher->submit(site->launch, &job, err);

@@ -37,7 +37,8 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		return;
 	spec->mounts = w->mounts;
 	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
-	spec->gateway = w->attempt.gateway;
+	if (attempt_agent_asks(&w->attempt))
+		spec->gateway = w->attempt.gateway;
 	spec->gateway_port = AGENT_GATEWAY_PORT;
 }
 

@@ -23,56 +23,6 @@ enum {
 	DIFFERENCE = 100,  /* one part in so many between two counts is worth a note */
 };
 
-static int open_own(const struct work *w, const char *name, struct err *err)
-{
-	AUTO(fd) int fd =
-		path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
-
-	/* Whoever we become will have to read it again. */
-	if (fd >= 0 && w->attempt.uid && geteuid() == 0 &&
-	    fchown(fd, w->attempt.uid, w->attempt.uid))
-		return err_set(err, ERR_INFRA, errno, "give away %s", name);
-	return fd_steal(&fd);
-}
-
-static int attach(struct work *w, struct err *err)
-{
-	const struct attempt *at = &w->attempt;
-	const struct limits *l = &at->trial.limits;
-	AUTO(fd) int log = open_own(w, ATTEMPT_CALLS, err);
-	AUTO(fd) int record = -1;
-	AUTO(fd) int replay = -1;
-
-	if (log < 0)
-		return -1;
-	if (at->record && (record = open_own(w, ATTEMPT_RECORDING, err)) < 0)
-		return -1;
-	if (at->replay &&
-	    (replay = path_open_beneath(w->root_fd, at->replay, O_RDONLY, 0, err)) < 0)
-		return err_wrap(err, "the recording to be replayed");
-	const struct control_attach a = {
-		.path = at->control,
-		.root_fd = w->root_fd,
-		.token = w->token,
-		.provider = at->trial.provider,
-		.model = at->trial.model_id,
-		.task = at->trial.task_dir,
-		.limits = {.tokens = l->tokens, .usd = l->usd, .calls = l->calls},
-		.log_fd = log,
-		.record_fd = record,
-		.replay_fd = replay,
-		.replay_or_live = at->replay_or_live,
-	};
-	return control_open(&w->control, &a, err);
-}
-
-int work_attach(struct work *w, struct err *err)
-{
-	if (!w->attempt.control || w->attempt.agent_from)
-		return 0;
-	return attach(w, err) ? err_wrap(err, "gateway") : 0;
-}
-
 static int64_t stop_after_ms(const struct control_state *s)
 {
 	if (*s->limit || *s->diverged)

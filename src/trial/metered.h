@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * metered.h -- private to trial: an agent whose model calls the gateway counts. The attempt is attached while we may
- * still open everything, the gateway has a say in when the agent ends, and its numbers go into the result.
+ * metered.h -- private to trial: an agent whose model calls the gateway counts. The gateway has a say in when the
+ * agent ends, and its numbers go into the result.
  */
 #pragma once
 #include "trial/work.h"
 
-/* While we may open everything: make the attempt's token valid, with its logs. Without a gateway, success. */
-int work_attach(struct work *w, struct err *err) MUST_CHECK;
 /* The gateway's say in when the agent ends, counted from now; NULL without one. */
 const struct sandbox_watch *work_watch(struct work *w);
 /* How long an agent may run by the wall's clock, waiting included; 0: no end. */

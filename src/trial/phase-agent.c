@@ -128,15 +128,17 @@ static int diff_workspace(struct work *w, struct sandbox *box, const struct strv
 
 static struct agent_job agent_job(struct work *w)
 {
+	const bool asks = attempt_agent_asks(&w->attempt);
+
 	return (struct agent_job){
 		.attempt = &w->attempt,
 		.task = &w->task,
 		.step = w->step,
 		.run_fd = w->run_fd,
-		.token = w->token,
+		.token = asks ? w->token : "",
 		.gold = w->gold.len ? w->gold.data : NULL,
 		.gold_len = w->gold.len,
-		.gateway_fd = w->gateway_fd,
+		.gateway_fd = asks ? w->gateway_fd : -1,
 		.cancel_fds = {w->signal_fd, w->event_fd},
 		.on_output = w->attempt.stream_output ? work_output : NULL,
 		.on_output_arg = w,

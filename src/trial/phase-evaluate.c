@@ -8,6 +8,7 @@
 #include "core/datadir.h"
 #include "core/event.h"
 #include "eval/eval.h"
+#include "trial/accounts.h"
 #include "trial/boxes.h"
 
 enum { EVALUATE_EXTRA_MS = 5 * 60 * 1000 };
@@ -100,7 +101,7 @@ int work_evaluate(struct work *w, struct err *err)
 	if (w->step->tests_n && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
-	int failed = eval_run(&job, box, &e, err);
+	int failed = eval_run(&job, box, &e, err) || work_judged(w, err);
 	w->result.oom_killed |= box && sandbox_oom_killed(box);
 	if (failed)
 		return -1;

@@ -28,6 +28,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "trial/accounts.h"
 #include "trial/boxes.h"
 #include "trial/metered.h"
 #include "trial/phase-agent.h"
@@ -274,12 +275,24 @@ static void release(struct work *w)
 	buf_release(&w->events);
 	image_release(&w->image);
 	control_close(w->control);
+	control_close(w->judge);
 	free(w->token);
+	free(w->judge_token);
 	free(w->app);
 	for (int i = 0; i < BOX_COUNT_; i++) {
 		sandbox_inherited_free(w->inherited[i]);
 		free(w->scratch[i]);
 	}
+}
+
+/* What nobody below us is to inherit. */
+static char *take_variable(const char *name)
+{
+	const char *value = getenv(name);
+	char *copy = xstrdup(value ? value : "");
+
+	unsetenv(name);
+	return copy;
 }
 
 int trial_run(const char *attempt_dir)
@@ -298,9 +311,8 @@ int trial_run(const char *attempt_dir)
 	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	result_init(&w.result);
-	const char *token = getenv("ROLLOUTS_TOKEN");
-	w.token = xstrdup(token ? token : "");
-	unsetenv("ROLLOUTS_TOKEN");
+	w.token = take_variable("ROLLOUTS_TOKEN");
+	w.judge_token = take_variable("ROLLOUTS_JUDGE_TOKEN");
 	int status = 3;
 	if (open_attempt(&w, &err)) {
 		log_warn("%s", err.msg);

@@ -21,7 +21,7 @@ struct work {
 	int event_fd;	     /* standard output */
 	struct buf events;   /* lines not yet written to it */
 	int signal_fd;	     /* SIGTERM: cancelled */
-	int gateway_fd; /* O_PATH of the gateway's socket, for an agent that lives in here; -1: none */
+	int gateway_fd; /* O_PATH of the gateway's socket, for what asks models from in here; -1: none */
 	const char *dir; /* "runs/RUN_ID/attempts/N" */
 	struct attempt attempt;
 	struct task task;
@@ -35,9 +35,11 @@ struct work {
 	char box_name[BOX_COUNT_][112];
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[16];
-	char *token; /* stands in for provider keys; "" without a gateway */
-	struct control *
-		control; /* the attempt at the gateway, while its token is valid; NULL: not metered */
+	char *token;	   /* of the agent: stands in for provider keys; "" without a gateway */
+	char *judge_token; /* the same for graders that ask a model; the agent never learns it */
+	struct control
+		*control; /* the agent's account, while its token is valid; NULL: not metered */
+	struct control *judge; /* that of the graders; NULL: they ask no model */
 	struct control_state metered;
 	struct sandbox_watch watch;
 	int64_t agent_start_ms;

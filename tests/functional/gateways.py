@@ -31,8 +31,8 @@ PRICE = {"input": 2.0, "cached": 0.5, "cache_write": 2.5, "output": 10.0, "date"
 DEADLINE = 60  # seconds for what should take none
 
 
-def token(run_id, attempt=1):
-    name = f"{run_id}.{attempt}"
+def token(run_id, attempt=1, role="agent"):
+    name = f"{run_id}.{attempt}.{role}"
     return f"{name}.{hmac.new(SECRET.encode(), name.encode(), hashlib.sha256).hexdigest()}"
 
 
@@ -200,9 +200,9 @@ class Attempt:
     """A worker's connection, and the agent that has its token."""
 
     def __init__(self, gateway, run_id, number, provider="fake", model="fake-model", limits=None, replay=None,
-                 recording=None, own_token=None, record=True, task=None):
+                 recording=None, own_token=None, record=True, task=None, role="agent"):
         self.gateway, self.run_id, self.number = gateway, run_id, number
-        self.token = token(run_id, number) if own_token is None else own_token
+        self.token = token(run_id, number, role) if own_token is None else own_token
         folder = Path(tempfile.mkdtemp(prefix=f"{run_id}.{number}-", dir=gateway.dir))
         self.log_path, self.record_path = folder / "llm.jsonl", folder / "recording"
         self.messages, self.asked = [], 0

@@ -92,6 +92,7 @@ def test_an_agent_of_each_api_solves_its_task(talker, make_task, make_bench, run
     spied = next(line["output"] for line in lines if "output" in line)
     assert "URL=http://127.0.0.1:" in spied and "FAKE_API_KEY" not in spied, "it has looked, and there is none"
     token = next(line for line in spied.splitlines() if line.startswith("TOKEN=")).removeprefix("TOKEN=")
+    assert token.split(".")[:-1] == [run_id, "1", "agent"]
     for entry in fake.log():
         assert token not in entry.request.target + repr(entry.request.headers)
 

@@ -370,20 +370,22 @@ def test_a_killed_supervisor_forgets_nothing_that_was_spent(start_cli, run_cli, 
     child.communicate()
     wait_for(lambda: gone(pid), timeout=30)
     fake.release()
+    [log] = (workdir / "data/runs").glob("*/attempts/1/logs/llm.jsonl")
+    lines = log.read_text().splitlines()
+    log.with_name("judge.jsonl").write_text(lines[0] + "\n")  # what graders ask costs as well
     done = run_cli("resume", "bench", env=ENV, check=1)
     assert f"the budget of {2 * TURN_TOKENS} tokens is used up" in done.stdout, done.stdout
     assert len(fake.log()) == 3
     # What the third has cost nobody knows: its bytes are counted.
-    [log] = (workdir / "data/runs").glob("*/attempts/1/logs/llm.jsonl")
-    calls = [json.loads(line) for line in log.read_text().splitlines()]
+    calls = [json.loads(line) for line in lines]
     assert [call["estimated"] for call in calls] == [False, False, True]
-    tokens = sum(call["tokens"]["input"] + call["tokens"]["output"] for call in calls)
-    assert f"is used up ({tokens})" in done.stdout and f"{tokens} tokens in 3 calls" in done.stdout
+    tokens = TURN_TOKENS + sum(call["tokens"]["input"] + call["tokens"]["output"] for call in calls)
+    assert f"is used up ({tokens})" in done.stdout and f"{tokens} tokens in 4 calls" in done.stdout
     # Nor is anything counted twice when the budget allows more.
     path.write_text(path.read_text().replace(str(2 * TURN_TOKENS), "900000"))
     run_cli("resume", "bench", "--config", path, env=ENV, check=0)
     [spent] = [e for e in rollout().events if e["event"] == "spent"][-1:]
-    assert (spent["calls"], spent["tokens"]) == (12, tokens + 9 * TURN_TOKENS)
+    assert (spent["calls"], spent["tokens"]) == (13, tokens + 9 * TURN_TOKENS)
 
 
 def test_a_killed_gateway_forgets_nothing_that_was_spent(start_cli, bench, rollout, fake):

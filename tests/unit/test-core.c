@@ -20,6 +20,9 @@ static struct result sample_result(void)
 	r.attempt = 2;
 	r.outcome = OUTCOME_TIMEOUT;
 	snprintf(r.reason, sizeof r.reason, "timed out after 30 s");
+	r.has_judge = true;
+	r.judge = (struct model_usage){.calls = 3, .tokens_input = 1000, .money_usd = -1};
+	snprintf(r.judge.model_served, sizeof r.judge.model_served, "claude-x");
 	r.has_agent = true;
 	r.agent.outcome = OUTCOME_TIMEOUT;
 	r.agent.metrics.tokens_total = 12345;
@@ -86,6 +89,11 @@ static void result_survives_its_json(void **state)
 	assert_int_equal(back.phases_n, 1);
 	assert_string_equal(back.phases[0].name, "agent");
 	assert_int_equal(back.phases[0].ms, 1234);
+	assert_true(back.has_judge);
+	assert_int_equal(back.judge.calls, 3);
+	assert_int_equal(back.judge.tokens_input, 1000);
+	assert_float_equal(back.judge.money_usd, -1, 0);
+	assert_string_equal(back.judge.model_served, "claude-x");
 	assert_int_equal(back.agent.metrics.tokens_total, 12345);
 	assert_int_equal(back.agent.metrics.tool_calls, -1);
 	assert_float_equal(back.agent.metrics.money_usd, 0.00597, 1e-12);
@@ -224,6 +232,10 @@ static struct attempt sample_attempt(void)
 	kvs_set(&a.trial.env, "TIMEOUT_SEC", "1800");
 	kvs_set(&a.trial.env, "OPENAI_API_KEY", "sk-leak");
 	a.agent_spec = json_pack("{s:[s]}", "argv", "codex");
+	a.judge = (struct judge){.provider = xstrdup("anthropic"),
+				 .model_id = xstrdup("claude-x"),
+				 .calls = 30,
+				 .usd = 0.5};
 	return a;
 }
 
@@ -248,8 +260,29 @@ static void attempt_survives_without_its_secrets(void **state)
 	assert_int_equal(back.uid, 1234);
 	assert_true(back.sync && back.trial.evaluate);
 	assert_true(json_equal(back.agent_spec, a.agent_spec));
+	assert_string_equal(back.judge.provider, "anthropic");
+	assert_string_equal(back.judge.model_id, "claude-x");
+	assert_int_equal(back.judge.calls, 30);
+	assert_float_equal(back.judge.usd, 0.5, 0);
 	attempt_release(&a);
 	attempt_release(&back);
+}
+
+/* A gateway of the user's own serves every agent, that of the rollout those whose model has a provider. */
+static void an_agent_asks_where_somebody_answers(void **state)
+{
+	struct attempt a = {.gateway = (char *)"g", .trial.provider = (char *)""};
+
+	assert_true(attempt_agent_asks(&a));
+	a.control = (char *)"c";
+	assert_false(attempt_agent_asks(&a));
+	a.trial.provider = (char *)"openai";
+	assert_true(attempt_agent_asks(&a));
+	a.agent_from = 1;
+	assert_false(attempt_agent_asks(&a));
+	a.agent_from = 0;
+	a.gateway = NULL;
+	assert_false(attempt_agent_asks(&a));
 }
 
 /* A plan of an earlier version names no provider. */
@@ -310,6 +343,7 @@ int main(void)
 		cmocka_unit_test(damaged_results_are_refused),
 		cmocka_unit_test(long_text_is_cut_at_a_character),
 		cmocka_unit_test(attempt_survives_without_its_secrets),
+		cmocka_unit_test(an_agent_asks_where_somebody_answers),
 		cmocka_unit_test(a_trial_without_a_provider_keeps_its_model),
 		cmocka_unit_test(event_is_one_line),
 		cmocka_unit_test(every_outcome_has_a_name),

@@ -49,9 +49,8 @@ static int batch_open(struct launch **out, const struct launch_spec *spec, struc
 }
 
 /* Over there, nothing of this machine is known. */
-static void batch_place(struct launch *l, struct attempt *a, bool asks_models)
+static void batch_place(struct launch *l, struct attempt *a)
 {
-	assert_true(asks_models);
 	assert_null(a->gateway);
 	assert_null(a->control);
 	assert_int_equal(a->uid, 0);
@@ -70,6 +69,7 @@ static int batch_submit(struct launch *l, const struct launch_job *job, struct e
 {
 	engine.submitted++;
 	assert_non_null(job->token);
+	assert_non_null(job->judge_token);
 	take((struct batch *)l, job);
 	return 0;
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "trial/accounts.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
+
+static int open_own(const struct work *w, const char *name, struct err *err)
+{
+	AUTO(fd) int fd =
+		path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
+
+	/* Whoever we become will have to read it again. */
+	if (fd >= 0 && w->attempt.uid && geteuid() == 0 &&
+	    fchown(fd, w->attempt.uid, w->attempt.uid))
+		return err_set(err, ERR_INFRA, errno, "give away %s", name);
+	return fd_steal(&fd);
+}
+
+/* Fill in the connection and the files that the gateway writes for A, and attach. */
+static int attach(struct work *w, struct control_attach *a, const char *calls,
+		  const char *recording, struct control **out, struct err *err)
+{
+	const struct attempt *at = &w->attempt;
+	AUTO(fd) int log = open_own(w, calls, err);
+	AUTO(fd) int record = -1;
+
+	if (log < 0 || (at->record && (record = open_own(w, recording, err)) < 0))
+		return -1;
+	a->path = at->control;
+	a->root_fd = w->root_fd;
+	a->task = at->trial.task_dir;
+	a->log_fd = log;
+	a->record_fd = record;
+	return control_open(out, a, err);
+}
+
+static int attach_agent(struct work *w, struct err *err)
+{
+	const struct attempt *at = &w->attempt;
+	const struct limits *l = &at->trial.limits;
+	AUTO(fd) int replay = -1;
+
+	if (at->replay &&
+	    (replay = path_open_beneath(w->root_fd, at->replay, O_RDONLY, 0, err)) < 0)
+		return err_wrap(err, "the recording to be replayed");
+	struct control_attach a = {
+		.token = w->token,
+		.provider = at->trial.provider,
+		.model = at->trial.model_id,
+		.limits = {.tokens = l->tokens, .usd = l->usd, .calls = l->calls},
+		.replay_fd = replay,
+		.replay_or_live = at->replay_or_live,
+	};
+	return attach(w, &a, ATTEMPT_CALLS, ATTEMPT_RECORDING, &w->control, err);
+}
+
+static int attach_judge(struct work *w, struct err *err)
+{
+	const struct judge *judge = &w->attempt.judge;
+	struct control_attach a = {
+		.token = w->judge_token,
+		.provider = judge->provider,
+		.model = judge->model_id,
+		.limits = {.tokens = judge->tokens, .usd = judge->usd, .calls = judge->calls},
+		.replay_fd = -1,
+	};
+
+	return attach(w, &a, ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_RECORDING, &w->judge, err);
+}
+
+int work_attach(struct work *w, struct err *err)
+{
+	const struct attempt *at = &w->attempt;
+
+	if (!at->control)
+		return 0;
+	if (attempt_agent_asks(at) && attach_agent(w, err))
+		return err_wrap(err, "gateway");
+	if (at->judge.provider && attach_judge(w, err))
+		return err_wrap(err, "gateway, for graders");
+	return 0;
+}
+
+int work_judged(struct work *w, struct err *err)
+{
+	struct control_state s = {0};
+	struct model_usage *u = &w->result.judge;
+
+	if (!w->judge)
+		return 0;
+	if (control_state(w->judge, &s, err)) {
+		err->retry = true;
+		return err_wrap(err, "while it was graded");
+	}
+	control_close(STEAL(&w->judge));
+	*u = (struct model_usage){
+		.calls = s.calls,
+		.estimated = s.estimated,
+		.tokens_input = s.tokens_input,
+		.tokens_cached = s.tokens_cached,
+		.tokens_cache_write = s.tokens_cache_write,
+		.tokens_output = s.tokens_output,
+		.tokens_reasoning = s.tokens_reasoning,
+		.waited_ms = s.waited_ms,
+		.money_usd = s.usd,
+	};
+	snprintf(u->model_served, sizeof u->model_served, "%s", s.models);
+	snprintf(u->keys, sizeof u->keys, "%s", s.keys);
+	w->result.has_judge = true;
+	return 0;
+}
