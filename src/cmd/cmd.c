@@ -20,14 +20,14 @@ static void say(const char *prefix, const char *line)
 	fprintf(stderr, "%s%s\n", prefix, safe.data);
 }
 
-void cmd_warn(const struct err *err)
+void cmd_warn(const char *text)
 {
-	say("rollouts: ", err->msg);
+	say("rollouts: ", text);
 }
 
 int cmd_fail(const struct err *err)
 {
-	cmd_warn(err);
+	cmd_warn(err->msg);
 	return status_of[err->kind];
 }
 

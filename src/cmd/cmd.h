@@ -32,7 +32,7 @@ int cmd_validate(int argc, char **argv);
 
 /* Print "rollouts: MESSAGE" on standard error; the exit status of the error's kind. */
 int cmd_fail(const struct err *err) MUST_CHECK;
-/* Print it as well, but go on. */
-void cmd_warn(const struct err *err);
+/* Print "rollouts: TEXT" there, and go on. */
+void cmd_warn(const char *text);
 /* cmd_fail after one line per problem, which then stand for the message. */
 int cmd_refuse(const struct strv *problems, const struct err *err) MUST_CHECK;

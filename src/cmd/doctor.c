@@ -90,7 +90,7 @@ int cmd_doctor(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (doctor_run(&checks, data, models, &err))
-		cmd_warn(&err);
+		cmd_warn(err.msg);
 	if (json)
 		print_json(&checks);
 	else

@@ -2,13 +2,10 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/run-view.h"
-#include "core/datadir.h"
 #include "report/report.h"
 #include "rollout/regrade.h"
 #include "rollout/session.h"
@@ -35,67 +32,12 @@ static void on_done(void *arg, size_t item, enum outcome outcome)
 	g->ok[g->items[item].index] = !outcome_is_missing(outcome);
 }
 
-/* Trials that --config says nothing of keep their grade: nobody asked for another. */
-static bool is_asked(const struct regrade *r, size_t i)
-{
-	return !r || r->tasks[i];
-}
-
-static size_t make_items(const struct session *s, const struct regrade *r, struct sched_item *items)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->plan.n; i++) {
-		if (!s->progress[i].agent_committed || !is_asked(r, i))
-			continue;
-		struct sched_item *item = &items[n++];
-		*item = (struct sched_item){
-			.index = i,
-			.agent_from = s->progress[i].agent_committed,
-			.regrade = true,
-		};
-		if (r) {
-			item->task_hash = r->tasks[i]->task.hash;
-			item->task_snapshot = r->tasks[i]->snapshot;
-		}
-	}
-	return n;
-}
-
-static int write_manifest(const struct session *s, const struct grading *g, struct err *err)
-{
-	AUTO(json) json_t *j = json_object();
-	json_t *results = json_array();
-	char now[CLOCK_STAMP + 8];
-
-	clock_iso(clock_wall_ms(), now);
-	json_put_str(j, "evaluated_at", now);
-	json_put(j, "results", results);
-	for (size_t i = 0; i < s->plan.n; i++) {
-		if (!is_asked(g->regrade, i))
-			continue;
-		AUTO(free)
-		char *dir =
-			xasprintf("%s/" DATA_RUNS "/%s", s->store.root, s->plan.trials[i].run_id);
-		json_t *entry = json_object();
-		json_put_str(entry, "run_dir", dir);
-		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
-		json_put_str(entry, "task_hash",
-			     g->regrade ? g->regrade->tasks[i]->task.hash
-					: s->plan.trials[i].task_hash);
-		json_put_int(entry, "eval_rc", !g->ok[i]);
-		json_put_str(entry, "status", g->ok[i] ? "ok" : "eval_failed");
-		json_array_append_new(results, entry);
-	}
-	return json_write(s->dir_fd, ROLLOUT_EVAL_MANIFEST, j, false, err);
-}
-
 static size_t count_asked(const struct session *s, const struct regrade *r)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->plan.n; i++)
-		n += is_asked(r, i);
+		n += regrade_asks(r, i);
 	return n;
 }
 
@@ -104,7 +46,7 @@ static size_t count_failed(const struct session *s, const struct grading *g)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->plan.n; i++)
-		n += is_asked(g->regrade, i) && !g->ok[i];
+		n += regrade_asks(g->regrade, i) && !g->ok[i];
 	return n;
 }
 
@@ -145,7 +87,7 @@ static int execute(struct session *s, const struct request *q, const struct regr
 	struct grading g = {items, r, ok};
 	struct session_work w = {
 		.items = items,
-		.n = make_items(s, r, items),
+		.n = regrade_items(s, r, items),
 		.parallel = (int)q->parallel,
 		.on_done = on_done,
 		.on_done_arg = &g,
@@ -165,7 +107,7 @@ static int execute(struct session *s, const struct request *q, const struct regr
 		end->missing = count_failed(s, &g);
 		display_end(d, w.n, end->missing - (asked - w.n));
 		run_view_stopped(d, end);
-		status = write_manifest(s, &g, err);
+		status = regrade_write_manifest(s, r, ok, err);
 	}
 	display_free(d);
 	return status;

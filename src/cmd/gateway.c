@@ -116,13 +116,12 @@ static bool is_wanted(const struct asked *a, const char *name)
 static void say_left_out(const struct strv *names)
 {
 	AUTO(buf) struct buf line = BUF_INIT;
-	struct err note;
 
+	buf_adds(&line, "left out, for want of a key: ");
 	for (size_t i = 0; i < names->n; i++)
 		buf_addf(&line, "%s%s", i ? ", " : "", names->v[i]);
-	err_set(&note, ERR_USAGE, 0, "left out, for want of a key: %s", line.data);
 	if (names->n)
-		cmd_warn(&note);
+		cmd_warn(line.data);
 }
 
 /* Those whose key is found. Without a choice, others are left out and named. */

@@ -108,7 +108,7 @@ static void fill(struct table *t, const struct store *s, const struct rollout_re
 		struct rollout r;
 		struct err err;
 		if (rollout_load(&r, s, &refs[i], &err)) {
-			cmd_warn(&err);
+			cmd_warn(err.msg);
 			add_unreadable(t, &refs[i], q);
 			continue;
 		}

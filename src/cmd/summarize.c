@@ -47,7 +47,7 @@ static int summarize(const struct store *s, const char *name, const struct reque
 	report_summary(&text, &r, format_of(q), report_width(STDOUT_FILENO));
 	/* Reading the runs of somebody else is no mistake. */
 	if (report_write_summary(s, &r, &unwritten))
-		cmd_warn(&unwritten);
+		cmd_warn(unwritten.msg);
 	rollout_release(&r);
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");

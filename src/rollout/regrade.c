@@ -2,6 +2,7 @@
 #include "rollout/regrade.h"
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -283,6 +284,60 @@ int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
 		    inputs_snapshot(r->tasks[i], &s->store, err))
 			return -1;
 	return 0;
+}
+
+bool regrade_asks(const struct regrade *r, size_t i)
+{
+	return !r || r->tasks[i];
+}
+
+size_t regrade_items(const struct session *s, const struct regrade *r, struct sched_item *items)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++) {
+		if (!s->progress[i].agent_committed || !regrade_asks(r, i))
+			continue;
+		struct sched_item *item = &items[n++];
+		*item = (struct sched_item){
+			.index = i,
+			.agent_from = s->progress[i].agent_committed,
+			.regrade = true,
+		};
+		if (r) {
+			item->task_hash = r->tasks[i]->task.hash;
+			item->task_snapshot = r->tasks[i]->snapshot;
+		}
+	}
+	return n;
+}
+
+int regrade_write_manifest(const struct session *s, const struct regrade *r, const bool *ok,
+			   struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	json_t *results = json_array();
+	char now[CLOCK_STAMP + 8];
+
+	clock_iso(clock_wall_ms(), now);
+	json_put_str(j, "evaluated_at", now);
+	json_put(j, "results", results);
+	for (size_t i = 0; i < s->plan.n; i++) {
+		if (!regrade_asks(r, i))
+			continue;
+		AUTO(free)
+		char *dir =
+			xasprintf("%s/" DATA_RUNS "/%s", s->store.root, s->plan.trials[i].run_id);
+		json_t *entry = json_object();
+		json_put_str(entry, "run_dir", dir);
+		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
+		json_put_str(entry, "task_hash",
+			     r ? r->tasks[i]->task.hash : s->plan.trials[i].task_hash);
+		json_put_int(entry, "eval_rc", !ok[i]);
+		json_put_str(entry, "status", ok[i] ? "ok" : "eval_failed");
+		json_array_append_new(results, entry);
+	}
+	return json_write(s->dir_fd, ROLLOUT_EVAL_MANIFEST, j, false, err);
 }
 
 void regrade_release(struct regrade *r)

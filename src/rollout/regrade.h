@@ -19,3 +19,13 @@ int regrade_load(struct regrade *out, const struct session *s, const struct conf
 /* Write the snapshots that are graded from. */
 int regrade_commit(struct regrade *r, const struct session *s, struct err *err) MUST_CHECK;
 void regrade_release(struct regrade *r);
+
+/* In what follows R may be NULL: every trial is graded again, with its task as it was planned. */
+
+/* Whether TRIAL of the plan is meant: what --config says nothing of keeps its grade. */
+bool regrade_asks(const struct regrade *r, size_t trial);
+/* Fill ITEMS, which has room for every trial of the plan, with those whose agent's work is there; returns how many. */
+size_t regrade_items(const struct session *s, const struct regrade *r, struct sched_item *items);
+/* eval_manifest.json: what was graded. OK by trial of the plan: it has its grade. */
+int regrade_write_manifest(const struct session *s, const struct regrade *r, const bool *ok,
+			   struct err *err) MUST_CHECK;
