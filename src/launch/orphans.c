@@ -37,25 +37,22 @@ static const char *attempt_of(const char *args, size_t n)
 	return NULL;
 }
 
-/* 1: PID works below ROOT; 0: elsewhere; -1: we may not know. */
-static int works_in(const char *pid, const struct stat *root)
+/* False as well where we may not look: such a process is another user's, whose files are not ours to remove. */
+static bool works_in(const char *pid, const struct stat *root)
 {
 	char path[64];
 	struct stat st;
 
 	snprintf(path, sizeof path, "/proc/%.16s/cwd", pid);
-	if (stat(path, &st))
-		return -1;
-	return st.st_dev == root->st_dev && st.st_ino == root->st_ino;
+	return !stat(path, &st) && st.st_dev == root->st_dev && st.st_ino == root->st_ino;
 }
 
 struct found {
 	int pidfd; /* of the process, so that its number cannot come to mean another */
 	const char *pid, *attempt;
-	bool certain; /* that it works below the data folder in question */
 };
 
-/* Call FN for each worker that works, or may work, below ROOT_FD. */
+/* Call FN for each worker that works below ROOT_FD. */
 static int each(int root_fd, int (*fn)(void *arg, const struct found *f, struct err *err),
 		void *arg, struct err *err)
 {
@@ -81,9 +78,8 @@ static int each(int root_fd, int (*fn)(void *arg, const struct found *f, struct 
 			continue;
 		args[n] = '\0';
 		const char *attempt = attempt_of(args, (size_t)n);
-		int here = attempt ? works_in(e->d_name, &root) : 0;
-		if (here)
-			status = fn(arg, &(struct found){pidfd, e->d_name, attempt, here > 0}, err);
+		if (attempt && works_in(e->d_name, &root))
+			status = fn(arg, &(struct found){pidfd, e->d_name, attempt}, err);
 	}
 	closedir(proc);
 	return status;
@@ -116,7 +112,7 @@ static int end(int pidfd, const char *pid, struct err *err)
 
 static int end_one(void *prefix, const struct found *f, struct err *err)
 {
-	if (!f->certain || strncmp(f->attempt, prefix, strlen(prefix)))
+	if (strncmp(f->attempt, prefix, strlen(prefix)))
 		return 0;
 	return end(f->pidfd, f->pid, err);
 }

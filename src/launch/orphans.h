@@ -9,5 +9,5 @@
 /* End all that work below ROOT_FD in a directory starting with PREFIX: SIGTERM, some patience,
  * SIGKILL. Returns when they are gone. */
 int orphans_end(int root_fd, const char *prefix, struct err *err) MUST_CHECK;
-/* The attempts' folders of all that work below ROOT_FD, or may: where we may not look, one counts. */
+/* The attempts' folders of all that work below ROOT_FD, added to OUT. */
 int orphans_list(struct strv *out, int root_fd, struct err *err) MUST_CHECK;
