@@ -363,7 +363,17 @@ static void prepare(struct bash *b, struct sandbox *box)
 	b->tool = bash_tool();
 	b->talk.tool = &b->tool;
 	b->talk.history = json_array();
-	b->talk.dialect->say(&b->talk, b->job->step->instruction ? b->job->step->instruction : "");
+	const struct sandbox_watch *watch = b->job->watch;
+	b->client = (struct model_client){
+		.socket_fd = b->job->gateway_fd,
+		.token = b->job->token ? b->job->token : "",
+		.deadline_ms = b->job->deadline_ms,
+		.deadline = watch ? watch->deadline : NULL,
+		.arg = watch ? watch->arg : NULL,
+		.news_fd = watch ? watch->fd : -1,
+		.cancel_fds = {b->job->cancel_fds[0], b->job->cancel_fds[1]},
+	};
+	conversation_say(&b->talk, b->job->step->instruction ? b->job->step->instruction : "");
 }
 
 static void release(struct bash *b)
