@@ -141,6 +141,7 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 		.argv = strv_items(&argv),
 		.env = strv_items(&env),
 		.cwd = cwd,
+		.user = job->task->layout.agent_user,
 		.input = text,
 		.input_len = text ? strlen(text) : 0,
 		.out = log,

@@ -12,10 +12,11 @@ const struct task_layout task_layout_prepared = {
 	.results = "/app/results",
 };
 
-#define LAYOUT(member) JSON_FIELD(struct task_layout, member, FIELD_TEXT, true)
+#define LAYOUT(member, required) JSON_FIELD(struct task_layout, member, FIELD_TEXT, required)
 static const struct json_field fields[] = {
-	LAYOUT(app),   LAYOUT(repo), LAYOUT(instructions),
-	LAYOUT(notes), LAYOUT(home), LAYOUT(results),
+	LAYOUT(app, true),	   LAYOUT(repo, true),	     LAYOUT(instructions, true),
+	LAYOUT(notes, true),	   LAYOUT(home, true),	     LAYOUT(results, true),
+	LAYOUT(agent_user, false), LAYOUT(test_user, false),
 };
 
 json_t *task_layout_to_json(const struct task_layout *l)

@@ -7,9 +7,9 @@
 #include <jansson.h>
 #include "base/err.h"
 
-enum { TASK_PATH_MAX = 256 };
+enum { TASK_PATH_MAX = 256, TASK_USER_MAX = 128 };
 
-/* Absolute paths inside. */
+/* Paths are absolute, and inside. */
 struct task_layout {
 	char app[TASK_PATH_MAX];  /* what the agent may see of the task folder: a copy, writable */
 	char repo[TASK_PATH_MAX]; /* the workspace: what the agent changes there is its work */
@@ -17,9 +17,11 @@ struct task_layout {
 	char notes[TASK_PATH_MAX];	  /* the agent may leave one for people; collected */
 	char home[TASK_PATH_MAX];
 	char results[TASK_PATH_MAX]; /* what tests write lies below it; evaluation only */
+	/* Who the agent and the tests are, as struct sandbox_exec says it; "": the trial's own user. */
+	char agent_user[TASK_USER_MAX], test_user[TASK_USER_MAX];
 };
 
-/* Of a prepared task: all below /app but the home, /home/agent. */
+/* Of a prepared task: all below /app but the home, /home/agent; everybody is the trial's own user. */
 extern const struct task_layout task_layout_prepared;
 
 json_t *task_layout_to_json(const struct task_layout *l); /* new reference */

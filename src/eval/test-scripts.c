@@ -147,6 +147,7 @@ static int run_probe(struct test_run *run, const char *const *argv, const char *
 		.argv = argv,
 		.env = env,
 		.cwd = "/",
+		.user = run->job->task->layout.test_user,
 		.deadline_ms = clock_mono_ms() + PROBE_MS,
 		.at_end = SANDBOX_KILL_ALL,
 	};
@@ -352,6 +353,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		.argv = strv_items(&argv),
 		.env = env,
 		.cwd = repo,
+		.user = run->job->task->layout.test_user,
 		.out = run->log,
 		.err = run->log,
 		.on_output = on_output,

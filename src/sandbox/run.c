@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
+#include "sandbox/accounts.h"
 #include "sandbox/backend.h"
 #include "sandbox/du.h"
 
@@ -140,6 +141,23 @@ static int make_output(struct run *r, int number, struct capped_log *log, struct
 	return ends[1];
 }
 
+static int set_user(const struct run *r, struct proto_request *req, struct err *err)
+{
+	const struct image *image = r->s->spec.image;
+	const char *user = r->x->user;
+
+	if (!user || !*user)
+		return 0;
+	if (!image)
+		return err_set(
+			err, ERR_USAGE, 0,
+			"a local sandbox has one user, it cannot run a command as \"%.60s\": "
+			"set sandbox = \"docker\"",
+			user);
+	req->flags |= PROTO_SET_USER;
+	return accounts_find(image, user, &req->uid, &req->gid, err);
+}
+
 static int start(struct run *r, struct err *err)
 {
 	const struct limits *l = &r->s->spec.limits;
@@ -152,7 +170,7 @@ static int start(struct run *r, struct err *err)
 		.fsize = (uint64_t)l->disk_mb << 20,
 	};
 
-	if (make_args(r, &req, err))
+	if (set_user(r, &req, err) || make_args(r, &req, err))
 		return -1;
 	AUTO(fd) int in = make_input(r->x, err);
 	AUTO(fd) int out = in < 0 ? -1 : make_output(r, 1, r->x->out, err);

@@ -69,6 +69,9 @@ struct sandbox_exec {
 	const char *const *argv; /* argv[0] is looked up in the PATH of ENV */
 	const char *const *env; /* "K=V", begun by sandbox_env; what only the image sets is added */
 	const char *cwd;
+	/* Who runs it: of a container's image, as in a Dockerfile ("app", "1000:100"), which takes a PID 1 that may
+	 * become another. NULL or "": who PID 1 is. */
+	const char *user;
 	const void *input; /* NULL: /dev/null */
 	size_t input_len;
 	struct capped_log *out, *err; /* may be the same, may be NULL (dropped); borrowed */

@@ -144,6 +144,7 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 	struct sandbox_exec x = {.argv = argv,
 				 .env = json_object_get(step, "env") ? env : fallback_env,
 				 .cwd = json_get_str(step, "cwd", "/"),
+				 .user = json_get_str(step, "user", NULL),
 				 .input = json_get_str(step, "input", NULL),
 				 .out = log,
 				 .err = log,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ENGINE
 from sandboxes import IMAGE_ENV, PY, box, driver, plain, sh  # noqa: F401 (fixtures)
 
 FILTER = pytest.mark.local("a container has its engine's own system call filter")
@@ -25,6 +26,20 @@ def test_a_command(box):
     assert done["end"] == "exited" and done["status"] == 0
     assert done["out"] == "out\nagent\n/tmp\nin\n0022\nbox\n" and done["err"] == "err\n"
     assert failed["end"] == "exited" and os.waitstatus_to_exitcode(failed["status"]) == 3
+
+
+def test_nobody_runs_as_somebody_else(plain):
+    """A user that is not there, or that PID 1 may not become, is told and runs nothing; the sandbox goes on."""
+    unknown, root, after = plain.run(*(("exec", {"argv": ["id"], "user": user}) for user in ("no-such-user", "root")),
+                                     sh("id -un"))[1:]
+    if ENGINE:
+        assert unknown["error"] == 'the image has no user "no-such-user"'
+        assert root["error"] == "prepare a command in the sandbox: Operation not permitted"
+    else:
+        for user, done in (("no-such-user", unknown), ("root", root)):
+            assert done["error"] == (f'a local sandbox has one user, it cannot run a command as "{user}": '
+                                     'set sandbox = "docker"')
+    assert after["out"] == "agent\n"
 
 
 def test_the_environment_is_exactly_what_was_given(plain):
