@@ -71,7 +71,8 @@ static bool skip(struct journal_reader *r, const char *line, size_t n)
 	if (r->depth == JOURNAL_ALL || n < sizeof head || memcmp(line, head, sizeof head - 1))
 		return false;
 	const char *event = event_of(line, n);
-	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE))
+	if (!is_event(event, EVENT_PHASE) && !is_event(event, EVENT_NOTE) &&
+	    !(r->depth == JOURNAL_RESULTS && is_event(event, EVENT_AGENT_DONE)))
 		return false;
 	int64_t seq = strtoll(line + sizeof head - 1, NULL, 10);
 	if (seq > r->stats.last_seq)
@@ -82,10 +83,15 @@ static bool skip(struct journal_reader *r, const char *line, size_t n)
 
 static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 {
-	static const char member[] = ",\"result\":{";
-	const char *result;
+	static const char member[] = ",\"result\":{", last[] = ",\"calls\":";
+	const char *result =
+		r->depth == JOURNAL_ALL ? NULL : memmem(line, n, member, sizeof member - 1);
 
-	if (r->depth != JOURNAL_PROGRESS || !(result = memmem(line, n, member, sizeof member - 1)))
+	/* Written by an older program, or without an agent: what is counted is in the result alone. */
+	if (result && r->depth == JOURNAL_RESULTS &&
+	    !memmem(line, (size_t)(result - line), last, sizeof last - 1))
+		result = NULL;
+	if (!result)
 		return json_loadb(line, n, 0, NULL);
 	AUTO(buf) struct buf head = BUF_INIT;
 	buf_add(&head, line, (size_t)(result - line));

@@ -48,7 +48,9 @@ struct journal_stats {
 
 enum journal_depth {
 	JOURNAL_PROGRESS, /* phases and notes are left out, and the results of finished lines: a third of the work */
-	JOURNAL_RESULTS, /* phases and notes are left out */
+	/* Finished lines, without their whole result where what is counted of it stands before it; what was
+	 * started or interrupted; the cost. */
+	JOURNAL_RESULTS,
 	JOURNAL_ALL,
 };
 

@@ -19,7 +19,9 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 {
 	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
 	static const char *const metered[][2] = {
-		{"tokens_total", "tokens"}, {"money_usd", "usd"}, {"model_served", "served"}};
+		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
+		{"tool_calls", "tool_calls"}, {"calls", "calls"},
+	};
 	json_t *fields = json_object(), *value;
 
 	json_put_str(fields, "outcome", outcome_name(outcome));
@@ -186,7 +188,7 @@ static void on_line(void *arg, const json_t *line)
 		return;
 	if (progress_apply(&m->progress[i], json_get_str(line, "event", ""), (int)attempt, line) &&
 	    m->on_result)
-		m->on_result(m->arg, i, json_object_get(line, "result"));
+		m->on_result(m->arg, i, line);
 }
 
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,

@@ -31,13 +31,13 @@ void progress_release(struct trial_progress *p);
 /* Apply an event of ATTEMPT. FIELDS as in the journal. True when it brought the result that counts
  * now. */
 bool progress_apply(struct trial_progress *p, const char *event, int attempt, const json_t *fields);
-/* The fields of a finished event: what progress needs stands before the whole RESULT. */
+/* The fields of a finished event: what progress and tables need stands before the whole RESULT. */
 json_t *progress_finished(enum outcome outcome, const json_t *result);
 /* A result somebody can count: finished and neither infra_error nor cancelled. */
 bool progress_has_result(const struct trial_progress *p);
 
-/* Called when LINE holds the result that counts for TRIALS[index]; LINE is borrowed. */
-typedef void progress_result_fn(void *arg, size_t index, const json_t *result);
+/* Called when LINE brought the result that counts for TRIALS[index]; LINE is borrowed. */
+typedef void progress_result_fn(void *arg, size_t index, const json_t *line);
 /* Read the journal in DIR_FD. PROGRESS has N items, zeroed; their phases are known if DEPTH is JOURNAL_ALL.
  * ON_RESULT needs more than JOURNAL_PROGRESS; NULL: nobody asks. Trials that were running read as running:
  * whether anybody still writes is the caller's question. */

@@ -11,25 +11,53 @@
 #include "store/planfile.h"
 #include "store/store.h"
 
-static void keep_result(void *arg, size_t i, const json_t *j)
+/* Where to find what is counted of a result: in the line, or where an older program left it. */
+struct finished {
+	const json_t *line, *result, *metrics;
+};
+
+static const json_t *member(const struct finished *f, const char *name)
+{
+	const json_t *v = json_object_get(f->line, name);
+
+	return v ? v : json_object_get(f->result, name);
+}
+
+static int64_t count(const struct finished *f, const char *name, const char *metric)
+{
+	const json_t *v = json_object_get(f->line, name);
+
+	v = v ? v : json_object_get(f->metrics, metric);
+	return json_is_integer(v) ? json_integer_value(v) : -1;
+}
+
+static const char *text(const json_t *v)
+{
+	return json_is_string(v) ? json_string_value(v) : "";
+}
+
+static void keep_result(void *arg, size_t i, const json_t *line)
 {
 	struct rollout *r = arg;
 	struct trial_status *t = &r->trials[i];
-	const json_t *metrics = json_object_get(json_object_get(j, "agent"), "metrics");
-	const json_t *score = json_object_get(j, "total_score");
+	const json_t *whole = json_object_get(line, "result");
+	const json_t *metrics = json_object_get(json_object_get(whole, "agent"), "metrics");
+	const struct finished f = {line, whole, metrics};
+	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
 		.scored = json_is_number(score),
 		.total_score = json_number_value(score),
-		.tokens = json_get_int(metrics, "tokens_total", -1),
-		.tool_calls = json_get_int(metrics, "tool_calls", -1),
-		.calls = json_get_int(metrics, "calls", -1),
-		.money_usd = json_get_real(metrics, "money_usd", -1),
+		.tokens = count(&f, "tokens", "tokens_total"),
+		.tool_calls = count(&f, "tool_calls", "tool_calls"),
+		.calls = count(&f, "calls", "calls"),
+		.money_usd = usd ? (json_is_number(usd) ? json_number_value(usd) : -1)
+				 : json_get_real(metrics, "money_usd", -1),
 	};
 
-	if (!outcome_parse(json_get_str(j, "outcome", ""), &result.outcome))
+	if (!outcome_parse(text(member(&f, "outcome")), &result.outcome))
 		return;
-	snprintf(result.task_hash, sizeof result.task_hash, "%s", json_get_str(j, "task_hash", ""));
-	result.reason = xstrdup(json_get_str(j, "reason", ""));
+	snprintf(result.task_hash, sizeof result.task_hash, "%s", text(member(&f, "task_hash")));
+	result.reason = xstrdup(text(member(&f, "reason")));
 	free(t->result.reason);
 	t->result = result;
 	t->has_result = true;
@@ -51,7 +79,6 @@ static void take_progress(struct rollout *r, size_t i, const struct trial_progre
 
 	t->state = m->state;
 	t->attempts = m->attempts;
-	t->agent_committed = m->agent_committed;
 	memcpy(t->phase, m->phase, sizeof t->phase);
 	if (r->live)
 		return;

@@ -69,10 +69,9 @@ struct trial_result {
 struct trial_status {
 	struct trial trial;
 	enum trial_state
-		state;	     /* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
-	int attempts;	     /* started so far */
-	int agent_committed; /* the last attempt whose agent work is committed; 0: none */
-	char phase[16];	     /* the last phase entered, of a live rollout; else "" */
+		state;	/* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
+	int attempts;	/* started so far */
+	char phase[16]; /* the last phase entered, of a live rollout; else "" */
 	bool has_result;
 	struct trial_result result; /* that counts; when has_result */
 };

@@ -183,6 +183,45 @@ static void test_rollout_reads_running_as_interrupted(void **state)
 	release_rollout(&ref, &p, fd);
 }
 
+/* What is counted stands before the whole result, which is not parsed then; an older program wrote it there alone. */
+static void test_results_are_found_in_old_and_new_lines(void **state)
+{
+	AUTO(json) json_t *result = json_pack(
+		"{s:s,s:s,s:f,s:s,s:{s:{s:i,s:i,s:i,s:f}}}", "outcome", "timeout", "reason",
+		"out, \"calls\": of time", "total_score", .25, "task_hash", "abc", "agent",
+		"metrics", "tokens_total", 120, "tool_calls", 7, "calls", 3, "money_usd", .5);
+	struct rollout_ref ref;
+	struct planfile p;
+	struct journal *journal;
+	struct rollout r;
+	struct err err;
+	int fd;
+
+	make_rollout(*state, "one", 2, &ref, &p, &fd);
+	assert_int_equal(journal_open(&journal, fd, &err), 0);
+	journal_add(journal, EVENT_STARTED, &p.trials[0], 1, NULL);
+	journal_add(journal, EVENT_FINISHED, &p.trials[0], 1,
+		    progress_finished(OUTCOME_TIMEOUT, result));
+	journal_add(journal, EVENT_STARTED, &p.trials[1], 1, NULL);
+	journal_add(journal, EVENT_FINISHED, &p.trials[1], 1,
+		    json_pack("{s:s,s:O}", "outcome", "timeout", "result", result));
+	assert_int_equal(journal_close(journal, &err), 0);
+	assert_int_equal(rollout_load(&r, *state, &ref, &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		const struct trial_result *got = &r.trials[i].result;
+		assert_true(r.trials[i].has_result && got->scored);
+		assert_int_equal(got->outcome, OUTCOME_TIMEOUT);
+		assert_string_equal(got->reason, "out, \"calls\": of time");
+		assert_string_equal(got->task_hash, "abc");
+		assert_true(got->total_score == .25 && got->money_usd == .5);
+		assert_int_equal(got->tokens, 120);
+		assert_int_equal(got->tool_calls, 7);
+		assert_int_equal(got->calls, 3);
+	}
+	rollout_release(&r);
+	release_rollout(&ref, &p, fd);
+}
+
 static void test_run_directory(void **state)
 {
 	struct store *s = *state;
@@ -287,6 +326,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plan_comes_back, store_setup, store_teardown),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test_setup_teardown(test_rollout_reads_running_as_interrupted,
+						store_setup, store_teardown),
+		cmocka_unit_test_setup_teardown(test_results_are_found_in_old_and_new_lines,
 						store_setup, store_teardown),
 		cmocka_unit_test_setup_teardown(test_run_directory, store_setup, store_teardown),
 		cmocka_unit_test_setup_teardown(test_a_link_for_an_attempt_is_not_followed,
