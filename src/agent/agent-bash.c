@@ -410,4 +410,4 @@ static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent
 	return rc ? err_wrap(err, "agent \"bash\"") : 0;
 }
 
-const struct agent_kind agent_bash = {.name = "bash", .needs_sandbox = true, .run = bash_run};
+const struct agent_kind agent_bash = {.name = "bash", .run = bash_run};

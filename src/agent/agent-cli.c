@@ -285,4 +285,4 @@ static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_
 	return 0;
 }
 
-const struct agent_kind agent_cli = {.name = "cli", .needs_sandbox = true, .run = cli_run};
+const struct agent_kind agent_cli = {.name = "cli", .run = cli_run};

@@ -6,9 +6,8 @@
 #include "agent/agent.h"
 
 struct agent_kind {
-	const char *name;   /* as in the spec */
-	bool needs_sandbox; /* works on a workspace */
-	/* As agent_run; OUT is set to a completed run that nothing is known of. */
+	const char *name; /* as in the spec */
+	/* As agent_run. OUT comes as a completed run with all its numbers unknown. */
 	int (*run)(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 		   struct err *err);
 };

@@ -9,4 +9,4 @@ static int nop_run(const struct agent_job *job, struct sandbox *s, struct agent_
 	return 0;
 }
 
-const struct agent_kind agent_nop = {.name = "nop", .needs_sandbox = false, .run = nop_run};
+const struct agent_kind agent_nop = {.name = "nop", .run = nop_run};

@@ -36,7 +36,7 @@ struct agent_rule {
 	bool has_regex;
 	enum agent_field field;
 	enum agent_how how;
-	int64_t line; /* agent_output's own: where it held last */
+	int64_t line; /* used by agent-output.c: the line that matched last */
 };
 
 struct agent_value {
@@ -50,8 +50,9 @@ bool agent_format_parse(const char *name, enum agent_format *out);
 /* Make a rule of J. Returns what is wrong with it, or NULL; then it is to be released. */
 const char *agent_rule_compile(struct agent_rule *out, const json_t *j, enum agent_format format);
 void agent_rule_release(struct agent_rule *r);
-/* Whether R holds for DOC, or for LINE; if so *out is what it finds there, if anything. */
+/* Whether R matches DOC, or LINE. Then *out is the value it finds there; it may find none. */
 bool agent_rule_json(const struct agent_rule *r, const json_t *doc, struct agent_value *out);
 bool agent_rule_text(const struct agent_rule *r, const char *line, struct agent_value *out);
-/* Add words of which a JSON text must hold one for R to hold. False: R names no such words. */
+/* A cheap test before parsing: add words to MARKS, without any of which a JSON text cannot match R.
+ * False: R has no such words. */
 bool agent_rule_marks(const struct agent_rule *r, struct strv *marks);

@@ -38,13 +38,6 @@ size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t m
 	return n;
 }
 
-bool agent_needs_sandbox(const struct attempt *a)
-{
-	const struct agent_kind *kind = find_kind(a);
-
-	return !kind || kind->needs_sandbox;
-}
-
 void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
 {
 	AUTO(buf) struct buf line = BUF_INIT;

@@ -66,8 +66,8 @@ struct agent_job {
 	size_t gold_len;
 	int64_t deadline_ms; /* clock_mono_ms */
 	const struct sandbox_watch
-		*watch; /* may move the deadline, a limit in sight say; NULL: nobody */
-	int gateway_fd; /* O_PATH of the gateway's socket, from while it could be opened; -1: none */
+		*watch; /* may move the deadline, as when a limit was reached; NULL: nobody does */
+	int gateway_fd; /* O_PATH of the gateway's socket, opened before privileges went; -1: none */
 	int cancel_fds[2]; /* as in struct sandbox_spec */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
@@ -75,8 +75,6 @@ struct agent_job {
 
 /* Read-only mounts the agent needs, to be put in the sandbox spec; borrowed from the attempt. */
 size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t max);
-/* Whether it runs anything in the sandbox (nop does not). */
-bool agent_needs_sandbox(const struct attempt *a);
 /* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
  * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
  * Logs to logs/agent.log (stdout) and logs/agent.err. */

@@ -18,8 +18,9 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	/* Doing the same again later may help: the machine or a peer was short of something, busy or gone for
-	 * the moment. Not so what somebody has to mend first (a program that is missing, a permission). */
+	/* Doing the same again later may help: the machine or a peer was short of something, busy or
+	 * gone for the moment. False where somebody has to mend something first (a program that is
+	 * missing, a permission). */
 	bool retry;
 	int sys; /* errno, or 0 */
 	char msg[1024];
@@ -27,11 +28,11 @@ struct err {
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Fill *err; SYS != 0 appends strerror(SYS). For ERR_INFRA it also decides `retry`, which is otherwise false: whoever
- * knows better sets it afterwards. Always returns -1. */
+/* Fill *err; SYS != 0 appends strerror(SYS). An ERR_INFRA is worth a retry when SYS says that the
+ * machine was short of something; other errors are not. Always returns -1. */
 int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
-/* The same for an ERR_INFRA where trying again may help, whatever SYS is. Always returns -1. */
+/* An ERR_INFRA that is worth a retry whatever SYS is. Always returns -1. */
 int err_retry(struct err *err, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Prefix the message with "FMT: ". Always returns -1. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -87,7 +87,7 @@ struct result {
 	bool evaluated;
 	bool scored;	    /* total_score is a number */
 	double total_score; /* 0..1 when scored */
-	double coverage;    /* share of rubric weight that had a test; -1 unknown */
+	double coverage;    /* scored share of the rubrics' weight; -1 unknown */
 	struct scores scores;
 	int tests, tests_passed;
 	struct phase_time *phases; /* in order */

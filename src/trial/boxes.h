@@ -5,7 +5,8 @@
 #pragma once
 #include "trial/work.h"
 
-/* While we are root: what the trial's own user could not open later, for the sandboxes this attempt will have. */
+/* While we are root: open what the trial's own user could not open later, for the sandboxes that this
+ * attempt will have. */
 int work_open_inherited(struct work *w, struct err *err) MUST_CHECK;
 /* Start one. Only the agent's has its mounts and the forwarder to the gateway. The caller closes it. */
 int work_sandbox(struct work *w, struct sandbox **out, enum work_box which,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * work.h -- private to trial: the attempt a worker runs, and what it tells its supervisor. Its phases are in
- * files that know this one and not each other.
+ * work.h -- private to trial: the attempt that a worker runs, and what it tells its supervisor. The
+ * phases of an attempt are files of their own, which include this one and not each other.
  */
 #pragma once
 #include <stdint.h>
@@ -43,7 +43,7 @@ struct work {
 	struct control_state metered;
 	struct sandbox_watch watch;
 	int64_t agent_start_ms;
-	int64_t stop_ms;   /* when the gateway's no ends the agent; 0: it said none */
+	int64_t stop_ms; /* when the agent must end after a limit or a failure; 0: there was none */
 	bool gateway_gone; /* while the agent ran: gateway_err says how */
 	struct err gateway_err;
 	bool diverged; /* a replay went another way */
@@ -54,9 +54,10 @@ struct work {
 
 /* {"event": NAME}, to be added to and said. */
 json_t *work_event(const char *name);
-/* Tell the supervisor, now or with what is said next. */
+/* Tell the supervisor, now or together with the next event. */
 void work_say(struct work *w, json_t *event_take);
-/* Enter PHASE: closes the time of the last one and tells the supervisor. DEADLINE_MS from now, 0 none. */
+/* Enter PHASE: note how long the last one took and tell the supervisor, which kills us DEADLINE_MS from
+ * now (0: never). */
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
 /* The -vv stream, for agent_job.on_output and eval_job.on_output; ARG is the struct work. */
 void work_output(void *arg, int stream, const char *data, size_t n);

@@ -674,7 +674,6 @@ static void nop_needs_nothing(void **state)
 	struct err err = {0};
 
 	w->attempt.agent_spec = parse("{\"kind\":\"nop\"}");
-	assert_false(agent_needs_sandbox(&w->attempt));
 	assert_int_equal(agent_run(&w->job, NULL, &out, &err), 0);
 	assert_int_equal(out.outcome, OUTCOME_COMPLETED);
 	assert_int_equal(out.metrics.tokens_total, -1);
