@@ -57,7 +57,8 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 	return gateway_process_start(&m->gateway, &spec, err);
 }
 
-struct journal_cost meter_cost(const struct meter *m)
+/* Of the whole rollout so far. */
+static struct journal_cost cost_of(const struct meter *m)
 {
 	struct journal_cost all = m->before;
 
@@ -80,7 +81,7 @@ static bool has_news(const struct meter *m)
 
 static void tell(struct meter *m)
 {
-	const struct journal_cost all = meter_cost(m);
+	const struct journal_cost all = cost_of(m);
 	json_t *fields = json_object();
 
 	json_put_int(fields, "calls", all.calls);
@@ -102,7 +103,7 @@ static size_t watch(void *arg, struct pollfd *fds)
 /* What a gateway that died had not told yet stands in the logs; none is running now that could tell it again. */
 static void make_up(struct meter *m)
 {
-	const struct journal_cost known = meter_cost(m);
+	const struct journal_cost known = cost_of(m);
 	struct journal_cost all = known;
 
 	m->deaths = gateway_process_deaths(m->gateway);
@@ -142,7 +143,7 @@ static int64_t due(void *arg)
 static bool is_over_budget(const struct meter *m, char *why, size_t size)
 {
 	const struct budget *b = &m->s->plan.budget;
-	const struct journal_cost all = meter_cost(m);
+	const struct journal_cost all = cost_of(m);
 
 	if (m->gateway && b->usd > 0 && all.usd >= b->usd)
 		snprintf(why, size, "the budget of %.15g USD is used up (%.4f USD)", b->usd,
@@ -184,7 +185,7 @@ void meter_close(struct meter *m)
 	gateway_process_leave(m->gateway);
 	if (has_news(m))
 		tell(m);
-	m->before = meter_cost(m);
+	m->before = cost_of(m);
 	gateway_process_stop(m->gateway);
 	m->gateway = NULL;
 }

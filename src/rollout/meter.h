@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * meter.h -- what lives beside the scheduler while a rollout runs: the gateway process, and the budget of the
- * benchmark. Journals what was spent, so that a budget counts over all supervisors of a rollout.
+ * benchmark. Journals what the rollout has cost, so that a budget counts over all supervisors of a rollout.
  */
 #pragma once
 #include "gatewaylink/process.h"
@@ -15,8 +15,8 @@ struct meter {
 	struct gateway_totals told;	 /* as journalled last */
 	int deaths;			 /* of the gateway, that were made up for */
 	int64_t tell_ms;		 /* not journalled before */
-	int64_t wall_ms,
-		wall_end_ms; /* after so long, at this time, nothing is started; 0: never */
+	int64_t wall_ms;		 /* after so long nothing is started; 0: no such limit */
+	int64_t wall_end_ms;		 /* when that is, as clock_mono_ms */
 };
 
 /* Starts the gateway when W has a document for it. M must be closed in any case. */
@@ -24,7 +24,5 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 	       const struct session_work *w, struct err *err) MUST_CHECK;
 /* To be handed to the scheduler; valid as long as M. */
 struct sched_hook meter_hook(struct meter *m);
-/* End the gateway, journal the last of what was spent. */
+/* End the gateway, journal the last of what it cost. */
 void meter_close(struct meter *m);
-/* Of the whole rollout so far. */
-struct journal_cost meter_cost(const struct meter *m);

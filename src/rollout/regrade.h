@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * regrade.h -- `eval --config`: which present task each stored trial is graded with. Reading and
- * checking write nothing.
+ * regrade.h -- what `eval` grades again, and with `--config`, which present task each stored trial is graded with.
+ * Reading and checking write nothing.
  */
 #pragma once
 #include "rollout/session.h"
