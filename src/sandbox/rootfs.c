@@ -27,9 +27,6 @@ static const char *const etc_shown[] = {
 static const struct {
 	const char *name, *text;
 } etc_made[] = {
-	{"passwd", "root:x:0:0:root:/root:/usr/sbin/nologin\n"
-		   "agent:x:1000:1000:agent:/home/agent:/bin/bash\n"
-		   "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
 	{"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
 	{"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
 	{"resolv.conf", "# no network\n"},
@@ -165,10 +162,16 @@ static int show_etc_entry(const struct rootfs *st, const char *name, struct err 
 				  : path_copy_tree(AT_FDCWD, host, AT_FDCWD, box, err);
 }
 
-static int build_etc(const struct rootfs *st, const char *host_name, struct err *err)
+static int build_etc(const struct rootfs *st, const struct sandbox_spec *spec, struct err *err)
 {
+	AUTO(free)
+	char *passwd = xasprintf("root:x:0:0:root:/root:/usr/sbin/nologin\n"
+				 "agent:x:1000:1000:agent:%s:/bin/bash\n"
+				 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+				 spec->layout->home);
 	AUTO(free) char *etc = at_rootfs(st, "etc");
 	AUTO(free) char *name_path = path_join(etc, "hostname");
+	AUTO(free) char *passwd_path = path_join(etc, "passwd");
 
 	if (mkdir(etc, 0755))
 		return err_set(err, ERR_INFRA, errno, "make %s", etc);
@@ -178,7 +181,8 @@ static int build_etc(const struct rootfs *st, const char *host_name, struct err 
 			       false, err))
 			return -1;
 	}
-	if (path_write(AT_FDCWD, name_path, host_name, strlen(host_name), 0444, false, err))
+	if (path_write(AT_FDCWD, passwd_path, passwd, strlen(passwd), 0444, false, err) ||
+	    path_write(AT_FDCWD, name_path, spec->name, strlen(spec->name), 0444, false, err))
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(etc_shown); i++)
 		if (show_etc_entry(st, etc_shown[i], err))
@@ -328,11 +332,11 @@ int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
 		return refusal_explain(err);
 	}
 	/* A container engine sees none of our mounts: there the rootfs serves to make the diff. */
-	if (spec->image ? open_rootfs(st, err)
-			: open_sources(inherited, err) || open_rootfs(st, err) ||
-				  build_etc(st, spec->name, err) ||
-				  build_memory(st, &spec->limits, err) ||
-				  place_sources(st, inherited, err))
+	if (spec->image
+		    ? open_rootfs(st, err)
+		    : open_sources(inherited, err) || open_rootfs(st, err) ||
+			      build_etc(st, spec, err) || build_memory(st, &spec->limits, err) ||
+			      place_sources(st, inherited, err))
 		return -1;
 	if (spec->baseline && show_base(st, root, spec->baseline, inherited->lower.tree, err))
 		return -1;

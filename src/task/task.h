@@ -5,7 +5,7 @@
  *
  * Snapshot layout (made once, atomically; read-only afterwards):
  *   task.json   everything below but the file trees
- *   app/        what the agent may see under /app (overlay_files without gold: no diff.patch, no
+ *   app/        what the agent may see at layout.app (overlay_files without gold: no diff.patch, no
  *               repo_info.json, no creator's notes.md; tb_meta.json without evaluation and end commit),
  *               LM_INSTRUCTIONS.md included
  *   repo/       overlay_repo_files and injected files, to be laid over the checkout
@@ -73,7 +73,7 @@ struct task {
 	struct task_files *files; /* private: the file trees for task_snapshot; NULL when loaded */
 };
 
-/* What a worker asks for beyond TASK: the base file names it may use. */
+/* Where a task is read from, and with which overrides. */
 struct task_source {
 	const char *dir;       /* the task folder, as found */
 	const char *overrides; /* the entry's overrides file, or NULL */
