@@ -145,7 +145,7 @@ void accounts_remove(struct account *a)
 			continue;
 		call_cancel(c, "cut");
 		c->account = NULL;
-		if (!c->head_ready)
+		if (!c->answer.head_ready)
 			call_answer(c, 401, "the trial is over");
 	}
 	while (*at != a)
@@ -243,16 +243,16 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 	s->tokens_output += u->output;
 	s->tokens_reasoning += u->reasoning;
 	s->estimated += estimated;
-	a->answered |= c->status >= 200 && c->status < 300;
+	a->answered |= c->answer.status >= 200 && c->answer.status < 300;
 	if (usd < 0)
 		a->unpriced = true;
 	else
 		a->priced += usd;
-	if (*c->meter.model && c->metering && !strv_has(&a->models, c->meter.model) &&
-	    a->models.n < 32)
-		strv_push(&a->models, c->meter.model);
-	if (c->key_used && !strv_has(&a->keys, c->key_used->id))
-		strv_push(&a->keys, c->key_used->id);
+	if (*c->answer.meter.model && c->answer.metering &&
+	    !strv_has(&a->models, c->answer.meter.model) && a->models.n < 32)
+		strv_push(&a->models, c->answer.meter.model);
+	if (c->turn.key_used && !strv_has(&a->keys, c->turn.key_used->id))
+		strv_push(&a->keys, c->turn.key_used->id);
 	accounts_dirty(a, true, false);
 }
 

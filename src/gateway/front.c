@@ -84,7 +84,7 @@ static enum MHD_Result on_request_header(void *ctx, enum MHD_ValueKind kind, con
 	int n = snprintf(line, sizeof line, *value ? "%s: %s" : "%s;%s", name, value);
 	if (n >= (int)sizeof line)
 		text = xasprintf("%s: %s", name, value);
-	c->headers = curl_slist_append(c->headers, text);
+	c->asked.headers = curl_slist_append(c->asked.headers, text);
 	if (text != line)
 		free(text);
 	return MHD_YES;
@@ -94,24 +94,24 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 {
 	struct head h = {.call = c};
 
-	c->head_read = true;
-	c->conn = conn;
+	c->asked.head_read = true;
+	c->agent.conn = conn;
 	h.connection = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Connection");
-	c->closes = h.connection && strcasestr(h.connection, "close");
+	c->agent.closes = h.connection && strcasestr(h.connection, "close");
 	MHD_get_connection_values(conn, MHD_HEADER_KIND, on_request_header, &h);
 	/* What libcurl would add by itself. */
-	c->headers = curl_slist_append(c->headers, "Expect:");
+	c->asked.headers = curl_slist_append(c->asked.headers, "Expect:");
 	if (!h.has_accept)
-		c->headers = curl_slist_append(c->headers, "Accept:");
+		c->asked.headers = curl_slist_append(c->asked.headers, "Accept:");
 	if (!h.has_type)
-		c->headers = curl_slist_append(c->headers, "Content-Type:");
+		c->asked.headers = curl_slist_append(c->asked.headers, "Content-Type:");
 	call_admit(c, method, h.upgrade,
 		   h.bearer    ? h.bearer
 		   : h.api_key ? h.api_key
 			       : h.google_key);
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-	c->client_fd = info ? info->connect_fd : -1;
+	c->agent.fd = info ? info->connect_fd : -1;
 }
 
 /* --- the answer ----------------------------------------------------------------------------------- */
@@ -119,42 +119,42 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 {
 	struct call *c = ctx;
-	if (c->replayed && c->out.len == c->out_at)
+	if (c->replayed && c->answer.out.len == c->answer.out_at)
 		replay_feed(c);
-	size_t n = c->out.len - c->out_at;
-	if (!n && c->done)
-		return c->cut ? MHD_CONTENT_READER_END_WITH_ERROR
-			      : MHD_CONTENT_READER_END_OF_STREAM;
+	size_t n = c->answer.out.len - c->answer.out_at;
+	if (!n && c->answer.done)
+		return c->answer.cut ? MHD_CONTENT_READER_END_WITH_ERROR
+				     : MHD_CONTENT_READER_END_OF_STREAM;
 	if (!n) {
-		MHD_suspend_connection(c->conn);
-		c->suspended = true;
+		MHD_suspend_connection(c->agent.conn);
+		c->agent.suspended = true;
 		return 0;
 	}
 	if (n > max)
 		n = max;
-	memcpy(data, c->out.data + c->out_at, n);
-	c->out_at += n;
-	if (c->out_at == c->out.len) {
-		if (c->out.cap > OUT_LOW)
-			buf_release(&c->out);
-		buf_reset(&c->out);
-		c->out_at = 0;
+	memcpy(data, c->answer.out.data + c->answer.out_at, n);
+	c->answer.out_at += n;
+	if (c->answer.out_at == c->answer.out.len) {
+		if (c->answer.out.cap > OUT_LOW)
+			buf_release(&c->answer.out);
+		buf_reset(&c->answer.out);
+		c->answer.out_at = 0;
 	}
-	if (c->paused)
+	if (c->try.paused)
 		call_wake(c);
 	return (ssize_t)n;
 }
 
 static void add_headers(struct call *c, struct MHD_Response *r)
 {
-	const char *p = c->answer_headers.data, *end = p + c->answer_headers.len;
+	const char *p = c->answer.headers.data, *end = p + c->answer.headers.len;
 
 	while (p < end) {
 		const char *value = p + strlen(p) + 1;
 		MHD_add_response_header(r, p, value);
 		p = value + strlen(value) + 1;
 	}
-	if (c->own && c->status == 426)
+	if (c->answer.own && c->answer.status == 426)
 		MHD_add_response_header(r, "Upgrade", "HTTP/1.1");
 }
 
@@ -162,21 +162,21 @@ static enum MHD_Result give_answer(struct call *c)
 {
 	struct MHD_Response *r;
 
-	if (c->done && !c->cut &&
-	    (c->answer_length < 0 || c->answer_length == (int64_t)c->out.len)) {
-		size_t n = c->out.len;
-		r = n ? MHD_create_response_from_buffer(n, buf_detach(&c->out),
+	if (c->answer.done && !c->answer.cut &&
+	    (c->answer.length < 0 || c->answer.length == (int64_t)c->answer.out.len)) {
+		size_t n = c->answer.out.len;
+		r = n ? MHD_create_response_from_buffer(n, buf_detach(&c->answer.out),
 							MHD_RESPMEM_MUST_FREE)
 		      : MHD_create_response_from_buffer(0, buf_empty, MHD_RESPMEM_PERSISTENT);
 	} else {
 		uint64_t size =
-			c->answer_length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->answer_length;
+			c->answer.length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)c->answer.length;
 		r = MHD_create_response_from_callback(size, BLOCK, on_read, c, NULL);
 	}
 	if (!r)
 		return MHD_NO;
 	add_headers(c, r);
-	enum MHD_Result result = MHD_queue_response(c->conn, (unsigned)c->status, r);
+	enum MHD_Result result = MHD_queue_response(c->agent.conn, (unsigned)c->answer.status, r);
 	MHD_destroy_response(r);
 	return result;
 }
@@ -189,29 +189,29 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 
 	if (!c)
 		return MHD_NO;
-	if (!c->head_read) {
+	if (!c->asked.head_read) {
 		read_head(c, conn, method);
-		c->closes |= strcmp(version, MHD_HTTP_VERSION_1_1) != 0;
+		c->agent.closes |= strcmp(version, MHD_HTTP_VERSION_1_1) != 0;
 		return MHD_YES;
 	}
 	if (*n) {
 		/* What is refused is taken in all the same: many clients look for an answer only then. */
-		c->too_big |= c->body.len + *n > (size_t)c->gw->doc.body_bytes;
-		if (!c->too_big && !c->done)
-			buf_add(&c->body, data, *n);
+		c->asked.too_big |= c->asked.body.len + *n > (size_t)c->gw->doc.body_bytes;
+		if (!c->asked.too_big && !c->answer.done)
+			buf_add(&c->asked.body, data, *n);
 		else
-			buf_release(&c->body);
+			buf_release(&c->asked.body);
 		*n = 0;
 		return MHD_YES;
 	}
-	if (!c->body_read)
+	if (!c->asked.body_read)
 		call_submit(c);
-	if (c->gone && !c->head_ready)
+	if (c->agent.gone && !c->answer.head_ready)
 		return MHD_NO;
-	if (c->head_ready)
+	if (c->answer.head_ready)
 		return give_answer(c);
 	MHD_suspend_connection(conn);
-	c->suspended = true;
+	c->agent.suspended = true;
 	return MHD_YES;
 }
 
@@ -229,7 +229,7 @@ static void on_completed(void *ctx, struct MHD_Connection *conn, void **request,
 	if (!c)
 		return;
 	/* libmicrohttpd closes the socket at its next run, and asks for none. */
-	c->gw->front_due |= c->closes || why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
+	c->gw->front_due |= c->agent.closes || why != MHD_REQUEST_TERMINATED_COMPLETED_OK;
 	call_free(c);
 }
 
@@ -239,7 +239,7 @@ static void client_changed(void *ctx, uint32_t events)
 {
 	struct call *c = ctx;
 
-	loop_unwatch(c->gw->loop, &c->client);
+	loop_unwatch(c->gw->loop, &c->agent.watch);
 	call_cancel(c, "client_left");
 	call_wake(c);
 }
@@ -248,19 +248,19 @@ void front_watch(struct call *c)
 {
 	struct err err;
 
-	if (c->client.events || c->client_fd < 0 || c->gone)
+	if (c->agent.watch.events || c->agent.fd < 0 || c->agent.gone)
 		return;
-	c->client = (struct loop_watch){.fd = c->client_fd, .ready = client_changed, .ctx = c};
-	if (loop_watch(c->gw->loop, &c->client, EPOLLRDHUP, &err))
-		c->client_fd = -1;
+	c->agent.watch = (struct loop_watch){.fd = c->agent.fd, .ready = client_changed, .ctx = c};
+	if (loop_watch(c->gw->loop, &c->agent.watch, EPOLLRDHUP, &err))
+		c->agent.fd = -1;
 }
 
 void front_resume(struct call *c)
 {
-	if (!c->suspended)
+	if (!c->agent.suspended)
 		return;
-	c->suspended = false;
-	MHD_resume_connection(c->conn);
+	c->agent.suspended = false;
+	MHD_resume_connection(c->agent.conn);
 	c->gw->front_due = true;
 }
 

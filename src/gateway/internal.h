@@ -3,7 +3,8 @@
  * internal.h -- the parts of the gateway process and how they meet. One thread, one loop (net/loop.h):
  *
  *   front.c     libmicrohttpd: an agent's connection; reads a request, hands out the answer
- *   call.c      the story of one request: admitted, queued, sent, tried again, answered, accounted for
+ *   call.c      the story of one request: admitted, queued, sent, tried again, accounted for
+ *   answer.c    a provider's answer on its way to the agent: metered, recorded, the key taken out
  *   queue.c     whose turn it is: quota (quota.h) and fairness between attempts
  *   upstream.c  libcurl: one try of a call at its provider
  *   accounts.c  attached attempts: their limits, sums, states and open files
@@ -104,61 +105,89 @@ enum call_state {
 	CALL_OVER,
 };
 
-struct call {
-	struct gateway *gw;
-	enum call_state state;
-	int64_t id;
-	/* What is asked. */
+/* What the agent asks. */
+struct call_asked {
 	char *uri;
 	char method[8];
 	struct endpoint endpoint;
-	struct model_request request;
-	struct buf target; /* the URI without a key */
+	struct model_request names; /* what the body says of itself */
+	struct buf target;	    /* the URI without a key */
 	struct buf body;
 	int64_t body_bytes; /* as the agent sent it */
 	struct curl_slist *headers;
 	char hash[HASH_HEX];
 	bool head_read, body_read, too_big;
-	/* Whose it is. */
-	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
-	struct call *next, *prev; /* of all calls */
-	const struct upstream *provider;
-	struct token_price price;
-	/* Its turn. */
+};
+
+/* Its place in the queue, and the key it got there. */
+struct call_turn {
 	struct pool *pool;
 	struct party *party;
-	struct call *queue_next, *queue_prev;
+	struct call *next, *prev; /* of the party */
 	struct lane *lane;
 	const struct provider_key *key_used; /* of the last try */
 	bool key_tried;			     /* a provider was asked */
-	struct loop_timer timer;
+};
+
+struct call_times {
 	int64_t asked_ms, wait_ms, sent_ms, first_ms, byte_ms, queued_total_ms, fail_ms;
 	int retries;
-	/* One try at the provider. */
+};
+
+/* One try at the provider. */
+struct call_try {
 	CURL *easy;			 /* NULL: none */
-	int status;			 /* 0: none yet */
-	struct buf answer_headers;	 /* "Name\0Value\0" each */
-	int64_t answer_length;		 /* -1: not stated */
-	struct curl_slist *sent_headers; /* those and the key, while a try is under way */
-	bool head_seen, is_events, may_retry, paused, hopeless;
+	struct curl_slist *sent_headers; /* the agent's and the key, while it is under way */
+	bool head_seen, may_retry, paused, hopeless;
 	double retry_after_s; /* negative: not stated */
 	struct quota_report report;
-	/* The answer. */
-	struct buf out, held;
+};
+
+/* What the agent gets. */
+struct call_answer {
+	int status;	    /* 0: none yet */
+	struct buf headers; /* "Name\0Value\0" each */
+	int64_t length;	    /* -1: not stated */
+	bool is_events;
+	struct buf out, held; /* for the agent; not to be given before more of it is there */
 	size_t out_at;
-	int64_t response_bytes;
-	bool head_ready, done, cut, metering, own, gone,
-		settled; /* own: made by us; gone: the agent */
+	int64_t bytes; /* from the provider */
+	bool head_ready, done, cut;
+	bool own; /* made by us */
+	bool metering;
 	struct usage_meter meter;
-	char error[160];
-	/* The agent's connection. */
+};
+
+/* The agent's connection. */
+struct call_agent {
 	struct MHD_Connection *conn;
-	int client_fd;			 /* -1: cannot be watched */
-	bool suspended, closes, on_todo; /* closes: after this request */
+	int fd;		/* -1: cannot be watched */
+	bool suspended; /* libmicrohttpd does not look at it */
+	bool closes;	/* after this request */
+	bool gone;	/* the agent left */
+	struct loop_watch watch;
+};
+
+struct call {
+	struct gateway *gw;
+	enum call_state state;
+	int64_t id;
+	struct call *next, *prev; /* of all calls */
+	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
+	const struct upstream *provider;
+	struct token_price price;
+	struct call_asked asked;   /* front.c and call.c, as it is read */
+	struct call_turn turn;	   /* queue.c, and call.c as a try begins */
+	struct call_times times;   /* call.c; upstream.c says when a byte came */
+	struct call_try try;	   /* upstream.c; what is made of it, call.c and answer.c */
+	struct call_answer answer; /* upstream.c or replay.c the head, answer.c the rest */
+	struct call_agent agent;   /* front.c */
+	struct loop_timer timer;   /* until it is tried again */
+	char error[160];
+	bool settled; /* accounted for */
+	bool on_todo;
 	struct call *todo_next;
-	struct loop_watch client;
-	/* Replay: frames of a recorded answer are handed out from here. */
-	struct replay_call *replayed;
+	struct replay_call *replayed; /* frames of a recorded answer are handed out from here */
 };
 
 struct call *call_new(struct gateway *gw, const char *uri);
@@ -179,9 +208,15 @@ void call_tick(struct call *c);
 void call_replayed(struct call *c, const struct token_usage *u, bool estimated, const char *model,
 		   const char *end);
 /* From upstream.c. */
-void call_got_head(struct call *c);
-bool call_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
 void call_try_ended(struct call *c, CURLcode code);
+
+/* --- answer.c ------------------------------------------------------------------------------------ */
+
+/* From upstream.c: the head of an answer is there, bytes of it are. */
+void answer_got_head(struct call *c);
+bool answer_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
+/* It is over: what was held back goes the same way. */
+void answer_pass_held(struct call *c);
 
 /* --- upstream.c ---------------------------------------------------------------------------------- */
 

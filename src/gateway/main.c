@@ -110,7 +110,7 @@ static void tick(void *ctx)
 	struct gateway *gw = ctx;
 
 	for (struct call *c = gw->calls; c; c = c->next) {
-		if (c->suspended)
+		if (c->agent.suspended)
 			front_watch(c);
 		call_tick(c);
 	}
@@ -131,7 +131,7 @@ static void wake_calls(struct gateway *gw)
 	while ((c = gw->todo)) {
 		gw->todo = c->todo_next;
 		c->on_todo = false;
-		if (c->paused && c->out.len - c->out_at <= OUT_LOW)
+		if (c->try.paused && c->answer.out.len - c->answer.out_at <= OUT_LOW)
 			upstream_go_on(c);
 		front_resume(c);
 	}

@@ -62,11 +62,11 @@ static bool is_aside(const struct pool *p, const struct key_set *set, const stru
 
 bool queue_has_other(const struct call *c)
 {
-	const struct key_set *set = keys_of(c->pool, c->account);
+	const struct key_set *set = keys_of(c->turn.pool, c->account);
 
 	for (size_t i = 0; i < set->keys_n; i++) {
-		const struct lane *l = &c->pool->lanes[set->keys[i]];
-		if (l != c->lane && !l->refused)
+		const struct lane *l = &c->turn.pool->lanes[set->keys[i]];
+		if (l != c->turn.lane && !l->refused)
 			return true;
 	}
 	return false;
@@ -116,36 +116,36 @@ static void party_leave(struct party *q)
 
 void queue_add(struct call *c, bool first)
 {
-	struct party *q = party_of(c->pool, c->account);
+	struct party *q = party_of(c->turn.pool, c->account);
 
-	c->party = q;
-	c->queue_prev = first ? NULL : q->last;
-	c->queue_next = first ? q->first : NULL;
-	*(c->queue_prev ? &c->queue_prev->queue_next : &q->first) = c;
-	*(c->queue_next ? &c->queue_next->queue_prev : &q->last) = c;
+	c->turn.party = q;
+	c->turn.prev = first ? NULL : q->last;
+	c->turn.next = first ? q->first : NULL;
+	*(c->turn.prev ? &c->turn.prev->turn.next : &q->first) = c;
+	*(c->turn.next ? &c->turn.next->turn.prev : &q->last) = c;
 }
 
 void queue_remove(struct call *c)
 {
-	struct party *q = c->party;
+	struct party *q = c->turn.party;
 
 	if (!q)
 		return;
-	*(c->queue_prev ? &c->queue_prev->queue_next : &q->first) = c->queue_next;
-	*(c->queue_next ? &c->queue_next->queue_prev : &q->last) = c->queue_prev;
-	c->queue_next = c->queue_prev = NULL;
-	c->party = NULL;
+	*(c->turn.prev ? &c->turn.prev->turn.next : &q->first) = c->turn.next;
+	*(c->turn.next ? &c->turn.next->turn.prev : &q->last) = c->turn.prev;
+	c->turn.next = c->turn.prev = NULL;
+	c->turn.party = NULL;
 	if (!q->first)
 		party_leave(q);
 }
 
 void queue_leave_lane(struct call *c)
 {
-	if (!c->lane)
+	if (!c->turn.lane)
 		return;
-	quota_give(&c->lane->quota);
-	c->lane = NULL;
-	queue_pump(c->pool);
+	quota_give(&c->turn.lane->quota);
+	c->turn.lane = NULL;
+	queue_pump(c->turn.pool);
 }
 
 /* The one of SET that was not used for longest. */
@@ -195,12 +195,12 @@ static int64_t opens_ms(const struct pool *p, int64_t now_ms)
 
 bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms)
 {
-	const struct key_set *set = keys_of(c->pool, c->account);
+	const struct key_set *set = keys_of(c->turn.pool, c->account);
 	int64_t end = deadline_ms > now_ms ? deadline_ms : now_ms;
 
 	for (size_t i = 0; i < set->keys_n; i++) {
-		const struct lane *l = &c->pool->lanes[set->keys[i]];
-		if (!is_aside(c->pool, set, l) && l->quota.shut_until_ms <= end)
+		const struct lane *l = &c->turn.pool->lanes[set->keys[i]];
+		if (!is_aside(c->turn.pool, set, l) && l->quota.shut_until_ms <= end)
 			return false;
 	}
 	return true;

@@ -14,25 +14,25 @@ void recording_log(struct call *c, const struct token_usage *u, bool estimated, 
 	int64_t now = loop_now_ms(c->gw->loop);
 	const struct logged_call line = {
 		.call = c->id,
-		.at_ms = clock_wall_ms() - (now - c->asked_ms),
-		.path = c->target.data,
-		.api = api_names[c->endpoint.api],
-		.provider = c->key_tried ? c->provider->name : "",
-		.key = c->key_used ? c->key_used->id : "",
-		.model_asked = c->request.model,
-		.model_served = c->metering ? c->meter.model : "",
-		.stream = c->request.stream,
-		.status = c->status,
-		.retries = c->retries,
-		.queued_ms = c->queued_total_ms,
-		.first_byte_ms = c->first_ms ? c->first_ms - c->asked_ms : -1,
-		.total_ms = now - c->asked_ms,
+		.at_ms = clock_wall_ms() - (now - c->times.asked_ms),
+		.path = c->asked.target.data,
+		.api = api_names[c->asked.endpoint.api],
+		.provider = c->turn.key_tried ? c->provider->name : "",
+		.key = c->turn.key_used ? c->turn.key_used->id : "",
+		.model_asked = c->asked.names.model,
+		.model_served = c->answer.metering ? c->answer.meter.model : "",
+		.stream = c->asked.names.stream,
+		.status = c->answer.status,
+		.retries = c->times.retries,
+		.queued_ms = c->times.queued_total_ms,
+		.first_byte_ms = c->times.first_ms ? c->times.first_ms - c->times.asked_ms : -1,
+		.total_ms = now - c->times.asked_ms,
 		.tokens = *u,
 		.estimated = estimated,
 		.usd = usd,
-		.request_bytes = c->body_bytes,
-		.response_bytes = c->response_bytes,
-		.request_hash = c->hash,
+		.request_bytes = c->asked.body_bytes,
+		.response_bytes = c->answer.bytes,
+		.request_hash = c->asked.hash,
 		.end = end,
 		.error = *c->error && strcmp(end, "ok") ? c->error : NULL,
 		.replayed = c->replayed,
@@ -56,8 +56,8 @@ void recording_request(struct call *c)
 	struct buf *b = frames_of(c);
 
 	if (b)
-		recording_put_request(b, &c->account->requests, c->id, c->method, c->target.data,
-				      c->hash, &c->body);
+		recording_put_request(b, &c->account->requests, c->id, c->asked.method,
+				      c->asked.target.data, c->asked.hash, &c->asked.body);
 }
 
 void recording_head(struct call *c)
@@ -65,8 +65,8 @@ void recording_head(struct call *c)
 	struct buf *b = frames_of(c);
 
 	if (b)
-		recording_put_head(b, c->id, c->status, c->answer_length, c->is_events,
-				   &c->answer_headers);
+		recording_put_head(b, c->id, c->answer.status, c->answer.length,
+				   c->answer.is_events, &c->answer.headers);
 }
 
 void recording_bytes(struct call *c, const char *data, size_t n)
@@ -79,8 +79,9 @@ void recording_bytes(struct call *c, const char *data, size_t n)
 
 void recording_end(struct call *c, const struct token_usage *u, bool estimated, const char *end)
 {
-	struct buf *b = c->key_tried ? frames_of(c) : NULL;
+	struct buf *b = c->turn.key_tried ? frames_of(c) : NULL;
 
 	if (b)
-		recording_put_end(b, c->id, end, c->metering ? c->meter.model : "", u, estimated);
+		recording_put_end(b, c->id, end, c->answer.metering ? c->answer.meter.model : "", u,
+				  estimated);
 }

@@ -158,7 +158,8 @@ static void differ(struct call *c, const struct recorded *wanted, char *out, siz
 			break;
 	}
 	if (whole)
-		request_diff(out, size, whole->data, whole->len, c->body.data, c->body.len);
+		request_diff(out, size, whole->data, whole->len, c->asked.body.data,
+			     c->asked.body.len);
 	request_chain_release(&chain);
 }
 
@@ -181,12 +182,13 @@ static void diverged(struct call *c)
 			 (long long)c->id, r->calls_n);
 	} else {
 		n = snprintf(text, sizeof text, "call %lld: ", (long long)c->id);
-		if (strcmp(other->hash, c->hash) == 0)
+		if (strcmp(other->hash, c->asked.hash) == 0)
 			snprintf(text + n, sizeof text - (size_t)n,
 				 "it has no answer in the recording");
-		else if (strcmp(other->path, c->target.data))
+		else if (strcmp(other->path, c->asked.target.data))
 			snprintf(text + n, sizeof text - (size_t)n,
-				 "path: recorded %.150s, now %.150s", other->path, c->target.data);
+				 "path: recorded %.150s, now %.150s", other->path,
+				 c->asked.target.data);
 		else
 			differ(c, other, text + n, sizeof text - (size_t)n);
 	}
@@ -212,17 +214,17 @@ static void give(struct call *c, struct recorded *found)
 		head++;
 	c->replayed = xcalloc(1, sizeof *c->replayed);
 	*c->replayed = (struct replay_call){r, found, head + 1};
-	c->status = found->status;
-	c->is_events = found->is_events;
-	c->answer_length = found->length;
-	if (!read_frame(r, &r->frames[head], &c->answer_headers))
-		buf_reset(&c->answer_headers);
+	c->answer.status = found->status;
+	c->answer.is_events = found->is_events;
+	c->answer.length = found->length;
+	if (!read_frame(r, &r->frames[head], &c->answer.headers))
+		buf_reset(&c->answer.headers);
 	recording_request(c);
 	recording_head(c);
-	c->head_ready = true;
-	c->response_bytes = found->bytes;
-	if (c->status >= 400)
-		snprintf(c->error, sizeof c->error, "status %d", c->status);
+	c->answer.head_ready = true;
+	c->answer.bytes = found->bytes;
+	if (c->answer.status >= 400)
+		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
 	call_replayed(c, &found->usage, found->estimated, found->model, found->end);
 	call_wake(c);
 }
@@ -235,13 +237,13 @@ bool replay_call(struct call *c)
 		return false;
 	for (size_t i = 0; i < r->calls_n; i++) {
 		struct recorded *found = &r->calls[i];
-		if (!found->given && found->has_head && strcmp(found->hash, c->hash) == 0) {
+		if (!found->given && found->has_head && strcmp(found->hash, c->asked.hash) == 0) {
 			give(c, found);
 			return true;
 		}
 	}
 	diverged(c);
-	return c->done;
+	return c->answer.done;
 }
 
 void replay_feed(struct call *c)
@@ -253,15 +255,15 @@ void replay_feed(struct call *c)
 		const struct frame *f = &r->frames[at->next++];
 		if (&r->calls[f->call] != at->recorded)
 			continue;
-		if (f->kind == FRAME_BODY && read_frame(r, f, &c->out)) {
-			recording_bytes(c, c->out.data, c->out.len);
+		if (f->kind == FRAME_BODY && read_frame(r, f, &c->answer.out)) {
+			recording_bytes(c, c->answer.out.data, c->answer.out.len);
 			return;
 		}
 		break;
 	}
-	c->done = true;
-	c->cut = strcmp(at->recorded->end, "cut") == 0 ||
-		 strcmp(at->recorded->end, "client_left") == 0;
+	c->answer.done = true;
+	c->answer.cut = strcmp(at->recorded->end, "cut") == 0 ||
+			strcmp(at->recorded->end, "client_left") == 0;
 	recording_end(c, &at->recorded->usage, at->recorded->estimated, at->recorded->end);
 	replay_call_free(c);
 }

@@ -37,13 +37,13 @@ static const char *trimmed(const char *s, size_t *n)
 static void notable_header(struct call *c, const char *name, const char *value)
 {
 	if (strcasecmp(name, "content-length") == 0)
-		c->answer_length = strtoll(value, NULL, 10);
+		c->answer.length = strtoll(value, NULL, 10);
 	else if (strcasecmp(name, "content-type") == 0)
-		c->is_events = strncasecmp(value, "text/event-stream", 17) == 0;
+		c->answer.is_events = strncasecmp(value, "text/event-stream", 17) == 0;
 	else if (strcasecmp(name, "retry-after") == 0)
-		c->retry_after_s = quota_retry_after(value, clock_wall_ms());
+		c->try.retry_after_s = quota_retry_after(value, clock_wall_ms());
 	else
-		quota_header(&c->report, name, value, clock_wall_ms());
+		quota_header(&c->try.report, name, value, clock_wall_ms());
 }
 
 static void take_header(struct call *c, const char *line, size_t n)
@@ -54,16 +54,16 @@ static void take_header(struct call *c, const char *line, size_t n)
 		return;
 	size_t name_len = (size_t)(colon - line), value_len = n - name_len - 1;
 	const char *value = trimmed(colon + 1, &value_len);
-	if (memchr(line, '\0', n) || c->answer_headers.len + n > HEADERS_MAX)
+	if (memchr(line, '\0', n) || c->answer.headers.len + n > HEADERS_MAX)
 		return;
-	size_t at = c->answer_headers.len;
-	buf_add(&c->answer_headers, line, name_len);
-	buf_addc(&c->answer_headers, '\0');
-	buf_add(&c->answer_headers, value, value_len);
-	buf_addc(&c->answer_headers, '\0');
-	notable_header(c, c->answer_headers.data + at, c->answer_headers.data + at + name_len + 1);
-	if (is_hop_by_hop(c->answer_headers.data + at, name_len))
-		c->answer_headers.len = at;
+	size_t at = c->answer.headers.len;
+	buf_add(&c->answer.headers, line, name_len);
+	buf_addc(&c->answer.headers, '\0');
+	buf_add(&c->answer.headers, value, value_len);
+	buf_addc(&c->answer.headers, '\0');
+	notable_header(c, c->answer.headers.data + at, c->answer.headers.data + at + name_len + 1);
+	if (is_hop_by_hop(c->answer.headers.data + at, name_len))
+		c->answer.headers.len = at;
 }
 
 /* One line of the head; an empty one ends it. An informational answer (1xx) comes before the real one. */
@@ -71,18 +71,18 @@ static size_t on_header(char *line, size_t one, size_t n, void *ctx)
 {
 	struct call *c = ctx;
 
-	if (c->head_seen) /* a trailer */
+	if (c->try.head_seen) /* a trailer */
 		return n;
-	c->byte_ms = loop_now_ms(c->gw->loop);
+	c->times.byte_ms = loop_now_ms(c->gw->loop);
 	if (n > 5 && memcmp(line, "HTTP/", 5) == 0) {
 		const char *code = memchr(line, ' ', n);
-		c->status = code ? (int)strtol(code, NULL, 10) : 0;
-		buf_reset(&c->answer_headers);
-		c->answer_length = -1;
+		c->answer.status = code ? (int)strtol(code, NULL, 10) : 0;
+		buf_reset(&c->answer.headers);
+		c->answer.length = -1;
 	} else if (n <= 2 && (*line == '\r' || *line == '\n')) {
-		if (c->status >= 200) {
-			c->head_seen = true;
-			call_got_head(c);
+		if (c->answer.status >= 200) {
+			c->try.head_seen = true;
+			answer_got_head(c);
 		}
 	} else {
 		take_header(c, line, n);
@@ -94,7 +94,7 @@ static size_t on_bytes(char *data, size_t one, size_t n, void *ctx)
 {
 	struct call *c = ctx;
 
-	return call_got_bytes(c, data, n) ? n : CURL_WRITEFUNC_PAUSE;
+	return answer_got_bytes(c, data, n) ? n : CURL_WRITEFUNC_PAUSE;
 }
 
 static CURL *take_handle(struct gateway *gw)
@@ -138,45 +138,45 @@ void upstream_free_all(struct gateway *gw)
 /* The agent's headers come first; what differs from try to try, the key, is put in front of them. */
 static struct curl_slist *with_key(struct call *c)
 {
-	if (!c->key_used)
-		return c->headers;
+	if (!c->turn.key_used)
+		return c->asked.headers;
 	AUTO(buf) struct buf line = BUF_INIT;
 	/* The formats are ours, the table is constant. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	buf_addf(&line, dialects[c->endpoint.api]->key, c->key_used->key);
+	buf_addf(&line, dialects[c->asked.endpoint.api]->key, c->turn.key_used->key);
 #pragma GCC diagnostic pop
 	struct curl_slist *first = curl_slist_append(NULL, line.data);
 	explicit_bzero(line.data, line.len);
 	if (!first)
 		bug("curl_slist_append");
-	first->next = c->headers;
+	first->next = c->asked.headers;
 	return first;
 }
 
 static void drop_key(struct call *c)
 {
-	struct curl_slist *first = c->sent_headers;
+	struct curl_slist *first = c->try.sent_headers;
 
-	if (first && first != c->headers) {
+	if (first && first != c->asked.headers) {
 		first->next = NULL;
 		explicit_bzero(first->data, strlen(first->data));
 		curl_slist_free_all(first);
 	}
-	c->sent_headers = NULL;
+	c->try.sent_headers = NULL;
 }
 
 static void forget_answer(struct call *c)
 {
-	c->status = 0;
-	c->head_seen = c->is_events = c->may_retry = c->paused = false;
-	c->answer_length = -1;
-	c->retry_after_s = -1;
-	c->report = (struct quota_report)QUOTA_REPORT_INIT;
-	buf_reset(&c->answer_headers);
-	buf_reset(&c->out);
-	buf_reset(&c->held);
-	c->out_at = 0;
+	c->answer.status = 0;
+	c->try.head_seen = c->answer.is_events = c->try.may_retry = c->try.paused = false;
+	c->answer.length = -1;
+	c->try.retry_after_s = -1;
+	c->try.report = (struct quota_report)QUOTA_REPORT_INIT;
+	buf_reset(&c->answer.headers);
+	buf_reset(&c->answer.out);
+	buf_reset(&c->answer.held);
+	c->answer.out_at = 0;
 	c->error[0] = '\0';
 }
 
@@ -188,51 +188,51 @@ int upstream_start(struct call *c, struct err *err)
 
 	forget_answer(c);
 	buf_adds(&url, c->provider->base_url);
-	buf_add(&url, c->target.data, c->target.len);
-	c->sent_headers = with_key(c);
+	buf_add(&url, c->asked.target.data, c->asked.target.len);
+	c->try.sent_headers = with_key(c);
 	http_client_url(easy, url.data);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->sent_headers);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->try.sent_headers);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
-	if (strcmp(c->method, "GET") == 0) {
+	if (strcmp(c->asked.method, "GET") == 0) {
 		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	} else {
 		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len);
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->body.data);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->asked.body.len);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, c->asked.body.data);
 	}
 	if (http_client_start(gw->client, easy, err)) {
 		drop_key(c);
 		give_handle(gw, easy);
 		return -1;
 	}
-	c->easy = easy;
+	c->try.easy = easy;
 	return 0;
 }
 
 static void let_go(struct call *c)
 {
-	CURL *easy = c->easy;
+	CURL *easy = c->try.easy;
 
-	c->easy = NULL;
+	c->try.easy = NULL;
 	give_handle(c->gw, easy);
 	drop_key(c);
 }
 
 void upstream_stop(struct call *c)
 {
-	if (!c->easy)
+	if (!c->try.easy)
 		return;
-	http_client_cancel(c->gw->client, c->easy);
+	http_client_cancel(c->gw->client, c->try.easy);
 	let_go(c);
 }
 
 void upstream_go_on(struct call *c)
 {
-	c->paused = false;
-	if (c->easy)
-		curl_easy_pause(c->easy, CURLPAUSE_CONT);
+	c->try.paused = false;
+	if (c->try.easy)
+		curl_easy_pause(c->try.easy, CURLPAUSE_CONT);
 }
 
 void upstream_done(void *ctx, CURL *easy, CURLcode code)
