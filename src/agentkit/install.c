@@ -60,14 +60,12 @@ static void say(const struct agentkit_listener *l, const char *fmt, ...)
 
 static void say(const struct agentkit_listener *l, const char *fmt, ...)
 {
-	AUTO(free) char *line = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&line, fmt, ap) < 0)
-		line = NULL;
+	AUTO(free) char *line = xvasprintf(fmt, ap);
 	va_end(ap);
-	l->said(l->arg, line ? line : "");
+	l->said(l->arg, line);
 }
 
 /* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */

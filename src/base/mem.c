@@ -52,15 +52,21 @@ char *xstrndup(const char *s, size_t n)
 	return s ? checked(strndup(s, n)) : NULL;
 }
 
+char *xvasprintf(const char *fmt, va_list ap)
+{
+	char *out;
+
+	if (vasprintf(&out, fmt, ap) < 0)
+		out_of_memory();
+	return out;
+}
+
 char *xasprintf(const char *fmt, ...)
 {
 	va_list ap;
-	char *out;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&out, fmt, ap);
+	char *out = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		out_of_memory();
 	return out;
 }

@@ -3,6 +3,7 @@
  * mem.h -- allocation that cannot fail: out of memory ends the process. Results are free()d.
  */
 #pragma once
+#include <stdarg.h>
 #include <stddef.h>
 
 void *xmalloc(size_t n);
@@ -14,6 +15,7 @@ void *xreallocarray(void *p, size_t n, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *xvasprintf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
 
 /* Grow ITEMS so that one more fits; N and CAP are the caller's size_t. */
 #define GROW(items, n, cap)                                                                        \

@@ -25,14 +25,10 @@ void strv_push(struct strv *s, const char *item)
 void strv_pushf(struct strv *s, const char *fmt, ...)
 {
 	va_list ap;
-	char *item;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&item, fmt, ap);
+	strv_take(s, xvasprintf(fmt, ap));
 	va_end(ap);
-	if (n < 0)
-		bug("strv_pushf: bad format or no memory");
-	strv_take(s, item);
 }
 
 void strv_pushv(struct strv *s, const char *const *items)

@@ -61,13 +61,11 @@ static void clear_transient(struct display *d)
 void display_say(struct display *d, const char *fmt, ...)
 {
 	va_list args;
-	AUTO(free) char *text = NULL;
 
 	if (d->mode == DISPLAY_JSON)
 		return;
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		bug("vasprintf");
+	AUTO(free) char *text = xvasprintf(fmt, args);
 	va_end(args);
 	clear_transient(d);
 	buf_adds(&d->pending, "[rollouts] ");

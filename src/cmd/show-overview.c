@@ -20,15 +20,13 @@ static void line(struct buf *out, const char *key, const char *fmt, ...)
 
 static void line(struct buf *out, const char *key, const char *fmt, ...)
 {
-	AUTO(free) char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	AUTO(free) char *text = xvasprintf(fmt, ap);
 	va_end(ap);
 	buf_addf(out, "%-10s", key);
-	text_renders(out, text ? text : "", TEXT_TERMINAL_LINE);
+	text_renders(out, text, TEXT_TERMINAL_LINE);
 	buf_addc(out, '\n');
 }
 

@@ -7,14 +7,6 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 
-static char *format(const char *fmt, va_list args)
-{
-	char *text;
-	if (vasprintf(&text, fmt, args) < 0)
-		bug("vasprintf failed");
-	return text;
-}
-
 /* A value that many entries share is wrong once. */
 static bool is_known(const struct config *c, const char *text)
 {
@@ -38,7 +30,7 @@ void config_issue(struct config *c, int line, int col, const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
-	AUTO(free) char *text = format(fmt, args);
+	AUTO(free) char *text = xvasprintf(fmt, args);
 	va_end(args);
 	add_issue(c, line, col,
 		  line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text) : xstrdup(text));
@@ -50,7 +42,7 @@ void config_value_issue(struct config *c, enum key_id id, const struct value *v,
 	const struct key *k = &config_keys[id];
 	va_list args;
 	va_start(args, fmt);
-	AUTO(free) char *text = format(fmt, args);
+	AUTO(free) char *text = xvasprintf(fmt, args);
 	va_end(args);
 	if (v->origin == ORIGIN_FLAG)
 		config_issue(c, 0, 0, "--%s: %s", k->flag ? k->flag : k->name, text);

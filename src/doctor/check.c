@@ -37,12 +37,10 @@ void check_add(struct checks *c, enum check_state state, const char *name, const
 	       const char *detail, ...)
 {
 	bool told = state != CHECK_OK && remedy;
-	char *text = NULL;
 	va_list ap;
 
 	va_start(ap, detail);
-	if (vasprintf(&text, detail, ap) < 0)
-		text = xstrdup("");
+	char *text = xvasprintf(detail, ap);
 	va_end(ap);
 	GROW(c->list, c->n, c->cap);
 	c->list[c->n++] = (struct check){.state = state,

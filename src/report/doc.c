@@ -83,14 +83,11 @@ static void add_span(struct doc *d, enum doc_span_kind kind, char *text_take)
 
 void doc_words(struct doc *d, const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = xstrdup("");
+	add_span(d, DOC_WORDS, xvasprintf(fmt, ap));
 	va_end(ap);
-	add_span(d, DOC_WORDS, text);
 }
 
 void doc_text(struct doc *d, const char *text)

@@ -49,14 +49,12 @@ void table_text(struct table *t, const char *text)
 
 void table_textf(struct table *t, const char *fmt, ...)
 {
-	AUTO(free) char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	AUTO(free) char *text = xvasprintf(fmt, ap);
 	va_end(ap);
-	table_text(t, text ? text : "");
+	table_text(t, text);
 }
 
 void table_int(struct table *t, int64_t value)

@@ -16,11 +16,9 @@ void listener_tell(const struct listener *to, const struct listener_event *e)
 void listener_say(const struct listener *to, const char *fmt, ...)
 {
 	va_list args;
-	AUTO(free) char *text = NULL;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0)
-		bug("vasprintf");
+	AUTO(free) char *text = xvasprintf(fmt, args);
 	va_end(args);
 	listener_tell(to, &(struct listener_event){
 				  .kind = LISTENER_REMARK, .text = text, .len = strlen(text)});
