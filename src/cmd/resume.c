@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
-#include <unistd.h>
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/run-view.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/bench-options.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/cost.h"
-#include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
 #include "model/call-log.h"

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/images.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/install.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "engine/ask.h"
 #include "os/fdio.h"
 #include "os/spawn.h"

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/install.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
