@@ -43,6 +43,13 @@ static void add_trial(struct buf *out, const struct attempt *a)
 	line(out, "rollout", "%d", t->rollout);
 }
 
+static void add_known(struct buf *out, const struct scores *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].known)
+			line(out, "", "%.17g %s", s->v[i].value, s->v[i].id);
+}
+
 static void add_score(struct buf *out, const struct result *r)
 {
 	if (!r->scored) {
@@ -52,9 +59,8 @@ static void add_score(struct buf *out, const struct result *r)
 	}
 	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
 	     r->tests);
-	for (size_t i = 0; i < r->scores.n; i++)
-		if (r->scores.v[i].known)
-			line(out, "", "%.17g %s", r->scores.v[i].value, r->scores.v[i].id);
+	for (size_t i = 0; i < r->steps_n; i++)
+		add_known(out, &r->steps[i].scores);
 	if (r->coverage >= 0 && r->coverage < 1)
 		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
 }

@@ -136,11 +136,75 @@ void result_release(struct result *r)
 	free(r->workspace);
 	free(r->limits_held);
 	free(r->image);
-	scores_release(&r->scores);
+	for (size_t i = 0; i < r->steps_n; i++) {
+		free(r->steps[i].name);
+		scores_release(&r->steps[i].scores);
+	}
+	free(r->steps);
 	for (size_t i = 0; i < r->phases_n; i++)
 		free(r->phases[i].name);
 	free(r->phases);
 	result_init(r);
+}
+
+struct step_result *result_add_step(struct result *r, const char *name)
+{
+	r->steps = xreallocarray(r->steps, r->steps_n + 1, sizeof *r->steps);
+	r->steps[r->steps_n] = (struct step_result){.name = xstrdup(name)};
+	return &r->steps[r->steps_n++];
+}
+
+static void put_steps(json_t *j, const struct result *r)
+{
+	json_t *values = json_object(), *steps = json_array();
+
+	for (size_t i = 0; i < r->steps_n; i++) {
+		const struct step_result *s = &r->steps[i];
+		json_t *step = json_object();
+
+		scores_values_to_json(&s->scores, values);
+		json_put_str(step, "name", s->name);
+		json_put_int(step, "tests", s->tests);
+		json_put_int(step, "tests_passed", s->tests_passed);
+		json_put(step, "grades", scores_to_json(&s->scores));
+		json_array_append_new(steps, step);
+	}
+	json_put(j, "scores", values);
+	json_put(j, "steps", steps);
+}
+
+static int read_step(struct result *r, const json_t *j, const char *where, struct err *err)
+{
+	struct step_result *s = result_add_step(r, json_get_str(j, "name", ""));
+
+	s->tests = (int)json_get_int(j, "tests", 0);
+	s->tests_passed = (int)json_get_int(j, "tests_passed", 0);
+	return scores_from_json(&s->scores, json_object_get(j, "grades"), where, err);
+}
+
+/* A result of a program before there were steps is one of a single step. */
+static int read_steps(struct result *r, const json_t *j, const char *where, struct err *err)
+{
+	const json_t *steps = json_object_get(j, "steps"), *step;
+	struct scores known = {0};
+	size_t i;
+
+	if (scores_values_from_json(&known, json_object_get(j, "scores"), where, err)) {
+		scores_release(&known);
+		return -1;
+	}
+	if (!steps && r->evaluated) {
+		struct step_result *only = result_add_step(r, "");
+		only->tests = r->tests;
+		only->tests_passed = r->tests_passed;
+		only->scores = known;
+		return 0;
+	}
+	scores_release(&known);
+	json_array_foreach (steps, i, step)
+		if (read_step(r, step, where, err))
+			return -1;
+	return 0;
 }
 
 void result_add_phase(struct result *r, const char *name, int64_t ms)
@@ -182,7 +246,7 @@ json_t *result_to_json(const struct result *r)
 	json_put_str(j, "outcome", outcome_name(r->outcome));
 	json_fields_write(j, r, result_fields, ARRAY_SIZE(result_fields));
 	json_put(j, "total_score", r->scored ? json_real(r->total_score) : json_null());
-	scores_to_json(&r->scores, j);
+	put_steps(j, r);
 	json_put(j, "phases_ms", phases_to_json(r));
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	json_t *judge = r->has_judge ? json_object() : json_null();
@@ -237,7 +301,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	result_init(&read);
 	if (json_fields_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
 	    json_fields_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
-	    read_score(&read, j, where, err) || scores_from_json(&read.scores, j, where, err) ||
+	    read_score(&read, j, where, err) || read_steps(&read, j, where, err) ||
 	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err) ||
 	    read_judge(&read, j, where, err)) {
 		result_release(&read);

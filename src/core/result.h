@@ -65,6 +65,13 @@ struct model_usage {
 	char keys[512];
 };
 
+/* How one step of a task was graded. */
+struct step_result {
+	char *name; /* "" for the only step of a prepared task */
+	struct scores scores;
+	int tests, tests_passed;
+};
+
 struct phase_time {
 	char *name; /* PHASE_PREPARE ... */
 	int64_t ms;
@@ -85,11 +92,12 @@ struct result {
 	struct model_usage judge;
 	bool oom_killed; /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
-	bool scored;	    /* total_score is a number */
-	double total_score; /* 0..1 when scored */
-	double coverage;    /* scored share of the rubrics' weight; -1 unknown */
-	struct scores scores;
-	int tests, tests_passed;
+	bool scored;		   /* total_score is a number */
+	double total_score;	   /* 0..1 when scored */
+	double coverage;	   /* scored share of the rubrics' weight; -1 unknown */
+	int tests, tests_passed;   /* of all steps */
+	struct step_result *steps; /* those that were graded, in order */
+	size_t steps_n;
 	struct phase_time *phases; /* in order */
 	size_t phases_n;
 	char *sandbox;	   /* "local", "none" ... */
@@ -100,6 +108,8 @@ struct result {
 
 void result_init(struct result *r);
 void result_release(struct result *r);
+/* A new last step without scores; the pointer holds until the next is added. Copies NAME. */
+struct step_result *result_add_step(struct result *r, const char *name);
 void result_add_phase(struct result *r, const char *name, int64_t ms); /* copies NAME */
 json_t *result_to_json(const struct result *r);
 int result_from_json(struct result *r, const json_t *j, const char *where,

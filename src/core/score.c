@@ -62,60 +62,60 @@ struct total_score scores_total(const struct scores *s)
 	};
 }
 
-void scores_to_json(const struct scores *s, json_t *result)
+json_t *scores_to_json(const struct scores *s)
 {
-	json_t *values = json_object(), *grades = json_array();
+	json_t *array = json_array();
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct score *one = &s->v[i];
-		json_t *grade = json_object();
+		json_t *j = json_object();
 
-		if (one->known)
-			json_put_real(values, one->id, one->value);
-		json_put_str(grade, "id", one->id);
-		json_put_str(grade, "kind", one->kind);
-		json_put_real(grade, "weight", one->weight);
-		json_put(grade, "value", one->known ? json_real(one->value) : json_null());
-		json_put_str(grade, "reason", one->reason);
-		json_array_append_new(grades, grade);
+		json_put_str(j, "id", one->id);
+		json_put_str(j, "kind", one->kind);
+		json_put_real(j, "weight", one->weight);
+		json_put(j, "value", one->known ? json_real(one->value) : json_null());
+		json_put_str(j, "reason", one->reason);
+		json_array_append_new(array, j);
 	}
-	json_put(result, "scores", values);
-	json_put(result, "grades", grades);
+	return array;
 }
 
-static int read_grade(struct scores *s, const json_t *grade, const char *where, struct err *err)
+int scores_from_json(struct scores *s, const json_t *array, const char *where, struct err *err)
 {
-	const json_t *value = json_object_get(grade, "value");
-	const char *id, *kind = json_get_str(grade, "kind", NULL);
-	struct score *one;
+	const json_t *j;
+	size_t i;
 
-	if (json_need_str(grade, "id", where, &id, err))
-		return -1;
-	one = scores_add(s, id, json_get_real(grade, "weight", 0));
-	one->kind = xstrdup(kind);
-	one->reason = xstrdup(json_get_str(grade, "reason", NULL));
-	one->known = json_is_number(value);
-	one->value = json_number_value(value);
+	json_array_foreach (array, i, j) {
+		const json_t *value = json_object_get(j, "value");
+		const char *id;
+
+		if (json_need_str(j, "id", where, &id, err))
+			return err_wrap(err, "\"grades\"");
+		struct score *one = scores_add(s, id, json_get_real(j, "weight", 0));
+		one->kind = xstrdup(json_get_str(j, "kind", NULL));
+		one->reason = xstrdup(json_get_str(j, "reason", NULL));
+		one->known = json_is_number(value);
+		one->value = json_number_value(value);
+	}
 	return 0;
 }
 
-int scores_from_json(struct scores *s, const json_t *result, const char *where, struct err *err)
+void scores_values_to_json(const struct scores *s, json_t *obj)
 {
-	json_t *values = json_object_get(result, "scores");
-	const json_t *grades = json_object_get(result, "grades");
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].known)
+			json_put_real(obj, s->v[i].id, s->v[i].value);
+}
+
+int scores_values_from_json(struct scores *s, const json_t *obj, const char *where, struct err *err)
+{
 	const char *id;
 	json_t *v;
-	size_t i;
 
-	json_array_foreach (grades, i, v)
-		if (read_grade(s, v, where, err))
-			return err_wrap(err, "\"grades\"");
-	json_object_foreach (values, id, v) {
+	json_object_foreach ((json_t *)obj, id, v) {
 		if (!json_is_number(v))
 			return err_set(err, ERR_USAGE, 0,
 				       "%s: \"scores\" holds something that is no number", where);
-		if (grades)
-			continue;
 		struct score *one = scores_add(s, id, 0);
 		one->known = true;
 		one->value = json_number_value(v);

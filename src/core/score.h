@@ -39,9 +39,12 @@ void scores_release(struct scores *s);
 void score_set(struct score *s, const char *kind, double value);
 struct total_score scores_total(const struct scores *s);
 
-/* Set the members `scores` (id -> value of the known ones) and `grades` (all, whole) of a result. */
-void scores_to_json(const struct scores *s, json_t *result);
-/* The reverse, into an empty S; a result of an older program has `scores` alone. S is to be released
+/* All of them, scored or not, as an array: a new reference; and back, into an empty S. S is to be released
  * even after an error. */
-int scores_from_json(struct scores *s, const json_t *result, const char *where,
+json_t *scores_to_json(const struct scores *s);
+int scores_from_json(struct scores *s, const json_t *array, const char *where,
 		     struct err *err) MUST_CHECK;
+/* Only the known ones, id -> value: add them to OBJ; and back, without kind and weight. */
+void scores_values_to_json(const struct scores *s, json_t *obj);
+int scores_values_from_json(struct scores *s, const json_t *obj, const char *where,
+			    struct err *err) MUST_CHECK;

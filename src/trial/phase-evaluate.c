@@ -50,7 +50,10 @@ static void take_scores(struct work *w, struct evaluation *e)
 	r->coverage = e->total.coverage;
 	r->tests = e->tests;
 	r->tests_passed = e->tests_passed;
-	r->scores = e->scores;
+	struct step_result *step = result_add_step(r, w->step->name);
+	step->tests = e->tests;
+	step->tests_passed = e->tests_passed;
+	step->scores = e->scores;
 	e->scores = (struct scores){0};
 }
 

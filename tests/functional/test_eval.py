@@ -50,6 +50,12 @@ def test_scores_are_weighted_and_untested_rubrics_stay_out(grade):
     assert result["total_score"] == doc["total_score"] == pytest.approx(2 / 3)
     assert result["coverage"] == doc["coverage"] == pytest.approx(0.75)
     assert result["scores"] == {"half": 0.5, "full": 1}
+    [step] = result["steps"]
+    assert (step["name"], step["tests"], step["tests_passed"]) == ("", 3, 2)
+    assert step["grades"] == [
+        {"id": "half", "kind": "tests", "weight": 0.5, "value": 0.5, "reason": None},
+        {"id": "full", "kind": "tests", "weight": 0.25, "value": 1, "reason": None},
+        {"id": "none", "kind": None, "weight": 0.25, "value": None, "reason": "nothing scores it"}]
     shown = doc["evaluation"]["rubrics"]
     assert shown["half"] == {"criterion": "The half rubric", "weight": 0.5, "score": 0.5, "max_score": 1.0,
                              "weighted_score": 0.25, "test_count": 2, "tests_passed": 1}

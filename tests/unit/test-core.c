@@ -32,8 +32,11 @@ static struct result sample_result(void)
 	r.evaluated = r.scored = true;
 	r.total_score = 2.0 / 3;
 	r.coverage = 0.5;
-	score_set(scores_add(&r.scores, "API_KEY", 0.5), "tests", 0.25);
-	scores_add(&r.scores, "clear", 0.25)->reason = xstrdup("nothing scores it");
+	struct step_result *step = result_add_step(&r, "build");
+	step->tests = 3;
+	step->tests_passed = 2;
+	score_set(scores_add(&step->scores, "API_KEY", 0.5), "tests", 0.25);
+	scores_add(&step->scores, "clear", 0.25)->reason = xstrdup("nothing scores it");
 	result_add_phase(&r, "agent", 1234);
 	r.tests = 3;
 	r.tests_passed = 2;
@@ -83,9 +86,12 @@ static void result_survives_its_json(void **state)
 	assert_int_equal(back.outcome, OUTCOME_TIMEOUT);
 	assert_true(back.scored && back.has_agent && back.evaluated && !back.retry);
 	assert_float_equal(back.total_score, 2.0 / 3, 1e-12);
-	assert_int_equal(back.scores.n, 2);
-	expect_score(&back.scores.v[0], "API_KEY", "tests", 0.5, 0.25);
-	expect_unscored(&back.scores.v[1], "clear", 0.25, "nothing scores it");
+	assert_int_equal(back.steps_n, 1);
+	assert_string_equal(back.steps[0].name, "build");
+	assert_int_equal(back.steps[0].tests_passed, 2);
+	assert_int_equal(back.steps[0].scores.n, 2);
+	expect_score(&back.steps[0].scores.v[0], "API_KEY", "tests", 0.5, 0.25);
+	expect_unscored(&back.steps[0].scores.v[1], "clear", 0.25, "nothing scores it");
 	assert_int_equal(back.phases_n, 1);
 	assert_string_equal(back.phases[0].name, "agent");
 	assert_int_equal(back.phases[0].ms, 1234);
@@ -103,17 +109,19 @@ static void result_survives_its_json(void **state)
 	result_release(&back);
 }
 
-/* Programs before `grades` wrote the known scores only. */
+/* Programs before there were steps wrote the known scores only. */
 static void an_older_result_keeps_its_scores(void **state)
 {
 	struct result r = sample_result(), back;
 	AUTO(json) json_t *j = result_to_json(&r);
 	struct err err = {0};
 
-	assert_int_equal(json_object_del(j, "grades"), 0);
+	assert_int_equal(json_object_del(j, "steps"), 0);
 	assert_int_equal(result_from_json(&back, j, "result.json", &err), 0);
-	assert_int_equal(back.scores.n, 1);
-	expect_score(&back.scores.v[0], "API_KEY", NULL, 0, 0.25);
+	assert_int_equal(back.steps_n, 1);
+	assert_int_equal(back.steps[0].tests, 3);
+	assert_int_equal(back.steps[0].scores.n, 1);
+	expect_score(&back.steps[0].scores.v[0], "API_KEY", NULL, 0, 0.25);
 	result_release(&r);
 	result_release(&back);
 }
