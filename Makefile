@@ -10,6 +10,7 @@
 BUILD  ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
+export DESTDIR
 # A warning of a compiler we have not met must not keep anybody from building.
 WERROR ?= $(if $(CI),true,false)
 # Without cmocka there are no unit tests: told in a line, a failure where nobody would read it.
@@ -107,14 +108,17 @@ bench: all
 	@$(PYTHON) bench/docker --build $(BUILD)
 
 install: all
-	@meson configure $(BUILD) -Dprefix=$(PREFIX) && ninja -C $(BUILD) --quiet >/dev/null
-	@meson install --no-rebuild -C $(BUILD) --quiet $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
-	@test -n "$(DESTDIR)" || tools/apparmor add rollouts $(PREFIX)/bin/rollouts \
-		$(PREFIX)/libexec/rollouts/rollouts-trial
+	@d="$$DESTDIR$(PREFIX)"; until [ -e "$$d" ]; do d=$$(dirname "$$d"); done; [ -w "$$d" ] || { \
+		echo "install: $$d cannot be written: sudo make install, or make install PREFIX=\$$HOME/.local" >&2; exit 3; }
+	@meson configure $(BUILD) "-Dprefix=$(PREFIX)" && ninja -C $(BUILD) --quiet >/dev/null
+	@DESTDIR="$${DESTDIR:+$$(realpath -m -- "$$DESTDIR")}" meson install --no-rebuild -C $(BUILD) --quiet
+	@test -n "$$DESTDIR" || tools/apparmor add rollouts "$(PREFIX)/bin/rollouts" \
+		"$(PREFIX)/libexec/rollouts/rollouts-trial"
 
 uninstall:
-	@tools/uninstall $(BUILD) $(DESTDIR)
-	@test -n "$(DESTDIR)" || tools/apparmor remove rollouts / /
+	@tools/uninstall "$(PREFIX)" "$$DESTDIR"
+	@test -n "$$DESTDIR" || tools/apparmor remove rollouts "$(PREFIX)/bin/rollouts" \
+		"$(PREFIX)/libexec/rollouts/rollouts-trial"
 
 dist:
 	git archive --prefix=rollouts-$(VERSION)/ -o rollouts-$(VERSION).tar.gz HEAD

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "doctor/check.h"
 #include "os/usage.h"
 
@@ -12,6 +17,23 @@
 #define FILES_ELSE 32
 #define FILES_GOOD 256
 #define YEAR_2025_MS INT64_C(1735689600000)
+
+/* The folder, or where it would be made. */
+static void check_data(struct checks *c)
+{
+	AUTO(free) char *dir = xstrdup(*c->data ? c->data : ".");
+
+	while (access(dir, F_OK) && errno == ENOENT && strcmp(dir, ".") && strcmp(dir, "/")) {
+		char *slash = strrchr(dir, '/');
+		if (slash)
+			slash[slash == dir] = '\0';
+		else
+			memcpy(dir, ".", sizeof ".");
+	}
+	if (access(dir, W_OK | X_OK))
+		check_add(c, CHECK_FAILED, "data folder", "choose another place with --data-dir",
+			  "%s cannot be written: %s", dir, strerror(errno));
+}
 
 static void check_disk(struct checks *c)
 {
@@ -61,6 +83,7 @@ static void check_files(struct checks *c)
 
 void check_machine(struct checks *c)
 {
+	check_data(c);
 	check_disk(c);
 	check_clock(c);
 	check_files(c);

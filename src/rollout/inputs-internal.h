@@ -6,8 +6,8 @@
 #pragma once
 #include "rollout/inputs.h"
 
-/* inputs-tasks.c: the tasks of IN's benchmark. */
-void inputs_read_tasks(struct inputs *in, struct strv *problems);
+/* inputs-tasks.c: the tasks of IN's benchmark. -1 where the machine is at fault, and not a task. */
+int inputs_read_tasks(struct inputs *in, struct strv *problems, struct err *err) MUST_CHECK;
 
 /* Who works on which entry, as plan_input wants it. */
 struct inputs_choice {

@@ -32,40 +32,49 @@ void inputs_task_lines(const struct task_source *source, const struct strv *line
 			strv_take(out, path_join(source->dir, lines->v[i]));
 }
 
-static void read_task(struct inputs *in, const struct task_source *source, struct strv *problems)
+/* -1: the machine's fault, which every task would tell again. */
+static int read_task(struct inputs *in, const struct task_source *source, struct strv *problems,
+		     struct err *err)
 {
 	struct inputs_task *t = &in->tasks[in->tasks_n++];
 	AUTO(strv) struct strv lines = STRV_INIT;
-	struct err err;
 
 	t->source = *source;
-	if (task_read(&t->task, source, &lines, &err) == 0)
-		return;
+	if (task_read(&t->task, source, &lines, err) == 0)
+		return 0;
+	if (!lines.n && err->kind == ERR_INFRA)
+		return -1;
 	if (!lines.n)
-		strv_push(&lines, err.msg);
+		strv_push(&lines, err->msg);
 	inputs_task_lines(source, &lines, problems);
+	return 0;
 }
 
 /* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */
-static size_t find_task(struct inputs *in, const struct bench_entry *e, struct strv *problems)
+static int find_task(struct inputs *in, const struct bench_entry *e, size_t *out,
+		     struct strv *problems, struct err *err)
 {
 	const struct task_source source = {e->task_path, e->overrides, e->apply_overrides};
 
 	for (size_t i = 0; i < in->tasks_n; i++)
-		if (same_source(&in->tasks[i].source, &source))
-			return i;
-	read_task(in, &source, problems);
-	return in->tasks_n - 1;
+		if (same_source(&in->tasks[i].source, &source)) {
+			*out = i;
+			return 0;
+		}
+	*out = in->tasks_n;
+	return read_task(in, &source, problems, err);
 }
 
-void inputs_read_tasks(struct inputs *in, struct strv *problems)
+int inputs_read_tasks(struct inputs *in, struct strv *problems, struct err *err)
 {
 	const struct bench *b = &in->bench;
 
 	in->tasks = xcalloc(b->entries_n + 1, sizeof *in->tasks);
 	in->entry_task = xcalloc(b->entries_n + 1, sizeof *in->entry_task);
 	for (size_t i = 0; i < b->entries_n; i++)
-		in->entry_task[i] = find_task(in, &b->entries[i], problems);
+		if (find_task(in, &b->entries[i], &in->entry_task[i], problems, err))
+			return -1;
+	return 0;
 }
 
 int inputs_snapshot(struct inputs_task *t, const struct store *s, struct err *err)

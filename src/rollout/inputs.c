@@ -71,8 +71,10 @@ int inputs_load_tasks(struct inputs *out, const struct config_request *req, stru
 	grading.grading_only = true;
 	*out = (struct inputs){.agents = json_object()};
 	bench_init(&out->bench);
+	struct err more;
 	int rc = config_load(&out->bench, &grading, problems, err);
-	inputs_read_tasks(out, problems);
+	if (inputs_read_tasks(out, problems, rc ? &more : err))
+		rc = -1;
 	return rc ? rc : count_mistakes(req->path, problems, before, err);
 }
 
@@ -110,13 +112,15 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 		size_t old_n, struct strv *problems, struct err *err)
 {
 	struct inputs_choice choice;
+	struct err more;
 	size_t before = problems->n;
 
 	*out = (struct inputs){.agents = json_object()};
 	bench_init(&out->bench);
 	int rc = config_load(&out->bench, req, problems, err);
 	check_gateway(req->gateway, problems);
-	inputs_read_tasks(out, problems);
+	if (inputs_read_tasks(out, problems, rc ? &more : err))
+		rc = -1;
 	inputs_find_agents(out, &choice, req, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)

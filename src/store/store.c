@@ -45,13 +45,13 @@ static int make_folders(int root_fd, struct err *err)
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err)
 {
 	if (create && path_make_dirs(AT_FDCWD, data_dir, 0755, err))
-		return err_wrap(err, "data folder %s", data_dir);
+		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);
 	AUTO(fd) int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA,
 			       errno, "data folder %s (--data-dir names another)", data_dir);
 	if (create && make_folders(fd, err))
-		return err_wrap(err, "data folder %s", data_dir);
+		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);
 	s->root_fd = fd_steal(&fd);
 	s->root = xstrdup(data_dir);
 	for (size_t n = strlen(s->root); n > 1 && s->root[n - 1] == '/'; n--)

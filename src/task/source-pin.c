@@ -164,13 +164,15 @@ static void auto_folder(char **path)
 	free(*path);
 }
 
-static char *make_folder(void)
+static char *make_folder(struct err *err)
 {
 	const char *top = getenv("TMPDIR");
 	char *path = xasprintf("%s/rollouts-bundle-XXXXXX", top && *top == '/' ? top : "/tmp");
 
 	if (mkdtemp(path))
 		return path;
+	err_set(err, ERR_INFRA, errno, "make a temporary folder %s (TMPDIR names another place)",
+		path);
 	free(path);
 	return NULL;
 }
@@ -178,7 +180,7 @@ static char *make_folder(void)
 /* Only the pack knows what ID is, when it is not the tip of a branch. */
 static int look_into_pack(int fd, const char *id, struct err *err)
 {
-	AUTO(folder) char *dir = make_folder();
+	AUTO(folder) char *dir = make_folder(err);
 	AUTO(free) char *said = NULL;
 	AUTO(buf) struct buf out = BUF_INIT;
 	const char *format = strlen(id) == 64 ? "--object-format=sha256" : "--object-format=sha1";
@@ -186,7 +188,7 @@ static int look_into_pack(int fd, const char *id, struct err *err)
 	const char *unpack[] = {"index-pack", "--stdin", NULL};
 
 	if (!dir)
-		return err_set(err, ERR_INFRA, errno, "make a temporary folder");
+		return -1;
 	int rc = look(dir, init, 0, LOOK_MS, &out, &said, err);
 	if (rc)
 		return rc < 0 ? -1 : err_set(err, ERR_INFRA, 0, "git init: %s", said);

@@ -2,6 +2,7 @@
 """Where newcomers try it: places that are not a whole machine. Each is made of the kernel's own parts here."""
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -112,3 +113,19 @@ def test_quickstart_asks_the_kernel_first(workdir, place):
                           capture_output=True, text=True)
     assert done.returncode != 0 and "no sandbox can start here" in done.stderr and "docs/inside-a-container.md" in done.stderr
     assert not (workdir / "build").exists()
+
+
+@pytest.mark.parametrize("place", [("exec \"$@\"\n",)], ids=["here"])
+@pytest.mark.parametrize("what, env, said", [
+    ("no git", {"PATH": "{workdir}/path"}, "git is not on PATH: install the package git"),
+    ("no TMPDIR", {"TMPDIR": "/nonexistent"}, "make a temporary folder /nonexistent/"),
+    ("a folder that cannot be written", {}, "data folder data (--data-dir names another): make directory data: Permission denied"),
+])
+def test_a_fault_of_the_machine_is_one_line(run_cli, workdir, what, env, said, ordinary_user):
+    """Not one for each task, which is not at fault."""
+    for name in ("bash", "sh"):
+        put(workdir / "path" / name, ("link", f"/bin/{name}"))
+    hello = shutil.copytree(SOURCE / "examples/hello", workdir / "hello")
+    done = run_cli("run", hello / "hello.toml", user=ordinary_user, env={k: v.format(workdir=workdir) for k, v in env.items()},
+                   cwd="/", check=3)
+    assert done.stderr.startswith(f"rollouts: {said}") and len(done.stderr.splitlines()) == 1, done.stderr

@@ -7,7 +7,7 @@ from statistics import mean
 
 import pytest
 
-from conftest import SOURCE, become, give_to
+from conftest import SOURCE, become, give_to, put
 
 HELLO = SOURCE / "examples/hello"
 # Mean of four rollouts; what the scripted agent does depends on nothing else.
@@ -68,14 +68,20 @@ def test_example_tasks_are_sound(run_cli, rollout, hello):
 
 @pytest.fixture
 def installed(workdir, build_dir):
-    """`make install` into a folder of its own: its prefix."""
-    top = workdir / "inst"
+    """`make install` into a folder of its own, over an older version that had one file more: its prefix."""
+    top = workdir / "an inst"
     subprocess.run(["meson", "install", "-C", build_dir, "--no-rebuild", "--quiet", "--destdir", top],
                    check=True, stdout=subprocess.DEVNULL)
     program = next(top.glob("**/bin/rollouts"))
     yield program.parent.parent
-    subprocess.run([SOURCE / "tools/uninstall", build_dir, top], check=True)
-    left = [path for path in top.rglob("*") if not path.is_dir()]
+    prefix = program.parent.parent
+    put(prefix / "share/rollouts/agents/older.toml", "")
+    with open(prefix / "share/rollouts/installed", "a") as listing:
+        listing.write("share/rollouts/agents/older.toml\n")
+    subprocess.run(["meson", "install", "-C", build_dir, "--no-rebuild", "--quiet", "--destdir", top],
+                   check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([SOURCE / "tools/uninstall", f"/{prefix.relative_to(top)}", top], check=True)
+    left = [path for path in top.rglob("*") if not path.is_dir() or "rollouts" in path.name]
     assert left == []
 
 

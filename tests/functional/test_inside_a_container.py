@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/inside-a-container.md as printed: all that is typed is its `docker run` and `make quickstart`.
+
+The images are Debian 12 and 13 with the packages of tools/packages.txt, made by debootstrap and kept as tar files in
+$ROLLOUTS_TEST_CACHE (~/.cache/rollouts-tests). Containers here have no network.
+"""
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import engines
+from conftest import SOURCE
+
+CACHE = Path(os.environ.get("ROLLOUTS_TEST_CACHE", "~/.cache/rollouts-tests")).expanduser()
+PAGE = (SOURCE / "docs/inside-a-container.md").read_text()
+[PRINTED] = re.findall(r"^(docker run .*) IMAGE$", PAGE, re.M)
+CHECKOUT = "/home/dev/rollouts"
+SUITES = {"12": "bookworm", "13": "trixie"}
+
+
+def packages():
+    rows = (line.split() for line in (SOURCE / "tools/packages.txt").read_text().splitlines())
+    return ",".join(row[1] for row in rows if row and row[0] in ("build", "run"))
+
+
+def root_file_system(suite):
+    """Path of a tar file of it."""
+    tar = CACHE / f"debian-{suite}-{hashlib.sha256(packages().encode()).hexdigest()[:12]}.tar"
+    if tar.exists():
+        return tar
+    engines.need("debootstrap")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob(f"debian-{suite}-*"):
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    root = CACHE / f"debian-{suite}-new"
+    made = subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages()}", suite, root],
+                          capture_output=True, text=True)
+    if made.returncode:
+        shutil.rmtree(root, ignore_errors=True)
+        engines.unavailable(f"debootstrap {suite}: {made.stdout[-500:]}")
+    subprocess.run(["chroot", root, "useradd", "--create-home", "--uid", "1000", "dev"], check=True)
+    subprocess.run(["tar", "-C", root, "--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*",
+                    "--exclude=./usr/share/doc", "--exclude=./usr/share/man", "-cf", f"{tar}.part", "."], check=True)
+    shutil.rmtree(root)
+    os.rename(f"{tar}.part", tar)
+    return tar
+
+
+@pytest.fixture(scope="session")
+def load(dockerd):
+    loaded = set()
+
+    def load(suite):
+        if suite not in loaded:
+            path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            dockerd.client("import", "--change", path, str(root_file_system(suite)), f"debian-{suite}")
+            loaded.add(suite)
+        return f"debian-{suite}"
+
+    return load
+
+
+@pytest.fixture(params=SUITES)
+def debian(request, load):
+    return load(SUITES[request.param])
+
+
+@pytest.fixture
+def checkout(workdir):
+    """A clone, as a newcomer has it, that belongs to the ordinary user of the image."""
+    top = workdir / "checkout"
+    files = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"], capture_output=True, check=True).stdout
+    top.mkdir()
+    subprocess.run(f"tar -C '{SOURCE}' --null --files-from=- -cf - | tar -C '{top}' -xf -", shell=True, input=files, check=True)
+    subprocess.run(["chown", "-R", "1000:1000", top], check=True)
+    return top
+
+
+@pytest.fixture
+def run_in(dockerd, checkout):
+    """run_in(printed command, user, image, command): in a container of that."""
+    def run(printed, user, image, command):
+        docker, *options = printed.split()
+        assert docker == "docker"
+        home = "/root" if user == "root" else f"/home/{user}"
+        return subprocess.run(["docker", *options, "--rm", "--user", user, "--env", f"HOME={home}", "--workdir", CHECKOUT,
+                               "--volume", f"{checkout}:{CHECKOUT}", image, "sh", "-c", command],
+                              env={**os.environ, "DOCKER_HOST": dockerd.host}, capture_output=True, text=True, timeout=900)
+
+    return run
+
+
+def test_quickstart_ends_in_the_tables(run_in, debian, checkout):
+    """As an ordinary user, who builds, then as root, who finds it built; in a volume, and on the container's own files."""
+    for user in ("dev", "root"):
+        done = run_in(PRINTED, user, debian, "make quickstart")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert "✓ All 24 tasks completed!" in done.stdout and re.search(r"^overall .* 24/24 ", done.stdout, re.M), done.stdout
+    for user in ("dev", "root"):
+        done = run_in(PRINTED, user, debian, "build/rollouts doctor && cd ~ && ~dev/rollouts/build/rollouts doctor --data-dir data && "
+                      "~dev/rollouts/build/rollouts run ~dev/rollouts/examples/hello/hello.toml --rollouts 1 -j8")
+        assert done.returncode == 0, done.stdout + done.stderr
+        in_volume, on_its_own, _ = done.stdout.split("Ready to run.")
+        assert "put the data folder on a volume" in on_its_own and "on a volume" not in in_volume
+        assert "✓ All 6 tasks completed!" in done.stdout
+
+
+@pytest.mark.parametrize("user", ["dev", "root"])
+def test_by_default_the_printed_line_is_the_answer_at_once(run_in, debian, user, checkout):
+    done = run_in("docker run", user, debian, "make quickstart")
+    assert done.returncode != 0 and "installing" not in done.stdout and not (checkout / "build").exists()
+    assert f"start this container with: {PRINTED}\n" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("user", ["dev", "root"])
+@pytest.mark.parametrize("given", ["", "--security-opt seccomp=unconfined", "--security-opt systempaths=unconfined"])
+def test_a_run_says_the_printed_line(run_in, load, user, given, binary, checkout):
+    """Whatever part of it was given already, once, and leaves no rollout; so does doctor."""
+    shutil.copytree(binary.parent, checkout / "build", ignore=lambda _, names: [n for n in names if "." in n[1:] and n != "seccomp.bpf"])
+    done = run_in(f"docker run {given}", user, load("trixie"), "build/rollouts run examples/hello/hello.toml; echo status $?; "
+                  "ls data/rollouts/hello; build/rollouts doctor")
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("rollouts: ")]
+    assert f"start it with: {PRINTED} (docs" in line and "status 3" in done.stdout, done
+    assert "cannot access 'data/rollouts/hello'" in done.stderr, done.stderr
+    assert f"start it with: {PRINTED} (docs" in done.stdout, done.stdout
+
+
+def test_root_without_capabilities_is_told_to_be_somebody_else(run_in, load, binary, checkout):
+    shutil.copytree(binary.parent, checkout / "build", ignore=lambda _, names: [n for n in names if "." in n[1:] and n != "seccomp.bpf"])
+    done = run_in(f"{PRINTED} --cap-drop ALL", "root", load("trixie"), "build/rollouts doctor")
+    assert "start as an ordinary user (docker run --user 1000), or with --cap-add SETFCAP" in done.stdout, done.stdout
+    assert run_in(f"{PRINTED} --cap-drop ALL", "dev", load("trixie"), "build/rollouts doctor").returncode == 0
