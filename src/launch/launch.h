@@ -5,9 +5,9 @@
  * the event lines that the worker writes, and says how the worker ended. One poll loop drives any
  * number of them: nothing here blocks but open, close and launch_end_strays.
  *
- * Of an attempt the caller knows its folder below the data folder, nothing else: what is true only
- * of the machine on which a worker runs is for the launcher to know (`place`). The worker's folder
- * comes back complete before its end is told, whatever way it has to come.
+ * The caller knows an attempt by its folder below the data folder. What holds only on the machine on
+ * which the worker runs is for the launcher to know (`place`). When the launcher says that a worker
+ * has ended, that folder is complete, however it had to get there.
  */
 #pragma once
 #include <poll.h>
@@ -27,7 +27,7 @@ struct launch_spec {
 	size_t parallel;    /* never more at once */
 	/* Sockets of the gateway, absolute: for agents, and for workers. NULL: there is none. */
 	const char *gateway, *control;
-	uid_t uid_base; /* as root, the worker of trial i becomes uid_base + i; 0: it stays root */
+	uid_t uid_base; /* where it may, the worker of trial i becomes user uid_base + i; 0: none does */
 };
 
 /* One attempt to be run. Everything is borrowed for the call. */
@@ -60,7 +60,7 @@ struct launch_event {
 	const char *how;
 };
 
-/* May submit, attach and cancel. */
+/* Takes an event. It may submit, attach and cancel. */
 typedef void launch_fn(void *arg, const struct launch_event *e);
 
 enum launch_cancel {

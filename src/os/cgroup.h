@@ -3,8 +3,9 @@
  * cgroup.h -- limits held by the kernel, where a part of the cgroup v2 tree with the memory and pids
  * controllers was delegated to us (`systemd-run --user --scope -p Delegate=yes rollouts run ...`).
  *
- * Processes and controllers for children exclude each other in one group: the supervisor first moves
- * itself into a leaf, OWN/rollouts-supervisor, and every sandbox then gets a sibling of that leaf.
+ * The kernel lets a group either hold processes or limit groups below it. So the supervisor first moves
+ * from its own group OWN into a new one below it, OWN/rollouts-supervisor, and then makes one beside that
+ * for each sandbox.
  */
 #pragma once
 #include <stdbool.h>
@@ -28,21 +29,22 @@ struct cgroup_limits {
 	double cpus;	      /* 0: none */
 };
 
-/* Once, by the supervisor, before it starts anything. False: nothing was delegated; nothing has changed. */
+/* Do so, once, before anything is started. False: nothing was delegated, and nothing was changed. */
 bool cgroup_make_room(void);
-/* Remove groups of sandboxes whose makers are gone: killed, or no longer allowed to. Others are not touched. */
+/* Remove the groups of sandboxes whose makers ended without doing it. Others are not touched. */
 void cgroup_sweep(void);
-/* Undo cgroup_make_room, once everything started has ended: back to our own group, no group of ours left.
- * Not when another supervisor shares the leaf, or a sandbox will not end. */
+/* Undo cgroup_make_room, once everything that was started has ended. Nothing is done when another
+ * supervisor uses the same group, or a sandbox does not end. */
 void cgroup_leave_room(void);
-/* A group of the calling process, beside the supervisor's leaf. -1: there is no room for one here, or a
- * limit was refused. */
+/* Make a group for a sandbox of the calling process. -1: the supervisor made no room, or a limit was
+ * refused. */
 int cgroup_open(struct cgroup *out, const struct cgroup_limits *limits, struct err *err) MUST_CHECK;
-/* Move the calling process in; for a child between fork and exec. Whether it helped: cgroup_is_used. */
+/* Move the calling process into it; for a child between fork and exec, which cannot tell of a failure:
+ * ask cgroup_is_used. */
 void cgroup_join(const struct cgroup *c);
-/* Whether there is a process in it: what cgroup_join did, in the kernel's own words. */
+/* Whether there is a process in it, by the kernel's account. */
 bool cgroup_is_used(const struct cgroup *c);
-/* The group in which memory is counted of the process of PIDFD, made by somebody else, of cgroup v2 or v1. Its path
+/* The group, made by somebody else, that counts the memory of the process of PIDFD, in cgroup v2 or v1. The path
  * stays NULL when there is none that we can read. */
 void cgroup_of_process(struct cgroup *out, int pidfd);
 /* memory.events: how many of its processes the kernel has killed for memory. */

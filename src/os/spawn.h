@@ -33,14 +33,13 @@ int spawn_wait(struct child *c, int64_t deadline_ms, int *status, struct err *er
 /* SIGKILL and reap; group as at start. Safe on a child already reaped (pid 0). */
 void spawn_kill(struct child *c, bool group);
 
-/* Run to the end. Without INPUT, OUT or ERR_TEXT (NULL) the descriptor of that name in S is used.
- * Ends when the program ends, though a grandchild hold its pipes; the group is killed then. At most
- * MAX bytes of each stream are kept, the rest is read and dropped. ERR_LIMIT and a killed group at
- * the deadline. A non-zero exit is a result: see *status. */
+/* Run a program to its end. INPUT is its standard input; OUT and ERR_TEXT get what it writes, at most
+ * MAX bytes each, and the rest is dropped. Where one of the three is NULL, the descriptor in S is
+ * used. Returns when the program has ended; whatever it started and left is killed then. At the
+ * deadline everything is killed: -1, ERR_LIMIT. A non-zero exit is no error: see *status. */
 int spawn_run(const struct spawn *s, const void *input, size_t input_len, size_t max,
 	      int64_t deadline_ms, struct buf *out, struct buf *err_text, int *status,
 	      struct err *err) MUST_CHECK;
 
-/* "exit status 3", "killed by SIGSEGV": static storage per call site is avoided; writes into BUF.
- */
+/* "exit status 3", "killed by SIGSEGV", written into BUF, which is returned. */
 const char *spawn_status_text(int status, char buf[48]);

@@ -94,7 +94,7 @@ static bool goes_on(const struct sched *s, const struct site *site, size_t item)
 
 void attempt_start(struct sched *s, size_t id, size_t item)
 {
-	const struct site *site = sched_site(s, item);
+	const struct site *site = sites_of(&s->sites, sched_trial(s, item));
 	struct trial_progress *progress = sched_progress(s, item);
 	const struct trial_progress *old = goes_on(s, site, item) ? progress : NULL;
 	const int64_t first_line_ms = old ? 0 : site->launcher->first_line_ms;

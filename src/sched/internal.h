@@ -8,21 +8,17 @@
 #include "sched/interrupt.h"
 #include "sched/queue.h"
 #include "sched/sched.h"
+#include "sched/sites.h"
 #include "store/manifest.h"
 #include "store/rundir.h"
+
+enum { GRACE_MS = 10000 }; /* a worker ends its phase itself; past this we end the worker */
 
 /* An item and what this run of the supervisor has done about it. */
 struct item {
 	struct sched_item item;
 	int tries;
 	bool done;
-};
-
-/* A launcher that trials of the plan name, opened. */
-struct site {
-	const struct launcher *launcher;
-	struct launch *launch;
-	struct pollfd *fds; /* what it watches in this turn */
 };
 
 /* A running attempt. Its place in the array is the launcher's id. */
@@ -48,8 +44,7 @@ struct streak {
 
 struct sched {
 	const struct sched_options *o;
-	struct site *sites;
-	size_t sites_n;
+	struct sites sites;
 	struct disk disk;
 	struct queue queue;
 	struct streak streak;
@@ -78,9 +73,6 @@ static inline struct trial_progress *sched_progress(const struct sched *s, size_
 	return &s->o->progress[s->items[item].item.index];
 }
 
-/* Where the trial of ITEM runs. */
-const struct site *sched_site(const struct sched *s, size_t item);
-
 /* attempt.c: start the next attempt of ITEM in the free job ID, or take up the one that an earlier
  * supervisor left running. A failure is the attempt's, not ours. */
 void attempt_start(struct sched *s, size_t id, size_t item);
@@ -90,5 +82,5 @@ void finish_job(struct sched *s, size_t id, const char *how);
 /* finish.c: an attempt that could not even be started. */
 void finish_unstarted(struct sched *s, size_t item, int attempt, const struct err *why);
 
-/* manifest as things stand, when it is due or NOW; a failure is reported and tried again later. */
-void sched_manifest(struct sched *s, const char *state, bool now);
+/* worker-line.c: one event line of the worker of JOB. */
+void worker_line(struct sched *s, struct job *job, const char *line, size_t len);

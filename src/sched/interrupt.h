@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * interrupt.h -- signals as bytes in a pipe, so that the poll loop sees them. SIGINT asks once more
- * each time; SIGTERM and SIGHUP count as two at once. A signal ignored when we started stays
- * ignored.
+ * interrupt.h -- signals as bytes in a pipe, so that the poll loop sees them. Each SIGINT goes one
+ * level further; SIGTERM and SIGHUP go two. A signal that was ignored when we started stays ignored.
  */
 #pragma once
 #include "base/err.h"

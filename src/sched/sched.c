@@ -3,11 +3,12 @@
  * Theory of operation. One thread, one poll loop. Each turn: start what may start, hand the journal
  * to the kernel, tell the listener, wait, take in what happened.
  *
- * An item is in one place at a time: in the queue (never started), in a job (its worker runs), in
- * the queue's heap (it waits for another try, holding no job), or done. A worker speaks in event
- * lines; its end is the end of its process, and what it achieved is its result.json, or agent.json,
- * or nothing. So a worker may die anywhere, and so may we: the journal's last words and those files
- * say where to go on.
+ * An item is in one place at a time: in the queue (never started), in a job (its worker waits for
+ * its turn at a launcher, or runs), in the queue's heap (it waits for another try, holding no job),
+ * or done. A worker speaks in event lines; its launcher says when it has ended, and what it achieved
+ * is its result.json, or agent.json, or nothing. So a worker may die anywhere, and so may we: the
+ * journal's last words and those files say where to go on. A job that outlives us is taken up again
+ * by the next supervisor; whatever else we leave running is ended before that one begins.
  *
  * The journal is written before the loop waits, hence before anybody can have seen what it tells
  * of; it is synced by a thread of its own. The manifest is derived and lags behind.
@@ -31,13 +32,12 @@
 #include "sched/internal.h"
 
 enum {
-	GRACE_MS = 10000, /* a worker ends its phase itself; past this we end the worker */
 	MANIFEST_MS = 2000,
 	DISK_AGAIN_MS = 5000,
-	PARTIAL_MAX = 64 << 10,
 };
 
-void sched_manifest(struct sched *s, const char *state, bool now)
+/* As things stand, when it is due or NOW; a failure is reported and tried again later. */
+static void write_manifest(struct sched *s, const char *state, bool now)
 {
 	struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->progress, s->o->dir_fd};
 	int64_t start = clock_mono_ms();
@@ -88,7 +88,7 @@ static bool disk_allows(struct sched *s)
 
 static bool launcher_allows(const struct sched *s, size_t item)
 {
-	const struct site *site = sched_site(s, item);
+	const struct site *site = sites_of(&s->sites, sched_trial(s, item));
 
 	return !site->launcher->fits ||
 	       site->launcher->fits(site->launch, &sched_trial(s, item)->limits);
@@ -118,81 +118,8 @@ static void start_more(struct sched *s)
 	}
 }
 
-/* --- what workers say ---------------------------------------------------------------------------
+/* --- what launchers tell -----------------------------------------------------------------------
  */
-
-static void on_phase(struct sched *s, struct job *job, const json_t *j)
-{
-	int64_t within = json_get_int(j, "deadline_ms", 0);
-	const char *phase = json_get_str(j, "phase", "");
-	char line[64];
-	json_t *fields = json_object();
-
-	snprintf(job->phase, sizeof job->phase, "%s", phase);
-	job->deadline_ms = within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
-	json_put_str(fields, "phase", phase);
-	json_put_int(fields, "deadline_ms", within);
-	progress_apply(sched_progress(s, job->item), EVENT_PHASE, job->attempt, fields);
-	journal_add(s->o->journal, EVENT_PHASE, sched_trial(s, job->item), job->attempt, fields);
-	snprintf(line, sizeof line, "phase %s", phase);
-	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, line, strlen(line));
-}
-
-static void on_note(struct sched *s, struct job *job, const json_t *j)
-{
-	const char *text = json_get_str(j, "text", "");
-	json_t *fields = json_object();
-
-	json_put_str(fields, "text", text);
-	journal_add(s->o->journal, EVENT_NOTE, sched_trial(s, job->item), job->attempt, fields);
-	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, text, strlen(text));
-}
-
-static void on_agent_done(struct sched *s, struct job *job, const json_t *j)
-{
-	json_t *fields = json_object();
-
-	json_put_str(fields, "digest", json_get_str(j, "digest", ""));
-	json_put_str(fields, "outcome", json_get_str(j, "outcome", ""));
-	progress_apply(sched_progress(s, job->item), EVENT_AGENT_DONE, job->attempt, fields);
-	journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item), job->attempt,
-		    fields);
-}
-
-static void on_output(struct sched *s, struct job *job, const json_t *j)
-{
-	struct buf *line = &job->partial[!strcmp(json_get_str(j, "stream", ""), "stderr")];
-	const char *run_id = sched_trial(s, job->item)->run_id, *text = json_get_str(j, "text", "");
-
-	for (size_t n; *text; text += n) {
-		n = strcspn(text, "\n");
-		buf_add(line, text, n);
-		if (!text[n] && line->len < PARTIAL_MAX)
-			return;
-		listener_output(s->o->listener, run_id, line->data, line->len);
-		buf_reset(line);
-		n += text[n] == '\n';
-	}
-}
-
-static void on_line(struct sched *s, struct job *job, const char *line, size_t len)
-{
-	static const struct {
-		const char *event;
-		void (*take)(struct sched *s, struct job *job, const json_t *j);
-	} table[] = {
-		{EVENT_PHASE, on_phase},
-		{EVENT_NOTE, on_note},
-		{EVENT_AGENT_DONE, on_agent_done},
-		{EVENT_OUTPUT, on_output},
-	};
-	AUTO(json) json_t *j = json_loadb(line, len, 0, NULL);
-	const char *event = json_get_str(j, "event", "");
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		if (!strcmp(event, table[i].event))
-			table[i].take(s, job, j);
-}
 
 static void on_named(struct sched *s, const struct job *job, const char *name)
 {
@@ -217,7 +144,7 @@ static void on_launch_event(void *arg, const struct launch_event *e)
 		on_named(s, job, e->name);
 		break;
 	case LAUNCH_LINE:
-		on_line(s, job, e->line, e->len);
+		worker_line(s, job, e->line, e->len);
 		break;
 	case LAUNCH_ENDED:
 		finish_job(s, e->id, e->how);
@@ -316,9 +243,7 @@ static int64_t next_due(struct sched *s)
 		due = earlier(due, s->manifest_due_ms);
 	if (s->disk_full)
 		due = earlier(due, now + DISK_AGAIN_MS);
-	for (size_t i = 0; i < s->sites_n; i++)
-		if (s->sites[i].launcher->due)
-			due = earlier(due, s->sites[i].launcher->due(s->sites[i].launch));
+	due = earlier(due, sites_due(&s->sites));
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
 		if (s->jobs[i].used && s->jobs[i].deadline_ms)
 			due = earlier(due, s->jobs[i].deadline_ms);
@@ -364,36 +289,28 @@ static int flush(struct sched *s, struct err *err)
 static void turn(struct sched *s, struct pollfd *fds)
 {
 	const struct sched_hook *hook = s->o->hook;
-	struct pollfd *next = fds + 1, *others;
+	size_t n = 1 + sites_watch(&s->sites, fds + 1);
+	struct pollfd *others = fds + n;
 	int64_t wait = next_due(s);
 
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
-	for (size_t i = 0; i < s->sites_n; i++) {
-		struct site *site = &s->sites[i];
-		site->fds = next;
-		next += site->launcher->watch(site->launch, next);
-	}
-	others = next;
-	next += hook ? hook->watch(hook->arg, others) : 0;
-	int ready = poll(fds, (nfds_t)(next - fds),
-			 wait < 0	    ? -1
-			 : wait < INT32_MAX ? (int)wait
-					    : INT32_MAX);
+	n += hook ? hook->watch(hook->arg, others) : 0;
+	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
 	if (ready > 0 && fds[0].revents)
 		take_interrupts(s);
-	for (size_t i = 0; ready >= 0 && i < s->sites_n; i++)
-		s->sites[i].launcher->poll(s->sites[i].launch, s->sites[i].fds, on_launch_event, s);
+	if (ready >= 0)
+		sites_poll(&s->sites, on_launch_event, s);
 	if (hook)
 		hook->turn(hook->arg, others);
 	enforce_deadlines(s);
-	sched_manifest(s, "running", false);
+	write_manifest(s, "running", false);
 }
 
 static int loop(struct sched *s, struct err *err)
 {
 	AUTO(free)
 	struct pollfd *fds = xcalloc(
-		1 + s->sites_n * (size_t)s->o->parallel * LAUNCH_FDS + SCHED_HOOK_FDS, sizeof *fds);
+		1 + s->sites.n * (size_t)s->o->parallel * LAUNCH_FDS + SCHED_HOOK_FDS, sizeof *fds);
 
 	for (;;) {
 		start_more(s);
@@ -427,62 +344,9 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 	}
 }
 
-const struct site *sched_site(const struct sched *s, size_t item)
-{
-	const char *name = sched_trial(s, item)->launcher;
-
-	for (size_t i = 0; i < s->sites_n; i++)
-		if (!strcmp(s->sites[i].launcher->name, name))
-			return &s->sites[i];
-	bug("no such launcher");
-}
-
-static bool is_open(const struct sched *s, const char *name)
-{
-	for (size_t i = 0; i < s->sites_n; i++)
-		if (!strcmp(s->sites[i].launcher->name, name))
-			return true;
-	return false;
-}
-
-static int open_site(struct sched *s, const struct trial *t, struct err *err)
-{
-	const struct sched_options *o = s->o;
-	const struct launch_spec spec = {
-		.root_fd = o->store->root_fd,
-		.worker = o->worker,
-		.parallel = (size_t)o->parallel,
-		.gateway = o->plan->gateway ? o->plan->gateway : o->gateway,
-		.control = o->plan->gateway ? NULL : o->control,
-		.uid_base = o->plan->uid_base,
-	};
-	struct site site = {.launcher = o->find_launcher(t->launcher)};
-
-	if (!site.launcher)
-		return err_set(err, ERR_USAGE, 0,
-			       "trial %s is to run at \"%s\", which this rollouts does not know",
-			       t->run_id, t->launcher);
-	if (site.launcher->open(&site.launch, &spec, err))
-		return -1;
-	s->sites = xreallocarray(s->sites, s->sites_n + 1, sizeof *s->sites);
-	s->sites[s->sites_n++] = site;
-	return 0;
-}
-
-/* Each launcher that a trial names, once. */
-static int open_sites(struct sched *s, struct err *err)
-{
-	for (size_t i = 0; i < s->o->items_n; i++)
-		if (!is_open(s, sched_trial(s, i)->launcher) &&
-		    open_site(s, sched_trial(s, i), err))
-			return -1;
-	return 0;
-}
-
 static void close_sched(struct sched *s)
 {
-	for (size_t i = 0; i < s->sites_n; i++)
-		s->sites[i].launcher->close(s->sites[i].launch);
+	sites_close(&s->sites);
 	if (s->signal_fd >= 0)
 		interrupt_close(s->signal_fd);
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
@@ -490,7 +354,6 @@ static void close_sched(struct sched *s)
 			buf_release(&s->jobs[i].partial[k]);
 	queue_release(&s->queue);
 	strv_release(&s->leftovers);
-	free(s->sites);
 	free(s->items);
 	free(s->jobs);
 }
@@ -506,7 +369,7 @@ static int open_sched(struct sched *s, struct err *err)
 	queue_init(&s->queue, o->items_n);
 	disk_init(&s->disk, o->store->root_fd);
 	s->started_ms = clock_mono_ms();
-	if (open_sites(s, err))
+	if (sites_open(&s->sites, o, err))
 		return -1;
 	s->signal_fd = interrupt_open(err);
 	return s->signal_fd < 0 ? -1 : 0;
@@ -540,10 +403,10 @@ int sched_run(const struct sched_options *o, struct sched_end *out, struct err *
 		close_sched(&s);
 		return -1;
 	}
-	sched_manifest(&s, "running", true);
+	write_manifest(&s, "running", true);
 	int status = loop(&s, err);
 	sweep_leftovers(&s);
-	sched_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
+	write_manifest(&s, is_complete(&s) ? "complete" : "incomplete", true);
 	if (!status)
 		sum_up(&s, out);
 	close_sched(&s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * sched.h -- runs trials to their end: queue, admission, retries, deadlines, interrupts, in one
- * poll loop. Knows workers by their event lines and their result.json only. Called by run, resume
- * and eval.
+ * sched.h -- runs trials to their end: which one is started when, where, how often, and for how
+ * long, in one poll loop. It knows a worker by its event lines and by the files that it leaves, and
+ * prints nothing: what happens is told to a listener.
  */
 #pragma once
 #include <stdbool.h>
@@ -13,10 +13,10 @@
 #include "store/planfile.h"
 #include "store/store.h"
 
-/* One trial to be done. */
+/* A trial that is to be run, or graded. */
 struct sched_item {
 	size_t index;	/* in plan->trials */
-	int agent_from; /* the attempt whose agent work is taken over; 0: run the agent */
+	int agent_from; /* an earlier attempt: what its agent did is graded; 0: run the agent */
 	bool regrade;	/* grade agent_from again, nothing else */
 	/* Another state of the task to grade with; NULL: as planned. Borrowed. */
 	const char *task_hash, *task_snapshot;
@@ -25,8 +25,8 @@ struct sched_item {
 enum sched_hold {
 	SCHED_GO,
 	SCHED_WAIT,  /* nothing is started for the moment: asked again after each turn */
-	SCHED_STOP,  /* nothing is started any more, as wished; what runs finishes */
-	SCHED_FAULT, /* the same, but it is the machine's fault */
+	SCHED_STOP,  /* nothing is started any more; what runs finishes */
+	SCHED_FAULT, /* the same, because something is broken on our side */
 };
 
 /* Somebody else who lives in the poll loop and has a say in what is started: the gateway. None of
@@ -44,12 +44,13 @@ struct sched_hook {
 	void *arg;
 };
 
+/* Everything is borrowed until sched_run returns. */
 struct sched_options {
 	const struct store *store;
 	const struct rollout_ref *ref;
 	int dir_fd; /* of the rollout */
 	const struct planfile *plan;
-	struct trial_progress *progress; /* one per trial, kept up to date */
+	struct trial_progress *progress; /* one per trial of the plan, kept up to date */
 	struct journal *journal;
 	const struct sched_item *items; /* in the order of starting */
 	size_t items_n;
@@ -58,14 +59,15 @@ struct sched_options {
 	/* By the name a trial says; NULL for one that there is not: launch_find. */
 	const struct launcher *(*find_launcher)(const char *name);
 	const char *worker; /* path of rollouts-trial */
-	const char *secret; /* of the benchmark: tokens are made from it; NULL without a gateway */
+	const char *secret; /* what tokens for the gateway are made from; NULL without a gateway */
 	const char *
 		gateway; /* socket for agents, absolute: of trials that have a provider; NULL: none */
 	const char *control; /* socket for workers, absolute; NULL: nobody meters */
 	bool record;	     /* keep recordings of the model calls */
-	/* Of each trial of the plan, the recording to be answered from; NULL, as a whole or one: none. */
+	/* For each trial of the plan the recording that answers its model calls, or NULL; NULL: none
+	 * has one. */
 	char *const *replay;
-	bool replay_or_live;
+	bool replay_or_live;		 /* what is not in the recording is asked */
 	const struct sched_hook *hook;	 /* NULL: none */
 	const struct listener *listener; /* NULL: nobody */
 	/* Remove what a worker that died may have left in an attempt's directory; false: try again
@@ -82,17 +84,17 @@ enum sched_why {
 	SCHED_FAILED_FAST, /* after the first failure, as asked */
 	SCHED_SAME_ERROR,  /* the first five failed for one reason: nothing more was started */
 	SCHED_NO_DISK,	   /* the data disk is nearly full */
-	SCHED_HELD,	   /* the hook wished so: a budget is used up */
-	SCHED_BROKEN,	   /* the hook cannot go on */
+	SCHED_HELD,	   /* the hook said STOP: a budget is used up */
+	SCHED_BROKEN,	   /* the hook said FAULT */
 };
 
 struct sched_end {
 	enum sched_why why;
 	size_t done;	/* items that ended */
 	size_t missing; /* of all items: without a result */
-	char text[512]; /* the one reason, for all but DONE, INTERRUPTED and FAILED_FAST */
+	char text[512]; /* why, in words; "" for DONE, INTERRUPTED and FAILED_FAST */
 };
 
-/* Blocks until nothing runs any more. -1: the record could not be kept; all workers were stopped.
- */
+/* Blocks until nothing runs any more. -1: there is no such launcher, or the journal could not be
+ * written; nothing runs any more then either, but for jobs that a later supervisor takes up. */
 int sched_run(const struct sched_options *o, struct sched_end *out, struct err *err) MUST_CHECK;

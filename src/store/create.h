@@ -16,5 +16,5 @@ int create_rollout(const struct store *s, const char *name, struct rollout_ref *
 		   struct err *err) MUST_CHECK;
 /* Take back a claim on which nothing was built. */
 void create_undo(const struct store *s, const struct rollout_ref *ref);
-/* A range of N user ids for the trials of a rollout of root; 0 for everybody else. */
+/* The first of N user ids for the trials of a rollout, when root starts it; else 0. */
 uid_t create_uid_base(size_t n);

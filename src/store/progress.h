@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * progress.h -- how far each trial has come, by what the journal says of it. The supervisor keeps
- * this up to date while it runs and `resume` reads it back: both apply events by the same function.
+ * progress.h -- how far each trial has come, by what the journal says of it. A supervisor keeps this
+ * up to date while it runs, and the next one reads it from the journal: one function applies an
+ * event for both.
  */
 #pragma once
 #include "core/outcome.h"
@@ -10,21 +11,21 @@
 
 struct trial_progress {
 	enum trial_state state;
-	enum outcome outcome; /* of the result that counts, when result_attempt */
-	int attempts;	      /* the highest one started */
-	int agent_committed;  /* the last attempt whose agent work is committed; 0: none */
-	int result_attempt;   /* whose result counts; 0: there is none */
-	int last_finished;    /* attempts end once: the first result of one wins */
+	int attempts;	     /* the highest one started */
+	int agent_committed; /* the last attempt whose agent's work is committed; 0: none */
+	int last_finished;  /* the highest one with a result: a second result of one is not taken */
+	int result_attempt; /* the attempt whose result counts; 0: there is none */
+	enum outcome outcome; /* of that result, as all that follows but job and phase */
 	bool scored;
 	double total_score;
-	int64_t tokens; /* of the result that counts; -1: not known */
-	double usd;	/* the same */
+	int64_t tokens; /* -1: not known */
+	double usd;	/* -1: not known */
 	char *served; /* owned: the models that answered it, by their own names; NULL: not known */
 	char *reason; /* owned; NULL when completed */
-	char *regraded; /* owned: of the task that a regrade, whose result counts, was made with; NULL:
-			   that result is of the task as planned */
-	char *job;	/* owned: at its launcher, of the attempt that runs; NULL: not known */
-	char phase[16];
+	char *regraded; /* owned: the hash of the task that it was graded again with; NULL: it is of
+			   the task as planned */
+	char *job; /* owned: the name of the running attempt at its launcher; NULL: not known */
+	char phase[16]; /* the last one entered */
 };
 
 void progress_release(struct trial_progress *p);
@@ -39,8 +40,8 @@ bool progress_has_result(const struct trial_progress *p);
 /* Called when LINE brought the result that counts for TRIALS[index]; LINE is borrowed. */
 typedef void progress_result_fn(void *arg, size_t index, const json_t *line);
 /* Read the journal in DIR_FD. PROGRESS has N items, zeroed; their phases are known if DEPTH is JOURNAL_ALL.
- * ON_RESULT needs more than JOURNAL_PROGRESS; NULL: nobody asks. Trials that were running read as running:
- * whether anybody still writes is the caller's question. */
+ * ON_RESULT needs more than JOURNAL_PROGRESS; it may be NULL. A trial that was running when the journal ends
+ * is RUNNING, whether or not anybody still writes it. */
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
 		  struct journal_stats *stats, struct err *err) MUST_CHECK;

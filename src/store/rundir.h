@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * rundir.h -- DATA/runs/RUN_ID/attempts/N: made by the supervisor, written by one worker. As root
- * it belongs to the trial's user, who may have swapped its parts: nothing here follows a link.
+ * rundir.h -- the folder of an attempt, DATA/runs/RUN_ID/attempts/N: made by the supervisor, written
+ * by one worker. Where the worker becomes another user it is that user's, who may have put links
+ * into it: nothing here follows one.
  */
 #pragma once
 #include <stdbool.h>

@@ -65,15 +65,14 @@ struct trial_result {
 	double money_usd;		   /* the same */
 };
 
-/* A trial and the last that the journal says of it. */
+/* A trial and what the journal says of it. */
 struct trial_status {
 	struct trial trial;
-	enum trial_state
-		state;	/* RUNNING in a journal nobody writes any more reads as INTERRUPTED */
-	int attempts;	/* started so far */
-	char phase[16]; /* the last phase entered, of a live rollout; else "" */
+	enum trial_state state; /* never RUNNING in a journal that nobody writes any more */
+	int attempts;		/* started so far */
+	char phase[16];		/* the last one entered, of a live rollout; else "" */
 	bool has_result;
-	struct trial_result result; /* that counts; when has_result */
+	struct trial_result result; /* the one that counts, when has_result */
 };
 
 struct rollout {
