@@ -280,7 +280,7 @@ static void end_group(const struct summary *s, struct gathering *a)
 		return;
 	/* With one task the interval is over its rollouts, unless they are of several conditions:
 	 * then they are no sample of anything. */
-	g->over_rollouts = g->cells == 1;
+	g->over_rollouts = a->scored && g->cells == 1;
 	if (g->over_rollouts)
 		g->mean = a->scored->over_rollouts;
 	else
