@@ -126,7 +126,7 @@ def test_an_engine_without_a_bridge(run_cli, docker_task, make_bench, rollout):
 CHANGES = """
 set -e
 echo more >> README.md; rm data/numbers.txt; mkdir new; echo x > new/file; chmod +x src/greet.py; ln -s README.md link
-mv src/greet.py src/moved.py; git status --short | sort > status.txt
+mv src/greet.py src/moved.py; : > status.txt; git status --short | sort > status.txt
 stat --file-system --format %T . > kind.txt
 """
 

@@ -163,8 +163,8 @@ time.sleep(20)
     assert done["end"] == "no_disk" and "wrote 100 MB" in done["text"], done
     done = plain.run(("exec", {"argv": [PY, "-c", unlinked.replace("sleep(20)", "sleep(2)")]}), limits={"disk_mb": 110})[1]
     assert done["end"] == "exited", done
-    many = "import os, time\nfor i in range(20000): os.mknod(f'/tmp/{i}')\ntime.sleep(20)"
-    done = plain.run(("exec", {"argv": [PY, "-c", many], "timeout_ms": 20000}), limits={"disk_mb": 64})[1]
+    many = "import os, time\nfor i in range(20000): os.mknod(f'/tmp/{i}')\ntime.sleep(50)"
+    done = plain.run(("exec", {"argv": [PY, "-c", many], "timeout_ms": 50000}), limits={"disk_mb": 64})[1]
     assert done["end"] == "no_disk", done
 
 
