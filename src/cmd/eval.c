@@ -68,7 +68,9 @@ static int print_summary(const struct request *q, const char *name, const char *
 			? -1
 			: 0;
 	if (!status) {
-		report_summary(&text, &r, REPORT_TERMINAL, report_width(STDOUT_FILENO));
+		report_summary(&text, &r,
+			       &(struct report_form){.format = REPORT_TERMINAL,
+						     .width = report_width(STDOUT_FILENO)});
 		status = report_write_summary(&store, &r, err);
 		rollout_release(&r);
 	}

@@ -8,7 +8,7 @@
 
 struct request {
 	const char *data, *selector;
-	bool latest, json, csv, markdown;
+	bool latest, json, csv, markdown, trials;
 };
 
 static int check(const struct request *q, struct err *err)
@@ -44,7 +44,8 @@ static int summarize(const struct store *s, const char *name, const struct reque
 	rollout_ref_release(&ref);
 	if (status)
 		return -1;
-	report_summary(&text, &r, format_of(q), report_width(STDOUT_FILENO));
+	report_summary(&text, &r,
+		       &(struct report_form){format_of(q), report_width(STDOUT_FILENO), q->trials});
 	/* Reading the runs of somebody else is no mistake. */
 	if (report_write_summary(s, &r, &unwritten))
 		cmd_warn(unwritten.msg);
@@ -59,6 +60,10 @@ int cmd_summarize(int argc, char **argv)
 	struct request q = {.data = "data"};
 	const struct option options[] = {
 		OPTIONS_ROLLOUT(&q.latest, &q.selector),
+		{.name = "trials",
+		 .kind = OPTION_FLAG,
+		 .target = &q.trials,
+		 .help = "list each trial, however many there are (up to 40 always are)"},
 		{.name = "json",
 		 .kind = OPTION_FLAG,
 		 .target = &q.json,

@@ -142,14 +142,32 @@ static void put_section(struct doc *d, const char *title, struct table *take)
 	doc_table(d, take);
 }
 
-static void make_document(struct doc *d, const struct summary *s, const struct rollout *r)
+/* What was asked for comes first, what can be looked up comes last: each trial. */
+static void put_trials(struct doc *d, const struct summary *s, const struct rollout *r, bool all)
+{
+	enum { FEW = 40 };
+	struct table t = {0};
+
+	if (all || s->rows_n <= FEW) {
+		tables_trials(&t, s, false);
+		put_section(d, "Trials", &t);
+		return;
+	}
+	AUTO(buf) struct buf command = BUF_INIT;
+	store_command(&command, r->root, &r->ref, "summarize");
+	doc_paragraph(d);
+	doc_words(d, "Each of the %zu trials: ", s->rows_n);
+	doc_text(d, command.data);
+	doc_words(d, " --trials");
+}
+
+static void make_document(struct doc *d, const struct summary *s, const struct rollout *r,
+			  bool all_trials)
 {
 	struct table t = {0};
 
 	put_title(d, r);
 	put_counts(d, s);
-	tables_trials(&t, s, false);
-	put_section(d, "Trials", &t);
 	tables_groups(&t, s);
 	put_section(d, "Aggregates", &t);
 	put_notes(d, s, r);
@@ -159,31 +177,30 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 		tables_failures(&t, s);
 		put_section(d, "Failures", &t);
 	}
+	put_trials(d, s, r, all_trials);
 	put_next(d, r);
 }
 
-void report_summary(struct buf *out, const struct rollout *r, enum report_format format, int width)
+void report_summary(struct buf *out, const struct rollout *r, const struct report_form *form)
 {
 	AUTO(summary) struct summary s;
 	AUTO(table) struct table trials = {0};
 	AUTO(doc) struct doc d = {0};
 
 	summary_make(&s, &r, 1, SUMMARY_LEVEL);
-	if (format == REPORT_JSON) {
-		AUTO(json) json_t *j = summary_json(&s, r);
-		json_format(out, j, true);
-		buf_addc(out, '\n');
+	if (form->format == REPORT_JSON) {
+		summary_json(out, &s, r);
 		return;
 	}
-	if (format == REPORT_CSV) {
+	if (form->format == REPORT_CSV) {
 		tables_trials(&trials, &s, true);
 		table_csv(&trials, out);
 		return;
 	}
-	make_document(&d, &s, r);
-	if (format == REPORT_TERMINAL)
-		doc_terminal(&d, width, out);
-	else if (format == REPORT_MARKDOWN)
+	make_document(&d, &s, r, form->all_trials);
+	if (form->format == REPORT_TERMINAL)
+		doc_terminal(&d, form->width, out);
+	else if (form->format == REPORT_MARKDOWN)
 		doc_markdown(&d, out);
 	else
 		doc_html(&d, out);
@@ -194,7 +211,7 @@ int report_write_summary(const struct store *s, const struct rollout *r, struct 
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(free) char *path = path_join(r->ref.path, ROLLOUT_SUMMARY);
 
-	report_summary(&text, r, REPORT_MARKDOWN, 0);
+	report_summary(&text, r, &(struct report_form){.format = REPORT_MARKDOWN});
 	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);
 }
 

@@ -11,10 +11,15 @@
 
 enum report_format { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_HTML, REPORT_CSV, REPORT_JSON };
 
-/* Append the summary of R: the table of trials, means with intervals, what is missing, failures by
- * reason. CSV holds the table of trials only. WIDTH as report_width(); used for the terminal alone.
- */
-void report_summary(struct buf *out, const struct rollout *r, enum report_format format, int width);
+struct report_form {
+	enum report_format format;
+	int width;	 /* as report_width(); for the terminal alone */
+	bool all_trials; /* list each trial, however many there are; CSV and JSON always do */
+};
+
+/* Append the summary of R: what is missing, means with intervals, tasks, failures by reason, and the
+ * trials where there are few. CSV holds the table of trials only. */
+void report_summary(struct buf *out, const struct rollout *r, const struct report_form *form);
 /* Write DATA/rollouts/NAME/STAMP/summary.md, atomically. */
 int report_write_summary(const struct store *s, const struct rollout *r,
 			 struct err *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/summary-json.h"
 #include <math.h>
+#include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "report/report.h"
@@ -84,10 +85,25 @@ static json_t *missing_json(const struct summary *s)
 	return j;
 }
 
-json_t *summary_json(const struct summary *s, const struct rollout *r)
+/* A tree of 50,000 trials would take 100 MB: their lines are written one by one. */
+static void add_trials(struct buf *out, const struct summary *s)
 {
-	json_t *j = json_object(), *groups = json_array(), *tasks = json_array();
-	AUTO(table) struct table trials = {0}, failures = {0};
+	AUTO(table) struct table trials = {0};
+
+	tables_trials(&trials, s, true);
+	for (size_t i = 0; i < table_rows(&trials); i++) {
+		AUTO(json) json_t *row = table_row_json(&trials, i);
+		buf_adds(out, i ? ",\n    " : "\n    ");
+		json_format(out, row, false);
+	}
+	buf_adds(out, table_rows(&trials) ? "\n  " : "");
+}
+
+void summary_json(struct buf *out, const struct summary *s, const struct rollout *r)
+{
+	AUTO(json) json_t *j = json_object();
+	json_t *groups = json_array(), *tasks = json_array();
+	AUTO(table) struct table failures = {0};
 
 	json_put_str(j, "name", r->ref.name);
 	json_put_str(j, "stamp", r->ref.stamp);
@@ -104,8 +120,10 @@ json_t *summary_json(const struct summary *s, const struct rollout *r)
 	json_put(j, "tasks", tasks);
 	tables_failures(&failures, s);
 	json_put(j, "failures", table_json(&failures));
-	tables_trials(&trials, s, true);
-	json_put(j, "trials", table_json(&trials));
 	json_put_int(j, "damaged_lines", r->damaged_lines);
-	return j;
+	json_format(out, j, true);
+	out->len -= strlen("\n}");
+	buf_adds(out, ",\n  \"trials\": [");
+	add_trials(out, s);
+	buf_adds(out, "]\n}\n");
 }

@@ -3,8 +3,8 @@
  * summary-json.h -- a summary for programs; docs/formats.md describes it. Private to this room.
  */
 #pragma once
-#include <jansson.h>
+#include "base/buf.h"
 #include "analysis/summary.h"
 
-/* All of S, which is made of R alone; new reference. */
-json_t *summary_json(const struct summary *s, const struct rollout *r);
+/* Append all of S, which is made of R alone, as one JSON object and a newline. */
+void summary_json(struct buf *out, const struct summary *s, const struct rollout *r);

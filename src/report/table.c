@@ -128,15 +128,20 @@ static void put_json(json_t *row, const char *key, const struct table *t,
 		json_put_int(row, key, (int64_t)cell->number);
 }
 
+json_t *table_row_json(const struct table *t, size_t r)
+{
+	json_t *row = json_object();
+
+	for (size_t c = 0; c < t->columns_n; c++)
+		put_json(row, t->columns[c].name, t, table_cell(t, r, c));
+	return row;
+}
+
 json_t *table_json(const struct table *t)
 {
 	json_t *rows = json_array();
 
-	for (size_t r = 0; r < table_rows(t); r++) {
-		json_t *row = json_object();
-		for (size_t c = 0; c < t->columns_n; c++)
-			put_json(row, t->columns[c].name, t, table_cell(t, r, c));
-		json_array_append_new(rows, row);
-	}
+	for (size_t r = 0; r < table_rows(t); r++)
+		json_array_append_new(rows, table_row_json(t, r));
 	return rows;
 }

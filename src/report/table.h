@@ -57,7 +57,8 @@ void table_terminal(const struct table *t, int width, struct buf *out);
 void table_markdown(const struct table *t, struct buf *out);
 void table_html(const struct table *t, struct buf *out);
 void table_csv(const struct table *t, struct buf *out);
-json_t *table_json(const struct table *t); /* an array of objects; new reference */
+json_t *table_json(const struct table *t);		   /* an array of objects; new reference */
+json_t *table_row_json(const struct table *t, size_t row); /* one of them; new reference */
 
 /* Terminal columns that valid UTF-8 takes. */
 int table_text_width(const char *s, size_t len);

@@ -32,6 +32,27 @@ def test_the_table_of_the_spec(run_cli, data):
     assert "\x1b" not in shown
 
 
+def test_means_come_before_tasks_failures_and_trials(run_cli, data):
+    trials = [trial(f"t{i:02}", rollout=r, score=1) for i in range(20) for r in range(2)]
+    trials[3] = trial("t01", rollout=1, outcome="infra_error", reason="no disk")
+    stored.write(data, trials)
+    shown = run_cli("summarize", "bench", check=0).stdout
+    assert re.findall(r"^(?:Aggregates|Per task|Failures|Trials)$", shown, re.M) == [
+        "Aggregates", "Per task", "Failures", "Trials"]
+    assert shown.count("20250824__12-34-56-") == 41  # and the first run of the failure
+
+    stored.write(data, [*trials, trial("t20", score=0.25)], name="larger", stamp="20250825__00-00-00")
+    shown = run_cli("summarize", "larger", check=0).stdout
+    assert shown.splitlines()[3] == "Aggregates", shown
+    assert "\nTrials\n" not in shown and shown.count("20250825__00-00-00-") == 1
+    [command] = re.findall("^Each of the 41 trials: rollouts (.*)$", shown, re.M)
+    assert command.endswith(" --trials")
+    assert re.search(r"-40 \| +0\.250 ", run_cli(*command.split(), check=0).stdout)
+    for flags in (["--csv"], ["--json"]):
+        assert run_cli("summarize", "larger", *flags, check=0).stdout.count("20250825__00-00-00-") >= 41
+    assert json.loads(run_cli("summarize", "larger", "--json").stdout)["trials"][40]["unit"] == 0.25
+
+
 def wilson(p, n, z=1.959963984540054):
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
