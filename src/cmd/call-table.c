@@ -103,13 +103,15 @@ int call_table_make(struct buf *out, const struct buf *log, struct err *err)
 			     i == 2 || i == ARRAY_SIZE(names) - 1 ? TABLE_LEFT : TABLE_RIGHT);
 	add_lines(&t, &s, log);
 	table_terminal(&t, report_width(STDOUT_FILENO), out);
-	buf_addf(out, "\n%lld calls, %lld tokens in (%lld cached), %lld out, ", (long long)s.calls,
-		 (long long)s.input, (long long)s.cached, (long long)s.output);
+	buf_addf(out, "\n%lld call%s, %lld tokens in (%lld cached), %lld out, ", (long long)s.calls,
+		 s.calls == 1 ? "" : "s", (long long)s.input, (long long)s.cached,
+		 (long long)s.output);
 	if (s.unpriced)
 		buf_adds(out, "cost N/A\n");
 	else
 		buf_addf(out, "%.4f USD\n", s.usd);
 	if (s.damaged)
-		buf_addf(out, "%lld lines are damaged and left out\n", (long long)s.damaged);
+		buf_addf(out, "%lld damaged line%s left out\n", (long long)s.damaged,
+			 s.damaged == 1 ? "" : "s");
 	return 0;
 }

@@ -31,6 +31,7 @@ struct display {
 	bool begun;
 	unsigned frame;
 	size_t done, total, shown_done;
+	size_t failed;		  /* ended with a result, but not as they should */
 	int64_t left_ms, next_ms; /* next_ms: of the spinner or the next plain line */
 };
 
@@ -146,18 +147,19 @@ static void show_progress(struct display *d, size_t done, size_t total, int64_t 
 	d->begun = true;
 }
 
-static void show_end(struct display *d, const char *run_id, bool ok, const char *status,
-		     const char *reason)
+static void show_end(struct display *d, const struct listener_event *e)
 {
+	d->failed += !e->ok && !e->missing;
 	if (d->mode == DISPLAY_JSON)
 		return;
 	clear_transient(d);
 	if (d->mode != DISPLAY_PROGRESS)
-		buf_adds(&d->pending, ok ? "✓ " : "✗ ");
-	buf_addf(&d->pending, "Task %s completed (%s)", run_id, status);
-	if (!ok && *reason) {
+		buf_adds(&d->pending, e->ok ? "✓ " : "✗ ");
+	buf_addf(&d->pending, "Task %s %scompleted (%s)", e->run_id, e->cut ? "not " : "",
+		 e->status);
+	if (!e->ok && *e->text) {
 		buf_adds(&d->pending, ": ");
-		text_renders(&d->pending, reason, TEXT_TERMINAL_LINE);
+		text_renders(&d->pending, e->text, TEXT_TERMINAL_LINE);
 	}
 	buf_addc(&d->pending, '\n');
 }
@@ -177,12 +179,16 @@ void display_end(struct display *d, size_t total, size_t missing)
 		return;
 	clear_transient(d);
 	if (d->mode != DISPLAY_PROGRESS)
-		buf_adds(&d->pending, missing ? "✗ " : "✓ ");
+		buf_adds(&d->pending, missing || d->failed ? "✗ " : "✓ ");
 	if (missing)
-		buf_addf(&d->pending, "%zu of %zu tasks completed, %zu missing\n", total - missing,
-			 total, missing);
+		buf_addf(&d->pending, "%zu of %zu task%s completed, %zu missing", total - missing,
+			 total, total == 1 ? "" : "s", missing);
 	else
-		buf_addf(&d->pending, "All %zu tasks completed!\n", total);
+		buf_addf(&d->pending, "All %zu task%s completed", total, total == 1 ? "" : "s");
+	if (d->failed)
+		buf_addf(&d->pending, ", %zu failed\n", d->failed);
+	else
+		buf_adds(&d->pending, missing ? "\n" : "!\n");
 	d->begun = false;
 }
 
@@ -227,7 +233,7 @@ static void tell(void *arg, const struct listener_event *e)
 		display_run_line(d, e->run_id, e->text, e->len);
 		break;
 	case LISTENER_ENDED:
-		show_end(d, e->run_id, e->ok, e->status, e->text);
+		show_end(d, e);
 		break;
 	case LISTENER_JOURNAL:
 		if (d->mode == DISPLAY_JSON)

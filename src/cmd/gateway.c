@@ -212,12 +212,13 @@ static void print_totals(const struct gateway_totals *t)
 {
 	if (!t->calls)
 		return;
-	printf("%lld calls, %lld tokens, ", (long long)t->calls, (long long)t->tokens);
+	printf("%lld call%s, %lld tokens, ", (long long)t->calls, t->calls == 1 ? "" : "s",
+	       (long long)t->tokens);
 	if (t->unpriced_calls == t->calls)
 		printf("cost N/A\n");
 	else if (t->unpriced_calls)
-		printf("$%.4f and %lld calls without a price\n", t->usd,
-		       (long long)t->unpriced_calls);
+		printf("$%.4f and %lld call%s without a price\n", t->usd,
+		       (long long)t->unpriced_calls, t->unpriced_calls == 1 ? "" : "s");
 	else
 		printf("$%.4f\n", t->usd);
 }

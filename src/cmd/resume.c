@@ -59,7 +59,8 @@ static size_t make_items(const struct request *q, const struct session *s, struc
 
 static void print_plan(const struct session *s, const struct session_work *w)
 {
-	printf("%s %s: %zu of %zu trials to do\n", s->plan.name, s->plan.stamp, w->n, s->plan.n);
+	printf("%s %s: %zu of %zu trial%s to do\n", s->plan.name, s->plan.stamp, w->n, s->plan.n,
+	       s->plan.n == 1 ? "" : "s");
 	for (size_t i = 0; i < w->n; i++)
 		printf("%s  %s\n", s->plan.trials[w->items[i].index].run_id,
 		       w->items[i].agent_from ? "evaluate what the agent did" : "run");

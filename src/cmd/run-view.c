@@ -64,14 +64,16 @@ void run_view_announce(struct display *d, const struct session *s, const struct 
 	say_sandboxes(s, d, w);
 	if (s->stats.damaged)
 		display_say(d,
-			    "%d damaged lines of " ROLLOUT_JOURNAL
-			    " were skipped, the first is line %d",
-			    s->stats.damaged, s->stats.first_damaged);
+			    "%d damaged line%s of " ROLLOUT_JOURNAL
+			    " %s skipped, the first is line %d",
+			    s->stats.damaged, s->stats.damaged == 1 ? "" : "s",
+			    s->stats.damaged == 1 ? "was" : "were", s->stats.first_damaged);
 	for (size_t i = 0; i < notes->n; i++)
 		display_say(d, "%s", notes->v[i]);
 	say_too_large(s, d, w);
 	display_say_quiet(d);
-	display_say(d, "Starting %zu tasks with parallel=%d", w->n, parallel);
+	display_say(d, "Starting %zu task%s with parallel=%d", w->n, w->n == 1 ? "" : "s",
+		    parallel);
 }
 
 int run_view_status(const struct sched_end *end)
@@ -135,12 +137,13 @@ static void say_cost(const struct session *s, struct display *d)
 		return;
 	if (all->unpriced_calls)
 		display_say(
-			d, "spent: %lld tokens in %lld calls, cost N/A: %lld of them have no price",
-			(long long)all->tokens, (long long)all->calls,
+			d, "spent: %lld tokens in %lld call%s, cost N/A: no price for %lld of them",
+			(long long)all->tokens, (long long)all->calls, all->calls == 1 ? "" : "s",
 			(long long)all->unpriced_calls);
 	else
-		display_say(d, "spent: %.4f USD, %lld tokens in %lld calls", all->usd,
-			    (long long)all->tokens, (long long)all->calls);
+		display_say(d, "spent: %.4f USD, %lld tokens in %lld call%s", all->usd,
+			    (long long)all->tokens, (long long)all->calls,
+			    all->calls == 1 ? "" : "s");
 }
 
 void run_view_stopped(struct display *d, const struct sched_end *end)

@@ -87,8 +87,10 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 	if (a->metrics.tokens_total >= 0)
 		buf_addf(&text, ", %lld tokens", (long long)a->metrics.tokens_total);
 	if (a->metrics.tool_calls >= 0)
-		buf_addf(&text, ", %lld tool calls", (long long)a->metrics.tool_calls);
-	buf_addf(&text, ", %lld lines changed", (long long)a->diff_lines);
+		buf_addf(&text, ", %lld tool call%s", (long long)a->metrics.tool_calls,
+			 a->metrics.tool_calls == 1 ? "" : "s");
+	buf_addf(&text, ", %lld line%s changed", (long long)a->diff_lines,
+		 a->diff_lines == 1 ? "" : "s");
 	if (a->metrics.left_running > 0)
 		buf_addf(&text, ", %lld process%s left running", (long long)a->metrics.left_running,
 			 a->metrics.left_running == 1 ? "" : "es");

@@ -260,7 +260,8 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 
 static int add_runs(struct leftovers *l, const struct rollout *r, struct err *err)
 {
-	AUTO(free) char *label = xasprintf("%s with %zu runs", r->ref.path, r->trials_n);
+	AUTO(free) char *label = xasprintf("%s with %zu run%s", r->ref.path, r->trials_n,
+					   r->trials_n == 1 ? "" : "s");
 	struct leftover *i = add(l, label);
 
 	for (size_t k = 0; k < r->trials_n; k++) {

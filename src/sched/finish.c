@@ -140,12 +140,19 @@ static bool try_again(struct sched *s, const struct ending *e)
 	return true;
 }
 
-static void tell_end(const struct sched *s, size_t item, bool ok, const char *why)
+/* OUTCOME is CANCELLED for what was interrupted, too. */
+static void tell_end(const struct sched *s, size_t item, enum outcome outcome, const char *why)
 {
+	bool missing = outcome_is_missing(outcome);
+	/* How the agent once ended is no failure of grading it again. */
+	bool ok = s->items[item].item.regrade ? !missing : outcome == OUTCOME_COMPLETED;
+
 	listener_tell(s->o->listener, &(struct listener_event){
 					      .kind = LISTENER_ENDED,
 					      .run_id = sched_trial(s, item)->run_id,
 					      .ok = ok,
+					      .cut = outcome == OUTCOME_CANCELLED,
+					      .missing = missing,
 					      .status = manifest_status(sched_progress(s, item)),
 					      .text = why,
 					      .len = strlen(why),
@@ -158,7 +165,7 @@ static void show(struct sched *s, const struct ending *e)
 	AUTO(free)
 	char *text = xasprintf("%s%s%s", outcome_name(e->outcome), *reason ? ": " : "", reason);
 
-	tell_end(s, e->item, e->outcome == OUTCOME_COMPLETED, text);
+	tell_end(s, e->item, e->outcome, text);
 }
 
 static void settle(struct sched *s, const struct ending *e)
@@ -234,7 +241,7 @@ static void interrupted(struct sched *s, const struct job *job)
 	journal_add(s->o->journal, EVENT_INTERRUPTED, t, job->attempt, NULL);
 	progress_apply(sched_progress(s, job->item), EVENT_INTERRUPTED, job->attempt, NULL);
 	s->manifest_stale = true;
-	tell_end(s, job->item, false, "interrupted");
+	tell_end(s, job->item, OUTCOME_CANCELLED, "interrupted");
 }
 
 static void judge(struct sched *s, const struct job *job, const char *how)

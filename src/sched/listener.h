@@ -11,7 +11,7 @@
 enum listener_kind {
 	LISTENER_REMARK, /* TEXT is for the user */
 	LISTENER_OUTPUT, /* TEXT is a line of RUN_ID: of its agent, its tests, a phase, a note */
-	LISTENER_ENDED, /* the trial RUN_ID has ended: OK, STATUS, and in TEXT its outcome and why */
+	LISTENER_ENDED, /* the trial RUN_ID has ended: OK, CUT, STATUS, and in TEXT its outcome and why */
 	LISTENER_JOURNAL, /* TEXT is whole lines of the journal, about to be written */
 	LISTENER_TURN,	  /* nothing more is told for now: show it. DONE, TOTAL, LEFT_MS */
 };
@@ -22,7 +22,9 @@ struct listener_event {
 	const char *run_id;
 	const char *text;
 	size_t len; /* of TEXT */
-	bool ok;
+	bool ok;  /* nothing failed of what was to be done: its agent's work, or grading it again */
+	bool cut; /* it was ended before its end: cancelled, interrupted */
+	bool missing;	    /* it has no result that counts */
 	const char *status; /* as in the manifest */
 	size_t done, total; /* trials; TOTAL 0: they are not counted */
 	int64_t left_ms;    /* a guess at the time to the end; -1: none */

@@ -57,7 +57,7 @@ def test_a_tcp_port_is_served_until_interrupted(provided, start_cli):
     assert status == 200 and answer["choices"], answer
     status, answer = ask(conn, {**BODY, "model": "other"})  # no rule names it, but there is one provider
     assert status == 200, answer
-    assert end(child).strip().endswith("2 calls, 2100 tokens, $0.0150 and 1 calls without a price")
+    assert end(child).strip().endswith("2 calls, 2100 tokens, $0.0150 and 1 call without a price")
 
 
 def test_a_unix_socket_is_private_and_removed(provided, start_cli, workdir):
@@ -70,7 +70,7 @@ def test_a_unix_socket_is_private_and_removed(provided, start_cli, workdir):
     assert ask(conn)[0] == 200
     again = start_cli("gateway", "--socket", path, "--provider", "fake", env=ENV)
     assert again.wait(60) == 2 and "somebody listens there already" in again.stdout.read()
-    assert end(child).strip().endswith("1 calls, 1050 tokens, $0.0150")
+    assert end(child).strip().endswith("1 call, 1050 tokens, $0.0150")
     assert not path.exists()
 
 

@@ -510,7 +510,7 @@ def test_the_calls_of_a_trial_are_a_table(run_cli, bench, rollout, fake, workdir
     assert json.loads(run_cli("show", run_id, "result", "--json", check=0).stdout)["run_id"] == run_id
     log.write_text(log.read_text() + '{"call": 4, "model_asked": "\x1b[31mred"\n{"call":5,"model_asked":"a\\u001b[31m"}')
     done = run_cli("show", run_id, "llm", check=0)
-    assert "1 lines are damaged and left out" in done.stdout and "\x1b" not in done.stdout and "cost N/A" in done.stdout
+    assert "1 damaged line left out" in done.stdout and "\x1b" not in done.stdout and "cost N/A" in done.stdout
 
 
 # --- transcripts ------------------------------------------------------------------------------------

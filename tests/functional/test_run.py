@@ -198,6 +198,16 @@ def test_a_result_with_another_outcome_counts(run_cli, fake_bench, rollout):
     fake_bench(1, env={"FAKE_OUTCOME": "timeout", "FAKE_REASON": "30m are over", "FAKE_SCORE": "1"})
     done = run_cli("run", "bench.toml", check=0)
     assert f"✗ Task {rollout().dir.name}-0 completed (launched): timeout: 30m are over" in lines(done)
+    assert "✗ All 1 task completed, 1 failed" in lines(done)
+
+
+def test_marks_and_the_last_line_tell_what_became_of_it(run_cli, fake_bench, rollout, make_task):
+    other = {"prepared_dir": make_task("other"), "environment_variables": {"FAKE_OUTCOME": "completed"}}
+    fake_bench(2, env={"FAKE_OUTCOME": "agent_error", "FAKE_REASON": "it fell over"}, more=[other])
+    out = lines(run_cli("run", "bench.toml", check=0))
+    assert sum(line.startswith("✗ Task ") and line.endswith("(launched): agent_error: it fell over") for line in out) == 2
+    assert sum(line.startswith("✓ Task ") for line in out) == 1
+    assert "✗ All 3 tasks completed, 2 failed" in out
 
 
 def test_five_failures_for_one_reason_pause_the_run(run_cli, fake_bench, rollout):
@@ -360,6 +370,7 @@ def test_two_interrupts_stop_what_runs(held, rollout, signals):
     ends = [e["outcome"] for e in rollout().events if e["event"] == "finished"]
     assert ends == ["cancelled"] * 2
     assert "0 of 6 tasks completed, 6 missing" in out
+    assert len(re.findall(r"^✗ Task \S+ not completed \(launched\): cancelled", out, re.M)) == 2
 
 
 def test_three_interrupts_kill(start_cli, fake_bench, workdir, rollout):
