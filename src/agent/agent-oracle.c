@@ -16,7 +16,7 @@ static int apply_gold(const struct agent_job *job, struct sandbox *s, char **why
 		return -1;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return err_set(err, ERR_INFRA, errno, "rewind the gold diff");
-	return sandbox_apply(s, fd, why, err);
+	return sandbox_apply(s, fd, -1, why, err);
 }
 
 /* Applies the task's gold diff: what the tests say of the known solution. */

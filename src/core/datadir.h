@@ -58,6 +58,7 @@
 #define ATTEMPT_JUDGE_RECORDING "judge-recording"
 #define ATTEMPT_ARTIFACTS "artifacts"
 #define ATTEMPT_DIFF ATTEMPT_ARTIFACTS "/diff.patch"
+#define ATTEMPT_DIFF_TIMES ATTEMPT_ARTIFACTS "/diff.times"
 #define ATTEMPT_REPO_INFO ATTEMPT_ARTIFACTS "/repo_info.json"
 #define ATTEMPT_NOTES ATTEMPT_ARTIFACTS "/notes.md"
 #define ATTEMPT_COLLECTED ATTEMPT_ARTIFACTS "/agent"

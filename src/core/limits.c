@@ -6,6 +6,7 @@ const struct limits limits_default = {
 	.timeout_ms = 30 * 60 * 1000,
 	.eval_timeout_ms = 10 * 60 * 1000,
 	.disk_mb = 10240,
+	.diff_mb = 256,
 	.pids = 1024,
 	.files = 8192,
 };
@@ -18,6 +19,7 @@ json_t *limits_to_json(const struct limits *l)
 	json_put_real(j, "cpus", l->cpus);
 	json_put_int(j, "memory_mb", l->memory_mb);
 	json_put_int(j, "disk_mb", l->disk_mb);
+	json_put_int(j, "diff_mb", l->diff_mb);
 	json_put_int(j, "pids", l->pids);
 	json_put_int(j, "files", l->files);
 	json_put_int(j, "tokens", l->tokens);
@@ -35,6 +37,7 @@ void limits_from_json(struct limits *l, const json_t *j)
 		.cpus = json_get_real(j, "cpus", d->cpus),
 		.memory_mb = json_get_int(j, "memory_mb", d->memory_mb),
 		.disk_mb = json_get_int(j, "disk_mb", d->disk_mb),
+		.diff_mb = json_get_int(j, "diff_mb", d->diff_mb),
 		.pids = (int)json_get_int(j, "pids", d->pids),
 		.files = (int)json_get_int(j, "files", d->files),
 		.tokens = json_get_int(j, "tokens", d->tokens),

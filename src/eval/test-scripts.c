@@ -13,7 +13,7 @@
 #include "eval/eval-files.h"
 #include "os/spawn.h"
 
-enum { DIFF_BYTES = 128 << 20, PROBE_MS = 60000 };
+enum { PROBE_MS = 60000 };
 
 struct runner {
 	const char *name, *suffix;
@@ -131,7 +131,9 @@ static int put_diff(struct test_run *run, struct err *err)
 	AUTO(buf) struct buf diff = BUF_INIT;
 	struct err why = {0};
 
-	if (path_read(run->job->run_fd, ATTEMPT_DIFF, DIFF_BYTES, &diff, &why) &&
+	const int64_t max = run->job->attempt->trial.limits.diff_mb << 20;
+
+	if (path_read(run->job->run_fd, ATTEMPT_DIFF, (size_t)max + 1, &diff, &why) &&
 	    why.sys != ENOENT) {
 		*err = why;
 		return -1;

@@ -85,6 +85,11 @@ static void show_disk(const struct bench_entry *e, char out[TEXT])
 	snprintf(out, TEXT, "%lld", (long long)e->limits.disk_mb);
 }
 
+static void show_diff(const struct bench_entry *e, char out[TEXT])
+{
+	snprintf(out, TEXT, "%lld", (long long)e->limits.diff_mb);
+}
+
 static void show_evaluate(const struct bench_entry *e, char out[TEXT])
 {
 	show_bool(e->evaluate, out);
@@ -126,6 +131,7 @@ static const struct facet facets[] = {
 	{"cpus", show_cpus},
 	{"memory_mb", show_memory},
 	{"disk_mb", show_disk},
+	{"diff_mb", show_diff},
 	{"evaluate", show_evaluate},
 	{"seed", show_seed},
 	{"token_limit", show_tokens},
@@ -234,7 +240,8 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 {
 	return a->timeout_ms == b->timeout_ms && a->eval_timeout_ms == b->eval_timeout_ms &&
 	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
-	       a->tokens == b->tokens && a->usd == b->usd && a->calls == b->calls;
+	       a->diff_mb == b->diff_mb && a->tokens == b->tokens && a->usd == b->usd &&
+	       a->calls == b->calls;
 }
 
 /* The settings that make a variant; its sandbox was resolved when it was planned. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -9,6 +11,8 @@
 #include "os/spawn.h"
 #include "git/git.h"
 #include "repo/repo.h"
+
+enum { TIMES_MAX = 32 << 20 };
 
 static int git_apply(int work_fd, const char *git_dir, bool check, int patch_fd,
 		     int64_t deadline_ms, struct buf *said, int *status, struct err *err)
@@ -71,4 +75,50 @@ int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadlin
 	AUTO(umask) mode_t old = umask(022);
 	(void)old;
 	return apply(work_fd, git_dir, patch_fd, deadline_ms, why, err);
+}
+
+// The folder of PATH by way of no link, and its last name in *NAME; -1: it is not there.
+static int open_parent(int work_fd, char *path, const char **name)
+{
+	char *slash = strrchr(path, '/');
+	struct err ignored = {0};
+	*name = slash ? slash + 1 : path;
+	if (!slash)
+		return path_open_beneath(work_fd, ".", O_RDONLY | O_DIRECTORY, 0, &ignored);
+	*slash = '\0';
+	return path_open_beneath(work_fd, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
+}
+
+static void set_time(int work_fd, char *line)
+{
+	char *rest;
+	const char *name;
+	struct stat st;
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+	times[1].tv_sec = strtoll(line, &rest, 10);
+	if (*rest != '.')
+		return;
+	times[1].tv_nsec = strtol(rest + 1, &rest, 10);
+	if (*rest != ' ' || times[1].tv_nsec < 0 || times[1].tv_nsec > 999999999)
+		return;
+	AUTO(fd) int dir = open_parent(work_fd, rest + 1, &name);
+	if (dir < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		return;
+	// A file system that cannot hold the time keeps its own.
+	(void)utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+int repo_apply_times(const char *work, int times_fd, struct err *err)
+{
+	AUTO(buf) struct buf lines = BUF_INIT;
+	AUTO(fd) int work_fd = open(work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (work_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", work);
+	if (lseek(times_fd, 0, SEEK_SET) < 0 || path_read_fd(times_fd, TIMES_MAX, &lines, err) < 0)
+		return err->kind ? -1 : err_set(err, ERR_INFRA, errno, "read the times of a diff");
+	for (char *s = lines.data, *end = s + lines.len, *next; s < end; s = next) {
+		next = s + strlen(s) + 1;
+		set_time(work_fd, s);
+	}
+	return 0;
 }

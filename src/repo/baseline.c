@@ -20,9 +20,9 @@
 #include "repo/repo.h"
 
 #define TMP ".tmp-" // what a maker works in: TMP KEY "." its own
-enum { META_MAX = 65536 };
+enum { META_MAX = 65536, LAYOUT = 2 /* of a baseline's files; changed, all are made anew */ };
 
-/* DATA_PINS/TASK_HASH.json {start_commit, key}: what this task was resolved to the first time. A branch
+/* DATA_PINS/TASK_HASH.json {start_commit, key, layout}: what this task was resolved to the first time. A branch
  * that moves changes no benchmark half way, and the next trial reads two small files instead of
  * hashing. */
 struct pin {
@@ -52,7 +52,8 @@ static void pin_read(struct pin *pin, int root_fd, const struct task *t)
 	if (!git_is_full_id(start))
 		return;
 	pin->start = xstrdup(start);
-	pin->key = key && git_is_full_id(key) ? xstrdup(key) : NULL;
+	if (key && git_is_full_id(key) && json_get_int(j, "layout", 1) == LAYOUT)
+		pin->key = xstrdup(key);
 }
 
 static int pin_write(int root_fd, const struct task *t, const char *start, const char *key,
@@ -63,8 +64,10 @@ static int pin_write(int root_fd, const struct task *t, const char *start, const
 		return 0;
 	AUTO(json) json_t *j = json_object();
 	json_put_str(j, "start_commit", start);
-	if (key)
+	if (key) {
 		json_put_str(j, "key", key);
+		json_put_int(j, "layout", LAYOUT);
+	}
 	if (path_make_dirs(root_fd, DATA_PINS, 0755, err) < 0)
 		return -1;
 	return json_write(root_fd, path, j, false, err);
@@ -119,7 +122,7 @@ static int make_key(char key[HASH_HEX], const struct task *t, const char *start,
 {
 	struct hash h;
 	hash_init(&h);
-	hash_str(&h, "baseline 1");
+	hash_str(&h, "baseline 2");
 	hash_str(&h, start);
 	hash_str(&h, branch_of(t));
 	hash_str(&h, t->repo.subdir);

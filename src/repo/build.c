@@ -217,9 +217,45 @@ static int repo_fetch(const struct build *b, const char *commit, struct err *err
 	return git_in(b, argv, env, NULL, err);
 }
 
+// The objects lie beside .git/objects, which only names them. `git clone PATH` links or copies what is in
+// .git/objects; a link to a file of an overlay's lower layer has another inode than what it was made from, which
+// git takes for an attack.
+static int objects_set_aside(const struct build *b, struct err *err)
+{
+	static const char to_base[] = "../baseline-objects\n";
+	if (renameat(b->tmp_fd, "repo/.git/objects", b->tmp_fd, "repo/.git/baseline-objects") < 0)
+		return err_set(err, ERR_INFRA, errno, "set the baseline's objects aside");
+	if (path_make_dirs(b->tmp_fd, "repo/.git/objects/pack", 0755, err) < 0 ||
+	    path_make_dirs(b->tmp_fd, "repo/.git/objects/info", 0755, err) < 0)
+		return -1;
+	return path_write(b->tmp_fd, "repo/.git/objects/info/alternates", to_base,
+			  sizeof to_base - 1, 0644, false, err);
+}
+
+struct settle {
+	struct timespec times[2];
+	int links_fd; // -1: the file system has no links
+	size_t links;
+};
+
+// A second name for the file, which nobody uses. An overlay goes on showing the inode of a lower file after it was
+// copied up, unless that has several names: a link that an agent makes would be another file than its source.
+static int second_name(struct settle *s, int dir_fd, const char *name, struct err *err)
+{
+	char to[24];
+	snprintf(to, sizeof to, "%zu", s->links++);
+	if (s->links_fd < 0 || linkat(dir_fd, name, s->links_fd, to, 0) == 0)
+		return 0;
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != EMLINK)
+		return err_set(err, ERR_INFRA, errno, "link %s", name);
+	auto_fd(&s->links_fd);
+	s->links_fd = -1;
+	return 0;
+}
+
 // One old time for all: an entry as young as the index itself would be re-hashed by every `git
 // status`.
-static int set_times(int dir_fd, const char *name, const struct timespec times[2], struct err *err)
+static int settle(struct settle *s, int dir_fd, const char *name, struct err *err)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -228,9 +264,10 @@ static int set_times(int dir_fd, const char *name, const struct timespec times[2
 	for (struct dirent *e; (e = readdir(d));) {
 		if (dir_is_dots(e->d_name) || strcmp(e->d_name, ".git") == 0)
 			continue;
-		if (utimensat(fd, e->d_name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		if (utimensat(fd, e->d_name, s->times, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_set(err, ERR_INFRA, errno, "set the time of %s", e->d_name);
-		if (e->d_type == DT_DIR && set_times(fd, e->d_name, times, err) < 0)
+		if (e->d_type == DT_DIR ? settle(s, fd, e->d_name, err)
+					: second_name(s, fd, e->d_name, err))
 			return -1;
 	}
 	return 0;
@@ -245,10 +282,15 @@ static int repo_checkout(const struct build *b, int64_t date, struct err *err)
 	int64_t oldest = 315532800,
 		newest = time(NULL) - 60; // archives cannot hold times before 1980
 	struct timespec t = {.tv_sec = date < oldest ? oldest : date > newest ? newest : date};
-	const struct timespec times[2] = {t, t};
-	if (git_in(b, read_tree, env, NULL, err) < 0 ||
-	    set_times(b->tmp_fd, BASELINE_REPO, times, err) < 0 ||
-	    git_in(b, refresh, env, NULL, err) < 0)
+	if (mkdirat(b->tmp_fd, "links", 0755) < 0)
+		return err_set(err, ERR_INFRA, errno, "make directory links");
+	struct settle s = {.times = {t, t},
+			   .links_fd =
+				   openat(b->tmp_fd, "links", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	int rc = git_in(b, read_tree, env, NULL, err) < 0 ||
+		 settle(&s, b->tmp_fd, BASELINE_REPO, err) < 0;
+	auto_fd(&s.links_fd);
+	if (rc || git_in(b, refresh, env, NULL, err) < 0)
 		return -1;
 	if (unlinkat(b->tmp_fd, "repo/.git/info/attributes", 0) < 0)
 		return err_set(err, ERR_INFRA, errno, "remove info/attributes");
@@ -295,7 +337,8 @@ int build_baseline(const struct build *b, struct built *out, struct err *err)
 	*out = (struct built){0};
 	if (check_branch(b, err) < 0 || stage_make(b, err) < 0 ||
 	    stage_commit(b, &date, &commit, err) < 0 || repo_fetch(b, commit, err) < 0 ||
-	    repo_checkout(b, date, err) < 0 || gitdir_make(b->tmp_fd, BASELINE_GIT, &host, err) < 0)
+	    objects_set_aside(b, err) < 0 || repo_checkout(b, date, err) < 0 ||
+	    gitdir_make(b->tmp_fd, BASELINE_GIT, &host, err) < 0)
 		return -1;
 	out->commit = commit;
 	if (count_files(b, out, err) < 0) {

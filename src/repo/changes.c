@@ -18,13 +18,14 @@
 #include "os/dir.h"
 #include "git/git.h"
 #include "repo/ignore.h"
+#include "repo/index.h"
 
 enum {
 	LIST_MAX = 1000,
 	DEPTH_MAX = 200,
 	ENTRIES_MAX = 1000000,
 	RULES_MAX = 1 << 20,
-	DEFAULT_FILE = 16 << 20,
+	TIMES_MAX = 16 << 20, /* bytes */
 };
 
 struct walk {
@@ -34,9 +35,12 @@ struct walk {
 	struct import *imp;
 	struct repo_diff *out;
 	struct ignore ignore;
+	struct index_names forced; /* what the agent's index holds */
+	bool forced_read;
 	struct buf path; /* of the directory being walked: "" or ending in a slash */
+	int top_fd;	 /* borrowed */
 	bool overlay, full;
-	int64_t entries, file_max, content_max;
+	int64_t entries, file_max, content_max, times_size;
 };
 
 /* One directory on the way down. */
@@ -45,13 +49,14 @@ struct frame {
 	int fd, base_fd; /* base_fd: the same directory of the baseline, or -1 */
 	bool complete;	 /* what is not here was deleted */
 	bool shadowed;	 /* the ignore rules know it */
+	bool ignored;	 /* of what is new in it, only what the agent's index holds counts */
 	int depth;
 };
 
 struct entry {
 	char *name;
 	struct stat st, base;
-	bool has_base, ask, ignored;
+	bool has_base, ask, ignored, forced;
 };
 
 struct entries {
@@ -169,10 +174,24 @@ static bool is_executable(const struct stat *st)
 	return st->st_mode & S_IXUSR;
 }
 
-static bool looks_equal(const struct stat *a, const struct stat *b)
+// A time to apply with the diff. What has the time and size of the baseline's file but other contents is a second
+// younger: the minimal stat data that the repository is read with would take it for unchanged.
+static void note_time(struct walk *w, const struct entry *e)
 {
-	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	struct timespec t = e->st.st_mtim;
+	if (e->has_base && t.tv_sec == e->base.st_mtim.tv_sec)
+		t.tv_sec++;
+	AUTO(free)
+	char *line =
+		xasprintf("%lld.%09ld %s%s", (long long)t.tv_sec, t.tv_nsec, w->path.data, e->name);
+	w->times_size += (int64_t)strlen(line) + 1;
+	if (w->times_size <= TIMES_MAX)
+		strv_take(&w->out->times, STEAL(&line));
+}
+
+static bool same_time(const struct stat *a, const struct stat *b)
+{
+	return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static int add_regular(struct walk *w, const struct frame *f, const struct entry *e,
@@ -180,10 +199,9 @@ static int add_regular(struct walk *w, const struct frame *f, const struct entry
 {
 	bool tracked = e->has_base && S_ISREG(e->base.st_mode), short_read;
 	bool same_mode = tracked && is_executable(&e->st) == is_executable(&e->base);
-	if (same_mode && !w->overlay && looks_equal(&e->st, &e->base))
-		return 0;
-	if (e->st.st_size > w->file_max) {
-		skip(w, e->name, "too large");
+	// What was tracked is a change whatever its size; the bound is for what somebody left lying about.
+	if (!tracked && e->st.st_size > w->file_max) {
+		skip(w, e->name, "a new file that is too large (diff_mb)");
 		return 0;
 	}
 	AUTO(fd) int fd = open_own(f->fd, e->name, 0);
@@ -191,8 +209,12 @@ static int add_regular(struct walk *w, const struct frame *f, const struct entry
 		skip(w, e->name, strerror(errno));
 		return 0;
 	}
-	if (same_mode && e->st.st_size == e->base.st_size && same_content(fd, f->base_fd, e->name))
+	if (same_mode && e->st.st_size == e->base.st_size &&
+	    same_content(fd, f->base_fd, e->name)) {
+		if (!same_time(&e->st, &e->base))
+			note_time(w, e);
 		return 0;
+	}
 	if (begin(w, err) < 0)
 		return -1;
 	if (w->imp->size + e->st.st_size > w->content_max) {
@@ -205,6 +227,8 @@ static int add_regular(struct walk *w, const struct frame *f, const struct entry
 		return -1;
 	if (short_read)
 		skip(w, e->name, "could not be read to its end");
+	else
+		note_time(w, e);
 	return 0;
 }
 
@@ -382,14 +406,33 @@ static int ask_about(struct walk *w, struct frame *f, struct entries *list, size
 	return 0;
 }
 
+// What an agent added by force, or renamed from what was tracked, is its work whatever the rules say. A
+// directory: something below it.
+static bool is_forced(struct walk *w, const struct entry *e)
+{
+	AUTO(free)
+	char *path = xasprintf("%s%s%s", w->path.data, e->name, S_ISDIR(e->st.st_mode) ? "/" : "");
+	if (!w->forced_read) {
+		AUTO(fd) int git_fd = open_own(w->top_fd, ".git", O_DIRECTORY);
+		index_read(&w->forced, git_fd);
+		w->forced_read = true;
+	}
+	return index_has(&w->forced, path);
+}
+
+// Sets ignored and forced.
 static int ask(struct walk *w, struct frame *f, struct entries *list, struct err *err)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; i < list->n; i++) {
 		n += list->v[i].ask;
-	if (n == 0 || w->ignore.broken)
-		return 0;
-	return ask_about(w, f, list, n, err);
+		list->v[i].ignored = f->ignored && list->v[i].ask;
+	}
+	if (n && !f->ignored && !w->ignore.broken && ask_about(w, f, list, n, err) < 0)
+		return -1;
+	for (size_t i = 0; i < list->n; i++)
+		list->v[i].forced = list->v[i].ignored && is_forced(w, &list->v[i]);
+	return 0;
 }
 
 static int walk_dir(struct walk *w, struct frame *f, struct err *err);
@@ -427,6 +470,7 @@ static int enter(struct walk *w, struct frame *f, const struct entry *e, struct 
 			      .fd = fd,
 			      .base_fd = base,
 			      .complete = f->complete || (w->overlay && is_opaque(fd)),
+			      .ignored = e->ignored,
 			      .depth = f->depth + 1};
 	size_t len = w->path.len;
 	buf_addf(&w->path, "%s/", e->name);
@@ -451,7 +495,7 @@ static int visit(struct walk *w, struct frame *f, const struct entry *e, struct 
 		return -1;
 	if (whiteout)
 		return 0;
-	if (e->ignored) {
+	if (e->ignored && !e->forced) {
 		list_ignored(w, e);
 		return 0;
 	}
@@ -530,8 +574,9 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 		.imp = imp,
 		.out = out,
 		.path = BUF_INIT,
+		.top_fd = fd,
 		.overlay = s->upper,
-		.file_max = s->max_file_bytes ? s->max_file_bytes : DEFAULT_FILE,
+		.file_max = s->max_file_bytes ? s->max_file_bytes : patch_max / 4,
 		// Binary content may shrink to a quarter; more than that is not worth the reading.
 		.content_max = 4 * patch_max};
 	AUTO(free) char *git_dir = path_join(s->base, BASELINE_GIT);
@@ -542,6 +587,7 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 		strv_pushf(&out->skipped, ".gitignore: %s: nothing more was ignored",
 			   w.ignore.why.msg);
 	ignore_release(&w.ignore);
+	index_release(&w.forced);
 	buf_release(&w.path);
 	return rc;
 }

@@ -20,6 +20,9 @@
 /* The clean start of every trial of a task: DATA/cache/baselines/KEY/
  *   repo/      the work tree with its .git: no remote, reflog, tag, hook, or object beyond the
  *              baseline; files hold the commit's bytes (no filter, no line ends) and have its date
+ *              its objects lie in .git/baseline-objects, an alternate of .git/objects, and all its
+ *              files have a second name in links/: what an agent links in an overlay is then the
+ *              same file, and `git clone` of it works
  *   host.git/  a git directory for our own git: repo/'s objects, and attributes switched off
  *   meta.json  {start_commit, baseline_commit, branch, files, bytes}
  *
@@ -53,8 +56,8 @@ struct repo_diff_spec {
 	const char *upper;   /* overlay upper directory, or NULL */
 	const char *scratch; /* an empty directory for temporary objects; the caller removes it */
 	int out_fd;	     /* the patch is written here: a regular file */
-	int64_t max_bytes;   /* of the patch; default 64 MiB when 0 */
-	int64_t max_file_bytes; /* a larger file is left out and listed; default 16 MiB when 0 */
+	int64_t max_bytes;   /* of the patch; 256 MiB when 0 */
+	int64_t max_file_bytes; /* a larger new file is left out and listed; a quarter of max_bytes when 0 */
 	int64_t deadline_ms;
 };
 
@@ -66,6 +69,9 @@ struct repo_diff {
 	/* "PATH: reason", at most 1000: too large, a special file, a .git of the agent's own making
 	 * (the other files of such a repository are kept), files inside a submodule, ... */
 	struct strv skipped;
+	/* "SECONDS.NANOSECONDS PATH": when what is in the patch, or was only touched, was written last; 16 MiB at most.
+	 * What is built in a workspace is compared by time with what it was built from. */
+	struct strv times;
 };
 
 int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err *err) MUST_CHECK;
@@ -76,3 +82,6 @@ void repo_diff_release(struct repo_diff *d);
  * could not be tried. */
 int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadline_ms, char **why,
 	       struct err *err) MUST_CHECK;
+/* Give the files of WORK, to which a patch was applied, the times in TIMES_FD: a repo_diff's, each ended by a NUL, read
+ * from the start. What is not there, or is no time, is passed over. */
+int repo_apply_times(const char *work, int times_fd, struct err *err) MUST_CHECK;

@@ -231,7 +231,7 @@ static char *read_text(int fd)
 	return buf_detach(&b);
 }
 
-int common_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
+int common_apply(struct sandbox *s, int patch_fd, int times_fd, char **why, struct err *err)
 {
 	struct holder_reply r;
 	AUTO(fd) int text = -1;
@@ -241,7 +241,9 @@ int common_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
 		return -1;
 	if (r.refused)
 		*why = read_text(text);
-	return 0;
+	if (r.refused || times_fd < 0)
+		return 0;
+	return call(downcast(s), HOLDER_TIMES, times_fd, DIFF_MS, &r, NULL, err);
 }
 
 int common_stop(struct sandbox *s, struct err *err)
@@ -265,8 +267,11 @@ int common_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err
 				  .files = r.files,
 				  .truncated = r.truncated};
 	const char *at = lists.data;
-	for (uint64_t i = 0; i < r.ignored_n + r.skipped_n; i++, at += strlen(at) + 1)
-		strv_push(i < r.ignored_n ? &out->ignored : &out->skipped, at);
+	struct strv *const into[] = {&out->ignored, &out->skipped, &out->times};
+	const uint64_t n[] = {r.ignored_n, r.skipped_n, r.times_n};
+	for (size_t k = 0; k < ARRAY_SIZE(into); k++)
+		for (uint64_t i = 0; i < n[k]; i++, at += strlen(at) + 1)
+			strv_push(into[k], at);
 	return 0;
 }
 

@@ -37,7 +37,8 @@ int common_start(struct common_sandbox *k, int ctl, int errors, int64_t deadline
 int common_start_forwarder(struct common_sandbox *k, struct err *err) MUST_CHECK;
 
 /* The members of a backend of these names. */
-int common_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
+int common_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
+		 struct err *err) MUST_CHECK;
 int common_stop(struct sandbox *s, struct err *err) MUST_CHECK;
 int common_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err) MUST_CHECK;
 int64_t common_disk_bytes(struct sandbox *s, enum sandbox_measure how);

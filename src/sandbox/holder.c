@@ -223,6 +223,13 @@ static int serve_apply(struct holder *k, const struct holder_request *req, int f
 	return *text < 0 ? -1 : 0;
 }
 
+static int serve_times(struct holder *k, int fd, struct err *err)
+{
+	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
+
+	return repo_apply_times(work, fd, err);
+}
+
 static uint64_t add_list(struct buf *b, const struct strv *list)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -248,6 +255,7 @@ static int serve_diff(struct holder *k, const struct holder_request *req, int fd
 				      .upper = upper,
 				      .scratch = scratch,
 				      .out_fd = fd,
+				      .max_bytes = k->start->spec->limits.diff_mb << 20,
 				      .deadline_ms = req->deadline_ms};
 	int rc = repo_diff(&d, &spec, err);
 	if (!rc) {
@@ -258,6 +266,7 @@ static int serve_diff(struct holder *k, const struct holder_request *req, int fd
 		r->truncated = d.truncated;
 		r->ignored_n = add_list(&b, &d.ignored);
 		r->skipped_n = add_list(&b, &d.skipped);
+		r->times_n = add_list(&b, &d.times);
 		*text = text_file(&b, err);
 		rc = *text < 0 ? -1 : 0;
 	}
@@ -275,6 +284,8 @@ static int serve(struct holder *k, const struct holder_request *req, int fd, str
 		return serve_du(k, req, r, &r->err);
 	case HOLDER_APPLY:
 		return serve_apply(k, req, fd, r, text, &r->err);
+	case HOLDER_TIMES:
+		return serve_times(k, fd, &r->err);
 	case HOLDER_DIFF:
 		return serve_diff(k, req, fd, r, text, &r->err);
 	case HOLDER_REMOVE:

@@ -12,7 +12,7 @@
 #include "sandbox/inherited.h"
 #include "sandbox/sandbox.h"
 
-enum holder_op { HOLDER_READY, HOLDER_DU, HOLDER_APPLY, HOLDER_DIFF, HOLDER_REMOVE };
+enum holder_op { HOLDER_READY, HOLDER_DU, HOLDER_APPLY, HOLDER_TIMES, HOLDER_DIFF, HOLDER_REMOVE };
 
 struct holder_request {
 	uint32_t op, seq;
@@ -20,15 +20,15 @@ struct holder_request {
 	int64_t deadline_ms;
 };
 
-/* With the descriptor of a text: why a patch was refused; or the ignored, then the skipped paths of a
- * diff, NUL-terminated. */
+/* With the descriptor of a text: why a patch was refused; or the ignored, then the skipped paths, then the
+ * times of a diff, NUL-terminated. */
 struct holder_reply {
 	uint32_t op, seq;
 	int32_t failed; /* err is set */
 	bool overlay, refused, truncated;
 	int64_t bytes, took_ms; /* DU, DIFF */
 	int64_t lines_added, lines_removed, files;
-	uint64_t ignored_n, skipped_n;
+	uint64_t ignored_n, skipped_n, times_n;
 	struct err err;
 };
 

@@ -42,9 +42,9 @@ static int check_running(const struct sandbox *s, struct err *err)
 	return s->stopped ? err_set(err, ERR_INFRA, 0, "the sandbox has been stopped") : 0;
 }
 
-int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
+int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why, struct err *err)
 {
-	return check_running(s, err) ? -1 : s->backend->apply(s, patch_fd, why, err);
+	return check_running(s, err) ? -1 : s->backend->apply(s, patch_fd, times_fd, why, err);
 }
 
 int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,

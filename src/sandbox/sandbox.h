@@ -117,7 +117,7 @@ struct sandbox_backend {
 	const char *name; /* as written in the TOML */
 	int (*open)(struct sandbox **out, const struct sandbox_spec *spec, struct err *err);
 	/* See the wrappers of the same names below. */
-	int (*apply)(struct sandbox *s, int patch_fd, char **why, struct err *err);
+	int (*apply)(struct sandbox *s, int patch_fd, int times_fd, char **why, struct err *err);
 	int (*stop)(struct sandbox *s, struct err *err);
 	int (*diff)(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err);
 	/* Blocks written below the scratch directory, as last measured. */
@@ -142,8 +142,10 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
 /* Whether one starts on this machine at all: a local one below ROOT_FD, as a trial without a repository has it, is started,
  * used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the remedy. */
 int sandbox_try(int root_fd, struct err *err) MUST_CHECK;
-/* Apply a patch to the workspace before the first exec: as repo_apply. */
-int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err) MUST_CHECK;
+/* Apply a patch to the workspace before the first exec, then the times of its files (-1: none): as repo_apply and
+ * repo_apply_times. */
+int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
+		  struct err *err) MUST_CHECK;
 /* Append what the environment of every command in S begins with, "K=V" each: HOME, TMPDIR, LANG, TERM, and PATH, which is
  * that of the container's image (it may have its programs where no other system does), else the usual one. */
 void sandbox_env(const struct sandbox *s, struct strv *env);

@@ -110,6 +110,18 @@ static int write_patch(const struct work *w, const void *data, size_t n, struct 
 	return path_write(w->run_fd, ATTEMPT_DIFF, data, n, 0644, w->attempt.sync, err);
 }
 
+/* Only where there are some. */
+static int write_times(const struct work *w, const struct strv *times, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < times->n; i++)
+		buf_add(&text, times->v[i], strlen(times->v[i]) + 1);
+	return text.len ? path_write(w->run_fd, ATTEMPT_DIFF_TIMES, text.data, text.len, 0644,
+				     w->attempt.sync, err)
+			: 0;
+}
+
 static int diff_workspace(struct work *w, struct sandbox *box, const struct strv *left_out,
 			  struct err *err)
 {
@@ -123,7 +135,7 @@ static int diff_workspace(struct work *w, struct sandbox *box, const struct strv
 	w->result.agent.diff_bytes = d.bytes;
 	w->result.agent.diff_lines = d.lines_added + d.lines_removed;
 	w->result.agent.diff_truncated = d.truncated;
-	return write_repo_info(w, &d, left_out, err);
+	return write_times(w, &d.times, err) ? -1 : write_repo_info(w, &d, left_out, err);
 }
 
 static struct agent_job agent_job(struct work *w)

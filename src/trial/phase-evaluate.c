@@ -36,7 +36,12 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 	}
 	if (work_sandbox(w, box, BOX_EVALUATE, err))
 		return -1;
-	return w->result.agent.diff_bytes ? sandbox_apply(*box, patch, refused, err) : 0;
+	if (!w->result.agent.diff_bytes)
+		return 0;
+	/* Attempts of older versions, and of agents that are none, have none. */
+	struct err none = {0};
+	AUTO(fd) int times = path_open_beneath(w->run_fd, ATTEMPT_DIFF_TIMES, O_RDONLY, 0, &none);
+	return sandbox_apply(*box, patch, times, refused, err);
 }
 
 /* E's scores become the result's. */

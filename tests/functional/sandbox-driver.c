@@ -242,7 +242,7 @@ static json_t *do_apply(struct driver *d, const json_t *step)
 	AUTO(fd)
 	int fd = openat(d->spec.root_fd, json_get_str(step, "patch", ""), O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || sandbox_apply(d->box, fd, &why, &err))
+	if (fd < 0 || sandbox_apply(d->box, fd, -1, &why, &err))
 		return failure(&err);
 	json_t *j = json_object();
 	json_put_str(j, "why", why);

@@ -107,7 +107,7 @@ int sandbox_get(struct sandbox *s, const char *box_path, struct err *err)
 	return fd;
 }
 
-int sandbox_apply(struct sandbox *s, int patch_fd, char **why, struct err *err)
+int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why, struct err *err)
 {
 	if (!s->applied.data)
 		s->applied = (struct buf)BUF_INIT;

@@ -891,13 +891,21 @@ static void bounds_are_kept_and_told(void **state)
 	struct mutation big = {.script = "head -c 5000 /dev/zero >large; echo x >small",
 			       .odd = true,
 			       .max_file_bytes = 4000};
+	struct mutation grown = {.script = "head -c 5000 /dev/zero | tr '\\0' x >>a; echo >>a",
+				 .odd = true,
+				 .max_file_bytes = 4000};
 	struct mutation cut = {.script = "for i in 1 2 3; do seq 1 300 >f$i; done",
 			       .odd = true,
-			       .max_bytes = 2500};
-	struct mutation wide = {
-		.script = "for i in 1 2 3; do seq 1 300 >f$i; done", .odd = true, .max_bytes = 400};
+			       .max_bytes = 2500,
+			       .max_file_bytes = 2500};
+	struct mutation wide = {.script = "for i in 1 2 3; do seq 1 300 >f$i; done",
+				.odd = true,
+				.max_bytes = 400,
+				.max_file_bytes = 4000};
 	get(w);
-	both(w, &big, "+1 -0 1\nskipped large: too large", "test -e small; test ! -e large");
+	both(w, &big, "+1 -0 1\nskipped large: a new file that is too large (diff_mb)",
+	     "test -e small; test ! -e large");
+	both(w, &grown, "+1 -0 1", "test $(wc -c <a) -gt 5000");
 	both(w, &cut, "truncated +300 -0 1", "test -e f1; test ! -e f2");
 	both(w, &wide,
 	     "truncated +0 -0 0\nskipped everything after the first files: the changes are too "
