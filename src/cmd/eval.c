@@ -14,6 +14,7 @@ struct request {
 	struct config_request config; /* its path is --config, or NULL */
 	const char *selector;
 	struct run_view view;
+	bool no_preflight;
 	bool latest;
 	int64_t parallel;
 };
@@ -91,6 +92,7 @@ static int execute(struct session *s, const struct request *q, const struct regr
 		.items = items,
 		.n = regrade_items(s, r, items),
 		.parallel = (int)q->parallel,
+		.no_preflight = q->no_preflight,
 		.on_done = on_done,
 		.on_done_arg = &g,
 	};
@@ -173,6 +175,7 @@ int cmd_eval(int argc, char **argv)
 		 .max = 100000,
 		 .help = "grade N trials at a time (default: as at the start)"},
 		RUN_VIEW_OPTIONS(&q.view),
+		OPTION_NO_PREFLIGHT(&q.no_preflight),
 		OPTION_DATA_DIR(&q.config.data_dir),
 		OPTION_END,
 	};

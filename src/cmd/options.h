@@ -64,6 +64,12 @@ struct option {
 		.name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = (selector_out),   \
 		.help = "this one: a stamp, a unique beginning of one, or a tag"                   \
 	}
+#define OPTION_NO_PREFLIGHT(out)                                                                   \
+	{                                                                                          \
+		.name = "no-preflight", .kind = OPTION_FLAG, .target = (out),                      \
+		.help = "do not run the tests once on each task's start commit before the first "  \
+			"trial"                                                                    \
+	}
 #define OPTION_DATA_DIR(out)                                                                       \
 	{                                                                                          \
 		.name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),             \

@@ -11,6 +11,7 @@
 struct request {
 	struct config_request config; /* its path is --config, or NULL */
 	struct run_view view;
+	bool no_preflight;
 	const char *selector;
 	struct strv retry; /* names of outcomes */
 	bool again[OUTCOME_COUNT_];
@@ -102,6 +103,7 @@ static int go_on(struct session *s, const struct request *q)
 		.items = items,
 		.n = make_items(q, s, items),
 		.parallel = (int)q->parallel,
+		.no_preflight = q->no_preflight,
 		.wall_ms = s->plan.budget.wall_ms,
 	};
 	/* The plan says who answers, today's files where that is. */
@@ -196,6 +198,7 @@ int cmd_resume(int argc, char **argv)
 		 .target = &q.dry_run,
 		 .help = "print what would be done"},
 		RUN_VIEW_OPTIONS(&q.view),
+		OPTION_NO_PREFLIGHT(&q.no_preflight),
 		OPTION_DATA_DIR(&q.config.data_dir),
 		OPTION_END,
 	};

@@ -14,6 +14,7 @@
 struct request {
 	struct config_request config;
 	struct run_view view;
+	bool no_preflight;
 	bool dry_run;
 };
 
@@ -96,6 +97,7 @@ static int run_prepared(struct inputs *in, const struct request *q, const struct
 	struct session_work w = {
 		.items = items,
 		.n = in->plan.n,
+		.no_preflight = q->no_preflight,
 		.wall_ms = in->bench.budget.wall_ms,
 		.document = p->document,
 		.replay = p->replay,
@@ -177,6 +179,7 @@ int cmd_run(int argc, char **argv)
 		 .target = &q.dry_run,
 		 .help = "print the plan, do nothing"},
 		RUN_VIEW_OPTIONS(&q.view),
+		OPTION_NO_PREFLIGHT(&q.no_preflight),
 		OPTION_END,
 	};
 	const struct usage usage = {

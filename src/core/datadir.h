@@ -15,7 +15,10 @@
 	DATA_CACHE "/contexts"		 /* KEY/: what an image is made from, see task/context.h */
 #define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
 #define DATA_RUNS "runs"		 /* RUN_ID/ */
-#define DATA_ROLLOUTS "rollouts"	 /* NAME/STAMP/ */
+#define DATA_PREFLIGHT DATA_CACHE "/preflight" /* KEY.json: see rollout/preflight.h */
+#define DATA_PREFLIGHT_PREFIX                                                                      \
+	".preflight-"		 /* and a run's id, below DATA_RUNS: a preflight under way */
+#define DATA_ROLLOUTS "rollouts" /* NAME/STAMP/ */
 #define DATA_TEMP DATA_ROLLOUTS "/temp"
 #define DATA_DOCTOR_PREFIX                                                                         \
 	".rollouts-doctor." /* and a process id: what `doctor` tries things out in */

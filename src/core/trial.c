@@ -93,7 +93,7 @@ static const struct json_field attempt_fields[] = {
 	ATTEMPT(sync, FIELD_BOOL, false),    ATTEMPT(gateway, FIELD_STR, false),
 	ATTEMPT(control, FIELD_STR, false),  ATTEMPT(replay, FIELD_STR, false),
 	ATTEMPT(record, FIELD_BOOL, false),  ATTEMPT(replay_or_live, FIELD_BOOL, false),
-	ATTEMPT(bench, FIELD_STR, false),
+	ATTEMPT(bench, FIELD_STR, false),    ATTEMPT(preflight, FIELD_BOOL, false),
 };
 
 #define JUDGE(member, kind, required) JSON_FIELD(struct judge, member, kind, required)

@@ -52,12 +52,15 @@ struct judge {
 	double usd;
 };
 
+#define PREFLIGHT_TEST_MS 300000
+
 /* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
 struct attempt {
 	struct trial trial;
 	int number;	/* from 1 */
 	int agent_from; /* an earlier attempt whose committed agent work is taken over; 0: none */
 	bool regrade;	/* `eval`: only evaluation, of agent_from */
+	bool preflight; /* no trial: no agent runs, and each test has PREFLIGHT_TEST_MS at most */
 	bool stream_output; /* -vv: agent and test output as "output" events */
 	bool sync;	    /* fsync committed work: a paid call may be made */
 	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */

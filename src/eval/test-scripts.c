@@ -182,18 +182,25 @@ static char *program_of(const struct task_test *t)
 	return xstrndup(word, n);
 }
 
+/* What is said before the name of a package. */
+static const char *how_to_install(const struct test_run *run)
+{
+	return run->job->attempt->trial.sandbox == SANDBOX_DOCKER
+		       ? "in the task's image (its Dockerfile), apt install "
+		       : "apt install ";
+}
+
 static bool uses_pytest(const struct task_test *t)
 {
 	return t->command ? strstr(t->command, "-m pytest") != NULL
 			  : find_runner(t) == &runners[PYTEST];
 }
 
-static int missing_tool(const struct task_test *t, const char *tool, const char *package,
-			struct err *err)
+static int missing_tool(const struct test_run *run, const struct task_test *t, const char *tool,
+			const char *package, struct err *err)
 {
-	return err_set(err, ERR_INFRA, 0,
-		       "test %s needs %s, which the sandbox does not have: apt install %s", t->path,
-		       tool, package);
+	return err_set(err, ERR_INFRA, 0, "test %s needs %s, which the sandbox does not have: %s%s",
+		       t->path, tool, how_to_install(run), package);
 }
 
 static int check_pytest(struct test_run *run, const struct task_test *t, const char *const *env,
@@ -204,7 +211,7 @@ static int check_pytest(struct test_run *run, const struct task_test *t, const c
 
 	if (!run->has_pytest && run_probe(run, probe, env, &run->has_pytest, err))
 		return -1;
-	return run->has_pytest ? 0 : missing_tool(t, "pytest", runners[PYTEST].package, err);
+	return run->has_pytest ? 0 : missing_tool(run, t, "pytest", runners[PYTEST].package, err);
 }
 
 /* After a failure: was it that the tool is not there? Asked in a clean place, since the code under
@@ -220,7 +227,7 @@ static int check_tool(struct test_run *run, const struct task_test *t, int exit_
 		return check_pytest(run, t, env, err);
 	if (program && run_probe(run, look, env, &works, err))
 		return -1;
-	return works ? 0 : missing_tool(t, program, program, err);
+	return works ? 0 : missing_tool(run, t, program, program, err);
 }
 
 /* A script that cannot even be started: our machine's fault, unless its interpreter is the agent's.
@@ -229,21 +236,24 @@ static int cannot_start(const struct test_run *run, const struct task_test *t,
 			const struct runner *r, const char *why, struct err *err)
 {
 	AUTO(free) char *agents = xasprintf("#!%s/", run->job->task->layout.app);
+	int first = 0; /* bytes of the first line, as far as it is shown */
+
+	while (first < 80 && (size_t)first < t->content_len && t->content[first] != '\n')
+		first++;
 
 	if (r->package)
-		return err_set(
-			err, ERR_INFRA, 0,
-			"test %s needs %s, which the sandbox does not have (%s): apt install %s",
-			t->path, r->argv[0], why, r->package);
+		return err_set(err, ERR_INFRA, 0,
+			       "test %s needs %s, which the sandbox does not have (%s): %s%s",
+			       t->path, r->argv[0], why, how_to_install(run), r->package);
 	if (t->content_len && strncmp(t->content, agents, strlen(agents)) == 0) {
 		snprintf(run->now->reason, sizeof run->now->reason, "cannot be executed: %s", why);
 		return 0;
 	}
-	return err_set(err, ERR_INFRA, 0,
-		       "test %s cannot be executed (%s): give it a #! line whose program exists "
-		       "here, or a "
-		       "\"command\"",
-		       t->path, why);
+	return err_set(
+		err, ERR_INFRA, 0,
+		"test %s cannot be executed (%s; it begins with \"%.*s\"): give it a #! line "
+		"whose program exists here, or a \"command\"",
+		t->path, why, first, t->content_len ? t->content : "");
 }
 
 static const char *const pytest_codes[] = {
@@ -343,6 +353,9 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 	AUTO(strv) struct strv argv = STRV_INIT;
 	struct sandbox_exit end;
 	struct test_outcome *o = run->now;
+
+	if (run->job->attempt->preflight && (!timeout_ms || timeout_ms > PREFLIGHT_TEST_MS))
+		timeout_ms = PREFLIGHT_TEST_MS;
 
 	strv_pushv(&argv, r->argv);
 	if (t->command)

@@ -69,24 +69,6 @@ static bool is_left_over(const char *name)
 }
 
 /* In FOLDER itself: temporary files, and what begins with SCRATCH (NULL: nothing). */
-static void scan(struct leftovers *l, const char *folder, const char *scratch)
-{
-	AUTO(dir) DIR *d = open_dir(l, folder);
-
-	for (struct dirent *e; d && (e = readdir(d));) {
-		bool top = strcmp(folder, ".") == 0;
-		AUTO(free) char *path = top ? xstrdup(e->d_name) : path_join(folder, e->d_name);
-		if (is_left_over(e->d_name) ||
-		    (scratch && strncmp(e->d_name, scratch, strlen(scratch)) == 0))
-			add_path(l, path);
-	}
-}
-
-static bool is_component(const char *s)
-{
-	return s && s[0] && s[0] != '.' && !strchr(s, '/');
-}
-
 /* TOP is "runs/RUN_ID". */
 static bool run_is_busy(const struct leftovers *l, const char *top)
 {
@@ -96,6 +78,25 @@ static bool run_is_busy(const struct leftovers *l, const char *top)
 		if (strncmp(l->busy.v[i], prefix, strlen(prefix)) == 0)
 			return true;
 	return false;
+}
+
+static void scan(struct leftovers *l, const char *folder, const char *scratch)
+{
+	AUTO(dir) DIR *d = open_dir(l, folder);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		bool top = strcmp(folder, ".") == 0;
+		AUTO(free) char *path = top ? xstrdup(e->d_name) : path_join(folder, e->d_name);
+		if ((is_left_over(e->d_name) ||
+		     (scratch && strncmp(e->d_name, scratch, strlen(scratch)) == 0)) &&
+		    !run_is_busy(l, path))
+			add_path(l, path);
+	}
+}
+
+static bool is_component(const char *s)
+{
+	return s && s[0] && s[0] != '.' && !strchr(s, '/');
 }
 
 static void scan_run(struct leftovers *l, const char *run_id)
@@ -255,6 +256,7 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 	scan_cache(l, DATA_BASELINES);
 	scan_cache(l, DATA_CONTEXTS);
 	scan_cache(l, DATA_IMAGES);
+	scan_cache(l, DATA_PREFLIGHT);
 	return 0;
 }
 
@@ -329,6 +331,7 @@ int leftovers_find(struct leftovers *l, const struct store *s, const struct left
 	if (!q->name) {
 		scan(l, ".", DATA_DOCTOR_PREFIX);
 		scan(l, DATA_TEMP, NULL);
+		scan(l, DATA_RUNS, DATA_PREFLIGHT_PREFIX);
 	}
 	return q->cache ? find_in_cache(l, err) : 0;
 }

@@ -9,6 +9,7 @@
 #include "core/datadir.h"
 #include "rollout/images.h"
 #include "rollout/meter.h"
+#include "rollout/preflight.h"
 #include "rollout/recover.h"
 #include "rollout/session.h"
 #include "sandbox/sandbox.h"
@@ -55,9 +56,13 @@ static char *rollout_folder(const struct session *s)
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
-	if (w->n &&
-	    (session_check_host(s, s->plan.trials, s->plan.n, err) || images_prepare(s, l, w, err)))
+	if (w->n && (session_check_host(s, s->plan.trials, s->plan.n, err) ||
+		     images_prepare(s, l, w, err) || preflight_run(s, l, w, err))) {
+		if (s->fresh)
+			session_undo(s);
 		return -1;
+	}
+	s->fresh = false;
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
 	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;

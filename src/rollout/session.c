@@ -160,6 +160,15 @@ static int explain_full(const char *root, struct err *err)
 	return -1;
 }
 
+void session_undo(struct session *s)
+{
+	struct err err;
+
+	if (path_remove_tree(s->store.root_fd, s->ref.path, &err))
+		log_warn("%s", err.msg);
+	create_undo(&s->store, &s->ref);
+}
+
 int session_create(struct session *s, struct inputs *in, const struct config_request *req,
 		   struct err *err)
 {
@@ -173,12 +182,11 @@ int session_create(struct session *s, struct inputs *in, const struct config_req
 		session_close(s);
 		return explain_full(root, err);
 	}
-	if (!build(s, in, req, err))
+	if (!build(s, in, req, err)) {
+		s->fresh = true;
 		return 0;
-	struct err ignored;
-	if (path_remove_tree(s->store.root_fd, s->ref.path, &ignored))
-		log_warn("%s", ignored.msg);
-	create_undo(&s->store, &s->ref);
+	}
+	session_undo(s);
 	session_close(s);
 	return explain_full(root, err);
 }

@@ -18,6 +18,7 @@ struct session {
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
+	bool fresh;   /* made by session_create, and no trial was started yet */
 };
 
 /* Claim a folder and write everything a rollout starts with. The plan moves out of IN. */
@@ -30,13 +31,16 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 /* Add the trials of IN, which were planned as new ones. ONLY_LOOK: nothing is written. */
 int session_extend(struct session *s, struct inputs *in, bool only_look,
 		   struct err *err) MUST_CHECK;
+/* Remove a rollout of which nothing came; the session stays to be closed. */
+void session_undo(struct session *s);
 void session_close(struct session *s);
 
 /* What is to be done; borrowed. */
 struct session_work {
 	const struct sched_item *items;
 	size_t n;
-	int parallel;	 /* 0: as planned */
+	int parallel; /* 0: as planned */
+	bool no_preflight;
 	int64_t wall_ms; /* nothing more is started after so long; 0: no such limit */
 	/* As prepare_models made them. Without a document no model is asked, and what models may cost in all
 	 * ([budget]) holds nothing back. */
@@ -48,6 +52,7 @@ struct session_work {
 /* ERR_INFRA when a program is missing that one of TRIALS needs, or no sandbox starts. The store is open. */
 int session_check_host(struct session *s, const struct trial *trials, size_t n,
 		       struct err *err) MUST_CHECK;
-/* Do W: the gateway is started, images are made, the trials run; L is told of it. Blocks until nothing runs. */
+/* Do W: images are made, the tests are tried (preflight.h), the gateway is started, the trials run; L is told of it.
+ * Blocks until nothing runs. A new rollout in which no trial was started, for an error, is taken back. */
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err) MUST_CHECK;

@@ -15,7 +15,9 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 
 	free(w->scratch[which]);
 	w->scratch[which] = path_join(w->dir, scratch[which]);
-	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s", t->run_id,
+	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s",
+		 /* A host or a container has no dot there. */
+		 t->run_id + (*t->run_id == '.'),
 		 which == BOX_EVALUATE && t->sandbox == SANDBOX_DOCKER ? "-eval" : "");
 	*spec = (struct sandbox_spec){
 		.root_fd = w->root_fd,
@@ -53,7 +55,7 @@ int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, stru
 int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
-		[BOX_AGENT] = !w->attempt.agent_from,
+		[BOX_AGENT] = !w->attempt.agent_from && !w->attempt.preflight,
 		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->step->tests_n,
 	};
 	struct sandbox_spec spec;

@@ -157,7 +157,7 @@ static struct agent_job agent_job(struct work *w)
 	};
 }
 
-/* nop and oracle need no machine when nobody will look at the workspace. */
+/* nop and oracle need no machine when nobody will look at the workspace, or only at their diff. */
 static int agent_without_sandbox(struct work *w, struct err *err)
 {
 	struct agent_job job = agent_job(w);
@@ -206,7 +206,7 @@ int work_agent(struct work *w, struct err *err)
 	AUTO(strv) struct strv left_out = STRV_INIT;
 
 	w->result.agent.metrics = agent_metrics_unknown;
-	if (w->attempt.trial.sandbox == SANDBOX_NONE)
+	if (w->attempt.trial.sandbox == SANDBOX_NONE || w->attempt.preflight)
 		return agent_without_sandbox(w, err);
 	work_phase(w, PHASE_SANDBOX, SANDBOX_MS);
 	if (work_sandbox(w, &box, BOX_AGENT, err))

@@ -15,11 +15,11 @@ def rubric(name, weight=1.0):
 @pytest.fixture
 def grade(run_cli, workdir, make_task, make_bench, agent_script, rollout):
     """grade(tests, work="", rubrics=, check=0, task=, ...): one trial of a scripted agent, graded."""
-    def run(tests, work="true", rubrics=None, check=0, task=None, **keys):
+    def run(tests, work="true", rubrics=None, check=0, task=None, flags=(), **keys):
         rubrics = rubrics or [rubric(name) for name in dict.fromkeys(t[1] for t in tests)]
         folder = make_task("graded", tests=tests, rubrics=rubrics, **(task or {}))
         bench = make_bench({"prepared_dir": folder, "model": "acme-1", **keys}, agent=agent_script(work))
-        done = run_cli("run", bench.name, check=check)
+        done = run_cli("run", bench.name, *flags, check=check)
         top = workdir / "data/runs" / rollout().manifest["results"][0]["run_id"]
         result = json.loads((top / "result.json").read_text())
         path = top / "evaluation_results.json"
@@ -119,7 +119,7 @@ def test_pytests_exit_codes(grade):
     ("checks/own", "a", "x", {"command": "no-such-tool-at-all --check"}),
 ], ids=["env", "interpreter", "command"])
 def test_a_missing_tool_is_no_failed_test(grade, test):
-    result, doc, _, _ = grade([test], check=1, retries=2)
+    result, doc, _, _ = grade([test], check=1, retries=2, flags=["--no-preflight"])
     assert result["outcome"] == "infra_error"
     assert (result["attempt"], result["retry"]) == (1, False), "a second attempt would not find it either"
     assert "checks/own" in result["reason"]
