@@ -2,6 +2,7 @@
 #include "sandbox/holder.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
@@ -140,6 +142,14 @@ static int start_bwrap(struct holder *k, struct err *err)
 	return k->bwrap_fd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
 }
 
+/* Bubblewrap's is made from ours. A container's filter of system calls may permit namespaces and refuse this, as Podman's does:
+ * then the name is the container's. */
+static void set_host_name(const char *name)
+{
+	if (!unshare(CLONE_NEWUTS) && sethostname(name, strnlen(name, HOST_NAME_MAX)))
+		log_debug("the sandbox has no host name of its own: %s", strerror(errno));
+}
+
 static int set_up(struct holder *k, struct err *err)
 {
 	/* Of all mounts we hold a descriptor of, only those of the root and the working directory come along. */
@@ -150,6 +160,7 @@ static int set_up(struct holder *k, struct err *err)
 		return refusal_explain(err);
 	}
 	raise_open_files();
+	set_host_name(k->start->spec->name);
 	if (rootfs_build(&k->rootfs, k->start->spec, k->start->inherited, err) || chdir("/"))
 		return -1;
 	/* A container engine starts PID 1 over what lies there now. */

@@ -78,7 +78,12 @@ static void container_text(struct buf *out, const struct refusal *r)
 			buf_addf(out, "%s%s", join, p->options[i]);
 			join = p->between;
 		}
-	buf_addf(out, "%s (" PAGE ")", p->after);
+	buf_adds(out, p->after);
+	/* The container's profile gone, the machine's own restriction is met. */
+	if (r->apparmor_restricted)
+		buf_adds(out, ", and on the host: sysctl -w "
+			      "kernel.apparmor_restrict_unprivileged_userns=0");
+	buf_adds(out, " (" PAGE ")");
 }
 
 void refusal_text(struct buf *out, const struct refusal *r)

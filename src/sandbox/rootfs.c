@@ -351,7 +351,7 @@ static void option(struct strv *argv, const char *flag, const struct rootfs *st,
 	strv_push(argv, box);
 }
 
-static void add_isolation(struct strv *argv, const char *host_name, int seccomp)
+static void add_isolation(struct strv *argv, int seccomp)
 {
 	static const char *const always[] = {
 		"bwrap",
@@ -376,8 +376,6 @@ static void add_isolation(struct strv *argv, const char *host_name, int seccomp)
 	};
 
 	strv_pushv(argv, always);
-	strv_push(argv, "--hostname");
-	strv_pushf(argv, "%.63s", host_name);
 	strv_push(argv, "--seccomp");
 	strv_pushf(argv, "%d", seccomp);
 }
@@ -439,7 +437,7 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 void rootfs_command(const struct rootfs *st, struct strv *argv, const struct sandbox_spec *spec,
 		    const struct sandbox_inherited *inherited, int ctl)
 {
-	add_isolation(argv, spec->name, inherited->seccomp);
+	add_isolation(argv, inherited->seccomp);
 	add_system(argv);
 	add_places(argv, st, spec, inherited);
 	strv_pushv(argv, (const char *const[]){"--chdir", "/", "--", OWN "/init", NULL});

@@ -19,6 +19,7 @@ from conftest import SOURCE
 CACHE = Path(os.environ.get("ROLLOUTS_TEST_CACHE", "~/.cache/rollouts-tests")).expanduser()
 PAGE = (SOURCE / "docs/inside-a-container.md").read_text()
 [PRINTED] = re.findall(r"^(docker run .*) IMAGE$", PAGE, re.M)
+[PRINTED_PODMAN] = re.findall(r"^(podman run .*) IMAGE$", PAGE, re.M)
 CHECKOUT = "/home/dev/rollouts"
 SUITES = {"12": "bookworm", "13": "trixie"}
 
@@ -81,6 +82,13 @@ def checkout(workdir):
     return top
 
 
+def add_programs(build_dir, checkout):
+    """What is built here, where a container finds it: built for a C library that is not newer than Debian 13's."""
+    (checkout / "build").mkdir()
+    for name in ("rollouts", "rollouts-trial", "rollouts-init", "rollouts-docker", "rollouts-gateway", "seccomp.bpf"):
+        shutil.copy(build_dir / name, checkout / "build" / name)
+
+
 @pytest.fixture
 def run_in(dockerd, checkout):
     """run_in(printed command, user, image, command): in a container of that."""
@@ -119,9 +127,9 @@ def test_by_default_the_printed_line_is_the_answer_at_once(run_in, debian, user,
 
 @pytest.mark.parametrize("user", ["dev", "root"])
 @pytest.mark.parametrize("given", ["", "--security-opt seccomp=unconfined", "--security-opt systempaths=unconfined"])
-def test_a_run_says_the_printed_line(run_in, load, user, given, binary, checkout):
+def test_a_run_says_the_printed_line(run_in, load, user, given, build_dir, checkout):
     """Whatever part of it was given already, once, and leaves no rollout; so does doctor."""
-    shutil.copytree(binary.parent, checkout / "build", ignore=lambda _, names: [n for n in names if "." in n[1:] and n != "seccomp.bpf"])
+    add_programs(build_dir, checkout)
     done = run_in(f"docker run {given}", user, load("trixie"), "build/rollouts run examples/hello/hello.toml; echo status $?; "
                   "ls data/rollouts/hello; build/rollouts doctor")
     [line] = [line for line in done.stderr.splitlines() if line.startswith("rollouts: ")]
@@ -130,8 +138,30 @@ def test_a_run_says_the_printed_line(run_in, load, user, given, binary, checkout
     assert f"start it with: {PRINTED} (docs" in done.stdout, done.stdout
 
 
-def test_root_without_capabilities_is_told_to_be_somebody_else(run_in, load, binary, checkout):
-    shutil.copytree(binary.parent, checkout / "build", ignore=lambda _, names: [n for n in names if "." in n[1:] and n != "seccomp.bpf"])
+def test_root_without_capabilities_is_told_to_be_somebody_else(run_in, load, build_dir, checkout):
+    add_programs(build_dir, checkout)
     done = run_in(f"{PRINTED} --cap-drop ALL", "root", load("trixie"), "build/rollouts doctor")
     assert "start as an ordinary user (docker run --user 1000), or with --cap-add SETFCAP" in done.stdout, done.stdout
     assert run_in(f"{PRINTED} --cap-drop ALL", "dev", load("trixie"), "build/rollouts doctor").returncode == 0
+
+
+@pytest.mark.parametrize("user", ["dev", "root"])
+def test_podman(podman, user, build_dir, checkout):
+    """Its own default refuses less than Docker's and needs less; a trial then ends in a score."""
+    if "localhost/debian-trixie" not in podman.client("images", "--format", "{{.Repository}}"):
+        podman.client("import", str(root_file_system("trixie")), "debian-trixie")
+    add_programs(build_dir, checkout)
+
+    def run(printed, command):
+        _, *options = printed.split()
+        own = [word for name in ("root", "run", "tmp") for word in (f"--{name.replace('run', 'runroot').replace('tmp', 'tmpdir')}", podman.top / name)]
+        return subprocess.run(["unshare", "--mount", "--propagation", "slave", "podman", *own, *options, "--rm", "--network", "none",
+                               "--user", user, "--workdir", "/tmp", "--volume", f"{checkout}:{CHECKOUT}", "debian-trixie", "sh", "-c", command],
+                              env={**os.environ, "CONTAINERS_CONF": str(podman.top / "containers.conf"), "TMPDIR": "/tmp"},
+                              capture_output=True, text=True, timeout=300)
+
+    hello = f"{CHECKOUT}/build/rollouts run {CHECKOUT}/examples/hello/hello.toml --rollouts 1"
+    refused = run("podman run", hello)
+    assert refused.returncode == 3 and f"start it with: {PRINTED_PODMAN} (docs" in refused.stderr, refused
+    done = run(PRINTED_PODMAN, hello)
+    assert done.returncode == 0 and "✓ All 6 tasks completed!" in done.stdout, done

@@ -22,6 +22,18 @@ static const struct {
 	 "docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined "
 	 "--security-opt apparmor=unconfined "
 	 "(docs/inside-a-container.md)"},
+	/* Ubuntu's default profile forbids the mounts, and without it Ubuntu's restriction the namespaces. */
+	{{.place = PLACE_DOCKER,
+	  .proc_hidden = true,
+	  .apparmor = true,
+	  .apparmor_profile = true,
+	  .apparmor_restricted = true},
+	 "in this container parts of /proc are hidden, an AppArmor profile forbids mounts: start "
+	 "it with: docker run "
+	 "--security-opt seccomp=unconfined --security-opt systempaths=unconfined --security-opt "
+	 "apparmor=unconfined, and on "
+	 "the host: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 "
+	 "(docs/inside-a-container.md)"},
 	{{.place = PLACE_PODMAN, .proc_hidden = true, .selinux_domain = true},
 	 "in this container parts of /proc are hidden, SELinux forbids mounts: start it with: "
 	 "podman run --security-opt unmask=ALL "
