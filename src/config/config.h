@@ -30,7 +30,8 @@ struct config_request {
 	bool grading_only;    /* no agent will be started: it need not be installed */
 	const char *replay;   /* "NAME@STAMP": a rollout whose recordings answer; NULL: none */
 	bool replay_or_live;  /* what they do not hold goes to the provider */
-	const char *gateway;  /* unix socket that answers model requests, or NULL: none */
+	bool pull, rebuild, allow_emulation; /* of images: see engine/make-image.h */
+	const char *gateway; /* unix socket that answers model requests, or NULL: none */
 };
 
 void config_request_release(struct config_request *r);

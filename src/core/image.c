@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/image.h"
+#include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -10,22 +11,33 @@ enum { IMAGE_JSON_MAX = 4 << 20 };
 
 #define IMAGE(member) JSON_FIELD(struct image, member, FIELD_STR, false)
 static const struct json_field fields[] = {
-	IMAGE(name),  IMAGE(engine), IMAGE(id),	   IMAGE(digest),
-	IMAGE(error), IMAGE(passwd), IMAGE(group),
+	IMAGE(name),   IMAGE(engine), IMAGE(id),       IMAGE(digest),  IMAGE(error),
+	IMAGE(passwd), IMAGE(group),  IMAGE(platform), IMAGE(created),
 };
 
-static char *path_of(const char *key)
+static char *path_of(const char *key, const char *id)
 {
-	return xasprintf(DATA_IMAGES "/%s.json", key);
+	const char *digits = id ? strchr(id, ':') : NULL;
+
+	return digits ? xasprintf(DATA_IMAGES "/%s.%.12s.json", key, digits + 1)
+		      : xasprintf(DATA_IMAGES "/%s.json", key);
 }
 
-int image_read(struct image *out, int root_fd, const char *key, struct err *err)
+static void read_list(struct strv *out, const json_t *list)
 {
-	AUTO(free) char *path = path_of(key);
-	AUTO(json) json_t *j = NULL;
-	struct image read = {.env = STRV_INIT};
-	json_t *item;
+	const json_t *item;
 	size_t at;
+
+	json_array_foreach (list, at, item)
+		if (json_is_string(item))
+			strv_push(out, json_string_value(item));
+}
+
+int image_read(struct image *out, int root_fd, const char *key, const char *id, struct err *err)
+{
+	AUTO(free) char *path = path_of(key, id);
+	AUTO(json) json_t *j = NULL;
+	struct image read = {.env = STRV_INIT, .bases = STRV_INIT};
 
 	if (json_read(&j, root_fd, path, IMAGE_JSON_MAX, err) || json_fields_check(j, path, err))
 		return -1;
@@ -38,22 +50,25 @@ int image_read(struct image *out, int root_fd, const char *key, struct err *err)
 		if (!*s)
 			*s = xstrdup("");
 	}
-	json_array_foreach (json_object_get(j, "env"), at, item)
-		if (json_is_string(item))
-			strv_push(&read.env, json_string_value(item));
+	read_list(&read.env, json_object_get(j, "env"));
+	read_list(&read.bases, json_object_get(j, "bases"));
 	*out = read;
 	return 0;
 }
 
 int image_write(const struct image *i, int root_fd, const char *key, struct err *err)
 {
-	AUTO(free) char *path = path_of(key);
+	AUTO(free) char *own = path_of(key, i->id);
+	AUTO(free) char *latest = path_of(key, NULL);
 	AUTO(json) json_t *j = json_object();
 
 	json_put_int(j, "v", JSON_FIELDS_VERSION);
 	json_fields_write(j, i, fields, ARRAY_SIZE(fields));
 	json_put_strv(j, "env", &i->env);
-	return json_write(root_fd, path, j, false, err);
+	json_put_strv(j, "bases", &i->bases);
+	if (strcmp(own, latest) && json_write(root_fd, own, j, false, err))
+		return -1;
+	return json_write(root_fd, latest, j, false, err);
 }
 
 void image_release(struct image *i)
@@ -61,5 +76,6 @@ void image_release(struct image *i)
 	for (size_t k = 0; k < ARRAY_SIZE(fields); k++)
 		free(*(char **)((char *)i + fields[k].offset));
 	strv_release(&i->env);
-	*i = (struct image){.env = STRV_INIT};
+	strv_release(&i->bases);
+	*i = (struct image){.env = STRV_INIT, .bases = STRV_INIT};
 }

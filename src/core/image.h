@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * image.h -- what became of a container image: DATA/cache/images/KEY.json, written by rollouts-docker before
- * trials start and read by their workers. KEY is the hash of what the image is made from.
+ * trials start. KEY is the hash of what the image is made from, and KEY.json that of the latest: beside it lies
+ * KEY.ID.json (the id's first 12 digits) for each that there was, which is what workers read. So a rollout keeps the image
+ * that it began with, whatever another one makes of the same KEY meanwhile.
  */
 #pragma once
 #include "base/err.h"
@@ -14,9 +16,14 @@ struct image {
 	char *digest;	      /* of the registry's manifest, or the id */
 	char *error;	      /* why there is no image, one line; "" when there is one */
 	char *passwd, *group; /* the image's own /etc/passwd and /etc/group; "" without */
+	char *platform;	      /* "linux/amd64" */
+	char *created;	      /* as the engine has it: RFC 3339, or an absurd date */
 	struct strv env;      /* "K=V": ENV of the image */
+	struct strv bases;    /* "NAME=ID": what it was built on, of those the engine has by name */
 };
 
-int image_read(struct image *out, int root_fd, const char *key, struct err *err) MUST_CHECK;
+/* ID: "sha256:..." as image.id; "" or NULL: the latest. */
+int image_read(struct image *out, int root_fd, const char *key, const char *id,
+	       struct err *err) MUST_CHECK;
 int image_write(const struct image *i, int root_fd, const char *key, struct err *err) MUST_CHECK;
 void image_release(struct image *i);

@@ -100,6 +100,7 @@ static const struct json_field result_fields[] = {
 	RESULT(coverage, FIELD_KNOWN, false),	RESULT(tests, FIELD_INT, false),
 	RESULT(tests_passed, FIELD_INT, false), RESULT(sandbox, FIELD_STR, false),
 	RESULT(workspace, FIELD_STR, false),	RESULT(limits_held, FIELD_STR, false),
+	RESULT(image_id, FIELD_STR, false),	RESULT(platform, FIELD_STR, false),
 	RESULT(image, FIELD_STR, false),	RESULT(oom_killed, FIELD_BOOL, false),
 };
 
@@ -136,6 +137,8 @@ void result_release(struct result *r)
 	free(r->workspace);
 	free(r->limits_held);
 	free(r->image);
+	free(r->image_id);
+	free(r->platform);
 	for (size_t i = 0; i < r->steps_n; i++) {
 		free(r->steps[i].name);
 		scores_release(&r->steps[i].scores);

@@ -102,6 +102,8 @@ struct result {
 	size_t phases_n;
 	char *sandbox;	   /* "local", "none" ... */
 	char *image;	   /* of a container: its digest; "": none */
+	char *image_id;	   /* the same as the engine knows it: "sha256:..." */
+	char *platform;	   /* what it is for: "linux/amd64" */
 	char *workspace;   /* "overlay", "copy", "none" */
 	char *limits_held; /* "cgroup", "watched", "none" */
 };

@@ -30,6 +30,7 @@ struct trial {
 	struct kvs env;
 	enum sandbox_kind sandbox; /* never auto */
 	char *image;		   /* key of core/image.h; "": no container */
+	char *image_id; /* "sha256:...": that image, once it was there; "" not yet, or no container */
 	enum workspace_kind workspace;
 	char *launcher;
 	bool network;

@@ -24,6 +24,7 @@
 #define LABEL_RUN "rollouts.run"
 #define LABEL_DATA "rollouts.data"
 #define LABEL_IMAGE "rollouts.image" /* of an image: the key it was made for */
+#define LABEL_BASES "rollouts.bases" /* and what it was built on, "NAME=ID ..." */
 
 /* "BOOT:PIDNS:PID:STARTED", for LABEL_OWNER. The caller frees. */
 char *container_owner(int pid);

@@ -8,11 +8,11 @@
  */
 #pragma once
 #include <stddef.h>
-#include "base/err.h"
+#include "engine/make-image.h"
 
-/* For each of KEYS, several at a time but each only once on this machine. The working directory is the data root. A
- * failed image is told in its record and is not an error; -1: none could be tried, or the engine does not see our
- * files. Removes containers that dead workers left, too. */
-int images_make(char *const *keys, size_t n, struct err *err) MUST_CHECK;
+/* For each of ITEMS, "KEY" or, where only one image will do, "KEY=ID": several at a time but each only once on this machine. The working directory is the data root. A
+ * failed image is told in its record and is not an error; -1: none could be tried, or ERR_USAGE: the user has to do something first. Removes containers that dead workers left, too. */
+int images_make(char *const *items, size_t n, const struct image_wish *w,
+		struct err *err) MUST_CHECK;
 /* Remove the images that were built for KEYS. One that a container uses stays. */
 int images_forget(char *const *keys, size_t n, struct err *err) MUST_CHECK;

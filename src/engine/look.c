@@ -118,6 +118,9 @@ int look_at_image(struct engine *e, const char *name, struct image *out, struct 
 		json_string_value(json_array_get(json_object_get(j, "RepoDigests"), 0));
 	/* Podman leaves the algorithm out. */
 	AUTO(free) char *full = xasprintf("%s%s", strchr(id, ':') ? "" : "sha256:", id);
+	out->platform = xasprintf("%s/%s", json_get_str(j, "Os", "linux"),
+				  json_get_str(j, "Architecture", "?"));
+	out->created = xstrdup(json_get_str(j, "Created", ""));
 	json_array_foreach (json_object_get(json_object_get(j, "Config"), "Env"), at, item)
 		if (json_is_string(item))
 			strv_push(&out->env, json_string_value(item));

@@ -15,6 +15,8 @@
 #include "engine/find.h"
 #include "engine/images.h"
 
+#define TOLD_ONE_BY_ONE 12 /* images: of more, only what is new is told */
+
 static int complain(const struct err *err)
 {
 	printf("%s\n", err->msg);
@@ -49,12 +51,25 @@ static int cmd_prune(int argc, char **argv)
 	return 0;
 }
 
-/* images KEY...: in the data root, which is the working directory. */
+/* images [--fresh] [--pull] [--rebuild] [--emulate] KEY[=ID]...: in the data root, which is the working directory. */
 static int cmd_images(int argc, char **argv)
 {
+	struct image_wish w = {0};
+	const struct {
+		const char *name;
+		bool *to;
+	} flags[] = {{"--fresh", &w.fresh},
+		     {"--pull", &w.pull},
+		     {"--rebuild", &w.rebuild},
+		     {"--emulate", &w.emulate}};
 	struct err err = {0};
 
-	return images_make(argv, (size_t)argc, &err) ? complain(&err) : 0;
+	for (; argc && argv[0][0] == '-'; argc--, argv++)
+		for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+			if (!strcmp(argv[0], flags[i].name))
+				*flags[i].to = true;
+	w.quiet = argc > TOLD_ONE_BY_ONE;
+	return images_make(argv, (size_t)argc, &w, &err) ? complain(&err) : 0;
 }
 
 static int cmd_forget(int argc, char **argv)

@@ -142,6 +142,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.seed = e->seed < 0 ? -1 : e->seed + rollout,
 		.sandbox = resolve_sandbox(e->sandbox),
 		.image = xstrdup(e->image && e->sandbox == SANDBOX_DOCKER ? e->image : ""),
+		.image_id = xstrdup(""),
 		.workspace = e->workspace,
 		.launcher = xstrdup(e->launcher),
 		.network = e->network,

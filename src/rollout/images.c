@@ -8,13 +8,24 @@
 #include "base/cleanup.h"
 #include "base/install.h"
 #include "base/json.h"
+#include "base/mem.h"
+#include "core/image.h"
 #include "engine/ask.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 
 #define LINE_BYTES 4096
 
-static void collect_keys(const struct session *s, const struct session_work *w, struct strv *keys)
+static const char *pinned_id(const struct session *s, const char *key)
+{
+	for (size_t i = 0; i < s->plan.n; i++)
+		if (!strcmp(s->plan.trials[i].image, key) && *s->plan.trials[i].image_id)
+			return s->plan.trials[i].image_id;
+	return NULL;
+}
+
+/* "KEY", or "KEY=ID" where trials of this rollout ran in an image already. */
+static void collect_items(const struct session *s, const struct session_work *w, struct strv *items)
 {
 	AUTO(json) json_t *seen = json_object();
 
@@ -23,7 +34,8 @@ static void collect_keys(const struct session *s, const struct session_work *w, 
 		if (t->sandbox != SANDBOX_DOCKER || json_object_get(seen, t->image))
 			continue;
 		json_object_set_new(seen, t->image, json_true());
-		strv_push(keys, t->image);
+		const char *id = pinned_id(s, t->image);
+		strv_pushf(items, "%s%s%s", t->image, id ? "=" : "", id ? id : "");
 	}
 }
 
@@ -60,9 +72,16 @@ static void follow(const struct listener *l, int fd, char last[static LINE_BYTES
 	}
 }
 
-static int make_images(const struct session *s, const struct listener *l, const struct strv *keys,
+static int make_images(const struct session *s, const struct listener *l, const struct strv *items,
 		       struct err *err)
 {
+	const struct {
+		const char *name;
+		bool set;
+	} flags[] = {{"--fresh", s->images.fresh},
+		     {"--pull", s->images.pull},
+		     {"--rebuild", s->images.rebuild},
+		     {"--emulate", s->plan.allow_emulation}};
 	AUTO(free) char *program = install_libexec("rollouts-docker");
 	AUTO(strv) struct strv argv = STRV_INIT;
 	char last[LINE_BYTES] = "";
@@ -70,7 +89,10 @@ static int make_images(const struct session *s, const struct listener *l, const 
 	int ends[2], status = 0;
 
 	strv_pushv(&argv, (const char *const[]){program, "images", NULL});
-	strv_pushv(&argv, strv_items(keys));
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].set)
+			strv_push(&argv, flags[i].name);
+	strv_pushv(&argv, strv_items(items));
 	if (fd_pipe(ends, err))
 		return -1;
 	AUTO(fd) int in = ends[0];
@@ -104,12 +126,39 @@ static void warn_of_network(const struct session *s, const struct listener *l,
 		}
 }
 
-int images_prepare(const struct session *s, const struct listener *l, const struct session_work *w,
+/* From here on the plan says which image each trial is run in. */
+static int pin(struct session *s, struct err *err)
+{
+	AUTO(json) json_t *ids = json_object();
+	bool changed = false;
+
+	for (size_t i = 0; i < s->plan.n; i++) {
+		struct trial *t = &s->plan.trials[i];
+		struct err ignored = {0};
+		struct image image;
+		if (t->sandbox != SANDBOX_DOCKER || *t->image_id)
+			continue;
+		if (!json_object_get(ids, t->image)) {
+			const char *id = pinned_id(s, t->image);
+			bool read = !id &&
+				    !image_read(&image, s->store.root_fd, t->image, NULL, &ignored);
+			json_put_str(ids, t->image, id ? id : read ? image.id : "");
+			if (read)
+				image_release(&image);
+		}
+		free(t->image_id);
+		t->image_id = xstrdup(json_get_str(ids, t->image, ""));
+		changed |= *t->image_id != '\0';
+	}
+	return changed ? planfile_write(&s->plan, s->dir_fd, err) : 0;
+}
+
+int images_prepare(struct session *s, const struct listener *l, const struct session_work *w,
 		   struct err *err)
 {
-	AUTO(strv) struct strv keys = STRV_INIT;
+	AUTO(strv) struct strv items = STRV_INIT;
 
-	collect_keys(s, w, &keys);
+	collect_items(s, w, &items);
 	warn_of_network(s, l, w);
-	return keys.n ? make_images(s, l, &keys, err) : 0;
+	return items.n && (make_images(s, l, &items, err) || pin(s, err)) ? -1 : 0;
 }

@@ -88,6 +88,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.budget = in->bench.budget,
 		.replay = xstrdup(req->replay),
 		.replay_or_live = req->replay_or_live,
+		.allow_emulation = req->allow_emulation,
 		.uid_base = create_uid_base(in->plan.n),
 		.agents = json_incref(in->agents),
 		.trials = STEAL(&in->plan.trials),
@@ -174,7 +175,8 @@ int session_create(struct session *s, struct inputs *in, const struct config_req
 {
 	const char *root = req->data_dir ? req->data_dir : "data";
 
-	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
+	*s = (struct session){
+		.dir_fd = -1, .store.root_fd = -1, .images = {true, req->pull, req->rebuild}};
 	if (check_worker(err) || store_open(&s->store, root, true, err))
 		return explain_full(root, err);
 	if (session_check_host(s, in->plan.trials, in->plan.n, err) ||

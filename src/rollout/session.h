@@ -15,6 +15,10 @@ struct session {
 	struct planfile plan;
 	struct trial_progress *progress;
 	bool host_checked;
+	struct session_images {
+		bool fresh, pull,
+			rebuild; /* as in engine/make-image.h; a rollout that goes on has none */
+	} images;
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */

@@ -50,6 +50,7 @@ static json_t *header(const struct planfile *p)
 	json_put(j, "budget", budget_to_json(&p->budget));
 	json_put_str(j, "replay", p->replay);
 	json_put_bool(j, "replay_or_live", p->replay_or_live);
+	json_put_bool(j, "allow_emulation", p->allow_emulation);
 	json_put_str(j, "gateway", p->gateway);
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
 	return j;
@@ -93,6 +94,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	budget_from_json(&p->budget, json_object_get(j, "budget"));
 	p->replay = xstrdup(json_get_str(j, "replay", NULL));
 	p->replay_or_live = json_get_bool(j, "replay_or_live", false);
+	p->allow_emulation = json_get_bool(j, "allow_emulation", false);
 	p->gateway = xstrdup(json_get_str(j, "gateway", NULL));
 	p->parallel = (int)json_get_int(j, "parallel", 1);
 	p->fail_fast = json_get_bool(j, "fail_fast", false);

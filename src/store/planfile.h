@@ -21,7 +21,8 @@ struct planfile {
 	bool fail_fast;
 	uid_t uid_base; /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
 	struct budget budget;
-	char *replay; /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
+	char *replay;	      /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
+	bool allow_emulation; /* images for another processor will do */
 	bool replay_or_live;
 	char *gateway;	/* unix socket, absolute; NULL: none */
 	json_t *agents; /* agent name -> spec */

@@ -19,7 +19,7 @@
 #include "core/kv.h"
 #include "os/fdio.h"
 
-#define CONTEXT_VERSION "rollouts image 1"
+#define CONTEXT_VERSION "rollouts image 2"
 #define DOCKERFILE_MAX (1 << 20)
 #define LOCK_MS (10 * 60 * 1000)
 
@@ -87,6 +87,8 @@ struct dockerfile {
 	const struct task *t;
 	struct issues *m;
 	struct strv words;
+	struct strv stages;  /* their names so far */
+	struct kvs defaults; /* of ARG before the first FROM */
 	int line;
 };
 
@@ -112,13 +114,80 @@ static const char *without_slash(const char *source)
 	return source;
 }
 
+/* NAME with $A, ${A} and ${A:-default} of the ARGs before FROM; NULL where one is not known. The caller frees. */
+static char *expand(const struct dockerfile *d, const char *name)
+{
+	AUTO(buf) struct buf out = BUF_INIT;
+
+	for (const char *c = name; *c;) {
+		if (*c != '$') {
+			buf_addc(&out, *c++);
+			continue;
+		}
+		const bool braced = *++c == '{';
+		c += braced;
+		size_t n = strspn(
+			c, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
+		AUTO(free) char *key = xstrndup(c, n);
+		const char *given = json_get_str(d->c->args, key, NULL);
+		const char *value = given ? given : kvs_get(&d->defaults, key);
+		c += n;
+		size_t rest = braced ? strcspn(c, "}") : 0;
+		const bool fallback = rest >= 2 && c[0] == ':' && c[1] == '-';
+		if (value && *value)
+			buf_adds(&out, value);
+		else if (fallback)
+			buf_add(&out, c + 2, rest - 2);
+		else
+			return NULL;
+		c += rest + (braced && c[rest] == '}');
+	}
+	return buf_detach(&out);
+}
+
+static bool holds(const struct strv *list, const char *word)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcasecmp(list->v[i], word))
+			return true;
+	return false;
+}
+
+/* An image that the engine takes files of, unless it is one of this file's stages. */
+static void take_base(struct dockerfile *d, const char *word)
+{
+	AUTO(free) char *name = expand(d, word);
+
+	if (name && *name && strcmp(name, "scratch") != 0 && !holds(&d->stages, name) &&
+	    name[strspn(name, "0123456789")] && !holds(&d->c->bases, name))
+		strv_push(&d->c->bases, name);
+}
+
+/* FROM [--platform=...] IMAGE [AS NAME] */
+static void take_from(struct dockerfile *d)
+{
+	size_t at = 1;
+
+	while (at < d->words.n && !strncmp(d->words.v[at], "--", 2))
+		at++;
+	if (at >= d->words.n)
+		return;
+	take_base(d, d->words.v[at]);
+	if (at + 2 < d->words.n && !strcasecmp(d->words.v[at + 1], "AS"))
+		strv_push(&d->stages, d->words.v[at + 2]);
+	else
+		strv_push(&d->stages, "");
+}
+
 static void check_copy(struct dockerfile *d)
 {
 	size_t first = 1;
 
 	for (; first < d->words.n && !strncmp(d->words.v[first], "--", 2); first++)
-		if (!strncmp(d->words.v[first], "--from", 6))
+		if (!strncmp(d->words.v[first], "--from=", 7)) {
+			take_base(d, d->words.v[first] + 7);
 			return;
+		}
 	for (size_t i = first; i + 1 < d->words.n; i++) {
 		const char *source = without_slash(d->words.v[i]);
 		if (strpbrk(source, "$[\"<") || strstr(source, "://") ||
@@ -149,14 +218,24 @@ static void take_arg(struct dockerfile *d)
 		{"TASK_ID", t->id},
 	};
 
-	for (size_t w = 1; w < d->words.n; w++)
+	for (size_t w = 1; w < d->words.n; w++) {
+		const char *word = d->words.v[w];
+		size_t len = strcspn(word, "=");
+		if (!d->stages.n && word[len]) {
+			const char quote = word[len + 1];
+			const bool quoted = quote == '"' || quote == '\'';
+			AUTO(free) char *key = xstrndup(word, len);
+			AUTO(free) char *value = xstrdup(word + len + 1 + quoted);
+			if (quoted)
+				value[strcspn(value, "\"'")] = '\0';
+			kvs_set(&d->defaults, key, value);
+		}
 		for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-			const char *word = d->words.v[w];
-			size_t len = strcspn(word, "=");
 			if (known[i].value && strlen(known[i].name) == len &&
 			    !strncmp(word, known[i].name, len))
 				json_put_str(d->c->args, known[i].name, known[i].value);
 		}
+	}
 }
 
 static void take_instruction(struct dockerfile *d)
@@ -167,6 +246,8 @@ static void take_instruction(struct dockerfile *d)
 		check_copy(d);
 	else if (!strcasecmp(d->words.v[0], "ARG"))
 		take_arg(d);
+	else if (!strcasecmp(d->words.v[0], "FROM"))
+		take_from(d);
 }
 
 static void read_instructions(struct dockerfile *d, char *text)
@@ -203,13 +284,20 @@ static void read_instructions(struct dockerfile *d, char *text)
 static int read_dockerfile(struct task_context *c, const struct task *t, int dir_fd,
 			   struct issues *m, struct err *err)
 {
-	struct dockerfile d = {.c = c, .t = t, .m = m, .words = STRV_INIT};
+	struct dockerfile d = {.c = c,
+			       .t = t,
+			       .m = m,
+			       .words = STRV_INIT,
+			       .stages = STRV_INIT,
+			       .defaults = KVS_INIT};
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	if (path_read_beneath(dir_fd, "Dockerfile", DOCKERFILE_MAX, &text, err))
 		return -1;
 	read_instructions(&d, text.data);
 	strv_release(&d.words);
+	strv_release(&d.stages);
+	kvs_release(&d.defaults);
 	return 0;
 }
 
@@ -273,6 +361,7 @@ static int write_spec(const struct task_context *c, int fd, struct err *err)
 	if (c->pull)
 		json_put_str(j, "pull", c->pull);
 	json_put(j, "args", json_incref(c->args));
+	json_put_strv(j, "bases", &c->bases);
 	return json_write(fd, "spec.json", j, false, err);
 }
 
@@ -315,6 +404,7 @@ void task_context_free(struct task_context *c)
 	free(c->pull);
 	free(c->dir);
 	json_decref(c->args);
+	strv_release(&c->bases);
 	filetree_release(&c->files);
 	free(c);
 }

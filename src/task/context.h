@@ -3,7 +3,8 @@
  * context.h -- what a task's container image is made from: a name to pull (docker_image), or its Dockerfile with the
  * files beside it. Copied to DATA/cache/contexts/KEY/ when a benchmark starts, so that a later edit of the task
  * folder changes nothing half way:
- *   spec.json   {name: for people, pull: NAME | absent, args{}: build arguments}
+ *   spec.json   {name: for people, pull: NAME | absent, args{}: build arguments,
+ *               bases[]: the images it is built on}
  *   files/      the build context
  *
  * Left out of it is what an agent must not see, and every secret: tests, the gold diff and other answers, .env. Where
@@ -18,6 +19,7 @@ struct task_context {
 	char *name;	    /* "TASK (Dockerfile)" or the image's name */
 	char *pull;	    /* NULL: it is built */
 	json_t *args;
+	struct strv bases; /* images of FROM and COPY --from, as far as they can be told */
 	struct filetree files;
 	char *dir; /* the task folder */
 };

@@ -46,7 +46,7 @@ static int read_image(struct work *w, struct err *err)
 {
 	const char *key = w->attempt.trial.image;
 
-	if (image_read(&w->image, w->root_fd, key, err))
+	if (image_read(&w->image, w->root_fd, key, w->attempt.trial.image_id, err))
 		return err_wrap(err, "the image of this task");
 	AUTO(free) char *log = xasprintf(DATA_IMAGES "/%s.log", key);
 	if (path_exists(w->root_fd, log) &&
@@ -55,6 +55,8 @@ static int read_image(struct work *w, struct err *err)
 	if (*w->image.error)
 		return err_set(err, ERR_USAGE, 0, "no image for this task: %s", w->image.error);
 	w->result.image = xstrdup(w->image.digest);
+	w->result.image_id = xstrdup(w->image.id);
+	w->result.platform = xstrdup(w->image.platform);
 	return 0;
 }
 

@@ -304,7 +304,7 @@ static int read_image(struct driver *d, struct err *err)
 
 	if (!key)
 		return 0;
-	if (image_read(&d->image, d->spec.root_fd, key, err))
+	if (image_read(&d->image, d->spec.root_fd, key, NULL, err))
 		return -1;
 	d->spec.image = &d->image;
 	return 0;

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which image a trial runs in: what a tag means today, what a rollout keeps, what is refused."""
+import json
+import tarfile
+
+import pytest
+
+import engines
+from conftest import only
+
+
+@pytest.fixture
+def run_docker(run_cli, engine):
+    def run(*args, verb="run", env=None, **more):
+        return run_cli(verb, *args, env={"DOCKER_HOST": engine.host, **(env or {})}, timeout=300, **more)
+
+    return run
+
+
+@pytest.fixture
+def tag(engine, workdir):
+    """tag(name, text, base): an image with /which saying TEXT, under a name that may have meant another."""
+    made = set()
+
+    def make(name, text, base=engines.BUSYBOX):
+        folder = workdir / f"image-{len(text)}-{text}"
+        folder.mkdir(exist_ok=True)
+        (folder / "which").write_text(text)
+        (folder / "Dockerfile").write_text(f"FROM {base}\nCOPY which /which\n")
+        engine.client("build", "-q", "-t", name, str(folder))
+        made.add(name)
+        return engine.client("inspect", "--format", "{{.Id}}", name)
+
+    yield make
+    for name in made:
+        engine.client("rmi", "-f", name, check=False)
+
+
+@pytest.fixture
+def bench(make_task, make_bench, agent_script):
+    """A task in an image of busybox whose agent tells what /which says."""
+    def make(dockerfile=None, image=None, files=None, script="cat /which > seen; cat /which >&2", **keys):
+        folder = make_task("moving", files={**({"Dockerfile": dockerfile} if dockerfile else {}), **(files or {})},
+                           meta={"docker_image": image} if image else {},
+                           tests=[("t.sh", "works", "true\n", {"command": "sh \"$ROLLOUTS_TEST\""})])
+        agent = agent_script(script, argv=["sh", "{home}/agent.sh"])
+        return make_bench({"prepared_dir": folder}, agent=agent, model="m", **{"evaluate": False, **keys})
+
+    return make
+
+
+def seen(workdir, result):
+    return (workdir / "data/runs" / result["run_id"] / "artifacts/diff.patch").read_text()
+
+
+@pytest.mark.parametrize("kind", ["named", "base"])
+def test_a_tag_that_moved_is_noticed(run_docker, tag, bench, rollout, workdir, kind):
+    first = tag("moving:1", "one")
+    config = bench(image="moving:1") if kind == "named" else bench("ARG B=moving\nFROM ${B}:1\nENV X=y\n")
+    done = run_docker(config, check=0)
+    assert "+one" in seen(workdir, only(rollout())) and "ago" in done.stdout
+    again = run_docker(config, check=0)
+    assert "building" not in again.stdout and "another one" not in again.stdout
+    second = tag("moving:1", "other")
+    assert first != second
+    done = run_docker(config, check=0)
+    result = only(rollout())
+    assert "+other" in seen(workdir, result) and "another one than the last time" in done.stdout
+    trial = json.loads((workdir / "data/runs" / result["run_id"] / "attempts/1/trial.json").read_text())["trial"]
+    assert result["image_id"] == trial["image_id"] and result["image_id"].startswith("sha256:")
+    if kind == "named":
+        assert result["image_id"] == second
+    # From another data folder as well.
+    done = run_docker(config, "--data-dir", "other", check=0)
+    assert result["image_id"][:19] in done.stdout
+
+
+def test_resume_keeps_the_image_or_stops(run_docker, tag, bench, engine, rollout, workdir):
+    first = tag("kept:1", "kept")
+    engine.client("tag", first, "kept:old")
+    config = bench(image="kept:1", script="true")
+    run_docker(config, check=0)
+    tag("kept:1", "other")
+    config.write_text(config.read_text().replace("evaluate = false", "evaluate = false\nrollouts = 2", 1))
+    done = run_docker("bench", "--config", config, verb="resume", check=0)
+    found = rollout().runs.values()
+    assert len(found) == 2 and {r["image_id"] for r in found} == {first}, done.stdout
+    engine.client("rmi", "-f", "kept:old", check=False)
+    engine.client("rmi", "-f", first, check=False)
+    config.write_text(config.read_text().replace("rollouts = 2", "rollouts = 3"))
+    done = run_docker("bench", "--config", config, verb="resume", check=2)
+    assert "no longer in the engine" in done.stdout + done.stderr and first[:19] in done.stdout + done.stderr
+
+
+def load_foreign(engine, workdir):
+    """An image that says it is for another processor, as foreign:1."""
+    engine.client("save", "-o", str(workdir / "saved.tar"), engines.BUSYBOX)
+    folder = workdir / "saved"
+    with tarfile.open(workdir / "saved.tar") as tar:
+        tar.extractall(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())[:1]
+    config = json.loads((folder / manifest[0]["Config"]).read_text())
+    (folder / "foreign.json").write_text(json.dumps({**config, "architecture": "s390x"}))
+    (folder / "manifest.json").write_text(json.dumps([{**manifest[0], "Config": "foreign.json", "RepoTags": ["foreign:1"]}]))
+    with tarfile.open(workdir / "foreign.tar", "w") as tar:
+        for name in ("manifest.json", "foreign.json", *manifest[0]["Layers"]):
+            tar.add(folder / name, name)
+    engine.client("load", "-i", str(workdir / "foreign.tar"))
+
+
+def test_an_image_for_another_processor_is_refused(run_docker, engine, bench, rollout, workdir):
+    load_foreign(engine, workdir)
+    try:
+        config = bench(image="foreign:1", script="true")
+        done = run_docker(config, check=2)
+        assert "linux/s390x" in done.stderr + done.stdout and "--allow-emulation" in done.stderr + done.stdout
+        done = run_docker(config, "--allow-emulation", check=0)
+        assert only(rollout())["platform"] == "linux/s390x" and "emulated" in done.stdout
+    finally:
+        engine.client("rmi", "-f", "foreign:1", check=False)
