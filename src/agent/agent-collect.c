@@ -153,15 +153,31 @@ static int collect_dir(struct collect *c, const char *dir, struct err *err)
 	return 0;
 }
 
-int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped,
-		  struct err *err)
+/* The agent's notes, or what it said last: whoever reads results finds the file in each of them. Not where there is
+ * something of that name which was left behind. */
+static int collect_notes(struct collect *c, const struct agent_record *record, struct err *err)
+{
+	const size_t skipped = c->skipped->n;
+	AUTO(buf) struct buf said = BUF_INIT;
+	int got = copy_file(c, c->job->task->layout.notes, ATTEMPT_NOTES, NOTES_BYTES, err);
+
+	if (got <= 0 || c->skipped->n > skipped || path_exists(c->job->run_fd, ATTEMPT_NOTES))
+		return got < 0 ? -1 : 0;
+	buf_adds(&said, record->final_message);
+	if (said.len)
+		buf_addc(&said, '\n');
+	return write_host(c, ATTEMPT_NOTES, &said, err);
+}
+
+int agent_collect(const struct agent_job *job, struct sandbox *s, const struct agent_record *record,
+		  struct strv *skipped, struct err *err)
 {
 	struct collect c = {.job = job, .s = s, .skipped = skipped};
 	json_t *items = json_object_get(job->attempt->agent_spec, "collect");
 	size_t i;
 	json_t *v;
 
-	if (copy_file(&c, job->task->layout.notes, ATTEMPT_NOTES, NOTES_BYTES, err) < 0)
+	if (collect_notes(&c, record, err))
 		return err_wrap(err, "collect notes.md");
 	json_array_foreach (items, i, v) {
 		AUTO(free)

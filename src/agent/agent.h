@@ -81,6 +81,7 @@ size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t m
 int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 	      struct err *err) MUST_CHECK;
 /* Copy notes.md and the files of `collect` out of the sandbox (after the agent ended, before stop):
- * bounded, no link followed; what was left out goes to SKIPPED as "PATH: reason". */
-int agent_collect(const struct agent_job *job, struct sandbox *s, struct strv *skipped,
-		  struct err *err) MUST_CHECK;
+ * bounded, no link followed; what was left out goes to SKIPPED as "PATH: reason". Where the agent left no notes, they
+ * are the final message of RECORD, or empty. */
+int agent_collect(const struct agent_job *job, struct sandbox *s, const struct agent_record *record,
+		  struct strv *skipped, struct err *err) MUST_CHECK;

@@ -42,5 +42,8 @@ int path_remove_tree(int dir_fd, const char *path, struct err *err) MUST_CHECK;
  * reflinks where the file system can. DST must not exist. */
 int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
 		   struct err *err) MUST_CHECK;
+/* The same, with the very files of SRC (hard links) where the file system and their owner allow it. */
+int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		    struct err *err) MUST_CHECK;
 bool path_exists(int dir_fd, const char *path); /* without following a last link */
 bool path_is_dir(int dir_fd, const char *path); /* following links */

@@ -189,8 +189,12 @@ static int copy_link(int src_dir, const char *src, int dst_dir, const char *dst,
 	return 0;
 }
 
+/* SHARE: regular files by a hard link, if that is possible. */
+static int copy_tree(int src_dir, const char *src, int dst_dir, const char *dst, bool share,
+		     struct err *err);
+
 static int copy_dir(int src_dir, const char *src, int dst_dir, const char *dst,
-		    const struct stat *st, struct err *err)
+		    const struct stat *st, bool share, struct err *err)
 {
 	AUTO(fd) int from = openat(src_dir, src, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -201,23 +205,37 @@ static int copy_dir(int src_dir, const char *src, int dst_dir, const char *dst,
 	if (!d)
 		return err_set(err, ERR_INFRA, errno, "open %s", dst);
 	for (struct dirent *e; (e = readdir(d));)
-		if (!is_dots(e->d_name) && path_copy_tree(from, e->d_name, to, e->d_name, err))
+		if (!is_dots(e->d_name) && copy_tree(from, e->d_name, to, e->d_name, share, err))
 			return err_wrap(err, "%s", src);
 	return keep_times(to, st, err);
 }
 
-int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
-		   struct err *err)
+static int copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst, bool share,
+		     struct err *err)
 {
 	struct stat st;
 
 	if (fstatat(src_dir_fd, src, &st, AT_SYMLINK_NOFOLLOW))
 		return err_set(err, ERR_INFRA, errno, "stat %s", src);
+	if (S_ISREG(st.st_mode) && share && !linkat(src_dir_fd, src, dst_dir_fd, dst, 0))
+		return 0;
 	if (S_ISREG(st.st_mode))
 		return copy_file(src_dir_fd, src, dst_dir_fd, dst, &st, err);
 	if (S_ISLNK(st.st_mode))
 		return copy_link(src_dir_fd, src, dst_dir_fd, dst, err);
 	if (S_ISDIR(st.st_mode))
-		return copy_dir(src_dir_fd, src, dst_dir_fd, dst, &st, err);
+		return copy_dir(src_dir_fd, src, dst_dir_fd, dst, &st, share, err);
 	return err_set(err, ERR_INFRA, 0, "%s is neither a file, a directory nor a link", src);
+}
+
+int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		   struct err *err)
+{
+	return copy_tree(src_dir_fd, src, dst_dir_fd, dst, false, err);
+}
+
+int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		    struct err *err)
+{
+	return copy_tree(src_dir_fd, src, dst_dir_fd, dst, true, err);
 }

@@ -160,8 +160,9 @@ static int list(const struct store *s, const char *name, const struct request *q
 	/* A name nobody used gets the same answer as everywhere. */
 	if (name && store_find(s, name, NULL, &known, err))
 		return -1;
+	AUTO(free) char *found = STEAL(&known.name);
 	rollout_ref_release(&known);
-	if (store_list(s, name, &refs, &n, err))
+	if (store_list(s, found, &refs, &n, err))
 		return -1;
 	fill(&t, s, refs, n, q, !q->json && !q->csv);
 	for (size_t i = 0; i < n; i++)

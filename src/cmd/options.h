@@ -62,7 +62,7 @@ struct option {
 	 .help = "the latest rollout (the default)"},                                              \
 	{                                                                                          \
 		.name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = (selector_out),   \
-		.help = "this one: a stamp, a unique beginning of one, or a tag"                   \
+		.help = "this one: a stamp, a date, a unique beginning of one, or a tag"           \
 	}
 #define OPTION_NO_PREFLIGHT(out)                                                                   \
 	{                                                                                          \

@@ -197,6 +197,8 @@ static int show_part(const struct show_run *r, const struct show_part *p, const 
 	AUTO(free) char *path = xasprintf(RUN_ATTEMPTS "/%d/%s", r->attempt, p->file);
 	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err)) {
 		AUTO(buf) struct buf made = BUF_INIT;
+		if (!text.len)
+			fprintf(stderr, "rollouts: %s/%s is empty\n", r->shown, path);
 		if (!p->make || q->json)
 			return print(&text, q->raw, err);
 		if (p->make(&made, &text, err))
@@ -204,9 +206,10 @@ static int show_part(const struct show_run *r, const struct show_part *p, const 
 		return print(&made, q->raw, err);
 	}
 	if (err->sys == ENOENT)
-		return err_set(err, ERR_USAGE, 0,
-			       "%s/%s does not exist: this attempt did not get that far", r->shown,
-			       path);
+		return err_set(
+			err, ERR_USAGE, 0,
+			"%s/%s does not exist: this attempt has none, or did not get that far",
+			r->shown, path);
 	return -1;
 }
 

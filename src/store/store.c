@@ -182,6 +182,13 @@ static bool has_tag(const struct store *s, const struct rollout_ref *ref, const 
 	return !store_tags_read(s, ref, &tags, &ignored) && strv_has(&tags, tag);
 }
 
+static bool is_date(const char *s)
+{
+	enum { DATE = 8 };
+
+	return strlen(s) == DATE && strspn(s, "0123456789") == DATE;
+}
+
 /* The index of what SELECTOR names, or -1; *FOUND counts the matches of the best kind. */
 static ptrdiff_t choose(const struct store *s, const struct refs *refs, const char *selector,
 			size_t *found)
@@ -202,7 +209,8 @@ static ptrdiff_t choose(const struct store *s, const struct refs *refs, const ch
 			tags++;
 		}
 	}
-	*found = tags ? tags : prefixes;
+	/* They are sorted: of a day, the latest. */
+	*found = tags ? tags : prefixes && is_date(selector) ? 1 : prefixes;
 	return tags ? tagged : prefix;
 }
 
@@ -237,10 +245,35 @@ static int no_such_name(const struct store *s, const char *name, struct err *err
 		       names.n ? text.data : "nothing yet");
 }
 
-int store_find(const struct store *s, const char *name, const char *selector,
+/* NAME as it was written, with what it says of a rollout taken off into *SELECTOR where that is not given. The caller
+ * frees. */
+static char *plain_name(const struct store *s, const char *name, const char **selector)
+{
+	AUTO(free) char *top = path_join(s->root, DATA_ROLLOUTS "/");
+	size_t top_len = strlen(top), end = strlen(".toml");
+
+	if (!strncmp(name, top, top_len)) {
+		const char *rest = name + top_len;
+		size_t len = strcspn(rest, "/");
+		const char *stamp = rest + len + strspn(rest + len, "/");
+		if (*stamp && !*selector)
+			*selector = stamp;
+		return xstrndup(rest, len);
+	}
+	const char *base = path_base(name);
+	size_t len = strlen(base);
+	return len > end && !strcmp(base + len - end, ".toml") ? xstrndup(base, len - end)
+							       : xstrdup(name);
+}
+
+int store_find(const struct store *s, const char *given, const char *selector,
 	       struct rollout_ref *out, struct err *err)
 {
 	AUTO(refs) struct refs refs = {0};
+	AUTO(free) char *whole = xstrdup(given);
+	for (size_t len = strlen(whole); len > 1 && whole[len - 1] == '/';)
+		whole[--len] = '\0';
+	AUTO(free) char *name = plain_name(s, whole, &selector);
 	size_t found = 1;
 
 	if (store_list(s, name, &refs.v, &refs.n, err))

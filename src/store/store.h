@@ -37,8 +37,9 @@ void rollout_ref_release(struct rollout_ref *r);
 /* All of NAME (NULL: of every name), oldest first. The caller frees *out and its items. */
 int store_list(const struct store *s, const char *name, struct rollout_ref **out, size_t *n,
 	       struct err *err) MUST_CHECK;
-/* SELECTOR: NULL for the latest, or a stamp, a unique prefix of one, or a tag. ERR_USAGE names what
- * there is. */
+/* NAME may be written as its file, "configs/NAME.toml", or as the folder of its rollouts or of one of them,
+ * "data/rollouts/NAME/STAMP". SELECTOR: NULL for the latest, or a stamp, a date
+ * ("20250824", the latest of that day), a unique prefix of a stamp, or a tag. ERR_USAGE names what there is. */
 int store_find(const struct store *s, const char *name, const char *selector,
 	       struct rollout_ref *out, struct err *err) MUST_CHECK;
 

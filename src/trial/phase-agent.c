@@ -22,6 +22,7 @@ enum {
 	COLLECT_MS = 5 * 60 * 1000,
 	AGENT_EXTRA_MS = 30 * 1000, /* from the agent's deadline to a dead sandbox */
 	AGENT_JSON_MAX = 1 << 20,
+	RESULT_JSON_MAX = 4 << 20,
 };
 
 static void auto_sandbox(struct sandbox **s)
@@ -169,7 +170,8 @@ static int agent_without_sandbox(struct work *w, struct err *err)
 		return -1;
 	work_phase(w, PHASE_COLLECT, COLLECT_MS);
 	w->result.agent.diff_bytes = (int64_t)w->gold.len;
-	if (write_patch(w, w->gold.data, w->gold.len, err))
+	if (write_patch(w, w->gold.data, w->gold.len, err) ||
+	    path_write(w->run_fd, ATTEMPT_NOTES, "", 0, 0600, w->attempt.sync, err))
 		return -1;
 	return commit_agent(w, err);
 }
@@ -194,8 +196,8 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	/* The work of an agent that was interrupted, or does not count, is kept for people, not committed. */
 	struct err late = {0};
 	struct err *e = failed ? &late : err;
-	if ((!failed && agent_collect(&job, box, left_out, e)) || sandbox_stop(box, e) ||
-	    diff_workspace(w, box, left_out, e))
+	if ((!failed && agent_collect(&job, box, &w->result.agent, left_out, e)) ||
+	    sandbox_stop(box, e) || diff_workspace(w, box, left_out, e))
 		return -1;
 	return failed;
 }
@@ -218,20 +220,46 @@ int work_agent(struct work *w, struct err *err)
 	return commit_agent(w, err);
 }
 
-/* Copy NAME of the attempt in FROM_FD over ours. What is not there is left out. */
+/* NAME of the attempt in FROM_FD becomes ours as well; nobody writes to it any more. What is not there is left out. */
 static int take(const struct work *w, int from_fd, const char *name, struct err *err)
 {
 	if (!path_exists(from_fd, name))
 		return 0;
 	if (path_remove_tree(w->run_fd, name, err))
 		return -1;
-	return path_copy_tree(from_fd, name, w->run_fd, name, err);
+	return path_share_tree(from_fd, name, w->run_fd, name, err);
+}
+
+/* How long its agent took and in what kind of workspace is part of the result that we make anew. Not known where that
+ * attempt ended before it had one. */
+static void take_past(struct work *w, int from_fd)
+{
+	static const char *const phases[] = {PHASE_SANDBOX, PHASE_AGENT, PHASE_COLLECT};
+	AUTO(json) json_t *j = NULL;
+	struct result past;
+	struct err ignored;
+
+	result_init(&past);
+	if (!json_read(&j, from_fd, ATTEMPT_RESULT, RESULT_JSON_MAX, &ignored) &&
+	    !result_from_json(&past, j, ATTEMPT_RESULT, &ignored)) {
+		w->result.workspace = STEAL(&past.workspace);
+		w->result.limits_held = STEAL(&past.limits_held);
+		for (size_t i = 0; i < past.phases_n; i++)
+			for (size_t k = 0; k < ARRAY_SIZE(phases); k++)
+				if (!strcmp(past.phases[i].name, phases[k]))
+					result_add_phase(&w->result, phases[k], past.phases[i].ms);
+	}
+	if (!w->result.workspace)
+		w->result.workspace = xstrdup("none");
+	if (!w->result.limits_held)
+		w->result.limits_held = xstrdup("none");
+	result_release(&past);
 }
 
 int work_take_over(struct work *w, struct err *err)
 {
 	static const char *const taken[] = {ATTEMPT_ARTIFACTS, ATTEMPT_AGENT_LOG, ATTEMPT_AGENT_ERR,
-					    ATTEMPT_CALLS};
+					    ATTEMPT_CALLS, ATTEMPT_RECORDING};
 	AUTO(json) json_t *record = NULL;
 	char name[16];
 
@@ -254,7 +282,6 @@ int work_take_over(struct work *w, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "attempt %d: " ATTEMPT_DIFF " was changed since it was committed",
 			       w->attempt.agent_from);
-	w->result.workspace = xstrdup("none");
-	w->result.limits_held = xstrdup("none");
+	take_past(w, from);
 	return commit_agent(w, err);
 }

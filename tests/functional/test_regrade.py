@@ -69,6 +69,11 @@ def test_a_corrected_test_changes_the_score(wrong, run_cli, workdir, again, roll
     trial = json.loads((top / "attempts/2/trial.json").read_text())["trial"]
     assert trial["task_hash"] == new["graded_hash"] == trial["task_snapshot"].rpartition("/")[2]
     assert (top / "attempts/2/artifacts/diff.patch").read_text().count("+started") == 1
+    # It is the same agent's work, not a copy of it, and as much is known of it as before.
+    for name in ("artifacts/diff.patch", "artifacts/notes.md", "logs/agent.log"):
+        assert (top / "attempts/1" / name).samefile(top / "latest" / name), name
+    assert {"sandbox", "agent", "collect"} < set(result["phases_ms"])
+    assert result["phases_ms"]["agent"] == old["phases_ms"]["agent"] and result["workspace"] == old["workspace"] != "none"
     phases = [e["phase"] for e in after.events if e["event"] == "phase" and e["attempt"] == 2]
     assert "agent" not in phases and "evaluate" in phases
     doc = json.loads((after.dir / "eval_manifest.json").read_text())

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -167,6 +168,44 @@ def test_one_damaged_rollout_hides_no_other(run_cli, data):
     done = run_cli("list", "--json", check=0)
     assert [r["state"] for r in json.loads(done.stdout)] == ["unreadable", "complete"]
     assert "plan.json" in done.stderr
+
+
+# --- names and dates --------------------------------------------------------------------------------
+
+def test_a_benchmark_and_a_rollout_may_be_named_as_people_have_them(run_cli, data):
+    stored.write(data, [trial(score=0)])
+    stored.write(data, [trial(score=1)], stamp="20250824__23-00-00")
+    stored.write(data, [trial(score=0.5)], stamp=LATER)
+    day = ["--rollout", "20250824"]
+    for name, which in (("bench", day), ("bench.toml", day), ("configs/bench.toml", day),
+                        ("data/rollouts/bench", day), ("data/rollouts/bench/20250824", []), ("data/rollouts/bench/20250824/", [])):
+        assert "bench 20250824__23-00-00: complete" in run_cli("summarize", name, *which, check=0).stdout, name
+    assert LATER in run_cli("summarize", "bench.toml", check=0).stdout
+    assert run_cli("list", "configs/bench.toml", "--csv", check=0).stdout == run_cli("list", "bench", "--csv", check=0).stdout
+    run_cli("tag", "bench.toml", "good", *day, check=0)
+    assert "20250824__23-00-00" in run_cli("summarize", "bench", "--rollout", "good", check=0).stdout
+    refused(run_cli("summarize", "bench", "--rollout", "20250824__"), "more than one rollout")
+    refused(run_cli("summarize", "nothing.toml"), 'no rollout of "nothing"')
+
+
+def test_the_specs_comparison_in_python(data):
+    stored.write(data, [trial(score=0)])
+    stored.write(data, [trial(score=1), trial(score=0.5, rollout=1), trial("beta", outcome="infra_error")],
+                 stamp="20250824__23-00-00")
+    for stamp in (STAMP, "20250824__23-00-00"):
+        top = data / "rollouts/bench" / stamp
+        runs = [json.loads(p.read_text()) for p in sorted(data.glob(f"runs/{stamp}-*/attempts/1/result.json"))]
+        rows = [{"task_id": json.loads((data / "runs" / r["run_id"] / "attempts/1/trial.json").read_text())["trial"]["task_id"],
+                 "task_dir": "tasks/x", "model": "m1", "outcome": r["outcome"], "total_score": r["total_score"]} for r in runs]
+        (top / "manifest.json").write_text(json.dumps({"results": rows}))
+    code = ("from eval_rollouts import *\n"
+            "r = load_benchmark('data/rollouts/bench/20250824')\n"
+            "print(get_task_score(r, 'alpha'), get_task_score(r, 'beta'), load_benchmark('data/rollouts/bench') == r,"
+            f" get_task_score(load_benchmark('data/rollouts/bench/{STAMP}'), 'alpha'))\n")
+    scripts = Path(__file__).parents[2] / "scripts"
+    done = subprocess.run([sys.executable, "-c", code], cwd=data.parent, capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(scripts), "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.stdout == "0.75 None True 0.0\n"
 
 
 # --- tag --------------------------------------------------------------------------------------------

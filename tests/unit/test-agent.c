@@ -694,7 +694,7 @@ static void files_are_collected(void **state)
 		parse("{\"argv\":[\"x\"],\"collect\":[\"{home}/one.txt\",\"{home}/gone\"]}");
 	kvs_set(&w->box.files, "/app/notes.md", "my notes");
 	kvs_set(&w->box.files, "/home/agent/one.txt", "1");
-	if (agent_collect(&w->job, &w->box, &skipped, &err))
+	if (agent_collect(&w->job, &w->box, &(struct agent_record){0}, &skipped, &err))
 		fail_msg("%s", err.msg);
 	notes = run_dir_text(&w->dir, "artifacts/notes.md");
 	one = run_dir_text(&w->dir, "artifacts/agent/home/agent/one.txt");
