@@ -10,3 +10,6 @@ char *install_libexec(const char *name);
 /* Absolute path of a shared file ("agents", "seccomp.bpf"): PREFIX/share/rollouts/NAME, or in a
  * checkout: BUILD/NAME if it exists there, else SOURCE/share/NAME. The caller frees. */
 char *install_share(const char *name);
+/* "0.1.0+3fa94c01d27b": the version and, where the linker gave it one, the build ID of the running program, by which
+ * two builds of one version are told apart. The caller frees. */
+char *install_build(void);

@@ -17,6 +17,7 @@ struct request {
 	bool again[OUTCOME_COUNT_];
 	int64_t parallel;
 	bool dry_run;
+	struct strv notes; /* what --config changed */
 };
 
 static int read_outcomes(struct request *q, struct err *err)
@@ -58,8 +59,11 @@ static size_t make_items(const struct request *q, const struct session *s, struc
 	return n;
 }
 
-static void print_plan(const struct session *s, const struct session_work *w)
+static void print_plan(const struct session *s, const struct request *q,
+		       const struct session_work *w)
 {
+	for (size_t i = 0; i < q->notes.n; i++)
+		printf("%s\n", q->notes.v[i]);
 	printf("%s %s: %zu of %zu trial%s to do\n", s->plan.name, s->plan.stamp, w->n, s->plan.n,
 	       s->plan.n == 1 ? "" : "s");
 	for (size_t i = 0; i < w->n; i++)
@@ -78,6 +82,7 @@ static int execute(struct session *s, const struct request *q, const struct sess
 
 	if (w->n != s->plan.n)
 		strv_push(&lines, "the other trials have results");
+	strv_pushv(&lines, strv_items(&q->notes));
 	strv_pushv(&lines, strv_items(notes));
 	if (w->n)
 		run_view_announce(d, s, w, &lines);
@@ -123,7 +128,7 @@ static int go_on(struct session *s, const struct request *q)
 	int status;
 
 	if (q->dry_run) {
-		print_plan(s, &w);
+		print_plan(s, q, &w);
 		return CMD_OK;
 	}
 	if (prepare_models(&prepared, &request, &problems, &err)) {
@@ -146,11 +151,13 @@ static int extend(struct session *s, struct request *q)
 	int status = CMD_OK;
 
 	q->config.gateway = s->plan.gateway;
-	if (inputs_load(&in, &q->config, s->plan.trials, s->plan.n, &problems, &err))
+	if (inputs_load(&in, &q->config, &s->plan, &problems, &err))
 		status = cmd_refuse(&problems, &err);
 	else if (inputs_check_name(&in, s->plan.name, &err) ||
 		 session_extend(s, &in, q->dry_run, &err))
 		status = cmd_fail(&err);
+	else
+		strv_pushv(&q->notes, strv_items(&in.plan.notes));
 	inputs_release(&in);
 	return status;
 }
@@ -229,6 +236,7 @@ int cmd_resume(int argc, char **argv)
 		status = resume(operands.v[0], &q);
 	}
 	strv_release(&q.retry);
+	strv_release(&q.notes);
 	config_request_release(&q.config);
 	return status;
 }

@@ -152,7 +152,7 @@ static int run(const struct request *q)
 	struct err err;
 	int status;
 
-	if (inputs_load(&in, &q->config, NULL, 0, &problems, &err))
+	if (inputs_load(&in, &q->config, NULL, &problems, &err))
 		status = cmd_refuse(&problems, &err);
 	else
 		status = run_plan(&in, q);

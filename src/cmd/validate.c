@@ -56,7 +56,7 @@ static int validate_config(const struct config_request *req)
 	struct inputs in;
 	struct err err;
 	int status = CMD_OK;
-	if (inputs_load(&in, req, NULL, 0, &problems, &err) == 0) {
+	if (inputs_load(&in, req, NULL, &problems, &err) == 0) {
 		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, in.tasks_n,
 		       in.tasks_n == 1 ? "" : "s", in.plan.n, in.plan.n == 1 ? "" : "s");
 	} else {

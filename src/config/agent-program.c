@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 
+#define SCRIPT_MAX (1 << 20)
 #define INTERPRETERS_MAX 4 /* a script whose interpreter is a script ... */
 
 static int add_interpreter(const struct programs *p, const char *real, int depth, struct err *err);
@@ -246,4 +248,17 @@ char *program_version(const char *path)
 	if (json_read(&doc, AT_FDCWD, file, 1 << 20, &ignored))
 		return NULL;
 	return xstrdup(json_get_str(doc, "version", NULL));
+}
+
+char *program_digest(const char *path)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(free) char *real = realpath(path, NULL);
+	struct err ignored;
+
+	if (!real || is_system(real) || path_read(AT_FDCWD, real, SCRIPT_MAX, &text, &ignored))
+		return NULL;
+	char *digest = xcalloc(1, HASH_HEX);
+	hash_once(text.data, text.len, digest);
+	return digest;
 }

@@ -25,3 +25,6 @@ int program_add(const struct programs *p, const char *name, const char *folder, 
 /* The version in the package.json of the npm package that the program at PATH belongs to, or NULL: read,
  * not run. The caller frees. */
 char *program_version(const char *path);
+/* The digest of the file PATH, by which an agent that was edited is told from what it was; NULL where it is of the
+ * system, larger than a script is, or cannot be read. The caller frees. */
+char *program_digest(const char *path);

@@ -208,6 +208,9 @@ static int use_path(json_t *spec, const struct programs *p, const char *first, c
 	AUTO(free) char *inside = NULL;
 	if (program_add(p, first, folder, &inside, err) < 0)
 		return -1;
+	AUTO(free) char *content = program_digest(inside);
+	if (content)
+		json_put_str(spec, "content", content);
 	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
 	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
 	/* A container image has its own: agent/agent.h. */

@@ -102,6 +102,7 @@ static const struct json_field result_fields[] = {
 	RESULT(workspace, FIELD_STR, false),	RESULT(limits_held, FIELD_STR, false),
 	RESULT(image_id, FIELD_STR, false),	RESULT(platform, FIELD_STR, false),
 	RESULT(image, FIELD_STR, false),	RESULT(oom_killed, FIELD_BOOL, false),
+	RESULT(program, FIELD_STR, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
@@ -132,6 +133,7 @@ void result_init(struct result *r)
 
 void result_release(struct result *r)
 {
+	free(r->program);
 	free(r->run_id);
 	free(r->sandbox);
 	free(r->workspace);

@@ -82,6 +82,7 @@ struct result {
 	char key[HASH_HEX];
 	int attempt;
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
+	char *program;		  /* that made it, as install_build; NULL: an older one's */
 	enum outcome outcome;
 	bool retry; /* an infra_error worth another attempt */
 	bool regrade;

@@ -244,16 +244,20 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 	       a->calls == b->calls;
 }
 
-/* The settings that make a variant; its sandbox was resolved when it was planned. */
-static bool is_variant(const struct bench_entry *e, const struct trial *t)
+/* The settings of E are those that T was planned with; its sandbox was resolved then. */
+static bool same_settings(const struct bench_entry *e, const struct trial *t)
 {
-	return (strcmp(e->agent, "auto") == 0 || strcmp(e->agent, t->agent) == 0) &&
-	       strv_has(&e->models, t->model) && same_env(&e->env, &t->env) &&
-	       same_limits(&e->limits, &t->limits) &&
+	return same_env(&e->env, &t->env) && same_limits(&e->limits, &t->limits) &&
 	       (e->sandbox == SANDBOX_AUTO || e->sandbox == t->sandbox) &&
 	       e->workspace == t->workspace && e->network == t->network &&
 	       e->evaluate == t->evaluate &&
 	       (e->seed < 0 ? t->seed < 0 : t->seed == e->seed + t->rollout);
+}
+
+static bool is_variant(const struct bench_entry *e, const struct trial *t)
+{
+	return (strcmp(e->agent, "auto") == 0 || strcmp(e->agent, t->agent) == 0) &&
+	       strv_has(&e->models, t->model) && same_settings(e, t);
 }
 
 static const char *earlier_label(const struct plan_input *in, size_t i)
@@ -277,4 +281,130 @@ char **plan_labels(const struct plan_input *in)
 		labels[i] = given ? xstrdup(given) : make_label(in, i, peers);
 	}
 	return labels;
+}
+
+/* One condition of the file beside what was planned earlier for the same task, model and agent. */
+struct comparison {
+	const struct bench_entry *entry;
+	const struct plan_route *route;
+	struct bench_entry *settings; /* those of earlier trials that are others; they borrow */
+	const struct trial **earlier; /* a trial of each */
+	size_t n, cap, earlier_cap;
+};
+
+static bool same_model(const struct plan_route *r, const struct trial *t)
+{
+	return strcmp(r->provider, t->provider) == 0 && strcmp(r->model_id, t->model_id) == 0;
+}
+
+static bool is_the_same(const struct comparison *c, const struct trial *t)
+{
+	return same_settings(c->entry, t) && same_model(c->route, t);
+}
+
+/* Overrides are in the task's hash, which is the same. */
+static struct bench_entry settings_of(const struct trial *t, const struct bench_entry *like)
+{
+	return (struct bench_entry){
+		.agent = like->agent,
+		.apply_overrides = like->apply_overrides,
+		.overrides = like->overrides,
+		.env = t->env,
+		.sandbox = t->sandbox,
+		.workspace = t->workspace,
+		.network = t->network,
+		.limits = t->limits,
+		.evaluate = t->evaluate,
+		.seed = t->seed < 0 ? -1 : t->seed - t->rollout,
+	};
+}
+
+static void add_earlier(struct comparison *c, const struct trial *t)
+{
+	const struct plan_route route = {t->provider, t->api, t->model_id};
+	for (size_t i = 0; i < c->n; i++)
+		if (same_settings(&c->settings[i], t) && same_model(&route, c->earlier[i]) &&
+		    strcmp(c->earlier[i]->variant, t->variant) == 0)
+			return;
+	size_t n = c->n;
+	GROW(c->settings, n, c->cap);
+	GROW(c->earlier, n, c->earlier_cap);
+	c->settings[c->n] = settings_of(t, c->entry);
+	c->earlier[c->n++] = t;
+}
+
+static bool begins_with(const char *variant, const char *label)
+{
+	size_t n = strlen(label);
+	return strncmp(variant, label, n) == 0 && (!n || !variant[n] || variant[n] == ' ');
+}
+
+static bool is_taken(const struct comparison *c, const char *variant)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (strcmp(c->earlier[i]->variant, variant) == 0)
+			return true;
+	return false;
+}
+
+static void add_model(struct buf *out, const struct comparison *c)
+{
+	bool provider = false, id = false;
+	for (size_t i = 0; i < c->n; i++) {
+		provider = provider || strcmp(c->route->provider, c->earlier[i]->provider) != 0;
+		id = id || strcmp(c->route->model_id, c->earlier[i]->model_id) != 0;
+	}
+	if (provider)
+		add_part(out, "provider", *c->route->provider ? c->route->provider : NULL);
+	if (id)
+		add_part(out, "model_id", c->route->model_id);
+}
+
+static char *tell_apart(const struct comparison *c, const char *label)
+{
+	struct buf out = BUF_INIT;
+	AUTO(free) const struct bench_entry **peers = xcalloc(c->n, sizeof(*peers));
+	for (size_t i = 0; i < c->n; i++)
+		peers[i] = &c->settings[i];
+	/* The entry's sandbox as it will be planned. */
+	struct bench_entry mine = *c->entry;
+	if (mine.sandbox == SANDBOX_AUTO)
+		mine.sandbox = SANDBOX_LOCAL;
+	buf_adds(&out, label);
+	add_env(&out, &mine, peers, c->n);
+	add_facets(&out, &mine, peers, c->n);
+	add_model(&out, c);
+	/* Values that differ only beyond what a label shows. */
+	size_t len = out.len;
+	for (int i = 2; is_taken(c, out.data); i++) {
+		out.len = len;
+		buf_addf(&out, " (%d)", i);
+	}
+	return buf_detach(&out);
+}
+
+char *plan_variant(const struct plan_input *in, size_t entry, size_t model,
+		   const struct plan_route *route, const char *label)
+{
+	const struct bench_entry *e = &in->bench->entries[entry];
+	const struct task *task = in->tasks[entry];
+	struct comparison c = {.entry = e, .route = route};
+	const char *same = NULL;
+	for (size_t i = 0; i < in->old_n && !same; i++) {
+		const struct trial *t = &in->old[i];
+		if (strcmp(t->task_hash, task->hash) != 0 ||
+		    strcmp(t->model, e->models.v[model]) != 0 ||
+		    strcmp(t->agent, in->agents[entry][model]) != 0 ||
+		    !begins_with(t->variant, label))
+			continue;
+		if (is_the_same(&c, t))
+			same = t->variant;
+		else
+			add_earlier(&c, t);
+	}
+	char *variant =
+		same || !is_taken(&c, label) ? xstrdup(same ? same : label) : tell_apart(&c, label);
+	free(c.settings);
+	free(c.earlier);
+	return variant;
 }

@@ -10,3 +10,7 @@
 /* One label per entry, owned by the caller. An entry that is like a variant planned earlier keeps
  * its name, so that adding entries later renames nothing. */
 char **plan_labels(const struct plan_input *in);
+/* The variant of one model's trials of ENTRY, owned by the caller. It is LABEL, the entry's, unless trials planned
+ * earlier have that label and other settings: then what differs from them is added, so that one row never holds both. */
+char *plan_variant(const struct plan_input *in, size_t entry, size_t model,
+		   const struct plan_route *route, const char *label);

@@ -20,9 +20,9 @@ struct slot {
 struct planner {
 	const struct plan_input *in;
 	struct plan *plan;
-	char **labels;
-	bool *chosen;	/* entries that --only leaves in */
-	bool *reported; /* entries whose collision was told */
+	char ***variants; /* variants[entry][model] */
+	bool *chosen;	  /* entries that --only leaves in */
+	bool *reported;	  /* entries whose collision was told */
 	struct slot *slots;
 	size_t mask;
 	int next_index;
@@ -132,7 +132,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.task_dir = xstrdup(e->prepared_dir),
 		.task_id = xstrdup(task->id),
 		.task_hash = xstrdup(task->hash),
-		.variant = xstrdup(p->labels[entry]),
+		.variant = xstrdup(p->variants[entry][c->m]),
 		.agent = xstrdup(p->in->agents[entry][c->m]),
 		.model = xstrdup(e->models.v[c->m]),
 		.provider = xstrdup(route->provider),
@@ -159,7 +159,7 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	const char *model = p->in->bench->entries[entry].models.v[m];
 	const char *agent = p->in->agents[entry][m];
 	char key[HASH_HEX];
-	make_key(key, p->in->tasks[entry], p->labels[entry], agent, model, rollout);
+	make_key(key, p->in->tasks[entry], p->variants[entry][m], agent, model, rollout);
 	struct slot *slot = find_slot(p, key);
 	if (slot->key && slot->entry == SIZE_MAX)
 		return;
@@ -215,6 +215,63 @@ static void remember_old(struct planner *p)
 	}
 }
 
+/* What people tell a task by in every table. */
+static bool same_folder(const struct bench_entry *e, const struct task *task, const struct trial *t)
+{
+	if (strcmp(task->id, t->task_id) != 0)
+		return false;
+	AUTO(free) char *mine = folder_name(e->prepared_dir), *theirs = folder_name(t->task_dir);
+	return strcmp(mine, theirs) == 0;
+}
+
+/* A changed task is another task: in one row its trials would be averaged with those of the old one. */
+static void check_changed(struct planner *p, size_t entry)
+{
+	const struct plan_input *in = p->in;
+	const struct bench_entry *e = &in->bench->entries[entry];
+	const struct task *task = in->tasks[entry];
+	const struct trial *was = NULL;
+	for (size_t i = 0; i < in->old_n; i++) {
+		if (strcmp(in->old[i].task_hash, task->hash) == 0)
+			return;
+		if (!was && same_folder(e, task, &in->old[i]))
+			was = &in->old[i];
+	}
+	if (was)
+		strv_pushf(p->issues,
+			   "%s:%d:%d: task \"%s\" (%s) is not what it was when its trials here "
+			   "were planned "
+			   "(hash %.8s then, %.8s now): take the change back, or start anew with "
+			   "`rollouts run`",
+			   in->bench->config_path, e->line, e->col, task->id, e->prepared_dir,
+			   was->task_hash, task->hash);
+}
+
+static void find_variants(struct planner *p)
+{
+	const struct bench *b = p->in->bench;
+	char **labels = plan_labels(p->in);
+	p->variants = xcalloc(b->entries_n + 1, sizeof *p->variants);
+	for (size_t i = 0; i < b->entries_n; i++) {
+		const struct strv *models = &b->entries[i].models;
+		p->variants[i] = xcalloc(models->n + 1, sizeof **p->variants);
+		for (size_t m = 0; m < models->n; m++) {
+			const struct plan_route route = route_of(p, &(struct choice){i, m, 0});
+			char *variant = plan_variant(p->in, i, m, &route, labels[i]);
+			AUTO(free) char *note = xasprintf(
+				"settings changed since the trials that are there: those of the "
+				"file are the variant \"%s\"",
+				variant);
+			if (strcmp(variant, labels[i]) != 0 && p->chosen[i] &&
+			    !strv_has(&p->plan->notes, note))
+				strv_push(&p->plan->notes, note);
+			p->variants[i][m] = variant;
+		}
+		free(labels[i]);
+	}
+	free(labels);
+}
+
 static void start(struct planner *p)
 {
 	size_t entries = p->in->bench->entries_n + 1, size = 16;
@@ -222,11 +279,14 @@ static void start(struct planner *p)
 		size *= 2;
 	p->slots = xcalloc(size, sizeof *p->slots);
 	p->mask = size - 1;
-	p->labels = plan_labels(p->in);
 	p->chosen = xcalloc(entries, sizeof *p->chosen);
 	p->reported = xcalloc(entries, sizeof *p->reported);
 	for (size_t i = 0; i + 1 < entries; i++)
 		p->chosen[i] = is_chosen(p->in->only, &p->in->bench->entries[i], p->in->tasks[i]);
+	find_variants(p);
+	for (size_t i = 0; i + 1 < entries; i++)
+		if (p->chosen[i])
+			check_changed(p, i);
 	remember_old(p);
 }
 
@@ -234,10 +294,13 @@ static void finish(struct planner *p)
 {
 	for (size_t i = 0; i <= p->mask; i++)
 		free(p->slots[i].key);
-	for (size_t i = 0; i < p->in->bench->entries_n; i++)
-		free(p->labels[i]);
+	for (size_t i = 0; i < p->in->bench->entries_n; i++) {
+		for (char **variant = p->variants[i]; *variant; variant++)
+			free(*variant);
+		free(p->variants[i]);
+	}
 	free(p->slots);
-	free(p->labels);
+	free(p->variants);
 	free(p->chosen);
 	free(p->reported);
 }
@@ -264,7 +327,7 @@ int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues
 	plan_all(&p);
 	finish(&p);
 	if (issues->n > before)
-		rc = err_set(err, ERR_USAGE, 0, "%s: the same trials twice",
+		rc = err_set(err, ERR_USAGE, 0, "%s: trials that cannot stand side by side",
 			     in->bench->config_path);
 	if (rc < 0)
 		plan_release(out);
@@ -284,5 +347,6 @@ void plan_release(struct plan *p)
 	for (size_t i = 0; i < p->n; i++)
 		trial_release(&p->trials[i]);
 	free(p->trials);
+	strv_release(&p->notes);
 	*p = (struct plan){0};
 }

@@ -32,10 +32,12 @@ struct plan_input {
 struct plan {
 	struct trial *trials;
 	size_t n, cap;
+	struct strv
+		notes; /* what became of settings that changed since the OLD trials, for people */
 };
 
-/* Trials that would be the same twice are lines in ISSUES, naming both tables; -1 with ERR_USAGE
- * then. The run ids and snapshots stay NULL until plan_stamp and the caller set them. */
+/* Trials that would be the same twice are lines in ISSUES, naming both tables, and so are tasks that changed since
+ * trials of OLD ran; -1 with ERR_USAGE then. The run ids and snapshots stay NULL until plan_stamp and the caller set them. */
 int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues,
 	      struct err *err) MUST_CHECK;
 /* Name every trial's run: "STAMP-index". */

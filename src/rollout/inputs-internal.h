@@ -20,6 +20,10 @@ struct inputs_choice {
 void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 			const struct config_request *req, struct strv *problems);
 void inputs_choice_release(struct inputs_choice *c);
+/* inputs-identity.c: call what is another agent than the one of its name in OLD, an object name -> spec, NAME@DIGEST.
+ * NOTES tells of it. */
+void inputs_rename_agents(struct inputs *in, struct inputs_choice *choice, const json_t *old,
+			  struct strv *notes);
 
 /* inputs-images.c: make the sandbox of every entry local, docker or none, and read what the images are made from.
  * -1 and ERR_INFRA when a container is needed and no engine answers. */

@@ -87,7 +87,7 @@ int inputs_check_name(const struct inputs *in, const char *name, struct err *err
 }
 
 static int make_plan(struct inputs *in, const struct config_request *req,
-		     const struct inputs_choice *choice, const struct trial *old, size_t old_n,
+		     const struct inputs_choice *choice, const struct planfile *old,
 		     struct strv *problems, struct err *err)
 {
 	size_t n = in->bench.entries_n;
@@ -102,17 +102,18 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 		.routes = (const struct plan_route *const *)choice->routes,
 		.only = req->only,
 		.limit = req->limit,
-		.old = old,
-		.old_n = old_n,
+		.old = old ? old->trials : NULL,
+		.old_n = old ? old->n : 0,
 	};
 	return plan_make(&in->plan, &input, problems, err);
 }
 
-int inputs_load(struct inputs *out, const struct config_request *req, const struct trial *old,
-		size_t old_n, struct strv *problems, struct err *err)
+int inputs_load(struct inputs *out, const struct config_request *req, const struct planfile *old,
+		struct strv *problems, struct err *err)
 {
 	struct inputs_choice choice;
 	struct err more;
+	AUTO(strv) struct strv notes = STRV_INIT;
 	size_t before = problems->n;
 
 	*out = (struct inputs){.agents = json_object()};
@@ -127,8 +128,13 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 		rc = count_mistakes(req->path, problems, before, err);
 	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0)
 		rc = count_mistakes(req->path, problems, before, err);
+	if (rc == 0) {
+		if (old)
+			inputs_rename_agents(out, &choice, old->agents, &notes);
+		rc = make_plan(out, req, &choice, old, problems, err);
+	}
 	if (rc == 0)
-		rc = make_plan(out, req, &choice, old, old_n, problems, err);
+		strv_pushv(&out->plan.notes, strv_items(&notes));
 	inputs_choice_release(&choice);
 	return rc;
 }

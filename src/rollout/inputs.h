@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "config/providers.h"
 #include "plan/plan.h"
+#include "store/planfile.h"
 #include "store/store.h"
 #include "task/context.h"
 #include "task/task.h"
@@ -32,9 +33,10 @@ struct inputs {
 
 /* Read and check everything; every mistake of the file, of all tasks and all agents is a line in
  * PROBLEMS. Trials that are in OLD already (by key; may be NULL) are left out of the plan, and the
- * others are numbered after them. Writes nothing. OUT must be released in any case. */
-int inputs_load(struct inputs *out, const struct config_request *req, const struct trial *old,
-		size_t old_n, struct strv *problems, struct err *err) MUST_CHECK;
+ * others are numbered after them. An agent that is another than OLD's of its name is called NAME@DIGEST,
+ * and settings that changed make another variant: plan.notes says so. Writes nothing. OUT must be released in any case. */
+int inputs_load(struct inputs *out, const struct config_request *req, const struct planfile *old,
+		struct strv *problems, struct err *err) MUST_CHECK;
 /* The benchmark and its tasks alone, for grading: no agent is looked for and no plan made. */
 int inputs_load_tasks(struct inputs *out, const struct config_request *req, struct strv *problems,
 		      struct err *err) MUST_CHECK;

@@ -18,6 +18,8 @@
 #include "rollout/recover.h"
 #include "store/create.h"
 
+#define CONFIG_MAX (64 << 20)
+
 static int open_dir(struct session *s, struct err *err)
 {
 	s->dir_fd = openat(s->store.root_fd, s->ref.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -82,7 +84,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.stamp = xstrdup(s->ref.stamp),
 		.config = xstrdup(in->bench.config_path),
 		.config_hash = xstrdup(hash),
-		.program = xstrdup(ROLLOUTS_VERSION),
+		.program = install_build(),
 		.parallel = in->bench.parallel,
 		.fail_fast = in->bench.fail_fast,
 		.budget = in->bench.budget,
@@ -117,13 +119,14 @@ static int write_files(struct session *s, const struct bench *b, struct err *err
 	return manifest_begin(&m, err) || planfile_write(&s->plan, s->dir_fd, err) ? -1 : 0;
 }
 
-static void journal_plan(struct session *s, size_t from)
+static void journal_plan(struct session *s, size_t from, const char *file)
 {
 	json_t *fields = json_object();
 
 	json_put_int(fields, "from", (int64_t)from);
 	json_put_int(fields, "trials", (int64_t)(s->plan.n - from));
 	json_put_str(fields, "config_hash", s->plan.config_hash);
+	json_put_str(fields, "config", file);
 	journal_add(s->journal, EVENT_PLANNED, NULL, 0, fields);
 }
 
@@ -137,7 +140,7 @@ static int build(struct session *s, struct inputs *in, const struct config_reque
 	    journal_open(&s->journal, s->dir_fd, err))
 		return -1;
 	/* Pending until the first turn of the scheduler, which shows it too. */
-	journal_plan(s, 0);
+	journal_plan(s, 0, ROLLOUT_CONFIG);
 	return write_files(s, &in->bench, err);
 }
 
@@ -233,6 +236,27 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 	return 0;
 }
 
+/* Every file that made trials is kept: config.toml, config-2.toml and so on. *FILE, owned by the caller, is the one
+ * that holds B's text. */
+static int keep_config(const struct session *s, const struct bench *b, char **file, struct err *err)
+{
+	for (int i = 1;; i++) {
+		AUTO(free) char *name =
+			i == 1 ? xstrdup(ROLLOUT_CONFIG) : xasprintf("config-%d.toml", i);
+		AUTO(buf) struct buf text = BUF_INIT;
+		if (!path_exists(s->dir_fd, name) &&
+		    path_write(s->dir_fd, name, b->config_text, strlen(b->config_text), 0644, false,
+			       err))
+			return -1;
+		if (path_read(s->dir_fd, name, CONFIG_MAX, &text, err))
+			return err_wrap(err, "%s", s->ref.path);
+		if (strcmp(text.data, b->config_text) == 0) {
+			*file = STEAL(&name);
+			return 0;
+		}
+	}
+}
+
 int session_extend(struct session *s, struct inputs *in, bool only_look, struct err *err)
 {
 	struct planfile *p = &s->plan;
@@ -256,8 +280,15 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	json_object_foreach (in->agents, name, spec)
 		if (!json_object_get(p->agents, name))
 			json_object_set(p->agents, name, spec);
-	if (more)
-		journal_plan(s, before);
+	if (more) {
+		AUTO(free) char *file = NULL;
+		if (keep_config(s, &in->bench, &file, err))
+			return explain_full(s->store.root, err);
+		free(p->config_hash);
+		p->config_hash = xcalloc(1, HASH_HEX);
+		hash_once(in->bench.config_text, strlen(in->bench.config_text), p->config_hash);
+		journal_plan(s, before, file);
+	}
 	if (!s->secret && needs_secret(s) && make_secret(s, err))
 		return -1;
 	struct manifest m = manifest_of(s);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/install.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -262,6 +263,7 @@ static void begin_result(struct work *w)
 	memcpy(w->result.key, a->trial.key, sizeof w->result.key);
 	w->result.attempt = a->number;
 	snprintf(w->result.task_hash, sizeof w->result.task_hash, "%s", a->trial.task_hash);
+	w->result.program = install_build();
 	w->result.regrade = a->regrade;
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
 	w->app = path_join(a->trial.task_snapshot, SNAPSHOT_APP);

@@ -258,6 +258,64 @@ static void resume_appends(void **state)
 	tear_down(&first);
 }
 
+/* As two entries of one file, an earlier plan and an edited file are told apart by what differs. */
+static void an_edit_is_a_variant(void **state)
+{
+	struct world first, second, third;
+	set_up(&first);
+	kvs_set(&add(&first, "x", "m", 1)->env, "A", "1");
+	assert_int_equal(make(&first, NULL, 0, NULL), 0);
+	set_up(&second);
+	struct bench_entry *e = add(&second, "x", "m", 1);
+	e->retries = 9; /* makes no score */
+	e->limits.cpus = 2;
+	e->network = !e->network;
+	assert_int_equal(make(&second, NULL, 0, &first.plan), 0);
+	assert_told(&second.plan, e->network ? "id-x:m:0:no A network=true cpus=2"
+					     : "id-x:m:0:no A network=false cpus=2");
+	assert_int_equal(second.plan.notes.n, 1);
+	set_up(&third);
+	e = add(&third, "x", "m", 2);
+	kvs_set(&e->env, "A", "1");
+	e->retries = 9;
+	assert_int_equal(make(&third, NULL, 0, &first.plan), 0);
+	assert_told(&third.plan, "id-x:m:1");
+	assert_int_equal(third.plan.notes.n, 0);
+	/* The folder is the old one, the task in it is not. */
+	plan_release(&third.plan);
+	hash_once("other", 5, third.task[0].hash);
+	assert_int_equal(make(&third, NULL, 0, &first.plan), -1);
+	assert_int_equal(third.problems.n, 1);
+	assert_non_null(strstr(third.problems.v[0],
+			       "b.toml:1:16: task \"id-x\" (tasks/x/) is not what it was"));
+	tear_down(&third);
+	tear_down(&second);
+	tear_down(&first);
+}
+
+static void a_model_that_others_answer_is_a_variant(void **state)
+{
+	struct world first, second;
+	const struct plan_route old = {"one", "chat", "m-1"}, new = {"two", "chat", "m-2"};
+	const struct plan_route *const was[] = {&old}, *const is[] = {&new};
+	set_up(&first);
+	add(&first, "x", "m", 1)->label = xstrdup("mine");
+	set_up(&second);
+	add(&second, "x", "m", 1)->label = xstrdup("mine");
+	struct plan_input in = {
+		.bench = &first.bench, .tasks = first.tasks, .agents = first.agents, .routes = was};
+	struct err err;
+	assert_int_equal(plan_make(&first.plan, &in, &first.problems, &err), 0);
+	in.bench = &second.bench;
+	in.routes = is;
+	in.old = first.plan.trials;
+	in.old_n = first.plan.n;
+	assert_int_equal(plan_make(&second.plan, &in, &second.problems, &err), 0);
+	assert_told(&second.plan, "id-x:m:0:mine provider=two model_id=m-2");
+	tear_down(&second);
+	tear_down(&first);
+}
+
 static void a_plan_has_a_size(void **state)
 {
 	struct world w;
@@ -304,6 +362,8 @@ int main(void)
 		cmocka_unit_test(only_and_limit),
 		cmocka_unit_test(a_filter_keeps_labels),
 		cmocka_unit_test(resume_appends),
+		cmocka_unit_test(an_edit_is_a_variant),
+		cmocka_unit_test(a_model_that_others_answer_is_a_variant),
 		cmocka_unit_test(a_plan_has_a_size),
 		cmocka_unit_test(the_key_is_stable),
 	};

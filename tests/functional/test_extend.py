@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`resume --config` after an edit: trials that ran otherwise are told apart, and nothing is averaged in silence."""
+import json
+
+import pytest
+from conftest import put
+
+ONE = [("check.sh", "a", "test -f ok\n")]
+RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
+
+
+@pytest.fixture
+def first(run_cli, make_task, make_bench, agent_script):
+    """first(**keys of the entry): a benchmark of one trial has run; returns how to write its file anew."""
+    def make(**entry):
+        task = make_task("ta", tests=ONE, rubrics=RUBRICS)
+        agent = agent_script("touch ok\n")
+
+        def write(label=None, **keys):
+            table = {"prepared_dir": task, "agent": agent, "model": "acme-1", "rollouts": 1, **keys}
+            return make_bench({**table, **({"label": label} if label else {})})
+        write(**entry)
+        run_cli("run", "bench.toml", check=0)
+        return write
+    return make
+
+
+def rows(rollout):
+    return [(row["label"], row["agent"], row["rollout"]) for row in rollout().manifest["results"]]
+
+
+@pytest.mark.parametrize("before, after, label", [
+    ({"environment_variables": {"A": "1"}}, {"environment_variables": {"A": "2"}}, "A=2"),
+    ({"label": "mine"}, {"label": "mine", "timeout_sec": 77, "disk_mb": 999}, "mine timeout_sec=77 disk_mb=999"),
+])
+def test_an_edit_is_a_row_of_its_own(run_cli, first, rollout, before, after, label):
+    write = first(**before)
+    old = before.get("label", "")
+    write(**after, rollouts=2)
+    dry = run_cli("resume", "bench", "--config", "bench.toml", "--dry-run", check=0)
+    done = run_cli("resume", "bench", "--config", "bench.toml", check=0)
+    said = f'settings changed since the trials that are there: those of the file are the variant "{label}"'
+    assert said in dry.stdout and said in done.stdout
+    assert rows(rollout) == [(old, "scripted", 0), (label, "scripted", 0), (label, "scripted", 1)]
+    table = run_cli("summarize", "bench", check=0).stdout
+    assert label in table
+    # The same file again adds nothing, and neither does the first one.
+    assert "nothing is missing" in run_cli("resume", "bench", "--config", "bench.toml", check=0).stdout
+    write(**before)
+    assert "nothing is missing" in run_cli("resume", "bench", "--config", "bench.toml", check=0).stdout
+    write(**{**after, "timeout_sec": 99})
+    run_cli("resume", "bench", "--config", "bench.toml", check=0)
+    assert len(set(rows(rollout))) == 4 and "timeout_sec=99" in rows(rollout)[3][0]
+
+
+def test_every_file_that_made_trials_is_kept(run_cli, first, rollout, workdir):
+    write = first()
+    texts = [(workdir / "bench.toml").read_text()]
+    for n in (2, 3):
+        write(rollouts=n)
+        texts.append((workdir / "bench.toml").read_text())
+        run_cli("resume", "bench", "--config", "bench.toml", check=0)
+    r = rollout()
+    assert [(r.dir / name).read_text() for name in ("config.toml", "config-2.toml", "config-3.toml")] == texts
+    planned = [e for e in r.events if e["event"] == "planned"]
+    assert [e["config"] for e in planned] == ["config.toml", "config-2.toml", "config-3.toml"]
+    assert len({e["config_hash"] for e in planned}) == 3
+    assert all(result["program"].startswith("0.1.0+") for result in r.runs.values())
+
+
+@pytest.mark.parametrize("edit", ["file", "program"])
+def test_an_edited_agent_is_another_one(run_cli, make_task, make_bench, agent_script, rollout, workdir, edit):
+    task = make_task("ta", tests=ONE, rubrics=RUBRICS)
+    program = workdir / "tools/bin/work.sh"
+    if edit == "file":
+        agent_script("true\n")
+    else:
+        put(program, "#!/bin/bash\ntrue\n")
+        program.chmod(0o755)
+        put(workdir / "agents/scripted.toml", f'argv = ["{program}"]\n')
+    make_bench(task, agent="scripted", model="acme-1")
+    run_cli("run", "bench.toml", check=0)
+    if edit == "file":
+        agent_script("touch ok\n")
+    else:
+        put(program, "#!/bin/bash\ntouch ok\n")
+        program.chmod(0o755)
+    make_bench({"prepared_dir": task, "rollouts": 2}, agent="scripted", model="acme-1")
+    done = run_cli("resume", "bench", "--config", "bench.toml", check=0)
+    results = rollout().manifest["results"]
+    assert [row["total_score"] for row in results] == [0, 1, 1]
+    names = {row["agent"] for row in results}
+    assert len(names) == 2 and results[1]["agent"].startswith("scripted@")
+    assert f'its new trials are those of the agent "{results[1]["agent"]}"' in done.stdout
+    assert "nothing is missing" in run_cli("resume", "bench", "--config", "bench.toml", check=0).stdout
+
+
+def test_a_changed_task_is_refused(run_cli, first, make_task, workdir, rollout):
+    write = first()
+    meta = workdir / "tasks/ta/tb_meta.json"
+    doc = json.loads(meta.read_text())
+    doc["evaluation"]["test_scripts"][0]["content"] = "true\n"
+    meta.write_text(json.dumps(doc))
+    for path in (workdir / "tasks/ta/evaluation/tests").iterdir():
+        path.write_text("true\n")
+    write(rollouts=2)
+    done = run_cli("resume", "bench", "--config", "bench.toml", check=2)
+    assert 'task "ta"' in done.stderr and "is not what it was when its trials here were planned" in done.stderr
+    assert len(rollout().manifest["results"]) == 1
