@@ -80,6 +80,7 @@ int run_view_status(const struct sched_end *end)
 {
 	switch (end->why) {
 	case SCHED_SAME_ERROR:
+	case SCHED_REFUSED:
 	case SCHED_NO_DISK:
 	case SCHED_BROKEN:
 		return CMD_ENVIRONMENT;
@@ -87,6 +88,7 @@ int run_view_status(const struct sched_end *end)
 		return end->missing ? CMD_INTERRUPTED : CMD_OK;
 	case SCHED_DONE:
 	case SCHED_FAILED_FAST:
+	case SCHED_MANY_FAILED:
 	case SCHED_HELD:
 		break;
 	}
@@ -153,6 +155,8 @@ void run_view_stopped(struct display *d, const struct sched_end *end)
 		[SCHED_INTERRUPTED] = "interrupted",
 		[SCHED_FAILED_FAST] = "stopped at the first failure, as asked",
 		[SCHED_SAME_ERROR] = "stopped: every trial fails for one reason",
+		[SCHED_MANY_FAILED] = "paused",
+		[SCHED_REFUSED] = "paused",
 		[SCHED_NO_DISK] = "stopped",
 		[SCHED_HELD] = "stopped",
 		[SCHED_BROKEN] = "stopped",

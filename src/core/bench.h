@@ -52,6 +52,7 @@ struct bench {
 	char *name;
 	int parallel;
 	bool fail_fast;
+	double fail_on_error; /* 0: none */
 	struct budget {
 		double usd; /* at it no new trial starts; running ones finish. 0: none, as below */
 		int64_t tokens;

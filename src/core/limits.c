@@ -11,10 +11,23 @@ const struct limits limits_default = {
 	.files = 8192,
 };
 
+enum { WAIT_MS = 4 * 60 * 60 * 1000 };
+
+int64_t limits_wall_ms(const struct limits *l)
+{
+	if (!l->timeout_ms)
+		return l->wall_ms;
+	if (!l->wall_ms)
+		return l->timeout_ms + WAIT_MS;
+	return l->wall_ms > l->timeout_ms ? l->wall_ms : l->timeout_ms;
+}
+
 json_t *limits_to_json(const struct limits *l)
 {
 	json_t *j = json_object();
 	json_put_int(j, "timeout_ms", l->timeout_ms);
+	if (l->wall_ms)
+		json_put_int(j, "wall_ms", l->wall_ms);
 	json_put_int(j, "eval_timeout_ms", l->eval_timeout_ms);
 	json_put_real(j, "cpus", l->cpus);
 	json_put_int(j, "memory_mb", l->memory_mb);
@@ -33,6 +46,7 @@ void limits_from_json(struct limits *l, const json_t *j)
 	const struct limits *d = &limits_default;
 	*l = (struct limits){
 		.timeout_ms = json_get_int(j, "timeout_ms", d->timeout_ms),
+		.wall_ms = json_get_int(j, "wall_ms", 0),
 		.eval_timeout_ms = json_get_int(j, "eval_timeout_ms", d->eval_timeout_ms),
 		.cpus = json_get_real(j, "cpus", d->cpus),
 		.memory_mb = json_get_int(j, "memory_mb", d->memory_mb),

@@ -8,7 +8,8 @@
 #include "base/err.h"
 
 struct limits {
-	int64_t timeout_ms;	 /* the agent's working time; default 30 minutes */
+	int64_t timeout_ms; /* the agent's working time; default 30 minutes */
+	int64_t wall_ms; /* of the agent with all waiting for a provider; 0: see limits_wall_ms */
 	int64_t eval_timeout_ms; /* each test script; default 10 minutes */
 	double cpus;		 /* reservation for admission, cpu.max where cgroups hold it */
 	int64_t memory_mb;	 /* reservation, and the ceiling of the whole sandbox */
@@ -22,6 +23,9 @@ struct limits {
 };
 
 extern const struct limits limits_default;
+
+/* Never less than the working time, and four hours more where nothing is said; 0: no end. */
+int64_t limits_wall_ms(const struct limits *l);
 
 json_t *limits_to_json(const struct limits *l);		  /* new reference */
 void limits_from_json(struct limits *l, const json_t *j); /* missing members keep the defaults */

@@ -95,6 +95,7 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 static const struct json_field result_fields[] = {
 	RESULT(run_id, FIELD_STR, true),	RESULT(key, FIELD_DIGEST, true),
 	RESULT(attempt, FIELD_INT, true),	RESULT(task_hash, FIELD_DIGEST, false),
+	RESULT(refused, FIELD_BOOL, false),	RESULT(cause, FIELD_TEXT, false),
 	RESULT(retry, FIELD_BOOL, false),	RESULT(regrade, FIELD_BOOL, false),
 	RESULT(reason, FIELD_TEXT, false),	RESULT(evaluated, FIELD_BOOL, false),
 	RESULT(coverage, FIELD_KNOWN, false),	RESULT(tests, FIELD_INT, false),

@@ -77,6 +77,9 @@ struct phase_time {
 	int64_t ms;
 };
 
+#define CAUSE_PROVIDER "provider" /* a model could not be asked */
+#define CAUSE_WORKER "worker"	  /* it died */
+
 struct result {
 	char *run_id;
 	char key[HASH_HEX];
@@ -84,7 +87,10 @@ struct result {
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	char *program;		  /* that made it, as install_build; NULL: an older one's */
 	enum outcome outcome;
-	bool retry; /* an infra_error worth another attempt */
+	bool retry;   /* an infra_error worth another attempt */
+	bool refused; /* an infra_error that every trial of its model meets until somebody mends it */
+	char cause
+		[16]; /* of an infra_error: the phase that failed, or CAUSE_PROVIDER; "" unknown */
 	bool regrade;
 	char reason[256]; /* one line; "" when completed */
 	bool has_agent;	  /* agent is valid: the agent phase was committed */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -217,18 +216,28 @@ const char *accounts_limit(struct account *a)
 	return a->sum.limit;
 }
 
-void accounts_fail(struct account *a, const char *model, bool retry, const char *fmt, ...)
+void accounts_fail(struct account *a, const char *model, struct control_failure why)
 {
 	struct control_failure *f = strcmp(model, a->model) ? &a->sum.other_failed : &a->sum.failed;
-	va_list ap;
 
-	if (*f->text && !(f->retry && !retry))
+	accounts_unanswered(a, why);
+	if (*f->text && !(f->retry && !why.retry))
 		return;
-	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof f->text, fmt, ap);
-	va_end(ap);
-	f->retry = retry;
+	*f = why;
 	accounts_dirty(a, true, false);
+}
+
+void accounts_unanswered(struct account *a, struct control_failure why)
+{
+	a->unanswered = why;
+	accounts_dirty(a, true, false);
+}
+
+/* An answer that was read to its end, or left by an agent that had read of it. */
+static bool is_answered(const struct call *c)
+{
+	return c->answer.status >= 200 && c->answer.status < 300 &&
+	       (!c->answer.cut || (c->agent.gone && c->answer.bytes));
 }
 
 void accounts_call_over(struct account *a, const struct call *c, const struct token_usage *u,
@@ -243,7 +252,14 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 	s->tokens_output += u->output;
 	s->tokens_reasoning += u->reasoning;
 	s->estimated += estimated;
-	a->answered |= c->answer.status >= 200 && c->answer.status < 300;
+	if (is_answered(c)) {
+		a->answered = true;
+		/* What was refused before, and is not any more, spoiled nothing. */
+		if (strcmp(c->asked.names.model, a->model) == 0) {
+			a->sum.failed = (struct control_failure){0};
+			a->own_answered = true;
+		}
+	}
 	if (usd < 0)
 		a->unpriced = true;
 	else
@@ -258,8 +274,12 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 
 static void put_failure(json_t *j, const char *name, const struct control_failure *f)
 {
-	if (*f->text)
-		json_put(j, name, json_pack("{s:s,s:b}", "text", f->text, "retry", f->retry));
+	if (!*f->text)
+		return;
+	json_t *o = json_pack("{s:s,s:b}", "text", f->text, "retry", f->retry);
+	if (f->refused)
+		json_put_bool(o, "refused", true);
+	json_put(j, name, o);
 }
 
 json_t *accounts_state(struct account *a)
@@ -285,8 +305,11 @@ json_t *accounts_state(struct account *a)
 	if (*s->limit)
 		json_put_str(j, "limit", s->limit);
 	put_failure(j, "failed", &s->failed);
-	if (!a->answered)
+	json_put_bool(j, "answered", a->answered);
+	if (!a->answered) {
 		put_failure(j, "other_failed", &s->other_failed);
+		put_failure(j, "unanswered", &a->unanswered);
+	}
 	if (*s->diverged)
 		json_put_str(j, "diverged", s->diverged);
 	return j;

@@ -1,47 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A provider's answer on its way to the agent. One that may be tried again is kept back; of the others every byte is
- * handed on as it comes, but for what we asked for ourselves, and for the key, should the provider repeat it.
+ * A provider's answer on its way to the agent. An error is kept back until it is whole, since its words say whether it is
+ * tried again; of a good answer every byte is handed on as it comes, but for what we asked for ourselves, and for the key, should the provider repeat it.
  */
 #include <string.h>
 #include "gateway/internal.h"
 
 enum { KEY_MIN = 8 };
-
-static bool is_overload(int status)
-{
-	return status == 429 || status == 529 || status >= 500;
-}
-
-/* An answer that says no to this key, while another may be let in. The last key stays in use, so that
- * what agents see is the provider's own word. */
-static bool is_key_refused(struct call *c)
-{
-	struct lane *l = c->turn.lane;
-
-	if (c->answer.status != 401 && c->answer.status != 403)
-		return false;
-	l->refused = queue_has_other(c);
-	if (!l->noted)
-		gateway_note(c->gw, "%s refuses %s%s for %s (%d)%s", c->provider->name,
-			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
-			     c->turn.pool->model, c->answer.status,
-			     l->refused ? "; it is set aside" : "; there is no other");
-	l->noted = true;
-	return l->refused;
-}
-
-static void on_error_body(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
-{
-	struct call *c = ctx;
-
-	if (kind != JSON_SCAN_STRING || strcmp(path, "error.message") != 0)
-		return;
-	size_t n = (size_t)snprintf(c->error, sizeof c->error, "%d: ", c->answer.status);
-	for (; *text && n < sizeof c->error - 1; text++)
-		c->error[n++] = *text >= 32 && *text < 127 ? *text : '?';
-	c->error[n] = '\0';
-}
 
 /* A provider may repeat the key that it was sent, and nobody else is to see that. Returns how many bytes at the
  * end of DATA may be the beginning of it. */
@@ -60,23 +25,44 @@ static size_t hide_key(const struct call *c, char *data, size_t n)
 	return tail;
 }
 
+/* It is the agent's, head first. */
+static void let_through(struct call *c)
+{
+	int64_t now = loop_now_ms(c->gw->loop);
+
+	c->turn.pool->good_ms = now;
+	c->times.first_ms = now;
+	c->answer.head_ready = true;
+	recording_head(c);
+	call_wake(c);
+}
+
+/* Of an error that is whole, or too large to be kept. */
+void answer_pass_error(struct call *c)
+{
+	c->asked.names.wants_usage = false;
+	c->try.kept = false;
+	let_through(c);
+	c->answer.bytes = (int64_t)c->answer.out.len;
+	recording_bytes(c, c->answer.out.data, c->answer.out.len);
+}
+
 void answer_got_head(struct call *c)
 {
 	int64_t now = loop_now_ms(c->gw->loop);
 
 	quota_report(&c->turn.lane->quota, &c->try.report, now);
 	hide_key(c, c->answer.headers.data, c->answer.headers.len);
-	c->try.may_retry = is_overload(c->answer.status) || is_key_refused(c);
-	c->answer.metering = c->answer.status < 300 && c->asked.endpoint.kind == ENDPOINT_GENERATE;
-	if (c->answer.status >= 400)
-		json_scan_init(&c->answer.meter.scan, on_error_body, c);
-	if (c->try.may_retry)
+	c->try.kept = c->answer.status >= 300;
+	c->answer.metering = !c->try.kept && c->asked.endpoint.kind == ENDPOINT_GENERATE;
+	if (c->try.kept) {
+		provider_error_init(&c->try.said);
 		return;
-	if (c->answer.status < 400) {
-		quota_clean(&c->turn.lane->quota, now);
-		queue_pump_soon(c->turn.pool); /* there may be more room now */
 	}
-	c->turn.pool->good_ms = now;
+	quota_clean(&c->turn.lane->quota, now);
+	queue_pump_soon(c->turn.pool); /* there may be more room now */
+	c->turn.pool->shut_ms = 0;
+	let_through(c);
 	if (c->answer.metering)
 		usage_meter_init(&c->answer.meter, c->asked.endpoint.api, c->answer.is_events);
 	else
@@ -84,9 +70,6 @@ void answer_got_head(struct call *c)
 	c->asked.names.wants_usage &= c->answer.is_events;
 	if (c->asked.names.wants_usage) /* a piece of it is withheld */
 		c->answer.length = -1;
-	c->times.first_ms = now;
-	c->answer.head_ready = true;
-	recording_head(c);
 	call_wake(c);
 }
 
@@ -108,16 +91,21 @@ static void pass_events(struct call *c, const char *data, size_t n, bool end)
 	buf_reset(&c->answer.held);
 }
 
-/* Of an answer that is none; it may be tried again, then it is kept. */
+/* Of an answer that is none. */
 static void keep_error(struct call *c, const char *data, size_t n)
 {
-	if (c->answer.status >= 400)
-		json_scan_feed(&c->answer.meter.scan, data, n);
-	if (!c->try.may_retry)
+	provider_error_feed(&c->try.said, data, n);
+	if (!c->try.kept) {
 		pass(c, data, n);
-	else if (c->answer.out.len < ERROR_MAX)
-		buf_add(&c->answer.out, data,
-			n < ERROR_MAX - c->answer.out.len ? n : ERROR_MAX - c->answer.out.len);
+		return;
+	}
+	size_t room = c->answer.out.len < ERROR_MAX ? ERROR_MAX - c->answer.out.len : 0;
+	if (!provider_is_busy(c->answer.status) && n > room) {
+		answer_pass_error(c);
+		pass(c, data, n);
+	} else {
+		buf_add(&c->answer.out, data, n < room ? n : room);
+	}
 }
 
 /* What may be the beginning of the key is held back until more of it comes, or nothing does. */
@@ -150,11 +138,11 @@ void answer_pass_held(struct call *c)
 bool answer_got_bytes(struct call *c, const char *data, size_t n)
 {
 	c->times.byte_ms = loop_now_ms(c->gw->loop);
-	if (!c->try.may_retry && c->answer.out.len - c->answer.out_at >= OUT_MAX) {
+	if (!c->try.kept && c->answer.out.len - c->answer.out_at >= OUT_MAX) {
 		c->try.paused = true;
 		return false;
 	}
-	if (!c->try.may_retry)
+	if (!c->try.kept)
 		c->answer.bytes += (int64_t)n;
 	if (c->answer.status >= 300) {
 		pass_error(c, data, n);

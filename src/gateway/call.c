@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gateway/internal.h"
+
+enum {
+	FIRST_MS = 120000, /* a provider that has never answered is waited for no longer */
+	LONG_WAIT_S = 30,  /* until it is asked again: told at once */
+};
 
 static int64_t now_ms(const struct call *c)
 {
@@ -176,6 +182,16 @@ static void read_request(struct call *c)
 
 static void settle(struct call *c, const char *end);
 
+static void count_call(struct call *c)
+{
+	struct control_failure f = {.retry = true};
+
+	c->account->calls_made++;
+	snprintf(f.text, sizeof f.text, "%.60s has not answered %.100s yet", c->provider->name,
+		 c->asked.names.model);
+	accounts_unanswered(c->account, f);
+}
+
 void call_submit(struct call *c)
 {
 	c->asked.body_read = true;
@@ -193,6 +209,12 @@ void call_submit(struct call *c)
 	read_request(c);
 	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
 	if (!choose_provider(c)) {
+		if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE) {
+			struct control_failure f = {0};
+			snprintf(f.text, sizeof f.text, "gateway: %d: %s", c->answer.status,
+				 c->error);
+			accounts_unanswered(c->account, f);
+		}
 		settle(c, "error");
 		return;
 	}
@@ -205,7 +227,7 @@ void call_submit(struct call *c)
 		return;
 	}
 	if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE)
-		c->account->calls_made++;
+		count_call(c);
 	if (c->account)
 		model_request_hash(c->asked.method, c->asked.target.data, c->asked.body.data,
 				   c->asked.body.len, c->asked.hash);
@@ -238,25 +260,38 @@ static const char *model_of(const struct call *c)
 }
 
 /* What is between the agent and an answer, in one line. */
-static void describe_shut(const struct call *c, char *out, size_t size)
+static void describe_shut(struct call *c, char *out, size_t size)
 {
 	int status = c->answer.status ? c->answer.status : c->turn.pool->last_status;
+	const char *words = c->answer.status ? provider_error_words(&c->try.said) : "";
 
 	if (status)
-		snprintf(out, size, "%.60s answers %d to %.60s, for too long", c->provider->name,
-			 status, model_of(c));
+		snprintf(out, size, "%.60s answers %d to %.60s, for too long%s%.120s",
+			 c->provider->name, status, model_of(c), *words ? ": " : "", words);
 	else
 		snprintf(out, size, "%.60s cannot be reached: %.100s", c->provider->name,
 			 *c->error ? c->error : "it stays shut");
 }
 
+/* What another attempt would meet as well, and somebody has to mend. */
+static void describe_refusal(struct call *c, enum provider_refusal why, char *out, size_t size)
+{
+	const char *words = provider_error_words(&c->try.said);
+	size_t n = (size_t)snprintf(out, size, "%.60s: %d%s%.110s", c->provider->name,
+				    c->answer.status, *words ? ": " : "", words);
+
+	if (why == REFUSAL_MODEL && n < size)
+		snprintf(out + n, size - n, " (%s %.60s%.*s)", c->asked.method,
+			 c->provider->base_url, (int)c->asked.target.len, c->asked.target.data);
+}
+
 static void give_up(struct call *c)
 {
-	char text[200];
+	struct control_failure why = {.retry = !c->try.hopeless, .refused = c->try.hopeless};
 
-	describe_shut(c, text, sizeof text);
+	describe_shut(c, why.text, sizeof why.text);
 	if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE)
-		accounts_fail(c->account, c->asked.names.model, !c->try.hopeless, "%s", text);
+		accounts_fail(c->account, c->asked.names.model, why);
 	if (c->answer.status) {
 		/* What was kept of its last error is what the agent gets. */
 		c->state = CALL_OVER;
@@ -265,10 +300,8 @@ static void give_up(struct call *c)
 		c->answer.bytes = (int64_t)c->answer.out.len;
 		call_wake(c);
 	} else {
-		call_answer(c, 503, text);
+		call_answer(c, 503, why.text);
 	}
-	if (!*c->error)
-		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
 	recording_head(c);
 	recording_bytes(c, c->answer.out.data, c->answer.out.len);
 	settle(c, "error");
@@ -288,44 +321,45 @@ static void say_shut(struct call *c)
 {
 	struct pool *p = c->turn.pool;
 	int64_t now = now_ms(c);
+	char for_long[16], since[8], again[48] = "";
+	const char *words = provider_error_words(&c->try.said);
+	const time_t began = (time_t)((clock_wall_ms() - (now - p->shut_ms)) / 1000);
+	struct tm tm;
 
 	if (p->said_ms && now - p->said_ms < 60000)
 		return;
 	p->said_ms = now;
+	clock_human(now - p->shut_ms, for_long);
+	strftime(since, sizeof since, "%H:%M", localtime_r(&began, &tm));
+	if (c->try.retry_after_s > 0) {
+		char span[16];
+		clock_human((int64_t)(1000 * c->try.retry_after_s), span);
+		snprintf(again, sizeof again, ", it is asked again in %s", span);
+	}
 	if (c->answer.status)
-		gateway_note(c->gw, "%s answers %d for %s: waiting", c->provider->name,
-			     c->answer.status, p->model);
+		gateway_note(c->gw, "%s answers %d for %s%s%s: waiting since %s (%s)%s",
+			     c->provider->name, c->answer.status, p->model, *words ? ": " : "",
+			     words, since, for_long, again);
 	else
-		gateway_note(c->gw, "%s does not answer for %s (%s): waiting", c->provider->name,
-			     p->model, c->error);
+		gateway_note(c->gw, "%s does not answer for %s (%s): waiting since %s (%s)%s",
+			     c->provider->name, p->model, c->error, since, for_long, again);
 }
 
-/* The try gave nothing that the agent may see. LANE is the one it had. */
-static void try_failed(struct call *c, struct lane *lane)
+/* How long a provider may stay shut: one that is only busy, or was well before, may come back. */
+static int64_t patience_ms(const struct call *c)
 {
-	int64_t now = now_ms(c), wait = 0;
-	bool refused = c->answer.status == 401 || c->answer.status == 403;
+	const struct pool *p = c->turn.pool;
+	int64_t shut_ms = c->gw->doc.shut_ms;
+	bool is_busy = p->last_status == 429 || p->last_status == 529;
 
-	if (c->answer.status == 429 || c->answer.status == 529)
-		quota_too_much(&lane->quota, c->times.sent_ms, c->try.retry_after_s, now);
-	else if (!refused)
-		quota_unwell(&lane->quota, c->try.retry_after_s, now);
-	if (!c->times.fail_ms)
-		c->times.fail_ms = now;
-	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
-	if (!refused && !(c->try.retry_after_s > 0))
-		wait = quota_back_off_ms(c->times.retries, gateway_random(c->gw));
-	c->turn.pool->last_status = c->answer.status;
-	int64_t deadline = c->times.fail_ms + c->gw->doc.shut_ms;
-	if (c->try.hopeless || now >= deadline || queue_is_shut_past(c, now, deadline)) {
-		give_up(c);
-		return;
-	}
-	if (now + wait > deadline) /* once more, at the very end */
-		wait = deadline - now;
+	return p->good_ms || is_busy || shut_ms < FIRST_MS ? shut_ms : FIRST_MS;
+}
+
+static void wait_again(struct call *c, int64_t wait)
+{
+	int64_t now = now_ms(c);
+
 	c->times.retries++;
-	if (!refused && c->times.retries > 1)
-		say_shut(c);
 	c->times.wait_ms = now;
 	if (c->account)
 		accounts_wait(c->account, 1, 0);
@@ -336,6 +370,35 @@ static void try_failed(struct call *c, struct lane *lane)
 		c->state = CALL_QUEUED;
 		queue_add(c, true);
 	}
+}
+
+/* The try gave nothing that the agent may see. LANE is the one it had. */
+static void try_failed(struct call *c, struct lane *lane)
+{
+	int64_t now = now_ms(c), wait = 0;
+
+	if (c->answer.status == 429 || c->answer.status == 529)
+		quota_too_much(&lane->quota, c->times.sent_ms, c->try.retry_after_s, now);
+	else
+		quota_unwell(&lane->quota, c->try.retry_after_s, now);
+	if (!c->times.fail_ms)
+		c->times.fail_ms = now;
+	if (!c->turn.pool->shut_ms)
+		c->turn.pool->shut_ms = now;
+	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
+	if (!(c->try.retry_after_s > 0))
+		wait = quota_back_off_ms(c->times.retries, gateway_random(c->gw));
+	c->turn.pool->last_status = c->answer.status;
+	int64_t deadline = c->times.fail_ms + patience_ms(c);
+	if (c->try.hopeless || now >= deadline || queue_is_shut_past(c, now, deadline)) {
+		give_up(c);
+		return;
+	}
+	if (now + wait > deadline) /* once more, at the very end */
+		wait = deadline - now;
+	if (c->times.retries || c->try.retry_after_s >= LONG_WAIT_S)
+		say_shut(c);
+	wait_again(c, wait);
 }
 
 void call_send(struct call *c, struct lane *lane)
@@ -359,19 +422,74 @@ void call_send(struct call *c, struct lane *lane)
 
 /* --- the end of a try ------------------------------------------------------------------------------ */
 
+/* The answer that the agent had, or has, is none: whose fault is that? */
+static void tell_refusal(struct call *c, enum provider_refusal why)
+{
+	struct control_failure f = {.refused = why != REFUSAL_NONE};
+	struct account *a = c->account;
+
+	if (!a || c->asked.endpoint.kind != ENDPOINT_GENERATE)
+		return;
+	describe_refusal(c, why, f.text, sizeof f.text);
+	/* Of a key and a model that were good before, an agent may get such an answer by what it asks. */
+	if (why == REFUSAL_SPENT || c->answer.status == 401 || (f.refused && !a->own_answered))
+		accounts_fail(a, c->asked.names.model, f);
+	else
+		accounts_unanswered(a, f);
+}
+
 static void over(struct call *c, const char *end)
 {
 	c->state = CALL_OVER;
 	c->answer.done = true;
 	c->answer.cut = strcmp(end, "cut") == 0;
-	if (c->answer.status >= 400 && !*c->error)
-		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
-	if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE &&
-	    (c->answer.status == 401 || c->answer.status == 403 || c->answer.status == 404))
-		accounts_fail(c->account, c->asked.names.model, false, "%.60s: %s",
-			      c->provider->name, c->error);
-	settle(c, c->answer.status >= 400 && !c->answer.cut ? "error" : end);
+	if (c->answer.cut && c->account && c->answer.status < 300) {
+		struct control_failure f = {.retry = true};
+		snprintf(f.text, sizeof f.text, "%.60s breaks off: %s", c->provider->name,
+			 c->error);
+		accounts_unanswered(c->account, f);
+	}
+	settle(c, c->answer.status >= 300 && !c->answer.cut ? "error" : end);
 	call_wake(c);
+}
+
+/* This key is refused or spent, while another may be let in: true, the call is to be made with that. The last
+ * key stays in use, so that what agents see is the provider's own word. */
+static bool set_aside(struct call *c, struct lane *l, enum provider_refusal why)
+{
+	if (why != REFUSAL_KEY && why != REFUSAL_SPENT)
+		return false;
+	l->refused = queue_has_other(c);
+	if (!l->noted)
+		gateway_note(c->gw, "%s refuses %s%s for %s (%.120s)%s", c->provider->name,
+			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
+			     c->turn.pool->model, c->error,
+			     l->refused ? "; it is set aside" : "; there is no other");
+	l->noted = true;
+	return l->refused;
+}
+
+/* An error is whole, or broke off. */
+static void error_ended(struct call *c, struct lane *lane, CURLcode code)
+{
+	const char *words = provider_error_words(&c->try.said);
+	const bool passed = c->answer.head_ready; /* it was too large to be kept */
+	enum provider_refusal why = provider_refusal(&c->try.said, c->answer.status);
+
+	if (*words)
+		snprintf(c->error, sizeof c->error, "%d: %s", c->answer.status, words);
+	else
+		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
+	if (set_aside(c, lane, why) && !passed) {
+		wait_again(c, 0);
+	} else if (why == REFUSAL_NONE && provider_is_busy(c->answer.status) && !passed) {
+		try_failed(c, lane);
+	} else {
+		tell_refusal(c, why);
+		if (!passed)
+			answer_pass_error(c);
+		over(c, code ? "cut" : "ok");
+	}
 }
 
 /* No patience mends these. */
@@ -394,7 +512,9 @@ void call_try_ended(struct call *c, CURLcode code)
 	if (!c->try.head_seen) /* half a head is no answer */
 		c->answer.status = 0;
 	/* The lane is freed last: whoever gets it then sees what this try has taught. */
-	if (!c->answer.head_ready)
+	if (c->answer.status >= 300)
+		error_ended(c, lane, code);
+	else if (!c->answer.head_ready)
 		try_failed(c, lane);
 	else
 		over(c, code ? "cut" : "ok");
@@ -527,8 +647,8 @@ void call_tick(struct call *c)
 	case CALL_QUEUED:
 		since = c->times.asked_ms > c->turn.pool->good_ms ? c->times.asked_ms
 								  : c->turn.pool->good_ms;
-		if ((now - since > c->gw->doc.shut_ms && !queue_in_flight(c->turn.pool)) ||
-		    queue_is_shut_past(c, now, since + c->gw->doc.shut_ms))
+		if ((now - since > patience_ms(c) && !queue_in_flight(c->turn.pool)) ||
+		    queue_is_shut_past(c, now, since + patience_ms(c)))
 			call_expire(c);
 		return;
 	default:

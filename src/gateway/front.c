@@ -40,17 +40,11 @@ static bool same(const char *a, const char *b)
 /* The token, and what concerns this connection alone: none of it reaches the provider. */
 static bool keeps_back(struct head *h, const char *name, const char *value)
 {
-	static const char *const dropped[] = {"host",
-					      "connection",
-					      "keep-alive",
-					      "proxy-connection",
-					      "proxy-authorization",
-					      "te",
-					      "trailer",
-					      "transfer-encoding",
-					      "content-length",
-					      "expect",
-					      "accept-encoding"};
+	static const char *const dropped[] = {
+		"host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te",
+		"trailer", "transfer-encoding", "content-length", "expect", "accept-encoding",
+		/* whose account is asked is not the agent's to say */
+		"openai-organization", "openai-project", "x-goog-user-project"};
 	if (same(name, "authorization"))
 		h->bearer = strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : value;
 	else if (same(name, "x-api-key"))

@@ -24,6 +24,7 @@
 #include "gateway/setup.h"
 #include "model/usage.h"
 #include "gateway/quota.h"
+#include "model/provider-error.h"
 #include "model/request-chain.h"
 #include "model/request.h"
 #include "model/endpoint.h"
@@ -33,7 +34,7 @@
 enum {
 	OUT_MAX = 64 << 10, /* of an answer that waits for its agent; then the provider is paused */
 	OUT_LOW = 16 << 10, /* and goes on */
-	ERROR_MAX = 256 << 10, /* of a provider's error that may be tried again */
+	ERROR_MAX = 256 << 10, /* of a provider's error, which is kept until it is whole */
 };
 
 struct gateway;
@@ -50,8 +51,8 @@ struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
 	struct quota quota;
 	uint64_t turn; /* of the pool, when it was used last: the lowest is next */
-	bool refused;  /* the provider said 401 or 403, and there is another key */
-	bool noted;    /* people know */
+	bool refused; /* the provider refused the key or its account is spent, and there is another */
+	bool noted;   /* people know */
 };
 
 /* Those who wait for one model of one provider. */
@@ -64,6 +65,7 @@ struct pool {
 	uint64_t turns;
 	struct party *parties; /* a ring; the first is next */
 	int64_t good_ms;       /* the last answer that was no refusal to work */
+	int64_t shut_ms;       /* since when every try has failed; 0: the last one did not */
 	int64_t said_ms;       /* people were told last that it is shut */
 	char served[128];      /* the model that answered last, as it names itself */
 	int moves;	       /* how often that changed */
@@ -138,7 +140,9 @@ struct call_times {
 struct call_try {
 	CURL *easy;			 /* NULL: none */
 	struct curl_slist *sent_headers; /* the agent's and the key, while it is under way */
-	bool head_seen, may_retry, paused, hopeless;
+	bool head_seen, paused, hopeless;
+	bool kept; /* an error: nothing of it goes to the agent before it is whole */
+	struct provider_error said;
 	double retry_after_s; /* negative: not stated */
 	struct quota_report report;
 };
@@ -217,6 +221,8 @@ void answer_got_head(struct call *c);
 bool answer_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
 /* It is over: what was held back goes the same way. */
 void answer_pass_held(struct call *c);
+/* An error that was kept is the agent's. */
+void answer_pass_error(struct call *c);
 
 /* --- upstream.c ---------------------------------------------------------------------------------- */
 
@@ -255,7 +261,8 @@ struct account {
 	struct control_state sum;
 	double priced;			    /* USD, of the calls that have a price */
 	bool unpriced;			    /* some have none */
-	bool answered;			    /* some call was */
+	bool answered, own_answered;	    /* some call was; one of its own model */
+	struct control_failure unanswered;  /* why the last one was not */
 	const struct key_set *keys_allowed; /* by its provider */
 	struct strv keys, models;	    /* ids of those used; as served */
 	int waiting, flying;
@@ -279,9 +286,10 @@ bool accounts_token_ok(const char *secret, const char *token);
 void accounts_wait(struct account *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
 const char *accounts_limit(struct account *a);
-/* A call to MODEL failed for good. It is the attempt's failure when that is its own model. */
-void accounts_fail(struct account *a, const char *model, bool retry, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+/* A call to MODEL failed for good. It is the attempt's failure when that is its own model, until that answers again. */
+void accounts_fail(struct account *a, const char *model, struct control_failure why);
+/* A call was made, and was not answered: WHY. */
+void accounts_unanswered(struct account *a, struct control_failure why);
 void accounts_call_over(struct account *a, const struct call *c, const struct token_usage *u,
 			bool estimated, double usd);
 void accounts_dirty(struct account *a, bool state, bool files);

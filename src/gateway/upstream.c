@@ -169,7 +169,7 @@ static void drop_key(struct call *c)
 static void forget_answer(struct call *c)
 {
 	c->answer.status = 0;
-	c->try.head_seen = c->answer.is_events = c->try.may_retry = c->try.paused = false;
+	c->try.head_seen = c->answer.is_events = c->try.kept = c->try.paused = false;
 	c->answer.length = -1;
 	c->try.retry_after_s = -1;
 	c->try.report = (struct quota_report)QUOTA_REPORT_INIT;

@@ -149,6 +149,7 @@ static void read_failure(struct control_failure *out, const json_t *j)
 {
 	snprintf(out->text, sizeof out->text, "%s", json_get_str(j, "text", ""));
 	out->retry = json_get_bool(j, "retry", false);
+	out->refused = json_get_bool(j, "refused", false);
 }
 
 static void read_state(struct control_state *out, const json_t *j)
@@ -167,6 +168,8 @@ static void read_state(struct control_state *out, const json_t *j)
 	snprintf(out->limit, sizeof out->limit, "%s", json_get_str(j, "limit", ""));
 	read_failure(&out->failed, json_object_get(j, "failed"));
 	read_failure(&out->other_failed, json_object_get(j, "other_failed"));
+	read_failure(&out->unanswered, json_object_get(j, "unanswered"));
+	out->answered = json_get_bool(j, "answered", false);
 	snprintf(out->diverged, sizeof out->diverged, "%s", json_get_str(j, "diverged", ""));
 	join(out->models, sizeof out->models, json_object_get(j, "models"));
 	join(out->keys, sizeof out->keys, json_object_get(j, "keys"));

@@ -20,8 +20,13 @@
  *             estimated (calls without reported usage), models[] (as served), keys[] (ids used)
  *             limit       text, once a limit is reached: "token_limit of 20000 reached (20412)"; the agent
  *                         was answered with a 400
- *             failed      {text, retry}, once the provider gave an answer no retry can mend (401, 403, 404,
- *                         unknown model) to a call of the attempt's own model, or stayed shut too long
+ *             failed      {text, retry, refused}: how the attempt's own model could not be asked last, while it
+ *                         did not answer since: its provider refused (refused: the key, the account, the
+ *                         model; no attempt does better before somebody mends that) or stayed shut too long.
+ *                         Once the model has answered, 403, 404 and the like are the affair of the agent that
+ *                         asks so; 401, 402 and a used up quota are not
+ *             answered    bool: some call was
+ *             unanswered  {text, retry, refused}: why the last call was not, while none was
  *             other_failed  the same of a call to another model (a title, a summary), while no call of the
  *                         attempt was answered: how it ends is decided by those that are
  *             diverged    text, once a replay met a request that is not the recorded one and was refused;
@@ -53,6 +58,7 @@ struct control_attach {
 struct control_failure {
 	char text[256]; /* "" none */
 	bool retry;	/* another attempt may do better */
+	bool refused; /* the provider's word, and no attempt does better before somebody mends it */
 };
 
 struct control_state {
@@ -61,7 +67,8 @@ struct control_state {
 	int64_t estimated;
 	double usd;	 /* -1: unknown */
 	char limit[256]; /* "" none */
-	struct control_failure failed, other_failed;
+	struct control_failure failed, other_failed, unanswered;
+	bool answered; /* some call was */
 	char diverged[512];
 	char models[256]; /* as served, separated by ", " */
 	char keys[512];	  /* ids of those that were used, separated by ", " */

@@ -38,6 +38,12 @@ static void show_timeout(const struct bench_entry *e, char out[TEXT])
 		show_seconds(e->limits.timeout_ms, out);
 }
 
+static void show_wall_timeout(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.wall_ms)
+		show_seconds(e->limits.wall_ms, out);
+}
+
 static void show_eval_timeout(const struct bench_entry *e, char out[TEXT])
 {
 	show_seconds(e->limits.eval_timeout_ms, out);
@@ -122,6 +128,7 @@ static void show_calls(const struct bench_entry *e, char out[TEXT])
 static const struct facet facets[] = {
 	{"agent", show_agent},
 	{"timeout_sec", show_timeout},
+	{"wall_timeout_sec", show_wall_timeout},
 	{"eval_timeout_sec", show_eval_timeout},
 	{"overrides", show_overrides},
 	{"apply_overrides", show_apply},
@@ -238,8 +245,9 @@ static bool same_env(const struct kvs *a, const struct kvs *b)
 
 static bool same_limits(const struct limits *a, const struct limits *b)
 {
-	return a->timeout_ms == b->timeout_ms && a->eval_timeout_ms == b->eval_timeout_ms &&
-	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
+	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
+	       a->eval_timeout_ms == b->eval_timeout_ms && a->cpus == b->cpus &&
+	       a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
 	       a->diff_mb == b->diff_mb && a->tokens == b->tokens && a->usd == b->usd &&
 	       a->calls == b->calls;
 }

@@ -87,6 +87,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.program = install_build(),
 		.parallel = in->bench.parallel,
 		.fail_fast = in->bench.fail_fast,
+		.fail_on_error = in->bench.fail_on_error,
 		.budget = in->bench.budget,
 		.replay = xstrdup(req->replay),
 		.replay_or_live = req->replay_or_live,

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -14,6 +13,7 @@
 
 enum {
 	STREAK = 5,
+	SHARE_FROM = 10, /* trials that ended, before their failures are a share */
 	BACKOFF_MS = 1000,
 	BACKOFF_MAX_MS = 60000,
 };
@@ -30,7 +30,7 @@ struct ending {
 
 /* A result for an attempt that left none. */
 static json_t *make_result(const struct sched *s, size_t item, int attempt, enum outcome outcome,
-			   bool retry, const char *reason)
+			   bool retry, const char *cause, const char *reason)
 {
 	const struct trial *t = sched_trial(s, item);
 	const char *hash = s->items[item].item.task_hash;
@@ -43,6 +43,7 @@ static json_t *make_result(const struct sched *s, size_t item, int attempt, enum
 	snprintf(r.task_hash, sizeof r.task_hash, "%s", hash ? hash : t->task_hash);
 	r.outcome = outcome;
 	r.retry = retry;
+	snprintf(r.cause, sizeof r.cause, "%s", cause);
 	r.regrade = s->items[item].item.regrade;
 	snprintf(r.reason, sizeof r.reason, "%s", reason);
 	r.reason[text_cut(r.reason, sizeof r.reason - 1)] = '\0';
@@ -52,46 +53,64 @@ static json_t *make_result(const struct sched *s, size_t item, int attempt, enum
 	return j;
 }
 
-/* Reasons that differ in numbers only (a run's name, a port, a size) are one reason. */
-static bool same_reason(const char *a, const char *b)
+static void watch_refusals(struct sched *s, const struct ending *e)
 {
-	while (*a && *b) {
-		while (isdigit((unsigned char)*a))
-			a++;
-		while (isdigit((unsigned char)*b))
-			b++;
-		if (*a != *b)
-			return false;
-		if (!*a)
-			break;
-		a++;
-		b++;
-	}
-	return *a == *b;
+	if (e->outcome != OUTCOME_INFRA_ERROR || !json_get_bool(e->result, "refused", false) ||
+	    s->refused.trials++)
+		return;
+	snprintf(s->refused.reason, sizeof s->refused.reason, "%s",
+		 json_get_str(e->result, "reason", ""));
+	for (size_t n = strlen(s->refused.reason); n && s->refused.reason[n - 1] == '.';)
+		s->refused.reason[--n] = '\0'; /* a sentence goes on */
+	listener_say(s->o->listener, "paused: %s; nothing more is started", s->refused.reason);
 }
 
+/* Failures of one kind, whatever their words: the first trials of all, since then the set-up is at fault; or any trials in
+ * a row whose provider cannot be asked, since one task that cannot be had is no reason to leave out the others. */
 static void watch_streak(struct sched *s, const struct ending *e)
 {
 	struct streak *k = &s->streak;
 	const char *reason = json_get_str(e->result, "reason", "");
+	const char *cause = json_get_str(e->result, "cause", "");
+	const char *kind = *cause ? cause : reason;
 
-	if (k->broken || e->outcome == OUTCOME_CANCELLED)
+	if (e->outcome == OUTCOME_CANCELLED)
 		return;
-	if (e->outcome != OUTCOME_INFRA_ERROR || (k->failures && !same_reason(k->reason, reason))) {
+	if (e->outcome != OUTCOME_INFRA_ERROR) {
 		if (k->paused)
 			listener_say(s->o->listener, "going on: a trial got further");
 		*k = (struct streak){.broken = true};
 		return;
 	}
-	if (!k->failures)
+	if (k->failures && strcmp(k->kind, kind))
+		*k = (struct streak){.broken = true};
+	if (k->broken && strcmp(cause, CAUSE_PROVIDER))
+		return;
+	if (!k->failures) {
 		snprintf(k->reason, sizeof k->reason, "%s", reason);
+		snprintf(k->kind, sizeof k->kind, "%s", kind);
+	}
 	/* A second try of a trial says nothing new. */
 	k->failures += s->items[e->item].tries == 1;
 	if (k->failures < STREAK || k->paused)
 		return;
 	k->paused = true;
-	listener_say(s->o->listener, "paused: the first %d trials all failed for one reason: %s",
-		     STREAK, k->reason);
+	listener_say(s->o->listener, "paused: %d trials in a row failed for one reason: %s", STREAK,
+		     k->reason);
+}
+
+/* fail_on_error: too large a share of those that ended. */
+static void watch_share(struct sched *s, const struct ending *e)
+{
+	const double allowed = s->o->plan->fail_on_error;
+
+	s->failed += e->outcome == OUTCOME_INFRA_ERROR || e->outcome == OUTCOME_AGENT_ERROR;
+	if (!(allowed > 0) || s->done < SHARE_FROM ||
+	    (double)s->failed <= allowed * (double)s->done || s->too_many_failed)
+		return;
+	s->too_many_failed = true;
+	listener_say(s->o->listener, "paused: %zu of %zu trials failed, fail_on_error = %g",
+		     s->failed, s->done, allowed);
 }
 
 static void journal_end(struct sched *s, const struct ending *e)
@@ -178,8 +197,12 @@ static void settle(struct sched *s, const struct ending *e)
 	if (s->o->on_done)
 		s->o->on_done(s->o->on_done_arg, e->item, e->outcome);
 	if (s->o->fail_fast &&
-	    (e->outcome == OUTCOME_INFRA_ERROR || e->outcome == OUTCOME_AGENT_ERROR))
+	    (e->outcome == OUTCOME_INFRA_ERROR || e->outcome == OUTCOME_AGENT_ERROR)) {
 		s->failed_fast = true;
+		snprintf(s->failed_why, sizeof s->failed_why, "%s: %s",
+			 sched_trial(s, e->item)->run_id, json_get_str(e->result, "reason", ""));
+	}
+	watch_share(s, e);
 }
 
 static void end_attempt(struct sched *s, struct ending *e)
@@ -187,6 +210,7 @@ static void end_attempt(struct sched *s, struct ending *e)
 	journal_end(s, e);
 	if (!try_again(s, e))
 		settle(s, e);
+	watch_refusals(s, e);
 	watch_streak(s, e);
 	json_decref(e->result);
 }
@@ -198,7 +222,8 @@ void finish_unstarted(struct sched *s, size_t item, int attempt, const struct er
 		.attempt = attempt,
 		.outcome = OUTCOME_INFRA_ERROR,
 		.retry = why->retry,
-		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, why->retry, why->msg),
+		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, why->retry, "start",
+				      why->msg),
 	};
 	end_attempt(s, &e);
 }
@@ -269,7 +294,8 @@ static void judge(struct sched *s, const struct job *job, const char *how)
 		explain_death(s, job, how, &why);
 		e.outcome = OUTCOME_INFRA_ERROR;
 		e.retry = e.died = true;
-		e.result = make_result(s, job->item, job->attempt, e.outcome, true, why.data);
+		e.result = make_result(s, job->item, job->attempt, e.outcome, true, CAUSE_WORKER,
+				       why.data);
 	}
 	end_attempt(s, &e);
 }

@@ -36,10 +36,17 @@ struct job {
 /* Whether everything fails for one reason: then it is the set-up's fault, and going on costs only
  * time. */
 struct streak {
-	size_t failures; /* attempts that ended so, all of them from the first on; */
-	bool broken;	 /* until one did not */
+	size_t failures; /* trials that ended so, one after the other */
+	bool broken;	 /* there were others before them */
 	bool paused;
+	char kind[256]; /* their cause, or where none is known what was said */
 	char reason[256];
+};
+
+/* Trials whose provider refused them, which more of them would not change. */
+struct refused {
+	size_t trials;
+	char reason[256]; /* of the first */
 };
 
 struct sched {
@@ -48,6 +55,7 @@ struct sched {
 	struct disk disk;
 	struct queue queue;
 	struct streak streak;
+	struct refused refused;
 	struct item *items;
 	struct job *jobs; /* o->parallel of them */
 	size_t running, done;
@@ -58,6 +66,9 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
+	char failed_why[320]; /* the trial that failed first, and how */
+	size_t failed;	      /* of those that are done */
+	bool too_many_failed; /* of those that ended: fail_on_error */
 	enum sched_hold hold; /* what the hook said last */
 	char hold_why[512];
 	struct strv leftovers; /* directories of attempts still to be swept */

@@ -58,7 +58,8 @@ static void write_manifest(struct sched *s, const char *state, bool now)
 
 static bool may_start(const struct sched *s)
 {
-	return !s->level && !s->failed_fast && !s->disk_full && s->hold <= SCHED_WAIT;
+	return !s->level && !s->failed_fast && !s->too_many_failed && !s->refused.trials &&
+	       !s->disk_full && s->hold <= SCHED_WAIT;
 }
 
 static size_t free_job(const struct sched *s)
@@ -106,7 +107,8 @@ static bool hook_allows(struct sched *s)
 
 static void start_more(struct sched *s)
 {
-	while (s->running < (size_t)s->o->parallel && !s->level && !s->failed_fast) {
+	while (s->running < (size_t)s->o->parallel && !s->level && !s->failed_fast &&
+	       !s->too_many_failed && !s->refused.trials) {
 		int64_t now = clock_mono_ms();
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
@@ -329,6 +331,13 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 		out->missing += !s->items[i].done || !progress_has_result(sched_progress(s, i));
 	if (s->level) {
 		out->why = SCHED_INTERRUPTED;
+	} else if (s->refused.trials) {
+		AUTO(buf) struct buf resume = BUF_INIT;
+		store_command(&resume, s->o->store->root, s->o->ref, "resume");
+		out->why = SCHED_REFUSED;
+		snprintf(out->text, sizeof out->text, "%zu trial%s %s. Mend it and `%.160s`",
+			 s->refused.trials, s->refused.trials == 1 ? "" : "s", s->refused.reason,
+			 resume.data);
 	} else if (s->disk_full) {
 		out->why = SCHED_NO_DISK;
 		snprintf(out->text, sizeof out->text, "the disk of %s is nearly full",
@@ -338,6 +347,12 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 		snprintf(out->text, sizeof out->text, "%s", s->streak.reason);
 	} else if (s->failed_fast) {
 		out->why = SCHED_FAILED_FAST;
+		snprintf(out->text, sizeof out->text, "%s", s->failed_why);
+	} else if (s->too_many_failed) {
+		out->why = SCHED_MANY_FAILED;
+		snprintf(out->text, sizeof out->text,
+			 "%zu of %zu trials failed, fail_on_error = %g", s->failed, s->done,
+			 s->o->plan->fail_on_error);
 	} else if (s->hold > SCHED_WAIT) {
 		out->why = s->hold == SCHED_STOP ? SCHED_HELD : SCHED_BROKEN;
 		snprintf(out->text, sizeof out->text, "%s", s->hold_why);

@@ -82,17 +82,19 @@ enum sched_why {
 	SCHED_DONE,	   /* every item was tried to its end */
 	SCHED_INTERRUPTED, /* by the user */
 	SCHED_FAILED_FAST, /* after the first failure, as asked */
-	SCHED_SAME_ERROR,  /* the first five failed for one reason: nothing more was started */
-	SCHED_NO_DISK,	   /* the data disk is nearly full */
-	SCHED_HELD,	   /* the hook said STOP: a budget is used up */
-	SCHED_BROKEN,	   /* the hook said FAULT */
+	SCHED_SAME_ERROR,  /* five in a row failed for one reason: nothing more was started */
+	SCHED_MANY_FAILED, /* a larger share than fail_on_error allows */
+	SCHED_REFUSED, /* a provider refuses a key, an account or a model: no trial of it gets further */
+	SCHED_NO_DISK, /* the data disk is nearly full */
+	SCHED_HELD,    /* the hook said STOP: a budget is used up */
+	SCHED_BROKEN,  /* the hook said FAULT */
 };
 
 struct sched_end {
 	enum sched_why why;
 	size_t done;	/* items that ended */
 	size_t missing; /* of all items: without a result */
-	char text[512]; /* why, in words; "" for DONE, INTERRUPTED and FAILED_FAST */
+	char text[512]; /* why, in words; "" for DONE and INTERRUPTED */
 };
 
 /* Blocks until nothing runs any more. -1: there is no such launcher, or the journal could not be

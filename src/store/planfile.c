@@ -46,6 +46,8 @@ static json_t *header(const struct planfile *p)
 	json_put_str(j, "program", p->program);
 	json_put_int(j, "parallel", p->parallel);
 	json_put_bool(j, "fail_fast", p->fail_fast);
+	if (p->fail_on_error > 0)
+		json_put_real(j, "fail_on_error", p->fail_on_error);
 	json_put_int(j, "uid_base", p->uid_base);
 	json_put(j, "budget", budget_to_json(&p->budget));
 	json_put_str(j, "replay", p->replay);
@@ -98,6 +100,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->gateway = xstrdup(json_get_str(j, "gateway", NULL));
 	p->parallel = (int)json_get_int(j, "parallel", 1);
 	p->fail_fast = json_get_bool(j, "fail_fast", false);
+	p->fail_on_error = json_get_real(j, "fail_on_error", 0);
 	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
 	p->agents = json_incref(json_object_get(j, "agents"));
 	return 0;

@@ -19,6 +19,7 @@ struct planfile {
 	char *program;	   /* version that made it */
 	int parallel;
 	bool fail_fast;
+	double fail_on_error; /* share of failed trials that pauses a run; 0: none does */
 	uid_t uid_base; /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
 	struct budget budget;
 	char *replay;	      /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */

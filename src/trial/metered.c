@@ -17,8 +17,8 @@
 
 enum {
 	LIMIT_MS = 1500,   /* for an agent that was told no, to end by itself; ended within 2 s */
-	FAILED_MS = 10000, /* the same where it may still have something to say */
-	WALL_FACTOR = 3,   /* waiting does not count, but not for ever */
+	FAILED_MS = 10000, /* the same where its model has never answered, */
+	LATER_MS = 120000, /* and where it has, and may again */
 	STEP_MS = 100,	   /* how often a deadline is asked for again that waiting moves */
 	DIFFERENCE = 100,  /* one part in so many between two counts is worth a note */
 };
@@ -27,19 +27,27 @@ static int64_t stop_after_ms(const struct control_state *s)
 {
 	if (*s->limit || *s->diverged)
 		return LIMIT_MS;
-	return *s->failed.text ? FAILED_MS : 0;
+	if (!*s->failed.text)
+		return 0;
+	return s->answered ? LATER_MS : FAILED_MS;
+}
+
+static int64_t wall_end(const struct work *w)
+{
+	int64_t wall_ms = limits_wall_ms(&w->attempt.trial.limits);
+
+	return wall_ms ? w->agent_start_ms + wall_ms : 0;
 }
 
 /* Where the agent's time ends as things stand; 0: it has no end. */
 static int64_t working_end(const struct work *w)
 {
-	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms;
-	int64_t last = w->agent_start_ms + WALL_FACTOR * timeout_ms;
+	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms, wall = wall_end(w);
 	int64_t end = w->agent_start_ms + timeout_ms + w->metered.waited_ms;
 
 	if (!timeout_ms)
-		return 0;
-	return end < last ? end : last;
+		return wall;
+	return end < wall ? end : wall;
 }
 
 static int64_t on_gateway(void *arg)
@@ -52,7 +60,9 @@ static int64_t on_gateway(void *arg)
 		return 1;
 	}
 	stop = stop_after_ms(&w->metered);
-	if (stop && !w->stop_ms)
+	if (!stop) /* nothing, or the provider has come round */
+		w->stop_ms = 0;
+	else if (!w->stop_ms || now + stop < w->stop_ms)
 		w->stop_ms = now + stop;
 	end = working_end(w);
 	if (end && now >= end) {
@@ -80,9 +90,9 @@ const struct sandbox_watch *work_watch(struct work *w)
 
 int64_t work_agent_ms(const struct work *w)
 {
-	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms;
+	const struct limits *l = &w->attempt.trial.limits;
 
-	return w->control ? WALL_FACTOR * timeout_ms : timeout_ms;
+	return w->control ? limits_wall_ms(l) : l->timeout_ms;
 }
 
 static void note_difference(struct work *w, int64_t agent, int64_t gateway)
@@ -121,20 +131,6 @@ static void take_numbers(struct work *w)
 	note_difference(w, m->tokens_agent, m->tokens_total);
 }
 
-static void end_as(struct work *w, enum outcome outcome, const char *why, const char *text)
-{
-	AUTO(buf) struct buf line = BUF_INIT;
-	char *reason = w->result.agent.reason;
-	size_t size = sizeof w->result.agent.reason;
-
-	buf_adds(&line, why);
-	text_renders(&line, text, TEXT_TERMINAL_LINE);
-	size_t keep = line.len < size ? line.len : text_cut(line.data, size - 1);
-	memcpy(reason, line.data, keep);
-	reason[keep] = '\0';
-	w->result.agent.outcome = outcome;
-}
-
 /* A time limit that seems not to be kept: why. */
 static void say_waiting(struct work *w)
 {
@@ -142,14 +138,37 @@ static void say_waiting(struct work *w)
 	char *text = xasprintf("%s, not counting %lld s of waiting for the provider",
 			       w->result.agent.reason, (long long)w->metered.waited_ms / 1000);
 
-	end_as(w, OUTCOME_TIMEOUT, "", text);
+	work_end_agent(w, OUTCOME_TIMEOUT, "", text);
+}
+
+/* WHY the model was not to be had, as the attempt's end. WHAT: what that was like. */
+static int unasked(struct work *w, const char *what, const struct control_failure *why,
+		   struct err *err)
+{
+	snprintf(w->result.cause, sizeof w->result.cause, CAUSE_PROVIDER);
+	w->result.refused = why->refused;
+	err_set(err, ERR_INFRA, 0, "%s %s: %s", what, w->attempt.trial.model, why->text);
+	err->retry = why->retry;
+	return -1;
+}
+
+/* Its time ended while it had not worked for all of it. */
+static int waited_too_long(struct work *w, struct err *err)
+{
+	snprintf(w->result.cause, sizeof w->result.cause, CAUSE_PROVIDER);
+	err_set(err, ERR_INFRA, 0,
+		"wall_timeout_sec is over: %lld of %lld s went by waiting for the provider",
+		(long long)w->metered.waited_ms / 1000,
+		(long long)(clock_mono_ms() - w->agent_start_ms) / 1000);
+	err->retry = true;
+	return -1;
 }
 
 int work_metered(struct work *w, struct err *err)
 {
 	const struct control_state *s = &w->metered;
-	/* A model beside its own, for titles say, may be missing where its own was not. */
-	const struct control_failure *failed = *s->failed.text ? &s->failed : &s->other_failed;
+	const int64_t wall = w->control ? wall_end(w) : 0;
+	const bool is_late = w->result.agent.outcome == OUTCOME_TIMEOUT;
 
 	if (!w->control)
 		return 0;
@@ -164,14 +183,19 @@ int work_metered(struct work *w, struct err *err)
 		w->diverged = true;
 		return err_set(err, ERR_LIMIT, 0, "%s", s->diverged);
 	}
-	if (*failed->text && failed->retry)
-		return err_retry(err, 0, "%s", failed->text);
-	/* Whatever status an agent exits with when its model is not to be had. */
-	if (*failed->text)
-		end_as(w, OUTCOME_AGENT_ERROR, "the model could not be asked: ", failed->text);
-	else if (*s->limit)
-		end_as(w, OUTCOME_BUDGET, "", s->limit);
-	else if (w->result.agent.outcome == OUTCOME_TIMEOUT && s->waited_ms >= 1000)
+	/* Whatever an agent exits with when its model is not to be had. A model beside its own, for titles say, may be
+	 * missing where its own was not. */
+	if (*s->failed.text)
+		return unasked(w, "could not reach", &s->failed, err);
+	if (*s->other_failed.text)
+		return unasked(w, "could not reach", &s->other_failed, err);
+	if (!s->answered && *s->unanswered.text)
+		return unasked(w, "no answer from", &s->unanswered, err);
+	if (is_late && s->waited_ms && wall && clock_mono_ms() >= wall)
+		return waited_too_long(w, err);
+	if (*s->limit)
+		work_end_agent(w, OUTCOME_BUDGET, "", s->limit);
+	else if (is_late && s->waited_ms >= 1000)
 		say_waiting(w);
 	return 0;
 }

@@ -179,6 +179,8 @@ static void record_failure(struct work *w, const struct err *err)
 			    : err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED
 							 : OUTCOME_INFRA_ERROR;
 	w->result.retry = err->retry;
+	if (!*w->result.cause && w->phase)
+		snprintf(w->result.cause, sizeof w->result.cause, "%s", w->phase);
 	w->result.evaluated = w->result.scored = false;
 	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);
 	size_t keep = text_cut(line.data, line.len < sizeof w->result.reason - 1

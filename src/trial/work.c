@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "trial/work.h"
+#include <string.h>
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "core/event.h"
 
 json_t *work_event(const char *name)
@@ -48,4 +51,18 @@ void work_output(void *arg, int stream, const char *data, size_t n)
 	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
 	json_put_strn(e, "text", data, n);
 	work_say(w, e);
+}
+
+void work_end_agent(struct work *w, enum outcome outcome, const char *why, const char *text)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+	char *reason = w->result.agent.reason;
+	size_t size = sizeof w->result.agent.reason;
+
+	buf_adds(&line, why);
+	text_renders(&line, text, TEXT_TERMINAL_LINE);
+	size_t keep = line.len < size ? line.len : text_cut(line.data, size - 1);
+	memcpy(reason, line.data, keep);
+	reason[keep] = '\0';
+	w->result.agent.outcome = outcome;
 }

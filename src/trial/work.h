@@ -61,3 +61,5 @@ void work_say(struct work *w, json_t *event_take);
 void work_phase(struct work *w, const char *phase, int64_t deadline_ms);
 /* The -vv stream, for agent_job.on_output and eval_job.on_output; ARG is the struct work. */
 void work_output(void *arg, int stream, const char *data, size_t n);
+/* The agent's part ends as OUTCOME, its reason WHY and TEXT, which may hold anything. */
+void work_end_agent(struct work *w, enum outcome outcome, const char *why, const char *text);

@@ -159,6 +159,13 @@ def test_the_token_is_taken_where_clients_put_keys(gateway, fake, way):
     assert request.header("x-goog-api-key") == KEY and request.query == "alt=sse"
 
 
+def test_whose_account_is_asked_is_not_the_agents_to_say(gateway, fake):
+    """A wrong one is refused with a 401, as if the key were bad, and pauses the run."""
+    ways = ("OpenAI-Organization", "OpenAI-Project", "X-Goog-User-Project")
+    assert gateway.attach().ask(headers={way: "mine" for way in ways}).status == 200
+    assert not {way.lower() for way in ways} & {name.lower() for name, _ in only(fake.log()).request.headers}
+
+
 def test_the_providers_headers_reach_the_agent(gateway, fake):
     fake.configure(options={"add_headers": {"openai-processing-ms": "12", "x-ratelimit-remaining-requests": "99"}})
     answer = gateway.attach().ask()

@@ -147,10 +147,69 @@ def test_limits_need_our_gateway_and_a_price(run_cli, bench, workdir, provided):
 # --- what goes wrong --------------------------------------------------------------------------------
 
 def test_a_refused_key_is_the_trials_error_whatever_the_agent_says(run_cli, bench, rollout, fake):
-    run_cli("run", bench(), env={"FAKE_API_KEY": "sk-wrong"}, check=0)
+    done = run_cli("run", bench(rollouts=6), env={"FAKE_API_KEY": "sk-wrong"}, check=3)
+    [result] = [r for r in rollout().runs.values() if r]
+    assert result["outcome"] == "infra_error" and result["reason"].startswith("could not reach fake-one: fake: 401")
+    assert result["refused"] and not result["retry"] and "sk-wrong" not in json.dumps(result)
+    assert "paused: 1 trial could not reach fake-one: fake: 401" in done.stdout and "Mend it and `rollouts resume" in done.stdout
+    assert "score of" not in done.stdout
+    run_cli("resume", "bench", env=ENV, check=0)
+    assert [r["outcome"] for r in rollout().runs.values()] == ["completed"] * 6
+
+
+def message(text, **more):
+    return {"error": {"message": text, **more}}
+
+
+SPENT = message("You exceeded your current quota", type="insufficient_quota", code="insufficient_quota")
+DAILY = message("Quota exceeded", status="RESOURCE_EXHAUSTED",
+                details=[{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}])
+
+
+@pytest.mark.parametrize("do, words, refused", [
+    ({"status": 402, "body": message("No balance left.")}, "fake: 402: No balance left", True),
+    ({"status": 403, "body": {"detail": "this key may not"}}, "fake: 403: this key may not", True),
+    ({"status": 404, "body": "nothing here"}, "/v1/chat/completions", True),
+    ({"status": 301, "headers": {"Location": "http://127.0.0.1:9/"}}, "/v1/chat/completions", True),
+    ({"status": 400, "body": message("Your credit balance is too low to go on")}, "credit balance is too low", True),
+    ({"status": 400, "body": message("API key not valid", details=[{"reason": "API_KEY_INVALID"}])}, "API key", True),
+    ({"status": 429, "body": SPENT}, "fake: 429: You exceeded your current quota", True),
+    ({"status": 429, "body": DAILY}, "fake: 429: Quota exceeded", True),
+    ({"status": 400, "body": message("no such parameter: temperature")}, "no answer from fake-one: fake: 400: no such", False),
+], ids=lambda v: str(v.get("status")) if isinstance(v, dict) else None)
+def test_a_model_that_never_answered_is_not_scored(run_cli, bench, rollout, fake, do, words, refused):
+    """Nor is it asked twice, whatever the agent says of itself."""
+    fake.configure(rules=[{"do": do}])
+    done = run_cli("run", bench(), env=ENV, check=3 if refused else 1)
     [result] = rollout().runs.values()
-    assert result["outcome"] == "agent_error" and result["reason"].startswith("the model could not be asked: ")
-    assert "401" in result["reason"] and "sk-wrong" not in json.dumps(result)
+    assert result["outcome"] == "infra_error" and words in result["reason"], result["reason"]
+    assert (result["refused"], result["retry"], result["total_score"]) == (refused, False, None)
+    assert len(fake.log()) == 1 and ("paused: " in done.stdout) is refused
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_was_refused_once_and_answered_then_spoils_nothing(run_cli, bench, rollout, fake, status):
+    fake.configure(rules=[{"nth": [1], "do": {"status": status}}])
+    run_cli("run", bench(calls=2, env={"SIDE": "fake-one"}), env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "completed" and len(fake.log()) == 3
+
+
+@pytest.mark.parametrize("status, outcome", [(401, "infra_error"), (402, "infra_error"), (403, "completed"), (404, "completed")])
+def test_once_a_model_has_answered_only_key_and_account_count(run_cli, bench, rollout, fake, status, outcome):
+    """The rest an agent may bring about by what it asks, and it must not choose to be counted out."""
+    fake.configure(rules=[{"nth": [2], "do": {"status": status}}])
+    run_cli("run", bench(calls=2), env=ENV, check=3 if outcome == "infra_error" else 0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == outcome
+
+
+def test_an_answer_that_never_came_is_no_timeout(run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"do": {"stall": 600}}])
+    run_cli("run", bench({"timeout_sec": 2, "retries": 0}), env=ENV, check=1)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "infra_error" and result["retry"]
+    assert result["reason"] == "no answer from fake-one: fake has not answered fake-one yet"
 
 
 def test_waiting_for_quota_is_not_working_time(run_cli, bench, rollout, fake):
@@ -163,10 +222,17 @@ def test_waiting_for_quota_is_not_working_time(run_cli, bench, rollout, fake):
 
 def test_waiting_has_an_end(run_cli, bench, rollout, fake):
     fake.configure(rules=[{"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
-    run_cli("run", bench({"timeout_sec": 1}), env=ENV, check=0)
+    run_cli("run", bench({"timeout_sec": 1, "wall_timeout_sec": 3, "retries": 0}), env=ENV, check=1)
     [result] = rollout().runs.values()
-    assert "not counting" in result["reason"]
-    assert result["outcome"] == "timeout" and 2900 <= result["agent"]["metrics"]["wall_ms"] < 30000
+    assert result["outcome"] == "infra_error" and result["retry"] and result["total_score"] is None
+    assert "waiting" in result["reason"] or "has not answered" in result["reason"]
+
+
+def test_where_waiting_used_the_time_up_there_is_no_score(run_cli, bench, rollout, fake):
+    fake.configure(rules=[{"nth": [1], "do": {}}, {"do": {"status": 429, "headers": {"Retry-After": "60"}}}])
+    run_cli("run", bench({"timeout_sec": 1, "wall_timeout_sec": 3, "retries": 0}, calls=2), env=ENV, check=1)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "infra_error" and result["reason"].startswith("wall_timeout_sec is over: ")
 
 
 def gateway_pid(parent):
@@ -187,10 +253,10 @@ def test_a_model_beside_its_own_may_be_missing(run_cli, bench, rollout, fake, st
 
 def test_where_only_a_model_beside_its_own_was_asked_and_is_missing_nothing_was_asked(run_cli, bench, rollout, fake):
     fake.configure(rules=[{"model": "side-model", "do": {"status": 404}}])
-    run_cli("run", bench(calls=0, env={"SIDE": "side-model"}), env=ENV, check=0)
+    run_cli("run", bench(calls=0, env={"SIDE": "side-model"}), env=ENV, check=3)
     [result] = rollout().runs.values()
-    assert result["outcome"] == "agent_error"
-    assert result["reason"].startswith(f"the model could not be asked: fake: 404")
+    assert result["outcome"] == "infra_error"
+    assert result["reason"].startswith("could not reach fake-one: fake: 404")
 
 
 def test_a_gateway_that_dies_is_started_again_and_its_trials_too(start_cli, bench, rollout, fake):

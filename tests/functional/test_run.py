@@ -227,6 +227,13 @@ def test_different_reasons_do_not_pause(run_cli, fake_bench, make_task):
     assert "paused" not in run_cli("run", "bench.toml", check=1).stdout
 
 
+def test_too_large_a_share_of_failures_pauses(run_cli, fake_bench, rollout):
+    fake_bench(30, env={"FAKE_OUTCOME": "agent_error"}, parallel=1, fail_on_error=0.2)
+    done = run_cli("run", "bench.toml", check=1)
+    assert sum(e["event"] == "started" for e in rollout().events) == 10
+    assert "paused: 10 of 10 trials failed, fail_on_error = 0.2" in done.stdout
+
+
 def test_fail_fast(run_cli, fake_bench, rollout):
     fake_bench(10, env={"FAKE_OUTCOME": "agent_error"}, parallel=1)
     run_cli("run", "bench.toml", "--fail-fast", check=1)
