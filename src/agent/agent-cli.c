@@ -13,7 +13,10 @@
 #include "core/datadir.h"
 #include "os/spawn.h"
 
-enum { STDERR_TAIL = 2048 };
+enum {
+	STDERR_TAIL = 2048,
+	LOADER_MS = 1000, /* within which a loader has said what it lacks */
+};
 
 /* One run, while it streams. */
 struct cli {
@@ -202,10 +205,12 @@ static bool is_mounted(const struct attempt *a)
 	return false;
 }
 
-/* An image may lack what a program needs to start at all: it has not said a word then, so that no model had one either. */
-static bool lacks_libraries(const struct cli *c, int status)
+/* An image may lack what a program needs to start at all. It ends at once then, without a word, before it could ask a
+ * model: whatever says so later is the agent. */
+static bool lacks_libraries(const struct cli *c, const struct sandbox_exit *end)
 {
-	return WIFEXITED(status) && WEXITSTATUS(status) == 127 && !c->said &&
+	return WIFEXITED(end->status) && WEXITSTATUS(end->status) == 127 && !c->said &&
+	       end->wall_ms < LOADER_MS &&
 	       strstr(c->tail.data, "error while loading shared libraries");
 }
 
@@ -232,9 +237,10 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 	out->exit_status = end->end == SANDBOX_EXITED ? end->status : -1;
 	switch (end->end) {
 	case SANDBOX_EXITED:
-		if (lacks_libraries(c, end->status)) {
+		if (lacks_libraries(c, end)) {
 			AUTO(free) char *words = last_words(c);
-			return cannot_start(c, words, err);
+			cannot_start(c, words, err);
+			return err_from_box(err);
 		}
 		end_by_itself(c, end->status, error, out);
 		return 0;

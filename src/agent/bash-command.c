@@ -72,7 +72,7 @@ static int64_t command_deadline(void *arg)
 	return earlier(t, agent_deadline(t->job));
 }
 
-static int run(struct bash_shell *s, const char *command, struct ends *ends,
+static int run(struct bash_shell *s, const char *command, const char *dir, struct ends *ends,
 	       struct sandbox_exit *end, struct err *err)
 {
 	const char *const argv[] = {s->no_bash ? "sh" : "bash", "-c", command, NULL};
@@ -83,7 +83,7 @@ static int run(struct bash_shell *s, const char *command, struct ends *ends,
 	const struct sandbox_exec x = {
 		.argv = argv,
 		.env = strv_items(&s->env),
-		.cwd = s->dir,
+		.cwd = dir,
 		.user = s->job->task->layout.agent_user,
 		.out = s->log,
 		.err = s->log,
@@ -117,6 +117,7 @@ static int judge(struct bash_shell *s, const struct sandbox_exit *end, struct bu
 	int64_t deadline_ms = agent_deadline(s->job);
 	char how[48];
 
+	s->ran |= end->end != SANDBOX_NOT_FOUND;
 	switch (end->end) {
 	case SANDBOX_EXITED:
 		buf_addf(out, "[%s]", spawn_status_text(end->status, how));
@@ -142,7 +143,32 @@ static int judge(struct bash_shell *s, const struct sandbox_exit *end, struct bu
 	case SANDBOX_NOT_FOUND:
 		break;
 	}
+	if (s->ran) {
+		snprintf(why, 256, "its sandbox has neither bash nor sh any more: %s", end->text);
+		return BASH_SPENT;
+	}
 	return err_set(err, ERR_INFRA, 0, "the sandbox has neither bash nor sh: %s", end->text);
+}
+
+/* With what there is to run it, where it can be run: a working folder that the agent took away or closed is for the agent
+ * to make anew. */
+static int start(struct bash_shell *s, const char *command, struct ends *ends,
+		 struct sandbox_exit *end, struct buf *out, struct err *err)
+{
+	const char *dir = s->dir;
+
+	if (run(s, command, dir, ends, end, err))
+		return -1;
+	if (end->end == SANDBOX_NOT_FOUND && end->no_folder && s->ran) {
+		buf_addf(out, "[%s: run in / instead]\n", end->text);
+		dir = "/";
+		if (run(s, command, dir, ends, end, err))
+			return -1;
+	}
+	if (end->end != SANDBOX_NOT_FOUND || end->no_folder || s->no_bash)
+		return 0;
+	s->no_bash = true;
+	return run(s, command, dir, ends, end, err);
 }
 
 int bash_command(struct bash_shell *s, const char *command, struct buf *out, char *why,
@@ -158,12 +184,11 @@ int bash_command(struct bash_shell *s, const char *command, struct buf *out, cha
 			 strlen(command), BASH_COMMAND_BYTES);
 		return BASH_GOES_ON;
 	}
-	if (run(s, command, &ends, &end, err))
-		return -1;
-	if (end.end == SANDBOX_NOT_FOUND && !s->no_bash) {
-		s->no_bash = true;
-		if (run(s, command, &ends, &end, err))
+	if (start(s, command, &ends, &end, out, err)) {
+		if (!s->ran || !err->from_box)
 			return -1;
+		snprintf(why, 256, "its sandbox runs no command any more: %.180s", err->msg);
+		return BASH_SPENT;
 	}
 	measure(&end, s->metrics);
 	show(&ends, out);
@@ -187,7 +212,7 @@ int bash_sweep(struct bash_shell *s, struct err *err)
 		return 0;
 	s->dirty = false;
 	if (sandbox_exec(s->box, &x, &end, err))
-		return -1;
+		return err->from_box ? 0 : -1; /* all of it ends with the box */
 	s->metrics->left_running = end.left_running;
 	return 0;
 }

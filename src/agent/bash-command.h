@@ -20,6 +20,7 @@ struct bash_shell {
 	int64_t command_ms;	/* each command may take */
 	bool no_bash;		/* sh has to do */
 	bool dirty;		/* something may run in the background */
+	bool ran;		/* a command: the state of the box is the agent's from then on */
 	struct agent_metrics *metrics;
 };
 
@@ -27,7 +28,7 @@ struct bash_shell {
 enum bash_after {
 	BASH_GOES_ON,
 	BASH_LATE,  /* the job's time is over */
-	BASH_SPENT, /* the sandbox's disk is used up: nothing more can be run */
+	BASH_SPENT, /* the sandbox's disk is used up, or its state lets nothing more be run */
 };
 
 /* Run COMMAND; OUT gets what to tell the model, WHY (256 bytes) the cause of BASH_SPENT. Returns an enum

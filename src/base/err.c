@@ -55,6 +55,7 @@ int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 
 	err->kind = kind;
 	err->retry = kind == ERR_INFRA && may_pass(sys);
+	err->from_box = false;
 	va_start(ap, fmt);
 	fill(err, sys, fmt, ap);
 	va_end(ap);
@@ -67,9 +68,16 @@ int err_retry(struct err *err, int sys, const char *fmt, ...)
 
 	err->kind = ERR_INFRA;
 	err->retry = true;
+	err->from_box = false;
 	va_start(ap, fmt);
 	fill(err, sys, fmt, ap);
 	va_end(ap);
+	return -1;
+}
+
+int err_from_box(struct err *err)
+{
+	err->from_box = true;
 	return -1;
 }
 

@@ -22,7 +22,8 @@ struct err {
 	 * gone for the moment. False where somebody has to mend something first (a program that is
 	 * missing, a permission). */
 	bool retry;
-	int sys; /* errno, or 0 */
+	bool from_box; /* a sandbox is in a state that what ran in it can have made */
+	int sys;       /* errno, or 0 */
 	char msg[1024];
 };
 
@@ -34,6 +35,8 @@ int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* An ERR_INFRA that is worth a retry whatever SYS is. Always returns -1. */
 int err_retry(struct err *err, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Say of ERR that it comes of the state of a sandbox. Always returns -1. */
+int err_from_box(struct err *err);
 /* Prefix the message with "FMT: ". Always returns -1. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -44,5 +47,6 @@ noreturn void bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* What the contract says and an analyzer of one file at a time cannot see. */
 #define err_set(...) ((void)err_set(__VA_ARGS__), -1)
 #define err_retry(...) ((void)err_retry(__VA_ARGS__), -1)
+#define err_from_box(...) ((void)err_from_box(__VA_ARGS__), -1)
 #define err_wrap(...) ((void)err_wrap(__VA_ARGS__), -1)
 #endif

@@ -58,6 +58,7 @@ struct test_run {
 	json_t *metrics;
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
+	bool ran;		  /* a test, and with it the agent's code */
 };
 
 static void auto_capped_log(struct capped_log **log)
@@ -380,8 +381,13 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		return err_wrap(err, "test %s", t->path);
 	o->ran = true;
 	o->wall_ms = end.wall_ms;
+	if (end.end == SANDBOX_NOT_FOUND && end.no_folder && run->ran) {
+		snprintf(o->reason, sizeof o->reason, "not run: %s", end.text);
+		return 0;
+	}
 	if (end.end == SANDBOX_NOT_FOUND)
 		return cannot_start(run, t, r, end.text, err);
+	run->ran = true;
 	if (end.end != SANDBOX_EXITED)
 		judge_limit(o, &end, l, timeout_ms);
 	else
@@ -397,10 +403,14 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 
 	make_env(&env, run, t, i + 1);
 	log_line(run, "=== %s (%s) ===", t->path, r->name);
-	/* Once more: an earlier test ran the agent's code, which could have changed this one. */
+	/* Once more: an earlier test ran the agent's code, which could have changed this one. What it left in the way makes
+	 * this test fail, and no failure of ours. */
 	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||
-	    exec_test(run, t, r, strv_items(&env), err))
-		return -1;
+	    exec_test(run, t, r, strv_items(&env), err)) {
+		if (!run->ran || !err->from_box)
+			return -1;
+		snprintf(run->now->reason, sizeof run->now->reason, "not run: %.240s", err->msg);
+	}
 	read_files(run, i + 1);
 	log_verdict(run, run->now);
 	return 0;

@@ -330,8 +330,10 @@ static int list_entries(struct walk *w, const struct frame *f, struct entries *l
 			break;
 		}
 		if (w->spec->deadline_ms && w->entries % 1024 == 0 &&
-		    clock_mono_ms() > w->spec->deadline_ms)
-			return err_set(err, ERR_LIMIT, 0, "diff: time limit reached");
+		    clock_mono_ms() > w->spec->deadline_ms) {
+			err_set(err, ERR_LIMIT, 0, "diff: time limit reached");
+			return err_from_box(err);
+		}
 		if (add_entry(w, f, list, e->d_name, err) < 0)
 			return -1;
 	}
@@ -452,7 +454,8 @@ static int enter(struct walk *w, struct frame *f, const struct entry *e, struct 
 			skip(w, e->name, "files inside a submodule");
 		return 0;
 	}
-	if (f->depth >= DEPTH_MAX) {
+	if (f->depth >= DEPTH_MAX ||
+	    w->path.len + strlen(e->name) + sizeof "/.gitignore" >= PATH_MAX) {
 		skip(w, e->name, "too deep");
 		return 0;
 	}

@@ -63,7 +63,9 @@ int ignore_add_dir(struct ignore *ig, const char *path, struct err *err)
 {
 	if (open_shadow(ig, err) < 0)
 		return -1;
-	if (*path && mkdirat(ig->shadow_fd, path, 0700) < 0 && errno != EEXIST)
+	/* A path that is too long for the system is not asked about either. */
+	if (*path && mkdirat(ig->shadow_fd, path, 0700) < 0 && errno != EEXIST &&
+	    errno != ENAMETOOLONG)
 		return err_set(err, ERR_INFRA, errno, "make directory shadow/%s", path);
 	return 0;
 }

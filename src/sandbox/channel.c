@@ -132,12 +132,15 @@ int channel_call(struct channel *c, const struct proto_request *req, int send_fd
 	do {
 		if (fd && *fd >= 0)
 			close(*fd);
-		if (channel_wait(c, c->sock, deadline, err) || channel_receive(c, out, fd, err))
+		if (channel_wait(c, c->sock, deadline, err))
+			return err->kind == ERR_LIMIT ? err_from_box(err) : -1;
+		if (channel_receive(c, out, fd, err))
 			return -1;
 	} while (out->op != req->op);
-	if (out->error)
-		return err_set(err, ERR_INFRA, out->error, "%s", req->path);
-	return 0;
+	if (!out->error)
+		return 0;
+	err_set(err, ERR_INFRA, out->error, "%s", req->path);
+	return err_from_box(err);
 }
 
 int channel_end(struct channel *c, struct err *err)

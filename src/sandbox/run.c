@@ -321,9 +321,8 @@ static int on_stats(struct run *r, const struct proto_reply *reply, bool precise
 static int on_exited(struct run *r, const struct proto_reply *reply, struct err *err)
 {
 	if (reply->error) {
-		err_set(err, ERR_INFRA, reply->error, "start a command in the sandbox");
-		err->retry = true;
-		return -1;
+		err_retry(err, reply->error, "start a command in the sandbox");
+		return err_from_box(err);
 	}
 	r->exited = true;
 	r->out->status = reply->status;
@@ -486,8 +485,11 @@ static int not_started(struct run *r, struct err *err)
 
 	if (pread(r->args, &args, sizeof args, 0) != sizeof args || !args.error || r->killing)
 		return 0;
-	if (args.step == PROTO_STEP_SETUP)
-		return err_set(err, ERR_INFRA, args.error, "prepare a command in the sandbox");
+	if (args.step == PROTO_STEP_SETUP) {
+		err_set(err, ERR_INFRA, args.error, "prepare a command in the sandbox");
+		return err_from_box(err);
+	}
+	r->out->no_folder = args.step == PROTO_STEP_CWD;
 	r->out->end = SANDBOX_NOT_FOUND;
 	const char *what = args.step == PROTO_STEP_CWD ? r->x->cwd : r->x->argv[0];
 	snprintf(r->out->text, sizeof r->out->text, "%s%.100s: %s",

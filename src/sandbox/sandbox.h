@@ -95,6 +95,7 @@ struct sandbox_exit {
 	enum sandbox_end end;
 	int status;
 	char text[160];
+	bool no_folder; /* SANDBOX_NOT_FOUND: it is CWD that cannot be entered */
 	int left_running; /* processes that ran on when a SANDBOX_KILL_ALL command had ended, and were killed */
 	int64_t wall_ms, cpu_ms, memory_max;
 	/* As last measured, which may be before the end of a short command that could not have passed the ceiling
@@ -149,7 +150,8 @@ int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
 /* Append what the environment of every command in S begins with, "K=V" each: HOME, TMPDIR, LANG, TERM, and PATH, which is
  * that of the container's image (it may have its programs where no other system does), else the usual one. */
 void sandbox_env(const struct sandbox *s, struct strv *env);
-/* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. */
+/* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. Here and below an error
+ * that commands which ran before can have caused is marked from_box: once an agent has run one, it is not ours. */
 int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
 		 struct err *err) MUST_CHECK;
 /* Write a file inside as the box user, making directories; a component that is a link or a file where a

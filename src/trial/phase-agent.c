@@ -176,6 +176,32 @@ static int agent_without_sandbox(struct work *w, struct err *err)
 	return commit_agent(w, err);
 }
 
+/* ERR came of the state of the box, after the agent had worked in it: its failure, and no way to be counted out. */
+static int blame_agent(struct work *w, const struct err *err)
+{
+	work_end_agent(w, OUTCOME_AGENT_ERROR, "", err->msg);
+	return 0;
+}
+
+/* A model was asked: the agent runs, whatever it says of its start. */
+static bool has_asked(struct work *w)
+{
+	struct err ignored;
+
+	return w->control && control_state(w->control, &w->metered, &ignored) == 0 &&
+	       w->metered.calls;
+}
+
+static int take_diff(struct work *w, struct sandbox *box, const struct strv *left_out,
+		     struct err *err)
+{
+	if (diff_workspace(w, box, left_out, err) == 0)
+		return 0;
+	if (!err->from_box || write_patch(w, "", 0, err))
+		return -1;
+	return blame_agent(w, err);
+}
+
 static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out, struct err *err)
 {
 	struct agent_job job = agent_job(w);
@@ -188,6 +214,8 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	if (w->result.agent.metrics.disk_bytes >= 0)
 		w->result.agent.metrics.disk_bytes = sandbox_disk_bytes(box);
 	w->result.agent.oom_killed = w->result.oom_killed = sandbox_oom_killed(box);
+	if (failed && err->from_box && has_asked(w))
+		failed = blame_agent(w, err);
 	if (failed && err->kind != ERR_CANCELLED)
 		return -1;
 	if (!failed)
@@ -197,7 +225,7 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	struct err late = {0};
 	struct err *e = failed ? &late : err;
 	if ((!failed && agent_collect(&job, box, &w->result.agent, left_out, e)) ||
-	    sandbox_stop(box, e) || diff_workspace(w, box, left_out, e))
+	    sandbox_stop(box, e) || take_diff(w, box, left_out, e))
 		return -1;
 	return failed;
 }

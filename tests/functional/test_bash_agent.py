@@ -224,6 +224,23 @@ def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, out
     assert (result["outcome"], words in result["reason"]) == (outcome, True), result["reason"]
 
 
+# --- it cannot choose to be counted out ---------------------------------------------------------------
+
+def test_a_working_folder_that_it_closed_is_its_own_affair(run_bash, provider):
+    """Honest models do that by accident: they are told, and may mend it."""
+    result, _ = run_bash([{"shell": FIX}, {"shell": "chmod 000 ."}, {"shell": "pwd; chmod 755 /app/repo"}, {"shell": "pwd"},
+                          {"text": "ok"}])
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert outputs(provider)[2:] == ["[cannot enter /app/repo: Permission denied: run in / instead]\n/\n[exit status 0]",
+                                     "/app/repo\n[exit status 0]"]
+
+
+def test_folders_nested_beyond_the_longest_path_are_left_out(run_bash):
+    dig = "python3 -c \"import os\nfor i in range(40): os.mkdir('d' * 120); os.chdir('d' * 120); open('f', 'w').write('x')\""
+    result, _ = run_bash([{"shell": FIX}, {"shell": dig}, {"text": "ok"}])
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+
+
 def test_it_stops_when_asked(start_cli, make_task, make_bench, provider, workdir):
     """Interrupted twice while the model thinks: the worker does not wait for the answer."""
     provider.configure(rules=[{"do": {"stall": 600}}])

@@ -204,6 +204,17 @@ def test_once_a_model_has_answered_only_key_and_account_count(run_cli, bench, ro
     assert result["outcome"] == outcome
 
 
+def test_who_has_asked_its_model_has_been_started(run_cli, provided, agent_script, make_bench, make_task, rollout):
+    """What a loader says of a library that is missing is believed of a program that cannot have said it itself."""
+    agent_script('/usr/bin/python3 ~/ask.py "$URL" "$TOKEN" fake-one 1 >/dev/null\n'
+                 'echo "x: error while loading shared libraries: liby.so" >&2; exit 127', name="liar", needs="model",
+                 env={"URL": "{gateway_url}", "TOKEN": "{token}"}, files={"{home}/ask.py": ASK})
+    make_bench(make_task(instructions="Say something.\n"), agent="liar", model="fake-one")
+    run_cli("run", "bench.toml", env=ENV, check=0)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "agent_error", result["reason"]
+
+
 def test_an_answer_that_never_came_is_no_timeout(run_cli, bench, rollout, fake):
     fake.configure(rules=[{"do": {"stall": 600}}])
     run_cli("run", bench({"timeout_sec": 2, "retries": 0}), env=ENV, check=1)
