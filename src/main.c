@@ -24,6 +24,8 @@ static const struct verb verbs[] = {
 	{"config", cmd_config, "print the effective configuration, each value with its origin"},
 	{"validate", cmd_validate, "check a benchmark or a task folder, change nothing"},
 	{"summarize", cmd_summarize, "scores with intervals, what is missing and why"},
+	{"compare", cmd_compare,
+	 "is one model, or one run, better than another: a verdict, or why there is none"},
 	{"show", cmd_show, "one run: what happened, its logs, its diff"},
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"tag", cmd_tag, "name a rollout"},

@@ -9,14 +9,16 @@
 
 enum cmd_status {
 	CMD_OK = 0,
-	CMD_MISSING = 1,     /* something has no result */
-	CMD_USAGE = 2,	     /* the user's mistake */
-	CMD_ENVIRONMENT = 3, /* the machine's */
+	CMD_MISSING = 1,      /* something has no result */
+	CMD_USAGE = 2,	      /* the user's mistake */
+	CMD_ENVIRONMENT = 3,  /* the machine's */
+	CMD_INCONCLUSIVE = 4, /* a gate that could not be decided; one that failed is 1 */
 	CMD_INTERRUPTED = 130,
 };
 
 int cmd_agents(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

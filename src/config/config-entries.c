@@ -242,6 +242,20 @@ static char *stem(const char *path)
 	return dot && dot > base ? xstrndup(base, (size_t)(dot - base)) : xstrdup(base);
 }
 
+int config_name(char **out, const char *path, struct err *err)
+{
+	const struct config_request request = {.path = path};
+	struct config c;
+	int status = config_read(&c, &request, err);
+
+	if (!status) {
+		const struct toml_node *name = toml_get(c.root, config_keys[KEY_NAME].name);
+		*out = name && name->kind == TOML_STRING ? xstrdup(name->text) : stem(path);
+	}
+	config_release(&c);
+	return status;
+}
+
 static void name_bench(struct config *c, struct bench *out)
 {
 	if (c->top.values[KEY_NAME].origin)

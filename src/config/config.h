@@ -39,6 +39,8 @@ void config_request_release(struct config_request *r);
 /* Read and check. Each issue is a line in ISSUES; -1 with ERR_USAGE when there is any. */
 int config_load(struct bench *out, const struct config_request *req, struct strv *issues,
 		struct err *err) MUST_CHECK;
+/* The name that rollouts of the file at PATH have; tasks need not be there any more. The caller owns *OUT. */
+int config_name(char **out, const char *path, struct err *err) MUST_CHECK;
 /* The effective configuration as text, each value with where it comes from. Fails as config_load.
  */
 int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,

@@ -71,6 +71,8 @@ static void take_trials(struct rollout *r, struct planfile *plan)
 		r->trials[i].trial = plan->trials[i];
 	plan->n = 0;
 	r->config = STEAL(&plan->config);
+	r->config_hash = STEAL(&plan->config_hash);
+	r->program = STEAL(&plan->program);
 }
 
 static void take_progress(struct rollout *r, size_t i, const struct trial_progress *m)
@@ -145,6 +147,8 @@ void rollout_release(struct rollout *r)
 	}
 	free(r->trials);
 	free(r->config);
+	free(r->config_hash);
+	free(r->program);
 	free(r->root);
 	strv_release(&r->tags);
 	rollout_ref_release(&r->ref);

@@ -80,6 +80,8 @@ struct rollout {
 	struct rollout_ref ref;
 	char *root;   /* of the store it was loaded from, as the user named it */
 	char *config; /* path as given at `run` */
+	char *config_hash,
+		*program; /* of its bytes; the version that planned it; "" where an older one did */
 	struct strv tags;
 	bool live; /* a supervisor holds the journal's lock */
 	struct trial_status *trials;

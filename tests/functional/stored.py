@@ -40,8 +40,8 @@ def result_of(planned, t):
             "phases": {"agent": 1500}, "sandbox": "none", "workspace": "none", "limits_held": "none"}
 
 
-def write(data, trials, name="bench", stamp=STAMP, tags=()):
-    """Write the rollout; returns its folder."""
+def write(data, trials, name="bench", stamp=STAMP, tags=(), runs=True):
+    """Write the rollout; returns its folder. Without RUNS there are no run folders, for verbs that read the journal alone."""
     top = data / "rollouts" / name / stamp
     top.mkdir(parents=True)
     (data / "runs").mkdir(exist_ok=True)
@@ -53,7 +53,8 @@ def write(data, trials, name="bench", stamp=STAMP, tags=()):
         steps = [] if t.state == "planned" else [("started", {})]
         if t.state == "finished":
             steps.append(("finished", {"outcome": t.outcome, "result": result_of(p, t)}))
-            write_run(data, p, t)
+            if runs:
+                write_run(data, p, t)
         for event, fields in steps:
             seq += 1
             events += line(seq, event, p, **fields)

@@ -83,7 +83,7 @@ def test_an_empty_path_is_one_mistake(run_cli, workdir):
                                         'b.toml:4:13: overrides: "" must not be empty']
 
 
-VERBS = ("init", "run", "resume", "eval", "config", "validate", "summarize", "show", "list", "tag", "clean", "doctor")
+VERBS = ("init", "run", "resume", "eval", "config", "validate", "summarize", "compare", "show", "list", "tag", "clean", "doctor")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "analysis/compare-differences.h"
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+static const char *or_none(const char *s)
+{
+	return s && *s ? s : "none";
+}
+
+/* The fields of limits_to_json() as names that live as long as the program. */
+static const char *const limit_names[] = {
+	"timeout_ms", "eval_timeout_ms", "cpus", "memory_mb", "disk_mb", "diff_mb", "tokens",
+	"usd",	      "calls",		 "pids", "files",
+};
+
+static void note(struct compare_differences *out, const char *what, const char *candidate,
+		 const char *baseline, size_t tasks)
+{
+	if (strcmp(candidate, baseline) == 0)
+		return;
+	for (size_t i = 0; i < out->n; i++) {
+		if (strcmp(out->v[i].what, what) != 0)
+			continue;
+		out->v[i].tasks += tasks;
+		return;
+	}
+	GROW(out->v, out->n, out->cap);
+	out->v[out->n++] =
+		(struct compare_difference){what, xstrdup(candidate), xstrdup(baseline), tasks};
+}
+
+void compare_differences_rollouts(struct compare_differences *out, const struct rollout *candidate,
+				  const struct rollout *baseline)
+{
+	if (candidate == baseline)
+		return;
+	note(out, "benchmark", candidate->ref.name, baseline->ref.name, 0);
+	note(out, "config", or_none(candidate->config), or_none(baseline->config), 0);
+	if (*candidate->config_hash && *baseline->config_hash)
+		note(out, "config's content", candidate->config_hash, baseline->config_hash, 0);
+	if (*candidate->program && *baseline->program)
+		note(out, "version of rollouts", candidate->program, baseline->program, 0);
+}
+
+/* With whose tests it was graded, if it was. */
+static const char *graded_hash(const struct trial_status *t)
+{
+	return t->has_result && t->result.task_hash[0] ? t->result.task_hash
+						       : or_none(t->trial.task_hash);
+}
+
+static void note_limits(struct compare_differences *out, const struct limits *candidate,
+			const struct limits *baseline)
+{
+	if (memcmp(candidate, baseline, sizeof *candidate) == 0)
+		return;
+	AUTO(json) json_t *a = limits_to_json(candidate), *b = limits_to_json(baseline);
+	for (size_t i = 0; i < ARRAY_SIZE(limit_names); i++) {
+		AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+		const json_t *of_a = json_object_get(a, limit_names[i]),
+			     *of_b = json_object_get(b, limit_names[i]);
+		if (json_equal(of_a, of_b))
+			continue;
+		if (of_a)
+			json_format(&x, of_a, false);
+		if (of_b)
+			json_format(&y, of_b, false);
+		note(out, limit_names[i], or_none(x.data), or_none(y.data), 1);
+	}
+}
+
+static void note_env(struct compare_differences *out, const struct kvs *candidate,
+		     const struct kvs *baseline)
+{
+	if (!candidate->n && !baseline->n)
+		return;
+	AUTO(json) json_t *a = kvs_to_json(candidate), *b = kvs_to_json(baseline);
+	AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+
+	if (json_equal(a, b))
+		return;
+	json_format(&x, a, false);
+	json_format(&y, b, false);
+	note(out, "environment", x.data, y.data, 1);
+}
+
+void compare_differences_trials(struct compare_differences *out,
+				const struct trial_status *candidate,
+				const struct trial_status *baseline)
+{
+	const struct trial *a = &candidate->trial, *b = &baseline->trial;
+
+	note(out, "task hash", graded_hash(candidate), graded_hash(baseline), 1);
+	note(out, "model", or_none(a->model), or_none(b->model), 1);
+	note(out, "label", or_none(a->variant), or_none(b->variant), 1);
+	note(out, "agent", or_none(a->agent), or_none(b->agent), 1);
+	note(out, "provider", or_none(a->provider), or_none(b->provider), 1);
+	note(out, "model's name there", or_none(a->model_id), or_none(b->model_id), 1);
+	note(out, "API", or_none(a->api), or_none(b->api), 1);
+	note(out, "sandbox", sandbox_kind_name(a->sandbox), sandbox_kind_name(b->sandbox), 1);
+	note(out, "image", or_none(a->image), or_none(b->image), 1);
+	note(out, "workspace", workspace_kind_name(a->workspace), workspace_kind_name(b->workspace),
+	     1);
+	note(out, "launcher", or_none(a->launcher), or_none(b->launcher), 1);
+	note(out, "network", a->network ? "yes" : "no", b->network ? "yes" : "no", 1);
+	note_limits(out, &a->limits, &b->limits);
+	note_env(out, &a->env, &b->env);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "analysis/compare.h"
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "config/config.h"
+#include "report/compare-report.h"
+#include "store/store.h"
+
+enum { GATE_FAILED = 1 };
+
+struct request {
+	const char *data, *baseline, *margin, *missing, *test;
+	bool gate, json, markdown, all;
+	struct compare_options options;
+};
+
+/* The rollouts that are named, and what is named of the first. */
+struct subjects {
+	struct rollout *rollouts;
+	size_t n;
+	struct strv names;
+};
+
+static void auto_subjects(struct subjects *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		rollout_release(&s->rollouts[i]);
+	free(s->rollouts);
+	strv_release(&s->names);
+}
+
+static int choose(const char *option, const char *word, const char *const *words, size_t n,
+		  int *out, struct err *err)
+{
+	AUTO(buf) struct buf list = BUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		if (word && strcmp(word, words[i]) == 0)
+			*out = (int)i;
+		buf_addf(&list, "%s%s", i ? ", " : "", words[i]);
+	}
+	if (word && strcmp(words[*out], word) != 0)
+		return err_set(err, ERR_USAGE, 0, "--%s %s: one of %s", option, word, list.data);
+	return 0;
+}
+
+static int read_margin(struct request *q, struct err *err)
+{
+	char *end = NULL;
+
+	if (!q->margin)
+		return q->gate ? err_set(err, ERR_USAGE, 0,
+					 "--gate needs --margin M: how much worse is too much "
+					 "(0.05: five points of a hundred)")
+			       : 0;
+	q->options.margin = strtod(q->margin, &end);
+	if (end == q->margin || *end || !(q->options.margin > 0 && q->options.margin < 1))
+		return err_set(
+			err, ERR_USAGE, 0,
+			"--margin %s: scores lie between 0 and 1, and so must it; five points "
+			"are 0.05",
+			q->margin);
+	return 0;
+}
+
+static int check(struct request *q, struct err *err)
+{
+	static const char *const missing[] = {"bounds", "zero", "drop"};
+	static const char *const tests[] = {"none", "t", "sign-flip", "mcnemar"};
+	int chosen_missing = COMPARE_BOUNDS, chosen_test = COMPARE_NO_TEST;
+
+	if (q->json && q->markdown)
+		return err_set(err, ERR_USAGE, 0, "--json and --markdown exclude each other");
+	if (choose("missing", q->missing, missing, ARRAY_SIZE(missing), &chosen_missing, err) ||
+	    choose("test", q->test, tests, ARRAY_SIZE(tests), &chosen_test, err))
+		return -1;
+	q->options.missing = (enum compare_missing)chosen_missing;
+	q->options.test = (enum compare_test)chosen_test;
+	q->options.level = SUMMARY_LEVEL;
+	return read_margin(q, err);
+}
+
+static int load(struct subjects *s, const char *root, const char *name, const char *selector,
+		struct err *err)
+{
+	struct rollout_ref ref = {0};
+	struct store store;
+
+	if (store_open(&store, root, false, err))
+		return -1;
+	s->rollouts = xreallocarray(s->rollouts, s->n + 1, sizeof *s->rollouts);
+	int status = store_find(&store, name, selector, &ref, err);
+	if (!status)
+		status = rollout_load(&s->rollouts[s->n], &store, &ref, err);
+	s->n += !status;
+	rollout_ref_release(&ref);
+	store_close(&store);
+	return status;
+}
+
+/* ROOT/rollouts/NAME/STAMP, as run prints it: it names its own data folder. */
+static int load_folder(struct subjects *s, const char *operand, struct err *err)
+{
+	AUTO(free) char *path = xstrdup(operand);
+	char *parts[3];
+
+	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+		path[n - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		char *slash = strrchr(path, '/');
+		parts[i] = slash ? slash + 1 : path;
+		if (!slash && i + 1 < ARRAY_SIZE(parts))
+			return err_set(err, ERR_USAGE, 0,
+				       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP",
+				       operand);
+		if (slash)
+			*slash = '\0';
+	}
+	if (strcmp(parts[2], "rollouts") != 0)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
+	const char *root = parts[2] == path ? "." : *path ? path : "/";
+	return load(s, root, parts[1], parts[0], err);
+}
+
+static int load_config(struct subjects *s, const char *data, const char *path, const char *selector,
+		       struct err *err)
+{
+	AUTO(free) char *name = NULL;
+
+	return config_name(&name, path, err) ? -1 : load(s, data, name, selector, err);
+}
+
+static bool is_config(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".toml") == 0 && access(path, F_OK) == 0;
+}
+
+/* NAME, NAME@STAMP, NAME@TAG, a config file in place of NAME, or the folder of a rollout. */
+static int load_operand(struct subjects *s, const char *data, const char *operand, struct err *err)
+{
+	AUTO(free) char *name = xstrdup(operand);
+
+	if (strchr(operand, '/') && path_is_dir(AT_FDCWD, operand))
+		return load_folder(s, operand, err);
+	char *at = strrchr(name, '@');
+	if (at)
+		*at++ = '\0';
+	if (is_config(name))
+		return load_config(s, data, name, at, err);
+	return load(s, data, name, at, err);
+}
+
+/* A later operand may be a model, label or agent of the first one's rollout, or another rollout. */
+static int load_subjects(struct subjects *s, const char *data, const struct strv *operands,
+			 struct err *err)
+{
+	if (load_operand(s, data, operands->v[0], err))
+		return -1;
+	bool parts = false;
+	for (size_t i = 1; i < operands->n; i++)
+		parts |= compare_sides_has(&s->rollouts[0], operands->v[i]);
+	for (size_t i = 1; i < operands->n; i++) {
+		struct err unfound;
+		if (parts)
+			strv_push(&s->names, operands->v[i]);
+		else if (load_operand(s, data, operands->v[i], &unfound))
+			return err_set(err, unfound.kind, 0,
+				       "%s (nor has %s such a model, label or agent)", unfound.msg,
+				       operands->v[0]);
+	}
+	return 0;
+}
+
+static int gate_status(enum stats_gate gate)
+{
+	if (gate == STATS_PASS)
+		return CMD_OK;
+	return gate == STATS_FAIL ? GATE_FAILED : CMD_INCONCLUSIVE;
+}
+
+static int compare(const struct request *q, const struct strv *operands, int *status,
+		   struct err *err)
+{
+	AUTO(subjects) struct subjects s = {.names = STRV_INIT};
+	AUTO(compare_sides) struct compare_sides sides = {0};
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct comparison c;
+
+	if (load_subjects(&s, q->data, operands, err) ||
+	    compare_sides_make(&sides, s.rollouts, s.n, &s.names, q->baseline, err))
+		return -1;
+	compare_make(&c, &sides, s.rollouts, s.n, &q->options);
+	compare_report(&text, &c,
+		       &(struct report_form){.format = q->json	     ? REPORT_JSON
+						       : q->markdown ? REPORT_MARKDOWN
+								     : REPORT_TERMINAL,
+					     .width = report_width(STDOUT_FILENO),
+					     .all_trials = q->all});
+	*status = q->gate ? gate_status(compare_gate(&c)) : CMD_OK;
+	compare_release(&c);
+	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
+		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
+	return 0;
+}
+
+int cmd_compare(int argc, char **argv)
+{
+	struct request q = {.data = "data"};
+	const struct option options[] = {
+		{.name = "baseline",
+		 .arg = "SIDE",
+		 .kind = OPTION_STR,
+		 .target = &q.baseline,
+		 .help = "compare each other side with this one (default: the first named with "
+			 "those "
+			 "after it)"},
+		{.name = "margin",
+		 .arg = "M",
+		 .kind = OPTION_STR,
+		 .target = &q.margin,
+		 .help = "differences below it do not matter: 0.05 is five points of a hundred"},
+		{.name = "gate",
+		 .kind = OPTION_FLAG,
+		 .target = &q.gate,
+		 .help = "exit 0: not worse by the margin, 1: worse, 4: inconclusive"},
+		{.name = "missing",
+		 .arg = "HOW",
+		 .kind = OPTION_STR,
+		 .target = &q.missing,
+		 .help = "trials without a score: bounds (they could be anything), zero, drop"},
+		{.name = "test",
+		 .arg = "TEST",
+		 .kind = OPTION_STR,
+		 .target = &q.test,
+		 .help = "another test beside the verdict: t, sign-flip, mcnemar"},
+		{.name = "all",
+		 .kind = OPTION_FLAG,
+		 .target = &q.all,
+		 .help = "list each task that changed, however many there are"},
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &q.json,
+		 .help = "everything as one JSON object"},
+		{.name = "markdown",
+		 .kind = OPTION_FLAG,
+		 .target = &q.markdown,
+		 .help = "for a comment on a pull request"},
+		OPTION_DATA_DIR(&q.data),
+		OPTION_END,
+	};
+	const struct usage usage = {
+		.verb = "compare",
+		.operands = "ROLLOUT [MODEL...|ROLLOUT...]",
+		.min = 1,
+		.max = 64,
+		.options = options,
+		.summary = "is one model, or one run, better than another",
+		.text = "A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
+			"place of "
+			"NAME, or\n"
+			"the rollout's folder. One alone: its models are compared, or its labels, "
+			"or its "
+			"agents;\n"
+			"those that are named after it. The first named is the candidate. Tasks "
+			"are "
+			"paired, and\n"
+			"the verdict is for tasks like these. Missing trials are no zeros: a "
+			"verdict must "
+			"hold\n"
+			"whatever they would have scored.",
+		.examples = "rollouts compare bench\n"
+			    "rollouts compare bench gpt-5 claude-sonnet-4-5\n"
+			    "rollouts compare bench@20250824__12-34-56 bench@baseline --margin "
+			    "0.05 --gate\n"
+			    "rollouts compare new.toml old.toml --markdown > comment.md\n",
+	};
+	AUTO(strv) struct strv operands = STRV_INIT;
+	struct err err;
+	int status = cmd_options(&usage, argc, argv, &operands);
+
+	if (status >= 0)
+		return status;
+	if (check(&q, &err) || compare(&q, &operands, &status, &err))
+		return cmd_fail(&err);
+	return status;
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "report/compare-report.h"
+#include <math.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "report/compare-json.h"
+#include "report/doc.h"
+
+#define DECIMALS 3
+#define CENT 4 /* decimals of money */
+
+const char *compare_report_verdict(enum stats_verdict v)
+{
+	static const char *const names[] = {"not decided", "better", "worse", "equivalent"};
+
+	return names[v];
+}
+
+const char *compare_report_gate(enum stats_gate g)
+{
+	static const char *const names[] = {"inconclusive", "pass", "fail"};
+
+	return names[g];
+}
+
+static const char *s_of(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* A score as points of a hundred; never "-0.0". */
+static double points(double score)
+{
+	double p = round(score * 1000) / 10;
+
+	return p == 0 ? 0 : p;
+}
+
+/* "0.004", "< 0.001". */
+static void put_p(struct buf *out, double p)
+{
+	if (p < 0.001)
+		buf_adds(out, "p < 0.001");
+	else
+		buf_addf(out, p < 0.1 ? "p = %.3f" : "p = %.2f", p);
+}
+
+static const struct compare_side *candidate_of(const struct comparison *c,
+					       const struct compare_pair *p)
+{
+	return &c->sides->v[p->candidate];
+}
+
+static const struct compare_side *baseline_of(const struct comparison *c,
+					      const struct compare_pair *p)
+{
+	return &c->sides->v[p->baseline];
+}
+
+/* "(95 % CI 1.9 to 10.3, p = 0.004; 80 paired tasks, 31 differ; tasks like these)". */
+static void put_basis(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	const struct stats_difference *x = &p->difference;
+	AUTO(buf) struct buf value = BUF_INIT;
+
+	doc_words(d, " (");
+	if (!isnan(x->low)) {
+		put_p(&value, x->p);
+		doc_words(d, "%g %% CI %.1f to %.1f, %s; ", 100 * c->options.level, points(x->low),
+			  points(x->high), value.data);
+	}
+	doc_words(d, "%zu paired task%s, %zu differ%s; tasks like these)", x->n, s_of(x->n),
+		  p->flips_n, p->flips_n == 1 ? "s" : "");
+}
+
+static void put_difference(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	if (isnan(p->difference.mean))
+		return;
+	doc_words(d, " The difference is %+.1f points", points(p->difference.mean));
+	put_basis(d, c, p);
+	doc_words(d, ".");
+}
+
+static void put_resume(struct doc *d, const struct rollout *r)
+{
+	AUTO(buf) struct buf command = BUF_INIT;
+
+	store_command(&command, r->root, &r->ref, "resume");
+	doc_code(d, command.data);
+}
+
+/* Where the missing trials are; both may be in one rollout. */
+static void put_resumes(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	const struct rollout *a = candidate_of(c, p)->rollout, *b = baseline_of(c, p)->rollout;
+	bool of_a = c->standings[p->candidate].tally.missing > 0;
+	bool of_b = c->standings[p->baseline].tally.missing > 0 && (a != b || !of_a);
+
+	if (of_a)
+		put_resume(d, a);
+	if (of_b) {
+		doc_words(d, "%s", of_a ? " and " : "");
+		put_resume(d, b);
+	}
+}
+
+static void put_uncertain(struct doc *d, const struct compare_pair *p)
+{
+	const struct stats_difference *x = &p->difference;
+
+	if (x->differing < STATS_INFORMATIVE && x->differing) {
+		doc_words(d, "not decided: only %zu task%s differ%s. ", x->differing,
+			  s_of(x->differing), x->differing == 1 ? "s" : "");
+		doc_words(d, "%zu tasks can show %.0f points; ", x->n, ceil(points(x->mde)));
+	} else {
+		doc_words(d, "not decided: %zu tasks can show %.0f points; ", x->n,
+			  ceil(points(x->mde)));
+	}
+	doc_words(d, "%.0f would be needed for %.0f.", ceil(p->tasks_needed),
+		  points(COMPARE_EFFECT));
+}
+
+static void put_not_decided(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	switch (p->reason) {
+	case COMPARE_STILL_RUNS:
+		doc_words(d, "so far, and no verdict while trials still run.");
+		break;
+	case COMPARE_MISSING:
+		doc_words(d,
+			  "not decided: %zu missing trial%s could change it; resume: ", p->missing,
+			  s_of(p->missing));
+		put_resumes(d, c, p);
+		doc_words(d, ".");
+		break;
+	case COMPARE_TOO_FEW:
+		doc_words(d, p->difference.n
+				     ? "not decided: one paired task says nothing of others."
+				     : "not decided: no task has a score on both sides.");
+		break;
+	case COMPARE_CORRECTED:
+		doc_words(d, "not decided: p = %.2f after Holm's correction for %zu comparisons.",
+			  p->p_holm, c->pairs_n);
+		break;
+	case COMPARE_UNCERTAIN:
+	case COMPARE_DECIDED:
+		put_uncertain(d, p);
+		break;
+	}
+}
+
+/* The sentence that people came for. */
+static void put_verdict(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	const char *a = candidate_of(c, p)->name, *b = baseline_of(c, p)->name;
+
+	doc_paragraph(d);
+	doc_strong(d, a);
+	if (p->verdict == STATS_BETTER || p->verdict == STATS_WORSE) {
+		doc_words(d, " is %s than ", compare_report_verdict(p->verdict));
+		doc_strong(d, b);
+		doc_words(d, " by %.1f points", fabs(points(p->difference.mean)));
+		put_basis(d, c, p);
+	} else if (p->verdict == STATS_EQUIVALENT) {
+		doc_words(d, " and ");
+		doc_strong(d, b);
+		doc_words(d, " are equivalent within %g points: %+.1f", points(c->options.margin),
+			  points(p->difference.mean));
+		put_basis(d, c, p);
+	} else {
+		doc_words(d, " against ");
+		doc_strong(d, b);
+		doc_words(d, ": ");
+		put_not_decided(d, c, p);
+		put_difference(d, c, p);
+	}
+}
+
+/* What the sides were chosen by is no news. */
+static bool is_chosen(const struct compare_side *side, const char *what)
+{
+	return (side->model && (!strcmp(what, "model") || !strcmp(what, "model's name there"))) ||
+	       (side->label && !strcmp(what, "label")) || (side->agent && !strcmp(what, "agent"));
+}
+
+/* A hash is told from another by its beginning; the whole of it is in the JSON. */
+static void put_value(struct doc *d, const char *value)
+{
+	enum { HASH_SHOWN = 12, SHA256_HEX = 64 };
+	AUTO(free) char *begin = NULL;
+
+	if (strlen(value) == SHA256_HEX)
+		begin = xstrndup(value, HASH_SHOWN);
+	doc_text(d, begin ? begin : value);
+}
+
+static void put_one_difference(struct doc *d, const struct compare_difference *x)
+{
+	doc_item(d);
+	doc_words(d, "%s: ", x->what);
+	put_value(d, x->candidate);
+	doc_words(d, " against ");
+	put_value(d, x->baseline);
+	if (x->tasks)
+		doc_words(d, " (%zu task%s)", x->tasks, s_of(x->tasks));
+}
+
+static void put_unpaired(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	const struct {
+		size_t n;
+		const struct compare_side *side;
+	} only[] = {{p->only_candidate, candidate_of(c, p)}, {p->only_baseline, baseline_of(c, p)}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(only); i++) {
+		if (!only[i].n)
+			continue;
+		doc_item(d);
+		doc_words(d, "%zu task%s only in ", only[i].n, s_of(only[i].n));
+		doc_text(d, only[i].side->name);
+		doc_words(d, ": not compared");
+	}
+	if (p->unpaired) {
+		doc_item(d);
+		doc_words(d, "%zu task%s of both without a score on one side", p->unpaired,
+			  s_of(p->unpaired));
+	}
+}
+
+static void put_differences(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	doc_heading(d, 2);
+	doc_words(d, "What differs");
+	if (c->pairs_n > 1) {
+		doc_words(d, ": ");
+		doc_text(d, candidate_of(c, p)->name);
+		doc_words(d, " against ");
+		doc_text(d, baseline_of(c, p)->name);
+	}
+	size_t before = d->n;
+	for (size_t i = 0; i < p->differences_n; i++)
+		if (!is_chosen(candidate_of(c, p), p->differences[i].what))
+			put_one_difference(d, &p->differences[i]);
+	put_unpaired(d, c, p);
+	if (d->n > before)
+		return;
+	doc_paragraph(d);
+	doc_words(d, "Nothing else: the same tasks, limits and sandbox.");
+}
+
+/* With nothing but what was chosen there is nothing to tell of one pair of many. */
+static bool has_news(const struct comparison *c, const struct compare_pair *p)
+{
+	for (size_t i = 0; i < p->differences_n; i++)
+		if (!is_chosen(candidate_of(c, p), p->differences[i].what))
+			return true;
+	return p->only_candidate || p->only_baseline || p->unpaired;
+}
+
+static void put_all_differences(struct doc *d, const struct comparison *c)
+{
+	size_t told = 0;
+
+	for (size_t i = 0; i < c->pairs_n; i++) {
+		if (c->pairs_n > 1 && !has_news(c, &c->pairs[i]))
+			continue;
+		put_differences(d, c, &c->pairs[i]);
+		told++;
+	}
+	if (told)
+		return;
+	doc_heading(d, 2);
+	doc_words(d, "What differs");
+	doc_paragraph(d);
+	doc_words(d, "Nothing else: the same tasks, limits and sandbox.");
+}
+
+static void put_sides(struct doc *d, const struct comparison *c)
+{
+	struct table t = {0};
+	bool ranked = c->standings[0].rank_best > 0, paid = false, missing = false;
+
+	for (size_t i = 0; i < c->sides->n; i++) {
+		paid |= c->standings[i].money_usd >= 0;
+		missing |= c->standings[i].tally.missing > 0;
+	}
+	table_column(&t, "side", TABLE_LEFT);
+	table_column(&t, "mean", TABLE_RIGHT);
+	table_column(&t, "tasks", TABLE_RIGHT);
+	table_column(&t, "scored", TABLE_RIGHT);
+	if (missing)
+		table_column(&t, "missing", TABLE_RIGHT);
+	if (ranked)
+		table_column(&t, "rank", TABLE_WHOLE);
+	if (paid)
+		table_column(&t, "USD per solved", TABLE_RIGHT);
+	for (size_t i = 0; i < c->sides->n; i++) {
+		const struct compare_standing *s = &c->standings[i];
+		table_text(&t, c->sides->v[i].name);
+		if (isnan(s->mean))
+			table_missing(&t, NULL);
+		else
+			table_real(&t, s->mean, DECIMALS);
+		table_int(&t, (int64_t)s->tasks);
+		table_textf(&t, "%zu/%zu", s->tally.scored, s->tally.planned);
+		if (missing)
+			table_int(&t, (int64_t)s->tally.missing);
+		if (ranked && s->rank_best == s->rank_worst)
+			table_textf(&t, "%zu", s->rank_best);
+		else if (ranked)
+			table_textf(&t, "%zu–%zu", s->rank_best, s->rank_worst);
+		if (paid && s->money_usd >= 0 && s->solved)
+			table_real(&t, s->money_usd / (double)s->solved, CENT);
+		else if (paid)
+			table_missing(&t, NULL);
+	}
+	doc_heading(d, 2);
+	doc_words(d, "Sides");
+	doc_table(d, &t);
+	if (!ranked)
+		return;
+	doc_paragraph(d);
+	doc_words(d,
+		  "A rank is 1 and those that are better, to %zu less those that are worse, by "
+		  "verdicts corrected for %zu comparisons (Holm).",
+		  c->sides->n, c->pairs_n);
+}
+
+static void put_test(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	static const char *const names[] = {NULL, "Paired t-test", "Sign-flip test",
+					    "McNemar's exact test"};
+	AUTO(buf) struct buf value = BUF_INIT;
+
+	if (c->options.test == COMPARE_NO_TEST)
+		return;
+	doc_paragraph(d);
+	if (isnan(p->test_p)) {
+		doc_words(
+			d, "%s: not possible here%s.", names[c->options.test],
+			c->options.test == COMPARE_MCNEMAR
+				? "; it needs tasks that are solved or not, with nothing in between"
+				: "");
+		return;
+	}
+	put_p(&value, p->test_p);
+	doc_words(d, "%s: %s", names[c->options.test], value.data);
+	if (!isnan(p->test_low) && !isnan(p->test_high))
+		doc_words(d, " (%g %% CI %.1f to %.1f)", 100 * c->options.level,
+			  points(p->test_low), points(p->test_high));
+	doc_words(d, ". The verdict does not rest on it.");
+}
+
+static void put_gate(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	double margin = points(c->options.margin);
+
+	if (c->options.margin <= 0)
+		return;
+	doc_paragraph(d);
+	doc_words(d, "Gate: %s. ", compare_report_gate(p->gate));
+	if (p->gate == STATS_PASS)
+		doc_words(d, "It is not worse by %g points or more.", margin);
+	else if (p->gate == STATS_FAIL)
+		doc_words(d, "It is worse by more than %g points.", margin);
+	else
+		doc_words(d, "Whether it is worse by %g points is open.", margin);
+	if (!isnan(p->gate_chance))
+		doc_words(
+			d,
+			" Were both sides equal, this many tasks would pass with a chance of %.2f.",
+			p->gate_chance);
+}
+
+static void put_bounds(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	if (!p->missing || c->options.missing != COMPARE_BOUNDS || isnan(p->worst.low))
+		return;
+	doc_paragraph(d);
+	doc_words(d,
+		  "%zu trial%s missing. Had the candidate's scored 0 and the baseline's 1, the "
+		  "difference would be "
+		  "%+.1f (%.1f to %.1f); the other way round %+.1f (%.1f to %.1f).",
+		  p->missing, p->missing == 1 ? " is" : "s are", points(p->worst.mean),
+		  points(p->worst.low), points(p->worst.high), points(p->best.mean),
+		  points(p->best.low), points(p->best.high));
+}
+
+static void put_flips(struct doc *d, const struct comparison *c, const struct compare_pair *p,
+		      bool all)
+{
+	enum { FEW = 20 };
+	struct table t = {0};
+	size_t shown = all || p->flips_n <= FEW ? p->flips_n : FEW;
+
+	if (!p->flips_n)
+		return;
+	doc_heading(d, 2);
+	doc_words(d, "Tasks that changed: %zu worse, %zu better", p->regressions,
+		  p->flips_n - p->regressions);
+	table_column(&t, "task", TABLE_LEFT);
+	table_column(&t, "candidate", TABLE_RIGHT);
+	table_column(&t, "baseline", TABLE_RIGHT);
+	table_column(&t, "points", TABLE_RIGHT);
+	table_column(&t, "candidate's run", TABLE_WHOLE);
+	table_column(&t, "baseline's run", TABLE_WHOLE);
+	for (size_t i = 0; i < shown; i++) {
+		const struct compare_flip *f = &p->flips[i];
+		table_text(&t, f->task);
+		table_real(&t, f->candidate, DECIMALS);
+		table_real(&t, f->baseline, DECIMALS);
+		table_textf(&t, "%+.1f", points(f->candidate - f->baseline));
+		table_text(&t, f->candidate_run);
+		table_text(&t, f->baseline_run);
+	}
+	doc_table(d, &t);
+	doc_paragraph(d);
+	if (shown < p->flips_n)
+		doc_words(d, "%zu more: --all. ", p->flips_n - shown);
+	doc_words(d, "Look at one: rollouts show RUN_ID score, rollouts show RUN_ID diff.");
+}
+
+static void put_pairs(struct doc *d, const struct comparison *c)
+{
+	struct table t = {0};
+	AUTO(free) char *interval = xasprintf("%g %% CI", 100 * c->options.level);
+
+	table_column(&t, "candidate", TABLE_LEFT);
+	table_column(&t, "baseline", TABLE_LEFT);
+	table_column(&t, "points", TABLE_RIGHT);
+	table_column(&t, interval, TABLE_WHOLE);
+	table_column(&t, "p", TABLE_RIGHT);
+	table_column(&t, "p (Holm)", TABLE_RIGHT);
+	table_column(&t, "tasks", TABLE_RIGHT);
+	table_column(&t, "worse", TABLE_RIGHT);
+	table_column(&t, "better", TABLE_RIGHT);
+	for (size_t i = 0; i < c->pairs_n; i++) {
+		const struct compare_pair *p = &c->pairs[i];
+		table_text(&t, candidate_of(c, p)->name);
+		table_text(&t, baseline_of(c, p)->name);
+		if (isnan(p->difference.low)) {
+			table_missing(&t, NULL);
+			table_missing(&t, NULL);
+			table_missing(&t, NULL);
+		} else {
+			table_textf(&t, "%+.1f", points(p->difference.mean));
+			table_textf(&t, "%.1f to %.1f", points(p->difference.low),
+				    points(p->difference.high));
+			table_real(&t, p->difference.p, DECIMALS);
+		}
+		table_real(&t, p->p_holm, DECIMALS);
+		table_int(&t, (int64_t)p->difference.n);
+		table_int(&t, (int64_t)p->regressions);
+		table_int(&t, (int64_t)(p->flips_n - p->regressions));
+	}
+	doc_heading(d, 2);
+	doc_words(d, "Comparisons");
+	doc_table(d, &t);
+}
+
+static void put_title(struct doc *d, const struct comparison *c)
+{
+	doc_heading(d, 1);
+	if (c->pairs_n == 1) {
+		doc_text(d, candidate_of(c, &c->pairs[0])->name);
+		doc_words(d, " against ");
+		doc_text(d, baseline_of(c, &c->pairs[0])->name);
+	} else {
+		doc_words(d, "%zu comparisons of %zu sides", c->pairs_n, c->sides->n);
+	}
+	if (c->live)
+		doc_words(d, ": so far");
+}
+
+static void make_document(struct doc *d, const struct comparison *c, bool all)
+{
+	put_title(d, c);
+	put_all_differences(d, c);
+	doc_heading(d, 2);
+	doc_words(d, c->pairs_n > 1 ? "Verdicts" : "Verdict");
+	for (size_t i = 0; i < c->pairs_n; i++) {
+		put_verdict(d, c, &c->pairs[i]);
+		put_bounds(d, c, &c->pairs[i]);
+		put_gate(d, c, &c->pairs[i]);
+		put_test(d, c, &c->pairs[i]);
+	}
+	put_sides(d, c);
+	if (c->pairs_n == 1)
+		put_flips(d, c, &c->pairs[0], all);
+	else
+		put_pairs(d, c);
+}
+
+void compare_report(struct buf *out, const struct comparison *c, const struct report_form *form)
+{
+	AUTO(doc) struct doc d = {0};
+
+	if (form->format == REPORT_JSON) {
+		compare_json(out, c);
+		return;
+	}
+	make_document(&d, c, form->all_trials);
+	if (form->format == REPORT_TERMINAL)
+		doc_terminal(&d, form->width, out);
+	else if (form->format == REPORT_MARKDOWN)
+		doc_markdown(&d, out);
+	else
+		doc_html(&d, out);
+}
