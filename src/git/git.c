@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "os/fdio.h"
+#include "os/network-env.h"
 #include "os/spawn.h"
 
 static const char *const fixed_env[] = {
@@ -30,13 +31,6 @@ static const char *const fixed_env[] = {
 	"GIT_PAGER=cat",
 	"GIT_EDITOR=/bin/false",
 	NULL,
-};
-
-// What a connection may need; everything else of the user's environment stays outside.
-static const char *const network_env[] = {
-	"HOME",		 "USER",	 "SSH_AUTH_SOCK",  "http_proxy", "https_proxy",
-	"HTTPS_PROXY",	 "all_proxy",	 "ALL_PROXY",	   "no_proxy",	 "NO_PROXY",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", NULL,
 };
 
 // Given by the environment: command scope is above any repository's own configuration.
@@ -71,7 +65,7 @@ const char git_plain_attributes[] = "* !text !eol !crlf !ident !filter !working-
 
 void git_env(struct strv *env, bool network, const char *const *extra)
 {
-	const char *path = getenv("PATH"), *value;
+	const char *path = getenv("PATH");
 	strv_pushf(env, "PATH=%s", path ? path : "/usr/bin:/bin");
 	strv_pushv(env, fixed_env);
 	for (size_t i = 0; i < ARRAY_SIZE(config); i++) {
@@ -79,9 +73,8 @@ void git_env(struct strv *env, bool network, const char *const *extra)
 		strv_pushf(env, "GIT_CONFIG_VALUE_%zu=%s", i, config[i][1]);
 	}
 	strv_pushf(env, "GIT_CONFIG_COUNT=%zu", ARRAY_SIZE(config));
-	for (size_t i = 0; network && network_env[i]; i++)
-		if ((value = getenv(network_env[i])))
-			strv_pushf(env, "%s=%s", network_env[i], value);
+	if (network)
+		network_env_add(env);
 	if (extra)
 		strv_pushv(env, extra);
 }

@@ -17,6 +17,7 @@
 #include "launch/orphans.h"
 #include "os/cgroup.h"
 #include "os/fdio.h"
+#include "os/network-env.h"
 #include "os/spawn.h"
 #include "os/user.h"
 
@@ -60,6 +61,8 @@ static void add_environment(struct strv *env)
 	strv_setenv(env, "LANG", "C.UTF-8");
 	if (tz)
 		strv_setenv(env, "TZ", tz);
+	/* The worker fetches repositories. It hands nothing of its environment to a sandbox. */
+	network_env_add(env);
 	/* A sanitizer in the worker obeys the same settings as ours. */
 	for (char **e = environ; *e; e++)
 		if (strstr(*e, "SAN_OPTIONS="))

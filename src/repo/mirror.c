@@ -98,9 +98,36 @@ static int talk(const struct git_cmd *c, struct buf *out, char **said, struct er
 	return 1;
 }
 
+// What a login is missing, or "".
+static const char *remedy(const char *said)
+{
+	static const struct {
+		const char *mark, *text;
+	} remedies[] = {
+		{"could not read Username",
+		 "; put a login for its host into ~/.netrc, or name it by ssh"},
+		{"could not read Password",
+		 "; put a login for its host into ~/.netrc, or name it by ssh"},
+		{"Authentication failed", "; is the login in ~/.netrc right?"},
+		{"Permission denied (publickey",
+		 "; is the key in your ssh agent (ssh-add -l), and SSH_AUTH_SOCK set?"},
+		{"Host key verification failed",
+		 "; connect to it once with ssh, which remembers its key"},
+		{"certificate verification failed",
+		 "; name the file of its authority in GIT_SSL_CAINFO"},
+		{"certificate problem", "; name the file of its authority in GIT_SSL_CAINFO"},
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
+		if (strstr(said, remedies[i].mark))
+			return remedies[i].text;
+	return "";
+}
+
 static int refused(const char *url, const char *said, struct err *err)
 {
 	AUTO(free) char *shown = mirror_shown_url(url);
+	if (*remedy(said))
+		return err_set(err, ERR_USAGE, 0, "repository %s: %s%s", shown, said, remedy(said));
 	if (is_users_fault(said))
 		return err_set(err, ERR_USAGE, 0, "repository %s: %s", shown, said);
 	err_set(err, ERR_INFRA, 0, "repository %s: %s", shown, said);

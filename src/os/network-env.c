@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "os/network-env.h"
+#include <stdlib.h>
+#include "base/mem.h"
+
+static const char *const names[] = {
+	"HOME",		 "USER",	 "SSH_AUTH_SOCK",  "http_proxy",     "https_proxy",
+	"HTTPS_PROXY",	 "all_proxy",	 "ALL_PROXY",	   "no_proxy",	     "NO_PROXY",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO",
+};
+
+void network_env_add(struct strv *env)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i]);
+		if (value)
+			strv_setenv(env, names[i], value);
+	}
+}

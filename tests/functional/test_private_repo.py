@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Repositories behind a login, an authority of their own or a proxy: what git needs of the user's environment reaches it."""
+import base64
+import functools
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+
+import pytest
+from conftest import give_to, put
+from test_gateway_tls import authority  # noqa: F401 (fixture)
+
+RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
+LOGIN = base64.b64encode(b"somebody:s3cret").decode()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.headers.get("Authorization") == f"Basic {LOGIN}":
+            return super().do_GET()
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="private"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def private(workdir, make_repo, authority):  # noqa: F811
+    """The URL of a repository that only somebody may read, over https, and the repository."""
+    repo = make_repo("secret")
+    subprocess.run(["git", "clone", "-q", "--bare", str(repo.path), str(workdir / "www/secret.git")], check=True)
+    subprocess.run(["git", "-C", str(workdir / "www/secret.git"), "update-server-info"], check=True)
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(workdir / "www")))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.sign())
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_port}/secret.git", repo
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def run_private(private, make_task, make_bench, agent_script, run_cli, workdir, authority, account):  # noqa: F811
+    """run_private(login=, **environment): the benchmark whose one task is of that repository."""
+    url, repo = private
+    task = make_task("ta", repo, tests=[("check.sh", "a", "test -f ok\n")], rubrics=RUBRICS, gold=False)
+    meta = workdir / "tasks/ta/tb_meta.json"
+    doc = json.loads(meta.read_text())
+    doc["repo"]["git_url"] = url
+    meta.write_text(json.dumps(doc))
+    make_bench(task, agent=agent_script("env > env.txt; touch ok\n"), model="m", retries=0)
+
+    def run(login=True, check=0, **env):
+        home = workdir / "home"
+        put(home / ".netrc", "machine 127.0.0.1 login somebody password s3cret\n" if login else "")
+        (home / ".netrc").chmod(0o600)
+        if account:
+            give_to(account, workdir)
+        trust = {"GIT_SSL_CAINFO": str(authority.pem)}
+        return run_cli("run", "bench.toml", env={"HOME": str(home), **trust, **env}, check=check)
+    return run
+
+
+def test_a_login_and_an_authority(run_private, rollout, workdir):
+    run_private()
+    [row] = rollout().manifest["results"]
+    assert row["outcome"] == "completed" and row["total_score"] == 1
+    for path in (workdir / "data/runs").rglob("*"):
+        if path.is_file():
+            assert b"s3cret" not in path.read_bytes() and b"GIT_SSL_CAINFO" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("login, env, said", [
+    (False, {}, "could not read Username"),
+    (True, {"GIT_SSL_CAINFO": "/etc/hostname"}, "certificate"),
+    (True, {"HTTPS_PROXY": "http://127.0.0.1:9"}, "127.0.0.1 port 9"),
+])
+def test_what_is_missing_is_said(run_private, login, env, said):
+    done = run_private(login, check=None, **env)
+    assert done.returncode != 0 and said in done.stdout + done.stderr
+    if not login:
+        assert "put a login for its host into ~/.netrc" in done.stdout + done.stderr
+
+
+def test_no_proxy_is_heard(run_private, rollout):
+    run_private(HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="127.0.0.1")
+    assert rollout().manifest["results"][0]["total_score"] == 1
