@@ -154,6 +154,21 @@ static void tally_add(struct tally *to, const struct tally *from)
 	to->scored += from->scored;
 	to->unscored += from->unscored;
 	to->missing += from->missing;
+	to->replaced += from->replaced;
+	to->first_tries += from->first_tries;
+}
+
+/* A selection by outcome is no sample: what the first tries came to is summed beside it. */
+static void add_first_try(struct summary_cell *cell, const struct summary_row *row)
+{
+	const struct trial_result *r = &row->status->result;
+	bool scored = row->standing == STANDING_SCORED;
+
+	cell->tally.replaced += scored && r->replaced;
+	if (r->replaced ? !r->first_scored : !scored)
+		return;
+	cell->tally.first_tries++;
+	cell->first_sum += r->replaced ? r->first_score : r->total_score;
 }
 
 static void fill_cell(struct summary_cell *cell, const struct summary_row *rows, size_t n,
@@ -166,6 +181,7 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 	for (size_t i = 0; i < n; i++) {
 		cell->tally.unscored += rows[i].standing == STANDING_UNSCORED;
 		cell->tally.missing += rows[i].standing == STANDING_MISSING;
+		add_first_try(cell, &rows[i]);
 		if (rows[i].standing != STANDING_SCORED)
 			continue;
 		double score = rows[i].status->result.total_score;
@@ -218,8 +234,10 @@ struct gathering {
 	/* Of the task at hand, over the group's conditions. */
 	int task; /* -1: none yet */
 	struct tally tally;
-	double sum;
+	double sum, first_sum;
 	/* Of the tasks before it. */
+	double first_means;
+	size_t first_tasks;
 	double *means;
 	size_t means_n, means_cap;
 	size_t bounded;			   /* tasks that could have a score */
@@ -245,8 +263,12 @@ static void end_task(struct gathering *a)
 		GROW(a->means, a->means_n, a->means_cap);
 		a->means[a->means_n++] = a->sum / (double)scored;
 	}
+	if (a->tally.first_tries) {
+		a->first_means += a->first_sum / (double)a->tally.first_tries;
+		a->first_tasks++;
+	}
 	a->tally = (struct tally){0};
-	a->sum = 0;
+	a->sum = a->first_sum = 0;
 }
 
 static void add_cell(const struct summary *s, struct gathering *a, const struct summary_cell *cell)
@@ -258,6 +280,7 @@ static void add_cell(const struct summary *s, struct gathering *a, const struct 
 	a->task = cell->task;
 	tally_add(&a->tally, &cell->tally);
 	a->sum += cell->sum;
+	a->first_sum += cell->first_sum;
 	tally_add(&g->tally, &cell->tally);
 	if (cell->tally.scored) {
 		g->cells++;
@@ -274,6 +297,7 @@ static void end_group(const struct summary *s, struct gathering *a)
 	end_task(a);
 	g->worst = a->bounded ? g->worst / (double)a->bounded : NAN;
 	g->best = a->bounded ? g->best / (double)a->bounded : NAN;
+	g->first_tries = a->first_tasks ? a->first_means / (double)a->first_tasks : NAN;
 	stats_mean_random_tasks(&g->mean, a->means, NULL, a->means_n, 0, s->level);
 	free(a->means);
 	if (g->tasks != 1)

@@ -30,13 +30,16 @@ struct summary_row {
 
 struct tally {
 	size_t planned, scored, unscored, missing;
+	size_t replaced; /* of the scored: they replace an earlier result, whose outcome somebody did not want */
+	size_t first_tries; /* scored when the first result counts of each trial, and not the last */
 };
 
 struct summary_cell {
 	int task, condition;
 	size_t first; /* of the rows; tally.planned of them */
 	struct tally tally;
-	double sum, max; /* of the scores */
+	double sum, max;  /* of the scores */
+	double first_sum; /* of the first tries */
 	struct stats_mean over_rollouts;
 };
 
@@ -56,6 +59,7 @@ struct summary_group {
 	size_t cells;			   /* with a scored trial */
 	size_t rollouts_min, rollouts_max; /* scored trials of such a task */
 	struct stats_mean mean;
+	double first_tries; /* the mean of the first tries; NAN: there is none */
 	bool over_rollouts; /* one task only: the interval is over its rollouts */
 	double worst,
 		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */

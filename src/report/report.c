@@ -105,6 +105,12 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 		doc_words(d, "With one task the interval is over its rollouts and says nothing of "
 			     "other tasks.");
 	}
+	AUTO(buf) struct buf replaced = BUF_INIT;
+	tables_replaced(&replaced, summary_all(s));
+	if (replaced.len) {
+		doc_line_end(d);
+		doc_words(d, "Rerun because of an outcome (resume --retry): %s.", replaced.data);
+	}
 	size_t regraded = count_regraded(r);
 	if (regraded) {
 		doc_line_end(d);
@@ -228,6 +234,9 @@ static void headline(struct buf *out, const struct summary_group *g)
 	tables_basis(out, g);
 	if (g->tally.missing)
 		buf_addf(out, ", %zu of %zu missing", g->tally.missing, g->tally.planned);
+	if (g->tally.replaced)
+		buf_adds(out, "; ");
+	tables_replaced(out, g);
 }
 
 void report_headline(struct buf *out, const struct rollout *r)

@@ -26,6 +26,7 @@ static void put_tally(json_t *j, const struct tally *t)
 	json_put_int(j, "scored", (int64_t)t->scored);
 	json_put_int(j, "unscored", (int64_t)t->unscored);
 	json_put_int(j, "missing", (int64_t)t->missing);
+	json_put_int(j, "replaced", (int64_t)t->replaced);
 }
 
 static void put_known(json_t *j, const char *key, int64_t value)
@@ -52,6 +53,7 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	json_put_int(j, "rollouts_min", (int64_t)g->rollouts_min);
 	json_put_int(j, "rollouts_max", (int64_t)g->rollouts_max);
 	put_tally(j, &g->tally);
+	json_put_real(j, "first_tries", g->first_tries);
 	json_put_real(j, "if_missing_0", g->worst);
 	json_put_real(j, "if_missing_1", g->best);
 	put_known(j, "tokens", g->tokens);

@@ -72,6 +72,10 @@ static void add_details(struct table *t, const struct summary_row *row)
 	table_int(t, row->status->attempts);
 	table_text(t, row->outcome);
 	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
+	if (row->status->result.replaced && row->status->result.first_scored)
+		table_real(t, row->status->result.first_score, DECIMALS);
+	else
+		table_missing(t, row->status->result.replaced ? "not scored" : NULL);
 }
 
 static bool all_completed(const struct summary *s)
@@ -100,8 +104,10 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 	}
 	if (full || outcomes)
 		table_column(out, "outcome", TABLE_WHOLE);
-	if (full)
+	if (full) {
 		table_column(out, "reason", TABLE_LEFT);
+		table_column(out, "first_try", TABLE_RIGHT);
+	}
 	for (size_t i = 0; i < s->rows_n; i++) {
 		add_trial(out, s, &s->rows[i]);
 		add_names(out, s, s->rows[i].condition, full);
@@ -173,6 +179,10 @@ static void group_columns(struct table *t, const struct summary *s)
 	if (s->agents_n > 1)
 		table_column(t, "agent", TABLE_LEFT);
 	table_column(t, "mean", TABLE_RIGHT);
+	if (all->tally.replaced) {
+		table_column(t, "first tries", TABLE_RIGHT);
+		table_column(t, "replaced", TABLE_RIGHT);
+	}
 	level_column(t, s, "interval");
 	table_column(t, "over", TABLE_WHOLE);
 	table_column(t, "scored", TABLE_RIGHT);
@@ -182,6 +192,15 @@ static void group_columns(struct table *t, const struct summary *s)
 		table_column(t, "tokens", TABLE_RIGHT);
 	if (all->money_usd >= 0 || all->unpriced)
 		table_column(t, "cost USD", TABLE_RIGHT);
+}
+
+static void add_first_tries(struct table *t, const struct summary_group *g)
+{
+	if (isnan(g->first_tries))
+		table_missing(t, NULL);
+	else
+		table_real(t, g->first_tries, DECIMALS);
+	table_textf(t, "%zu/%zu", g->tally.replaced, g->tally.scored);
 }
 
 static void add_group_name(struct table *t, const struct summary *s, const struct summary_group *g)
@@ -198,6 +217,20 @@ static void add_group_name(struct table *t, const struct summary *s, const struc
 		add_name(t, g->level == GROUP_CONDITION ? g->of.agent : "all");
 }
 
+void tables_replaced(struct buf *out, const struct summary_group *g)
+{
+	if (!g->tally.replaced)
+		return;
+	buf_addf(out,
+		 "%zu of %zu score%s replace%s an earlier one; first tries: ", g->tally.replaced,
+		 g->tally.scored, g->tally.scored == 1 ? "" : "s",
+		 g->tally.replaced == 1 ? "s" : "");
+	if (isnan(g->first_tries))
+		buf_adds(out, "none scored");
+	else
+		buf_addf(out, "%.3f", g->first_tries);
+}
+
 void tables_groups(struct table *out, const struct summary *s)
 {
 	const struct summary_group *all = summary_all(s);
@@ -209,6 +242,8 @@ void tables_groups(struct table *out, const struct summary *s)
 			continue;
 		add_group_name(out, s, g);
 		add_mean(out, &g->mean);
+		if (all->tally.replaced)
+			add_first_tries(out, g);
 		add_interval(out, &g->mean);
 		add_basis(out, g);
 		table_textf(out, "%zu/%zu", g->tally.scored, g->tally.planned);

@@ -13,5 +13,7 @@ void tables_groups(struct table *out, const struct summary *s);
 /* One row per task and condition: mean and max over rollouts. */
 void tables_tasks(struct table *out, const struct summary *s);
 void tables_failures(struct table *out, const struct summary *s);
+/* "2 of 3 scores replace an earlier one; first tries: 0.250", or nothing. */
+void tables_replaced(struct buf *out, const struct summary_group *g);
 /* "3 tasks × 2–4 rollouts". */
 void tables_basis(struct buf *out, const struct summary_group *g);

@@ -53,6 +53,8 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put_int(j, "rollout", t->rollout);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 	json_put_int(j, "attempts", k->attempts);
+	if (k->replaced)
+		json_put(j, "first_try", k->first_scored ? json_real(k->first_score) : json_null());
 	json_put_str(j, "outcome", k->result_attempt ? outcome_name(k->outcome) : NULL);
 	json_put_str(j, "reason", k->reason);
 	bool counted = k->result_attempt && k->tokens >= 0;

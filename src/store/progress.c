@@ -96,6 +96,11 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	const char *served = json_get_str(fields, "served", "");
 	bool regrade = json_get_bool(fields, "regrade", false);
 
+	if (progress_has_result(p) && !regrade && !p->replaced) {
+		p->replaced = true;
+		p->first_scored = p->scored;
+		p->first_score = p->total_score;
+	}
 	p->outcome = outcome;
 	p->result_attempt = attempt;
 	p->scored = json_is_number(score);

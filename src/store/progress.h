@@ -18,6 +18,10 @@ struct trial_progress {
 	enum outcome outcome; /* of that result, as all that follows but job and phase */
 	bool scored;
 	double total_score;
+	/* A result that could be counted was replaced by that of a rerun, which somebody asked for because of its
+	 * outcome (resume --retry): what the first try was is kept. Grading again replaces nothing. */
+	bool replaced, first_scored;
+	double first_score;
 	int64_t tokens; /* -1: not known */
 	double usd;	/* -1: not known */
 	char *served; /* owned: the models that answered it, by their own names; NULL: not known */

@@ -82,6 +82,9 @@ static void take_progress(struct rollout *r, size_t i, const struct trial_progre
 	t->state = m->state;
 	t->attempts = m->attempts;
 	memcpy(t->phase, m->phase, sizeof t->phase);
+	t->result.replaced = m->replaced;
+	t->result.first_scored = m->first_scored;
+	t->result.first_score = m->first_score;
 	if (r->live)
 		return;
 	if (m->state == TRIAL_RUNNING)

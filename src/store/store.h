@@ -62,6 +62,8 @@ struct trial_result {
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	bool scored;
 	double total_score;
+	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
+	double first_score;
 	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
 	double money_usd;		   /* the same */
 };

@@ -107,3 +107,26 @@ def test_a_changed_task_is_refused(run_cli, first, make_task, workdir, rollout):
     done = run_cli("resume", "bench", "--config", "bench.toml", check=2)
     assert 'task "ta"' in done.stderr and "is not what it was when its trials here were planned" in done.stderr
     assert len(rollout().manifest["results"]) == 1
+
+
+def test_a_rerun_by_choice_is_marked(run_cli, make_task, make_bench, agent_script, rollout, workdir):
+    """What was rerun because of its outcome is a selection: the first tries stand beside the mean everywhere."""
+    task = make_task("ta", tests=ONE, rubrics=RUBRICS)
+    fails = agent_script("exit 3\n", collect=[])
+    make_bench({"prepared_dir": task, "rollouts": 3}, agent=fails, model="acme-1")
+    run_cli("run", "bench.toml", check=0)
+    assert "first tries" not in run_cli("summarize", "bench", check=0).stdout
+    plan = rollout().dir / "plan.json"
+    plan.write_text(plan.read_text().replace("exit 3\\n", "touch ok\\n"))
+    said = "3 of 3 scores replace an earlier one; first tries: 0.000"
+    done = run_cli("resume", "bench", "--retry", "agent_error", check=0)
+    assert "score 1.000" in done.stdout and said in done.stdout
+    text = run_cli("summarize", "bench", check=0).stdout
+    assert said in text and said in (rollout().dir / "summary.md").read_text()
+    doc = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
+    assert [(g["replaced"], g["first_tries"], g["mean"]) for g in doc["aggregates"]] == [(3, 0, 1)] * 2
+    assert [t["first_try"] for t in doc["trials"]] == [0, 0, 0]
+    assert [row["first_try"] for row in rollout().manifest["results"]] == [0, 0, 0]
+    # Grading again replaces no try, and says the same.
+    run_cli("eval", "bench", check=0)
+    assert said in run_cli("list", "bench", check=0).stdout or said in run_cli("summarize", "bench", check=0).stdout

@@ -143,7 +143,7 @@ def test_csv_has_every_column_always(run_cli, data):
     stored.write(data, [trial("=cmd", score=0.5), trial("b", outcome="infra_error", reason='say "no", or\nyes')])
     rows = list(csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout)))
     assert list(rows[0]) == ["task", "run", "unit", "lm", "tokens", "tools", "model", "label", "agent",
-                             "rollout", "attempts", "outcome", "reason"]
+                             "rollout", "attempts", "outcome", "reason", "first_try"]
     assert rows[0]["task"] == "'=cmd" and rows[0]["unit"] == "0.500"
     assert rows[1]["unit"] == "" and rows[1]["reason"].startswith('say "no", or')
 
