@@ -28,8 +28,10 @@
 		     "set a variable of the agent's environment; repeatable"),                     \
 	BENCH_SET(req, "fail-fast", 0, NULL, "start nothing more once a trial fails",              \
 		     .setting = "fail_fast"),                                                      \
-	BENCH_ROW("only", 0, "GLOB", OPTION_STR, &(req)->only,                                  \
-		     "only tasks whose id or folder matches"),                                     \
+	BENCH_ROW("only", 0, "GLOB", OPTION_STRV, &(req)->only,                                 \
+		     "only tasks whose id or folder matches, or tag:GLOB a tag; repeatable"),      \
+	BENCH_ROW("exclude", 0, "GLOB", OPTION_STRV, &(req)->exclude,                           \
+		     "not those tasks, as --only; repeatable"),                                    \
 	BENCH_ROW("limit", 0, "N", OPTION_INT, &(req)->limit, "at most N trials",               \
 		     .min = 1, .max = 10000000),                                                   \
 	BENCH_ROW("tag", 0, "TAG", OPTION_STRV, &(req)->tags, "give this run a name; repeatable"), \

@@ -18,6 +18,7 @@ struct parser {
 	const struct usage *usage;
 	int argc, next;
 	char **argv;
+	const char **given; /* the value of each option so far */
 	struct err *err;
 };
 
@@ -75,6 +76,10 @@ static int set_kv(const struct option *o, const char *value, struct err *err)
 		return err_set(err, ERR_USAGE, 0, "--%s: \"%s\" is not of the form NAME=VALUE",
 			       o->name, value);
 	AUTO(free) char *key = xstrndup(value, (size_t)(eq - value));
+	const char *before = kvs_get(o->target, key);
+	if (before && strcmp(before, eq + 1) != 0)
+		return err_set(err, ERR_USAGE, 0, "--%s %s is given twice, as \"%s\" and as \"%s\"",
+			       o->name, key, before, eq + 1);
 	kvs_set(o->target, key, eq + 1);
 	return 0;
 }
@@ -105,6 +110,20 @@ static int apply(const struct option *o, const char *value, struct err *err)
 	bug("option kind %d", (int)o->kind);
 }
 
+/* The last of two values used to count, in silence: who wrote the first does not know. */
+static int check_once(struct parser *p, const struct option *o, const char *value)
+{
+	const char **given = &p->given[o - p->usage->options];
+	bool single = o->kind == OPTION_STR || o->kind == OPTION_INT ||
+		      (o->kind == OPTION_SETTING && o->arg);
+	if (single && *given && strcmp(*given, value) != 0)
+		return err_set(p->err, ERR_USAGE, 0,
+			       "--%s is given twice, as \"%s\" and as \"%s\": it takes one value",
+			       o->name, *given, value);
+	*given = value;
+	return 0;
+}
+
 /* VALUE is what was written together with the option, or NULL. */
 static int take(struct parser *p, const struct option *o, const char *value)
 {
@@ -116,6 +135,8 @@ static int take(struct parser *p, const struct option *o, const char *value)
 				       o->name, o->arg);
 		value = p->argv[p->next++];
 	}
+	if (check_once(p, o, value) < 0)
+		return -1;
 	return apply(o, value, p->err);
 }
 
@@ -166,7 +187,11 @@ static int check_operands(const struct parser *p, const struct strv *operands)
 int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands,
 		  struct err *err)
 {
-	struct parser p = {u, argc, 1, argv, err};
+	size_t n = 0;
+	while (u->options[n].name)
+		n++;
+	AUTO(free) const char **given = xcalloc(n + 1, sizeof *given);
+	struct parser p = {u, argc, 1, argv, given, err};
 	bool only_operands = false;
 	while (p.next < argc) {
 		const char *word = argv[p.next++];

@@ -31,7 +31,7 @@
 enum option_kind {
 	OPTION_FLAG,	/* bool *: set */
 	OPTION_COUNT,	/* int *: one more each time */
-	OPTION_STR,	/* const char **: borrowed from argv; the last one counts */
+	OPTION_STR,	/* const char **: borrowed from argv; two different ones are refused */
 	OPTION_STRV,	/* struct strv *: appended each time */
 	OPTION_INT,	/* int64_t *: between min and max */
 	OPTION_KV,	/* struct kvs *: K=V, each time */

@@ -138,9 +138,13 @@ static int run_plan(struct inputs *in, const struct request *q)
 	}
 	for (size_t i = 0; i < in->plan.n; i++)
 		items[i].index = i;
-	int status = prepare_models(&prepared, &request, &problems, &err)
-			     ? cmd_refuse(&problems, &err)
-			     : run_prepared(in, q, &prepared, items);
+	int status;
+	if (prepare_models(&prepared, &request, &problems, &err)) {
+		status = cmd_refuse(&problems, &err);
+	} else {
+		strv_pushv(&prepared.notes, strv_items(&in->plan.notes));
+		status = run_prepared(in, q, &prepared, items);
+	}
 	prepared_release(&prepared);
 	return status;
 }

@@ -6,6 +6,8 @@ void config_request_release(struct config_request *r)
 {
 	kvs_release(&r->settings);
 	strv_release(&r->models);
+	strv_release(&r->only);
+	strv_release(&r->exclude);
 	kvs_release(&r->env);
 	strv_release(&r->tags);
 }

@@ -24,7 +24,9 @@ struct config_request {
 	struct strv models;  /* instead of all models of the file, when any */
 	struct kvs env;	     /* added to environment_variables */
 	struct strv tags;
-	const char *only;     /* glob over task ids, folder names and prepared_dir; NULL: all */
+	struct strv
+		only; /* globs over task ids, folder names and prepared_dir, or "tag:GLOB"; none: all */
+	struct strv exclude;  /* the same, of tasks left out */
 	int64_t limit;	      /* at most this many trials; 0: all */
 	const char *data_dir; /* NULL: "data" */
 	bool grading_only;    /* no agent will be started: it need not be installed */

@@ -21,7 +21,7 @@ struct planner {
 	const struct plan_input *in;
 	struct plan *plan;
 	char ***variants; /* variants[entry][model] */
-	bool *chosen;	  /* entries that --only leaves in */
+	bool *chosen;	  /* entries that --only and --exclude leave in */
 	bool *reported;	  /* entries whose collision was told */
 	struct slot *slots;
 	size_t mask;
@@ -40,13 +40,41 @@ static char *folder_name(const char *dir)
 	return xstrndup(start, (size_t)(end - start));
 }
 
-static bool is_chosen(const char *only, const struct bench_entry *e, const struct task *t)
+static bool has_tag(const struct task *t, const char *glob)
 {
-	if (!only)
-		return true;
+	json_t *tag;
+	size_t i;
+	json_array_foreach (t->tags, i, tag)
+		if (json_is_string(tag) && text_glob(glob, json_string_value(tag)))
+			return true;
+	return false;
+}
+
+static bool matches(const char *pattern, const struct bench_entry *e, const struct task *t)
+{
+	static const char tag[] = "tag:";
+	if (strncmp(pattern, tag, sizeof tag - 1) == 0)
+		return has_tag(t, pattern + sizeof tag - 1);
 	AUTO(free) char *folder = folder_name(e->prepared_dir);
-	return text_glob(only, t->id) || text_glob(only, folder) ||
-	       text_glob(only, e->prepared_dir);
+	return text_glob(pattern, t->id) || text_glob(pattern, folder) ||
+	       text_glob(pattern, e->prepared_dir);
+}
+
+static bool matches_any(const struct strv *patterns, const struct bench_entry *e,
+			const struct task *t)
+{
+	for (size_t i = 0; patterns && i < patterns->n; i++)
+		if (matches(patterns->v[i], e, t))
+			return true;
+	return false;
+}
+
+static bool is_chosen(const struct plan_input *in, size_t i)
+{
+	const struct bench_entry *e = &in->bench->entries[i];
+	if (in->only && in->only->n && !matches_any(in->only, e, in->tasks[i]))
+		return false;
+	return !matches_any(in->exclude, e, in->tasks[i]);
 }
 
 static void make_key(char out[HASH_HEX], const struct task *t, const char *variant,
@@ -282,7 +310,7 @@ static void start(struct planner *p)
 	p->chosen = xcalloc(entries, sizeof *p->chosen);
 	p->reported = xcalloc(entries, sizeof *p->reported);
 	for (size_t i = 0; i + 1 < entries; i++)
-		p->chosen[i] = is_chosen(p->in->only, &p->in->bench->entries[i], p->in->tasks[i]);
+		p->chosen[i] = is_chosen(p->in, i);
 	find_variants(p);
 	for (size_t i = 0; i + 1 < entries; i++)
 		if (p->chosen[i])
@@ -305,14 +333,33 @@ static void finish(struct planner *p)
 	free(p->reported);
 }
 
-static int check_only(const struct planner *p, struct err *err)
+static void check_patterns(const struct planner *p, const struct strv *patterns, const char *option)
 {
+	const struct bench *b = p->in->bench;
+	for (size_t i = 0; patterns && i < patterns->n; i++) {
+		bool found = false;
+		for (size_t k = 0; k < b->entries_n && !found; k++)
+			found = matches(patterns->v[i], &b->entries[k], p->in->tasks[k]);
+		if (!found)
+			strv_pushf(p->issues,
+				   "%s: no task matches \"%s\" (by id, folder name or "
+				   "prepared_dir; tag:NAME by "
+				   "tag)",
+				   option, patterns->v[i]);
+	}
+}
+
+static int check_choice(const struct planner *p, struct err *err)
+{
+	size_t before = p->issues->n;
+	check_patterns(p, p->in->only, "--only");
+	check_patterns(p, p->in->exclude, "--exclude");
+	bool any = p->in->bench->entries_n == 0;
 	for (size_t i = 0; i < p->in->bench->entries_n; i++)
-		if (p->chosen[i])
-			return 0;
-	strv_pushf(p->issues, "--only: no task matches \"%s\" (by id, folder name or prepared_dir)",
-		   p->in->only);
-	return err_set(err, ERR_USAGE, 0, "nothing to run");
+		any = any || p->chosen[i];
+	if (!any && p->issues->n == before)
+		strv_pushf(p->issues, "--exclude: every task that --only leaves is excluded");
+	return p->issues->n > before ? err_set(err, ERR_USAGE, 0, "nothing to run") : 0;
 }
 
 int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues, struct err *err)
@@ -323,7 +370,7 @@ int plan_make(struct plan *out, const struct plan_input *in, struct strv *issues
 	if (check_size(in, issues, err) < 0)
 		return -1;
 	start(&p);
-	int rc = in->only ? check_only(&p, err) : 0;
+	int rc = check_choice(&p, err);
 	plan_all(&p);
 	finish(&p);
 	if (issues->n > before)

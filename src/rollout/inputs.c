@@ -86,6 +86,18 @@ int inputs_check_name(const struct inputs *in, const char *name, struct err *err
 		       in->bench.config_path, in->bench.name, name);
 }
 
+static bool is_task_tag(const struct inputs *in, const char *name)
+{
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const json_t *tags = in->tasks[i].task.tags, *tag;
+		size_t n;
+		json_array_foreach (tags, n, tag)
+			if (strcmp(json_string_value(tag) ? json_string_value(tag) : "", name) == 0)
+				return true;
+	}
+	return false;
+}
+
 static int make_plan(struct inputs *in, const struct config_request *req,
 		     const struct inputs_choice *choice, const struct planfile *old,
 		     struct strv *problems, struct err *err)
@@ -100,12 +112,21 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 		.tasks = tasks,
 		.agents = (const char *const *const *)choice->agents,
 		.routes = (const struct plan_route *const *)choice->routes,
-		.only = req->only,
+		.only = &req->only,
+		.exclude = &req->exclude,
 		.limit = req->limit,
 		.old = old ? old->trials : NULL,
 		.old_n = old ? old->n : 0,
 	};
-	return plan_make(&in->plan, &input, problems, err);
+	if (plan_make(&in->plan, &input, problems, err))
+		return -1;
+	for (size_t i = 0; i < req->tags.n; i++)
+		if (is_task_tag(in, req->tags.v[i]))
+			strv_pushf(&in->plan.notes,
+				   "--tag %s names this run and chooses nothing; the tasks with "
+				   "that tag: --only tag:%s",
+				   req->tags.v[i], req->tags.v[i]);
+	return 0;
 }
 
 int inputs_load(struct inputs *out, const struct config_request *req, const struct planfile *old,

@@ -208,6 +208,25 @@ def test_a_tag_is_what_the_verb_tag_takes(run_cli, workdir, tasks, tag, why):
     run_cli("validate", name, "-a", "nop", "--tag", "v1.2_a-b", check=0)
 
 
+def test_options_given_twice(run_cli, workdir, tasks):
+    """Nothing written is left out in silence: what takes several is repeated, what takes one is refused."""
+    name = write(workdir, SPEC.format(name="x", parallel=1))
+
+    def trials(*flags):
+        return run_cli("validate", name, "-a", "nop", "--rollouts", "1", "-m", "x", *flags, check=0).stdout.split(": fine: ")[1]
+    both = trials()
+    assert trials("--only", "a", "--only", "b") == both != trials("--only", "b") == trials("--exclude", "a")
+    assert trials("--only", "tag:te?t") == both
+    for flags, said in ((["--only", "a", "--only", "zz"], '--only: no task matches "zz"'),
+                        (["--exclude", "tag:none"], '--exclude: no task matches "tag:none"'),
+                        (["--exclude", "*"], "--exclude: every task"),
+                        (["--limit", "1", "--limit=2"], '--limit is given twice, as "1" and as "2"'),
+                        (["-t", "5", "--timeout", "6"], '--timeout is given twice, as "5" and as "6"'),
+                        (["-e", "A=1", "-e", "A=2"], '--env A is given twice, as "1" and as "2"')):
+        assert said in run_cli("validate", name, "-a", "nop", "-m", "x", *flags, check=2).stderr
+    trials("--limit", "1", "--limit", "1")
+
+
 def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):
     name = write(workdir, SPEC.format(name="x", parallel=1))
     done = run_cli("validate", name, "-a", "nop", "--gateway", "nowhere", check=2)

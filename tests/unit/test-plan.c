@@ -55,11 +55,14 @@ static void set_up(struct world *w)
 static int make(struct world *w, const char *only, int64_t limit, const struct plan *old)
 {
 	struct err err;
+	AUTO(strv) struct strv chosen = STRV_INIT;
+	if (only)
+		strv_push(&chosen, only);
 	const struct plan_input in = {
 		.bench = &w->bench,
 		.tasks = w->tasks,
 		.agents = w->agents,
-		.only = only,
+		.only = &chosen,
 		.limit = limit,
 		.old = old ? old->trials : NULL,
 		.old_n = old ? old->n : 0,
@@ -221,8 +224,8 @@ static void only_and_limit(void **state)
 	set_up(&w);
 	add(&w, "x", "m", 2);
 	assert_int_equal(make(&w, "zz", 0, NULL), -1);
-	assert_string_equal(w.problems.v[0],
-			    "--only: no task matches \"zz\" (by id, folder name or prepared_dir)");
+	assert_string_equal(w.problems.v[0], "--only: no task matches \"zz\" (by id, folder name "
+					     "or prepared_dir; tag:NAME by tag)");
 	tear_down(&w);
 }
 
