@@ -232,6 +232,20 @@ static char *pull(struct job *j, const char *name, struct err *err)
 	return run_client(j, &args, err) ? NULL : xstrdup(name);
 }
 
+static void say_kept_out(const struct job *j)
+{
+	const json_t *list = json_object_get(j->spec, "kept_out");
+	const size_t n = json_array_size(list), shown = n < 5 ? n : 5;
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < shown; i++)
+		buf_addf(&text, "%s%s", i ? ", " : "", json_string_value(json_array_get(list, i)));
+	if (n > shown)
+		buf_addf(&text, " and %zu more", n - shown);
+	if (n)
+		make_image_say("kept out of the image of %s: %s", j->image.name, text.data);
+}
+
 static char *build(struct job *j, struct err *err)
 {
 	AUTO(strv) struct strv args = STRV_INIT;
@@ -248,6 +262,7 @@ static char *build(struct job *j, struct err *err)
 			return id;
 	}
 	make_image_say("building the image of %s", j->image.name);
+	say_kept_out(j);
 	strv_pushv(&args, (const char *const[]){"build", "--force-rm", NULL});
 	if (j->wish->pull)
 		strv_push(&args, "--pull");

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "task/context.h"
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -18,8 +16,11 @@
 #include "core/datadir.h"
 #include "core/kv.h"
 #include "os/fdio.h"
+#include "task/dockerfile.h"
+#include "task/dockerignore.h"
+#include "task/kept-out.h"
 
-#define CONTEXT_VERSION "rollouts image 2"
+#define CONTEXT_VERSION "rollouts image 3"
 #define DOCKERFILE_MAX (1 << 20)
 #define LOCK_MS (10 * 60 * 1000)
 
@@ -28,8 +29,20 @@ bool task_wants_image(const struct task *t)
 	return t->docker_image || t->has_dockerfile;
 }
 
+static void task_context_release(struct task_context *c)
+{
+	free(c->name);
+	free(c->pull);
+	free(c->dir);
+	json_decref(c->args);
+	strv_release(&c->bases);
+	strv_release(&c->kept_out);
+	filetree_release(&c->files);
+}
+
 /* --- what is left out --- */
 
+/* Of the task, whatever a Dockerfile says. */
 static const char *const left_out[] = {
 	"tb_meta.json",
 	"overrides.json",
@@ -39,21 +52,19 @@ static const char *const left_out[] = {
 	"traces",
 	"diff.patch",
 	"notes.md",
-	".env",
-	".env.*",
 	".git",
+	".dockerignore",
+	"Dockerfile.dockerignore",
 	"overlay_files/tb_meta.json",
 	"overlay_files/diff.patch",
 	"overlay_files/repo_info.json",
 	"overlay_files/notes.md",
-	"overlay_files/.env*",
 	"overlay_files/evaluation*",
 	"overlay_files/trace*",
 };
 
 /* A Dockerfile of the older system copies these one by one. */
 static const char *const stand_ins[] = {
-	".env",
 	"tb_meta.json",
 	"overlay_files/tb_meta.json",
 	"overlay_files/diff.patch",
@@ -61,154 +72,92 @@ static const char *const stand_ins[] = {
 	"overlay_files/notes.md",
 };
 
-static bool skips(void *unused, const char *path)
+struct reading {
+	struct task_context *c;
+	const struct task *t;
+	int dir_fd;
+	struct dockerfile file;
+	struct strv ignored; /* patterns of .dockerignore */
+	bool ignored_is_final;
+	struct issues *m;
+};
+
+static bool is_kept_out(const char *path)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
 		if (!fnmatch(left_out[i], path, FNM_PATHNAME))
 			return true;
-	/* Of a coding agent that somebody logged in to. */
-	return !strcmp(path_base(path), "auth.json");
+	return kept_out_by_name(path);
 }
 
-static void put_stand_ins(struct task_context *c, int dir_fd)
+static bool skips(void *reading, const char *path)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(stand_ins); i++) {
+	const struct reading *r = reading;
+
+	if (!strcmp(path, "Dockerfile"))
+		return false;
+	if (!dockerfile_wants(&r->file, path))
+		return true;
+	if (dockerignore_matches(&r->ignored, path)) {
+		struct stat st;
+		/* Something below it may come back. */
+		return r->ignored_is_final || fstatat(r->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) ||
+		       !S_ISDIR(st.st_mode);
+	}
+	if (!is_kept_out(path))
+		return false;
+	strv_push(&r->c->kept_out, path);
+	return true;
+}
+
+/* Where a Dockerfile names such a file it must be there. */
+static void put_stand_ins(struct reading *r)
+{
+	struct filetree *files = &r->c->files;
+
+	for (size_t i = 0; i < ARRAY_SIZE(stand_ins); i++)
+		if (path_exists(r->dir_fd, stand_ins[i]) &&
+		    dockerfile_wants(&r->file, stand_ins[i]))
+			free(filetree_put(files, stand_ins[i], "", 0));
+	for (size_t i = 0; i < r->file.copies_n; i++) {
+		const char *source = r->file.copies[i].source, *name = path_base(source);
 		/* .env is a file people make when they need it; what it says reaches the agent another way. */
-		if (i && !path_exists(dir_fd, stand_ins[i]))
-			continue;
-		free(filetree_put(&c->files, stand_ins[i], "", 0));
+		if (!strncmp(name, ".env", 4) && kept_out_by_name(source) &&
+		    !strpbrk(source, "*?["))
+			free(filetree_put(files, source, "", 0));
 	}
 }
-
-/* --- the Dockerfile --- */
-
-struct dockerfile {
-	struct task_context *c;
-	const struct task *t;
-	struct issues *m;
-	struct strv words;
-	struct strv stages;  /* their names so far */
-	struct kvs defaults; /* of ARG before the first FROM */
-	int line;
-};
 
 static bool is_there(const struct filetree *files, const char *source)
 {
-	AUTO(free) char *path = xstrdup(source[0] == '.' && source[1] == '/' ? source + 2 : source);
-	size_t len = strlen(path);
-
-	while (len && path[len - 1] == '/')
-		path[--len] = '\0';
-	if (!len || !strcmp(path, "."))
-		return true;
 	for (size_t i = 0; i < files->n; i++)
-		if (!fnmatch(path, files->v[i].path, FNM_PATHNAME))
+		if (dockerfile_names(source, files->v[i].path))
 			return true;
-	return false;
+	return !*source;
 }
 
-static const char *without_slash(const char *source)
+static void check_copies(struct reading *r)
 {
-	while (*source == '/')
-		source++;
-	return source;
-}
-
-/* NAME with $A, ${A} and ${A:-default} of the ARGs before FROM; NULL where one is not known. The caller frees. */
-static char *expand(const struct dockerfile *d, const char *name)
-{
-	AUTO(buf) struct buf out = BUF_INIT;
-
-	for (const char *c = name; *c;) {
-		if (*c != '$') {
-			buf_addc(&out, *c++);
+	for (size_t i = 0; i < r->file.copies_n; i++) {
+		const struct dockerfile_copy *copy = &r->file.copies[i];
+		if (is_there(&r->c->files, copy->source))
 			continue;
-		}
-		const bool braced = *++c == '{';
-		c += braced;
-		size_t n = strspn(
-			c, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789");
-		AUTO(free) char *key = xstrndup(c, n);
-		const char *given = json_get_str(d->c->args, key, NULL);
-		const char *value = given ? given : kvs_get(&d->defaults, key);
-		c += n;
-		size_t rest = braced ? strcspn(c, "}") : 0;
-		const bool fallback = rest >= 2 && c[0] == ':' && c[1] == '-';
-		if (value && *value)
-			buf_adds(&out, value);
-		else if (fallback)
-			buf_add(&out, c + 2, rest - 2);
-		else
-			return NULL;
-		c += rest + (braced && c[rest] == '}');
-	}
-	return buf_detach(&out);
-}
-
-static bool holds(const struct strv *list, const char *word)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (!strcasecmp(list->v[i], word))
-			return true;
-	return false;
-}
-
-/* An image that the engine takes files of, unless it is one of this file's stages. */
-static void take_base(struct dockerfile *d, const char *word)
-{
-	AUTO(free) char *name = expand(d, word);
-
-	if (name && *name && strcmp(name, "scratch") != 0 && !holds(&d->stages, name) &&
-	    name[strspn(name, "0123456789")] && !holds(&d->c->bases, name))
-		strv_push(&d->c->bases, name);
-}
-
-/* FROM [--platform=...] IMAGE [AS NAME] */
-static void take_from(struct dockerfile *d)
-{
-	size_t at = 1;
-
-	while (at < d->words.n && !strncmp(d->words.v[at], "--", 2))
-		at++;
-	if (at >= d->words.n)
-		return;
-	take_base(d, d->words.v[at]);
-	if (at + 2 < d->words.n && !strcasecmp(d->words.v[at + 1], "AS"))
-		strv_push(&d->stages, d->words.v[at + 2]);
-	else
-		strv_push(&d->stages, "");
-}
-
-static void check_copy(struct dockerfile *d)
-{
-	size_t first = 1;
-
-	for (; first < d->words.n && !strncmp(d->words.v[first], "--", 2); first++)
-		if (!strncmp(d->words.v[first], "--from=", 7)) {
-			take_base(d, d->words.v[first] + 7);
-			return;
-		}
-	for (size_t i = first; i + 1 < d->words.n; i++) {
-		const char *source = without_slash(d->words.v[i]);
-		if (strpbrk(source, "$[\"<") || strstr(source, "://") ||
-		    is_there(&d->c->files, source))
-			continue;
-		AUTO(free) char *place = xasprintf("Dockerfile:%d", d->line);
-		issues_add(d->m, place, NULL,
-			   skips(NULL, source) ? "copies \"%s\", which is kept out of images: "
-						 "take the line out, or set "
-						 "sandbox = \"local\""
-					       : "copies \"%s\", which is not in the task "
-						 "folder: put it there, or set "
-						 "sandbox = \"local\"",
-			   source);
+		AUTO(free) char *place = xasprintf("Dockerfile:%d", copy->line);
+		issues_add(r->m, place, NULL,
+			   is_kept_out(copy->source) || strv_has(&r->c->kept_out, copy->source)
+				   ? "copies \"%s\", which is kept out of images: take the line "
+				     "out, or set sandbox = \"local\""
+			   : dockerignore_matches(&r->ignored, copy->source)
+				   ? "copies \"%s\", which .dockerignore leaves out"
+				   : "copies \"%s\", which is not in the task folder: put it "
+				     "there, or set sandbox = \"local\"",
+			   copy->word);
 	}
 }
 
 /* Only what the older system passed, and only where it is asked for; never a credential. */
-static void take_arg(struct dockerfile *d)
+static void known_args(const struct task *t, struct kvs *out)
 {
-	const struct task *t = d->t;
 	const struct {
 		const char *name, *value;
 	} known[] = {
@@ -218,87 +167,73 @@ static void take_arg(struct dockerfile *d)
 		{"TASK_ID", t->id},
 	};
 
-	for (size_t w = 1; w < d->words.n; w++) {
-		const char *word = d->words.v[w];
-		size_t len = strcspn(word, "=");
-		if (!d->stages.n && word[len]) {
-			const char quote = word[len + 1];
-			const bool quoted = quote == '"' || quote == '\'';
-			AUTO(free) char *key = xstrndup(word, len);
-			AUTO(free) char *value = xstrdup(word + len + 1 + quoted);
-			if (quoted)
-				value[strcspn(value, "\"'")] = '\0';
-			kvs_set(&d->defaults, key, value);
-		}
-		for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-			if (known[i].value && strlen(known[i].name) == len &&
-			    !strncmp(word, known[i].name, len))
-				json_put_str(d->c->args, known[i].name, known[i].value);
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (known[i].value)
+			kvs_set(out, known[i].name, known[i].value);
+}
+
+static void take_args(struct task_context *c, const struct dockerfile *file,
+		      const struct kvs *known)
+{
+	for (size_t i = 0; i < file->args.n; i++) {
+		const char *value = kvs_get(known, file->args.v[i]);
+		if (value)
+			json_put_str(c->args, file->args.v[i], value);
 	}
 }
 
-static void take_instruction(struct dockerfile *d)
+static int read_files(struct reading *r, struct err *err)
 {
-	if (!d->words.n)
-		return;
-	if (!strcasecmp(d->words.v[0], "COPY") || !strcasecmp(d->words.v[0], "ADD"))
-		check_copy(d);
-	else if (!strcasecmp(d->words.v[0], "ARG"))
-		take_arg(d);
-	else if (!strcasecmp(d->words.v[0], "FROM"))
-		take_from(d);
-}
-
-static void read_instructions(struct dockerfile *d, char *text)
-{
-	int number = 0;
-	bool goes_on = false;
-	char *end;
-
-	for (char *line = text; line && *line; line = end) {
-		end = strchr(line, '\n');
-		if (end)
-			*end++ = '\0';
-		number++;
-		size_t len = strlen(line);
-		while (len && isspace((unsigned char)line[len - 1]))
-			line[--len] = '\0';
-		if (line[strspn(line, " \t")] == '#')
-			continue;
-		if (!goes_on) {
-			strv_release(&d->words);
-			d->line = number;
-		}
-		goes_on = len && line[len - 1] == '\\';
-		if (goes_on)
-			line[len - 1] = '\0';
-		char *save = NULL;
-		for (char *w = strtok_r(line, " \t", &save); w; w = strtok_r(NULL, " \t", &save))
-			strv_push(&d->words, w);
-		if (!goes_on)
-			take_instruction(d);
-	}
-}
-
-static int read_dockerfile(struct task_context *c, const struct task *t, int dir_fd,
-			   struct issues *m, struct err *err)
-{
-	struct dockerfile d = {.c = c,
-			       .t = t,
-			       .m = m,
-			       .words = STRV_INIT,
-			       .stages = STRV_INIT,
-			       .defaults = KVS_INIT};
 	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(kvs) struct kvs known = KVS_INIT;
+	struct task_context *c = r->c;
 
-	if (path_read_beneath(dir_fd, "Dockerfile", DOCKERFILE_MAX, &text, err))
+	if (path_read_beneath(r->dir_fd, "Dockerfile", DOCKERFILE_MAX, &text, err) ||
+	    dockerignore_read(&r->ignored, r->dir_fd, err))
 		return -1;
-	read_instructions(&d, text.data);
-	strv_release(&d.words);
-	strv_release(&d.stages);
-	kvs_release(&d.defaults);
+	r->ignored_is_final = dockerignore_is_final(&r->ignored);
+	known_args(r->t, &known);
+	buf_adds(&text, "");
+	dockerfile_parse(&r->file, text.data, &known);
+	take_args(c, &r->file, &known);
+	strv_pushv(&c->bases, strv_items(&r->file.bases));
+	c->files.exact = true;
+	filetree_scan(&c->files, r->dir_fd, ".", skips, r, r->m);
+	put_stand_ins(r);
+	kept_out_by_content(&c->files, r->t, &c->kept_out);
+	check_copies(r);
 	return 0;
+}
+
+static int read_folder(struct task_context *c, const struct task *t, struct issues *m,
+		       struct err *err)
+{
+	AUTO(fd) int fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct reading r = {.c = c, .t = t, .dir_fd = fd, .m = m, .ignored = STRV_INIT};
+
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, errno, "open task folder %s", t->dir);
+	int rc = read_files(&r, err);
+	dockerfile_release(&r.file);
+	strv_release(&r.ignored);
+	return rc;
+}
+
+void task_context_digest(const struct task *t, char out[HASH_HEX])
+{
+	AUTO(strv) struct strv ignored = STRV_INIT;
+	struct issues m = {&ignored, 0};
+	struct task_context c = {.args = json_object()};
+	struct err err = {0};
+	struct hash h;
+
+	/* What is wrong with it is told where an image is made of it. */
+	if (read_folder(&c, t, &m, &err))
+		filetree_release(&c.files);
+	hash_init(&h);
+	filetree_hash(&c.files, &h);
+	hash_hex(&h, out);
+	task_context_release(&c);
 }
 
 /* --- the whole --- */
@@ -324,12 +259,7 @@ static int read_all(struct task_context *c, const struct task *t, struct issues 
 		return 0;
 	}
 	c->name = xasprintf("%s (Dockerfile)", t->id);
-	AUTO(fd) int fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, ERR_USAGE, errno, "open task folder %s", t->dir);
-	filetree_scan(&c->files, fd, ".", skips, NULL, m);
-	put_stand_ins(c, fd);
-	return read_dockerfile(c, t, fd, m, err);
+	return read_folder(c, t, m, err);
 }
 
 int task_context_read(struct task_context **out, const struct task *t,
@@ -362,6 +292,7 @@ static int write_spec(const struct task_context *c, int fd, struct err *err)
 		json_put_str(j, "pull", c->pull);
 	json_put(j, "args", json_incref(c->args));
 	json_put_strv(j, "bases", &c->bases);
+	json_put_strv(j, "kept_out", &c->kept_out);
 	return json_write(fd, "spec.json", j, false, err);
 }
 
@@ -400,11 +331,6 @@ void task_context_free(struct task_context *c)
 {
 	if (!c)
 		return;
-	free(c->name);
-	free(c->pull);
-	free(c->dir);
-	json_decref(c->args);
-	strv_release(&c->bases);
-	filetree_release(&c->files);
+	task_context_release(c);
 	free(c);
 }

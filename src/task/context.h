@@ -4,11 +4,11 @@
  * files beside it. Copied to DATA/cache/contexts/KEY/ when a benchmark starts, so that a later edit of the task
  * folder changes nothing half way:
  *   spec.json   {name: for people, pull: NAME | absent, args{}: build arguments,
- *               bases[]: the images it is built on}
- *   files/      the build context
+ *               bases[]: the images it is built on, kept_out[]: paths, for people}
+ *   files/      the build context: what COPY and ADD name and .dockerignore leaves, with its modes and times
  *
- * Left out of it is what an agent must not see, and every secret: tests, the gold diff and other answers, .env. Where
- * a Dockerfile may name such a file, an empty one stands in.
+ * Left out of it is what an agent must not see, and every secret (kept-out.h). Where a Dockerfile may name such a file,
+ * an empty one stands in.
  */
 #pragma once
 #include "task/filetree.h"
@@ -19,7 +19,8 @@ struct task_context {
 	char *name;	    /* "TASK (Dockerfile)" or the image's name */
 	char *pull;	    /* NULL: it is built */
 	json_t *args;
-	struct strv bases; /* images of FROM and COPY --from, as far as they can be told */
+	struct strv bases;    /* images of FROM and COPY --from, as far as they can be told */
+	struct strv kept_out; /* paths of what was not copied though it was asked for */
 	struct filetree files;
 	char *dir; /* the task folder */
 };
@@ -33,4 +34,6 @@ int task_context_read(struct task_context **out, const struct task *t,
 		      struct err *err) MUST_CHECK;
 /* Write it below ROOT_FD unless it is there. */
 int task_context_write(const struct task_context *c, int root_fd, struct err *err) MUST_CHECK;
+/* The digest of the Dockerfile of T and of what it copies, for the task's identity. Reads only. */
+void task_context_digest(const struct task *t, char out[HASH_HEX]);
 void task_context_free(struct task_context *c); /* accepts NULL */

@@ -12,6 +12,7 @@ struct task_files {
 	struct filetree app, repo;
 	char *gold; /* the gold diff, below the task folder; NULL: none */
 	char gold_digest[HASH_HEX];
+	char environment[HASH_HEX]; /* of the Dockerfile and what it copies; "": none */
 };
 
 void task_files_free(struct task_files *files); /* accepts NULL */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -143,7 +144,7 @@ static void scan_link(struct scan *s, int dir_fd, const char *name, const char *
 		return;
 	}
 	target[n] = '\0';
-	if (!link_stays_inside(path, target)) {
+	if (!s->o->exact && !link_stays_inside(path, target)) {
 		AUTO(free) char *file = path_join(s->folder, path);
 		issues_add(s->m, file, NULL,
 			   "the symbolic link leads to \"%s\", outside of %s; make it a file or "
@@ -153,6 +154,15 @@ static void scan_link(struct scan *s, int dir_fd, const char *name, const char *
 		return;
 	}
 	set_data(filetree_append(s->o, path, FILETREE_LINK), target, (size_t)n);
+}
+
+/* Its owner must be able to read it, and to remove it again. */
+static void keep_exact(const struct scan *s, struct filetree_item *item, const struct stat *st)
+{
+	if (!s->o->exact)
+		return;
+	item->mode = (st->st_mode & 0777) | (S_ISDIR(st->st_mode) ? 0700 : 0400);
+	item->mtime_s = st->st_mtim.tv_sec;
 }
 
 static void scan_file(struct scan *s, const char *path, const struct stat *st)
@@ -169,6 +179,7 @@ static void scan_file(struct scan *s, const char *path, const struct stat *st)
 	struct filetree_item *item = filetree_append(s->o, path, FILETREE_FILE);
 	item->source = STEAL(&source);
 	item->executable = st->st_mode & S_IXUSR;
+	keep_exact(s, item, st);
 	memcpy(item->digest, digest, sizeof digest);
 	s->o->bytes += size;
 }
@@ -190,7 +201,7 @@ static void scan_entry(struct scan *s, int dir_fd, const char *name, const char 
 	} else if (!S_ISDIR(st.st_mode)) {
 		scan_fail(s, path, "not a file, a folder or a symbolic link; remove it");
 	} else {
-		filetree_append(s->o, path, FILETREE_DIR);
+		keep_exact(s, filetree_append(s->o, path, FILETREE_DIR), &st);
 		AUTO(fd)
 		int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		scan_dir(s, fd, path, depth + 1);
@@ -321,18 +332,19 @@ char *filetree_put(struct filetree *o, const char *path, const void *data, size_
 	return NULL;
 }
 
-size_t filetree_drop(struct filetree *o, const char *digest)
+void filetree_drop(struct filetree *o, const char *digest, struct strv *removed)
 {
-	size_t kept = 0, before = o->n;
+	size_t kept = 0;
 
-	for (size_t i = 0; i < before; i++) {
-		if (o->v[i].kind == FILETREE_FILE && !strcmp(o->v[i].digest, digest))
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->v[i].kind == FILETREE_FILE && !strcmp(o->v[i].digest, digest)) {
+			strv_push(removed, o->v[i].path);
 			item_release(&o->v[i]);
-		else
+		} else {
 			o->v[kept++] = o->v[i];
+		}
 	}
 	o->n = kept;
-	return before - kept;
 }
 
 void filetree_hash(const struct filetree *o, struct hash *h)
@@ -343,6 +355,11 @@ void filetree_hash(const struct filetree *o, struct hash *h)
 		hash_str(h, item->executable ? "program" : kinds[item->kind]);
 		hash_str(h, item->path);
 		hash_str(h, item->digest);
+		if (o->exact) {
+			char mode[8];
+			snprintf(mode, sizeof mode, "%03o", item->mode);
+			hash_str(h, mode);
+		}
 	}
 	hash_str(h, NULL);
 }
@@ -381,6 +398,21 @@ static int write_dir(const char *path, int dst_fd, struct err *err)
 	return fchmod(fd, 0755) ? err_set(err, ERR_INFRA, errno, "set mode of %s", path) : 0;
 }
 
+/* Backwards: a folder's own time is set after what is in it. */
+static int set_exact(const struct filetree *o, int dst_fd, struct err *err)
+{
+	for (size_t i = o->n; i-- > 0;) {
+		const struct filetree_item *item = &o->v[i];
+		const struct timespec times[2] = {{item->mtime_s, 0}, {item->mtime_s, 0}};
+		if (!item->mode || item->kind == FILETREE_LINK)
+			continue;
+		if (fchmodat(dst_fd, item->path, item->mode, 0) ||
+		    utimensat(dst_fd, item->path, times, AT_SYMLINK_NOFOLLOW))
+			return err_set(err, ERR_INFRA, errno, "set mode of %s", item->path);
+	}
+	return 0;
+}
+
 int filetree_write(const struct filetree *o, int src_fd, int dst_fd, struct err *err)
 {
 	for (size_t i = 0; i < o->n; i++) {
@@ -392,5 +424,5 @@ int filetree_write(const struct filetree *o, int src_fd, int dst_fd, struct err 
 		if (item->kind == FILETREE_FILE && write_file(item, src_fd, dst_fd, err))
 			return err_wrap(err, "%s", item->path);
 	}
-	return 0;
+	return o->exact ? set_exact(o, dst_fd, err) : 0;
 }

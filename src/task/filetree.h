@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/strv.h"
 #include "task/issues.h"
 
 #define FILETREE_MAX_FILE ((int64_t)256 << 20)
@@ -27,12 +28,16 @@ struct filetree_item {
 	char *data;   /* a file's bytes, a link's target */
 	size_t len;
 	char digest[HASH_HEX]; /* of the bytes or the target */
+	unsigned mode;	       /* of an exact tree: permissions, and the time of the last change */
+	int64_t mtime_s;
 };
 
 struct filetree {
 	struct filetree_item *v; /* sorted by path; every parent directory is an item */
 	size_t n, cap;
 	int64_t bytes;
+	/* Set before a scan: modes and times are kept, and links may lead anywhere. Else a file is 0644 or 0755. */
+	bool exact;
 };
 
 /* Add what lies in FOLDER (below DIR_FD; may be missing); whatever cannot be is an issue. SKIP says
@@ -42,11 +47,11 @@ void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
 /* Put a file of DATA at PATH, replacing a file or a link. Executable when it was, or starts with
  * "#!". NULL, or why not (owned by the caller). PATH is inside already. */
 char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len) MUST_CHECK;
-/* Remove files whose digest is DIGEST; how many. */
-size_t filetree_drop(struct filetree *o, const char *digest);
+/* Remove files whose digest is DIGEST; their paths are appended to REMOVED. */
+void filetree_drop(struct filetree *o, const char *digest, struct strv *removed);
 void filetree_hash(const struct filetree *o, struct hash *h);
 /* Write all of it into the directory DST_FD, reading sources below SRC_FD. A source that is no
- * longer what was scanned is ERR_USAGE. Directories 0755, files 0644 or 0755 whatever the umask. */
+ * longer what was scanned is ERR_USAGE. Unless the tree is exact: directories 0755, files 0644 or 0755 whatever the umask. */
 int filetree_write(const struct filetree *o, int src_fd, int dst_fd, struct err *err) MUST_CHECK;
 void filetree_release(struct filetree *o);
 

@@ -108,6 +108,10 @@ void task_hash(struct task *t)
 		hash_str(&h, "docker_image");
 		hash_str(&h, t->docker_image);
 	}
+	if (*t->files->environment) {
+		hash_str(&h, "environment");
+		hash_str(&h, t->files->environment);
+	}
 	for (size_t i = 1; i < t->steps_n; i++) {
 		hash_str(&h, t->steps[i].name);
 		hash_str(&h, t->steps[i].instruction);

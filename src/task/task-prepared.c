@@ -13,8 +13,10 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "task/app.h"
+#include "task/context.h"
 #include "task/dotenv.h"
 #include "task/files.h"
+#include "task/kept-out.h"
 #include "task/fill.h"
 #include "task/resolved.h"
 #include "task/task-format.h"
@@ -116,40 +118,55 @@ static void put_texts(struct reader *rd, struct filetree *o, const char *key)
 	}
 }
 
-static bool repo_skips(void *issues, const char *path)
+static bool is_secret(struct reader *rd, const char *folder, const char *path)
 {
+	if (!kept_out_by_name(path))
+		return false;
+	issues_note(&rd->t->notes, folder, NULL,
+		    "%s is kept from the agent: by its name it holds credentials", path);
+	return true;
+}
+
+static bool overlay_skips(void *reader, const char *path)
+{
+	struct reader *rd = reader;
+
+	return app_skips(rd->m, path) || is_secret(rd, "overlay_files", path);
+}
+
+static bool repo_skips(void *reader, const char *path)
+{
+	struct reader *rd = reader;
 	AUTO(free) char *why = path_issue(path, "the repository");
 
 	if (!why)
-		return false;
+		return is_secret(rd, "overlay_repo_files", path);
 	AUTO(free) char *file = xasprintf("overlay_repo_files/%s", path);
-	issues_add(issues, file, NULL, "%s", why);
+	issues_add(rd->m, file, NULL, "%s", why);
 	return true;
 }
 
 /* An author's copy of a test script would tell the agent what is asked of it. */
-static void drop_tests(struct reader *rd)
+static void keep_out(struct reader *rd, struct filetree *tree, const char *folder)
 {
-	for (size_t i = 0; i < rd->t->steps[0].tests_n; i++) {
-		const struct task_test *test = &rd->t->steps[0].tests[i];
-		char digest[HASH_HEX];
-		if (!test->content_len)
-			continue;
-		hash_once(test->content, test->content_len, digest);
-		if (filetree_drop(&rd->t->files->app, digest))
-			issues_note(&rd->t->notes, "overlay_files", NULL,
-				    "a copy of the test script %s is kept from the agent",
-				    test->path);
-	}
+	AUTO(strv) struct strv removed = STRV_INIT;
+
+	kept_out_by_content(tree, rd->t, &removed);
+	for (size_t i = 0; i < removed.n; i++)
+		issues_note(&rd->t->notes, folder, NULL,
+			    "%s is kept from the agent: it is a copy of a test script or of the "
+			    "gold diff",
+			    removed.v[i]);
 }
 
 static void read_trees(struct reader *rd)
 {
 	struct task_files *files = rd->t->files;
 
-	filetree_scan(&files->app, rd->dir_fd, "overlay_files", app_skips, rd->m, rd->m);
-	filetree_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, rd->m, rd->m);
-	drop_tests(rd);
+	filetree_scan(&files->app, rd->dir_fd, "overlay_files", overlay_skips, rd, rd->m);
+	filetree_scan(&files->repo, rd->dir_fd, "overlay_repo_files", repo_skips, rd, rd->m);
+	keep_out(rd, &files->app, "overlay_files");
+	keep_out(rd, &files->repo, "overlay_repo_files");
 	put_texts(rd, &files->app, "overlay_files");
 	put_texts(rd, &files->repo, "overlay_repo_files");
 }
@@ -175,6 +192,8 @@ static void read_gold(struct reader *rd)
 static void remark(struct reader *rd)
 {
 	rd->t->has_dockerfile = path_exists(rd->dir_fd, "Dockerfile");
+	if (rd->t->has_dockerfile && !rd->t->docker_image)
+		task_context_digest(rd->t, rd->t->files->environment);
 	if (rd->r.legacy)
 		issues_note(
 			&rd->t->notes, TASK_META_FILE, AT(top, "evaluation"),
@@ -194,8 +213,8 @@ static int read_all(struct reader *rd, struct err *err)
 	/* Without the document everything in it would be called missing. */
 	if (has_meta && task_fill(rd->t, &rd->r, rd->dir_fd, rd->m, err))
 		return -1;
-	read_trees(rd);
 	read_gold(rd);
+	read_trees(rd);
 	remark(rd);
 	if (!rd->m->n)
 		app_add_made(&rd->t->files->app, rd->t);

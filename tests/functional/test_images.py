@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which image a trial runs in: what a tag means today, what a rollout keeps, what is refused."""
 import json
+import os
 import tarfile
 
 import pytest
@@ -118,3 +119,58 @@ def test_an_image_for_another_processor_is_refused(run_docker, engine, bench, ro
         assert only(rollout())["platform"] == "linux/s390x" and "emulated" in done.stdout
     finally:
         engine.client("rmi", "-f", "foreign:1", check=False)
+
+
+# --- what an image is made from -----------------------------------------------------------------------
+
+def content_of(engine, image):
+    box = engine.client("create", image, "/bin/true")
+    try:
+        listing = engine.client("export", "-o", str(engine.top / "look.tar"), box)
+        with tarfile.open(engine.top / "look.tar") as tar:
+            return {m.name: (m.mode & 0o777, int(m.mtime), tar.extractfile(m).read().decode() if m.isfile() and m.size < 9999 else listing)
+                    for m in tar.getmembers() if m.name.startswith("all")}
+    finally:
+        engine.client("rm", box)
+        (engine.top / "look.tar").unlink(missing_ok=True)
+
+
+def test_the_environment_is_in_the_tasks_identity(run_docker, bench, rollout, workdir):
+    files = {"setting": "one\n", "unused": "x\n"}
+    config = bench(f"FROM {engines.BUSYBOX}\nCOPY setting /which\n", files=files)
+    run_docker(config, check=0)
+    first = only(rollout())
+    (workdir / "tasks/moving/unused").write_text("changed\n")
+    done = run_docker("bench", "--config", config, verb="resume", check=0)
+    assert "nothing is missing" in done.stdout and len(rollout().runs) == 1
+    (workdir / "tasks/moving/setting").write_text("two\n")
+    run_docker("bench", "--config", config, verb="resume", check=0)
+    runs = list(rollout().runs.values())
+    assert len(runs) == 2 and len({r["task_hash"] for r in runs}) == 2 and first["task_hash"] in {r["task_hash"] for r in runs}
+    assert len({r["image_id"] for r in runs}) == 2
+
+
+def test_the_context_is_what_copy_names_and_dockerignore_leaves(run_docker, bench, rollout, workdir, engine):
+    files = {"src/a.txt": "a\n", "src/deep/.env": "K=sk-SECRET\n", "src/.npmrc": "//r/:_authToken=npm-SECRET\n",
+             "src/id_rsa": "KEY-SECRET\n", "src/skip.log": "log\n", "src/keep.log": "keep\n", "src/private.sh": "#!/bin/sh\n",
+             "src/answer.txt": "true\n", "my file": "space\n", "one.cfg": "1\n", "node_modules/big/x": "x\n",
+             ".dockerignore": "**/*.log\n!src/keep.log\n# no\n/node_modules/\n"}
+    config = bench(f'FROM {engines.BUSYBOX}\nCOPY src/. ./all/\nCOPY ./one.cfg src//..//one.cfg /all/n/\n'
+                   'COPY ["my file", "/all/spaced"]\nCOPY *.cfg /all/g/\n', files=files, script="true")
+    folder = workdir / "tasks/moving"
+    (folder / "src/private.sh").chmod(0o600)
+    os.utime(folder / "src/a.txt", (1000000000, 1000000000))
+    os.mkfifo(folder / "pipe")
+    os.symlink("/etc/passwd", folder / "outside")
+    os.symlink("/etc/passwd", folder / "src/link")
+    done = run_docker(config, check=0)
+    result = only(rollout())
+    found = content_of(engine, result["image_id"])
+    names = {name.removeprefix("all/") for name in found}
+    assert {"a.txt", "keep.log", "private.sh", "spaced", "n/one.cfg", "g/one.cfg", "link"} <= names, names
+    assert not names & {"skip.log", ".npmrc", "id_rsa", "deep/.env", "answer.txt"}, names
+    assert found["all/private.sh"][0] == 0o600 and found["all/a.txt"][1] == 1000000000
+    assert "kept out of the image" in done.stdout and "src/.npmrc" in done.stdout
+    (folder / "README").write_text("no COPY touches this\n")
+    (folder / "src/more.log").write_text("left out\n")
+    assert "building" not in run_docker(config, "--data-dir", "other", check=0).stdout

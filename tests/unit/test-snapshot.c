@@ -26,12 +26,12 @@ static void the_hash_is_of_the_content(void **state)
 	put_local(f, "repo", "");
 	put_file(f, "t/overlay_files/a", "a");
 	put_file(f, "t/overlay_repo_files/b", "b");
+	put_file(f, "t/Dockerfile", "FROM x\nCOPY overlay_files/a /\n");
 	hash_of(f, before);
 	/* Neither times, nor what lies beside, nor the place. */
 	static const struct timespec old[2] = {{1, 0}, {1, 0}};
 	assert_int_equal(utimensat(f->top_fd, "t/overlay_files/a", old, 0), 0);
 	put_file(f, "t/README", "x");
-	put_file(f, "t/Dockerfile", "x");
 	hash_of(f, after);
 	assert_string_equal(before, after);
 	assert_int_equal(mkdirat(f->top_fd, "else", 0755), 0);
@@ -55,6 +55,10 @@ static void everything_that_matters_changes_the_hash(void **state)
 		{"t/overlay_files/remove_repo_paths.txt", "x"},
 		{"t/.env", "A=1"},
 		{"t/.env", "A=2"},
+		{"t/Dockerfile", "FROM a\nCOPY file /"},
+		{"t/Dockerfile", "FROM b\nCOPY file /"},
+		{"t/file", "1"},
+		{"t/file", "2"},
 		{"t/overrides.json", "{'repo':{'subdir':'x'}}"},
 		{"t/overrides.json", "{'repo':{'branch':'x'}}"},
 		{"t/overrides.json", "{'repo':{'git_url':'https://example.org/other'}}"},
