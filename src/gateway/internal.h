@@ -188,7 +188,8 @@ struct call {
 	struct call_agent agent;   /* front.c */
 	struct loop_timer timer;   /* until it is tried again */
 	char error[160];
-	bool settled; /* accounted for */
+	char differs[400]; /* from the recorded request that it is answered as; "": in nothing */
+	bool settled;	   /* accounted for */
 	bool on_todo;
 	struct call *todo_next;
 	struct replay_call *replayed; /* frames of a recorded answer are handed out from here */

@@ -36,6 +36,7 @@ void recording_log(struct call *c, const struct token_usage *u, bool estimated, 
 		.end = end,
 		.error = *c->error && strcmp(end, "ok") ? c->error : NULL,
 		.replayed = c->replayed,
+		.differs = *c->differs ? c->differs : NULL,
 	};
 
 	call_log_write(&c->account->log, &line);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 #include "model/recording.h"
+#include "model/request.h"
 #include "model/request-diff.h"
 
 struct frame {
@@ -18,6 +19,7 @@ struct frame {
 struct recorded {
 	int64_t id;
 	char hash[HASH_HEX], method[8];
+	char loose[HASH_HEX]; /* "" until somebody needs it */
 	char *path;
 	bool given, has_head, is_events, estimated;
 	int status;
@@ -34,7 +36,9 @@ struct replay {
 	size_t frames_n, frames_cap;
 	struct recorded *calls;
 	size_t calls_n, calls_cap;
-	bool live; /* it diverged, and the provider answers from now on */
+	bool live;     /* it diverged, and the provider answers from now on */
+	bool is_loose; /* the calls have their loose hashes */
+	bool differed; /* a call was answered though it is not quite the recorded one */
 };
 
 /* Where an answer that is being given again has come to. */
@@ -229,6 +233,55 @@ static void give(struct call *c, struct recorded *found)
 	call_wake(c);
 }
 
+static void make_loose(struct replay *r)
+{
+	struct request_chain chain = {0};
+
+	for (size_t i = 0; i < r->calls_n; i++) {
+		struct recorded *at = &r->calls[i];
+		AUTO(buf) struct buf part = BUF_INIT;
+		const struct buf *whole =
+			read_frame(r, &r->frames[at->request], &part)
+				? request_chain_join(&chain, at->id, &at->part, part.data, part.len)
+				: NULL;
+		if (!whole)
+			break;
+		model_request_loose_hash(at->method, at->path, whole->data, whole->len, at->loose);
+	}
+	request_chain_release(&chain);
+	r->is_loose = true;
+}
+
+/* The next call that says the same after other answers of its tools: an agent that does the same again is answered the
+ * same, although its commands told it another time. NULL: none. */
+static struct recorded *find_loose(struct call *c)
+{
+	struct replay *r = c->account->replay;
+	char loose[HASH_HEX];
+
+	if (!r->is_loose)
+		make_loose(r);
+	model_request_loose_hash(c->asked.method, c->asked.target.data, c->asked.body.data,
+				 c->asked.body.len, loose);
+	for (size_t i = 0; i < r->calls_n; i++)
+		if (!r->calls[i].given && r->calls[i].has_head &&
+		    strcmp(r->calls[i].loose, loose) == 0)
+			return &r->calls[i];
+	return NULL;
+}
+
+/* Told once for an attempt: what follows repeats it. */
+static void tell_difference(struct call *c, const struct recorded *found)
+{
+	struct replay *r = c->account->replay;
+
+	if (r->differed)
+		snprintf(c->differs, sizeof c->differs, "as calls before it");
+	else
+		differ(c, found, c->differs, sizeof c->differs);
+	r->differed = true;
+}
+
 bool replay_call(struct call *c)
 {
 	struct replay *r = c->account->replay;
@@ -241,6 +294,12 @@ bool replay_call(struct call *c)
 			give(c, found);
 			return true;
 		}
+	}
+	struct recorded *alike = find_loose(c);
+	if (alike) {
+		tell_difference(c, alike);
+		give(c, alike);
+		return true;
 	}
 	diverged(c);
 	return c->answer.done;

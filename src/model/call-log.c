@@ -38,7 +38,11 @@ void call_log_write(struct buf *out, const struct logged_call *c)
 		json_text_string(out, ",\"error\":", c->error);
 	else
 		buf_adds(out, ",\"error\":null");
-	buf_adds(out, c->replayed ? ",\"replayed\":true}\n" : "}\n");
+	if (c->replayed)
+		buf_adds(out, ",\"replayed\":true");
+	if (c->differs)
+		json_text_string(out, ",\"differs\":", c->differs);
+	buf_adds(out, "}\n");
 }
 
 static void read_line(struct logged_call *out, const json_t *j)
@@ -67,6 +71,7 @@ static void read_line(struct logged_call *out, const json_t *j)
 		.end = json_get_str(j, "end", "ok"),
 		.error = json_get_str(j, "error", NULL),
 		.replayed = json_get_bool(j, "replayed", false),
+		.differs = json_get_str(j, "differs", NULL),
 	};
 }
 

@@ -26,6 +26,8 @@ struct logged_call {
 	const char *request_hash, *end;
 	const char *error; /* NULL: none */
 	bool replayed;
+	const char
+		*differs; /* from the recorded request that it is answered as; NULL: in nothing */
 };
 
 /* Append one line. */

@@ -31,6 +31,10 @@ void model_request_patch(const struct model_request *r, struct buf *body);
  */
 void model_request_hash(const char *method, const char *path, const char *body, size_t len,
 			char out[HASH_HEX]);
+/* The same over what the agent decides: without what its tools answered and without the ids of calls, which differ
+ * though an agent does the same (the times of `ls -l`, a process id, the id of a chunk of output). */
+void model_request_loose_hash(const char *method, const char *path, const char *body, size_t len,
+			      char out[HASH_HEX]);
 bool model_request_is_volatile(const char *name,
 			       size_t len); /* of a member at the top of the body */
 /* TEXT as model_request_hash sees the inside of a string. */

@@ -23,7 +23,7 @@ static int prepare_calls(struct prepared *out, const struct prepare_request *q,
 	if (forecast_tell(&out->notes, &forecast, q->budget, err))
 		return -1;
 	return q->replay ? replay_find(&out->replay, q->data_dir, q->replay, q->trials, q->n,
-				       q->replay_or_live, err)
+				       q->replay_or_live, &out->notes, err)
 			 : 0;
 }
 

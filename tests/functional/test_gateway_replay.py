@@ -125,6 +125,46 @@ def test_another_request_diverges_and_the_difference_is_named(gateway, fake, nam
     assert 400 <= again.ask(name, TALK[2]).status < 500 or again.state()["diverged"] == state["diverged"]
 
 
+def worked(name, output, call, question="List it."):
+    """The second request of an agent that ran a command: its call, made under an id, and what that printed."""
+    if name == "chat":
+        return {"model": "fake-model", "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "tool_calls": [{"id": call, "type": "function", "function": {"name": "sh", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": call, "content": output}]}
+    if name == "responses":
+        return {"model": "fake-model", "input": [
+            {"role": "user", "content": question},
+            {"type": "function_call", "id": "fc" + call, "call_id": call, "name": "sh", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": call, "output": output}]}
+    if name == "anthropic":
+        return {"model": "fake-model", "max_tokens": 9, "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": call, "name": "sh", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": output}]}]}
+    return {"contents": [
+        {"role": "user", "parts": [{"text": question}]},
+        {"role": "model", "parts": [{"functionCall": {"id": call, "name": "sh", "args": {}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"id": call, "name": "sh", "response": {"output": output}}}]}]}
+
+
+@each_dialect
+def test_what_a_tool_answers_may_differ_and_is_told(gateway, fake, name):
+    recorded = gateway.attach()
+    bodies = [json.dumps(worked(name, f"-rw-r--r-- 1 agent 5 Nov {day} 10:0{day} a\nchunk {day}f3a", f"call_{day}")).encode() for day in (1, 2)]
+    answers = [recorded.ask(name, body=body).body for body in bodies]
+    recorded.lines(2)
+    again = replay(gateway, recorded)
+    later = [json.dumps(worked(name, f"-rw-r--r-- 1 agent 5 Dec {day} 11:0{day} a\nchunk {day}99c", f"call_{day}x")).encode() for day in (7, 8)]
+    assert [again.ask(name, body=body).body for body in later] == answers, "by their places in the conversation"
+    first, second = again.lines(2)
+    assert "recorded" in first["differs"] and second["differs"] == "as calls before it" and "diverged" not in again.state()
+    # What the agent was asked, or did itself, is no output.
+    again = replay(gateway, recorded, run_id="20261124T120000-8")
+    assert again.ask(name, body=json.dumps(worked(name, "x", "y", "Remove it.")).encode()).status == 400
+    assert "Remove it." in again.pushed(lambda s: s.get("diverged"))["diverged"]
+
+
 def test_more_requests_than_were_recorded_diverge(gateway, fake):
     recorded, answers = record(gateway, "chat", False)
     again = replay(gateway, recorded)

@@ -536,6 +536,24 @@ def test_what_was_not_recorded_cannot_be_replayed(run_cli, bench, rollout, workd
     assert "needs --replay" in run_cli("run", path, "--replay-or-live", check=2).stderr
 
 
+def test_a_changed_test_is_replayed_and_live_calls_are_told_before(run_cli, bench, rollout, workdir, fake):
+    path = bench(rollouts=2)
+    run_cli("run", path, env=ENV, check=0)
+    stamp = rollout().manifest["created_at"]
+    [hidden] = {row["task_hash"] for row in rollout().manifest["results"]}
+    meta = workdir / "tasks/greet/tb_meta.json"
+    doc = json.loads(meta.read_text())
+    doc["evaluation"]["test_scripts"][0]["content"] += "\n# corrected\n"
+    meta.write_text(json.dumps(doc))
+    run_cli("eval", "bench", check=0)  # its attempts have the recording, too
+    run_cli("run", path, "--replay", f"bench@{stamp}", check=0)
+    again = rollout()
+    assert {row["task_hash"] for row in again.manifest["results"]} != {hidden} and len(fake.log()) == 2
+    done = run_cli("run", path, "--rollouts", "3", "--replay", f"bench@{stamp}", "--replay-or-live", env=ENV, check=0)
+    said = done.stdout.index("replay: 2 of 3 trials have a recording; 1 ask")
+    assert said < done.stdout.index("Starting 3 tasks") and len(fake.log()) == 3
+
+
 # --- forecasts --------------------------------------------------------------------------------------
 
 def test_the_forecast_is_told_and_may_forbid_the_start(run_cli, bench, fake, workdir):
