@@ -30,6 +30,8 @@ static void print_plan(const struct inputs *in)
 		buf_addf(&line, "%5d  %s  agent %s", t->index, t->task_id, t->agent);
 		if (*t->model)
 			buf_addf(&line, "  model %s", t->model);
+		if (t->provider && *t->provider)
+			buf_addf(&line, " (%s at %s by %s)", t->model_id, t->provider, t->api);
 		if (*t->variant)
 			buf_addf(&line, "  %s", t->variant);
 		buf_addf(&line, "  rollout %d  sandbox %s  timeout %.15gs", t->rollout,

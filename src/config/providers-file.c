@@ -313,7 +313,7 @@ static void read_rule(const struct reader *r, const struct toml_node *n)
 		struct providers *p = r->p;
 		GROW(p->rules, p->rules_n, p->rules_cap);
 		p->rules[p->rules_n++] =
-			(struct model_rule){xstrdup(globs.v[i]), xstrdup(name), amount};
+			(struct model_rule){xstrdup(globs.v[i]), xstrdup(name), amount, r->origin};
 	}
 }
 
@@ -324,8 +324,11 @@ static void read_alias(const struct reader *r, const struct toml_node *n)
 	const char *to = plain(r, n);
 
 	/* An earlier file's stays. */
-	if (to && !kvs_get(&r->p->aliases, n->key))
-		kvs_set(&r->p->aliases, n->key, to);
+	if (!to || kvs_get(&r->p->aliases, n->key))
+		return;
+	kvs_set(&r->p->aliases, n->key, to);
+	if (r->origin != PROVIDER_SHIPPED)
+		r->p->own_aliases = r->p->aliases.n;
 }
 
 static void read_each(const struct reader *r, const struct toml_node *n, enum toml_kind kind,

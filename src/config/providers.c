@@ -130,12 +130,27 @@ static int nobody(const struct providers *p, const char *model, struct err *err)
 		       user);
 }
 
+/* What NAME stands for, or NULL: for itself. */
+static const char *alias_of(const struct providers *p, const char *name)
+{
+	size_t at = 0;
+
+	while (at < p->aliases.n && strcmp(p->aliases.v[at].key, name))
+		at++;
+	if (at == p->aliases.n)
+		return NULL;
+	for (size_t i = 0; at >= p->own_aliases && i < p->rules_n; i++)
+		if (p->rules[i].origin != PROVIDER_SHIPPED && text_glob(p->rules[i].match, name))
+			return NULL;
+	return p->aliases.v[at].value;
+}
+
 int providers_route(const struct providers *p, const char *model, struct route *out,
 		    struct err *err)
 {
 	const char *id = model, *next;
 
-	for (int i = 0; i < ALIAS_STEPS && (next = kvs_get(&p->aliases, id)); i++)
+	for (int i = 0; i < ALIAS_STEPS && (next = alias_of(p, id)); i++)
 		id = next;
 	for (size_t i = 0; i < p->rules_n; i++) {
 		const struct model_rule *m = &p->rules[i];

@@ -46,6 +46,7 @@ struct model_rule {
 	char *match; /* a glob over the name its provider knows */
 	char *provider;
 	struct price price;
+	enum provider_origin origin;
 };
 
 struct providers {
@@ -54,6 +55,7 @@ struct providers {
 	struct model_rule *rules;
 	size_t rules_n, rules_cap;
 	struct kvs aliases;
+	size_t own_aliases; /* so many of them, the first, are not shipped */
 };
 
 /* CONFIG_PATH: of the benchmark, NULL for none. A file that is not there is no issue. Each issue is a
@@ -74,7 +76,8 @@ struct route {
 	const struct price *price;
 };
 
-/* ERR_USAGE with the nearest names when nobody answers MODEL. */
+/* A shipped alias is passed over where a rule of the benchmark's or the user's own file knows the name as it stands.
+ * ERR_USAGE with the nearest names when nobody answers MODEL. */
 int providers_route(const struct providers *p, const char *model, struct route *out,
 		    struct err *err) MUST_CHECK;
 /* The folder of the user's own files, "" when there is no home; the caller frees. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "core/outcome.h"
 #include "store/store.h"
 
 enum {
@@ -35,7 +36,12 @@ static void add_manifest(json_t *history, const json_t *manifest)
 		double sum = json_real_value(json_array_get(old, 0));
 		json_int_t count = json_integer_value(json_array_get(old, 1));
 
-		if (usd >= 0)
+		enum outcome outcome;
+		/* What failed for reasons of ours cost less than it would have. */
+		bool whole = outcome_parse(json_get_str(row, "outcome", ""), &outcome) &&
+			     !outcome_is_missing(outcome);
+
+		if (usd >= 0 && whole)
 			json_object_set_new(history, key, json_pack("[f,I]", sum + usd, count + 1));
 	}
 }

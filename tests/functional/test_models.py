@@ -326,6 +326,16 @@ def test_an_alias_is_resolved_and_told(run_cli, bench, rollout, fake):
     assert row["model"] == "nick" and row["model_id"] == "fake-one" and row["provider"] == "fake"
 
 
+def test_a_users_own_rule_is_stronger_than_a_shipped_alias(run_cli, bench, workdir):
+    path = bench(model="claude-3-sonnet")
+    mine = workdir / "xdg/rollouts/providers.toml"
+    assert "(claude-3-sonnet at" not in run_cli("run", path, "--dry-run", check=0).stdout
+    mine.write_text(mine.read_text() + '\n[[models]]\nmatch = "claude-3-sonnet"\nprovider = "fake"\n')
+    assert "  model claude-3-sonnet (claude-3-sonnet at fake by chat)  " in run_cli("run", path, "--dry-run", check=0).stdout
+    mine.write_text(mine.read_text().replace("[aliases]", '[aliases]\n"claude-3-sonnet" = "fake-one"'))
+    assert "(fake-one at fake by chat)" in run_cli("run", path, "--dry-run", check=0).stdout
+
+
 def test_an_alias_that_moves_is_in_the_manifest(run_cli, bench, rollout, fake):
     fake.configure(aliases={"fake-one": "fake-0101"})
     path = bench(model="nick")
@@ -573,6 +583,15 @@ def test_the_forecast_is_told_and_may_forbid_the_start(run_cli, bench, fake, wor
     assert len([p for p in (workdir / "data/rollouts/bench").iterdir() if p.is_dir()]) == 2
     path.write_text(path.read_text().replace("0.02", "0.2"))
     assert "nothing new starts at 5 USD" in run_cli("run", path, env=ENV, check=0).stdout
+
+
+def test_what_failed_for_reasons_of_ours_is_no_history(run_cli, bench, fake):
+    """It cost nothing, or not all of it: the forecast would be too low."""
+    path = bench(calls=2)
+    fake.configure(rules=[{"nth": [2], "do": {"status": 402}}])
+    run_cli("run", path, env=ENV, check=3)
+    assert "forecast: unknown for 1 trial" in run_cli("run", path, env=ENV, check=0).stdout
+    assert "forecast: about 0.03 USD for 1 trial, by earlier runs" in run_cli("run", path, env=ENV, check=0).stdout
 
 
 def test_limits_bound_a_forecast(run_cli, bench):
