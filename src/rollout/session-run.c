@@ -13,15 +13,24 @@
 #include "rollout/recover.h"
 #include "rollout/session.h"
 #include "sandbox/sandbox.h"
+#include "sched/disk.h"
 
 /* Told once and at once, not by every trial after its retries. */
 int session_check_host(struct session *s, const struct trial *trials, size_t n, struct err *err)
 {
 	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
 	bool boxed = false, local = false;
+	struct disk disk;
 
 	if (s->host_checked)
 		return 0;
+	disk_init(&disk, s->store.root_fd);
+	if (!disk_has_room(&disk))
+		return err_set(
+			err, ERR_INFRA, 0,
+			"the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
+			"free): rollouts clean --cache, or --data-dir",
+			s->store.root, (long long)(disk.free_bytes >> 20));
 	for (size_t i = 0; i < n; i++) {
 		boxed |= trials[i].sandbox != SANDBOX_NONE;
 		local |= trials[i].sandbox == SANDBOX_LOCAL;

@@ -53,7 +53,7 @@ struct session_work {
 	void (*on_done)(void *arg, size_t item, enum outcome outcome);
 	void *on_done_arg;
 };
-/* ERR_INFRA when a program is missing that one of TRIALS needs, or no sandbox starts. The store is open. */
+/* ERR_INFRA when the disk is full, a program is missing that one of TRIALS needs, or no sandbox starts. The store is open. */
 int session_check_host(struct session *s, const struct trial *trials, size_t n,
 		       struct err *err) MUST_CHECK;
 /* Do W: images are made, the tests are tried (preflight.h), the gateway is started, the trials run; L is told of it.

@@ -300,16 +300,17 @@ def test_a_worker_past_its_deadline_is_killed(run_cli, fake_bench, rollout):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
-def test_a_full_disk_stops_admission(run_cli, fake_bench, workdir):
+def test_a_full_disk_is_told_before_there_is_a_rollout(run_cli, fake_bench, workdir):
     fake_bench(2)
     small = workdir / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], check=True)
     try:
         done = run_cli("run", "bench.toml", "--data-dir", "small/data", check=3)
+        left = [path.name for path in (small / "data/runs").iterdir()]
     finally:
         subprocess.run(["umount", small], check=True)
-    assert any("nearly full" in line for line in lines(done))
+    assert "nearly full" in done.stderr and len(done.stderr.splitlines()) == 1 and done.stdout == "" and left == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
@@ -323,8 +324,8 @@ def test_a_disk_without_any_room_is_told_as_such(run_cli, fake_bench, workdir):
         done = run_cli("run", "bench.toml", "--data-dir", "small/data", check=3)
     finally:
         subprocess.run(["umount", small], check=True)
-    assert len(done.stderr.splitlines()) == 1 and "No space left" in done.stderr
-    assert "no room for the data folder small/data" in done.stderr and "rollouts clean --dry-run" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "(0 MB free" in done.stderr
+    assert "the disk of small/data is nearly full" in done.stderr and "rollouts clean --cache" in done.stderr
 
 
 def test_a_stalled_reader_does_not_stall_the_run(start_cli, fake_bench, workdir):

@@ -91,7 +91,7 @@ def test_stats(plain):
 
 
 def test_background_processes_go_on_only_if_left(plain):
-    done = plain.run(sh("echo x; (sleep 100) & exit 0", leave=True), sh("pgrep -c sleep", leave=True),
+    done = plain.run(sh("echo x; sleep 100 & until grep -q sleep /proc/$!/comm; do :; done", leave=True), sh("pgrep -c sleep", leave=True),
                      sh("true"), sh("pgrep -c sleep"))
     assert done[1]["out"] == "x\n" and done[1]["wall_ms"] < 5000
     assert done[2]["out"] == "1\n"
