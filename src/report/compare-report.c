@@ -110,16 +110,18 @@ static void put_uncertain(struct doc *d, const struct compare_pair *p)
 {
 	const struct stats_difference *x = &p->difference;
 
-	if (x->differing < STATS_INFORMATIVE && x->differing) {
-		doc_words(d, "not decided: only %zu task%s differ%s. ", x->differing,
-			  s_of(x->differing), x->differing == 1 ? "s" : "");
-		doc_words(d, "%zu tasks can show %.0f points; ", x->n, ceil(points(x->mde)));
-	} else {
-		doc_words(d, "not decided: %zu tasks can show %.0f points; ", x->n,
-			  ceil(points(x->mde)));
-	}
-	doc_words(d, "%.0f would be needed for %.0f.", ceil(p->tasks_needed),
-		  points(COMPARE_EFFECT));
+	doc_words(d, "not decided: ");
+	if (x->differing && x->differing < STATS_INFORMATIVE)
+		doc_words(d, "only %zu task%s differ%s. ", x->differing, s_of(x->differing),
+			  x->differing == 1 ? "s" : "");
+	const double seen = ceil(points(x->mde));
+	doc_words(d, "%zu tasks can show %.0f point%s", x->n, seen, seen == 1 ? "" : "s");
+	/* A larger benchmark is no advice where this one would have seen the effect. */
+	if (x->mde > COMPARE_EFFECT)
+		doc_words(d, "; %.0f would be needed for %.0f.", ceil(p->tasks_needed),
+			  points(COMPARE_EFFECT));
+	else
+		doc_words(d, ", and less was seen; with --margin they may prove equivalent.");
 }
 
 static void put_not_decided(struct doc *d, const struct comparison *c, const struct compare_pair *p)

@@ -96,6 +96,10 @@ def test_equal_sides_are_undecided_until_a_margin_calls_them_equivalent(run_cli,
     assert pair["verdict"] == "not decided" and "120 tasks can show" in shown and pair["flips"] == []
     pair, shown = said(run_cli, "bench", "--margin", "0.05", "--gate")
     assert (pair["verdict"], pair["gate"]) == ("equivalent", "pass")
+    # Where five points would have been seen, a larger benchmark is no advice.
+    write(data, scores * 5, scores * 5, name="large", stamp=NEW)
+    _, large = said(run_cli, "large")
+    assert "600 tasks can show 1 point, and less was seen; with --margin" in large and "would be needed" not in large
     assert "are equivalent within 5 points: +0.0" in shown
 
 
