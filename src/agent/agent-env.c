@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/env-path.h"
 
 static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
 {
@@ -12,7 +13,7 @@ static void add_env(struct strv *env, const struct kvs *from, bool may_move_home
 
 		if (kv_is_secret(key) || (!may_move_home && strcmp(key, "HOME") == 0))
 			continue;
-		strv_setenv(env, key, from->v[i].value);
+		env_path_set(env, key, from->v[i].value);
 	}
 }
 
@@ -27,7 +28,7 @@ static void add_agent_env(struct strv *env, const struct agent_job *job)
 		char *value = json_is_string(v) ? agent_expanded(json_string_value(v), job) : NULL;
 
 		if (value)
-			strv_setenv(env, key, value);
+			env_path_set(env, key, value);
 	}
 }
 
@@ -50,22 +51,6 @@ static void add_facts(struct strv *env, const struct agent_job *job)
 	}
 }
 
-/* Whoever set PATH last, the agent's own directories come first. */
-static void put_path_first(struct strv *env, const json_t *spec)
-{
-	AUTO(buf) struct buf path = BUF_INIT;
-	size_t i;
-	json_t *dir;
-
-	json_array_foreach (json_object_get(spec, "path"), i, dir)
-		if (json_is_string(dir))
-			buf_addf(&path, "%s:", json_string_value(dir));
-	for (i = 0; i < env->n; i++)
-		if (strncmp(env->v[i], "PATH=", 5) == 0)
-			buf_adds(&path, env->v[i] + 5);
-	strv_setenv(env, "PATH", path.data);
-}
-
 /* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
  */
 void agent_env(struct strv *env, const struct agent_job *job, const struct sandbox *s)
@@ -75,7 +60,9 @@ void agent_env(struct strv *env, const struct agent_job *job, const struct sandb
 	add_agent_env(env, job);
 	add_env(env, &job->attempt->trial.env, true);
 	add_facts(env, job);
-	put_path_first(env, job->attempt->agent_spec);
+	/* Whoever set PATH last: the agent's own folders come before it, the benchmark's tools before those. */
+	env_path_first(env, json_object_get(job->attempt->agent_spec, "path"));
+	env_path_first(env, json_object_get(job->attempt->tools, "path"));
 }
 
 char *agent_start_dir(const struct agent_job *job)

@@ -73,8 +73,8 @@ struct agent_job {
 	void *on_output_arg;
 };
 
-/* Read-only mounts the agent needs, to be put in the sandbox spec; borrowed from the attempt. */
-size_t agent_mounts(const struct attempt *a, struct sandbox_mount *out, size_t max);
+/* The read-only mounts that SPEC names, of an agent or the benchmark's tools, for the sandbox; borrowed from it. NULL: none. */
+size_t agent_mounts(const json_t *spec, struct sandbox_mount *out, size_t max);
 /* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
  * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
  * Logs to logs/agent.log (stdout) and logs/agent.err. */

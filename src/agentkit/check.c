@@ -118,7 +118,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 				    .scratch = "box",
 				    .workspace = WORKSPACE_COPY,
 				    .mounts = mounts,
-				    .mounts_n = agent_mounts(&c->attempt, mounts, MOUNTS),
+				    .mounts_n = agent_mounts(c->attempt.agent_spec, mounts, MOUNTS),
 				    .gateway = c->attempt.gateway,
 				    .gateway_port = AGENT_GATEWAY_PORT,
 				    .limits = limits_default,

@@ -100,15 +100,69 @@ static bool is_mounted(const struct programs *p, const char *path)
 	return false;
 }
 
+static void mount(const struct programs *p, const char *path)
+{
+	json_t *m = json_object();
+	json_put_str(m, "host", path);
+	json_put_str(m, "box", path);
+	json_array_append_new(p->mounts, m);
+}
+
+/* What of DIR belongs to its programs; NULL: all of it does. A folder right below the home folder (~/.cargo, ~/go) holds
+ * credentials and sources beside them; deeper down lie installations (~/.rustup/toolchains/NAME). */
+static const char *const *parts_of(const char *dir)
+{
+	static const char *const few[] = {"bin",   "lib",	   "lib64", "libexec",
+					  "share", "node_modules", NULL};
+	static const char *const more[] = {"bin",	   "lib",     "lib64",	"libexec", "share",
+					   "node_modules", "conf",    "jmods",	"include", "src",
+					   "pkg",	   "etc",     "test",	"misc",	   "legal",
+					   "release",	   "VERSION", "go.env", NULL};
+	const char *home = getenv("HOME");
+	if (!home || !*home || !is_beneath(dir, home) || strcmp(path_base(dir), "bin") == 0)
+		return NULL;
+	AUTO(free) char *above = parent(dir);
+	return strcmp(above, home) == 0 ? few : more;
+}
+
+/* FROM is where the program is looked for: its link, or REAL itself. */
+static void mount_installation(const struct programs *p, const char *from, const char *real)
+{
+	AUTO(free) char *prefix = install_prefix(from, real);
+	const char *const *parts = parts_of(prefix);
+	struct stat st;
+	if (!parts || stat(prefix, &st) || !S_ISDIR(st.st_mode) ||
+	    strstr(prefix, "/node_modules")) {
+		mount(p, prefix);
+		return;
+	}
+	for (; *parts; parts++) {
+		AUTO(free) char *path = path_join(prefix, *parts);
+		if (stat(path, &st) == 0 && !is_mounted(p, path))
+			mount(p, path);
+	}
+}
+
 static void mount_prefix(const struct programs *p, const char *link, const char *real)
 {
-	AUTO(free) char *prefix = install_prefix(link, real);
 	if (is_system(real) || is_mounted(p, real))
 		return;
-	json_t *m = json_object();
-	json_put_str(m, "host", prefix);
-	json_put_str(m, "box", prefix);
-	json_array_append_new(p->mounts, m);
+	mount_installation(p, link, real);
+	if (!is_mounted(p, real))
+		mount_installation(p, real, real);
+	if (!is_mounted(p, real))
+		mount(p, real);
+}
+
+/* As sandboxes have it. */
+static bool is_on_every_path(const char *dir)
+{
+	static const char *const dirs[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+					   "/usr/bin",	      "/sbin",		"/bin"};
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (strcmp(dir, dirs[i]) == 0)
+			return true;
+	return false;
 }
 
 static void add_folder(const struct programs *p, const char *program)
@@ -116,7 +170,7 @@ static void add_folder(const struct programs *p, const char *program)
 	AUTO(free) char *dir = parent(program);
 	size_t i;
 	json_t *known;
-	if (is_system(program))
+	if (is_on_every_path(dir))
 		return;
 	json_array_foreach (p->path, i, known)
 		if (strcmp(json_string_value(known), dir) == 0)

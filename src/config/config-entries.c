@@ -50,6 +50,9 @@ static void land(void *base, const struct key *k, const struct value *v)
 		*(bool *)at = v->boolean;
 		break;
 	case TYPE_LIST:
+		for (size_t i = 0; i < v->list.n; i++)
+			strv_push((struct strv *)at, v->list.v[i]);
+		break;
 	case TYPE_ENV:
 		bug("%s does not land by itself", k->name);
 	}

@@ -58,6 +58,8 @@ static void add_landed(struct buf *out, const struct key *k, const void *base)
 		add_quoted(out, k->choices[*(const int *)at]);
 	else if (k->type == TYPE_TEXT)
 		add_quoted(out, *(char *const *)at);
+	else if (k->type == TYPE_LIST)
+		add_list(out, at);
 	else
 		add_number(out, k->type, at);
 }
@@ -70,6 +72,8 @@ static bool is_unset(const struct key *k, const struct value *v, const void *bas
 		return false;
 	if (k->type == TYPE_TEXT)
 		return !*(char *const *)at;
+	if (k->type == TYPE_LIST)
+		return !((const struct strv *)at)->n;
 	if (k->type == TYPE_BIG || k->type == TYPE_MS)
 		return *(const int64_t *)at <= 0;
 	return k->type == TYPE_REAL && *(const double *)at <= 0;

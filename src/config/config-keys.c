@@ -46,6 +46,16 @@ static const char *complain_agent(const char *text)
 	return strchr(text, '/') || *text == '.' ? "is a name, not a path" : NULL;
 }
 
+static const char *complain_tool(const char *text)
+{
+	const char *why = complain_word(text);
+	if (why)
+		return why;
+	return *text != '/' && strchr(text, '/')
+		       ? "is a name to look up in PATH, or an absolute path"
+		       : NULL;
+}
+
 /* In the order of the enums of core/bench.h. */
 static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
@@ -79,6 +89,7 @@ const struct key config_keys[KEY_COUNT_] = {
 			   IN_BENCH(fail_fast)},
 	[KEY_FAIL_ON_ERROR] = {"fail_on_error", TYPE_REAL, SCOPE_TOP, 0.001, 1,
 			       IN_BENCH(fail_on_error)},
+	[KEY_TOOLS] = {"tools", TYPE_LIST, SCOPE_TOP, .complain = complain_tool, IN_BENCH(tools)},
 	[KEY_PREPARED_DIR] = {"prepared_dir", TYPE_TEXT, SCOPE_TASKS, .complain = complain_path},
 	[KEY_LABEL] = {"label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label)},
 	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG, .complain = complain_agent,

@@ -11,6 +11,7 @@ enum key_id {
 	KEY_PARALLEL,
 	KEY_FAIL_FAST,
 	KEY_FAIL_ON_ERROR,
+	KEY_TOOLS,
 	KEY_PREPARED_DIR,
 	KEY_LABEL,
 	KEY_AGENT,
@@ -47,7 +48,7 @@ enum key_id {
 enum key_type {
 	TYPE_TEXT,   /* char * */
 	TYPE_CHOICE, /* an enum: the position in `choices` */
-	TYPE_LIST,   /* of texts */
+	TYPE_LIST,   /* of texts: struct strv */
 	TYPE_INT,    /* int */
 	TYPE_BIG,    /* int64_t, whole */
 	TYPE_REAL,   /* double */

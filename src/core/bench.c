@@ -97,5 +97,6 @@ void bench_release(struct bench *b)
 	free(b->config_text);
 	free(b->name);
 	strv_release(&b->tags);
+	strv_release(&b->tools);
 	bench_init(b);
 }

@@ -60,6 +60,7 @@ struct bench {
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
 	struct strv tags;
+	struct strv tools; /* programs by name or path, and folders, of this machine */
 	struct bench_entry *entries;
 	size_t entries_n, entries_cap;
 };

@@ -142,6 +142,7 @@ void result_release(struct result *r)
 	free(r->image);
 	free(r->image_id);
 	free(r->platform);
+	json_decref(r->tools);
 	for (size_t i = 0; i < r->steps_n; i++) {
 		free(r->steps[i].name);
 		scores_release(&r->steps[i].scores);
@@ -254,6 +255,8 @@ json_t *result_to_json(const struct result *r)
 	json_put(j, "total_score", r->scored ? json_real(r->total_score) : json_null());
 	put_steps(j, r);
 	json_put(j, "phases_ms", phases_to_json(r));
+	if (r->tools)
+		json_put(j, "tools", json_incref(r->tools));
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	json_t *judge = r->has_judge ? json_object() : json_null();
 	if (r->has_judge)
@@ -313,6 +316,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 		result_release(&read);
 		return -1;
 	}
+	read.tools = json_incref(json_object_get(j, "tools"));
 	*r = read;
 	return 0;
 }

@@ -112,6 +112,7 @@ struct result {
 	char *image_id;	   /* the same as the engine knows it: "sha256:..." */
 	char *platform;	   /* what it is for: "linux/amd64" */
 	char *workspace;   /* "overlay", "copy", "none" */
+	json_t *tools;	   /* {name: its file}: the benchmark's; NULL: none */
 	char *limits_held; /* "cgroup", "watched", "none" */
 };
 

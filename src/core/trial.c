@@ -108,6 +108,7 @@ void attempt_release(struct attempt *a)
 {
 	trial_release(&a->trial);
 	json_decref(a->agent_spec);
+	json_decref(a->tools);
 	free(a->gateway);
 	free(a->control);
 	free(a->judge.provider);
@@ -134,6 +135,7 @@ json_t *attempt_to_json(const struct attempt *a)
 	json_put(j, "judge", judge);
 	json_put_int(j, "uid", a->uid);
 	json_put(j, "trial", trial_to_json(&a->trial));
+	json_put(j, "tools", a->tools ? json_incref(a->tools) : json_null());
 	json_put(j, "agent_spec", a->agent_spec ? json_incref(a->agent_spec) : json_null());
 	return j;
 }
@@ -152,6 +154,8 @@ static int read_attempt(struct attempt *a, const json_t *j, const char *where, s
 	if (a->number < 1 || uid < 0 || uid >= UINT32_MAX)
 		return err_set(err, ERR_USAGE, 0, "%s: absurd attempt number or uid", where);
 	a->uid = (uid_t)uid;
+	const json_t *tools = json_object_get(j, "tools");
+	a->tools = json_is_object(tools) ? json_incref((json_t *)tools) : NULL;
 	a->agent_spec = json_is_object(spec) ? json_incref(spec) : NULL;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
+#include "core/env-path.h"
 #include "eval/eval-files.h"
 #include "os/spawn.h"
 
@@ -98,7 +99,8 @@ static void make_env(struct strv *env, const struct test_run *run, const struct 
 	sandbox_env(run->s, env);
 	for (size_t i = 0; i < task->env.n; i++)
 		if (!kv_is_secret(task->env.v[i].key))
-			strv_setenv(env, task->env.v[i].key, task->env.v[i].value);
+			env_path_set(env, task->env.v[i].key, task->env.v[i].value);
+	env_path_first(env, json_object_get(run->job->attempt->tools, "path"));
 	strv_setenv(env, "ROLLOUTS_TASK_ID", task->id ? task->id : "");
 	strv_setenv(env, "ROLLOUTS_TEST", t->path);
 	AUTO(free) char *diff = in_results(run, "diff.patch");

@@ -78,7 +78,7 @@ static bool is_chosen(const struct plan_input *in, size_t i)
 }
 
 static void make_key(char out[HASH_HEX], const struct task *t, const char *variant,
-		     const char *agent, const char *model, int rollout)
+		     const char *agent, const char *model, int rollout, const char *tools)
 {
 	struct hash h;
 	char number[16];
@@ -89,6 +89,8 @@ static void make_key(char out[HASH_HEX], const struct task *t, const char *varia
 	hash_str(&h, agent);
 	hash_str(&h, model);
 	hash_str(&h, number);
+	if (tools)
+		hash_str(&h, tools);
 	hash_hex(&h, out);
 }
 
@@ -187,7 +189,8 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	const char *model = p->in->bench->entries[entry].models.v[m];
 	const char *agent = p->in->agents[entry][m];
 	char key[HASH_HEX];
-	make_key(key, p->in->tasks[entry], p->variants[entry][m], agent, model, rollout);
+	make_key(key, p->in->tasks[entry], p->variants[entry][m], agent, model, rollout,
+		 p->in->tools);
 	struct slot *slot = find_slot(p, key);
 	if (slot->key && slot->entry == SIZE_MAX)
 		return;

@@ -22,6 +22,7 @@ struct plan_input {
 	const char *const *const *agents; /* agents[entry][model]: the one chosen, never "auto" */
 	/* routes[entry][model]; NULL, as a whole or inside: no provider, and the model's own name. */
 	const struct plan_route *const *routes;
+	const char *tools; /* their id: other tools make other trials. NULL: there are none */
 	/* Globs over task ids, folder names and prepared_dir, or "tag:GLOB" over a task's tags; NULL or none: all,
 	 * and all of those but EXCLUDE. One that matches nothing is an issue. */
 	const struct strv *only, *exclude;

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "rollout/inputs-internal.h"
+#include "rollout/tools.h"
 
 static bool is_beneath(const char *path, const char *dir)
 {
@@ -112,6 +113,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 		.tasks = tasks,
 		.agents = (const char *const *const *)choice->agents,
 		.routes = (const struct plan_route *const *)choice->routes,
+		.tools = json_get_str(in->tools, "id", NULL),
 		.only = &req->only,
 		.exclude = &req->exclude,
 		.limit = req->limit,
@@ -144,6 +146,7 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	if (inputs_read_tasks(out, problems, rc ? &more : err))
 		rc = -1;
 	inputs_find_agents(out, &choice, req, problems);
+	tools_find(&out->tools, &out->bench.tools, req->path, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)
 		rc = count_mistakes(req->path, problems, before, err);
@@ -196,6 +199,7 @@ void inputs_release(struct inputs *in)
 	providers_release(&in->providers);
 	bench_release(&in->bench);
 	json_decref(in->agents);
+	json_decref(in->tools);
 	free(in->tasks);
 	free(in->entry_task);
 	free(in->engine);

@@ -25,6 +25,7 @@ struct inputs {
 	struct inputs_task *tasks; /* each distinct (folder, overrides) once */
 	size_t tasks_n;
 	size_t *entry_task; /* bench.entries[i] is of tasks[entry_task[i]] */
+	json_t *tools;	    /* as tools_find has them; NULL: none */
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
 	struct providers providers; /* loaded when an agent needs a model */

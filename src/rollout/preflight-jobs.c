@@ -42,8 +42,11 @@ struct pool {
 
 static void describe(const struct pool *p, struct preflight_job *job, struct attempt *a)
 {
-	*a = (struct attempt){
-		.trial = *job->trial, .number = 1, .preflight = true, .bench = p->s->plan.name};
+	*a = (struct attempt){.trial = *job->trial,
+			      .number = 1,
+			      .preflight = true,
+			      .bench = p->s->plan.name,
+			      .tools = p->s->plan.tools};
 	/* Hidden: what people and programs find in this folder are trials. */
 	a->trial.run_id = xasprintf(DATA_PREFLIGHT_PREFIX "%s", job->trial->run_id);
 	a->trial.agent = (char *)(job->gold ? "oracle" : "nop");

@@ -55,7 +55,8 @@ static json_t *programs_state(void)
 	return state;
 }
 
-static void make_key(const struct preflight_job *job, char key[static HASH_HEX])
+static void make_key(const struct preflight *p, const struct preflight_job *job,
+		     char key[static HASH_HEX])
 {
 	const struct trial *t = job->trial;
 	AUTO(json) json_t *j = json_object();
@@ -65,6 +66,7 @@ static void make_key(const struct preflight_job *job, char key[static HASH_HEX])
 	json_put_str(j, "program", ROLLOUTS_VERSION);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 	json_put_str(j, "image", t->image);
+	json_put_str(j, "tools", json_get_str(p->s->plan.tools, "id", ""));
 	json_put_str(j, "launcher", t->launcher);
 	json_put_bool(j, "network", t->network);
 	json_put_int(j, "eval_timeout_ms", t->limits.eval_timeout_ms);
@@ -93,7 +95,7 @@ static void add_item(struct preflight *p, const struct sched_item *item)
 
 	if (t->sandbox == SANDBOX_NONE || !(t->evaluate || item->regrade))
 		return;
-	make_key(&c.job, c.key);
+	make_key(p, &c.job, c.key);
 	if (json_object_get(p->seen, c.key))
 		return;
 	json_object_set_new(p->seen, c.key, json_true());
@@ -113,9 +115,9 @@ static char *remedy(const struct trial *t, const char *tool)
 	if (t->sandbox == SANDBOX_DOCKER)
 		return xstrdup("install it in the task's image (its Dockerfile or docker_image)");
 	if (found)
-		return xasprintf("this machine has %s, which is not shown in sandboxes: install it "
-				 "below /usr",
-				 found);
+		return xasprintf("this machine has %s, which sandboxes do not show: put "
+				 "tools = [\"%s\"] at the top of the benchmark",
+				 found, tool);
 	return xstrdup("install it on this machine, below /usr, or give the task a Dockerfile");
 }
 

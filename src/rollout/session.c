@@ -94,6 +94,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.allow_emulation = req->allow_emulation,
 		.uid_base = create_uid_base(in->plan.n),
 		.agents = json_incref(in->agents),
+		.tools = json_incref(in->tools),
 		.trials = STEAL(&in->plan.trials),
 		.n = in->plan.n,
 	};
@@ -265,6 +266,11 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	const char *name;
 	json_t *spec;
 
+	if (more && strcmp(json_get_str(in->tools, "id", ""), json_get_str(p->tools, "id", "")))
+		return err_set(
+			err, ERR_USAGE, 0,
+			"tools are not what they were when this rollout began, and its trials must "
+			"stay comparable: start another with rollouts run");
 	if (only_look)
 		plan_stamp(&in->plan, p->stamp);
 	else if (inputs_commit(in, &s->store, p->stamp, err))

@@ -37,6 +37,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.stream_output = s->o->listener && s->o->listener->wants_output,
 		.sync = *json_get_str(spec, "needs", "") != '\0',
 		.agent_spec = spec,
+		.tools = plan->tools,
 		.bench = plan->name,
 		.record = s->o->record,
 		.replay = s->o->replay ? s->o->replay[i->index] : NULL,

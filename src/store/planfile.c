@@ -55,6 +55,8 @@ static json_t *header(const struct planfile *p)
 	json_put_bool(j, "allow_emulation", p->allow_emulation);
 	json_put_str(j, "gateway", p->gateway);
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
+	if (p->tools)
+		json_put(j, "tools", json_incref(p->tools));
 	return j;
 }
 
@@ -103,6 +105,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->fail_on_error = json_get_real(j, "fail_on_error", 0);
 	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
 	p->agents = json_incref(json_object_get(j, "agents"));
+	p->tools = json_incref(json_object_get(j, "tools"));
 	return 0;
 }
 
@@ -184,6 +187,7 @@ void planfile_release(struct planfile *p)
 	free(p->gateway);
 	free(p->replay);
 	json_decref(p->agents);
+	json_decref(p->tools);
 	for (size_t i = 0; i < p->n; i++)
 		trial_release(&p->trials[i]);
 	free(p->trials);

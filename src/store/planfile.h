@@ -27,6 +27,7 @@ struct planfile {
 	bool replay_or_live;
 	char *gateway;	/* unix socket, absolute; NULL: none */
 	json_t *agents; /* agent name -> spec */
+	json_t *tools;	/* of rollout/tools.h; NULL: none */
 	struct trial *trials;
 	size_t n;
 };

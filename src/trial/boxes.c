@@ -35,10 +35,13 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.run = t->run_id,
 		.cancel_fds = {w->signal_fd, w->event_fd},
 	};
+	spec->mounts = w->mounts[which];
+	spec->mounts_n =
+		agent_mounts(w->attempt.tools, w->mounts[which], ARRAY_SIZE(w->mounts[which]));
 	if (which != BOX_AGENT)
 		return;
-	spec->mounts = w->mounts;
-	spec->mounts_n = agent_mounts(&w->attempt, w->mounts, ARRAY_SIZE(w->mounts));
+	spec->mounts_n += agent_mounts(w->attempt.agent_spec, w->mounts[which] + spec->mounts_n,
+				       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (attempt_agent_asks(&w->attempt))
 		spec->gateway = w->attempt.gateway;
 	spec->gateway_port = AGENT_GATEWAY_PORT;
