@@ -30,18 +30,28 @@ static const struct cell *cell_of(const struct table_of_cells *t, size_t side, s
 	return &t->v[side * t->tasks + task];
 }
 
+/* First tries are compared: what was run again because of its outcome is a selection. */
 static double score_of(const struct summary_row *row)
 {
-	return row->status->result.total_score;
+	const struct trial_result *r = &row->status->result;
+	return r->replaced ? r->first_score : r->total_score;
+}
+
+static enum standing standing_of(const struct summary_row *row)
+{
+	const struct trial_result *r = &row->status->result;
+	if (!r->replaced)
+		return row->standing;
+	return r->first_scored ? STANDING_SCORED : STANDING_UNSCORED;
 }
 
 static void add_row(struct cell *c, const struct summary_row *row)
 {
 	c->planned++;
-	c->missing += row->standing == STANDING_MISSING;
+	c->missing += standing_of(row) == STANDING_MISSING;
 	if (!c->any)
 		c->any = row;
-	if (row->standing != STANDING_SCORED)
+	if (standing_of(row) != STANDING_SCORED)
 		return;
 	/* What was graded says with which tests. */
 	if (!c->scored++)
@@ -357,10 +367,11 @@ static void add_standing(struct compare_standing *s, const struct summary_row *r
 	const struct trial_result *r = &row->status->result;
 
 	s->tally.planned++;
-	s->tally.scored += row->standing == STANDING_SCORED;
-	s->tally.unscored += row->standing == STANDING_UNSCORED;
-	s->tally.missing += row->standing == STANDING_MISSING;
-	s->solved += row->standing == STANDING_SCORED && r->total_score > 1 - ROUNDING;
+	s->tally.scored += standing_of(row) == STANDING_SCORED;
+	s->tally.unscored += standing_of(row) == STANDING_UNSCORED;
+	s->tally.missing += standing_of(row) == STANDING_MISSING;
+	s->tally.replaced += r->replaced;
+	s->solved += standing_of(row) == STANDING_SCORED && score_of(row) > 1 - ROUNDING;
 	if (!row->status->has_result)
 		return;
 	if (r->money_usd >= 0)

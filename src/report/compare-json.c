@@ -28,6 +28,7 @@ static json_t *side_json(const struct comparison *c, size_t i)
 	json_put_int(j, "scored", (int64_t)s->tally.scored);
 	json_put_int(j, "unscored", (int64_t)s->tally.unscored);
 	json_put_int(j, "missing", (int64_t)s->tally.missing);
+	json_put_int(j, "replaced", (int64_t)s->tally.replaced);
 	json_put_int(j, "solved", (int64_t)s->solved);
 	json_put_real(j, "money_usd", s->money_usd < 0 ? NAN : s->money_usd);
 	if (s->rank_best) {

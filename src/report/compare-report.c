@@ -376,6 +376,20 @@ static void put_gate(struct doc *d, const struct comparison *c, const struct com
 			p->gate_chance);
 }
 
+static void put_first_tries(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	size_t n = c->standings[p->candidate].tally.replaced;
+	if (p->candidate != p->baseline)
+		n += c->standings[p->baseline].tally.replaced;
+	if (!n)
+		return;
+	doc_paragraph(d);
+	doc_words(d,
+		  "%zu trial%s rerun because of an outcome (resume --retry): the first tries are "
+		  "compared.",
+		  n, n == 1 ? " was" : "s were");
+}
+
 static void put_bounds(struct doc *d, const struct comparison *c, const struct compare_pair *p)
 {
 	if (!p->missing || c->options.missing != COMPARE_BOUNDS || isnan(p->worst.low))
@@ -484,6 +498,7 @@ static void make_document(struct doc *d, const struct comparison *c, bool all)
 	doc_words(d, c->pairs_n > 1 ? "Verdicts" : "Verdict");
 	for (size_t i = 0; i < c->pairs_n; i++) {
 		put_verdict(d, c, &c->pairs[i]);
+		put_first_tries(d, c, &c->pairs[i]);
 		put_bounds(d, c, &c->pairs[i]);
 		put_gate(d, c, &c->pairs[i]);
 		put_test(d, c, &c->pairs[i]);
