@@ -231,7 +231,8 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 	if (store_open(&s->store, data_dir ? data_dir : "data", false, err))
 		return -1;
-	if (store_find(&s->store, name, selector, &s->ref, err) || open_rollout(s, err)) {
+	if (store_check_links(&s->store, err) ||
+	    store_find(&s->store, name, selector, &s->ref, err) || open_rollout(s, err)) {
 		session_close(s);
 		return -1;
 	}

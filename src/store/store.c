@@ -42,6 +42,27 @@ static int make_folders(int root_fd, struct err *err)
 	return path_make_dirs(root_fd, DATA_TEMP, 0755, err);
 }
 
+static int check_links(int root_fd, const char *root, struct err *err)
+{
+	static const char *const folders[] = {DATA_ROLLOUTS, DATA_RUNS, DATA_CACHE};
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+		if (!fstatat(root_fd, folders[i], &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
+			return err_set(
+				err, ERR_USAGE, 0,
+				"%s/%s is a link, and below a data folder none is followed: move "
+				"%s as a whole "
+				"and make it the link, or name another folder with --data-dir",
+				root, folders[i], root);
+	return 0;
+}
+
+int store_check_links(const struct store *s, struct err *err)
+{
+	return check_links(s->root_fd, s->root, err);
+}
+
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err)
 {
 	if (create && path_make_dirs(AT_FDCWD, data_dir, 0755, err))
@@ -50,6 +71,8 @@ int store_open(struct store *s, const char *data_dir, bool create, struct err *e
 	if (fd < 0)
 		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA,
 			       errno, "data folder %s (--data-dir names another)", data_dir);
+	if (create && check_links(fd, data_dir, err))
+		return -1;
 	if (create && make_folders(fd, err))
 		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);
 	s->root_fd = fd_steal(&fd);

@@ -26,6 +26,9 @@ struct store {
 
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err) MUST_CHECK;
 void store_close(struct store *s);
+/* ERR_USAGE when a folder of the data root is a link: below the root nothing is followed. store_open asks it where it
+ * creates; whoever writes to what is there asks it too. */
+int store_check_links(const struct store *s, struct err *err) MUST_CHECK;
 
 /* One run of a benchmark on disk. */
 struct rollout_ref {

@@ -60,3 +60,17 @@ def test_a_trial_travels(run_cli, make_task, make_bench, rollout, workdir, binar
     assert there["outcome"] == "completed", there["reason"]
     assert there["total_score"] == 1.0
     assert there["agent"]["digest"] == here["agent"]["digest"]
+
+
+@pytest.mark.parametrize("name", ["rollouts", "runs", "cache"])
+def test_a_link_in_the_data_folder_is_refused(run_cli, make_task, make_bench, workdir, name):
+    """One line before the first trial; a data folder that is a link as a whole is followed."""
+    make_bench(make_task("ta"), model="m")
+    (workdir / "disk").mkdir()
+    (workdir / "data").symlink_to(workdir / "disk")
+    run_cli("run", "bench.toml", check=0)
+    (workdir / "disk" / name).rename(workdir / "moved")
+    (workdir / "disk" / name).symlink_to(workdir / "moved")
+    for words in (["run", "bench.toml"], ["resume", "bench"], ["eval", "bench"]):
+        done = run_cli(*words, check=2)
+        assert f"data/{name} is a link" in done.stderr and len(done.stderr.splitlines()) == 1
