@@ -99,6 +99,34 @@ static bool is_task_tag(const struct inputs *in, const char *name)
 	return false;
 }
 
+static bool tests_name(const struct task *t, const char *name)
+{
+	for (size_t i = 0; i < t->steps_n; i++)
+		for (size_t k = 0; k < t->steps[i].tests_n; k++) {
+			const struct task_test *test = &t->steps[i].tests[k];
+			if (test->content &&
+			    memmem(test->content, test->content_len, name, strlen(name)))
+				return true;
+		}
+	return false;
+}
+
+/* Tests that count on a credential fail for every agent, and nothing else would say why. */
+static void note_withheld(struct inputs *in)
+{
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const struct task *t = &in->tasks[i].task;
+		for (size_t k = 0; k < t->withheld.n; k++)
+			if (tests_name(t, t->withheld.v[k]))
+				strv_pushf(&in->plan.notes,
+					   "task \"%s\": its tests name %s, a credential of its "
+					   ".env that no sandbox is "
+					   "given; where a dummy will do, set one in the test "
+					   "script: export %s=dummy",
+					   t->id, t->withheld.v[k], t->withheld.v[k]);
+	}
+}
+
 static int make_plan(struct inputs *in, const struct config_request *req,
 		     const struct inputs_choice *choice, const struct planfile *old,
 		     struct strv *problems, struct err *err)
@@ -128,6 +156,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 				   "--tag %s names this run and chooses nothing; the tasks with "
 				   "that tag: --only tag:%s",
 				   req->tags.v[i], req->tags.v[i]);
+	note_withheld(in);
 	return 0;
 }
 

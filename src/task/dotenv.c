@@ -75,7 +75,7 @@ static const char *split_line(char **name, struct buf *value, const char *p)
 }
 
 static const char *read_line(struct kvs *env, const char *file, size_t number, const char *p,
-			     struct strv *notes)
+			     struct strv *notes, struct strv *withheld)
 {
 	AUTO(buf) struct buf value = BUF_INIT;
 	AUTO(free) char *name = NULL;
@@ -83,18 +83,20 @@ static const char *read_line(struct kvs *env, const char *file, size_t number, c
 
 	if (!name)
 		return why;
-	if (kv_is_secret(name))
-		issues_note(
-			notes, file, NULL,
-			"line %zu: %s names a credential, which never enters a sandbox: left out",
-			number, name);
-	else
+	if (!kv_is_secret(name)) {
 		kvs_set(env, name, value.data);
+		return NULL;
+	}
+	issues_note(notes, file, NULL,
+		    "line %zu: %s names a credential, which never enters a sandbox: left out",
+		    number, name);
+	if (!strv_has(withheld, name))
+		strv_push(withheld, name);
 	return NULL;
 }
 
 void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m,
-		 struct strv *notes)
+		 struct strv *notes, struct strv *withheld)
 {
 	struct err err = {0};
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -113,7 +115,7 @@ void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m
 		end = strchrnul(p, '\n');
 		if (*end)
 			*end++ = '\0';
-		const char *why = read_line(env, file, number, p, notes);
+		const char *why = read_line(env, file, number, p, notes, withheld);
 		/* The line itself stays unsaid: it may hold a secret. */
 		if (why)
 			issues_add(m, file, NULL, "line %zu: %s", number, why);

@@ -14,7 +14,7 @@ bool dotenv_is_name(const char *name); /* of an environment variable */
  * memory and away from sandboxes. The last one counts, lines that cannot be read do not. False: it has none.
  */
 bool dotenv_find(int dir_fd, const char *file, const char *name, struct buf *value);
-/* Read FILE below DIR_FD into ENV, if it is there. Names of credentials are left out with a note.
- */
+/* Read FILE below DIR_FD into ENV, if it is there. Names of credentials are left out with a note, and added to
+ * WITHHELD. */
 void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m,
-		 struct strv *notes);
+		 struct strv *notes, struct strv *withheld);

@@ -208,7 +208,7 @@ static int read_all(struct reader *rd, struct err *err)
 	bool has_meta = meta_read(&rd->r, rd->dir_fd, rd->m);
 	read_instructions(rd);
 	read_removals(rd);
-	dotenv_read(&rd->t->env, rd->dir_fd, ".env", rd->m, &rd->t->notes);
+	dotenv_read(&rd->t->env, rd->dir_fd, ".env", rd->m, &rd->t->notes, &rd->t->withheld);
 	read_overrides(rd);
 	/* Without the document everything in it would be called missing. */
 	if (has_meta && task_fill(rd->t, &rd->r, rd->dir_fd, rd->m, err))

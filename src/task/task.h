@@ -65,8 +65,9 @@ struct task {
 	size_t steps_n;
 	struct kvs
 		env; /* .env and the environment_variables override; names of keys are left out */
-	char *docker_image;  /* a name to pull; NULL: none */
-	bool has_dockerfile; /* of the folder: not kept in a snapshot */
+	struct strv withheld; /* names of credentials in its .env, of a folder just read */
+	char *docker_image;   /* a name to pull; NULL: none */
+	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
 	char hash[HASH_HEX];
 	struct strv notes; /* one-line remarks of task_read for people: what is not used, and why */

@@ -130,3 +130,13 @@ def test_a_rerun_by_choice_is_marked(run_cli, make_task, make_bench, agent_scrip
     # Grading again replaces no try, and says the same.
     run_cli("eval", "bench", check=0)
     assert said in run_cli("list", "bench", check=0).stdout or said in run_cli("summarize", "bench", check=0).stdout
+
+
+def test_the_first_screen_says_what_is_missing_and_what_a_tag_is(run_cli, make_task, make_bench):
+    """A credential that the tests need and no sandbox gets; a --tag that is one of the tasks."""
+    ask = [("check.sh", "a", 'test -n "$DEEPL_API_KEY"\n')]
+    make_bench(make_task("ta", tests=ask, rubrics=RUBRICS, files={".env": "DEEPL_API_KEY=1\nOTHER_API_KEY=2\n"}), model="m")
+    done = run_cli("run", "bench.toml", "--tag", "test", check=0)
+    assert 'task "ta": its tests name DEEPL_API_KEY' in done.stdout and "export DEEPL_API_KEY=dummy" in done.stdout
+    assert "OTHER_API_KEY" not in done.stdout
+    assert "the tasks with that tag: --only tag:test" in done.stdout
