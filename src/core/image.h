@@ -18,6 +18,7 @@ struct image {
 	char *passwd, *group; /* the image's own /etc/passwd and /etc/group; "" without */
 	char *platform;	      /* "linux/amd64" */
 	char *created;	      /* as the engine has it: RFC 3339, or an absurd date */
+	char *entrypoint;     /* its ENTRYPOINT, for people; "": none */
 	struct strv env;      /* "K=V": ENV of the image */
 	struct strv bases;    /* "NAME=ID": what it was built on, of those the engine has by name */
 };

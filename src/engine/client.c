@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -132,6 +134,25 @@ static void take_tail(struct lines *l, struct buf *tail)
 		free(l->last[i]);
 }
 
+static volatile sig_atomic_t running; /* process group of the client; 0: none */
+
+static void end_client(int number)
+{
+	if (running > 0)
+		kill(-(pid_t)running, SIGTERM);
+	_exit(128 + number);
+}
+
+void client_end_with_us(void)
+{
+	const struct sigaction act = {.sa_handler = end_client};
+
+	sigaction(SIGTERM, &act, NULL);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGHUP, &act, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
 int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail,
 	       struct err *err)
 {
@@ -153,17 +174,20 @@ int client_run(const struct engine *e, const struct strv *args, int log_fd, stru
 			  .in = -1,
 			  .out = out,
 			  .err = out};
-	if (spawn_start(&child, &s, false, err))
+	if (spawn_start(&child, &s, true, err))
 		return -1;
+	running = child.pid;
 	close(fd_steal(&out));
 	int failed = read_lines(&l, in, deadline, err);
 	take_tail(&l, tail);
 	if (failed) {
-		spawn_kill(&child, false);
+		running = 0;
+		spawn_kill(&child, true);
 		return err_wrap(err, "%s %s", argv.v[0], args->v[0]);
 	}
 	if (spawn_wait(&child, 0, &status, err))
 		return -1;
+	running = 0;
 	return status ? err_set(err, ERR_INFRA, 0, "%s %s: %s", argv.v[0], args->v[0],
 				spawn_status_text(status, text))
 		      : 0;

@@ -105,6 +105,14 @@ static json_t *one_string(const char *text)
 	return json_pack("[s]", text);
 }
 
+/* An engine refuses more than the machine has. */
+static int64_t nano_cpus(double wanted)
+{
+	const double there = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return (int64_t)((there >= 1 && wanted > there ? there : wanted) * 1e9);
+}
+
 static json_t *host_config(const json_t *d)
 {
 	json_t *host = json_object();
@@ -129,7 +137,7 @@ static json_t *host_config(const json_t *d)
 	if (pids > 0)
 		json_put_int(host, "PidsLimit", pids);
 	if (json_get_real(d, "cpus", 0) > 0)
-		json_put_int(host, "NanoCpus", (int64_t)(json_get_real(d, "cpus", 0) * 1e9));
+		json_put_int(host, "NanoCpus", nano_cpus(json_get_real(d, "cpus", 0)));
 	return host;
 }
 
@@ -260,7 +268,13 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 	/* Podman says 500 where Docker says 409. */
 	if (!*id && (status == 409 || status == 500)) {
 		struct err ignored;
-		if (!free_name(e, safe, &ignored) && create(e, path, body, id, &status, err))
+		/* A rollout in another data folder may have begun in the same second. */
+		if (free_name(e, safe, &ignored)) {
+			free(path);
+			path = xasprintf("/containers/create?name=%s-%.8s", safe,
+					 json_get_str(description, "data", ""));
+		}
+		if (create(e, path, body, id, &status, err))
 			return -1;
 	}
 	/* Once more, for the engine's own words. */

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/strv.h"
 #include "core/datadir.h"
+#include "engine/client.h"
 #include "engine/container.h"
 #include "engine/find.h"
 #include "os/fdio.h"
@@ -33,6 +34,7 @@ static void child(const char *socket, const char *item, const struct image_wish 
 	char key[HASH_HEX];
 	const char *id;
 
+	client_end_with_us();
 	split(item, key, &id);
 	if (!engine_open(&e, socket, ENGINE_CALL_MS, &err) && !make_image(e, key, id, w, &err))
 		_exit(0);

@@ -103,6 +103,18 @@ static int probe(struct engine *e, const char *image, const char *nonce, struct 
 	return container_remove(e, id, clock_mono_ms() + ENGINE_CALL_MS, err);
 }
 
+static char *entrypoint_of(const json_t *config)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	const json_t *word;
+	size_t at;
+
+	json_array_foreach (json_object_get(config, "Entrypoint"), at, word)
+		buf_addf(&text, "%s%s", at ? " " : "",
+			 json_string_value(word) ? json_string_value(word) : "");
+	return xstrdup(text.data ? text.data : "");
+}
+
 int look_at_image(struct engine *e, const char *name, struct image *out, struct err *err)
 {
 	AUTO(free) char *path = xasprintf("/images/%s/json", name);
@@ -120,6 +132,7 @@ int look_at_image(struct engine *e, const char *name, struct image *out, struct 
 	AUTO(free) char *full = xasprintf("%s%s", strchr(id, ':') ? "" : "sha256:", id);
 	out->platform = xasprintf("%s/%s", json_get_str(j, "Os", "linux"),
 				  json_get_str(j, "Architecture", "?"));
+	out->entrypoint = entrypoint_of(json_object_get(j, "Config"));
 	out->created = xstrdup(json_get_str(j, "Created", ""));
 	json_array_foreach (json_object_get(json_object_get(j, "Config"), "Env"), at, item)
 		if (json_is_string(item))

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -55,6 +56,8 @@ static int cmd_prune(int argc, char **argv)
 static int cmd_images(int argc, char **argv)
 {
 	struct image_wish w = {0};
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	const struct {
 		const char *name;
 		bool *to;

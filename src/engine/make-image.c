@@ -193,6 +193,45 @@ static void say_tail(const struct buf *tail)
 		make_image_say("  %s", line);
 }
 
+static const int pauses_s[] = {2, 15, 60};
+
+/* Whether what a client said last looks like the network's fault, and how long the other side wants us to wait, at
+ * most ten minutes. -1: trying again would not help. */
+static int network_pause(const char *tail)
+{
+	static const char *const signs[] = {
+		"toomanyrequests",
+		"Too Many Requests",
+		"429 ",
+		"500 Internal Server Error",
+		"502 Bad Gateway",
+		"503 Service",
+		"504 Gateway",
+		"onnection reset",
+		"onnection timed out",
+		"i/o timeout",
+		"TLS handshake timeout",
+		"unexpected EOF",
+		"no such host",
+		"emporary failure in name resolution",
+		"emporary failure resolving",
+		"ould not resolve host",
+		"EAI_AGAIN",
+		"ECONNRESET",
+		"ETIMEDOUT",
+	};
+	const char *asked = strcasestr(tail, "retry-after");
+	int seconds = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
+		if (strstr(tail, signs[i])) {
+			if (asked)
+				sscanf(asked + strlen("retry-after"), "%*[: ]%d", &seconds);
+			return seconds < 0 ? 0 : seconds > 600 ? 600 : seconds;
+		}
+	return -1;
+}
+
 static int run_client(struct job *j, const struct strv *args, struct err *err)
 {
 	AUTO(buf) struct buf tail = BUF_INIT;
@@ -200,8 +239,21 @@ static int run_client(struct job *j, const struct strv *args, struct err *err)
 
 	if (log < 0)
 		return -1;
-	if (!client_run(j->e, args, log, &tail, err))
-		return 0;
+	for (size_t again = 0;; again++) {
+		buf_reset(&tail);
+		*err = (struct err){0};
+		if (!client_run(j->e, args, log, &tail, err))
+			return 0;
+		int pause_s =
+			again < ARRAY_SIZE(pauses_s) && tail.data ? network_pause(tail.data) : -1;
+		if (pause_s < 0)
+			break;
+		pause_s = pause_s > pauses_s[again] ? pause_s : pauses_s[again];
+		make_image_say(
+			"image of %s: the network failed (%s); trying again in %d s (%zu of %zu)",
+			j->image.name, err->msg, pause_s, again + 1, ARRAY_SIZE(pauses_s));
+		sleep((unsigned)pause_s);
+	}
 	make_image_say("image of %s: %s; its last lines:", j->image.name, err->msg);
 	say_tail(&tail);
 	/* One line for results: the last that says anything. */
@@ -372,6 +424,11 @@ static void tell(const struct job *j, const char *before)
 	AUTO(free) char *made = age ? xasprintf("made %s ago", age) : xstrdup("of unknown age");
 	make_image_say("image of %s: %.19s, %s%s%s", i->name, i->id, made,
 		       is_foreign(i) ? ", emulated: " : "", is_foreign(i) ? i->platform : "");
+	if (i->entrypoint && *i->entrypoint)
+		make_image_say(
+			"image of %s: its ENTRYPOINT is not run (%.200s): what needs a service "
+			"starts it in the test's command or the agent's",
+			i->name, i->entrypoint);
 	if (moved)
 		make_image_say("image of %s: it is another one than the last time, %.19s", i->name,
 			       before);

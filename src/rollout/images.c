@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/images.h"
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -52,14 +55,29 @@ static void tell_line(const struct listener *l, const char *line, size_t len,
 	listener_tell(l, &(struct listener_event){.kind = LISTENER_TURN, .left_ms = -1});
 }
 
-/* Until its end: each line as it comes. */
-static void follow(const struct listener *l, int fd, char last[static LINE_BYTES])
+/* Blocks until FD speaks or ends; false: a signal asks us to stop. */
+static bool wait_for(int fd, int signals)
+{
+	struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+
+	while (poll(p, 2, -1) < 0)
+		;
+	return !p[1].revents;
+}
+
+/* Until its end: each line as it comes. False: a signal asks us to stop. */
+static bool follow(const struct listener *l, int fd, int signals, char last[static LINE_BYTES])
 {
 	char text[LINE_BYTES];
 	size_t len = 0;
 	ssize_t n;
 
-	while ((n = read(fd, text + len, sizeof text - len)) > 0 || (n < 0 && errno == EINTR)) {
+	for (;;) {
+		if (!wait_for(fd, signals))
+			return false;
+		n = read(fd, text + len, sizeof text - len);
+		if (!n || (n < 0 && errno != EINTR))
+			return true;
 		len += n > 0 ? (size_t)n : 0;
 		char *newline;
 		while ((newline = memchr(text, '\n', len))) {
@@ -86,6 +104,7 @@ static int make_images(const struct session *s, const struct listener *l, const 
 	AUTO(strv) struct strv argv = STRV_INIT;
 	char last[LINE_BYTES] = "";
 	struct child child;
+	sigset_t set, before;
 	int ends[2], status = 0;
 
 	strv_pushv(&argv, (const char *const[]){program, "images", NULL});
@@ -105,9 +124,25 @@ static int make_images(const struct session *s, const struct listener *l, const 
 	if (spawn_start(&child, &spawn, false, err))
 		return err_wrap(err, "%s", program);
 	close(fd_steal(&out));
-	follow(l, in, last);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	AUTO(fd) int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	bool stopped = !follow(l, in, signals, last);
+	struct signalfd_siginfo taken;
+	/* Taken, or it would end us as soon as it may. */
+	if (stopped && read(signals, &taken, sizeof taken) > 0)
+		kill(child.pid, SIGTERM);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (spawn_wait(&child, 0, &status, err))
 		return -1;
+	if (stopped) {
+		AUTO(buf) struct buf command = BUF_INIT;
+		store_command(&command, s->store.root, &s->ref, "resume");
+		return err_set(err, ERR_CANCELLED, 0,
+			       "interrupted while images were made; to go on: %s", command.data);
+	}
 	return status ? engine_ask_failed(status, last, err) : 0;
 }
 

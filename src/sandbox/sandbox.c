@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
 #include "os/user.h"
@@ -55,16 +56,30 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 	return check_running(s, err) ? -1 : run_command(s, x, out, err);
 }
 
+/* What ENV of the image sets the variable of PRESET to, "K=V"; NULL: nothing. */
+static const char *of_image(const struct sandbox *s, const char *preset)
+{
+	const size_t n = strcspn(preset, "=") + 1;
+
+	for (size_t i = 0; s->image_env && i < s->image_env->n; i++)
+		if (!strncmp(s->image_env->v[i], preset, n))
+			return s->image_env->v[i];
+	return NULL;
+}
+
 void sandbox_env(const struct sandbox *s, struct strv *env)
 {
-	static const char *const base[] = {"TMPDIR=/tmp", "LANG=C.UTF-8", "TERM=dumb", NULL};
+	static const char *const base[] = {"TMPDIR=/tmp", "LANG=C.UTF-8", "TERM=dumb"};
 	const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 	strv_pushf(env, "HOME=%s", s->spec.layout->home);
-	strv_pushv(env, base);
-	for (size_t i = 0; s->image_env && i < s->image_env->n; i++)
-		if (!strncmp(s->image_env->v[i], "PATH=", 5) && s->image_env->v[i][5])
-			path = s->image_env->v[i] + 5;
+	for (size_t i = 0; i < ARRAY_SIZE(base); i++) {
+		const char *own = of_image(s, base[i]);
+		strv_push(env, own ? own : base[i]);
+	}
+	const char *own = of_image(s, "PATH=");
+	if (own && own[5])
+		path = own + 5;
 	strv_setenv(env, "PATH", path);
 }
 

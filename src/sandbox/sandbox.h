@@ -147,7 +147,8 @@ int sandbox_try(int root_fd, struct err *err) MUST_CHECK;
  * repo_apply_times. */
 int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
 		  struct err *err) MUST_CHECK;
-/* Append what the environment of every command in S begins with, "K=V" each: HOME, TMPDIR, LANG, TERM, and PATH, which is
+/* Append what the environment of every command in S begins with, "K=V" each: HOME; TMPDIR, LANG and TERM, where the
+ * container's image does not set them; and PATH, which is
  * that of the container's image (it may have its programs where no other system does), else the usual one. */
 void sandbox_env(const struct sandbox *s, struct strv *env);
 /* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. Here and below an error

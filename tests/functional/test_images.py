@@ -2,12 +2,14 @@
 """Which image a trial runs in: what a tag means today, what a rollout keeps, what is refused."""
 import json
 import os
+import signal
+import subprocess
 import tarfile
 
 import pytest
 
 import engines
-from conftest import only
+from conftest import only, wait_for
 
 
 @pytest.fixture
@@ -174,3 +176,29 @@ def test_the_context_is_what_copy_names_and_dockerignore_leaves(run_docker, benc
     (folder / "README").write_text("no COPY touches this\n")
     (folder / "src/more.log").write_text("left out\n")
     assert "building" not in run_docker(config, "--data-dir", "other", check=0).stdout
+
+
+def test_the_image_speaks_for_itself(run_docker, bench, rollout, workdir):
+    config = bench(f'FROM {engines.BUSYBOX}\nENV LANG=de_DE.UTF-8 TMPDIR=/var/tmp\nENTRYPOINT ["/bin/serve", "x"]\n',
+                   script="env > seen", cpus=4096)
+    done = run_docker(config, check=0)
+    assert "its ENTRYPOINT is not run (/bin/serve x)" in done.stdout
+    text = seen(workdir, only(rollout()))
+    assert "+LANG=de_DE.UTF-8" in text and "+TMPDIR=/var/tmp" in text
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_ends_builds(start_cli, bench, engine, workdir, how):
+    config = bench(f"FROM {engines.BASE}\nRUN sleep 301.{int(how)}\n")
+    started = start_cli("run", config, env={"DOCKER_HOST": engine.host})
+
+    def builds():
+        found = subprocess.run(["pgrep", "-f", f"sleep 301.{int(how)}$"], capture_output=True, text=True).stdout.split()
+        return found
+
+    wait_for(builds, timeout=60)
+    started.send_signal(how)
+    out, _ = started.communicate(timeout=60)
+    if how != signal.SIGKILL:
+        assert started.returncode == 130 and "rollouts resume bench" in out, (started.returncode, out)
+    wait_for(lambda: not builds(), timeout=30)
