@@ -214,7 +214,10 @@ static int explain(struct err *err, bool root_unmapped)
 	};
 
 	look_at_mounts(&r);
-	if (r.filtered && r.place == PLACE_MACHINE)
+	/* What bubblewrap was refused, though no mount of ours shows why: an engine hides it in a way of its own. */
+	const bool hidden_unseen = !r.proc_hidden && strstr(err->msg, "mount proc");
+	r.proc_hidden = r.proc_hidden || hidden_unseen;
+	if ((r.filtered || hidden_unseen) && r.place == PLACE_MACHINE)
 		r.place = PLACE_CONTAINER;
 	r.apparmor = read_text("/sys/module/apparmor/parameters/enabled", &enabled) &&
 		     *enabled.data == 'Y';
