@@ -180,7 +180,7 @@ def test_a_gateway_that_dies_is_a_failure_of_the_grading(worker):
 
 def test_an_attempt_that_only_grades_knows_the_gateway(bench, start_cli, rollout, workdir):
     """Its graders may ask a model, its agent does not run."""
-    child = start_cli("run", bench(NAME, GATE, evaluate=True), env=ENV)
+    child = start_cli("run", bench(NAME, GATE, evaluate=True), "--no-preflight", env=ENV)
     wait_for(gates, DEADLINE)
     [worker] = [int(pid) for pid in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
                 if b"rollouts-trial" in Path(f"/proc/{pid}/cmdline").read_bytes()]
