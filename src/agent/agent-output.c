@@ -79,7 +79,7 @@ static void apply(struct agent_output *o, struct agent_rule *r, const struct age
 
 static void read_json(struct agent_output *o, const char *text, size_t len)
 {
-	AUTO(json) json_t *doc = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
+	AUTO(json) json_t *doc = json_foreign(text, len);
 
 	for (size_t i = 0; doc && i < o->rules_n; i++) {
 		struct agent_value v;

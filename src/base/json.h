@@ -19,6 +19,13 @@ static inline void auto_json(json_t **j)
 /* Parse TEXT; duplicates of a key are an error. The caller owns *out. WHERE names the source. */
 int json_parse(json_t **out, const char *text, size_t len, const char *where,
 	       struct err *err) MUST_CHECK;
+/* JSON of an agent or a provider, NULL when it is none: what a strict reader refuses for one odd token is mended. Text that
+ * is not Unicode becomes U+FFFD, whole numbers beyond 64 bits reals, NaN and numbers beyond a real null; control
+ * characters in strings and a byte order mark are taken. NULL as well for more than 400,000 values, whatever their size: memory
+ * would be twenty times the text. The caller owns it. */
+json_t *json_foreign(const char *text, size_t len);
+/* Append TEXT mended so; what is JSON stays as it is. */
+void json_mend(struct buf *out, const char *text, size_t len);
 /* Read PATH relative to DIR_FD (regular file of at most MAX bytes, no link followed at the end). */
 int json_read(json_t **out, int dir_fd, const char *path, size_t max, struct err *err) MUST_CHECK;
 

@@ -77,6 +77,22 @@ static void add_machine(struct buf *out, const struct agent_record *a)
 	     a->oom_killed ? ", the kernel killed for memory" : "");
 }
 
+/* What of its work the diff leaves out: "build/, a.log and 3 more". */
+static void add_left_out(struct buf *out, const char *what, const char *lines, int64_t n)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	int64_t told = 0;
+
+	for (const char *end; *lines; lines = end + (*end == '\n'), told++) {
+		end = strchrnul(lines, '\n');
+		buf_addf(&text, "%s%.*s", told ? ", " : "", (int)(end - lines), lines);
+	}
+	if (told && n > told)
+		buf_addf(&text, " and %lld more", (long long)(n - told));
+	if (n > 0)
+		line(out, what, "%s", told ? text.data : "see artifacts/repo_info.json");
+}
+
 static void add_usage(struct buf *out, const struct agent_record *a)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -97,6 +113,10 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 	line(out, "used", "%s", text.data);
 	if (a->version[0])
 		line(out, "version", "%s%s%.12s", a->version, a->tree[0] ? ", tree " : "", a->tree);
+	add_left_out(out, "left out", a->skipped, a->skipped_paths);
+	add_left_out(out, "ignored", a->ignored, a->ignored_paths);
+	if (a->diff_truncated)
+		line(out, "diff", "cut off: it was larger than diff_mb, so no test ran on it");
 	add_machine(out, a);
 	if (a->final_message[0])
 		line(out, "said", "%s", a->final_message);

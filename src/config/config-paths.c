@@ -45,8 +45,8 @@ static void add_escaped(struct buf *pattern, const char *literal)
 	}
 }
 
-/* Directories matching FOLDER/PATTERN, sorted bytewise, in OUT. */
-static void match(const char *folder, const char *pattern, struct strv *out)
+/* Directories matching FOLDER/PATTERN in OUT. */
+static void match_plain(const char *folder, const char *pattern, struct strv *out)
 {
 	AUTO(buf) struct buf whole = BUF_INIT;
 	glob_t found;
@@ -60,6 +60,25 @@ static void match(const char *folder, const char *pattern, struct strv *out)
 		if (path_is_dir(AT_FDCWD, found.gl_pathv[i]))
 			strv_push(out, found.gl_pathv[i]);
 	globfree(&found);
+}
+
+/* Directories matching FOLDER/PATTERN, sorted bytewise, in OUT: in the place of a component "**", any number of folders
+ * up to DEPTH. */
+static void match(const char *folder, const char *pattern, struct strv *out)
+{
+	enum { DEPTH = 8 };
+	const char *any = strncmp(pattern, "**/", 3) == 0 ? pattern : strstr(pattern, "/**/");
+	if (any) {
+		any += *any == '/';
+		AUTO(buf) struct buf some = BUF_INIT;
+		buf_add(&some, pattern, (size_t)(any - pattern));
+		for (int i = 0; i <= DEPTH; i++, buf_adds(&some, "*/")) {
+			AUTO(free) char *plain = xasprintf("%s%s", some.data, any + 3);
+			match_plain(folder, plain, out);
+		}
+	} else {
+		match_plain(folder, pattern, out);
+	}
 	strv_sort(out);
 }
 

@@ -48,6 +48,7 @@ static const struct json_field agent_fields[] = {
 	AGENT(diff_truncated, FIELD_BOOL, false), AGENT(digest, FIELD_DIGEST, true),
 	AGENT(version, FIELD_TEXT, false),	  AGENT(tree, FIELD_TEXT, false),
 	AGENT(final_message, FIELD_TEXT, false),  AGENT(oom_killed, FIELD_BOOL, false),
+	AGENT(ignored_paths, FIELD_INT64, false), AGENT(skipped_paths, FIELD_INT64, false),
 };
 
 static int read_outcome(enum outcome *out, const json_t *j, const char *where, struct err *err)
@@ -61,6 +62,30 @@ static int read_outcome(enum outcome *out, const json_t *j, const char *where, s
 	return 0;
 }
 
+/* TEXT's lines as a list. */
+static void put_lines(json_t *j, const char *key, const char *text)
+{
+	AUTO(strv) struct strv lines = STRV_INIT;
+
+	for (const char *end; *text; text = end + (*end == '\n')) {
+		end = strchrnul(text, '\n');
+		strv_pushf(&lines, "%.*s", (int)(end - text), text);
+	}
+	json_put_strv(j, key, &lines);
+}
+
+static void get_lines(char *to, size_t size, const json_t *list)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *line = json_string_value(json_array_get(list, i));
+		if (!line || len + strlen(line) + 2 > size)
+			break;
+		len += (size_t)snprintf(to + len, size - len, "%s%s", len ? "\n" : "", line);
+	}
+}
+
 json_t *agent_record_to_json(const struct agent_record *a)
 {
 	json_t *j = json_object();
@@ -71,6 +96,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_fields_write(j, a, agent_fields, ARRAY_SIZE(agent_fields));
 	json_fields_write(metrics, &a->metrics, metric_fields, ARRAY_SIZE(metric_fields));
 	json_put(j, "metrics", metrics);
+	put_lines(j, "ignored", a->ignored);
+	put_lines(j, "skipped", a->skipped);
 	return j;
 }
 
@@ -87,6 +114,8 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 	if (metrics && json_fields_read(&read.metrics, metric_fields, ARRAY_SIZE(metric_fields),
 					metrics, where, err))
 		return -1;
+	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
+	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));
 	*a = read;
 	return 0;
 }

@@ -44,6 +44,10 @@ struct agent_record {
 	struct agent_metrics metrics;
 	int64_t diff_bytes, diff_lines; /* lines: added and removed */
 	bool diff_truncated;
+	/* How many of its paths the diff leaves out, because of .gitignore or for what they are, and the first of them:
+	 * those with their reasons, one a line. All are in artifacts/repo_info.json. */
+	int64_t ignored_paths, skipped_paths;
+	char ignored[512], skipped[1024];
 	char digest[HASH_HEX]; /* SHA-256 of artifacts/diff.patch */
 	char version[64];      /* of the agent, "" unknown */
 	char tree[HASH_HEX]; /* of what npm installed (config/agent-cache.h); "": something else */

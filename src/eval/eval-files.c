@@ -33,10 +33,12 @@ static void complain(struct strv *problems, const char *file, const char *name, 
 
 static json_t *parse_object(const char *text, size_t len, const char *file, struct strv *problems)
 {
+	AUTO(buf) struct buf mended = BUF_INIT;
 	json_t *j = NULL;
 	struct err why;
 
-	if (json_parse(&j, text, len, file, &why)) {
+	json_mend(&mended, text, len); /* Python writes NaN */
+	if (json_parse(&j, mended.data ? mended.data : "", mended.len, file, &why)) {
 		if (problems->n < PROBLEMS_MAX)
 			strv_push(problems, why.msg);
 		return NULL;

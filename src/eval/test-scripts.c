@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -13,6 +15,8 @@
 #include "core/env-path.h"
 #include "eval/eval-files.h"
 #include "os/spawn.h"
+
+#define PYTEST_REPORT "junit.xml"
 
 enum { PROBE_MS = 60000 };
 
@@ -24,7 +28,7 @@ struct runner {
 
 enum { PYTEST, BASH };
 static const struct runner runners[] = {
-	[PYTEST] = {"pytest", ".py", {"python3", "-m", "pytest", "-q", "--"}, "python3-pytest"},
+	[PYTEST] = {"pytest", ".py", {"python3", "-m", "pytest", "-q"}, "python3-pytest"},
 	[BASH] = {"bash", ".sh", {"bash", "--"}, "bash"},
 };
 static const struct runner runner_command = {.name = "command", .argv = {"sh", "-c"}};
@@ -280,6 +284,41 @@ static void judge_exit(struct test_outcome *o, const struct runner *r, int statu
 			 known ? pytest_codes[code] : spawn_status_text(status, how));
 }
 
+/* The number in NAME="N" of TEXT; -1: there is none. */
+static long attribute(const char *text, const char *name)
+{
+	AUTO(free) char *key = xasprintf(" %s=\"", name);
+	const char *at = strstr(text, key);
+
+	return at ? strtol(at + strlen(key), NULL, 10) : -1;
+}
+
+/* A pytest that ends well has passed something: not when all was skipped, or when the code under test ended the
+ * process before pytest could tell. Its report names the numbers in its first line. */
+static void check_report(struct test_run *run, size_t number)
+{
+	struct test_outcome *o = run->now;
+	AUTO(free) char *box = result_file(run, number, PYTEST_REPORT);
+	struct err ignored = {0};
+	AUTO(fd) int fd = sandbox_get(run->s, box, &ignored);
+	char text[4096] = "";
+	ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
+
+	text[n < 0 ? 0 : n] = '\0';
+	const char *suite = strstr(text, "<testsuite ");
+	long tests = suite ? attribute(suite, "tests") : -1;
+	long skipped = suite ? attribute(suite, "skipped") : -1;
+	if (suite && skipped < 0)
+		skipped = attribute(suite, "skips"); /* before version 5 */
+	if (tests > 0 && tests > skipped)
+		return;
+	o->passed = false;
+	snprintf(o->reason, sizeof o->reason, "%s",
+		 tests < 0    ? "ended with 0, but before pytest could report"
+		 : tests == 0 ? pytest_codes[5]
+			      : "no test passed: all were skipped");
+}
+
 static void judge_limit(struct test_outcome *o, const struct sandbox_exit *end,
 			const struct limits *l, int64_t timeout_ms)
 {
@@ -348,7 +387,7 @@ static void read_files(struct test_run *run, size_t number)
 }
 
 static int exec_test(struct test_run *run, const struct task_test *t, const struct runner *r,
-		     const char *const *env, struct err *err)
+		     size_t number, const char *const *env, struct err *err)
 {
 	const struct limits *l = &run->job->attempt->trial.limits;
 	const char *repo = run->job->task->layout.repo;
@@ -361,6 +400,11 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		timeout_ms = PREFLIGHT_TEST_MS;
 
 	strv_pushv(&argv, r->argv);
+	AUTO(free) char *report = result_file(run, number, PYTEST_REPORT);
+	if (r == &runners[PYTEST]) {
+		strv_pushf(&argv, "--junitxml=%s", report);
+		strv_push(&argv, "--");
+	}
 	if (t->command)
 		strv_push(&argv, t->command);
 	else if (r->argv[0])
@@ -394,6 +438,8 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		judge_limit(o, &end, l, timeout_ms);
 	else
 		judge_exit(o, r, end.status);
+	if (o->passed && r == &runners[PYTEST])
+		check_report(run, number);
 	return o->passed ? 0 : check_tool(run, t, o->exit_code, env, err);
 }
 
@@ -408,7 +454,7 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	/* Once more: an earlier test ran the agent's code, which could have changed this one. What it left in the way makes
 	 * this test fail, and no failure of ours. */
 	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||
-	    exec_test(run, t, r, strv_items(&env), err)) {
+	    exec_test(run, t, r, i + 1, strv_items(&env), err)) {
 		if (!run->ran || !err->from_box)
 			return -1;
 		snprintf(run->now->reason, sizeof run->now->reason, "not run: %.240s", err->msg);

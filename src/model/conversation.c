@@ -86,7 +86,7 @@ void reply_add_call(struct reply *r, const char *id, const char *name, json_t *a
 
 void reply_add_call_text(struct reply *r, const char *id, const char *name, const char *arguments)
 {
-	AUTO(json) json_t *j = arguments ? json_loads(arguments, JSON_ALLOW_NUL, NULL) : NULL;
+	AUTO(json) json_t *j = arguments ? json_foreign(arguments, strlen(arguments)) : NULL;
 
 	reply_add_call(r, id, name, j);
 }
@@ -195,7 +195,7 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 /* In what a provider says of its refusal, in each dialect. */
 static int refused(const struct http_answer *a, struct reply *out, struct err *err)
 {
-	AUTO(json) json_t *j = json_loadb(a->body.data, a->body.len, JSON_ALLOW_NUL, NULL);
+	AUTO(json) json_t *j = json_foreign(a->body.data, a->body.len);
 	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
 	const char *text = json_get_str(error, "message", NULL);
 	AUTO(free) char *why = xasprintf("%sthe model's API answered %d: %.300s",
@@ -220,7 +220,7 @@ int conversation_ask(struct conversation *t, const struct model_client *c, struc
 		return ASKED_LATE;
 	if (a.status != 200)
 		return refused(&a, out, err);
-	AUTO(json) json_t *answer = json_loadb(a.body.data, a.body.len, JSON_ALLOW_NUL, NULL);
+	AUTO(json) json_t *answer = json_foreign(a.body.data, a.body.len);
 	if (answer && t->dialect->read(t, answer, out))
 		return ASKED_ANSWERED;
 	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",

@@ -115,8 +115,8 @@ static size_t parting(const json_t *a, const json_t *b)
 void request_diff(char *out, size_t size, const char *recorded, size_t recorded_len,
 		  const char *now, size_t now_len)
 {
-	AUTO(json) json_t *a = json_loadb(recorded, recorded_len, JSON_ALLOW_NUL, NULL);
-	AUTO(json) json_t *b = json_loadb(now, now_len, JSON_ALLOW_NUL, NULL);
+	AUTO(json) json_t *a = json_foreign(recorded, recorded_len);
+	AUTO(json) json_t *b = json_foreign(now, now_len);
 	AUTO(buf) struct buf line = BUF_INIT;
 	struct diff d = {BUF_INIT, NULL, NULL};
 

@@ -174,7 +174,7 @@ static void take_delta(struct stream *s, const json_t *j)
 
 static void take_event(struct strv *to, struct stream *s, const char *data, size_t n)
 {
-	AUTO(json) json_t *j = json_loadb(data, n, 0, NULL);
+	AUTO(json) json_t *j = json_foreign(data, n);
 	const json_t *response = json_object_get(j, "response");
 
 	if (!j)
@@ -248,7 +248,7 @@ static int take_request(struct telling *t, const struct recording_frame *f, cons
 		return err_set(err, ERR_USAGE, 0,
 			       "the recording is damaged: call %lld has no request",
 			       (long long)f->call);
-	AUTO(json) json_t *j = json_loadb(whole->data, whole->len, 0, NULL);
+	AUTO(json) json_t *j = json_foreign(whole->data, whole->len);
 	messages_of(&messages, j);
 	while (same < messages.n && same < t->shown.n &&
 	       !strcmp(messages.v[same], t->shown.v[same]))
@@ -275,7 +275,7 @@ static void take_end(struct telling *t)
 	strv_release(&t->answer);
 	if (t->events)
 		answer_of_stream(&t->answer, &t->body);
-	else if ((j = json_loadb(t->body.data, t->body.len, 0, NULL)))
+	else if ((j = json_foreign(t->body.data, t->body.len)))
 		answer_of(&t->answer, j);
 	buf_reset(&t->body);
 }

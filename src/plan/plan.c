@@ -60,21 +60,37 @@ static bool matches(const char *pattern, const struct bench_entry *e, const stru
 	       text_glob(pattern, e->prepared_dir);
 }
 
-static bool matches_any(const struct strv *patterns, const struct bench_entry *e,
-			const struct task *t)
+static bool is_named(const char *name, const struct bench_entry *e, const struct task *t)
 {
-	for (size_t i = 0; patterns && i < patterns->n; i++)
-		if (matches(patterns->v[i], e, t))
-			return true;
-	return false;
+	AUTO(free) char *folder = folder_name(e->prepared_dir);
+	return strcmp(name, t->id) == 0 || strcmp(name, folder) == 0 ||
+	       strcmp(name, e->prepared_dir) == 0;
 }
 
-static bool is_chosen(const struct plan_input *in, size_t i)
+/* Set MATCHED of the entries that one of PATTERNS means. What is somebody's name is not a pattern: "app[1]" does not mean
+ * app1 where there is an app[1]. */
+static void match_entries(const struct plan_input *in, const struct strv *patterns, bool *matched)
 {
-	const struct bench_entry *e = &in->bench->entries[i];
-	if (in->only && in->only->n && !matches_any(in->only, e, in->tasks[i]))
-		return false;
-	return !matches_any(in->exclude, e, in->tasks[i]);
+	const struct bench *b = in->bench;
+	for (size_t k = 0; patterns && k < patterns->n; k++) {
+		bool named = false;
+		for (size_t i = 0; i < b->entries_n; i++)
+			if (is_named(patterns->v[k], &b->entries[i], in->tasks[i]))
+				named = matched[i] = true;
+		for (size_t i = 0; !named && i < b->entries_n; i++)
+			matched[i] |= matches(patterns->v[k], &b->entries[i], in->tasks[i]);
+	}
+}
+
+static void choose(struct planner *p)
+{
+	const struct plan_input *in = p->in;
+	const size_t n = in->bench->entries_n;
+	AUTO(free) bool *excluded = xcalloc(n + 1, sizeof *excluded);
+	match_entries(in, in->only, p->chosen);
+	match_entries(in, in->exclude, excluded);
+	for (size_t i = 0; i < n; i++)
+		p->chosen[i] = (p->chosen[i] || !in->only || !in->only->n) && !excluded[i];
 }
 
 static void make_key(char out[HASH_HEX], const struct task *t, const char *variant,
@@ -312,8 +328,7 @@ static void start(struct planner *p)
 	p->mask = size - 1;
 	p->chosen = xcalloc(entries, sizeof *p->chosen);
 	p->reported = xcalloc(entries, sizeof *p->reported);
-	for (size_t i = 0; i + 1 < entries; i++)
-		p->chosen[i] = is_chosen(p->in, i);
+	choose(p);
 	find_variants(p);
 	for (size_t i = 0; i + 1 < entries; i++)
 		if (p->chosen[i])

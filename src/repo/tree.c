@@ -73,118 +73,128 @@ static void end_pattern(struct buf *out)
 	buf_addc(out, '\n');
 }
 
-static int refuse(const char *key, const char *item, struct err *err)
-{
-	return err_set(err, ERR_USAGE, 0, "%s: \"%s\" is not a path inside the repository", key,
-		       item);
-}
-
-static int add_removal(struct buf *out, const char *item, struct err *err)
-{
-	if (strchr(item, '\n') || !path_is_inside(item))
-		return refuse("remove_repo_paths", item, err);
-	buf_addc(out, '/');
-	buf_adds(out, item);
-	end_pattern(out);
-	return 0;
-}
-
-// A plain name is anchored at the root of the repository, as `src` is meant; a pattern only when it
-// says so.
-static int add_sparse(struct buf *out, const char *item, struct err *err)
-{
-	const char *bare = item + (item[0] == '!'), *name = bare + (bare[0] == '/');
-	if (strchr(item, '\n') || !path_is_inside(name))
-		return refuse("repo.sparse_checkout", item, err);
-	if (!strpbrk(name, "*?["))
-		buf_addc(out, '/');
-	buf_adds(out, strpbrk(name, "*?[") ? bare : name);
-	end_pattern(out);
-	return 0;
-}
-
-// Which files the patterns match, by git's own rules: a list of paths, each ended by a NUL, in
-// order.
-static int match(struct buf *out, int dir_fd, const char *git_dir, const struct buf *patterns,
+// Which files PATTERN of a gitignore file matches, by git's own rules: sets listed.
+static int match(struct tree *t, int dir_fd, const char *git_dir, const char *pattern,
 		 int64_t deadline_ms, struct err *err)
 {
 	static const char *const argv[] = {"ls-files", "-c", "-i", "-z", "-X", "patterns", NULL};
 	const char *env[] = {git_dir, "GIT_WORK_TREE=.", NULL};
-	if (path_write(dir_fd, "patterns", patterns->data, patterns->len, 0600, false, err) < 0)
+	AUTO(buf) struct buf line = BUF_INIT;
+	AUTO(buf) struct buf out = BUF_INIT;
+	buf_adds(&line, pattern);
+	end_pattern(&line);
+	if (path_write(dir_fd, "patterns", line.data, line.len, 0600, false, err) < 0)
 		return -1;
 	struct git_cmd c = {.dir_fd = dir_fd,
 			    .argv = argv,
 			    .env = env,
 			    .max = LIST_MAX,
 			    .deadline_ms = deadline_ms};
-	return git_must(&c, out, err);
-}
-
-// Both lists are in the same order: one walk.
-static void set_listed(struct tree *t, const struct buf *list)
-{
-	const char *s = list->data, *end = s + list->len;
+	if (git_must(&c, &out, err) < 0)
+		return -1;
+	// Both lists are in the same order: one walk.
+	const char *s = out.data, *end = s + out.len;
 	for (size_t i = 0; i < t->n; i++) {
 		t->entries[i].listed = s < end && strcmp(s, t->entries[i].path) == 0;
 		if (t->entries[i].listed)
 			s += strlen(s) + 1;
 	}
+	return 0;
+}
+
+// The first entry not before PATH.
+static size_t lower_bound(const struct tree *t, const char *path)
+{
+	size_t lo = 0, hi = t->n;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (strcmp(t->entries[mid].path, path) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+// The files that NAME, of a file or a folder, stands for: sets listed; false: there is no such name.
+static bool match_name(struct tree *t, const char *name)
+{
+	size_t len = strlen(name);
+	bool any = false, is_folder = len && name[len - 1] == '/';
+	while (len && name[len - 1] == '/')
+		len--;
+	for (size_t i = 0; i < t->n; i++) {
+		const char *p = t->entries[i].path;
+		t->entries[i].listed =
+			strncmp(p, name, len) == 0 && (p[len] == '/' || (!p[len] && !is_folder));
+		any |= t->entries[i].listed;
+	}
+	return any;
+}
+
+// What ITEM of the list KEY means, NAME being what it says without a sign or a slash before it. A name that is there
+// is no pattern: app/[id] is a folder that is called so. A pattern is rooted when ROOTED, or when it says so.
+static int match_item(struct tree *t, int dir_fd, const char *git_dir, const char *key,
+		      const char *item, const char *name, bool rooted, int64_t deadline_ms,
+		      struct err *err)
+{
+	if (strchr(item, '\n') || !path_is_inside(name))
+		return err_set(err, ERR_USAGE, 0, "%s: \"%s\" is not a path inside the repository",
+			       key, item);
+	if (match_name(t, name))
+		return 0;
+	if (strpbrk(name, "*?[\\")) {
+		AUTO(free) char *pattern = xasprintf("%s%s", rooted ? "/" : "", name);
+		if (match(t, dir_fd, git_dir, pattern, deadline_ms, err) < 0)
+			return -1;
+		for (size_t i = 0; i < t->n; i++)
+			if (t->entries[i].listed)
+				return 0;
+	}
+	return err_set(err, ERR_USAGE, 0, "%s: \"%s\" matches nothing in the start commit", key,
+		       item);
 }
 
 static int mark_removed(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
 			int64_t deadline_ms, struct err *err)
 {
-	AUTO(buf) struct buf patterns = BUF_INIT;
-	AUTO(buf) struct buf list = BUF_INIT;
-	for (size_t i = 0; i < items->n; i++)
-		if (add_removal(&patterns, items->v[i], err) < 0)
+	for (size_t i = 0; i < items->n; i++) {
+		const char *item = items->v[i];
+		// Lists of the older system name it, and no start commit holds it.
+		if (strcmp(item, ".git") == 0 || strcmp(item, ".git/") == 0)
+			continue;
+		if (match_item(t, dir_fd, git_dir, "remove_repo_paths", item, item, true,
+			       deadline_ms, err) < 0)
 			return -1;
-	if (items->n == 0)
-		return 0;
-	if (match(&list, dir_fd, git_dir, &patterns, deadline_ms, err) < 0)
-		return -1;
-	set_listed(t, &list);
-	for (size_t i = 0; i < t->n; i++)
-		t->entries[i].gone |= t->entries[i].listed;
+		for (size_t k = 0; k < t->n; k++)
+			t->entries[k].gone |= t->entries[k].listed;
+	}
 	return 0;
 }
 
-// The patterns from *I on that say the same, yes or no: one question to git.
-static int mark_sparse_run(struct tree *t, int dir_fd, const char *git_dir,
-			   const struct strv *items, size_t *i, int64_t deadline_ms,
-			   struct err *err)
-{
-	AUTO(buf) struct buf patterns = BUF_INIT;
-	AUTO(buf) struct buf list = BUF_INIT;
-	bool wanted = items->v[*i][0] != '!';
-	for (; *i < items->n && wanted == (items->v[*i][0] != '!'); ++*i)
-		if (add_sparse(&patterns, items->v[*i], err) < 0)
-			return -1;
-	if (match(&list, dir_fd, git_dir, &patterns, deadline_ms, err) < 0)
-		return -1;
-	set_listed(t, &list);
-	for (size_t k = 0; k < t->n; k++)
-		if (t->entries[k].listed)
-			t->entries[k].wanted = wanted;
-	return 0;
-}
-
-// The last pattern that matches a file or a directory above it decides, as people expect: in one
-// gitignore file nothing inside a matched directory could be taken back.
+// The last item that matches a file or a directory above it decides, as people expect: in one gitignore file nothing
+// inside a matched directory could be taken back.
 static int mark_sparse(struct tree *t, int dir_fd, const char *git_dir, const struct strv *items,
 		       int64_t deadline_ms, struct err *err)
 {
 	size_t kept = 0;
 	if (items->n == 0)
 		return 0;
-	for (size_t i = 0; i < items->n;)
-		if (mark_sparse_run(t, dir_fd, git_dir, items, &i, deadline_ms, err) < 0)
+	for (size_t i = 0; i < items->n; i++) {
+		const char *item = items->v[i], *bare = item + (*item == '!');
+		const bool rooted = *bare == '/';
+		if (match_item(t, dir_fd, git_dir, "repo.sparse_checkout", item, bare + rooted,
+			       rooted, deadline_ms, err) < 0)
 			return -1;
+		for (size_t k = 0; k < t->n; k++)
+			if (t->entries[k].listed)
+				t->entries[k].wanted = bare == item;
+	}
 	for (size_t k = 0; k < t->n; k++) {
 		t->entries[k].gone |= !t->entries[k].wanted;
 		kept += !t->entries[k].gone;
 	}
-	return kept ? 0 : err_set(err, ERR_USAGE, 0, "repo.sparse_checkout matches no file");
+	return kept ? 0 : err_set(err, ERR_USAGE, 0, "repo.sparse_checkout leaves no file");
 }
 
 static int mark_subdir(struct tree *t, const char *subdir, struct err *err)
@@ -212,20 +222,6 @@ int tree_mark(struct tree *t, int dir_fd, const char *git_dir, const struct task
 	if (mark_sparse(t, dir_fd, git_dir, &r->sparse, deadline_ms, err) < 0)
 		return -1;
 	return mark_removed(t, dir_fd, git_dir, &r->remove, deadline_ms, err);
-}
-
-// The first entry not before PATH.
-static size_t lower_bound(const struct tree *t, const char *path)
-{
-	size_t lo = 0, hi = t->n;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (strcmp(t->entries[mid].path, path) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
 }
 
 static const struct tree_entry *find(const struct tree *t, const char *path)

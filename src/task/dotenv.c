@@ -38,48 +38,64 @@ static const char *read_quoted(struct buf *out, const char *p, char quote)
 	return *p ? p + 1 : NULL;
 }
 
-static bool read_value(struct buf *out, const char *p)
+/* The value at *AT, past which *AT moves; quoted text may go over several lines. */
+static bool read_value(struct buf *out, const char **at)
 {
+	const char *p = *at;
+
 	if (*p == '"' || *p == '\'') {
 		p = read_quoted(out, p + 1, *p);
 		if (!p)
 			return false;
-		p = skip_blanks(p);
-		return !*p || *p == '#';
+		*at = p = skip_blanks(p);
+		return !*p || *p == '#' || *p == '\n';
 	}
-	size_t n = strcspn(p, "#");
+	size_t n = strcspn(p, "#\n");
 	/* "a#b" is a value; " #" begins a comment. */
-	while (p[n] && n && !strchr(blanks, p[n - 1]))
-		n += 1 + strcspn(p + n + 1, "#");
+	while (p[n] == '#' && n && !strchr(blanks, p[n - 1]))
+		n += 1 + strcspn(p + n + 1, "#\n");
+	*at = p + n;
 	while (n && strchr(blanks, p[n - 1]))
 		n--;
 	buf_add(out, p, n);
 	return true;
 }
 
-/* Why the line cannot be read, or NULL; *NAME, which the caller frees, stays NULL when there is nothing in it. */
-static const char *split_line(char **name, struct buf *value, const char *p)
+/* One entry at *AT, which moves to the line behind it. Why it cannot be read, or NULL; *NAME, which the caller frees, stays
+ * NULL when there is nothing in it. */
+static const char *read_entry(char **name, struct buf *value, const char **at)
 {
-	p = skip_blanks(p);
-	if (!strncmp(p, "export", 6) && strchr(" \t", p[6]) && p[6])
+	const char *p = skip_blanks(*at), *why = NULL;
+
+	if (!strncmp(p, "export", 6) && p[6] && strchr(" \t", p[6]) && *skip_blanks(p + 6) != '=')
 		p = skip_blanks(p + 6);
-	if (!*p || *p == '#')
-		return NULL;
 	size_t n = strspn(p, name_chars);
-	if (!n || !strchr(name_start, *p) || p[n] != '=')
-		return "not NAME=VALUE";
-	if (!read_value(value, skip_blanks(p + n + 1)))
-		return "the quote is not closed, or something follows it";
-	*name = xstrndup(p, n);
-	return NULL;
+	const char *sign = skip_blanks(p + n), *rest = skip_blanks(sign + (*sign == '='));
+	if (!*p || *p == '#' || *p == '\n')
+		rest = p;
+	else if (!n || !strchr(name_start, *p) || *sign != '=')
+		why = "not NAME=VALUE";
+	else if (!read_value(value, &rest))
+		why = "the quote is not closed, or something follows it";
+	else
+		*name = xstrndup(p, n);
+	*at = strchrnul(rest, '\n');
+	*at += **at == '\n';
+	return why;
 }
 
-static const char *read_line(struct kvs *env, const char *file, size_t number, const char *p,
-			     struct strv *notes, struct strv *withheld)
+/* Behind a byte order mark, which some editors write. */
+static const char *behind_mark(const struct buf *text)
+{
+	return text->data + (strncmp(text->data, "\xef\xbb\xbf", 3) ? 0 : 3);
+}
+
+static const char *take_entry(struct kvs *env, const char *file, size_t number, const char **at,
+			      struct strv *notes, struct strv *withheld)
 {
 	AUTO(buf) struct buf value = BUF_INIT;
 	AUTO(free) char *name = NULL;
-	const char *why = split_line(&name, &value, p);
+	const char *why = read_entry(&name, &value, at);
 
 	if (!name)
 		return why;
@@ -111,14 +127,14 @@ void dotenv_read(struct kvs *env, int dir_fd, const char *file, struct issues *m
 		issues_add(m, file, NULL, "must be UTF-8 text");
 		return;
 	}
-	for (char *p = text.data, *end; *p; p = end, number++) {
-		end = strchrnul(p, '\n');
-		if (*end)
-			*end++ = '\0';
-		const char *why = read_line(env, file, number, p, notes, withheld);
+	for (const char *p = behind_mark(&text), *from; *p;) {
+		from = p;
+		const char *why = take_entry(env, file, number, &p, notes, withheld);
 		/* The line itself stays unsaid: it may hold a secret. */
 		if (why)
 			issues_add(m, file, NULL, "line %zu: %s", number, why);
+		for (; from < p; from++)
+			number += *from == '\n';
 	}
 }
 
@@ -130,14 +146,11 @@ bool dotenv_find(int dir_fd, const char *file, const char *name, struct buf *val
 
 	if (path_read(dir_fd, file, DOTENV_MAX, &text, &ignored))
 		return false;
-	for (char *p = text.data, *end; *p; p = end) {
+	for (const char *p = text.len ? behind_mark(&text) : ""; *p;) {
 		AUTO(buf) struct buf here = BUF_INIT;
 		AUTO(free) char *key = NULL;
 
-		end = strchrnul(p, '\n');
-		if (*end)
-			*end++ = '\0';
-		if (split_line(&key, &here, p) || !key || strcmp(key, name) != 0)
+		if (read_entry(&key, &here, &p) || !key || strcmp(key, name) != 0)
 			continue;
 		buf_reset(value);
 		buf_add(value, here.data, here.len);

@@ -385,6 +385,53 @@ static void fill_content(struct fill *f, const char *where, struct task_test *te
 	test->content = buf_detach(&text);
 }
 
+static bool ends_with(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && !strcmp(s + n - k, suffix);
+}
+
+/* Whether TEXT of a shell, or of python, does something: more than blanks and comments. */
+static bool does_something(const char *text)
+{
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		const char *word = p + strspn(p, " \t\r\f\v");
+		if (*word && *word != '\n' && *word != '#')
+			return true;
+	}
+	return false;
+}
+
+/* Scripts that would pass whatever an agent did, or fail whatever it did. */
+static void content_issues(const struct fill *f, const char *where, const struct task_test *test)
+{
+	const char *line = strchrnul(test->content, '\n');
+	bool interpreted = !strncmp(test->content, "#!", 2);
+	bool is_shell = ends_with(test->path, ".sh");
+	AUTO(free) char *interpreter =
+		xstrndup(test->content, interpreted ? (size_t)(line - test->content) : 0);
+	bool known = is_shell || ends_with(test->path, ".py") || strstr(interpreter, "/sh") ||
+		     strstr(interpreter, "bash") || strstr(interpreter, "python");
+
+	if (test->command && !does_something(test->command))
+		add_in_item(f, where, "command", "does nothing, so it would always pass");
+	if ((interpreted && line > test->content && line[-1] == '\r') ||
+	    (is_shell && strstr(test->content, "\r\n")))
+		add_in_item(f, where, "content",
+			    "%s has Windows line ends (CRLF), which no shell here can read: "
+			    "convert it, with dos2unix for example",
+			    test->path);
+	if ((is_shell || !test->command) && !strncmp(test->content, "\xef\xbb\xbf", 3) &&
+	    !ends_with(test->path, ".py"))
+		add_in_item(f, where, "content",
+			    "%s begins with a byte order mark, which no shell here can read",
+			    test->path);
+	if (!test->command && known && !does_something(test->content))
+		add_in_item(f, where, "content", "%s holds no command, only blanks or comments",
+			    test->path);
+}
+
 static bool same_content(const struct task_test *a, const struct task_test *b)
 {
 	return a->content && b->content && a->content_len == b->content_len &&
@@ -430,6 +477,7 @@ static void fill_test(struct fill *f, const char *where, size_t i, const json_t 
 {
 	struct task_test *test = &f->step->tests[i];
 	double timeout_sec = json_get_real(item, "timeout_sec", 0);
+	size_t before = f->m->n;
 
 	test->path = item_string(item, "path");
 	test->rubric_id = item_string(item, "rubric_id");
@@ -440,6 +488,8 @@ static void fill_test(struct fill *f, const char *where, size_t i, const json_t 
 		add_in_item(f, where, "path", "%s", test->path ? why : "is missing");
 	else
 		fill_content(f, where, test, item);
+	if (!why && f->m->n == before)
+		content_issues(f, where, test);
 	if (!f->r->bad_shapes)
 		test_issues(f, where, i, timeout_sec);
 }

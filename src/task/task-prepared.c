@@ -171,6 +171,26 @@ static void read_trees(struct reader *rd)
 	put_texts(rd, &files->repo, "overlay_repo_files");
 }
 
+/* What a known solution should not be like. */
+static void gold_notes(struct reader *rd, const char *place)
+{
+	AUTO(buf) struct buf gold = BUF_INIT;
+	struct err ignored = {0};
+
+	if (path_read_beneath(rd->dir_fd, place, TASK_MAX_GOLD, &gold, &ignored))
+		return;
+	if (!gold.data[strspn(gold.data, " \t\r\n")]) {
+		rd->t->has_gold = false;
+		issues_note(&rd->t->notes, place, NULL,
+			    "is empty, so the agent oracle has nothing to apply");
+	}
+	const char *line = strchrnul(gold.data, '\n');
+	if (line > gold.data && line[-1] == '\r')
+		issues_note(&rd->t->notes, place, NULL,
+			    "has Windows line ends (CRLF): where the repository's files have "
+			    "others, it does not apply");
+}
+
 static void read_gold(struct reader *rd)
 {
 	static const char *const places[] = {"overlay_files/diff.patch", "diff.patch"};
@@ -181,9 +201,11 @@ static void read_gold(struct reader *rd)
 		int64_t size;
 		if (!filetree_digest(rd->dir_fd, places[i], TASK_MAX_GOLD, -1, files->gold_digest,
 				     &size, &err))
-			rd->t->has_gold = size > 0;
+			rd->t->has_gold = true;
 		else if (err.sys != ENOENT)
 			issues_add(rd->m, places[i], NULL, "cannot be read: %s", err.msg);
+		if (rd->t->has_gold)
+			gold_notes(rd, places[i]);
 		if (rd->t->has_gold)
 			files->gold = xstrdup(places[i]);
 	}

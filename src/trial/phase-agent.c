@@ -111,6 +111,23 @@ static int write_patch(const struct work *w, const void *data, size_t n, struct 
 	return path_write(w->run_fd, ATTEMPT_DIFF, data, n, 0644, w->attempt.sync, err);
 }
 
+/* The first lines of LIST that fit, whole. */
+static void join_lines(char *to, size_t size, const struct strv *list)
+{
+	size_t len = 0;
+
+	*to = '\0';
+	for (size_t i = 0; i < list->n && len + strlen(list->v[i]) + 2 <= size; i++) {
+		char *line = to + len + (len > 0);
+		if (len)
+			to[len++] = '\n';
+		len += (size_t)snprintf(to + len, size - len, "%s", list->v[i]);
+		for (char *p = line; *p; p++)
+			if (*p == '\n')
+				*p = '?';
+	}
+}
+
 /* Only where there are some. */
 static int write_times(const struct work *w, const struct strv *times, struct err *err)
 {
@@ -136,6 +153,10 @@ static int diff_workspace(struct work *w, struct sandbox *box, const struct strv
 	w->result.agent.diff_bytes = d.bytes;
 	w->result.agent.diff_lines = d.lines_added + d.lines_removed;
 	w->result.agent.diff_truncated = d.truncated;
+	w->result.agent.ignored_paths = (int64_t)d.ignored.n;
+	w->result.agent.skipped_paths = (int64_t)d.skipped.n;
+	join_lines(w->result.agent.ignored, sizeof w->result.agent.ignored, &d.ignored);
+	join_lines(w->result.agent.skipped, sizeof w->result.agent.skipped, &d.skipped);
 	return write_times(w, &d.times, err) ? -1 : write_repo_info(w, &d, left_out, err);
 }
 

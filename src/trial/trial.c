@@ -76,6 +76,9 @@ static int prepare(struct work *w, struct err *err)
 	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
 	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
+	/* Who strips a text takes its last line's end, and a last line of context that is empty. */
+	if (w->gold.len && w->gold.data[w->gold.len - 1] != '\n')
+		buf_adds(&w->gold, "\n\n");
 	if (t->sandbox == SANDBOX_NONE)
 		return 0;
 	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))

@@ -78,6 +78,11 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 	s->deadline_ms[i] = x->deadline_ms;
 	fake_say(x, 1, f->out);
 	fake_say(x, 2, f->err);
+	/* pytest's report, as of one test that passed. */
+	for (size_t k = 0; x->argv[k]; k++)
+		if (!strncmp(x->argv[k], "--junitxml=", 11))
+			kvs_set(&s->files, x->argv[k] + 11,
+				"<testsuites><testsuite skipped=\"0\" tests=\"1\">");
 	if (f->writes_path)
 		kvs_set(&s->files, f->writes_path, f->writes);
 	*out = f->end;

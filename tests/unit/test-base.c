@@ -255,6 +255,34 @@ static void test_json(void **state)
 	assert_int_equal(n, 3);
 	assert_int_equal(json_need_str(back, "n", "j.json", &s, &err), -1);
 	assert_string_equal(err.msg, "j.json: \"n\" must be a string");
+	static const struct {
+		const char *odd, *plain; /* NULL: is no JSON all the same */
+	} foreign[] = {
+		{"\xef\xbb\xbf{\"a\":1}", "{\"a\":1}"},
+		{"{\"a\":\"x\\ud800y\\ud83d\\ude00\",\"n\":1}",
+		 "{\"a\":\"x\xef\xbf\xbdy\xf0\x9f\x98\x80\",\"n\":1}"},
+		{"{\"a\":\"\\udc00\\ud800\"}", "{\"a\":\"\xef\xbf\xbd\xef\xbf\xbd\"}"},
+		{"{\"a\":\"\xff\xc3\xa4\xe2\x82\"}",
+		 "{\"a\":\"\xef\xbf\xbd\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\"}"},
+		{"{\"a\":18446744073709551615,\"b\":[NaN,-Infinity,1e400,-1]}",
+		 "{\"a\":1.84467440737096e19,\"b\":[null,null,null,-1]}"},
+		{"{\"a\":\"x\ty\\n\",\"b\":1e-400}", "{\"a\":\"x\\ty\\n\",\"b\":0.0}"},
+		{"{\"a\":\"x", NULL},
+		{"{\"a\":\"\\ud800", NULL},
+		{"{\"a\":yes}", NULL},
+		{"{\"a\":1", NULL},
+		{"", NULL},
+	};
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+		AUTO(json) json_t *got = json_foreign(foreign[i].odd, strlen(foreign[i].odd));
+		AUTO(buf) struct buf text = BUF_INIT;
+		if (got)
+			json_format(&text, got, false);
+		if (!foreign[i].plain)
+			assert_null(got);
+		else
+			assert_string_equal(text.data, foreign[i].plain);
+	}
 	json_t *bad = NULL;
 	assert_int_equal(json_parse(&bad, "{\"a\":1,\n \"a\":2}", 15, "x.json", &err), -1);
 	assert_int_equal(err.kind, ERR_USAGE);

@@ -231,7 +231,8 @@ static void each_script_has_its_runner(void **state)
 	w->box.exec[0].out = "1 passed\n";
 	grade(w);
 	assert_int_equal(w->box.execs, 4);
-	expect_argv(&w->box, 0, "python3 -m pytest -q -- test_a.py");
+	expect_argv(&w->box, 0,
+		    "python3 -m pytest -q --junitxml=/app/results/1/junit.xml -- test_a.py");
 	expect_argv(&w->box, 1, "bash -- t/b.sh");
 	expect_argv(&w->box, 2, "/app/repo/t/c");
 	expect_argv(&w->box, 3, "sh -c make check");

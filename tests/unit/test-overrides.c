@@ -128,7 +128,7 @@ static const struct {
 	{"{'rubrics':[{'id':'a'}]}",
 	 "tb_meta.json: evaluation.test_scripts[1].rubric_id: \"b\" is not a rubric of "
 	 "overrides.json: rubrics; add it there or override test_scripts too"},
-	{"{'test_scripts':[{'path':'x.py','rubric_id':'zz','content':''}]}",
+	{"{'test_scripts':[{'path':'x.py','rubric_id':'zz','content':'x'}]}",
 	 "overrides.json: test_scripts[0].rubric_id: \"zz\" is not a rubric of "
 	 "tb_meta.json: "
 	 "evaluation.rubrics; add it there or override test_scripts too"},

@@ -107,17 +107,17 @@ static const struct {
 	{META_HEAD META_REPO META_LM "'evaluation':{'rubrics':[{'id':'a','weight':0}]}}",
 	 "tb_meta.json: evaluation.rubrics: all weights are 0; give one rubric a weight"},
 	{META_HEAD META_REPO META_LM
-	 "'evaluation':{'test_scripts':[{'path':'a.py','rubric_id':'zz','content':''}]}}",
+	 "'evaluation':{'test_scripts':[{'path':'a.py','rubric_id':'zz','content':'x'}]}}",
 	 "tb_meta.json: evaluation.test_scripts[0].rubric_id: \"zz\" is not a rubric of "
 	 "the task, which "
 	 "has none; add it there or override test_scripts too"},
 	{META_HEAD META_REPO META_LM
 	 "'evaluation':{'rubrics':[{'id':'a','weight':1}],'test_scripts':["
-	 "{'rubric_id':'a','content':''},{'path':'x.py','content':''},"
+	 "{'rubric_id':'a','content':''},{'path':'x.py','content':'x'},"
 	 "{'path':'y.py','rubric_id':'a'},"
 	 "{'path':'/z.py','rubric_id':'a','content':''},"
 	 "{'path':'.git/config','rubric_id':'a','content':''},"
-	 "{'path':'t.py','rubric_id':'a','content':'','timeout_sec':1e9}]}}",
+	 "{'path':'t.py','rubric_id':'a','content':'x','timeout_sec':1e9}]}}",
 	 "tb_meta.json: evaluation.test_scripts[0].path: is missing\n"
 	 "tb_meta.json: evaluation.test_scripts[1].rubric_id: is missing\n"
 	 "tb_meta.json: evaluation.test_scripts[2].content: is missing, and so is the file "
@@ -264,6 +264,14 @@ static void variables_of_the_task(void **state)
 		{"A='a # \\n b'", "a # \\n b"},
 		{"A=\"a \\\"b\\\"\\n\\\\\" # c", "a \"b\"\n\\"},
 		{"A=x=y", "x=y"},
+		{"A = x y", "x y"},
+		{"export A\t= 'x' # c", "x"},
+		{"\xef\xbb\xbf"
+		 "A=1",
+		 "1"},
+		{"A=\"1\r\n2\"\r\nB='\n'\n", "1\r\n2"},
+		{"B='\n\n'\nA=1 # c\n", "1"},
+		{"B='\n\n'\nA 1\n", NULL},
 		{"A=1\nA=2", "2"},
 		{"# A=1\n\nA=3\r", "3"},
 		{"A", NULL},

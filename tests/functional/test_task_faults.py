@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks that would score something else than the work: told by validate, refused by run, or not passed."""
+import pytest
+
+from conftest import only
+
+RUBRIC = [{"id": "r", "criterion": "it holds", "weight": 1}]
+
+
+@pytest.mark.parametrize("path, content, more, told", [
+    ("t.sh", "true\r\nfalse\r\n", {}, "t.sh has Windows line ends"),
+    ("t.sh", "echo 1\r\nexit 1\r\n", {"command": "sh t.sh"}, "t.sh has Windows line ends"),
+    ("check", "#!/bin/sh\r\nexit 1\n", {}, "check has Windows line ends"),
+    ("t.sh", "\ufefffalse\n", {}, "byte order mark"),
+    ("t.sh", "", {}, "t.sh holds no command"),
+    ("check", "#!/bin/sh\n\n  # later\n\t\n", {}, "check holds no command"),
+    ("t.py", "# to be written\n", {}, "t.py holds no command"),
+    ("data.txt", "x", {"command": " # nothing"}, "command: does nothing"),
+])
+def test_scripts_that_say_nothing(run_cli, make_task, make_bench, path, content, more, told):
+    task = make_task("t", tests=[(path, "r", content, more)], rubrics=RUBRIC)
+    assert told in run_cli("validate", task, check=2).stderr
+    assert told in run_cli("run", make_bench(task, sandbox="none"), check=2).stderr
+
+
+def test_scripts_in_other_shapes_are_right(run_cli, make_task):
+    tests = [("t.py", "r", "def test():\r\n    assert 1\r\n"), ("data.csv", "r", "a,b\r\n", {"command": "test -s data.csv"}),
+             ("empty.txt", "r", "", {"command": "test ! -s empty.txt"})]
+    run_cli("validate", make_task("t", tests=tests, rubrics=[{**RUBRIC[0]}]), check=0)
+
+
+SKIPPED = "import pytest\n\n\n@pytest.mark.skip\ndef test_a():\n    pass\n"
+
+
+@pytest.mark.local("has nothing to do with where it runs")
+def test_a_pytest_that_passes_nothing_does_not_pass(workdir, run_cli, make_repo, make_task, make_bench, rollout):
+    files = {"setup.cfg": "[tool:pytest]\naddopts = -q\n", "leave.py": "import os\nos._exit(0)\n"}
+    tests = [("a_test.py", "skipped", SKIPPED), ("b_test.py", "left", "import leave\n\n\ndef test_b():\n    assert 0\n"),
+             ("c_test.py", "none", "X = 1\n"), ("d_test.py", "some", SKIPPED + "\n\ndef test_d():\n    pass\n")]
+    task = make_task("t", make_repo("repo", files, {"x": ""}), tests=tests, gold=False,
+                     rubrics=[{"id": t[1], "criterion": "c", "weight": 1} for t in tests])
+    run_cli("run", make_bench(task), check=0)
+    result = only(rollout())
+    assert result["total_score"] == 0.25, result
+    said = (workdir / "data/runs" / result["run_id"] / "evaluation_results.json").read_text()
+    for words in "all were skipped", "before pytest could report", "pytest found no tests":
+        assert words in said
+
+
+@pytest.mark.parametrize("repo, left", [
+    ({"overrides": {"remove_repo_paths": ["app/[id]/page.tsx"]}}, "app/i/page.tsx app/x[1].c app/x1.c "),
+    ({"overrides": {"remove_repo_paths": ["app/x[1].c", "app/[i]/*"]}}, "app/[id]/page.tsx app/x1.c "),
+    ({"meta": {"repo": {"sparse_checkout": ["app/[id]"]}}}, "app/[id]/page.tsx "),
+    ({"meta": {"repo": {"sparse_checkout": ["app", "!app/[id]/"]}}}, "app/i/page.tsx app/x1.c app/x[1].c "),
+])
+def test_a_name_is_no_pattern(run_cli, make_repo, make_task, make_bench, rollout, repo, left):
+    """app/[id] is the folder of that name, where there is one."""
+    files = dict.fromkeys(["app/[id]/page.tsx", "app/i/page.tsx", "app/x[1].c", "app/x1.c"], "x\n")
+    want = "\n".join(sorted(left.split()))
+    task = make_task("t", make_repo("repo", files), tests=[("t.sh", "r", f"test \"$(git ls-files | LC_ALL=C sort)\" = '{want}'")],
+                     rubrics=RUBRIC, gold=False, **repo)
+    run_cli("run", make_bench(task), check=0)
+    assert only(rollout())["total_score"] == 1
+
+
+@pytest.mark.parametrize("keys", [{"overrides": {"remove_repo_paths": ["src/gret.py"]}}, {"overrides": {"remove_repo_paths": ["*.rs"]}},
+                                  {"meta": {"repo": {"sparse_checkout": ["src", "!data/*.csv"]}}}])
+def test_what_matches_nothing_is_an_error(run_cli, make_task, make_bench, rollout, keys):
+    run_cli("run", make_bench(make_task("t", **keys)))
+    result = only(rollout())
+    assert result["outcome"] == "infra_error" and "matches nothing in the start commit" in result["reason"]
+    assert result["agent"] is None
+
+
+def test_only_prefers_a_name(run_cli, make_task, make_bench, make_repo):
+    repo = make_repo("repo")
+    tasks = [make_task(name, repo) for name in ("app1", "app[1]", "app2")]
+    for only_, count in ("app[1]", 1), ("app[12]", 2), ("app?", 2), ("app*", 3):
+        said = run_cli("run", make_bench(*tasks), "--only", only_, "--dry-run", check=0).stdout
+        assert len([line for line in said.splitlines() if "app" in line and "nop" in line]) == count, said
+
+
+def test_folders_at_any_depth(workdir, run_cli, make_task, make_bench, make_repo):
+    repo = make_repo("repo")
+    for name in "deep/task_a", "deep/x/task_b", "deep/x/y/task_c", "other/task_d":
+        make_task(name, repo, meta={"task_id": name.replace("/", "-")})
+    said = run_cli("validate", make_bench("tasks/deep/**/task_*"), check=0).stdout
+    assert "3 tasks" in said
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_gold_diff_that_was_stripped_applies(run_cli, make_repo, make_task, make_bench, rollout, cut):
+    """Without its last newline, and without a last line of context that was empty."""
+    old, new = ("a\nb\n\n", "a\nc\n\n") if cut == 2 else ("a\nb\n", "a\nc\n")
+    repo = make_repo("repo", {"f": old}, {"f": new})
+    gold = repo.diff(repo.commits[0], repo.head)
+    task = make_task("t", repo, tests=[("t.sh", "r", "grep -q c f")], rubrics=RUBRIC, gold=gold.rstrip())
+    run_cli("run", make_bench(task, agent="oracle"), check=0)
+    assert only(rollout())["total_score"] == 1
+
+
+def test_odd_gold_diffs_are_told(run_cli, make_task, make_repo):
+    repo = make_repo("repo")
+    assert "diff.patch: is empty" in run_cli("validate", make_task("t", repo, gold=b" \n"), check=0).stdout
+    crlf = repo.diff(*repo.commits).replace(b"\n", b"\r\n")
+    assert "diff.patch: has Windows line ends" in run_cli("validate", make_task("u", repo, gold=crlf), check=0).stdout
