@@ -218,12 +218,38 @@ static char *locate(const char *name, const char *folder)
 	return is_program(path) ? absolute(path) : NULL;
 }
 
+/* The version manager whose stand-in LINK is, or NULL: a script of its "shims" folder, or a link to the manager itself, which
+ * finds the program by files of the home folder that no sandbox has. */
+static const char *shim_manager(const char *link, const char *real)
+{
+	static const char *const managers[] = {"pyenv", "asdf", "mise",	 "rbenv", "nodenv",
+					       "goenv", "jenv", "volta", "rustup"};
+	AUTO(free) char *dir = parent(link);
+	const bool in_shims = strcmp(path_base(dir), "shims") == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(managers); i++) {
+		const char *name = managers[i], *base = path_base(real);
+		const bool is_it = strncmp(base, name, strlen(name)) == 0 &&
+				   strcmp(path_base(link), base) != 0;
+		if (is_it || (in_shims && strstr(dir, name)))
+			return name;
+	}
+	return in_shims ? "its manager" : NULL;
+}
+
 static int add_located(const struct programs *p, const char *link, int depth, char **inside,
 		       struct err *err)
 {
 	AUTO(free) char *real = realpath(link, NULL);
 	if (!real)
 		return err_set(err, ERR_USAGE, errno, "%s", link);
+	const char *manager = shim_manager(link, real);
+	if (manager)
+		return err_set(
+			err, ERR_USAGE, 0,
+			"%s only stands in for a program that %s chooses, which it cannot in a "
+			"sandbox: put the folder of the program itself (%s which %s tells it) "
+			"first on PATH, or name it by its whole path",
+			link, manager, manager, path_base(link));
 	mount_prefix(p, link, real);
 	const char *seen = is_system(link) || is_mounted(p, link) ? link : real;
 	add_folder(p, seen);

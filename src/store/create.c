@@ -3,9 +3,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -47,19 +49,42 @@ static int claim(const struct store *s, const char *path, const char *stamp, str
 			     : err_set(err, ERR_INFRA, sys, "make directory %s/%s", s->root, path);
 }
 
+/* When a new rollout of NAME begins by its stamp: now, or a second after the last one where the clock was set back since. The
+ * last by its stamp, for us and for `ls`, is then the one that was started last. */
+static int begin_ms(const struct store *s, const char *name, int64_t *out, struct err *err)
+{
+	struct rollout_ref *refs;
+	size_t n;
+	struct tm tm = {0};
+	char stamp[CLOCK_STAMP];
+
+	*out = clock_wall_ms();
+	clock_stamp(*out, stamp);
+	if (store_list(s, name, &refs, &n, err))
+		return -1;
+	const char *last = n ? refs[n - 1].stamp : "";
+	const char *rest = strcmp(last, stamp) > 0 ? strptime(last, "%Y%m%d__%H-%M-%S", &tm) : NULL;
+	if (rest && !*rest)
+		*out = ((int64_t)timegm(&tm) + 1) * 1000;
+	for (size_t i = 0; i < n; i++)
+		rollout_ref_release(&refs[i]);
+	free(refs);
+	return 0;
+}
+
 int create_rollout(const struct store *s, const char *name, struct rollout_ref *out,
 		   struct err *err)
 {
 	AUTO(free) char *folder = path_join(DATA_ROLLOUTS, name);
-	int64_t now = clock_wall_ms();
 	char stamp[CLOCK_STAMP];
+	int64_t begin;
 
 	if (!create_name_is_valid(name))
 		return err_set(err, ERR_USAGE, 0, "\"%s\" cannot be the name of a benchmark", name);
-	if (path_make_dirs(s->root_fd, folder, 0755, err))
+	if (path_make_dirs(s->root_fd, folder, 0755, err) || begin_ms(s, name, &begin, err))
 		return -1;
 	for (int i = 0; i < TRIES; i++) {
-		clock_stamp(now + i * 1000, stamp);
+		clock_stamp(begin + i * 1000, stamp);
 		AUTO(free) char *path = path_join(folder, stamp);
 		int claimed = claim(s, path, stamp, err);
 		if (claimed < 0)

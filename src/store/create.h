@@ -10,7 +10,8 @@
 
 /* One path component, not hidden, not "temp", printable. */
 bool create_name_is_valid(const char *name);
-/* Make DATA/rollouts/NAME/STAMP for the first free second from now on. RUN_IDs are shared by all
+/* Make DATA/rollouts/NAME/STAMP for the first free second from now on, or from the last STAMP of NAME on where that is later: the
+ * clock was set back. RUN_IDs are shared by all
  * names, so the stamp is claimed for all of them, by making the folder of its run 0. */
 int create_rollout(const struct store *s, const char *name, struct rollout_ref *out,
 		   struct err *err) MUST_CHECK;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tasks that would score something else than the work: told by validate, refused by run, or not passed."""
+"""What would quietly mean something else: tasks told by validate, refused by run or not passed, names, the latest rollout."""
 import pytest
 
 from conftest import only
@@ -104,3 +104,27 @@ def test_odd_gold_diffs_are_told(run_cli, make_task, make_repo):
     assert "diff.patch: is empty" in run_cli("validate", make_task("t", repo, gold=b" \n"), check=0).stdout
     crlf = repo.diff(*repo.commits).replace(b"\n", b"\r\n")
     assert "diff.patch: has Windows line ends" in run_cli("validate", make_task("u", repo, gold=crlf), check=0).stdout
+
+
+def test_the_latest_was_started_last(workdir, run_cli, make_task, make_bench, rollout):
+    """Also where the clock was set back since an earlier one began."""
+    bench = make_bench(make_task("t"), sandbox="none", evaluate=False)
+    run_cli("run", bench, check=0)
+    rollout().dir.rename(workdir / "data/rollouts/bench/20991231__23-59-59")
+    run_cli("run", bench, check=0)
+    assert sorted(path.name for path in (workdir / "data/rollouts/bench").iterdir()) == ["20991231__23-59-59", "21000101__00-00-00"]
+    assert "21000101__00-00-00" in run_cli("summarize", "bench", "--latest", check=0).stdout
+
+
+@pytest.mark.parametrize("manager", ["pyenv", "asdf"])
+def test_a_shim_is_refused(workdir, run_cli, make_task, make_bench, agent_script, manager):
+    """It would start nothing in a sandbox; what it stands for is taken."""
+    shim, real = workdir / f".{manager}/shims/toolx", workdir / f".{manager}/versions/1/bin/toolx"
+    for path, text in (shim, f"#!/bin/sh\nexec {manager} exec toolx\n"), (real, "#!/bin/sh\n"):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    bench = make_bench(make_task("t"), agent=agent_script("toolx", requires=["toolx"]), model="m")
+    path = f"{shim.parent}:/usr/bin:/bin"
+    assert f"{manager} which toolx" in run_cli("run", bench, env={"PATH": path}, check=2).stderr
+    run_cli("run", bench, env={"PATH": f"{real.parent}:{path}"}, check=0)
