@@ -113,14 +113,16 @@ def test_a_context_that_is_not_there(run_cli, bench, workdir):
 def test_an_engine_that_does_not_see_our_files(run_cli, bench, engine, rollout, workdir):
     """It answers on a socket of this machine, but lives among other files: in a container, or behind a tunnel."""
     (workdir / "data").mkdir()
+    config = bench()
     inside = ["nsenter", f"--mount=/proc/{engine.containerd.pid}/ns/mnt"]
     subprocess.run([*inside, "mount", "-t", "tmpfs", "none", workdir / "data"], check=True)
     try:
-        line = refused(run_cli("run", bench(), env={"DOCKER_HOST": engine.host}, check=2))
+        line = refused(run_cli("run", config, env={"DOCKER_HOST": engine.host}, check=2))
     finally:
         subprocess.run([*inside, "umount", workdir / "data"], check=True)
     assert engine.socket in line and "does not see the files of this machine" in line and 'sandbox = "local"' in line
-    run_cli("resume", "bench", env={"DOCKER_HOST": engine.host}, check=0)
+    assert not list((workdir / "data/rollouts").glob("bench/*"))
+    run_cli("run", config, env={"DOCKER_HOST": engine.host}, check=0)
     assert only(rollout())["outcome"] == "completed"
 
 
