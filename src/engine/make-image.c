@@ -254,6 +254,10 @@ static int run_client(struct job *j, const struct strv *args, struct err *err)
 			j->image.name, err->msg, pause_s, again + 1, ARRAY_SIZE(pauses_s));
 		sleep((unsigned)pause_s);
 	}
+	if (!tail.data) {
+		make_image_say("image of %s: %s", j->image.name, err->msg);
+		return -1;
+	}
 	make_image_say("image of %s: %s; its last lines:", j->image.name, err->msg);
 	say_tail(&tail);
 	/* One line for results: the last that says anything. */

@@ -102,7 +102,7 @@ static int add(const struct programs *p, const char *name, char **real, char **w
 		if (!*real || program_add(p, path, "/", NULL, &err))
 			*why = *real ? xstrdup(err.msg) : xasprintf("%s: no such file", path);
 	}
-	return *why ? -1 : 0;
+	return *real && !*why ? 0 : -1;
 }
 
 /* Another version is another file, or the same name with another time. */
