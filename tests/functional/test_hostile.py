@@ -266,7 +266,7 @@ def check_hidden_work(t):
 
 
 @case("""
-    truncate -s 20G sparse; truncate -s 16777217 over; head -c 15000000 /dev/urandom > binary
+    truncate -s 20G sparse; truncate -s 67108865 over; head -c 15000000 /dev/urandom > binary
     sha256sum < binary | tee /app/notes.md
     truncate -s 20G ~/sparse; truncate -s 20G /tmp/sparse; truncate -s 2M /app/notes2
     """, entry={"disk_mb": 40000}, collect=["{home}/sparse"])
