@@ -64,7 +64,7 @@ static void add_row(struct table *t, const struct store *s, const struct rollout
 
 	table_text(t, r->ref.name);
 	table_text(t, r->ref.stamp);
-	table_text(t, report_state(r));
+	table_text(t, rollout_state(r));
 	table_int(t, (int64_t)trials_done(r));
 	table_int(t, (int64_t)r->trials_n);
 	if (report_mean(r, &mean))

@@ -20,21 +20,6 @@ int report_width(int fd)
 	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-const char *report_state(const struct rollout *r)
-{
-	if (r->live)
-		return "running";
-	if (rollout_is_complete(r))
-		return "complete";
-	for (size_t i = 0; i < r->trials_n; i++) {
-		const struct trial_status *t = &r->trials[i];
-		if (t->state == TRIAL_INTERRUPTED ||
-		    (t->has_result && t->result.outcome == OUTCOME_CANCELLED))
-			return "interrupted";
-	}
-	return "incomplete";
-}
-
 static void put_counts(struct doc *d, const struct summary *s)
 {
 	const struct tally *t = &summary_all(s)->tally;
@@ -61,7 +46,7 @@ static void put_title(struct doc *d, const struct rollout *r)
 		doc_text(d, r->tags.v[i]);
 		doc_words(d, i + 1 == r->tags.n ? ")" : "");
 	}
-	doc_words(d, ": %s", report_state(r));
+	doc_words(d, ": %s", rollout_state(r));
 }
 
 static bool uses(const struct summary *s, enum stats_method method, bool over_rollouts)

@@ -32,6 +32,3 @@ void report_headlines(struct strv *out, const struct rollout *r);
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */
 int report_width(int fd);
-/* "complete", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or
- * was cancelled), "incomplete" (trials are missing for other reasons). */
-const char *report_state(const struct rollout *r);

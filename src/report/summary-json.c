@@ -4,7 +4,6 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "report/report.h"
 #include "report/tables.h"
 
 static json_t *interval_json(const struct stats_mean *m, double level, const char *over)
@@ -110,7 +109,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_str(j, "name", r->ref.name);
 	json_put_str(j, "stamp", r->ref.stamp);
 	json_put_str(j, "config", r->config);
-	json_put_str(j, "state", report_state(r));
+	json_put_str(j, "state", rollout_state(r));
 	json_put_strv(j, "tags", &r->tags);
 	put_tally(j, &summary_all(s)->tally);
 	json_put(j, "missing_by_outcome", missing_json(s));

@@ -172,3 +172,18 @@ bool rollout_is_live(const struct store *s, const struct rollout_ref *ref)
 
 	return fd >= 0 && journal_is_live(fd);
 }
+
+const char *rollout_state(const struct rollout *r)
+{
+	if (r->live)
+		return "running";
+	if (rollout_is_complete(r))
+		return "complete";
+	for (size_t i = 0; i < r->trials_n; i++) {
+		const struct trial_status *t = &r->trials[i];
+		if (t->state == TRIAL_INTERRUPTED ||
+		    (t->has_result && t->result.outcome == OUTCOME_CANCELLED))
+			return "interrupted";
+	}
+	return "incomplete";
+}

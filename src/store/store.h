@@ -102,3 +102,6 @@ void rollout_release(struct rollout *r);
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
 /* No trial is missing and none is infra_error or cancelled. */
 bool rollout_is_complete(const struct rollout *r);
+/* "complete", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or
+ * was cancelled), "incomplete" (trials are missing for other reasons). */
+const char *rollout_state(const struct rollout *r);

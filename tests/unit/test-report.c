@@ -131,7 +131,7 @@ static void missing_is_no_zero(void **state)
 		       "6 planned: 2 scored, 4 missing (2 infra_error, 1 not run, 1 interrupted)"));
 	assert_non_null(strstr(out.data, "0.167–0.833"));
 	assert_non_null(strstr(out.data, "rollouts resume bench"));
-	assert_string_equal(report_state(&r), "interrupted");
+	assert_string_equal(rollout_state(&r), "interrupted");
 	drop(&r);
 }
 
@@ -150,7 +150,7 @@ static void ungraded_is_neither_missing_nor_scored(void **state)
 	assert_int_equal(summary_all(&s)->tally.missing, 0);
 	near(summary_all(&s)->mean.mean, 1);
 	near(summary_all(&s)->worst, 1);
-	assert_string_equal(report_state(&r), "complete");
+	assert_string_equal(rollout_state(&r), "complete");
 	summary_release(&s);
 	drop(&r);
 }
