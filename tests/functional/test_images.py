@@ -146,10 +146,14 @@ def test_the_environment_is_in_the_tasks_identity(run_docker, bench, rollout, wo
     done = run_docker("bench", "--config", config, verb="resume", check=0)
     assert "nothing is missing" in done.stdout and len(rollout().runs) == 1
     (workdir / "tasks/moving/setting").write_text("two\n")
-    run_docker("bench", "--config", config, verb="resume", check=0)
-    runs = list(rollout().runs.values())
-    assert len(runs) == 2 and len({r["task_hash"] for r in runs}) == 2 and first["task_hash"] in {r["task_hash"] for r in runs}
-    assert len({r["image_id"] for r in runs}) == 2
+    refused = run_docker("bench", "--config", config, verb="resume", check=2)
+    assert 'task "moving"' in refused.stderr and "is not what it was" in refused.stderr
+    # Two environments are two benchmarks: the first stays as it is, and nothing averages them.
+    assert only(rollout()) == first
+    run_docker(config, check=0)
+    stamps = sorted(p.name for p in (workdir / "data/rollouts/bench").iterdir())
+    again = only(rollout(stamp=stamps[-1]))
+    assert len(stamps) == 2 and again["task_hash"] != first["task_hash"] and again["image_id"] != first["image_id"]
 
 
 def test_the_context_is_what_copy_names_and_dockerignore_leaves(run_docker, bench, rollout, workdir, engine):
