@@ -345,7 +345,7 @@ events_logger = "file"
                 ["unshare", "--mount", "--propagation", "slave", *become, "podman", "--root", self.top / "root", "--runroot",
                  self.top / "run", "--tmpdir", self.top / "tmp", "system", "service", "--time", "0", self.host],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.top,
-                env={**os.environ, "CONTAINERS_CONF": str(self.top / "containers.conf"), "TMPDIR": "/tmp"})
+                env={**os.environ, "CONTAINERS_CONF": str(self.top / "containers.conf"), "TMPDIR": str(self.top)})
         wait_until(self.answers, 60, "podman does not start: " + (self.top / "podman.log").read_text()[-2000:])
         os.chmod(self.socket, 0o666)
 
