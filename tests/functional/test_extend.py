@@ -140,3 +140,16 @@ def test_the_first_screen_says_what_is_missing_and_what_a_tag_is(run_cli, make_t
     assert 'task "ta": its tests name DEEPL_API_KEY' in done.stdout and "export DEEPL_API_KEY=dummy" in done.stdout
     assert "OTHER_API_KEY" not in done.stdout
     assert "the tasks with that tag: --only tag:test" in done.stdout
+
+
+def test_first_tries_are_compared(run_cli, make_task, make_bench, agent_script, rollout):
+    tasks = [make_task(name, tests=ONE, rubrics=RUBRICS) for name in ("ta", "tb")]
+    make_bench(*tasks, agent=agent_script("exit 3\n", collect=[]), models=["acme-1", "acme-2"])
+    run_cli("run", "bench.toml", check=0)
+    plan = rollout().dir / "plan.json"
+    plan.write_text(plan.read_text().replace("exit 3\\n", "test $MODEL = acme-2 || touch ok\\n"))
+    run_cli("resume", "bench", "--retry", "agent_error", check=0)
+    doc = json.loads(run_cli("compare", "bench", "--json").stdout)
+    text = run_cli("compare", "bench").stdout
+    assert "rerun because of an outcome (resume --retry): the first tries are compared" in text
+    assert [s["replaced"] for s in doc["sides"]] == [2, 2] and [s["mean"] for s in doc["sides"]] == [0, 0]
