@@ -251,7 +251,7 @@ def wait_for(what, timeout=20, interval=0.01):
 
 # --- container engines ------------------------------------------------------------------------------
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dockerd():
     """One for all tests that do not kill it, with both images."""
     with engines.start_dockerd() as engine:

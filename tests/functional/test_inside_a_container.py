@@ -52,7 +52,7 @@ def root_file_system(suite):
     return tar
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def load(dockerd):
     loaded = set()
 
