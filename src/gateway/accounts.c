@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
-enum { STATE_PAUSE_MS = 20 };
-
 /* --- tokens --------------------------------------------------------------------------------------- */
 
 /* Where the HMAC starts, or NULL. */
@@ -115,8 +113,8 @@ static void write_file(struct account *a, int fd, struct buf *b, const char *wha
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			gateway_note(a->gw, "cannot write the %s of a trial: %s", what,
-				     strerror(errno));
+			events_note(a->gw, "cannot write the %s of a trial: %s", what,
+				    strerror(errno));
 			break;
 		}
 		at += (size_t)n;
@@ -139,37 +137,12 @@ void accounts_remove(struct account *a)
 	struct gateway *gw = a->gw;
 	struct account **at = &gw->accounts[bucket_of(a->token, name_length(a->token))];
 
-	for (struct call *c = gw->calls; c; c = c->next) {
-		if (c->account != a)
-			continue;
-		call_cancel(c, "cut");
-		c->account = NULL;
-		if (!c->answer.head_ready)
-			call_answer(c, 401, "the trial is over");
-	}
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
 	write_files(a);
 	forget(a);
 	loop_unset(gw->loop, &a->state_timer);
-	accounts_free(a);
-}
-
-void accounts_free(struct account *a)
-{
-	replay_free(a->replay);
-	auto_fd(&a->log_fd);
-	auto_fd(&a->record_fd);
-	auto_fd(&a->replay_fd);
-	buf_release(&a->log);
-	buf_release(&a->record);
-	request_chain_release(&a->requests);
-	strv_release(&a->keys);
-	strv_release(&a->models);
-	free(a->token);
-	free(a->model);
-	free(a);
 }
 
 /* --- sums ----------------------------------------------------------------------------------------- */
@@ -191,7 +164,7 @@ void accounts_wait(struct account *a, int waiting, int flying)
 		a->sum.waited_ms += now - a->wait_from_ms;
 	/* Most calls wait for no time at all: only what is still so before the loop waits is told. */
 	accounts_dirty(a, true, false);
-	gateway_changed(a->gw);
+	events_changed(a->gw);
 }
 
 const char *accounts_limit(struct account *a)
@@ -315,7 +288,7 @@ json_t *accounts_state(struct account *a)
 	return j;
 }
 
-/* --- telling -------------------------------------------------------------------------------------- */
+/* --- what is to be told and written ------------------------------------------------------------------- */
 
 void accounts_dirty(struct account *a, bool state, bool files)
 {
@@ -330,37 +303,6 @@ void accounts_dirty(struct account *a, bool state, bool files)
 		a->files_dirty = true;
 		a->write_next = gw->write;
 		gw->write = a;
-	}
-}
-
-static bool is_urgent(const struct account *a)
-{
-	return *a->sum.limit || *a->sum.failed.text || *a->sum.diverged;
-}
-
-static void tell(struct account *a)
-{
-	int64_t now = loop_now_ms(a->gw->loop);
-
-	/* A chatty agent's worker need not hear of each call by itself. */
-	if (!is_urgent(a) && now - a->state_sent_ms < STATE_PAUSE_MS) {
-		loop_set(a->gw->loop, &a->state_timer, a->state_sent_ms + STATE_PAUSE_MS);
-		return;
-	}
-	AUTO(json) json_t *state = accounts_state(a);
-	a->state_sent_ms = now;
-	if (!workers_send(a->worker, state))
-		loop_set(a->gw->loop, &a->state_timer, now + STATE_PAUSE_MS);
-}
-
-void accounts_tell(struct gateway *gw)
-{
-	struct account *a;
-
-	while ((a = gw->tell)) {
-		gw->tell = a->tell_next;
-		a->state_dirty = false;
-		tell(a);
 	}
 }
 

@@ -3,10 +3,38 @@
  * A provider's answer on its way to the agent. An error is kept back until it is whole, since its words say whether it is
  * tried again; of a good answer every byte is handed on as it comes, but for what we asked for ourselves, and for the key, should the provider repeat it.
  */
+#include <stdio.h>
 #include <string.h>
 #include "gateway/internal.h"
 
 enum { KEY_MIN = 8 };
+
+void answer_wake(struct call *c)
+{
+	if (c->on_todo)
+		return;
+	c->on_todo = true;
+	c->todo_next = c->gw->todo;
+	c->gw->todo = c;
+}
+
+void answer_own(struct call *c, int status, const char *message)
+{
+	static const char type[] = "content-type\0application/json";
+
+	c->state = CALL_OVER;
+	c->answer.own = c->answer.head_ready = c->answer.done = true;
+	c->answer.status = status;
+	buf_reset(&c->answer.headers);
+	buf_add(&c->answer.headers, type, sizeof type);
+	buf_reset(&c->answer.out);
+	c->answer.out_at = 0;
+	endpoint_error(&c->answer.out, c->asked.endpoint.api, status, message);
+	if (!*c->error)
+		snprintf(c->error, sizeof c->error, "%s", message);
+	c->answer.length = (int64_t)c->answer.out.len;
+	answer_wake(c);
+}
 
 /* A provider may repeat the key that it was sent, and nobody else is to see that. Returns how many bytes at the
  * end of DATA may be the beginning of it. */
@@ -34,7 +62,7 @@ static void let_through(struct call *c)
 	c->times.first_ms = now;
 	c->answer.head_ready = true;
 	recording_head(c);
-	call_wake(c);
+	answer_wake(c);
 }
 
 /* Of an error that is whole, or too large to be kept. */
@@ -60,7 +88,7 @@ void answer_got_head(struct call *c)
 		return;
 	}
 	quota_clean(&c->turn.lane->quota, now);
-	queue_pump_soon(c->turn.pool); /* there may be more room now */
+	queue_look_soon(c->turn.pool); /* there may be more room now */
 	c->turn.pool->shut_ms = 0;
 	let_through(c);
 	if (c->answer.metering)
@@ -70,7 +98,7 @@ void answer_got_head(struct call *c)
 	c->asked.names.wants_usage &= c->answer.is_events;
 	if (c->asked.names.wants_usage) /* a piece of it is withheld */
 		c->answer.length = -1;
-	call_wake(c);
+	answer_wake(c);
 }
 
 static void pass(struct call *c, const char *data, size_t n)
@@ -117,7 +145,7 @@ static void pass_error(struct call *c, const char *data, size_t n)
 	keep_error(c, c->answer.held.data, whole);
 	memmove(c->answer.held.data, c->answer.held.data + whole, tail);
 	c->answer.held.len = tail;
-	call_wake(c);
+	answer_wake(c);
 }
 
 /* The answer is over: what was held back goes the same way, but a good part of a key does not. */
@@ -157,6 +185,6 @@ bool answer_got_bytes(struct call *c, const char *data, size_t n)
 	}
 	if (!c->asked.names.wants_usage)
 		pass(c, data, n);
-	call_wake(c);
+	answer_wake(c);
 	return true;
 }

@@ -9,12 +9,29 @@
 
 enum {
 	FIRST_MS = 120000, /* a provider that has never answered is waited for no longer */
-	LONG_WAIT_S = 30,  /* until it is asked again: told at once */
+	TICK_MS = 50,
+	LONG_WAIT_S = 30, /* until it is asked again: told at once */
 };
 
 static int64_t now_ms(const struct call *c)
 {
 	return loop_now_ms(c->gw->loop);
+}
+
+/* [0, 1) */
+static double random_of(struct gateway *gw)
+{
+	gw->random ^= gw->random << 13;
+	gw->random ^= gw->random >> 7;
+	gw->random ^= gw->random << 17;
+	return (double)(gw->random >> 11) / (double)(1ull << 53);
+}
+
+static void pump(struct pool *p);
+
+static void pump_due(void *ctx)
+{
+	pump(ctx);
 }
 
 static void back_off_ends(void *ctx)
@@ -23,7 +40,7 @@ static void back_off_ends(void *ctx)
 
 	c->state = CALL_QUEUED;
 	queue_add(c, true);
-	queue_pump(c->turn.pool);
+	pump(c->turn.pool);
 }
 
 struct call *call_new(struct gateway *gw, const char *uri)
@@ -41,7 +58,7 @@ struct call *call_new(struct gateway *gw, const char *uri)
 	if (c->next)
 		c->next->prev = c;
 	gw->calls = c;
-	gateway_call_comes(gw);
+	call_tick_soon(gw);
 	return c;
 }
 
@@ -71,116 +88,10 @@ void call_free(struct call *c)
 	free(c);
 }
 
-void call_wake(struct call *c)
-{
-	if (c->on_todo)
-		return;
-	c->on_todo = true;
-	c->todo_next = c->gw->todo;
-	c->gw->todo = c;
-}
-
-void call_answer(struct call *c, int status, const char *message)
-{
-	static const char type[] = "content-type\0application/json";
-
-	c->state = CALL_OVER;
-	c->answer.own = c->answer.head_ready = c->answer.done = true;
-	c->answer.status = status;
-	buf_reset(&c->answer.headers);
-	buf_add(&c->answer.headers, type, sizeof type);
-	buf_reset(&c->answer.out);
-	c->answer.out_at = 0;
-	endpoint_error(&c->answer.out, c->asked.endpoint.api, status, message);
-	if (!*c->error)
-		snprintf(c->error, sizeof c->error, "%s", message);
-	c->answer.length = (int64_t)c->answer.out.len;
-	call_wake(c);
-}
-
-/* --- admission ------------------------------------------------------------------------------------ */
-
-void call_admit(struct call *c, const char *method, bool upgrade, const char *token)
-{
-	AUTO(buf) struct buf key = BUF_INIT;
-
-	snprintf(c->asked.method, sizeof c->asked.method, "%s", method);
-	c->asked.endpoint = endpoint_of(method, c->asked.uri, upgrade);
-	endpoint_strip_key(c->asked.uri, &c->asked.target, &key);
-	if (c->gw->doc.secret || c->gw->doc.control) {
-		c->account = accounts_find(c->gw, token ? token : key.data);
-		if (!c->account)
-			call_answer(c, 401, "the token is not that of a trial that runs now");
-	}
-	explicit_bzero(key.data, key.len);
-	if (c->answer.done)
-		return;
-	if (c->asked.endpoint.kind == ENDPOINT_UPGRADE)
-		call_answer(c, 426, "no WebSocket here: send the request by POST");
-	else if (c->asked.endpoint.kind == ENDPOINT_METHOD)
-		call_answer(c, 405, "this path does not take that method");
-	else if (c->asked.endpoint.kind == ENDPOINT_NONE)
-		call_answer(c, 404, "the gateway does not pass this path on");
-}
-
-static const struct upstream *any_provider(const struct setup *d, unsigned apis)
-{
-	for (size_t i = 0; i < d->providers_n; i++)
-		if (d->providers[i].apis & apis)
-			return &d->providers[i];
-	return NULL;
-}
-
-/* An attempt's calls go to its own provider, whatever model they name: its token buys nothing elsewhere. */
-static bool choose_provider(struct call *c)
-{
-	const struct setup *d = &c->gw->doc;
-	const struct upstream *own = c->account ? c->account->provider : NULL;
-	const struct model_route *rule = setup_model(d, c->asked.names.model, own);
-	char message[320];
-
-	c->provider = own ? own : rule ? rule->provider : NULL;
-	if (rule)
-		c->price = rule->price;
-	if (c->asked.endpoint.kind == ENDPOINT_MODELS) {
-		if (!c->provider)
-			c->provider = any_provider(d, ~0u);
-		/* Whose shape it is is the provider's matter; the key goes where that looks for it. */
-		while (c->provider && !(c->provider->apis >> c->asked.endpoint.api & 1))
-			c->asked.endpoint.api = (c->asked.endpoint.api + 1) % API_COUNT;
-	} else if (!c->provider && d->providers_n == 1) {
-		c->provider = &d->providers[0];
-	}
-	if (!c->provider) {
-		snprintf(message, sizeof message, "no provider is known for model %s",
-			 *c->asked.names.model ? c->asked.names.model : "(none)");
-		call_answer(c, 404, message);
-		return false;
-	}
-	if (!(c->provider->apis >> c->asked.endpoint.api & 1)) {
-		snprintf(message, sizeof message,
-			 "provider %.80s is not set up to answer the %s API", c->provider->name,
-			 api_names[c->asked.endpoint.api]);
-		call_answer(c, 404, message);
-		return false;
-	}
-	return true;
-}
-
-static void read_request(struct call *c)
-{
-	model_request_read(&c->asked.names, c->asked.endpoint.api, c->asked.body.data,
-			   c->asked.body.len);
-	if (c->asked.endpoint.kind != ENDPOINT_GENERATE)
-		c->asked.names.wants_usage = false;
-	if (c->asked.endpoint.api != API_GEMINI)
-		return;
-	snprintf(c->asked.names.model, sizeof c->asked.names.model, "%.*s",
-		 (int)c->asked.endpoint.model_len, c->asked.endpoint.model);
-	c->asked.names.stream = c->asked.endpoint.stream;
-}
+/* --- a request comes -- */
 
 static void settle(struct call *c, const char *end);
+static void replayed(struct call *c, const struct replay_cost *cost);
 
 static void count_call(struct call *c)
 {
@@ -190,6 +101,23 @@ static void count_call(struct call *c)
 	snprintf(f.text, sizeof f.text, "%.60s has not answered %.100s yet", c->provider->name,
 		 c->asked.names.model);
 	accounts_unanswered(c->account, f);
+}
+
+/* False: it goes to the provider. */
+static bool is_replayed(struct call *c)
+{
+	const struct replay_cost *cost;
+
+	switch (replay_call(c, &cost)) {
+	case REPLAY_GIVEN:
+		replayed(c, cost);
+		return true;
+	case REPLAY_REFUSED:
+		settle(c, "error");
+		return true;
+	default:
+		return false;
+	}
 }
 
 void call_submit(struct call *c)
@@ -203,12 +131,12 @@ void call_submit(struct call *c)
 		char message[80];
 		snprintf(message, sizeof message, "the request is larger than %lld bytes",
 			 (long long)c->gw->doc.body_bytes);
-		call_answer(c, 413, message);
+		answer_own(c, 413, message);
 		return;
 	}
-	read_request(c);
+	admit_body(c);
 	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
-	if (!choose_provider(c)) {
+	if (!admit_route(c)) {
 		if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE) {
 			struct control_failure f = {0};
 			snprintf(f.text, sizeof f.text, "gateway: %d: %s", c->answer.status,
@@ -222,7 +150,7 @@ void call_submit(struct call *c)
 				    ? accounts_limit(c->account)
 				    : NULL;
 	if (limit) {
-		call_answer(c, 400, limit);
+		answer_own(c, 400, limit);
 		settle(c, "limit");
 		return;
 	}
@@ -231,20 +159,17 @@ void call_submit(struct call *c)
 	if (c->account)
 		model_request_hash(c->asked.method, c->asked.target.data, c->asked.body.data,
 				   c->asked.body.len, c->asked.hash);
-	if (c->account && c->account->replay && replay_call(c)) {
-		if (!c->settled) /* it diverged */
-			settle(c, "error");
+	if (c->account && c->account->replay && is_replayed(c))
 		return;
-	}
 	recording_request(c);
 	model_request_patch(&c->asked.names, &c->asked.body);
-	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model);
+	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model, pump_due);
 	c->state = CALL_QUEUED;
 	c->times.wait_ms = now_ms(c);
 	if (c->account)
 		accounts_wait(c->account, 1, 0);
 	queue_add(c, false);
-	queue_pump(c->turn.pool);
+	pump(c->turn.pool);
 }
 
 /* --- tries ---------------------------------------------------------------------------------------- */
@@ -298,16 +223,16 @@ static void give_up(struct call *c)
 		c->answer.length = -1;
 		c->answer.head_ready = c->answer.done = true;
 		c->answer.bytes = (int64_t)c->answer.out.len;
-		call_wake(c);
+		answer_wake(c);
 	} else {
-		call_answer(c, 503, why.text);
+		answer_own(c, 503, why.text);
 	}
 	recording_head(c);
 	recording_bytes(c, c->answer.out.data, c->answer.out.len);
 	settle(c, "error");
 }
 
-void call_expire(struct call *c)
+static void expire(struct call *c)
 {
 	stop_waiting(c);
 	loop_unset(c->gw->loop, &c->timer);
@@ -337,12 +262,12 @@ static void say_shut(struct call *c)
 		snprintf(again, sizeof again, ", it is asked again in %s", span);
 	}
 	if (c->answer.status)
-		gateway_note(c->gw, "%s answers %d for %s%s%s: waiting since %s (%s)%s",
-			     c->provider->name, c->answer.status, p->model, *words ? ": " : "",
-			     words, since, for_long, again);
+		events_note(c->gw, "%s answers %d for %s%s%s: waiting since %s (%s)%s",
+			    c->provider->name, c->answer.status, p->model, *words ? ": " : "",
+			    words, since, for_long, again);
 	else
-		gateway_note(c->gw, "%s does not answer for %s (%s): waiting since %s (%s)%s",
-			     c->provider->name, p->model, c->error, since, for_long, again);
+		events_note(c->gw, "%s does not answer for %s (%s): waiting since %s (%s)%s",
+			    c->provider->name, p->model, c->error, since, for_long, again);
 }
 
 /* How long a provider may stay shut: one that is only busy, or was well before, may come back. */
@@ -387,7 +312,7 @@ static void try_failed(struct call *c, struct lane *lane)
 		c->turn.pool->shut_ms = now;
 	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
 	if (!(c->try.retry_after_s > 0))
-		wait = quota_back_off_ms(c->times.retries, gateway_random(c->gw));
+		wait = quota_back_off_ms(c->times.retries, random_of(c->gw));
 	c->turn.pool->last_status = c->answer.status;
 	int64_t deadline = c->times.fail_ms + patience_ms(c);
 	if (c->try.hopeless || now >= deadline || queue_is_shut_past(c, now, deadline)) {
@@ -401,7 +326,10 @@ static void try_failed(struct call *c, struct lane *lane)
 	wait_again(c, wait);
 }
 
-void call_send(struct call *c, struct lane *lane)
+static void try_ended(struct call *c, CURLcode code);
+
+/* Its turn has come. */
+static void send_call(struct call *c, struct lane *lane)
 {
 	struct err err;
 
@@ -414,10 +342,34 @@ void call_send(struct call *c, struct lane *lane)
 	quota_take(&lane->quota);
 	if (c->account)
 		accounts_wait(c->account, -1, 1);
-	if (upstream_start(c, &err)) {
+	if (upstream_start(c, try_ended, &err)) {
 		snprintf(c->error, sizeof c->error, "%.150s", err.msg);
-		call_try_ended(c, CURLE_FAILED_INIT);
+		try_ended(c, CURLE_FAILED_INIT);
 	}
+}
+
+/* Start what may start. */
+static void pump(struct pool *p)
+{
+	struct lane *lane;
+	struct call *c;
+
+	if (p->pumping) /* by a call that failed at once */
+		return;
+	p->pumping = true;
+	while ((c = queue_next(p, &lane)))
+		send_call(c, lane);
+	p->pumping = false;
+	queue_wait(p);
+}
+
+/* Its try is over: another may have the room. */
+static void leave_lane(struct call *c)
+{
+	if (!c->turn.lane)
+		return;
+	queue_leave_lane(c);
+	pump(c->turn.pool);
 }
 
 /* --- the end of a try ------------------------------------------------------------------------------ */
@@ -450,7 +402,7 @@ static void over(struct call *c, const char *end)
 		accounts_unanswered(c->account, f);
 	}
 	settle(c, c->answer.status >= 300 && !c->answer.cut ? "error" : end);
-	call_wake(c);
+	answer_wake(c);
 }
 
 /* This key is refused or spent, while another may be let in: true, the call is to be made with that. The last
@@ -461,10 +413,10 @@ static bool set_aside(struct call *c, struct lane *l, enum provider_refusal why)
 		return false;
 	l->refused = queue_has_other(c);
 	if (!l->noted)
-		gateway_note(c->gw, "%s refuses %s%s for %s (%.120s)%s", c->provider->name,
-			     l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
-			     c->turn.pool->model, c->error,
-			     l->refused ? "; it is set aside" : "; there is no other");
+		events_note(c->gw, "%s refuses %s%s for %s (%.120s)%s", c->provider->name,
+			    l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
+			    c->turn.pool->model, c->error,
+			    l->refused ? "; it is set aside" : "; there is no other");
 	l->noted = true;
 	return l->refused;
 }
@@ -499,7 +451,7 @@ static bool is_hopeless(CURLcode code)
 	       code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
 }
 
-void call_try_ended(struct call *c, CURLcode code)
+static void try_ended(struct call *c, CURLcode code)
 {
 	struct lane *lane = c->turn.lane;
 
@@ -518,7 +470,7 @@ void call_try_ended(struct call *c, CURLcode code)
 		try_failed(c, lane);
 	else
 		over(c, code ? "cut" : "ok");
-	queue_leave_lane(c);
+	leave_lane(c);
 }
 
 /* --- other ends ----------------------------------------------------------------------------------- */
@@ -531,8 +483,8 @@ static void look_at_served(struct call *c)
 	if (!p || !*c->answer.meter.model || strcmp(p->served, c->answer.meter.model) == 0)
 		return;
 	if (*p->served && p->moves++ < 3)
-		gateway_note(c->gw, "%s: %s was answered by %s, and now by %s", c->provider->name,
-			     p->model, p->served, c->answer.meter.model);
+		events_note(c->gw, "%s: %s was answered by %s, and now by %s", c->provider->name,
+			    p->model, p->served, c->answer.meter.model);
 	snprintf(p->served, sizeof p->served, "%s", c->answer.meter.model);
 }
 
@@ -558,7 +510,7 @@ static void account_for(struct call *c, const struct token_usage *u, bool estima
 		gw->unpriced++;
 	else
 		gw->usd += usd;
-	gateway_changed(gw);
+	events_changed(gw);
 }
 
 /* Once for each call that was submitted. */
@@ -580,14 +532,16 @@ static void settle(struct call *c, const char *end)
 	account_for(c, &u, estimated, usd, end);
 }
 
-void call_replayed(struct call *c, const struct token_usage *u, bool estimated, const char *model,
-		   const char *end)
+/* The answer is at hand, and this is what it once cost. */
+static void replayed(struct call *c, const struct replay_cost *cost)
 {
 	c->state = CALL_OVER;
 	c->turn.key_tried = true;
 	c->answer.metering = c->answer.status < 300 && c->asked.endpoint.kind == ENDPOINT_GENERATE;
-	snprintf(c->answer.meter.model, sizeof c->answer.meter.model, "%s", model);
-	account_for(c, u, estimated, c->answer.metering ? usage_usd(&c->price, u) : 0, end);
+	snprintf(c->answer.meter.model, sizeof c->answer.meter.model, "%s", cost->model);
+	account_for(c, &cost->tokens, cost->estimated,
+		    c->answer.metering ? usage_usd(&c->price, &cost->tokens) : 0, cost->end);
+	answer_wake(c);
 }
 
 void call_cancel(struct call *c, const char *end)
@@ -617,8 +571,20 @@ void call_cancel(struct call *c, const char *end)
 	if (c->account)
 		accounts_wait(c->account, waits ? -1 : 0, waits ? 0 : -1);
 	c->account = NULL;
-	queue_leave_lane(c);
-	call_wake(c);
+	leave_lane(c);
+	answer_wake(c);
+}
+
+void call_cancel_all(struct account *a)
+{
+	for (struct call *c = a->gw->calls; c; c = c->next) {
+		if (c->account != a)
+			continue;
+		call_cancel(c, "cut");
+		c->account = NULL;
+		if (!c->answer.head_ready)
+			answer_own(c, 401, "the trial is over");
+	}
 }
 
 static void stalled(struct call *c)
@@ -630,7 +596,13 @@ static void stalled(struct call *c)
 	snprintf(c->error, sizeof c->error, "no byte for %s", span);
 	if (!c->answer.head_ready)
 		c->answer.status = 0;
-	call_try_ended(c, CURLE_OPERATION_TIMEDOUT);
+	try_ended(c, CURLE_OPERATION_TIMEDOUT);
+}
+
+void call_tick_soon(struct gateway *gw)
+{
+	if (!gw->tick_timer.slot)
+		loop_set(gw->loop, &gw->tick_timer, loop_now_ms(gw->loop) + TICK_MS);
 }
 
 void call_tick(struct call *c)
@@ -649,7 +621,7 @@ void call_tick(struct call *c)
 								  : c->turn.pool->good_ms;
 		if ((now - since > patience_ms(c) && !queue_in_flight(c->turn.pool)) ||
 		    queue_is_shut_past(c, now, since + patience_ms(c)))
-			call_expire(c);
+			expire(c);
 		return;
 	default:
 		return;

@@ -99,7 +99,7 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 		c->asked.headers = curl_slist_append(c->asked.headers, "Accept:");
 	if (!h.has_type)
 		c->asked.headers = curl_slist_append(c->asked.headers, "Content-Type:");
-	call_admit(c, method, h.upgrade,
+	admit_head(c, method, h.upgrade,
 		   h.bearer    ? h.bearer
 		   : h.api_key ? h.api_key
 			       : h.google_key);
@@ -135,7 +135,7 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 		c->answer.out_at = 0;
 	}
 	if (c->try.paused)
-		call_wake(c);
+		answer_wake(c);
 	return (ssize_t)n;
 }
 
@@ -235,7 +235,7 @@ static void client_changed(void *ctx, uint32_t events)
 
 	loop_unwatch(c->gw->loop, &c->agent.watch);
 	call_cancel(c, "client_left");
-	call_wake(c);
+	answer_wake(c);
 }
 
 void front_watch(struct call *c)

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * internal.h -- the parts of the gateway process and how they meet. One thread, one loop (net/loop.h):
+ * internal.h -- the parts of the gateway process and how they meet. One thread, one loop (net/loop.h). A file calls those
+ * that stand below it here, and no other:
  *
+ *   main.c      the document, the loop
+ *   workers.c   the control socket: attempts come and go, and are told their states
  *   front.c     libmicrohttpd: an agent's connection; reads a request, hands out the answer
  *   call.c      the story of one request: admitted, queued, sent, tried again, accounted for
- *   answer.c    a provider's answer on its way to the agent: metered, recorded, the key taken out
- *   queue.c     whose turn it is: quota (quota.h) and fairness between attempts
+ *   admit.c     whether a request may be, and which provider it goes to
  *   upstream.c  libcurl: one try of a call at its provider
+ *   replay.c    a recorded call, given again
+ *   answer.c    an answer on its way to the agent: metered, recorded, the key taken out; or one of our own
+ *   queue.c     whose turn it is: quota (quota.h) and fairness between attempts
+ *   recording.c what is kept of a call in the files of its attempt
  *   accounts.c  attached attempts: their limits, sums, states and open files
- *   workers.c   the control socket
- *   recording.c replay.c   what was said, kept and given again
- *   main.c      the document, the events, the loop
+ *   events.c    what the parent process is told
  *
- * A call belongs to its connection in front.c, which frees it. Whatever changes a call calls call_wake; the
+ * A call belongs to its connection in front.c, which frees it. Whatever changes a call calls answer_wake; the
  * loop then resumes its connection, once, before it waits again: nothing here runs inside a callback of
  * something else that could free it.
  */
@@ -86,11 +90,15 @@ struct party {
 void queue_add(struct call *c,
 	       bool first); /* FIRST: before the attempt's other calls: it waited already */
 void queue_remove(struct call *c);
-void queue_leave_lane(struct call *c); /* its try is over */
-void queue_pump(struct pool *p);       /* start what may start */
-void queue_pump_soon(struct pool *p);  /* from within a callback of curl */
+void queue_leave_lane(struct call *c); /* its try is over; it has a lane */
+/* Takes the next call that may start out of the queue, with the lane it goes by; NULL: none may now. */
+struct call *queue_next(struct pool *p, struct lane **lane);
+void queue_wait(struct pool *p);      /* until a lane that is shut opens: then the pool is due */
+void queue_look_soon(struct pool *p); /* the pool is due at once; from within a callback of curl */
 void queue_free_all(struct gateway *gw);
-struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model);
+/* DUE is called, with the pool, when more of it may start. */
+struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model,
+			void (*due)(void *pool));
 /* Another key than that of its lane, which C may use, was not refused. */
 bool queue_has_other(const struct call *c);
 int queue_in_flight(const struct pool *p);
@@ -138,7 +146,8 @@ struct call_times {
 
 /* One try at the provider. */
 struct call_try {
-	CURL *easy;			 /* NULL: none */
+	CURL *easy; /* NULL: none */
+	void (*ended)(struct call *c, CURLcode code);
 	struct curl_slist *sent_headers; /* the agent's and the key, while it is under way */
 	bool head_seen, paused, hopeless;
 	bool kept; /* an error: nothing of it goes to the agent before it is whole */
@@ -196,30 +205,31 @@ struct call {
 };
 
 struct call *call_new(struct gateway *gw, const char *uri);
-void call_free(struct call *c); /* cancels what runs */
-/* The request's head is known: METHOD, TOKEN (NULL: none came). Decides whether it may be. */
-void call_admit(struct call *c, const char *method, bool upgrade, const char *token);
-void call_submit(struct call *c);		   /* the body is there */
-void call_send(struct call *c, struct lane *lane); /* its turn has come (queue.c) */
-void call_expire(struct call *c);		   /* its provider stays shut (queue.c) */
+void call_free(struct call *c);	  /* cancels what runs */
+void call_submit(struct call *c); /* the body is there */
 /* The attempt was detached, or its agent left. */
 void call_cancel(struct call *c, const char *end);
-/* An answer of our own in the API's shape. */
-void call_answer(struct call *c, int status, const char *message);
-void call_wake(struct call *c);
+void call_cancel_all(struct account *a); /* that was detached */
 /* Regularly, of every call that is not over. */
 void call_tick(struct call *c);
-/* From replay.c: the answer is at hand, and this is what it once cost. */
-void call_replayed(struct call *c, const struct token_usage *u, bool estimated, const char *model,
-		   const char *end);
-/* From upstream.c. */
-void call_try_ended(struct call *c, CURLcode code);
+void call_tick_soon(struct gateway *gw); /* sets the timer for it */
+
+/* --- admit.c ------------------------------------------------------------------------------------- */
+
+/* The request's head is known: METHOD, TOKEN (NULL: none came). It may be refused here. */
+void admit_head(struct call *c, const char *method, bool upgrade, const char *token);
+void admit_body(struct call *c);  /* what it names */
+bool admit_route(struct call *c); /* its provider and price; false: it was refused */
 
 /* --- answer.c ------------------------------------------------------------------------------------ */
 
 /* From upstream.c: the head of an answer is there, bytes of it are. */
 void answer_got_head(struct call *c);
 bool answer_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
+/* Its connection is to be looked at, before the loop waits again. */
+void answer_wake(struct call *c);
+/* One of our own, in the shape of the API. */
+void answer_own(struct call *c, int status, const char *message);
 /* It is over: what was held back goes the same way. */
 void answer_pass_held(struct call *c);
 /* An error that was kept is the agent's. */
@@ -227,7 +237,9 @@ void answer_pass_error(struct call *c);
 
 /* --- upstream.c ---------------------------------------------------------------------------------- */
 
-int upstream_start(struct call *c, struct err *err) MUST_CHECK;
+/* ENDED is called once, with what curl says, unless it is stopped before. */
+int upstream_start(struct call *c, void (*ended)(struct call *c, CURLcode code),
+		   struct err *err) MUST_CHECK;
 void upstream_stop(struct call *c);
 void upstream_go_on(struct call *c); /* after a pause */
 void upstream_done(void *ctx, CURL *easy, CURLcode code);
@@ -278,8 +290,7 @@ struct account {
 
 /* Takes what A holds. ERR_USAGE for a bad token or a token that is attached. */
 int accounts_add(struct gateway *gw, struct account *a, struct err *err) MUST_CHECK;
-void accounts_remove(struct account *a); /* cancels its calls, writes its files, frees it */
-void accounts_free(struct account *a);	 /* of one that was never added */
+void accounts_remove(struct account *a); /* that has no calls any more; writes its files */
 /* Constant time in all but who it is that claims to call. NULL: nobody. */
 struct account *accounts_find(struct gateway *gw, const char *token);
 bool accounts_token_ok(const char *secret, const char *token);
@@ -294,7 +305,6 @@ void accounts_unanswered(struct account *a, struct control_failure why);
 void accounts_call_over(struct account *a, const struct call *c, const struct token_usage *u,
 			bool estimated, double usd);
 void accounts_dirty(struct account *a, bool state, bool files);
-void accounts_tell(struct gateway *gw);	 /* send the states that changed */
 void accounts_write(struct gateway *gw); /* write what is to be written */
 json_t *accounts_state(struct account *a);
 
@@ -302,8 +312,7 @@ json_t *accounts_state(struct account *a);
 
 int workers_open(struct gateway *gw, struct err *err) MUST_CHECK;
 void workers_close(struct gateway *gw);
-/* False: its socket is full. */
-bool workers_send(struct worker *w, const json_t *message);
+void workers_tell(struct gateway *gw); /* the states that changed */
 
 /* --- recording.c, replay.c ----------------------------------------------------------------------- */
 
@@ -318,8 +327,18 @@ void recording_end(struct call *c, const struct token_usage *u, bool estimated, 
 
 int replay_open(struct replay **out, int fd, struct err *err) MUST_CHECK;
 void replay_free(struct replay *r);
-/* True: the call is answered (or refused) here. False: it goes to the provider. */
-bool replay_call(struct call *c);
+/* What a recorded call once cost. */
+struct replay_cost {
+	struct token_usage tokens;
+	bool estimated;
+	char model[128], end[16];
+};
+enum replay_says {
+	REPLAY_LIVE,	/* it goes to the provider */
+	REPLAY_GIVEN,	/* its answer is at hand, and *COST, which lives as long as the recording */
+	REPLAY_REFUSED, /* the agent asks what was not recorded */
+};
+enum replay_says replay_call(struct call *c, const struct replay_cost **cost);
 /* The next piece of the answer into c->out, which is empty; or c->done. */
 void replay_feed(struct call *c);
 void replay_call_free(struct call *c);
@@ -351,7 +370,10 @@ struct gateway {
 	int64_t last_call;
 };
 
-void gateway_note(struct gateway *gw, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void gateway_call_comes(struct gateway *gw);
-void gateway_changed(struct gateway *gw);  /* the totals */
-double gateway_random(struct gateway *gw); /* [0, 1) */
+/* --- events.c ------------------------------------------------------------------------------------ */
+
+void events_open(struct gateway *gw);
+void events_say(const char *event, const char *text); /* TEXT may be NULL */
+void events_note(struct gateway *gw, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void events_changed(struct gateway *gw); /* the totals; said soon */
+void events_totals(struct gateway *gw);	 /* said now */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -15,93 +13,7 @@
 #include "gatewaylink/gateway.h"
 #include "gateway/internal.h"
 
-enum { TICK_MS = 50, TOTALS_MS = 200, DOCUMENT_MAX = 16 << 20, CONNECTIONS = 4096 };
-
-/* --- what is said to the parent ------------------------------------------------------------------- */
-
-static void say(const json_t *event)
-{
-	AUTO(buf) struct buf line = BUF_INIT;
-
-	json_format(&line, event, false);
-	buf_addc(&line, '\n');
-	for (size_t at = 0; at < line.len;) {
-		ssize_t n = write(STDOUT_FILENO, line.data + at, line.len - at);
-		if (n < 0 && errno != EINTR)
-			return; /* nobody listens; standard input will say so */
-		at += n > 0 ? (size_t)n : 0;
-	}
-}
-
-static void say_text(const char *event, const char *text)
-{
-	AUTO(json) json_t *j = json_object();
-
-	json_put_str(j, "event", event);
-	if (text)
-		json_put_str(j, "text", text);
-	say(j);
-}
-
-void gateway_note(struct gateway *gw, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	say_text("note", text);
-}
-
-static void say_totals(struct gateway *gw)
-{
-	AUTO(json) json_t *j = json_object();
-
-	json_put_str(j, "event", "totals");
-	json_put_int(j, "calls", gw->calls_made);
-	json_put_int(j, "tokens", gw->tokens);
-	json_put(j, "usd",
-		 gw->calls_made && gw->unpriced == gw->calls_made ? json_null()
-								  : json_real(gw->usd));
-	json_put_int(j, "unpriced_calls", gw->unpriced);
-	json_put_int(j, "waiting", gw->waiting);
-	say(j);
-}
-
-static void totals_due(void *ctx)
-{
-	struct gateway *gw = ctx;
-	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
-	int64_t now[4] = {gw->calls_made, gw->tokens, gw->unpriced, gw->waiting};
-
-	if (memcmp(now, gw->told, sizeof now) == 0)
-		return;
-	if (poll(&p, 1, 0) != 1) { /* a parent that is busy must not stop the agents */
-		loop_set(gw->loop, &gw->totals_timer, loop_now_ms(gw->loop) + TOTALS_MS);
-		return;
-	}
-	gw->totals_ms = loop_now_ms(gw->loop);
-	memcpy(gw->told, now, sizeof now);
-	say_totals(gw);
-}
-
-void gateway_changed(struct gateway *gw)
-{
-	int64_t now = loop_now_ms(gw->loop);
-
-	if (!gw->totals_timer.slot)
-		loop_set(gw->loop, &gw->totals_timer,
-			 gw->totals_ms + TOTALS_MS > now ? gw->totals_ms + TOTALS_MS : now);
-}
-
-double gateway_random(struct gateway *gw)
-{
-	gw->random ^= gw->random << 13;
-	gw->random ^= gw->random >> 7;
-	gw->random ^= gw->random << 17;
-	return (double)(gw->random >> 11) / (double)(1ull << 53);
-}
+enum { DOCUMENT_MAX = 16 << 20, CONNECTIONS = 4096 };
 
 /* --- the loop ------------------------------------------------------------------------------------- */
 
@@ -115,13 +27,7 @@ static void tick(void *ctx)
 		call_tick(c);
 	}
 	if (gw->calls)
-		loop_set(gw->loop, &gw->tick_timer, loop_now_ms(gw->loop) + TICK_MS);
-}
-
-void gateway_call_comes(struct gateway *gw)
-{
-	if (!gw->tick_timer.slot)
-		loop_set(gw->loop, &gw->tick_timer, loop_now_ms(gw->loop) + TICK_MS);
+		call_tick_soon(gw);
 }
 
 static void wake_calls(struct gateway *gw)
@@ -145,7 +51,7 @@ static bool before_wait(void *ctx)
 
 	http_client_reap(gw->client);
 	wake_calls(gw);
-	accounts_tell(gw);
+	workers_tell(gw);
 	bool more = front_run(gw);
 	http_client_push(gw->client);
 	accounts_write(gw);
@@ -214,7 +120,7 @@ static int start(struct gateway *gw, struct err *err)
 	if (getrandom(&gw->random, sizeof gw->random, 0) < 0 || !gw->random)
 		gw->random = 88172645463325252u;
 	gw->tick_timer = (struct loop_timer){.fire = tick, .ctx = gw};
-	gw->totals_timer = (struct loop_timer){.fire = totals_due, .ctx = gw};
+	events_open(gw);
 	gw->stdin_watch = (struct loop_watch){.fd = STDIN_FILENO, .ready = stdin_ready, .ctx = gw};
 	if (loop_watch(gw->loop, &gw->stdin_watch, EPOLLIN, err))
 		return err_wrap(err, "standard input must be a pipe or a socket");
@@ -254,13 +160,13 @@ int main(int argc, char **argv)
 	raise_limits();
 	int failed = start(&gw, &err);
 	if (!failed) {
-		say_text("ready", NULL);
+		events_say("ready", NULL);
 		failed = loop_run(gw.loop, before_wait, &gw, &err);
 	}
 	if (failed)
-		say_text("fatal", err.msg);
+		events_say("fatal", err.msg);
 	else if (gw.calls_made)
-		say_totals(&gw);
+		events_totals(&gw);
 	stop(&gw);
 	return failed ? err.kind == ERR_USAGE ? 2 : 3 : 0;
 }

@@ -4,12 +4,8 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
-static void timer_fires(void *ctx)
-{
-	queue_pump(ctx);
-}
-
-struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model)
+struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model,
+			void (*due)(void *pool))
 {
 	struct pool *p;
 
@@ -26,7 +22,7 @@ struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, con
 		p->lanes[i].key = provider->keys_n ? &provider->keys[i] : NULL;
 		quota_init(&p->lanes[i].quota, provider->max_in_flight);
 	}
-	p->timer = (struct loop_timer){.fire = timer_fires, .ctx = p};
+	p->timer = (struct loop_timer){.fire = due, .ctx = p};
 	p->next = gw->pools;
 	gw->pools = p;
 	return p;
@@ -141,11 +137,8 @@ void queue_remove(struct call *c)
 
 void queue_leave_lane(struct call *c)
 {
-	if (!c->turn.lane)
-		return;
 	quota_give(&c->turn.lane->quota);
 	c->turn.lane = NULL;
-	queue_pump(c->turn.pool);
 }
 
 /* The one of SET that was not used for longest. */
@@ -206,28 +199,32 @@ bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_m
 	return true;
 }
 
-void queue_pump(struct pool *p)
+struct call *queue_next(struct pool *p, struct lane **lane)
 {
-	if (p->pumping) /* by a call that failed at once */
-		return;
-	p->pumping = true;
-	for (struct lane *l; (l = next_turn(p, loop_now_ms(p->gw->loop)));) {
-		struct call *c = p->parties->first;
-		l->turn = ++p->turns;
-		/* The next one's turn comes first, since this party may go with its last call. */
-		p->parties = p->parties->next;
-		queue_remove(c);
-		call_send(c, l);
-	}
-	p->pumping = false;
+	struct lane *l = next_turn(p, loop_now_ms(p->gw->loop));
+
+	if (!l)
+		return NULL;
+	struct call *c = p->parties->first;
+	l->turn = ++p->turns;
+	/* The next one's turn comes first, since this party may go with its last call. */
+	p->parties = p->parties->next;
+	queue_remove(c);
+	*lane = l;
+	return c;
+}
+
+void queue_wait(struct pool *p)
+{
 	int64_t at = p->parties ? opens_ms(p, loop_now_ms(p->gw->loop)) : -1;
+
 	if (at >= 0)
 		loop_set(p->gw->loop, &p->timer, at);
 	else
 		loop_unset(p->gw->loop, &p->timer);
 }
 
-void queue_pump_soon(struct pool *p)
+void queue_look_soon(struct pool *p)
 {
 	if (p->parties)
 		loop_set(p->gw->loop, &p->timer, loop_now_ms(p->gw->loop));

@@ -21,13 +21,12 @@ struct recorded {
 	char hash[HASH_HEX], method[8];
 	char loose[HASH_HEX]; /* "" until somebody needs it */
 	char *path;
-	bool given, has_head, is_events, estimated;
+	bool given, has_head, is_events;
 	int status;
 	int64_t length, bytes; /* as the head states it, -1: not; of the answer */
 	size_t request, first; /* frames: the request, the first behind it */
 	struct request_part part;
-	struct token_usage usage;
-	char model[128], end[16];
+	struct replay_cost cost;
 };
 
 struct replay {
@@ -66,7 +65,7 @@ static struct recorded *new_call(struct replay *r, const struct recording_frame 
 			       .request = r->frames_n,
 			       .first = r->frames_n + 1,
 			       .part = f->part,
-			       .end = "cut"};
+			       .cost.end = "cut"};
 	snprintf(c->hash, sizeof c->hash, "%s", f->hash);
 	snprintf(c->method, sizeof c->method, "%s", f->method);
 	c->path = xstrdup(f->path);
@@ -92,10 +91,10 @@ static int take_frame(struct replay *r, const struct recording_frame *f, struct 
 	} else if (f->kind == FRAME_BODY) {
 		c->bytes += f->bytes;
 	} else if (f->kind == FRAME_END) {
-		c->usage = f->tokens;
-		c->estimated = f->estimated;
-		snprintf(c->model, sizeof c->model, "%s", f->model);
-		snprintf(c->end, sizeof c->end, "%s", f->end);
+		c->cost.tokens = f->tokens;
+		c->cost.estimated = f->estimated;
+		snprintf(c->cost.model, sizeof c->cost.model, "%s", f->model);
+		snprintf(c->cost.end, sizeof c->cost.end, "%s", f->end);
 	}
 	GROW(r->frames, r->frames_n, r->frames_cap);
 	r->frames[r->frames_n++] =
@@ -198,14 +197,14 @@ static void diverged(struct call *c)
 	}
 	if (a->replay_live) {
 		r->live = true;
-		gateway_note(c->gw, "a replay goes on with the provider: %s", text);
+		events_note(c->gw, "a replay goes on with the provider: %s", text);
 		return;
 	}
 	if (!*a->sum.diverged)
 		snprintf(a->sum.diverged, sizeof a->sum.diverged, "%s", text);
 	accounts_dirty(a, true, false);
 	n = snprintf(c->error, sizeof c->error, "%.*s", (int)sizeof c->error - 1, text);
-	call_answer(c, 400, a->sum.diverged);
+	answer_own(c, 400, a->sum.diverged);
 }
 
 static void give(struct call *c, struct recorded *found)
@@ -229,8 +228,6 @@ static void give(struct call *c, struct recorded *found)
 	c->answer.bytes = found->bytes;
 	if (c->answer.status >= 400)
 		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
-	call_replayed(c, &found->usage, found->estimated, found->model, found->end);
-	call_wake(c);
 }
 
 static void make_loose(struct replay *r)
@@ -282,27 +279,26 @@ static void tell_difference(struct call *c, const struct recorded *found)
 	r->differed = true;
 }
 
-bool replay_call(struct call *c)
+enum replay_says replay_call(struct call *c, const struct replay_cost **cost)
 {
 	struct replay *r = c->account->replay;
+	struct recorded *found = NULL;
 
 	if (r->live)
-		return false;
-	for (size_t i = 0; i < r->calls_n; i++) {
-		struct recorded *found = &r->calls[i];
-		if (!found->given && found->has_head && strcmp(found->hash, c->asked.hash) == 0) {
-			give(c, found);
-			return true;
-		}
+		return REPLAY_LIVE;
+	for (size_t i = 0; i < r->calls_n && !found; i++)
+		if (!r->calls[i].given && r->calls[i].has_head &&
+		    strcmp(r->calls[i].hash, c->asked.hash) == 0)
+			found = &r->calls[i];
+	if (!found && (found = find_loose(c)))
+		tell_difference(c, found);
+	if (!found) {
+		diverged(c);
+		return c->answer.done ? REPLAY_REFUSED : REPLAY_LIVE;
 	}
-	struct recorded *alike = find_loose(c);
-	if (alike) {
-		tell_difference(c, alike);
-		give(c, alike);
-		return true;
-	}
-	diverged(c);
-	return c->answer.done;
+	give(c, found);
+	*cost = &found->cost;
+	return REPLAY_GIVEN;
 }
 
 void replay_feed(struct call *c)
@@ -321,9 +317,10 @@ void replay_feed(struct call *c)
 		break;
 	}
 	c->answer.done = true;
-	c->answer.cut = strcmp(at->recorded->end, "cut") == 0 ||
-			strcmp(at->recorded->end, "client_left") == 0;
-	recording_end(c, &at->recorded->usage, at->recorded->estimated, at->recorded->end);
+	c->answer.cut = strcmp(at->recorded->cost.end, "cut") == 0 ||
+			strcmp(at->recorded->cost.end, "client_left") == 0;
+	recording_end(c, &at->recorded->cost.tokens, at->recorded->cost.estimated,
+		      at->recorded->cost.end);
 	replay_call_free(c);
 }
 

@@ -180,7 +180,7 @@ static void forget_answer(struct call *c)
 	c->error[0] = '\0';
 }
 
-int upstream_start(struct call *c, struct err *err)
+int upstream_start(struct call *c, void (*ended)(struct call *c, CURLcode code), struct err *err)
 {
 	struct gateway *gw = c->gw;
 	AUTO(buf) struct buf url = BUF_INIT;
@@ -208,6 +208,7 @@ int upstream_start(struct call *c, struct err *err)
 		return -1;
 	}
 	c->try.easy = easy;
+	c->try.ended = ended;
 	return 0;
 }
 
@@ -244,5 +245,5 @@ void upstream_done(void *ctx, CURL *easy, CURLcode code)
 	if (code && proxy >= 300)
 		snprintf(c->error, sizeof c->error, "the proxy answers %ld", proxy);
 	let_go(c);
-	call_try_ended(c, code);
+	c->try.ended(c, code);
 }

@@ -12,7 +12,7 @@
 #include "gateway/internal.h"
 #include "os/fdio.h"
 
-enum { MESSAGE_MAX = 64 << 10, FDS = 3 };
+enum { MESSAGE_MAX = 64 << 10, FDS = 3, STATE_PAUSE_MS = 20 };
 
 struct worker {
 	struct worker *next, *prev;
@@ -21,12 +21,31 @@ struct worker {
 	struct account *account; /* NULL until attached */
 };
 
+static void account_free(struct account *a)
+{
+	replay_free(a->replay);
+	auto_fd(&a->log_fd);
+	auto_fd(&a->record_fd);
+	auto_fd(&a->replay_fd);
+	buf_release(&a->log);
+	buf_release(&a->record);
+	request_chain_release(&a->requests);
+	strv_release(&a->keys);
+	strv_release(&a->models);
+	free(a->token);
+	free(a->model);
+	free(a);
+}
+
 static void worker_close(struct worker *w)
 {
 	struct gateway *gw = w->gw;
 
-	if (w->account)
+	if (w->account) {
+		call_cancel_all(w->account);
 		accounts_remove(w->account);
+		account_free(w->account);
+	}
 	loop_unwatch(gw->loop, &w->watch);
 	close(w->watch.fd);
 	*(w->prev ? &w->prev->next : &gw->workers) = w->next;
@@ -35,7 +54,8 @@ static void worker_close(struct worker *w)
 	free(w);
 }
 
-bool workers_send(struct worker *w, const json_t *message)
+/* False: its socket is full. */
+static bool send_message(struct worker *w, const json_t *message)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -52,7 +72,7 @@ static void send_event(struct worker *w, const char *event, const char *text)
 	json_put_str(j, "event", event);
 	if (text)
 		json_put_str(j, "text", text);
-	workers_send(w, j);
+	send_message(w, j);
 }
 
 /* --- attach --------------------------------------------------------------------------------------- */
@@ -131,11 +151,44 @@ static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 	a->worker = w;
 	if (read_attach(w->gw, a, j, fds, fds_n, &err)) {
 		send_event(w, "refused", err.msg);
-		accounts_free(a);
+		account_free(a);
 		return;
 	}
 	w->account = a;
 	send_event(w, "attached", NULL);
+}
+
+/* --- states ----------------------------------------------------------------------------------------- */
+
+static bool is_urgent(const struct account *a)
+{
+	return *a->sum.limit || *a->sum.failed.text || *a->sum.diverged;
+}
+
+static void tell(struct account *a)
+{
+	int64_t now = loop_now_ms(a->gw->loop);
+
+	/* A chatty agent's worker need not hear of each call by itself. */
+	if (!is_urgent(a) && now - a->state_sent_ms < STATE_PAUSE_MS) {
+		loop_set(a->gw->loop, &a->state_timer, a->state_sent_ms + STATE_PAUSE_MS);
+		return;
+	}
+	AUTO(json) json_t *state = accounts_state(a);
+	a->state_sent_ms = now;
+	if (!send_message(a->worker, state))
+		loop_set(a->gw->loop, &a->state_timer, now + STATE_PAUSE_MS);
+}
+
+void workers_tell(struct gateway *gw)
+{
+	struct account *a;
+
+	while ((a = gw->tell)) {
+		gw->tell = a->tell_next;
+		a->state_dirty = false;
+		tell(a);
+	}
 }
 
 /* --- messages ------------------------------------------------------------------------------------- */
@@ -150,7 +203,7 @@ static void answer_state(struct worker *w, const json_t *j)
 	/* So that whoever asked knows the answer from a state that was on its way. */
 	if (json_is_integer(json_object_get(j, "ask")))
 		json_put_int(state, "ask", json_get_int(j, "ask", 0));
-	workers_send(w, state);
+	send_message(w, state);
 }
 
 static void take_message(struct worker *w, const char *text, size_t n, int *fds, size_t fds_n)
@@ -198,7 +251,7 @@ static void worker_comes(void *ctx, uint32_t events)
 	int fd = accept4(GATEWAY_FD_CONTROL, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
-			gateway_note(gw, "out of descriptors: %s", strerror(errno));
+			events_note(gw, "out of descriptors: %s", strerror(errno));
 		return;
 	}
 	struct worker *w = xcalloc(1, sizeof *w);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Whether a request may be, what it says of itself, and which provider it goes to.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "gateway/internal.h"
+
+void admit_head(struct call *c, const char *method, bool upgrade, const char *token)
+{
+	AUTO(buf) struct buf key = BUF_INIT;
+
+	snprintf(c->asked.method, sizeof c->asked.method, "%s", method);
+	c->asked.endpoint = endpoint_of(method, c->asked.uri, upgrade);
+	endpoint_strip_key(c->asked.uri, &c->asked.target, &key);
+	if (c->gw->doc.secret || c->gw->doc.control) {
+		c->account = accounts_find(c->gw, token ? token : key.data);
+		if (!c->account)
+			answer_own(c, 401, "the token is not that of a trial that runs now");
+	}
+	explicit_bzero(key.data, key.len);
+	if (c->answer.done)
+		return;
+	if (c->asked.endpoint.kind == ENDPOINT_UPGRADE)
+		answer_own(c, 426, "no WebSocket here: send the request by POST");
+	else if (c->asked.endpoint.kind == ENDPOINT_METHOD)
+		answer_own(c, 405, "this path does not take that method");
+	else if (c->asked.endpoint.kind == ENDPOINT_NONE)
+		answer_own(c, 404, "the gateway does not pass this path on");
+}
+
+static const struct upstream *any_provider(const struct setup *d, unsigned apis)
+{
+	for (size_t i = 0; i < d->providers_n; i++)
+		if (d->providers[i].apis & apis)
+			return &d->providers[i];
+	return NULL;
+}
+
+/* An attempt's calls go to its own provider, whatever model they name: its token buys nothing elsewhere. */
+bool admit_route(struct call *c)
+{
+	const struct setup *d = &c->gw->doc;
+	const struct upstream *own = c->account ? c->account->provider : NULL;
+	const struct model_route *rule = setup_model(d, c->asked.names.model, own);
+	char message[320];
+
+	c->provider = own ? own : rule ? rule->provider : NULL;
+	if (rule)
+		c->price = rule->price;
+	if (c->asked.endpoint.kind == ENDPOINT_MODELS) {
+		if (!c->provider)
+			c->provider = any_provider(d, ~0u);
+		/* Whose shape it is is the provider's matter; the key goes where that looks for it. */
+		while (c->provider && !(c->provider->apis >> c->asked.endpoint.api & 1))
+			c->asked.endpoint.api = (c->asked.endpoint.api + 1) % API_COUNT;
+	} else if (!c->provider && d->providers_n == 1) {
+		c->provider = &d->providers[0];
+	}
+	if (!c->provider) {
+		snprintf(message, sizeof message, "no provider is known for model %s",
+			 *c->asked.names.model ? c->asked.names.model : "(none)");
+		answer_own(c, 404, message);
+		return false;
+	}
+	if (!(c->provider->apis >> c->asked.endpoint.api & 1)) {
+		snprintf(message, sizeof message,
+			 "provider %.80s is not set up to answer the %s API", c->provider->name,
+			 api_names[c->asked.endpoint.api]);
+		answer_own(c, 404, message);
+		return false;
+	}
+	return true;
+}
+
+void admit_body(struct call *c)
+{
+	model_request_read(&c->asked.names, c->asked.endpoint.api, c->asked.body.data,
+			   c->asked.body.len);
+	if (c->asked.endpoint.kind != ENDPOINT_GENERATE)
+		c->asked.names.wants_usage = false;
+	if (c->asked.endpoint.api != API_GEMINI)
+		return;
+	snprintf(c->asked.names.model, sizeof c->asked.names.model, "%.*s",
+		 (int)c->asked.endpoint.model_len, c->asked.endpoint.model);
+	c->asked.names.stream = c->asked.endpoint.stream;
+}
