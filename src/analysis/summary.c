@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "analysis/summary.h"
+#include "analysis/answers.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -429,6 +430,7 @@ void summary_make(struct summary *out, const struct rollout *const *rollouts, si
 	out->agents_n = count_distinct(out, offsetof(struct summary_condition, agent));
 	make_cells(out);
 	make_groups(out, model_groups);
+	answers_make(out);
 	count_missing(out);
 	make_failures(out);
 }
@@ -437,6 +439,7 @@ void summary_release(struct summary *s)
 {
 	free(s->rows);
 	free(s->cells);
+	answers_release(s);
 	free(s->conditions);
 	free(s->groups);
 	free(s->failures);

@@ -9,6 +9,7 @@
  * A missing trial (infra_error, cancelled, not run) is in no mean and never counts as a zero.
  */
 #pragma once
+#include <jansson.h>
 #include "stats/mean.h"
 #include "store/store.h"
 
@@ -89,6 +90,7 @@ struct summary {
 	struct summary_cell *cells; /* by task and condition */
 	size_t cells_n;
 	struct summary_condition *conditions;
+	json_t **answered; /* by condition: see summary_answered_by() */
 	size_t conditions_n, models_n, labels_n, agents_n, tasks_n; /* different ones */
 	/* Each model of each rollout, then each condition where those are more, then everything. */
 	struct summary_group *groups;
@@ -105,6 +107,11 @@ void summary_make(struct summary *out, const struct rollout *const *rollouts, si
 void summary_release(struct summary *s);
 /* The group of everything; always there. */
 const struct summary_group *summary_all(const struct summary *s);
+/* Who answered the trials of G, by the names that the answers give: {model: number of trials}, most first. Empty where no
+ * model was asked. New reference. */
+json_t *summary_answered_by(const struct summary *s, const struct summary_group *g);
+/* Who answered one trial, as the plan has it where no answer said; "" nobody did, or it is not known. */
+const char *summary_answer(const struct summary_row *row);
 /* The name of a row's task: its id, else its folder's. */
 const char *summary_task_name(const struct summary_row *row);
 

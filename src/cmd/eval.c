@@ -59,6 +59,7 @@ static int print_summary(const struct request *q, const char *name, const char *
 	struct rollout_ref ref = {0};
 	struct store store;
 	struct rollout r;
+	struct summary sum;
 
 	if (q->view.json)
 		return 0;
@@ -69,10 +70,12 @@ static int print_summary(const struct request *q, const char *name, const char *
 			? -1
 			: 0;
 	if (!status) {
-		report_summary(&text, &r,
+		summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+		report_summary(&text, &sum, &r,
 			       &(struct report_form){.format = REPORT_TERMINAL,
 						     .width = report_width(STDOUT_FILENO)});
-		status = report_write_summary(&store, &r, err);
+		status = report_write_summary(&store, &sum, &r, err);
+		summary_release(&sum);
 		rollout_release(&r);
 	}
 	rollout_ref_release(&ref);

@@ -108,16 +108,19 @@ static void say_scores(const struct session *s, struct display *d)
 {
 	AUTO(strv) struct strv lines = STRV_INIT;
 	struct rollout r;
+	struct summary sum;
 	struct err
 		ignored; /* the run is over and its results are kept: nothing is lost by not telling */
 
 	if (!any_evaluated(s) || rollout_load(&r, &s->store, &s->ref, &ignored))
 		return;
-	report_headlines(&lines, &r);
+	summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+	report_headlines(&lines, &sum);
 	for (size_t i = 0; i < lines.n; i++)
 		display_say(d, "%s", lines.v[i]);
-	if (report_write_summary(&s->store, &r, &ignored))
+	if (report_write_summary(&s->store, &sum, &r, &ignored))
 		display_say(d, "summary.md is not written: %s", ignored.msg);
+	summary_release(&sum);
 	rollout_release(&r);
 }
 

@@ -105,12 +105,18 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 	if (a->metrics.tool_calls >= 0)
 		buf_addf(&text, ", %lld tool call%s", (long long)a->metrics.tool_calls,
 			 a->metrics.tool_calls == 1 ? "" : "s");
+	if (a->metrics.money_usd >= 0 && a->metrics.calls != 0)
+		buf_addf(&text, ", %.4f USD", a->metrics.money_usd);
+	else if (a->metrics.calls > 0)
+		buf_adds(&text, ", cost N/A");
 	buf_addf(&text, ", %lld line%s changed", (long long)a->diff_lines,
 		 a->diff_lines == 1 ? "" : "s");
 	if (a->metrics.left_running > 0)
 		buf_addf(&text, ", %lld process%s left running", (long long)a->metrics.left_running,
 			 a->metrics.left_running == 1 ? "" : "es");
 	line(out, "used", "%s", text.data);
+	if (a->metrics.model_served[0])
+		line(out, "answered", "by %s", a->metrics.model_served);
 	if (a->version[0])
 		line(out, "version", "%s%s%.12s", a->version, a->tree[0] ? ", tree " : "", a->tree);
 	add_left_out(out, "left out", a->skipped, a->skipped_paths);

@@ -35,6 +35,7 @@ static int summarize(const struct store *s, const char *name, const struct reque
 {
 	struct rollout_ref ref = {0};
 	struct rollout r;
+	struct summary sum;
 	struct err unwritten;
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -44,11 +45,13 @@ static int summarize(const struct store *s, const char *name, const struct reque
 	rollout_ref_release(&ref);
 	if (status)
 		return -1;
-	report_summary(&text, &r,
+	summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+	report_summary(&text, &sum, &r,
 		       &(struct report_form){format_of(q), report_width(STDOUT_FILENO), q->trials});
 	/* Reading the runs of somebody else is no mistake. */
-	if (report_write_summary(s, &r, &unwritten))
+	if (report_write_summary(s, &sum, &r, &unwritten))
 		cmd_warn(unwritten.msg);
+	summary_release(&sum);
 	rollout_release(&r);
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");

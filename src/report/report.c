@@ -71,6 +71,25 @@ static size_t count_regraded(const struct rollout *r)
 	return n;
 }
 
+/* A mean over trials that different models answered is a mean of no model. */
+static void put_mixed(struct doc *d, const struct summary *s)
+{
+	for (size_t i = 0; i < s->groups_n; i++) {
+		const struct summary_group *g = &s->groups[i];
+		AUTO(json) json_t *answered = summary_answered_by(s, g);
+		AUTO(buf) struct buf text = BUF_INIT;
+		if (g->level != GROUP_MODEL || json_object_size(answered) < 2)
+			continue;
+		tables_answers(&text, answered);
+		doc_line_end(d);
+		doc_words(d, "Several models answered for ");
+		doc_text(d, g->of.model);
+		doc_words(d, ", and its mean is over all of them: ");
+		doc_text(d, text.data);
+		doc_words(d, ". Which one answered a trial: answered_by of --csv.");
+	}
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
 	double percent = 100 * s->level;
@@ -90,6 +109,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 		doc_words(d, "With one task the interval is over its rollouts and says nothing of "
 			     "other tasks.");
 	}
+	put_mixed(d, s);
 	AUTO(buf) struct buf replaced = BUF_INIT;
 	tables_replaced(&replaced, summary_all(s));
 	if (replaced.len) {
@@ -172,23 +192,22 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	put_next(d, r);
 }
 
-void report_summary(struct buf *out, const struct rollout *r, const struct report_form *form)
+void report_summary(struct buf *out, const struct summary *s, const struct rollout *r,
+		    const struct report_form *form)
 {
-	AUTO(summary) struct summary s;
 	AUTO(table) struct table trials = {0};
 	AUTO(doc) struct doc d = {0};
 
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
 	if (form->format == REPORT_JSON) {
-		summary_json(out, &s, r);
+		summary_json(out, s, r);
 		return;
 	}
 	if (form->format == REPORT_CSV) {
-		tables_trials(&trials, &s, true);
+		tables_trials(&trials, s, true);
 		table_csv(&trials, out);
 		return;
 	}
-	make_document(&d, &s, r, form->all_trials);
+	make_document(&d, s, r, form->all_trials);
 	if (form->format == REPORT_TERMINAL)
 		doc_terminal(&d, form->width, out);
 	else if (form->format == REPORT_MARKDOWN)
@@ -197,13 +216,14 @@ void report_summary(struct buf *out, const struct rollout *r, const struct repor
 		doc_html(&d, out);
 }
 
-int report_write_summary(const struct store *s, const struct rollout *r, struct err *err)
+int report_write_summary(const struct store *store, const struct summary *s,
+			 const struct rollout *r, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(free) char *path = path_join(r->ref.path, ROLLOUT_SUMMARY);
 
-	report_summary(&text, r, &(struct report_form){.format = REPORT_MARKDOWN});
-	return path_write(s->root_fd, path, text.data, text.len, 0644, false, err);
+	report_summary(&text, s, r, &(struct report_form){.format = REPORT_MARKDOWN});
+	return path_write(store->root_fd, path, text.data, text.len, 0644, false, err);
 }
 
 static void headline(struct buf *out, const struct summary_group *g)
@@ -224,15 +244,6 @@ static void headline(struct buf *out, const struct summary_group *g)
 	tables_replaced(out, g);
 }
 
-void report_headline(struct buf *out, const struct rollout *r)
-{
-	AUTO(summary) struct summary s;
-
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
-	buf_adds(out, "score ");
-	headline(out, summary_all(&s));
-}
-
 /* A sweep is run to see its settings side by side; past a screenful the models must do. */
 static enum group_level headline_level(const struct summary *s)
 {
@@ -241,6 +252,22 @@ static enum group_level headline_level(const struct summary *s)
 	if (s->conditions_n > s->models_n && s->conditions_n <= SCREENFUL)
 		return GROUP_CONDITION;
 	return s->models_n > 1 ? GROUP_MODEL : GROUP_ALL;
+}
+
+/* Who answered, where that is not who was asked. */
+static void headline_answers(struct buf *out, const struct summary *s,
+			     const struct summary_group *g)
+{
+	AUTO(json) json_t *answered = summary_answered_by(s, g);
+	const char *asked = g->of.model;
+
+	if (g->level == GROUP_ALL)
+		asked = s->models_n == 1 ? s->conditions[0].model : NULL;
+	if (!asked || !json_object_size(answered) ||
+	    (json_object_size(answered) == 1 && json_object_get(answered, asked)))
+		return;
+	buf_adds(out, "; answered by ");
+	tables_answers(out, answered);
 }
 
 static void headline_name(struct buf *out, const struct summary *s, const struct summary_group *g)
@@ -258,21 +285,20 @@ static void headline_name(struct buf *out, const struct summary *s, const struct
 	buf_adds(out, ": ");
 }
 
-void report_headlines(struct strv *out, const struct rollout *r)
+void report_headlines(struct strv *out, const struct summary *s)
 {
-	AUTO(summary) struct summary s;
+	enum group_level level = headline_level(s);
 
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
-	enum group_level level = headline_level(&s);
-	for (size_t i = 0; i < s.groups_n; i++) {
-		const struct summary_group *g = &s.groups[i];
+	for (size_t i = 0; i < s->groups_n; i++) {
+		const struct summary_group *g = &s->groups[i];
 		AUTO(buf) struct buf line = BUF_INIT;
 		if (g->level != level)
 			continue;
 		buf_adds(&line, "score ");
 		if (level != GROUP_ALL)
-			headline_name(&line, &s, g);
+			headline_name(&line, s, g);
 		headline(&line, g);
+		headline_answers(&line, s, g);
 		strv_push(out, line.data);
 	}
 }

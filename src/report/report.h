@@ -5,6 +5,7 @@
  * counted as a zero.
  */
 #pragma once
+#include "analysis/summary.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "store/store.h"
@@ -17,17 +18,16 @@ struct report_form {
 	bool all_trials; /* list each trial, however many there are; CSV and JSON always do */
 };
 
-/* Append the summary of R: what is missing, means with intervals, tasks, failures by reason, and the
+/* Append what S says, the summary of R alone: what is missing, means with intervals, tasks, failures by reason, and the
  * trials where there are few. CSV holds the table of trials only. */
-void report_summary(struct buf *out, const struct rollout *r, const struct report_form *form);
-/* Write DATA/rollouts/NAME/STAMP/summary.md, atomically. */
-int report_write_summary(const struct store *s, const struct rollout *r,
-			 struct err *err) MUST_CHECK;
-/* Append the overall score in a few words, without a newline:
- * "score 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
-void report_headline(struct buf *out, const struct rollout *r);
-/* One such line for each model: "score of MODEL: 0.625 ...". */
-void report_headlines(struct strv *out, const struct rollout *r);
+void report_summary(struct buf *out, const struct summary *s, const struct rollout *r,
+		    const struct report_form *form);
+/* Write it to DATA/rollouts/NAME/STAMP/summary.md, atomically. */
+int report_write_summary(const struct store *store, const struct summary *s,
+			 const struct rollout *r, struct err *err) MUST_CHECK;
+/* The score in a few words, a line for each model or setting:
+ * "score of gpt-5: 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
+void report_headlines(struct strv *out, const struct summary *s);
 /* The overall mean over task means; false when nothing is scored. */
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */

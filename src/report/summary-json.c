@@ -45,6 +45,7 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	json_put_str(j, "model", g->of.model);
 	json_put_str(j, "label", g->of.label);
 	json_put_str(j, "agent", g->of.agent);
+	json_put(j, "answered_by", summary_answered_by(s, g));
 	json_put_real(j, "mean", g->mean.mean);
 	json_put(j, "interval",
 		 interval_json(&g->mean, s->level, g->over_rollouts ? "rollouts" : "tasks"));

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/tables.h"
 #include <math.h>
+#include <string.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 
 #define DECIMALS 3
-#define CENT 4 /* decimals of money */
+#define CENT 4	/* decimals of money */
+#define MICRO 6 /* of one trial's */
 
 static void add_count(struct table *t, int64_t n)
 {
@@ -66,16 +70,31 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	add_count(t, row->status->has_result ? r->tool_calls : -1);
 }
 
-static void add_details(struct table *t, const struct summary_row *row)
+static void add_details(struct table *t, const struct summary *s, const struct summary_row *row)
 {
+	const struct trial_result *r = &row->status->result;
+	const struct rollout *rollout = s->conditions[row->condition].rollout;
+	const char *run = row->status->trial.run_id;
+	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", rollout->root, run ? run : "");
+
 	table_int(t, row->status->trial.rollout);
 	table_int(t, row->status->attempts);
 	table_text(t, row->outcome);
 	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
-	if (row->status->result.replaced && row->status->result.first_scored)
-		table_real(t, row->status->result.first_score, DECIMALS);
+	if (r->replaced && r->first_scored)
+		table_real(t, r->first_score, DECIMALS);
 	else
-		table_missing(t, row->status->result.replaced ? "not scored" : NULL);
+		table_missing(t, r->replaced ? "not scored" : NULL);
+	if (row->status->has_result && r->money_usd >= 0)
+		table_real(t, r->money_usd, MICRO);
+	else
+		table_missing(t, NULL);
+	if (row->status->has_result && r->wall_ms >= 0)
+		table_real(t, (double)r->wall_ms / 1000, DECIMALS);
+	else
+		table_missing(t, NULL);
+	add_name(t, summary_answer(row));
+	table_text(t, dir);
 }
 
 static bool all_completed(const struct summary *s)
@@ -107,12 +126,16 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 	if (full) {
 		table_column(out, "reason", TABLE_LEFT);
 		table_column(out, "first_try", TABLE_RIGHT);
+		table_column(out, "cost_usd", TABLE_RIGHT);
+		table_column(out, "time_s", TABLE_RIGHT);
+		table_column(out, "answered_by", TABLE_LEFT);
+		table_column(out, "run_dir", TABLE_WHOLE);
 	}
 	for (size_t i = 0; i < s->rows_n; i++) {
 		add_trial(out, s, &s->rows[i]);
 		add_names(out, s, s->rows[i].condition, full);
 		if (full)
-			add_details(out, &s->rows[i]);
+			add_details(out, s, &s->rows[i]);
 		else if (outcomes)
 			table_text(out, s->rows[i].outcome);
 	}
@@ -178,6 +201,8 @@ static void group_columns(struct table *t, const struct summary *s)
 		table_column(t, "label", TABLE_LEFT);
 	if (s->agents_n > 1)
 		table_column(t, "agent", TABLE_LEFT);
+	if (tables_tell_answers(s))
+		table_column(t, "answered by", TABLE_LEFT);
 	table_column(t, "mean", TABLE_RIGHT);
 	if (all->tally.replaced) {
 		table_column(t, "first tries", TABLE_RIGHT);
@@ -217,6 +242,41 @@ static void add_group_name(struct table *t, const struct summary *s, const struc
 		add_name(t, g->level == GROUP_CONDITION ? g->of.agent : "all");
 }
 
+bool tables_tell_answers(const struct summary *s)
+{
+	for (size_t i = 0; i < s->conditions_n; i++) {
+		const char *model;
+		json_t *n;
+		json_object_foreach (s->answered[i], model, n)
+			if (strcmp(model, s->conditions[i].model) != 0)
+				return true;
+	}
+	return false;
+}
+
+void tables_answers(struct buf *out, const json_t *answered)
+{
+	const char *model, *sep = "";
+	json_t *n;
+
+	json_object_foreach ((json_t *)answered, model, n) {
+		buf_addf(out, "%s%s", sep, model);
+		if (json_object_size(answered) > 1)
+			buf_addf(out, " ×%lld", (long long)json_integer_value(n));
+		sep = "; ";
+	}
+}
+
+static void add_answers(struct table *t, const struct summary *s, const struct summary_group *g)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *answered = summary_answered_by(s, g);
+
+	if (g->level != GROUP_ALL)
+		tables_answers(&text, answered);
+	add_name(t, text.data);
+}
+
 void tables_replaced(struct buf *out, const struct summary_group *g)
 {
 	if (!g->tally.replaced)
@@ -241,6 +301,8 @@ void tables_groups(struct table *out, const struct summary *s)
 		if (g->level == GROUP_ALL && s->models_n == 1)
 			continue;
 		add_group_name(out, s, g);
+		if (tables_tell_answers(s))
+			add_answers(out, s, g);
 		add_mean(out, &g->mean);
 		if (all->tally.replaced)
 			add_first_tries(out, g);

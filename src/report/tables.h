@@ -15,5 +15,9 @@ void tables_tasks(struct table *out, const struct summary *s);
 void tables_failures(struct table *out, const struct summary *s);
 /* "2 of 3 scores replace an earlier one; first tries: 0.250", or nothing. */
 void tables_replaced(struct buf *out, const struct summary_group *g);
+/* Whether a trial was answered by another model than the one that it was planned with. */
+bool tables_tell_answers(const struct summary *s);
+/* "gpt-5.1", or "gpt-5.1 ×12; gpt-5 ×3"; of summary_answered_by(). */
+void tables_answers(struct buf *out, const json_t *answered);
 /* "3 tasks × 2–4 rollouts". */
 void tables_basis(struct buf *out, const struct summary_group *g);

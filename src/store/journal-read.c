@@ -83,7 +83,7 @@ static bool skip(struct journal_reader *r, const char *line, size_t n)
 
 static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 {
-	static const char member[] = ",\"result\":{", last[] = ",\"calls\":";
+	static const char member[] = ",\"result\":{", last[] = ",\"ignored\":";
 	const char *result =
 		r->depth == JOURNAL_ALL ? NULL : memmem(line, n, member, sizeof member - 1);
 

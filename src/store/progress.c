@@ -20,17 +20,26 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
 	static const char *const metered[][2] = {
 		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
-		{"tool_calls", "tool_calls"}, {"calls", "calls"},
+		{"tool_calls", "tool_calls"}, {"calls", "calls"},   {"wall_ms", "wall_ms"},
+	};
+	/* The last of them tells a reader that all stand before the result: see journal-read.c. */
+	static const char *const left_out[][2] = {
+		{"skipped_paths", "skipped"},
+		{"ignored_paths", "ignored"},
 	};
 	json_t *fields = json_object(), *value;
 
 	json_put_str(fields, "outcome", outcome_name(outcome));
 	json_put_str(fields, "digest",
 		     json_get_str(json_object_get(result, "agent"), "digest", ""));
-	const json_t *metrics = json_object_get(json_object_get(result, "agent"), "metrics");
+	const json_t *agent = json_object_get(result, "agent");
+	const json_t *metrics = json_object_get(agent, "metrics");
 	for (size_t i = 0; i < ARRAY_SIZE(metered); i++)
 		if ((value = json_object_get(metrics, metered[i][0])))
 			json_put(fields, metered[i][1], json_incref(value));
+	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
+		if ((value = json_object_get(agent, left_out[i][0])))
+			json_put(fields, left_out[i][1], json_incref(value));
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
 		if ((value = json_object_get(result, copied[i])))
 			json_put(fields, copied[i], json_incref(value));

@@ -36,12 +36,19 @@ static const char *text(const json_t *v)
 	return json_is_string(v) ? json_string_value(v) : "";
 }
 
+static void release_result(struct trial_result *r)
+{
+	free(r->reason);
+	free(r->served);
+}
+
 static void keep_result(void *arg, size_t i, const json_t *line)
 {
 	struct rollout *r = arg;
 	struct trial_status *t = &r->trials[i];
 	const json_t *whole = json_object_get(line, "result");
-	const json_t *metrics = json_object_get(json_object_get(whole, "agent"), "metrics");
+	const json_t *agent = json_object_get(whole, "agent");
+	const json_t *metrics = json_object_get(agent, "metrics");
 	const struct finished f = {line, whole, metrics};
 	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
@@ -50,6 +57,9 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 		.tokens = count(&f, "tokens", "tokens_total"),
 		.tool_calls = count(&f, "tool_calls", "tool_calls"),
 		.calls = count(&f, "calls", "calls"),
+		.wall_ms = count(&f, "wall_ms", "wall_ms"),
+		.skipped = json_get_int(line, "skipped", json_get_int(agent, "skipped_paths", 0)),
+		.ignored = json_get_int(line, "ignored", json_get_int(agent, "ignored_paths", 0)),
 		.money_usd = usd ? (json_is_number(usd) ? json_number_value(usd) : -1)
 				 : json_get_real(metrics, "money_usd", -1),
 	};
@@ -58,7 +68,9 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 		return;
 	snprintf(result.task_hash, sizeof result.task_hash, "%s", text(member(&f, "task_hash")));
 	result.reason = xstrdup(text(member(&f, "reason")));
-	free(t->result.reason);
+	result.served =
+		xstrdup(json_get_str(line, "served", json_get_str(metrics, "model_served", "")));
+	release_result(&t->result);
 	t->result = result;
 	t->has_result = true;
 }
@@ -146,7 +158,7 @@ void rollout_release(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		trial_release(&r->trials[i].trial);
-		free(r->trials[i].result.reason);
+		release_result(&r->trials[i].result);
 	}
 	free(r->trials);
 	free(r->config);

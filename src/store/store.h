@@ -68,7 +68,10 @@ struct trial_result {
 	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
 	double first_score;
 	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
+	int64_t wall_ms;		   /* of the agent phase; the same */
 	double money_usd;		   /* the same */
+	char *served; /* owned: the models that answered, by their own names; "" not known */
+	int64_t skipped, ignored; /* paths that the diff leaves out: see core/result.h */
 };
 
 /* A trial and what the journal says of it. */

@@ -9,7 +9,7 @@ STAMP = "20250824__12-34-56"
 
 
 def trial(task="alpha", model="m1", rollout=0, score=None, outcome="completed", reason="", label="",
-          tokens=None, tools=None, state="finished", phases=None, final=""):
+          tokens=None, tools=None, state="finished", phases=None, final="", served="", usd=None):
     """One trial in words. outcome=None: nothing was journalled beyond `state`."""
     return SimpleNamespace(**locals())
 
@@ -33,7 +33,8 @@ def planned_of(index, t, stamp):
 def result_of(planned, t):
     agent = {"v": 1, "outcome": t.outcome, "reason": t.reason, "exit_status": 0, "diff_bytes": 10,
              "diff_lines": 2, "digest": "0" * 64, "final_message": t.final,
-             "metrics": {"tokens_total": t.tokens, "tool_calls": t.tools, "wall_ms": 1500}}
+             "metrics": {"tokens_total": t.tokens, "tool_calls": t.tools, "wall_ms": 1500,
+                         "model_served": t.served, "money_usd": t.usd, "calls": 3 if t.served else 0}}
     return {"v": 1, "run_id": planned["run_id"], "key": planned["key"], "attempt": 1, "outcome": t.outcome,
             "reason": t.reason, "agent": agent, "evaluated": t.score is not None, "total_score": t.score,
             "scores": {} if t.score is None else {"works": t.score}, "tests": 2, "tests_passed": 1,

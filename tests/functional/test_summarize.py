@@ -143,9 +143,34 @@ def test_csv_has_every_column_always(run_cli, data):
     stored.write(data, [trial("=cmd", score=0.5), trial("b", outcome="infra_error", reason='say "no", or\nyes')])
     rows = list(csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout)))
     assert list(rows[0]) == ["task", "run", "unit", "lm", "tokens", "tools", "model", "label", "agent",
-                             "rollout", "attempts", "outcome", "reason", "first_try"]
+                             "rollout", "attempts", "outcome", "reason", "first_try",
+                             "cost_usd", "time_s", "answered_by", "run_dir"]
+    assert rows[0]["time_s"] == "1.500" and rows[0]["run_dir"] == f"data/runs/{stored.STAMP}-0"
     assert rows[0]["task"] == "'=cmd" and rows[0]["unit"] == "0.500"
     assert rows[1]["unit"] == "" and rows[1]["reason"].startswith('say "no", or')
+
+
+def test_who_answered_is_told_and_not_averaged_in_silence(run_cli, data):
+    stored.write(data, [trial(t, "claude-3-sonnet", r, 1, served="claude-sonnet-4-5", usd=0.25) for t in "ab" for r in (0, 1)]
+                 + [trial(t, "gpt-4", r, 0, served="gpt-4-0613" if r else "gpt-4o") for t in "ab" for r in (0, 1, 2)])
+    shown = run_cli("summarize", "bench", check=0).stdout
+    assert re.search(r"^model +\| answered by +\| +mean", shown, re.M)
+    assert re.search(r"^claude-3-sonnet +\| claude-sonnet-4-5 +\| 1.000", shown, re.M)
+    assert "Several models answered for gpt-4, and its mean is over all of them: gpt-4-0613 ×4; gpt-4o ×2" in \
+        " ".join(shown.split())
+    doc = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
+    assert [g["answered_by"] for g in doc["aggregates"] if g["level"] == "model"] == [
+        {"claude-sonnet-4-5": 4}, {"gpt-4-0613": 4, "gpt-4o": 2}]
+    assert [t["cost_usd"] for t in doc["trials"] if t["model"] == "claude-3-sonnet"] == [0.25] * 4
+    rows = list(csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout)))
+    assert {r["answered_by"] for r in rows} == {"claude-sonnet-4-5", "gpt-4-0613", "gpt-4o"}
+    assert "gpt-4-0613 ×4" in (data / f"rollouts/bench/{stored.STAMP}/summary.md").read_text()
+
+
+def test_a_model_that_answered_itself_gets_no_column(run_cli, data):
+    stored.write(data, [trial(t, "m1", 0, 1, served="m1") for t in "ab"])
+    shown = run_cli("summarize", "bench", check=0).stdout
+    assert "answered by" not in shown and "Several models" not in shown
 
 
 def test_text_of_others_stays_text(run_cli, data):

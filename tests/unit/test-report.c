@@ -96,6 +96,25 @@ static void means_are_over_task_means(void **state)
 	drop(&r);
 }
 
+static void render(struct buf *out, const struct rollout *r, const struct report_form *form)
+{
+	AUTO(summary) struct summary s;
+
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	report_summary(out, &s, r, form);
+}
+
+static void headline(struct buf *out, const struct rollout *r)
+{
+	AUTO(summary) struct summary s;
+	AUTO(strv) struct strv lines = STRV_INIT;
+
+	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	report_headlines(&lines, &s);
+	assert_int_equal(lines.n, 1);
+	buf_adds(out, lines.v[0]);
+}
+
 static void missing_is_no_zero(void **state)
 {
 	const struct made m[] = {
@@ -125,7 +144,7 @@ static void missing_is_no_zero(void **state)
 	summary_release(&s);
 
 	AUTO(buf) struct buf out = BUF_INIT;
-	report_summary(&out, &r, &(struct report_form){.format = REPORT_TERMINAL, .width = 0});
+	render(&out, &r, &(struct report_form){.format = REPORT_TERMINAL, .width = 0});
 	assert_non_null(
 		strstr(out.data,
 		       "6 planned: 2 scored, 4 missing (2 infra_error, 1 not run, 1 interrupted)"));
@@ -221,7 +240,7 @@ static void a_sweep_shows_its_labels(void **state)
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	make(&r, m, 2);
-	report_summary(&out, &r, &(struct report_form){.format = REPORT_MARKDOWN, .width = 0});
+	render(&out, &r, &(struct report_form){.format = REPORT_MARKDOWN, .width = 0});
 	assert_non_null(strstr(out.data,
 			       "| task | run | unit | lm | tokens | tools | label | outcome |\n"));
 	assert_non_null(strstr(out.data, "TIMEOUT\\_SEC=3600 | timeout |"));
@@ -241,7 +260,7 @@ static void json_keeps_everything(void **state)
 	AUTO(json) json_t *j = NULL;
 
 	make(&r, m, 2);
-	report_summary(&out, &r, &(struct report_form){.format = REPORT_JSON, .width = 0});
+	render(&out, &r, &(struct report_form){.format = REPORT_JSON, .width = 0});
 	assert_int_equal(json_parse(&j, out.data, out.len, "summary", &err), 0);
 	assert_int_equal(json_get_int(j, "scored", -1), 1);
 	assert_int_equal(json_get_int(json_object_get(j, "missing_by_outcome"), "cancelled", -1),
@@ -267,7 +286,7 @@ static void text_of_others_is_harmless(void **state)
 	make(&r, m, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
 		AUTO(buf) struct buf out = BUF_INIT;
-		report_summary(&out, &r, &(struct report_form){.format = formats[i], .width = 80});
+		render(&out, &r, &(struct report_form){.format = formats[i], .width = 80});
 		assert_null(strchr(out.data, '\x1b'));
 		if (formats[i] != REPORT_CSV)
 			assert_null(strstr(out.data, "\nred"));
@@ -285,9 +304,9 @@ static void nothing_planned_is_shown_as_such(void **state)
 	AUTO(buf) struct buf out = BUF_INIT, line = BUF_INIT;
 
 	make(&r, NULL, 0);
-	report_summary(&out, &r, &(struct report_form){.format = REPORT_TERMINAL, .width = 80});
+	render(&out, &r, &(struct report_form){.format = REPORT_TERMINAL, .width = 80});
 	assert_non_null(strstr(out.data, "0 planned: 0 scored, 0 missing"));
-	report_headline(&line, &r);
+	headline(&line, &r);
 	assert_string_equal(line.data, "score none, 0 of 0 missing");
 	drop(&r);
 }
@@ -304,7 +323,7 @@ static void a_headline_says_what_it_is_over(void **state)
 	AUTO(buf) struct buf line = BUF_INIT;
 
 	make(&r, m, ARRAY_SIZE(m));
-	report_headline(&line, &r);
+	headline(&line, &r);
 	assert_string_equal(line.data,
 			    "score 0.750 [0.198, 0.973], 2 tasks × 1–2 rollouts, 1 of 4 missing");
 	drop(&r);
