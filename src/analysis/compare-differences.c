@@ -12,8 +12,8 @@ static const char *or_none(const char *s)
 
 /* The fields of limits_to_json() as names that live as long as the program. */
 static const char *const limit_names[] = {
-	"timeout_ms", "eval_timeout_ms", "cpus", "memory_mb", "disk_mb", "diff_mb", "tokens",
-	"usd",	      "calls",		 "pids", "files",
+	"timeout_ms", "eval_timeout_ms", "eval_total_ms", "cpus",  "memory_mb", "disk_mb",
+	"diff_mb",    "tokens",		 "usd",		  "calls", "pids",	"files",
 };
 
 static void note(struct compare_differences *out, const char *what, const char *candidate,
@@ -106,6 +106,7 @@ void compare_differences_trials(struct compare_differences *out,
 	     1);
 	note(out, "launcher", or_none(a->launcher), or_none(b->launcher), 1);
 	note(out, "network", a->network ? "yes" : "no", b->network ? "yes" : "no", 1);
+	note(out, "scoring", a->strict ? "strict" : "scored", b->strict ? "strict" : "scored", 1);
 	note_limits(out, &a->limits, &b->limits);
 	note_env(out, &a->env, &b->env);
 }

@@ -59,6 +59,7 @@ static const char *complain_tool(const char *text)
 /* In the order of the enums of core/bench.h. */
 static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
+static const char *const scorings[] = {"scored", "strict", NULL};
 static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", NULL};
 
 static const char *complain_launcher(const char *text)
@@ -115,6 +116,9 @@ const struct key config_keys[KEY_COUNT_] = {
 			      IN_ENTRY(limits.wall_ms)},
 	[KEY_EVAL_TIMEOUT] = {"eval_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC,
 			      IN_ENTRY(limits.eval_timeout_ms)},
+	[KEY_EVAL_TOTAL] = {"eval_total_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, WEEK_SEC,
+			    IN_ENTRY(limits.eval_total_ms)},
+	[KEY_EVAL_RETRIES] = {"eval_retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(eval_retries)},
 	[KEY_CPUS] = {"cpus", TYPE_REAL, SCOPE_ENTRY, 0.01, 4096, IN_ENTRY(limits.cpus)},
 	[KEY_MEMORY] = {"memory_mb", TYPE_BIG, SCOPE_ENTRY, 16, 16777216,
 			IN_ENTRY(limits.memory_mb)},
@@ -122,6 +126,8 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_DIFF] = {"diff_mb", TYPE_BIG, SCOPE_ENTRY, 1, 4096, IN_ENTRY(limits.diff_mb)},
 	[KEY_RETRIES] = {"retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(retries)},
 	[KEY_EVALUATE] = {"evaluate", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(evaluate)},
+	[KEY_SCORING] = {"scoring", TYPE_CHOICE, SCOPE_ENTRY, .choices = scorings,
+			 IN_ENTRY(scoring)},
 	[KEY_SEED] = {"seed", TYPE_BIG, SCOPE_ENTRY, 0, 4503599627370496, IN_ENTRY(seed)},
 	[KEY_TOKEN_LIMIT] = {"token_limit", TYPE_BIG, SCOPE_ENTRY, 1, MANY,
 			     IN_ENTRY(limits.tokens)},

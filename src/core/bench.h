@@ -9,6 +9,7 @@
 #include "base/strv.h"
 #include "core/kv.h"
 #include "core/limits.h"
+#include "core/score.h"
 
 enum sandbox_kind { SANDBOX_AUTO, SANDBOX_LOCAL, SANDBOX_DOCKER, SANDBOX_NONE };
 enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
@@ -43,6 +44,8 @@ struct bench_entry {
 	struct limits limits;
 	int retries; /* of infrastructure errors */
 	bool evaluate;
+	int eval_retries; /* of a grading in which a test timed out while the machine was busy */
+	enum scoring scoring;
 	int64_t seed; /* -1: none given */
 };
 

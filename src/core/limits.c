@@ -29,6 +29,8 @@ json_t *limits_to_json(const struct limits *l)
 	if (l->wall_ms)
 		json_put_int(j, "wall_ms", l->wall_ms);
 	json_put_int(j, "eval_timeout_ms", l->eval_timeout_ms);
+	if (l->eval_total_ms)
+		json_put_int(j, "eval_total_ms", l->eval_total_ms);
 	json_put_real(j, "cpus", l->cpus);
 	json_put_int(j, "memory_mb", l->memory_mb);
 	json_put_int(j, "disk_mb", l->disk_mb);
@@ -48,6 +50,7 @@ void limits_from_json(struct limits *l, const json_t *j)
 		.timeout_ms = json_get_int(j, "timeout_ms", d->timeout_ms),
 		.wall_ms = json_get_int(j, "wall_ms", 0),
 		.eval_timeout_ms = json_get_int(j, "eval_timeout_ms", d->eval_timeout_ms),
+		.eval_total_ms = json_get_int(j, "eval_total_ms", 0),
 		.cpus = json_get_real(j, "cpus", d->cpus),
 		.memory_mb = json_get_int(j, "memory_mb", d->memory_mb),
 		.disk_mb = json_get_int(j, "disk_mb", d->disk_mb),

@@ -11,6 +11,7 @@ struct limits {
 	int64_t timeout_ms; /* the agent's working time; default 30 minutes */
 	int64_t wall_ms; /* of the agent with all waiting for a provider; 0: see limits_wall_ms */
 	int64_t eval_timeout_ms; /* each test script; default 10 minutes */
+	int64_t eval_total_ms;	 /* all test scripts of a trial together */
 	double cpus;		 /* reservation for admission, cpu.max where cgroups hold it */
 	int64_t memory_mb;	 /* reservation, and the ceiling of the whole sandbox */
 	int64_t disk_mb;	 /* what the sandbox may write; default 10240 */

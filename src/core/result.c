@@ -158,6 +158,8 @@ void result_init(struct result *r)
 			  .exit_status = -1,
 			  .metrics = agent_metrics_unknown},
 		.coverage = -1,
+		.score_low = -1,
+		.score_high = -1,
 	};
 }
 
@@ -282,6 +284,7 @@ json_t *result_to_json(const struct result *r)
 	json_put_str(j, "outcome", outcome_name(r->outcome));
 	json_fields_write(j, r, result_fields, ARRAY_SIZE(result_fields));
 	json_put(j, "total_score", r->scored ? json_real(r->total_score) : json_null());
+	json_put(j, "score_bounds", score_bounds_to_json(r->score_low, r->score_high));
 	put_steps(j, r);
 	json_put(j, "phases_ms", phases_to_json(r));
 	if (r->tools)
@@ -306,6 +309,16 @@ static int read_score(struct result *r, const json_t *j, const char *where, stru
 			       where);
 	r->scored = true;
 	return 0;
+}
+
+static void read_bounds(struct result *r, const json_t *j)
+{
+	const json_t *bounds = json_object_get(j, "score_bounds");
+
+	if (json_array_size(bounds) != 2)
+		return;
+	r->score_low = json_number_value(json_array_get(bounds, 0));
+	r->score_high = json_number_value(json_array_get(bounds, 1));
 }
 
 static int read_agent(struct result *r, const json_t *j, const char *where, struct err *err)
@@ -345,6 +358,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 		result_release(&read);
 		return -1;
 	}
+	read_bounds(&read, j);
 	read.tools = json_incref(json_object_get(j, "tools"));
 	*r = read;
 	return 0;

@@ -103,9 +103,11 @@ struct result {
 	struct model_usage judge;
 	bool oom_killed; /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
-	bool scored;		   /* total_score is a number */
-	double total_score;	   /* 0..1 when scored */
-	double coverage;	   /* scored share of the rubrics' weight; -1 unknown */
+	bool scored;	    /* total_score is a number */
+	double total_score; /* 0..1 when scored */
+	double coverage;    /* scored share of the rubrics' weight; -1 unknown */
+	/* What total_score would be if all that was not scored were worth nothing, or all; -1 unknown. */
+	double score_low, score_high;
 	int tests, tests_passed;   /* of all steps */
 	struct step_result *steps; /* those that were graded, in order */
 	size_t steps_n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/score.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
@@ -41,25 +42,47 @@ void score_set(struct score *s, const char *kind, double value)
 	s->value = value;
 }
 
-struct total_score scores_total(const struct scores *s)
+/* SUM of WEIGHT: rounding must not carry a perfect score past 1, nor negative weights below 0. */
+static double share(double sum, double weight)
 {
-	double weight = 0, known = 0, sum = 0;
+	if (!(sum > 0) || !(weight > 0))
+		return 0;
+	return sum < weight ? sum / weight : 1;
+}
+
+struct total_score scores_total(const struct scores *s, enum scoring how)
+{
+	double all = 0, known = 0;		 /* of weights without their signs */
+	double positive = 0, known_positive = 0; /* of the positive ones */
+	double sum = 0, worst = 0, best = 0;
 
 	for (size_t i = 0; i < s->n; i++) {
 		const struct score *one = &s->v[i];
+		double gain = one->weight > 0 ? one->weight : 0;
 
-		weight += one->weight;
-		if (!one->known)
+		all += fabs(one->weight);
+		positive += gain;
+		if (!one->known) {
+			best += gain;
+			worst += one->weight - gain;
 			continue;
-		known += one->weight;
+		}
+		known += fabs(one->weight);
+		known_positive += gain;
 		sum += one->weight * one->value;
 	}
 	return (struct total_score){
-		.known = known > 0,
-		/* Rounding must not carry a perfect score past 1. */
-		.value = known > 0 && sum < known ? sum / known : known > 0,
-		.coverage = weight > 0 ? known / weight : -1,
+		.known = known_positive > 0,
+		.value = share(sum, how == SCORING_STRICT ? positive : known_positive),
+		.coverage = all > 0 ? known / all : -1,
+		.low = all > 0 ? share(sum + worst, positive) : -1,
+		.high = all > 0 ? share(sum + best, positive) : -1,
 	};
+}
+
+json_t *score_bounds_to_json(double low, double high)
+{
+	return low < 0 ? json_null() : json_pack("[f, f]", low, high);
 }
 
 json_t *scores_to_json(const struct scores *s)

@@ -16,7 +16,8 @@ static const struct json_field trial_fields[] = {
 	TRIAL(seed, FIELD_INT64, false),       TRIAL(launcher, FIELD_STR, false),
 	TRIAL(network, FIELD_BOOL, false),     TRIAL(image, FIELD_STR, false),
 	TRIAL(image_id, FIELD_STR, false),     TRIAL(retries, FIELD_INT, false),
-	TRIAL(evaluate, FIELD_BOOL, false),
+	TRIAL(evaluate, FIELD_BOOL, false),    TRIAL(strict, FIELD_BOOL, false),
+	TRIAL(eval_retries, FIELD_INT, false),
 };
 
 void trial_release(struct trial *t)

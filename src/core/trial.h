@@ -37,6 +37,8 @@ struct trial {
 	struct limits limits;
 	int retries;
 	bool evaluate;
+	bool strict; /* SCORING_STRICT */
+	int eval_retries;
 };
 
 void trial_release(struct trial *t);

@@ -130,6 +130,8 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	json_put_str(doc, "outcome", outcome_name(r->outcome));
 	json_put_str(doc, "reason", r->reason);
 	put_known(doc, "coverage", e->total.coverage >= 0, e->total.coverage);
+	json_put(doc, "score_bounds",
+		 e->doc ? score_bounds_to_json(e->total.low, e->total.high) : json_null());
 	json_put_str(doc, "task_id", job->attempt->trial.task_id);
 	json_put_str(doc, "run_id", job->attempt->trial.run_id);
 	json_put_str(doc, "agent", job->attempt->trial.agent);

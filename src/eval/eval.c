@@ -23,7 +23,8 @@ int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *o
 	for (size_t i = 0; i < e.scores.n; i++)
 		if (!e.scores.v[i].known && !e.scores.v[i].reason)
 			e.scores.v[i].reason = xstrdup("nothing scores it");
-	e.total = scores_total(&e.scores);
+	e.total = scores_total(&e.scores,
+			       job->attempt->trial.strict ? SCORING_STRICT : SCORING_SCORED);
 	eval_doc_end(e.doc, &e);
 	*out = e;
 	return 0;

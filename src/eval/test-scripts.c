@@ -64,6 +64,7 @@ struct test_run {
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
 	bool ran;		  /* a test, and with it the agent's code */
+	int64_t end_ms;		  /* of all tests together, clock_mono_ms; 0: none */
 };
 
 static void auto_capped_log(struct capped_log **log)
@@ -319,10 +320,17 @@ static void check_report(struct test_run *run, size_t number)
 			      : "no test passed: all were skipped");
 }
 
-static void judge_limit(struct test_outcome *o, const struct sandbox_exit *end,
-			const struct limits *l, int64_t timeout_ms)
+static void judge_limit(const struct test_run *run, const struct sandbox_exit *end,
+			int64_t timeout_ms)
 {
-	if (end->end == SANDBOX_TIMED_OUT)
+	const struct limits *l = &run->job->attempt->trial.limits;
+	struct test_outcome *o = run->now;
+	bool together = run->end_ms && clock_mono_ms() >= run->end_ms;
+
+	if (end->end == SANDBOX_TIMED_OUT && together)
+		snprintf(o->reason, sizeof o->reason, "timed out: the tests may take %g s together",
+			 (double)l->eval_total_ms / 1000);
+	else if (end->end == SANDBOX_TIMED_OUT)
 		snprintf(o->reason, sizeof o->reason, "timed out after %g s",
 			 (double)timeout_ms / 1000);
 	else if (end->end == SANDBOX_NO_MEMORY)
@@ -386,6 +394,14 @@ static void read_files(struct test_run *run, size_t number)
 		eval_take_metrics(run->metrics, metrics.data, metrics.len, &run->now->problems);
 }
 
+/* clock_mono_ms; 0: none. */
+static int64_t test_deadline(const struct test_run *run, int64_t timeout_ms)
+{
+	int64_t own_ms = timeout_ms ? clock_mono_ms() + timeout_ms : run->end_ms;
+
+	return run->end_ms && run->end_ms < own_ms ? run->end_ms : own_ms;
+}
+
 static int exec_test(struct test_run *run, const struct task_test *t, const struct runner *r,
 		     size_t number, const char *const *env, struct err *err)
 {
@@ -420,7 +436,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		.err = run->log,
 		.on_output = on_output,
 		.on_output_arg = run,
-		.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0,
+		.deadline_ms = test_deadline(run, timeout_ms),
 		.at_end = SANDBOX_KILL_ALL,
 	};
 	if (sandbox_exec(run->s, &x, &end, err))
@@ -435,7 +451,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		return cannot_start(run, t, r, end.text, err);
 	run->ran = true;
 	if (end.end != SANDBOX_EXITED)
-		judge_limit(o, &end, l, timeout_ms);
+		judge_limit(run, &end, timeout_ms);
 	else
 		judge_exit(o, r, end.status);
 	if (o->passed && r == &runners[PYTEST])
@@ -451,6 +467,13 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 
 	make_env(&env, run, t, i + 1);
 	log_line(run, "=== %s (%s) ===", t->path, r->name);
+	if (run->end_ms && clock_mono_ms() >= run->end_ms) {
+		snprintf(run->now->reason, sizeof run->now->reason,
+			 "not run: the time of all tests together (%g s) was used up",
+			 (double)run->job->attempt->trial.limits.eval_total_ms / 1000);
+		log_verdict(run, run->now);
+		return 0;
+	}
 	/* Once more: an earlier test ran the agent's code, which could have changed this one. What it left in the way makes
 	 * this test fail, and no failure of ours. */
 	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||
@@ -470,6 +493,8 @@ static int run_all(struct test_run *run, struct test_outcome *out, struct err *e
 
 	if (put_diff(run, err))
 		return -1;
+	if (run->job->attempt->trial.limits.eval_total_ms)
+		run->end_ms = clock_mono_ms() + run->job->attempt->trial.limits.eval_total_ms;
 	for (size_t i = 0; i < step->tests_n; i++)
 		if (put_script(run, &step->tests[i], err))
 			return -1;

@@ -49,6 +49,12 @@ static void show_eval_timeout(const struct bench_entry *e, char out[TEXT])
 	show_seconds(e->limits.eval_timeout_ms, out);
 }
 
+static void show_eval_total(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.eval_total_ms)
+		show_seconds(e->limits.eval_total_ms, out);
+}
+
 static void show_overrides(const struct bench_entry *e, char out[TEXT])
 {
 	snprintf(out, TEXT, "%s", e->overrides ? path_base(e->overrides) : "");
@@ -101,6 +107,11 @@ static void show_evaluate(const struct bench_entry *e, char out[TEXT])
 	show_bool(e->evaluate, out);
 }
 
+static void show_scoring(const struct bench_entry *e, char out[TEXT])
+{
+	snprintf(out, TEXT, "%s", e->scoring == SCORING_STRICT ? "strict" : "scored");
+}
+
 static void show_seed(const struct bench_entry *e, char out[TEXT])
 {
 	if (e->seed >= 0)
@@ -130,6 +141,7 @@ static const struct facet facets[] = {
 	{"timeout_sec", show_timeout},
 	{"wall_timeout_sec", show_wall_timeout},
 	{"eval_timeout_sec", show_eval_timeout},
+	{"eval_total_timeout_sec", show_eval_total},
 	{"overrides", show_overrides},
 	{"apply_overrides", show_apply},
 	{"sandbox", show_sandbox},
@@ -140,6 +152,7 @@ static const struct facet facets[] = {
 	{"disk_mb", show_disk},
 	{"diff_mb", show_diff},
 	{"evaluate", show_evaluate},
+	{"scoring", show_scoring},
 	{"seed", show_seed},
 	{"token_limit", show_tokens},
 	{"cost_limit_usd", show_cost},
@@ -246,8 +259,8 @@ static bool same_env(const struct kvs *a, const struct kvs *b)
 static bool same_limits(const struct limits *a, const struct limits *b)
 {
 	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
-	       a->eval_timeout_ms == b->eval_timeout_ms && a->cpus == b->cpus &&
-	       a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
+	       a->eval_timeout_ms == b->eval_timeout_ms && a->eval_total_ms == b->eval_total_ms &&
+	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
 	       a->diff_mb == b->diff_mb && a->tokens == b->tokens && a->usd == b->usd &&
 	       a->calls == b->calls;
 }
@@ -258,7 +271,7 @@ static bool same_settings(const struct bench_entry *e, const struct trial *t)
 	return same_env(&e->env, &t->env) && same_limits(&e->limits, &t->limits) &&
 	       (e->sandbox == SANDBOX_AUTO || e->sandbox == t->sandbox) &&
 	       e->workspace == t->workspace && e->network == t->network &&
-	       e->evaluate == t->evaluate &&
+	       e->evaluate == t->evaluate && (e->scoring == SCORING_STRICT) == t->strict &&
 	       (e->seed < 0 ? t->seed < 0 : t->seed == e->seed + t->rollout);
 }
 
@@ -323,6 +336,7 @@ static struct bench_entry settings_of(const struct trial *t, const struct bench_
 		.network = t->network,
 		.limits = t->limits,
 		.evaluate = t->evaluate,
+		.scoring = t->strict ? SCORING_STRICT : SCORING_SCORED,
 		.seed = t->seed < 0 ? -1 : t->seed - t->rollout,
 	};
 }

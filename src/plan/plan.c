@@ -195,6 +195,8 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.limits = e->limits,
 		.retries = e->retries,
 		.evaluate = e->evaluate,
+		.strict = e->scoring == SCORING_STRICT,
+		.eval_retries = e->eval_retries,
 	};
 	memcpy(t->key, key, HASH_HEX);
 	kvs_copy(&t->env, &e->env);

@@ -239,3 +239,24 @@ def test_grading_sees_the_tasks_variables_only(grade):
 def test_without_evaluation_nothing_is_scored(grade):
     result, doc, _, _ = grade([("a.sh", "a", PASS)], evaluate=False)
     assert (result["outcome"], result["evaluated"], result["total_score"]) == ("completed", False, None)
+
+
+def test_the_time_of_all_tests_together(grade):
+    """What it leaves no time for is not run, and has failed."""
+    result, doc, _, took = grade([("a.sh", "a", "exit 0\n"), ("b.sh", "a", "sleep 1000\n"), ("c.sh", "b", "exit 0\n")],
+                                 eval_total_timeout_sec=2)
+    assert [doc["test_results"][name]["success"] for name in ("a.sh", "b.sh", "c.sh")] == [True, False, False]
+    assert doc["test_results"]["b.sh"]["reason"] == "timed out: the tests may take 2 s together"
+    assert doc["test_results"]["c.sh"]["reason"].startswith("not run: the time of all tests together (2 s)")
+    assert result["total_score"] == 0.25
+
+
+def test_what_is_not_scored_bounds_the_total(grade):
+    scored, doc, _, _ = grade([("a.sh", "a", PASS)], rubrics=[rubric("a"), rubric("b")])
+    assert (scored["total_score"], scored["coverage"], scored["score_bounds"]) == (1.0, 0.5, [0.5, 1.0])
+    assert doc["score_bounds"] == [0.5, 1.0]
+
+
+def test_strict_scoring(grade):
+    strict, _, _, _ = grade([("a.sh", "a", PASS)], rubrics=[rubric("a"), rubric("b")], scoring="strict")
+    assert (strict["total_score"], strict["coverage"], strict["score_bounds"]) == (0.5, 0.5, [0.5, 1.0])

@@ -139,7 +139,7 @@ static void unknown_is_null_not_zero(void **state)
 static void expect_total(const struct score *v, size_t n, bool known, double value, double coverage)
 {
 	struct scores s = {.v = (struct score *)v, .n = n};
-	struct total_score t = scores_total(&s);
+	struct total_score t = scores_total(&s, SCORING_SCORED);
 
 	assert_int_equal(t.known, known);
 	assert_float_equal(t.value, value, 1e-12);
@@ -166,12 +166,42 @@ static void totals_are_weighted_means(void **state)
 	expect_total(NULL, 0, false, 0, -1);
 }
 
+static void expect_bounds(const struct score *v, size_t n, double strict, double low, double high)
+{
+	struct scores s = {.v = (struct score *)v, .n = n};
+	struct total_score t = scores_total(&s, SCORING_STRICT);
+
+	assert_float_equal(t.value, strict, 1e-12);
+	assert_float_equal(t.low, low, 1e-12);
+	assert_float_equal(t.high, high, 1e-12);
+}
+
+static void what_is_unscored_bounds_the_total(void **state)
+{
+	expect_bounds((struct score[]){KNOWN(0.4, 0.5), KNOWN(0.6, 1)}, 2, 0.8, 0.8, 0.8);
+	expect_bounds((struct score[]){KNOWN(0.5, 1), UNSCORED(0.5)}, 2, 0.5, 0.5, 1);
+	expect_bounds((struct score[]){KNOWN(1, 0.5), UNSCORED(3)}, 2, 0.125, 0.125, 0.875);
+	expect_bounds((struct score[]){UNSCORED(1)}, 1, 0, 0, 1);
+	expect_bounds(NULL, 0, 0, -1, -1);
+}
+
+/* As HealthBench has it: points for what is there, taken away for what should not be. */
+static void negative_weights_take_away(void **state)
+{
+	expect_total((struct score[]){KNOWN(5, 1), KNOWN(5, 0), KNOWN(-2, 1)}, 3, true, 0.3, 1);
+	expect_total((struct score[]){KNOWN(5, 1), KNOWN(-5, 0)}, 2, true, 1, 1);
+	expect_total((struct score[]){KNOWN(1, 1), KNOWN(-9, 1)}, 2, true, 0, 1);
+	expect_total((struct score[]){UNSCORED(5), KNOWN(-5, 0)}, 2, false, 0, 0.5);
+	expect_bounds((struct score[]){KNOWN(6, 1), UNSCORED(2), UNSCORED(-4)}, 3, 0.75, 0.25, 1);
+}
+
 static void a_perfect_score_is_exactly_one(void **state)
 {
 	struct score three[] = {KNOWN(0.1, 1), KNOWN(0.2, 1), KNOWN(0.7, 1)};
 
 	expect_total(three, 3, true, 1, 1);
-	assert_true(scores_total(&(struct scores){.v = three, .n = 2}).value == 1.0);
+	assert_true(scores_total(&(struct scores){.v = three, .n = 2}, SCORING_SCORED).value ==
+		    1.0);
 }
 
 static void expect_refused(const char *member, json_t *value_take, const char *says)
@@ -346,6 +376,8 @@ int main(void)
 		cmocka_unit_test(result_survives_its_json),
 		cmocka_unit_test(an_older_result_keeps_its_scores),
 		cmocka_unit_test(totals_are_weighted_means),
+		cmocka_unit_test(what_is_unscored_bounds_the_total),
+		cmocka_unit_test(negative_weights_take_away),
 		cmocka_unit_test(a_perfect_score_is_exactly_one),
 		cmocka_unit_test(unknown_is_null_not_zero),
 		cmocka_unit_test(damaged_results_are_refused),
