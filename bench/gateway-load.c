@@ -57,8 +57,6 @@ static int dial(const char *address)
 	return fd;
 }
 
-/* --- the client ----------------------------------------------------------------------------------- */
-
 struct conn {
 	int fd;
 	double sent;
@@ -183,8 +181,6 @@ static int client(int n, double seconds, long each, const char *address, const c
 	       1e6 * (double)samples[m * 99 / 100]);
 	return 0;
 }
-
-/* --- the provider of event streams ---------------------------------------------------------------- */
 
 struct stream {
 	int fd;

@@ -100,8 +100,6 @@ static char *system_prompt(const struct bash *b)
 		(long long)b->shell.command_ms / 1000, BASH_SHOWN, (long long)b->steps_max, time);
 }
 
-/* --- what is kept for people ---------------------------------------------------------------------- */
-
 static int log_text(struct bash *b, const char *head, const char *text, size_t len, struct err *err)
 {
 	AUTO(buf) struct buf line = BUF_INIT;
@@ -175,8 +173,6 @@ static void count_turn(struct bash *b, const struct reply *r)
 		m->tokens_total = m->tokens_input + m->tokens_output;
 }
 
-/* --- the end -------------------------------------------------------------------------------------- */
-
 static void end(struct bash *b, enum outcome outcome, const char *why)
 {
 	b->over = true;
@@ -203,8 +199,6 @@ static void finish(struct bash *b, const struct reply *r)
 	b->out->final_message[n] = '\0';
 	end(b, OUTCOME_COMPLETED, "");
 }
-
-/* --- the conversation ----------------------------------------------------------------------------- */
 
 static int ask(struct bash *b, struct reply *r, struct err *err)
 {

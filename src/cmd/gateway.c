@@ -29,8 +29,6 @@ struct asked {
 	bool anywhere;
 };
 
-/* --- listening ------------------------------------------------------------------------------------ */
-
 static int parse_address(struct sockaddr_in *out, const struct asked *a, struct err *err)
 {
 	const char *colon = strrchr(a->listen, ':');
@@ -105,8 +103,6 @@ static int listen_unix(const char *path, struct err *err)
 	return fd_steal(&fd);
 }
 
-/* --- the document --------------------------------------------------------------------------------- */
-
 static bool is_wanted(const struct asked *a, const char *name)
 {
 	return !a->providers.n || strv_has(&a->providers, name);
@@ -177,8 +173,6 @@ static int make_document(json_t **out, const struct asked *a, struct strv *probl
 	*out = doc;
 	return 0;
 }
-
-/* --- serving -------------------------------------------------------------------------------------- */
 
 static void say_note(void *arg, const char *text)
 {

@@ -91,8 +91,6 @@ static void unknown(const struct reader *r, const struct toml_node *n, const cha
 		   near ? "\"?)" : "");
 }
 
-/* --- [providers.NAME] ------------------------------------------------------------------------ */
-
 static void take_url(const struct reader *r, const struct toml_node *n, struct provider *v)
 {
 	const char *url = plain(r, n), *host = url ? strstr(url, "://") : NULL;
@@ -240,8 +238,6 @@ static void read_provider(const struct reader *r, const struct toml_node *n)
 	p->list[p->n++] = v;
 }
 
-/* --- [[models]] ------------------------------------------------------------------------------ */
-
 static double take_amount(const struct reader *r, const struct toml_node *n)
 {
 	if (n->kind != TOML_INT && n->kind != TOML_REAL)
@@ -316,8 +312,6 @@ static void read_rule(const struct reader *r, const struct toml_node *n)
 			(struct model_rule){xstrdup(globs.v[i]), xstrdup(name), amount, r->origin};
 	}
 }
-
-/* --- the file -------------------------------------------------------------------------------- */
 
 static void read_alias(const struct reader *r, const struct toml_node *n)
 {

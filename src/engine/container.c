@@ -21,8 +21,6 @@
 #define GONE_POLL_MS 20
 #define REMOVE_MS 30000
 
-/* --- owners --- */
-
 static char *start_time(int pid)
 {
 	AUTO(free) char *path = xasprintf("/proc/%d/stat", pid);
@@ -80,8 +78,6 @@ static bool owner_is_gone(const char *label)
 	AUTO(free) char *now = container_owner((int)strtol(label + len + 1, NULL, 10));
 	return strcmp(now, label) != 0;
 }
-
-/* --- making one --- */
 
 static json_t *mounts_of(const json_t *description)
 {
@@ -289,8 +285,6 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 		return err_wrap(err, "start container %s", name);
 	return json_get_bool(description, "network", false) ? fence(e, *id, err) : 0;
 }
-
-/* --- and its end --- */
 
 static int64_t left_ms(int64_t deadline_ms)
 {

@@ -110,8 +110,6 @@ int engine_find(struct engine **out, struct err *err)
 	return open_host(out, where, said_by, err);
 }
 
-/* --- can it serve? --- */
-
 /* Podman tells only in a dialect of its own that it is rootless. */
 static int podman_is_rootless(struct engine *e, bool *out, struct err *err)
 {

@@ -49,8 +49,6 @@ static const char *name_to_pull(const struct job *j)
 	return json_get_str(j->spec, "pull", NULL);
 }
 
-/* --- which image a name means now --- */
-
 /* Podman leaves the algorithm out. */
 static char *full_id(const char *id)
 {
@@ -173,8 +171,6 @@ char *make_image_find(struct engine *e, const char *key, const char *bases, stru
 	}
 	return NULL;
 }
-
-/* --- making it --- */
 
 static int open_log(const char *key, struct err *err)
 {
@@ -354,8 +350,6 @@ static int make(struct job *j, struct err *err)
 	return 0;
 }
 
-/* --- what people are told of it --- */
-
 static const char *own_processor(void)
 {
 	static const char *const names[][2] = {
@@ -437,8 +431,6 @@ static void tell(const struct job *j, const char *before)
 		make_image_say("image of %s: it is another one than the last time, %.19s", i->name,
 			       before);
 }
-
-/* --- the whole --- */
 
 /* A rollout that began with an image ends with it. */
 static int keep(struct job *j, const char *id, struct err *err)

@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
-/* --- tokens --------------------------------------------------------------------------------------- */
-
 /* Where the HMAC starts, or NULL. */
 static const char *mac_of(const char *token)
 {
@@ -65,8 +63,6 @@ struct account *accounts_find(struct gateway *gw, const char *token)
 			return same_bytes(a->token, token, len) ? a : NULL;
 	return NULL;
 }
-
-/* --- coming and going ----------------------------------------------------------------------------- */
 
 static void state_timer_fires(void *ctx)
 {
@@ -144,8 +140,6 @@ void accounts_remove(struct account *a)
 	forget(a);
 	loop_unset(gw->loop, &a->state_timer);
 }
-
-/* --- sums ----------------------------------------------------------------------------------------- */
 
 void accounts_wait(struct account *a, int waiting, int flying)
 {
@@ -287,8 +281,6 @@ json_t *accounts_state(struct account *a)
 		json_put_str(j, "diverged", s->diverged);
 	return j;
 }
-
-/* --- what is to be told and written ------------------------------------------------------------------- */
 
 void accounts_dirty(struct account *a, bool state, bool files)
 {

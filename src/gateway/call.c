@@ -172,8 +172,6 @@ void call_submit(struct call *c)
 	pump(c->turn.pool);
 }
 
-/* --- tries ---------------------------------------------------------------------------------------- */
-
 static void stop_waiting(struct call *c)
 {
 	c->times.queued_total_ms += now_ms(c) - c->times.wait_ms;
@@ -372,8 +370,6 @@ static void leave_lane(struct call *c)
 	pump(c->turn.pool);
 }
 
-/* --- the end of a try ------------------------------------------------------------------------------ */
-
 /* The answer that the agent had, or has, is none: whose fault is that? */
 static void tell_refusal(struct call *c, enum provider_refusal why)
 {
@@ -472,8 +468,6 @@ static void try_ended(struct call *c, CURLcode code)
 		over(c, code ? "cut" : "ok");
 	leave_lane(c);
 }
-
-/* --- other ends ----------------------------------------------------------------------------------- */
 
 /* A name such as "NAME-latest" may come to mean another model while a benchmark runs. */
 static void look_at_served(struct call *c)

@@ -24,8 +24,6 @@ enum {
 	RUNS = 16,
 };
 
-/* --- the request ---------------------------------------------------------------------------------- */
-
 struct head {
 	struct call *call;
 	const char *bearer, *api_key, *google_key, *connection;
@@ -107,8 +105,6 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	c->agent.fd = info ? info->connect_fd : -1;
 }
-
-/* --- the answer ----------------------------------------------------------------------------------- */
 
 static ssize_t on_read(void *ctx, uint64_t pos, char *data, size_t max)
 {
@@ -227,8 +223,6 @@ static void on_completed(void *ctx, struct MHD_Connection *conn, void **request,
 	call_free(c);
 }
 
-/* --- leaving agents ------------------------------------------------------------------------------- */
-
 static void client_changed(void *ctx, uint32_t events)
 {
 	struct call *c = ctx;
@@ -257,8 +251,6 @@ void front_resume(struct call *c)
 	MHD_resume_connection(c->agent.conn);
 	c->gw->front_due = true;
 }
-
-/* --- the daemon ----------------------------------------------------------------------------------- */
 
 static void front_ready(void *ctx, uint32_t events)
 {

@@ -48,8 +48,6 @@ struct worker;
 struct replay_call;
 struct replay;
 
-/* --- queue.c ------------------------------------------------------------------------------------- */
-
 /* One key's quota for one model. */
 struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
@@ -104,8 +102,6 @@ bool queue_has_other(const struct call *c);
 int queue_in_flight(const struct pool *p);
 /* None of the keys that are left to C may be used before DEADLINE. */
 bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms);
-
-/* --- call.c -------------------------------------------------------------------------------------- */
 
 enum call_state {
 	CALL_READING, /* its request */
@@ -214,14 +210,10 @@ void call_cancel_all(struct account *a); /* that was detached */
 void call_tick(struct call *c);
 void call_tick_soon(struct gateway *gw); /* sets the timer for it */
 
-/* --- admit.c ------------------------------------------------------------------------------------- */
-
 /* The request's head is known: METHOD, TOKEN (NULL: none came). It may be refused here. */
 void admit_head(struct call *c, const char *method, bool upgrade, const char *token);
 void admit_body(struct call *c);  /* what it names */
 bool admit_route(struct call *c); /* its provider and price; false: it was refused */
-
-/* --- answer.c ------------------------------------------------------------------------------------ */
 
 /* From upstream.c: the head of an answer is there, bytes of it are. */
 void answer_got_head(struct call *c);
@@ -235,8 +227,6 @@ void answer_pass_held(struct call *c);
 /* An error that was kept is the agent's. */
 void answer_pass_error(struct call *c);
 
-/* --- upstream.c ---------------------------------------------------------------------------------- */
-
 /* ENDED is called once, with what curl says, unless it is stopped before. */
 int upstream_start(struct call *c, void (*ended)(struct call *c, CURLcode code),
 		   struct err *err) MUST_CHECK;
@@ -245,16 +235,12 @@ void upstream_go_on(struct call *c); /* after a pause */
 void upstream_done(void *ctx, CURL *easy, CURLcode code);
 void upstream_free_all(struct gateway *gw);
 
-/* --- front.c ------------------------------------------------------------------------------------- */
-
 int front_open(struct gateway *gw, struct err *err) MUST_CHECK;
 void front_close(struct gateway *gw);
 /* Let libmicrohttpd do what it has to. True: it wants to run again at once. */
 bool front_run(struct gateway *gw);
 void front_resume(struct call *c);
 void front_watch(struct call *c); /* notice when the agent leaves */
-
-/* --- accounts.c ---------------------------------------------------------------------------------- */
 
 /* What one token stands for: an attached attempt, what it may use, and what it has used. */
 struct account {
@@ -308,13 +294,9 @@ void accounts_dirty(struct account *a, bool state, bool files);
 void accounts_write(struct gateway *gw); /* write what is to be written */
 json_t *accounts_state(struct account *a);
 
-/* --- workers.c ----------------------------------------------------------------------------------- */
-
 int workers_open(struct gateway *gw, struct err *err) MUST_CHECK;
 void workers_close(struct gateway *gw);
 void workers_tell(struct gateway *gw); /* the states that changed */
-
-/* --- recording.c, replay.c ----------------------------------------------------------------------- */
 
 /* A line of the call log of C's account, which it has. */
 void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
@@ -343,8 +325,6 @@ enum replay_says replay_call(struct call *c, const struct replay_cost **cost);
 void replay_feed(struct call *c);
 void replay_call_free(struct call *c);
 
-/* --- main.c -------------------------------------------------------------------------------------- */
-
 enum { BUCKETS = 1024 };
 
 struct gateway {
@@ -369,8 +349,6 @@ struct gateway {
 	int64_t totals_ms, told[4];
 	int64_t last_call;
 };
-
-/* --- events.c ------------------------------------------------------------------------------------ */
 
 void events_open(struct gateway *gw);
 void events_say(const char *event, const char *text); /* TEXT may be NULL */

@@ -15,8 +15,6 @@
 
 enum { DOCUMENT_MAX = 16 << 20, CONNECTIONS = 4096 };
 
-/* --- the loop ------------------------------------------------------------------------------------- */
-
 static void tick(void *ctx)
 {
 	struct gateway *gw = ctx;

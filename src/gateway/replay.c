@@ -47,8 +47,6 @@ struct replay_call {
 	size_t next;
 };
 
-/* --- reading the recording ------------------------------------------------------------------------ */
-
 static struct recorded *find_call(struct replay *r, int64_t id)
 {
 	for (size_t i = r->calls_n; i-- > 0;) /* mostly one of the last */
@@ -165,8 +163,6 @@ static void differ(struct call *c, const struct recorded *wanted, char *out, siz
 			     c->asked.body.len);
 	request_chain_release(&chain);
 }
-
-/* --- answering ------------------------------------------------------------------------------------ */
 
 static void diverged(struct call *c)
 {

@@ -75,8 +75,6 @@ static void send_event(struct worker *w, const char *event, const char *text)
 	send_message(w, j);
 }
 
-/* --- attach --------------------------------------------------------------------------------------- */
-
 static int read_limits(struct control_limits *out, const json_t *j, struct err *err)
 {
 	out->tokens = json_get_int(j, "tokens", 0);
@@ -158,8 +156,6 @@ static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 	send_event(w, "attached", NULL);
 }
 
-/* --- states ----------------------------------------------------------------------------------------- */
-
 static bool is_urgent(const struct account *a)
 {
 	return *a->sum.limit || *a->sum.failed.text || *a->sum.diverged;
@@ -190,8 +186,6 @@ void workers_tell(struct gateway *gw)
 		tell(a);
 	}
 }
-
-/* --- messages ------------------------------------------------------------------------------------- */
 
 static void answer_state(struct worker *w, const json_t *j)
 {

@@ -15,8 +15,6 @@ const struct dialect *const dialects[API_COUNT] = {
 	[API_GEMINI] = &dialect_gemini,
 };
 
-/* --- the history ---------------------------------------------------------------------------------- */
-
 void conversation_say(struct conversation *t, const char *text)
 {
 	t->dialect->say(t, text);
@@ -75,8 +73,6 @@ void conversation_release(struct conversation *t)
 	json_decref(t->history);
 }
 
-/* --- replies -------------------------------------------------------------------------------------- */
-
 void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments)
 {
 	GROW(r->calls, r->calls_n, r->calls_cap);
@@ -111,8 +107,6 @@ void reply_release(struct reply *r)
 	free(r->stuck);
 	buf_release(&r->text);
 }
-
-/* --- asking --------------------------------------------------------------------------------------- */
 
 /* The path and headers of a request; what stands in them is the plan's and ours. */
 static void address(const struct conversation *t, const struct model_client *c, struct buf *path,

@@ -78,8 +78,6 @@ struct dialect {
 extern const struct dialect dialect_responses, dialect_chat, dialect_anthropic, dialect_gemini;
 extern const struct dialect *const dialects[API_COUNT]; /* by enum api */
 
-/* --- for whoever asks ----------------------------------------------------------------------------- */
-
 /* Add a message of the user's. */
 void conversation_say(struct conversation *t, const char *text);
 /* Answer the calls of REPLY, which was the model's last turn: the text of each in OUTPUTS. */
@@ -102,8 +100,6 @@ int conversation_ask(struct conversation *t, const struct model_client *c, struc
 		     struct err *err) MUST_CHECK;
 void conversation_release(struct conversation *t);
 void reply_release(struct reply *r);
-
-/* --- for the dialects ----------------------------------------------------------------------------- */
 
 /* HOLDER, about to become a part of the history, gets TEXT, the output of a call, as its MEMBER. */
 void conversation_show(struct conversation *t, json_t *holder, const char *member,

@@ -9,8 +9,6 @@
 
 enum { HEAD_MAX = 8 << 10, BODY_MAX = 1 << 30 };
 
-/* --- writing -------------------------------------------------------------------------------------- */
-
 static void begin(struct buf *out, int64_t call, const char *kind)
 {
 	json_text_number(out, "{\"call\":", call);
@@ -70,8 +68,6 @@ void recording_put_end(struct buf *out, int64_t call, const char *end, const cha
 	json_text_bool(out, ",\"estimated\":", estimated);
 	finish(out, "", 0);
 }
-
-/* --- reading -------------------------------------------------------------------------------------- */
 
 /* Up to N bytes; fewer at the end only. */
 static ssize_t read_at(const struct recording_reader *r, off_t at, char *to, size_t n)

@@ -13,8 +13,6 @@
 #include "model/request-chain.h"
 #include "model/usage.h"
 
-/* --- writing: each appends one frame of CALL, a number above 0, to OUT ---------------------------- */
-
 /* CHAIN, of this recording, says what need not be stored again, and goes on with this request. */
 void recording_put_request(struct buf *out, struct request_chain *chain, int64_t call,
 			   const char *method, const char *path, const char *hash,
@@ -26,8 +24,6 @@ void recording_put_body(struct buf *out, int64_t call, const char *data, size_t 
 /* END as in the call log ("ok", "cut"); MODEL as served, "" unknown. */
 void recording_put_end(struct buf *out, int64_t call, const char *end, const char *model,
 		       const struct token_usage *tokens, bool estimated);
-
-/* --- reading -------------------------------------------------------------------------------------- */
 
 enum frame_kind { FRAME_REQUEST, FRAME_HEAD, FRAME_BODY, FRAME_END };
 

@@ -5,8 +5,6 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 
-/* --- finding members ------------------------------------------------------------------------------ */
-
 struct span {
 	const char *at;
 	size_t len;
@@ -150,8 +148,6 @@ void model_request_patch(const struct model_request *r, struct buf *body)
 	memcpy(body->data + r->usage_at, r->usage_words, n);
 	body->len += n;
 }
-
-/* --- the normalised hash -------------------------------------------------------------------------- */
 
 bool model_request_is_volatile(const char *name, size_t len)
 {

@@ -19,8 +19,6 @@ enum {
 	DEPTH_MAX = 12,
 };
 
-/* --- messages: "role\ntext" -------------------------------------------------------------------- */
-
 static void add(struct strv *to, const char *role, const char *text)
 {
 	if (*text)
@@ -125,8 +123,6 @@ static void messages_of(struct strv *to, const json_t *request)
 		walk(to, parts[i].role, json_object_get(request, parts[i].key), 0);
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
-
 static void answer_of(struct strv *to, const json_t *j)
 {
 	size_t i;
@@ -204,8 +200,6 @@ static void answer_of_stream(struct strv *to, const struct buf *body)
 	buf_release(&s.said);
 	buf_release(&s.calls);
 }
-
-/* --- the conversation -------------------------------------------------------------------------- */
 
 struct telling {
 	struct buf *out;

@@ -71,8 +71,6 @@ void loop_unwatch(struct loop *l, struct loop_watch *w)
 	loop_forget(l, w);
 }
 
-/* --- timers: a binary heap that knows where each one is ------------------------------------------ */
-
 static void place(struct loop *l, size_t slot, struct loop_timer *t)
 {
 	l->heap[slot] = t;
@@ -137,8 +135,6 @@ static void fire_timers(struct loop *l)
 		t->fire(t->ctx);
 	}
 }
-
-/* --- the loop ------------------------------------------------------------------------------------- */
 
 int64_t loop_now_ms(const struct loop *l)
 {

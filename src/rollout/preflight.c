@@ -105,8 +105,6 @@ static void add_item(struct preflight *p, const struct sched_item *item)
 	p->checks[p->n++] = c;
 }
 
-/* --- what came of it ---------------------------------------------------------------------------- */
-
 /* Where to get TOOL, in the sandbox that T has. */
 static char *remedy(const struct trial *t, const char *tool)
 {
@@ -252,8 +250,6 @@ static int ask_gold(struct preflight *p, struct err *err)
 	}
 	return rc;
 }
-
-/* --- what is said, and kept --------------------------------------------------------------------- */
 
 static void keep(const struct preflight *p, const struct check *c)
 {

@@ -53,9 +53,6 @@ static void write_manifest(struct sched *s, const char *state, bool now)
 	s->manifest_due_ms = start + (cost * 100 > MANIFEST_MS ? cost * 100 : MANIFEST_MS);
 }
 
-/* --- starting -----------------------------------------------------------------------------------
- */
-
 static bool may_start(const struct sched *s)
 {
 	return !s->level && !s->failed_fast && !s->too_many_failed && !s->refused.trials &&
@@ -120,9 +117,6 @@ static void start_more(struct sched *s)
 	}
 }
 
-/* --- what launchers tell -----------------------------------------------------------------------
- */
-
 static void on_named(struct sched *s, const struct job *job, const char *name)
 {
 	json_t *fields = json_object();
@@ -153,9 +147,6 @@ static void on_launch_event(void *arg, const struct launch_event *e)
 		break;
 	}
 }
-
-/* --- time and interrupts ------------------------------------------------------------------------
- */
 
 static void cancel(const struct sched *s, size_t id, enum launch_cancel how)
 {
@@ -265,9 +256,6 @@ static void tell_progress(const struct sched *s)
 		      &(struct listener_event){
 			      .kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left});
 }
-
-/* --- the loop -----------------------------------------------------------------------------------
- */
 
 static bool is_over(const struct sched *s)
 {

@@ -40,8 +40,6 @@ static void task_context_release(struct task_context *c)
 	filetree_release(&c->files);
 }
 
-/* --- what is left out --- */
-
 /* Of the task, whatever a Dockerfile says. */
 static const char *const left_out[] = {
 	"tb_meta.json",
@@ -235,8 +233,6 @@ void task_context_digest(const struct task *t, char out[HASH_HEX])
 	hash_hex(&h, out);
 	task_context_release(&c);
 }
-
-/* --- the whole --- */
 
 static void make_key(struct task_context *c)
 {

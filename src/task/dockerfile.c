@@ -45,8 +45,6 @@ char *dockerfile_clean(const char *path)
 	return xstrdup(out.data ? out.data : "");
 }
 
-/* --- images --- */
-
 /* NAME with $A, ${A} and ${A:-default} of the ARGs before FROM; NULL where one is not known. The caller frees. */
 static char *expand(const struct parser *p, const char *name)
 {
@@ -125,8 +123,6 @@ static void take_arg(struct parser *p)
 	}
 }
 
-/* --- files --- */
-
 static void take_source(struct parser *p, const char *word)
 {
 	struct dockerfile *d = p->d;
@@ -190,8 +186,6 @@ static void take_run(struct parser *p)
 			p->d->wants_all = true;
 	}
 }
-
-/* --- lines --- */
 
 static void take_instruction(struct parser *p)
 {

@@ -58,8 +58,6 @@ static int by_path(const void *a, const void *b)
 		      ((const struct filetree_item *)b)->path);
 }
 
-/* --- reading a folder --- */
-
 struct scan {
 	struct filetree *o;
 	int top_fd;	    /* the task folder */
@@ -253,8 +251,6 @@ void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
 		qsort(o->v, o->n, sizeof *o->v, by_path);
 }
 
-/* --- changing it --- */
-
 /* Where PATH is, or would be inserted. */
 static size_t filetree_find(const struct filetree *o, const char *path, bool *found)
 {
@@ -363,8 +359,6 @@ void filetree_hash(const struct filetree *o, struct hash *h)
 	}
 	hash_str(h, NULL);
 }
-
-/* --- writing it --- */
 
 static int write_file(const struct filetree_item *item, int src_fd, int dst_fd, struct err *err)
 {

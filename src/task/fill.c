@@ -134,8 +134,6 @@ static void fill_image(struct fill *f)
 			   "registry.example/me/image@sha256:...");
 }
 
-/* --- repository --- */
-
 /* Pinned now: a later commit there must not change a benchmark half way. */
 static int pin(struct fill *f, const char *where, struct err *err)
 {
@@ -298,8 +296,6 @@ static int fill_repo(struct fill *f, struct err *err)
 		free(STEAL(&repo->start_commit));
 	return fill_url(f, err);
 }
-
-/* --- evaluation --- */
 
 static void rubric_issues(struct fill *f, const char *where, const struct task_rubric *rubric,
 			  const json_t *item, size_t i)

@@ -80,8 +80,6 @@ void task_release(struct task *t)
 	*t = (struct task){0};
 }
 
-/* --- writing --- */
-
 /* A directory that other users may enter whatever the umask, since workers run as such. */
 static int make_open_dir(int dir_fd, const char *path, struct err *err)
 {

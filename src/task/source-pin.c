@@ -38,8 +38,6 @@ static void name_candidates(struct strv *names, const char *branch, const char *
 	}
 }
 
-/* --- git --- */
-
 /* Only names and objects are looked up. 1: git refused, *SAID (owned) is what it said; 0: OUT is its
  * first line. */
 static int look(const char *path, const char *const *words, int in, int64_t max_ms, struct buf *out,
@@ -121,8 +119,6 @@ static int pin_repository(char **id, const char *path, const struct strv *names,
 			return -1;
 	return -1;
 }
-
-/* --- bundles --- */
 
 /* The id in a bundle's header for NAME: lines of "ID NAME" up to an empty one. NULL: not there. */
 static char *bundle_find(const char *header, const char *name)

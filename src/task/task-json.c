@@ -88,8 +88,6 @@ json_t *task_to_json(const struct task *t)
 	return j;
 }
 
-/* --- and back --- */
-
 static char *copy_str(const json_t *j, const char *key)
 {
 	return xstrdup(json_get_str(j, key, NULL));

@@ -33,8 +33,6 @@ PR_SET_CHILD_SUBREAPER = 36
 GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commits
 
 
-# --- who we are -------------------------------------------------------------------------------------
-
 def pytest_configure(config):
     config.addinivalue_line("markers", "local(reason): is about the local sandbox; left out where tests run once more in "
                             "containers (test_docker_suite.py)")
@@ -107,8 +105,6 @@ def remove_stale_users():
 def name_exists(name):
     return any(entry.pw_name == name for entry in pwd.getpwall())
 
-
-# --- the program ------------------------------------------------------------------------------------
 
 @pytest.fixture(scope="session")
 def build_dir():
@@ -249,8 +245,6 @@ def wait_for(what, timeout=20, interval=0.01):
     raise AssertionError("waited in vain")
 
 
-# --- container engines ------------------------------------------------------------------------------
-
 @pytest.fixture(scope="module")
 def dockerd():
     """One for all tests that do not kill it, with both images."""
@@ -273,8 +267,6 @@ def engine(dockerd):
     yield dockerd
     wait_for(lambda: not dockerd.containers(), timeout=60)
 
-
-# --- repositories, tasks, benchmarks, agents --------------------------------------------------------
 
 def git(path, *args, env=None, input=None):
     base = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1",
@@ -463,8 +455,6 @@ def agent_script(workdir):
     return make
 
 
-# --- what a run left on disk ------------------------------------------------------------------------
-
 def read_rollout(data, name="bench", stamp=None):
     """The (latest) rollout of NAME: manifest, events, runs {run_id: result.json}, dir."""
     folder = data / "rollouts" / name
@@ -490,8 +480,6 @@ def rollout(workdir):
     """rollout(name="bench", stamp=None): what the run left below data/."""
     return lambda name="bench", stamp=None: read_rollout(workdir / "data", name, stamp)
 
-
-# --- nothing stays behind ---------------------------------------------------------------------------
 
 def children():
     own = os.getpid()

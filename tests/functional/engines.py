@@ -36,8 +36,6 @@ def unavailable(why):
     pytest.skip(why)
 
 
-# --- images -----------------------------------------------------------------------------------------
-
 def libraries_of(program):
     done = subprocess.run(["ldd", program], capture_output=True, text=True)
     return re.findall(r"(/\S+) \(0x", done.stdout) if done.returncode == 0 else []
@@ -152,8 +150,6 @@ def make_busybox(path):
     tar.tar.close()
     return ["ENV PATH=/bin", "ENV FROM_IMAGE=busybox", 'CMD ["/bin/sh"]']
 
-
-# --- engines ----------------------------------------------------------------------------------------
 
 def wait_until(what, seconds, why):
     end = time.monotonic() + seconds
@@ -368,8 +364,6 @@ def start_podman(**options):
     need("podman", "runc", "conmon", "docker", "curl")
     return Podman(**options)
 
-
-# --- a registry -------------------------------------------------------------------------------------
 
 class Registry(Server):
     """A plain one on 127.0.0.1, for which Docker wants no TLS."""

@@ -68,8 +68,6 @@ def sse(data):
     return [json.loads(line) for line in found if line != "[DONE]"]
 
 
-# --- runs against the fake provider -----------------------------------------------------------------
-
 PRICE = {"input": 10, "cached": 1, "cache_write": 20, "output": 100}  # USD per million tokens
 
 

@@ -271,8 +271,6 @@ def test_a_program_on_the_path_comes_with_its_prefix(run_one, workdir, account):
     assert not (tool / "bin/mine").exists()
 
 
-# --- rollouts agents --------------------------------------------------------------------------------
-
 FETCHED = """summary = "says hello"
 argv = ["hello-bot", "there"]
 [install]

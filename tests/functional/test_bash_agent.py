@@ -224,8 +224,6 @@ def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, out
     assert (result["outcome"], words in result["reason"]) == (outcome, True), result["reason"]
 
 
-# --- it cannot choose to be counted out ---------------------------------------------------------------
-
 def test_a_working_folder_that_it_closed_is_its_own_affair(run_bash, provider):
     """Honest models do that by accident: they are told, and may mend it."""
     result, _ = run_bash([{"shell": FIX}, {"shell": "chmod 000 ."}, {"shell": "pwd; chmod 755 /app/repo"}, {"shell": "pwd"},

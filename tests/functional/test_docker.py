@@ -31,8 +31,6 @@ def run_docker(run_cli, engine):
     return run
 
 
-# --- a trial ----------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("agent, score", [("oracle", 1.0), ("nop", 0.4)])
 def test_auto_takes_the_container(run_docker, docker_task, make_bench, rollout, agent, score, workdir):
     bench = make_bench(docker_task(lines="COPY overlay_files /app\nENV IN_IMAGE=yes\n"), agent=agent)
@@ -95,8 +93,6 @@ def test_what_an_agent_is_and_sees(run_docker, docker_task, make_bench, agent_sc
     assert "SECRET-OF-THE-TASK-AUTHOR" not in seen and "diff.patch" not in seen
 
 
-# --- images -----------------------------------------------------------------------------------------
-
 def test_an_image_is_built_once(run_docker, docker_task, make_bench, engine, workdir):
     task = docker_task(lines="COPY data.txt /data.txt\n", files={"data.txt": "1\n"})
     bench = make_bench(task, agent="nop", rollouts=3, parallel=3, evaluate=False)
@@ -141,8 +137,6 @@ def test_no_secret_and_no_answer_is_in_an_image(run_docker, docker_task, make_be
         assert secret not in content
 
 
-# --- no engine --------------------------------------------------------------------------------------
-
 def test_no_engine_names_both_ways_out(run_cli, make_task, make_bench, workdir):
     bench = make_bench(make_task(files={"Dockerfile": "FROM x\n"}))
     done = run_cli("run", bench, env={"DOCKER_HOST": f"unix://{workdir}/none.sock"}, check=3)
@@ -162,8 +156,6 @@ def test_docker_without_a_dockerfile(run_cli, make_task, make_bench):
     done = run_cli("run", make_bench(make_task()), "--sandbox", "docker", check=2)
     assert "needs a Dockerfile in the task folder, or docker_image" in done.stderr
 
-
-# --- limits and ends --------------------------------------------------------------------------------
 
 @pytest.fixture
 def start_docker(start_cli, engine):
@@ -314,8 +306,6 @@ def test_clean_cache_forgets_images(run_cli, run_docker, docker_task, make_bench
     assert not engine.client("images", "--quiet", "--filter", label)
 
 
-# --- the engine itself dies -------------------------------------------------------------------------
-
 def go_on(workdir, attempt):
     [tmp] = wait_for(lambda: list((workdir / "data/runs").glob(f"*/attempts/{attempt}/box/tmp")), timeout=60)
     (tmp / "go").touch()
@@ -380,8 +370,6 @@ def test_an_engine_that_does_not_answer(run_cli, make_task, make_bench, workdir)
         done = run_cli("run", bench, env={"DOCKER_HOST": f"unix://{workdir}/deaf.sock"}, check=3, timeout=60)
     assert "does not answer" in done.stderr
 
-
-# --- Podman -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("agent, score", [("oracle", 1.0), ("nop", 0.4)])
 def test_podman(run_cli, docker_task, make_bench, rollout, podman, agent, score):

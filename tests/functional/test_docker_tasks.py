@@ -22,8 +22,6 @@ def dockerd():
         yield engine
 
 
-# --- network ----------------------------------------------------------------------------------------
-
 METADATA = "169.254.169.254"
 SERVER = """
 import selectors, socket, sys
@@ -121,8 +119,6 @@ def test_an_engine_without_a_bridge(run_cli, docker_task, make_bench):
         wait_for(lambda: not engine.containers(), timeout=60)
 
 
-# --- the workspace ----------------------------------------------------------------------------------
-
 CHANGES = """
 set -e
 echo more >> README.md; rm data/numbers.txt; mkdir new; echo x > new/file; chmod +x src/greet.py; ln -s README.md link
@@ -146,8 +142,6 @@ def test_a_workspace_and_what_comes_of_it(run_docker, docker_task, make_bench, a
                                                  "?? src/moved.py", "?? status.txt"]
 
 
-# --- memory -----------------------------------------------------------------------------------------
-
 HOG = "python3 -c 'x = bytearray(300 << 20)\nx[::4096] = b\"1\" * len(x[::4096])'"
 
 
@@ -167,8 +161,6 @@ def test_the_kernels_kill_of_a_test_is_told(run_docker, run_cli, docker_task, ma
     run_docker(make_bench(task, agent="nop", memory_mb=1000), check=0)
     assert not only(rollout())["oom_killed"] and only(rollout())["tests_passed"] == 2
 
-
-# --- the files of a Dockerfile ----------------------------------------------------------------------
 
 PREPARED = """ARG GIT_URL
 ARG GIT_BRANCH
@@ -235,8 +227,6 @@ def test_a_failed_build_shows_its_last_20_lines_and_others_go_on(run_docker, doc
     [log] = [p.read_text() for p in rollout().dir.parents[2].glob("runs/*/logs/build.log") if "step 1 of" in p.read_text()]
     assert "step 5 of the build" in log
 
-
-# --- not by root ------------------------------------------------------------------------------------
 
 def test_an_ordinary_user_gets_a_copy_and_a_warning(run_docker, docker_task, make_bench, agent_script, workdir, rollout,
                                                     engine, ordinary_user, servers):

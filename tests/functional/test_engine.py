@@ -25,8 +25,6 @@ def bench(make_task, make_bench, agent_script):
     return make
 
 
-# --- an image of a registry -------------------------------------------------------------------------
-
 @pytest.fixture(scope="module")
 def registry():
     with engines.start_registry() as found:
@@ -61,8 +59,6 @@ def test_an_image_nobody_has_is_an_infra_error(run_cli, bench, engine, registry,
     assert result["outcome"] == "infra_error" and "no image for this task" in result["reason"], result
     assert "nobody/has" in result["reason"] and "nobody/has" in done.stdout
 
-
-# --- the docker context -----------------------------------------------------------------------------
 
 @pytest.fixture
 def context(workdir):
@@ -108,8 +104,6 @@ def test_a_context_that_is_not_there(run_cli, bench, workdir):
     assert 'docker context "gone"' in line
 
 
-# --- engines that cannot serve ----------------------------------------------------------------------
-
 def test_an_engine_that_does_not_see_our_files(run_cli, bench, engine, rollout, workdir):
     """It answers on a socket of this machine, but lives among other files: in a container, or behind a tunnel."""
     (workdir / "data").mkdir()
@@ -138,8 +132,6 @@ def test_a_rootless_engine(run_cli, bench, ordinary_user):
         line = refused(run_cli("run", bench(), env={"DOCKER_HOST": engine.host}, check=2))
     assert "maps users (it is rootless)" in line and 'sandbox = "local"' in line
 
-
-# --- engines that die or hang -----------------------------------------------------------------------
 
 @pytest.fixture
 def mortal():

@@ -30,8 +30,6 @@ def without_usage(data):
     return b"".join(e + b"\n\n" for e in data.split(b"\n\n") if e and b'"choices":[]' not in e)
 
 
-# --- what is passed ---------------------------------------------------------------------------------
-
 @each_dialect
 @streamed_or_not
 def test_a_call_is_passed_byte_for_byte_and_metered_exactly(gateway, fake, name, stream):
@@ -246,8 +244,6 @@ def test_counting_tokens_and_listing_models_pass_and_cost_nothing(gateway, fake)
     assert all(entry.status == 200 for entry in fake.log())
 
 
-# --- what is refused --------------------------------------------------------------------------------
-
 def shape_of(name, doc):
     """Whether an error has the shape that the dialect's clients read."""
     error = doc["error"]
@@ -386,8 +382,6 @@ def test_an_attempt_reaches_only_its_own_provider(make_gateway, fake):
     assert only(fake.log()).model == "other-1"
 
 
-# --- limits -----------------------------------------------------------------------------------------
-
 @each_dialect
 @pytest.mark.parametrize("limits,words", [
     ({"tokens": 2100}, "token_limit of 2100 reached (2100)"), ({"tokens": 2099}, "token_limit of 2099 reached (2100)"),
@@ -408,8 +402,6 @@ def test_a_limit_of_cost_does_not_hold_calls_without_a_price(gateway):
     attempt = gateway.attach(model="free-model", limits={"usd": 0.000001})
     assert [attempt.ask(model="free-model").status for _ in range(3)] == [200] * 3
 
-
-# --- ends -------------------------------------------------------------------------------------------
 
 @each_dialect
 def test_a_stream_that_is_cut_is_passed_on_as_cut(gateway, fake, name):
@@ -484,8 +476,6 @@ def test_a_worker_that_leaves_ends_its_calls(gateway, fake):
     assert answer.status == 401 or answer.cut
     assert wait_for(lambda: next((e for e in fake.log() if e.ended), None), DEADLINE).left
 
-
-# --- the process ------------------------------------------------------------------------------------
 
 def test_the_end_of_standard_input_ends_it_also_while_it_works(gateway, fake):
     attempt = gateway.attach()
@@ -641,8 +631,6 @@ def test_five_hundred_connections_at_once(gateway, fake):
     assert sum(s["tokens_input"] for s in sums) == 500 * 1000
     assert fake.state()["requests"] == 500 and gateway.memory_kb() < 300 << 10
 
-
-# --- TLS --------------------------------------------------------------------------------------------
 
 def test_a_provider_whose_certificate_is_not_known_is_not_asked(make_gateway, workdir):
     import ssl  # pylint: disable=import-outside-toplevel

@@ -65,8 +65,6 @@ def good(body, kind="application/json"):
             ).encode() + body
 
 
-# --- the provider -----------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed_with_a_key(make_gateway, raw_provider, fake, status):
     port, requests = raw_provider(
@@ -158,8 +156,6 @@ def test_a_provider_that_tells_the_key_it_was_given_tells_nobody(make_gateway, f
         assert answer.status == status and b"Incorrect API key" in answer.body
     assert attempt.lines(2)[0]["error"]
 
-
-# --- the agent --------------------------------------------------------------------------------------
 
 def test_an_agent_that_does_not_read_holds_up_neither_memory_nor_others(gateway, fake):
     attempt, other = gateway.attach(), gateway.attach("20261124T120000-2")

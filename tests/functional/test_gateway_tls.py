@@ -71,8 +71,6 @@ def reach(make_gateway):
     return make
 
 
-# --- TLS --------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("name", DIALECTS)
 def test_a_provider_with_a_certificate_of_a_known_authority_is_asked(serve, reach, authority, name):
     server = serve()
@@ -97,8 +95,6 @@ def test_a_certificate_that_does_not_fit_is_refused(serve, reach, authority, wor
     assert failed["text"].startswith("fake cannot be reached: SSL peer certificate"), failed
     assert failed["retry"] is False
 
-
-# --- through a proxy --------------------------------------------------------------------------------
 
 class Proxy:
     """An HTTP proxy that knows CONNECT: keeps what it was told and the bytes that it passed on."""
@@ -222,8 +218,6 @@ def test_a_run_finds_its_provider_through_the_users_proxy(serve, authority, prov
     # What leads out is no business of the sandbox.
     assert "PROXY" not in (workdir / "data/runs" / run_id / "logs/agent.log").read_text()
 
-
-# --- HTTP/2 -----------------------------------------------------------------------------------------
 
 NGINX = """
 {user}

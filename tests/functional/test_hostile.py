@@ -94,8 +94,6 @@ class Trial:
         assert self.scores == (works, kept, clean), tests
 
 
-# --- files ------------------------------------------------------------------------------------------
-
 @case("""
     ln -s "$CANARY_FILE" /app/notes.md; ln -s "$CANARY_FILE" in-repo; ln -s /etc/shadow shadow
     rm -rf src; ln -s "$CANARY_DIR" src
@@ -296,8 +294,6 @@ def check_everything_gone(t):
     t.completed(kept=0)
 
 
-# --- output -----------------------------------------------------------------------------------------
-
 @case("yes out & yes errors >&2 & head -c 1000000000 /dev/zero & wait", entry={"timeout_sec": 1})
 def check_endless_output(t):
     assert (t.outcome, t.reason.partition(",")[0]) == ("timeout", "timed out after 1 s")
@@ -331,8 +327,6 @@ def check_escapes(t):
 def check_escapes_in_last_words(t):
     assert t.outcome == "agent_error" and t.reason.startswith("exit status 3: \\x1b]0;owned\\x07")
 
-
-# --- processes --------------------------------------------------------------------------------------
 
 @case("sed -i s/nmae/name/ src/greet.py; sleep 1000 & kill -9 -1; echo still here; kill -9 -1; kill -9 $$")
 def check_kills_everything(t):
@@ -449,8 +443,6 @@ def check_privileges(t):
     assert "did" not in t.log
 
 
-# --- what is not for its eyes -----------------------------------------------------------------------
-
 @case("""
     { env; cat /proc/*/environ /proc/*/cmdline; cat /proc/*/task/*/environ; ls -la /proc/*/fd /app ~ / /run; } 2>/dev/null |
         tr '\\0' '\\n' | tee /app/notes.md; cat /app/notes.md >> environment
@@ -499,8 +491,6 @@ def check_network(t):
     t.completed()
     assert "connected" not in t.log and t.log.count("refused") == 9
 
-
-# --- grading ----------------------------------------------------------------------------------------
 
 @case("""
     ln -s /dev/null test_greet.py; mkdir -p check_data.sh/a/b; echo 'exit 0' > check_data.sh/a/b/c
@@ -602,8 +592,6 @@ def check_graded_code_writes_metrics(t):
 def check_graded_code_fills_the_disk(t):
     assert t.outcome == "completed" and t.scores[0] == 0, (t.reason, t.scores)
 
-
-# --- the benchmark ----------------------------------------------------------------------------------
 
 class Watch(threading.Thread):
     """The largest memory of a process and its direct children, and every command line seen, while it runs."""
@@ -793,8 +781,6 @@ def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, age
         plain(run_cli(*words), words)
     check_documents(workdir, r, run_cli("summarize", "bench", "--csv").stdout)
 
-
-# --- the author of a task folder --------------------------------------------------------------------
 
 def edit_meta(task, change):
     path = task / "tb_meta.json"

@@ -123,8 +123,6 @@ def test_an_image_for_another_processor_is_refused(run_docker, engine, bench, ro
         engine.client("rmi", "-f", "foreign:1", check=False)
 
 
-# --- what an image is made from -----------------------------------------------------------------------
-
 def content_of(engine, image):
     box = engine.client("create", image, "/bin/true")
     try:

@@ -110,8 +110,6 @@ def test_a_run_is_metered(run_cli, bench, rollout, workdir, account):
     assert stat.S_IMODE(recording.stat().st_mode) == 0o600 and recording.stat().st_size > 0
 
 
-# --- limits -----------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("limit", [{"token_limit": 2000}, {"cost_limit_usd": 0.02}, {"call_limit": 2}])
 def test_at_a_limit_the_agent_ends_as_budget_and_is_evaluated(run_cli, bench, rollout, limit):
     """Though it lingers, and exits as if all were well."""
@@ -143,8 +141,6 @@ def test_limits_need_our_gateway_and_a_price(run_cli, bench, workdir, provided):
     assert "no price" in run_cli("run", path, env=ENV, check=2).stderr
     assert not (workdir / "data/rollouts/bench").exists()
 
-
-# --- what goes wrong --------------------------------------------------------------------------------
 
 def test_a_refused_key_is_the_trials_error_whatever_the_agent_says(run_cli, bench, rollout, fake):
     done = run_cli("run", bench(rollouts=6), env={"FAKE_API_KEY": "sk-wrong"}, check=3)
@@ -306,8 +302,6 @@ def gone(pid):
         return True
 
 
-# --- models and keys --------------------------------------------------------------------------------
-
 def test_an_unknown_model_stops_before_the_first_trial(run_cli, bench, workdir):
     done = run_cli("run", bench(model="nik"), env=ENV, check=2)
     [line] = done.stderr.splitlines()
@@ -430,8 +424,6 @@ def test_no_key_is_left_anywhere(run_cli, bench, workdir, fake):
                 assert KEY.encode() not in open(file, "rb").read(), file
 
 
-# --- budgets ----------------------------------------------------------------------------------------
-
 def test_at_the_benchmarks_budget_nothing_new_starts(run_cli, bench, rollout, workdir, fake):
     path = bench(rollouts=4, budget={"usd": 0.02})
     done = run_cli("run", path, env=ENV, check=1)
@@ -500,8 +492,6 @@ def test_grading_again_needs_no_budget(run_cli, bench, rollout, workdir, fake):
     assert [row["status"] for row in graded["results"]] == ["ok", "ok"] and len(fake.log()) == 2
 
 
-# --- replay -----------------------------------------------------------------------------------------
-
 def test_a_replay_needs_no_key_and_no_provider(run_cli, bench, rollout, fake, workdir, account):
     path = bench(calls=2, rollouts=2)
     run_cli("run", path, env=ENV, check=0)
@@ -564,8 +554,6 @@ def test_a_changed_test_is_replayed_and_live_calls_are_told_before(run_cli, benc
     assert said < done.stdout.index("Starting 3 tasks") and len(fake.log()) == 3
 
 
-# --- forecasts --------------------------------------------------------------------------------------
-
 def test_the_forecast_is_told_and_may_forbid_the_start(run_cli, bench, fake, workdir):
     path = bench(rollouts=2)
     done = run_cli("run", path, env=ENV, check=0)
@@ -599,8 +587,6 @@ def test_limits_bound_a_forecast(run_cli, bench):
     assert "forecast: at most 3.00 USD for 2 trials (0 by earlier runs, 2 by their limits)" in done.stdout
 
 
-# --- each call ---------------------------------------------------------------------------------------
-
 def test_the_calls_of_a_trial_are_a_table(run_cli, bench, rollout, fake, workdir):
     fake.configure(aliases={"fake-one": "fake-\x1b[31mone-0613"}, rules=[{"nth": [2], "do": {"status": 500}},
                    {"nth": [3], "do": {"status": 400, "body": {"error": {"message": "No \x1b[31mmore."}}}}])
@@ -626,8 +612,6 @@ def test_the_calls_of_a_trial_are_a_table(run_cli, bench, rollout, fake, workdir
     done = run_cli("show", run_id, "llm", check=0)
     assert "1 damaged line left out" in done.stdout and "\x1b" not in done.stdout and "cost N/A" in done.stdout
 
-
-# --- transcripts ------------------------------------------------------------------------------------
 
 POST = """#!/usr/bin/python3
 import json, sys, urllib.request
@@ -685,8 +669,6 @@ def test_a_transcript_is_the_conversation(run_cli, bench, agent_script, rollout,
     assert "damaged" in run_cli("show", run_id, "transcript", check=2).stderr
 
 
-# --- doctor -----------------------------------------------------------------------------------------
-
 def test_doctor_tries_every_key(run_cli, provided, workdir, fake):
     """Each with a call of its own, and no key is shown."""
     mine = workdir / "xdg/rollouts/providers.toml"
@@ -716,8 +698,6 @@ def test_a_model_without_a_price_costs_na(run_cli, bench, rollout, workdir):
     assert all["money_usd"] is None and all["tokens"] == TURN_TOKENS
     assert rollout().manifest["results"][0]["cost_usd"] is None
 
-
-# --- the whole of it --------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("api", ["chat", "responses", "anthropic", "gemini"])
 def test_auto_leads_an_unknown_family_to_the_built_in_agent(run_cli, provided, make_bench, make_task, rollout, workdir, api, account):

@@ -54,8 +54,6 @@ def read_only(top):
             os.chmod(path, os.stat(path).st_mode & ~0o222)
 
 
-# --- validate ---------------------------------------------------------------------------------------
-
 def test_all_mistakes_in_one_go(run_cli, make_task, make_bench):
     task = make_task(meta={"metadata": {"title": 1}}, overrides={"promt": "x"})
     for word in (task, make_bench(task)):
@@ -88,8 +86,6 @@ def test_one_line_whatever_a_key_holds(run_cli, make_task):
     done = run_cli("validate", make_task(overrides={"a\n\x1b[2Jb": 1}), check=2)
     assert "\x1b" not in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
-
-# --- runs -------------------------------------------------------------------------------------------
 
 def test_every_override_reaches_the_agent(run_cli, workdir, rollout, make_repo, make_task, make_bench, spy):
     repo = make_repo("big", {"pkg/a.txt": "a\n", "pkg/dist/x": "x\n", "pkg/e.log": "log\n", "pkg/keep.log/x": "x\n",

@@ -342,8 +342,6 @@ def test_a_stalled_reader_does_not_stall_the_run(start_cli, fake_bench, workdir)
     assert child.wait(20) == 0
 
 
-# --- interrupts -------------------------------------------------------------------------------------
-
 @pytest.fixture
 def held(start_cli, fake_bench, workdir, rollout):
     """Start six trials, two of which sit in their agent phase."""

@@ -16,8 +16,6 @@ from sandboxes import IMAGE_ENV, PY, box, driver, plain, sh  # noqa: F401 (fixtu
 FILTER = pytest.mark.local("a container has its engine's own system call filter")
 
 
-# --- it runs commands -------------------------------------------------------------------------------
-
 def test_a_command(box):
     opened, done, failed = box.run(
         ("exec", {"argv": ["sh", "-c", "echo out; echo err >&2; id -un; pwd; cat; umask; hostname"],
@@ -104,8 +102,6 @@ def test_cpu_and_wall_time_are_counted(plain):
     done = plain.run(("exec", {"argv": [PY, "-c", "import time\nwhile time.process_time() < 0.3: pass"]}))[1]
     assert done["cpu_ms"] >= 300 and done["wall_ms"] >= 300
 
-
-# --- who and what an agent is -----------------------------------------------------------------------
 
 def test_no_privileges(box):
     status = dict(line.split(":\t", 1) for line in box.sh("cat /proc/self/status")["out"].splitlines())
@@ -286,8 +282,6 @@ echo ok""")
     assert done["status"] == 0 and done["out"] == "agent\n7\n1970\nok\n", done
 
 
-# --- system calls -----------------------------------------------------------------------------------
-
 @FILTER
 def test_system_call_filter(box):
     found = box.py("""
@@ -342,8 +336,6 @@ def test_no_32_bit_system_calls(plain):
     else:
         assert int(outside.stdout) > 0 and done["out"] == "-38\n", done  # ENOSYS
 
-
-# --- files in and out -------------------------------------------------------------------------------
 
 def test_put_and_get(box):
     done = box.run(("put", {"path": "/app/a/b/c.sh", "text": "#!/bin/sh\necho hi\n", "mode": 0o755}),

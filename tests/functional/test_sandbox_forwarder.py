@@ -9,8 +9,6 @@ import pytest
 from sandboxes import box, driver, plain  # noqa: F401 (fixtures)
 
 
-# --- network ----------------------------------------------------------------------------------------
-
 def test_no_network(box):
     with socket.create_server(("0.0.0.0", 0)) as tcp, \
             socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:

@@ -14,8 +14,6 @@ from conftest import ENGINE, become, clean_env, wait_for
 from sandboxes import DAEMONS, PY, Box, box, driver, plain, remove_left, sh, tree  # noqa: F401 (fixtures)
 
 
-# --- limits -----------------------------------------------------------------------------------------
-
 BOMB = "import os, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.01)"
 
 
@@ -183,8 +181,6 @@ def test_cancel(box):
     assert box.inits() == [] and not (box.mine / "scratch").exists()
 
 
-# --- nothing survives -------------------------------------------------------------------------------
-
 def comm(pid):
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
@@ -248,8 +244,6 @@ def test_many_in_a_row_leave_nothing_open(plain):
     assert len(out.splitlines()) == times
 
 
-# --- where it is refused ----------------------------------------------------------------------------
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can try")
 def test_never_as_the_hosts_root(driver, workdir):
     box = Box(driver, workdir, None)
@@ -285,8 +279,6 @@ def test_data_below_an_unsearchable_folder(driver, workdir):
         workdir.chmod(0o755)
     assert opened["workspace"] == "overlay" and done["out"] == "a\n" and done["status"] == 0
 
-
-# --- the workspace ----------------------------------------------------------------------------------
 
 def git(path, *arguments):
     return subprocess.run(["git", "-C", str(path), "-c", "user.name=a", "-c", "user.email=a@example.org",

@@ -38,8 +38,6 @@ def test_help_has_examples(run_cli, verb):
         assert shown.startswith(f"Usage: rollouts {verb}") and f"Examples:\n  rollouts {verb}" in shown
 
 
-# --- show -------------------------------------------------------------------------------------------
-
 def test_show_tells_what_happened(run_cli, data):
     stored.write(data, [trial(score=0.5, tokens=7, final="\x1b[2Jdone", outcome="timeout", reason="too slow")])
     shown = run_cli("show", f"{STAMP}-0", check=0).stdout
@@ -127,8 +125,6 @@ def test_show_what_only_the_journal_knows(run_cli, data):
     assert "outcome   none yet: interrupted\n" in run_cli("show", f"{STAMP}-1", check=0).stdout
 
 
-# --- list -------------------------------------------------------------------------------------------
-
 def test_list_says_what_there_is(run_cli, data):
     stored.write(data, [trial(score=0.5), trial(rollout=1, score=1)], tags=["good"])
     stored.write(data, [trial(score=1), trial(rollout=1, state="started")], stamp=LATER)
@@ -170,8 +166,6 @@ def test_one_damaged_rollout_hides_no_other(run_cli, data):
     assert "plan.json" in done.stderr
 
 
-# --- names and dates --------------------------------------------------------------------------------
-
 def test_a_benchmark_and_a_rollout_may_be_named_as_people_have_them(run_cli, data):
     stored.write(data, [trial(score=0)])
     stored.write(data, [trial(score=1)], stamp="20250824__23-00-00")
@@ -208,8 +202,6 @@ def test_the_specs_comparison_in_python(data):
     assert done.stdout == "0.75 None True 0.0\n"
 
 
-# --- tag --------------------------------------------------------------------------------------------
-
 def test_tags_come_and_go(run_cli, data):
     stored.write(data, [trial(score=0)])
     stored.write(data, [trial(score=1)], stamp=LATER)
@@ -230,8 +222,6 @@ def test_bad_tags(run_cli, data, tag):
     stored.write(data, [trial(score=0)])
     refused(run_cli("tag", "--", "bench", tag), "cannot be a tag")
 
-
-# --- clean ------------------------------------------------------------------------------------------
 
 def leftovers(data):
     box = data / f"runs/{STAMP}-0/attempts/1/box/upper/locked"
@@ -345,8 +335,6 @@ def test_a_forged_plan_removes_nothing_else(run_cli, data):
     assert (data / f"runs/{LATER}-0").exists() and top.exists()
 
 
-# --- doctor -----------------------------------------------------------------------------------------
-
 def checks_of(done):
     return {c["check"]: c for c in json.loads(done.stdout)["checks"]}
 
@@ -405,8 +393,6 @@ def test_doctor_without_a_place_to_write(binary, workdir, ordinary_user):
                           capture_output=True, text=True, **user)
     assert done.returncode in (0, 3) and not list((workdir / "closed").iterdir())
 
-
-# --- after real runs --------------------------------------------------------------------------------
 
 def test_what_a_real_run_leaves_can_be_read(account, run_cli, data, make_task, make_bench):
     run_cli("run", make_bench(make_task(), agent="oracle", rollouts=2), check=0)

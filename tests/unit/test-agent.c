@@ -10,9 +10,6 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-/* --- a job to work with
- * ---------------------------------------------------------------------------- */
-
 struct world {
 	struct attempt attempt;
 	struct task task;
@@ -93,9 +90,6 @@ static const char *env_of(const struct sandbox *box, int exec, const char *key)
 	return NULL;
 }
 
-/* --- templates
- * ------------------------------------------------------------------------------------- */
-
 static void expect_expanded(struct world *w, const char *template, const char *expected)
 {
 	AUTO(free) char *text = agent_expanded(template, &w->job);
@@ -130,9 +124,6 @@ static void other_braces_stay(void **state)
 			"{env:FAKE_KEY} {unknown} {model {");
 	expect_expanded(*state, "echo ${model} $x {model}", "echo ${model} $x acme/m-1");
 }
-
-/* --- pointers
- * -------------------------------------------------------------------------------------- */
 
 static void add_number(void *arg, const json_t *v)
 {
@@ -171,9 +162,6 @@ static void pointers_lead_where_they_say(void **state)
 		assert_float_equal(sum, cases[i].sum, 1e-9);
 	}
 }
-
-/* --- output rules: one dialect each
- * ---------------------------------------------------------------- */
 
 struct told {
 	struct agent_record record;
@@ -432,9 +420,6 @@ static void plain_text_is_understood(void **state)
 	assert_string_equal(t.error, "no more");
 }
 
-/* --- hostile output
- * -------------------------------------------------------------------------------- */
-
 static const char any_rules[] = "{\"format\":\"jsonl\",\"rules\":[{\"field\":\"tokens_total\","
 				"\"pointer\":\"/n\",\"how\":\"add\"},"
 				"{\"field\":\"final_message\",\"pointer\":\"/m\"}]}";
@@ -541,9 +526,6 @@ static void senseless_rules_are_refused(void **state)
 		assert_int_equal(err.kind, ERR_USAGE);
 	}
 }
-
-/* --- running
- * --------------------------------------------------------------------------------------- */
 
 static void a_command_gets_what_its_file_says(void **state)
 {
@@ -678,9 +660,6 @@ static void nop_needs_nothing(void **state)
 	assert_int_equal(out.outcome, OUTCOME_COMPLETED);
 	assert_int_equal(out.metrics.tokens_total, -1);
 }
-
-/* --- collecting
- * ------------------------------------------------------------------------------------ */
 
 static void files_are_collected(void **state)
 {

@@ -33,9 +33,6 @@ static void an_excerpt_keeps_both_ends(void **state)
 	excerpt_release(&e);
 }
 
-/* --- files that tests write
- * ------------------------------------------------------------------------ */
-
 static json_t *metrics_of(const char *text, struct strv *problems)
 {
 	json_t *metrics = json_object();
@@ -104,9 +101,6 @@ static void details_are_checked(void **state)
 	assert_string_equal(json_get_str(json_object_get(d, "two"), "message", ""), "no");
 	assert_int_equal(problems.n, 2);
 }
-
-/* --- grading in a box
- * ------------------------------------------------------------------------------ */
 
 struct world {
 	struct attempt attempt;
@@ -403,9 +397,6 @@ static void a_refused_patch_fails_every_test(void **state)
 	assert_string_equal(json_get_str(test_result(w, "t/c"), "reason", ""),
 			    "not run: the diff does not apply");
 }
-
-/* --- documents
- * ------------------------------------------------------------------------------------- */
 
 static json_t *write_documents(struct world *w)
 {

@@ -14,8 +14,6 @@
 #include "net/json-scan.h"
 #include "net/sse.h"
 
-/* --- JSON and event streams in pieces ------------------------------------------------------------- */
-
 static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
 {
 	buf_addf(ctx, "%s=%s%s;", path, kind == JSON_SCAN_EMPTY ? "empty" : "", text);
@@ -93,8 +91,6 @@ static void events_in_any_pieces(void **state)
 		assert_int_equal(events, 4);
 	}
 }
-
-/* --- metering ------------------------------------------------------------------------------------- */
 
 struct metered {
 	const char *what;
@@ -276,8 +272,6 @@ static void costs(void **state)
 	assert_true(usage_usd(&unknown, &u) < 0);
 }
 
-/* --- requests ------------------------------------------------------------------------------------- */
-
 static void patched(const char *body, const char *want)
 {
 	AUTO(buf) struct buf b = BUF_INIT;
@@ -453,8 +447,6 @@ static void routes(void **state)
 	}
 }
 
-/* --- quota ---------------------------------------------------------------------------------------- */
-
 /* A round in which the limit is used up and every answer is good. */
 static void clean_round(struct quota *q, int64_t now)
 {
@@ -578,8 +570,6 @@ static void backs_off(void **state)
 	}
 }
 
-/* --- the document --------------------------------------------------------------------------------- */
-
 static int read_text(struct setup *s, const char *text, struct err *err)
 {
 	AUTO(json) json_t *j = NULL;
@@ -646,8 +636,6 @@ static void reads_a_document(void **state)
 	assert_null(setup_model(&s, "h", NULL));
 	setup_release(&s);
 }
-
-/* --- requests of a recording ------------------------------------------------------------------------ */
 
 struct both {
 	struct request_chain writer, reader;

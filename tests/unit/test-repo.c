@@ -432,9 +432,6 @@ static void sha256_repositories_work(void **state)
 	       "Baseline\none\na\nnew");
 }
 
-/* --- diff and apply
- * ------------------------------------------------------------------------------- */
-
 /* What is done to a work tree, by a script or by chance; runs in a child with the tree as its
  * directory. */
 struct mutation {

@@ -7,8 +7,6 @@
 #include "base/json.h"
 #include "task/files.h"
 
-/* --- hash --- */
-
 static void hash_of(const struct fixture *f, char out[HASH_HEX])
 {
 	AUTO(task) struct task t = {0};
@@ -91,8 +89,6 @@ static void everything_that_matters_changes_the_hash(void **state)
 			if (!strcmp(seen[i], seen[k]))
 				fail_msg("changes %zu and %zu have one hash", i, k);
 }
-
-/* --- snapshots --- */
 
 static char *snapshot_of(const struct fixture *f, struct task *t)
 {

@@ -3,8 +3,6 @@
 #include "base/json.h"
 #include "task/files.h"
 
-/* --- reading --- */
-
 static void a_whole_task(void **state)
 {
 	const struct fixture *f = *state;
@@ -304,8 +302,6 @@ static void variables_of_the_task(void **state)
 	assert_null(strstr(t.notes.v[0], "sk-1"));
 }
 
-/* --- where the repository is --- */
-
 static const struct {
 	const char *url;
 	const char *why; /* NULL: well */
@@ -475,8 +471,6 @@ static void not_the_repository_around_it(void **state)
 	assert_int_equal(read_task(f, NULL, true, &t, &problems), -1);
 	assert_memory_equal(problems.v[0], expected, strlen(expected));
 }
-
-/* --- files --- */
 
 static void links_stay_inside(void **state)
 {
