@@ -5,12 +5,10 @@
 #include "agentkit/agentkit.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -87,10 +85,7 @@ static int become_nobody(struct sandbox_spec *spec, struct err *err)
 		return 0;
 	if (sandbox_inherited_open(&spec->inherited, spec, USER_NOBODY, USER_NOBODY, err))
 		return -1;
-	if (setgroups(0, NULL) || setresgid(USER_NOBODY, USER_NOBODY, USER_NOBODY) ||
-	    setresuid(USER_NOBODY, USER_NOBODY, USER_NOBODY) || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
-		return err_set(err, ERR_INFRA, errno, "give up root's rights");
-	return 0;
+	return user_become(USER_NOBODY, err);
 }
 
 static int run_boxed(const struct check *c, const struct agent_job *job,

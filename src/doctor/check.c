@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "doctor/check.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/mem.h"
+#include "os/probe.h"
 #include "os/user.h"
 
 #define PROBE_SECONDS 20
@@ -58,62 +55,29 @@ void check_add_error(struct checks *c, enum check_state state, const char *name,
 	check_add(c, state, name, own ? own + 2 : remedy, "%.*s", (int)cause, err->msg);
 }
 
-static void become_nobody(void)
-{
-	if (user_may_change() &&
-	    (setgroups(0, NULL) || setresgid(USER_NOBODY, USER_NOBODY, USER_NOBODY) ||
-	     setresuid(USER_NOBODY, USER_NOBODY, USER_NOBODY)))
-		_exit(1);
-	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-}
-
 struct probing {
-	check_probe *before, *probe;
+	probe_fn *before, *probe;
 	void *arg;
-	int scratch, answer; /* answer: a pipe */
+	int scratch;
 };
 
-static int probe_here(const struct probing *p)
+static int probe_here(void *arg, struct err *err)
 {
-	struct err err = {0};
+	const struct probing *p = arg;
 
-	alarm(PROBE_SECONDS);
 	if (fchdir(p->scratch))
-		return 1;
-	int status = p->before ? p->before(p->arg, &err) : 0;
-	if (!status) {
-		become_nobody();
-		status = p->probe(p->arg, &err);
-	}
-	if (!status)
-		return 0;
-	/* Shorter than PIPE_BUF: written whole. */
-	return write(p->answer, &err, sizeof err) == (ssize_t)sizeof err ? 1 : 2;
+		return err_set(err, ERR_INFRA, errno, "enter the scratch folder");
+	if (p->before && p->before(p->arg, err))
+		return -1;
+	if (user_may_change() && user_become(USER_NOBODY, err))
+		return -1;
+	return p->probe(p->arg, err);
 }
 
-int check_in_child(const struct checks *c, check_probe *before, check_probe *probe, void *arg,
+int check_in_child(const struct checks *c, probe_fn *before, probe_fn *probe, void *arg,
 		   struct err *err)
 {
-	int fds[2], status = 0;
-	struct err told;
+	struct probing p = {before, probe, arg, c->scratch};
 
-	if (pipe2(fds, O_CLOEXEC))
-		return err_set(err, ERR_INFRA, errno, "make a pipe");
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(probe_here(&(struct probing){before, probe, arg, c->scratch, fds[1]}));
-	close(fds[1]);
-	ssize_t n = pid > 0 ? read(fds[0], &told, sizeof told) : -1;
-	close(fds[0]);
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return err_set(err, ERR_INFRA, errno, "start a process");
-	if (n == (ssize_t)sizeof told) {
-		*err = told;
-		return -1;
-	}
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-		return err_set(err, ERR_LIMIT, 0, "no answer within %d seconds", PROBE_SECONDS);
-	return status ? err_set(err, ERR_INFRA, 0, "the check itself failed") : 0;
+	return probe_run(probe_here, &p, PROBE_SECONDS, err);
 }

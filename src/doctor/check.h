@@ -6,7 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
-#include "base/err.h"
+#include "os/probe.h"
 
 enum check_state {
 	CHECK_OK,
@@ -37,11 +37,10 @@ void check_add(struct checks *c, enum check_state state, const char *name, const
 void check_add_error(struct checks *c, enum check_state state, const char *name,
 		     const struct err *err, const char *remedy);
 
-typedef int check_probe(void *arg, struct err *err);
 /* Run PROBE in a child process, with the scratch folder as its working directory and the rights of a trial's
  * user; it is killed after 20 seconds. BEFORE (may be NULL) runs in the child first, still with our rights.
  * 0 when both returned 0; else -1 with what they said. */
-int check_in_child(const struct checks *c, check_probe *before, check_probe *probe, void *arg,
+int check_in_child(const struct checks *c, probe_fn *before, probe_fn *probe, void *arg,
 		   struct err *err) MUST_CHECK;
 
 /* The checks, a file each. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "os/user.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,4 +42,14 @@ bool user_may_change(void)
 		return false;
 	known = status ? NO : YES;
 	return known == YES;
+}
+
+int user_become(uid_t uid, struct err *err)
+{
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
+	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
+		return err_set(err, ERR_INFRA, errno, "make the process dumpable");
+	return 0;
 }

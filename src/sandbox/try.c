@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
-#include "os/fdio.h"
+#include "os/probe.h"
 #include "os/user.h"
 #include "sandbox/sandbox.h"
 
 #define SECONDS 20
-
-static int become(uid_t uid, struct err *err)
-{
-	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
-		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
-	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
-	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	return 0;
-}
 
 static int use(struct sandbox_spec *spec, struct err *err)
 {
@@ -49,10 +36,16 @@ static int use(struct sandbox_spec *spec, struct err *err)
 	return rc;
 }
 
+struct trying {
+	int folder;
+	bool change_user;
+};
+
 /* In a child: what a trial gives up is given up for good. */
-static int as_a_trial(int folder, bool change_user, struct err *err)
+static int as_a_trial(void *arg, struct err *err)
 {
-	struct sandbox_spec spec = {.root_fd = folder,
+	const struct trying *t = arg;
+	struct sandbox_spec spec = {.root_fd = t->folder,
 				    .name = "try",
 				    .layout = &task_layout_prepared,
 				    .scratch = "box",
@@ -60,43 +53,28 @@ static int as_a_trial(int folder, bool change_user, struct err *err)
 				    .limits = limits_default,
 				    .cancel_fds = {-1, -1}};
 
-	alarm(SECONDS);
-	if (fchdir(folder))
+	if (fchdir(t->folder))
 		return err_set(err, ERR_INFRA, errno, "enter a folder");
-	if (change_user &&
+	if (t->change_user &&
 	    (sandbox_inherited_open(&spec.inherited, &spec, USER_NOBODY, USER_NOBODY, err) ||
-	     become(USER_NOBODY, err)))
+	     user_become(USER_NOBODY, err)))
 		return -1;
 	return use(&spec, err);
 }
 
 static int try_in(int folder, bool change_user, struct err *err)
 {
-	struct err told = {0};
-	int fds[2], status = 0;
+	struct trying t = {folder, change_user};
 
 	if (change_user && fchown(folder, USER_NOBODY, USER_NOBODY))
 		return err_set(err, ERR_INFRA, errno, "give a folder away");
-	if (fd_pipe(fds, err))
-		return -1;
-	fflush(NULL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		int rc = as_a_trial(folder, change_user, &told);
-		_exit(!rc || write(fds[1], &told, sizeof told) != (ssize_t)sizeof told ? !!rc : 2);
-	}
-	close(fds[1]);
-	ssize_t n = pid > 0 ? read(fds[0], &told, sizeof told) : -1;
-	close(fds[0]);
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return err_set(err, ERR_INFRA, errno, "start a process");
-	if (n == (ssize_t)sizeof told) {
-		*err = told;
-		return -1;
-	}
-	return status ? err_set(err, ERR_INFRA, 0,
-				"a sandbox that was tried did not end within %d seconds", SECONDS)
-		      : 0;
+	if (!probe_run(as_a_trial, &t, SECONDS, err))
+		return 0;
+	return err->kind == ERR_LIMIT ? err_set(err, ERR_INFRA, 0,
+						"a sandbox that was tried did not end within %d "
+						"seconds",
+						SECONDS)
+				      : -1;
 }
 
 int sandbox_try(int root_fd, struct err *err)

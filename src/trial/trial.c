@@ -9,13 +9,11 @@
 #include "trial/trial.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +27,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "os/user.h"
 #include "trial/accounts.h"
 #include "trial/boxes.h"
 #include "trial/metered.h"
@@ -103,14 +102,7 @@ static int drop_privileges(struct work *w, struct err *err)
 
 	if (!uid || geteuid() != 0)
 		return 0;
-	if (work_open_inherited(w, err))
-		return -1;
-	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
-		return err_set(err, ERR_INFRA, errno, "become user %u", (unsigned)uid);
-	/* Changing users made our /proc files root's, and a user namespace is mapped through them. */
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0))
-		return err_set(err, ERR_INFRA, errno, "make the process dumpable");
-	return 0;
+	return work_open_inherited(w, err) || user_become(uid, err) ? -1 : 0;
 }
 
 static int watch_signals(struct work *w, struct err *err)
