@@ -13,9 +13,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "config/agent-program.h"
 #include "core/datadir.h"
 #include "core/event.h"
 #include "rollout/recover.h"
+#include "sandbox/sandbox.h"
+#include "sched/disk.h"
 #include "store/create.h"
 
 #define CONFIG_MAX (64 << 20)
@@ -164,6 +167,40 @@ static int explain_full(const char *root, struct err *err)
 			 "--dry-run), or give another with --data-dir",
 			 root);
 	return -1;
+}
+
+/* Told once and at once, not by every trial after its retries. */
+int session_check_host(struct session *s, const struct trial *trials, size_t n, struct err *err)
+{
+	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
+	bool boxed = false, local = false;
+	struct disk disk;
+
+	if (s->host_checked)
+		return 0;
+	disk_init(&disk, s->store.root_fd);
+	if (!disk_has_room(&disk))
+		return err_set(
+			err, ERR_INFRA, 0,
+			"the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
+			"free): rollouts clean --cache, or --data-dir",
+			s->store.root, (long long)(disk.free_bytes >> 20));
+	for (size_t i = 0; i < n; i++) {
+		boxed |= trials[i].sandbox != SANDBOX_NONE;
+		local |= trials[i].sandbox == SANDBOX_LOCAL;
+	}
+	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed) - !local; i++) {
+		AUTO(free) char *path = program_on_path(needed[i][0]);
+		if (!path)
+			return err_set(err, ERR_INFRA, 0,
+				       "%s is not on PATH: install the package %s, then see: "
+				       "rollouts doctor",
+				       needed[i][0], needed[i][1]);
+	}
+	if (local && sandbox_try(s->store.root_fd, err))
+		return err_wrap(err, "no sandbox starts here, see: rollouts doctor");
+	s->host_checked = true;
+	return 0;
 }
 
 void session_undo(struct session *s)

@@ -15,21 +15,10 @@
 #include "core/datadir.h"
 
 enum {
-	NAME_MAX_BYTES = 100,
 	TRIES = 3600,
 	UID_FIRST = 1900000000,
 	UID_ROOM = 1 << 20, /* for trials appended later */
 };
-
-bool create_name_is_valid(const char *name)
-{
-	if (!*name || *name == '.' || strlen(name) > NAME_MAX_BYTES || !strcmp(name, "temp"))
-		return false;
-	for (const char *c = name; *c; c++)
-		if (*c == '/' || iscntrl((unsigned char)*c))
-			return false;
-	return true;
-}
 
 /* 1: ours, 0: somebody has it. */
 static int claim(const struct store *s, const char *path, const char *stamp, struct err *err)
@@ -79,7 +68,7 @@ int create_rollout(const struct store *s, const char *name, struct rollout_ref *
 	char stamp[CLOCK_STAMP];
 	int64_t begin;
 
-	if (!create_name_is_valid(name))
+	if (!store_name_is_valid(name))
 		return err_set(err, ERR_USAGE, 0, "\"%s\" cannot be the name of a benchmark", name);
 	if (path_make_dirs(s->root_fd, folder, 0755, err) || begin_ms(s, name, &begin, err))
 		return -1;

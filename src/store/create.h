@@ -8,8 +8,6 @@
 #include "base/err.h"
 #include "store/store.h"
 
-/* One path component, not hidden, not "temp", printable. */
-bool create_name_is_valid(const char *name);
 /* Make DATA/rollouts/NAME/STAMP for the first free second from now on, or from the last STAMP of NAME on where that is later: the
  * clock was set back. RUN_IDs are shared by all
  * names, so the stamp is claimed for all of them, by making the folder of its run 0. */

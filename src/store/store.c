@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "store/store.h"
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +13,19 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
-#include "store/create.h"
 #include "store/planfile.h"
+
+enum { NAME_MAX_BYTES = 100 };
+
+bool store_name_is_valid(const char *name)
+{
+	if (!*name || *name == '.' || strlen(name) > NAME_MAX_BYTES || !strcmp(name, "temp"))
+		return false;
+	for (const char *c = name; *c; c++)
+		if (*c == '/' || iscntrl((unsigned char)*c))
+			return false;
+	return true;
+}
 
 /* Workers of root become other users, who must be able to pass through; they need not be able to
  * look. */
@@ -185,7 +197,7 @@ int store_list(const struct store *s, const char *name, struct rollout_ref **out
 {
 	AUTO(refs) struct refs refs = {0};
 
-	if (name && !create_name_is_valid(name))
+	if (name && !store_name_is_valid(name))
 		return err_set(err, ERR_USAGE, 0, "\"%s\" cannot be the name of a benchmark", name);
 	if (name ? list_name(s, name, &refs, err) : list_all(s, &refs, err))
 		return -1;

@@ -30,6 +30,9 @@ void store_close(struct store *s);
  * creates; whoever writes to what is there asks it too. */
 int store_check_links(const struct store *s, struct err *err) MUST_CHECK;
 
+/* Of a benchmark: one path component, not hidden, not "temp", printable. */
+bool store_name_is_valid(const char *name);
+
 /* One run of a benchmark on disk. */
 struct rollout_ref {
 	char *name, *stamp;

@@ -22,12 +22,12 @@
 
 static void test_names(void **state)
 {
-	assert_true(create_name_is_valid("my bench-1.2"));
-	assert_false(create_name_is_valid("temp"));
-	assert_false(create_name_is_valid("a/b"));
-	assert_false(create_name_is_valid(".."));
-	assert_false(create_name_is_valid(""));
-	assert_false(create_name_is_valid("a\nb"));
+	assert_true(store_name_is_valid("my bench-1.2"));
+	assert_false(store_name_is_valid("temp"));
+	assert_false(store_name_is_valid("a/b"));
+	assert_false(store_name_is_valid(".."));
+	assert_false(store_name_is_valid(""));
+	assert_false(store_name_is_valid("a\nb"));
 }
 
 static void test_stamps_are_shared_by_nobody(void **state)
