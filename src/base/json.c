@@ -123,6 +123,16 @@ void json_put_strv(json_t *obj, const char *key, const struct strv *values)
 	json_put(obj, key, list);
 }
 
+void json_get_strv(const json_t *obj, const char *key, struct strv *out)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(obj, key), i, item)
+		if (json_is_string(item))
+			strv_push(out, json_string_value(item));
+}
+
 void json_put_int(json_t *obj, const char *key, int64_t value)
 {
 	json_put(obj, key, json_integer(value));

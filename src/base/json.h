@@ -40,6 +40,9 @@ int64_t json_get_int(const json_t *obj, const char *key, int64_t fallback);
 double json_get_real(const json_t *obj, const char *key, double fallback);
 bool json_get_bool(const json_t *obj, const char *key, bool fallback);
 
+/* Append the strings of the array KEY; nothing when it is none. */
+void json_get_strv(const json_t *obj, const char *key, struct strv *out);
+
 /* Set KEY to a string; text that is not UTF-8 has its bad bytes replaced. NULL sets null. */
 void json_put_str(json_t *obj, const char *key, const char *value);
 void json_put_strn(json_t *obj, const char *key, const char *value, size_t len);

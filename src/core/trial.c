@@ -17,7 +17,8 @@ static const struct json_field trial_fields[] = {
 	TRIAL(network, FIELD_BOOL, false),     TRIAL(image, FIELD_STR, false),
 	TRIAL(image_id, FIELD_STR, false),     TRIAL(retries, FIELD_INT, false),
 	TRIAL(evaluate, FIELD_BOOL, false),    TRIAL(strict, FIELD_BOOL, false),
-	TRIAL(eval_retries, FIELD_INT, false),
+	TRIAL(eval_retries, FIELD_INT, false), TRIAL(repository, FIELD_STR, false),
+	TRIAL(cluster, FIELD_STR, false),
 };
 
 void trial_release(struct trial *t)
@@ -26,6 +27,7 @@ void trial_release(struct trial *t)
 		if (trial_fields[i].kind == FIELD_STR)
 			free(*(char **)((char *)t + trial_fields[i].offset));
 	kvs_release(&t->env);
+	strv_release(&t->tags);
 	*t = (struct trial){.seed = -1};
 }
 
@@ -36,6 +38,7 @@ json_t *trial_to_json(const struct trial *t)
 	json_fields_write(j, t, trial_fields, ARRAY_SIZE(trial_fields));
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 	json_put_str(j, "workspace", workspace_kind_name(t->workspace));
+	json_put_strv(j, "tags", &t->tags);
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put(j, "limits", limits_to_json(&t->limits));
 	return j;
@@ -69,7 +72,8 @@ static void fill_strings(struct trial *t)
 
 int trial_from_json(struct trial *t, const json_t *j, const char *where, struct err *err)
 {
-	struct trial read = {.seed = -1, .evaluate = true, .limits = limits_default};
+	struct trial read = {
+		.seed = -1, .tags = STRV_INIT, .evaluate = true, .limits = limits_default};
 
 	if (!json_is_object(j))
 		return err_set(err, ERR_USAGE, 0, "%s: a trial is not a JSON object", where);
@@ -82,6 +86,7 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 	if (!read.model_id)
 		read.model_id = xstrdup(read.model);
 	fill_strings(&read);
+	json_get_strv(j, "tags", &read.tags);
 	kvs_from_json(&read.env, json_object_get(j, "env"));
 	limits_from_json(&read.limits, json_object_get(j, "limits"));
 	*t = read;

@@ -19,10 +19,13 @@ struct trial {
 	char *task_id;	    /* from tb_meta.json */
 	char *task_hash;    /* of the task as resolved with its overrides */
 	char *task_snapshot; /* "cache/tasks/HASH": see task/task.h */
-	char *variant;	     /* the label: "" where one entry only has this task and model */
-	char *agent;	     /* never "auto" */
-	char *model;	     /* as the benchmark names it; "" where the agent needs none */
-	char *provider;	     /* of config/providers.h: who answers its requests; "" none known */
+	char *repository; /* the URL of its task's, of a local one its name and a digest; "": not known */
+	char *cluster;	  /* that its task says it belongs to; "": none */
+	struct strv tags; /* of its task */
+	char *variant;	  /* the label: "" where one entry only has this task and model */
+	char *agent;	  /* never "auto" */
+	char *model;	  /* as the benchmark names it; "" where the agent needs none */
+	char *provider;	  /* of config/providers.h: who answers its requests; "" none known */
 	char *api; /* the dialect its agent speaks: responses, chat, anthropic, gemini; "" none */
 	char *model_id; /* the name the provider knows the model by: aliases resolved */
 	int rollout;	/* from 0 */

@@ -163,6 +163,19 @@ static struct plan_route route_of(const struct planner *p, const struct choice *
 	return (struct plan_route){"", "", model};
 }
 
+/* A path of this machine has no business in what travels: two repositories are told apart all the same. */
+static char *repository_name(const char *url)
+{
+	enum { DIGITS = 8 };
+	char digest[HASH_HEX];
+
+	if (!url || *url != '/')
+		return xstrdup(url ? url : "");
+	AUTO(free) char *folder = folder_name(url);
+	hash_once(url, strlen(url), digest);
+	return xasprintf("%s#%.*s", folder, DIGITS, digest);
+}
+
 static void add_trial(struct planner *p, const struct choice *c, const char *key)
 {
 	const size_t entry = c->entry;
@@ -178,6 +191,9 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.task_dir = xstrdup(e->prepared_dir),
 		.task_id = xstrdup(task->id),
 		.task_hash = xstrdup(task->hash),
+		.repository = repository_name(task->repo.git_url),
+		.cluster = xstrdup(task->cluster ? task->cluster : ""),
+		.tags = STRV_INIT,
 		.variant = xstrdup(p->variants[entry][c->m]),
 		.agent = xstrdup(p->in->agents[entry][c->m]),
 		.model = xstrdup(e->models.v[c->m]),
@@ -200,6 +216,11 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 	};
 	memcpy(t->key, key, HASH_HEX);
 	kvs_copy(&t->env, &e->env);
+	json_t *tag;
+	size_t i;
+	json_array_foreach (task->tags, i, tag)
+		if (json_is_string(tag))
+			strv_push(&t->tags, json_string_value(tag));
 }
 
 static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)

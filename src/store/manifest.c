@@ -25,7 +25,7 @@ static char *run_dir(const struct manifest *m, size_t i)
 	return xasprintf("%s/" DATA_RUNS "/%s", m->store->root, m->plan->trials[i].run_id);
 }
 
-static json_t *entry(const struct manifest *m, size_t i)
+static json_t *entry(const struct manifest *m, size_t i, const struct exclusions *excluded_ones)
 {
 	const struct trial *t = &m->plan->trials[i];
 	const struct trial_progress *k = &m->progress[i];
@@ -62,6 +62,9 @@ static json_t *entry(const struct manifest *m, size_t i)
 	json_put(j, "cost_usd", k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
 	json_put_str(j, "model_served", k->result_attempt ? k->served : NULL);
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
+	const struct exclusion *excluded = exclusions_find(excluded_ones, t->run_id);
+	if (excluded)
+		json_put_str(j, "excluded", excluded->reason);
 	return j;
 }
 
@@ -123,14 +126,17 @@ int manifest_write(const struct manifest *m, const char *state, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *head = header(m, state);
+	AUTO(exclusions) struct exclusions excluded = {0};
 
+	if (exclusions_read(&excluded, m->dir_fd, m->ref->path, err))
+		return -1;
 	/* Entry by entry: a tree of ten thousand would be most of the supervisor's memory. */
 	json_format(&text, head, true);
 	text.len -= strlen("\n}");
 	text.data[text.len] = '\0';
 	buf_adds(&text, RESULTS_OPEN);
 	for (size_t i = 0; i < m->plan->n; i++) {
-		AUTO(json) json_t *j = entry(m, i);
+		AUTO(json) json_t *j = entry(m, i, &excluded);
 		buf_adds(&text, i ? ",\n    " : "\n    ");
 		json_format(&text, j, false);
 	}
@@ -196,7 +202,8 @@ int manifest_task_result(const struct manifest *m, size_t i, const json_t *resul
 {
 	AUTO(free) char *path = xasprintf(ROLLOUT_RESULTS "/%s.json", m->plan->trials[i].run_id);
 	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(json) json_t *j = entry(m, i);
+	const struct exclusions none = {0};
+	AUTO(json) json_t *j = entry(m, i, &none);
 
 	json_put(j, "result", json_incref((json_t *)result));
 	json_format(&text, j, true);

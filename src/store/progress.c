@@ -17,7 +17,8 @@ void progress_release(struct trial_progress *p)
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
 {
-	static const char *const copied[] = {"reason", "total_score", "regrade", "task_hash"};
+	static const char *const copied[] = {"reason",	  "total_score", "regrade",
+					     "task_hash", "image_id",	 "program"};
 	static const char *const metered[][2] = {
 		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
 		{"tool_calls", "tool_calls"}, {"calls", "calls"},   {"wall_ms", "wall_ms"},
@@ -43,6 +44,13 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 	for (size_t i = 0; i < ARRAY_SIZE(copied); i++)
 		if ((value = json_object_get(result, copied[i])))
 			json_put(fields, copied[i], json_incref(value));
+	/* Only what is known: a line that says nothing costs as much as one that does. */
+	const char *version = json_get_str(json_object_get(result, "agent"), "version", "");
+	const char *judge = json_get_str(json_object_get(result, "judge"), "model_served", "");
+	if (*version)
+		json_put_str(fields, "agent_version", version);
+	if (*judge)
+		json_put_str(fields, "judge_served", judge);
 	json_put(fields, "result", json_incref((json_t *)result));
 	return fields;
 }

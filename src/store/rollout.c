@@ -36,10 +36,19 @@ static const char *text(const json_t *v)
 	return json_is_string(v) ? json_string_value(v) : "";
 }
 
-static void release_result(struct trial_result *r)
+/* The first of A and B that says something, kept once however many results say the same; borrowed. */
+static const char *word(struct rollout *r, const json_t *a, const json_t *b)
 {
-	free(r->reason);
-	free(r->served);
+	const char *found = *text(a) ? text(a) : text(b);
+
+	if (!*found)
+		return NULL;
+	void *known = json_object_iter_at(r->words, found);
+	if (!known) {
+		json_object_set_new(r->words, found, json_null());
+		known = json_object_iter_at(r->words, found);
+	}
+	return json_object_iter_key(known);
 }
 
 static void keep_result(void *arg, size_t i, const json_t *line)
@@ -69,8 +78,15 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	snprintf(result.task_hash, sizeof result.task_hash, "%s", text(member(&f, "task_hash")));
 	result.reason = xstrdup(text(member(&f, "reason")));
 	result.served =
-		xstrdup(json_get_str(line, "served", json_get_str(metrics, "model_served", "")));
-	release_result(&t->result);
+		word(r, json_object_get(line, "served"), json_object_get(metrics, "model_served"));
+	result.agent_version =
+		word(r, json_object_get(line, "agent_version"), json_object_get(agent, "version"));
+	result.judge_served =
+		word(r, json_object_get(line, "judge_served"),
+		     json_object_get(json_object_get(whole, "judge"), "model_served"));
+	result.image_id = word(r, member(&f, "image_id"), NULL);
+	result.program = word(r, member(&f, "program"), NULL);
+	free(t->result.reason);
 	t->result = result;
 	t->has_result = true;
 }
@@ -85,6 +101,8 @@ static void take_trials(struct rollout *r, struct planfile *plan)
 	r->config = STEAL(&plan->config);
 	r->config_hash = STEAL(&plan->config_hash);
 	r->program = STEAL(&plan->program);
+	r->agents = json_incref(plan->agents);
+	r->words = json_object();
 }
 
 static void take_progress(struct rollout *r, size_t i, const struct trial_progress *m)
@@ -146,10 +164,13 @@ int rollout_load(struct rollout *out, const struct store *s, const struct rollou
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
 	take_trials(&r, &plan);
-	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, fd, err)) {
+	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, fd, err) ||
+	    exclusions_read(&r.exclusions, fd, ref->path, err)) {
 		rollout_release(&r);
 		return -1;
 	}
+	for (size_t i = 0; r.exclusions.n && i < r.trials_n; i++)
+		r.trials[i].excluded = exclusions_find(&r.exclusions, r.trials[i].trial.run_id);
 	*out = r;
 	return 0;
 }
@@ -158,13 +179,22 @@ void rollout_release(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		trial_release(&r->trials[i].trial);
-		release_result(&r->trials[i].result);
+		free(r->trials[i].result.reason);
 	}
 	free(r->trials);
 	free(r->config);
 	free(r->config_hash);
 	free(r->program);
 	free(r->root);
+	json_decref(r->words);
+	json_decref(r->agents);
+	exclusions_release(&r->exclusions);
+	for (size_t i = 0; i < r->parts_n; i++) {
+		rollout_ref_release(&r->parts[i].ref);
+		free(r->parts[i].program);
+		free(r->parts[i].config_hash);
+	}
+	free(r->parts);
 	strv_release(&r->tags);
 	rollout_ref_release(&r->ref);
 	*r = (struct rollout){0};

@@ -18,6 +18,7 @@
 #include "base/strv.h"
 #include "core/outcome.h"
 #include "core/trial.h"
+#include "store/exclusions.h"
 
 struct store {
 	int root_fd;
@@ -73,8 +74,13 @@ struct trial_result {
 	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
 	int64_t wall_ms;		   /* of the agent phase; the same */
 	double money_usd;		   /* the same */
-	char *served; /* owned: the models that answered, by their own names; "" not known */
-	int64_t skipped, ignored; /* paths that the diff leaves out: see core/result.h */
+	int64_t skipped, ignored;	   /* paths that the diff leaves out: see core/result.h */
+	/* Borrowed from rollout.words; NULL where it is not known, as of what older programs wrote. */
+	const char *served;	   /* the models that answered it, by their own names */
+	const char *agent_version; /* what the agent says it is */
+	const char *judge_served;  /* the models that graded it */
+	const char *image_id;	   /* of its container: "sha256:..." */
+	const char *program;	   /* the build of rollouts that made it */
 };
 
 /* A trial and what the journal says of it. */
@@ -84,7 +90,15 @@ struct trial_status {
 	int attempts;		/* started so far */
 	char phase[16];		/* the last one entered, of a live rollout; else "" */
 	bool has_result;
-	struct trial_result result; /* the one that counts, when has_result */
+	struct trial_result result;	  /* the one that counts, when has_result */
+	const struct exclusion *excluded; /* somebody said that it shall not count; NULL: it does */
+};
+
+/* One of several rollouts that are read as one. */
+struct rollout_part {
+	struct rollout_ref ref;
+	bool complete;
+	char *program, *config_hash;
 };
 
 struct rollout {
@@ -98,11 +112,20 @@ struct rollout {
 	struct trial_status *trials;
 	size_t trials_n;
 	int damaged_lines;
+	json_t *words;	/* strings that many results share; owned */
+	json_t *agents; /* name -> spec, as planned; owned */
+	struct exclusions exclusions;
+	struct rollout_part *parts; /* of rollout_pool(): what it was made from; else none */
+	size_t parts_n;
+	size_t renamed; /* of rollout_pool(): trials of earlier forms of their task */
 };
 
 /* Read plan.json and the journal. Linear in their size. */
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
 		 struct err *err) MUST_CHECK;
+/* Read N rollouts as one. Trials of one task are of one task as long as its hash is the same; earlier forms of a task are
+ * called ID@HASH. Takes PARTS, oldest first. */
+void rollout_pool(struct rollout *out, struct rollout *parts_take, size_t n);
 void rollout_release(struct rollout *r);
 /* Whether a supervisor writes its journal. */
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);

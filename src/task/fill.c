@@ -102,6 +102,9 @@ static void fill_names(struct fill *f)
 			   "must be one line of at most 1000 bytes");
 	if (!t->title)
 		t->title = xstrdup(t->id);
+	t->cluster = get_string(f, "cluster", NULL);
+	if (t->cluster)
+		check_name(f, place(f, "cluster", NULL, ""), t->cluster);
 	if (json_is_array(tags))
 		t->tags = json_deep_copy(tags);
 }

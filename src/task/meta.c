@@ -16,6 +16,7 @@ static const struct member meta_members[] = {
 	{"id", SHAPE_STRING},
 	{"title", SHAPE_STRING},
 	{"tags", SHAPE_STRINGS},
+	{"cluster", SHAPE_STRING},
 	{"start_commit", SHAPE_STRING},
 	{"end_commit", SHAPE_STRING},
 	{"docker_image", SHAPE_STRING},
@@ -25,6 +26,7 @@ static const struct member meta_members[] = {
 static const struct member metadata_members[] = {
 	{"title", SHAPE_STRING},
 	{"tags", SHAPE_STRINGS},
+	{"cluster", SHAPE_STRING},
 	{NULL, 0},
 };
 
@@ -66,6 +68,8 @@ static const struct origin origins[] = {
 	{"title", NULL, NULL, "title"},
 	{"tags", NULL, "metadata", "tags"},
 	{"tags", NULL, NULL, "tags"},
+	{"cluster", NULL, "metadata", "cluster"},
+	{"cluster", NULL, NULL, "cluster"},
 	{"instruction", NULL, "lm", "instructions"},
 	{"docker_image", NULL, NULL, "docker_image"},
 	{"repo", "git_url", "repo", "git_url"},

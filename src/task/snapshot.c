@@ -70,6 +70,7 @@ void task_release(struct task *t)
 	free(t->dir);
 	free(t->id);
 	free(t->title);
+	free(t->cluster);
 	free(t->docker_image);
 	json_decref(t->tags);
 	repo_release(&t->repo);

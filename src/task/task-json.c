@@ -76,6 +76,8 @@ json_t *task_to_json(const struct task *t)
 	json_put_str(j, "id", t->id);
 	json_put_str(j, "title", t->title);
 	json_put(j, "tags", t->tags ? json_incref(t->tags) : json_null());
+	if (t->cluster)
+		json_put_str(j, "cluster", t->cluster);
 	json_put(j, "layout", task_layout_to_json(&t->layout));
 	json_put(j, "repo", repo_to_json(&t->repo));
 	for (size_t i = 0; i < t->steps_n; i++)
@@ -227,6 +229,7 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	memcpy(t->hash, hash, HASH_HEX);
 	t->tags = json_is_array(tags) ? json_incref((json_t *)tags) : NULL;
 	kvs_from_json(&t->env, json_object_get(j, "env"));
+	t->cluster = copy_str(j, "cluster");
 	t->docker_image = copy_str(j, "docker_image");
 	t->has_gold = json_get_bool(j, "has_gold", false);
 	return 0;

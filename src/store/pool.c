@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ * Several rollouts as one: their trials are one after the other, as if they had been planned together. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "store/store.h"
+
+static const char *graded_hash(const struct trial_status *t)
+{
+	return t->has_result && t->result.task_hash[0] ? t->result.task_hash : t->trial.task_hash;
+}
+
+static char *task_key(const struct trial *t)
+{
+	return xasprintf("%s\n%s", t->task_id, path_base(t->task_dir));
+}
+
+/* A task that changed in between is another task: the trials of all but its latest form get names of their own. */
+static void rename_changed(struct rollout *r)
+{
+	enum { DIGITS = 8 };
+	AUTO(json) json_t *latest = json_object();
+
+	for (size_t i = r->trials_n; i-- > 0;) {
+		struct trial *t = &r->trials[i].trial;
+		const char *hash = graded_hash(&r->trials[i]);
+		AUTO(free) char *key = task_key(t);
+		const char *known = json_get_str(latest, key, NULL);
+		if (!known) {
+			json_put_str(latest, key, hash);
+			continue;
+		}
+		if (strcmp(known, hash) == 0)
+			continue;
+		char *id = xasprintf("%s@%.*s", t->task_id, DIGITS, hash);
+		free(t->task_id);
+		t->task_id = id;
+		r->renamed++;
+	}
+}
+
+static char *same_or_empty(char *of_first, const char *other)
+{
+	if (strcmp(of_first, other) != 0)
+		of_first[0] = '\0';
+	return of_first;
+}
+
+static void take_part(struct rollout *out, struct rollout *part, size_t at)
+{
+	out->parts[at] = (struct rollout_part){
+		.ref = {xstrdup(part->ref.name), xstrdup(part->ref.stamp), xstrdup(part->ref.path)},
+		.complete = rollout_is_complete(part),
+		.program = xstrdup(part->program),
+		.config_hash = xstrdup(part->config_hash)};
+	memcpy(&out->trials[out->trials_n], part->trials, part->trials_n * sizeof *part->trials);
+	out->trials_n += part->trials_n;
+	part->trials_n = 0;
+	out->live |= part->live;
+	out->damaged_lines += part->damaged_lines;
+	same_or_empty(out->config, part->config);
+	same_or_empty(out->config_hash, part->config_hash);
+	same_or_empty(out->program, part->program);
+	json_array_append(out->words, part->words);
+	json_array_append(out->agents, part->agents);
+	out->exclusions.v =
+		xreallocarray(out->exclusions.v, out->exclusions.n + part->exclusions.n + 1,
+			      sizeof *out->exclusions.v);
+	memcpy(&out->exclusions.v[out->exclusions.n], part->exclusions.v,
+	       part->exclusions.n * sizeof *part->exclusions.v);
+	out->exclusions.n += part->exclusions.n;
+	part->exclusions.n = 0;
+}
+
+void rollout_pool(struct rollout *out, struct rollout *parts, size_t n)
+{
+	AUTO(buf) struct buf stamps = BUF_INIT;
+	size_t trials = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		trials += parts[i].trials_n;
+		buf_addf(&stamps, "%s%s", i ? "," : "", parts[i].ref.stamp);
+	}
+	*out = (struct rollout){.ref = {xstrdup(parts[0].ref.name), buf_detach(&stamps),
+					xstrdup(parts[0].ref.path)},
+				.root = xstrdup(parts[0].root),
+				.config = xstrdup(parts[0].config),
+				.config_hash = xstrdup(parts[0].config_hash),
+				.program = xstrdup(parts[0].program),
+				.tags = STRV_INIT,
+				.words = json_array(),
+				.agents = json_array(),
+				.parts = xcalloc(n, sizeof *out->parts),
+				.parts_n = n,
+				.trials = xcalloc(trials + 1, sizeof *out->trials)};
+	for (size_t i = 0; i < n; i++) {
+		take_part(out, &parts[i], i);
+		rollout_release(&parts[i]);
+	}
+	for (size_t i = 0; i < out->trials_n; i++)
+		out->trials[i].excluded =
+			exclusions_find(&out->exclusions, out->trials[i].trial.run_id);
+	rename_changed(out);
+}
