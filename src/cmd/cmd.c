@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cmd/cmd.h"
+#include "store/owner.h"
 #include <stdio.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -23,6 +24,15 @@ static void say(const char *prefix, const char *line)
 void cmd_warn(const char *text)
 {
 	say("rollouts: ", text);
+}
+
+void cmd_warn_strangers(const struct rollout *r)
+{
+	struct err err;
+
+	if (r->strangers &&
+	    owner_refuse(r->ref.name, r->ref.stamp, r->strangers, r->stranger, &err))
+		cmd_warn(err.msg);
 }
 
 int cmd_fail(const struct err *err)

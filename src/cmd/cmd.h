@@ -6,6 +6,7 @@
 #pragma once
 #include "base/err.h"
 #include "base/strv.h"
+#include "store/store.h"
 
 enum cmd_status {
 	CMD_OK = 0,
@@ -36,5 +37,7 @@ int cmd_validate(int argc, char **argv);
 int cmd_fail(const struct err *err) MUST_CHECK;
 /* Print "rollouts: TEXT" there, and go on. */
 void cmd_warn(const char *text);
+/* That run folders of R are another rollout's, where some are. */
+void cmd_warn_strangers(const struct rollout *r);
 /* cmd_fail after one line per problem, which then stand for the message. */
 int cmd_refuse(const struct strv *problems, const struct err *err) MUST_CHECK;

@@ -100,6 +100,8 @@ static int load(struct subjects *s, const char *root, const char *name, const ch
 	int status = store_find(&store, name, selector, &ref, err);
 	if (!status)
 		status = rollout_load(&s->rollouts[s->n], &store, &ref, err);
+	if (!status)
+		cmd_warn_strangers(&s->rollouts[s->n]);
 	s->n += !status;
 	rollout_ref_release(&ref);
 	store_close(&store);

@@ -112,6 +112,7 @@ static void fill(struct table *t, const struct store *s, const struct rollout_re
 			add_unreadable(t, &refs[i], q);
 			continue;
 		}
+		cmd_warn_strangers(&r);
 		add_row(t, s, &r, q, for_people);
 		rollout_release(&r);
 	}

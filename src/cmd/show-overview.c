@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,11 +10,13 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "cmd/cmd.h"
 #include "cmd/show.h"
 #include "core/datadir.h"
 #include "core/result.h"
 #include "core/trial.h"
 #include "report/report.h"
+#include "store/owner.h"
 
 static void line(struct buf *out, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -217,6 +220,39 @@ static void add_unfinished(struct buf *out, const struct show_run *r)
 	free(refs);
 }
 
+/* The name and stamp of the rollout that made A; a run folder of one that is not here is told from one of its namesake. */
+static void add_rollout(struct buf *out, const struct show_run *r, const struct attempt *a)
+{
+	struct rollout_ref *refs = NULL;
+	size_t n = 0;
+	bool found = false;
+	struct err ignored;
+
+	if (!a->rollout_id || store_list(r->store, a->bench, &refs, &n, &ignored))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		AUTO(planfile) struct planfile plan = {0};
+		AUTO(fd)
+		int fd = path_open_beneath(r->store->root_fd, refs[i].path, O_RDONLY | O_DIRECTORY,
+					   0, &ignored);
+		if (fd >= 0 && !planfile_read_head(&plan, fd, refs[i].path, &ignored) && plan.id &&
+		    owner_is_of(&plan, a->rollout_id)) {
+			line(out, "rollout of", "%s %s", refs[i].name, refs[i].stamp);
+			found = true;
+		}
+		rollout_ref_release(&refs[i]);
+	}
+	free(refs);
+	if (found)
+		return;
+	AUTO(free)
+	char *text = xasprintf(
+		"%s was made by a rollout of %s that is not in %s: data folders were copied over "
+		"each other, or only a part of one",
+		r->id, a->bench, r->store->root);
+	cmd_warn(text);
+}
+
 static void add_parts(struct buf *out, const struct show_run *r)
 {
 	AUTO(buf) struct buf names = BUF_INIT;
@@ -244,6 +280,7 @@ int show_overview(const struct show_run *r, struct err *err)
 	if (status >= 0) {
 		line(&text, "run", "%s", r->id);
 		line(&text, "attempt", "%d of %d", r->attempt, r->attempts);
+		add_rollout(&text, r, &a);
 		add_trial(&text, &a);
 		if (status == 0)
 			add_result(&text, &result);

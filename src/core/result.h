@@ -86,6 +86,7 @@ struct phase_time {
 
 struct result {
 	char *run_id;
+	char *rollout_id; /* as struct attempt has it */
 	char key[HASH_HEX];
 	int attempt;
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */

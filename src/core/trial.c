@@ -94,13 +94,15 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 }
 
 #define ATTEMPT(member, kind, required) JSON_FIELD(struct attempt, member, kind, required)
+/* rollout_id stands first: store/owner.c reads no further. */
 static const struct json_field attempt_fields[] = {
-	ATTEMPT(number, FIELD_INT, true),    ATTEMPT(agent_from, FIELD_INT, false),
-	ATTEMPT(regrade, FIELD_BOOL, false), ATTEMPT(stream_output, FIELD_BOOL, false),
-	ATTEMPT(sync, FIELD_BOOL, false),    ATTEMPT(gateway, FIELD_STR, false),
-	ATTEMPT(control, FIELD_STR, false),  ATTEMPT(replay, FIELD_STR, false),
-	ATTEMPT(record, FIELD_BOOL, false),  ATTEMPT(replay_or_live, FIELD_BOOL, false),
-	ATTEMPT(bench, FIELD_STR, false),    ATTEMPT(preflight, FIELD_BOOL, false),
+	ATTEMPT(rollout_id, FIELD_STR, false),	    ATTEMPT(number, FIELD_INT, true),
+	ATTEMPT(agent_from, FIELD_INT, false),	    ATTEMPT(regrade, FIELD_BOOL, false),
+	ATTEMPT(stream_output, FIELD_BOOL, false),  ATTEMPT(sync, FIELD_BOOL, false),
+	ATTEMPT(gateway, FIELD_STR, false),	    ATTEMPT(control, FIELD_STR, false),
+	ATTEMPT(replay, FIELD_STR, false),	    ATTEMPT(record, FIELD_BOOL, false),
+	ATTEMPT(replay_or_live, FIELD_BOOL, false), ATTEMPT(bench, FIELD_STR, false),
+	ATTEMPT(preflight, FIELD_BOOL, false),
 };
 
 #define JUDGE(member, kind, required) JSON_FIELD(struct judge, member, kind, required)
@@ -121,6 +123,7 @@ void attempt_release(struct attempt *a)
 	free(a->judge.model_id);
 	free(a->replay);
 	free(a->bench);
+	free(a->rollout_id);
 	*a = (struct attempt){.trial.seed = -1};
 }
 

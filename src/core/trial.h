@@ -63,6 +63,7 @@ struct judge {
 /* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
 struct attempt {
 	struct trial trial;
+	char *rollout_id; /* of the start that made it (store/planfile.h); NULL or "": an older program's */
 	int number;	/* from 1 */
 	int agent_from; /* an earlier attempt whose committed agent work is taken over; 0: none */
 	bool regrade;	/* `eval`: only evaluation, of agent_from */

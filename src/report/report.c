@@ -138,6 +138,15 @@ static void put_next(struct doc *d, const struct rollout *r)
 		doc_words(d, "%d damaged line%s of events.jsonl skipped.", r->damaged_lines,
 			  r->damaged_lines == 1 ? "" : "s");
 	}
+	if (r->strangers) {
+		doc_paragraph(d);
+		doc_words(d, "%zu of its run folders, the first being ", r->strangers);
+		doc_text(d, r->stranger);
+		doc_words(
+			d,
+			", belong%s to another rollout: data folders were copied over each other.",
+			r->strangers == 1 ? "s" : "");
+	}
 	if (r->live || rollout_is_complete(r))
 		return;
 	store_command(&command, r->root, &r->ref, "resume");

@@ -123,6 +123,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	tables_failures(&failures, s);
 	json_put(j, "failures", table_json(&failures));
 	json_put_int(j, "damaged_lines", r->damaged_lines);
+	json_put_int(j, "stranger_runs", (int64_t)r->strangers);
 	json_format(out, j, true);
 	out->len -= strlen("\n}");
 	buf_adds(out, ",\n  \"trials\": [");

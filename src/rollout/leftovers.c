@@ -20,6 +20,7 @@
 #include "launch/orphans.h"
 #include "os/usage.h"
 #include "repo/mirror.h"
+#include "store/owner.h"
 #include "task/task.h"
 
 #define YOUNG_MS 3600000 /* what is newer may belong to a run that is just starting */
@@ -305,9 +306,13 @@ static int find_runs(struct leftovers *l, const char *name, const char *stamp, s
 	rollout_ref_release(&ref);
 	if (status)
 		return -1;
-	status = r.live ? err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", name,
-				  stamp)
-			: add_runs(l, &r, err);
+	if (r.live)
+		status = err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", name,
+				 stamp);
+	else if (r.strangers)
+		status = owner_refuse(name, stamp, r.strangers, r.stranger, err);
+	else
+		status = add_runs(l, &r, err);
 	rollout_release(&r);
 	return status;
 }

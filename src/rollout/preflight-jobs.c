@@ -129,7 +129,7 @@ static void collect(const struct pool *p, const struct slot *slot)
 	struct rundir_left left;
 	struct err ignored;
 
-	rundir_look(p->s->store.root_fd, t, 1, &left);
+	rundir_look(p->s->store.root_fd, &p->s->plan, t, 1, &left);
 	slot->job->result = left.result;
 	if (!path_read_beneath(p->s->store.root_fd, path, DOCUMENT_MAX, &text, &ignored) &&
 	    json_parse(&slot->job->evaluation, text.data, text.len, path, &ignored))

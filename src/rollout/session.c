@@ -20,6 +20,7 @@
 #include "sandbox/sandbox.h"
 #include "sched/disk.h"
 #include "store/create.h"
+#include "store/owner.h"
 
 #define CONFIG_MAX (64 << 20)
 
@@ -79,10 +80,12 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		     struct err *err)
 {
 	struct planfile *p = &s->plan;
-	char hash[HASH_HEX];
+	char hash[HASH_HEX], id[OWNER_ID];
 
 	hash_once(in->bench.config_text, strlen(in->bench.config_text), hash);
+	owner_new_id(id);
 	*p = (struct planfile){
+		.id = xstrdup(id),
 		.name = xstrdup(in->bench.name),
 		.stamp = xstrdup(s->ref.stamp),
 		.config = xstrdup(in->bench.config_path),
@@ -128,6 +131,8 @@ static void journal_plan(struct session *s, size_t from, const char *file)
 {
 	json_t *fields = json_object();
 
+	if (s->plan.id)
+		json_put_str(fields, "rollout_id", s->plan.id);
 	json_put_int(fields, "from", (int64_t)from);
 	json_put_int(fields, "trials", (int64_t)(s->plan.n - from));
 	json_put_str(fields, "config_hash", s->plan.config_hash);
@@ -244,6 +249,22 @@ static int end_strays(const struct session *s, struct err *err)
 	return launch_end_strays(s->store.root_fd, prefix, err);
 }
 
+/* Before anything is taken in from them. */
+static int check_owner(const struct session *s, struct err *err)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++) {
+		const char *run = s->plan.trials[i].run_id;
+		if (!owner_is_stranger(s->store.root_fd, &s->plan, run, s->progress[i].attempts))
+			continue;
+		first = first ? first : run;
+		n++;
+	}
+	return n ? owner_refuse(s->plan.name, s->plan.stamp, n, first, err) : 0;
+}
+
 static int open_rollout(struct session *s, struct err *err)
 {
 	if (open_dir(s, err) || planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
@@ -256,6 +277,9 @@ static int open_rollout(struct session *s, struct err *err)
 			  NULL, &s->stats, err))
 		return -1;
 	journal_continue(s->journal, s->stats.last_seq);
+	if (owner_check_journal(&s->plan, s->stats.rollout_id, s->ref.path, err) ||
+	    check_owner(s, err))
+		return -1;
 	if (read_secret(s, err) || end_strays(s, err))
 		return -1;
 	recover_left(s);

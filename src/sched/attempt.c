@@ -31,6 +31,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 	json_t *spec = json_object_get(plan->agents, t->agent);
 	struct attempt a = {
 		.trial = *t,
+		.rollout_id = plan->id,
 		.number = sched_progress(s, item)->attempts + 1,
 		.agent_from = i->agent_from,
 		.regrade = i->regrade,

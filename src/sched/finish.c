@@ -38,6 +38,7 @@ static json_t *make_result(const struct sched *s, size_t item, int attempt, enum
 
 	result_init(&r);
 	r.run_id = xstrdup(t->run_id);
+	r.rollout_id = xstrdup(s->o->plan->id);
 	memcpy(r.key, t->key, sizeof r.key);
 	r.attempt = attempt;
 	snprintf(r.task_hash, sizeof r.task_hash, "%s", hash ? hash : t->task_hash);
@@ -274,7 +275,8 @@ static void judge(struct sched *s, const struct job *job, const char *how)
 	struct rundir_left left;
 	struct ending e = {.item = job->item, .attempt = job->attempt};
 
-	rundir_look(s->o->store->root_fd, sched_trial(s, job->item), job->attempt, &left);
+	rundir_look(s->o->store->root_fd, s->o->plan, sched_trial(s, job->item), job->attempt,
+		    &left);
 	if (left.agent_committed && sched_progress(s, job->item)->agent_committed < job->attempt) {
 		journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item),
 			    job->attempt, NULL);

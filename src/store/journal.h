@@ -44,6 +44,7 @@ struct journal_stats {
 	int lines, damaged;	  /* damaged: skipped, a torn last line included */
 	int first_damaged;	  /* line number from 1; 0: none */
 	struct journal_cost cost; /* filled by progress_read and progress_follow */
+	char rollout_id[17];	  /* of its first plan, by progress_read; "": an older program's */
 };
 
 enum journal_depth {

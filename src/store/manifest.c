@@ -112,6 +112,7 @@ static json_t *header(const struct manifest *m, const char *state)
 	json_t *j = json_object();
 
 	json_put_str(j, "config", m->plan->config);
+	json_put_str(j, "rollout_id", m->plan->id);
 	json_put_str(j, "name", m->plan->name);
 	json_put_str(j, "created_at", m->plan->stamp);
 	json_put_str(j, "state", state);

@@ -39,6 +39,10 @@ static json_t *header(const struct planfile *p)
 	json_t *j = json_object();
 
 	json_put_int(j, "v", PLANFILE_VERSION);
+	if (p->id)
+		json_put_str(j, "rollout_id", p->id);
+	if (p->merged)
+		json_put(j, "merged", json_incref(p->merged));
 	json_put_str(j, "name", p->name);
 	json_put_str(j, "stamp", p->stamp);
 	json_put_str(j, "config", p->config);
@@ -90,6 +94,8 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 		return err_set(err, ERR_USAGE, 0,
 			       "%s: version %lld is newer than this program; use a newer rollouts",
 			       where, (long long)version);
+	p->id = xstrdup(json_get_str(j, "rollout_id", NULL));
+	p->merged = json_incref(json_object_get(j, "merged"));
 	p->name = xstrdup(name);
 	p->stamp = xstrdup(stamp);
 	p->config = xstrdup(json_get_str(j, "config", ""));
@@ -141,7 +147,8 @@ static int take_trial(struct planfile *p, size_t *cap, const char *line, size_t 
 	return 0;
 }
 
-static int read_lines(struct planfile *p, FILE *f, const char *where, struct err *err)
+static int read_lines(struct planfile *p, FILE *f, bool only_head, const char *where,
+		      struct err *err)
 {
 	AUTO(free) char *line = NULL;
 	size_t size = 0, cap = 0;
@@ -149,16 +156,17 @@ static int read_lines(struct planfile *p, FILE *f, const char *where, struct err
 
 	if (n <= 0 || take_header(p, line, (size_t)n, where, err))
 		return n <= 0 ? err_set(err, ERR_USAGE, 0, "%s is empty", where) : -1;
-	while ((n = getline(&line, &size, f)) > 0) {
+	while (!only_head && (n = getline(&line, &size, f)) > 0) {
 		if (!strcmp(line, TRIALS_CLOSE "\n"))
 			return 0;
 		if (take_trial(p, &cap, line, (size_t)n, where, err))
 			return -1;
 	}
-	return err_set(err, ERR_USAGE, 0, "%s ends too early", where);
+	return only_head ? 0 : err_set(err, ERR_USAGE, 0, "%s ends too early", where);
 }
 
-int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err)
+static int read_plan(struct planfile *out, int dir_fd, bool only_head, const char *where,
+		     struct err *err)
 {
 	int fd = openat(dir_fd, ROLLOUT_PLAN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
@@ -168,7 +176,7 @@ int planfile_read(struct planfile *out, int dir_fd, const char *where, struct er
 		return err_set(err, errno == ENOENT ? ERR_USAGE : ERR_INFRA, errno,
 			       "open %s/" ROLLOUT_PLAN, where);
 	AUTO(free) char *name = path_join(where, ROLLOUT_PLAN);
-	int status = read_lines(&p, f, name, err);
+	int status = read_lines(&p, f, only_head, name, err);
 	fclose(f);
 	if (status)
 		planfile_release(&p);
@@ -177,8 +185,20 @@ int planfile_read(struct planfile *out, int dir_fd, const char *where, struct er
 	return status;
 }
 
+int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err)
+{
+	return read_plan(out, dir_fd, false, where, err);
+}
+
+int planfile_read_head(struct planfile *out, int dir_fd, const char *where, struct err *err)
+{
+	return read_plan(out, dir_fd, true, where, err);
+}
+
 void planfile_release(struct planfile *p)
 {
+	free(p->id);
+	json_decref(p->merged);
 	free(p->name);
 	free(p->stamp);
 	free(p->config);

@@ -13,6 +13,8 @@
 #define PLANFILE_VERSION 1
 
 struct planfile {
+	char *id;	/* of this start and no other (store/owner.h); NULL: an older program's */
+	json_t *merged; /* of merged rollouts: {rollout_id, stamp, host, trials} each; NULL: none */
 	char *name, *stamp;
 	char *config;	   /* path as given at `run` */
 	char *config_hash; /* of its bytes */
@@ -35,6 +37,9 @@ struct planfile {
 /* Replace plan.json, atomically. */
 int planfile_write(const struct planfile *p, int dir_fd, struct err *err) MUST_CHECK;
 int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err) MUST_CHECK;
+/* All but its trials: N is 0. */
+int planfile_read_head(struct planfile *out, int dir_fd, const char *where,
+		       struct err *err) MUST_CHECK;
 void planfile_release(struct planfile *p);
 
 static inline void auto_planfile(struct planfile *p)

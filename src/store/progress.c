@@ -172,6 +172,7 @@ struct reading {
 	const struct trial *trials;
 	size_t n;
 	struct journal_cost *cost;
+	char *rollout_id; /* as in journal_stats, or NULL */
 	progress_result_fn *on_result;
 	void *arg;
 };
@@ -201,15 +202,19 @@ static void on_line(void *arg, const json_t *line)
 {
 	struct reading *m = arg;
 
-	if (!strcmp(json_get_str(line, "event", ""), EVENT_SPENT))
+	const char *event = json_get_str(line, "event", "");
+
+	if (!strcmp(event, EVENT_SPENT))
 		on_cost(m->cost, line);
+	if (!strcmp(event, EVENT_PLANNED) && m->rollout_id && !*m->rollout_id)
+		snprintf(m->rollout_id, sizeof(struct journal_stats){0}.rollout_id, "%s",
+			 json_get_str(line, "rollout_id", ""));
 	size_t i = find(m, line);
 	int64_t attempt = json_get_int(line, "attempt", 0);
 
 	if (i == m->n || attempt < 1 || attempt > INT32_MAX)
 		return;
-	if (progress_apply(&m->progress[i], json_get_str(line, "event", ""), (int)attempt, line) &&
-	    m->on_result)
+	if (progress_apply(&m->progress[i], event, (int)attempt, line) && m->on_result)
 		m->on_result(m->arg, i, line);
 }
 
@@ -218,10 +223,12 @@ int progress_read(struct trial_progress *progress, const struct trial *trials, s
 		  struct journal_stats *stats, struct err *err)
 {
 	struct journal_cost cost = {0};
-	struct reading m = {progress, trials, n, &cost, on_result, arg};
+	struct journal_stats found = {0};
+	struct reading m = {progress, trials, n, &cost, found.rollout_id, on_result, arg};
 	int status = journal_read(dir_fd, depth, on_line, &m, stats, err);
 
 	stats->cost = cost;
+	memcpy(stats->rollout_id, found.rollout_id, sizeof stats->rollout_id);
 	return status;
 }
 
@@ -229,8 +236,8 @@ int progress_follow(struct trial_progress *progress, const struct trial *trials,
 		    struct journal_reader *reader, progress_result_fn *on_result, void *arg,
 		    struct err *err)
 {
-	struct reading m = {progress,  trials, n, &journal_reader_stats(reader)->cost,
-			    on_result, arg};
+	struct reading m = {progress, trials,	 n,  &journal_reader_stats(reader)->cost,
+			    NULL,     on_result, arg};
 
 	return journal_reader_next(reader, on_line, &m, err);
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "store/owner.h"
 #include "store/progress.h"
 #include "store/planfile.h"
 #include "store/store.h"
@@ -125,7 +126,8 @@ static void take_progress(struct rollout *r, size_t i, const struct trial_progre
 }
 
 /* The trials are borrowed out of R while the journal is read. */
-static int read_progress(struct rollout *r, int dir_fd, struct err *err)
+static int read_progress(struct rollout *r, const struct planfile *plan, int dir_fd,
+			 struct err *err)
 {
 	struct trial *trials = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *trials);
 	struct trial_progress *progress = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *progress);
@@ -137,6 +139,8 @@ static int read_progress(struct rollout *r, int dir_fd, struct err *err)
 	int status =
 		progress_read(progress, trials, r->trials_n, dir_fd,
 			      r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, r, &stats, err);
+	if (!status)
+		status = owner_check_journal(plan, stats.rollout_id, r->ref.path, err);
 	for (size_t i = 0; i < r->trials_n; i++) {
 		if (!status)
 			take_progress(r, i, &progress[i]);
@@ -146,6 +150,17 @@ static int read_progress(struct rollout *r, int dir_fd, struct err *err)
 	free(progress);
 	free(trials);
 	return status;
+}
+
+static void find_strangers(struct rollout *r, const struct store *s, const struct planfile *plan)
+{
+	for (size_t i = 0; i < r->trials_n; i++) {
+		const struct trial_status *t = &r->trials[i];
+		if (!owner_is_stranger(s->root_fd, plan, t->trial.run_id, t->attempts))
+			continue;
+		if (!r->strangers++)
+			r->stranger = xstrdup(t->trial.run_id);
+	}
 }
 
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
@@ -164,13 +179,14 @@ int rollout_load(struct rollout *out, const struct store *s, const struct rollou
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
 	take_trials(&r, &plan);
-	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, fd, err) ||
+	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, &plan, fd, err) ||
 	    exclusions_read(&r.exclusions, fd, ref->path, err)) {
 		rollout_release(&r);
 		return -1;
 	}
 	for (size_t i = 0; r.exclusions.n && i < r.trials_n; i++)
 		r.trials[i].excluded = exclusions_find(&r.exclusions, r.trials[i].trial.run_id);
+	find_strangers(&r, s, &plan);
 	*out = r;
 	return 0;
 }
@@ -195,6 +211,7 @@ void rollout_release(struct rollout *r)
 		free(r->parts[i].config_hash);
 	}
 	free(r->parts);
+	free(r->stranger);
 	strv_release(&r->tags);
 	rollout_ref_release(&r->ref);
 	*r = (struct rollout){0};

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "store/owner.h"
 
 enum {
 	RESULT_MAX = 4 << 20,
@@ -98,18 +99,21 @@ static json_t *read_json(int fd, const char *path)
 	return j;
 }
 
-static bool is_of(const struct result *r, const struct trial *t, int attempt)
+static bool is_of(const struct result *r, const struct planfile *plan, const struct trial *t,
+		  int attempt)
 {
-	return !strcmp(r->run_id, t->run_id) && !strcmp(r->key, t->key) && r->attempt == attempt;
+	return owner_is_of(plan, r->rollout_id) && !strcmp(r->run_id, t->run_id) &&
+	       !strcmp(r->key, t->key) && r->attempt == attempt;
 }
 
-static void take_result(struct rundir_left *out, json_t *j, const struct trial *t, int attempt)
+static void take_result(struct rundir_left *out, json_t *j, const struct planfile *plan,
+			const struct trial *t, int attempt)
 {
 	struct result r;
 	struct err ignored;
 
 	result_init(&r);
-	if (!result_from_json(&r, j, ATTEMPT_RESULT, &ignored) && is_of(&r, t, attempt)) {
+	if (!result_from_json(&r, j, ATTEMPT_RESULT, &ignored) && is_of(&r, plan, t, attempt)) {
 		out->result = json_incref(j);
 		out->outcome = r.outcome;
 		out->retry = r.retry;
@@ -117,7 +121,8 @@ static void take_result(struct rundir_left *out, json_t *j, const struct trial *
 	result_release(&r);
 }
 
-void rundir_look(int root_fd, const struct trial *t, int attempt, struct rundir_left *out)
+void rundir_look(int root_fd, const struct planfile *plan, const struct trial *t, int attempt,
+		 struct rundir_left *out)
 {
 	AUTO(free) char *path = datadir_attempt(t->run_id, attempt);
 	struct err ignored;
@@ -128,7 +133,7 @@ void rundir_look(int root_fd, const struct trial *t, int attempt, struct rundir_
 		return;
 	AUTO(json) json_t *result = read_json(fd, ATTEMPT_RESULT);
 	if (result)
-		take_result(out, result, t, attempt);
+		take_result(out, result, plan, t, attempt);
 	out->agent_committed = path_exists(fd, ATTEMPT_AGENT);
 }
 

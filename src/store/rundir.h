@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "core/result.h"
 #include "core/trial.h"
+#include "store/planfile.h"
 
 /* Make the directories (0700, owned by a->uid when set) and trial.json. */
 int rundir_make(int root_fd, const struct attempt *a, struct err *err) MUST_CHECK;
@@ -21,8 +22,9 @@ struct rundir_left {
 	bool retry;	      /* of an infra_error: worth another attempt */
 	bool agent_committed; /* agent.json is in place */
 };
-/* Look at an attempt of T whose worker has ended. What cannot be read counts as absent. */
-void rundir_look(int root_fd, const struct trial *t, int attempt, struct rundir_left *out);
+/* Look at an attempt of T, of PLAN, whose worker has ended. What cannot be read, or is another rollout's, counts as absent. */
+void rundir_look(int root_fd, const struct planfile *plan, const struct trial *t, int attempt,
+		 struct rundir_left *out);
 /* The highest attempt that has a directory, 0: none. */
 int rundir_last_attempt(int root_fd, const char *run_id);
 /* The last line of the worker's log, for a reason; "" when there is none. */

@@ -117,7 +117,9 @@ struct rollout {
 	struct exclusions exclusions;
 	struct rollout_part *parts; /* of rollout_pool(): what it was made from; else none */
 	size_t parts_n;
-	size_t renamed; /* of rollout_pool(): trials of earlier forms of their task */
+	size_t renamed;	  /* of rollout_pool(): trials of earlier forms of their task */
+	size_t strangers; /* of its run folders: another rollout's, see owner.h */
+	char *stranger;	  /* the first of them, a RUN_ID; NULL: none */
 };
 
 /* Read plan.json and the journal. Linear in their size. */

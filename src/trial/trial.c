@@ -257,6 +257,7 @@ static void begin_result(struct work *w)
 	const struct attempt *a = &w->attempt;
 
 	w->result.run_id = xstrdup(a->trial.run_id);
+	w->result.rollout_id = xstrdup(a->rollout_id);
 	memcpy(w->result.key, a->trial.key, sizeof w->result.key);
 	w->result.attempt = a->number;
 	snprintf(w->result.task_hash, sizeof w->result.task_hash, "%s", a->trial.task_hash);

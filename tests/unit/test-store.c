@@ -226,6 +226,7 @@ static void test_run_directory(void **state)
 {
 	struct store *s = *state;
 	struct attempt a = {.number = 1};
+	const struct planfile plan = {.id = (char *)"0123456789abcdef"};
 	struct rundir_left left;
 	struct err err;
 	struct stat st;
@@ -239,7 +240,7 @@ static void test_run_directory(void **state)
 	assert_int_equal(fstatat(s->root_fd, "runs/20250824__12-34-56-7", &st, 0), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 	assert_true(path_exists(s->root_fd, "runs/20250824__12-34-56-7/attempts/2/trial.json"));
-	rundir_look(s->root_fd, &a.trial, 2, &left);
+	rundir_look(s->root_fd, &plan, &a.trial, 2, &left);
 	assert_null(left.result);
 	assert_false(left.agent_committed);
 	trial_release(&a.trial);
@@ -250,6 +251,7 @@ static void test_a_link_for_an_attempt_is_not_followed(void **state)
 {
 	struct store *s = *state;
 	struct attempt a = {.number = 1};
+	const struct planfile plan = {0};
 	struct rundir_left left;
 	struct err err;
 
@@ -265,7 +267,7 @@ static void test_a_link_for_an_attempt_is_not_followed(void **state)
 	assert_int_equal(symlinkat("/etc/passwd", s->root_fd,
 				   "runs/20250824__12-34-56-0/attempts/1/result.json"),
 			 0);
-	rundir_look(s->root_fd, &a.trial, 1, &left);
+	rundir_look(s->root_fd, &plan, &a.trial, 1, &left);
 	assert_null(left.result);
 	trial_release(&a.trial);
 }
