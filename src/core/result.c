@@ -49,6 +49,7 @@ static const struct json_field agent_fields[] = {
 	AGENT(version, FIELD_TEXT, false),	  AGENT(tree, FIELD_TEXT, false),
 	AGENT(final_message, FIELD_TEXT, false),  AGENT(oom_killed, FIELD_BOOL, false),
 	AGENT(ignored_paths, FIELD_INT64, false), AGENT(skipped_paths, FIELD_INT64, false),
+	AGENT(diff_files, FIELD_KNOWN64, false),
 };
 
 static int read_outcome(enum outcome *out, const json_t *j, const char *where, struct err *err)
@@ -104,7 +105,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where,
 			   struct err *err)
 {
-	struct agent_record read = {.exit_status = -1, .metrics = agent_metrics_unknown};
+	struct agent_record read = {
+		.exit_status = -1, .diff_files = -1, .metrics = agent_metrics_unknown};
 	const json_t *metrics;
 
 	if (json_fields_check(j, where, err) || read_outcome(&read.outcome, j, where, err) ||
@@ -150,13 +152,23 @@ static const struct json_field usage_fields[] = {
 	USAGE(keys, FIELD_TEXT),
 };
 
+#define TESTS(member, kind) JSON_FIELD(struct test_usage, member, kind, false)
+static const struct json_field test_usage_fields[] = {
+	TESTS(cpu_ms, FIELD_INT64),
+	TESTS(memory_max, FIELD_INT64),
+	TESTS(cpu_pressure, FIELD_KNOWN),
+	TESTS(timed_out_under_load, FIELD_BOOL),
+};
+
 void result_init(struct result *r)
 {
 	*r = (struct result){
 		.outcome = OUTCOME_INFRA_ERROR,
 		.agent = {.outcome = OUTCOME_INFRA_ERROR,
 			  .exit_status = -1,
+			  .diff_files = -1,
 			  .metrics = agent_metrics_unknown},
+		.usage.cpu_pressure = -1,
 		.coverage = -1,
 		.score_low = -1,
 		.score_high = -1,
@@ -175,6 +187,7 @@ void result_release(struct result *r)
 	free(r->image_id);
 	free(r->platform);
 	json_decref(r->tools);
+	metrics_release(&r->metrics);
 	for (size_t i = 0; i < r->steps_n; i++) {
 		free(r->steps[i].name);
 		scores_release(&r->steps[i].scores);
@@ -295,6 +308,13 @@ json_t *result_to_json(const struct result *r)
 	if (r->has_judge)
 		json_fields_write(judge, &r->judge, usage_fields, ARRAY_SIZE(usage_fields));
 	json_put(j, "judge", judge);
+	json_put(j, "metrics", metrics_to_json(&r->metrics));
+	json_put(j, "self_reported", metrics_self_reported(&r->metrics));
+	json_t *usage = r->evaluated ? json_object() : json_null();
+	if (r->evaluated)
+		json_fields_write(usage, &r->usage, test_usage_fields,
+				  ARRAY_SIZE(test_usage_fields));
+	json_put(j, "evaluation", usage);
 	return j;
 }
 
@@ -346,6 +366,21 @@ static int read_judge(struct result *r, const json_t *j, const char *where, stru
 	return 0;
 }
 
+/* A result of a program that did not measure it has none. */
+static int read_usage(struct result *r, const json_t *j, const char *where, struct err *err)
+{
+	const json_t *usage = json_object_get(j, "evaluation");
+
+	metrics_from_json(&r->metrics, json_object_get(j, "metrics"),
+			  json_object_get(j, "self_reported"));
+	if (!json_is_object(usage))
+		return 0;
+	return json_fields_read(&r->usage, test_usage_fields, ARRAY_SIZE(test_usage_fields), usage,
+				where, err)
+		       ? err_wrap(err, "\"evaluation\"")
+		       : 0;
+}
+
 int result_from_json(struct result *r, const json_t *j, const char *where, struct err *err)
 {
 	struct result read;
@@ -355,7 +390,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	    json_fields_read(&read, result_fields, ARRAY_SIZE(result_fields), j, where, err) ||
 	    read_score(&read, j, where, err) || read_steps(&read, j, where, err) ||
 	    read_phases(&read, j, where, err) || read_agent(&read, j, where, err) ||
-	    read_judge(&read, j, where, err)) {
+	    read_judge(&read, j, where, err) || read_usage(&read, j, where, err)) {
 		result_release(&read);
 		return -1;
 	}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "core/metric.h"
 #include "core/outcome.h"
 #include "core/score.h"
 
@@ -43,6 +44,7 @@ struct agent_record {
 	bool oom_killed;  /* the kernel killed a process of its sandbox for memory */
 	struct agent_metrics metrics;
 	int64_t diff_bytes, diff_lines; /* lines: added and removed */
+	int64_t diff_files;		/* -1: not known, an older program's */
 	bool diff_truncated;
 	/* How many of its paths the diff leaves out, because of .gitignore or for what they are, and the first of them:
 	 * those with their reasons, one a line. All are in artifacts/repo_info.json. */
@@ -74,6 +76,13 @@ struct step_result {
 	char *name; /* "" for the only step of a prepared task */
 	struct scores scores;
 	int tests, tests_passed;
+};
+
+/* What running the tests of all steps took. */
+struct test_usage {
+	int64_t cpu_ms, memory_max; /* as in agent_metrics */
+	double cpu_pressure; /* share of that time in which something on this machine waited for a processor; -1 unknown */
+	bool timed_out_under_load; /* a test whose time was up, on a busy machine */
 };
 
 struct phase_time {
@@ -112,6 +121,8 @@ struct result {
 	int tests, tests_passed;   /* of all steps */
 	struct step_result *steps; /* those that were graded, in order */
 	size_t steps_n;
+	struct metrics metrics;	   /* what the tests wrote */
+	struct test_usage usage;   /* valid when evaluated */
 	struct phase_time *phases; /* in order */
 	size_t phases_n;
 	char *sandbox;	   /* "local", "none" ... */

@@ -46,7 +46,6 @@ json_t *eval_doc_begin(const struct eval_job *job)
 	json_put(doc, "test_results", json_object());
 	json_put_bool(doc, "patch_applied", !job->patch_refused);
 	json_put_str(doc, "patch_reason", job->patch_refused ? job->patch_refused : "");
-	json_put(doc, "custom_metrics", json_object());
 	return doc;
 }
 
@@ -141,8 +140,10 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	put_count(doc, "diff_lines", a ? a->diff_lines : -1);
 	json_put(doc, "agent_metrics", agent_metrics_doc(a ? &a->metrics : &agent_metrics_unknown));
 	json_put(doc, "standard_metrics", standard_metrics_doc(e, a));
-	if (!json_object_get(doc, "custom_metrics"))
-		json_put(doc, "custom_metrics", json_object());
+	json_put(doc, "custom_metrics", metrics_to_json(&r->metrics));
+	json_put(doc, "self_reported", metrics_self_reported(&r->metrics));
+	if (e->conflicts.n)
+		json_put_strv(doc, "metric_conflicts", &e->conflicts);
 	return doc;
 }
 

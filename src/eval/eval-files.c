@@ -4,15 +4,10 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/text.h"
 
-enum {
-	METRICS_MAX = 200,
-	DETAILS_MAX = 1000,
-	NAME_BYTES = 200,
-	MESSAGE_BYTES = 2000,
-	PROBLEMS_MAX = 20
-};
+enum { DETAILS_MAX = 1000, NAME_BYTES = 200, MESSAGE_BYTES = 2000, PROBLEMS_MAX = 20 };
 
 static void complain(struct strv *problems, const char *file, const char *name, const char *what)
 {
@@ -51,31 +46,50 @@ static json_t *parse_object(const char *text, size_t len, const char *file, stru
 	return j;
 }
 
-static bool fits(const json_t *to, size_t max, const char *file, const char *name,
-		 struct strv *problems)
+/* What is wrong with NAME as one more of N, of which there may be MAX; NULL: nothing. */
+static const char *name_fault(const char *name, size_t n, size_t max)
 {
-	const char *what = strlen(name) > NAME_BYTES	 ? "has too long a name"
-			   : json_object_size(to) >= max ? "is one too many"
-							 : NULL;
-
-	if (what)
-		complain(problems, file, name, what);
-	return !what;
+	return !*name			   ? "is no name"
+	       : strlen(name) > NAME_BYTES ? "has too long a name"
+	       : n >= max		   ? "is one too many"
+					   : NULL;
 }
 
-void eval_take_metrics(json_t *metrics, const char *text, size_t len, struct strv *problems)
+static void take_metric(struct metrics *metrics, const char *name, const json_t *v,
+			bool self_reported, struct strv *problems)
 {
+	const struct metric *twin = metrics_find(metrics, name);
+	/* What Python writes as NaN and Infinity is null by now. */
+	const char *fault = !json_is_number(v) ? "is not a finite number"
+			    : twin	       ? "is there twice"
+					       : name_fault(name, metrics->n, METRICS_MAX);
+
+	if (fault)
+		complain(problems, "metrics", name, fault);
+	else
+		metrics_add(metrics, name, json_number_value(v), self_reported);
+}
+
+void eval_take_metrics(struct metrics *metrics, const char *text, size_t len, bool self_reported,
+		       struct strv *problems)
+{
+	static const char *const groups[] = {"custom_metrics", "standard_metrics"};
 	AUTO(json) json_t *j = parse_object(text, len, "metrics", problems);
-	json_t *inner = json_object_get(j, "custom_metrics");
+	bool grouped = false;
 	const char *name;
 	json_t *v;
 
-	json_object_foreach (json_is_object(inner) ? inner : j, name, v) {
-		if (!json_is_number(v))
-			complain(problems, "metrics", name, "is not a number");
-		else if (fits(metrics, METRICS_MAX, "metrics", name, problems))
-			json_put(metrics, name, json_incref(v));
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		json_t *group = json_object_get(j, groups[i]);
+		if (!json_is_object(group))
+			continue;
+		grouped = true;
+		json_object_foreach (group, name, v)
+			take_metric(metrics, name, v, self_reported, problems);
 	}
+	if (!grouped)
+		json_object_foreach (j, name, v)
+			take_metric(metrics, name, v, self_reported, problems);
 }
 
 static json_t *take_detail(const json_t *v)
@@ -93,14 +107,16 @@ json_t *eval_take_details(const char *text, size_t len, struct strv *problems)
 {
 	AUTO(json) json_t *j = parse_object(text, len, "results", problems);
 	json_t *details = j ? json_object() : NULL;
-	const char *name;
+	const char *name, *fault;
 	json_t *v;
 
 	json_object_foreach (j, name, v) {
 		if (!json_is_boolean(json_object_get(v, "success")))
 			complain(problems, "results", name,
 				 "has no \"success\" that is true or false");
-		else if (fits(details, DETAILS_MAX, "results", name, problems))
+		else if ((fault = name_fault(name, json_object_size(details), DETAILS_MAX)))
+			complain(problems, "results", name, fault);
+		else
 			json_put(details, name, take_detail(v));
 	}
 	return details;

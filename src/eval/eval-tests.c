@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * eval-tests.c -- the task's test scripts as a grader: a rubric's score is the share of its tests that passed.
+ * eval-tests.c -- the task's test scripts as a grader: a rubric's score is the mean of what its tests were worth: 1 or 0, or
+ * what a script with partial credit says.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,17 +23,35 @@ static void put_output(json_t *j, const struct test_outcome *t)
 	json_put_strn(j, "output", text.data, text.len);
 }
 
+static void put_report(json_t *j, const struct junit *report)
+{
+	json_put_int(j, "passed", report->passed);
+	json_put_int(j, "failed", report->failed);
+	json_put_int(j, "errors", report->errors);
+	json_put_int(j, "skipped", report->skipped);
+	json_put(j, "cases", json_incref(report->cases));
+	if (report->left_out)
+		json_put_int(j, "cases_left_out", report->left_out);
+}
+
 static json_t *test_doc(const struct task_test *t, const struct test_outcome *o)
 {
 	json_t *j = json_object();
 
-	json_put_bool(j, "success", o->passed);
+	json_put_bool(j, "success", o->verdict == TEST_PASSED);
+	json_put_str(j, "outcome", test_verdict_name(o->verdict));
+	json_put_real(j, "credit", o->credit);
 	put_output(j, o);
 	json_put(j, "duration_sec", o->ran ? json_real((double)o->wall_ms / 1000) : json_null());
 	json_put(j, "exit_code", o->exit_code >= 0 ? json_integer(o->exit_code) : json_null());
 	json_put_str(j, "reason", o->reason);
 	json_put_str(j, "rubric_id", t->rubric_id);
 	json_put_str(j, "runner", test_runner_name(t));
+	json_put(j, "cpu_pressure", o->cpu_pressure < 0 ? json_null() : json_real(o->cpu_pressure));
+	if (o->under_load)
+		json_put_bool(j, "under_load", true);
+	if (o->has_report)
+		put_report(j, &o->report);
 	if (o->details)
 		json_put(j, "details", json_incref(o->details));
 	if (o->problems.n)
@@ -58,6 +77,7 @@ static void score_rubric(struct grading *g, const struct task_rubric *rubric,
 	const struct task_step *step = g->job->step;
 	json_t *doc = eval_doc_rubric(g->out->doc, rubric->id);
 	int count = 0, passed = 0;
+	double credit = 0;
 
 	for (size_t i = 0; i < step->tests_n; i++) {
 		const char *id = step->tests[i].rubric_id;
@@ -65,11 +85,12 @@ static void score_rubric(struct grading *g, const struct task_rubric *rubric,
 		if (!id || strcmp(id, rubric->id) != 0)
 			continue;
 		count++;
-		passed += tests[i].passed;
+		passed += tests[i].verdict == TEST_PASSED;
+		credit += tests[i].credit;
 	}
 	if (count)
 		score_set(scores_find(&g->out->scores, rubric->id), grader_tests.name,
-			  (double)passed / count);
+			  credit / count);
 	json_put_int(doc, "test_count", count);
 	json_put_int(doc, "tests_passed", passed);
 }
@@ -79,15 +100,15 @@ static int run_tests(struct grading *g, struct err *err)
 	const struct task_step *step = g->job->step;
 	struct test_outcome *tests = xcalloc(step->tests_n + 1, sizeof *tests);
 	json_t *results = json_object_get(g->out->doc, "test_results");
-	json_t *metrics = json_object_get(g->out->doc, "custom_metrics");
 	int rc;
 
 	for (size_t i = 0; i < step->tests_n; i++)
 		test_outcome_init(&tests[i]);
-	rc = test_scripts_run(g->job, g->sandbox, tests, metrics, err);
+	rc = test_scripts_run(g->job, g->sandbox, tests, g->out, err);
 	g->out->tests = (int)step->tests_n;
 	for (size_t i = 0; i < step->tests_n; i++) {
-		g->out->tests_passed += tests[i].passed;
+		g->out->tests_passed += tests[i].verdict == TEST_PASSED;
+		g->out->usage.timed_out_under_load |= tests[i].under_load;
 		put_test(results, &step->tests[i], test_doc(&step->tests[i], &tests[i]));
 	}
 	for (size_t i = 0; i < step->rubrics_n; i++)

@@ -10,7 +10,7 @@ static const struct grader *const graders[] = {&grader_tests};
 
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out, struct err *err)
 {
-	struct evaluation e = {.doc = eval_doc_begin(job)};
+	struct evaluation e = {.doc = eval_doc_begin(job), .usage.cpu_pressure = -1};
 	struct grading g = {.job = job, .sandbox = s, .out = &e};
 
 	for (size_t i = 0; i < job->step->rubrics_n; i++)
@@ -34,5 +34,7 @@ void evaluation_release(struct evaluation *e)
 {
 	json_decref(e->doc);
 	scores_release(&e->scores);
+	metrics_release(&e->metrics);
+	strv_release(&e->conflicts);
 	*e = (struct evaluation){.total.coverage = -1};
 }

@@ -20,6 +20,7 @@ struct eval_job {
 	const struct task_step *step; /* of the task: what is graded now */
 	int run_fd; /* the attempt's directory: artifacts/diff.patch, logs/eval.log */
 	const struct agent_record *agent;
+	bool has_work; /* the diff changes something: code of the agent's runs with the tests' rights */
 	const char *
 		patch_refused; /* why the diff did not apply, or NULL: then no test is run and all fail */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
@@ -31,6 +32,9 @@ struct evaluation {
 	struct scores scores;
 	struct total_score total;
 	int tests, tests_passed;
+	struct metrics metrics; /* what the tests wrote */
+	struct strv conflicts;	/* names that two tests wrote, each a line for people */
+	struct test_usage usage;
 };
 
 /* Grade; blocks until every grader is done. S may be NULL when patch_refused or when the task has no

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "eval/test-scripts.h"
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/env-path.h"
 #include "eval/eval-files.h"
-#include "os/spawn.h"
+#include "os/pressure.h"
 
 #define PYTEST_REPORT "junit.xml"
+
+#define UNDER_LOAD 0.25 /* CPU pressure from which a late test may be the machine's fault */
 
 enum { PROBE_MS = 60000 };
 
@@ -60,7 +62,10 @@ struct test_run {
 	const struct eval_job *job;
 	struct sandbox *s;
 	struct capped_log *log;
-	json_t *metrics;
+	struct metrics *metrics; /* of all of them */
+	json_t *writers;	 /* name of a metric -> path of the test that wrote it */
+	struct strv *conflicts;
+	struct test_usage *usage;
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
 	bool ran;		  /* a test, and with it the agent's code */
@@ -254,6 +259,7 @@ static int cannot_start(const struct test_run *run, const struct task_test *t,
 			       "test %s needs %s, which the sandbox does not have (%s): %s%s",
 			       t->path, r->argv[0], why, how_to_install(run), r->package);
 	if (t->content_len && strncmp(t->content, agents, strlen(agents)) == 0) {
+		test_broke(run->now);
 		snprintf(run->now->reason, sizeof run->now->reason, "cannot be executed: %s", why);
 		return 0;
 	}
@@ -264,69 +270,27 @@ static int cannot_start(const struct test_run *run, const struct task_test *t,
 		t->path, why, first, t->content_len ? t->content : "");
 }
 
-static const char *const pytest_codes[] = {
-	[1] = "tests failed",
-	[2] = "pytest could not collect the tests, or was interrupted",
-	[3] = "pytest had an internal error",
-	[4] = "pytest was called in a wrong way",
-	[5] = "pytest found no tests",
-};
-
-static void judge_exit(struct test_outcome *o, const struct runner *r, int status)
+/* The report that pytest left: all of it, or nothing. */
+static void read_report(struct test_run *run, size_t number)
 {
-	char how[48];
-	unsigned code = WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : UINT_MAX;
-	bool known = r == &runners[PYTEST] && code < ARRAY_SIZE(pytest_codes) && pytest_codes[code];
-
-	o->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-	o->passed = code == 0;
-	if (!o->passed)
-		snprintf(o->reason, sizeof o->reason, "%s",
-			 known ? pytest_codes[code] : spawn_status_text(status, how));
-}
-
-/* The number in NAME="N" of TEXT; -1: there is none. */
-static long attribute(const char *text, const char *name)
-{
-	AUTO(free) char *key = xasprintf(" %s=\"", name);
-	const char *at = strstr(text, key);
-
-	return at ? strtol(at + strlen(key), NULL, 10) : -1;
-}
-
-/* A pytest that ends well has passed something: not when all was skipped, or when the code under test ended the
- * process before pytest could tell. Its report names the numbers in its first line. */
-static void check_report(struct test_run *run, size_t number)
-{
-	struct test_outcome *o = run->now;
 	AUTO(free) char *box = result_file(run, number, PYTEST_REPORT);
+	AUTO(buf) struct buf text = BUF_INIT;
 	struct err ignored = {0};
 	AUTO(fd) int fd = sandbox_get(run->s, box, &ignored);
-	char text[4096] = "";
-	ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
+	bool whole = fd >= 0 && !path_read_fd(fd, JUNIT_BYTES, &text, &ignored);
 
-	text[n < 0 ? 0 : n] = '\0';
-	const char *suite = strstr(text, "<testsuite ");
-	long tests = suite ? attribute(suite, "tests") : -1;
-	long skipped = suite ? attribute(suite, "skipped") : -1;
-	if (suite && skipped < 0)
-		skipped = attribute(suite, "skips"); /* before version 5 */
-	if (tests > 0 && tests > skipped)
-		return;
-	o->passed = false;
-	snprintf(o->reason, sizeof o->reason, "%s",
-		 tests < 0    ? "ended with 0, but before pytest could report"
-		 : tests == 0 ? pytest_codes[5]
-			      : "no test passed: all were skipped");
+	test_reported(run->now, whole ? text.data : NULL, text.len);
 }
 
-static void judge_limit(const struct test_run *run, const struct sandbox_exit *end,
-			int64_t timeout_ms)
+static void tell_limit(const struct test_run *run, const struct sandbox_exit *end,
+		       int64_t timeout_ms)
 {
 	const struct limits *l = &run->job->attempt->trial.limits;
 	struct test_outcome *o = run->now;
 	bool together = run->end_ms && clock_mono_ms() >= run->end_ms;
 
+	test_broke(o);
+	o->under_load = end->end == SANDBOX_TIMED_OUT && o->cpu_pressure > UNDER_LOAD;
 	if (end->end == SANDBOX_TIMED_OUT && together)
 		snprintf(o->reason, sizeof o->reason, "timed out: the tests may take %g s together",
 			 (double)l->eval_total_ms / 1000);
@@ -360,7 +324,7 @@ static void log_line(struct test_run *run, const char *fmt, ...)
 
 static void log_verdict(struct test_run *run, const struct test_outcome *o)
 {
-	log_line(run, "=== %s in %.2f s%s%s ===", o->passed ? "passed" : "failed",
+	log_line(run, "=== %s in %.2f s%s%s ===", test_verdict_name(o->verdict),
 		 (double)o->wall_ms / 1000, *o->reason ? ": " : "", o->reason);
 }
 
@@ -380,18 +344,63 @@ static void read_file(struct test_run *run, const char *name, size_t number, str
 	}
 }
 
-static void read_files(struct test_run *run, size_t number)
+/* Which of two scripts means the metric that both have written, nobody can say: neither. */
+static void refuse_twice(struct test_run *run, const char *name, const char *first,
+			 const char *second)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	buf_adds(&line, "metrics: \"");
+	text_renders(&line, name, TEXT_TERMINAL_LINE);
+	buf_addf(&line, "\" is written by %s and by %s, so it counts for neither: rename one",
+		 first, second);
+	strv_push(&run->now->problems, line.data);
+	strv_push(run->conflicts, line.data);
+	metrics_remove(run->metrics, name);
+}
+
+/* The numbers that one test WROTE become the trial's. */
+static void merge_metrics(struct test_run *run, const struct task_test *t,
+			  const struct metrics *wrote)
+{
+	for (size_t i = 0; i < wrote->n; i++) {
+		const struct metric *m = &wrote->v[i];
+		const char *writer = json_get_str(run->writers, m->name, t->path);
+
+		if (strcmp(writer, t->path) != 0) {
+			refuse_twice(run, m->name, writer, t->path);
+			continue;
+		}
+		json_put_str(run->writers, m->name, t->path);
+		if (metrics_find(run->metrics, m->name))
+			metrics_remove(run->metrics,
+				       m->name); /* the same script for another rubric */
+		if (run->metrics->n < METRICS_MAX)
+			metrics_add(run->metrics, m->name, m->value, m->self_reported);
+	}
+}
+
+/* What the test wrote, after its own end: what it was writing when it was stopped is no result. */
+static void read_files(struct test_run *run, const struct task_test *t, size_t number)
 {
 	AUTO(buf) struct buf results = BUF_INIT;
-	AUTO(buf) struct buf metrics = BUF_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct metrics wrote = {0};
+	struct test_outcome *o = run->now;
 
+	/* Of a script with partial credit 1 is as good an end as 0. */
+	o->clean |= t->partial_credit && o->exit_code == 1;
 	read_file(run, "results", number, &results);
-	read_file(run, "metrics", number, &metrics);
+	read_file(run, "metrics", number, &text);
 	if (results.len)
-		run->now->details =
-			eval_take_details(results.data, results.len, &run->now->problems);
-	if (metrics.len)
-		eval_take_metrics(run->metrics, metrics.data, metrics.len, &run->now->problems);
+		o->details = eval_take_details(results.data, results.len, &o->problems);
+	if (text.len && o->clean)
+		eval_take_metrics(&wrote, text.data, text.len, run->job->has_work, &o->problems);
+	else if (text.len)
+		strv_push(&o->problems, "metrics: not read, since the test did not end well");
+	test_give_credit(o, t->partial_credit, &wrote);
+	merge_metrics(run, t, &wrote);
+	metrics_release(&wrote);
 }
 
 /* clock_mono_ms; 0: none. */
@@ -439,11 +448,17 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		.deadline_ms = test_deadline(run, timeout_ms),
 		.at_end = SANDBOX_KILL_ALL,
 	};
+	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
 	if (sandbox_exec(run->s, &x, &end, err))
 		return err_wrap(err, "test %s", t->path);
+	o->cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
 	o->ran = true;
 	o->wall_ms = end.wall_ms;
+	run->usage->cpu_ms += end.cpu_ms;
+	if (end.memory_max > run->usage->memory_max)
+		run->usage->memory_max = end.memory_max;
 	if (end.end == SANDBOX_NOT_FOUND && end.no_folder && run->ran) {
+		test_broke(o);
 		snprintf(o->reason, sizeof o->reason, "not run: %s", end.text);
 		return 0;
 	}
@@ -451,12 +466,12 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		return cannot_start(run, t, r, end.text, err);
 	run->ran = true;
 	if (end.end != SANDBOX_EXITED)
-		judge_limit(run, &end, timeout_ms);
+		tell_limit(run, &end, timeout_ms);
 	else
-		judge_exit(o, r, end.status);
-	if (o->passed && r == &runners[PYTEST])
-		check_report(run, number);
-	return o->passed ? 0 : check_tool(run, t, o->exit_code, env, err);
+		test_ended(o, r == &runners[PYTEST], end.status);
+	if (end.end == SANDBOX_EXITED && r == &runners[PYTEST])
+		read_report(run, number);
+	return o->verdict == TEST_PASSED ? 0 : check_tool(run, t, o->exit_code, env, err);
 }
 
 static int run_test(struct test_run *run, size_t i, struct err *err)
@@ -468,6 +483,7 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	make_env(&env, run, t, i + 1);
 	log_line(run, "=== %s (%s) ===", t->path, r->name);
 	if (run->end_ms && clock_mono_ms() >= run->end_ms) {
+		test_broke(run->now);
 		snprintf(run->now->reason, sizeof run->now->reason,
 			 "not run: the time of all tests together (%g s) was used up",
 			 (double)run->job->attempt->trial.limits.eval_total_ms / 1000);
@@ -480,9 +496,10 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	    exec_test(run, t, r, i + 1, strv_items(&env), err)) {
 		if (!run->ran || !err->from_box)
 			return -1;
+		test_broke(run->now);
 		snprintf(run->now->reason, sizeof run->now->reason, "not run: %.240s", err->msg);
 	}
-	read_files(run, i + 1);
+	read_files(run, t, i + 1);
 	log_verdict(run, run->now);
 	return 0;
 }
@@ -509,39 +526,34 @@ static int run_all(struct test_run *run, struct test_outcome *out, struct err *e
 static void refuse_all(struct test_run *run, struct test_outcome *out)
 {
 	log_line(run, "The diff does not apply: %s", run->job->patch_refused);
-	for (size_t i = 0; i < run->job->step->tests_n; i++)
+	for (size_t i = 0; i < run->job->step->tests_n; i++) {
+		test_broke(&out[i]);
 		snprintf(out[i].reason, sizeof out[i].reason, "not run: the diff does not apply");
+	}
 }
 
 int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_outcome *out,
-		     json_t *metrics, struct err *err)
+		     struct evaluation *e, struct err *err)
 {
 	AUTO(capped_log) struct capped_log *log = NULL;
-	struct test_run run = {.job = job, .s = s, .metrics = metrics};
+	AUTO(json) json_t *writers = json_object();
+	struct test_run run = {.job = job,
+			       .s = s,
+			       .metrics = &e->metrics,
+			       .writers = writers,
+			       .conflicts = &e->conflicts,
+			       .usage = &e->usage};
 
 	if (capped_log_open(&log, job->run_fd, ATTEMPT_EVAL_LOG, CAPPED_LOG_BYTES, err))
 		return -1;
 	run.log = log;
+	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
 	if (job->patch_refused)
 		refuse_all(&run, out);
 	else if (job->step->tests_n && run_all(&run, out, err)) {
 		log_line(&run, "=== stopped: %s ===", err->msg);
 		return -1;
 	}
+	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
 	return capped_log_close(STEAL(&log), err);
-}
-
-void test_outcome_init(struct test_outcome *t)
-{
-	*t = (struct test_outcome){
-		.exit_code = -1, .out = EXCERPT_INIT, .err = EXCERPT_INIT, .problems = STRV_INIT};
-}
-
-void test_outcome_release(struct test_outcome *t)
-{
-	excerpt_release(&t->out);
-	excerpt_release(&t->err);
-	json_decref(t->details);
-	strv_release(&t->problems);
-	test_outcome_init(t);
 }

@@ -29,6 +29,7 @@ struct check {
 	struct preflight_job job;
 	json_t *record; /* as kept; NULL: there is nothing to keep */
 	char *fault;	/* why its tests cannot run here; NULL: they can */
+	bool mistake;	/* it is the task's own, on any machine */
 };
 
 struct preflight {
@@ -164,6 +165,14 @@ static char *find_fault(const struct preflight_job *job)
 	return fault;
 }
 
+/* Two tests that write one metric: whichever agent runs, it would count for neither. */
+static char *metric_fault(const struct preflight_job *job)
+{
+	const json_t *conflicts = json_object_get(job->evaluation, "metric_conflicts");
+
+	return xstrdup(json_string_value(json_array_get(conflicts, 0)));
+}
+
 static json_t *make_record(const struct preflight_job *job)
 {
 	json_t *record, *tests = json_array(), *test;
@@ -185,7 +194,10 @@ static json_t *make_record(const struct preflight_job *job)
 
 static void take_results(struct check *c)
 {
-	c->fault = find_fault(&c->job);
+	c->fault = metric_fault(&c->job);
+	c->mistake = c->fault;
+	if (!c->fault)
+		c->fault = find_fault(&c->job);
 	if (c->job.evaluation)
 		c->record = make_record(&c->job);
 	else if (!c->fault)
@@ -237,7 +249,7 @@ static int ask_gold(struct preflight *p, struct err *err)
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (p->checks[i].fault && has_gold(p, &p->checks[i]))
+		if (p->checks[i].fault && !p->checks[i].mistake && has_gold(p, &p->checks[i]))
 			which[n++] = &p->checks[i];
 	int rc = run_checks(p, which, n, true, jobs, err);
 	for (size_t i = 0; i < n; i++) {
@@ -359,7 +371,7 @@ static int conclude(const struct preflight *p, int64_t took_ms, struct err *err)
 	if (!faults)
 		return 0;
 	return err_set(
-		err, ERR_INFRA, 0,
+		err, first->mistake ? ERR_USAGE : ERR_INFRA, 0,
 		"preflight: task %s: %s (%zu of %zu tasks; nothing was started; where an agent "
 		"is to make the tool: --no-preflight)",
 		first->job.trial->task_id, first->fault, faults, p->n);

@@ -91,6 +91,11 @@ static bool is_object(const json_t *v)
 	return json_is_object(v);
 }
 
+static bool is_bool(const json_t *v)
+{
+	return json_is_boolean(v);
+}
+
 static bool is_amount(const json_t *v)
 {
 	return json_is_number(v) && json_number_value(v) >= 0;
@@ -106,6 +111,7 @@ static const struct {
 	[SHAPE_STRING] = {"a string", JSON_STRING, is_string, NULL},
 	[SHAPE_TEXT] = {"a string", JSON_STRING, is_text, NULL},
 	[SHAPE_NUMBER] = {"a number, 0 or more", JSON_REAL, is_amount, NULL},
+	[SHAPE_BOOL] = {"true or false", JSON_TRUE, is_bool, NULL},
 	[SHAPE_LIST] = {"a list", JSON_ARRAY, NULL, NULL},
 	[SHAPE_STRINGS] = {"a list of strings", JSON_ARRAY, NULL, is_string},
 	[SHAPE_OBJECT] = {"an object", JSON_OBJECT, NULL, NULL},

@@ -36,9 +36,10 @@ void issues_note(struct strv *notes, const char *file, const struct at *at, cons
 	__attribute__((format(printf, 4, 5)));
 
 enum shape {
-	SHAPE_STRING,	 /* without NUL */
-	SHAPE_TEXT,	 /* a string that may hold anything */
-	SHAPE_NUMBER,	 /* finite, not negative */
+	SHAPE_STRING, /* without NUL */
+	SHAPE_TEXT,   /* a string that may hold anything */
+	SHAPE_NUMBER, /* finite, not negative */
+	SHAPE_BOOL,
 	SHAPE_LIST,	 /* of anything */
 	SHAPE_STRINGS,	 /* list of strings without NUL */
 	SHAPE_OBJECT,	 /* of anything */

@@ -64,6 +64,8 @@ static void hash_grading(struct hash *h, const struct task_step *s)
 		hash_str(h, digest);
 		hash_str(h, s->tests[i].command);
 		hash_number(h, (double)s->tests[i].timeout_ms);
+		if (s->tests[i].partial_credit)
+			hash_str(h, "partial_credit");
 	}
 	hash_str(h, NULL);
 }

@@ -51,6 +51,8 @@ static json_t *tests_to_json(const struct task_step *t)
 		json_put_strn(j, "content", test->content, test->content_len);
 		json_put_str(j, "command", test->command);
 		json_put_int(j, "timeout_ms", test->timeout_ms);
+		if (test->partial_credit)
+			json_put_bool(j, "partial_credit", true);
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -169,6 +171,7 @@ static int tests_from_json(struct task_step *t, const json_t *list, const char *
 		memcpy(test->content, json_string_value(content), test->content_len + 1);
 		test->command = copy_str(j, "command");
 		test->timeout_ms = json_get_int(j, "timeout_ms", 0);
+		test->partial_credit = json_get_bool(j, "partial_credit", false);
 	}
 	return 0;
 }

@@ -41,8 +41,9 @@ struct task_test {
 	char *rubric_id;
 	char *content;
 	size_t content_len;
-	char *command;	    /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
-	int64_t timeout_ms; /* 0: the trial's eval_timeout */
+	char *command;	     /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
+	int64_t timeout_ms;  /* 0: the trial's eval_timeout */
+	bool partial_credit; /* what passed of it counts, not only all of it */
 };
 
 /* What the agent is asked, and what its work is graded by. */

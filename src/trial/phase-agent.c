@@ -151,6 +151,7 @@ static int diff_workspace(struct work *w, struct sandbox *box, const struct strv
 	if (w->attempt.sync && fsync(fd))
 		return err_set(err, ERR_INFRA, errno, "sync " ATTEMPT_DIFF);
 	w->result.agent.diff_bytes = d.bytes;
+	w->result.agent.diff_files = d.files;
 	w->result.agent.diff_lines = d.lines_added + d.lines_removed;
 	w->result.agent.diff_truncated = d.truncated;
 	w->result.agent.ignored_paths = (int64_t)d.ignored.n;

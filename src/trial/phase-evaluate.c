@@ -60,6 +60,10 @@ static void take_scores(struct work *w, struct evaluation *e)
 	struct step_result *step = result_add_step(r, w->step->name);
 	step->tests = e->tests;
 	step->tests_passed = e->tests_passed;
+	metrics_release(&r->metrics);
+	r->metrics = e->metrics;
+	e->metrics = (struct metrics){0};
+	r->usage = e->usage;
 	step->scores = e->scores;
 	e->scores = (struct scores){0};
 }
@@ -105,6 +109,7 @@ int work_evaluate(struct work *w, struct err *err)
 		.task = &w->task,
 		.step = w->step,
 		.run_fd = w->run_fd,
+		.has_work = w->result.agent.diff_bytes > 0,
 		.agent = &w->result.agent,
 		.on_output = w->attempt.stream_output ? work_output : NULL,
 		.on_output_arg = w,

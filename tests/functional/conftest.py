@@ -530,3 +530,23 @@ def nothing_left(workdir):
     assert not mounts, f"mounts left behind: {mounts}"
     files = [str(p) for p in (workdir / "tmp").rglob("*")]
     assert not files, f"temporary files left behind: {files}"
+
+
+def rubric(name, weight=1.0):
+    return {"id": name, "criterion": f"The {name} rubric", "weight": weight}
+
+
+@pytest.fixture
+def grade(run_cli, workdir, make_task, make_bench, agent_script, rollout):
+    """grade(tests, work="", rubrics=, check=0, task=, ...): one trial of a scripted agent, graded."""
+    def run(tests, work="true", rubrics=None, check=0, task=None, flags=(), **keys):
+        rubrics = rubrics or [rubric(name) for name in dict.fromkeys(t[1] for t in tests)]
+        folder = make_task("graded", tests=tests, rubrics=rubrics, **(task or {}))
+        bench = make_bench({"prepared_dir": folder, "model": "acme-1", **keys}, agent=agent_script(work))
+        done = run_cli("run", bench.name, *flags, check=check)
+        top = workdir / "data/runs" / rollout().manifest["results"][0]["run_id"]
+        result = json.loads((top / "result.json").read_text())
+        path = top / "evaluation_results.json"
+        return result, json.loads(path.read_text()) if path.exists() else None, top, done
+
+    return run

@@ -82,7 +82,8 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 	for (size_t k = 0; x->argv[k]; k++)
 		if (!strncmp(x->argv[k], "--junitxml=", 11))
 			kvs_set(&s->files, x->argv[k] + 11,
-				"<testsuites><testsuite skipped=\"0\" tests=\"1\">");
+				"<testsuites><testsuite><testcase "
+				"name=\"a\"/></testsuite></testsuites>");
 	if (f->writes_path)
 		kvs_set(&s->files, f->writes_path, f->writes);
 	*out = f->end;

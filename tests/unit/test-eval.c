@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "eval/eval-files.h"
+#include "eval/junit.h"
 #include "eval/eval.h"
 #include "eval/excerpt.h"
 
@@ -35,10 +36,12 @@ static void an_excerpt_keeps_both_ends(void **state)
 
 static json_t *metrics_of(const char *text, struct strv *problems)
 {
-	json_t *metrics = json_object();
+	struct metrics metrics = {0};
 
-	eval_take_metrics(metrics, text, strlen(text), problems);
-	return metrics;
+	eval_take_metrics(&metrics, text, strlen(text), false, problems);
+	json_t *j = metrics_to_json(&metrics);
+	metrics_release(&metrics);
+	return j;
 }
 
 static void only_numbers_are_metrics(void **state)
@@ -100,6 +103,63 @@ static void details_are_checked(void **state)
 	assert_int_equal(json_object_size(d), 3);
 	assert_string_equal(json_get_str(json_object_get(d, "two"), "message", ""), "no");
 	assert_int_equal(problems.n, 2);
+}
+
+#define SUITE(cases)                                                                               \
+	"<?xml version=\"1.0\"?><testsuites><testsuite>" cases "</testsuite></testsuites>"
+
+static void a_report_tells_its_cases_apart(void **state)
+{
+	const char *text = SUITE(
+		"<testcase classname=\"t.A\" name=\"ok\" time=\"0.25\"/>"
+		"<testcase name='b'><failure message=\"assert 1 &lt; "
+		"0&#10;x&#27;[31m\">E</failure></testcase>"
+		"<testcase name=\"c\"><error message=\"setup\"/></testcase>"
+		"<testcase name=\"d\"><skipped message=\"no gpu\"/></testcase>"
+		"<!-- <testcase/> --><system-out><![CDATA[</testsuite><testcase/>]]></system-out>");
+	struct junit j;
+
+	assert_true(junit_parse(&j, text, strlen(text)));
+	assert_int_equal(j.passed, 1);
+	assert_int_equal(j.failed, 1);
+	assert_int_equal(j.errors, 1);
+	assert_int_equal(j.skipped, 1);
+	const json_t *failed = json_array_get(j.cases, 0), *ok = json_array_get(j.cases, 3);
+	assert_string_equal(json_get_str(failed, "outcome", ""), "failed");
+	assert_string_equal(json_get_str(failed, "message", ""), "assert 1 < 0 x\\x1b[31m");
+	assert_string_equal(json_get_str(ok, "name", ""), "t.A::ok");
+	assert_float_equal(json_get_real(ok, "duration_sec", 0), 0.25, 1e-9);
+	junit_release(&j);
+}
+
+static void what_is_no_whole_report_is_none(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"<",
+		"<testsuites>",
+		"<testsuite><testcase name=\"a\"/>",
+		"<html></html>",
+		"<testsuite></testsuites>",
+		"<testsuite><testcase></testsuite>",
+		"<testsuite><testcase><testcase/></testcase></testsuite>",
+		"<!DOCTYPE x [<!ENTITY a \"aaaa\">]><testsuite><testcase "
+		"name=\"&a;\"/></testsuite>",
+		"<testsuite><testcase name=\"a></testsuite>",
+		"<testsuite><testcase name=a/></testsuite>",
+		"<testsuite></testcase></testsuite>",
+		"<testsuite><![CDATA[</testsuite>",
+		"</testsuite>",
+	};
+	AUTO(buf) struct buf deep = BUF_INIT;
+	struct junit j;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_false(junit_parse(&j, bad[i], strlen(bad[i])));
+	buf_adds(&deep, "<testsuite>");
+	for (int i = 0; i < 100000; i++)
+		buf_adds(&deep, "<a>");
+	assert_false(junit_parse(&j, deep.data, deep.len));
 }
 
 struct world {
@@ -375,8 +435,7 @@ static void what_tests_write_is_taken(void **state)
 	w->box.exec[2].writes_path = "/app/results/3/metrics.json";
 	w->box.exec[2].writes = "not json";
 	grade(w);
-	assert_int_equal(json_get_int(json_object_get(w->e.doc, "custom_metrics"), "complexity", 0),
-			 12);
+	assert_int_equal((int)metrics_find(&w->e.metrics, "complexity")->value, 12);
 	assert_non_null(
 		json_object_get(json_object_get(test_result(w, "t/b.sh"), "details"), "case"));
 	assert_null(json_object_get(test_result(w, "test_a.py"), "problems"));
@@ -517,6 +576,8 @@ int main(void)
 		cmocka_unit_test(only_numbers_are_metrics),
 		cmocka_unit_test(metrics_may_stand_as_the_guide_writes_them),
 		cmocka_unit_test(hostile_files_are_bounded),
+		cmocka_unit_test(a_report_tells_its_cases_apart),
+		cmocka_unit_test(what_is_no_whole_report_is_none),
 		cmocka_unit_test(details_are_checked),
 		WITH_WORLD(each_script_has_its_runner),
 		WITH_WORLD(failures_have_reasons),
