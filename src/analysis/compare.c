@@ -151,7 +151,7 @@ static const char *run_of(const struct summary_row *row)
 	return row->status->trial.run_id ? row->status->trial.run_id : "";
 }
 
-static void find_flips(struct compare_pair *out, const struct pairing *p)
+static void find_flips(struct compare_pair *out, const struct pairing *p, const struct summary *s)
 {
 	out->flips = xcalloc(p->cells->tasks + 1, sizeof *out->flips);
 	for (size_t i = 0; i < p->cells->tasks; i++) {
@@ -161,7 +161,7 @@ static void find_flips(struct compare_pair *out, const struct pairing *p)
 			continue;
 		bool worse = mean_of(a) < mean_of(b);
 		out->flips[out->flips_n++] = (struct compare_flip){
-			.task = summary_task_name(a->any),
+			.task = summary_task_name(s, a->any),
 			.candidate = mean_of(a),
 			.baseline = mean_of(b),
 			.candidate_run = run_of(worse ? a->lowest : a->highest),
@@ -266,7 +266,7 @@ static void compare_two(struct comparison *c, struct compare_pair *out, const st
 	out->candidate = p->candidate;
 	out->baseline = p->baseline;
 	count_tasks(out, p);
-	find_flips(out, p);
+	find_flips(out, p, &c->summary);
 	find_differences(out, p, c->sides);
 	out->difference = difference_of(p, fill, fill, o->level);
 	out->tasks_needed = tasks_needed(&out->difference, p, o);

@@ -45,12 +45,17 @@ static const char *or_empty(const char *s)
 	return s ? s : "";
 }
 
-const char *summary_task_name(const struct summary_row *row)
+static const char *own_name(const struct summary_row *row)
 {
 	const struct trial *t = &row->status->trial;
 	if (t->task_id && t->task_id[0])
 		return t->task_id;
 	return t->task_dir ? path_base(t->task_dir) : "";
+}
+
+const char *summary_task_name(const struct summary *s, const struct summary_row *row)
+{
+	return s->task_names[row->task] ? s->task_names[row->task] : own_name(row);
 }
 
 /* What has been met so far: key -> number, as of name_number(). */
@@ -59,14 +64,52 @@ struct names {
 	struct buf key; /* being put together */
 };
 
+/* Its name, however its path is written. The caller frees. */
+static char *folder_of(const struct summary_row *row)
+{
+	const char *dir = or_empty(row->status->trial.task_dir);
+	size_t n = strlen(dir);
+
+	while (n && dir[n - 1] == '/')
+		n--;
+	AUTO(free) char *whole = xstrndup(dir, n);
+	return xstrdup(path_base(whole));
+}
+
 /* Two folders may hold tasks of one id, and one folder may be written in two ways. */
 static int task_number(struct names *names, const struct summary_row *row)
 {
-	const char *dir = or_empty(row->status->trial.task_dir);
+	AUTO(free) char *base = folder_of(row);
 
 	buf_reset(&names->key);
-	buf_addf(&names->key, "%s\n%s", summary_task_name(row), path_base(dir));
+	buf_addf(&names->key, "%s\n%s", own_name(row), base);
 	return name_number(names->tasks, names->key.data);
+}
+
+/* Two tasks of one id have their folders in their names. */
+static void name_tasks(struct summary *s)
+{
+	AUTO(json) json_t *ids = json_object();
+	AUTO(free) const struct summary_row **of = xcalloc(s->tasks_n + 1, sizeof *of);
+	AUTO(free) int *first = xcalloc(s->tasks_n + 1, sizeof *first); /* task of its id */
+	AUTO(free) bool *shared = xcalloc(s->tasks_n + 1, sizeof *shared);
+
+	s->task_names = xcalloc(s->tasks_n + 1, sizeof *s->task_names);
+	for (size_t i = 0; i < s->rows_n; i++)
+		of[s->rows[i].task] = &s->rows[i];
+	for (size_t i = 0; i < s->tasks_n; i++) {
+		size_t known = json_object_size(ids);
+		int n = name_number(ids, own_name(of[i]));
+		if ((size_t)n == known)
+			first[n] = (int)i;
+		else
+			shared[i] = shared[first[n]] = true;
+	}
+	for (size_t i = 0; i < s->tasks_n; i++) {
+		AUTO(free) char *folder = folder_of(of[i]);
+		if (shared[i])
+			s->task_names[i] = xasprintf("%s (%s)", own_name(of[i]), folder);
+	}
 }
 
 static int condition_number(struct summary *s, struct names *names, const struct rollout *r,
@@ -132,6 +175,7 @@ static size_t make_rows(struct summary *s, const struct rollout *const *rollouts
 	for (size_t i = 0; i < n; i++)
 		add_rows(s, &names, rollouts[i], i);
 	s->tasks_n = json_object_size(tasks);
+	name_tasks(s);
 	buf_release(&names.key);
 	qsort(s->rows, s->rows_n, sizeof *s->rows, by_place);
 	return json_object_size(models);
@@ -440,6 +484,9 @@ void summary_release(struct summary *s)
 	free(s->rows);
 	free(s->cells);
 	answers_release(s);
+	for (size_t i = 0; s->task_names && i < s->tasks_n; i++)
+		free(s->task_names[i]);
+	free(s->task_names);
 	free(s->conditions);
 	free(s->groups);
 	free(s->failures);

@@ -91,6 +91,7 @@ struct summary {
 	size_t cells_n;
 	struct summary_condition *conditions;
 	json_t **answered; /* by condition: see summary_answered_by() */
+	char **task_names; /* by task; NULL: the id says it */
 	size_t conditions_n, models_n, labels_n, agents_n, tasks_n; /* different ones */
 	/* Each model of each rollout, then each condition where those are more, then everything. */
 	struct summary_group *groups;
@@ -112,8 +113,8 @@ const struct summary_group *summary_all(const struct summary *s);
 json_t *summary_answered_by(const struct summary *s, const struct summary_group *g);
 /* Who answered one trial, as the plan has it where no answer said; "" nobody did, or it is not known. */
 const char *summary_answer(const struct summary_row *row);
-/* The name of a row's task: its id, else its folder's. */
-const char *summary_task_name(const struct summary_row *row);
+/* The name of a row's task: its id, else its folder's; "ID (FOLDER)" where several have that id. */
+const char *summary_task_name(const struct summary *s, const struct summary_row *row);
 
 static inline void auto_summary(struct summary *s)
 {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
+#include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/run-view.h"
 #include "rollout/inputs.h"
 #include "rollout/prepare.h"
+#include "rollout/regrade.h"
 #include "rollout/session.h"
 
 struct request {
@@ -17,6 +19,7 @@ struct request {
 	bool again[OUTCOME_COUNT_];
 	int64_t parallel;
 	bool dry_run;
+	bool regrade;	   /* with --config: what tasks became since, for all trials */
 	struct strv notes; /* what --config changed */
 };
 
@@ -36,16 +39,25 @@ static int read_outcomes(struct request *q, struct err *err)
 	return 0;
 }
 
+/* Its task changed since it was graded, and the user wants it to be of the task as it is now. */
+static bool is_outdated(const struct trial *t, const struct trial_progress *m)
+{
+	return trial_is_moved(t) && t->evaluate &&
+	       (!m->graded || strcmp(m->graded, t->task_hash) != 0);
+}
+
 /* Whether a trial is to be run, and from which committed work it goes on. What the user asks to
  * retry is done again from the beginning. */
-static bool choose(const struct request *q, const struct trial_progress *m, struct sched_item *item)
+static bool choose(const struct request *q, const struct trial *t, const struct trial_progress *m,
+		   struct sched_item *item)
 {
 	if (m->result_attempt && q->again[m->outcome]) {
 		item->agent_from = outcome_is_missing(m->outcome) ? m->agent_committed : 0;
 		return true;
 	}
 	item->agent_from = m->agent_committed;
-	return !progress_has_result(m);
+	item->regrade = progress_has_result(m) && m->agent_committed && is_outdated(t, m);
+	return item->regrade || !progress_has_result(m);
 }
 
 static size_t make_items(const struct request *q, const struct session *s, struct sched_item *items)
@@ -54,7 +66,7 @@ static size_t make_items(const struct request *q, const struct session *s, struc
 
 	for (size_t i = 0; i < s->plan.n; i++) {
 		items[n] = (struct sched_item){.index = i};
-		n += choose(q, &s->progress[i], &items[n]);
+		n += choose(q, &s->plan.trials[i], &s->progress[i], &items[n]);
 	}
 	return n;
 }
@@ -142,6 +154,30 @@ static int go_on(struct session *s, const struct request *q)
 	return status;
 }
 
+/* The trials that are there become those of the file's tasks as they are now. */
+static int move(struct session *s, struct request *q)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct regrade r;
+	struct err err;
+	size_t n;
+	int status = CMD_OK;
+
+	if (regrade_load(&r, s, &q->config, &problems, &err))
+		status = cmd_refuse(&problems, &err);
+	else if (regrade_move(&r, s, q->dry_run, &n, &err))
+		status = cmd_fail(&err);
+	else if (n)
+		strv_pushf(&q->notes,
+			   "tasks that changed since: %zu trial%s that %s there will be graded "
+			   "with them as "
+			   "they are now",
+			   n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
+	s->moved = status == CMD_OK && n;
+	regrade_release(&r);
+	return status;
+}
+
 /* Trials of the file that the rollout does not have yet. */
 static int extend(struct session *s, struct request *q)
 {
@@ -151,6 +187,8 @@ static int extend(struct session *s, struct request *q)
 	int status = CMD_OK;
 
 	q->config.gateway = s->plan.gateway;
+	if (q->regrade && (status = move(s, q)))
+		return status;
 	if (inputs_load(&in, &q->config, &s->plan, &problems, &err))
 		status = cmd_refuse(&problems, &err);
 	else if (inputs_check_name(&in, s->plan.name, &err) ||
@@ -167,6 +205,13 @@ static int resume(const char *name, struct request *q)
 	struct session s;
 	struct err err;
 
+	if (q->regrade && !q->config.path) {
+		err_set(&err, ERR_USAGE, 0,
+			"--regrade says nothing without --config FILE; to grade again with the "
+			"tests that are there: rollouts eval %s",
+			name);
+		return cmd_fail(&err);
+	}
 	if (read_outcomes(q, &err) || session_open(&s, q->config.data_dir, name, q->selector, &err))
 		return cmd_fail(&err);
 	int status = q->config.path ? extend(&s, q) : CMD_OK;
@@ -192,6 +237,11 @@ int cmd_resume(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &q.config.path,
 		 .help = "add the trials of this file that are not there yet"},
+		{.name = "regrade",
+		 .kind = OPTION_FLAG,
+		 .target = &q.regrade,
+		 .help = "with --config: grade with its tests as they are now, the trials that are "
+			 "there too"},
 		{.name = "parallel",
 		 .short_name = 'j',
 		 .arg = "N",

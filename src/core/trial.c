@@ -18,7 +18,7 @@ static const struct json_field trial_fields[] = {
 	TRIAL(image_id, FIELD_STR, false),     TRIAL(retries, FIELD_INT, false),
 	TRIAL(evaluate, FIELD_BOOL, false),    TRIAL(strict, FIELD_BOOL, false),
 	TRIAL(eval_retries, FIELD_INT, false), TRIAL(repository, FIELD_STR, false),
-	TRIAL(cluster, FIELD_STR, false),
+	TRIAL(cluster, FIELD_STR, false),      TRIAL(planned_hash, FIELD_STR, false),
 };
 
 void trial_release(struct trial *t)
@@ -29,6 +29,11 @@ void trial_release(struct trial *t)
 	kvs_release(&t->env);
 	strv_release(&t->tags);
 	*t = (struct trial){.seed = -1};
+}
+
+bool trial_is_moved(const struct trial *t)
+{
+	return t->planned_hash && *t->planned_hash;
 }
 
 json_t *trial_to_json(const struct trial *t)

@@ -18,6 +18,8 @@ struct trial {
 	char *task_dir;	    /* prepared_dir as written: shown to people, in the manifest */
 	char *task_id;	    /* from tb_meta.json */
 	char *task_hash;    /* of the task as resolved with its overrides */
+	char *planned_hash; /* the same as it was when the trial was planned; "": it is still that one.
+			       Another since `resume --regrade`: only a grade by task_hash counts */
 	char *task_snapshot; /* "cache/tasks/HASH": see task/task.h */
 	char *repository; /* the URL of its task's, of a local one its name and a digest; "": not known */
 	char *cluster;	  /* that its task says it belongs to; "": none */
@@ -45,6 +47,8 @@ struct trial {
 };
 
 void trial_release(struct trial *t);
+/* Whether it was planned with another state of its task than it counts for now. */
+bool trial_is_moved(const struct trial *t);
 json_t *trial_to_json(const struct trial *t); /* new reference */
 int trial_from_json(struct trial *t, const json_t *j, const char *where,
 		    struct err *err) MUST_CHECK;

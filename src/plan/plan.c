@@ -20,9 +20,11 @@ struct slot {
 struct planner {
 	const struct plan_input *in;
 	struct plan *plan;
-	char ***variants; /* variants[entry][model] */
-	bool *chosen;	  /* entries that --only and --exclude leave in */
-	bool *reported;	  /* entries whose collision was told */
+	char ***variants;   /* variants[entry][model] */
+	bool *chosen;	    /* entries that --only and --exclude leave in */
+	bool *reported;	    /* entries whose collision was told */
+	json_t *last_of_id; /* task id -> the last entry looked at by check_ids, plus one */
+	size_t *before;	    /* entry -> the one of its id before it, plus one; 0: none */
 	struct slot *slots;
 	size_t mask;
 	int next_index;
@@ -93,14 +95,14 @@ static void choose(struct planner *p)
 		p->chosen[i] = (p->chosen[i] || !in->only || !in->only->n) && !excluded[i];
 }
 
-static void make_key(char out[HASH_HEX], const struct task *t, const char *variant,
+static void make_key(char out[HASH_HEX], const char *task_hash, const char *variant,
 		     const char *agent, const char *model, int rollout, const char *tools)
 {
 	struct hash h;
 	char number[16];
 	snprintf(number, sizeof number, "%d", rollout);
 	hash_init(&h);
-	hash_str(&h, t->hash);
+	hash_str(&h, task_hash);
 	hash_str(&h, variant);
 	hash_str(&h, agent);
 	hash_str(&h, model);
@@ -194,6 +196,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.repository = repository_name(task->repo.git_url),
 		.cluster = xstrdup(task->cluster ? task->cluster : ""),
 		.tags = STRV_INIT,
+		.planned_hash = xstrdup(""),
 		.variant = xstrdup(p->variants[entry][c->m]),
 		.agent = xstrdup(p->in->agents[entry][c->m]),
 		.model = xstrdup(e->models.v[c->m]),
@@ -228,7 +231,7 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	const char *model = p->in->bench->entries[entry].models.v[m];
 	const char *agent = p->in->agents[entry][m];
 	char key[HASH_HEX];
-	make_key(key, p->in->tasks[entry], p->variants[entry][m], agent, model, rollout,
+	make_key(key, p->in->tasks[entry]->hash, p->variants[entry][m], agent, model, rollout,
 		 p->in->tools);
 	struct slot *slot = find_slot(p, key);
 	if (slot->key && slot->entry == SIZE_MAX)
@@ -257,9 +260,10 @@ static void plan_all(struct planner *p)
 				plan_one(p, i, m, r);
 }
 
-static size_t count_trials(const struct plan_input *in)
+/* Keys to be kept. */
+static size_t count_keys(const struct plan_input *in)
 {
-	size_t n = in->old_n;
+	size_t n = 2 * in->old_n; /* keys; one that was moved has two */
 	for (size_t i = 0; i < in->bench->entries_n; i++)
 		n += (size_t)in->bench->entries[i].rollouts * in->bench->entries[i].models.n;
 	return n;
@@ -267,7 +271,7 @@ static size_t count_trials(const struct plan_input *in)
 
 static int check_size(const struct plan_input *in, struct strv *issues, struct err *err)
 {
-	size_t n = count_trials(in);
+	size_t n = count_keys(in) - in->old_n;
 	if (n <= TRIALS_MAX)
 		return 0;
 	strv_pushf(issues, "%s: %zu trials are too many for one benchmark (at most %d)",
@@ -275,23 +279,50 @@ static int check_size(const struct plan_input *in, struct strv *issues, struct e
 	return err_set(err, ERR_USAGE, 0, "too many trials");
 }
 
+static void remember(struct planner *p, const char *key)
+{
+	struct slot *slot = find_slot(p, key);
+	if (!slot->key)
+		*slot = (struct slot){xstrdup(key), SIZE_MAX};
+}
+
 static void remember_old(struct planner *p)
 {
 	for (size_t i = 0; i < p->in->old_n; i++) {
 		const struct trial *t = &p->in->old[i];
-		*find_slot(p, t->key) = (struct slot){xstrdup(t->key), SIZE_MAX};
+		char key[HASH_HEX];
+		remember(p, t->key);
+		/* Moved to a changed task, it keeps the key that its journal knows. */
+		if (trial_is_moved(t)) {
+			make_key(key, t->task_hash, t->variant, t->agent, t->model, t->rollout,
+				 p->in->tools);
+			remember(p, key);
+		}
 		if (t->index >= p->next_index)
 			p->next_index = t->index + 1;
 	}
 }
 
+static bool same_name(const char *dir, const char *other)
+{
+	AUTO(free) char *mine = folder_name(dir), *theirs = folder_name(other);
+	return strcmp(mine, theirs) == 0;
+}
+
 /* What people tell a task by in every table. */
 static bool same_folder(const struct bench_entry *e, const struct task *task, const struct trial *t)
 {
-	if (strcmp(task->id, t->task_id) != 0)
-		return false;
-	AUTO(free) char *mine = folder_name(e->prepared_dir), *theirs = folder_name(t->task_dir);
-	return strcmp(mine, theirs) == 0;
+	return strcmp(task->id, t->task_id) == 0 && same_name(e->prepared_dir, t->task_dir);
+}
+
+/* An entry that gives a task its own overrides may add a row to those of the task as it was. */
+static bool has_own_overrides(const struct planner *p, size_t entry, const struct trial *t)
+{
+	const struct bench_entry *e = &p->in->bench->entries[entry];
+	for (size_t m = 0; m < e->models.n; m++)
+		if (!e->overrides || strcmp(p->variants[entry][m], t->variant) == 0)
+			return false;
+	return true;
 }
 
 /* A changed task is another task: in one row its trials would be averaged with those of the old one. */
@@ -304,17 +335,71 @@ static void check_changed(struct planner *p, size_t entry)
 	for (size_t i = 0; i < in->old_n; i++) {
 		if (strcmp(in->old[i].task_hash, task->hash) == 0)
 			return;
-		if (!was && same_folder(e, task, &in->old[i]))
+		if (!was && same_folder(e, task, &in->old[i]) &&
+		    !has_own_overrides(p, entry, &in->old[i]))
 			was = &in->old[i];
 	}
 	if (was)
 		strv_pushf(p->issues,
 			   "%s:%d:%d: task \"%s\" (%s) is not what it was when its trials here "
 			   "were planned "
-			   "(hash %.8s then, %.8s now): take the change back, or start anew with "
+			   "(hash %.8s then, %.8s now): take the change back, grade those trials "
+			   "with the "
+			   "changed tests too (`rollouts resume --regrade`), or start anew with "
 			   "`rollouts run`",
 			   in->bench->config_path, e->line, e->col, task->id, e->prepared_dir,
 			   was->task_hash, task->hash);
+}
+
+static bool share_trials(const struct planner *p, size_t i, size_t k)
+{
+	const struct bench *b = p->in->bench;
+	for (size_t m = 0; m < b->entries[i].models.n; m++)
+		for (size_t o = 0; o < b->entries[k].models.n; o++)
+			if (!strcmp(b->entries[i].models.v[m], b->entries[k].models.v[o]) &&
+			    !strcmp(p->variants[i][m], p->variants[k][o]) &&
+			    !strcmp(p->in->agents[i][m], p->in->agents[k][o]))
+				return true;
+	return false;
+}
+
+/* Whoever reads a table knows a task by its id and the name of its folder: two of one name would be averaged, or
+ * compared, as one. In one folder they are a task with different overrides, and must differ in a label. */
+static void check_ids(struct planner *p, size_t entry)
+{
+	const struct bench *b = p->in->bench;
+	const struct bench_entry *e = &b->entries[entry], *f;
+	const struct task *task = p->in->tasks[entry];
+	p->before[entry] = (size_t)json_integer_value(json_object_get(p->last_of_id, task->id));
+	json_object_set_new_nocheck(p->last_of_id, task->id, json_integer((json_int_t)entry + 1));
+	for (size_t next = p->before[entry]; next && !p->reported[entry];) {
+		size_t i = next - 1;
+		next = p->before[i];
+		f = &b->entries[i];
+		bool elsewhere = strcmp(e->task_path, f->task_path) != 0;
+		if (p->in->tasks[i] == task || strcmp(p->in->tasks[i]->hash, task->hash) == 0 ||
+		    (elsewhere ? !same_name(e->prepared_dir, f->prepared_dir)
+			       : !share_trials(p, i, entry)))
+			continue;
+		p->reported[entry] = true;
+		if (elsewhere)
+			strv_pushf(
+				p->issues,
+				"%s:%d:%d: \"%s\" is another task than \"%s\" (line %d) of the "
+				"same "
+				"name and task_id, \"%s\": their results could not be told apart; "
+				"rename the folder or change the task_id in one tb_meta.json",
+				b->config_path, e->line, e->col, e->prepared_dir, f->prepared_dir,
+				f->line, task->id);
+		else
+			strv_pushf(
+				p->issues,
+				"%s:%d:%d: task \"%s\" is another one here than at line %d, by its "
+				"overrides, under the same label \"%s\": give each a label of its "
+				"own",
+				b->config_path, e->line, e->col, task->id, f->line,
+				p->variants[entry][0]);
+	}
 }
 
 static void find_variants(struct planner *p)
@@ -345,17 +430,21 @@ static void find_variants(struct planner *p)
 static void start(struct planner *p)
 {
 	size_t entries = p->in->bench->entries_n + 1, size = 16;
-	while (size < count_trials(p->in) * 2)
+	while (size < count_keys(p->in) * 2)
 		size *= 2;
 	p->slots = xcalloc(size, sizeof *p->slots);
 	p->mask = size - 1;
 	p->chosen = xcalloc(entries, sizeof *p->chosen);
 	p->reported = xcalloc(entries, sizeof *p->reported);
+	p->before = xcalloc(entries, sizeof *p->before);
+	p->last_of_id = json_object();
 	choose(p);
 	find_variants(p);
 	for (size_t i = 0; i + 1 < entries; i++)
-		if (p->chosen[i])
+		if (p->chosen[i]) {
 			check_changed(p, i);
+			check_ids(p, i);
+		}
 	remember_old(p);
 }
 
@@ -372,6 +461,8 @@ static void finish(struct planner *p)
 	free(p->variants);
 	free(p->chosen);
 	free(p->reported);
+	free(p->before);
+	json_decref(p->last_of_id);
 }
 
 static void check_patterns(const struct planner *p, const struct strv *patterns, const char *option)

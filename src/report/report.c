@@ -58,14 +58,16 @@ static bool uses(const struct summary *s, enum stats_method method, bool over_ro
 	return false;
 }
 
-/* Scores of two graders are not to be compared in silence. */
-static size_t count_regraded(const struct rollout *r)
+/* MOVED: of the trials whose task changed since (resume --regrade), those not graded again yet; else, those that eval
+ * --config graded with a corrected task. Scores of two graders are not to be compared in silence. */
+static size_t count_regraded(const struct rollout *r, bool moved)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
 		n += t->has_result && t->result.scored && t->result.task_hash[0] &&
+		     trial_is_moved(&t->trial) == moved &&
 		     strcmp(t->result.task_hash, t->trial.task_hash) != 0;
 	}
 	return n;
@@ -116,7 +118,14 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 		doc_line_end(d);
 		doc_words(d, "Rerun because of an outcome (resume --retry): %s.", replaced.data);
 	}
-	size_t regraded = count_regraded(r);
+	size_t outdated = count_regraded(r, true), regraded = count_regraded(r, false);
+	if (outdated) {
+		doc_line_end(d);
+		doc_words(d,
+			  "Scores by tests that were changed since, and not graded again yet "
+			  "(rollouts resume): %zu of %zu.",
+			  outdated, summary_all(s)->tally.scored);
+	}
 	if (regraded) {
 		doc_line_end(d);
 		doc_words(d, "Scores with a task as corrected later (eval --config): %zu of %zu.",

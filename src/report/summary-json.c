@@ -67,7 +67,7 @@ static json_t *cell_json(const struct summary *s, const struct summary_cell *cel
 	const struct summary_condition *c = &s->conditions[cell->condition];
 	json_t *j = json_object();
 
-	json_put_str(j, "task", summary_task_name(&s->rows[cell->first]));
+	json_put_str(j, "task", summary_task_name(s, &s->rows[cell->first]));
 	json_put_str(j, "model", c->model);
 	json_put_str(j, "label", c->label);
 	json_put_str(j, "agent", c->agent);

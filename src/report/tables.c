@@ -62,7 +62,7 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 {
 	const struct trial_result *r = &row->status->result;
 
-	table_text(t, summary_task_name(row));
+	table_text(t, summary_task_name(s, row));
 	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
 	add_score(t, row);
 	table_missing(t, NULL); /* lm: no judge grades yet */
@@ -332,7 +332,7 @@ void tables_tasks(struct table *out, const struct summary *s)
 	table_column(out, "scored", TABLE_RIGHT);
 	for (size_t i = 0; i < s->cells_n; i++) {
 		const struct summary_cell *cell = &s->cells[i];
-		table_text(out, summary_task_name(&s->rows[cell->first]));
+		table_text(out, summary_task_name(s, &s->rows[cell->first]));
 		add_names(out, s, cell->condition, false);
 		add_mean(out, &cell->over_rollouts);
 		if (cell->tally.scored)

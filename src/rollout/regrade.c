@@ -124,6 +124,15 @@ static int match(struct matching *m, const struct trial *t, struct inputs_task *
 	return 0;
 }
 
+static void note_other_task(struct regrade *r, const struct task_change *c, const struct trial *t)
+{
+	if (!r->other_task && (c->instruction || c->surroundings))
+		r->other_task = xasprintf(
+			"task %s: %s", t->task_id,
+			c->instruction ? "its instruction"
+				       : "its image, its files under /app or its variables");
+}
+
 static int compare(struct matching *m, const struct trial *t, const struct inputs_task *task,
 		   const struct task_change **out, struct err *err)
 {
@@ -141,6 +150,7 @@ static int compare(struct matching *m, const struct trial *t, const struct input
 	struct remark *r = p->change.instruction ? &m->instruction : &m->surroundings;
 	if ((p->change.instruction || p->change.surroundings) && !r->n++)
 		r->first = t->task_id;
+	note_other_task(m->out, &p->change, t);
 	*out = &p->change;
 	return 0;
 }
@@ -277,6 +287,52 @@ int regrade_load(struct regrade *out, const struct session *s, const struct conf
 	return status;
 }
 
+/* A row of a table is a task: all of its trials move, those of a model that the file has no more as well. */
+static int move_trial(struct regrade *r, struct session *s, size_t i, bool only_look, size_t *n,
+		      struct err *err)
+{
+	struct trial *t = &s->plan.trials[i];
+	struct inputs_task *task = r->tasks[i];
+
+	for (size_t k = 0; !task && k < r->in.tasks_n; k++)
+		for (size_t other = 0; other < s->plan.n; other++)
+			if (r->tasks[other] == &r->in.tasks[k] &&
+			    !strcmp(s->plan.trials[other].task_id, t->task_id) &&
+			    !strcmp(s->plan.trials[other].variant, t->variant))
+				task = r->tasks[other];
+	if (!task || !strcmp(task->task.hash, t->task_hash))
+		return 0;
+	if (!trial_is_moved(t)) {
+		free(t->planned_hash);
+		t->planned_hash = xstrdup(t->task_hash);
+	}
+	free(t->task_hash);
+	t->task_hash = xstrdup(task->task.hash);
+	++*n;
+	if (only_look)
+		return 0;
+	if (inputs_snapshot(task, &s->store, err))
+		return -1;
+	free(t->task_snapshot);
+	t->task_snapshot = xstrdup(task->snapshot);
+	return 0;
+}
+
+int regrade_move(struct regrade *r, struct session *s, bool only_look, size_t *n, struct err *err)
+{
+	*n = 0;
+	if (r->other_task)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s changed since the trials here ran: grading them again does not "
+			       "make them trials of the changed task; take that change back, or "
+			       "start anew with `rollouts run`",
+			       r->other_task);
+	for (size_t i = 0; i < s->plan.n; i++)
+		if (move_trial(r, s, i, only_look, n, err))
+			return -1;
+	return 0;
+}
+
 int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
 {
 	for (size_t i = 0; i < s->plan.n; i++)
@@ -345,5 +401,6 @@ void regrade_release(struct regrade *r)
 	inputs_release(&r->in);
 	strv_release(&r->notes);
 	free(r->tasks);
+	free(r->other_task);
 	*r = (struct regrade){.notes = STRV_INIT};
 }

@@ -10,12 +10,19 @@ struct regrade {
 	struct inputs in;
 	struct inputs_task **tasks; /* by trial of the plan; NULL: the file has no match for it */
 	struct strv notes;	    /* for people */
+	/* What changed of what agents are given, with the first such task: their work is of another task; NULL: nothing */
+	char *other_task;
 };
 
 /* Every mistake of the file and its tasks is a line in PROBLEMS; a diff that a task as it is now
  * says nothing about is ERR_USAGE. OUT must be released in any case. */
 int regrade_load(struct regrade *out, const struct session *s, const struct config_request *req,
 		 struct strv *problems, struct err *err) MUST_CHECK;
+/* Make the trials of S those of their tasks as R has them, in the plan in memory: those that are done are to be graded
+ * again, the others to be run so, by this resume or a later one. ERR_USAGE where agents were given something else.
+ * Writes the snapshots, but for ONLY_LOOK. Returns how many trials were moved in *N. */
+int regrade_move(struct regrade *r, struct session *s, bool only_look, size_t *n,
+		 struct err *err) MUST_CHECK;
 /* Write the snapshots that are graded from. */
 int regrade_commit(struct regrade *r, const struct session *s, struct err *err) MUST_CHECK;
 void regrade_release(struct regrade *r);

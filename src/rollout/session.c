@@ -321,6 +321,28 @@ static int keep_config(const struct session *s, const struct bench *b, char **fi
 	}
 }
 
+/* What was made in one image is not graded in another. */
+static int check_moved_images(const struct session *s, const struct inputs *in, struct err *err)
+{
+	for (size_t i = 0; i < s->plan.n; i++) {
+		const struct trial *t = &s->plan.trials[i];
+		bool same = !trial_is_moved(t) || t->sandbox != SANDBOX_DOCKER;
+		for (size_t e = 0; e < in->bench.entries_n && !same; e++) {
+			const char *image = in->bench.entries[e].image;
+			same = !strcmp(in->tasks[in->entry_task[e]].task.hash, t->task_hash) &&
+			       !strcmp(image ? image : "", t->image);
+		}
+		if (!same)
+			return err_set(
+				err, ERR_USAGE, 0,
+				"task %s: its image is not made from what it was made from when "
+				"the trials here ran: take that change back, or start anew with "
+				"`rollouts run`",
+				t->task_id);
+	}
+	return 0;
+}
+
 int session_extend(struct session *s, struct inputs *in, bool only_look, struct err *err)
 {
 	struct planfile *p = &s->plan;
@@ -333,6 +355,8 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 			err, ERR_USAGE, 0,
 			"tools are not what they were when this rollout began, and its trials must "
 			"stay comparable: start another with rollouts run");
+	if (s->moved && check_moved_images(s, in, err))
+		return -1;
 	if (only_look)
 		plan_stamp(&in->plan, p->stamp);
 	else if (inputs_commit(in, &s->store, p->stamp, err))
@@ -349,7 +373,7 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	json_object_foreach (in->agents, name, spec)
 		if (!json_object_get(p->agents, name))
 			json_object_set(p->agents, name, spec);
-	if (more) {
+	if (more || s->moved) {
 		AUTO(free) char *file = NULL;
 		if (keep_config(s, &in->bench, &file, err))
 			return explain_full(s->store.root, err);

@@ -22,7 +22,8 @@ struct session {
 	struct journal *journal;
 	struct journal_stats stats;
 	char *secret; /* NULL without a gateway */
-	bool fresh;   /* made by session_create, and no trial was started yet */
+	bool moved; /* trials were made those of changed tasks (regrade_move), and that is not written */
+	bool fresh; /* made by session_create, and no trial was started yet */
 };
 
 /* Claim a folder and write everything a rollout starts with. The plan moves out of IN. */

@@ -43,7 +43,7 @@ static json_t *entry(const struct manifest *m, size_t i, const struct exclusions
 	json_put_str(j, "task_hash", t->task_hash);
 	json_put_str(j, "graded_hash",
 		     !k->result_attempt ? NULL
-		     : k->regraded	? k->regraded
+		     : k->graded	? k->graded
 					: t->task_hash);
 	json_put_str(j, "agent", t->agent);
 	json_put_str(j, "model", t->model);

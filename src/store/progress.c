@@ -9,10 +9,10 @@
 void progress_release(struct trial_progress *p)
 {
 	free(p->reason);
-	free(p->regraded);
+	free(p->graded);
 	free(p->served);
 	free(p->job);
-	p->reason = p->regraded = p->served = p->job = NULL;
+	p->reason = p->graded = p->served = p->job = NULL;
 }
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
@@ -128,8 +128,8 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	p->served = *served ? xstrdup(served) : NULL;
 	free(p->reason);
 	p->reason = *reason ? xstrdup(reason) : NULL;
-	free(p->regraded);
-	p->regraded = regrade ? xstrdup(json_get_str(fields, "task_hash", NULL)) : NULL;
+	free(p->graded);
+	p->graded = xstrdup(json_get_str(fields, "task_hash", NULL));
 }
 
 static bool on_finished(struct trial_progress *p, int attempt, const json_t *fields)

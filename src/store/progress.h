@@ -26,9 +26,8 @@ struct trial_progress {
 	double usd;	/* -1: not known */
 	char *served; /* owned: the models that answered it, by their own names; NULL: not known */
 	char *reason; /* owned; NULL when completed */
-	char *regraded; /* owned: the hash of the task that it was graded again with; NULL: it is of
-			   the task as planned */
-	char *job; /* owned: the name of the running attempt at its launcher; NULL: not known */
+	char *graded; /* owned: the hash of the task that it was graded with; NULL: not known */
+	char *job;    /* owned: the name of the running attempt at its launcher; NULL: not known */
 	char phase[16]; /* the last one entered */
 };
 

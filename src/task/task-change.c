@@ -99,7 +99,9 @@ int task_compare(struct task_change *out, const struct task *t, int root_fd, con
 			.start = changed_start(&old.repo, &t->repo, !same_repo),
 			.start_commit = STEAL(&old.repo.start_commit),
 			.instruction = !same_instructions(&old, t),
-			.surroundings = !same_app || !same_env(&old.env, &t->env),
+			.surroundings = !same_app ||
+					!same_text(old.docker_image, t->docker_image) ||
+					!same_env(&old.env, &t->env),
 		};
 	task_release(&old);
 	return status;

@@ -290,3 +290,27 @@ def test_the_program_links_little(binary):
     libs -= {"libasan", "libubsan"}  # of an instrumented build
     assert libs <= {"libc", "libjansson", "libm", "ld-linux-x86-64", "ld-linux-aarch64"}
     assert os.access(binary, os.X_OK)
+
+
+def test_two_tasks_of_one_name_are_refused(run_cli, make_task, make_bench, workdir):
+    """They would share a row in every table."""
+    ones = [make_task(f"{top}/greet", meta={"task_id": "greet"}, instructions=f"Do it as {top} says.\n") for top in ("old", "new")]
+    make_bench({"prepared_dir": ones[0], "model": "m1"}, {"prepared_dir": ones[1], "model": "m2"}, agent="nop")
+    said = run_cli("run", "bench.toml", check=2).stderr
+    assert f'"{ones[1]}" is another task than "{ones[0]}"' in said and 'of the same name and task_id, "greet"' in said
+    assert not (workdir / "data/rollouts").exists()
+    run_cli("run", "bench.toml", "--only", ones[1], check=0)
+
+
+def test_one_label_holds_one_set_of_overrides(run_cli, make_task, make_bench, workdir):
+    task = make_task("greet")
+    for name in "ab":
+        (workdir / f"{name}.json").write_text(f'{{"prompt": "Do {name}."}}')
+    entries = [{"prepared_dir": task, "overrides": f"{name}.json"} for name in "ab"]
+    make_bench(*[{**e, "label": "mine"} for e in entries], agent="nop", model="m")
+    assert 'under the same label "mine"' in run_cli("run", "bench.toml", check=2).stderr
+    make_bench(*entries, agent="nop", model="m")
+    run_cli("run", "bench.toml", check=0)
+    make_bench(*entries, {"prepared_dir": task, "overrides": "c.json"}, agent="nop", model="m")
+    (workdir / "c.json").write_text('{"prompt": "Do c."}')
+    run_cli("resume", "bench", "--config", "bench.toml", check=0)  # a row more is no changed task

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import put
+from conftest import only, put
 
 ONE = [("check.sh", "a", "test -f ok\n")]
 RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
@@ -107,6 +107,69 @@ def test_a_changed_task_is_refused(run_cli, first, make_task, workdir, rollout):
     done = run_cli("resume", "bench", "--config", "bench.toml", check=2)
     assert 'task "ta"' in done.stderr and "is not what it was when its trials here were planned" in done.stderr
     assert len(rollout().manifest["results"]) == 1
+
+
+def change_test(workdir, text):
+    meta = workdir / "tasks/ta/tb_meta.json"
+    doc = json.loads(meta.read_text())
+    doc["evaluation"]["test_scripts"][0]["content"] = text
+    meta.write_text(json.dumps(doc))
+    for path in (workdir / "tasks/ta/evaluation/tests").iterdir():
+        path.write_text(text)
+
+
+def test_a_changed_test_counts_for_all_trials_or_none(run_cli, first, workdir, rollout):
+    """resume --regrade: nothing is averaged over two graders, and no trial counts twice."""
+    write = first()
+    assert only(rollout())["total_score"] == 1
+    change_test(workdir, "false\n")
+    write(rollouts=3)
+    assert "without --config" in run_cli("resume", "bench", "--regrade", check=2).stderr
+    flags = ("resume", "bench", "--config", "bench.toml", "--regrade")
+    dry = run_cli(*flags, "--dry-run", check=0).stdout
+    assert "3 of 3 trials to do" in dry and dry.count("evaluate what the agent did") == 1
+    assert len(rollout().manifest["results"]) == 1
+    done = run_cli(*flags, check=0)
+    assert "tasks that changed since: 1 trial that is there will be graded with them as they are now" in done.stdout
+    r = rollout()
+    rows = r.manifest["results"]
+    assert [row["total_score"] for row in rows] == [0, 0, 0] and [row["rollout"] for row in rows] == [0, 1, 2]
+    assert len({row["task_hash"] for row in rows} | {row["graded_hash"] for row in rows}) == 1
+    assert sum(e.get("phase") == "agent" for e in r.events) == 3  # no agent ran again
+    assert "changed since" not in run_cli("summarize", "bench", check=0).stdout
+    for again in (flags, flags[:-1], flags[:2]):
+        assert "nothing is missing" in run_cli(*again, check=0).stdout
+    change_test(workdir, "true\n")
+    assert "is not what it was" in run_cli(*flags[:-1], check=2).stderr
+    run_cli(*flags, check=0)
+    assert [row["total_score"] for row in rollout().manifest["results"]] == [1, 1, 1]
+
+
+def test_what_was_moved_is_graded_by_a_later_resume(run_cli, first, workdir, rollout):
+    write = first()
+    change_test(workdir, "false\n")
+    write(rollouts=2)
+    run_cli("resume", "bench", "--config", "bench.toml", "--regrade", check=0)
+    top = rollout().dir
+    # As a supervisor leaves it that was killed before it graded anything again.
+    kept = [line for line in (top / "events.jsonl").read_text().splitlines(True)
+            if not (json.loads(line)["event"] == "finished" and json.loads(line).get("regrade"))]
+    (top / "events.jsonl").write_text("".join(kept))
+    assert "tests that were changed since, and not graded again yet (rollouts resume): 1 of 2" in \
+        " ".join(run_cli("summarize", "bench", check=0).stdout.split())
+    run_cli("resume", "bench", check=0)
+    assert [row["total_score"] for row in rollout().manifest["results"]] == [0, 0]
+
+
+def test_agents_that_were_asked_something_else_did_another_task(run_cli, first, workdir, rollout):
+    write = first()
+    before = (rollout().dir / "plan.json").read_text()
+    path = workdir / "tasks/ta/overlay_files/LM_INSTRUCTIONS.md"
+    path.write_text("Another thing altogether.\n")
+    write(rollouts=2)
+    refused = run_cli("resume", "bench", "--config", "bench.toml", "--regrade", check=2).stderr
+    assert "task ta: its instruction changed since the trials here ran" in refused
+    assert (rollout().dir / "plan.json").read_text() == before
 
 
 def test_a_rerun_by_choice_is_marked(run_cli, make_task, make_bench, agent_script, rollout, workdir):

@@ -161,6 +161,8 @@ def test_the_folder_tells_tasks_of_one_id_apart(run_cli, again, make_bench, agen
     scores = [row["total_score"] for row in rollout().manifest["results"]]
     run_cli("eval", "bench", "--config", "bench.toml", check=0)
     assert (scores, [row["total_score"] for row in rollout().manifest["results"]]) == ([0, 1], [1, 1])
+    shown = run_cli("summarize", "bench", check=0).stdout
+    assert "same (one)" in shown and "same (two)" in shown
 
 
 def test_variants_keep_their_names(run_cli, again, make_bench, agent_script, rollout):
