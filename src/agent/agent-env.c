@@ -6,14 +6,13 @@
 #include "base/mem.h"
 #include "core/env-path.h"
 
-static void add_env(struct strv *env, const struct kvs *from, bool may_move_home)
+static void add_env(struct strv *env, const struct kvs *from)
 {
 	for (size_t i = 0; i < from->n; i++) {
 		const char *key = from->v[i].key;
 
-		if (kv_is_secret(key) || (!may_move_home && strcmp(key, "HOME") == 0))
-			continue;
-		env_path_set(env, key, from->v[i].value);
+		if (!kv_is_secret(key) && strcmp(key, "HOME") != 0)
+			env_path_set(env, key, from->v[i].value);
 	}
 }
 
@@ -56,9 +55,9 @@ static void add_facts(struct strv *env, const struct agent_job *job)
 void agent_env(struct strv *env, const struct agent_job *job, const struct sandbox *s)
 {
 	sandbox_env(s, env);
-	add_env(env, &job->task->env, false);
+	add_env(env, &job->task->env);
 	add_agent_env(env, job);
-	add_env(env, &job->attempt->trial.env, true);
+	add_env(env, &job->attempt->trial.env);
 	add_facts(env, job);
 	/* Whoever set PATH last: the agent's own folders come before it, the benchmark's tools before those. */
 	env_path_first(env, json_object_get(job->attempt->agent_spec, "path"));

@@ -124,6 +124,8 @@ const struct key config_keys[KEY_COUNT_] = {
 			IN_ENTRY(limits.memory_mb)},
 	[KEY_DISK] = {"disk_mb", TYPE_BIG, SCOPE_ENTRY, 1, 16777216, IN_ENTRY(limits.disk_mb)},
 	[KEY_DIFF] = {"diff_mb", TYPE_BIG, SCOPE_ENTRY, 1, 4096, IN_ENTRY(limits.diff_mb)},
+	[KEY_PROCESSES] = {"process_limit", TYPE_INT, SCOPE_ENTRY, 16, 4194304,
+			   IN_ENTRY(limits.pids)},
 	[KEY_RETRIES] = {"retries", TYPE_INT, SCOPE_ENTRY, 0, 20, IN_ENTRY(retries)},
 	[KEY_EVALUATE] = {"evaluate", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(evaluate)},
 	[KEY_SCORING] = {"scoring", TYPE_CHOICE, SCOPE_ENTRY, .choices = scorings,

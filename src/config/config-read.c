@@ -159,6 +159,10 @@ static void add_variable(const struct spot *s, const char *key, const char *text
 		config_value_issue(
 			s->config, s->id, at,
 			"%s names a credential, which never enters a sandbox; take it out", key);
+	else if (!strcmp(key, "HOME"))
+		config_value_issue(s->config, s->id, at,
+				   "HOME is /home/agent in every sandbox, for agent and tests; "
+				   "take it out");
 	GROW(l->env, l->env_n, l->env_cap);
 	l->env[l->env_n++] =
 		(struct variable){xstrdup(key), xstrdup(text), at->origin, at->line, at->col};

@@ -14,6 +14,7 @@
 #define DATA_CONTEXTS                                                                              \
 	DATA_CACHE "/contexts"		 /* KEY/: what an image is made from, see task/context.h */
 #define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
+#define DATA_ETC DATA_CACHE "/etc"	 /* KEY/, KEY.list: see sandbox/etc.h */
 #define DATA_RUNS "runs"		 /* RUN_ID/ */
 #define DATA_PREFLIGHT DATA_CACHE "/preflight" /* KEY.json: see rollout/preflight.h */
 #define DATA_PREFLIGHT_PREFIX                                                                      \

@@ -11,8 +11,9 @@ enum { IMAGE_JSON_MAX = 4 << 20 };
 
 #define IMAGE(member) JSON_FIELD(struct image, member, FIELD_STR, false)
 static const struct json_field fields[] = {
-	IMAGE(name),   IMAGE(engine), IMAGE(id),       IMAGE(digest),  IMAGE(error),
-	IMAGE(passwd), IMAGE(group),  IMAGE(platform), IMAGE(created), IMAGE(entrypoint),
+	IMAGE(name),	IMAGE(engine),	   IMAGE(id),	     IMAGE(digest),
+	IMAGE(error),	IMAGE(passwd),	   IMAGE(group),     IMAGE(platform),
+	IMAGE(created), IMAGE(entrypoint), IMAGE(gitconfig),
 };
 
 static char *path_of(const char *key, const char *id)

@@ -16,6 +16,7 @@ struct image {
 	char *digest;	      /* of the registry's manifest, or the id */
 	char *error;	      /* why there is no image, one line; "" when there is one */
 	char *passwd, *group; /* the image's own /etc/passwd and /etc/group; "" without */
+	char *gitconfig;      /* its /etc/gitconfig; "" without */
 	char *platform;	      /* "linux/amd64" */
 	char *created;	      /* as the engine has it: RFC 3339, or an absurd date */
 	char *entrypoint;     /* its ENTRYPOINT, for people; "": none */

@@ -124,6 +124,10 @@ static json_t *host_config(const json_t *d)
 	json_put_bool(host, "ReadonlyRootfs", true);
 	json_put(host, "CapDrop", one_string("ALL"));
 	json_put(host, "SecurityOpt", one_string("no-new-privileges"));
+	/* Docker's own defaults; Podman's are others. */
+	json_put(host, "Sysctls",
+		 json_pack("{s:s, s:s}", "net.ipv4.ip_unprivileged_port_start", "0",
+			   "net.ipv4.ping_group_range", "0 2147483647"));
 	json_put(host, "LogConfig", json_pack("{s:s}", "Type", "none"));
 	json_put_int(host, "ShmSize", json_get_int(d, "shm_bytes", 64 << 20));
 	if (memory > 0) {

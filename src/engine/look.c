@@ -98,8 +98,10 @@ static int probe(struct engine *e, const char *image, const char *nonce, struct 
 	const char *id = json_get_str(made, "Id", "");
 	free(out->passwd);
 	free(out->group);
+	free(out->gitconfig);
 	out->passwd = read_inside(e, id, "/etc/passwd");
 	out->group = read_inside(e, id, "/etc/group");
+	out->gitconfig = read_inside(e, id, "/etc/gitconfig");
 	return container_remove(e, id, clock_mono_ms() + ENGINE_CALL_MS, err);
 }
 

@@ -108,7 +108,7 @@ static void make_env(struct strv *env, const struct test_run *run, const struct 
 
 	sandbox_env(run->s, env);
 	for (size_t i = 0; i < task->env.n; i++)
-		if (!kv_is_secret(task->env.v[i].key))
+		if (!kv_is_secret(task->env.v[i].key) && strcmp(task->env.v[i].key, "HOME") != 0)
 			env_path_set(env, task->env.v[i].key, task->env.v[i].value);
 	env_path_first(env, json_object_get(run->job->attempt->tools, "path"));
 	strv_setenv(env, "ROLLOUTS_TASK_ID", task->id ? task->id : "");

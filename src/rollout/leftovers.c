@@ -258,6 +258,7 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 	scan_cache(l, DATA_CONTEXTS);
 	scan_cache(l, DATA_IMAGES);
 	scan_cache(l, DATA_PREFLIGHT);
+	scan_cache(l, DATA_ETC);
 	return 0;
 }
 

@@ -44,16 +44,19 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 	const struct task_layout *l = spec->layout;
 	const struct {
 		const char *name, *to;
-		bool writable, workspace;
+		bool writable, left_out;
 	} own[] = {
 		{"app", l->app, true, false},
-		{"repo", l->repo, true, true},
+		{"repo", l->repo, true, !spec->baseline},
 		{"home", l->home, true, false},
 		{"tmp", "/tmp", true, false},
 		{"vartmp", "/var/tmp", true, false},
 		{"run", "/run", true, false},
 		{"passwd", "/etc/passwd", false, false},
 		{"group", "/etc/group", false, false},
+		{"gitconfig", "/etc/gitconfig", false, false},
+		/* With a network the engine's own says more. */
+		{"hosts", "/etc/hosts", false, spec->network},
 		{"ctl", BOX_CONTROL, false, false},
 	};
 	AUTO(free) char *init = install_libexec("rollouts-init");
@@ -61,7 +64,7 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		AUTO(free) char *from = path_join(scratch, own[i].name);
-		if (!own[i].workspace || spec->baseline)
+		if (!own[i].left_out)
 			mount(out, from, own[i].to, own[i].writable);
 	}
 	mount(out, init, "/.rollouts/init", false);

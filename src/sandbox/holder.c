@@ -22,6 +22,7 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "sandbox/du.h"
+#include "sandbox/network.h"
 #include "sandbox/rootfs.h"
 #include "sandbox/refusal.h"
 #include "sandbox/userns.h"
@@ -127,7 +128,7 @@ static int start_bwrap(struct holder *k, struct err *err)
 	const struct holder_start *s = k->start;
 	AUTO(strv) struct strv argv = STRV_INIT;
 
-	if (mount_proc(err))
+	if (mount_proc(err) || network_enter(err))
 		return -1;
 	rootfs_command(&k->rootfs, &argv, s->spec, s->inherited, s->ctl);
 	k->bwrap = fork();

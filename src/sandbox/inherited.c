@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "sandbox/box.h"
+#include "sandbox/etc.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
@@ -118,6 +119,17 @@ static int enable_mounts(int root_fd, struct err *err)
 		       : 0;
 }
 
+/* Many a program does without, so a sandbox does. */
+static char *find_etc(int root_fd)
+{
+	struct err err;
+	char *path = etc_find(root_fd, &err);
+
+	if (!path)
+		log_warn("what programs need of /etc cannot be shown to them: %s", err.msg);
+	return path;
+}
+
 static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
 		    gid_t gid, struct err *err)
 {
@@ -131,6 +143,8 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 		return 0;
 	}
 	open_group(r, &spec->limits);
+	if (!spec->bare)
+		r->etc = find_etc(spec->root_fd);
 	if (detach && enable_mounts(spec->root_fd, err))
 		return -1;
 	r->seccomp = open_filter(err);
@@ -179,6 +193,7 @@ void sandbox_inherited_free(struct sandbox_inherited *r)
 	for (size_t i = 0; i < r->mounts_n; i++)
 		source_release(&r->mounts[i]);
 	free(r->mounts);
+	free(r->etc);
 	cgroup_release(&r->group);
 	box_end(r);
 	free(r);

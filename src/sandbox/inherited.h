@@ -18,6 +18,7 @@ struct source {
 struct sandbox_inherited {
 	bool by_root; /* the processes inside will be the machine's root, without its capabilities */
 	int seccomp;
+	char *etc; /* below the data root, what of /etc its programs need (etc.h); owned; NULL: not known */
 	struct source init;
 	struct source gateway; /* path NULL: no forwarder */
 	struct source

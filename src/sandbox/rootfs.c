@@ -13,38 +13,22 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "sandbox/refusal.h"
+#include "sandbox/rootfs-parts.h"
 
 #define OWN "/.rollouts" /* in the box, on its read-only root: what belongs to us */
-
-/* The host's own, nothing of which tells about the host's users or holds a secret. */
-static const char *const etc_shown[] = {
-	"ld.so.cache", "ld.so.conf",	  "ld.so.conf.d",  "alternatives",
-	"ssl/certs",   "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust/extracted",
-	"os-release",  "debian_version",  "mime.types",	   "protocols",
-	"services",
-};
-
-static const struct {
-	const char *name, *text;
-} etc_made[] = {
-	{"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
-	{"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-	{"resolv.conf", "# no network\n"},
-	{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
-};
 
 /* The host's program folders: shown as what they are, links or directories. */
 static const char *const system_dirs[] = {"/usr",   "/bin",   "/sbin",	"/lib",
 					  "/lib32", "/lib64", "/libx32"};
 
-static char *at_rootfs(const struct rootfs *st, const char *name)
+char *rootfs_at(const struct rootfs *st, const char *name)
 {
 	return xasprintf("%s/%s", st->dir, name);
 }
 
 static int place(const struct rootfs *st, const char *name, int tree, bool is_dir, struct err *err)
 {
-	AUTO(free) char *to = at_rootfs(st, name);
+	AUTO(free) char *to = rootfs_at(st, name);
 	AUTO(fd) int file = -1;
 
 	if (is_dir ? mkdir(to, 0755) : (file = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444)) < 0)
@@ -75,8 +59,7 @@ static int place_tree(const struct rootfs *st, const char *name, int tree, struc
 	return place(st, name, tree, S_ISDIR(s.st_mode), err);
 }
 
-/* Show PATH below DIR_FD as NAME on the rootfs. */
-static int bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
+int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
 		struct err *err)
 {
 	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
@@ -115,10 +98,9 @@ static int place_sources(const struct rootfs *st, const struct sandbox_inherited
 	return 0;
 }
 
-static int small_tmpfs(const struct rootfs *st, const char *name, const char *options,
-		       struct err *err)
+int rootfs_tmpfs(const struct rootfs *st, const char *name, const char *options, struct err *err)
 {
-	AUTO(free) char *to = at_rootfs(st, name);
+	AUTO(free) char *to = rootfs_at(st, name);
 
 	if ((mkdir(to, 0755) && errno != EEXIST) ||
 	    mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options))
@@ -134,7 +116,7 @@ static int open_rootfs(struct rootfs *st, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		if (!path_is_dir(AT_FDCWD, places[i]))
 			continue;
-		if (!mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=2m")) {
+		if (!mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=8m")) {
 			st->dir = places[i];
 			return 0;
 		}
@@ -144,61 +126,15 @@ static int open_rootfs(struct rootfs *st, struct err *err)
 	return err_set(err, ERR_INFRA, 0, "none of /mnt, /media, /srv, /tmp is a directory");
 }
 
-static int show_etc_entry(const struct rootfs *st, const char *name, struct err *err)
-{
-	AUTO(free) char *host = path_join("/etc", name);
-	AUTO(free) char *rel = path_join("etc", name);
-	AUTO(free) char *box = at_rootfs(st, rel);
-	struct stat s;
-
-	if (lstat(host, &s))
-		return 0;
-	const char *slash = strrchr(box, '/');
-	AUTO(free) char *parent = xstrndup(box, (size_t)(slash - box));
-	if (path_make_dirs(AT_FDCWD, parent, 0755, err))
-		return -1;
-	/* A copied file or link is cheaper than one mount more in every namespace from here on. */
-	return S_ISDIR(s.st_mode) ? bind(st, rel, AT_FDCWD, host, err)
-				  : path_copy_tree(AT_FDCWD, host, AT_FDCWD, box, err);
-}
-
-static int build_etc(const struct rootfs *st, const struct sandbox_spec *spec, struct err *err)
-{
-	AUTO(free)
-	char *passwd = xasprintf("root:x:0:0:root:/root:/usr/sbin/nologin\n"
-				 "agent:x:1000:1000:agent:%s:/bin/bash\n"
-				 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
-				 spec->layout->home);
-	AUTO(free) char *etc = at_rootfs(st, "etc");
-	AUTO(free) char *name_path = path_join(etc, "hostname");
-	AUTO(free) char *passwd_path = path_join(etc, "passwd");
-
-	if (mkdir(etc, 0755))
-		return err_set(err, ERR_INFRA, errno, "make %s", etc);
-	for (size_t i = 0; i < ARRAY_SIZE(etc_made); i++) {
-		AUTO(free) char *path = path_join(etc, etc_made[i].name);
-		if (path_write(AT_FDCWD, path, etc_made[i].text, strlen(etc_made[i].text), 0444,
-			       false, err))
-			return -1;
-	}
-	if (path_write(AT_FDCWD, passwd_path, passwd, strlen(passwd), 0444, false, err) ||
-	    path_write(AT_FDCWD, name_path, spec->name, strlen(spec->name), 0444, false, err))
-		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(etc_shown); i++)
-		if (show_etc_entry(st, etc_shown[i], err))
-			return -1;
-	return 0;
-}
-
 /* The baseline, read-only, as "base"; where its owner was mapped, that view covers its repo. */
 static int show_base(const struct rootfs *st, int root, const char *baseline, int lower,
 		     struct err *err)
 {
 	struct mount_attr attr = {.attr_set =
 					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-	AUTO(free) char *base = at_rootfs(st, "base");
+	AUTO(free) char *base = rootfs_at(st, "base");
 
-	if (bind(st, "base", root, baseline, err))
+	if (rootfs_bind(st, "base", root, baseline, err))
 		return -1;
 	if (lower >= 0 && place(st, "base/repo", lower, true, err))
 		return -1;
@@ -223,21 +159,21 @@ static int prepare_layers(int scratch, struct err *err)
 
 static int mount_overlay(const struct rootfs *st, int scratch, struct err *err)
 {
-	AUTO(free) char *to = at_rootfs(st, "repo");
+	AUTO(free) char *to = rootfs_at(st, "repo");
 	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
 	AUTO(free)
 	char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
 				  "workdir=%s/layers/work,userxattr,volatile",
 				  st->dir, st->dir, st->dir);
 	struct stat lower;
-	AUTO(free) char *repo = at_rootfs(st, "base/repo");
+	AUTO(free) char *repo = rootfs_at(st, "base/repo");
 
 	/* Overlayfs copies nothing up whose owner or group does not exist in our namespace. */
 	if (stat(repo, &lower))
 		return err_set(err, ERR_INFRA, errno, "stat %s", repo);
 	if (lower.st_uid != 0 || lower.st_gid != 0)
 		return err_set(err, ERR_INFRA, 0, "the baseline belongs to another user or group");
-	if (prepare_layers(scratch, err) || bind(st, "layers", scratch, "layers", err))
+	if (prepare_layers(scratch, err) || rootfs_bind(st, "layers", scratch, "layers", err))
 		return -1;
 	if (mkdir(to, 0755) || mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV, options))
 		return err_set(err, ERR_INFRA, errno, "overlayfs is not permitted here");
@@ -263,7 +199,7 @@ static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, i
 			   bool by_root, struct err *err)
 {
 	struct err why = {0};
-	AUTO(free) char *from = at_rootfs(st, "base/repo");
+	AUTO(free) char *from = rootfs_at(st, "base/repo");
 
 	if (spec->workspace != WORKSPACE_COPY) {
 		if (!overlay(st, spec, scratch, by_root, &why))
@@ -277,12 +213,12 @@ static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, i
 	}
 	if (path_copy_tree(AT_FDCWD, from, scratch, "repo", err))
 		return err_wrap(err, "copy the baseline");
-	return bind(st, "repo", scratch, "repo", err);
+	return rootfs_bind(st, "repo", scratch, "repo", err);
 }
 
 int rootfs_detach(const struct rootfs *st, struct err *err)
 {
-	AUTO(free) char *repo = at_rootfs(st, "repo");
+	AUTO(free) char *repo = rootfs_at(st, "repo");
 
 	return clone_tree(AT_FDCWD, repo, false, err);
 }
@@ -297,7 +233,7 @@ static int build_scratch(struct rootfs *st, const struct sandbox_spec *spec, int
 	if (scratch < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (bind(st, dirs[i], scratch, dirs[i], err))
+		if (rootfs_bind(st, dirs[i], scratch, dirs[i], err))
 			return -1;
 	return spec->baseline ? build_workspace(st, spec, scratch, by_root, err) : 0;
 }
@@ -312,8 +248,8 @@ static int build_memory(const struct rootfs *st, const struct limits *l, struct 
 		 (long long)(mb < 16	 ? 16
 			     : mb > 1024 ? 1024
 					 : mb));
-	return small_tmpfs(st, "shm", options, err) ||
-			       small_tmpfs(st, "run", "mode=755,nr_inodes=1k,size=16m", err)
+	return rootfs_tmpfs(st, "shm", options, err) ||
+			       rootfs_tmpfs(st, "run", "mode=755,nr_inodes=1k,size=16m", err)
 		       ? -1
 		       : 0;
 }
@@ -332,11 +268,12 @@ int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
 		return refusal_explain(err);
 	}
 	/* A container engine sees none of our mounts: there the rootfs serves to make the diff. */
-	if (spec->image
-		    ? open_rootfs(st, err)
-		    : open_sources(inherited, err) || open_rootfs(st, err) ||
-			      build_etc(st, spec, err) || build_memory(st, &spec->limits, err) ||
-			      place_sources(st, inherited, err))
+	if (spec->image ? open_rootfs(st, err)
+			: open_sources(inherited, err) || open_rootfs(st, err) ||
+				  rootfs_etc(st, spec, root, inherited->etc, err) ||
+				  rootfs_sys(st, spec, inherited, err) ||
+				  build_memory(st, &spec->limits, err) ||
+				  place_sources(st, inherited, err))
 		return -1;
 	if (spec->baseline && show_base(st, root, spec->baseline, inherited->lower.tree, err))
 		return -1;
@@ -347,7 +284,7 @@ static void option(struct strv *argv, const char *flag, const struct rootfs *st,
 		   const char *box)
 {
 	strv_push(argv, flag);
-	strv_take(argv, at_rootfs(st, name));
+	strv_take(argv, rootfs_at(st, name));
 	strv_push(argv, box);
 }
 
@@ -362,7 +299,6 @@ static void add_isolation(struct strv *argv, int seccomp)
 		"--gid",
 		"1000",
 		"--unshare-pid",
-		"--unshare-net",
 		"--unshare-ipc",
 		"--unshare-uts",
 		"--unshare-cgroup-try",
@@ -410,9 +346,11 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 	char name[32];
 
 	strv_pushv(argv, (const char *const[]){"--proc", "/proc", "--dev", "/dev", NULL});
+	option(argv, "--ro-bind", st, "cgroups", "/proc/cgroups");
 	option(argv, "--bind", st, "shm", "/dev/shm");
 	option(argv, "--bind", st, "run", "/run");
 	option(argv, "--ro-bind", st, "etc", "/etc");
+	option(argv, "--ro-bind", st, "sys", "/sys");
 	option(argv, "--bind", st, "tmp", "/tmp");
 	option(argv, "--bind", st, "vartmp", "/var/tmp");
 	option(argv, "--bind", st, "home", spec->layout->home);

@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "sandbox/box.h"
 #include "sandbox/backend-common.h"
+#include "sandbox/rootfs-parts.h"
 #include "os/user.h"
 
 #define CONNECT_MS 120000 /* an engine under load takes its time */
@@ -33,14 +34,19 @@ static int write_account(int scratch, const char *name, const char *image_text, 
 	return path_write(scratch, name, text.data, text.len, 0444, false, err);
 }
 
-/* Programs ask for the name of their user: the image does not know ours. */
-static int write_accounts(int scratch, const struct sandbox_spec *spec, struct err *err)
+/* Programs ask for the names of their user and their machine, git for who commits: the image does not know ours. */
+static int write_names(int scratch, const struct sandbox_spec *spec, struct err *err)
 {
 	AUTO(free) char *user = xasprintf("agent:x:%u:%u:agent:%s:/bin/sh\n", (unsigned)geteuid(),
 					  (unsigned)getegid(), spec->layout->home);
 	AUTO(free) char *group = xasprintf("agent:x:%u:\n", (unsigned)getegid());
+	AUTO(free) char *name = xasprintf("%.63s", spec->name);
+	AUTO(free) char *hosts = xasprintf(ROOTFS_HOSTS, name);
 
-	return write_account(scratch, "passwd", spec->image->passwd, user, err) ||
+	return write_account(scratch, "hosts", "", hosts, err) ||
+			       write_account(scratch, "gitconfig", ROOTFS_GITCONFIG,
+					     spec->image->gitconfig, err) ||
+			       write_account(scratch, "passwd", spec->image->passwd, user, err) ||
 			       write_account(scratch, "group", spec->image->group, group, err)
 		       ? -1
 		       : 0;
@@ -102,7 +108,7 @@ static int start(struct common_sandbox *k, struct err *err)
 	int scratch =
 		path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
 
-	if (scratch < 0 || write_accounts(scratch, &s->spec, err))
+	if (scratch < 0 || write_names(scratch, &s->spec, err))
 		return -1;
 	/* A file system of the engine's would belong to root. */
 	if (mkdirat(scratch, "run", 0755))

@@ -46,6 +46,7 @@ struct sandbox_spec {
 	struct sandbox_inherited *inherited; /* NULL: open everything with the rights we have now */
 	const struct image *image;	     /* a container of it; NULL: the host's own programs */
 	const char *bench, *run;	     /* for a container's labels; may be NULL */
+	bool bare; /* a local one without what this machine's programs need of /etc: just tried */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
 };

@@ -11,6 +11,7 @@
 #include "core/datadir.h"
 #include "os/probe.h"
 #include "os/user.h"
+#include "sandbox/etc.h"
 #include "sandbox/sandbox.h"
 
 #define SECONDS 20
@@ -51,6 +52,7 @@ static int as_a_trial(void *arg, struct err *err)
 				    .scratch = "box",
 				    .workspace = WORKSPACE_COPY,
 				    .limits = limits_default,
+				    .bare = true,
 				    .cancel_fds = {-1, -1}};
 
 	if (fchdir(t->folder))
@@ -82,6 +84,8 @@ int sandbox_try(int root_fd, struct err *err)
 	AUTO(free) char *name = xasprintf(DATA_DOCTOR_PREFIX "%d-box", (int)getpid());
 	struct err ignored;
 
+	/* Found once, before many workers would look for it at a time. */
+	free(etc_find(root_fd, &ignored));
 	if (mkdirat(root_fd, name, 0755))
 		return err_set(err, ERR_INFRA, errno, "make directory %s", name);
 	AUTO(fd) int folder = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

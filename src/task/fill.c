@@ -522,6 +522,10 @@ static void fill_env(struct fill *f)
 		if (number || json_is_string(value))
 			kvs_set(&f->t->env, name, number ? number : json_string_value(value));
 	}
+	if (kvs_get(&f->t->env, "HOME"))
+		strv_pushf(&f->t->notes,
+			   "HOME has no effect: it is %s in every sandbox, for agent and tests",
+			   f->t->layout.home);
 }
 
 int task_fill(struct task *t, const struct resolved *r, int dir_fd, struct issues *m,

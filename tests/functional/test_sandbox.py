@@ -262,7 +262,7 @@ print(json.dumps({'root': os.listdir('/'), 'home': os.listdir('/home'), 'etc': o
                    str(box.workdir / "host-secret"), "/etc/shadow", "/etc/gshadow", "/root/.bashrc",
                    "/etc/ssh/ssh_config", "/proc/1/root/etc/shadow")
     assert set(found["root"]) <= {"app", "bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32",
-                                  "proc", "run", "sbin", "tmp", "usr", "var", ".rollouts"}
+                                  "proc", "run", "sbin", "sys", "tmp", "usr", "var", ".rollouts"}
     assert found["home"] == ["agent"] and set(found["ssl"]) <= {"certs", "openssl.cnf"}
     assert not set(found["etc"]) & {"shadow", "gshadow", "sudoers", "ssh", "machine-id", "hostid", "fstab"}
     assert set(found["secret"]) <= {2, 13}, found["secret"]

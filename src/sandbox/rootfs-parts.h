@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * rootfs-parts.h -- private to rootfs*.c: how a local sandbox's root is put together, and its larger parts.
+ */
+#pragma once
+#include "sandbox/rootfs.h"
+
+/* With the machine's own name: what resolves where there is no network. */
+#define ROOTFS_HOSTS "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 %s\n"
+
+/* Whoever commits in any repository, unless it or its user says otherwise. */
+#define ROOTFS_GITCONFIG "[user]\n\tname = agent\n\temail = agent@localhost\n"
+
+/* The path of NAME, which is relative to the root; the caller frees. */
+char *rootfs_at(const struct rootfs *st, const char *name);
+/* Show PATH below DIR_FD as NAME. A file or folder NAME is made where there is none. */
+int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
+		struct err *err) MUST_CHECK;
+int rootfs_tmpfs(const struct rootfs *st, const char *name, const char *options,
+		 struct err *err) MUST_CHECK;
+
+/* Make "etc": files of ours, some of the host's, and those that its programs need (FOUND below ROOT, see etc.h; NULL: none
+ * are known). */
+int rootfs_etc(const struct rootfs *st, const struct sandbox_spec *spec, int root,
+	       const char *found, struct err *err) MUST_CHECK;
+/* Make "sys", a small /sys, and "cgroups", a /proc/cgroups that goes with it: the machine's processors as they are, and a
+ * control group that says what limits hold, whatever holds them. Where the kernel refuses a part of it, it is left out. */
+int rootfs_sys(const struct rootfs *st, const struct sandbox_spec *spec,
+	       const struct sandbox_inherited *inherited, struct err *err) MUST_CHECK;
