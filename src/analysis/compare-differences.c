@@ -94,6 +94,10 @@ void compare_differences_trials(struct compare_differences *out,
 	const struct trial *a = &candidate->trial, *b = &baseline->trial;
 
 	note(out, "task hash", graded_hash(candidate), graded_hash(baseline), 1);
+	note(out, "judge", or_none(candidate->result.judge_model),
+	     or_none(baseline->result.judge_model), 1);
+	note(out, "judge's prompt", or_none(candidate->result.judge_prompt),
+	     or_none(baseline->result.judge_prompt), 1);
 	note(out, "model", or_none(a->model), or_none(b->model), 1);
 	note(out, "label", or_none(a->variant), or_none(b->variant), 1);
 	note(out, "agent", or_none(a->agent), or_none(b->agent), 1);

@@ -129,6 +129,7 @@ static int go_on(struct session *s, const struct request *q)
 		.n = s->plan.n,
 		.items = items,
 		.items_n = w.n,
+		.judge = &s->plan.judge,
 		.config_path = s->plan.config,
 		.data_dir = s->store.root,
 		.budget = &s->plan.budget,

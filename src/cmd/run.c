@@ -124,6 +124,7 @@ static int run_plan(struct inputs *in, const struct request *q)
 		.n = in->plan.n,
 		.items = items,
 		.items_n = in->plan.n,
+		.judge = &in->bench.judge,
 		.providers = &in->providers,
 		.config_path = c->path,
 		.data_dir = c->data_dir,

@@ -60,6 +60,10 @@ static const char *complain_tool(const char *text)
 static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
 static const char *const scorings[] = {"scored", "strict", NULL};
+static const char *const switches[] = {"auto", "true", "false", NULL};
+static const char *const judged[] = {"unscored", "all", NULL};
+static const char *const efforts[] = {"none", "minimal", "low", "medium",
+				      "high", "xhigh",	 "max", NULL};
 static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", NULL};
 
 static const char *complain_launcher(const char *text)
@@ -80,6 +84,7 @@ const struct key_table config_tables[TABLE_COUNT_] = {
 	[TABLE_DEFAULTS] = {SCOPE_DEFAULTS, "defaults", "[defaults]"},
 	[TABLE_TASKS] = {SCOPE_TASKS, "tasks", "[[tasks]]"},
 	[TABLE_BUDGET] = {SCOPE_BUDGET, "budget", "[budget]", .whole = true},
+	[TABLE_JUDGE] = {SCOPE_JUDGE, "judge", "[judge]", .whole = true},
 };
 
 const struct key config_keys[KEY_COUNT_] = {
@@ -143,6 +148,26 @@ const struct key config_keys[KEY_COUNT_] = {
 			     IN_BENCH(budget.wall_ms)},
 	[KEY_MAX_FORECAST] = {"max_forecast_usd", TYPE_REAL, SCOPE_BUDGET, 0.000001, 100000000,
 			      IN_BENCH(budget.max_forecast_usd)},
+	[KEY_JUDGE_MODEL] = {"model", TYPE_TEXT, SCOPE_JUDGE | SCOPE_FLAG,
+			     .complain = complain_word, .flag = "judge", IN_BENCH(judge.model)},
+	[KEY_JUDGE_ENABLED] = {"enabled", TYPE_CHOICE, SCOPE_JUDGE | SCOPE_FLAG,
+			       .choices = switches, .flag = "[no-]judge", IN_BENCH(judge.enabled)},
+	[KEY_JUDGE_ONLY] = {"only", TYPE_CHOICE, SCOPE_JUDGE, .choices = judged,
+			    IN_BENCH(judge.only)},
+	[KEY_JUDGE_VOTES] = {"votes", TYPE_INT, SCOPE_JUDGE, 1, 99, IN_BENCH(judge.votes)},
+	[KEY_JUDGE_EFFORT] = {"effort", TYPE_TEXT, SCOPE_JUDGE, .choices = efforts,
+			      IN_BENCH(judge.effort)},
+	[KEY_JUDGE_TEMPERATURE] = {"temperature", TYPE_REAL, SCOPE_JUDGE, 0, 2,
+				   IN_BENCH(judge.temperature)},
+	[KEY_JUDGE_TOP_P] = {"top_p", TYPE_REAL, SCOPE_JUDGE, 0, 1, IN_BENCH(judge.top_p)},
+	[KEY_JUDGE_DIFF] = {"max_diff_bytes", TYPE_BIG, SCOPE_JUDGE, 1000, 16777216,
+			    IN_BENCH(judge.max_diff_bytes)},
+	[KEY_JUDGE_CANARY] = {"canary", TYPE_BOOL, SCOPE_JUDGE, IN_BENCH(judge.canary)},
+	[KEY_JUDGE_TOKENS] = {"token_limit", TYPE_BIG, SCOPE_JUDGE, 1, MANY,
+			      IN_BENCH(judge.tokens)},
+	[KEY_JUDGE_COST] = {"cost_limit_usd", TYPE_REAL, SCOPE_JUDGE, 0.000001, 1000000,
+			    IN_BENCH(judge.usd)},
+	[KEY_JUDGE_CALLS] = {"call_limit", TYPE_BIG, SCOPE_JUDGE, 1, MANY, IN_BENCH(judge.calls)},
 	[KEY_ENV] = {"environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env"},
 };
 

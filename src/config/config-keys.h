@@ -45,18 +45,30 @@ enum key_id {
 	KEY_BUDGET_TOKENS,
 	KEY_BUDGET_WALL,
 	KEY_MAX_FORECAST,
+	KEY_JUDGE_MODEL,
+	KEY_JUDGE_ENABLED,
+	KEY_JUDGE_ONLY,
+	KEY_JUDGE_VOTES,
+	KEY_JUDGE_EFFORT,
+	KEY_JUDGE_TEMPERATURE,
+	KEY_JUDGE_TOP_P,
+	KEY_JUDGE_DIFF,
+	KEY_JUDGE_CANARY,
+	KEY_JUDGE_TOKENS,
+	KEY_JUDGE_COST,
+	KEY_JUDGE_CALLS,
 	KEY_ENV, /* environment_variables: kept in layer.env */
 	KEY_COUNT_
 };
 
 enum key_type {
-	TYPE_TEXT,   /* char * */
-	TYPE_CHOICE, /* an enum: the position in `choices` */
-	TYPE_LIST,   /* of texts: struct strv */
-	TYPE_INT,    /* int */
-	TYPE_BIG,    /* int64_t, whole */
-	TYPE_REAL,   /* double */
-	TYPE_MS,     /* int64_t milliseconds, written in seconds */
+	TYPE_TEXT, /* char * */
+	TYPE_CHOICE, /* an enum: the position in `choices`; "true" and "false" may be written as such */
+	TYPE_LIST, /* of texts: struct strv */
+	TYPE_INT,  /* int */
+	TYPE_BIG,  /* int64_t, whole */
+	TYPE_REAL, /* double */
+	TYPE_MS,   /* int64_t milliseconds, written in seconds */
 	TYPE_BOOL,
 	TYPE_ENV,
 };
@@ -68,7 +80,8 @@ enum scope {
 	SCOPE_TASKS = 4,
 	SCOPE_ENTRY = SCOPE_TOP | SCOPE_DEFAULTS | SCOPE_TASKS,
 	SCOPE_BUDGET = 8,
-	SCOPE_FILE = SCOPE_ENTRY | SCOPE_BUDGET,
+	SCOPE_JUDGE = 32,
+	SCOPE_FILE = SCOPE_ENTRY | SCOPE_BUDGET | SCOPE_JUDGE,
 	SCOPE_FLAG = 16, /* no table: a setting of struct config_request */
 };
 
@@ -79,7 +92,7 @@ struct key_table {
 	bool whole;	   /* keys of the whole benchmark, kept with those of the top level */
 };
 
-enum { TABLE_TOP, TABLE_DEFAULTS, TABLE_TASKS, TABLE_BUDGET, TABLE_COUNT_ };
+enum { TABLE_TOP, TABLE_DEFAULTS, TABLE_TASKS, TABLE_BUDGET, TABLE_JUDGE, TABLE_COUNT_ };
 extern const struct key_table config_tables[TABLE_COUNT_];
 
 struct key {

@@ -113,6 +113,9 @@ static void set_from_node(const struct spot *s, struct value *v, const struct to
 	*v = (struct value){.origin = ORIGIN_FILE, .line = n->line, .col = n->col};
 	if ((type == TYPE_TEXT || type == TYPE_CHOICE) && n->kind == TOML_STRING)
 		set_text(s, v, n->text);
+	else if (type == TYPE_CHOICE && n->kind == TOML_BOOL &&
+		 is_choice(&config_keys[s->id], n->boolean ? "true" : "false"))
+		set_text(s, v, n->boolean ? "true" : "false");
 	else if (type == TYPE_LIST && n->kind == TOML_ARRAY)
 		set_list(s, v, n);
 	else if (type == TYPE_BOOL && n->kind == TOML_BOOL)
@@ -347,6 +350,12 @@ static void read_flags(struct config *c)
 		struct spot s = {c, l, id};
 		l->values[id] = (struct value){.origin = ORIGIN_FLAG};
 		set_from_text(&s, &l->values[id], req->settings.v[i].value);
+	}
+	/* Whoever names a judge wants one. */
+	if (req->no_judge || l->values[KEY_JUDGE_MODEL].origin) {
+		struct spot s = {c, l, KEY_JUDGE_ENABLED};
+		l->values[KEY_JUDGE_ENABLED] = (struct value){.origin = ORIGIN_FLAG};
+		set_text(&s, &l->values[KEY_JUDGE_ENABLED], req->no_judge ? "false" : "true");
 	}
 	if (req->models.n)
 		l->values[KEY_MODELS].origin = ORIGIN_FLAG;

@@ -22,6 +22,7 @@ struct config_request {
 	struct kvs settings; /* key -> text, in the words of the file: "parallel", "agent",
 			      * "sandbox", "rollouts", "timeout_sec", "fail_fast" ... */
 	struct strv models;  /* instead of all models of the file, when any */
+	bool no_judge;	     /* no rubric is judged, whatever the file says */
 	struct kvs env;	     /* added to environment_variables */
 	struct strv tags;
 	struct strv

@@ -53,7 +53,7 @@ bool workspace_kind_parse(const char *name, enum workspace_kind *out)
 
 void bench_init(struct bench *b)
 {
-	*b = (struct bench){.parallel = 1};
+	*b = (struct bench){.parallel = 1, .judge = judge_default};
 }
 
 struct bench_entry *bench_add_entry(struct bench *b)
@@ -98,5 +98,6 @@ void bench_release(struct bench *b)
 	free(b->name);
 	strv_release(&b->tags);
 	strv_release(&b->tools);
+	judge_release(&b->judge);
 	bench_init(b);
 }

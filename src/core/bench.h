@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/strv.h"
+#include "core/judge.h"
 #include "core/kv.h"
 #include "core/limits.h"
 #include "core/score.h"
@@ -62,6 +63,7 @@ struct bench {
 		int64_t wall_ms;	 /* of one run or resume */
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
+	struct judge judge; /* nobody is known to answer yet */
 	struct strv tags;
 	struct strv tools; /* programs by name or path, and folders, of this machine */
 	struct bench_entry *entries;

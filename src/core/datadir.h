@@ -59,6 +59,7 @@
 #define ATTEMPT_RESULT "result.json" /* the attempt has ended */
 #define ATTEMPT_EVALUATION "evaluation_results.json"
 #define ATTEMPT_SCORING "scoring_results.md"
+#define ATTEMPT_VERDICTS "verdicts.jsonl" /* what a judge was shown and answered */
 #define ATTEMPT_RECORDING "recording"
 #define ATTEMPT_JUDGE_RECORDING "judge-recording"
 #define ATTEMPT_ARTIFACTS "artifacts"

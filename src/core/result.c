@@ -124,17 +124,19 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 
 #define RESULT(member, kind, required) JSON_FIELD(struct result, member, kind, required)
 static const struct json_field result_fields[] = {
-	RESULT(run_id, FIELD_STR, true),	RESULT(rollout_id, FIELD_STR, false),
-	RESULT(key, FIELD_DIGEST, true),	RESULT(attempt, FIELD_INT, true),
-	RESULT(task_hash, FIELD_DIGEST, false), RESULT(refused, FIELD_BOOL, false),
-	RESULT(cause, FIELD_TEXT, false),	RESULT(retry, FIELD_BOOL, false),
-	RESULT(regrade, FIELD_BOOL, false),	RESULT(reason, FIELD_TEXT, false),
-	RESULT(evaluated, FIELD_BOOL, false),	RESULT(coverage, FIELD_KNOWN, false),
-	RESULT(tests, FIELD_INT, false),	RESULT(tests_passed, FIELD_INT, false),
-	RESULT(sandbox, FIELD_STR, false),	RESULT(workspace, FIELD_STR, false),
-	RESULT(limits_held, FIELD_STR, false),	RESULT(image_id, FIELD_STR, false),
-	RESULT(platform, FIELD_STR, false),	RESULT(image, FIELD_STR, false),
-	RESULT(oom_killed, FIELD_BOOL, false),	RESULT(program, FIELD_STR, false),
+	RESULT(run_id, FIELD_STR, true),	   RESULT(rollout_id, FIELD_STR, false),
+	RESULT(key, FIELD_DIGEST, true),	   RESULT(attempt, FIELD_INT, true),
+	RESULT(task_hash, FIELD_DIGEST, false),	   RESULT(refused, FIELD_BOOL, false),
+	RESULT(cause, FIELD_TEXT, false),	   RESULT(retry, FIELD_BOOL, false),
+	RESULT(regrade, FIELD_BOOL, false),	   RESULT(reason, FIELD_TEXT, false),
+	RESULT(evaluated, FIELD_BOOL, false),	   RESULT(coverage, FIELD_KNOWN, false),
+	RESULT(tests, FIELD_INT, false),	   RESULT(tests_passed, FIELD_INT, false),
+	RESULT(sandbox, FIELD_STR, false),	   RESULT(workspace, FIELD_STR, false),
+	RESULT(limits_held, FIELD_STR, false),	   RESULT(image_id, FIELD_STR, false),
+	RESULT(platform, FIELD_STR, false),	   RESULT(image, FIELD_STR, false),
+	RESULT(oom_killed, FIELD_BOOL, false),	   RESULT(program, FIELD_STR, false),
+	RESULT(judge_score, FIELD_KNOWN, false),   RESULT(judge_model, FIELD_TEXT, false),
+	RESULT(judge_prompt, FIELD_DIGEST, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
@@ -172,6 +174,7 @@ void result_init(struct result *r)
 		.coverage = -1,
 		.score_low = -1,
 		.score_high = -1,
+		.judge_score = -1,
 	};
 }
 

@@ -115,7 +115,10 @@ struct result {
 	bool evaluated;
 	bool scored;	    /* total_score is a number */
 	double total_score; /* 0..1 when scored */
-	double coverage;    /* scored share of the rubrics' weight; -1 unknown */
+	double judge_score; /* weighted, of the rubrics that a judge scored: 0..1; -1: there is none */
+	char judge_model[128]; /* who judged, as its provider names it; "": nobody was asked */
+	char judge_prompt[HASH_HEX]; /* which way of asking: our words and the judge's settings */
+	double coverage;	     /* scored share of the rubrics' weight; -1 unknown */
 	/* What total_score would be if all that was not scored were worth nothing, or all; -1 unknown. */
 	double score_low, score_high;
 	int tests, tests_passed;   /* of all steps */

@@ -110,13 +110,6 @@ static const struct json_field attempt_fields[] = {
 	ATTEMPT(preflight, FIELD_BOOL, false),
 };
 
-#define JUDGE(member, kind, required) JSON_FIELD(struct judge, member, kind, required)
-static const struct json_field judge_fields[] = {
-	JUDGE(provider, FIELD_STR, true),  JUDGE(model_id, FIELD_STR, true),
-	JUDGE(tokens, FIELD_INT64, false), JUDGE(calls, FIELD_INT64, false),
-	JUDGE(usd, FIELD_REAL, false),
-};
-
 void attempt_release(struct attempt *a)
 {
 	trial_release(&a->trial);
@@ -124,8 +117,7 @@ void attempt_release(struct attempt *a)
 	json_decref(a->tools);
 	free(a->gateway);
 	free(a->control);
-	free(a->judge.provider);
-	free(a->judge.model_id);
+	judge_release(&a->judge);
 	free(a->replay);
 	free(a->bench);
 	free(a->rollout_id);
@@ -143,10 +135,7 @@ json_t *attempt_to_json(const struct attempt *a)
 
 	json_put_int(j, "v", JSON_FIELDS_VERSION);
 	json_fields_write(j, a, attempt_fields, ARRAY_SIZE(attempt_fields));
-	json_t *judge = a->judge.provider ? json_object() : json_null();
-	if (a->judge.provider)
-		json_fields_write(judge, &a->judge, judge_fields, ARRAY_SIZE(judge_fields));
-	json_put(j, "judge", judge);
+	json_put(j, "judge", judge_to_json(&a->judge));
 	json_put_int(j, "uid", a->uid);
 	json_put(j, "trial", trial_to_json(&a->trial));
 	json_put(j, "tools", a->tools ? json_incref(a->tools) : json_null());
@@ -157,12 +146,10 @@ json_t *attempt_to_json(const struct attempt *a)
 static int read_attempt(struct attempt *a, const json_t *j, const char *where, struct err *err)
 {
 	int64_t uid = json_get_int(j, "uid", 0);
-	json_t *spec = json_object_get(j, "agent_spec"), *judge = json_object_get(j, "judge");
+	json_t *spec = json_object_get(j, "agent_spec");
 
-	if (json_is_object(judge) &&
-	    json_fields_read(&a->judge, judge_fields, ARRAY_SIZE(judge_fields), judge, where, err))
-		return err_wrap(err, "\"judge\"");
-	if (json_fields_read(a, attempt_fields, ARRAY_SIZE(attempt_fields), j, where, err) ||
+	if (judge_from_json(&a->judge, json_object_get(j, "judge"), where, err) ||
+	    json_fields_read(a, attempt_fields, ARRAY_SIZE(attempt_fields), j, where, err) ||
 	    trial_from_json(&a->trial, json_object_get(j, "trial"), where, err))
 		return -1;
 	if (a->number < 1 || uid < 0 || uid >= UINT32_MAX)

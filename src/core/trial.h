@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "core/bench.h"
+#include "core/judge.h"
 
 struct trial {
 	int index;	    /* position in the benchmark, from 0; never changes once planned */
@@ -53,15 +54,6 @@ json_t *trial_to_json(const struct trial *t); /* new reference */
 int trial_from_json(struct trial *t, const json_t *j, const char *where,
 		    struct err *err) MUST_CHECK;
 
-/* The model that graders may ask. Its account at the gateway is apart from the agent's: a token, limits, logs and
- * numbers of its own. Only the benchmark's budget sees both. */
-struct judge {
-	char *provider;	       /* NULL: no grader asks a model */
-	char *model_id;	       /* the name the provider knows it by */
-	int64_t tokens, calls; /* limits of one attempt, 0: none */
-	double usd;
-};
-
 #define PREFLIGHT_TEST_MS 300000
 
 /* One attempt: the content of RUN_DIR/attempts/N/trial.json. */
@@ -80,7 +72,7 @@ struct attempt {
 	char *bench;	    /* its name, for people */
 	char *gateway;	    /* unix socket of the gateway, absolute; NULL: none */
 	char *control;	    /* its other socket, for the worker; NULL: nobody meters or limits */
-	struct judge judge;
+	struct judge judge; /* its provider NULL: no grader asks a model */
 	char *replay; /* a recording to be answered from, relative to the data root; NULL: none */
 	bool replay_or_live; /* what it does not hold goes to the provider */
 	bool record;	     /* keep a recording of the model calls */

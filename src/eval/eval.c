@@ -5,21 +5,29 @@
 #include "base/mem.h"
 #include "eval/eval-doc.h"
 #include "eval/grader.h"
+#include "eval/judge-prompt.h"
 
-static const struct grader *const graders[] = {&grader_tests};
+static const struct grader *const graders[] = {&grader_tests, &grader_judge};
 
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out, struct err *err)
 {
-	struct evaluation e = {.doc = eval_doc_begin(job), .usage.cpu_pressure = -1};
-	struct grading g = {.job = job, .sandbox = s, .out = &e};
+	struct evaluation e = {
+		.doc = eval_doc_begin(job), .judge_score = -1, .usage.cpu_pressure = -1};
+	struct judge_files files = {0};
+	struct grading g = {.job = job, .sandbox = s, .out = &e, .files = &files};
+	int failed = 0;
 
 	for (size_t i = 0; i < job->step->rubrics_n; i++)
 		scores_add(&e.scores, job->step->rubrics[i].id, job->step->rubrics[i].weight);
-	for (size_t i = 0; i < ARRAY_SIZE(graders); i++)
-		if (graders[i]->run(&g, err)) {
-			evaluation_release(&e);
-			return -1;
-		}
+	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
+		failed = graders[i]->prepare && graders[i]->prepare(&g, err);
+	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
+		failed = graders[i]->run(&g, err);
+	judge_files_release(&files);
+	if (failed) {
+		evaluation_release(&e);
+		return -1;
+	}
 	for (size_t i = 0; i < e.scores.n; i++)
 		if (!e.scores.v[i].known && !e.scores.v[i].reason)
 			e.scores.v[i].reason = xstrdup("nothing scores it");
@@ -36,5 +44,5 @@ void evaluation_release(struct evaluation *e)
 	scores_release(&e->scores);
 	metrics_release(&e->metrics);
 	strv_release(&e->conflicts);
-	*e = (struct evaluation){.total.coverage = -1};
+	*e = (struct evaluation){.total.coverage = -1, .judge_score = -1};
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * eval.h -- grading: the graders (grader.h) are asked what the agent's work is worth. Today the task's
- * test scripts are the only one: they run in a fresh sandbox that already holds the agent's diff, and
- * a rubric's score is the share of its tests that passed. A rubric without tests is unscored and
- * outside the total. What keeps a grader from working (a test tool that is not installed) is our
- * fault, ERR_INFRA, and never a failed test.
+ * eval.h -- grading: the graders (grader.h) are asked what the agent's work is worth. The task's test
+ * scripts run in a fresh sandbox that already holds the agent's diff, and a rubric's score is the share of
+ * its tests that passed. A rubric without tests is judged by a model, where the attempt has a judge. One that
+ * nothing scores is unscored and outside the total. What keeps a grader from working (a test tool that is not
+ * installed, a judge that does not answer) is our fault, ERR_INFRA, and never a failed test.
  */
 #pragma once
 #include <jansson.h>
 #include "core/result.h"
 #include "core/score.h"
 #include "core/trial.h"
+#include "model/http.h"
 #include "sandbox/sandbox.h"
 #include "task/task.h"
 
@@ -23,6 +24,8 @@ struct eval_job {
 	bool has_work; /* the diff changes something: code of the agent's runs with the tests' rights */
 	const char *
 		patch_refused; /* why the diff did not apply, or NULL: then no test is run and all fail */
+	const struct model_client
+		*client; /* to ask the attempt's judge by; NULL: nobody is asked */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
 };
@@ -35,10 +38,14 @@ struct evaluation {
 	struct metrics metrics; /* what the tests wrote */
 	struct strv conflicts;	/* names that two tests wrote, each a line for people */
 	struct test_usage usage;
+	double judge_score; /* weighted, of the rubrics that a judge scored; -1: there is none */
+	char judge_prompt[HASH_HEX]; /* which way of asking it was asked in; "": nobody was */
 };
 
-/* Grade; blocks until every grader is done. S may be NULL when patch_refused or when the task has no
- * tests. OUT is set on success, and the caller releases it. */
+/* Whether grading STEP takes a sandbox: it has tests, or the judge of A will want to see files. */
+bool eval_needs_sandbox(const struct attempt *a, const struct task_step *step);
+/* Grade; blocks until every grader is done. S may be NULL when patch_refused or when none is
+ * needed. OUT is set on success, and the caller releases it. */
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out,
 	     struct err *err) MUST_CHECK;
 void evaluation_release(struct evaluation *e);

@@ -12,13 +12,17 @@ struct grading {
 	/* scores begin with one per rubric of the task, unscored; doc with the members that every
 	 * evaluation has (eval_doc_begin). The total is made when all graders have been asked. */
 	struct evaluation *out;
+	struct judge_files
+		*files; /* those that rubrics to be judged name, as the agent left them */
 };
 
 struct grader {
 	const char *name; /* the `kind` of its scores */
+	/* Look at the workspace before anything ran in the sandbox; may be NULL. Blocks. */
+	int (*prepare)(struct grading *g, struct err *err);
 	/* Give the scores that are its to give (score_set; further ones may be added) and say in the
 	 * document how they came about. Blocks. -1: our side failed, nothing of this evaluation counts. */
 	int (*run)(struct grading *g, struct err *err);
 };
 
-extern const struct grader grader_tests;
+extern const struct grader grader_tests, grader_judge;

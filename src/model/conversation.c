@@ -66,6 +66,26 @@ size_t conversation_forget(struct conversation *t)
 	return n;
 }
 
+const json_t *conversation_schema(const struct conversation *t)
+{
+	return t->form && !(t->dropped & FORM_SCHEMA) ? t->form->schema : NULL;
+}
+
+const char *conversation_effort(const struct conversation *t)
+{
+	return t->form && !(t->dropped & FORM_EFFORT) ? t->form->effort : NULL;
+}
+
+double conversation_temperature(const struct conversation *t)
+{
+	return t->form && !(t->dropped & FORM_SAMPLING) ? t->form->temperature : -1;
+}
+
+double conversation_top_p(const struct conversation *t)
+{
+	return t->form && !(t->dropped & FORM_SAMPLING) ? t->form->top_p : -1;
+}
+
 void conversation_release(struct conversation *t)
 {
 	free(t->shown);
@@ -164,6 +184,36 @@ static bool is_about_length(const struct http_answer *a)
 	return a->status == 413;
 }
 
+static bool names_any(const struct http_answer *a, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcasestr(a->body.data, *words))
+			return true;
+	return false;
+}
+
+/* Of what the request said of its answer's form, the first part that the provider's words name; 0: none. In each
+ * provider's words, and those of servers that answer in place of one. */
+static unsigned refused_part(const struct conversation *t, const struct http_answer *a)
+{
+	static const char *const sampling[] = {"temperature", "top_p", "topP", NULL};
+	static const char *const effort[] = {"effort", "thinking", "reasoning", NULL};
+	static const char *const schema[] = {"response_format",	  "json_schema",  "output_config",
+					     "text.format",	  "responseJson", "response_json",
+					     "responseMime",	  "guided",	  "grammar",
+					     "structured output", "schema",	  NULL};
+	const bool asks[] = {conversation_temperature(t) >= 0 || conversation_top_p(t) >= 0,
+			     conversation_effort(t) != NULL, conversation_schema(t) != NULL};
+
+	if (a->status != 400 && a->status != 404 && a->status != 422 && a->status != 501)
+		return 0;
+	if (asks[0] && names_any(a, sampling))
+		return FORM_SAMPLING;
+	if (asks[1] && names_any(a, effort))
+		return FORM_EFFORT;
+	return asks[2] && names_any(a, schema) ? FORM_SCHEMA : 0;
+}
+
 /* What a provider refuses in a form that can be mended is mended, and posted again. */
 static int post_what_is_taken(struct conversation *t, const struct model_client *c,
 			      struct http_answer *a, size_t *forgotten, struct err *err)
@@ -175,7 +225,11 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 		if (conversation_post(t, c, a, err))
 			return -1;
 		mended = false;
-		if (!a->late && is_about_reasoning(t, a)) {
+		unsigned part = a->late || a->status == 200 ? 0 : refused_part(t, a);
+		if (part) {
+			t->dropped |= part;
+			mended = true;
+		} else if (!a->late && is_about_reasoning(t, a)) {
 			mended = t->plain = true;
 		} else if (!a->late && is_about_length(a)) {
 			size_t n = conversation_forget(t);
@@ -196,6 +250,7 @@ static int refused(const struct http_answer *a, struct reply *out, struct err *e
 					 is_about_length(a) ? "the model's context is full: " : "",
 					 a->status, text ? text : a->body.data);
 
+	out->status = a->status;
 	if (a->status < 500 && a->status != 429 && a->status >= 400) {
 		out->stuck = STEAL(&why);
 		return ASKED_REFUSED;

@@ -31,8 +31,10 @@ struct reply {
 	struct buf text;
 	struct tool_call *calls;
 	size_t calls_n, calls_cap;
-	bool cut;    /* it reached the model's output limit */
-	char *stuck; /* the model gives no answer: "finishReason SAFETY"; NULL: it does */
+	bool refused; /* the text is the model's refusal, which this API marks as one */
+	int status;   /* of HTTP, where a provider did not answer; else 0 */
+	bool cut;     /* it reached the model's output limit */
+	char *stuck;  /* the model gives no answer: "finishReason SAFETY"; NULL: it does */
 	int64_t input, cached, output; /* tokens; -1 unknown */
 	size_t forgotten; /* outputs that had to be taken out of the history before it was answered */
 };
@@ -47,15 +49,28 @@ struct shown_output {
 	const char *member;
 };
 
-/* Starts with the first five set, and an empty array as history. */
+/* The form that answers are to have, and what a request says beside. */
+struct answer_form {
+	const char *name;     /* [A-Za-z0-9_-]{1,64} */
+	const json_t *schema; /* of JSON Schema what every provider takes: see eval/judge-form.c */
+	const char *effort;   /* of reasoning; NULL: the model's own */
+	double temperature, top_p; /* negative: the model's own */
+};
+
+/* What of an answer_form a provider refused and is sent no more. */
+enum form_part { FORM_SCHEMA = 1, FORM_SAMPLING = 2, FORM_EFFORT = 4 };
+
+/* Starts with the first six set, and an empty array as history. */
 struct conversation {
 	const struct dialect *dialect;
-	const char *model;	 /* as its provider names it; borrowed */
-	char *system;		 /* NULL: none; owned */
-	const struct tool *tool; /* NULL: none; borrowed */
-	int max_output;		 /* tokens of an answer; 0: what the dialect asks for by itself */
-	json_t *history;	 /* an array in the dialect's own shape; owned */
-	bool plain;		 /* responses: the model has no encrypted reasoning to give */
+	const char *model;		/* as its provider names it; borrowed */
+	char *system;			/* NULL: none; owned */
+	const struct tool *tool;	/* NULL: none; borrowed */
+	const struct answer_form *form; /* NULL: free text. Borrowed */
+	int max_output;	  /* tokens of an answer; 0: what the dialect asks for by itself */
+	json_t *history;  /* an array in the dialect's own shape; owned */
+	unsigned dropped; /* of enum form_part */
+	bool plain;	  /* responses: the model has no encrypted reasoning to give */
 	struct shown_output *shown; /* long outputs that stand in the history, the oldest first */
 	size_t shown_n, shown_cap;
 	size_t seen; /* how many of them stood in a request that was answered */
@@ -107,6 +122,11 @@ void conversation_show(struct conversation *t, json_t *holder, const char *membe
 /* Take the older half, by bytes, of the outputs that the model has seen out of the history: what remains of each is its
  * last line. Returns how many were taken; 0: there is nothing left to be taken. */
 size_t conversation_forget(struct conversation *t);
+/* What a request may still say of the form: NULL, or a negative number, where it may not, or has nothing to. */
+const json_t *conversation_schema(const struct conversation *t);
+const char *conversation_effort(const struct conversation *t);
+double conversation_temperature(const struct conversation *t);
+double conversation_top_p(const struct conversation *t);
 /* ARGUMENTS is borrowed, and may be anything, or NULL. */
 void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments);
 /* The same with the arguments as the JSON text that two dialects send. */

@@ -70,6 +70,20 @@ static json_t *request(const struct conversation *t)
 		json_put(j, "tools",
 			 json_pack("[{s:s, s:s, s:O}]", "name", t->tool->name, "description",
 				   t->tool->description, "input_schema", t->tool->parameters));
+	json_t *output = json_object();
+	if (conversation_schema(t))
+		json_put(output, "format",
+			 json_pack("{s:s, s:O}", "type", "json_schema", "schema",
+				   conversation_schema(t)));
+	if (conversation_effort(t))
+		json_put_str(output, "effort", conversation_effort(t));
+	if (json_object_size(output))
+		json_object_set(j, "output_config", output);
+	json_decref(output);
+	if (conversation_temperature(t) >= 0)
+		json_put_real(j, "temperature", conversation_temperature(t));
+	if (conversation_top_p(t) >= 0)
+		json_put_real(j, "top_p", conversation_top_p(t));
 	return j;
 }
 

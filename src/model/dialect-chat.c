@@ -29,6 +29,17 @@ static json_t *request(const struct conversation *t)
 				   "parameters", t->tool->parameters));
 	if (t->max_output)
 		json_put_int(j, "max_completion_tokens", t->max_output);
+	if (conversation_schema(t))
+		json_put(j, "response_format",
+			 json_pack("{s:s, s:{s:s, s:O, s:b}}", "type", "json_schema", "json_schema",
+				   "name", t->form->name, "schema", conversation_schema(t),
+				   "strict", 1));
+	if (conversation_effort(t))
+		json_put_str(j, "reasoning_effort", conversation_effort(t));
+	if (conversation_temperature(t) >= 0)
+		json_put_real(j, "temperature", conversation_temperature(t));
+	if (conversation_top_p(t) >= 0)
+		json_put_real(j, "top_p", conversation_top_p(t));
 	return j;
 }
 
@@ -63,6 +74,7 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 	json_array_append_new(t->history, kept(said));
 	reply_add_text(&reply->text, json_object_get(said, "content"));
 	reply_add_text(&reply->text, json_object_get(said, "refusal"));
+	reply->refused = json_string_length(json_object_get(said, "refusal"));
 	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
 		const json_t *f = json_object_get(call, "function");
 		reply_add_call_text(reply, json_get_str(call, "id", ""),

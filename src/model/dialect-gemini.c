@@ -12,6 +12,26 @@ static json_t *text_parts(const char *text)
 	return json_pack("[o]", part);
 }
 
+static json_t *generation(const struct conversation *t)
+{
+	json_t *j = json_object();
+
+	if (t->max_output)
+		json_put_int(j, "maxOutputTokens", t->max_output);
+	if (conversation_schema(t)) {
+		json_put_str(j, "responseMimeType", "application/json");
+		json_object_set(j, "responseJsonSchema", (json_t *)conversation_schema(t));
+	}
+	if (conversation_effort(t))
+		json_put(j, "thinkingConfig",
+			 json_pack("{s:s}", "thinkingLevel", conversation_effort(t)));
+	if (conversation_temperature(t) >= 0)
+		json_put_real(j, "temperature", conversation_temperature(t));
+	if (conversation_top_p(t) >= 0)
+		json_put_real(j, "topP", conversation_top_p(t));
+	return j;
+}
+
 static json_t *request(const struct conversation *t)
 {
 	json_t *j = json_object();
@@ -25,9 +45,10 @@ static json_t *request(const struct conversation *t)
 			 json_pack("[{s:[{s:s, s:s, s:O}]}]", "functionDeclarations", "name",
 				   t->tool->name, "description", t->tool->description, "parameters",
 				   t->tool->parameters));
-	if (t->max_output)
-		json_put(j, "generationConfig",
-			 json_pack("{s:i}", "maxOutputTokens", t->max_output));
+	json_t *config = generation(t);
+	if (json_object_size(config))
+		json_object_set(j, "generationConfig", config);
+	json_decref(config);
 	return j;
 }
 

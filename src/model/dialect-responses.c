@@ -22,6 +22,17 @@ static json_t *request(const struct conversation *t)
 		json_put(j, "include", json_pack("[s]", "reasoning.encrypted_content"));
 	if (t->max_output)
 		json_put_int(j, "max_output_tokens", t->max_output);
+	if (conversation_schema(t))
+		json_put(j, "text",
+			 json_pack("{s:{s:s, s:s, s:O, s:b}}", "format", "type", "json_schema",
+				   "name", t->form->name, "schema", conversation_schema(t),
+				   "strict", 1));
+	if (conversation_effort(t))
+		json_put(j, "reasoning", json_pack("{s:s}", "effort", conversation_effort(t)));
+	if (conversation_temperature(t) >= 0)
+		json_put_real(j, "temperature", conversation_temperature(t));
+	if (conversation_top_p(t) >= 0)
+		json_put_real(j, "top_p", conversation_top_p(t));
 	return j;
 }
 
@@ -54,6 +65,7 @@ static void read_item(struct reply *reply, const json_t *item)
 	json_array_foreach (json_object_get(item, "content"), i, part) {
 		reply_add_text(&reply->text, json_object_get(part, "text"));
 		reply_add_text(&reply->text, json_object_get(part, "refusal"));
+		reply->refused |= json_string_length(json_object_get(part, "refusal")) > 0;
 	}
 }
 

@@ -65,7 +65,10 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	table_text(t, summary_task_name(s, row));
 	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
 	add_score(t, row);
-	table_missing(t, NULL); /* lm: no judge grades yet */
+	if (row->status->has_result && r->judge_score >= 0)
+		table_real(t, r->judge_score, DECIMALS);
+	else
+		table_missing(t, NULL);
 	add_count(t, row->status->has_result ? r->tokens : -1);
 	add_count(t, row->status->has_result ? r->tool_calls : -1);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "report/trial-report-judge.h"
 
 /* The `output` of a test that printed nothing. */
 #define NO_OUTPUT "STDOUT:\n\n\nSTDERR:\n"
@@ -118,7 +119,7 @@ static void put_rubrics(struct writing *w)
 		table_text(&t, id);
 		table_textf(&t, "%g", json_get_real(rubric, "weight", 0));
 		table_text(&t, text);
-		table_text(&t, json_is_number(score) ? score_icon(score) : "no tests");
+		table_text(&t, json_is_number(score) ? score_icon(score) : "no score");
 		table_text(&t, json_get_str(rubric, "criterion", ""));
 	}
 	doc_table(w->doc, &t);
@@ -149,7 +150,7 @@ static void put_breakdown(struct writing *w)
 	put_heading(w, 2, "📊 Scoring Breakdown");
 	put_rubrics(w);
 	put_heading(w, 3, "Qualitative Scoring (LLM-Based Rubrics)");
-	put_paragraph(w, "Not judged.");
+	trial_report_judge_table(w->doc, w->evaluation);
 	put_heading(w, 3, "Quantitative Metrics");
 	columns(&t, (const char *const[]){"Metric", "Value", NULL});
 	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
@@ -157,7 +158,7 @@ static void put_breakdown(struct writing *w)
 			   metrics[i].unit);
 	doc_table(w->doc, &t);
 	put_heading(w, 2, "🤖 LLM Rubric Details");
-	put_paragraph(w, "Not judged.");
+	trial_report_judge_details(w->doc, w->evaluation);
 }
 
 static const char *mark(const json_t *test)
@@ -278,6 +279,7 @@ static void put_summary(struct writing *w)
 {
 	const json_t *total = member(w, "standard_metrics", "tests_total");
 	AUTO(free) char *score = percent(json_object_get(w->evaluation, "total_score"));
+	AUTO(free) char *lm = percent(member(w, "lm_evaluation", "weighted_score"));
 	struct table t = {0};
 
 	put_heading(w, 2, "✅ Final Summary");
@@ -293,7 +295,7 @@ static void put_summary(struct writing *w)
 	else
 		table_missing(&t, "N/A");
 	table_text(&t, "LM Rubric Score");
-	table_text(&t, "not judged");
+	table_text(&t, json_object_get(w->evaluation, "lm_evaluation") ? lm : "not judged");
 	add_count(&t, "Diff Lines", json_object_get(w->evaluation, "diff_lines"));
 	add_count(&t, "Agent Tokens", member(w, "agent_metrics", "tokens_total"));
 	add_count(&t, "Tool Calls", member(w, "agent_metrics", "tool_calls_total"));

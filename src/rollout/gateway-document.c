@@ -81,7 +81,8 @@ static void need_keys(struct search *s, const struct trial *t, const struct prov
 		json_put(entry, "keys", keys);
 		return;
 	}
-	strv_pushf(s->problems, "model \"%s\", task %s: %s", t->model, t->task_dir, err.msg);
+	strv_pushf(s->problems, "model \"%s\", %s%s: %s", t->model,
+		   *t->task_dir ? "task " : "the judge", t->task_dir, err.msg);
 	json_put(s->list, v->name, json_null());
 }
 
@@ -104,6 +105,32 @@ static bool add_task_keys(struct search *s, const struct trial *t, const struct 
 	return keys;
 }
 
+static const struct provider *add_provider(struct search *s, const struct trial *t)
+{
+	const struct provider *v = providers_find(s->p, t->provider);
+
+	json_put(s->list, t->provider, v ? gateway_document_provider(v, NULL) : json_null());
+	if (!v)
+		strv_pushf(s->problems,
+			   "model \"%s\" was planned with the provider \"%s\", which no "
+			   "providers.toml names any more",
+			   t->model, t->provider);
+	return v;
+}
+
+/* It is the benchmark's: no task's key is spent for it. */
+static void add_judge(struct search *s, const struct judge *judge)
+{
+	const struct trial t = {
+		.model = judge->model, .provider = judge->provider, .task_dir = (char *)""};
+	const struct provider *v = json_object_get(s->list, t.provider)
+					   ? providers_find(s->p, t.provider)
+					   : add_provider(s, &t);
+
+	if (v)
+		need_keys(s, &t, v);
+}
+
 static void add_trial(struct search *s, const struct trial *t)
 {
 	const struct provider *v = providers_find(s->p, t->provider);
@@ -112,13 +139,7 @@ static void add_trial(struct search *s, const struct trial *t)
 	if (!tasks) {
 		tasks = json_object();
 		json_put(s->seen, t->provider, tasks);
-		json_put(s->list, t->provider,
-			 v ? gateway_document_provider(v, NULL) : json_null());
-		if (!v)
-			strv_pushf(s->problems,
-				   "model \"%s\" was planned with the provider \"%s\", which no "
-				   "providers.toml names any more",
-				   t->model, t->provider);
+		v = add_provider(s, t);
 	}
 	if (!v || json_object_get(tasks, t->task_dir))
 		return;
@@ -138,8 +159,8 @@ static int check_program(struct err *err)
 }
 
 int gateway_document_make(json_t **out, const struct providers *p, const char *config_path,
-			  const struct trial *trials, size_t n, bool with_keys,
-			  struct strv *problems, struct err *err)
+			  const struct trial *trials, size_t n, const struct judge *judge,
+			  bool with_keys, struct strv *problems, struct err *err)
 {
 	AUTO(strv) struct strv files = STRV_INIT;
 	AUTO(json) json_t *list = json_object();
@@ -152,6 +173,8 @@ int gateway_document_make(json_t **out, const struct providers *p, const char *c
 	for (size_t i = 0; i < n; i++)
 		if (*trials[i].provider)
 			add_trial(&s, &trials[i]);
+	if (judge)
+		add_judge(&s, judge);
 	if (!json_object_size(list))
 		return 0;
 	if (problems->n > before)

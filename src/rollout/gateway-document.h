@@ -9,11 +9,11 @@
 #include "config/providers.h"
 #include "core/trial.h"
 
-/* What the gateway needs to serve TRIALS, without the secret; NULL when none has a provider. Each missing
+/* What the gateway needs to serve TRIALS and JUDGE (NULL: none), without the secret; NULL when none has a provider. Each missing
  * key is a line in PROBLEMS; -1 with ERR_USAGE then. WITH_KEYS false: nothing will be sent to a provider. */
 int gateway_document_make(json_t **out, const struct providers *p, const char *config_path,
-			  const struct trial *trials, size_t n, bool with_keys,
-			  struct strv *problems, struct err *err) MUST_CHECK;
+			  const struct trial *trials, size_t n, const struct judge *judge,
+			  bool with_keys, struct strv *problems, struct err *err) MUST_CHECK;
 /* A member of the document's providers. Without KEYS they are still to be put there. */
 json_t *gateway_document_provider(const struct provider *v, json_t *keys_take);
 /* The document's models[] for those of PROVIDERS, an object with their names. */

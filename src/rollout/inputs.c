@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "rollout/inputs-internal.h"
+#include "rollout/judge.h"
 #include "rollout/tools.h"
 
 static bool is_beneath(const char *path, const char *dir)
@@ -46,6 +47,26 @@ static void check_all_hidden(const struct inputs *in, const struct config_reques
 		check_hidden(in, req->path, "a task's repository", url && *url == '/' ? url : NULL,
 			     problems);
 	}
+}
+
+/* A gateway of the user's own has no account for it. */
+static void find_judge(struct inputs *in, const struct config_request *req, struct strv *problems)
+{
+	struct judge *j = &in->bench.judge;
+	struct err err;
+
+	if (j->enabled == JUDGE_OFF || (j->enabled == JUDGE_AUTO && !j->model))
+		return;
+	if (req->gateway) {
+		strv_push(problems,
+			  "[judge] needs the gateway of rollouts: leave --gateway out, or "
+			  "give --no-judge");
+		return;
+	}
+	if (!in->providers.n && providers_load(&in->providers, req->path, problems, &err))
+		return;
+	if (judge_settle(j, &in->providers, &err))
+		strv_pushf(problems, "%s: %s", req->path, err.msg);
 }
 
 static void check_gateway(const char *path, struct strv *problems)
@@ -157,6 +178,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 				   "that tag: --only tag:%s",
 				   req->tags.v[i], req->tags.v[i]);
 	note_withheld(in);
+	judge_advise(&in->bench.judge, in->plan.trials, in->plan.n, &in->plan.notes);
 	return 0;
 }
 
@@ -175,6 +197,7 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	if (inputs_read_tasks(out, problems, rc ? &more : err))
 		rc = -1;
 	inputs_find_agents(out, &choice, req, problems);
+	find_judge(out, req, problems);
 	tools_find(&out->tools, &out->bench.tools, req->path, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)

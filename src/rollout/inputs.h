@@ -28,7 +28,7 @@ struct inputs {
 	json_t *tools;	    /* as tools_find has them; NULL: none */
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
-	struct providers providers; /* loaded when an agent needs a model */
+	struct providers providers; /* loaded when an agent needs a model, or a judge is named */
 	struct plan plan;	    /* run_id and task_snapshot are set by inputs_commit */
 };
 

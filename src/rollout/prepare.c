@@ -7,6 +7,22 @@
 #include "rollout/gateway-document.h"
 #include "rollout/replay.h"
 
+/* NULL: nothing of what is to be done will be judged. */
+static const struct judge *judge_of(const struct prepare_request *q)
+{
+	for (size_t i = 0; q->judge && q->judge->provider && i < q->items_n; i++)
+		if (q->items[i].regrade || q->trials[q->items[i].index].evaluate)
+			return q->judge;
+	return NULL;
+}
+
+static void judge_line(struct strv *notes, const struct judge *j)
+{
+	if (j)
+		strv_pushf(notes, "judge %s: %s at %s by %s, %d vote%s a rubric", j->model,
+			   j->model_id, j->provider, j->api, j->votes, j->votes == 1 ? "" : "s");
+}
+
 /* Those of TRIALS, the N whose agents are still to be run. */
 static int prepare_calls(struct prepared *out, const struct prepare_request *q,
 			 const struct providers *p, const struct trial *trials, size_t n,
@@ -15,9 +31,12 @@ static int prepare_calls(struct prepared *out, const struct prepare_request *q,
 	const bool live = !q->replay || q->replay_or_live;
 	struct forecast forecast;
 
+	const struct judge *judge = judge_of(q);
+
 	model_lines(&out->notes, trials, n);
-	if (gateway_document_make(&out->document, p, q->config_path, trials, n, live, problems,
-				  err))
+	judge_line(&out->notes, judge);
+	if (gateway_document_make(&out->document, p, q->config_path, trials, n, judge, live,
+				  problems, err))
 		return -1;
 	forecast_make(&forecast, q->data_dir, p, trials, live ? n : 0);
 	if (forecast_tell(&out->notes, &forecast, q->budget, err))
@@ -39,7 +58,8 @@ int prepare_models(struct prepared *out, const struct prepare_request *q, struct
 		trials[n] = q->trials[q->items[i].index];
 		n += !q->items[i].agent_from && *trials[n].provider;
 	}
-	if (n && !q->providers && providers_load(&own, q->config_path, problems, err))
+	if ((n || judge_of(q)) && !q->providers &&
+	    providers_load(&own, q->config_path, problems, err))
 		return -1;
 	return prepare_calls(out, q, q->providers ? q->providers : &own, trials, n, problems, err);
 }

@@ -17,6 +17,7 @@ struct prepare_request {
 	size_t n;
 	const struct sched_item *items; /* what is to be done of them */
 	size_t items_n;
+	const struct judge *judge;	   /* NULL or without a provider: nobody judges */
 	const struct providers *providers; /* NULL: as the files have them now */
 	const char *config_path, *data_dir;
 	const struct budget *budget;
@@ -25,9 +26,9 @@ struct prepare_request {
 };
 
 struct prepared {
-	json_t *document; /* for the gateway, without its secret; NULL: no agent here asks a model */
-	char **replay;	  /* by trial, the recording that answers, or NULL; NULL: none at all */
-	size_t replay_n;  /* trials */
+	json_t *document;  /* for the gateway, without its secret; NULL: nobody here asks a model */
+	char **replay;	   /* by trial, the recording that answers, or NULL; NULL: none at all */
+	size_t replay_n;   /* trials */
 	struct strv notes; /* for people: who answers which model, and the forecast */
 };
 

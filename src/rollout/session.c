@@ -39,7 +39,7 @@ static bool needs_secret(const struct session *s)
 
 	for (size_t i = 0; i < s->plan.n && !needed; i++)
 		needed = *s->plan.trials[i].provider;
-	return needed;
+	return needed || s->plan.judge.provider;
 }
 
 /* Tokens are made from it, also by the supervisor that resumes this one. */
@@ -101,12 +101,22 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.uid_base = create_uid_base(in->plan.n),
 		.agents = json_incref(in->agents),
 		.tools = json_incref(in->tools),
+		.judge = in->bench.judge,
 		.trials = STEAL(&in->plan.trials),
 		.n = in->plan.n,
 	};
+	in->bench.judge = judge_default;
 	in->plan.n = in->plan.cap = 0;
 	s->progress = xcalloc(p->n ? p->n : 1, sizeof *s->progress);
 	return set_gateway(s, req->gateway, err);
+}
+
+int session_judge(struct session *s, struct judge *judge_take, struct err *err)
+{
+	judge_release(&s->plan.judge);
+	s->plan.judge = *judge_take;
+	*judge_take = judge_default;
+	return !s->secret && needs_secret(s) ? make_secret(s, err) : 0;
 }
 
 static struct manifest manifest_of(const struct session *s)
@@ -368,6 +378,9 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	p->n += more;
 	in->plan.n = 0;
 	p->budget = in->bench.budget;
+	judge_release(&p->judge);
+	p->judge = in->bench.judge;
+	in->bench.judge = judge_default;
 	if (only_look)
 		return 0;
 	json_object_foreach (in->agents, name, spec)

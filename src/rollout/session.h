@@ -36,6 +36,8 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 /* Add the trials of IN, which were planned as new ones. ONLY_LOOK: nothing is written. */
 int session_extend(struct session *s, struct inputs *in, bool only_look,
 		   struct err *err) MUST_CHECK;
+/* Another judge than the plan's for as long as S is open; plan.json stays as it is. Takes what is in JUDGE. */
+int session_judge(struct session *s, struct judge *judge_take, struct err *err) MUST_CHECK;
 /* Remove a rollout of which nothing came; the session stays to be closed. */
 void session_undo(struct session *s);
 void session_close(struct session *s);

@@ -47,6 +47,9 @@ static struct attempt describe(const struct sched *s, size_t item)
 
 	/* Asking for grades outweighs `evaluate = false`. */
 	a.trial.evaluate |= i->regrade;
+	/* Without a gateway of ours there is no account to ask by. */
+	if (a.trial.evaluate && s->o->control)
+		a.judge = plan->judge;
 	if (i->task_hash) {
 		a.trial.task_hash = (char *)i->task_hash;
 		a.trial.task_snapshot = (char *)i->task_snapshot;

@@ -61,6 +61,8 @@ static json_t *header(const struct planfile *p)
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
 	if (p->tools)
 		json_put(j, "tools", json_incref(p->tools));
+	if (p->judge.provider)
+		json_put(j, "judge", judge_to_json(&p->judge));
 	return j;
 }
 
@@ -112,7 +114,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
 	p->agents = json_incref(json_object_get(j, "agents"));
 	p->tools = json_incref(json_object_get(j, "tools"));
-	return 0;
+	return judge_from_json(&p->judge, json_object_get(j, "judge"), where, err);
 }
 
 /* The first line, closed so that it is JSON by itself. */
@@ -208,6 +210,7 @@ void planfile_release(struct planfile *p)
 	free(p->replay);
 	json_decref(p->agents);
 	json_decref(p->tools);
+	judge_release(&p->judge);
 	for (size_t i = 0; i < p->n; i++)
 		trial_release(&p->trials[i]);
 	free(p->trials);

@@ -27,9 +27,10 @@ struct planfile {
 	char *replay;	      /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
 	bool allow_emulation; /* images for another processor will do */
 	bool replay_or_live;
-	char *gateway;	/* unix socket, absolute; NULL: none */
-	json_t *agents; /* agent name -> spec */
-	json_t *tools;	/* of rollout/tools.h; NULL: none */
+	char *gateway;	    /* unix socket, absolute; NULL: none */
+	json_t *agents;	    /* agent name -> spec */
+	json_t *tools;	    /* of rollout/tools.h; NULL: none */
+	struct judge judge; /* its provider NULL: no grader asks a model */
 	struct trial *trials;
 	size_t n;
 };

@@ -17,8 +17,9 @@ void progress_release(struct trial_progress *p)
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
 {
-	static const char *const copied[] = {"reason",	  "total_score", "regrade",
-					     "task_hash", "image_id",	 "program"};
+	static const char *const copied[] = {"reason",	    "total_score", "regrade",
+					     "task_hash",   "image_id",	   "program",
+					     "judge_score", "judge_model", "judge_prompt"};
 	static const char *const metered[][2] = {
 		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
 		{"tool_calls", "tool_calls"}, {"calls", "calls"},   {"wall_ms", "wall_ms"},

@@ -60,10 +60,12 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	const json_t *agent = json_object_get(whole, "agent");
 	const json_t *metrics = json_object_get(agent, "metrics");
 	const struct finished f = {line, whole, metrics};
+	const json_t *judged = member(&f, "judge_score");
 	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
 		.scored = json_is_number(score),
 		.total_score = json_number_value(score),
+		.judge_score = json_is_number(judged) ? json_number_value(judged) : -1,
 		.tokens = count(&f, "tokens", "tokens_total"),
 		.tool_calls = count(&f, "tool_calls", "tool_calls"),
 		.calls = count(&f, "calls", "calls"),
@@ -87,6 +89,8 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 		     json_object_get(json_object_get(whole, "judge"), "model_served"));
 	result.image_id = word(r, member(&f, "image_id"), NULL);
 	result.program = word(r, member(&f, "program"), NULL);
+	result.judge_model = word(r, member(&f, "judge_model"), NULL);
+	result.judge_prompt = word(r, member(&f, "judge_prompt"), NULL);
 	free(t->result.reason);
 	t->result = result;
 	t->has_result = true;

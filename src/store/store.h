@@ -69,6 +69,7 @@ struct trial_result {
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	bool scored;
 	double total_score;
+	double judge_score;	     /* -1: not judged */
 	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
 	double first_score;
 	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
@@ -79,6 +80,8 @@ struct trial_result {
 	const char *served;	   /* the models that answered it, by their own names */
 	const char *agent_version; /* what the agent says it is */
 	const char *judge_served;  /* the models that graded it */
+	const char *judge_model;   /* who judged, as the provider names it */
+	const char *judge_prompt;  /* the hash of the way it was asked */
 	const char *image_id;	   /* of its container: "sha256:..." */
 	const char *program;	   /* the build of rollouts that made it */
 };

@@ -307,10 +307,20 @@ static void rubric_issues(struct fill *f, const char *where, const struct task_r
 		add_in_item(f, where, "id", "is missing");
 	else
 		check_name(f, where, rubric->id);
-	if (!json_is_number(json_object_get(item, "weight")))
+	const char *scale = json_get_str(item, "scale", NULL);
+	const bool points = json_object_get(item, "points");
+	if (points && json_object_get(item, "weight"))
+		add_in_item(f, where, "points", "stands beside a weight; give one of them");
+	else if (!points && !json_is_number(json_object_get(item, "weight")))
 		add_in_item(f, where, "weight", "is missing");
-	else if (rubric->weight > MAX_WEIGHT)
-		add_in_item(f, where, "weight", "must be at most %g", MAX_WEIGHT);
+	else if (rubric->weight > MAX_WEIGHT || rubric->weight < -MAX_WEIGHT)
+		add_in_item(f, where, points ? "points" : "weight", "must be at most %g",
+			    MAX_WEIGHT);
+	if (scale && strcmp(scale, "binary") != 0 && strcmp(scale, "degrees") != 0)
+		add_in_item(f, where, "scale",
+			    "is \"%.40s\": write \"binary\" (met or not met) or "
+			    "\"degrees\"",
+			    scale);
 	for (size_t k = 0; rubric->id && k < i; k++)
 		if (f->step->rubrics[k].id && !strcmp(f->step->rubrics[k].id, rubric->id))
 			add_in_item(f, where, "id", "\"%s\" is a duplicate", rubric->id);
@@ -339,14 +349,18 @@ static void fill_rubrics(struct fill *f)
 		AUTO(free) char *where = xasprintf("%s[%zu]", from, i);
 		rubric->id = item_string(item, "id");
 		rubric->criterion = xstrdup(json_get_str(item, "criterion", ""));
-		rubric->weight = json_get_real(item, "weight", 0);
+		/* Points are given, or taken, where a criterion is met: the weight of one that is binary. */
+		const bool points = json_object_get(item, "points");
+		rubric->weight = json_get_real(item, points ? "points" : "weight", 0);
+		rubric->binary =
+			strcmp(json_get_str(item, "scale", points ? "binary" : ""), "binary") == 0;
 		rubric->criteria = json_is_array(criteria) ? json_deep_copy(criteria) : NULL;
-		sum += rubric->weight;
+		sum += rubric->weight > 0 ? rubric->weight : 0;
 		if (!f->r->bad_shapes)
 			rubric_issues(f, where, rubric, item, i);
 	}
 	if (f->step->rubrics_n && !(sum > 0) && !f->r->bad_shapes)
-		issues_add(f->m, from, NULL, "all weights are 0; give one rubric a weight");
+		issues_add(f->m, from, NULL, "no weight is above 0; give one rubric a weight");
 }
 
 static bool has_rubric(const struct task_step *s, const char *id)

@@ -101,6 +101,11 @@ static bool is_amount(const json_t *v)
 	return json_is_number(v) && json_number_value(v) >= 0;
 }
 
+static bool is_points(const json_t *v)
+{
+	return json_is_number(v) && json_number_value(v) != 0;
+}
+
 /* What a value must be, and for containers what each item in it must be. */
 static const struct {
 	const char *what;
@@ -112,6 +117,7 @@ static const struct {
 	[SHAPE_TEXT] = {"a string", JSON_STRING, is_text, NULL},
 	[SHAPE_NUMBER] = {"a number, 0 or more", JSON_REAL, is_amount, NULL},
 	[SHAPE_BOOL] = {"true or false", JSON_TRUE, is_bool, NULL},
+	[SHAPE_POINTS] = {"a number other than 0", JSON_REAL, is_points, NULL},
 	[SHAPE_LIST] = {"a list", JSON_ARRAY, NULL, NULL},
 	[SHAPE_STRINGS] = {"a list of strings", JSON_ARRAY, NULL, is_string},
 	[SHAPE_OBJECT] = {"an object", JSON_OBJECT, NULL, NULL},

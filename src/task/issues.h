@@ -40,6 +40,7 @@ enum shape {
 	SHAPE_TEXT,   /* a string that may hold anything */
 	SHAPE_NUMBER, /* finite, not negative */
 	SHAPE_BOOL,
+	SHAPE_POINTS,	 /* finite, of either sign, not 0 */
 	SHAPE_LIST,	 /* of anything */
 	SHAPE_STRINGS,	 /* list of strings without NUL */
 	SHAPE_OBJECT,	 /* of anything */

@@ -67,6 +67,8 @@ static const struct member rubric_members[] = {
 	{"criterion", SHAPE_STRING},
 	{"weight", SHAPE_NUMBER},
 	{"evaluation_criteria", SHAPE_LIST},
+	{"scale", SHAPE_STRING},
+	{"points", SHAPE_POINTS},
 	{NULL, 0},
 };
 

@@ -54,6 +54,8 @@ static void hash_grading(struct hash *h, const struct task_step *s)
 		hash_str(h, s->rubrics[i].criterion);
 		hash_number(h, s->rubrics[i].weight);
 		hash_json(h, s->rubrics[i].criteria);
+		if (s->rubrics[i].binary)
+			hash_str(h, "binary");
 	}
 	hash_str(h, NULL);
 	for (size_t i = 0; i < s->tests_n; i++) {

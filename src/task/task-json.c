@@ -32,6 +32,8 @@ static json_t *rubrics_to_json(const struct task_step *t)
 		json_put_str(j, "id", rubric->id);
 		json_put_str(j, "criterion", rubric->criterion);
 		json_put_real(j, "weight", rubric->weight);
+		if (rubric->binary)
+			json_put_bool(j, "binary", true);
 		json_put(j, "criteria",
 			 rubric->criteria ? json_incref(rubric->criteria) : json_null());
 		json_array_append_new(list, j);
@@ -147,6 +149,7 @@ static int rubrics_from_json(struct task_step *t, const json_t *list, const char
 			return -1;
 		rubric->weight = json_get_real(j, "weight", 0);
 		rubric->criteria = json_is_array(criteria) ? json_incref(criteria) : NULL;
+		rubric->binary = json_get_bool(j, "binary", false);
 	}
 	return 0;
 }

@@ -32,7 +32,8 @@ struct task_repo {
 
 struct task_rubric {
 	char *id, *criterion;
-	double weight;
+	double weight;	  /* negative: points that are lost where it is met */
+	bool binary;	  /* met or not met, instead of having degrees */
 	json_t *criteria; /* evaluation_criteria array or NULL */
 };
 

@@ -33,7 +33,6 @@ static int attach(struct work *w, struct control_attach *a, const char *calls,
 		return -1;
 	a->path = at->control;
 	a->root_fd = w->root_fd;
-	a->task = at->trial.task_dir;
 	a->log_fd = log;
 	a->record_fd = record;
 	return control_open(out, a, err);
@@ -50,6 +49,7 @@ static int attach_agent(struct work *w, struct err *err)
 		return err_wrap(err, "the recording to be replayed");
 	struct control_attach a = {
 		.token = w->token,
+		.task = at->trial.task_dir,
 		.provider = at->trial.provider,
 		.model = at->trial.model_id,
 		.limits = {.tokens = l->tokens, .usd = l->usd, .calls = l->calls},
@@ -112,5 +112,13 @@ int work_judged(struct work *w, struct err *err)
 	snprintf(u->model_served, sizeof u->model_served, "%s", s.models);
 	snprintf(u->keys, sizeof u->keys, "%s", s.keys);
 	w->result.has_judge = true;
-	return 0;
+	if (!*s.failed.text)
+		return 0;
+	snprintf(w->result.cause, sizeof w->result.cause, CAUSE_PROVIDER);
+	w->result.refused = s.failed.refused;
+	err_set(err, ERR_INFRA, 0, "could not reach the judge %s: %s",
+		w->attempt.judge.model ? w->attempt.judge.model : w->attempt.judge.model_id,
+		s.failed.text);
+	err->retry = s.failed.retry;
+	return -1;
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "eval/eval.h"
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
@@ -59,7 +60,8 @@ int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
 		[BOX_AGENT] = !w->attempt.agent_from && !w->attempt.preflight,
-		[BOX_EVALUATE] = w->attempt.trial.evaluate && w->step->tests_n,
+		[BOX_EVALUATE] =
+			w->attempt.trial.evaluate && eval_needs_sandbox(&w->attempt, w->step),
 	};
 	struct sandbox_spec spec;
 

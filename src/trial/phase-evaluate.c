@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
@@ -11,7 +12,10 @@
 #include "trial/accounts.h"
 #include "trial/boxes.h"
 
-enum { EVALUATE_EXTRA_MS = 5 * 60 * 1000 };
+enum {
+	EVALUATE_EXTRA_MS = 5 * 60 * 1000,
+	JUDGE_MS = 4 * 60 * 60 * 1000, /* with all waiting for the provider */
+};
 
 static void auto_sandbox(struct sandbox **s)
 {
@@ -57,6 +61,11 @@ static void take_scores(struct work *w, struct evaluation *e)
 	r->score_high = e->total.high;
 	r->tests = e->tests;
 	r->tests_passed = e->tests_passed;
+	r->judge_score = e->judge_score;
+	if (*e->judge_prompt) {
+		snprintf(r->judge_prompt, sizeof r->judge_prompt, "%s", e->judge_prompt);
+		snprintf(r->judge_model, sizeof r->judge_model, "%s", w->attempt.judge.model_id);
+	}
 	struct step_result *step = result_add_step(r, w->step->name);
 	step->tests = e->tests;
 	step->tests_passed = e->tests_passed;
@@ -96,7 +105,7 @@ static int64_t evaluate_ms(const struct work *w)
 			return 0;
 		sum_ms += own_ms ? own_ms : common_ms;
 	}
-	return sum_ms;
+	return w->judge ? sum_ms + JUDGE_MS : sum_ms;
 }
 
 int work_evaluate(struct work *w, struct err *err)
@@ -115,14 +124,28 @@ int work_evaluate(struct work *w, struct err *err)
 		.on_output_arg = w,
 	};
 
+	const struct model_client client = {
+		.socket_fd = w->gateway_fd,
+		.token = w->judge_token,
+		.deadline_ms = clock_mono_ms() + JUDGE_MS,
+		.news_fd = -1,
+		.cancel_fds = {w->signal_fd, w->event_fd},
+	};
+
 	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
-	if (w->step->tests_n && open_graded(w, &box, &refused, err))
+	if (eval_needs_sandbox(&w->attempt, w->step) && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
-	int failed = eval_run(&job, box, &e, err) || work_judged(w, err);
+	job.client = w->judge && w->attempt.judge.api ? &client : NULL;
+	/* What it cost is told however it ended. */
+	struct err graded = {0}, judged = {0};
+	int failed = eval_run(&job, box, &e, &graded), unjudged = work_judged(w, &judged);
 	w->result.oom_killed |= box && sandbox_oom_killed(box);
-	if (failed)
+	if (failed || unjudged) {
+		/* What the gateway says of the provider is more than what was seen of its answers. */
+		*err = unjudged && graded.kind != ERR_CANCELLED ? judged : graded;
 		return -1;
+	}
 	take_scores(w, &e);
 	if (eval_write(&job, &e, &w->result, err))
 		return -1;

@@ -3,7 +3,7 @@
 import json
 import re
 
-from model_dialects import Refusal, compact, ident, named_event, piece_size, pieces
+from model_dialects import Refusal, check_schema, compact, ident, named_event, piece_size, pieces
 from model_script import History, Tool
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -84,9 +84,24 @@ class Anthropic:
             raise refuse("`max_tokens` must be greater than `thinking.budget_tokens`.")
         if not isinstance(doc["model"], str) or not is_model(doc["model"]):
             raise refuse(f"model: {doc['model']}", 404, "not_found_error")
+        cls.check_output(doc.get("output_config") or {})
         cls.check_tools(doc.get("tools") or [])
         cls.check_messages(doc)
         return doc["model"]
+
+    @staticmethod
+    def check_output(config):
+        for name in config:
+            if name not in ("format", "effort"):
+                raise refuse(f"output_config.{name}: Extra inputs are not permitted")
+        if config.get("effort") not in (None, "low", "medium", "high", "xhigh", "max"):
+            raise refuse("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+        form = config.get("format")
+        if form is None:
+            return
+        if form.get("type") != "json_schema" or set(form) != {"type", "schema"}:
+            raise refuse("output_config.format: Extra inputs are not permitted")
+        check_schema(form["schema"], lambda text: refuse(f"output_config.format.{text}"))
 
     @staticmethod
     def check_tools(tools):

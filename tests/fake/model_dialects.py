@@ -38,6 +38,36 @@ class Request:
         return kind == "application/json"
 
 
+SCHEMA_WORDS = set("""type properties required additionalProperties description enum items anyOf $defs $ref const title
+    """.split())
+
+
+def check_schema(schema, wrong, at="schema"):
+    """What strict structured output takes, at every provider: all members required, nothing further, no bounds."""
+    if not isinstance(schema, dict):
+        raise wrong(f"{at}: not an object")
+    for word in schema:
+        if word not in SCHEMA_WORDS:
+            raise wrong(f"{at}: '{word}' is not permitted")
+    if "anyOf" in schema:
+        for number, one in enumerate(schema["anyOf"]):
+            check_schema(one, wrong, f"{at}.anyOf.{number}")
+        return
+    if schema.get("type") not in ("object", "array", "string", "number", "integer", "boolean", "null"):
+        raise wrong(f"{at}: 'type' is missing or unknown")
+    if schema["type"] == "array":
+        check_schema(schema.get("items"), wrong, at + ".items")
+    if schema["type"] != "object":
+        return
+    if schema.get("additionalProperties") is not False:
+        raise wrong(f"{at}: 'additionalProperties' is required to be supplied and to be false")
+    members = schema.get("properties", {})
+    if sorted(schema.get("required", [])) != sorted(members):
+        raise wrong(f"{at}: 'required' is required to be supplied and to be an array including every key in properties")
+    for name, one in members.items():
+        check_schema(one, wrong, f"{at}.{name}")
+
+
 def no_constant(name):
     raise ValueError(f"{name} is no JSON")
 

@@ -4,7 +4,7 @@ import json
 import re
 import urllib.parse
 
-from model_dialects import Refusal, data_event, ident, piece_size, pieces
+from model_dialects import Refusal, check_schema, data_event, ident, piece_size, pieces
 from model_script import History, Tool
 
 KNOWN = set("""contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent model
@@ -84,6 +84,11 @@ class Gemini:
         check_names(doc, KNOWN, "")
         config = camel(doc.get("generationConfig") or {})
         check_names(config, CONFIG, "generation_config")
+        if "responseJsonSchema" in config:
+            if config.get("responseMimeType") != "application/json":
+                raise refuse("Response schema is only supported with response mime type 'application/json'.")
+            check_schema(config["responseJsonSchema"], lambda text: refuse(
+                f"* GenerateContentRequest.generation_config.response_json_schema: {text}\n"))
         contents = doc.get("contents")
         if not contents:
             raise refuse("* GenerateContentRequest.contents: contents is not specified\n")

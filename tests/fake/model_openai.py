@@ -3,7 +3,7 @@
 import json
 import re
 
-from model_dialects import Refusal, compact, data_event, ident, named_event, piece_size, pieces
+from model_dialects import Refusal, check_schema, compact, data_event, ident, named_event, piece_size, pieces
 from model_script import History, Tool
 
 CREATED = 1790000000
@@ -82,6 +82,27 @@ def check_number(doc, name, low, high):
         raise wrong(name, f"expected a value from {low} to {high}, but got {value}.")
 
 
+def check_format(doc, param):
+    """A json_schema as both dialects have it, each in its own place."""
+    if doc.get("type") == "text" or doc.get("type") == "json_object":
+        return
+    if doc.get("type") != "json_schema":
+        raise wrong(param + ".type", "supported values are: 'json_object', 'json_schema', and 'text'.")
+    inner = doc if "schema" in doc else doc.get("json_schema") or {}
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(inner.get("name", ""))):
+        raise missing(param + ".name")
+    for name in inner:
+        if name not in ("type", "name", "schema", "strict", "description"):
+            raise refuse(f"Unknown parameter: '{param}.{name}'.", param=param, code="unknown_parameter")
+    check_schema(inner.get("schema"), lambda text: refuse(
+        f"Invalid schema for response_format '{inner['name']}': {text}", param=param, code="invalid_json_schema"))
+
+
+def check_effort(value, param):
+    if value not in (None, "none", "minimal", "low", "medium", "high", "xhigh", "max"):
+        raise wrong(param, "supported values are: 'none', 'minimal', 'low', 'medium', 'high', 'xhigh', and 'max'.")
+
+
 def parts_text(content):
     if isinstance(content, str):
         return content
@@ -118,6 +139,12 @@ class Chat:
         if "stream_options" in doc and doc["stream_options"] is not None and not doc.get("stream"):
             raise refuse("The 'stream_options' parameter is only allowed when 'stream' is enabled.",
                          param="stream_options")
+        if doc.get("response_format") is not None:
+            if "schema" in doc["response_format"]:
+                raise refuse("Unknown parameter: 'response_format.schema'.", param="response_format.schema",
+                             code="unknown_parameter")
+            check_format(doc["response_format"], "response_format")
+        check_effort(doc.get("reasoning_effort"), "reasoning_effort")
         cls.check_tools(doc)
         cls.check_messages(doc)
         return doc["model"]
@@ -307,6 +334,13 @@ class Responses:
         check_model(doc, is_model)
         check_number(doc, "temperature", 0, 2)
         check_number(doc, "max_output_tokens", 16, 10_000_000)
+        check_number(doc, "top_p", 0, 1)
+        if (doc.get("text") or {}).get("format") is not None:
+            if "json_schema" in doc["text"]["format"]:
+                raise refuse("Unknown parameter: 'text.format.json_schema'.", param="text.format.json_schema",
+                             code="unknown_parameter")
+            check_format(doc["text"]["format"], "text.format")
+        check_effort((doc.get("reasoning") or {}).get("effort"), "reasoning.effort")
         if doc.get("previous_response_id"):
             raise refuse(f"Previous response with id '{doc['previous_response_id']}' not found.",
                          param="previous_response_id", code="previous_response_not_found")

@@ -124,7 +124,7 @@ static const struct {
 	 "overrides.json: rubrics[0].weight: must be a number, 0 or more"},
 	{"{'rubrics':[{'id':'new'}],'test_scripts':[]}",
 	 "overrides.json: rubrics[0].weight: is missing\n"
-	 "overrides.json: rubrics: all weights are 0; give one rubric a weight"},
+	 "overrides.json: rubrics: no weight is above 0; give one rubric a weight"},
 	{"{'rubrics':[{'id':'a'}]}",
 	 "tb_meta.json: evaluation.test_scripts[1].rubric_id: \"b\" is not a rubric of "
 	 "overrides.json: rubrics; add it there or override test_scripts too"},

@@ -103,7 +103,7 @@ static const struct {
 	{META_HEAD META_REPO META_LM "'evaluation':{'rubrics':[{'id':'a','weight':1e9}]}}",
 	 "tb_meta.json: evaluation.rubrics[0].weight: must be at most 1e+06"},
 	{META_HEAD META_REPO META_LM "'evaluation':{'rubrics':[{'id':'a','weight':0}]}}",
-	 "tb_meta.json: evaluation.rubrics: all weights are 0; give one rubric a weight"},
+	 "tb_meta.json: evaluation.rubrics: no weight is above 0; give one rubric a weight"},
 	{META_HEAD META_REPO META_LM
 	 "'evaluation':{'test_scripts':[{'path':'a.py','rubric_id':'zz','content':'x'}]}}",
 	 "tb_meta.json: evaluation.test_scripts[0].rubric_id: \"zz\" is not a rubric of "

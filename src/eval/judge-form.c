@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "eval/judge-form.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+static json_t *text_member(const char *what)
+{
+	return json_pack("{s:s, s:s}", "type", "string", "description", what);
+}
+
+/* KIND with its own members, or null. */
+static json_t *or_null(json_t *kind_take, const char *what)
+{
+	return json_pack("{s:[o, {s:s}], s:s}", "anyOf", kind_take, "type", "null", "description",
+			 what);
+}
+
+json_t *judge_form_schema(void)
+{
+	static const char *const order[] = {"reasoning", "evidence", "verdict",
+					    "score",	 "control",  "suggestions"};
+	json_t *members = json_object(), *required = json_array();
+
+	json_put(members, "reasoning",
+		 text_member("Why, step by step, before anything is decided."));
+	json_put(members, "evidence",
+		 text_member("The lines, files or tests that the decision rests "
+			     "on; empty when there are none."));
+	json_put(
+		members, "verdict",
+		or_null(json_pack("{s:s, s:[s, s]}", "type", "string", "enum", "met", "not_met"),
+			"Of a criterion that is met or not met; null otherwise, and when it cannot "
+			"be told."));
+	json_put(members, "score",
+		 or_null(json_pack("{s:s}", "type", "number"),
+			 "Of a criterion with degrees, from 0 to 1; null otherwise, and when it "
+			 "cannot be told."));
+	json_put(members, "control",
+		 or_null(json_pack("{s:s}", "type", "boolean"),
+			 "Whether the control statement is true; null when there is none."));
+	json_put(members, "suggestions", text_member("What would have been better; may be empty."));
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		json_array_append_new(required, json_string(order[i]));
+	return json_pack("{s:s, s:o, s:o, s:b}", "type", "object", "properties", members,
+			 "required", required, "additionalProperties", 0);
+}
+
+/* The answer is the object that ends TEXT but for a code block's fence: models think aloud before it, and braces may stand
+ * there too. Of what is no such object the first attempt tells why. */
+static json_t *find_object(const char *text, size_t len, struct err *err)
+{
+	const char *close = memrchr(text, '}', len), *open = text;
+	struct err later;
+	json_t *j = NULL;
+	bool is_first = true;
+
+	(void)err_set(err, ERR_USAGE, 0, "there is no JSON object in it");
+	while (close && (open = memchr(open, '{', (size_t)(close - open)))) {
+		if (!json_parse(&j, open, (size_t)(close + 1 - open), "the answer",
+				is_first ? err : &later) &&
+		    json_is_object(j))
+			return j;
+		json_decref(STEAL(&j));
+		is_first = false;
+		open++;
+	}
+	return NULL;
+}
+
+static bool take_text(char **out, const json_t *j, const char *name, bool needed, struct buf *why)
+{
+	const json_t *v = json_object_get(j, name);
+
+	*out = xstrdup(json_is_string(v) ? json_string_value(v) : "");
+	if (!needed || json_is_string(v))
+		return true;
+	buf_addf(why, "\"%s\" is not a text", name);
+	return false;
+}
+
+/* Whether "score" and "verdict" are what the schema allows, whichever of them counts. */
+static bool check_members(const json_t *verdict, const json_t *score, struct buf *why)
+{
+	double v = json_number_value(score);
+
+	if (!verdict || !score)
+		buf_addf(why, "\"%s\" is missing", verdict ? "score" : "verdict");
+	else if (!json_is_null(score) && !json_is_number(score))
+		buf_adds(why, "\"score\" is neither a number nor null");
+	else if (json_is_number(score) && !(v >= 0 && v <= 1))
+		buf_addf(why, "\"score\" is %.10g, which is not from 0 to 1", v);
+	else if (!json_is_null(verdict) &&
+		 (!json_is_string(verdict) || (strcmp(json_string_value(verdict), "met") != 0 &&
+					       strcmp(json_string_value(verdict), "not_met") != 0)))
+		buf_adds(why, "\"verdict\" is neither \"met\" nor \"not_met\" nor null");
+	else
+		return true;
+	return false;
+}
+
+static void decide(struct judge_verdict *out, const json_t *j, bool binary, struct buf *why)
+{
+	const json_t *verdict = json_object_get(j, "verdict"), *score = json_object_get(j, "score");
+	const json_t *counts = binary ? verdict : score, *other = binary ? score : verdict;
+
+	if (!check_members(verdict, score, why))
+		return;
+	if (!json_is_null(counts)) {
+		out->kind = VERDICT_SCORE;
+		out->score = !binary ? json_number_value(score)
+				     : strcmp(json_string_value(verdict), "met") == 0;
+	} else if (json_is_null(other)) {
+		out->kind = VERDICT_CANNOT_TELL;
+	} else {
+		buf_addf(why, "\"%s\" is null though \"%s\" is not: this criterion %s",
+			 binary ? "verdict" : "score", binary ? "score" : "verdict",
+			 binary ? "is met or not met" : "has degrees");
+	}
+}
+
+void judge_form_read(struct judge_verdict *out, const char *text, size_t len, bool binary,
+		     struct buf *why)
+{
+	struct err err = {0};
+	AUTO(json) json_t *j = find_object(text, len, &err);
+	const json_t *control = json_object_get(j, "control");
+
+	*out = (struct judge_verdict){.control = json_is_true(control)	  ? 1
+						 : json_is_false(control) ? 0
+									  : -1};
+	if (!j)
+		buf_adds(why, *err.msg ? err.msg : "there is no JSON object in it");
+	bool whole = take_text(&out->reasoning, j, "reasoning", j, why);
+	take_text(&out->evidence, j, "evidence", false, why);
+	take_text(&out->suggestions, j, "suggestions", false, why);
+	if (j && whole)
+		decide(out, j, binary, why);
+}
+
+void judge_verdict_release(struct judge_verdict *v)
+{
+	free(v->reasoning);
+	free(v->evidence);
+	free(v->suggestions);
+	*v = (struct judge_verdict){.control = -1};
+}
