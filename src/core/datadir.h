@@ -15,7 +15,9 @@
 	DATA_CACHE "/contexts"		 /* KEY/: what an image is made from, see task/context.h */
 #define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
 #define DATA_ETC DATA_CACHE "/etc"	 /* KEY/, KEY.list: see sandbox/etc.h */
-#define DATA_RUNS "runs"		 /* RUN_ID/ */
+#define DATA_COPIES                                                                                \
+	DATA_CACHE "/copies" /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
+#define DATA_RUNS "runs"     /* RUN_ID/ */
 #define DATA_PREFLIGHT DATA_CACHE "/preflight" /* KEY.json: see rollout/preflight.h */
 #define DATA_PREFLIGHT_PREFIX                                                                      \
 	".preflight-"		 /* and a run's id, below DATA_RUNS: a preflight under way */
@@ -33,6 +35,7 @@
 /* Of a baseline. */
 #define BASELINE_REPO "repo"
 #define BASELINE_GIT "host.git"
+#define BASELINE_BELOW "below" /* what of an image's own copy shows through; may be missing */
 
 /* Of a rollout. */
 #define ROLLOUT_CONFIG "config.toml"

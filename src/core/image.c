@@ -13,7 +13,7 @@ enum { IMAGE_JSON_MAX = 4 << 20 };
 static const struct json_field fields[] = {
 	IMAGE(name),	IMAGE(engine),	   IMAGE(id),	     IMAGE(digest),
 	IMAGE(error),	IMAGE(passwd),	   IMAGE(group),     IMAGE(platform),
-	IMAGE(created), IMAGE(entrypoint), IMAGE(gitconfig),
+	IMAGE(created), IMAGE(entrypoint), IMAGE(gitconfig), IMAGE(workdir),
 };
 
 static char *path_of(const char *key, const char *id)
@@ -32,6 +32,13 @@ static void read_list(struct strv *out, const json_t *list)
 	json_array_foreach (list, at, item)
 		if (json_is_string(item))
 			strv_push(out, json_string_value(item));
+}
+
+const char *image_copy(const struct image *i, const char *path)
+{
+	const char *key = json_get_str(i->copies, path, "");
+
+	return *key ? key : NULL;
 }
 
 int image_read(struct image *out, int root_fd, const char *key, const char *id, struct err *err)
@@ -53,6 +60,13 @@ int image_read(struct image *out, int root_fd, const char *key, const char *id, 
 	}
 	read_list(&read.env, json_object_get(j, "env"));
 	read_list(&read.bases, json_object_get(j, "bases"));
+	read_list(&read.entry, json_object_get(j, "entry"));
+	read_list(&read.closed, json_object_get(j, "closed"));
+	read.health = json_is_object(json_object_get(j, "health"))
+			      ? json_incref(json_object_get(j, "health"))
+			      : NULL;
+	read.copies = json_incref(json_object_get(j, "copies"));
+	read.looked = (int)json_get_int(j, "looked", 0);
 	*out = read;
 	return 0;
 }
@@ -67,6 +81,11 @@ int image_write(const struct image *i, int root_fd, const char *key, struct err 
 	json_fields_write(j, i, fields, ARRAY_SIZE(fields));
 	json_put_strv(j, "env", &i->env);
 	json_put_strv(j, "bases", &i->bases);
+	json_put_strv(j, "entry", &i->entry);
+	json_put_strv(j, "closed", &i->closed);
+	json_put(j, "health", i->health ? json_incref(i->health) : json_null());
+	json_put(j, "copies", i->copies ? json_incref(i->copies) : json_object());
+	json_put_int(j, "looked", i->looked);
 	if (strcmp(own, latest) && json_write(root_fd, own, j, false, err))
 		return -1;
 	return json_write(root_fd, latest, j, false, err);
@@ -78,5 +97,9 @@ void image_release(struct image *i)
 		free(*(char **)((char *)i + fields[k].offset));
 	strv_release(&i->env);
 	strv_release(&i->bases);
+	strv_release(&i->entry);
+	strv_release(&i->closed);
+	json_decref(i->health);
+	json_decref(i->copies);
 	*i = (struct image){.env = STRV_INIT, .bases = STRV_INIT};
 }

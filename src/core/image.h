@@ -6,6 +6,7 @@
  * that it began with, whatever another one makes of the same KEY meanwhile.
  */
 #pragma once
+#include <jansson.h>
 #include "base/err.h"
 #include "base/strv.h"
 
@@ -20,10 +21,21 @@ struct image {
 	char *platform;	      /* "linux/amd64" */
 	char *created;	      /* as the engine has it: RFC 3339, or an absurd date */
 	char *entrypoint;     /* its ENTRYPOINT, for people; "": none */
+	char *workdir;	      /* its WORKDIR, without a slash at the end; "": none */
 	struct strv env;      /* "K=V": ENV of the image */
-	struct strv bases;    /* "NAME=ID": what it was built on, of those the engine has by name */
+	struct strv entry;    /* its ENTRYPOINT, as a command */
+	json_t *health;	      /* its HEALTHCHECK as the engine has it; NULL: none */
+	json_t *copies;	      /* {PATH: key in DATA_COPIES, or "" where it has no such folder} */
+	struct strv
+		closed;	   /* folders that hold programs of its PATH and that only root may enter */
+	int looked;	   /* IMAGE_LOOKED when all of this was looked for */
+	struct strv bases; /* "NAME=ID": what it was built on, of those the engine has by name */
 };
 
+#define IMAGE_LOOKED 2
+
+/* The key of the image's own copy of what lies at PATH; NULL: it has none. Borrowed. */
+const char *image_copy(const struct image *i, const char *path);
 /* ID: "sha256:..." as image.id; "" or NULL: the latest. */
 int image_read(struct image *out, int root_fd, const char *key, const char *id,
 	       struct err *err) MUST_CHECK;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/task-layout.h"
+#include <string.h>
+#include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "core/json-fields.h"
 
 const struct task_layout task_layout_prepared = {
@@ -18,6 +21,53 @@ static const struct json_field fields[] = {
 	LAYOUT(notes, true),	   LAYOUT(home, true),	     LAYOUT(results, true),
 	LAYOUT(agent_user, false), LAYOUT(test_user, false),
 };
+
+/* Whether A is B, or a folder above it. */
+static bool holds(const char *a, const char *b)
+{
+	const size_t n = strlen(a);
+
+	return !strncmp(a, b, n) && (!b[n] || b[n] == '/');
+}
+
+static void move_app(struct task_layout *l, const char *to)
+{
+	char *const paths[] = {l->instructions, l->notes, l->results};
+	const size_t n = strlen(l->app);
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		AUTO(free) char *moved = xasprintf("%s%s", to, paths[i] + n);
+		json_fields_copy(paths[i], TASK_PATH_MAX, moved);
+	}
+	json_fields_copy(l->app, TASK_PATH_MAX, to);
+}
+
+const char *task_layout_set_repo(struct task_layout *l, const char *path)
+{
+	static const char *const systems[] = {"/bin",  "/boot", "/dev",	  "/etc",      "/lib",
+					      "/proc", "/run",	"/sbin",  "/sys",      "/tmp",
+					      "/usr",  "/var",	"/lib64", "/.rollouts"};
+	static const char *const own[] = {"/tmp", "/var/tmp", "/run"};
+
+	if (*path != '/' || strlen(path) >= TASK_PATH_MAX || !path_is_inside(path + 1) ||
+	    path[strlen(path) - 1] == '/')
+		return "it must be an absolute path without \"..\", and not \"/\"";
+	for (size_t i = 0; i < ARRAY_SIZE(systems); i++)
+		if (!strcmp(path, systems[i]))
+			return "the system is there";
+	if (holds("/proc", path) || holds("/sys", path) || holds("/dev", path) ||
+	    holds("/.rollouts", path))
+		return "the system is there";
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (holds(path, own[i]) || holds(own[i], path))
+			return "it is a folder of the trial's own";
+	if (holds(path, l->home))
+		return "the agent's home is there";
+	if (holds(path, l->app))
+		move_app(l, "/task");
+	json_fields_copy(l->repo, sizeof l->repo, path);
+	return NULL;
+}
 
 json_t *task_layout_to_json(const struct task_layout *l)
 {

@@ -24,6 +24,10 @@ struct task_layout {
 /* Of a prepared task: all below /app but the home, /home/agent; everybody is the trial's own user. */
 extern const struct task_layout task_layout_prepared;
 
+/* Put the workspace at PATH. Where that is /app or above it, what was in /app is in /task. Returns NULL, or why it cannot
+ * be there, for people; *L is as it was then. */
+const char *task_layout_set_repo(struct task_layout *l, const char *path) MUST_CHECK;
+
 json_t *task_layout_to_json(const struct task_layout *l); /* new reference */
 /* J NULL: a prepared task's, as every snapshot was before layouts were written down. ERR_USAGE naming WHERE. */
 int task_layout_from_json(struct task_layout *out, const json_t *j, const char *where,

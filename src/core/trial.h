@@ -37,6 +37,7 @@ struct trial {
 	enum sandbox_kind sandbox; /* never auto */
 	char *image;		   /* key of core/image.h; "": no container */
 	char *image_id; /* "sha256:...": that image, once it was there; "" not yet, or no container */
+	char *repo_path; /* where its image has the repository, and the workspace is; "": as the task says */
 	enum workspace_kind workspace;
 	char *launcher;
 	bool network;

@@ -22,12 +22,20 @@ struct engine {
 struct answer {
 	struct buf *out; /* NULL: dropped */
 	bool too_long;
+	engine_piece_fn *piece; /* in place of OUT, for an answer of 200 */
+	void *arg;
+	struct err *err; /* what it said */
+	CURL *curl;
 };
 
 static size_t take(char *data, size_t size, size_t n, void *arg)
 {
 	struct answer *a = arg;
+	long status = 0;
 
+	if (a->piece && !curl_easy_getinfo(a->curl, CURLINFO_RESPONSE_CODE, &status) &&
+	    status == 200)
+		return a->piece(a->arg, data, size * n, a->err) ? 0 : size * n;
 	if (!a->out)
 		return size * n;
 	if (a->out->len + size * n > ANSWER_MAX) {
@@ -40,6 +48,8 @@ static size_t take(char *data, size_t size, size_t n, void *arg)
 
 static int explain(const struct engine *e, CURLcode code, const struct answer *a, struct err *err)
 {
+	if (a->err && a->err->kind)
+		return -1;
 	if (a->too_long)
 		return err_set(err, ERR_INFRA, 0, "the engine at %s said more than %d MB",
 			       e->socket, ANSWER_MAX >> 20);
@@ -52,13 +62,12 @@ static int explain(const struct engine *e, CURLcode code, const struct answer *a
 	return -1;
 }
 
-int engine_call(struct engine *e, const char *method, const char *path, const json_t *body,
-		int64_t timeout_ms, long *status, struct buf *out, struct err *err)
+static int call(struct engine *e, const char *method, const char *path, const json_t *body,
+		int64_t timeout_ms, long *status, struct answer *a, struct err *err)
 {
 	AUTO(free) char *url =
 		xasprintf("http://engine%s%s%s", *e->version ? "/" : "", e->version, path);
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct answer a = {.out = out};
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
 
 	headers = curl_slist_append(headers, "Expect:");
@@ -73,7 +82,7 @@ int engine_call(struct engine *e, const char *method, const char *path, const js
 	curl_easy_setopt(e->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
 	curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
 	curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take);
-	curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, &a);
+	curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, a);
 	if (body || !strcmp(method, "POST")) {
 		curl_easy_setopt(e->curl, CURLOPT_POSTFIELDSIZE, (long)text.len);
 		curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, text.data);
@@ -82,9 +91,25 @@ int engine_call(struct engine *e, const char *method, const char *path, const js
 	CURLcode code = curl_easy_perform(e->curl);
 	curl_slist_free_all(headers);
 	if (code)
-		return explain(e, code, &a, err);
+		return explain(e, code, a, err);
 	curl_easy_getinfo(e->curl, CURLINFO_RESPONSE_CODE, status);
 	return 0;
+}
+
+int engine_call(struct engine *e, const char *method, const char *path, const json_t *body,
+		int64_t timeout_ms, long *status, struct buf *out, struct err *err)
+{
+	struct answer a = {.out = out};
+
+	return call(e, method, path, body, timeout_ms, status, &a, err);
+}
+
+int engine_stream(struct engine *e, const char *path, int64_t timeout_ms, long *status,
+		  engine_piece_fn *piece, void *arg, struct err *err)
+{
+	struct answer a = {.piece = piece, .arg = arg, .err = err, .curl = e->curl};
+
+	return call(e, "GET", path, NULL, timeout_ms, status, &a, err);
 }
 
 /* {"message": "..."} of Docker; Podman puts the better half into "cause". */
@@ -129,7 +154,7 @@ static int minor(const char *version)
 }
 
 /* What of itself the engine says with every answer: "1.41", and "Docker/20.10.24 (linux)" or "Libpod/4.3.1 (linux)". */
-static const char *header(struct engine *e, const char *name)
+const char *engine_header(struct engine *e, const char *name)
 {
 	struct curl_header *h = NULL;
 
@@ -138,7 +163,7 @@ static const char *header(struct engine *e, const char *name)
 
 static void introduce(struct engine *e)
 {
-	const char *server = header(e, "Server"), *version = strchr(server, '/');
+	const char *server = engine_header(e, "Server"), *version = strchr(server, '/');
 	const char *name = !strncmp(server, "Libpod/", 7) ? "Podman" : "Docker";
 	AUTO(buf) struct buf line = BUF_INIT;
 	AUTO(buf) struct buf about = BUF_INIT;
@@ -153,7 +178,7 @@ static void introduce(struct engine *e)
 static int negotiate(struct engine *e, int64_t timeout_ms, struct err *err)
 {
 	AUTO(json) json_t *v = NULL;
-	const int theirs = minor(header(e, "Api-Version"));
+	const int theirs = minor(engine_header(e, "Api-Version"));
 	int use = theirs < minor(NEWEST_API) ? theirs : minor(NEWEST_API);
 
 	if (theirs < minor(OLDEST_API))

@@ -30,6 +30,12 @@ int engine_call(struct engine *e, const char *method, const char *path, const js
  * NULL) is the parsed answer, NULL when it was empty; the caller owns it. */
 int engine_json(struct engine *e, const char *method, const char *path, const json_t *body,
 		int64_t timeout_ms, json_t **out, struct err *err) MUST_CHECK;
+/* GET PATH, an answer of any length: each piece of a 200 goes to PIECE, which fails to end it; other answers are dropped. */
+typedef int engine_piece_fn(void *arg, const char *data, size_t n, struct err *err);
+int engine_stream(struct engine *e, const char *path, int64_t timeout_ms, long *status,
+		  engine_piece_fn *piece, void *arg, struct err *err) MUST_CHECK;
+/* A header of the last answer; "" without. Borrowed until the next call. */
+const char *engine_header(struct engine *e, const char *name);
 /* For a query. The caller frees. */
 char *engine_escape(const struct engine *e, const char *text);
 

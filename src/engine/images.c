@@ -19,11 +19,15 @@
 
 #define AT_ONCE 3
 
-/* "KEY" or "KEY=ID" in parts. */
-static void split(const char *item, char key[static HASH_HEX], const char **id)
+/* "KEY[=ID][@PATH]..." in parts; *ID is the caller's, NULL: none. */
+static void split(const char *item, char key[static HASH_HEX], char **id, struct strv *paths)
 {
+	const char *at = item + HASH_HEX - 1;
+
 	snprintf(key, HASH_HEX, "%s", item);
-	*id = item[HASH_HEX - 1] == '=' ? item + HASH_HEX : NULL;
+	*id = *at == '=' ? xstrndup(at + 1, strcspn(at + 1, "@")) : NULL;
+	for (at += strcspn(at, "@"); *at; at += 1 + strcspn(at + 1, "@"))
+		strv_take(paths, xstrndup(at + 1, strcspn(at + 1, "@")));
 }
 
 /* In a process of its own, with a connection of its own. What only the user can mend goes to REFUSED, whole. */
@@ -32,11 +36,14 @@ static void child(const char *socket, const char *item, const struct image_wish 
 	AUTO(engine) struct engine *e = NULL;
 	struct err err = {0};
 	char key[HASH_HEX];
-	const char *id;
+	AUTO(free) char *id = NULL;
+	AUTO(strv) struct strv paths = STRV_INIT;
+	struct image_wish own = *w;
 
 	client_end_with_us();
-	split(item, key, &id);
-	if (!engine_open(&e, socket, ENGINE_CALL_MS, &err) && !make_image(e, key, id, w, &err))
+	split(item, key, &id, &paths);
+	own.paths = &paths;
+	if (!engine_open(&e, socket, ENGINE_CALL_MS, &err) && !make_image(e, key, id, &own, &err))
 		_exit(0);
 	if (err.kind == ERR_USAGE)
 		dprintf(refused, "%s\n", err.msg);
@@ -97,7 +104,8 @@ static bool is_key(const char *text)
 {
 	const char end = text[strspn(text, "0123456789abcdef")];
 
-	return strspn(text, "0123456789abcdef") == HASH_HEX - 1 && (!end || end == '=');
+	return strspn(text, "0123456789abcdef") == HASH_HEX - 1 &&
+	       (!end || end == '=' || end == '@');
 }
 
 int images_make(char *const *items, size_t n, const struct image_wish *w, struct err *err)

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include "engine/make-image.h"
 
-/* For each of ITEMS, "KEY" or, where only one image will do, "KEY=ID": several at a time but each only once on this machine. The working directory is the data root. A
- * failed image is told in its record and is not an error; -1: none could be tried, or ERR_USAGE: the user has to do something first. Removes containers that dead workers left, too. */
+/* For each of ITEMS, "KEY", or "KEY=ID" where only one image will do, then "@PATH" for each place where a task wants the
+ * repository (look.h): several at a time but each only once on this machine. The working directory is the data root. A failed image is told in its record and is not an error; -1: none could be tried, or ERR_USAGE: the user has to do something first. Removes containers that dead workers left, too. */
 int images_make(char *const *items, size_t n, const struct image_wish *w,
 		struct err *err) MUST_CHECK;
 /* Remove the images that were built for KEYS. One that a container uses stays. */

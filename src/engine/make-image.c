@@ -135,13 +135,33 @@ static bool engine_has(const struct job *j, const char *id, struct err *err)
 	return found != NULL;
 }
 
+/* Whether the record says all that is asked for. */
+static bool was_looked_at(const struct job *j)
+{
+	const char *key;
+	json_t *value;
+
+	if (j->image.looked != IMAGE_LOOKED)
+		return false;
+	for (size_t i = 0; i < j->wish->paths->n; i++)
+		if (!json_object_get(j->image.copies, j->wish->paths->v[i]))
+			return false;
+	json_object_foreach (j->image.copies, key, value) {
+		AUTO(free) char *copy = xasprintf(DATA_COPIES "/%s", json_string_value(value));
+		if (*json_string_value(value) && !path_exists(AT_FDCWD, copy))
+			return false;
+	}
+	return true;
+}
+
 /* What the record names is in this engine, and is what is wanted. */
 static int is_ready(struct job *j, bool *out, struct err *err)
 {
 	bool moved = false;
 
 	*out = false;
-	if (*j->image.error || !*j->image.id || strcmp(j->image.engine, engine_socket(j->e)) != 0)
+	if (*j->image.error || !*j->image.id || !was_looked_at(j) ||
+	    strcmp(j->image.engine, engine_socket(j->e)) != 0)
 		return 0;
 	if (name_to_pull(j) ? j->wish->pull : j->wish->pull || j->wish->rebuild)
 		return 0;
@@ -339,7 +359,7 @@ static int make(struct job *j, struct err *err)
 	const char *to_pull = name_to_pull(j);
 	AUTO(free) char *name = to_pull ? pull(j, to_pull, err) : build(j, err);
 
-	if (!name || look_at_image(j->e, name, &j->image, err) ||
+	if (!name || look_at_image(j->e, name, j->wish->paths, &j->image, err) ||
 	    bases_now(j, &j->image.bases, err))
 		return -1;
 	/* What was built here is in no registry, whatever Podman says. */
@@ -446,13 +466,13 @@ static int keep(struct job *j, const char *id, struct err *err)
 					 "the engine at %s: load it again, or start a new rollout",
 					 json_get_str(j->spec, "name", "?"), id,
 					 engine_socket(j->e));
-	if (!image_read(&j->image, AT_FDCWD, j->key, id, &ignored) &&
+	if (!image_read(&j->image, AT_FDCWD, j->key, id, &ignored) && was_looked_at(j) &&
 	    !strcmp(j->image.engine, engine_socket(j->e)))
 		return 0;
 	image_release(&j->image);
 	j->image.name = xstrdup(json_get_str(j->spec, "name", "?"));
 	j->image.engine = xstrdup(engine_socket(j->e));
-	if (look_at_image(j->e, id, &j->image, err))
+	if (look_at_image(j->e, id, j->wish->paths, &j->image, err))
 		return -1;
 	return image_write(&j->image, AT_FDCWD, j->key, err);
 }
@@ -471,6 +491,9 @@ static int make_anew(struct job *j, struct err *err)
 		}
 		free(j->image.error);
 		j->image.error = xstrdup(*why.msg ? why.msg : "it could not be made");
+		/* Nothing runs in it, and the next run looks again. */
+		free(j->image.id);
+		j->image.id = xstrdup("");
 	}
 	return image_write(&j->image, AT_FDCWD, j->key, err);
 }

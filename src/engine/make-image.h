@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <stdbool.h>
+#include "base/strv.h"
 #include "engine/http.h"
 
 struct image_wish {
@@ -11,6 +12,7 @@ struct image_wish {
 	bool pull;    /* ask the registry, also for what the engine has */
 	bool rebuild; /* build without the engine's cache */
 	bool emulate; /* an image for another processor will do */
+	const struct strv *paths; /* where its tasks want the repository, see look.h */
 	bool quiet; /* nothing is said of an image that was there and is the one of the last time */
 };
 

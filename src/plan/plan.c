@@ -208,6 +208,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.sandbox = resolve_sandbox(e->sandbox),
 		.image = xstrdup(e->image && e->sandbox == SANDBOX_DOCKER ? e->image : ""),
 		.image_id = xstrdup(""),
+		.repo_path = xstrdup(""),
 		.workspace = e->workspace,
 		.launcher = xstrdup(e->launcher),
 		.network = e->network,

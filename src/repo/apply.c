@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/spawn.h"
 #include "git/git.h"
 #include "repo/repo.h"
@@ -34,6 +35,45 @@ static char *reason(const struct buf *said, int status)
 	char how[48];
 	AUTO(free) char *text = git_said(said, 3, false);
 	return *text ? STEAL(&text) : xasprintf("git apply: %s", spawn_status_text(status, how));
+}
+
+// What is new in the patch and has a namesake in the image's own copy, as nobody tracks it: the patch's is what counts. "
+// create mode 100644 PATH" each; a name that git would quote is none of ours.
+static int make_room(int work_fd, const char *base, const char *git_dir, int patch_fd,
+		     int64_t deadline_ms, struct err *err)
+{
+	static const char *const argv[] = {"apply", "--summary", NULL};
+	const char *env[] = {git_dir, NULL};
+	AUTO(free) char *below = path_join(base, BASELINE_BELOW);
+	AUTO(fd) int below_fd = open(below, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(buf) struct buf out = BUF_INIT;
+	struct git_cmd c = {.dir_fd = work_fd,
+			    .argv = argv,
+			    .env = env,
+			    .in_fd = patch_fd,
+			    .max = TIMES_MAX,
+			    .deadline_ms = deadline_ms};
+	struct err ignored = {0};
+	char *save = NULL;
+	int status;
+	if (below_fd < 0)
+		return 0;
+	if (lseek(patch_fd, 0, SEEK_SET) < 0)
+		return err_set(err, ERR_INFRA, errno, "rewind the patch");
+	if (git_run(&c, &out, NULL, &status, err) < 0)
+		return -1;
+	for (char *line = strtok_r(out.data, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		const char *path = line + strlen(" create mode 100644 ");
+		if (strncmp(line, " create mode ", 13) != 0 || strlen(line) < 20 ||
+		    !path_is_inside(path))
+			continue;
+		AUTO(fd) int fd =
+			path_open_beneath(below_fd, path, O_PATH | O_NOFOLLOW, 0, &ignored);
+		if (fd >= 0 && path_remove_tree(work_fd, path, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 // Checked first and as a whole: git writes file by file, and a refusal must leave nothing behind.
@@ -74,6 +114,8 @@ int repo_apply(const char *base, const char *work, int patch_fd, int64_t deadlin
 		return 0;
 	AUTO(umask) mode_t old = umask(022);
 	(void)old;
+	if (make_room(work_fd, base, git_dir, patch_fd, deadline_ms, err) < 0)
+		return -1;
 	return apply(work_fd, git_dir, patch_fd, deadline_ms, why, err);
 }
 

@@ -118,7 +118,7 @@ static void hash_list(struct hash *h, const struct strv *list)
 }
 
 static int make_key(char key[HASH_HEX], const struct task *t, const char *start,
-		    const struct overlay *overlay, struct err *err)
+		    const struct overlay *overlay, const char *own_copy, struct err *err)
 {
 	struct hash h;
 	hash_init(&h);
@@ -130,6 +130,8 @@ static int make_key(char key[HASH_HEX], const struct task *t, const char *start,
 	hash_list(&h, &t->repo.remove);
 	if (overlay_hash_files(overlay, &h, err) < 0)
 		return -1;
+	if (own_copy)
+		hash_str(&h, own_copy);
 	hash_hex(&h, key);
 	return 0;
 }
@@ -262,7 +264,8 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 }
 
 static int get_slowly(struct repo_baseline *out, int root_fd, const struct task *t,
-		      const char *snapshot, int64_t deadline_ms, struct pin *pin, struct err *err)
+		      const char *snapshot, const char *own_copy, int64_t deadline_ms,
+		      struct pin *pin, struct err *err)
 {
 	char key[HASH_HEX];
 	struct overlay overlay;
@@ -279,12 +282,14 @@ static int get_slowly(struct repo_baseline *out, int root_fd, const struct task 
 			  .branch = branch_of(t),
 			  .start = pin->start,
 			  .overlay = &overlay,
+			  .own_copy = own_copy,
 			  .deadline_ms = deadline_ms};
-	int rc = make_key(key, t, pin->start, &overlay, err);
+	int rc = make_key(key, t, pin->start, &overlay, own_copy, err);
 	if (rc == 0)
 		rc = find_or_make(out, &b, t, key, err);
 	overlay_close(&overlay);
-	if (rc == 0 && pin_write(root_fd, t, pin->start, key, err) < 0) {
+	/* Which copy there is depends on more than the task. */
+	if (rc == 0 && !own_copy && pin_write(root_fd, t, pin->start, key, err) < 0) {
 		repo_baseline_release(out);
 		return -1;
 	}
@@ -292,13 +297,14 @@ static int get_slowly(struct repo_baseline *out, int root_fd, const struct task 
 }
 
 int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task *t,
-		      const char *snapshot, int64_t deadline_ms, struct err *err)
+		      const char *snapshot, const char *own_copy, int64_t deadline_ms,
+		      struct err *err)
 {
 	AUTO(pin) struct pin pin = {0};
 	pin_read(&pin, root_fd, t);
-	if (pin.key && meta_read(out, root_fd, pin.key))
+	if (!own_copy && pin.key && meta_read(out, root_fd, pin.key))
 		return 0;
-	if (get_slowly(out, root_fd, t, snapshot, deadline_ms, &pin, err) == 0)
+	if (get_slowly(out, root_fd, t, snapshot, own_copy, deadline_ms, &pin, err) == 0)
 		return 0;
 	// A slow network or a busy disk is nobody's mistake and may be better next time.
 	if (err->kind == ERR_LIMIT) {
@@ -306,6 +312,18 @@ int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task 
 		err->retry = true;
 	}
 	return err_wrap(err, "task %s", t->id ? t->id : "?");
+}
+
+int repo_start_commit(char **out, int root_fd, const struct task *t, int64_t deadline_ms,
+		      struct err *err)
+{
+	AUTO(pin) struct pin pin = {0};
+	pin_read(&pin, root_fd, t);
+	if (mirror_check_url(t->repo.git_url, err) < 0 ||
+	    resolve_start(&pin, root_fd, t, deadline_ms, err) < 0)
+		return -1;
+	*out = STEAL(&pin.start);
+	return 0;
 }
 
 void repo_baseline_release(struct repo_baseline *b)

@@ -16,6 +16,7 @@
 #include "git/git.h"
 #include "repo/import.h"
 #include "repo/mirror.h"
+#include "repo/own-copy.h"
 #include "repo/tree.h"
 
 #define STAGE "GIT_DIR=stage.git"
@@ -233,6 +234,7 @@ static int objects_set_aside(const struct build *b, struct err *err)
 }
 
 struct settle {
+	bool keep_times;
 	struct timespec times[2];
 	int links_fd; // -1: the file system has no links
 	size_t links;
@@ -264,7 +266,7 @@ static int settle(struct settle *s, int dir_fd, const char *name, struct err *er
 	for (struct dirent *e; (e = readdir(d));) {
 		if (dir_is_dots(e->d_name) || strcmp(e->d_name, ".git") == 0)
 			continue;
-		if (utimensat(fd, e->d_name, s->times, AT_SYMLINK_NOFOLLOW) < 0)
+		if (!s->keep_times && utimensat(fd, e->d_name, s->times, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_set(err, ERR_INFRA, errno, "set the time of %s", e->d_name);
 		if (e->d_type == DT_DIR ? settle(s, fd, e->d_name, err)
 					: second_name(s, fd, e->d_name, err))
@@ -289,6 +291,9 @@ static int repo_checkout(const struct build *b, int64_t date, struct err *err)
 				   openat(b->tmp_fd, "links", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 	int rc = git_in(b, read_tree, env, NULL, err) < 0 ||
 		 settle(&s, b->tmp_fd, BASELINE_REPO, err) < 0;
+	s.keep_times = true;
+	rc = rc || (b->own_copy &&
+		    (own_copy_lay(b, err) < 0 || settle(&s, b->tmp_fd, BASELINE_BELOW, err) < 0));
 	auto_fd(&s.links_fd);
 	if (rc || git_in(b, refresh, env, NULL, err) < 0)
 		return -1;

@@ -22,6 +22,8 @@ struct build {
 	const char *branch;
 	const char *start; /* full id */
 	const struct overlay *overlay;
+	const char *
+		own_copy; /* key of an image's own copy of the repository (own-copy.h); NULL: none */
 	int64_t deadline_ms;
 };
 

@@ -39,6 +39,7 @@ struct walk {
 	bool forced_read;
 	struct buf path; /* of the directory being walked: "" or ending in a slash */
 	int top_fd;	 /* borrowed */
+	int below_fd;	 /* what an image's own copy shows through, or -1 */
 	bool overlay, full;
 	int64_t entries, file_max, content_max, times_size;
 };
@@ -490,6 +491,46 @@ static void list_ignored(struct walk *w, const struct entry *e)
 			   S_ISDIR(e->st.st_mode) ? "/" : "");
 }
 
+// Whether it is as the image's own copy had it from the beginning.
+static bool was_below(const struct walk *w, const struct frame *f, const struct entry *e)
+{
+	AUTO(free) char *path = path_of(w, e->name);
+	const char *slash = strrchr(path, '/');
+	char ours[PATH_MAX], theirs[PATH_MAX];
+	struct err ignored = {0};
+	struct stat st;
+	if (w->below_fd < 0 || e->has_base || S_ISDIR(e->st.st_mode))
+		return false;
+	AUTO(free) char *parent = xstrndup(path, slash ? (size_t)(slash - path) : 0);
+	AUTO(fd)
+	int dir = path_open_beneath(w->below_fd, *parent ? parent : ".", O_RDONLY | O_DIRECTORY, 0,
+				    &ignored);
+	if (dir < 0 || fstatat(dir, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (st.st_mode & S_IFMT) != (e->st.st_mode & S_IFMT) || st.st_size != e->st.st_size)
+		return false;
+	if (S_ISLNK(st.st_mode)) {
+		ssize_t n = readlinkat(f->fd, e->name, ours, sizeof ours);
+		return n >= 0 && readlinkat(dir, e->name, theirs, sizeof theirs) == n &&
+		       memcmp(ours, theirs, (size_t)n) == 0;
+	}
+	if (is_executable(&st) != is_executable(&e->st))
+		return false;
+	AUTO(fd) int fd = open_own(f->fd, e->name, 0);
+	return fd >= 0 && same_content(fd, dir, e->name);
+}
+
+// A folder of the image's own copy that is still there is nobody's work.
+static bool is_below_dir(const struct walk *w, const struct entry *e)
+{
+	AUTO(free) char *path = path_of(w, e->name);
+	struct err ignored = {0};
+	AUTO(fd)
+	int dir = w->below_fd < 0 || !S_ISDIR(e->st.st_mode)
+			  ? -1
+			  : path_open_beneath(w->below_fd, path, O_PATH | O_DIRECTORY, 0, &ignored);
+	return dir >= 0;
+}
+
 static int visit(struct walk *w, struct frame *f, const struct entry *e, struct err *err)
 {
 	bool whiteout = is_whiteout(w, &e->st), replaced = e->has_base && !is_tracked(e);
@@ -499,9 +540,12 @@ static int visit(struct walk *w, struct frame *f, const struct entry *e, struct 
 	if (whiteout)
 		return 0;
 	if (e->ignored && !e->forced) {
-		list_ignored(w, e);
+		if (!is_below_dir(w, e) && !was_below(w, f, e))
+			list_ignored(w, e);
 		return 0;
 	}
+	if (was_below(w, f, e))
+		return 0;
 	if (S_ISDIR(e->st.st_mode))
 		return enter(w, f, e, err);
 	if (S_ISREG(e->st.st_mode))
@@ -566,6 +610,8 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 {
 	AUTO(fd) int fd = -1;
 	AUTO(fd) int base_fd = -1;
+	AUTO(free) char *below = path_join(s->base, BASELINE_BELOW);
+	AUTO(fd) int below_fd = open(below, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int64_t patch_max = s->max_bytes ? s->max_bytes : CHANGES_DEFAULT_PATCH;
 	*imp = (struct import){.fd = -1, .buf = BUF_INIT};
 	if (open_roots(s, &fd, &base_fd, err) < 0)
@@ -578,6 +624,7 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 		.out = out,
 		.path = BUF_INIT,
 		.top_fd = fd,
+		.below_fd = below_fd,
 		.overlay = s->upper,
 		.file_max = s->max_file_bytes ? s->max_file_bytes : patch_max / 4,
 		// Binary content may shrink to a quarter; more than that is not worth the reading.

@@ -24,6 +24,7 @@
  *              files have a second name in links/: what an agent links in an overlay is then the
  *              same file, and `git clone` of it works
  *   host.git/  a git directory for our own git: repo/'s objects, and attributes switched off
+ *   below/     with an image's own copy: what it has beside what is tracked; shows through under repo/
  *   meta.json  {start_commit, baseline_commit, branch, files, bytes}
  *
  * KEY hashes (commit, branch, subdir, sparse set, removals, overlay and injected files). History
@@ -42,9 +43,15 @@ struct repo_baseline {
 /* Find or make it. Blocks: fetches into the mirror DATA/cache/mirrors/HASH.git when the commit is
  * not there. Safe under parallel use (locks); an interrupted build leaves nothing behind that is
  * used. Network and lock faults are ERR_INFRA with retry; an unknown commit or unusable path is
- * ERR_USAGE. */
+ * ERR_USAGE. OWN_COPY: the key of an image's own copy of the repository, of which below/ shows what
+ * git does not track (own-copy.h); NULL: none. */
 int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task *t,
-		      const char *snapshot, int64_t deadline_ms, struct err *err) MUST_CHECK;
+		      const char *snapshot, const char *own_copy, int64_t deadline_ms,
+		      struct err *err) MUST_CHECK;
+/* The full id of the commit that T begins with, looked up once and then kept. The caller frees *OUT. Blocks and
+ * fails as repo_baseline_get. */
+int repo_start_commit(char **out, int root_fd, const struct task *t, int64_t deadline_ms,
+		      struct err *err) MUST_CHECK;
 void repo_baseline_release(struct repo_baseline *b);
 
 /* What changed in a workspace, as a patch. Runs where WORK and UPPER can be read (the sandbox's

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/images.h"
+#include "rollout/checkouts.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -38,7 +39,8 @@ static void collect_items(const struct session *s, const struct session_work *w,
 			continue;
 		json_object_set_new(seen, t->image, json_true());
 		const char *id = pinned_id(s, t->image);
-		strv_pushf(items, "%s%s%s", t->image, id ? "=" : "", id ? id : "");
+		AUTO(free) char *paths = checkouts_paths(s, t->image);
+		strv_pushf(items, "%s%s%s%s", t->image, id ? "=" : "", id ? id : "", paths);
 	}
 }
 
@@ -162,7 +164,7 @@ static void warn_of_network(const struct session *s, const struct listener *l,
 }
 
 /* From here on the plan says which image each trial is run in. */
-static int pin(struct session *s, struct err *err)
+static int pin(struct session *s, const struct listener *l, struct err *err)
 {
 	AUTO(json) json_t *ids = json_object();
 	bool changed = false;
@@ -185,6 +187,8 @@ static int pin(struct session *s, struct err *err)
 		t->image_id = xstrdup(json_get_str(ids, t->image, ""));
 		changed |= *t->image_id != '\0';
 	}
+	if (checkouts_settle(s, l, &changed, err))
+		return -1;
 	return changed ? planfile_write(&s->plan, s->dir_fd, err) : 0;
 }
 
@@ -195,5 +199,5 @@ int images_prepare(struct session *s, const struct listener *l, const struct ses
 
 	collect_items(s, w, &items);
 	warn_of_network(s, l, w);
-	return items.n && (make_images(s, l, &items, err) || pin(s, err)) ? -1 : 0;
+	return items.n && (make_images(s, l, &items, err) || pin(s, l, err)) ? -1 : 0;
 }

@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
+#include "core/image.h"
 #include "engine/ask.h"
 #include "launch/orphans.h"
 #include "os/usage.h"
@@ -129,6 +130,23 @@ static void scan_rollout(struct leftovers *l, const struct rollout *r)
 		scan_run(l, r->trials[i].trial.run_id);
 }
 
+/* What was taken out of the image for its trials. */
+static void use_copies(struct leftovers *l, const struct trial *t)
+{
+	struct image image;
+	struct err ignored;
+	const char *path;
+	json_t *key;
+
+	if (image_read(&image, l->store->root_fd, t->image, t->image_id, &ignored))
+		return;
+	json_object_foreach (image.copies, path, key) {
+		AUTO(free) char *copy = xasprintf(DATA_COPIES "/%s", json_string_value(key));
+		json_object_set_new(l->used, copy, json_true());
+	}
+	image_release(&image);
+}
+
 /* As planned, and as graded. */
 static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 {
@@ -140,6 +158,7 @@ static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 		AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", t->trial.image);
 		json_object_set_new(l->used, context, json_true());
 		json_object_set_new(l->used, record, json_true());
+		use_copies(l, &t->trial);
 	}
 	if (*hash) {
 		AUTO(free) char *path = xasprintf(DATA_TASKS "/%s", hash);
@@ -257,6 +276,7 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 	scan_cache(l, DATA_BASELINES);
 	scan_cache(l, DATA_CONTEXTS);
 	scan_cache(l, DATA_IMAGES);
+	scan_cache(l, DATA_COPIES);
 	scan_cache(l, DATA_PREFLIGHT);
 	scan_cache(l, DATA_ETC);
 	return 0;

@@ -66,7 +66,8 @@ static void make_key(const struct preflight *p, const struct preflight_job *job,
 	json_put_str(j, "task", job->task_hash);
 	json_put_str(j, "program", ROLLOUTS_VERSION);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
-	json_put_str(j, "image", t->image);
+	json_put_str(j, "image", *t->image_id ? t->image_id : t->image);
+	json_put_str(j, "repo", t->repo_path);
 	json_put_str(j, "tools", json_get_str(p->s->plan.tools, "id", ""));
 	json_put_str(j, "launcher", t->launcher);
 	json_put_bool(j, "network", t->network);

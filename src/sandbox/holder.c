@@ -61,10 +61,10 @@ static void close_all_but(int *keep, size_t n)
 static void keep_only_ours(const struct holder_start *k)
 {
 	const struct sandbox_inherited *r = k->inherited;
-	AUTO(free) int *keep = xcalloc(r->mounts_n + 9, sizeof *keep);
-	const int own[] = {k->serve,	     k->ctl,	    k->errors,
-			   k->spec->root_fd, r->seccomp,    r->init.tree,
-			   r->gateway.tree,  r->lower.tree, r->group.procs};
+	AUTO(free) int *keep = xcalloc(r->mounts_n + 10, sizeof *keep);
+	const int own[] = {k->serve,	  k->ctl,	 k->errors,	  k->spec->root_fd,
+			   r->seccomp,	  r->init.tree,	 r->gateway.tree, r->lower.tree,
+			   r->below.tree, r->group.procs};
 
 	memcpy(keep, own, sizeof own);
 	for (size_t i = 0; i < r->mounts_n; i++)

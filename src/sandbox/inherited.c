@@ -64,18 +64,25 @@ static int map_owner(int root_fd, const char *dir, uid_t uid, gid_t gid, struct 
 	return fd_steal(&tree);
 }
 
-static int open_lower(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
+static void open_lower(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
+		       gid_t gid)
 {
 	struct err why = {0};
 
 	if (!spec->baseline)
-		return -1;
+		return;
 	AUTO(free) char *repo = path_join(spec->baseline, BASELINE_REPO);
-	int fd = map_owner(spec->root_fd, repo, uid, gid, &why);
+	AUTO(free) char *below = path_join(spec->baseline, BASELINE_BELOW);
+	AUTO(fd) int lower = map_owner(spec->root_fd, repo, uid, gid, &why);
+	if (lower >= 0 && path_exists(spec->root_fd, below)) {
+		r->below.tree = map_owner(spec->root_fd, below, uid, gid, &why);
+		if (r->below.tree < 0)
+			close(fd_steal(&lower));
+	}
+	r->lower.tree = fd_steal(&lower);
 	/* Not a failure: the workspace becomes a copy where its file system has no mapped mounts. */
-	if (fd < 0 && why.kind)
+	if (r->lower.tree < 0 && why.kind)
 		log_debug("%s", why.msg);
-	return fd;
 }
 
 static int open_mounts(struct sandbox_inherited *r, const struct sandbox_spec *spec, bool detach,
@@ -139,7 +146,7 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 		if (box_start(r, spec, uid, gid, err))
 			return -1;
 		if (spec->workspace != WORKSPACE_COPY)
-			r->lower.tree = open_lower(spec, uid, gid);
+			open_lower(r, spec, uid, gid);
 		return 0;
 	}
 	open_group(r, &spec->limits);
@@ -153,7 +160,7 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), detach, err)) ||
 	    open_mounts(r, spec, detach, err))
 		return -1;
-	r->lower.tree = open_lower(spec, uid, gid);
+	open_lower(r, spec, uid, gid);
 	return 0;
 }
 
@@ -165,7 +172,7 @@ int sandbox_inherited_open(struct sandbox_inherited **out, const struct sandbox_
 	r->by_root = uid == 0;
 	r->group = (struct cgroup)CGROUP_INIT;
 	r->box = r->box_process.pidfd = r->seccomp = -1;
-	r->init.tree = r->gateway.tree = r->lower.tree = -1;
+	r->init.tree = r->gateway.tree = r->lower.tree = r->below.tree = -1;
 	if (open_all(r, spec, uid, gid, err)) {
 		sandbox_inherited_free(r);
 		return -1;
@@ -190,6 +197,7 @@ void sandbox_inherited_free(struct sandbox_inherited *r)
 	source_release(&r->init);
 	source_release(&r->gateway);
 	source_release(&r->lower);
+	source_release(&r->below);
 	for (size_t i = 0; i < r->mounts_n; i++)
 		source_release(&r->mounts[i]);
 	free(r->mounts);

@@ -23,6 +23,7 @@ struct sandbox_inherited {
 	struct source gateway; /* path NULL: no forwarder */
 	struct source
 		lower; /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
+	struct source below;   /* the same of its below/, where it has one */
 	struct source *mounts; /* as many as the spec has */
 	size_t mounts_n;
 	struct cgroup group; /* path NULL: the limits are watched instead */

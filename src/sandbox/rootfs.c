@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
+#include "os/dir.h"
 #include "sandbox/refusal.h"
 #include "sandbox/rootfs-parts.h"
 
@@ -127,16 +129,18 @@ static int open_rootfs(struct rootfs *st, struct err *err)
 }
 
 /* The baseline, read-only, as "base"; where its owner was mapped, that view covers its repo. */
-static int show_base(const struct rootfs *st, int root, const char *baseline, int lower,
-		     struct err *err)
+static int show_base(const struct rootfs *st, int root, const char *baseline,
+		     struct sandbox_inherited *inherited, struct err *err)
 {
+	const int lower = inherited->lower.tree, below = inherited->below.tree;
 	struct mount_attr attr = {.attr_set =
 					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
 	AUTO(free) char *base = rootfs_at(st, "base");
 
 	if (rootfs_bind(st, "base", root, baseline, err))
 		return -1;
-	if (lower >= 0 && place(st, "base/repo", lower, true, err))
+	if ((lower >= 0 && place(st, "base/repo", lower, true, err)) ||
+	    (below >= 0 && place(st, "base/" BASELINE_BELOW, below, true, err)))
 		return -1;
 	if (mount_setattr(AT_FDCWD, base, AT_RECURSIVE, &attr, sizeof attr))
 		return err_set(err, ERR_INFRA, errno, "make %s read-only", base);
@@ -161,10 +165,13 @@ static int mount_overlay(const struct rootfs *st, int scratch, struct err *err)
 {
 	AUTO(free) char *to = rootfs_at(st, "repo");
 	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
+	AUTO(free) char *below = rootfs_at(st, "base/" BASELINE_BELOW);
+	const bool has_below = path_is_dir(AT_FDCWD, below);
 	AUTO(free)
-	char *options = xasprintf("lowerdir=%s/base/repo,upperdir=%s/layers/upper,"
-				  "workdir=%s/layers/work,userxattr,volatile",
-				  st->dir, st->dir, st->dir);
+	char *options =
+		xasprintf("lowerdir=%s/base/repo%s%s,upperdir=%s/layers/upper,"
+			  "workdir=%s/layers/work,userxattr,volatile",
+			  st->dir, has_below ? ":" : "", has_below ? below : "", st->dir, st->dir);
 	struct stat lower;
 	AUTO(free) char *repo = rootfs_at(st, "base/repo");
 
@@ -195,6 +202,43 @@ static int overlay(struct rootfs *st, const struct sandbox_spec *spec, int scrat
 	return 0;
 }
 
+/* What of FROM has no namesake goes to NAME below TO. */
+static int merge(int from_dir, int to_dir, const char *name, struct err *err)
+{
+	struct stat theirs, ours;
+
+	if (fstatat(to_dir, name, &ours, AT_SYMLINK_NOFOLLOW))
+		return path_copy_tree(from_dir, name, to_dir, name, err);
+	if (fstatat(from_dir, name, &theirs, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(theirs.st_mode) ||
+	    !S_ISDIR(ours.st_mode))
+		return 0;
+	int fd = openat(from_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AUTO(fd) int to = openat(to_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!d || to < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", name);
+	for (struct dirent *e; (e = readdir(d));)
+		if (!dir_is_dots(e->d_name) && merge(fd, to, e->d_name, err))
+			return -1;
+	return 0;
+}
+
+static int copy_baseline(const struct rootfs *st, const char *from, int scratch, struct err *err)
+{
+	AUTO(free) char *base = rootfs_at(st, "base");
+	AUTO(free) char *below = path_join(base, BASELINE_BELOW);
+
+	if (path_copy_tree(AT_FDCWD, from, scratch, "repo", err))
+		return -1;
+	int fd = open(below, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	AUTO(fd) int to = openat(scratch, "repo", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (!dir_is_dots(e->d_name) && merge(fd, to, e->d_name, err))
+			return -1;
+	return 0;
+}
+
 static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, int scratch,
 			   bool by_root, struct err *err)
 {
@@ -211,7 +255,7 @@ static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, i
 		}
 		log_debug("workspace becomes a copy: %s", why.msg);
 	}
-	if (path_copy_tree(AT_FDCWD, from, scratch, "repo", err))
+	if (copy_baseline(st, from, scratch, err))
 		return err_wrap(err, "copy the baseline");
 	return rootfs_bind(st, "repo", scratch, "repo", err);
 }
@@ -275,7 +319,7 @@ int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
 				  build_memory(st, &spec->limits, err) ||
 				  place_sources(st, inherited, err))
 		return -1;
-	if (spec->baseline && show_base(st, root, spec->baseline, inherited->lower.tree, err))
+	if (spec->baseline && show_base(st, root, spec->baseline, inherited, err))
 		return -1;
 	return build_scratch(st, spec, root, inherited->lower.tree >= 0, err);
 }

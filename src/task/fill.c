@@ -235,6 +235,17 @@ static void fill_subdir(struct fill *f)
 		issues_add(f->m, place(f, "repo", "subdir", TASK_META_FILE), NULL, "%s", why);
 }
 
+static void fill_path(struct fill *f)
+{
+	AUTO(free) char *written = get_string(f, "repo", "path");
+	AUTO(free) char *path = written ? plain_dir(written) : NULL;
+	const char *why = path ? task_layout_set_repo(&f->t->layout, path) : NULL;
+
+	if (why)
+		issues_add(f->m, place(f, "repo", "path", TASK_META_FILE), NULL,
+			   "the repository cannot be at \"%s\" in the sandbox: %s", path, why);
+}
+
 /* Patterns name things by components; ".." in one leaves the tree whatever the rest says. Those of
  * a sparse checkout may be negated, and rooted by a slash. */
 static const char *pattern_issue(const char *pattern, bool sparse)
@@ -289,6 +300,7 @@ static int fill_repo(struct fill *f, struct err *err)
 	lower_id(repo->start_commit);
 	repo->end_commit = get_string(f, "repo", "end_commit_sha");
 	fill_subdir(f);
+	fill_path(f);
 	fill_patterns(f, &repo->sparse,
 		      json_object_get(json_object_get(f->r->v, "repo"), "sparse_checkout"),
 		      place(f, "repo", "sparse_checkout", ""), true);

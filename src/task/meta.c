@@ -79,6 +79,7 @@ static const struct origin origins[] = {
 	{"repo", "end_commit_sha", "repo", "end_commit_sha"},
 	{"repo", "end_commit_sha", NULL, "end_commit"},
 	{"repo", "subdir", "repo", "subdir"},
+	{"repo", "path", "repo", "path"},
 	{"repo", "sparse_checkout", "repo", "sparse_checkout"},
 };
 

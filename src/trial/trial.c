@@ -82,7 +82,12 @@ static int prepare(struct work *w, struct err *err)
 		return 0;
 	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))
 		return -1;
+	const char *why =
+		*t->repo_path ? task_layout_set_repo(&w->task.layout, t->repo_path) : NULL;
+	if (why)
+		return err_set(err, ERR_INFRA, 0, "the repository at %s: %s", t->repo_path, why);
 	return repo_baseline_get(&w->baseline, w->root_fd, &w->task, t->task_snapshot,
+				 image_copy(&w->image, w->task.layout.repo),
 				 clock_mono_ms() + PREPARE_MS, err);
 }
 

@@ -116,7 +116,8 @@ static void get(struct world *w)
 {
 	struct err err = {0};
 	struct repo_baseline b;
-	if (repo_baseline_get(&b, w->data, &w->task, "snap", clock_mono_ms() + 60000, &err) < 0)
+	if (repo_baseline_get(&b, w->data, &w->task, "snap", NULL, clock_mono_ms() + 60000, &err) <
+	    0)
 		fail_msg("%s", err.msg);
 	AUTO(free) char *target = xasprintf("data/%s", b.path);
 	assert_int_equal(path_link(w->fd, target, "base", &err), 0);
@@ -127,7 +128,7 @@ static void get_fails(struct world *w, enum err_kind kind, const char *part)
 {
 	struct err err = {0};
 	struct repo_baseline b;
-	assert_int_equal(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err), -1);
+	assert_int_equal(repo_baseline_get(&b, w->data, &w->task, "snap", NULL, 0, &err), -1);
 	if (!strstr(err.msg, part))
 		fail_msg("\"%s\" is not in \"%s\"", part, err.msg);
 	assert_int_equal(err.kind, kind);
@@ -332,7 +333,7 @@ static void the_second_use_needs_no_git(void **state)
 	AUTO(free) char *path = xstrdup(getenv("PATH"));
 	setenv("PATH", "/nonexistent", 1);
 	int64_t t = clock_mono_ns();
-	int rc = repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err);
+	int rc = repo_baseline_get(&b, w->data, &w->task, "snap", NULL, 0, &err);
 	t = clock_mono_ns() - t;
 	setenv("PATH", path, 1);
 	assert_int_equal(rc, 0);
@@ -374,7 +375,7 @@ static void makers_may_race_and_die(void **state)
 		if (pids[i] == 0) {
 			struct err err = {0};
 			struct repo_baseline b;
-			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err) < 0 ||
+			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", NULL, 0, &err) < 0 ||
 			      b.files != 7);
 		}
 	}
@@ -392,7 +393,7 @@ static void makers_may_race_and_die(void **state)
 			struct err err = {0};
 			struct repo_baseline b;
 			setpgid(0, 0);
-			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", 0, &err) < 0);
+			_exit(repo_baseline_get(&b, w->data, &w->task, "snap", NULL, 0, &err) < 0);
 		}
 		usleep((useconds_t)i * 8000);
 		kill(pid, SIGKILL);
