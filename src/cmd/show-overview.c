@@ -65,7 +65,18 @@ static void add_score(struct buf *out, const struct result *r)
 	for (size_t i = 0; i < r->steps_n; i++)
 		add_known(out, &r->steps[i].scores);
 	if (r->coverage >= 0 && r->coverage < 1)
-		line(out, "coverage", "%.2f of the rubrics' weight has a test", r->coverage);
+		line(out, "coverage", "%.2f of the rubrics' weight is scored", r->coverage);
+	if (r->score_low < r->score_high)
+		line(out, "bounds",
+		     "%.3f to %.3f: the score, if all that is not scored were worth 0, or 1",
+		     r->score_low, r->score_high);
+}
+
+static void add_metrics(struct buf *out, const struct metrics *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		line(out, i ? "" : "metrics", "%.10g %s%s", m->v[i].value, m->v[i].name,
+		     m->v[i].self_reported ? " (self-reported)" : "");
 }
 
 static void add_machine(struct buf *out, const struct agent_record *a)
@@ -136,6 +147,7 @@ static void add_result(struct buf *out, const struct result *r)
 	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
 	     r->reason);
 	add_score(out, r);
+	add_metrics(out, &r->metrics);
 	if (r->has_agent)
 		add_usage(out, &r->agent);
 	if (r->oom_killed && !(r->has_agent && r->agent.oom_killed))

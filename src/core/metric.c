@@ -85,14 +85,15 @@ void metrics_from_json(struct metrics *m, const json_t *values, const json_t *se
 			metrics_add(m, name, json_number_value(v), is_listed(self_reported, name));
 }
 
-/* Where each is in result.json, and what its value there is to be divided by. */
+/* Where each is in result.json, and what its value there is to be divided by. Journals hold them in this order: it only
+ * grows, at its end. */
 static const struct {
 	const char *name, *path[3];
 	double unit;
 } known[] = {
 	{"wall_seconds", {"phases_ms", "", NULL}, 1000},
 	{"agent_seconds", {"agent", "metrics", "wall_ms"}, 1000},
-	{"evaluation_seconds", {"phases_ms", "evaluate", NULL}, 1000},
+	{"evaluation_seconds", {"evaluation", "wall_ms", NULL}, 1000},
 	{"waiting_seconds", {"agent", "metrics", "waited_ms"}, 1000},
 	{"tokens_input", {"agent", "metrics", "tokens_input"}, 1},
 	{"tokens_cached", {"agent", "metrics", "tokens_cached"}, 1},

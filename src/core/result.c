@@ -156,6 +156,7 @@ static const struct json_field usage_fields[] = {
 
 #define TESTS(member, kind) JSON_FIELD(struct test_usage, member, kind, false)
 static const struct json_field test_usage_fields[] = {
+	TESTS(wall_ms, FIELD_INT64),
 	TESTS(cpu_ms, FIELD_INT64),
 	TESTS(memory_max, FIELD_INT64),
 	TESTS(cpu_pressure, FIELD_KNOWN),

@@ -80,6 +80,7 @@ struct step_result {
 
 /* What running the tests of all steps took. */
 struct test_usage {
+	int64_t wall_ms;
 	int64_t cpu_ms, memory_max; /* as in agent_metrics */
 	double cpu_pressure; /* share of that time in which something on this machine waited for a processor; -1 unknown */
 	bool timed_out_under_load; /* a test whose time was up, on a busy machine */

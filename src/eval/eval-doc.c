@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "core/event.h"
 #include "report/trial-report.h"
 
 enum { REPORT_DIFF_BYTES = 200 << 10 };
@@ -99,9 +100,24 @@ static json_t *agent_metrics_doc(const struct agent_metrics *m)
 	return j;
 }
 
-static json_t *standard_metrics_doc(const struct evaluation *e, const struct agent_record *a)
+/* What is measured of every trial, the time of this evaluation included. */
+static void put_measured(json_t *j, const struct evaluation *e, const struct result *r)
+{
+	AUTO(json) json_t *result = result_to_json(r);
+	double values[METRIC_COUNT];
+
+	json_put_int(json_object_get(result, "phases_ms"), PHASE_EVALUATE, e->usage.wall_ms);
+	metric_values(values, result);
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		json_put_real(j, metric_name(i), values[i]);
+}
+
+static json_t *standard_metrics_doc(const struct evaluation *e, const struct agent_record *a,
+				    const struct result *r)
 {
 	json_t *j = json_object();
+
+	put_measured(j, e, r);
 	const char *const names[] = {"tests_total", "tests_passed"};
 	const int counts[] = {e->tests, e->tests_passed};
 
@@ -139,7 +155,7 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 		json_object_update(doc, e->doc);
 	put_count(doc, "diff_lines", a ? a->diff_lines : -1);
 	json_put(doc, "agent_metrics", agent_metrics_doc(a ? &a->metrics : &agent_metrics_unknown));
-	json_put(doc, "standard_metrics", standard_metrics_doc(e, a));
+	json_put(doc, "standard_metrics", standard_metrics_doc(e, a, r));
 	json_put(doc, "custom_metrics", metrics_to_json(&r->metrics));
 	json_put(doc, "self_reported", metrics_self_reported(&r->metrics));
 	if (e->conflicts.n)

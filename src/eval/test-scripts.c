@@ -554,6 +554,7 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 		log_line(&run, "=== stopped: %s ===", err->msg);
 		return -1;
 	}
+	e->usage.wall_ms = clock_mono_ms() - start_ms;
 	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
 	return capped_log_close(STEAL(&log), err);
 }

@@ -202,6 +202,11 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	put_notes(d, s, r);
 	tables_tasks(&t, s);
 	put_section(d, "Per task", &t);
+	tables_measures(&t, s);
+	if (table_rows(&t))
+		put_section(d, "Metrics", &t);
+	else
+		table_release(&t);
 	if (s->failures_n) {
 		tables_failures(&t, s);
 		put_section(d, "Failures", &t);

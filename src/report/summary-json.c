@@ -2,6 +2,7 @@
 #include "report/summary-json.h"
 #include <math.h>
 #include <string.h>
+#include "analysis/measures.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "report/tables.h"
@@ -36,6 +37,36 @@ static void put_known(json_t *j, const char *key, int64_t value)
 		json_put_int(j, key, value);
 }
 
+static json_t *measure_json(const struct measure_mean *m)
+{
+	json_t *j = json_object();
+
+	json_put_real(j, "mean", m->mean);
+	json_put_real(j, "low", m->low);
+	json_put_real(j, "high", m->high);
+	json_put_int(j, "trials", (int64_t)m->trials);
+	json_put_bool(j, "self_reported", m->self_reported);
+	return j;
+}
+
+/* What the tests wrote: name -> mean, of G or else of CELL. */
+static json_t *measures_json(const struct summary *s, const struct summary_group *g,
+			     const struct summary_cell *cell)
+{
+	AUTO(free) const char **names = NULL;
+	size_t n = 0;
+	json_t *j = json_object();
+
+	measures_custom(s, &names, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct measure_mean m =
+			g ? measure_group(s, g, names[i]) : measure_cell(s, cell, names[i]);
+		if (m.trials)
+			json_put(j, names[i], measure_json(&m));
+	}
+	return j;
+}
+
 static json_t *group_json(const struct summary *s, const struct summary_group *g)
 {
 	static const char *const levels[] = {"model", "condition", "overall"};
@@ -58,6 +89,7 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	json_put_real(j, "if_missing_1", g->best);
 	put_known(j, "tokens", g->tokens);
 	put_known(j, "tool_calls", g->tools);
+	json_put(j, "metrics", measures_json(s, g, NULL));
 	json_put_real(j, "money_usd", g->money_usd < 0 || g->unpriced ? NAN : g->money_usd);
 	return j;
 }
@@ -75,6 +107,7 @@ static json_t *cell_json(const struct summary *s, const struct summary_cell *cel
 	json_put_real(j, "max", cell->tally.scored ? cell->max : NAN);
 	json_put(j, "interval", interval_json(&cell->over_rollouts, s->level, "rollouts"));
 	put_tally(j, &cell->tally);
+	json_put(j, "metrics", measures_json(s, NULL, cell));
 	return j;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/tables.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include "analysis/measures.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -73,6 +75,71 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	add_count(t, row->status->has_result ? r->tool_calls : -1);
 }
 
+/* What has a column of its own elsewhere in the table of trials. */
+static bool has_column(const char *name)
+{
+	static const char *const names[] = {"agent_seconds", "cost_usd", "tool_calls"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void add_measure(struct table *t, double value)
+{
+	if (isnan(value))
+		table_missing(t, NULL);
+	else if (value == floor(value) && fabs(value) < 1e15)
+		table_int(t, (int64_t)value);
+	else
+		table_real(t, value, MICRO);
+}
+
+/* A name that a column of ours has already. */
+static bool is_taken(const struct table *t, const char *name)
+{
+	for (size_t i = 0; i < t->columns_n; i++)
+		if (strcmp(t->columns[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+struct measures {
+	const char **names;
+	size_t n;
+};
+
+static void measure_columns(struct table *t, const struct measures *custom)
+{
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		if (!has_column(metric_name(i)))
+			table_column(t, metric_name(i), TABLE_RIGHT);
+	for (size_t i = 0; i < custom->n; i++) {
+		AUTO(free) char *name = is_taken(t, custom->names[i])
+						? xasprintf("custom_%s", custom->names[i])
+						: xstrdup(custom->names[i]);
+		table_column(t, name, TABLE_RIGHT);
+	}
+	table_column(t, "self_reported", TABLE_LEFT);
+}
+
+static void add_measures(struct table *t, const struct trial_status *trial,
+			 const struct measures *custom)
+{
+	AUTO(buf) struct buf names = BUF_INIT;
+
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		if (!has_column(metric_name(i)))
+			add_measure(t, trial->has_result ? trial->result.measured[i] : NAN);
+	for (size_t i = 0; i < custom->n; i++) {
+		add_measure(t, measure_custom(trial, custom->names[i]));
+		if (measure_is_self_reported(trial, custom->names[i]))
+			buf_addf(&names, "%s%s", names.len ? " " : "", custom->names[i]);
+	}
+	add_name(t, names.data);
+}
+
 static void add_details(struct table *t, const struct summary *s, const struct summary_row *row)
 {
 	const struct trial_result *r = &row->status->result;
@@ -112,6 +179,7 @@ static bool all_completed(const struct summary *s)
 void tables_trials(struct table *out, const struct summary *s, bool full)
 {
 	bool outcomes = !full && !all_completed(s);
+	struct measures custom = {0};
 
 	table_column(out, "task", TABLE_LEFT);
 	table_column(out, "run", TABLE_WHOLE);
@@ -133,15 +201,20 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 		table_column(out, "time_s", TABLE_RIGHT);
 		table_column(out, "answered_by", TABLE_LEFT);
 		table_column(out, "run_dir", TABLE_WHOLE);
+		measures_custom(s, &custom.names, &custom.n);
+		measure_columns(out, &custom);
 	}
 	for (size_t i = 0; i < s->rows_n; i++) {
 		add_trial(out, s, &s->rows[i]);
 		add_names(out, s, s->rows[i].condition, full);
-		if (full)
+		if (full) {
 			add_details(out, s, &s->rows[i]);
-		else if (outcomes)
+			add_measures(out, s->rows[i].status, &custom);
+		} else if (outcomes) {
 			table_text(out, s->rows[i].outcome);
+		}
 	}
+	free(custom.names);
 }
 
 static void add_mean(struct table *t, const struct stats_mean *m)
@@ -294,6 +367,24 @@ void tables_replaced(struct buf *out, const struct summary_group *g)
 		buf_addf(out, "%.3f", g->first_tries);
 }
 
+static void add_measure_row(struct table *t, const struct summary *s, const struct summary_group *g,
+			    const char *name)
+{
+	struct measure_mean m = measure_group(s, g, name);
+
+	if (!m.trials)
+		return;
+	table_text(t, name);
+	add_group_name(t, s, g);
+	table_textf(t, "%.6g", m.mean);
+	if (isnan(m.low))
+		table_missing(t, NULL);
+	else
+		table_textf(t, "%.6g–%.6g", m.low, m.high);
+	table_int(t, (int64_t)m.trials);
+	table_text(t, m.self_reported ? "self-reported" : "tests alone");
+}
+
 void tables_groups(struct table *out, const struct summary *s)
 {
 	const struct summary_group *all = summary_all(s);
@@ -323,6 +414,28 @@ void tables_groups(struct table *out, const struct summary *s)
 		else if (all->money_usd >= 0 || all->unpriced)
 			table_missing(out, NULL);
 	}
+}
+
+void tables_measures(struct table *out, const struct summary *s)
+{
+	struct measures custom = {0};
+
+	measures_custom(s, &custom.names, &custom.n);
+	table_column(out, "metric", TABLE_LEFT);
+	table_column(out, "model", TABLE_LEFT);
+	if (s->labels_n > 1)
+		table_column(out, "label", TABLE_LEFT);
+	if (s->agents_n > 1)
+		table_column(out, "agent", TABLE_LEFT);
+	table_column(out, "mean", TABLE_RIGHT);
+	level_column(out, s, "interval");
+	table_column(out, "trials", TABLE_RIGHT);
+	table_column(out, "from", TABLE_WHOLE);
+	for (size_t i = 0; i < custom.n; i++)
+		for (size_t k = 0; k < s->groups_n; k++)
+			if (s->groups[k].level != GROUP_ALL || s->models_n > 1)
+				add_measure_row(out, s, &s->groups[k], custom.names[i]);
+	free(custom.names);
 }
 
 void tables_tasks(struct table *out, const struct summary *s)

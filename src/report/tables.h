@@ -12,6 +12,8 @@ void tables_trials(struct table *out, const struct summary *s, bool full);
 void tables_groups(struct table *out, const struct summary *s);
 /* One row per task and condition: mean and max over rollouts. */
 void tables_tasks(struct table *out, const struct summary *s);
+/* What the tests wrote, a metric after the other: one row per group that has it. */
+void tables_measures(struct table *out, const struct summary *s);
 void tables_failures(struct table *out, const struct summary *s);
 /* "2 of 3 scores replace an earlier one; first tries: 0.250", or nothing. */
 void tables_replaced(struct buf *out, const struct summary_group *g);

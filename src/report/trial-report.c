@@ -134,6 +134,38 @@ static void add_metric(struct table *t, const char *name, const json_t *v, const
 		table_missing(t, "N/A");
 }
 
+/* Under the name that these documents always had. */
+static bool is_told(const char *metric)
+{
+	static const char *const names[] = {"agent_seconds", "cost_usd", "tool_calls"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], metric) == 0)
+			return true;
+	return false;
+}
+
+static void put_custom(struct writing *w)
+{
+	json_t *custom = json_object_get(w->evaluation, "custom_metrics"), *v;
+	const struct metrics *known = &w->r->result->metrics;
+	struct table t = {0};
+	const char *name;
+
+	if (!json_object_size(custom))
+		return;
+	put_heading(w, 3, "Custom Metrics");
+	columns(&t, (const char *const[]){"Metric", "Value", "From", NULL});
+	json_object_foreach (custom, name, v) {
+		const struct metric *m = metrics_find(known, name);
+		add_metric(&t, name, v, "");
+		table_text(&t, m && m->self_reported ? "self-reported: code under test could have "
+						       "written it"
+						     : "the tests");
+	}
+	doc_table(w->doc, &t);
+}
+
 static void put_breakdown(struct writing *w)
 {
 	static const struct {
@@ -156,7 +188,12 @@ static void put_breakdown(struct writing *w)
 	for (size_t i = 0; i < ARRAY_SIZE(metrics); i++)
 		add_metric(&t, metrics[i].name, member(w, "agent_metrics", metrics[i].key),
 			   metrics[i].unit);
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		if (!is_told(metric_name(i)))
+			add_metric(&t, metric_name(i),
+				   member(w, "standard_metrics", metric_name(i)), "");
 	doc_table(w->doc, &t);
+	put_custom(w);
 	put_heading(w, 2, "🤖 LLM Rubric Details");
 	trial_report_judge_details(w->doc, w->evaluation);
 }

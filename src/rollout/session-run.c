@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "rollout/eval-retries.h"
 #include "rollout/images.h"
 #include "rollout/meter.h"
 #include "rollout/preflight.h"
@@ -73,7 +74,7 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 	const struct sched_hook hook = meter_hook(&meter);
 	o.hook = meter.gateway || w->wall_ms ? &hook : NULL;
 	if (!status)
-		status = sched_run(&o, end, err);
+		status = sched_run(&o, end, err) || eval_retries_run(s, &o, l, end, err) ? -1 : 0;
 	meter_close(&meter);
 	s->stats.cost = meter.before;
 	return status;

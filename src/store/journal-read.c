@@ -83,11 +83,11 @@ static bool skip(struct journal_reader *r, const char *line, size_t n)
 
 static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 {
-	static const char member[] = ",\"result\":{", last[] = ",\"ignored\":";
+	static const char member[] = ",\"result\":{", last[] = ",\"measured\":[";
 	const char *result =
 		r->depth == JOURNAL_ALL ? NULL : memmem(line, n, member, sizeof member - 1);
 
-	/* Written by an older program, or without an agent: what is counted is in the result alone. */
+	/* Written by an older program: what is counted is in the result alone. */
 	if (result && r->depth == JOURNAL_RESULTS &&
 	    !memmem(line, (size_t)(result - line), last, sizeof last - 1))
 		result = NULL;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "store/progress.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/event.h"
+#include "core/metric.h"
 
 void progress_release(struct trial_progress *p)
 {
@@ -13,6 +15,25 @@ void progress_release(struct trial_progress *p)
 	free(p->served);
 	free(p->job);
 	p->reason = p->graded = p->served = p->job = NULL;
+}
+
+/* The last members before the result tell a reader that it needs none of that: see journal-read.c. */
+static void put_measured(json_t *fields, const json_t *result)
+{
+	double values[METRIC_COUNT];
+	json_t *list = json_array(), *custom = json_object_get(result, "metrics"),
+	       *self_reported = json_object_get(result, "self_reported");
+
+	metric_values(values, result);
+	for (size_t i = 0; i < METRIC_COUNT; i++)
+		json_array_append_new(list, isnan(values[i]) ? json_null() : json_real(values[i]));
+	if (json_get_bool(json_object_get(result, "evaluation"), "timed_out_under_load", false))
+		json_put_bool(fields, "late", true);
+	if (json_object_size(custom))
+		json_put(fields, "custom", json_incref(custom));
+	if (json_array_size(self_reported))
+		json_put(fields, "self_reported", json_incref(self_reported));
+	json_put(fields, "measured", list);
 }
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
@@ -24,7 +45,6 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
 		{"tool_calls", "tool_calls"}, {"calls", "calls"},   {"wall_ms", "wall_ms"},
 	};
-	/* The last of them tells a reader that all stand before the result: see journal-read.c. */
 	static const char *const left_out[][2] = {
 		{"skipped_paths", "skipped"},
 		{"ignored_paths", "ignored"},
@@ -52,6 +72,7 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 		json_put_str(fields, "agent_version", version);
 	if (*judge)
 		json_put_str(fields, "judge_served", judge);
+	put_measured(fields, result);
 	json_put(fields, "result", json_incref((json_t *)result));
 	return fields;
 }
@@ -123,6 +144,7 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	p->result_attempt = attempt;
 	p->scored = json_is_number(score);
 	p->total_score = p->scored ? json_number_value(score) : 0;
+	p->late = json_get_bool(fields, "late", false);
 	p->tokens = json_get_int(fields, "tokens", -1);
 	p->usd = json_get_real(fields, "usd", -1);
 	free(p->served);

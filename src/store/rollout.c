@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,30 @@ static const char *word(struct rollout *r, const json_t *a, const json_t *b)
 	return json_object_iter_key(known);
 }
 
+static void keep_metrics(struct rollout *r, struct trial_result *to, const json_t *line,
+			 const json_t *whole)
+{
+	const json_t *measured = json_object_get(line, "measured");
+	const json_t *custom = json_object_get(line, "custom");
+	struct metrics m = {0};
+
+	if (whole)
+		metric_values(to->measured, whole);
+	for (size_t i = 0; !whole && i < METRIC_COUNT; i++) {
+		const json_t *v = json_array_get(measured, i);
+		to->measured[i] = json_is_number(v) ? json_number_value(v) : NAN;
+	}
+	metrics_from_json(&m, custom ? custom : json_object_get(whole, "metrics"),
+			  json_object_get(custom ? line : whole, "self_reported"));
+	to->custom = m.n ? xcalloc(m.n, sizeof *to->custom) : NULL;
+	for (size_t i = 0; i < m.n; i++) {
+		AUTO(json) json_t *name = json_string(m.v[i].name);
+		to->custom[to->custom_n++] = (struct trial_metric){
+			word(r, name, NULL), m.v[i].value, m.v[i].self_reported};
+	}
+	metrics_release(&m);
+}
+
 static void keep_result(void *arg, size_t i, const json_t *line)
 {
 	struct rollout *r = arg;
@@ -91,7 +116,9 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	result.program = word(r, member(&f, "program"), NULL);
 	result.judge_model = word(r, member(&f, "judge_model"), NULL);
 	result.judge_prompt = word(r, member(&f, "judge_prompt"), NULL);
+	keep_metrics(r, &result, line, whole);
 	free(t->result.reason);
+	free(t->result.custom);
 	t->result = result;
 	t->has_result = true;
 }
@@ -200,6 +227,7 @@ void rollout_release(struct rollout *r)
 	for (size_t i = 0; i < r->trials_n; i++) {
 		trial_release(&r->trials[i].trial);
 		free(r->trials[i].result.reason);
+		free(r->trials[i].result.custom);
 	}
 	free(r->trials);
 	free(r->config);

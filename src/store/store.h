@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/strv.h"
+#include "core/metric.h"
 #include "core/outcome.h"
 #include "core/trial.h"
 #include "store/exclusions.h"
@@ -77,13 +78,20 @@ struct trial_result {
 	double money_usd;		   /* the same */
 	int64_t skipped, ignored;	   /* paths that the diff leaves out: see core/result.h */
 	/* Borrowed from rollout.words; NULL where it is not known, as of what older programs wrote. */
-	const char *served;	   /* the models that answered it, by their own names */
-	const char *agent_version; /* what the agent says it is */
-	const char *judge_served;  /* the models that graded it */
-	const char *judge_model;   /* who judged, as the provider names it */
-	const char *judge_prompt;  /* the hash of the way it was asked */
-	const char *image_id;	   /* of its container: "sha256:..." */
-	const char *program;	   /* the build of rollouts that made it */
+	const char *served;	       /* the models that answered it, by their own names */
+	const char *agent_version;     /* what the agent says it is */
+	const char *judge_served;      /* the models that graded it */
+	const char *judge_model;       /* who judged, as the provider names it */
+	const char *judge_prompt;      /* the hash of the way it was asked */
+	const char *image_id;	       /* of its container: "sha256:..." */
+	const char *program;	       /* the build of rollouts that made it */
+	double measured[METRIC_COUNT]; /* as metric_values */
+	struct trial_metric {
+		const char *name; /* borrowed from rollout.words */
+		double value;
+		bool self_reported;
+	} * custom; /* what its tests wrote; owned */
+	size_t custom_n;
 };
 
 /* A trial and what the journal says of it. */

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a score means, through the real program: verdicts, partial credit, and the numbers that tests write."""
+import csv
+import json
+
 import pytest
 
 PASS = "exit 0\n"
@@ -98,3 +101,43 @@ def test_and_is_found_before_money_is_spent(run_cli, make_task, make_bench):
                        rubrics=[{"id": "a", "criterion": "c", "weight": 1}])
     done = run_cli("run", make_bench({"prepared_dir": folder, "agent": "nop"}).name, check=2)
     assert "a.sh and by b.sh" in done.stderr
+
+
+def test_metrics_are_columns(run_cli, make_task, make_bench, agent_script, workdir, rollout):
+    """Of summarize, CSV and JSON, of scoring_results.md and show; a name that a column has already gets another one."""
+    tests = [("a.sh", "a", """echo '{"speed": '$(wc -l < size)', "task": 9}' > $ROLLOUTS_METRICS\n""")]
+    folders = [make_task(name, tests=tests, rubrics=[{"id": "a", "criterion": "c", "weight": 1}]) for name in ("one", "two")]
+    bench = make_bench(*({"prepared_dir": f, "models": ["acme-1", "acme-2"], "rollouts": 2} for f in folders),
+                       agent=agent_script("seq $((${MODEL#acme-} + 1)) > size"))
+    run_cli("run", bench.name, check=0)
+    name = rollout().manifest["name"]
+    rows = list(csv.DictReader(run_cli("summarize", name, "--csv", check=0).stdout.splitlines()))
+    assert len(rows) == 8 and rows[0]["task"] == "one" and rows[0]["custom_task"] == "9"
+    assert {r["speed"] for r in rows} <= {"2", "3"} and rows[0]["self_reported"] == "speed task"
+    assert float(rows[0]["wall_seconds"]) > float(rows[0]["evaluation_seconds"]) > 0
+    assert (rows[0]["files_changed"], rows[0]["oom_killed"], rows[0]["tests_passed"]) == ("1", "0", "1")
+    found = json.loads(run_cli("summarize", name, "--json", check=0).stdout)
+    overall = next(g for g in found["aggregates"] if g["level"] == "overall")
+    assert overall["metrics"]["speed"]["trials"] == 8 and overall["metrics"]["speed"]["self_reported"]
+    assert found["tasks"][0]["metrics"]["task"]["mean"] == 9 and found["trials"][0]["custom_task"] == 9
+    shown = run_cli("summarize", name, check=0).stdout
+    assert "Metrics" in shown and "self-reported" in shown
+    top = workdir / "data/runs" / rows[0]["run"]
+    assert "Custom Metrics" in (top / "scoring_results.md").read_text()
+    assert " speed (self-reported)" in run_cli("show", rows[0]["run"], check=0).stdout
+    standard = json.loads((top / "evaluation_results.json").read_text())["standard_metrics"]
+    assert standard["wall_seconds"] > 0 and standard["files_changed"] == 1
+
+
+def test_a_timeout_on_a_busy_machine_is_flagged_and_tried_again_alone(run_cli, make_task, make_bench, workdir, rollout):
+    """The test itself makes the machine busy here."""
+    busy = "for i in $(seq $((4 * $(nproc)))); do while :; do :; done & done; sleep 100\n"
+    folder = make_task("busy", tests=[("a.sh", "a", busy, {"timeout_sec": 2})], rubrics=[{"id": "a", "criterion": "c", "weight": 1}])
+    done = run_cli("run", make_bench({"prepared_dir": folder, "agent": "nop", "eval_retries": 1}).name, "--no-preflight", check=0)
+    found = rollout()
+    run = found.manifest["results"][0]["run_id"]
+    first, second = (json.loads((workdir / f"data/runs/{run}/attempts/{n}/result.json").read_text()) for n in (1, 2))
+    assert first["evaluation"]["timed_out_under_load"] and first["evaluation"]["cpu_pressure"] > 0.25
+    assert second["regrade"] and not (workdir / f"data/runs/{run}/attempts/3").exists()
+    assert "1 grading timed out while the machine was busy" in done.stderr + done.stdout
+    assert found.manifest["results"][0]["total_score"] == 0

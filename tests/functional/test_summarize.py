@@ -144,7 +144,12 @@ def test_csv_has_every_column_always(run_cli, data):
     rows = list(csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout)))
     assert list(rows[0]) == ["task", "run", "unit", "lm", "tokens", "tools", "model", "label", "agent",
                              "rollout", "attempts", "outcome", "reason", "first_try",
-                             "cost_usd", "time_s", "answered_by", "run_dir"]
+                             "cost_usd", "time_s", "answered_by", "run_dir",
+                             "wall_seconds", "evaluation_seconds", "waiting_seconds", "tokens_input", "tokens_cached",
+                             "tokens_cache_write", "tokens_output", "tokens_reasoning", "model_calls", "files_changed",
+                             "lines_changed", "memory_max_mb", "cpu_seconds", "disk_mb", "evaluation_memory_max_mb",
+                             "evaluation_cpu_seconds", "tests_passed", "oom_killed", "cpu_pressure",
+                             "timed_out_under_load", "self_reported"]
     assert rows[0]["time_s"] == "1.500" and rows[0]["run_dir"] == f"data/runs/{stored.STAMP}-0"
     assert rows[0]["task"] == "'=cmd" and rows[0]["unit"] == "0.500"
     assert rows[1]["unit"] == "" and rows[1]["reason"].startswith('say "no", or')
