@@ -28,6 +28,8 @@ static const struct verb verbs[] = {
 	 "is one model, or one run, better than another: a verdict, or why there is none"},
 	{"show", cmd_show, "one run: what happened, its logs, its diff"},
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
+	{"merge", cmd_merge,
+	 "take in the rollouts of other data folders, and join the parts of one"},
 	{"tag", cmd_tag, "name a rollout"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},

@@ -51,6 +51,9 @@ _rollouts()
 		words="list install check"
 		[ "$COMP_CWORD" -gt 2 ] && words=$(_rollouts_agents "$program")
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+	merge)
+		mapfile -t COMPREPLY < <(compgen -d -S / -- "$current")
+		compopt -o nospace 2>/dev/null ;;
 	doctor | help | gateway) ;;
 	*)
 		[ "$COMP_CWORD" -gt 2 ] && [[ $previous != -* ]] && return

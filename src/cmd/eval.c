@@ -95,6 +95,7 @@ static int execute(struct session *s, const struct request *q, const struct regr
 		.items = items,
 		.n = regrade_items(s, r, items),
 		.parallel = (int)q->parallel,
+		.config = q->config.path,
 		.no_preflight = q->no_preflight,
 		.on_done = on_done,
 		.on_done_arg = &g,

@@ -120,6 +120,7 @@ static int go_on(struct session *s, const struct request *q)
 		.items = items,
 		.n = make_items(q, s, items),
 		.parallel = (int)q->parallel,
+		.config = q->config.path,
 		.no_preflight = q->no_preflight,
 		.wall_ms = s->plan.budget.wall_ms,
 	};

@@ -249,7 +249,7 @@ static void add_rollout(struct buf *out, const struct show_run *r, const struct 
 					   0, &ignored);
 		if (fd >= 0 && !planfile_read_head(&plan, fd, refs[i].path, &ignored) && plan.id &&
 		    owner_is_of(&plan, a->rollout_id)) {
-			line(out, "rollout of", "%s %s", refs[i].name, refs[i].stamp);
+			line(out, "benchmark", "%s %s", refs[i].name, refs[i].stamp);
 			found = true;
 		}
 		rollout_ref_release(&refs[i]);

@@ -25,7 +25,7 @@ static json_t *identity(const json_t *spec)
 }
 
 /* What only one of them tells, as one of an older program does not, makes no difference. */
-static bool is_same_agent(const json_t *a, const json_t *b)
+bool inputs_same_agent(const json_t *a, const json_t *b)
 {
 	AUTO(json) json_t *x = identity(a), *y = identity(b);
 
@@ -42,7 +42,7 @@ static char *name_of(const char *name, const json_t *spec, const json_t *old)
 	const json_t *was = json_object_get(old, name);
 	char digest[HASH_HEX];
 
-	if (!was || is_same_agent(was, spec))
+	if (!was || inputs_same_agent(was, spec))
 		return xstrdup(name);
 	AUTO(json) json_t *j = identity(spec);
 	AUTO(free) char *text = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);

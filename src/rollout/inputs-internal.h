@@ -25,6 +25,9 @@ void inputs_choice_release(struct inputs_choice *c);
 void inputs_rename_agents(struct inputs *in, struct inputs_choice *choice, const json_t *old,
 			  struct strv *notes);
 
+/* The same program, asked in the same way, wherever it lies. */
+bool inputs_same_agent(const json_t *spec, const json_t *other);
+
 /* inputs-images.c: make the sandbox of every entry local, docker or none, and read what the images are made from.
  * -1 and ERR_INFRA when a container is needed and no engine answers. */
 int inputs_settle_sandboxes(struct inputs *in, struct strv *problems, struct err *err) MUST_CHECK;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "rollout/carried.h"
 #include "rollout/eval-retries.h"
 #include "rollout/images.h"
 #include "rollout/meter.h"
@@ -29,7 +30,8 @@ static char *rollout_folder(const struct session *s)
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
-	if (w->n && (session_check_host(s, s->plan.trials, s->plan.n, err) ||
+	if (w->n && ((!s->fresh && carried_prepare(s, w, err)) ||
+		     session_check_host(s, s->plan.trials, s->plan.n, err) ||
 		     images_prepare(s, l, w, err) || preflight_run(s, l, w, err))) {
 		if (s->fresh)
 			session_undo(s);

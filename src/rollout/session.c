@@ -16,13 +16,12 @@
 #include "config/agent-program.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "rollout/carried.h"
 #include "rollout/recover.h"
 #include "sandbox/sandbox.h"
 #include "sched/disk.h"
 #include "store/create.h"
 #include "store/owner.h"
-
-#define CONFIG_MAX (64 << 20)
 
 static int open_dir(struct session *s, struct err *err)
 {
@@ -279,9 +278,13 @@ static int open_rollout(struct session *s, struct err *err)
 {
 	if (open_dir(s, err) || planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
 		return -1;
+	/* Made by an ordinary user, and ours to go on with. */
+	if (!s->plan.uid_base)
+		s->plan.uid_base = create_uid_base(s->plan.n);
 	/* Locked before it is read: nobody else writes from here on. */
 	if (journal_open(&s->journal, s->dir_fd, err))
-		return err_wrap(err, "%s/%s", s->store.root, s->ref.path);
+		return err->sys == EACCES ? carried_refuse(&s->store, s->ref.path, err)
+					  : err_wrap(err, "%s/%s", s->store.root, s->ref.path);
 	s->progress = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->progress);
 	if (progress_read(s->progress, s->plan.trials, s->plan.n, s->dir_fd, JOURNAL_PROGRESS, NULL,
 			  NULL, &s->stats, err))
@@ -308,27 +311,6 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 		return -1;
 	}
 	return 0;
-}
-
-/* Every file that made trials is kept: config.toml, config-2.toml and so on. *FILE, owned by the caller, is the one
- * that holds B's text. */
-static int keep_config(const struct session *s, const struct bench *b, char **file, struct err *err)
-{
-	for (int i = 1;; i++) {
-		AUTO(free) char *name =
-			i == 1 ? xstrdup(ROLLOUT_CONFIG) : xasprintf("config-%d.toml", i);
-		AUTO(buf) struct buf text = BUF_INIT;
-		if (!path_exists(s->dir_fd, name) &&
-		    path_write(s->dir_fd, name, b->config_text, strlen(b->config_text), 0644, false,
-			       err))
-			return -1;
-		if (path_read(s->dir_fd, name, CONFIG_MAX, &text, err))
-			return err_wrap(err, "%s", s->ref.path);
-		if (strcmp(text.data, b->config_text) == 0) {
-			*file = STEAL(&name);
-			return 0;
-		}
-	}
 }
 
 /* What was made in one image is not graded in another. */
@@ -388,7 +370,7 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 			json_object_set(p->agents, name, spec);
 	if (more || s->moved) {
 		AUTO(free) char *file = NULL;
-		if (keep_config(s, &in->bench, &file, err))
+		if (planfile_keep_config(s->dir_fd, in->bench.config_text, &file, err))
 			return explain_full(s->store.root, err);
 		free(p->config_hash);
 		p->config_hash = xcalloc(1, HASH_HEX);

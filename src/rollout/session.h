@@ -47,6 +47,8 @@ struct session_work {
 	const struct sched_item *items;
 	size_t n;
 	int parallel; /* 0: as planned */
+	const char *
+		config; /* the file whose tasks stand for snapshots that are missing; NULL: as planned */
 	bool no_preflight;
 	int64_t wall_ms; /* nothing more is started after so long; 0: no such limit */
 	/* As prepare_models made them. Without a document no model is asked, and what models may cost in all

@@ -193,6 +193,18 @@ void journal_add(struct journal *j, const char *event, const struct trial *t, in
 	buf_addf(line, ",\"crc\":\"%08x\"}\n", crc32_of(line->data + start, line->len - start));
 }
 
+void journal_add_line(struct journal *j, const json_t *line)
+{
+	AUTO(json) json_t *own = json_copy((json_t *)line);
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	json_object_del(own, "crc");
+	json_put_int(own, "seq", ++j->seq);
+	json_format(&text, own, false);
+	text.data[--text.len] = '\0';
+	buf_addf(&j->pending, "%s,\"crc\":\"%08x\"}\n", text.data, crc32_of(text.data, text.len));
+}
+
 const struct buf *journal_pending(const struct journal *j)
 {
 	return &j->pending;

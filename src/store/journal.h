@@ -26,6 +26,8 @@ void journal_continue(struct journal *j, int64_t last_seq);
 /* Add a line. T may be NULL: an event of the whole rollout. FIELDS (may be NULL) is an object. */
 void journal_add(struct journal *j, const char *event, const struct trial *t, int attempt,
 		 json_t *fields_take);
+/* Add LINE of another journal as it is but for its number. */
+void journal_add_line(struct journal *j, const json_t *line);
 /* The lines added since the last flush; borrowed. */
 const struct buf *journal_pending(const struct journal *j);
 /* Write what is pending. Failure means the record can no longer be kept: the caller must stop. */

@@ -197,6 +197,24 @@ int planfile_read_head(struct planfile *out, int dir_fd, const char *where, stru
 	return read_plan(out, dir_fd, true, where, err);
 }
 
+int planfile_keep_config(int dir_fd, const char *text, char **file, struct err *err)
+{
+	for (int i = 1;; i++) {
+		AUTO(free) char *name =
+			i == 1 ? xstrdup(ROLLOUT_CONFIG) : xasprintf("config-%d.toml", i);
+		AUTO(buf) struct buf found = BUF_INIT;
+		if (!path_exists(dir_fd, name) &&
+		    path_write(dir_fd, name, text, strlen(text), 0644, false, err))
+			return -1;
+		if (path_read(dir_fd, name, PLANFILE_CONFIG_MAX, &found, err))
+			return -1;
+		if (strcmp(found.data, text) == 0) {
+			*file = STEAL(&name);
+			return 0;
+		}
+	}
+}
+
 void planfile_release(struct planfile *p)
 {
 	free(p->id);

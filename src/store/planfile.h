@@ -11,6 +11,7 @@
 #include "core/trial.h"
 
 #define PLANFILE_VERSION 1
+#define PLANFILE_CONFIG_MAX (64 << 20) /* bytes of a benchmark file */
 
 struct planfile {
 	char *id;	/* of this start and no other (store/owner.h); NULL: an older program's */
@@ -41,6 +42,9 @@ int planfile_read(struct planfile *out, int dir_fd, const char *where, struct er
 /* All but its trials: N is 0. */
 int planfile_read_head(struct planfile *out, int dir_fd, const char *where,
 		       struct err *err) MUST_CHECK;
+/* Every file that made trials is kept beside the plan: config.toml, config-2.toml and so on. *FILE, owned by the caller, is the
+ * one that holds TEXT. */
+int planfile_keep_config(int dir_fd, const char *text, char **file, struct err *err) MUST_CHECK;
 void planfile_release(struct planfile *p);
 
 static inline void auto_planfile(struct planfile *p)

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,6 +69,46 @@ static int make_own_dir(int root_fd, const char *path, uid_t uid, struct err *er
 	return fd;
 }
 
+/* Everything below DIR_FD/NAME, made by us a moment ago. */
+static int give_tree(int dir_fd, const char *name, uid_t uid, struct err *err)
+{
+	struct stat st;
+	int status = 0;
+
+	if (fchownat(dir_fd, name, uid, uid, AT_SYMLINK_NOFOLLOW) ||
+	    fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return err_set(err, ERR_INFRA, errno, "give %s to user %u", name, (unsigned)uid);
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	int fd = path_open_beneath(dir_fd, name, O_RDONLY | O_DIRECTORY, 0, err);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	for (struct dirent *e; d && !status && (e = readdir(d));)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			status = give_tree(fd, e->d_name, uid, err);
+	if (d)
+		closedir(d);
+	return d ? status : -1;
+}
+
+/* An attempt whose work is taken over has to be its trial's user's, which it is not where the data folder was carried here. It is
+ * copied rather than given away: other names of its files may be of somebody else. */
+static int own_attempt(int attempts_fd, int number, uid_t uid, struct err *err)
+{
+	AUTO(free) char *name = xasprintf("%d", number);
+	AUTO(free) char *own = xasprintf(".%d.own", number);
+	struct stat st;
+
+	if (!uid || fstatat(attempts_fd, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid == uid)
+		return 0;
+	if (path_remove_tree(attempts_fd, own, err) ||
+	    path_copy_tree(attempts_fd, name, attempts_fd, own, err) ||
+	    give_tree(attempts_fd, own, uid, err))
+		return -1;
+	if (renameat2(attempts_fd, own, attempts_fd, name, RENAME_EXCHANGE))
+		return err_set(err, ERR_INFRA, errno, "rename to %s", name);
+	return path_remove_tree(attempts_fd, own, err);
+}
+
 int rundir_make(int root_fd, const struct attempt *a, struct err *err)
 {
 	AUTO(free) char *run = path_join(DATA_RUNS, a->trial.run_id);
@@ -76,7 +118,11 @@ int rundir_make(int root_fd, const struct attempt *a, struct err *err)
 	/* Every time: whoever began the first attempt may have been killed at any of these steps. */
 	AUTO(fd) int run_fd = make_own_dir(root_fd, run, a->uid, err);
 	AUTO(fd) int top = run_fd < 0 ? -1 : make_own_dir(root_fd, attempts, a->uid, err);
-	if (top < 0)
+	if (top < 0 || (a->agent_from && own_attempt(top, a->agent_from, a->uid, err)))
+		return -1;
+	/* A copy that followed links would keep the names of the last attempt from being moved on. */
+	int latest = rundir_latest(root_fd, a->trial.run_id);
+	if (latest && rundir_lead_to(root_fd, a->trial.run_id, latest, err))
 		return -1;
 	snprintf(number, sizeof number, "%d", a->number);
 	if (mkdirat(top, number, 0700))
@@ -153,6 +199,61 @@ int rundir_last_attempt(int root_fd, const char *run_id)
 	if (d)
 		closedir(d);
 	return last;
+}
+
+int rundir_latest(int root_fd, const char *run_id)
+{
+	AUTO(free) char *path = xasprintf(DATA_RUNS "/%s/" RUN_LATEST, run_id);
+	char target[64] = "";
+	int attempt = 0;
+	struct err ignored;
+	struct stat st;
+
+	if (fstatat(root_fd, path, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (S_ISLNK(st.st_mode)) {
+		if (readlinkat(root_fd, path, target, sizeof target - 1) > 0 &&
+		    sscanf(target, RUN_ATTEMPTS "/%d", &attempt) != 1)
+			attempt = 0;
+		return attempt;
+	}
+	AUTO(fd) int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
+	AUTO(json) json_t *trial = fd < 0 ? NULL : read_json(fd, ATTEMPT_TRIAL);
+	return (int)json_get_int(trial, "number", 0);
+}
+
+static bool is_link(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode);
+}
+
+int rundir_lead_to(int root_fd, const char *run_id, int attempt, struct err *err)
+{
+	static const char *const names[] = {ATTEMPT_ARTIFACTS, ATTEMPT_LOGS, ATTEMPT_RESULT,
+					    ATTEMPT_EVALUATION, ATTEMPT_SCORING};
+	AUTO(free) char *path = path_join(DATA_RUNS, run_id);
+	AUTO(free) char *to = xasprintf(RUN_ATTEMPTS "/%d", attempt);
+	AUTO(fd) int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
+
+	if (fd < 0)
+		return -1;
+	/* Without the attempt, what stands in the link's place is all there is. */
+	if (!path_is_dir(fd, to))
+		return 0;
+	if (!is_link(fd, RUN_LATEST) && path_remove_tree(fd, RUN_LATEST, err))
+		return -1;
+	if (path_link(fd, to, RUN_LATEST, err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *target = path_join(RUN_LATEST, names[i]);
+		if (!path_exists(fd, names[i]) || is_link(fd, names[i]))
+			continue;
+		if (path_remove_tree(fd, names[i], err) || path_link(fd, target, names[i], err))
+			return -1;
+	}
+	return 0;
 }
 
 void rundir_last_words(int root_fd, const char *run_id, int attempt, struct buf *out)

@@ -27,5 +27,10 @@ void rundir_look(int root_fd, const struct planfile *plan, const struct trial *t
 		 struct rundir_left *out);
 /* The highest attempt that has a directory, 0: none. */
 int rundir_last_attempt(int root_fd, const char *run_id);
+/* The attempt that RUN_ID/latest leads to, also where a copy has put a folder in the link's place; 0: there is none. */
+int rundir_latest(int root_fd, const char *run_id);
+/* Make RUN_ID/latest lead to ATTEMPT, and the run's other names into it: those that are there, and where a copy followed
+ * a link, in the place of what it put there. */
+int rundir_lead_to(int root_fd, const char *run_id, int attempt, struct err *err) MUST_CHECK;
 /* The last line of the worker's log, for a reason; "" when there is none. */
 void rundir_last_words(int root_fd, const char *run_id, int attempt, struct buf *out);
