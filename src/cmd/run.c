@@ -7,6 +7,8 @@
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
 #include "cmd/run-view.h"
+#include "core/api.h"
+#include "model/endpoint.h"
 #include "rollout/inputs.h"
 #include "rollout/prepare.h"
 #include "rollout/session.h"
@@ -17,6 +19,30 @@ struct request {
 	bool no_preflight;
 	bool dry_run;
 };
+
+/* Where each model is asked: a base URL in another form than the one meant is seen before it costs a night. */
+static void print_urls(const struct inputs *in, struct buf *text)
+{
+	AUTO(strv) struct strv seen = STRV_INIT;
+
+	for (size_t i = 0; i < in->plan.n; i++) {
+		const struct trial *t = &in->plan.trials[i];
+		const struct provider *v =
+			t->provider ? providers_find(&in->providers, t->provider) : NULL;
+		int api = v ? api_find(t->api) : -1;
+		AUTO(buf) struct buf line = BUF_INIT;
+		if (api < 0)
+			continue;
+		buf_addf(&line, "%s is asked at ", t->model_id);
+		endpoint_url_of(&line, v->base_url, kvs_get(&v->paths, t->api), (enum api)api,
+				t->model_id);
+		if (strv_has(&seen, line.data))
+			continue;
+		strv_push(&seen, line.data);
+		text_renders(text, line.data, TEXT_TERMINAL_LINE);
+		buf_addc(text, '\n');
+	}
+}
 
 static void print_plan(const struct inputs *in)
 {
@@ -39,6 +65,7 @@ static void print_plan(const struct inputs *in)
 		text_renders(&text, line.data, TEXT_TERMINAL_LINE);
 		buf_addc(&text, '\n');
 	}
+	print_urls(in, &text);
 	fwrite(text.data, 1, text.len, stdout);
 }
 

@@ -169,6 +169,24 @@ static void take_headers(const struct reader *r, const struct toml_node *n, stru
 	}
 }
 
+static void take_paths(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	if (!expect(r, n, TOML_TABLE))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const char *text = plain(r, &n->items[i]);
+		if (api_find(n->items[i].key) < 0)
+			complain(r, &n->items[i],
+				 "paths: \"%s\" is not one of: responses, chat, anthropic, gemini",
+				 n->items[i].key);
+		else if (text && (*text != '/' || strpbrk(text, " #\"\\")))
+			complain(r, &n->items[i],
+				 "paths: a path begins with \"/\" and holds no blank");
+		else if (text)
+			kvs_set(&v->paths, n->items[i].key, text);
+	}
+}
+
 static void take_probe(const struct reader *r, const struct toml_node *n, struct provider *v)
 {
 	free(v->probe);
@@ -191,7 +209,7 @@ static const struct {
 } provider_keys[] = {
 	{"base_url", take_url}, {"key_env", take_key_env}, {"key_command", take_command},
 	{"apis", take_apis},	{"headers", take_headers}, {"max_in_flight", take_in_flight},
-	{"probe", take_probe},
+	{"probe", take_probe},	{"paths", take_paths},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)

@@ -93,6 +93,7 @@ static void release_provider(struct provider *v)
 	strv_release(&v->key_env);
 	strv_release(&v->apis);
 	kvs_release(&v->headers);
+	kvs_release(&v->paths);
 }
 
 void providers_release(struct providers *p)

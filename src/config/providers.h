@@ -31,6 +31,7 @@ struct provider {
 	char *key_command; /* for a shell: its first line of output is the key; NULL: none. The user's only */
 	struct strv apis;      /* of responses, chat, anthropic, gemini; at least one */
 	struct kvs headers;    /* of every request */
+	struct kvs paths;      /* api -> path, where it is not the usual one */
 	char *probe;	       /* the model a key is tried with (doctor --models); NULL: any */
 	int64_t max_in_flight; /* 0: the gateway's own bound */
 };

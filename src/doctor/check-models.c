@@ -16,6 +16,7 @@
 #include "doctor/check.h"
 #include "gatewaylink/process.h"
 #include "model/conversation.h"
+#include "model/endpoint.h"
 #include "rollout/gateway-document.h"
 #include "rollout/keys.h"
 
@@ -46,12 +47,14 @@ static void add_error(struct buf *out, const char *body)
 	buf_addf(out, ": %.200s", text ? text : body);
 }
 
-static void judge(struct checks *c, const char *name, const char *model,
+static void judge(struct checks *c, const struct provider *v, const char *name, const char *model,
 		  const struct http_answer *a)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	buf_addf(&text, "%s: %d", model, a->status);
+	buf_addf(&text, "%s: %d at ", model, a->status);
+	endpoint_url_of(&text, v->base_url, kvs_get(&v->paths, v->apis.v[0]),
+			(enum api)api_find(v->apis.v[0]), model);
 	if (a->status != 200) {
 		add_error(&text, a->body.data);
 		check_add(c, CHECK_FAILED, name, NULL, "%s", text.data);
@@ -150,7 +153,7 @@ static void check_key(struct checks *c, const struct providers *p, const struct 
 	else if (ask_with(c, v, key, model, &answer, &err))
 		check_add(c, CHECK_FAILED, name, NULL, "%s: %s", model, err.msg);
 	else
-		judge(c, name, model, &answer);
+		judge(c, v, name, model, &answer);
 }
 
 void check_models(struct checks *c)

@@ -183,6 +183,76 @@ const char *accounts_limit(struct account *a)
 	return a->sum.limit;
 }
 
+int64_t accounts_guess_input(const struct account *a, int64_t tokens)
+{
+	int64_t more = tokens - a->exact_estimate;
+
+	return a->exact_input ? a->exact_input + (more > 0 ? more : 0) : tokens;
+}
+
+bool accounts_reserve(struct account *a, struct call *c)
+{
+	const struct control_limits *l = &a->limits;
+	struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens),
+				.output = c->asked.names.output_limit};
+	double usd = usage_usd(&c->price, &u);
+	int64_t tokens = u.input + u.output;
+
+	if (!l->tokens && !(l->usd > 0))
+		return true;
+	if (a->dearest_tokens) {
+		tokens = a->dearest_tokens;
+		usd = a->dearest_usd;
+	} else if (a->reserving && !u.output) {
+		return false; /* what a call comes to is not known before the first was answered */
+	}
+	usd = usd > 0 ? usd : 0;
+	if (a->reserving && ((l->tokens && a->sum.tokens_input + a->sum.tokens_output +
+							   a->reserved_tokens + tokens >
+						   l->tokens) ||
+			     (l->usd > 0 && a->priced + a->reserved_usd + usd > l->usd)))
+		return false;
+	c->reserves = true;
+	c->reserved_tokens = tokens;
+	c->reserved_usd = usd;
+	a->reserving++;
+	a->reserved_tokens += tokens;
+	a->reserved_usd += usd;
+	return true;
+}
+
+void accounts_unreserve(struct account *a, struct call *c)
+{
+	if (!c->reserves)
+		return;
+	c->reserves = false;
+	a->reserving--;
+	a->reserved_tokens -= c->reserved_tokens;
+	a->reserved_usd = a->reserving ? a->reserved_usd - c->reserved_usd : 0;
+}
+
+/* What its calls come to, by what the last one did. */
+static void learn(struct account *a, const struct call *c, const struct token_usage *u,
+		  bool estimated, double usd)
+{
+	if (u->input + u->output > a->dearest_tokens)
+		a->dearest_tokens = u->input + u->output;
+	if (usd > a->dearest_usd)
+		a->dearest_usd = usd;
+	if (estimated || !u->input)
+		return;
+	a->exact_input = u->input;
+	a->exact_estimate = c->asked.names.tokens;
+}
+
+/* Calls that were under way together may have passed it. */
+static bool is_past_limit(const struct account *a)
+{
+	return (a->limits.tokens &&
+		a->sum.tokens_input + a->sum.tokens_output > a->limits.tokens) ||
+	       (a->limits.usd > 0 && a->priced > a->limits.usd);
+}
+
 void accounts_fail(struct account *a, const char *model, struct control_failure why)
 {
 	struct control_failure *f = strcmp(model, a->model) ? &a->sum.other_failed : &a->sum.failed;
@@ -203,7 +273,7 @@ void accounts_unanswered(struct account *a, struct control_failure why)
 /* An answer that was read to its end, or left by an agent that had read of it. */
 static bool is_answered(const struct call *c)
 {
-	return c->answer.status >= 200 && c->answer.status < 300 &&
+	return c->answer.status >= 200 && c->answer.status < 300 && !c->answer.meter.failed &&
 	       (!c->answer.cut || (c->agent.gone && c->answer.bytes));
 }
 
@@ -231,6 +301,9 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 		a->unpriced = true;
 	else
 		a->priced += usd;
+	learn(a, c, u, estimated, usd);
+	if (is_past_limit(a))
+		accounts_limit(a);
 	if (*c->answer.meter.model && c->answer.metering &&
 	    !strv_has(&a->models, c->answer.meter.model) && a->models.n < 32)
 		strv_push(&a->models, c->answer.meter.model);

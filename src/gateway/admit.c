@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "gateway/internal.h"
+#include "net/decode.h"
 
 void admit_head(struct call *c, const char *method, bool upgrade, const char *token)
 {
@@ -74,15 +75,65 @@ bool admit_route(struct call *c)
 	return true;
 }
 
-void admit_body(struct call *c)
+static bool decode(struct call *c)
 {
-	model_request_read(&c->asked.names, c->asked.endpoint.api, c->asked.body.data,
-			   c->asked.body.len);
-	if (c->asked.endpoint.kind != ENDPOINT_GENERATE)
-		c->asked.names.wants_usage = false;
-	if (c->asked.endpoint.api != API_GEMINI)
-		return;
-	snprintf(c->asked.names.model, sizeof c->asked.names.model, "%.*s",
-		 (int)c->asked.endpoint.model_len, c->asked.endpoint.model);
-	c->asked.names.stream = c->asked.endpoint.stream;
+	struct buf plain = BUF_INIT;
+	struct err err;
+	char message[200];
+
+	if (!c->asked.coding)
+		return true;
+	if (decode_body(&plain, c->asked.coding, c->asked.body.data, c->asked.body.len,
+			(size_t)c->gw->doc.body_bytes, &err)) {
+		buf_release(&plain);
+		snprintf(message, sizeof message,
+			 "the request's body (Content-Encoding: %.30s): %.100s", c->asked.coding,
+			 err.msg);
+		answer_own(c, err.kind == ERR_LIMIT ? 413 : 415, message);
+		return false;
+	}
+	buf_release(&c->asked.body);
+	c->asked.body = plain;
+	return true;
+}
+
+/* What cannot be read cannot be priced: a limit would mean nothing. */
+static bool is_readable(struct call *c)
+{
+	struct model_request *names = &c->asked.names;
+	char message[200];
+
+	if (*names->odd)
+		snprintf(message, sizeof message, "the gateway does not pass this request on: %s",
+			 names->odd);
+	else if (names->background)
+		snprintf(message, sizeof message,
+			 "the gateway does not pass \"background\": true on: what is fetched later "
+			 "cannot be metered; ask without it");
+	else
+		return true;
+	answer_own(c, 400, message);
+	return false;
+}
+
+bool admit_body(struct call *c)
+{
+	struct model_request *names = &c->asked.names;
+
+	if (!decode(c))
+		return false;
+	model_request_read(names, c->asked.endpoint.api, c->asked.body.data, c->asked.body.len);
+	if (c->asked.endpoint.kind != ENDPOINT_GENERATE) {
+		names->wants_usage = false;
+		return true;
+	}
+	if (c->asked.endpoint.api == API_GEMINI) {
+		snprintf(names->model, sizeof names->model, "%.*s",
+			 (int)c->asked.endpoint.model_len, c->asked.endpoint.model);
+		names->stream = c->asked.endpoint.stream;
+	} else if (!*names->model && c->account) {
+		/* A server of one model needs no name; it costs what the attempt's own does. */
+		snprintf(names->model, sizeof names->model, "%s", c->account->model);
+	}
+	return is_readable(c);
 }

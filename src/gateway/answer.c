@@ -95,7 +95,6 @@ void answer_got_head(struct call *c)
 		usage_meter_init(&c->answer.meter, c->asked.endpoint.api, c->answer.is_events);
 	else
 		c->asked.names.wants_usage = false;
-	c->asked.names.wants_usage &= c->answer.is_events;
 	if (c->asked.names.wants_usage) /* a piece of it is withheld */
 		c->answer.length = -1;
 	answer_wake(c);
@@ -179,8 +178,10 @@ bool answer_got_bytes(struct call *c, const char *data, size_t n)
 	for (size_t at = 0; c->answer.metering && at < n;) {
 		bool end;
 		size_t taken = usage_meter_feed(&c->answer.meter, data + at, n - at, &end);
-		if (c->asked.names.wants_usage)
+		if (c->asked.names.wants_usage && c->answer.meter.is_events)
 			pass_events(c, data + at, taken, end);
+		else if (c->asked.names.wants_usage)
+			pass(c, data + at, taken);
 		at += taken;
 	}
 	if (!c->asked.names.wants_usage)

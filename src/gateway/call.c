@@ -8,7 +8,6 @@
 #include "gateway/internal.h"
 
 enum {
-	FIRST_MS = 120000, /* a provider that has never answered is waited for no longer */
 	TICK_MS = 50,
 	LONG_WAIT_S = 30, /* until it is asked again: told at once */
 };
@@ -25,6 +24,11 @@ static double random_of(struct gateway *gw)
 	gw->random ^= gw->random >> 7;
 	gw->random ^= gw->random << 17;
 	return (double)(gw->random >> 11) / (double)(1ull << 53);
+}
+
+static void stop_waiting(struct call *c)
+{
+	c->times.queued_total_ms += now_ms(c) - c->times.wait_ms;
 }
 
 static void pump(struct pool *p);
@@ -80,6 +84,7 @@ void call_free(struct call *c)
 	replay_call_free(c);
 	curl_slist_free_all(c->asked.headers);
 	free(c->asked.uri);
+	free(c->asked.coding);
 	buf_release(&c->asked.target);
 	buf_release(&c->asked.body);
 	buf_release(&c->answer.headers);
@@ -120,13 +125,74 @@ static bool is_replayed(struct call *c)
 	}
 }
 
+/* The gateway's own answer, which the trial may end by. */
+static void refused_here(struct call *c)
+{
+	enum { PATH_SHOWN = 200 };
+	struct control_failure f = {0};
+	bool counts = c->asked.endpoint.kind == ENDPOINT_GENERATE ||
+		      c->asked.endpoint.kind == ENDPOINT_NONE ||
+		      c->asked.endpoint.kind == ENDPOINT_METHOD;
+
+	if (c->asked.target.len > PATH_SHOWN) {
+		c->asked.target.len = PATH_SHOWN;
+		c->asked.target.data[PATH_SHOWN] = '\0';
+	}
+	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
+	if (c->account && counts) {
+		snprintf(f.text, sizeof f.text, "gateway: %d: %.150s (%s %.70s)", c->answer.status,
+			 c->error, c->asked.method, c->asked.target.data);
+		accounts_unanswered(c->account, f);
+	}
+	settle(c, "error");
+}
+
+static void hold(struct call *c)
+{
+	c->state = CALL_HELD;
+	c->account->held++;
+}
+
+static void enqueue(struct call *c)
+{
+	c->state = CALL_QUEUED;
+	queue_add(c, false);
+	pump(c->turn.pool);
+}
+
+/* Other calls of A have shown what they cost: those that were held may go on, in their order. */
+static void let_held_go(struct account *a)
+{
+	while (a->held && !a->leaving) {
+		struct call *next = NULL;
+		for (struct call *c = a->gw->calls; c; c = c->next)
+			if (c->account == a && c->state == CALL_HELD && (!next || c->id < next->id))
+				next = c;
+		const char *limit = accounts_limit(a);
+		if (!next || (!limit && !accounts_reserve(a, next)))
+			return;
+		a->held--;
+		if (!limit) {
+			enqueue(next);
+			continue;
+		}
+		stop_waiting(next);
+		accounts_wait(a, -1, 0);
+		answer_own(next, 400, limit);
+		settle(next, "limit");
+	}
+}
+
 void call_submit(struct call *c)
 {
 	c->asked.body_read = true;
 	c->times.asked_ms = now_ms(c);
 	c->asked.body_bytes = (int64_t)c->asked.body.len;
-	if (c->answer.done)
+	if (c->answer.done) {
+		if (c->answer.status == 404 || c->answer.status == 405)
+			refused_here(c);
 		return;
+	}
 	if (c->asked.too_big) {
 		char message[80];
 		snprintf(message, sizeof message, "the request is larger than %lld bytes",
@@ -134,18 +200,11 @@ void call_submit(struct call *c)
 		answer_own(c, 413, message);
 		return;
 	}
-	admit_body(c);
-	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
-	if (!admit_route(c)) {
-		if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE) {
-			struct control_failure f = {0};
-			snprintf(f.text, sizeof f.text, "gateway: %d: %s", c->answer.status,
-				 c->error);
-			accounts_unanswered(c->account, f);
-		}
-		settle(c, "error");
+	if (!admit_body(c) || !admit_route(c)) {
+		refused_here(c);
 		return;
 	}
+	c->id = c->account ? ++c->account->last_call : ++c->gw->last_call;
 	const char *limit = c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE
 				    ? accounts_limit(c->account)
 				    : NULL;
@@ -162,57 +221,25 @@ void call_submit(struct call *c)
 	if (c->account && c->account->replay && is_replayed(c))
 		return;
 	recording_request(c);
-	model_request_patch(&c->asked.names, &c->asked.body);
 	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model, pump_due);
-	c->state = CALL_QUEUED;
+	c->asked.names.wants_usage &= !c->turn.pool->plain;
+	c->asked.patched = c->asked.names.wants_usage;
+	model_request_patch(&c->asked.names, &c->asked.body);
 	c->times.wait_ms = now_ms(c);
 	if (c->account)
 		accounts_wait(c->account, 1, 0);
-	queue_add(c, false);
-	pump(c->turn.pool);
-}
-
-static void stop_waiting(struct call *c)
-{
-	c->times.queued_total_ms += now_ms(c) - c->times.wait_ms;
-}
-
-static const char *model_of(const struct call *c)
-{
-	return *c->asked.names.model ? c->asked.names.model : c->asked.target.data;
-}
-
-/* What is between the agent and an answer, in one line. */
-static void describe_shut(struct call *c, char *out, size_t size)
-{
-	int status = c->answer.status ? c->answer.status : c->turn.pool->last_status;
-	const char *words = c->answer.status ? provider_error_words(&c->try.said) : "";
-
-	if (status)
-		snprintf(out, size, "%.60s answers %d to %.60s, for too long%s%.120s",
-			 c->provider->name, status, model_of(c), *words ? ": " : "", words);
+	if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE &&
+	    !accounts_reserve(c->account, c))
+		hold(c);
 	else
-		snprintf(out, size, "%.60s cannot be reached: %.100s", c->provider->name,
-			 *c->error ? c->error : "it stays shut");
-}
-
-/* What another attempt would meet as well, and somebody has to mend. */
-static void describe_refusal(struct call *c, enum provider_refusal why, char *out, size_t size)
-{
-	const char *words = provider_error_words(&c->try.said);
-	size_t n = (size_t)snprintf(out, size, "%.60s: %d%s%.110s", c->provider->name,
-				    c->answer.status, *words ? ": " : "", words);
-
-	if (why == REFUSAL_MODEL && n < size)
-		snprintf(out + n, size - n, " (%s %.60s%.*s)", c->asked.method,
-			 c->provider->base_url, (int)c->asked.target.len, c->asked.target.data);
+		enqueue(c);
 }
 
 static void give_up(struct call *c)
 {
 	struct control_failure why = {.retry = !c->try.hopeless, .refused = c->try.hopeless};
 
-	describe_shut(c, why.text, sizeof why.text);
+	refusal_describe_shut(c, why.text, sizeof why.text);
 	if (c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE)
 		accounts_fail(c->account, c->asked.names.model, why);
 	if (c->answer.status) {
@@ -238,44 +265,6 @@ static void expire(struct call *c)
 	if (c->account)
 		accounts_wait(c->account, -1, 0);
 	give_up(c);
-}
-
-static void say_shut(struct call *c)
-{
-	struct pool *p = c->turn.pool;
-	int64_t now = now_ms(c);
-	char for_long[16], since[8], again[48] = "";
-	const char *words = provider_error_words(&c->try.said);
-	const time_t began = (time_t)((clock_wall_ms() - (now - p->shut_ms)) / 1000);
-	struct tm tm;
-
-	if (p->said_ms && now - p->said_ms < 60000)
-		return;
-	p->said_ms = now;
-	clock_human(now - p->shut_ms, for_long);
-	strftime(since, sizeof since, "%H:%M", localtime_r(&began, &tm));
-	if (c->try.retry_after_s > 0) {
-		char span[16];
-		clock_human((int64_t)(1000 * c->try.retry_after_s), span);
-		snprintf(again, sizeof again, ", it is asked again in %s", span);
-	}
-	if (c->answer.status)
-		events_note(c->gw, "%s answers %d for %s%s%s: waiting since %s (%s)%s",
-			    c->provider->name, c->answer.status, p->model, *words ? ": " : "",
-			    words, since, for_long, again);
-	else
-		events_note(c->gw, "%s does not answer for %s (%s): waiting since %s (%s)%s",
-			    c->provider->name, p->model, c->error, since, for_long, again);
-}
-
-/* How long a provider may stay shut: one that is only busy, or was well before, may come back. */
-static int64_t patience_ms(const struct call *c)
-{
-	const struct pool *p = c->turn.pool;
-	int64_t shut_ms = c->gw->doc.shut_ms;
-	bool is_busy = p->last_status == 429 || p->last_status == 529;
-
-	return p->good_ms || is_busy || shut_ms < FIRST_MS ? shut_ms : FIRST_MS;
 }
 
 static void wait_again(struct call *c, int64_t wait)
@@ -306,13 +295,16 @@ static void try_failed(struct call *c, struct lane *lane)
 		quota_unwell(&lane->quota, c->try.retry_after_s, now);
 	if (!c->times.fail_ms)
 		c->times.fail_ms = now;
+	if (!c->failing)
+		c->turn.pool->failing++;
+	c->failing = true;
 	if (!c->turn.pool->shut_ms)
 		c->turn.pool->shut_ms = now;
 	/* Where the provider said when to come again, its lane is shut; another key may do at once. */
 	if (!(c->try.retry_after_s > 0))
 		wait = quota_back_off_ms(c->times.retries, random_of(c->gw));
 	c->turn.pool->last_status = c->answer.status;
-	int64_t deadline = c->times.fail_ms + patience_ms(c);
+	int64_t deadline = c->times.fail_ms + refusal_patience_ms(c);
 	if (c->try.hopeless || now >= deadline || queue_is_shut_past(c, now, deadline)) {
 		give_up(c);
 		return;
@@ -320,7 +312,7 @@ static void try_failed(struct call *c, struct lane *lane)
 	if (now + wait > deadline) /* once more, at the very end */
 		wait = deadline - now;
 	if (c->times.retries || c->try.retry_after_s >= LONG_WAIT_S)
-		say_shut(c);
+		refusal_say_shut(c);
 	wait_again(c, wait);
 }
 
@@ -370,30 +362,17 @@ static void leave_lane(struct call *c)
 	pump(c->turn.pool);
 }
 
-/* The answer that the agent had, or has, is none: whose fault is that? */
-static void tell_refusal(struct call *c, enum provider_refusal why)
-{
-	struct control_failure f = {.refused = why != REFUSAL_NONE};
-	struct account *a = c->account;
-
-	if (!a || c->asked.endpoint.kind != ENDPOINT_GENERATE)
-		return;
-	describe_refusal(c, why, f.text, sizeof f.text);
-	/* Of a key and a model that were good before, an agent may get such an answer by what it asks. */
-	if (why == REFUSAL_SPENT || c->answer.status == 401 || (f.refused && !a->own_answered))
-		accounts_fail(a, c->asked.names.model, f);
-	else
-		accounts_unanswered(a, f);
-}
-
 static void over(struct call *c, const char *end)
 {
 	c->state = CALL_OVER;
 	c->answer.done = true;
 	c->answer.cut = strcmp(end, "cut") == 0;
+	refusal_learn_plain(c);
+	if (refusal_inside(c) && !c->answer.cut)
+		end = "error";
 	if (c->answer.cut && c->account && c->answer.status < 300) {
 		struct control_failure f = {.retry = true};
-		snprintf(f.text, sizeof f.text, "%.60s breaks off: %s", c->provider->name,
+		snprintf(f.text, sizeof f.text, "%.60s breaks off: %.170s", c->provider->name,
 			 c->error);
 		accounts_unanswered(c->account, f);
 	}
@@ -401,20 +380,15 @@ static void over(struct call *c, const char *end)
 	answer_wake(c);
 }
 
-/* This key is refused or spent, while another may be let in: true, the call is to be made with that. The last
- * key stays in use, so that what agents see is the provider's own word. */
-static bool set_aside(struct call *c, struct lane *l, enum provider_refusal why)
+/* Refused, perhaps, for what we had added: it is sent once more as the agent wrote it. */
+static bool take_back(struct call *c)
 {
-	if (why != REFUSAL_KEY && why != REFUSAL_SPENT)
+	if (!c->asked.patched || (c->answer.status != 400 && c->answer.status != 422))
 		return false;
-	l->refused = queue_has_other(c);
-	if (!l->noted)
-		events_note(c->gw, "%s refuses %s%s for %s (%.120s)%s", c->provider->name,
-			    l->key ? "key " : "requests without a key", l->key ? l->key->id : "",
-			    c->turn.pool->model, c->error,
-			    l->refused ? "; it is set aside" : "; there is no other");
-	l->noted = true;
-	return l->refused;
+	model_request_unpatch(&c->asked.names, &c->asked.body);
+	c->asked.patched = c->asked.names.wants_usage = false;
+	c->went_plain = true;
+	return true;
 }
 
 /* An error is whole, or broke off. */
@@ -428,12 +402,15 @@ static void error_ended(struct call *c, struct lane *lane, CURLcode code)
 		snprintf(c->error, sizeof c->error, "%d: %s", c->answer.status, words);
 	else
 		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
-	if (set_aside(c, lane, why) && !passed) {
+	if (!passed && take_back(c)) {
 		wait_again(c, 0);
-	} else if (why == REFUSAL_NONE && provider_is_busy(c->answer.status) && !passed) {
+	} else if (refusal_set_aside(c, lane, why) && !passed) {
+		wait_again(c, 0);
+	} else if (why == REFUSAL_NONE && provider_is_busy(c->answer.status) && !passed &&
+		   !refusal_of_this_call(c)) {
 		try_failed(c, lane);
 	} else {
-		tell_refusal(c, why);
+		refusal_tell(c, why);
 		if (!passed)
 			answer_pass_error(c);
 		over(c, code ? "cut" : "ok");
@@ -517,13 +494,22 @@ static void settle(struct call *c, const char *end)
 	if (c->settled)
 		return;
 	if (c->answer.metering && (c->answer.head_ready || c->agent.gone)) {
-		estimated = usage_meter_end(&c->answer.meter, c->asked.body_bytes, c->answer.bytes,
+		const int64_t tokens = c->asked.names.tokens;
+		estimated = usage_meter_end(&c->answer.meter,
+					    c->account ? accounts_guess_input(c->account, tokens)
+						       : tokens,
 					    strcmp(end, "ok") == 0, &u);
 		usd = usage_usd(&c->price, &u);
 		look_at_served(c);
 	}
+	if (c->failing)
+		c->turn.pool->failing--;
 	recording_end(c, &u, estimated, end);
 	account_for(c, &u, estimated, usd, end);
+	if (c->account && c->reserves) {
+		accounts_unreserve(c->account, c);
+		let_held_go(c->account);
+	}
 }
 
 /* The answer is at hand, and this is what it once cost. */
@@ -549,6 +535,8 @@ void call_cancel(struct call *c, const char *end)
 		return;
 	}
 	bool waits = c->state != CALL_FLYING;
+	if (c->state == CALL_HELD && c->account)
+		c->account->held--;
 	c->agent.gone = c->answer.done = c->answer.cut = true;
 	c->state = CALL_OVER;
 	if (waits) {
@@ -571,6 +559,7 @@ void call_cancel(struct call *c, const char *end)
 
 void call_cancel_all(struct account *a)
 {
+	a->leaving = true;
 	for (struct call *c = a->gw->calls; c; c = c->next) {
 		if (c->account != a)
 			continue;
@@ -613,8 +602,8 @@ void call_tick(struct call *c)
 	case CALL_QUEUED:
 		since = c->times.asked_ms > c->turn.pool->good_ms ? c->times.asked_ms
 								  : c->turn.pool->good_ms;
-		if ((now - since > patience_ms(c) && !queue_in_flight(c->turn.pool)) ||
-		    queue_is_shut_past(c, now, since + patience_ms(c)))
+		if ((now - since > refusal_patience_ms(c) && !queue_in_flight(c->turn.pool)) ||
+		    queue_is_shut_past(c, now, since + refusal_patience_ms(c)))
 			expire(c);
 		return;
 	default:

@@ -26,7 +26,7 @@ enum {
 
 struct head {
 	struct call *call;
-	const char *bearer, *api_key, *google_key, *connection;
+	const char *bearer, *api_key, *google_key, *connection, *coding;
 	bool upgrade, has_type, has_accept;
 };
 
@@ -51,6 +51,8 @@ static bool keeps_back(struct head *h, const char *name, const char *value)
 		h->google_key = value;
 	else if (same(name, "upgrade"))
 		h->upgrade = true;
+	else if (same(name, "content-encoding"))
+		h->coding = value;
 	else {
 		for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
 			if (same(name, dropped[i]))
@@ -91,6 +93,8 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 	h.connection = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Connection");
 	c->agent.closes = h.connection && strcasestr(h.connection, "close");
 	MHD_get_connection_values(conn, MHD_HEADER_KIND, on_request_header, &h);
+	if (h.coding)
+		c->asked.coding = xstrdup(h.coding);
 	/* What libcurl would add by itself. */
 	c->asked.headers = curl_slist_append(c->asked.headers, "Expect:");
 	if (!h.has_accept)

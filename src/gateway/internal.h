@@ -7,6 +7,7 @@
  *   workers.c   the control socket: attempts come and go, and are told their states
  *   front.c     libmicrohttpd: an agent's connection; reads a request, hands out the answer
  *   call.c      the story of one request: admitted, queued, sent, tried again, accounted for
+ *   refusal.c   what it means that a provider refuses, fails or stays silent
  *   admit.c     whether a request may be, and which provider it goes to
  *   upstream.c  libcurl: one try of a call at its provider
  *   replay.c    a recorded call, given again
@@ -48,6 +49,8 @@ struct worker;
 struct replay_call;
 struct replay;
 
+/* queue.c */
+
 /* One key's quota for one model. */
 struct lane {
 	const struct provider_key *key; /* NULL: none is sent */
@@ -71,6 +74,8 @@ struct pool {
 	int64_t said_ms;       /* people were told last that it is shut */
 	char served[128];      /* the model that answered last, as it names itself */
 	int moves;	       /* how often that changed */
+	bool plain;	       /* the provider refuses what we add to a request */
+	int failing;	       /* calls that are tried again and again */
 	int last_status;       /* of the last answer that was one; 0: there was no answer */
 	struct loop_timer timer;
 	struct gateway *gw;
@@ -103,8 +108,11 @@ int queue_in_flight(const struct pool *p);
 /* None of the keys that are left to C may be used before DEADLINE. */
 bool queue_is_shut_past(const struct call *c, int64_t now_ms, int64_t deadline_ms);
 
+/* call.c */
+
 enum call_state {
 	CALL_READING, /* its request */
+	CALL_HELD,    /* until other calls of its attempt have shown what they cost */
 	CALL_QUEUED,
 	CALL_BACKING_OFF,
 	CALL_FLYING,
@@ -119,7 +127,9 @@ struct call_asked {
 	struct model_request names; /* what the body says of itself */
 	struct buf target;	    /* the URI without a key */
 	struct buf body;
+	char *coding;	    /* of the body as it came: Content-Encoding; NULL: none */
 	int64_t body_bytes; /* as the agent sent it */
+	bool patched;	    /* BODY has what model_request_patch adds */
 	struct curl_slist *headers;
 	char hash[HASH_HEX];
 	bool head_read, body_read, too_big;
@@ -148,7 +158,12 @@ struct call_try {
 	bool head_seen, paused, hopeless;
 	bool kept; /* an error: nothing of it goes to the agent before it is whole */
 	struct provider_error said;
-	double retry_after_s; /* negative: not stated */
+	double retry_after_s;	      /* negative: not stated */
+	double retry_after_ms;	      /* the same, more exactly: negative: not stated */
+	char retry_after[64];	      /* as its header has it */
+	int64_t date_ms;	      /* of the provider's clock; 0: not stated */
+	bool encoded;		      /* the answer came compressed, and is handed on plain */
+	char reason[CURL_ERROR_SIZE]; /* curl's own words */
 	struct quota_report report;
 };
 
@@ -185,6 +200,9 @@ struct call {
 	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
 	const struct upstream *provider;
 	struct token_price price;
+	int64_t reserved_tokens; /* of its account */
+	double reserved_usd;
+	bool reserves;
 	struct call_asked asked;   /* front.c and call.c, as it is read */
 	struct call_turn turn;	   /* queue.c, and call.c as a try begins */
 	struct call_times times;   /* call.c; upstream.c says when a byte came */
@@ -192,9 +210,14 @@ struct call {
 	struct call_answer answer; /* upstream.c or replay.c the head, answer.c the rest */
 	struct call_agent agent;   /* front.c */
 	struct loop_timer timer;   /* until it is tried again */
-	char error[160];
+	char error[320];
 	char differs[400]; /* from the recorded request that it is answered as; "": in nothing */
-	bool settled;	   /* accounted for */
+	/* Errors of status 500, whose words were always those. */
+	char same_words[160];
+	int same;
+	bool failing;	 /* counted in its pool */
+	bool went_plain; /* what we had added was taken out again */
+	bool settled;	 /* accounted for */
 	bool on_todo;
 	struct call *todo_next;
 	struct replay_call *replayed; /* frames of a recorded answer are handed out from here */
@@ -210,10 +233,34 @@ void call_cancel_all(struct account *a); /* that was detached */
 void call_tick(struct call *c);
 void call_tick_soon(struct gateway *gw); /* sets the timer for it */
 
+/* refusal.c */
+
+/* What is between the agent and an answer, in one line. */
+void refusal_describe_shut(struct call *c, char *out, size_t size);
+/* The same for people, once a minute. */
+void refusal_say_shut(struct call *c);
+/* How long a provider may stay shut: one that is only busy, or was well before, may come back. */
+int64_t refusal_patience_ms(const struct call *c);
+/* The answer that the agent had, or has, is none: whose fault is that? */
+void refusal_tell(struct call *c, enum provider_refusal why);
+/* The status of an answer that is over was good; true: what it says is that it failed, and that was told. */
+bool refusal_inside(struct call *c);
+/* What the provider refused with our addition it took without: so it goes on. */
+void refusal_learn_plain(struct call *c);
+/* This key is refused or spent, while another may be let in: true, the call is to be made with that. */
+bool refusal_set_aside(struct call *c, struct lane *l, enum provider_refusal why);
+/* There is something about this request that the provider does not say better than by errors. */
+bool refusal_of_this_call(struct call *c);
+
+/* admit.c */
+
 /* The request's head is known: METHOD, TOKEN (NULL: none came). It may be refused here. */
 void admit_head(struct call *c, const char *method, bool upgrade, const char *token);
-void admit_body(struct call *c);  /* what it names */
+/* The body is decoded, and what it names is read; false: it was refused. */
+bool admit_body(struct call *c);
 bool admit_route(struct call *c); /* its provider and price; false: it was refused */
+
+/* answer.c */
 
 /* From upstream.c: the head of an answer is there, bytes of it are. */
 void answer_got_head(struct call *c);
@@ -227,6 +274,8 @@ void answer_pass_held(struct call *c);
 /* An error that was kept is the agent's. */
 void answer_pass_error(struct call *c);
 
+/* upstream.c */
+
 /* ENDED is called once, with what curl says, unless it is stopped before. */
 int upstream_start(struct call *c, void (*ended)(struct call *c, CURLcode code),
 		   struct err *err) MUST_CHECK;
@@ -235,12 +284,16 @@ void upstream_go_on(struct call *c); /* after a pause */
 void upstream_done(void *ctx, CURL *easy, CURLcode code);
 void upstream_free_all(struct gateway *gw);
 
+/* front.c */
+
 int front_open(struct gateway *gw, struct err *err) MUST_CHECK;
 void front_close(struct gateway *gw);
 /* Let libmicrohttpd do what it has to. True: it wants to run again at once. */
 bool front_run(struct gateway *gw);
 void front_resume(struct call *c);
 void front_watch(struct call *c); /* notice when the agent leaves */
+
+/* accounts.c */
 
 /* What one token stands for: an attached attempt, what it may use, and what it has used. */
 struct account {
@@ -260,11 +313,17 @@ struct account {
 	struct control_state sum;
 	double priced;			    /* USD, of the calls that have a price */
 	bool unpriced;			    /* some have none */
+	bool leaving;			    /* it is detached: nothing of it starts any more */
 	bool answered, own_answered;	    /* some call was; one of its own model */
 	struct control_failure unanswered;  /* why the last one was not */
 	const struct key_set *keys_allowed; /* by its provider */
 	struct strv keys, models;	    /* ids of those used; as served */
-	int waiting, flying;
+	int waiting, flying, held;
+	/* What calls under way may still use, and by what that is guessed: the dearest call so far, and the input of the
+	 * last one whose usage was reported, beside what its body was estimated at. */
+	int reserving;
+	int64_t reserved_tokens, dearest_tokens, exact_input, exact_estimate;
+	double reserved_usd, dearest_usd;
 	int64_t calls_made, wait_from_ms;
 	int64_t last_call; /* id */
 	/* The state is to be sent; the files are to be written. */
@@ -284,6 +343,12 @@ bool accounts_token_ok(const char *secret, const char *token);
 void accounts_wait(struct account *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
 const char *accounts_limit(struct account *a);
+/* What C may use is set aside, where its attempt has limits. False: with what other calls may still use that is too much,
+ * and C has to wait for one of them. */
+bool accounts_reserve(struct account *a, struct call *c);
+void accounts_unreserve(struct account *a, struct call *c);
+/* Tokens of a request estimated at TOKENS: history that was counted before counts as it was. */
+int64_t accounts_guess_input(const struct account *a, int64_t tokens);
 /* A call to MODEL failed for good. It is the attempt's failure when that is its own model, until that answers again. */
 void accounts_fail(struct account *a, const char *model, struct control_failure why);
 /* A call was made, and was not answered: WHY. */
@@ -294,9 +359,13 @@ void accounts_dirty(struct account *a, bool state, bool files);
 void accounts_write(struct gateway *gw); /* write what is to be written */
 json_t *accounts_state(struct account *a);
 
+/* workers.c */
+
 int workers_open(struct gateway *gw, struct err *err) MUST_CHECK;
 void workers_close(struct gateway *gw);
 void workers_tell(struct gateway *gw); /* the states that changed */
+
+/* recording.c, replay.c */
 
 /* A line of the call log of C's account, which it has. */
 void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
@@ -325,6 +394,8 @@ enum replay_says replay_call(struct call *c, const struct replay_cost **cost);
 void replay_feed(struct call *c);
 void replay_call_free(struct call *c);
 
+/* main.c */
+
 enum { BUCKETS = 1024 };
 
 struct gateway {
@@ -349,6 +420,8 @@ struct gateway {
 	int64_t totals_ms, told[4];
 	int64_t last_call;
 };
+
+/* events.c */
 
 void events_open(struct gateway *gw);
 void events_say(const char *event, const char *text); /* TEXT may be NULL */

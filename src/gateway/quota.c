@@ -89,6 +89,13 @@ static double until(time_t at, int64_t wall_ms)
 	return s > 0 ? s : 0;
 }
 
+int64_t quota_date_ms(const char *value)
+{
+	struct tm tm = {0};
+
+	return strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm) ? (int64_t)timegm(&tm) * 1000 : 0;
+}
+
 double quota_retry_after(const char *value, int64_t wall_ms)
 {
 	char *end;
@@ -96,10 +103,8 @@ double quota_retry_after(const char *value, int64_t wall_ms)
 
 	if (end != value && *end == '\0')
 		return s >= 0 && s < 1e9 ? s : -1;
-	struct tm tm = {0};
-	if (!strptime(value, "%a, %d %b %Y %H:%M:%S GMT", &tm))
-		return -1;
-	return until(timegm(&tm), wall_ms);
+	int64_t at_ms = quota_date_ms(value);
+	return at_ms ? until(at_ms / 1000, wall_ms) : -1;
 }
 
 /* "1h2m3.5s" and "20ms"; a bare number is seconds. */

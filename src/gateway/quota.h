@@ -44,6 +44,8 @@ void quota_report(struct quota *q, const struct quota_report *r, int64_t now_ms)
 
 /* A header's value: "30", "1.5", or an HTTP date, against WALL_MS. Negative: neither. */
 double quota_retry_after(const char *value, int64_t wall_ms);
+/* A header of HTTP that is a date; 0: it is none. */
+int64_t quota_date_ms(const char *value);
 /* "12", "1s", "6m0s", "20ms", "1h2m", or a date of RFC 3339. Negative: none of them. */
 double quota_reset(const char *value, int64_t wall_ms);
 /* A header of an answer; those that say nothing of the quota change nothing. */

@@ -139,6 +139,23 @@ static int read_apis(struct upstream *p, const json_t *apis, const char *where, 
 	return 0;
 }
 
+static int read_paths(struct upstream *p, const json_t *paths, const char *where, struct err *err)
+{
+	const char *name;
+	json_t *value;
+
+	if (paths && !json_is_object(paths))
+		return err_set(err, ERR_USAGE, 0, "%s: \"paths\" must be an object", where);
+	json_object_foreach ((json_t *)paths, name, value) {
+		const char *text = json_string_value(value);
+		int api = api_find(name);
+		if (api < 0 || !text || *text != '/' || !is_header_text(text))
+			return err_set(err, ERR_USAGE, 0, "%s: \"paths\" holds a bad one", where);
+		p->paths[api] = xstrdup(text);
+	}
+	return 0;
+}
+
 static int read_headers(struct upstream *p, const json_t *headers, const char *where,
 			struct err *err)
 {
@@ -166,10 +183,11 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
 	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers",
-			  "max_in_flight") ||
+			  "max_in_flight", "paths") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
 	    read_apis(p, json_object_get(j, "apis"), where, err) || read_keys(p, j, where, err) ||
 	    read_headers(p, json_object_get(j, "headers"), where, err) ||
+	    read_paths(p, json_object_get(j, "paths"), where, err) ||
 	    get_count(j, "max_in_flight", where, 1, &in_flight, err))
 		return -1;
 	if ((strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) || !is_header_text(url))
@@ -302,6 +320,8 @@ void setup_release(struct setup *d)
 		free(p->sets);
 		free(p->name);
 		free(p->base_url);
+		for (size_t k = 0; k < API_COUNT; k++)
+			free(p->paths[k]);
 		strv_release(&p->headers);
 	}
 	for (size_t i = 0; i < d->models_n; i++)

@@ -41,7 +41,13 @@ static void notable_header(struct call *c, const char *name, const char *value)
 	else if (strcasecmp(name, "content-type") == 0)
 		c->answer.is_events = strncasecmp(value, "text/event-stream", 17) == 0;
 	else if (strcasecmp(name, "retry-after") == 0)
-		c->try.retry_after_s = quota_retry_after(value, clock_wall_ms());
+		snprintf(c->try.retry_after, sizeof c->try.retry_after, "%s", value);
+	else if (strcasecmp(name, "retry-after-ms") == 0)
+		c->try.retry_after_ms = *value >= '0' && *value <= '9' ? strtod(value, NULL) : -1;
+	else if (strcasecmp(name, "date") == 0)
+		c->try.date_ms = quota_date_ms(value);
+	else if (strcasecmp(name, "content-encoding") == 0)
+		c->try.encoded = strcasecmp(value, "identity") != 0;
 	else
 		quota_header(&c->try.report, name, value, clock_wall_ms());
 }
@@ -62,8 +68,24 @@ static void take_header(struct call *c, const char *line, size_t n)
 	buf_add(&c->answer.headers, value, value_len);
 	buf_addc(&c->answer.headers, '\0');
 	notable_header(c, c->answer.headers.data + at, c->answer.headers.data + at + name_len + 1);
-	if (is_hop_by_hop(c->answer.headers.data + at, name_len))
+	if (is_hop_by_hop(c->answer.headers.data + at, name_len) ||
+	    strcasecmp(c->answer.headers.data + at, "content-encoding") == 0)
 		c->answer.headers.len = at;
+}
+
+/* The head is whole. A date is one of the provider's clock, which may go wrong by hours. */
+static void head_ends(struct call *c)
+{
+	int64_t now = c->try.date_ms ? c->try.date_ms : clock_wall_ms();
+
+	if (c->try.retry_after_ms >= 0)
+		c->try.retry_after_s = c->try.retry_after_ms / 1000;
+	else if (*c->try.retry_after)
+		c->try.retry_after_s = quota_retry_after(c->try.retry_after, now);
+	if (c->try.encoded)
+		c->answer.length = -1;
+	c->try.head_seen = true;
+	answer_got_head(c);
 }
 
 /* One line of the head; an empty one ends it. An informational answer (1xx) comes before the real one. */
@@ -80,10 +102,8 @@ static size_t on_header(char *line, size_t one, size_t n, void *ctx)
 		buf_reset(&c->answer.headers);
 		c->answer.length = -1;
 	} else if (n <= 2 && (*line == '\r' || *line == '\n')) {
-		if (c->answer.status >= 200) {
-			c->try.head_seen = true;
-			answer_got_head(c);
-		}
+		if (c->answer.status >= 200)
+			head_ends(c);
 	} else {
 		take_header(c, line, n);
 	}
@@ -105,6 +125,8 @@ static CURL *take_handle(struct gateway *gw)
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)gw->doc.connect_ms);
+	/* What comes compressed all the same is decoded: the meter and the recording read it. */
+	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
 	return easy;
 }
 
@@ -122,6 +144,7 @@ static void give_handle(struct gateway *gw, CURL *easy)
 		return;
 	}
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
 	GROW(gw->idle, gw->idle_n, gw->idle_cap);
 	gw->idle[gw->idle_n++] = easy;
@@ -171,7 +194,10 @@ static void forget_answer(struct call *c)
 	c->answer.status = 0;
 	c->try.head_seen = c->answer.is_events = c->try.kept = c->try.paused = false;
 	c->answer.length = -1;
-	c->try.retry_after_s = -1;
+	c->try.retry_after_s = c->try.retry_after_ms = -1;
+	c->try.retry_after[0] = c->try.reason[0] = '\0';
+	c->try.date_ms = 0;
+	c->try.encoded = false;
 	c->try.report = (struct quota_report)QUOTA_REPORT_INIT;
 	buf_reset(&c->answer.headers);
 	buf_reset(&c->answer.out);
@@ -187,14 +213,15 @@ int upstream_start(struct call *c, void (*ended)(struct call *c, CURLcode code),
 	CURL *easy = take_handle(gw);
 
 	forget_answer(c);
-	buf_adds(&url, c->provider->base_url);
-	buf_add(&url, c->asked.target.data, c->asked.target.len);
+	endpoint_url(&url, c->provider->base_url, c->provider->paths[c->asked.endpoint.api],
+		     &c->asked.endpoint, c->asked.target.data, c->asked.target.len);
 	c->try.sent_headers = with_key(c);
 	http_client_url(easy, url.data);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->try.sent_headers);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, c);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, c);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, c->try.reason);
 	if (strcmp(c->asked.method, "GET") == 0) {
 		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
 	} else {
@@ -236,14 +263,37 @@ void upstream_go_on(struct call *c)
 		curl_easy_pause(c->try.easy, CURLPAUSE_CONT);
 }
 
-void upstream_done(void *ctx, CURL *easy, CURLcode code)
+/* Why a try failed, in a form that somebody can act on. */
+static void explain(struct call *c, CURL *easy, CURLcode code)
 {
-	struct call *c = ctx;
+	bool certificate =
+		code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+	const char *words = *c->try.reason ? c->try.reason : curl_easy_strerror(code), *host;
+	char name[128] = "";
 	long proxy = 0;
 
 	curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
-	if (code && proxy >= 300)
-		snprintf(c->error, sizeof c->error, "the proxy answers %ld", proxy);
+	if (proxy >= 300) {
+		snprintf(c->error, sizeof c->error, "the proxy answers %ld (asking %.120s)", proxy,
+			 c->provider->base_url);
+		return;
+	}
+	/* curl names whom it turned to: where that is not the provider, it is a proxy. */
+	host = strstr(words, "connect to ");
+	if (host)
+		sscanf(host, "connect to %127s", name);
+	snprintf(c->error, sizeof c->error, "%.120s%s (asking %.100s)%s", words,
+		 *name && !strstr(c->provider->base_url, name) ? " through the proxy" : "",
+		 c->provider->base_url,
+		 certificate ? "; the variable SSL_CERT_FILE names a file of authorities" : "");
+}
+
+void upstream_done(void *ctx, CURL *easy, CURLcode code)
+{
+	struct call *c = ctx;
+
+	if (code)
+		explain(c, easy, code);
 	let_go(c);
 	c->try.ended(c, code);
 }

@@ -17,7 +17,9 @@
  *               each an account of its own. Absent when it stands alone: then any token, or none, will do
  *   control     bool
  *   providers{} NAME -> {
- *     base_url      "https://api.openai.com": what stands before /v1/..., without a slash at the end
+ *     base_url      "https://api.openai.com": what stands before /v1/..., without a slash at the end; one that ends
+ *                   in a version is complete (model/endpoint.h)
+ *     paths{}       api -> the path it is asked at instead of the usual one
  *     apis[]        of "responses", "chat", "anthropic", "gemini": what it answers
  *     keys[]        {id: a name safe to show ("OPENAI_API_KEY"), key: the secret}; used in turn
  *     task_keys{}   TASK -> keys[]: what the attempts of that task (control.h) use instead, and nobody else. No

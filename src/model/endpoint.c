@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/endpoint.h"
+#include <ctype.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "model/conversation.h"
 
 static const struct {
 	const char *method, *path;
@@ -93,6 +95,89 @@ void endpoint_strip_key(const char *uri, struct buf *out, struct buf *key)
 		if (!*p)
 			break;
 	}
+}
+
+/* "v1", "v4", "v1beta", "v1alpha2" */
+static bool is_version(const char *s, size_t len)
+{
+	size_t i = 1;
+
+	if (len < 2 || s[0] != 'v' || !isdigit((unsigned char)s[1]))
+		return false;
+	while (i < len && isdigit((unsigned char)s[i]))
+		i++;
+	while (i < len && islower((unsigned char)s[i]))
+		i++;
+	while (i < len && isdigit((unsigned char)s[i]))
+		i++;
+	return i == len;
+}
+
+static bool is_complete(const char *base)
+{
+	static const char openai[] = "/openai"; /* Google's, behind its version */
+	const char *path = strstr(base, "://");
+	size_t len = strlen(base);
+
+	if (!path)
+		return false;
+	if (len > sizeof openai - 1 && !strcmp(base + len - (sizeof openai - 1), openai)) {
+		size_t n = len - (sizeof openai - 1), at = n;
+		while (at && base[at - 1] != '/')
+			at--;
+		if (is_version(base + at, n - at))
+			return true;
+	}
+	const char *last = strrchr(path + 3, '/');
+	return last && is_version(last + 1, strlen(last + 1));
+}
+
+static void add_own_path(struct buf *out, const char *path, const char *model, size_t len)
+{
+	const char *hole = strstr(path, "{model}");
+
+	if (hole) {
+		buf_add(out, path, (size_t)(hole - path));
+		buf_add(out, model, len);
+		path = hole + strlen("{model}");
+	}
+	buf_adds(out, path);
+}
+
+void endpoint_url(struct buf *out, const char *base, const char *own_path, const struct endpoint *e,
+		  const char *target, size_t len)
+{
+	static const char *const versions[] = {"/v1/", "/v1beta/"};
+
+	buf_adds(out, base);
+	if (own_path && e->kind == ENDPOINT_GENERATE) {
+		const char *query = memchr(target, '?', len);
+		add_own_path(out, own_path, e->model, e->model_len);
+		if (!query)
+			return;
+		buf_addc(out, strchr(own_path, '?') ? '&' : '?');
+		buf_add(out, query + 1, len - (size_t)(query + 1 - target));
+		return;
+	}
+	for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+		size_t n = strlen(versions[i]) - 1; /* the slash stays */
+		if (is_complete(base) && len > n && !strncmp(target, versions[i], n + 1)) {
+			target += n;
+			len -= n;
+		}
+	}
+	buf_add(out, target, len);
+}
+
+void endpoint_url_of(struct buf *out, const char *base, const char *own_path, enum api api,
+		     const char *model)
+{
+	const struct endpoint e = {
+		.kind = ENDPOINT_GENERATE, .api = api, .model = model, .model_len = strlen(model)};
+	AUTO(buf) struct buf target = BUF_INIT;
+
+	add_own_path(&target, dialects[api]->path, model, strlen(model));
+	endpoint_url(out, base, own_path, &e, target.data, target.len);
 }
 
 static const struct {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/request.h"
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 struct span {
@@ -78,75 +80,190 @@ static bool span_is(struct span s, const char *text)
 	return s.len == strlen(text) && memcmp(s.at, text, s.len) == 0;
 }
 
-static bool starts_true(struct span s)
+static bool starts(struct span s, const char *text)
 {
-	return s.len >= 4 && memcmp(s.at, "true", 4) == 0;
+	size_t n = strlen(text);
+
+	return s.len >= n && memcmp(s.at, text, n) == 0;
 }
 
+/* As the provider reads it, escapes resolved. */
 static void take_model(struct model_request *out, struct span v)
 {
-	if (v.len < 2 || *v.at != '"')
-		return;
-	size_t n = v.len - 2 < sizeof out->model - 1 ? v.len - 2 : sizeof out->model - 1;
-	for (size_t i = 0; i < n; i++)
-		out->model[i] = v.at[i + 1] >= 32 && v.at[i + 1] < 127 ? v.at[i + 1] : '?';
+	enum { LONGEST = 1024 };
+	AUTO(json) json_t *j = v.len && *v.at == '"' && v.len <= LONGEST
+				       ? json_loadb(v.at, v.len, JSON_DECODE_ANY, NULL)
+				       : NULL;
+	const char *name = json_string_value(j);
+	size_t n = 0;
+
+	for (; name && name[n] && n < sizeof out->model - 1; n++)
+		out->model[n] = name[n] >= 32 && name[n] < 127 ? name[n] : '?';
 	out->model[n] = '\0';
 }
 
-/* stream_options as the client sent them: do they speak of usage, and if not, where would it stand? */
+static void replace_usage(struct model_request *out, const char *body, struct span v,
+			  const char *words)
+{
+	out->usage_at = (size_t)(v.at - body);
+	out->usage_drop = v.len < sizeof out->usage_had ? v.len : 0;
+	memcpy(out->usage_had, v.at, out->usage_drop);
+	out->usage_words = words;
+}
+
+/* stream_options as the client sent them: do they ask for usage, and if not, where would it stand? */
 static void look_at_options(struct model_request *out, const char *body, struct span v)
 {
 	struct span key, value;
 	size_t i = 1;
 	bool any = false;
 
-	if (!v.len || *v.at != '{') { /* null, say: there is no telling what it is to mean */
-		out->wants_usage = false;
+	if (starts(v, "null")) {
+		replace_usage(out, body, v, "{\"include_usage\":true}");
 		return;
 	}
+	out->wants_usage = v.len && *v.at == '{';
+	if (!out->wants_usage)
+		return;
+	out->usage_at = (size_t)(v.at - body) + 1;
 	while (next_member(v.at, v.len, &i, &key, &value)) {
 		any = true;
-		if (span_is(key, "include_usage"))
-			out->wants_usage = false;
+		if (!span_is(key, "include_usage"))
+			continue;
+		out->wants_usage = !starts(value, "true");
+		replace_usage(out, body, value, "true");
+		return;
 	}
-	out->usage_at = (size_t)(v.at - body) + 1;
 	out->usage_words = any ? "\"include_usage\":true," : "\"include_usage\":true";
+}
+
+static int64_t count(struct span v)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < v.len && i < 12 && isdigit((unsigned char)v.at[i]); i++)
+		n = 10 * n + (v.at[i] - '0');
+	return n;
+}
+
+static void look_at_generation(struct model_request *out, struct span v)
+{
+	struct span key, value;
+	size_t i = 1;
+
+	while (v.len && *v.at == '{' && next_member(v.at, v.len, &i, &key, &value))
+		if (span_is(key, "maxOutputTokens"))
+			out->output_limit = count(value);
+}
+
+/* A picture or a file, as all dialects send them: what it costs has nothing to do with its length as text. */
+static bool is_base64(const char *s, size_t len)
+{
+	enum { SHORTEST = 2048, LOOK = 512 };
+
+	if (len < SHORTEST)
+		return false;
+	if (memcmp(s, "data:", 5) == 0)
+		return true;
+	for (size_t i = 0; i < LOOK; i++)
+		if (!isalnum((unsigned char)s[i]) && !strchr("+/-_=", s[i]))
+			return false;
+	return true;
+}
+
+static int64_t estimate_tokens(const char *body, size_t len)
+{
+	enum { BYTES = 4, PICTURE = 1000 };
+	size_t text = len, pictures = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (body[i] != '"')
+			continue;
+		size_t end = string_end(body, len, i);
+		if (is_base64(body + i + 1, end - i - 1)) {
+			text -= end - i;
+			pictures++;
+		}
+		i = end - 1;
+	}
+	return (int64_t)(text / BYTES + pictures * PICTURE);
+}
+
+/* Keys that decide what is asked and what it costs: a second one, or one in another spelling, would be read in one way
+ * here and in another there. */
+static void look_at_key(struct model_request *out, struct span key, unsigned *seen)
+{
+	static const char *const names[] = {"model",
+					    "stream",
+					    "stream_options",
+					    "background",
+					    "max_tokens",
+					    "max_completion_tokens",
+					    "max_output_tokens",
+					    "generationConfig"};
+
+	if (memchr(key.at, '\\', key.len))
+		snprintf(out->odd, sizeof out->odd, "a key of the body is written with an escape");
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!span_is(key, names[i]))
+			continue;
+		if (*seen >> i & 1)
+			snprintf(out->odd, sizeof out->odd, "the body has \"%s\" twice", names[i]);
+		*seen |= 1u << i;
+	}
 }
 
 void model_request_read(struct model_request *out, enum api api, const char *body, size_t len)
 {
 	struct span key, value;
 	size_t start = space(body, len, 0), i = start + 1;
+	unsigned seen = 0;
 
 	*out = (struct model_request){0};
-	if (start >= len || body[start] != '{')
+	if (start >= len || body[start] != '{') {
+		snprintf(out->odd, sizeof out->odd, "the body is not a JSON object");
 		return;
+	}
 	out->wants_usage = api == API_CHAT;
 	out->usage_at = start + 1;
 	out->usage_words = "\"stream_options\":{\"include_usage\":true},";
 	while (next_member(body, len, &i, &key, &value)) {
+		look_at_key(out, key, &seen);
 		if (span_is(key, "model"))
 			take_model(out, value);
 		else if (span_is(key, "stream"))
-			out->stream = starts_true(value);
+			out->stream = starts(value, "true");
+		else if (span_is(key, "background"))
+			out->background = api == API_RESPONSES && starts(value, "true");
 		else if (api == API_CHAT && span_is(key, "stream_options"))
 			look_at_options(out, body, value);
+		else if (span_is(key, "max_tokens") || span_is(key, "max_completion_tokens") ||
+			 span_is(key, "max_output_tokens"))
+			out->output_limit = count(value);
+		else if (span_is(key, "generationConfig"))
+			look_at_generation(out, value);
 	}
 	out->wants_usage &= out->stream;
+	out->tokens = estimate_tokens(body, len);
+}
+
+static void splice(struct buf *b, size_t at, size_t drop, const char *words, size_t n)
+{
+	buf_grow(b, n);
+	memmove(b->data + at + n, b->data + at + drop, b->len - at - drop + 1);
+	memcpy(b->data + at, words, n);
+	b->len += n - drop;
 }
 
 void model_request_patch(const struct model_request *r, struct buf *body)
 {
-	size_t n;
+	if (r->wants_usage)
+		splice(body, r->usage_at, r->usage_drop, r->usage_words, strlen(r->usage_words));
+}
 
-	if (!r->wants_usage)
-		return;
-	n = strlen(r->usage_words);
-	buf_grow(body, n);
-	memmove(body->data + r->usage_at + n, body->data + r->usage_at,
-		body->len - r->usage_at + 1);
-	memcpy(body->data + r->usage_at, r->usage_words, n);
-	body->len += n;
+void model_request_unpatch(const struct model_request *r, struct buf *body)
+{
+	splice(body, r->usage_at, strlen(r->usage_words), r->usage_had, r->usage_drop);
 }
 
 bool model_request_is_volatile(const char *name, size_t len)

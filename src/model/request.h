@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * request.h -- what the gateway wants to know of a request's body, and its normalised hash. The body is
- * read where it lies and never changed, but for usage_patch. Pure.
+ * read where it lies and never changed, but for model_request_patch. Pure.
  */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "base/buf.h"
 #include "base/hash.h"
 #include "core/api.h"
@@ -13,15 +14,23 @@
 struct model_request {
 	char model[128]; /* "" when the body names none */
 	bool stream;
-	bool wants_usage; /* a chat stream whose stream_options say nothing about usage */
-	size_t usage_at;  /* where the missing words belong */
+	bool background; /* the answer is to be fetched later */
+	/* A chat stream that would end without its usage: what the body is to hold instead of the bytes
+	 * [usage_at, usage_at + usage_drop). */
+	bool wants_usage;
+	size_t usage_at, usage_drop;
 	const char *usage_words;
+	char usage_had[8];    /* those bytes */
+	int64_t tokens;	      /* an estimate: four bytes each, a picture or a file 1,000 */
+	int64_t output_limit; /* tokens; 0: not stated */
+	char odd[120];	      /* why nobody can tell what it asks; "" */
 };
 
-/* Of a body that is not a JSON object, everything stays empty. */
+/* Of a body that is not a JSON object, everything but ODD stays empty. */
 void model_request_read(struct model_request *out, enum api api, const char *body, size_t len);
-/* Insert what R found missing. */
+/* Write what R found missing, and take it back. */
 void model_request_patch(const struct model_request *r, struct buf *body);
+void model_request_unpatch(const struct model_request *r, struct buf *body);
 
 /*
  * Two requests have the same hash when they ask for the same thing. Left out: the members that name a

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * usage.h -- what a model call used, and what that costs. The provider's own numbers are read out of an answer
- * while it passes, in each dialect, streamed or not, in constant memory. Pure.
+ * usage.h -- what a model call used, what that costs, and whether the answer says that it failed. All of it is read
+ * out of an answer while it passes, in each dialect, streamed or not, in constant memory. Pure.
  */
 #pragma once
 #include <stdbool.h>
@@ -18,26 +18,34 @@ struct token_usage {
 
 struct usage_meter {
 	enum api api;
-	bool is_events;
-	bool reported;			 /* the provider gave final numbers */
-	bool choices_empty, event_usage; /* of the event at hand */
+	bool is_events; /* as its first bytes say; until they are there, what its head says */
+	bool is_known;	/* they were there */
+	/* Of the event at hand. */
+	bool choices_empty, event_usage, event_other;
 	bool usage_only; /* the event that ended last carries nothing but usage (chat) */
-	/* As reported, before they are made comparable. */
-	int64_t input, cached, cache_write, output, reasoning, tool_input;
-	char model[128]; /* as served; "" unknown */
+	/* As reported, the largest of each, before they are made comparable. */
+	int64_t input, cached, cache_write, output, reasoning, tool_input, total;
+	bool is_final;	    /* the output is that of the whole answer */
+	int64_t text_bytes; /* of what the model said, thought and called */
+	int64_t pieces;	    /* events with such text */
+	int64_t unreported; /* of them, after the last numbers */
+	char model[128];    /* as served; "" unknown */
+	/* An answer of status 200 may still be none. */
+	bool failed;
+	char failure[JSON_SCAN_TEXT], failure_code[64];
 	struct sse sse;
 	struct json_scan scan;
 };
 
-/* M must not move afterwards. EVENTS: the answer is an event stream. */
+/* M must not move afterwards. EVENTS: its head says that the answer is an event stream. */
 void usage_meter_init(struct usage_meter *m, enum api api, bool events);
 /* Takes bytes up to the end of an event at most (all of them when it is no event stream); returns how many.
  * *END: an event ended with them. */
 size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool *end);
-/* The answer is over. *OUT is what was reported; where that is nothing, or broke off, an estimate: a token
- * is four bytes of the request or the answer. Returns whether it is an estimate. */
-bool usage_meter_end(struct usage_meter *m, int64_t request_bytes, int64_t response_bytes,
-		     bool whole, struct token_usage *out);
+/* The answer is over, WHOLE or not. *OUT is what was reported; where that is nothing, or is not of all that came, an
+ * estimate: INPUT tokens, the caller's, and for the output a token for four bytes of text, or one for each piece of it.
+ * Returns whether it is an estimate. */
+bool usage_meter_end(struct usage_meter *m, int64_t input, bool whole, struct token_usage *out);
 
 struct token_price {
 	bool known;

@@ -127,6 +127,7 @@ static void value_begins(struct json_scan *s, char c)
 	}
 	s->fresh = false;
 	if (c == '"') {
+		s->string_bytes = 0;
 		s->state = STRING;
 	} else {
 		s->state = PLAIN;
@@ -152,6 +153,7 @@ static size_t string_bytes(struct json_scan *s, const char *data, size_t n)
 
 	while (i < n && data[i] != '"' && data[i] != '\\')
 		i++;
+	s->string_bytes += i;
 	if (is_near(s))
 		keep(s, data, i);
 	if (i == n)

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JSON_SCAN_LEVELS = 6, JSON_SCAN_DEPTH = 1024, JSON_SCAN_PATH = 160, JSON_SCAN_TEXT = 160 };
+enum { JSON_SCAN_LEVELS = 8, JSON_SCAN_DEPTH = 1024, JSON_SCAN_PATH = 160, JSON_SCAN_TEXT = 160 };
 
 enum json_scan_kind {
 	JSON_SCAN_STRING,
@@ -25,6 +25,7 @@ struct json_scan {
 	uint8_t state;
 	bool fresh; /* the container has had no element yet */
 	uint16_t depth, path_len, text_len;
+	size_t string_bytes; /* of the string that is handed out: all of it, as it stands */
 	uint16_t mark[JSON_SCAN_LEVELS + 1]; /* where the path of each level ends */
 	char path[JSON_SCAN_PATH], text[JSON_SCAN_TEXT];
 	uint8_t lists[JSON_SCAN_DEPTH /

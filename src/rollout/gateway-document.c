@@ -12,7 +12,7 @@ enum { LINES_MAX = 20 };
 
 json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 {
-	json_t *j = json_object(), *headers = json_object();
+	json_t *j = json_object(), *headers = json_object(), *paths = json_object();
 
 	for (size_t i = 0; i < v->headers.n; i++)
 		json_put_str(headers, v->headers.v[i].key, v->headers.v[i].value);
@@ -21,7 +21,10 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 	if (keys_take)
 		json_put(j, "keys", keys_take);
 	json_put(j, "task_keys", json_object());
+	for (size_t i = 0; i < v->paths.n; i++)
+		json_put_str(paths, v->paths.v[i].key, v->paths.v[i].value);
 	json_put(j, "headers", headers);
+	json_put(j, "paths", paths);
 	if (v->max_in_flight)
 		json_put_int(j, "max_in_flight", v->max_in_flight);
 	return j;

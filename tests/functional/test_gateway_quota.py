@@ -82,7 +82,7 @@ def test_an_empty_quota_is_respected_before_it_is_overdrawn(gateway, fake, name,
     assert log[1].began - log[0].ended >= 1.3
 
 
-@pytest.mark.parametrize("do,words", [({"status": 429}, "429"), ({"status": 529}, "529"), ({"status": 500}, "500"),
+@pytest.mark.parametrize("do,words", [({"status": 429}, "429"), ({"status": 529}, "529"), ({"status": 502}, "502"),
                                       ({"status": 429, "headers": {"Retry-After": "3600"}}, "429"),
                                       ({"reset": True}, "reach")])
 def test_a_provider_that_stays_shut_is_told_at_last(make_gateway, fake, do, words):
@@ -104,6 +104,18 @@ def test_a_provider_that_stays_shut_is_told_at_last(make_gateway, fake, do, word
         assert len(fake.log()) == asked, "it said when to come again"
     else:
         assert wait_for(lambda: attempt.ask("anthropic").status == 200, DEADLINE)
+
+
+def test_the_same_error_to_one_request_is_the_agents_soon(make_gateway, fake):
+    """Of a provider that answers others: patience for what it does not understand would be a quarter of an hour."""
+    gateway = make_gateway()
+    gateway.document["limits"]["shut_ms"] = 90000
+    attempt = gateway.start().attach()
+    fake.configure(rules=[{"model": "bad-model", "do": {"status": 500}}])
+    answer, took = seconds(lambda: attempt.ask("anthropic", model="bad-model"))
+    assert answer.status == 500 and took < 30
+    assert attempt.ask("anthropic").status == 200
+    assert only(attempt.lines(2)[:1])["retries"] >= 2
 
 
 def test_a_refused_key_is_final_at_once(make_gateway, fake):

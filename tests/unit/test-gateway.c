@@ -175,7 +175,7 @@ static const struct metered metered[] = {
 	 "data: "
 	 "{\"message\":{\"model\":\"claude\",\"usage\":{\"input_tokens\":60,\"output_tokens\":1}}}"
 	 "\n\n",
-	 {60, 0, 0, 200, 0},
+	 {60, 0, 0, 1, 0},
 	 "claude",
 	 true},
 	{"gemini",
@@ -205,7 +205,46 @@ static const struct metered metered[] = {
 	 {100, 0, 0, 50, 0},
 	 "g",
 	 false},
-	{"nothing reported", API_CHAT, false, "{\"choices\":[]}", {100, 0, 0, 200, 0}, "", true},
+	{"nothing reported", API_CHAT, false, "{\"choices\":[]}", {100, 0, 0, 0, 0}, "", true},
+	{"text of a stream that breaks off",
+	 API_CHAT,
+	 true,
+	 "data: {\"choices\":[{\"delta\":{\"content\":\"a \"}}]}\n\n"
+	 "data: {\"choices\":[{\"delta\":{\"reasoning_content\":\"twelve bytes\"}}]}\n\n",
+	 {100, 0, 0, 3, 0},
+	 "",
+	 true},
+	{"events under another name",
+	 API_CHAT,
+	 false,
+	 "\n: hello\n\ndata: {\"choices\":[]," CHAT_USAGE "}\n\n",
+	 {100, 30, 0, 50, 20},
+	 "",
+	 false},
+	{"a document under the name of events",
+	 API_CHAT,
+	 true,
+	 "{" CHAT_USAGE "}",
+	 {100, 30, 0, 50, 20},
+	 "",
+	 false},
+	{"zeros first and last, text, inside the choice",
+	 API_CHAT,
+	 true,
+	 "data: {\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n"
+	 "data: "
+	 "{\"choices\":[{\"usage\":{\"prompt_tokens\":\"100\",\"completion_tokens\":\"50\"}}]}\n\n"
+	 "data: {\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}\n\n",
+	 {100, 0, 0, 50, 0},
+	 "",
+	 false},
+	{"a total that counts reasoning",
+	 API_CHAT,
+	 false,
+	 "{\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":30,\"total_tokens\":150}}",
+	 {100, 0, 0, 50, 20},
+	 "",
+	 false},
 	{"odd numbers",
 	 API_CHAT,
 	 false,
@@ -230,7 +269,7 @@ static void reads_every_dialect(void **state)
 				at += usage_meter_feed(&m, t->text + at,
 						       piece < len - at ? piece : len - at, &end);
 			}
-			bool estimated = usage_meter_end(&m, 400, 800, !t->estimated, &u);
+			bool estimated = usage_meter_end(&m, 100, !t->estimated, &u);
 			if (strcmp(t->what, "odd numbers") == 0)
 				u.input = 100; /* what is no number is not taken */
 			if (memcmp(&u, &t->want, sizeof u) || strcmp(m.model, t->model) ||
@@ -248,8 +287,10 @@ static void sees_the_usage_only_chunk(void **state)
 	static const char *const events[] = {
 		"data: {\"choices\":[{\"delta\":{}}]," CHAT_USAGE "}\n\n",
 		"data: {\"choices\":[],\"usage\":null}\n\n",
-		"data: {\"choices\":[]," CHAT_USAGE "}\n\n",
+		"data: {\"id\":\"c\",\"choices\":[]," CHAT_USAGE "}\n\n",
 		"data: [DONE]\n\n",
+		"data: {\"choices\":[],\"error\":{\"message\":\"gone\"}," CHAT_USAGE "}\n\n",
+		"data: {\"choices\":[],\"citations\":[\"x\"]," CHAT_USAGE "}\n\n",
 	};
 	struct usage_meter m;
 	bool end;
@@ -260,6 +301,53 @@ static void sees_the_usage_only_chunk(void **state)
 				 strlen(events[i]));
 		assert_true(end);
 		assert_int_equal(m.usage_only, i == 2);
+	}
+}
+
+static void sees_failures_inside(void **state)
+{
+	static const struct {
+		enum api api;
+		const char *text, *words;
+	} failures[] = {
+		{API_CHAT,
+		 "data: {\"choices\":[],\"error\":{\"code\":502,\"message\":\"gone\"}}\n\n",
+		 "gone"},
+		{API_CHAT,
+		 "data: "
+		 "{\"choices\":[{\"error\":{\"message\":\"gone\"},\"finish_reason\":\"error\"}]}"
+		 "\n\n",
+		 "gone"},
+		{API_CHAT, "{\"error\":\"gone\"}", "gone"},
+		{API_RESPONSES,
+		 "data: {\"type\":\"error\",\"code\":\"x\",\"message\":\"gone\"}\n\n", "gone"},
+		{API_RESPONSES,
+		 "data: "
+		 "{\"type\":\"response.failed\",\"response\":{\"status\":\"failed\",\"error\":{"
+		 "\"code\":\"x\",\"message\":\"gone\"}}}\n\n",
+		 "gone"},
+		{API_ANTHROPIC,
+		 "event: error\ndata: "
+		 "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":"
+		 "\"gone\"}}\n\n",
+		 "gone"},
+		{API_GEMINI, "[{\"error\":{\"code\":503,\"message\":\"gone\"}}]", "gone"},
+		{API_CHAT,
+		 "{\"error\":null,\"choices\":[{\"message\":{\"content\":\"error\"},\"finish_"
+		 "reason\":\"stop\"}]}",
+		 NULL},
+		{API_RESPONSES, "{\"error\":null,\"status\":\"completed\"}", NULL},
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
+		struct usage_meter m;
+		size_t len = strlen(failures[i].text);
+		bool end;
+		usage_meter_init(&m, failures[i].api, false);
+		for (size_t at = 0; at < len;)
+			at += usage_meter_feed(&m, failures[i].text + at, len - at, &end);
+		assert_int_equal(m.failed, failures[i].words != NULL);
+		assert_string_equal(m.failure, failures[i].words ? failures[i].words : "");
 	}
 }
 
@@ -281,6 +369,9 @@ static void patched(const char *body, const char *want)
 	model_request_read(&r, API_CHAT, b.data, b.len);
 	model_request_patch(&r, &b);
 	assert_string_equal(b.data, want);
+	if (r.wants_usage)
+		model_request_unpatch(&r, &b);
+	assert_string_equal(b.data, body);
 }
 
 static void asks_for_usage_once(void **state)
@@ -292,10 +383,12 @@ static void asks_for_usage_once(void **state)
 		" {\"stream\" : true,\"stream_options\": {\"include_usage\":true }}");
 	patched("{\"stream_options\":{\"x\":[1,{}]},\"stream\":true}",
 		"{\"stream_options\":{\"include_usage\":true,\"x\":[1,{}]},\"stream\":true}");
+	patched("{\"stream\":true,\"stream_options\":{\"include_usage\":false}}",
+		"{\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+	patched("{\"stream\":true,\"stream_options\":null}",
+		"{\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
 	static const char *const same[] = {
 		"{\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-		"{\"stream\":true,\"stream_options\":{\"include_usage\":false}}",
-		"{\"stream\":true,\"stream_options\":null}",
 		"{\"stream\":false}",
 		"{\"messages\":[{\"stream\":true}]}",
 		"{}",
@@ -305,6 +398,37 @@ static void asks_for_usage_once(void **state)
 	};
 	for (size_t i = 0; i + 1 < ARRAY_SIZE(same); i++)
 		patched(same[i], same[i]);
+}
+
+static void refuses_what_reads_in_two_ways(void **state)
+{
+	static const char *const odd[] = {
+		"{\"model\":\"a\",\"model\":\"b\"}",
+		"{\"mod\\u0065l\":\"a\"}",
+
+		"[]",
+		"\x1f\x8b",
+	};
+	struct model_request r;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
+		model_request_read(&r, API_CHAT, odd[i], strlen(odd[i]));
+		assert_true(*r.odd);
+	}
+}
+
+static void estimates_pictures_flat(void **state)
+{
+	AUTO(buf) struct buf b = BUF_INIT;
+	struct model_request r;
+	(void)state;
+	buf_adds(&b, "{\"model\":\"m\",\"max_tokens\":77,\"image\":\"");
+	for (size_t i = 0; i < 300000; i++)
+		buf_addc(&b, "abcdefgh+/"[i % 10]);
+	buf_adds(&b, "\"}");
+	model_request_read(&r, API_CHAT, b.data, b.len);
+	assert_int_equal(r.output_limit, 77);
+	assert_true(r.tokens >= 1000 && r.tokens < 1100);
 }
 
 static void reads_model_and_stream(void **state)
@@ -748,9 +872,12 @@ int main(void)
 		cmocka_unit_test(events_in_any_pieces),
 		cmocka_unit_test(reads_every_dialect),
 		cmocka_unit_test(sees_the_usage_only_chunk),
+		cmocka_unit_test(sees_failures_inside),
 		cmocka_unit_test(costs),
 		cmocka_unit_test(asks_for_usage_once),
 		cmocka_unit_test(reads_model_and_stream),
+		cmocka_unit_test(refuses_what_reads_in_two_ways),
+		cmocka_unit_test(estimates_pictures_flat),
 		cmocka_unit_test(volatile_text),
 		cmocka_unit_test(hashes_what_is_asked),
 		cmocka_unit_test(names_the_difference),
