@@ -31,6 +31,7 @@ static const struct verb verbs[] = {
 	{"merge", cmd_merge,
 	 "take in the rollouts of other data folders, and join the parts of one"},
 	{"tag", cmd_tag, "name a rollout"},
+	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
 	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},

@@ -22,6 +22,9 @@ _rollouts()
 	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
 	--config | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local docker none" ;;
+	--by) words="model label task tag agent served" ;;
+	--question) words="tasks-like-these these-tasks" ;;
+	--cluster) words="cluster repository none tag:" ;;
 	--retry) words="completed timeout budget agent_error infra_error cancelled replay_diverged" ;;
 	--agent | -a) words=$(_rollouts_agents "$program") ;;
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
@@ -43,6 +46,7 @@ _rollouts()
 	run | validate | config | init)
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$current"; compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
+	exclude) mapfile -t COMPREPLY < <(cd "$data/runs" 2>/dev/null && compgen -d -- "$current") ;;
 	show)
 		[ "$COMP_CWORD" -gt 2 ] && words=$("$program" help show 2>/dev/null | sed -n '/The parts:/,/^Control/s/^  \([a-z]*\) .*/\1/p')
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)

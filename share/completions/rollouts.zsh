@@ -23,6 +23,9 @@ _rollouts_value()
 	--data-dir|--task) _files -/ ;;
 	--config|--gateway|--socket) _files ;;
 	--sandbox) compadd auto local docker none ;;
+	--by) compadd model label task tag agent served ;;
+	--question) compadd tasks-like-these these-tasks ;;
+	--cluster) compadd cluster repository none tag: ;;
 	--retry) compadd completed timeout budget agent_error infra_error cancelled replay_diverged ;;
 	--agent|-a) _rollouts_agents ;;
 	--rollout) compadd -- $data/rollouts/$name/*(N/:t) $(cat /dev/null $data/rollouts/$name/*/tags(N)) ;;

@@ -67,6 +67,8 @@ json_t *summary_answered_by(const struct summary *s, const struct summary_group 
 
 	for (size_t i = 0; i < s->conditions_n; i++) {
 		const struct summary_condition *c = &s->conditions[i];
+		if (g->level == GROUP_BY)
+			continue;
 		if (g->level != GROUP_ALL && g != &s->groups[c->model_group] &&
 		    (c->group < 0 || g != &s->groups[c->group]))
 			continue;

@@ -2,6 +2,7 @@
 #include "analysis/compare-differences.h"
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -32,6 +33,27 @@ static void note(struct compare_differences *out, const char *what, const char *
 		(struct compare_difference){what, xstrdup(candidate), xstrdup(baseline), tasks};
 }
 
+/* Two agents of one name may be told different things. */
+static void note_agents(struct compare_differences *out, const json_t *candidate,
+			const json_t *baseline)
+{
+	const char *name;
+	json_t *a;
+
+	json_object_foreach ((json_t *)candidate, name, a) {
+		const json_t *b = json_object_get(baseline, name);
+		AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+		char of_a[HASH_HEX], of_b[HASH_HEX];
+		if (!b || json_equal(a, b))
+			continue;
+		json_format(&x, a, false);
+		json_format(&y, b, false);
+		hash_once(x.data, x.len, of_a);
+		hash_once(y.data, y.len, of_b);
+		note(out, "agent's file", of_a, of_b, 0);
+	}
+}
+
 void compare_differences_rollouts(struct compare_differences *out, const struct rollout *candidate,
 				  const struct rollout *baseline)
 {
@@ -43,6 +65,15 @@ void compare_differences_rollouts(struct compare_differences *out, const struct 
 		note(out, "config's content", candidate->config_hash, baseline->config_hash, 0);
 	if (*candidate->program && *baseline->program)
 		note(out, "version of rollouts", candidate->program, baseline->program, 0);
+	note_agents(out, candidate->agents, baseline->agents);
+}
+
+/* What was only seen when it ran; unknown in what older programs wrote. */
+static void note_seen(struct compare_differences *out, const char *what, const char *candidate,
+		      const char *baseline)
+{
+	if (candidate && baseline)
+		note(out, what, candidate, baseline, 1);
 }
 
 /* With whose tests it was graded, if it was. */
@@ -104,6 +135,12 @@ void compare_differences_trials(struct compare_differences *out,
 	note(out, "provider", or_none(a->provider), or_none(b->provider), 1);
 	note(out, "model's name there", or_none(a->model_id), or_none(b->model_id), 1);
 	note(out, "API", or_none(a->api), or_none(b->api), 1);
+	const struct trial_result *x = &candidate->result, *y = &baseline->result;
+	note_seen(out, "model that answered", x->served, y->served);
+	note_seen(out, "agent's version", x->agent_version, y->agent_version);
+	note_seen(out, "model that graded", x->judge_served, y->judge_served);
+	note_seen(out, "image as run", x->image_id, y->image_id);
+	note_seen(out, "build of rollouts", x->program, y->program);
 	note(out, "sandbox", sandbox_kind_name(a->sandbox), sandbox_kind_name(b->sandbox), 1);
 	note(out, "image", or_none(a->image), or_none(b->image), 1);
 	note(out, "workspace", workspace_kind_name(a->workspace), workspace_kind_name(b->workspace),

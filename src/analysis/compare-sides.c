@@ -142,6 +142,9 @@ static int sides_of_rollout(struct compare_sides *out, const struct rollout *r, 
 
 static char *rollout_name(const struct rollout *r)
 {
+	if (r->parts_n > 2)
+		return xasprintf("%s@%s..%s (%zu rollouts)", r->ref.name, r->parts[0].ref.stamp,
+				 r->parts[r->parts_n - 1].ref.stamp, r->parts_n);
 	return xasprintf("%s@%s", r->ref.name, r->tags.n ? r->tags.v[0] : r->ref.stamp);
 }
 
@@ -298,11 +301,28 @@ static int check_apart(const struct compare_sides *s, struct err *err)
 	return 0;
 }
 
+static const char *part_path(const struct rollout *r, size_t i)
+{
+	return r->parts_n ? r->parts[i].ref.path : r->ref.path;
+}
+
+static bool share_rollout(const struct rollout *a, const struct rollout *b)
+{
+	size_t n = a->parts_n ? a->parts_n : 1, m = b->parts_n ? b->parts_n : 1;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < m; j++)
+			if (strcmp(part_path(a, i), part_path(b, j)) == 0 &&
+			    strcmp(a->root, b->root) == 0)
+				return true;
+	return false;
+}
+
 static int check_different(const struct rollout *rollouts, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < i; j++)
-			if (!strcmp(rollouts[i].ref.path, rollouts[j].ref.path))
+			if (share_rollout(&rollouts[i], &rollouts[j]))
 				return err_set(
 					err, ERR_USAGE, 0,
 					"%s %s is named twice: it cannot be compared with itself",

@@ -2,6 +2,7 @@
 #include "analysis/compare.h"
 #include <math.h>
 #include <stdlib.h>
+#include "analysis/compare-cells.h"
 #include "analysis/compare-differences.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -12,119 +13,11 @@
 #define ROUNDING 1e-12
 #define POWER 0.8
 
-/* One task on one side. */
-struct cell {
-	size_t planned, scored, missing;
-	double sum;
-	/* Its trials: any, and those with the lowest and the highest score; NULL: none. */
-	const struct summary_row *any, *lowest, *highest;
-};
-
-struct table_of_cells {
-	struct cell *v; /* side after side, each with all tasks */
-	size_t tasks;
-};
-
-static const struct cell *cell_of(const struct table_of_cells *t, size_t side, size_t task)
-{
-	return &t->v[side * t->tasks + task];
-}
-
-/* First tries are compared: what was run again because of its outcome is a selection. */
-static double score_of(const struct summary_row *row)
-{
-	const struct trial_result *r = &row->status->result;
-	return r->replaced ? r->first_score : r->total_score;
-}
-
-static enum standing standing_of(const struct summary_row *row)
-{
-	const struct trial_result *r = &row->status->result;
-	if (!r->replaced)
-		return row->standing;
-	return r->first_scored ? STANDING_SCORED : STANDING_UNSCORED;
-}
-
-static void add_row(struct cell *c, const struct summary_row *row)
-{
-	c->planned++;
-	c->missing += standing_of(row) == STANDING_MISSING;
-	if (!c->any)
-		c->any = row;
-	if (standing_of(row) != STANDING_SCORED)
-		return;
-	/* What was graded says with which tests. */
-	if (!c->scored++)
-		c->any = row;
-	c->sum += score_of(row);
-	if (!c->lowest || score_of(row) < score_of(c->lowest))
-		c->lowest = row;
-	if (!c->highest || score_of(row) > score_of(c->highest))
-		c->highest = row;
-}
-
-static double mean_of(const struct cell *c)
-{
-	return c->sum / (double)c->scored;
-}
-
-/* What the missing trials of a side count for. */
-enum fill { FILL_DROP, FILL_ZERO, FILL_ONE };
-
-static double filled_k(const struct cell *c, enum fill fill)
-{
-	return (double)(c->scored + (fill == FILL_DROP ? 0 : c->missing));
-}
-
-static double filled_mean(const struct cell *c, enum fill fill)
-{
-	return (c->sum + (fill == FILL_ONE ? (double)c->missing : 0)) / filled_k(c, fill);
-}
-
-/* The tasks of a pair of sides. */
-struct pairing {
-	const struct table_of_cells *cells;
-	size_t candidate, baseline;
-	double *d; /* room for all tasks */
-};
-
-/* The differences of the tasks that both sides have a mean for; how many. */
-static size_t differences(const struct pairing *p, enum fill candidate, enum fill baseline,
-			  double *inverse_k)
-{
-	size_t n = 0;
-
-	*inverse_k = 0;
-	for (size_t i = 0; i < p->cells->tasks; i++) {
-		const struct cell *a = cell_of(p->cells, p->candidate, i),
-				  *b = cell_of(p->cells, p->baseline, i);
-		double ka = filled_k(a, candidate), kb = filled_k(b, baseline);
-		if (ka == 0 || kb == 0)
-			continue;
-		p->d[n++] = filled_mean(a, candidate) - filled_mean(b, baseline);
-		*inverse_k += (1 / ka + 1 / kb) / 2;
-	}
-	if (n)
-		*inverse_k /= (double)n;
-	return n;
-}
-
-static struct stats_difference difference_of(const struct pairing *p, enum fill candidate,
-					     enum fill baseline, double level)
-{
-	struct stats_pairs pairs = {.d = p->d};
-	struct stats_difference out;
-
-	pairs.n = differences(p, candidate, baseline, &pairs.inverse_k);
-	stats_paired_default(&out, &pairs, level);
-	return out;
-}
-
-static void count_tasks(struct compare_pair *out, const struct pairing *p)
+static void count_tasks(struct compare_pair *out, const struct compare_pairing *p)
 {
 	for (size_t i = 0; i < p->cells->tasks; i++) {
-		const struct cell *a = cell_of(p->cells, p->candidate, i),
-				  *b = cell_of(p->cells, p->baseline, i);
+		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
+					  *b = compare_cell_of(p->cells, p->baseline, i);
 		out->only_candidate += a->planned && !b->planned;
 		out->only_baseline += b->planned && !a->planned;
 		if (!a->planned || !b->planned)
@@ -151,27 +44,33 @@ static const char *run_of(const struct summary_row *row)
 	return row->status->trial.run_id ? row->status->trial.run_id : "";
 }
 
-static void find_flips(struct compare_pair *out, const struct pairing *p, const struct summary *s)
+static void find_flips(struct compare_pair *out, const struct compare_pairing *p,
+		       const struct summary *s)
 {
 	out->flips = xcalloc(p->cells->tasks + 1, sizeof *out->flips);
 	for (size_t i = 0; i < p->cells->tasks; i++) {
-		const struct cell *a = cell_of(p->cells, p->candidate, i),
-				  *b = cell_of(p->cells, p->baseline, i);
-		if (!a->scored || !b->scored || fabs(mean_of(a) - mean_of(b)) < ROUNDING)
+		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
+					  *b = compare_cell_of(p->cells, p->baseline, i);
+		if (!a->scored || !b->scored ||
+		    fabs(compare_cell_mean(a) - compare_cell_mean(b)) < ROUNDING)
 			continue;
-		bool worse = mean_of(a) < mean_of(b);
+		bool worse = compare_cell_mean(a) < compare_cell_mean(b);
 		out->flips[out->flips_n++] = (struct compare_flip){
 			.task = summary_task_name(s, a->any),
-			.candidate = mean_of(a),
-			.baseline = mean_of(b),
+			.candidate = compare_cell_mean(a),
+			.baseline = compare_cell_mean(b),
 			.candidate_run = run_of(worse ? a->lowest : a->highest),
-			.baseline_run = run_of(worse ? b->highest : b->lowest)};
+			.baseline_run = run_of(worse ? b->highest : b->lowest),
+			.candidate_attempt =
+				(worse ? a->lowest : a->highest)->status->result.attempt,
+			.baseline_attempt =
+				(worse ? b->highest : b->lowest)->status->result.attempt};
 		out->regressions += worse;
 	}
 	qsort(out->flips, out->flips_n, sizeof *out->flips, by_change);
 }
 
-static void find_differences(struct compare_pair *out, const struct pairing *p,
+static void find_differences(struct compare_pair *out, const struct compare_pairing *p,
 			     const struct compare_sides *sides)
 {
 	struct compare_differences found = {0};
@@ -179,8 +78,8 @@ static void find_differences(struct compare_pair *out, const struct pairing *p,
 	compare_differences_rollouts(&found, sides->v[p->candidate].rollout,
 				     sides->v[p->baseline].rollout);
 	for (size_t i = 0; i < p->cells->tasks; i++) {
-		const struct cell *a = cell_of(p->cells, p->candidate, i),
-				  *b = cell_of(p->cells, p->baseline, i);
+		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
+					  *b = compare_cell_of(p->cells, p->baseline, i);
 		if (a->planned && b->planned)
 			compare_differences_trials(&found, a->any->status, b->any->status);
 	}
@@ -189,49 +88,61 @@ static void find_differences(struct compare_pair *out, const struct pairing *p,
 }
 
 /* While too few tasks differ the variance of the differences says little: then with what the interval adds. */
-static double tasks_needed(const struct stats_difference *d, const struct pairing *p,
+static double tasks_needed(const struct stats_difference *d, const struct compare_pairing *p,
 			   const struct compare_options *o)
 {
-	enum fill fill = o->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
-	double inverse_k, unseen = d->se * d->se * (double)d->n;
-	size_t n = differences(p, fill, fill, &inverse_k);
-	const struct stats_cluster_mean m = stats_cluster_mean(p->d, NULL, n, 0);
-	double variance = d->differing >= STATS_INFORMATIVE ? m.variance * (double)n : unseen;
+	enum compare_fill fill = o->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
+	double unseen = d->se * d->se * (double)d->n;
+	struct stats_pairs pairs;
+
+	if (o->question == SUMMARY_THESE_TASKS)
+		return NAN;
+	compare_pairs_of(&pairs, p, fill, fill);
+	const struct stats_cluster_mean m =
+		stats_cluster_mean(pairs.d, pairs.cluster, pairs.n, pairs.clusters);
+	double variance = d->differing >= STATS_INFORMATIVE ? m.variance * (double)pairs.n : unseen;
 
 	return stats_tasks_needed(COMPARE_EFFECT, variance, 0, 1, POWER, o->level);
 }
 
-static void paired_t(struct compare_pair *out, const double *d, size_t n, double level)
+static void paired_t(struct compare_pair *out, const struct stats_pairs *pairs, double level)
 {
 	struct stats_difference t;
 
-	stats_paired_t(&t, &(struct stats_pairs){.d = d, .n = n}, level);
+	stats_paired_t(&t, pairs, level);
 	out->test_p = t.p;
 	out->test_low = t.low;
 	out->test_high = t.high;
 }
 
-static void sign_flip(struct compare_pair *out, const double *d, size_t n, double level)
+/* Of clusters the sums are flipped: their interval would be one of sums. */
+static void sign_flip(struct compare_pair *out, const struct stats_pairs *pairs, double level)
 {
 	enum { SAMPLES = 10000, SEED = 1 };
-	const struct stats_sign_flip f = stats_sign_flip(d, n, SAMPLES, SEED, level);
+	const size_t n = pairs->cluster ? pairs->clusters : pairs->n;
+	AUTO(free) double *sums = xcalloc(n + 1, sizeof *sums);
 
+	for (size_t i = 0; i < pairs->n; i++)
+		sums[pairs->cluster ? pairs->cluster[i] : i] += pairs->d[i];
+	const struct stats_sign_flip f = stats_sign_flip(sums, n, SAMPLES, SEED, level);
 	out->test_p = f.p;
+	if (pairs->cluster)
+		return;
 	out->test_low = f.interval.low;
 	out->test_high = f.interval.high;
 }
 
 /* It counts solved and unsolved: a task mean in between is neither. */
-static void mcnemar(struct compare_pair *out, const struct pairing *p)
+static void mcnemar(struct compare_pair *out, const struct compare_pairing *p)
 {
 	size_t won = 0, lost = 0;
 
 	for (size_t i = 0; i < p->cells->tasks; i++) {
-		const struct cell *a = cell_of(p->cells, p->candidate, i),
-				  *b = cell_of(p->cells, p->baseline, i);
+		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
+					  *b = compare_cell_of(p->cells, p->baseline, i);
 		if (!a->scored || !b->scored)
 			continue;
-		double x = mean_of(a), y = mean_of(b);
+		double x = compare_cell_mean(a), y = compare_cell_mean(b);
 		if ((x != 0 && x != 1) || (y != 0 && y != 1))
 			return;
 		won += x > y;
@@ -240,42 +151,75 @@ static void mcnemar(struct compare_pair *out, const struct pairing *p)
 	out->test_p = stats_mcnemar(won, lost).exact;
 }
 
-static void test(struct compare_pair *out, const struct pairing *p,
+static void test(struct compare_pair *out, const struct compare_pairing *p,
 		 const struct compare_options *options)
 {
-	enum fill fill = options->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
-	double inverse_k;
-	size_t n = differences(p, fill, fill, &inverse_k);
+	enum compare_fill fill = options->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
+	struct stats_pairs pairs;
 
+	compare_pairs_of(&pairs, p, fill, fill);
 	out->test_p = out->test_low = out->test_high = NAN;
-	if (n < 2 || options->test == COMPARE_NO_TEST)
+	if (pairs.n < 2 || options->test == COMPARE_NO_TEST)
 		return;
 	if (options->test == COMPARE_T)
-		paired_t(out, p->d, n, options->level);
+		paired_t(out, &pairs, options->level);
 	else if (options->test == COMPARE_SIGN_FLIP)
-		sign_flip(out, p->d, n, options->level);
-	else
+		sign_flip(out, &pairs, options->level);
+	else if (!pairs.cluster)
 		mcnemar(out, p);
 }
 
-static void compare_two(struct comparison *c, struct compare_pair *out, const struct pairing *p)
+static struct stats_difference difference_of(const struct compare_pairing *p,
+					     const struct compare_options *o,
+					     enum compare_fill candidate,
+					     enum compare_fill baseline)
+{
+	struct stats_difference out;
+	struct stats_pairs pairs;
+
+	if (o->question == SUMMARY_THESE_TASKS) {
+		compare_these_tasks(&out, p, candidate, baseline, o->level);
+		return out;
+	}
+	compare_pairs_of(&pairs, p, candidate, baseline);
+	stats_paired_default(&out, &pairs, o->level);
+	return out;
+}
+
+/* What is excluded counts as missing; this is what would be without that. */
+static void add_excluded(struct compare_pair *out, const struct compare_pairing *p,
+			 const struct compare_options *o)
+{
+	for (size_t i = 0; i < p->cells->tasks; i++)
+		out->excluded += compare_cell_of(p->cells, p->candidate, i)->excluded +
+				 compare_cell_of(p->cells, p->baseline, i)->excluded;
+	if (!out->excluded)
+		return;
+	struct compare_pairing with = *p;
+	with.with_excluded = true;
+	out->with_excluded = difference_of(&with, o, FILL_DROP, FILL_DROP);
+}
+
+static void compare_two(struct comparison *c, struct compare_pair *out,
+			const struct compare_pairing *p)
 {
 	const struct compare_options *o = &c->options;
-	enum fill fill = o->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
+	enum compare_fill fill = o->missing == COMPARE_ZERO ? FILL_ZERO : FILL_DROP;
 
 	out->candidate = p->candidate;
 	out->baseline = p->baseline;
 	count_tasks(out, p);
 	find_flips(out, p, &c->summary);
 	find_differences(out, p, c->sides);
-	out->difference = difference_of(p, fill, fill, o->level);
+	out->difference = difference_of(p, o, fill, fill);
 	out->tasks_needed = tasks_needed(&out->difference, p, o);
 	out->worst = out->best = out->difference;
 	if (o->missing == COMPARE_BOUNDS && out->missing) {
-		out->worst = difference_of(p, FILL_ZERO, FILL_ONE, o->level);
-		out->best = difference_of(p, FILL_ONE, FILL_ZERO, o->level);
+		out->worst = difference_of(p, o, FILL_ZERO, FILL_ONE);
+		out->best = difference_of(p, o, FILL_ONE, FILL_ZERO);
 	}
 	test(out, p, o);
+	add_excluded(out, p, o);
 }
 
 static bool has_direction(enum stats_verdict v)
@@ -300,7 +244,9 @@ static void decide(struct compare_pair *p, const struct compare_options *o, bool
 		not_decided(p, COMPARE_STILL_RUNS);
 	else if (worst != best || worst != p->verdict)
 		not_decided(p, COMPARE_MISSING);
-	else if (p->difference.units < 2)
+	else if (o->question == SUMMARY_THESE_TASKS && p->difference.n && isnan(p->difference.low))
+		not_decided(p, COMPARE_ONE_ROLLOUT);
+	else if (p->difference.units < 2 && o->question == SUMMARY_TASKS_LIKE_THESE)
 		not_decided(p, COMPARE_TOO_FEW);
 	else if (p->verdict == STATS_NOT_DECIDED)
 		not_decided(p, COMPARE_UNCERTAIN);
@@ -367,11 +313,12 @@ static void add_standing(struct compare_standing *s, const struct summary_row *r
 	const struct trial_result *r = &row->status->result;
 
 	s->tally.planned++;
-	s->tally.scored += standing_of(row) == STANDING_SCORED;
-	s->tally.unscored += standing_of(row) == STANDING_UNSCORED;
-	s->tally.missing += standing_of(row) == STANDING_MISSING;
+	s->tally.scored += compare_standing_of(row) == STANDING_SCORED;
+	s->tally.unscored += compare_standing_of(row) == STANDING_UNSCORED;
+	s->tally.missing += compare_standing_of(row) == STANDING_MISSING;
 	s->tally.replaced += r->replaced;
-	s->solved += standing_of(row) == STANDING_SCORED && score_of(row) > 1 - ROUNDING;
+	s->solved +=
+		compare_standing_of(row) == STANDING_SCORED && compare_score_of(row) > 1 - ROUNDING;
 	if (!row->status->has_result)
 		return;
 	if (r->money_usd >= 0)
@@ -380,7 +327,7 @@ static void add_standing(struct compare_standing *s, const struct summary_row *r
 		s->money_usd = NAN;
 }
 
-static void fill_cells(struct comparison *c, struct table_of_cells *cells)
+static void fill_cells(struct comparison *c, struct compare_cells *cells)
 {
 	const struct summary *s = &c->summary;
 	AUTO(free) ptrdiff_t *side = xcalloc(s->conditions_n + 1, sizeof *side);
@@ -392,22 +339,22 @@ static void fill_cells(struct comparison *c, struct table_of_cells *cells)
 		ptrdiff_t at = side[row->condition];
 		if (at < 0)
 			continue;
-		add_row(&cells->v[(size_t)at * cells->tasks + (size_t)row->task], row);
+		compare_cells_add(cells, (size_t)at, row);
 		add_standing(&c->standings[at], row);
 	}
 }
 
-static void end_standings(struct comparison *c, const struct table_of_cells *cells)
+static void end_standings(struct comparison *c, const struct compare_cells *cells)
 {
 	for (size_t i = 0; i < c->sides->n; i++) {
 		struct compare_standing *s = &c->standings[i];
 		double sum = 0;
 		for (size_t k = 0; k < cells->tasks; k++) {
-			const struct cell *cell = cell_of(cells, i, k);
+			const struct compare_cell *cell = compare_cell_of(cells, i, k);
 			if (!cell->scored)
 				continue;
 			s->tasks++;
-			sum += mean_of(cell);
+			sum += compare_cell_mean(cell);
 		}
 		s->mean = s->tasks ? sum / (double)s->tasks : NAN;
 		/* Where nothing was paid for, no model was asked. */
@@ -427,20 +374,21 @@ void compare_make(struct comparison *out, const struct compare_sides *sides,
 		all[i] = &rollouts[i];
 		out->live |= rollouts[i].live;
 	}
-	summary_make(&out->summary, all, n, options->level);
+	const struct summary_options how = {.level = options->level, .cluster = options->cluster};
+	summary_make(&out->summary, all, n, &how);
 	out->standings = xcalloc(sides->n + 1, sizeof *out->standings);
 	out->pairs = xcalloc(sides->matches_n + 1, sizeof *out->pairs);
 
-	struct table_of_cells cells = {.tasks = out->summary.tasks_n};
-	cells.v = xcalloc(sides->n * cells.tasks + 1, sizeof *cells.v);
-	AUTO(free) double *d = xcalloc(cells.tasks + 1, sizeof *d);
+	struct compare_cells cells;
+	compare_cells_init(&cells, sides->n, &out->summary);
 	fill_cells(out, &cells);
 	end_standings(out, &cells);
 	for (size_t i = 0; i < out->pairs_n; i++)
 		compare_two(out, &out->pairs[i],
-			    &(struct pairing){&cells, sides->matches[i].candidate,
-					      sides->matches[i].baseline, d});
-	free(cells.v);
+			    &(struct compare_pairing){.cells = &cells,
+						      .candidate = sides->matches[i].candidate,
+						      .baseline = sides->matches[i].baseline});
+	compare_cells_release(&cells);
 	adjust(out);
 	for (size_t i = 0; i < out->pairs_n; i++) {
 		decide(&out->pairs[i], options, out->live);

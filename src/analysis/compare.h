@@ -23,6 +23,8 @@ struct compare_options {
 	double margin; /* 0: none */
 	enum compare_missing missing;
 	enum compare_test test;
+	enum summary_question question;
+	const char *cluster; /* as of summary_options */
 };
 
 /* What differs between the sides beside what is compared. */
@@ -37,6 +39,7 @@ struct compare_flip {
 	const char *task;
 	double candidate, baseline;		  /* means over the scored rollouts */
 	const char *candidate_run, *baseline_run; /* the runs that show it best */
+	int candidate_attempt, baseline_attempt;  /* whose results count */
 };
 
 enum compare_reason {
@@ -46,6 +49,7 @@ enum compare_reason {
 	COMPARE_MISSING,   /* missing trials could change it */
 	COMPARE_CORRECTED, /* it would be decided if it were the only comparison */
 	COMPARE_STILL_RUNS,
+	COMPARE_ONE_ROLLOUT, /* these tasks are asked about, and one has a single rollout */
 };
 
 struct compare_pair {
@@ -54,9 +58,11 @@ struct compare_pair {
 		difference; /* as options.missing counts; with bounds: of what is scored */
 	/* The candidate's missing trials 0 and the baseline's 1; the other way round. Only with bounds. */
 	struct stats_difference worst, best;
-	size_t only_candidate, only_baseline; /* tasks that the other side was not planned to do */
-	size_t unpaired;		      /* tasks of both without a score on one */
-	size_t missing;			      /* trials of tasks of both */
+	size_t only_candidate, only_baseline;  /* tasks that the other side was not planned to do */
+	size_t unpaired;		       /* tasks of both without a score on one */
+	size_t missing;			       /* trials of tasks of both */
+	size_t excluded;		       /* of them by somebody's choice */
+	struct stats_difference with_excluded; /* if those counted; when there are any */
 	double p_holm;	     /* p, adjusted for all comparisons made; of the less certain bound */
 	double tasks_needed; /* for COMPARE_EFFECT; NaN */
 	enum stats_verdict verdict;

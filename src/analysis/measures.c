@@ -136,24 +136,15 @@ static struct measure_mean finish(struct adding *a, double level)
 	return a->out;
 }
 
-static bool is_of(const struct summary *s, const struct summary_group *g,
-		  const struct summary_row *row)
-{
-	const struct summary_condition *c = &s->conditions[row->condition];
-	int number = (int)(g - s->groups);
-
-	return g->level == GROUP_ALL || number == c->model_group || number == c->group;
-}
-
 struct measure_mean measure_group(const struct summary *s, const struct summary_group *g,
 				  const char *name)
 {
 	struct adding a = {.task = -1};
 
 	for (size_t i = 0; i < s->rows_n; i++)
-		if (is_of(s, g, &s->rows[i]))
+		if (summary_group_holds(s, g, &s->rows[i]))
 			add_row(&a, &s->rows[i], name);
-	return finish(&a, s->level);
+	return finish(&a, s->options.level);
 }
 
 struct measure_mean measure_cell(const struct summary *s, const struct summary_cell *cell,
@@ -163,5 +154,5 @@ struct measure_mean measure_cell(const struct summary *s, const struct summary_c
 
 	for (size_t i = 0; i < cell->tally.planned; i++)
 		add_row(&a, &s->rows[cell->first + i], name);
-	return finish(&a, s->level);
+	return finish(&a, s->options.level);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "analysis/summary.h"
-#include "analysis/answers.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "analysis/answers.h"
+#include "analysis/summary-groups.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -24,20 +25,30 @@ static int name_number(json_t *names, const char *key)
 
 static enum standing standing_of(const struct trial_status *t)
 {
-	if (!t->has_result || outcome_is_missing(t->result.outcome))
+	if (t->excluded || !t->has_result || outcome_is_missing(t->result.outcome))
 		return STANDING_MISSING;
 	return t->result.scored ? STANDING_SCORED : STANDING_UNSCORED;
 }
 
-static const char *outcome_of(const struct trial_status *t)
+static int state_of(const struct trial_status *t)
 {
+	if (t->excluded)
+		return STATE_EXCLUDED;
 	if (t->has_result && !outcome_is_missing(t->result.outcome))
-		return outcome_name(t->result.outcome);
+		return (int)t->result.outcome;
 	if (t->state == TRIAL_RUNNING)
-		return "running";
+		return STATE_RUNNING;
 	if (t->has_result)
-		return outcome_name(t->result.outcome);
-	return t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run";
+		return (int)t->result.outcome;
+	return t->state == TRIAL_INTERRUPTED ? STATE_INTERRUPTED : STATE_NOT_RUN;
+}
+
+const char *summary_state_name(int state)
+{
+	static const char *const names[] = {"running", "interrupted", "not run", "excluded"};
+
+	return state < OUTCOME_COUNT_ ? outcome_name((enum outcome)state)
+				      : names[state - OUTCOME_COUNT_];
 }
 
 static const char *or_empty(const char *s)
@@ -155,7 +166,8 @@ static void add_rows(struct summary *s, struct names *names, const struct rollou
 		struct summary_row *row = &s->rows[s->rows_n++];
 		row->status = &r->trials[i];
 		row->standing = standing_of(row->status);
-		row->outcome = outcome_of(row->status);
+		row->state = state_of(row->status);
+		row->outcome = summary_state_name(row->state);
 		row->task = task_number(names, row);
 		row->condition = condition_number(s, names, r, rollout, &row->status->trial);
 	}
@@ -191,16 +203,6 @@ static size_t count_distinct(const struct summary *s, size_t offset)
 		(void)name_number(names, name);
 	}
 	return json_object_size(names);
-}
-
-static void tally_add(struct tally *to, const struct tally *from)
-{
-	to->planned += from->planned;
-	to->scored += from->scored;
-	to->unscored += from->unscored;
-	to->missing += from->missing;
-	to->replaced += from->replaced;
-	to->first_tries += from->first_tries;
 }
 
 /* A selection by outcome is no sample: what the first tries came to is summed beside it. */
@@ -253,147 +255,8 @@ static void make_cells(struct summary *s)
 		cell->task = s->rows[from].task;
 		cell->condition = s->rows[from].condition;
 		cell->first = from;
-		fill_cell(cell, &s->rows[from], to - from, s->level);
+		fill_cell(cell, &s->rows[from], to - from, s->options.level);
 	}
-}
-
-static void add_usage(struct summary_group *g, const struct summary_row *row)
-{
-	const struct trial_result *r = &row->status->result;
-
-	if (!row->status->has_result)
-		return;
-	if (r->tokens >= 0)
-		g->tokens = (g->tokens < 0 ? 0 : g->tokens) + r->tokens;
-	if (r->tool_calls >= 0)
-		g->tools = (g->tools < 0 ? 0 : g->tools) + r->tool_calls;
-	if (r->money_usd >= 0)
-		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->money_usd;
-	else if (r->calls > 0)
-		g->unpriced = true;
-}
-
-/* A group while its cells are added, task by task. */
-struct gathering {
-	struct summary_group *group;
-	/* Of the task at hand, over the group's conditions. */
-	int task; /* -1: none yet */
-	struct tally tally;
-	double sum, first_sum;
-	/* Of the tasks before it. */
-	double first_means;
-	size_t first_tasks;
-	double *means;
-	size_t means_n, means_cap;
-	size_t bounded;			   /* tasks that could have a score */
-	const struct summary_cell *scored; /* the last such cell */
-};
-
-static void end_task(struct gathering *a)
-{
-	struct summary_group *g = a->group;
-	size_t scored = a->tally.scored, could = scored + a->tally.missing;
-
-	if (could) {
-		g->worst += a->sum / (double)could;
-		g->best += (a->sum + (double)a->tally.missing) / (double)could;
-		a->bounded++;
-	}
-	if (scored) {
-		if (!g->tasks || scored < g->rollouts_min)
-			g->rollouts_min = scored;
-		if (scored > g->rollouts_max)
-			g->rollouts_max = scored;
-		g->tasks++;
-		GROW(a->means, a->means_n, a->means_cap);
-		a->means[a->means_n++] = a->sum / (double)scored;
-	}
-	if (a->tally.first_tries) {
-		a->first_means += a->first_sum / (double)a->tally.first_tries;
-		a->first_tasks++;
-	}
-	a->tally = (struct tally){0};
-	a->sum = a->first_sum = 0;
-}
-
-static void add_cell(const struct summary *s, struct gathering *a, const struct summary_cell *cell)
-{
-	struct summary_group *g = a->group;
-
-	if (a->task != cell->task)
-		end_task(a);
-	a->task = cell->task;
-	tally_add(&a->tally, &cell->tally);
-	a->sum += cell->sum;
-	a->first_sum += cell->first_sum;
-	tally_add(&g->tally, &cell->tally);
-	if (cell->tally.scored) {
-		g->cells++;
-		a->scored = cell;
-	}
-	for (size_t i = 0; i < cell->tally.planned; i++)
-		add_usage(g, &s->rows[cell->first + i]);
-}
-
-static void end_group(const struct summary *s, struct gathering *a)
-{
-	struct summary_group *g = a->group;
-
-	end_task(a);
-	g->worst = a->bounded ? g->worst / (double)a->bounded : NAN;
-	g->best = a->bounded ? g->best / (double)a->bounded : NAN;
-	g->first_tries = a->first_tasks ? a->first_means / (double)a->first_tasks : NAN;
-	stats_mean_random_tasks(&g->mean, a->means, NULL, a->means_n, 0, s->level);
-	free(a->means);
-	if (g->tasks != 1)
-		return;
-	/* With one task the interval is over its rollouts, unless they are of several conditions:
-	 * then they are no sample of anything. */
-	g->over_rollouts = a->scored && g->cells == 1;
-	if (g->over_rollouts)
-		g->mean = a->scored->over_rollouts;
-	else
-		g->mean.method = STATS_NONE;
-}
-
-static void init_groups(struct summary *s, size_t models)
-{
-	bool several = s->conditions_n > models;
-
-	s->groups = xcalloc(models + s->conditions_n + 1, sizeof *s->groups);
-	s->groups_n = models;
-	for (size_t i = 0; i < s->conditions_n; i++) {
-		struct summary_condition *c = &s->conditions[i];
-		s->groups[c->model_group].of =
-			(struct summary_condition){.rollout = c->rollout, .model = c->model};
-		if (!several)
-			continue;
-		c->group = (int)s->groups_n++;
-		s->groups[c->group].level = GROUP_CONDITION;
-		s->groups[c->group].of = *c;
-	}
-	s->groups[s->groups_n++].level = GROUP_ALL;
-	for (size_t i = 0; i < s->groups_n; i++) {
-		s->groups[i].tokens = s->groups[i].tools = -1;
-		s->groups[i].money_usd = -1;
-	}
-}
-
-static void make_groups(struct summary *s, size_t models)
-{
-	init_groups(s, models);
-	AUTO(free) struct gathering *all = xcalloc(s->groups_n, sizeof *all);
-	for (size_t i = 0; i < s->groups_n; i++)
-		all[i] = (struct gathering){.group = &s->groups[i], .task = -1};
-	for (size_t i = 0; i < s->cells_n; i++) {
-		const struct summary_condition *c = &s->conditions[s->cells[i].condition];
-		add_cell(s, &all[c->model_group], &s->cells[i]);
-		if (c->group >= 0)
-			add_cell(s, &all[c->group], &s->cells[i]);
-		add_cell(s, &all[s->groups_n - 1], &s->cells[i]);
-	}
-	for (size_t i = 0; i < s->groups_n; i++)
-		end_group(s, &all[i]);
 }
 
 static void count_missing(struct summary *s)
@@ -455,7 +318,7 @@ static void make_failures(struct summary *s)
 	s->failures = xcalloc(s->rows_n + 1, sizeof *s->failures);
 	for (size_t i = 0; i < s->rows_n; i++) {
 		const struct trial_status *t = s->rows[i].status;
-		if (!t->has_result || t->result.outcome == OUTCOME_COMPLETED)
+		if (t->excluded || !t->has_result || t->result.outcome == OUTCOME_COMPLETED)
 			continue;
 		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
 		s->failures[s->failures_n++] = (struct summary_failure){
@@ -464,16 +327,26 @@ static void make_failures(struct summary *s)
 	merge_failures(s);
 }
 
-void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
-		  double level)
+static void make_clusters(struct summary *s)
 {
-	*out = (struct summary){.level = level};
+	AUTO(free) const struct trial **tasks = xcalloc(s->tasks_n + 1, sizeof *tasks);
+
+	for (size_t i = 0; i < s->rows_n; i++)
+		tasks[s->rows[i].task] = &s->rows[i].status->trial;
+	clusters_make(&s->clusters, tasks, s->tasks_n, s->options.cluster);
+}
+
+void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
+		  const struct summary_options *options)
+{
+	*out = (struct summary){.options = *options};
 	size_t model_groups = make_rows(out, rollouts, n);
 	out->models_n = count_distinct(out, offsetof(struct summary_condition, model));
 	out->labels_n = count_distinct(out, offsetof(struct summary_condition, label));
 	out->agents_n = count_distinct(out, offsetof(struct summary_condition, agent));
+	make_clusters(out);
 	make_cells(out);
-	make_groups(out, model_groups);
+	summary_groups_make(out, model_groups);
 	answers_make(out);
 	count_missing(out);
 	make_failures(out);
@@ -481,6 +354,7 @@ void summary_make(struct summary *out, const struct rollout *const *rollouts, si
 
 void summary_release(struct summary *s)
 {
+	clusters_release(&s->clusters);
 	free(s->rows);
 	free(s->cells);
 	answers_release(s);

@@ -10,23 +10,59 @@
  */
 #pragma once
 #include <jansson.h>
+#include "analysis/clusters.h"
 #include "stats/mean.h"
 #include "store/store.h"
 
 /* What an interval covers unless somebody asks for more or less. */
 #define SUMMARY_LEVEL 0.95
 
+/* What an interval is for: other tasks like these, or these tasks run again. */
+enum summary_question { SUMMARY_TASKS_LIKE_THESE, SUMMARY_THESE_TASKS };
+
+enum summary_by { BY_MODEL, BY_LABEL, BY_TASK, BY_TAG, BY_AGENT, BY_SERVED, BY_COUNT_ };
+
+struct summary_options {
+	double level; /* that the intervals cover */
+	enum summary_question question;
+	const char
+		*cluster; /* as clusters_check() takes it; NULL: what clusters.h does by itself */
+	enum summary_by by[BY_COUNT_];
+	size_t by_n; /* 0: by model, and by whatever else the conditions differ in */
+};
+#define SUMMARY_DEFAULT ((struct summary_options){.level = SUMMARY_LEVEL})
+
+const char *summary_question_name(enum summary_question q); /* "tasks like these", "these tasks" */
+/* WORD: "tasks-like-these" or "these-tasks"; NULL: the first. */
+int summary_question_parse(const char *word, enum summary_question *out,
+			   struct err *err) MUST_CHECK;
+const char *summary_by_name(enum summary_by by); /* "model" ... */
+/* WORDS: "model,tag". */
+int summary_by_parse(struct summary_options *out, const char *words, struct err *err) MUST_CHECK;
+
 enum standing {
 	STANDING_SCORED,
 	STANDING_UNSCORED, /* has a result, but nothing graded it */
-	STANDING_MISSING,  /* has no result to count */
+	STANDING_MISSING,  /* has no result to count, or somebody excluded it */
 };
+
+/* How a trial stands, in more words than its outcome has. */
+enum summary_state {
+	/* The outcomes of core/outcome.h come first. */
+	STATE_RUNNING = OUTCOME_COUNT_,
+	STATE_INTERRUPTED,
+	STATE_NOT_RUN,
+	STATE_EXCLUDED,
+	STATE_COUNT_
+};
+const char *summary_state_name(int state); /* "completed" ... "not run", "excluded" */
 
 struct summary_row {
 	const struct trial_status *status;
 	int task, condition; /* in order of appearance; a task is the same one in every rollout */
 	enum standing standing;
-	const char *outcome; /* "completed" ... "not run", "running", "interrupted"; static */
+	int state;	     /* an outcome, or of enum summary_state */
+	const char *outcome; /* its name; static */
 };
 
 struct tally {
@@ -50,7 +86,14 @@ struct summary_condition {
 	int model_group, group;		   /* its groups; the second is -1 where models say all */
 };
 
-enum group_level { GROUP_MODEL, GROUP_CONDITION, GROUP_ALL };
+enum group_level { GROUP_MODEL, GROUP_CONDITION, GROUP_ALL, GROUP_BY };
+
+/* The chance to solve a task at least once in K rollouts, and each time; unbiased, over tasks like these. */
+struct summary_pass {
+	size_t k;
+	struct stats_mean at, hat;
+};
+#define SUMMARY_PASSES 8
 
 struct summary_group {
 	enum group_level level;
@@ -60,8 +103,18 @@ struct summary_group {
 	size_t cells;			   /* with a scored trial */
 	size_t rollouts_min, rollouts_max; /* scored trials of such a task */
 	struct stats_mean mean;
-	double first_tries; /* the mean of the first tries; NAN: there is none */
-	bool over_rollouts; /* one task only: the interval is over its rollouts */
+	const char *by[BY_COUNT_]; /* of GROUP_BY: what it is, by options.by; borrowed */
+	/* Of trials by enum summary_state, all of tally.planned; those with a full score. */
+	size_t states[STATE_COUNT_], solved;
+	size_t never, sometimes,
+		always; /* scored tasks by how many of their rollouts have a full score */
+	/* Where each task is of one condition and has more than one scored rollout. */
+	struct summary_pass passes[SUMMARY_PASSES];
+	size_t passes_n;
+	double with_excluded; /* the mean if nothing were excluded; NaN: nothing is */
+	int64_t wall_median_ms, wall_p90_ms; /* of the agent; -1: not known */
+	double first_tries;		     /* the mean of the first tries; NAN: there is none */
+	bool over_rollouts;		     /* one task only: the interval is over its rollouts */
 	double worst,
 		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */
 	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */
@@ -84,7 +137,8 @@ struct summary_missing {
 };
 
 struct summary {
-	double level;		  /* that the intervals cover */
+	struct summary_options options;
+	struct clusters clusters; /* of its tasks */
 	struct summary_row *rows; /* by task, condition, number of the rollout within its cell */
 	size_t rows_n;
 	struct summary_cell *cells; /* by task and condition */
@@ -104,8 +158,11 @@ struct summary {
 /* Sum up the trials of the N ROLLOUTS, which must outlive *OUT. Takes time linear in the number of trials,
  * but for sorting. */
 void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
-		  double level);
+		  const struct summary_options *options);
 void summary_release(struct summary *s);
+/* Whether ROW is in G, a group of S. */
+bool summary_group_holds(const struct summary *s, const struct summary_group *g,
+			 const struct summary_row *row);
 /* The group of everything; always there. */
 const struct summary_group *summary_all(const struct summary *s);
 /* Who answered the trials of G, by the names that the answers give: {model: number of trials}, most first. Empty where no

@@ -10,7 +10,7 @@
 #include "base/path.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "config/config.h"
+#include "cmd/rollout-operand.h"
 #include "report/compare-report.h"
 #include "store/store.h"
 
@@ -18,7 +18,8 @@ enum { GATE_FAILED = 1 };
 
 struct request {
 	const char *data, *baseline, *margin, *missing, *test;
-	bool gate, json, markdown, all;
+	const char *question, *cluster, *policy, *junit;
+	bool gate, json, markdown, all, flips;
 	struct compare_options options;
 };
 
@@ -85,89 +86,28 @@ static int check(struct request *q, struct err *err)
 	q->options.missing = (enum compare_missing)chosen_missing;
 	q->options.test = (enum compare_test)chosen_test;
 	q->options.level = SUMMARY_LEVEL;
+	q->options.cluster = q->cluster;
+	if (summary_question_parse(q->question, &q->options.question, err) ||
+	    clusters_check(q->cluster, err))
+		return -1;
 	return read_margin(q, err);
 }
 
-static int load(struct subjects *s, const char *root, const char *name, const char *selector,
-		struct err *err)
+static int load_operand(struct subjects *s, const struct request *q, const char *operand,
+			struct err *err)
 {
-	struct rollout_ref ref = {0};
-	struct store store;
-
-	if (store_open(&store, root, false, err))
-		return -1;
 	s->rollouts = xreallocarray(s->rollouts, s->n + 1, sizeof *s->rollouts);
-	int status = store_find(&store, name, selector, &ref, err);
-	if (!status)
-		status = rollout_load(&s->rollouts[s->n], &store, &ref, err);
-	if (!status)
-		cmd_warn_strangers(&s->rollouts[s->n]);
-	s->n += !status;
-	rollout_ref_release(&ref);
-	store_close(&store);
-	return status;
-}
-
-/* ROOT/rollouts/NAME/STAMP, as run prints it: it names its own data folder. */
-static int load_folder(struct subjects *s, const char *operand, struct err *err)
-{
-	AUTO(free) char *path = xstrdup(operand);
-	char *parts[3];
-
-	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-		path[n - 1] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		char *slash = strrchr(path, '/');
-		parts[i] = slash ? slash + 1 : path;
-		if (!slash && i + 1 < ARRAY_SIZE(parts))
-			return err_set(err, ERR_USAGE, 0,
-				       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP",
-				       operand);
-		if (slash)
-			*slash = '\0';
-	}
-	if (strcmp(parts[2], "rollouts") != 0)
-		return err_set(err, ERR_USAGE, 0,
-			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
-	const char *root = parts[2] == path ? "." : *path ? path : "/";
-	return load(s, root, parts[1], parts[0], err);
-}
-
-static int load_config(struct subjects *s, const char *data, const char *path, const char *selector,
-		       struct err *err)
-{
-	AUTO(free) char *name = NULL;
-
-	return config_name(&name, path, err) ? -1 : load(s, data, name, selector, err);
-}
-
-static bool is_config(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	return dot && strcmp(dot, ".toml") == 0 && access(path, F_OK) == 0;
-}
-
-/* NAME, NAME@STAMP, NAME@TAG, a config file in place of NAME, or the folder of a rollout. */
-static int load_operand(struct subjects *s, const char *data, const char *operand, struct err *err)
-{
-	AUTO(free) char *name = xstrdup(operand);
-
-	if (strchr(operand, '/') && path_is_dir(AT_FDCWD, operand))
-		return load_folder(s, operand, err);
-	char *at = strrchr(name, '@');
-	if (at)
-		*at++ = '\0';
-	if (is_config(name))
-		return load_config(s, data, name, at, err);
-	return load(s, data, name, at, err);
+	if (rollout_operand_load(&s->rollouts[s->n], q->data, operand, q->all, err))
+		return -1;
+	s->n++;
+	return 0;
 }
 
 /* A later operand may be a model, label or agent of the first one's rollout, or another rollout. */
-static int load_subjects(struct subjects *s, const char *data, const struct strv *operands,
+static int load_subjects(struct subjects *s, const struct request *q, const struct strv *operands,
 			 struct err *err)
 {
-	if (load_operand(s, data, operands->v[0], err))
+	if (load_operand(s, q, operands->v[0], err))
 		return -1;
 	bool parts = false;
 	for (size_t i = 1; i < operands->n; i++)
@@ -176,7 +116,7 @@ static int load_subjects(struct subjects *s, const char *data, const struct strv
 		struct err unfound;
 		if (parts)
 			strv_push(&s->names, operands->v[i]);
-		else if (load_operand(s, data, operands->v[i], &unfound))
+		else if (load_operand(s, q, operands->v[i], &unfound))
 			return err_set(err, unfound.kind, 0,
 				       "%s (nor has %s such a model, label or agent)", unfound.msg,
 				       operands->v[0]);
@@ -199,7 +139,7 @@ static int compare(const struct request *q, const struct strv *operands, int *st
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct comparison c;
 
-	if (load_subjects(&s, q->data, operands, err) ||
+	if (load_subjects(&s, q, operands, err) ||
 	    compare_sides_make(&sides, s.rollouts, s.n, &s.names, q->baseline, err))
 		return -1;
 	compare_make(&c, &sides, s.rollouts, s.n, &q->options);
@@ -208,13 +148,35 @@ static int compare(const struct request *q, const struct strv *operands, int *st
 						       : q->markdown ? REPORT_MARKDOWN
 								     : REPORT_TERMINAL,
 					     .width = report_width(STDOUT_FILENO),
-					     .all_trials = q->all});
+					     .all_trials = q->flips});
 	*status = q->gate ? gate_status(compare_gate(&c)) : CMD_OK;
 	compare_release(&c);
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
 	return 0;
 }
+
+static const char help_text[] =
+	"A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
+	"place of "
+	"NAME, or\n"
+	"the rollout's folder. One alone: its models are compared, or its labels, "
+	"or its "
+	"agents;\n"
+	"those that are named after it. The first named is the candidate. Tasks "
+	"are "
+	"paired, and\n"
+	"the verdict is for tasks like these. Missing trials are no zeros: a "
+	"verdict must "
+	"hold\n"
+	"whatever they would have scored.";
+
+static const char help_examples[] =
+	"rollouts compare bench\n"
+	"rollouts compare bench gpt-5 claude-sonnet-4-5\n"
+	"rollouts compare bench@20250824__12-34-56 bench@baseline --margin "
+	"0.05 --gate\n"
+	"rollouts compare new.toml old.toml --markdown > comment.md\n";
 
 int cmd_compare(int argc, char **argv)
 {
@@ -246,9 +208,15 @@ int cmd_compare(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &q.test,
 		 .help = "another test beside the verdict: t, sign-flip, mcnemar"},
+		OPTION_QUESTION(&q.question),
+		OPTION_CLUSTER(&q.cluster),
 		{.name = "all",
 		 .kind = OPTION_FLAG,
 		 .target = &q.all,
+		 .help = "all rollouts of each benchmark that is named, read as one"},
+		{.name = "flips",
+		 .kind = OPTION_FLAG,
+		 .target = &q.flips,
 		 .help = "list each task that changed, however many there are"},
 		{.name = "json",
 		 .kind = OPTION_FLAG,
@@ -268,24 +236,8 @@ int cmd_compare(int argc, char **argv)
 		.max = 64,
 		.options = options,
 		.summary = "is one model, or one run, better than another",
-		.text = "A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
-			"place of "
-			"NAME, or\n"
-			"the rollout's folder. One alone: its models are compared, or its labels, "
-			"or its "
-			"agents;\n"
-			"those that are named after it. The first named is the candidate. Tasks "
-			"are "
-			"paired, and\n"
-			"the verdict is for tasks like these. Missing trials are no zeros: a "
-			"verdict must "
-			"hold\n"
-			"whatever they would have scored.",
-		.examples = "rollouts compare bench\n"
-			    "rollouts compare bench gpt-5 claude-sonnet-4-5\n"
-			    "rollouts compare bench@20250824__12-34-56 bench@baseline --margin "
-			    "0.05 --gate\n"
-			    "rollouts compare new.toml old.toml --markdown > comment.md\n",
+		.text = help_text,
+		.examples = help_examples,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct err err;

@@ -70,7 +70,7 @@ static int print_summary(const struct request *q, const char *name, const char *
 			? -1
 			: 0;
 	if (!status) {
-		summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+		summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 		report_summary(&text, &sum, &r,
 			       &(struct report_form){.format = REPORT_TERMINAL,
 						     .width = report_width(STDOUT_FILENO)});

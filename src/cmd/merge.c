@@ -65,7 +65,7 @@ static int write_summaries(const struct told *t, struct err *err)
 		if (status)
 			break;
 		struct summary sum;
-		summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+		summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 		status = report_write_summary(&store, &sum, &r, err);
 		summary_release(&sum);
 		rollout_release(&r);

@@ -64,6 +64,19 @@ struct option {
 		.name = "rollout", .arg = "STAMP", .kind = OPTION_STR, .target = (selector_out),   \
 		.help = "this one: a stamp, a date, a unique beginning of one, or a tag"           \
 	}
+/* What an interval is for, and which tasks depend on each other; both as const char *. */
+#define OPTION_QUESTION(out)                                                                       \
+	{                                                                                          \
+		.name = "question", .arg = "Q", .kind = OPTION_STR, .target = (out),               \
+		.help = "tasks-like-these (what other tasks would give; the default) or "          \
+			"these-tasks"                                                              \
+	}
+#define OPTION_CLUSTER(out)                                                                        \
+	{                                                                                          \
+		.name = "cluster", .arg = "KEY", .kind = OPTION_STR, .target = (out),              \
+		.help = "tasks that depend on each other: cluster (else the repository), "         \
+			"repository, tag:PREFIX, none"                                             \
+	}
 #define OPTION_NO_PREFLIGHT(out)                                                                   \
 	{                                                                                          \
 		.name = "no-preflight", .kind = OPTION_FLAG, .target = (out),                      \

@@ -114,7 +114,7 @@ static void say_scores(const struct session *s, struct display *d)
 
 	if (!any_evaluated(s) || rollout_load(&r, &s->store, &s->ref, &ignored))
 		return;
-	summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+	summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 	report_headlines(&lines, &sum);
 	for (size_t i = 0; i < lines.n; i++)
 		display_say(d, "%s", lines.v[i]);

@@ -3,22 +3,32 @@
 #include "base/cleanup.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/rollout-operand.h"
 #include "report/report.h"
 #include "store/store.h"
 
 struct request {
-	const char *data, *selector;
-	bool latest, json, csv, markdown, trials;
+	const char *data, *selector, *question, *cluster, *by;
+	bool latest, json, csv, markdown, trials, all;
+	struct summary_options options;
 };
 
-static int check(const struct request *q, struct err *err)
+static int check(struct request *q, struct err *err)
 {
-	if (q->latest && q->selector)
-		return err_set(err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
+	if (q->latest + !!q->selector + q->all > 1)
+		return err_set(err, ERR_USAGE, 0,
+			       "--latest, --rollout and --all exclude each other");
 	if (q->json + q->csv + q->markdown > 1)
 		return err_set(err, ERR_USAGE, 0,
 			       "--json, --csv and --markdown exclude each other");
-	return 0;
+	q->options = SUMMARY_DEFAULT;
+	q->options.cluster = q->cluster;
+	if (q->by && summary_by_parse(&q->options, q->by, err))
+		return -1;
+	return summary_question_parse(q->question, &q->options.question, err) ||
+			       clusters_check(q->cluster, err)
+		       ? -1
+		       : 0;
 }
 
 static enum report_format format_of(const struct request *q)
@@ -30,28 +40,43 @@ static enum report_format format_of(const struct request *q)
 	return q->markdown ? REPORT_MARKDOWN : REPORT_TERMINAL;
 }
 
-static int summarize(const struct store *s, const char *name, const struct request *q,
-		     struct err *err)
+/* summary.md says what everybody is told who asks for nothing in particular. */
+static void write_summary(const struct request *q, const struct rollout *r)
 {
-	struct rollout_ref ref = {0};
+	struct store store;
+	struct summary usual;
+	struct err err;
+
+	if (r->parts_n || store_open(&store, r->root, false, &err))
+		return;
+	summary_make(&usual, (const struct rollout *[]){r}, 1, &SUMMARY_DEFAULT);
+	/* Reading the runs of somebody else is no mistake. */
+	if (report_write_summary(&store, &usual, r, &err))
+		cmd_warn(err.msg);
+	summary_release(&usual);
+	store_close(&store);
+}
+
+static int load(struct rollout *r, const char *operand, const struct request *q, struct err *err)
+{
+	if (q->selector)
+		return rollout_operand_select(r, q->data, operand, q->selector, false, err);
+	return rollout_operand_load(r, q->data, operand, q->all, err);
+}
+
+static int summarize(const char *operand, const struct request *q, struct err *err)
+{
 	struct rollout r;
 	struct summary sum;
-	struct err unwritten;
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (store_find(s, name, q->selector, &ref, err))
+	if (load(&r, operand, q, err))
 		return -1;
-	int status = rollout_load(&r, s, &ref, err);
-	rollout_ref_release(&ref);
-	if (status)
-		return -1;
-	summary_make(&sum, (const struct rollout *[]){&r}, 1, SUMMARY_LEVEL);
+	summary_make(&sum, (const struct rollout *[]){&r}, 1, &q->options);
 	report_summary(&text, &sum, &r,
 		       &(struct report_form){format_of(q), report_width(STDOUT_FILENO), q->trials});
-	/* Reading the runs of somebody else is no mistake. */
-	if (report_write_summary(s, &sum, &r, &unwritten))
-		cmd_warn(unwritten.msg);
 	summary_release(&sum);
+	write_summary(q, &r);
 	rollout_release(&r);
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
@@ -79,33 +104,51 @@ int cmd_summarize(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.markdown,
 		 .help = "what summary.md holds"},
+		{.name = "by",
+		 .arg = "WHAT",
+		 .kind = OPTION_STR,
+		 .target = &q.by,
+		 .help = "a mean for each model, label, task, tag, agent or served model, or for "
+			 "several: model,tag"},
+		OPTION_QUESTION(&q.question),
+		OPTION_CLUSTER(&q.cluster),
+		{.name = "all",
+		 .kind = OPTION_FLAG,
+		 .target = &q.all,
+		 .help = "all rollouts of the benchmark, read as one"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
 	const struct usage usage = {
 		.verb = "summarize",
-		.operands = "NAME",
+		.operands = "ROLLOUT",
 		.min = 1,
 		.max = 1,
 		.options = options,
 		.summary = "show the scores of a benchmark, with what is missing and why",
-		.text = "Means are over task means with a 95 % interval; a trial that failed for "
+		.text = "A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
+			"place of "
+			"NAME, or\n"
+			"the rollout's folder. NAME@STAMP,STAMP and --all read several as one: "
+			"trials of one task\n"
+			"are pooled while the task is the same, and kept apart where it "
+			"changed.\n\n"
+			"Means are over task means with a 95 % interval; a trial that failed for "
 			"reasons of its\n"
 			"environment is missing, never a zero. The same is written to summary.md.",
 		.examples = "rollouts summarize hello --latest\n"
 			    "rollouts summarize hello --rollout 20250824__12-34-56\n"
-			    "rollouts summarize hello --rollout baseline --csv > trials.csv\n",
+			    "rollouts summarize hello --rollout baseline --csv > trials.csv\n"
+			    "rollouts summarize hello --by model,tag\n"
+			    "rollouts summarize hello --all --question these-tasks\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
-	struct store store;
 	struct err err;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
 	if (status >= 0)
 		return status;
-	if (check(&q, &err) || store_open(&store, q.data, false, &err))
+	if (check(&q, &err) || summarize(operands.v[0], &q, &err))
 		return cmd_fail(&err);
-	status = summarize(&store, operands.v[0], &q, &err);
-	store_close(&store);
-	return status ? cmd_fail(&err) : CMD_OK;
+	return CMD_OK;
 }

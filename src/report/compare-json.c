@@ -4,11 +4,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "report/compare-report.h"
+#include "report/failed-test.h"
 
 static const char *const missing_names[] = {"bounds", "zero", "drop"};
 static const char *const test_names[] = {NULL, "t", "sign-flip", "mcnemar"};
-static const char *const reason_names[] = {NULL,      "too few tasks", "uncertain",
-					   "missing", "corrected",     "still running"};
+static const char *const reason_names[] = {NULL,	"too few tasks", "uncertain",	  "missing",
+					   "corrected", "still running", "single rollout"};
 
 static json_t *side_json(const struct comparison *c, size_t i)
 {
@@ -31,6 +32,8 @@ static json_t *side_json(const struct comparison *c, size_t i)
 	json_put_int(j, "replaced", (int64_t)s->tally.replaced);
 	json_put_int(j, "solved", (int64_t)s->solved);
 	json_put_real(j, "money_usd", s->money_usd < 0 ? NAN : s->money_usd);
+	json_put_real(j, "usd_per_solved",
+		      s->money_usd < 0 || !s->solved ? NAN : s->money_usd / (double)s->solved);
 	if (s->rank_best) {
 		json_put_int(j, "rank_best", (int64_t)s->rank_best);
 		json_put_int(j, "rank_worst", (int64_t)s->rank_worst);
@@ -51,10 +54,31 @@ static json_t *difference_json(const struct stats_difference *d)
 	json_put_real(j, "mde", d->mde);
 	json_put_int(j, "tasks", (int64_t)d->n);
 	json_put_int(j, "differing", (int64_t)d->differing);
+	json_put_int(j, "units", (int64_t)d->units);
 	return j;
 }
 
-static json_t *flips_json(const struct compare_pair *p)
+/* Of the side that is worse. */
+static json_t *failed_json(const struct comparison *c, const struct compare_pair *p,
+			   const struct compare_flip *f)
+{
+	bool worse = f->candidate < f->baseline;
+	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
+	struct failed_test failed;
+
+	if (!failed_test_find(&failed, side->rollout->root,
+			      worse ? f->candidate_run : f->baseline_run,
+			      worse ? f->candidate_attempt : f->baseline_attempt))
+		return json_null();
+	json_t *j = json_object();
+	json_put_str(j, "test", failed.path);
+	json_put_str(j, "reason", failed.reason);
+	json_put_str(j, "line", failed.line);
+	failed_test_release(&failed);
+	return j;
+}
+
+static json_t *flips_json(const struct comparison *c, const struct compare_pair *p)
 {
 	json_t *all = json_array();
 
@@ -68,6 +92,7 @@ static json_t *flips_json(const struct compare_pair *p)
 		json_put_real(j, "baseline", f->baseline);
 		json_put_str(j, "candidate_run", f->candidate_run);
 		json_put_str(j, "baseline_run", f->baseline_run);
+		json_put(j, "failed_test", failed_json(c, p, f));
 		json_array_append_new(all, j);
 	}
 	return all;
@@ -117,6 +142,9 @@ static json_t *pair_json(const struct comparison *c, const struct compare_pair *
 	json_put_real(j, "p_holm", p->p_holm);
 	json_put_real(j, "tasks_needed", p->tasks_needed);
 	json_put_int(j, "missing", (int64_t)p->missing);
+	json_put_int(j, "excluded", (int64_t)p->excluded);
+	if (p->excluded)
+		json_put(j, "with_excluded", difference_json(&p->with_excluded));
 	json_put_int(j, "unpaired", (int64_t)p->unpaired);
 	json_put_int(j, "only_candidate", (int64_t)p->only_candidate);
 	json_put_int(j, "only_baseline", (int64_t)p->only_baseline);
@@ -127,7 +155,7 @@ static json_t *pair_json(const struct comparison *c, const struct compare_pair *
 	if (c->options.test != COMPARE_NO_TEST)
 		json_put(j, "test", test_json(c, p));
 	json_put(j, "differs", differences_json(p));
-	json_put(j, "flips", flips_json(p));
+	json_put(j, "flips", flips_json(c, p));
 	return j;
 }
 
@@ -136,7 +164,8 @@ void compare_json(struct buf *out, const struct comparison *c)
 	AUTO(json) json_t *j = json_object();
 	json_t *sides = json_array(), *pairs = json_array();
 
-	json_put_str(j, "question", "tasks like these");
+	json_put_str(j, "question", summary_question_name(c->options.question));
+	json_put_int(j, "clusters", (int64_t)(c->summary.clusters.of ? c->summary.clusters.n : 0));
 	json_put_real(j, "level", c->options.level);
 	json_put_real(j, "margin", c->options.margin > 0 ? c->options.margin : NAN);
 	json_put_str(j, "missing", missing_names[c->options.missing]);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "report/compare-flips.h"
 #include "report/compare-json.h"
 #include "report/doc.h"
 
@@ -70,8 +71,11 @@ static void put_basis(struct doc *d, const struct comparison *c, const struct co
 		doc_words(d, "%g %% CI %.1f to %.1f, %s; ", 100 * c->options.level, points(x->low),
 			  points(x->high), value.data);
 	}
-	doc_words(d, "%zu paired task%s, %zu differ%s; tasks like these)", x->n, s_of(x->n),
-		  p->flips_n, p->flips_n == 1 ? "s" : "");
+	doc_words(d, "%zu paired task%s", x->n, s_of(x->n));
+	if (x->units < x->n)
+		doc_words(d, " in %zu cluster%s", x->units, s_of(x->units));
+	doc_words(d, ", %zu differ%s; %s)", p->flips_n, p->flips_n == 1 ? "s" : "",
+		  summary_question_name(c->options.question));
 }
 
 static void put_difference(struct doc *d, const struct comparison *c, const struct compare_pair *p)
@@ -106,18 +110,21 @@ static void put_resumes(struct doc *d, const struct comparison *c, const struct 
 	}
 }
 
-static void put_uncertain(struct doc *d, const struct compare_pair *p)
+static void put_uncertain(struct doc *d, const struct compare_pair *p, bool these)
 {
 	const struct stats_difference *x = &p->difference;
 
 	doc_words(d, "not decided: ");
-	if (x->differing && x->differing < STATS_INFORMATIVE)
-		doc_words(d, "only %zu task%s differ%s. ", x->differing, s_of(x->differing),
+	if (x->differing && x->differing < STATS_INFORMATIVE && !these)
+		doc_words(d, "only %zu %s%s differ%s. ", x->differing,
+			  x->units < x->n ? "cluster" : "task", s_of(x->differing),
 			  x->differing == 1 ? "s" : "");
 	const double seen = ceil(points(x->mde));
 	doc_words(d, "%zu tasks can show %.0f point%s", x->n, seen, seen == 1 ? "" : "s");
 	/* A larger benchmark is no advice where this one would have seen the effect. */
-	if (x->mde > COMPARE_EFFECT)
+	if (x->mde > COMPARE_EFFECT && these)
+		doc_words(d, "; more rollouts of each would show less.");
+	else if (x->mde > COMPARE_EFFECT)
 		doc_words(d, "; %.0f would be needed for %.0f.", ceil(p->tasks_needed),
 			  points(COMPARE_EFFECT));
 	else
@@ -138,9 +145,16 @@ static void put_not_decided(struct doc *d, const struct comparison *c, const str
 		doc_words(d, ".");
 		break;
 	case COMPARE_TOO_FEW:
-		doc_words(d, p->difference.n
+		doc_words(d, p->difference.n > 1
+				     ? "not decided: all tasks are of one cluster (--cluster none "
+				       "takes each by itself)."
+			     : p->difference.n
 				     ? "not decided: one paired task says nothing of others."
 				     : "not decided: no task has a score on both sides.");
+		break;
+	case COMPARE_ONE_ROLLOUT:
+		doc_words(d, "not decided: what these tasks would give when run again is not seen "
+			     "while one of them has a single rollout.");
 		break;
 	case COMPARE_CORRECTED:
 		doc_words(d, "not decided: p = %.2f after Holm's correction for %zu comparisons.",
@@ -148,7 +162,7 @@ static void put_not_decided(struct doc *d, const struct comparison *c, const str
 		break;
 	case COMPARE_UNCERTAIN:
 	case COMPARE_DECIDED:
-		put_uncertain(d, p);
+		put_uncertain(d, p, c->options.question == SUMMARY_THESE_TASKS);
 		break;
 	}
 }
@@ -181,10 +195,23 @@ static void put_verdict(struct doc *d, const struct comparison *c, const struct 
 }
 
 /* What the sides were chosen by is no news. */
-static bool is_chosen(const struct compare_side *side, const char *what)
+static bool differs(const char *a, const char *b)
 {
-	return (side->model && (!strcmp(what, "model") || !strcmp(what, "model's name there"))) ||
-	       (side->label && !strcmp(what, "label")) || (side->agent && !strcmp(what, "agent"));
+	return a && b && strcmp(a, b) != 0;
+}
+
+static bool is_chosen(const struct comparison *c, const struct compare_pair *p, const char *what)
+{
+	static const char *const of_model[] = {"model", "model's name there",
+					       "model that answered"};
+	const struct compare_side *a = candidate_of(c, p), *b = baseline_of(c, p);
+
+	for (size_t i = 0; differs(a->model, b->model) && i < ARRAY_SIZE(of_model); i++)
+		if (!strcmp(what, of_model[i]))
+			return true;
+	return (differs(a->label, b->label) && !strcmp(what, "label")) ||
+	       (differs(a->agent, b->agent) &&
+		(!strcmp(what, "agent") || !strcmp(what, "agent's version")));
 }
 
 /* A hash is told from another by its beginning; the whole of it is in the JSON. */
@@ -243,7 +270,7 @@ static void put_differences(struct doc *d, const struct comparison *c, const str
 	}
 	size_t before = d->n;
 	for (size_t i = 0; i < p->differences_n; i++)
-		if (!is_chosen(candidate_of(c, p), p->differences[i].what))
+		if (!is_chosen(c, p, p->differences[i].what))
 			put_one_difference(d, &p->differences[i]);
 	put_unpaired(d, c, p);
 	if (d->n > before)
@@ -256,7 +283,7 @@ static void put_differences(struct doc *d, const struct comparison *c, const str
 static bool has_news(const struct comparison *c, const struct compare_pair *p)
 {
 	for (size_t i = 0; i < p->differences_n; i++)
-		if (!is_chosen(candidate_of(c, p), p->differences[i].what))
+		if (!is_chosen(c, p, p->differences[i].what))
 			return true;
 	return p->only_candidate || p->only_baseline || p->unpaired;
 }
@@ -355,6 +382,23 @@ static void put_test(struct doc *d, const struct comparison *c, const struct com
 	doc_words(d, ". The verdict does not rest on it.");
 }
 
+static void put_excluded(struct doc *d, const struct compare_pair *p)
+{
+	const struct stats_difference *x = &p->with_excluded;
+
+	if (!p->excluded)
+		return;
+	doc_paragraph(d);
+	doc_words(d, "%zu trial%s excluded by hand and counted as missing. ", p->excluded,
+		  p->excluded == 1 ? " is" : "s are");
+	if (isnan(x->mean))
+		return;
+	doc_words(d, "With them the difference would be %+.1f points", points(x->mean));
+	if (!isnan(x->low))
+		doc_words(d, " (%.1f to %.1f)", points(x->low), points(x->high));
+	doc_words(d, ".");
+}
+
 static void put_gate(struct doc *d, const struct comparison *c, const struct compare_pair *p)
 {
 	double margin = points(c->options.margin);
@@ -402,40 +446,6 @@ static void put_bounds(struct doc *d, const struct comparison *c, const struct c
 		  p->missing, p->missing == 1 ? " is" : "s are", points(p->worst.mean),
 		  points(p->worst.low), points(p->worst.high), points(p->best.mean),
 		  points(p->best.low), points(p->best.high));
-}
-
-static void put_flips(struct doc *d, const struct comparison *c, const struct compare_pair *p,
-		      bool all)
-{
-	enum { FEW = 20 };
-	struct table t = {0};
-	size_t shown = all || p->flips_n <= FEW ? p->flips_n : FEW;
-
-	if (!p->flips_n)
-		return;
-	doc_heading(d, 2);
-	doc_words(d, "Tasks that changed: %zu worse, %zu better", p->regressions,
-		  p->flips_n - p->regressions);
-	table_column(&t, "task", TABLE_LEFT);
-	table_column(&t, "candidate", TABLE_RIGHT);
-	table_column(&t, "baseline", TABLE_RIGHT);
-	table_column(&t, "points", TABLE_RIGHT);
-	table_column(&t, "candidate's run", TABLE_WHOLE);
-	table_column(&t, "baseline's run", TABLE_WHOLE);
-	for (size_t i = 0; i < shown; i++) {
-		const struct compare_flip *f = &p->flips[i];
-		table_text(&t, f->task);
-		table_real(&t, f->candidate, DECIMALS);
-		table_real(&t, f->baseline, DECIMALS);
-		table_textf(&t, "%+.1f", points(f->candidate - f->baseline));
-		table_text(&t, f->candidate_run);
-		table_text(&t, f->baseline_run);
-	}
-	doc_table(d, &t);
-	doc_paragraph(d);
-	if (shown < p->flips_n)
-		doc_words(d, "%zu more: --all. ", p->flips_n - shown);
-	doc_words(d, "Look at one: rollouts show RUN_ID score, rollouts show RUN_ID diff.");
 }
 
 static void put_pairs(struct doc *d, const struct comparison *c)
@@ -500,12 +510,13 @@ static void make_document(struct doc *d, const struct comparison *c, bool all)
 		put_verdict(d, c, &c->pairs[i]);
 		put_first_tries(d, c, &c->pairs[i]);
 		put_bounds(d, c, &c->pairs[i]);
+		put_excluded(d, &c->pairs[i]);
 		put_gate(d, c, &c->pairs[i]);
 		put_test(d, c, &c->pairs[i]);
 	}
 	put_sides(d, c);
 	if (c->pairs_n == 1)
-		put_flips(d, c, &c->pairs[0], all);
+		compare_flips_put(d, c, &c->pairs[0], all);
 	else
 		put_pairs(d, c);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/report.h"
+#include <math.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -46,7 +48,7 @@ static void put_title(struct doc *d, const struct rollout *r)
 		doc_text(d, r->tags.v[i]);
 		doc_words(d, i + 1 == r->tags.n ? ")" : "");
 	}
-	doc_words(d, ": %s", rollout_state(r));
+	doc_words(d, ": %s%s", rollout_state(r), r->live ? ", so far" : "");
 }
 
 static bool uses(const struct summary *s, enum stats_method method, bool over_rollouts)
@@ -92,13 +94,76 @@ static void put_mixed(struct doc *d, const struct summary *s)
 	}
 }
 
+static void put_clusters(struct doc *d, const struct summary *s)
+{
+	const struct clusters *c = &s->clusters;
+
+	if (s->options.question == SUMMARY_THESE_TASKS || s->tasks_n < 2)
+		return;
+	if (c->of) {
+		doc_line_end(d);
+		doc_words(d,
+			  "The %zu tasks are of %zu cluster%s, and those of one may depend on each "
+			  "other: the clusters are the units.",
+			  s->tasks_n, c->n, c->n == 1 ? "" : "s");
+	} else if (c->repositories > 1 && c->repositories < s->tasks_n && !s->options.cluster) {
+		doc_line_end(d);
+		doc_words(d,
+			  "The tasks are of %zu repositories: an interval for others as well takes "
+			  "--cluster repository.",
+			  c->repositories);
+	}
+}
+
+/* What was read as one need not have been one. */
+static void put_pool(struct doc *d, const struct rollout *r)
+{
+	bool programs = false, configs = false;
+
+	if (!r->parts_n)
+		return;
+	for (size_t i = 1; i < r->parts_n; i++) {
+		programs |= strcmp(r->parts[i].program, r->parts[0].program) != 0;
+		configs |= strcmp(r->parts[i].config_hash, r->parts[0].config_hash) != 0;
+	}
+	doc_line_end(d);
+	doc_words(d, "%zu rollouts are read as one.", r->parts_n);
+	if (configs || programs)
+		doc_words(d, " They differ in %s%s%s.", configs ? "their config" : "",
+			  configs && programs ? " and " : "",
+			  programs ? "the version of rollouts" : "");
+	if (r->renamed)
+		doc_words(d,
+			  " Tasks changed in between: %zu trial%s of earlier forms stand%s apart, "
+			  "as ID@HASH.",
+			  r->renamed, r->renamed == 1 ? "" : "s", r->renamed == 1 ? "s" : "");
+}
+
+/* At all times: how many tasks say nothing, since nobody solves them, and how many are a matter of luck. */
+static void put_unsolved(struct doc *d, const struct summary *s)
+{
+	const struct summary_group *all = summary_all(s);
+
+	if (!all->tasks)
+		return;
+	doc_line_end(d);
+	doc_words(d, "%zu of %zu task%s solved by nobody, %zu sometimes.", all->never, all->tasks,
+		  all->tasks == 1 ? "" : "s", all->sometimes);
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
-	double percent = 100 * s->level;
+	double percent = 100 * s->options.level;
 
 	doc_paragraph(d);
 	doc_words(d, "Means are over task means.");
-	if (uses(s, STATS_WILSON, false) || uses(s, STATS_LOGIT_T, false)) {
+	if (s->options.question == SUMMARY_THESE_TASKS) {
+		doc_line_end(d);
+		doc_words(d,
+			  "%g %% intervals are for these tasks, run again; of other tasks they say "
+			  "nothing.",
+			  percent);
+	} else if (uses(s, STATS_WILSON, false) || uses(s, STATS_LOGIT_T, false)) {
 		doc_line_end(d);
 		doc_words(d, "%g %% intervals are for tasks like these: %s.", percent,
 			  uses(s, STATS_WILSON, false)
@@ -106,17 +171,30 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 				    "tasks can move the mean"
 				  : "Student's t on the logit scale");
 	}
+	put_clusters(d, s);
 	if (uses(s, STATS_WILSON, true)) {
 		doc_line_end(d);
 		doc_words(d, "With one task the interval is over its rollouts and says nothing of "
 			     "other tasks.");
 	}
+	put_pool(d, r);
+	put_unsolved(d, s);
 	put_mixed(d, s);
 	AUTO(buf) struct buf replaced = BUF_INIT;
 	tables_replaced(&replaced, summary_all(s));
 	if (replaced.len) {
 		doc_line_end(d);
 		doc_words(d, "Rerun because of an outcome (resume --retry): %s.", replaced.data);
+	}
+	if (summary_all(s)->states[STATE_EXCLUDED]) {
+		size_t n = summary_all(s)->states[STATE_EXCLUDED];
+		doc_line_end(d);
+		doc_words(d, "%zu trial%s excluded by hand and counted as missing", n,
+			  n == 1 ? " is" : "s are");
+		if (!isnan(summary_all(s)->with_excluded))
+			doc_words(d, "; with %s the mean of all would be %.3f",
+				  n == 1 ? "it" : "them", summary_all(s)->with_excluded);
+		doc_words(d, ".");
 	}
 	size_t outdated = count_regraded(r, true), regraded = count_regraded(r, false);
 	if (outdated) {
@@ -158,7 +236,14 @@ static void put_next(struct doc *d, const struct rollout *r)
 	}
 	if (r->live || rollout_is_complete(r))
 		return;
-	store_command(&command, r->root, &r->ref, "resume");
+	for (size_t i = 0; i < r->parts_n; i++) {
+		if (r->parts[i].complete)
+			continue;
+		buf_adds(&command, command.len ? "; " : "");
+		store_command(&command, r->root, &r->parts[i].ref, "resume");
+	}
+	if (!r->parts_n)
+		store_command(&command, r->root, &r->ref, "resume");
 	doc_paragraph(d);
 	doc_words(d, "Finish it: ");
 	doc_text(d, command.data);
@@ -169,6 +254,19 @@ static void put_section(struct doc *d, const char *title, struct table *take)
 	doc_heading(d, 2);
 	doc_words(d, "%s", title);
 	doc_table(d, take);
+}
+
+/* A table that may have nothing to tell. */
+static void put_some(struct doc *d, const char *title, const struct summary *s,
+		     void (*make)(struct table *, const struct summary *))
+{
+	struct table t = {0};
+
+	make(&t, s);
+	if (table_rows(&t))
+		put_section(d, title, &t);
+	else
+		table_release(&t);
 }
 
 /* What was asked for comes first, what can be looked up comes last: each trial. */
@@ -200,13 +298,15 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	tables_groups(&t, s);
 	put_section(d, "Aggregates", &t);
 	put_notes(d, s, r);
+	put_some(d, "Solved", s, tables_solved);
+	put_some(d, "Effort", s, tables_effort);
+	put_some(d, "Outcomes", s, tables_outcomes);
 	tables_tasks(&t, s);
 	put_section(d, "Per task", &t);
-	tables_measures(&t, s);
-	if (table_rows(&t))
-		put_section(d, "Metrics", &t);
-	else
-		table_release(&t);
+	doc_paragraph(d);
+	doc_words(d, "Rollouts in their order: █ 1, ▁ to ▇ between, · 0, – not graded, ? missing.");
+	put_some(d, "Excluded", s, tables_excluded);
+	put_some(d, "Metrics", s, tables_measures);
 	if (s->failures_n) {
 		tables_failures(&t, s);
 		put_section(d, "Failures", &t);
@@ -330,7 +430,7 @@ bool report_mean(const struct rollout *r, double *mean)
 {
 	AUTO(summary) struct summary s;
 
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	summary_make(&s, &r, 1, &SUMMARY_DEFAULT);
 	*mean = summary_all(&s)->mean.mean;
 	return summary_all(&s)->tally.scored > 0;
 }

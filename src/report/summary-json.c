@@ -20,6 +20,15 @@ static json_t *interval_json(const struct stats_mean *m, double level, const cha
 	return j;
 }
 
+static json_t *pass_json(const struct stats_mean *m, double level)
+{
+	json_t *j = json_object();
+
+	json_put_real(j, "mean", m->mean);
+	json_put(j, "interval", interval_json(m, level, "tasks"));
+	return j;
+}
+
 static void put_tally(json_t *j, const struct tally *t)
 {
 	json_put_int(j, "planned", (int64_t)t->planned);
@@ -67,19 +76,58 @@ static json_t *measures_json(const struct summary *s, const struct summary_group
 	return j;
 }
 
+static void put_solved(json_t *j, const struct summary *s, const struct summary_group *g)
+{
+	json_t *at = json_object(), *hat = json_object();
+	double level = s->options.level;
+
+	json_put_int(j, "solved", (int64_t)g->solved);
+	json_put_int(j, "tasks_never_solved", (int64_t)g->never);
+	json_put_int(j, "tasks_sometimes_solved", (int64_t)g->sometimes);
+	json_put_int(j, "tasks_always_solved", (int64_t)g->always);
+	for (size_t i = 0; i < g->passes_n; i++) {
+		const struct summary_pass *p = &g->passes[i];
+		char k[24];
+		snprintf(k, sizeof k, "%zu", p->k);
+		json_put(at, k, pass_json(&p->at, level));
+		json_put(hat, k, pass_json(&p->hat, level));
+	}
+	json_put(j, "pass_at", at);
+	json_put(j, "pass_hat", hat);
+	json_put_real(j, "usd_per_solved",
+		      g->money_usd < 0 || g->unpriced || !g->solved
+			      ? NAN
+			      : g->money_usd / (double)g->solved);
+}
+
+static json_t *states_json(const struct summary_group *g)
+{
+	json_t *j = json_object();
+
+	for (int i = 0; i < STATE_COUNT_; i++)
+		if (g->states[i])
+			json_put_int(j, summary_state_name(i), (int64_t)g->states[i]);
+	return j;
+}
+
 static json_t *group_json(const struct summary *s, const struct summary_group *g)
 {
-	static const char *const levels[] = {"model", "condition", "overall"};
+	static const char *const levels[] = {"model", "condition", "overall", "by"};
 	json_t *j = json_object();
 
 	json_put_str(j, "level", levels[g->level]);
-	json_put_str(j, "model", g->of.model);
-	json_put_str(j, "label", g->of.label);
-	json_put_str(j, "agent", g->of.agent);
+	for (size_t i = 0; i < s->options.by_n; i++)
+		json_put_str(j, summary_by_name(s->options.by[i]), g->by[i]);
+	if (g->level != GROUP_BY) {
+		json_put_str(j, "model", g->of.model);
+		json_put_str(j, "label", g->of.label);
+		json_put_str(j, "agent", g->of.agent);
+	}
 	json_put(j, "answered_by", summary_answered_by(s, g));
 	json_put_real(j, "mean", g->mean.mean);
-	json_put(j, "interval",
-		 interval_json(&g->mean, s->level, g->over_rollouts ? "rollouts" : "tasks"));
+	json_put(
+		j, "interval",
+		interval_json(&g->mean, s->options.level, g->over_rollouts ? "rollouts" : "tasks"));
 	json_put_int(j, "tasks", (int64_t)g->tasks);
 	json_put_int(j, "rollouts_min", (int64_t)g->rollouts_min);
 	json_put_int(j, "rollouts_max", (int64_t)g->rollouts_max);
@@ -91,6 +139,11 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	put_known(j, "tool_calls", g->tools);
 	json_put(j, "metrics", measures_json(s, g, NULL));
 	json_put_real(j, "money_usd", g->money_usd < 0 || g->unpriced ? NAN : g->money_usd);
+	put_solved(j, s, g);
+	put_known(j, "time_median_ms", g->wall_median_ms);
+	put_known(j, "time_p90_ms", g->wall_p90_ms);
+	json_put(j, "outcomes", states_json(g));
+	json_put_real(j, "with_excluded", g->with_excluded);
 	return j;
 }
 
@@ -105,9 +158,17 @@ static json_t *cell_json(const struct summary *s, const struct summary_cell *cel
 	json_put_str(j, "agent", c->agent);
 	json_put_real(j, "mean", cell->over_rollouts.mean);
 	json_put_real(j, "max", cell->tally.scored ? cell->max : NAN);
-	json_put(j, "interval", interval_json(&cell->over_rollouts, s->level, "rollouts"));
+	json_put(j, "interval", interval_json(&cell->over_rollouts, s->options.level, "rollouts"));
 	put_tally(j, &cell->tally);
 	json_put(j, "metrics", measures_json(s, NULL, cell));
+	json_t *scores = json_array();
+	for (size_t i = 0; i < cell->tally.planned; i++) {
+		const struct summary_row *row = &s->rows[cell->first + i];
+		json_array_append_new(scores, row->standing == STANDING_SCORED
+						      ? json_real(row->status->result.total_score)
+						      : json_null());
+	}
+	json_put(j, "scores", scores);
 	return j;
 }
 
@@ -134,6 +195,33 @@ static void add_trials(struct buf *out, const struct summary *s)
 	buf_adds(out, table_rows(&trials) ? "\n  " : "");
 }
 
+static json_t *parts_json(const struct rollout *r)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < r->parts_n; i++)
+		json_array_append_new(all, json_string(r->parts[i].ref.stamp));
+	return all;
+}
+
+static json_t *excluded_json(const struct summary *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->rows_n; i++) {
+		const struct exclusion *e = s->rows[i].status->excluded;
+		if (!e)
+			continue;
+		json_t *j = json_object();
+		json_put_str(j, "run", e->run_id);
+		json_put_str(j, "reason", e->reason);
+		json_put_str(j, "by", e->by);
+		json_put_str(j, "time", e->time);
+		json_array_append_new(all, j);
+	}
+	return all;
+}
+
 void summary_json(struct buf *out, const struct summary *s, const struct rollout *r)
 {
 	AUTO(json) json_t *j = json_object();
@@ -145,6 +233,12 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_str(j, "config", r->config);
 	json_put_str(j, "state", rollout_state(r));
 	json_put_strv(j, "tags", &r->tags);
+	json_put_bool(j, "so_far", r->live);
+	json_put_str(j, "question", summary_question_name(s->options.question));
+	json_put_int(j, "clusters", (int64_t)(s->clusters.of ? s->clusters.n : 0));
+	if (r->parts_n)
+		json_put(j, "pooled", parts_json(r));
+	json_put(j, "excluded", excluded_json(s));
 	put_tally(j, &summary_all(s)->tally);
 	json_put(j, "missing_by_outcome", missing_json(s));
 	for (size_t i = 0; i < s->groups_n; i++)

@@ -264,19 +264,28 @@ static void add_bounds(struct table *t, const struct summary_group *g)
 /* "95 % interval". */
 static void level_column(struct table *t, const struct summary *s, const char *what)
 {
-	AUTO(free) char *name = xasprintf("%g %% %s", 100 * s->level, what);
+	AUTO(free) char *name = xasprintf("%g %% %s", 100 * s->options.level, what);
 	table_column(t, name, TABLE_WHOLE);
+}
+
+void tables_group_columns(struct table *t, const struct summary *s)
+{
+	for (size_t i = 0; i < s->options.by_n; i++)
+		table_column(t, summary_by_name(s->options.by[i]), TABLE_LEFT);
+	if (s->options.by_n)
+		return;
+	table_column(t, "model", TABLE_LEFT);
+	if (s->labels_n > 1)
+		table_column(t, "label", TABLE_LEFT);
+	if (s->agents_n > 1)
+		table_column(t, "agent", TABLE_LEFT);
 }
 
 static void group_columns(struct table *t, const struct summary *s)
 {
 	const struct summary_group *all = summary_all(s);
 
-	table_column(t, "model", TABLE_LEFT);
-	if (s->labels_n > 1)
-		table_column(t, "label", TABLE_LEFT);
-	if (s->agents_n > 1)
-		table_column(t, "agent", TABLE_LEFT);
+	tables_group_columns(t, s);
 	if (tables_tell_answers(s))
 		table_column(t, "answered by", TABLE_LEFT);
 	table_column(t, "mean", TABLE_RIGHT);
@@ -304,8 +313,20 @@ static void add_first_tries(struct table *t, const struct summary_group *g)
 	table_textf(t, "%zu/%zu", g->tally.replaced, g->tally.scored);
 }
 
-static void add_group_name(struct table *t, const struct summary *s, const struct summary_group *g)
+bool tables_has_group(const struct summary *s, const struct summary_group *g)
 {
+	return g->level != GROUP_ALL || (s->options.by_n ? s->groups_n != 2 : s->models_n != 1);
+}
+
+void tables_group_name(struct table *t, const struct summary *s, const struct summary_group *g)
+{
+	for (size_t i = 0; i < s->options.by_n; i++)
+		if (g->level == GROUP_BY)
+			table_text(t, g->by[i]);
+		else
+			table_text(t, i ? "all" : "overall");
+	if (s->options.by_n)
+		return;
 	bool nameless = s->models_n == 1 && !s->conditions[0].model[0];
 
 	if (g->level == GROUP_ALL || (nameless && g->level == GROUP_MODEL))
@@ -320,6 +341,8 @@ static void add_group_name(struct table *t, const struct summary *s, const struc
 
 bool tables_tell_answers(const struct summary *s)
 {
+	if (s->options.by_n)
+		return false;
 	for (size_t i = 0; i < s->conditions_n; i++) {
 		const char *model;
 		json_t *n;
@@ -375,7 +398,7 @@ static void add_measure_row(struct table *t, const struct summary *s, const stru
 	if (!m.trials)
 		return;
 	table_text(t, name);
-	add_group_name(t, s, g);
+	tables_group_name(t, s, g);
 	table_textf(t, "%.6g", m.mean);
 	if (isnan(m.low))
 		table_missing(t, NULL);
@@ -392,9 +415,9 @@ void tables_groups(struct table *out, const struct summary *s)
 	group_columns(out, s);
 	for (size_t i = 0; i < s->groups_n; i++) {
 		const struct summary_group *g = &s->groups[i];
-		if (g->level == GROUP_ALL && s->models_n == 1)
+		if (!tables_has_group(s, g))
 			continue;
-		add_group_name(out, s, g);
+		tables_group_name(out, s, g);
 		if (tables_tell_answers(s))
 			add_answers(out, s, g);
 		add_mean(out, &g->mean);
@@ -422,20 +445,46 @@ void tables_measures(struct table *out, const struct summary *s)
 
 	measures_custom(s, &custom.names, &custom.n);
 	table_column(out, "metric", TABLE_LEFT);
-	table_column(out, "model", TABLE_LEFT);
-	if (s->labels_n > 1)
-		table_column(out, "label", TABLE_LEFT);
-	if (s->agents_n > 1)
-		table_column(out, "agent", TABLE_LEFT);
+	tables_group_columns(out, s);
 	table_column(out, "mean", TABLE_RIGHT);
 	level_column(out, s, "interval");
 	table_column(out, "trials", TABLE_RIGHT);
 	table_column(out, "from", TABLE_WHOLE);
 	for (size_t i = 0; i < custom.n; i++)
 		for (size_t k = 0; k < s->groups_n; k++)
-			if (s->groups[k].level != GROUP_ALL || s->models_n > 1)
+			if (tables_has_group(s, &s->groups[k]))
 				add_measure_row(out, s, &s->groups[k], custom.names[i]);
 	free(custom.names);
+}
+
+/* A glyph for each rollout. */
+static const char *glyph(const struct summary_row *row)
+{
+	static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇"};
+	double score = row->status->result.total_score;
+
+	if (row->standing == STANDING_MISSING)
+		return "?";
+	if (row->standing == STANDING_UNSCORED)
+		return "–";
+	if (score >= 1)
+		return "█";
+	if (score <= 0)
+		return "·";
+	size_t at = (size_t)(score * (double)ARRAY_SIZE(heights));
+	return heights[at < ARRAY_SIZE(heights) ? at : ARRAY_SIZE(heights) - 1];
+}
+
+static void add_strip(struct table *t, const struct summary_row *rows, size_t n)
+{
+	enum { LONGEST = 20 };
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < n && i < LONGEST; i++)
+		buf_adds(&text, glyph(&rows[i]));
+	if (n > LONGEST)
+		buf_adds(&text, "…");
+	table_text(t, text.data);
 }
 
 void tables_tasks(struct table *out, const struct summary *s)
@@ -446,6 +495,7 @@ void tables_tasks(struct table *out, const struct summary *s)
 	table_column(out, "max", TABLE_RIGHT);
 	level_column(out, s, "over rollouts");
 	table_column(out, "scored", TABLE_RIGHT);
+	table_column(out, "rollouts", TABLE_WHOLE);
 	for (size_t i = 0; i < s->cells_n; i++) {
 		const struct summary_cell *cell = &s->cells[i];
 		table_text(out, summary_task_name(s, &s->rows[cell->first]));
@@ -457,6 +507,7 @@ void tables_tasks(struct table *out, const struct summary *s)
 			table_missing(out, NULL);
 		add_interval(out, &cell->over_rollouts);
 		table_textf(out, "%zu/%zu", cell->tally.scored, cell->tally.planned);
+		add_strip(out, &s->rows[cell->first], cell->tally.planned);
 	}
 }
 

@@ -8,6 +8,19 @@
 
 /* One row per trial. FULL: every column, for programs; else those in which trials differ. */
 void tables_trials(struct table *out, const struct summary *s, bool full);
+/* The columns that name a group, its name in them, and whether a table has a row for it: not for everything where that is
+ * one model. */
+void tables_group_columns(struct table *t, const struct summary *s);
+void tables_group_name(struct table *t, const struct summary *s, const struct summary_group *g);
+bool tables_has_group(const struct summary *s, const struct summary_group *g);
+/* What solving means beside the mean: trials with a full score, pass@k and pass^k; empty where nothing was tried twice. */
+void tables_solved(struct table *out, const struct summary *s);
+/* Money per solved trial, and how long the agents took; empty where neither is known. */
+void tables_effort(struct table *out, const struct summary *s);
+/* How trials ended, of those planned; empty where all did in the same way. */
+void tables_outcomes(struct table *out, const struct summary *s);
+/* What somebody excluded, when and why; empty where nobody did. */
+void tables_excluded(struct table *out, const struct summary *s);
 /* One row per group, with an interval beside every mean. */
 void tables_groups(struct table *out, const struct summary *s);
 /* One row per task and condition: mean and max over rollouts. */

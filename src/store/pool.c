@@ -64,6 +64,9 @@ static void take_part(struct rollout *out, struct rollout *part, size_t at)
 	out->strangers += part->strangers;
 	if (!out->stranger)
 		out->stranger = STEAL(&part->stranger);
+	out->strangers += part->strangers;
+	if (!out->stranger)
+		out->stranger = STEAL(&part->stranger);
 	same_or_empty(out->config, part->config);
 	same_or_empty(out->config_hash, part->config_hash);
 	same_or_empty(out->program, part->program);

@@ -88,6 +88,7 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	const json_t *judged = member(&f, "judge_score");
 	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
+		.attempt = (int)json_get_int(line, "attempt", 0),
 		.scored = json_is_number(score),
 		.total_score = json_number_value(score),
 		.judge_score = json_is_number(judged) ? json_number_value(judged) : -1,

@@ -66,6 +66,7 @@ enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISH
 /* What is counted and shown of a result; the whole of it is in the attempt's folder, and eight times as large. */
 struct trial_result {
 	enum outcome outcome;
+	int attempt;		  /* whose result it is */
 	char *reason;		  /* owned; "" when completed */
 	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
 	bool scored;

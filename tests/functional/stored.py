@@ -9,7 +9,8 @@ STAMP = "20250824__12-34-56"
 
 
 def trial(task="alpha", model="m1", rollout=0, score=None, outcome="completed", reason="", label="",
-          tokens=None, tools=None, state="finished", phases=None, final="", served="", usd=None):
+          tokens=None, tools=None, state="finished", phases=None, final="", served="", usd=None, repository="",
+          cluster="", tags=(), wall=1500, version="", program="", image="", hash="0" * 64, tests=None):
     """One trial in words. outcome=None: nothing was journalled beyond `state`."""
     return SimpleNamespace(**locals())
 
@@ -24,7 +25,8 @@ def line(seq, event, planned, **fields):
 def planned_of(index, t, stamp):
     key = hashlib.sha256(f"{index} {t.task} {t.model} {t.label} {t.rollout}".encode()).hexdigest()
     return {"index": index, "run_id": f"{stamp}-{index}", "key": key, "task_dir": f"tasks/{t.task}",
-            "task_id": t.task, "task_hash": "0" * 64, "task_snapshot": "cache/tasks/" + "0" * 64,
+            "task_id": t.task, "task_hash": t.hash, "task_snapshot": "cache/tasks/" + t.hash,
+            "repository": t.repository, "cluster": t.cluster, "tags": list(t.tags),
             "variant": t.label, "agent": "nop", "model": t.model, "rollout": t.rollout, "seed": -1,
             "launcher": "local", "network": False, "retries": 0, "evaluate": True, "sandbox": "none",
             "workspace": "copy", "env": {}, "limits": {}}
@@ -32,13 +34,14 @@ def planned_of(index, t, stamp):
 
 def result_of(planned, t):
     agent = {"v": 1, "outcome": t.outcome, "reason": t.reason, "exit_status": 0, "diff_bytes": 10,
-             "diff_lines": 2, "digest": "0" * 64, "final_message": t.final,
-             "metrics": {"tokens_total": t.tokens, "tool_calls": t.tools, "wall_ms": 1500,
+             "diff_lines": 2, "digest": "0" * 64, "final_message": t.final, "version": t.version,
+             "metrics": {"tokens_total": t.tokens, "tool_calls": t.tools, "wall_ms": t.wall,
                          "model_served": t.served, "money_usd": t.usd, "calls": 3 if t.served else 0}}
     return {"v": 1, "run_id": planned["run_id"], "key": planned["key"], "attempt": 1, "outcome": t.outcome,
             "reason": t.reason, "agent": agent, "evaluated": t.score is not None, "total_score": t.score,
             "scores": {} if t.score is None else {"works": t.score}, "tests": 2, "tests_passed": 1,
-            "phases": {"agent": 1500}, "sandbox": "none", "workspace": "none", "limits_held": "none"}
+            "phases": {"agent": 1500}, "sandbox": "none", "workspace": "none", "limits_held": "none",
+            "program": t.program, "image_id": t.image}
 
 
 def write(data, trials, name="bench", stamp=STAMP, tags=(), runs=True):
@@ -71,6 +74,8 @@ def write_run(data, planned, t):
         (top / folder).mkdir(parents=True)
     (top / "trial.json").write_text(json.dumps({"v": 1, "trial": planned, "number": 1, "uid": 0}))
     (top / "result.json").write_text(json.dumps(result_of(planned, t)))
+    if t.tests is not None:
+        (top / "evaluation_results.json").write_text(json.dumps({"total_score": t.score, "test_results": t.tests}))
     (top / "logs/agent.log").write_bytes(b"plain\n\x1b[31mred\x1b[0m\n")
     (top / "logs/eval.log").write_text("1 passed\n")
     (top / "artifacts/diff.patch").write_text("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\r\n+2\n")

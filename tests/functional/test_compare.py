@@ -242,7 +242,7 @@ def test_markdown_and_hostile_names(run_cli, data):
         assert "\x1b" not in run_cli("compare", "bench", *flags, check=0).stdout
     shown = run_cli("compare", "bench", "--markdown", check=0).stdout
     assert shown.startswith("# ") and "## Verdict" in shown and "<b>" not in shown
-    assert "5 more: --all." in shown and "5 more" not in run_cli("compare", "bench", "--all").stdout
+    assert "5 more: --flips." in shown and "5 more" not in run_cli("compare", "bench", "--flips").stdout
 
 
 @pytest.mark.parametrize("args, words", [

@@ -58,7 +58,7 @@ static void make(struct rollout *r, const struct made *m, size_t n)
 
 static void sum_up(struct summary *s, const struct rollout *r)
 {
-	summary_make(s, &r, 1, SUMMARY_LEVEL);
+	summary_make(s, &r, 1, &SUMMARY_DEFAULT);
 }
 
 static void drop(struct rollout *r)
@@ -100,7 +100,7 @@ static void render(struct buf *out, const struct rollout *r, const struct report
 {
 	AUTO(summary) struct summary s;
 
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	summary_make(&s, &r, 1, &SUMMARY_DEFAULT);
 	report_summary(out, &s, r, form);
 }
 
@@ -109,7 +109,7 @@ static void headline(struct buf *out, const struct rollout *r)
 	AUTO(summary) struct summary s;
 	AUTO(strv) struct strv lines = STRV_INIT;
 
-	summary_make(&s, &r, 1, SUMMARY_LEVEL);
+	summary_make(&s, &r, 1, &SUMMARY_DEFAULT);
 	report_headlines(&lines, &s);
 	assert_int_equal(lines.n, 1);
 	buf_adds(out, lines.v[0]);
@@ -208,7 +208,8 @@ static void rollouts_stay_apart_and_share_tasks(void **state)
 
 	make(&r[0], before, 2);
 	make(&r[1], after, 3);
-	summary_make(&s, (const struct rollout *const[]){&r[0], &r[1]}, 2, .9);
+	summary_make(&s, (const struct rollout *const[]){&r[0], &r[1]}, 2,
+		     &(struct summary_options){.level = .9});
 	assert_int_equal(s.tasks_n, 3);
 	assert_int_equal(s.models_n, 2);
 	assert_int_equal(s.conditions_n, 3);

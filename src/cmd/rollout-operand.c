@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cmd/rollout-operand.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cmd/cmd.h"
+#include "config/config.h"
+
+struct refs {
+	struct rollout_ref *v;
+	size_t n;
+};
+
+static void auto_refs(struct refs *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		rollout_ref_release(&r->v[i]);
+	free(r->v);
+}
+
+static int add_ref(struct refs *to, const struct store *s, const char *name, const char *selector,
+		   struct err *err)
+{
+	to->v = xreallocarray(to->v, to->n + 1, sizeof *to->v);
+	if (store_find(s, name, selector, &to->v[to->n], err))
+		return -1;
+	to->n++;
+	for (size_t i = 0; i + 1 < to->n; i++)
+		if (strcmp(to->v[i].path, to->v[to->n - 1].path) == 0)
+			return err_set(err, ERR_USAGE, 0, "%s %s is named twice", to->v[i].name,
+				       to->v[i].stamp);
+	return 0;
+}
+
+static int find_all(struct refs *out, const struct store *s, const char *name,
+		    const char *selectors, bool all, struct err *err)
+{
+	if (all) {
+		/* The name may be written as a file or a folder: what was found has it plain. */
+		AUTO(refs) struct refs latest = {0};
+		return add_ref(&latest, s, name, NULL, err) ||
+				       store_list(s, latest.v[0].name, &out->v, &out->n, err)
+			       ? -1
+			       : 0;
+	}
+	AUTO(free) char *copy = xstrdup(selectors);
+	if (!copy)
+		return add_ref(out, s, name, NULL, err);
+	for (char *rest = copy, *selector; (selector = strsep(&rest, ","));)
+		if (add_ref(out, s, name, selector, err))
+			return -1;
+	return 0;
+}
+
+static int by_stamp(const void *a, const void *b)
+{
+	const struct rollout_ref *x = a, *y = b;
+
+	return strcmp(x->stamp, y->stamp);
+}
+
+static int load_one(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
+		    struct err *err)
+{
+	if (rollout_load(out, s, ref, err))
+		return -1;
+	cmd_warn_strangers(out);
+	return 0;
+}
+
+static int load_refs(struct rollout *out, const struct store *s, struct refs *refs, struct err *err)
+{
+	if (refs->n == 1)
+		return load_one(out, s, &refs->v[0], err);
+	AUTO(free) struct rollout *parts = xcalloc(refs->n, sizeof *parts);
+	qsort(refs->v, refs->n, sizeof *refs->v, by_stamp);
+	for (size_t i = 0; i < refs->n; i++) {
+		if (!load_one(&parts[i], s, &refs->v[i], err))
+			continue;
+		while (i-- > 0)
+			rollout_release(&parts[i]);
+		return -1;
+	}
+	rollout_pool(out, parts, refs->n);
+	return 0;
+}
+
+int rollout_operand_select(struct rollout *out, const char *data_dir, const char *name,
+			   const char *selectors, bool all, struct err *err)
+{
+	AUTO(refs) struct refs refs = {0};
+	struct store store;
+
+	if (store_open(&store, data_dir, false, err))
+		return -1;
+	int status = find_all(&refs, &store, name, selectors, all, err);
+	if (!status)
+		status = load_refs(out, &store, &refs, err);
+	store_close(&store);
+	return status;
+}
+
+/* ROOT/rollouts/NAME/STAMP, as run prints it: it names its own data folder. */
+static int load_folder(struct rollout *out, const char *operand, bool all, struct err *err)
+{
+	AUTO(free) char *path = xstrdup(operand);
+	char *parts[3];
+
+	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+		path[n - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		char *slash = strrchr(path, '/');
+		parts[i] = slash ? slash + 1 : path;
+		if (!slash && i + 1 < ARRAY_SIZE(parts))
+			return err_set(err, ERR_USAGE, 0,
+				       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP",
+				       operand);
+		if (slash)
+			*slash = '\0';
+	}
+	if (strcmp(parts[2], "rollouts") != 0)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
+	const char *root = parts[2] == path ? "." : *path ? path : "/";
+	return rollout_operand_select(out, root, parts[1], parts[0], all, err);
+}
+
+static bool is_config(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".toml") == 0 && access(path, F_OK) == 0;
+}
+
+int rollout_operand_load(struct rollout *out, const char *data_dir, const char *operand, bool all,
+			 struct err *err)
+{
+	AUTO(free) char *name = xstrdup(operand), *of_config = NULL;
+
+	if (strchr(operand, '/') && path_is_dir(AT_FDCWD, operand))
+		return load_folder(out, operand, all, err);
+	char *at = strrchr(name, '@');
+	if (at)
+		*at++ = '\0';
+	if (is_config(name) && config_name(&of_config, name, err))
+		return -1;
+	return rollout_operand_select(out, data_dir, of_config ? of_config : name, at, all, err);
+}
