@@ -10,6 +10,9 @@
  * unix socket. All of that happens in one thread around one poll(): a helper process of ours would die in
  * the very sweep that ends a command.
  *
+ * An image's entry point may run beside the commands (service.c); given this program without arguments as what to run in
+ * the end, it tells us so by SIGUSR1 and stays.
+ *
  * A command's tree is ended by kill(-1, SIGKILL): the kernel sends it to every process of this PID name
  * space but us, under the lock that fork needs, so that one sweep ends even a fork bomb. When the control
  * socket closes, for whatever reason, we exit and the kernel kills all that is left.
@@ -37,6 +40,9 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+
+#define SWEEP_ROUNDS 5000
+#define SWEEP_PAUSE_US 1000
 
 static int ctl = -1;
 static pid_t command; /* the foreground command, 0: none */
@@ -81,6 +87,29 @@ static void command_ended(int status, const struct rusage *usage, int left)
 	reply(&r, -1);
 }
 
+/* The end of everything but us and the service, looked for one by one: false where that does not come to an end. */
+static bool sweep_around_service(int *status, struct rusage *usage, int *ended)
+{
+	struct rusage ru;
+	int st, met = 1;
+	pid_t pid;
+
+	for (int round = 0; met && round < SWEEP_ROUNDS; round++) {
+		met = service_kill_others();
+		if (met)
+			usleep(SWEEP_PAUSE_US);
+		while ((pid = wait4(-1, &st, WNOHANG, &ru)) > 0) {
+			service_reaped(pid);
+			*ended += WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL;
+			if (pid == command) {
+				*status = st;
+				*usage = ru;
+			}
+		}
+	}
+	return !met;
+}
+
 /* The end of everything but us. The status of the foreground command is kept for later. Returns how many
  * processes were still running. */
 static int sweep(int *status, struct rusage *usage)
@@ -88,12 +117,15 @@ static int sweep(int *status, struct rusage *usage)
 	struct rusage ru;
 	int st, ended = 0;
 
+	if (service_runs() && sweep_around_service(status, usage, &ended))
+		return ended;
 	for (;;) {
 		kill(-1, SIGKILL);
 		pid_t pid = wait4(-1, &st, 0, &ru);
 		if (pid < 0 && errno == ECHILD)
 			return ended;
 		ended += pid > 0 && WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL;
+		service_reaped(pid);
 		if (pid > 0 && pid == command) {
 			*status = st;
 			*usage = ru;
@@ -119,6 +151,7 @@ static void reap(void)
 	pid_t pid;
 
 	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+		service_reaped(pid);
 		if (pid != command)
 			continue;
 		int left = kill_at_end ? sweep(&(int){0}, &(struct rusage){0}) : 0;
@@ -158,6 +191,14 @@ static void send_stats(bool precise)
 	reply(&r, -1);
 }
 
+static void send_service(void)
+{
+	struct proto_reply r = {.op = PROTO_SERVICE};
+
+	service_tell(&r);
+	reply(&r, -1);
+}
+
 static void dispatch(const struct proto_request *req, const int fds[PROTO_FDS])
 {
 	switch (req->op) {
@@ -178,6 +219,12 @@ static void dispatch(const struct proto_request *req, const int fds[PROTO_FDS])
 		break;
 	case PROTO_FORWARD:
 		reply_simple(PROTO_FORWARD, forwarder_open(req->port, req->path));
+		break;
+	case PROTO_SERVE:
+		reply_simple(PROTO_SERVE, service_start(req, fds));
+		break;
+	case PROTO_SERVICE:
+		send_service();
 		break;
 	default:
 		reply_simple(req->op, ENOSYS);
@@ -255,6 +302,7 @@ static int open_signals(void)
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGUSR1);
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -273,7 +321,8 @@ static void loop(int signals)
 		if (pfds[1].revents) {
 			struct signalfd_siginfo info;
 			while (read(signals, &info, sizeof info) > 0)
-				;
+				if (info.ssi_signo == SIGUSR1)
+					service_is_ready();
 			reap();
 		}
 		forwarder_poll_done(pfds + 2);
@@ -284,6 +333,11 @@ static void loop(int signals)
 
 int main(int argc, char **argv)
 {
+	if (argc == 1 && getpid() != 1) {
+		kill(1, SIGUSR1);
+		for (;;)
+			pause();
+	}
 	if (argc != 2)
 		return 2;
 	prctl(PR_SET_DUMPABLE, 0);

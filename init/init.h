@@ -12,6 +12,15 @@
 /* exec.c: fork and exec. Closes nothing of FDS. Returns the pid or -1 with errno. */
 pid_t exec_start(const struct proto_request *req, const int fds[PROTO_FDS]);
 
+/* service.c: one entry point. service_start returns 0 or an errno. */
+int service_start(const struct proto_request *req, const int fds[PROTO_FDS]);
+void service_reaped(pid_t pid); /* told of each child that has ended */
+void service_is_ready(void);
+void service_tell(struct proto_reply *out);
+bool service_runs(void);
+/* SIGKILL for each process that is neither ours nor the service's. Returns how many it met. */
+int service_kill_others(void);
+
 /* files.c: 0 or an errno; file_get returns the descriptor or -1 with errno. */
 int file_put(const char *path, mode_t mode, int content);
 int file_get(const char *path);

@@ -12,11 +12,13 @@
  *   GET     path                                           GET; fds: the file
  *   STATS                                                  STATS
  *   FORWARD port, path of a unix socket                    FORWARD
+ *   SERVE   as EXEC                                        SERVE: it is being started
+ *   SERVICE                                                SERVICE (processes: enum proto_service; status, once it ended)
  */
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 2
+#define PROTO_VERSION 3
 #define PROTO_FDS 4
 
 enum proto_op {
@@ -28,6 +30,16 @@ enum proto_op {
 	PROTO_GET,
 	PROTO_STATS,
 	PROTO_FORWARD,
+	PROTO_SERVE,
+	PROTO_SERVICE,
+};
+
+/* The entry point of an image, which runs on beside the commands. */
+enum proto_service {
+	PROTO_SERVICE_NONE,
+	PROTO_SERVICE_STARTING, /* it runs */
+	PROTO_SERVICE_READY, /* it has come to run what it was given, `rollouts-init` without arguments */
+	PROTO_SERVICE_ENDED, /* what it left may run on */
 };
 
 enum proto_flags {

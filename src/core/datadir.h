@@ -76,6 +76,7 @@
 #define ATTEMPT_BUILD_LOG ATTEMPT_LOGS "/build.log" /* of its image */
 #define ATTEMPT_AGENT_LOG ATTEMPT_LOGS "/agent.log"
 #define ATTEMPT_AGENT_ERR ATTEMPT_LOGS "/agent.err"
+#define ATTEMPT_ENTRY_LOG ATTEMPT_LOGS "/entrypoint.log"
 #define ATTEMPT_EVAL_LOG ATTEMPT_LOGS "/eval.log"
 #define ATTEMPT_CALLS ATTEMPT_LOGS "/llm.jsonl"		/* the agent's model calls */
 #define ATTEMPT_JUDGE_CALLS ATTEMPT_LOGS "/judge.jsonl" /* those of graders */

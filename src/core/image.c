@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "core/datadir.h"
 #include "core/json-fields.h"
 
@@ -32,6 +33,23 @@ static void read_list(struct strv *out, const json_t *list)
 	json_array_foreach (list, at, item)
 		if (json_is_string(item))
 			strv_push(out, json_string_value(item));
+}
+
+bool image_runs_entry(const struct image *i)
+{
+	static const char *const interpreters[] = {
+		"sh",	"bash", "dash", "ash",	 "zsh", "fish",	   "node",   "ruby",   "irb",
+		"perl", "php",	"R",	"julia", "env", "busybox", "python", "ipython"};
+	const char *name = i->entry.n == 1 ? path_base(i->entry.v[0]) : "";
+
+	for (size_t k = 0; k < ARRAY_SIZE(interpreters); k++) {
+		const size_t n = strlen(interpreters[k]);
+		/* With a version: python3.12. */
+		if (!strncmp(name, interpreters[k], n) &&
+		    !name[n + strspn(name + n, "0123456789.")])
+			return false;
+	}
+	return i->entry.n > 0;
 }
 
 const char *image_copy(const struct image *i, const char *path)

@@ -34,6 +34,8 @@ struct image {
 
 #define IMAGE_LOOKED 2
 
+/* Whether its ENTRYPOINT is run: a shell or an interpreter that is given no program serves nothing. */
+bool image_runs_entry(const struct image *i);
 /* The key of the image's own copy of what lies at PATH; NULL: it has none. Borrowed. */
 const char *image_copy(const struct image *i, const char *path);
 /* ID: "sha256:..." as image.id; "" or NULL: the latest. */

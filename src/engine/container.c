@@ -253,6 +253,24 @@ int container_mount(struct engine *e, const char *id, int tree, const char *path
 											       : 0;
 }
 
+/* Folders of the image that hold programs and only its root may enter. */
+static int open_folders(struct engine *e, const json_t *d, const char *id, struct err *err)
+{
+	AUTO(json) json_t *found = NULL;
+	AUTO(strv) struct strv paths = STRV_INIT;
+	const json_t *item;
+	size_t at;
+
+	json_array_foreach (json_object_get(d, "open"), at, item)
+		if (json_is_string(item) && *json_string_value(item) == '/')
+			strv_push(&paths, json_string_value(item));
+	if (!paths.n || !inside_possible())
+		return 0;
+	if (inspect(e, id, &found, err) || inside_open_folders(pid_of(found), id, &paths, err))
+		return -1;
+	return 0;
+}
+
 int container_start(struct engine *e, const json_t *description, int owner, char **id,
 		    struct err *err)
 {
@@ -287,6 +305,8 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 	AUTO(free) char *start = xasprintf("/containers/%s/start", *id);
 	if (engine_json(e, "POST", start, NULL, START_MS, NULL, err))
 		return err_wrap(err, "start container %s", name);
+	if (open_folders(e, description, *id, err))
+		return -1;
 	return json_get_bool(description, "network", false) ? fence(e, *id, err) : 0;
 }
 

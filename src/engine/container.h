@@ -12,6 +12,7 @@
  *   memory_bytes, pids, cpus        limits; 0: none
  *   shm_bytes                       size of /dev/shm
  *   workspace                       where the mount goes that may come with "start" (box.h)
+ *   open[]                          folders that everybody shall be able to enter, where root can see to it
  *   network                         true: the engine's default bridge, behind a fence (inside.h); else none
  */
 #pragma once

@@ -168,8 +168,9 @@ int inside_fence(int pid, const char *id, struct err *err)
 	return 0;
 }
 
-/* In a child: with the mounts, the root directory changes as well. */
-int inside_mount(int pid, const char *id, int tree, const char *path, struct err *err)
+/* In a child: with the mounts, the root directory changes as well. WORK returns an exit status, 0 or an error number. */
+static int in_mounts(int pid, const char *id, int (*work)(const void *arg), const void *arg,
+		     int *why, struct err *err)
 {
 	AUTO(fd) int there = -1;
 	AUTO(fd) int ours = -1;
@@ -180,15 +181,63 @@ int inside_mount(int pid, const char *id, int tree, const char *path, struct err
 	pid_t child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(setns(there, CLONE_NEWNS) ||
-				      move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH)
-			      ? errno
-			      : 0);
+		_exit(setns(there, CLONE_NEWNS) ? errno : work(arg));
 	}
 	if (child < 0 || waitpid(child, &status, 0) < 0)
 		return err_set(err, ERR_INFRA, errno, "fork");
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return err_set(err, ERR_INFRA, WIFEXITED(status) ? WEXITSTATUS(status) : EINTR,
-			       "mount %s in the container", path);
+	*why = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
 	return 0;
+}
+
+struct show {
+	int tree;
+	const char *path;
+};
+
+static int show(const void *arg)
+{
+	const struct show *s = arg;
+
+	return move_mount(s->tree, "", AT_FDCWD, s->path, MOVE_MOUNT_F_EMPTY_PATH) ? errno : 0;
+}
+
+int inside_mount(int pid, const char *id, int tree, const char *path, struct err *err)
+{
+	const struct show s = {tree, path};
+	int why = 0;
+
+	if (in_mounts(pid, id, show, &s, &why, err))
+		return -1;
+	return why ? err_set(err, ERR_INFRA, why, "mount %s in the container", path) : 0;
+}
+
+/* By way of a view of the root of our own, which nobody inside ever sees writable. */
+static int open_folders(const void *arg)
+{
+	const struct strv *paths = arg;
+	struct mount_attr attr = {.attr_clr = MOUNT_ATTR_RDONLY};
+	int root = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct err ignored;
+	struct stat st;
+
+	if (root < 0 || mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof attr))
+		return errno;
+	for (size_t i = 0; i < paths->n; i++) {
+		AUTO(fd)
+		int fd = path_open_beneath(root, paths->v[i] + 1, O_RDONLY | O_DIRECTORY, 0,
+					   &ignored);
+		if (fd >= 0 && !fstat(fd, &st))
+			(void)!fchmod(fd, (st.st_mode & 07777) | S_IXOTH);
+	}
+	return 0;
+}
+
+int inside_open_folders(int pid, const char *id, const struct strv *paths, struct err *err)
+{
+	int why = 0;
+
+	if (in_mounts(pid, id, open_folders, paths, &why, err))
+		return -1;
+	return why ? err_set(err, ERR_INFRA, why, "open folders of the image to the trial's user")
+		   : 0;
 }

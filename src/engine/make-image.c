@@ -431,6 +431,16 @@ static char *age_of(const struct image *i)
 	return xasprintf("%lld %s%s", (long long)n, units[u].name, n == 1 ? "" : "s");
 }
 
+/* Started by root, a trial opens them (container.h). */
+static void tell_closed(const struct image *i)
+{
+	for (size_t k = 0; geteuid() && k < i->closed.n; k++)
+		make_image_say("image of %s: only root may enter %s there, so no trial runs a "
+			       "program in it: RUN chmod "
+			       "o+x %s in its Dockerfile, or start rollouts as root",
+			       i->name, i->closed.v[k], i->closed.v[k]);
+}
+
 static void tell(const struct job *j, const char *before)
 {
 	const struct image *i = &j->image;
@@ -442,11 +452,14 @@ static void tell(const struct job *j, const char *before)
 	AUTO(free) char *made = age ? xasprintf("made %s ago", age) : xstrdup("of unknown age");
 	make_image_say("image of %s: %.19s, %s%s%s", i->name, i->id, made,
 		       is_foreign(i) ? ", emulated: " : "", is_foreign(i) ? i->platform : "");
-	if (i->entrypoint && *i->entrypoint)
+	if (i->entry.n)
 		make_image_say(
-			"image of %s: its ENTRYPOINT is not run (%.200s): what needs a service "
-			"starts it in the test's command or the agent's",
+			image_runs_entry(i)
+				? "image of %s: its ENTRYPOINT runs beside agent and tests (%.200s)"
+				: "image of %s: its ENTRYPOINT (%.200s) is not run: it has no "
+				  "program",
 			i->name, i->entrypoint);
+	tell_closed(i);
 	if (moved)
 		make_image_say("image of %s: it is another one than the last time, %.19s", i->name,
 			       before);
@@ -491,7 +504,9 @@ static int make_anew(struct job *j, struct err *err)
 		}
 		free(j->image.error);
 		j->image.error = xstrdup(*why.msg ? why.msg : "it could not be made");
-		/* Nothing runs in it, and the next run looks again. */
+		make_image_say("image of %s: no trial can run in it: %s", j->image.name,
+			       j->image.error);
+		/* The next run looks again. */
 		free(j->image.id);
 		j->image.id = xstrdup("");
 	}

@@ -358,6 +358,8 @@ void common_close(struct sandbox *s)
 		close(l->tree);
 	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
 		log_warn("%s", err.msg);
+	if (s->service_args > 0)
+		close(s->service_args);
 	sandbox_inherited_free(l->own);
 	free(l);
 }

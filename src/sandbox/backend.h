@@ -17,11 +17,15 @@ struct sandbox {
 	bool oom_killed;
 	const struct strv
 		*image_env; /* of a container: what a command's own environment lacks; else NULL */
+	int service_args;   /* what the entry point was started with; 0: there is none */
 	bool stopped;
 };
 
 extern const struct sandbox_backend sandbox_local, sandbox_docker;
 
+/* run.c: sandbox_serve without the checks. */
+int run_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd,
+	      struct err *err) MUST_CHECK;
 /* run.c: sandbox_exec without the checks. */
 int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
 		struct err *err) MUST_CHECK;

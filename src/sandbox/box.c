@@ -107,6 +107,7 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "data", data);
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
+	json_put_strv(d, "open", &spec->image->closed);
 	json_put_str(d, "workspace", spec->layout->repo);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
 	json_put(d, "mounts", mounts_of(spec, scratch));

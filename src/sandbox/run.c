@@ -185,6 +185,28 @@ static int start(struct run *r, struct err *err)
 	return channel_send(&r->s->channel, &req, (int[]){r->args, in, out, errors}, 4, err);
 }
 
+int run_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd, struct err *err)
+{
+	struct run r = {.s = s, .x = x, .args = -1, .streams = {{.fd = -1}, {.fd = -1}}};
+	struct proto_request req = {.op = PROTO_SERVE,
+				    .nofile = (uint64_t)s->spec.limits.files,
+				    .fsize = (uint64_t)s->spec.limits.disk_mb << 20};
+	struct proto_reply reply;
+	int rc = -1;
+
+	AUTO(fd) int in = make_input(x, err);
+	if (in >= 0 && !make_args(&r, &req, err) &&
+	    !channel_send(&s->channel, &req, (int[]){r.args, in, log_fd, log_fd}, 4, err))
+		rc = channel_receive(&s->channel, &reply, NULL, err);
+	if (!rc && reply.error)
+		rc = err_set(err, ERR_INFRA, reply.error, "start the image's entry point");
+	/* The child says in its arguments why its program did not run, a moment later. */
+	s->service_args = r.args;
+	r.args = -1;
+	run_release(&r);
+	return rc;
+}
+
 /* End everything for REASON; the loop goes on until PID 1 has reported. */
 static int kill_all(struct run *r, enum sandbox_end reason, struct err *err)
 {

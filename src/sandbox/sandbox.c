@@ -56,6 +56,31 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 	return check_running(s, err) ? -1 : run_command(s, x, out, err);
 }
 
+int sandbox_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd, struct err *err)
+{
+	return check_running(s, err) ? -1 : run_serve(s, x, log_fd, err);
+}
+
+int sandbox_service(struct sandbox *s, enum sandbox_service *state, int *status, char *text,
+		    size_t size, struct err *err)
+{
+	const struct proto_request req = {.op = PROTO_SERVICE};
+	struct proto_args args = {0};
+	struct proto_reply reply;
+
+	*text = '\0';
+	if (check_running(s, err) || channel_call(&s->channel, &req, -1, &reply, NULL, err))
+		return -1;
+	*status = reply.status;
+	*state = reply.processes == PROTO_SERVICE_ENDED	  ? SERVICE_ENDED
+		 : reply.processes == PROTO_SERVICE_READY ? SERVICE_READY
+							  : SERVICE_RUNS;
+	if (s->service_args > 0 && pread(s->service_args, &args, sizeof args, 0) == sizeof args &&
+	    args.error)
+		snprintf(text, size, "%s", strerror(args.error));
+	return 0;
+}
+
 /* What ENV of the image sets the variable of PRESET to, "K=V"; NULL: nothing. */
 static const char *of_image(const struct sandbox *s, const char *preset)
 {

@@ -156,6 +156,21 @@ void sandbox_env(const struct sandbox *s, struct strv *env);
  * that commands which ran before can have caused is marked from_box: once an agent has run one, it is not ours. */
 int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
 		 struct err *err) MUST_CHECK;
+enum sandbox_service {
+	SERVICE_RUNS,
+	SERVICE_READY, /* its program has come to run what stands in its arguments as SANDBOX_KEEP_ALIVE */
+	SERVICE_ENDED, /* with a status; what it started may run on */
+};
+/* In a container: a program that does nothing, for ever. An entry point that gets it as its arguments ends in running it. */
+#define SANDBOX_KEEP_ALIVE "/.rollouts/init"
+
+/* Start X->argv, the image's entry point, beside the commands that follow: none of their ends ends it. At most once. What
+ * it prints goes to LOG_FD, a regular file that it may fill up to the disk ceiling. */
+int sandbox_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd,
+		  struct err *err) MUST_CHECK;
+/* What became of it. TEXT, of SIZE bytes: why it could not be started; else "". */
+int sandbox_service(struct sandbox *s, enum sandbox_service *state, int *status, char *text,
+		    size_t size, struct err *err) MUST_CHECK;
 /* Write a file inside as the box user, making directories; a component that is a link or a file where a
  * directory is needed is replaced. For tests that may be seen only now. */
 int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_t n, mode_t mode,

@@ -15,6 +15,7 @@
 #include "core/datadir.h"
 #include "core/event.h"
 #include "trial/boxes.h"
+#include "trial/entry-point.h"
 #include "trial/metered.h"
 
 enum {
@@ -260,8 +261,8 @@ int work_agent(struct work *w, struct err *err)
 	w->result.agent.metrics = agent_metrics_unknown;
 	if (w->attempt.trial.sandbox == SANDBOX_NONE || w->attempt.preflight)
 		return agent_without_sandbox(w, err);
-	work_phase(w, PHASE_SANDBOX, SANDBOX_MS);
-	if (work_sandbox(w, &box, BOX_AGENT, err))
+	work_phase(w, PHASE_SANDBOX, SANDBOX_MS + work_entry_ms(w));
+	if (work_sandbox(w, &box, BOX_AGENT, err) || work_entry_point(w, box, BOX_AGENT, err))
 		return -1;
 	w->result.workspace = xstrdup(sandbox_workspace(box));
 	w->result.limits_held = xstrdup(sandbox_limits_held(box));

@@ -11,6 +11,7 @@
 #include "eval/eval.h"
 #include "trial/accounts.h"
 #include "trial/boxes.h"
+#include "trial/entry-point.h"
 
 enum {
 	EVALUATE_EXTRA_MS = 5 * 60 * 1000,
@@ -41,11 +42,13 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 	if (work_sandbox(w, box, BOX_EVALUATE, err))
 		return -1;
 	if (!w->result.agent.diff_bytes)
-		return 0;
+		return work_entry_point(w, *box, BOX_EVALUATE, err);
 	/* Attempts of older versions, and of agents that are none, have none. */
 	struct err none = {0};
 	AUTO(fd) int times = path_open_beneath(w->run_fd, ATTEMPT_DIFF_TIMES, O_RDONLY, 0, &none);
-	return sandbox_apply(*box, patch, times, refused, err);
+	if (sandbox_apply(*box, patch, times, refused, err))
+		return -1;
+	return *refused ? 0 : work_entry_point(w, *box, BOX_EVALUATE, err);
 }
 
 /* E's scores become the result's. */
