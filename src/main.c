@@ -8,6 +8,7 @@
 #include "base/strv.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/plain.h"
 
 struct verb {
 	const char *name;
@@ -121,6 +122,7 @@ int main(int argc, char **argv)
 
 	if (!occupy_standard_descriptors())
 		return CMD_ENVIRONMENT;
+	plain_streams();
 	int status = dispatch(argc, argv);
 	/* Output that got lost must not look like success; what failed already has told why. */
 	if ((fflush(stdout) || ferror(stdout)) && status != CMD_ENVIRONMENT) {

@@ -61,6 +61,22 @@ static void fill_state(json_t *row, const struct agent_query *q, const json_t *f
 	json_put_str(row, "tree", json_get_str(spec, "tree", NULL));
 }
 
+static const char *const builtins[][2] = {
+	{"bash",
+	 "a small agent for any model: it has a shell in the sandbox, and nothing to install"},
+	{"oracle",
+	 "no model: applies the task's own solution (diff.patch), to see that its tests pass"},
+	{"nop", "no model: changes nothing, to see that the tests fail"},
+};
+
+static const char *built_in(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
+		if (strcmp(builtins[i][0], name) == 0)
+			return builtins[i][1];
+	return NULL;
+}
+
 static json_t *describe(const char *name)
 {
 	const struct agent_query q = {.name = name};
@@ -82,24 +98,25 @@ static json_t *describe(const char *name)
 	json_put(row, "apis", apis ? json_incref(apis) : json_array());
 	json_put_str(row, "summary", json_get_str(file, "summary", NULL));
 	json_put_str(row, "file", path);
-	if (path)
+	if (path) {
 		fill_state(row, &q, file, path);
-	else
+	} else {
 		json_put_str(row, "state", "built in");
+		json_put_str(row, "summary", built_in(name));
+	}
 	return row;
 }
 
 /* The built-in ones first, then the files in the order in which they are looked for. */
 static json_t *describe_all(void)
 {
-	static const char *const builtins[] = {"bash", "oracle", "nop"};
 	AUTO(strv) struct strv names = STRV_INIT;
 	json_t *rows = json_array();
 
 	agent_names(NULL, &names);
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
-		if (!strv_has(&names, builtins[i]))
-			json_array_append_new(rows, describe(builtins[i]));
+		if (!strv_has(&names, builtins[i][0]))
+			json_array_append_new(rows, describe(builtins[i][0]));
 	for (size_t i = 0; i < names.n; i++)
 		json_array_append_new(rows, describe(names.v[i]));
 	return rows;

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
 
@@ -55,7 +56,8 @@ int cmd_config(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 	if (status < 0) {
-		req.path = operands.v[0];
+		AUTO(free) char *file = operand_file(operands.v[0]);
+		req.path = file;
 		status = print(&req);
 	}
 	config_request_release(&req);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/plain.h"
 
 enum {
 	SPIN_MS = 100,
@@ -24,7 +26,8 @@ enum {
 struct display {
 	int fd;
 	enum display_mode mode;
-	bool tty;
+	bool tty; /* one that can take back a line */
+	bool plain;
 	struct buf pending;
 	bool transient; /* the spinner's line is the last thing shown */
 	bool broken;	/* nobody reads any more */
@@ -41,7 +44,9 @@ struct display *display_new(int fd, enum display_mode mode)
 
 	d->fd = fd;
 	d->mode = mode;
-	d->tty = isatty(fd);
+	const char *terminal = getenv("TERM");
+	d->tty = isatty(fd) && !(terminal && strcmp(terminal, "dumb") == 0);
+	d->plain = mode != DISPLAY_JSON && plain_is_wanted();
 	d->pending = (struct buf)BUF_INIT;
 	d->left_ms = -1;
 	return d;
@@ -197,6 +202,11 @@ static void write_out(struct display *d, int wait_ms)
 {
 	size_t done = 0;
 
+	if (d->plain) {
+		AUTO(buf) struct buf utf8 = d->pending;
+		d->pending = (struct buf)BUF_INIT;
+		plain_text(&d->pending, utf8.data, utf8.len);
+	}
 	while (!d->broken && done < d->pending.len) {
 		struct pollfd p = {.fd = d->fd, .events = POLLOUT};
 		size_t n = d->pending.len - done < PIPE_BUF ? d->pending.len - done : PIPE_BUF;

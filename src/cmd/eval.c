@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "cmd/options.h"
 #include "cmd/run-view.h"
 #include "report/report.h"
@@ -205,5 +206,10 @@ int cmd_eval(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	return status < 0 ? eval(operands.v[0], &q) : status;
+	if (status >= 0)
+		return status;
+	AUTO(free) char *name = operand_name(operands.v[0]);
+	AUTO(free) char *file = q.config.path ? operand_file(q.config.path) : NULL;
+	q.config.path = file;
+	return eval(name, &q);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "cmd/options.h"
 #include "os/usage.h"
 #include "report/report.h"
@@ -217,7 +218,8 @@ int cmd_list(int argc, char **argv)
 	}
 	if (store_open(&store, q.data, false, &err))
 		return cmd_fail(&err);
-	status = list(&store, operands.n ? operands.v[0] : NULL, &q, &err);
+	AUTO(free) char *name = operands.n ? operand_name(operands.v[0]) : NULL;
+	status = list(&store, name, &q, &err);
 	store_close(&store);
 	return status ? cmd_fail(&err) : CMD_OK;
 }

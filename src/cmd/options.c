@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/plain.h"
 #include "core/kv.h"
 
 #define HELP_COLUMN 26
@@ -135,6 +136,10 @@ static int take(struct parser *p, const struct option *o, const char *value)
 				       o->name, o->arg);
 		value = p->argv[p->next++];
 	}
+	if (o->arg && !*value && o->kind != OPTION_INT)
+		return err_set(p->err, ERR_USAGE, 0,
+			       "--%s: the value is empty; give it %s, or leave the option out",
+			       o->name, o->arg);
 	if (check_once(p, o, value) < 0)
 		return -1;
 	return apply(o, value, p->err);
@@ -281,14 +286,29 @@ void options_help(const struct usage *u, struct buf *out)
 		help_examples(u->examples, out);
 }
 
+/* What it makes a verb print is for programs, or a file as it is. */
+static bool is_exact(const char *option)
+{
+	static const char *const names[] = {"json", "csv", "markdown", "raw"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(option, names[i]) == 0)
+			return true;
+	return false;
+}
+
 int cmd_options(const struct usage *u, int argc, char **argv, struct strv *operands)
 {
 	struct err err;
 	int rc = options_parse(u, argc, argv, operands, &err);
 	if (rc < 0)
 		return cmd_fail(&err);
-	if (rc == 0)
+	if (rc == 0) {
+		for (const struct option *o = u->options; o->name; o++)
+			if (is_exact(o->name) && is_given(o))
+				plain_exact();
 		return -1;
+	}
 	AUTO(buf) struct buf text = BUF_INIT;
 	options_help(u, &text);
 	fputs(text.data, stdout);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "cmd/run-view.h"
 #include "rollout/inputs.h"
 #include "rollout/prepare.h"
@@ -285,7 +286,10 @@ int cmd_resume(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
 		status = cmd_fail(&err);
 	} else if (status < 0) {
-		status = resume(operands.v[0], &q);
+		AUTO(free) char *name = operand_name(operands.v[0]);
+		AUTO(free) char *file = q.config.path ? operand_file(q.config.path) : NULL;
+		q.config.path = file;
+		status = resume(name, &q);
 	}
 	strv_release(&q.retry);
 	strv_release(&q.notes);

@@ -118,6 +118,10 @@ static void say_scores(const struct session *s, struct display *d)
 	report_headlines(&lines, &sum);
 	for (size_t i = 0; i < lines.n; i++)
 		display_say(d, "%s", lines.v[i]);
+	AUTO(buf) struct buf left_out = BUF_INIT;
+	report_left_out(&left_out, &r);
+	if (left_out.len)
+		display_say(d, "%s", left_out.data);
 	if (report_write_summary(&s->store, &sum, &r, &ignored))
 		display_say(d, "summary.md is not written: %s", ignored.msg);
 	summary_release(&sum);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "cmd/run-view.h"
 #include "core/api.h"
 #include "model/endpoint.h"
@@ -256,7 +257,8 @@ int cmd_run(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "--replay-or-live needs --replay NAME@STAMP");
 		status = cmd_fail(&err);
 	} else if (status < 0) {
-		q.config.path = operands.v[0];
+		AUTO(free) char *file = operand_file(operands.v[0]);
+		q.config.path = file;
 		status = run(&q);
 	}
 	config_request_release(&q.config);

@@ -17,13 +17,26 @@
 #include "store/store.h"
 
 const struct show_part show_parts[SHOW_PARTS] = {
-	{.name = "agent", .file = ATTEMPT_AGENT_LOG, .help = "what the agent printed"},
+	{.name = "agent",
+	 .file = ATTEMPT_AGENT_LOG,
+	 .help = "what the agent printed",
+	 .none = "the agent printed nothing"},
 	{.name = "errors",
 	 .file = ATTEMPT_AGENT_ERR,
-	 .help = "what the agent printed to standard error"},
-	{.name = "eval", .file = ATTEMPT_EVAL_LOG, .help = "what the tests printed"},
-	{.name = "diff", .file = ATTEMPT_DIFF, .help = "what the agent changed"},
-	{.name = "notes", .file = ATTEMPT_NOTES, .help = "the agent's notes"},
+	 .help = "what the agent printed to standard error",
+	 .none = "the agent printed nothing there"},
+	{.name = "eval",
+	 .file = ATTEMPT_EVAL_LOG,
+	 .help = "what the tests printed",
+	 .none = "the tests printed nothing"},
+	{.name = "diff",
+	 .file = ATTEMPT_DIFF,
+	 .help = "what the agent changed",
+	 .none = "the agent changed nothing"},
+	{.name = "notes",
+	 .file = ATTEMPT_NOTES,
+	 .help = "the agent's notes, else what it said last",
+	 .none = "the agent left no notes and said nothing at its end"},
 	{.name = "score", .file = ATTEMPT_SCORING, .help = "how it was graded"},
 	{.name = "result", .file = ATTEMPT_RESULT, .help = "the result, as JSON", .is_json = true},
 	{.name = "worker", .file = ATTEMPT_WORKER_LOG, .help = "messages of the worker"},
@@ -89,6 +102,8 @@ static int find_run(const struct store *s, const char *word, char **id, struct e
 		return err_set(err, ERR_USAGE, 0,
 			       "\"%s\" is no run id; see: rollouts summarize NAME", word);
 	d = open_dir(s->root_fd, "runs");
+	if (!d && errno != ENOENT)
+		return err_set(err, ERR_INFRA, errno, "%s/runs cannot be read", s->root);
 	for (struct dirent *e; d && (e = readdir(d));) {
 		if (strcmp(e->d_name, word) == 0) {
 			*id = xstrdup(word);
@@ -198,7 +213,8 @@ static int show_part(const struct show_run *r, const struct show_part *p, const 
 	if (!path_read_beneath(r->fd, path, SHOW_MAX_FILE, &text, err)) {
 		AUTO(buf) struct buf made = BUF_INIT;
 		if (!text.len)
-			fprintf(stderr, "rollouts: %s/%s is empty\n", r->shown, path);
+			fprintf(stderr, "rollouts: %s (%s/%s is empty)\n",
+				p->none ? p->none : "nothing there", r->shown, path);
 		if (!p->make || q->json)
 			return print(&text, q->raw, err);
 		if (p->make(&made, &text, err))

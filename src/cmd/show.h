@@ -21,6 +21,7 @@ struct show_run {
 
 struct show_part {
 	const char *name, *file, *help;
+	const char *none; /* what an empty file says; NULL: it is never empty */
 	bool is_json;
 	/* What is shown of the file; NULL: the file as it is. */
 	int (*make)(struct buf *out, const struct buf *file, struct err *err);

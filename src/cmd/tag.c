@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "cmd/options.h"
 #include "core/tag.h"
 #include "store/store.h"
@@ -94,6 +95,7 @@ int cmd_tag(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	AUTO(free) char *name = operand_name(operands.v[0]);
 	const char *tag = operands.v[1];
 	/* Without --rollout, the one that has the tag is meant to lose it. */
 	const char *which = remove && !selector && !latest ? tag : selector;
@@ -103,7 +105,7 @@ int cmd_tag(int argc, char **argv)
 	}
 	if (tag_check(tag, &err) || store_open(&store, data, false, &err))
 		return cmd_fail(&err);
-	status = store_find(&store, operands.v[0], which, &ref, &err);
+	status = store_find(&store, name, which, &ref, &err);
 	if (!status)
 		status = change(&store, &ref, tag, remove, &err);
 	rollout_ref_release(&ref);

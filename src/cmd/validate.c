@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
+#include "cmd/operands.h"
 #include "rollout/inputs.h"
 
 static void print_notes(const struct task *t, const char *dir)
@@ -101,7 +102,8 @@ int cmd_validate(int argc, char **argv)
 		const struct option *given = options_given(options);
 		status = given ? refuse_option(given, operands.v[0]) : validate_task(operands.v[0]);
 	} else if (status < 0) {
-		req.path = operands.v[0];
+		AUTO(free) char *file = operand_file(operands.v[0]);
+		req.path = file;
 		status = validate_config(&req);
 	}
 	config_request_release(&req);

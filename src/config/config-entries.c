@@ -263,6 +263,12 @@ static void name_bench(struct config *c, struct bench *out)
 {
 	if (c->top.values[KEY_NAME].origin)
 		return;
+	if (strcmp(c->req->path, "-") == 0) {
+		config_issue(c, 1, 1,
+			     "a benchmark that is read from standard input needs a name of its "
+			     "own: add name = \"...\"");
+		return;
+	}
 	free(out->name);
 	out->name = stem(c->req->path);
 	const char *why = config_keys[KEY_NAME].complain(out->name);

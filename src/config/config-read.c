@@ -385,7 +385,11 @@ static int parse(struct config *c, struct err *err)
 	struct toml_error where;
 	/* The name is the user's: links are followed, and every way it cannot be read is theirs to
 	 * mend. */
-	AUTO(fd) int fd = open(c->req->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO(fd) int fd = strcmp(c->req->path, "-") == 0
+				  ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+				  : open(c->req->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (!*c->req->path)
+		return err_set(err, ERR_USAGE, 0, "the name of the benchmark file is empty");
 	if (fd < 0 && errno == ENOENT)
 		return err_set(err, ERR_USAGE, 0,
 			       "%s: no such file; `rollouts init` writes one to start from",

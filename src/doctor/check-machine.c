@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
 #include "doctor/check.h"
 #include "os/usage.h"
 
@@ -17,6 +22,23 @@
 #define FILES_ELSE 32
 #define FILES_GOOD 256
 #define YEAR_2025_MS INT64_C(1735689600000)
+
+/* What a rollout does with its files: made, locked, synced, renamed, a link beside them. -1 with errno. */
+static int try_folder(const char *path)
+{
+	AUTO(free) char *temp = xasprintf("%s/.rollouts-doctor-%d", path, (int)getpid());
+	AUTO(free) char *name = xasprintf("%s.new", temp), *link = xasprintf("%s.link", temp);
+	AUTO(fd) int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int failed = fd < 0 || write(fd, "x", 1) != 1 || flock(fd, LOCK_EX | LOCK_NB) ||
+		     fsync(fd) || rename(temp, name) || symlink(path_base(name), link);
+	int error = errno;
+
+	unlink(temp);
+	unlink(name);
+	unlink(link);
+	errno = error;
+	return failed ? -1 : 0;
+}
 
 /* The folder, or where it would be made. */
 static void check_data(struct checks *c)
@@ -30,9 +52,20 @@ static void check_data(struct checks *c)
 		else
 			memcpy(dir, ".", sizeof ".");
 	}
-	if (access(dir, W_OK | X_OK))
-		check_add(c, CHECK_FAILED, "data folder", "choose another place with --data-dir",
-			  "%s cannot be written: %s", dir, strerror(errno));
+	static const char *const inside[] = {"", "/" DATA_ROLLOUTS, "/" DATA_RUNS, "/" DATA_CACHE};
+	bool there = strcmp(dir, c->data) == 0;
+
+	for (size_t i = 0; i < (there ? ARRAY_SIZE(inside) : 1); i++) {
+		AUTO(free) char *path = xasprintf("%s%s", dir, inside[i]);
+		if ((i && access(path, F_OK)) || try_folder(path) == 0)
+			continue;
+		check_add(c, CHECK_FAILED, "data folder",
+			  "choose another place with --data-dir, or mend its rights",
+			  "%s cannot be written as results are: %s", path, strerror(errno));
+		return;
+	}
+	check_add(c, CHECK_OK, "data folder", NULL, "%s%s", c->data,
+		  there ? ": files, links and locks can be made in it" : " can be made");
 }
 
 static void check_disk(struct checks *c)

@@ -111,34 +111,40 @@ static void check_pytest(struct checks *c)
 		check_add(c, CHECK_OK, "pytest", NULL, "%s", line.data);
 }
 
-static void check_agent(struct checks *c, const char *name)
+/* A line for each that can be used or is broken; those that were never fetched share one. */
+static void check_agent(struct checks *c, const char *name, struct buf *not_installed)
 {
 	const struct agent_query query = {.name = name};
-	AUTO(strv) struct strv problems = STRV_INIT;
-	AUTO(json) json_t *spec = NULL;
-	AUTO(free) char *title = xasprintf("agent %s", name);
-	struct err err;
+	AUTO(strv) struct strv problems = STRV_INIT, unread = STRV_INIT;
+	AUTO(json) json_t *spec = NULL, *file = NULL;
+	AUTO(free) char *title = xasprintf("agent %s", name), *path = NULL;
+	struct err err, ignored;
 
-	if (agent_find(&spec, &query, &problems, &err))
-		check_add(c, CHECK_LESS, title, "install it to use it; other agents work without",
-			  "%s", problems.n ? problems.v[0] : err.msg);
-	else
+	if (!agent_find(&spec, &query, &problems, &err))
 		check_add(c, CHECK_OK, title, NULL, "%s%s", json_get_str(spec, "kind", ""),
 			  *json_get_str(spec, "needs", "") ? ", needs a model" : "");
+	else if (!agent_read(&file, &path, &query, &unread, &ignored) &&
+		 json_object_get(file, "install"))
+		buf_addf(not_installed, "%s%s", not_installed->len ? ", " : "", name);
+	else
+		check_add(c, CHECK_LESS, title, "other agents work without", "%s",
+			  problems.n ? problems.v[0] : err.msg);
 }
 
 void check_programs(struct checks *c)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(buf) struct buf not_installed = BUF_INIT;
 
 	check_own(c);
 	check_git(c);
 	check_bash(c);
 	check_pytest(c);
+	check_add(c, CHECK_OK, "agents", NULL, "built in: bash, oracle, nop");
 	agent_names(NULL, &names);
-	if (!names.n)
-		check_add(c, CHECK_OK, "agents", NULL,
-			  "nop and oracle; others are files, see: rollouts init");
 	for (size_t i = 0; i < names.n; i++)
-		check_agent(c, names.v[i]);
+		check_agent(c, names.v[i], &not_installed);
+	if (not_installed.len)
+		check_add(c, CHECK_LESS, "agents", "to use one: rollouts agents install NAME",
+			  "not installed: %s", not_installed.data);
 }

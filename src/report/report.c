@@ -151,6 +151,25 @@ static void put_unsolved(struct doc *d, const struct summary *s)
 		  all->tasks == 1 ? "" : "s", all->sometimes);
 }
 
+void report_left_out(struct buf *out, const struct rollout *r)
+{
+	size_t skipped = 0, ignored = 0;
+
+	for (size_t i = 0; i < r->trials_n; i++) {
+		skipped += r->trials[i].has_result && r->trials[i].result.skipped > 0;
+		ignored += r->trials[i].has_result && r->trials[i].result.ignored > 0;
+	}
+	if (!skipped && !ignored)
+		return;
+	buf_adds(out, "New files that diffs leave out, and no test saw: ");
+	if (skipped)
+		buf_addf(out, "of %zu trial%s for their size or kind", skipped,
+			 skipped == 1 ? "" : "s");
+	if (ignored)
+		buf_addf(out, "%sof %zu by .gitignore", skipped ? ", " : "", ignored);
+	buf_adds(out, "; rollouts show RUN_ID lists them");
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
 	double percent = 100 * s->options.level;
@@ -208,6 +227,12 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 		doc_line_end(d);
 		doc_words(d, "Scores with a task as corrected later (eval --config): %zu of %zu.",
 			  regraded, summary_all(s)->tally.scored);
+	}
+	AUTO(buf) struct buf left_out = BUF_INIT;
+	report_left_out(&left_out, r);
+	if (left_out.len) {
+		doc_line_end(d);
+		doc_words(d, "%s.", left_out.data);
 	}
 	if (summary_all(s)->tally.missing) {
 		doc_line_end(d);

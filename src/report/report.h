@@ -28,6 +28,8 @@ int report_write_summary(const struct store *store, const struct summary *s,
 /* The score in a few words, a line for each model or setting:
  * "score of gpt-5: 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
 void report_headlines(struct strv *out, const struct summary *s);
+/* "New files that diffs leave out ...": of how many trials, and why; nothing where there are none. */
+void report_left_out(struct buf *out, const struct rollout *r);
 /* The overall mean over task means; false when nothing is scored. */
 bool report_mean(const struct rollout *r, double *mean);
 /* Columns of the terminal FD, 0 when it is none. */

@@ -248,8 +248,8 @@ static void tell_progress(const struct sched *s)
 	size_t n = s->o->items_n;
 	int64_t left = -1;
 
-	/* A guess needs a few ends to stand on. */
-	if (s->done >= 3 && s->done >= (size_t)s->o->parallel)
+	/* A guess needs a few ends to stand on, and that the rest is going to be run. */
+	if (may_start(s) && s->done >= 3 && s->done >= (size_t)s->o->parallel)
 		left = (clock_mono_ms() - s->started_ms) * (int64_t)(n - s->done) /
 		       (int64_t)s->done;
 	listener_tell(s->o->listener,

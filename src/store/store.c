@@ -260,13 +260,30 @@ static void name_stamps(struct buf *out, const struct refs *refs)
 		buf_addf(out, "%s%s", refs->v[i].stamp, i + 1 < refs->n ? ", " : "");
 }
 
+/* What cannot be read is not "not there". */
+static int check_readable(const struct store *s, const char *name, struct err *err)
+{
+	AUTO(free) char *folder = path_join(DATA_ROLLOUTS, name);
+	AUTO(dir) DIR *d = NULL;
+
+	if (open_dir(s->root_fd, folder, &d, err))
+		return err_wrap(err, "%s", s->root);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		AUTO(free) char *plan = xasprintf("%s/%s/" ROLLOUT_PLAN, folder, e->d_name);
+		if (e->d_name[0] != '.' && faccessat(s->root_fd, plan, F_OK, 0) && errno == EACCES)
+			return err_set(err, ERR_INFRA, EACCES, "%s/%s/%s", s->root, folder,
+				       e->d_name);
+	}
+	return 0;
+}
+
 static int no_such_name(const struct store *s, const char *name, struct err *err)
 {
 	AUTO(refs) struct refs all = {0};
 	AUTO(strv) struct strv names = STRV_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (list_all(s, &all, err))
+	if (check_readable(s, name, err) || list_all(s, &all, err))
 		return -1;
 	for (size_t i = 0; i < all.n && text.len < 300; i++) {
 		if (strv_has(&names, all.v[i].name))

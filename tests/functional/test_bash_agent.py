@@ -239,6 +239,42 @@ def test_folders_nested_beyond_the_longest_path_are_left_out(run_bash):
     assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
 
 
+NO_PROCESSES_LEFT = """python3 -c "
+import os, time
+for i in range(20):
+    if not os.fork():
+        os.setsid()
+        while True:
+            try:
+                if not os.fork(): time.sleep(300)
+            except OSError: time.sleep(0.001)
+" >/dev/null 2>&1 & sleep 1; true"""
+TRACER = """cat > /tmp/t.py <<'X'
+import ctypes, os, time
+ptrace, end = ctypes.CDLL(None).ptrace, time.time() + 3
+print(ptrace(16, 1, 0, 0), ptrace(0x4206, 1, 0, 0), flush=True)
+if not os.fork():
+    os.setsid()
+    while time.time() < end:
+        for pid in range(2, 60):
+            if pid != os.getpid() and ptrace(0x4206, pid, 0, 0) == 0: ptrace(0x4207, pid, 0, 0)
+X
+python3 /tmp/t.py"""
+
+
+@pytest.mark.parametrize("state", [
+    NO_PROCESSES_LEFT, TRACER, "kill -STOP 1; kill -9 1; kill -9 -1", "rm -rf .git; mkfifo .git .gitignore",
+    "rm -rf check.sh; mkdir -p check.sh/a; touch check.sh/a/b; head -c 30000000 /dev/zero > .git/index",
+    "chmod 000 /tmp $HOME; mkdir -p .gitignore/x; python3 -c 'for i in range(20000): open(f\"/app/repo/l{i}\", \"w\")'"])
+def test_whatever_it_makes_of_its_box_is_graded(run_bash, provider, state):
+    """infra_error is tried again and never scored: nothing that an agent can do brings it about."""
+    task = {"tests": [("check.sh", "a", "grep -q name src/greet.py\n")], "rubrics": [{"id": "a", "criterion": "c", "weight": 1}]}
+    result, _ = run_bash([{"shell": FIX}, {"shell": state}, {"shell": "echo still"}, {"shell": "echo here"}, {"text": "ok"}],
+                         task=task, timeout_sec=60)
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert outputs(provider)[3] == "here\n[exit status 0]"
+
+
 def test_it_stops_when_asked(start_cli, make_task, make_bench, provider, workdir):
     """Interrupted twice while the model thinks: the worker does not wait for the answer."""
     provider.configure(rules=[{"do": {"stall": 600}}])
