@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The loopback forwarder: each TCP connection to 127.0.0.1:PORT gets one connection to the unix socket. Bytes
- * go both ways through bounded buffers; an end of input is passed on as a half-close, so that a client
- * which closes its sending side still gets its answer, and one that leaves is noticed behind the forwarder.
+ * go both ways through bounded buffers. A client that closes its sending side still gets its answer: that is passed
+ * on as a half-close. One that has left looks the same on the wire, but nobody holds its socket any more, as the kernel's
+ * list of connections tells: its connection is closed on the other side, too.
  */
 #include "init/init.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUFFER 16384
 #define RETRY_MS 20 /* the other side's backlog is full */
+#define LOOK_MS 200 /* whether a client that has said all is still there */
 
 struct half {
 	char *data; /* allocated while in use */
@@ -29,6 +33,7 @@ struct connection {
 	int tcp, peer;	     /* tcp -1: free; peer -1: not connected yet */
 	struct half out, in; /* tcp to peer, peer to tcp */
 	int tcp_slot, peer_slot;
+	int64_t looked_ms; /* whether its client is still there */
 };
 
 static int listener = -1;
@@ -73,6 +78,44 @@ static void drop(struct connection *c)
 	free(c->in.data);
 	c->tcp = -1;
 	open_connections--;
+}
+
+/* Whether TABLE lists the client's end of a connection (FROM its port TO ours) as one that a process holds: a line is
+ * "SL LOCAL:PORT REMOTE:PORT STATE QUEUES TIMER RETRANSMITS UID TIMEOUT INODE ...", and the inode of others is 0. */
+static bool is_held(const char *table, unsigned from, unsigned to)
+{
+	FILE *f = fopen(table, "re");
+	char line[512];
+	bool held = false;
+
+	while (f && !held && fgets(line, sizeof line, f)) {
+		unsigned local, remote;
+		unsigned long inode;
+		held = sscanf(line, " %*[^:]: %*[^:]:%x %*[^:]:%x %*s %*s %*s %*s %*s %*s %lu",
+			      &local, &remote, &inode) == 3 &&
+		       local == from && remote == to && inode;
+	}
+	if (f)
+		fclose(f);
+	return held;
+}
+
+static bool client_is_there(struct connection *c)
+{
+	struct timespec t;
+	struct sockaddr_in client = {0}, own = {0};
+	socklen_t client_n = sizeof client, own_n = sizeof own;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	int64_t now_ms = t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	if (c->looked_ms && now_ms - c->looked_ms < LOOK_MS)
+		return true;
+	c->looked_ms = now_ms;
+	if (getpeername(c->tcp, (struct sockaddr *)&client, &client_n) ||
+	    getsockname(c->tcp, (struct sockaddr *)&own, &own_n))
+		return false;
+	unsigned from = ntohs(client.sin_port), to = ntohs(own.sin_port);
+	return is_held("/proc/net/tcp", from, to) || is_held("/proc/net/tcp6", from, to);
 }
 
 static void connect_peer(struct connection *c)
@@ -184,6 +227,9 @@ size_t forwarder_poll_add(struct pollfd *pfds, int *timeout_ms)
 			*timeout_ms = RETRY_MS;
 			continue;
 		}
+		if (c->out.shut && !c->in.shut)
+			*timeout_ms =
+				*timeout_ms < 0 || *timeout_ms > LOOK_MS ? LOOK_MS : *timeout_ms;
 		c->tcp_slot = (int)n;
 		/* A reset by the client is noticed even while it only waits for an answer. */
 		pfds[n++] = watch(c->tcp, &c->out, &c->in, !c->in.shut);
@@ -207,7 +253,7 @@ static void serve(struct connection *c, short tcp, short peer)
 		drain(&c->out, c->peer);
 		drain(&c->in, c->tcp);
 	}
-	if (c->out.shut && c->in.shut)
+	if (c->out.shut && (c->in.shut || !client_is_there(c)))
 		drop(c);
 }
 

@@ -193,24 +193,18 @@ int64_t accounts_guess_input(const struct account *a, int64_t tokens)
 bool accounts_reserve(struct account *a, struct call *c)
 {
 	const struct control_limits *l = &a->limits;
-	struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens),
-				.output = c->asked.names.output_limit};
-	double usd = usage_usd(&c->price, &u);
-	int64_t tokens = u.input + u.output;
+	const struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens)};
+	double usd = usage_usd(&c->price, &u), used_usd = a->priced + a->reserved_usd;
+	int64_t used = a->sum.tokens_input + a->sum.tokens_output + a->reserved_tokens;
 
 	if (!l->tokens && !(l->usd > 0))
 		return true;
-	if (a->dearest_tokens) {
-		tokens = a->dearest_tokens;
-		usd = a->dearest_usd;
-	} else if (a->reserving && !u.output) {
+	if (a->reserving && !a->dearest_tokens)
 		return false; /* what a call comes to is not known before the first was answered */
-	}
-	usd = usd > 0 ? usd : 0;
-	if (a->reserving && ((l->tokens && a->sum.tokens_input + a->sum.tokens_output +
-							   a->reserved_tokens + tokens >
-						   l->tokens) ||
-			     (l->usd > 0 && a->priced + a->reserved_usd + usd > l->usd)))
+	int64_t tokens = u.input > a->dearest_tokens ? u.input : a->dearest_tokens;
+	usd = usd > a->dearest_usd ? usd : a->dearest_usd;
+	if (a->reserving &&
+	    ((l->tokens && used + tokens > l->tokens) || (l->usd > 0 && used_usd + usd > l->usd)))
 		return false;
 	c->reserves = true;
 	c->reserved_tokens = tokens;

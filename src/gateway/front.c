@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include "base/mem.h"
 #include "gatewaylink/gateway.h"
 #include "gateway/internal.h"
@@ -236,6 +237,18 @@ static void client_changed(void *ctx, uint32_t events)
 	answer_wake(c);
 }
 
+/* Over a unix socket, as agents in sandboxes have it, an end of input is a client that has said all and waits for its
+ * answer, and one that left hangs up. Over TCP the two look alike. */
+static uint32_t leaving_events(int fd)
+{
+	int domain = 0;
+	socklen_t n = sizeof domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX)
+		return EPOLLPRI; /* never comes; a hang-up is always told */
+	return EPOLLRDHUP;
+}
+
 void front_watch(struct call *c)
 {
 	struct err err;
@@ -243,7 +256,7 @@ void front_watch(struct call *c)
 	if (c->agent.watch.events || c->agent.fd < 0 || c->agent.gone)
 		return;
 	c->agent.watch = (struct loop_watch){.fd = c->agent.fd, .ready = client_changed, .ctx = c};
-	if (loop_watch(c->gw->loop, &c->agent.watch, EPOLLRDHUP, &err))
+	if (loop_watch(c->gw->loop, &c->agent.watch, leaving_events(c->agent.fd), &err))
 		c->agent.fd = -1;
 }
 

@@ -137,25 +137,6 @@ static void look_at_options(struct model_request *out, const char *body, struct 
 	out->usage_words = any ? "\"include_usage\":true," : "\"include_usage\":true";
 }
 
-static int64_t count(struct span v)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < v.len && i < 12 && isdigit((unsigned char)v.at[i]); i++)
-		n = 10 * n + (v.at[i] - '0');
-	return n;
-}
-
-static void look_at_generation(struct model_request *out, struct span v)
-{
-	struct span key, value;
-	size_t i = 1;
-
-	while (v.len && *v.at == '{' && next_member(v.at, v.len, &i, &key, &value))
-		if (span_is(key, "maxOutputTokens"))
-			out->output_limit = count(value);
-}
-
 /* A picture or a file, as all dialects send them: what it costs has nothing to do with its length as text. */
 static bool is_base64(const char *s, size_t len)
 {
@@ -193,14 +174,7 @@ static int64_t estimate_tokens(const char *body, size_t len)
  * here and in another there. */
 static void look_at_key(struct model_request *out, struct span key, unsigned *seen)
 {
-	static const char *const names[] = {"model",
-					    "stream",
-					    "stream_options",
-					    "background",
-					    "max_tokens",
-					    "max_completion_tokens",
-					    "max_output_tokens",
-					    "generationConfig"};
+	static const char *const names[] = {"model", "stream", "stream_options", "background"};
 
 	if (memchr(key.at, '\\', key.len))
 		snprintf(out->odd, sizeof out->odd, "a key of the body is written with an escape");
@@ -237,11 +211,6 @@ void model_request_read(struct model_request *out, enum api api, const char *bod
 			out->background = api == API_RESPONSES && starts(value, "true");
 		else if (api == API_CHAT && span_is(key, "stream_options"))
 			look_at_options(out, body, value);
-		else if (span_is(key, "max_tokens") || span_is(key, "max_completion_tokens") ||
-			 span_is(key, "max_output_tokens"))
-			out->output_limit = count(value);
-		else if (span_is(key, "generationConfig"))
-			look_at_generation(out, value);
 	}
 	out->wants_usage &= out->stream;
 	out->tokens = estimate_tokens(body, len);

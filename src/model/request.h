@@ -20,10 +20,9 @@ struct model_request {
 	bool wants_usage;
 	size_t usage_at, usage_drop;
 	const char *usage_words;
-	char usage_had[8];    /* those bytes */
-	int64_t tokens;	      /* an estimate: four bytes each, a picture or a file 1,000 */
-	int64_t output_limit; /* tokens; 0: not stated */
-	char odd[120];	      /* why nobody can tell what it asks; "" */
+	char usage_had[8]; /* those bytes */
+	int64_t tokens;	   /* an estimate: four bytes each, a picture or a file 1,000 */
+	char odd[120];	   /* why nobody can tell what it asks; "" */
 };
 
 /* Of a body that is not a JSON object, everything but ODD stays empty. */

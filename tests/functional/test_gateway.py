@@ -467,6 +467,19 @@ def test_an_agent_that_leaves_ends_its_request(gateway, fake, do):
     assert attempt.wait(lambda s: s["calls"] == 1)["estimated"] == 1, "what was asked of the provider is counted"
 
 
+def test_an_agent_that_has_said_all_gets_its_answer(gateway, fake):
+    """It closed its sending side, and waits."""
+    attempt = gateway.attach()
+    fake.configure(options={"delay": 0.5})
+    d = DIALECTS["chat"]
+    body = json.dumps(d.document()).encode()
+    head = f"POST {d.path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    head += "".join(f"{k}: {v}\r\n" for k, v in d.headers(attempt.token).items())
+    answer = gateway.raw(head.encode() + b"\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 200") and b'"choices"' in answer
+    assert attempt.lines(1)[0]["end"] == "ok"
+
+
 def test_a_worker_that_leaves_ends_its_calls(gateway, fake):
     attempt = gateway.attach()
     fake.configure(options={"stall": None})

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The gateway and a provider's quota: what is tried again, how many go at once, whose turn it is."""
 import json
+import threading
 import time
 
 import pytest
 
 from conftest import wait_for
-from gateways import DEADLINE, all_at_once, gateway, gateway_program, make_gateway, seconds  # noqa: F401
+from gateways import DEADLINE, all_at_once, cost, gateway, gateway_program, make_gateway, seconds  # noqa: F401
 from models import DIALECTS, KEY, fake, scripted  # noqa: F401
 
 each_dialect = pytest.mark.parametrize("name", DIALECTS)
@@ -116,6 +117,24 @@ def test_the_same_error_to_one_request_is_the_agents_soon(make_gateway, fake):
     assert answer.status == 500 and took < 30
     assert attempt.ask("anthropic").status == 200
     assert only(attempt.lines(2)[:1])["retries"] >= 2
+
+
+@pytest.mark.parametrize("output_limit", [None, 50])
+def test_calls_side_by_side_do_not_pass_a_limit(gateway, fake, output_limit):
+    """One that does not fit beside those under way waits for them; each costs the same."""
+    one = cost({"input": 1000, "cached": 0, "cache_write": 0, "output": 50})
+    attempt = gateway.attach(limits={"usd": 5 * one})
+    fake.configure(options={"delay": 0.05})
+    more = {"max_tokens": output_limit} if output_limit else {}
+    answers, threads = [], []
+    for _ in range(30):
+        threads.append(threading.Thread(target=lambda: answers.append(attempt.ask("chat", **more).status)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(200) == len(fake.log()) <= 6 and answers.count(400) == 30 - answers.count(200)
+    state = attempt.wait(lambda s: s["calls"] == len(fake.log()))
+    assert state["limit"].startswith("cost_limit_usd") and state["usd"] <= 6 * one + 1e-9
 
 
 def test_a_refused_key_is_final_at_once(make_gateway, fake):

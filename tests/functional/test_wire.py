@@ -4,6 +4,7 @@ streamed and not, by a real trial; all of them run in one benchmark. A new repor
 import base64
 import gzip
 import json
+import subprocess
 import sys
 import zlib
 
@@ -33,6 +34,10 @@ def row(name, answer, dialects=tuple(DIALECTS), kinds=("whole", "stream"), usage
 def first(refused, then=good):
     """The first request of a model is refused, the next is not."""
     return lambda asked: (refused if asked.nth == 1 else then)(asked)
+
+
+def packed(tool, data):
+    return subprocess.run([tool, "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 def status(text, words="try again", **headers):
@@ -104,6 +109,10 @@ for code in ("402 Payment Required", "404 Not Found", "405 Not Allowed", "301 Mo
 # What an agent sends.
 row("gzip_request", good, body=lambda doc: gzip.compress(json.dumps(doc).encode()), headers={"Content-Encoding": "gzip"})
 row("deflate_request", good, body=lambda doc: zlib.compress(json.dumps(doc).encode()), headers={"Content-Encoding": "deflate"})
+for tool, name in (("zstd", "zstd"), ("brotli", "br")):
+    row(f"{name}_request", good, body=lambda doc, tool=tool: packed(tool, json.dumps(doc).encode()), headers={"Content-Encoding": name})
+    row(f"{name}_unasked", lambda a, tool=tool, name=name: stream([packed(tool, b"".join(events(a.dialect)))], content_encoding=name)
+        if a.stream else http(packed(tool, wire.compact(whole(a.dialect))), content_encoding=name), sees=["hi there"])
 row("odd_request", good, body=lambda doc: b"\x1f\x8b no json", usage=None, end="error", status=400, outcome="infra_error",
     reason="not a JSON object")
 row("twice_named", good, dialects=["chat", "responses", "anthropic"], usage=None, end="error", status=400,

@@ -422,12 +422,11 @@ static void estimates_pictures_flat(void **state)
 	AUTO(buf) struct buf b = BUF_INIT;
 	struct model_request r;
 	(void)state;
-	buf_adds(&b, "{\"model\":\"m\",\"max_tokens\":77,\"image\":\"");
+	buf_adds(&b, "{\"model\":\"m\",\"image\":\"");
 	for (size_t i = 0; i < 300000; i++)
 		buf_addc(&b, "abcdefgh+/"[i % 10]);
 	buf_adds(&b, "\"}");
 	model_request_read(&r, API_CHAT, b.data, b.len);
-	assert_int_equal(r.output_limit, 77);
 	assert_true(r.tokens >= 1000 && r.tokens < 1100);
 }
 
