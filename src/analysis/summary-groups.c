@@ -70,14 +70,15 @@ struct gathering {
 	/* Of the task at hand, over the group's conditions, and of the condition at hand. */
 	int task, condition; /* -1: none yet */
 	struct tally tally;
-	double sum, first_sum;
+	double sum, first_sum, clean_sum; /* clean: of those that are not suspect */
 	size_t solved, cell_scored;
 	/* The same as if nothing were excluded. */
 	double all_sum;
 	size_t all_scored;
 	/* Of the tasks before it. */
-	double first_means, all_means;
-	size_t first_tasks, all_tasks, bounded; /* bounded: tasks that could have a score */
+	double first_means, all_means, clean_means;
+	size_t first_tasks, all_tasks, clean_tasks,
+		bounded; /* bounded: tasks that could have a score */
 	struct task_numbers {
 		double mean;
 		size_t task, k, solved;
@@ -181,8 +182,12 @@ static void end_task(struct gathering *a)
 		a->all_means += a->all_sum / (double)a->all_scored;
 		a->all_tasks++;
 	}
+	if (scored > a->tally.suspect) {
+		a->clean_means += a->clean_sum / (double)(scored - a->tally.suspect);
+		a->clean_tasks++;
+	}
 	a->tally = (struct tally){0};
-	a->sum = a->first_sum = a->all_sum = 0;
+	a->sum = a->first_sum = a->all_sum = a->clean_sum = 0;
 	a->solved = a->all_scored = 0;
 }
 
@@ -235,6 +240,9 @@ static void add_row(const struct summary *s, struct gathering *a, const struct s
 	add_usage(a, row);
 	if (scored) {
 		a->sum += r->total_score;
+		a->clean_sum += r->suspect ? 0 : r->total_score;
+		a->tally.suspect += r->suspect > 0;
+		a->group.tally.suspect += r->suspect > 0;
 		a->solved += r->total_score > 1 - ROUNDING;
 		a->cell_scored++;
 		keep_score(s, a, r->total_score);
@@ -357,6 +365,7 @@ static void end_group(const struct summary *s, struct gathering *a)
 	end_task(a);
 	g->worst = a->bounded ? g->worst / (double)a->bounded : NAN;
 	g->best = a->bounded ? g->best / (double)a->bounded : NAN;
+	g->without_suspects = a->clean_tasks ? a->clean_means / (double)a->clean_tasks : NAN;
 	g->first_tries = a->first_tasks ? a->first_means / (double)a->first_tasks : NAN;
 	g->with_excluded = g->states[STATE_EXCLUDED] && a->all_tasks
 				   ? a->all_means / (double)a->all_tasks

@@ -234,6 +234,7 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 		double score = rows[i].status->result.total_score;
 		scores[cell->tally.scored++] = score;
 		cell->sum += score;
+		cell->tally.suspect += rows[i].status->result.suspect > 0;
 		cell->max = fmax(cell->max, score);
 	}
 	stats_mean_fixed_tasks(&cell->over_rollouts, scores, &cell->tally.scored,

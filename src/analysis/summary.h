@@ -67,6 +67,7 @@ struct summary_row {
 
 struct tally {
 	size_t planned, scored, unscored, missing;
+	size_t suspect; /* of the scored: some of the work was meant for the tests */
 	size_t replaced; /* of the scored: they replace an earlier result, whose outcome somebody did not want */
 	size_t first_tries; /* scored when the first result counts of each trial, and not the last */
 };
@@ -113,8 +114,9 @@ struct summary_group {
 	size_t passes_n;
 	double with_excluded; /* the mean if nothing were excluded; NaN: nothing is */
 	int64_t wall_median_ms, wall_p90_ms; /* of the agent; -1: not known */
-	double first_tries;		     /* the mean of the first tries; NAN: there is none */
-	bool over_rollouts;		     /* one task only: the interval is over its rollouts */
+	double without_suspects; /* the mean without suspect trials; NAN: there is no other */
+	double first_tries;	 /* the mean of the first tries; NAN: there is none */
+	bool over_rollouts;	 /* one task only: the interval is over its rollouts */
 	double worst,
 		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */
 	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */

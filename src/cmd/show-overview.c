@@ -147,6 +147,8 @@ static void add_result(struct buf *out, const struct result *r)
 	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
 	     r->reason);
 	add_score(out, r);
+	for (size_t i = 0; i < r->suspect.n; i++)
+		line(out, i ? "" : "suspect", "%s", r->suspect.v[i]);
 	add_metrics(out, &r->metrics);
 	if (r->has_agent)
 		add_usage(out, &r->agent);

@@ -192,6 +192,7 @@ void result_release(struct result *r)
 	free(r->platform);
 	json_decref(r->tools);
 	metrics_release(&r->metrics);
+	strv_release(&r->suspect);
 	for (size_t i = 0; i < r->steps_n; i++) {
 		free(r->steps[i].name);
 		scores_release(&r->steps[i].scores);
@@ -312,6 +313,7 @@ json_t *result_to_json(const struct result *r)
 	if (r->has_judge)
 		json_fields_write(judge, &r->judge, usage_fields, ARRAY_SIZE(usage_fields));
 	json_put(j, "judge", judge);
+	json_put_strv(j, "suspect", &r->suspect);
 	json_put(j, "metrics", metrics_to_json(&r->metrics));
 	json_put(j, "self_reported", metrics_self_reported(&r->metrics));
 	json_t *usage = r->evaluated ? json_object() : json_null();
@@ -373,7 +375,12 @@ static int read_judge(struct result *r, const json_t *j, const char *where, stru
 /* A result of a program that did not measure it has none. */
 static int read_usage(struct result *r, const json_t *j, const char *where, struct err *err)
 {
-	const json_t *usage = json_object_get(j, "evaluation");
+	const json_t *usage = json_object_get(j, "evaluation"),
+		     *suspect = json_object_get(j, "suspect");
+
+	for (size_t i = 0; i < json_array_size(suspect); i++)
+		if (json_is_string(json_array_get(suspect, i)))
+			strv_push(&r->suspect, json_string_value(json_array_get(suspect, i)));
 
 	metrics_from_json(&r->metrics, json_object_get(j, "metrics"),
 			  json_object_get(j, "self_reported"));

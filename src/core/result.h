@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/strv.h"
 #include "core/metric.h"
 #include "core/outcome.h"
 #include "core/score.h"
@@ -125,6 +126,7 @@ struct result {
 	int tests, tests_passed;   /* of all steps */
 	struct step_result *steps; /* those that were graded, in order */
 	size_t steps_n;
+	struct strv suspect; /* what of its work was meant for its tests: evidence, a line each */
 	struct metrics metrics;	   /* what the tests wrote */
 	struct test_usage usage;   /* valid when evaluated */
 	struct phase_time *phases; /* in order */

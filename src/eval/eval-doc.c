@@ -158,6 +158,7 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	json_put(doc, "standard_metrics", standard_metrics_doc(e, a, r));
 	json_put(doc, "custom_metrics", metrics_to_json(&r->metrics));
 	json_put(doc, "self_reported", metrics_self_reported(&r->metrics));
+	json_put_strv(doc, "suspect", &r->suspect);
 	if (e->conflicts.n)
 		json_put_strv(doc, "metric_conflicts", &e->conflicts);
 	return doc;

@@ -36,6 +36,7 @@ struct evaluation {
 	struct total_score total;
 	int tests, tests_passed;
 	struct metrics metrics; /* what the tests wrote */
+	struct strv suspect;	/* evidence, as result.suspect, found while the tests ran */
 	struct strv conflicts;	/* names that two tests wrote, each a line for people */
 	struct test_usage usage;
 	double judge_score; /* weighted, of the rubrics that a judge scored; -1: there is none */

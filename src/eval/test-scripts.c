@@ -14,6 +14,7 @@
 #include "core/datadir.h"
 #include "core/env-path.h"
 #include "eval/eval-files.h"
+#include "eval/tamper.h"
 #include "os/pressure.h"
 
 #define PYTEST_REPORT "junit.xml"
@@ -64,7 +65,7 @@ struct test_run {
 	struct capped_log *log;
 	struct metrics *metrics; /* of all of them */
 	json_t *writers;	 /* name of a metric -> path of the test that wrote it */
-	struct strv *conflicts;
+	struct strv *conflicts, *suspect;
 	struct test_usage *usage;
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
@@ -127,6 +128,25 @@ static int put_script(struct test_run *run, const struct task_test *t, struct er
 
 	if (sandbox_put(run->s, box, t->content ? t->content : "", t->content_len, 0755, err))
 		return err_wrap(err, "test %s", t->path);
+	return 0;
+}
+
+/* An earlier test ran the code under test: what that left where this one writes is no result. */
+static int clear_results(struct test_run *run, const struct task_test *t, size_t number,
+			 struct err *err)
+{
+	static const char *const names[] = {PYTEST_REPORT, "results.json", "metrics.json"};
+
+	for (size_t i = 0; run->ran && i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *box = result_file(run, number, names[i]);
+		struct err none = {0};
+		AUTO(fd) int fd = sandbox_get(run->s, box, &none);
+		if (fd < 0)
+			continue;
+		tamper_tell(run->suspect, t->path, "its results were there before it ran");
+		if (sandbox_put(run->s, box, "", 0, 0644, err))
+			return -1;
+	}
 	return 0;
 }
 
@@ -493,6 +513,7 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	/* Once more: an earlier test ran the agent's code, which could have changed this one. What it left in the way makes
 	 * this test fail, and no failure of ours. */
 	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||
+	    clear_results(run, t, i + 1, err) ||
 	    exec_test(run, t, r, i + 1, strv_items(&env), err)) {
 		if (!run->ran || !err->from_box)
 			return -1;
@@ -542,6 +563,7 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 			       .metrics = &e->metrics,
 			       .writers = writers,
 			       .conflicts = &e->conflicts,
+			       .suspect = &e->suspect,
 			       .usage = &e->usage};
 
 	if (capped_log_open(&log, job->run_fd, ATTEMPT_EVAL_LOG, CAPPED_LOG_BYTES, err))

@@ -31,6 +31,8 @@ static void put_counts(struct doc *d, const struct summary *s)
 	doc_words(d, "%zu planned: %zu scored", t->planned, t->scored);
 	if (t->unscored)
 		doc_words(d, ", %zu not graded", t->unscored);
+	if (t->suspect)
+		doc_words(d, ", %zu suspect", t->suspect);
 	doc_words(d, ", %zu missing", t->missing);
 	for (size_t i = 0; i < m->n; i++)
 		doc_words(d, "%s%zu %s", i ? ", " : " (", m->count[i], m->outcome[i]);
@@ -214,6 +216,12 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 			doc_words(d, "; with %s the mean of all would be %.3f",
 				  n == 1 ? "it" : "them", summary_all(s)->with_excluded);
 		doc_words(d, ".");
+	}
+	if (summary_all(s)->tally.suspect) {
+		doc_line_end(d);
+		doc_words(d,
+			  "Suspect trials changed what their tests are run with. They are scored "
+			  "on a tree without those changes; what each did: rollouts show RUN_ID.");
 	}
 	size_t outdated = count_regraded(r, true), regraded = count_regraded(r, false);
 	if (outdated) {

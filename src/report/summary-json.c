@@ -36,6 +36,7 @@ static void put_tally(json_t *j, const struct tally *t)
 	json_put_int(j, "unscored", (int64_t)t->unscored);
 	json_put_int(j, "missing", (int64_t)t->missing);
 	json_put_int(j, "replaced", (int64_t)t->replaced);
+	json_put_int(j, "suspect", (int64_t)t->suspect);
 }
 
 static void put_known(json_t *j, const char *key, int64_t value)
@@ -133,6 +134,7 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	json_put_int(j, "rollouts_max", (int64_t)g->rollouts_max);
 	put_tally(j, &g->tally);
 	json_put_real(j, "first_tries", g->first_tries);
+	json_put_real(j, "mean_without_suspects", g->without_suspects);
 	json_put_real(j, "if_missing_0", g->worst);
 	json_put_real(j, "if_missing_1", g->best);
 	put_known(j, "tokens", g->tokens);

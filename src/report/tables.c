@@ -165,6 +165,7 @@ static void add_details(struct table *t, const struct summary *s, const struct s
 		table_missing(t, NULL);
 	add_name(t, summary_answer(row));
 	table_text(t, dir);
+	table_int(t, r->suspect);
 }
 
 static bool all_completed(const struct summary *s)
@@ -201,6 +202,7 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 		table_column(out, "time_s", TABLE_RIGHT);
 		table_column(out, "answered_by", TABLE_LEFT);
 		table_column(out, "run_dir", TABLE_WHOLE);
+		table_column(out, "suspect", TABLE_RIGHT);
 		measures_custom(s, &custom.names, &custom.n);
 		measure_columns(out, &custom);
 	}
@@ -293,6 +295,10 @@ static void group_columns(struct table *t, const struct summary *s)
 		table_column(t, "first tries", TABLE_RIGHT);
 		table_column(t, "replaced", TABLE_RIGHT);
 	}
+	if (all->tally.suspect) {
+		table_column(t, "without suspects", TABLE_RIGHT);
+		table_column(t, "suspect", TABLE_RIGHT);
+	}
 	level_column(t, s, "interval");
 	table_column(t, "over", TABLE_WHOLE);
 	table_column(t, "scored", TABLE_RIGHT);
@@ -311,6 +317,15 @@ static void add_first_tries(struct table *t, const struct summary_group *g)
 	else
 		table_real(t, g->first_tries, DECIMALS);
 	table_textf(t, "%zu/%zu", g->tally.replaced, g->tally.scored);
+}
+
+static void add_suspects(struct table *t, const struct summary_group *g)
+{
+	if (isnan(g->without_suspects))
+		table_missing(t, NULL);
+	else
+		table_real(t, g->without_suspects, DECIMALS);
+	table_textf(t, "%zu/%zu", g->tally.suspect, g->tally.scored);
 }
 
 bool tables_has_group(const struct summary *s, const struct summary_group *g)
@@ -423,6 +438,8 @@ void tables_groups(struct table *out, const struct summary *s)
 		add_mean(out, &g->mean);
 		if (all->tally.replaced)
 			add_first_tries(out, g);
+		if (all->tally.suspect)
+			add_suspects(out, g);
 		add_interval(out, &g->mean);
 		add_basis(out, g);
 		table_textf(out, "%zu/%zu", g->tally.scored, g->tally.planned);

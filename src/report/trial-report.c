@@ -231,6 +231,24 @@ static void put_test(struct writing *w, const char *path, const json_t *t)
 		doc_code_block(w->doc, "", output, strlen(output));
 }
 
+static void put_suspect(struct writing *w)
+{
+	const json_t *lines = json_object_get(w->evaluation, "suspect");
+	size_t i;
+	json_t *line;
+
+	if (!json_array_size(lines))
+		return;
+	put_paragraph(
+		w,
+		"⚠️ Suspect: part of this work was meant for the tests. What changes how they "
+		"are run was left out of the tree that was graded.");
+	json_array_foreach (lines, i, line) {
+		doc_item(w->doc);
+		doc_text(w->doc, json_string_value(line) ? json_string_value(line) : "");
+	}
+}
+
 static void put_tests(struct writing *w)
 {
 	json_t *tests = json_object_get(w->evaluation, "test_results");
@@ -242,6 +260,7 @@ static void put_tests(struct writing *w)
 		put_paragraph(w, "The diff does not apply, so that no test was run:");
 		doc_code_block(w->doc, "", refused, strlen(refused));
 	}
+	put_suspect(w);
 	if (!json_object_size(tests))
 		put_paragraph(w, "No tests.");
 	json_object_foreach (tests, path, t)

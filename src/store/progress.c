@@ -29,6 +29,9 @@ static void put_measured(json_t *fields, const json_t *result)
 		json_array_append_new(list, isnan(values[i]) ? json_null() : json_real(values[i]));
 	if (json_get_bool(json_object_get(result, "evaluation"), "timed_out_under_load", false))
 		json_put_bool(fields, "late", true);
+	if (json_array_size(json_object_get(result, "suspect")))
+		json_put_int(fields, "suspect",
+			     (int64_t)json_array_size(json_object_get(result, "suspect")));
 	if (json_object_size(custom))
 		json_put(fields, "custom", json_incref(custom));
 	if (json_array_size(self_reported))

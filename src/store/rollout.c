@@ -117,6 +117,8 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	result.program = word(r, member(&f, "program"), NULL);
 	result.judge_model = word(r, member(&f, "judge_model"), NULL);
 	result.judge_prompt = word(r, member(&f, "judge_prompt"), NULL);
+	result.suspect = (int)json_get_int(
+		line, "suspect", (int64_t)json_array_size(json_object_get(whole, "suspect")));
 	keep_metrics(r, &result, line, whole);
 	free(t->result.reason);
 	free(t->result.custom);

@@ -79,13 +79,14 @@ struct trial_result {
 	double money_usd;		   /* the same */
 	int64_t skipped, ignored;	   /* paths that the diff leaves out: see core/result.h */
 	/* Borrowed from rollout.words; NULL where it is not known, as of what older programs wrote. */
-	const char *served;	       /* the models that answered it, by their own names */
-	const char *agent_version;     /* what the agent says it is */
-	const char *judge_served;      /* the models that graded it */
-	const char *judge_model;       /* who judged, as the provider names it */
-	const char *judge_prompt;      /* the hash of the way it was asked */
-	const char *image_id;	       /* of its container: "sha256:..." */
-	const char *program;	       /* the build of rollouts that made it */
+	const char *served;	   /* the models that answered it, by their own names */
+	const char *agent_version; /* what the agent says it is */
+	const char *judge_served;  /* the models that graded it */
+	const char *judge_model;   /* who judged, as the provider names it */
+	const char *judge_prompt;  /* the hash of the way it was asked */
+	const char *image_id;	   /* of its container: "sha256:..." */
+	const char *program;	   /* the build of rollouts that made it */
+	int suspect; /* lines of evidence that some of its work was meant for its tests */
 	double measured[METRIC_COUNT]; /* as metric_values */
 	struct trial_metric {
 		const char *name; /* borrowed from rollout.words */

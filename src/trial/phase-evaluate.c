@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "trial/phase-evaluate.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -9,6 +13,7 @@
 #include "core/datadir.h"
 #include "core/event.h"
 #include "eval/eval.h"
+#include "eval/tamper.h"
 #include "trial/accounts.h"
 #include "trial/boxes.h"
 #include "trial/entry-point.h"
@@ -28,6 +33,68 @@ static void auto_evaluation(struct evaluation *e)
 	evaluation_release(e);
 }
 
+/* A name that the agent was never told is in what it printed or in what it and its model said. */
+static bool names_end_commit(const struct work *w, const char *file)
+{
+	enum { ID = 12, BLOCK = 1 << 16 };
+	const char *end = w->task.repo.end_commit;
+	struct err ignored;
+	AUTO(fd) int fd = path_open_beneath(w->run_fd, file, O_RDONLY, 0, &ignored);
+	AUTO(free) char *block = xmalloc(BLOCK);
+	size_t kept = 0;
+
+	for (ssize_t n; fd >= 0 && (n = read(fd, block + kept, BLOCK - kept)) > 0;) {
+		size_t all = kept + (size_t)n;
+		if (memmem(block, all, end, ID))
+			return true;
+		kept = all < ID ? all : ID - 1;
+		memmove(block, block + all - kept, kept);
+	}
+	return false;
+}
+
+/* The commit that solves the task is in no sandbox, and no agent is told of it. */
+static void look_for_history(struct work *w)
+{
+	static const char *const files[] = {ATTEMPT_AGENT_LOG, ATTEMPT_AGENT_ERR,
+					    ATTEMPT_RECORDING};
+	const char *end = w->task.repo.end_commit;
+
+	if (!end || strlen(end) < 40 ||
+	    (w->task.repo.start_commit && !strcmp(end, w->task.repo.start_commit)))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (names_end_commit(w, files[i])) {
+			tamper_tell(&w->result.suspect, files[i],
+				    "names the commit that solves the task, so history after the "
+				    "start was read");
+			return;
+		}
+}
+
+/* In *CLEAN the diff without what is meant for the tests, where there is such; -1: PATCH as it is will do. */
+static int watch_tampering(struct work *w, int patch, int *clean, struct err *err)
+{
+	AUTO(buf) struct buf diff = BUF_INIT;
+	struct tamper t = {0};
+	int failed = 0;
+
+	if (!strcmp(w->attempt.trial.agent, "oracle"))
+		return 0;
+	look_for_history(w);
+	if (path_read_fd(patch, (size_t)(w->attempt.trial.limits.diff_mb + 1) << 20, &diff, err))
+		return -1;
+	tamper_look(&t, w->step, &w->gold_paths, diff.data ? diff.data : "", diff.len);
+	strv_pushv(&w->result.suspect, strv_items(&t.evidence));
+	if (t.left_out) {
+		*clean = memfd_create("clean.patch", MFD_CLOEXEC);
+		failed = *clean < 0 ? err_set(err, ERR_INFRA, errno, "memory for the diff")
+				    : path_write_all(*clean, t.clean.data, t.clean.len, err);
+	}
+	tamper_release(&t);
+	return failed ? -1 : 0;
+}
+
 /* Open the fresh sandbox that holds the agent's diff, or say in *REFUSED why it cannot hold it. */
 static int open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
 {
@@ -41,12 +108,15 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 	}
 	if (work_sandbox(w, box, BOX_EVALUATE, err))
 		return -1;
-	if (!w->result.agent.diff_bytes)
+	AUTO(fd) int clean = -1;
+	if (watch_tampering(w, patch, &clean, err))
+		return -1;
+	if (clean >= 0 ? lseek(clean, 0, SEEK_END) == 0 : !w->result.agent.diff_bytes)
 		return work_entry_point(w, *box, BOX_EVALUATE, err);
 	/* Attempts of older versions, and of agents that are none, have none. */
 	struct err none = {0};
 	AUTO(fd) int times = path_open_beneath(w->run_fd, ATTEMPT_DIFF_TIMES, O_RDONLY, 0, &none);
-	if (sandbox_apply(*box, patch, times, refused, err))
+	if (sandbox_apply(*box, clean >= 0 ? clean : patch, times, refused, err))
 		return -1;
 	return *refused ? 0 : work_entry_point(w, *box, BOX_EVALUATE, err);
 }
@@ -72,6 +142,7 @@ static void take_scores(struct work *w, struct evaluation *e)
 	struct step_result *step = result_add_step(r, w->step->name);
 	step->tests = e->tests;
 	step->tests_passed = e->tests_passed;
+	strv_pushv(&r->suspect, strv_items(&e->suspect));
 	metrics_release(&r->metrics);
 	r->metrics = e->metrics;
 	e->metrics = (struct metrics){0};

@@ -27,6 +27,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "eval/tamper.h"
 #include "os/user.h"
 #include "trial/accounts.h"
 #include "trial/boxes.h"
@@ -60,6 +61,19 @@ static int read_image(struct work *w, struct err *err)
 	return 0;
 }
 
+static int read_gold_paths(struct work *w, const char *gold, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (!w->task.has_gold || !w->attempt.trial.evaluate)
+		return 0;
+	if (path_read(w->root_fd, gold, GOLD_MAX, &text, err))
+		return err_wrap(err, "the task's gold diff.patch");
+	if (text.len)
+		tamper_paths(&w->gold_paths, text.data, text.len);
+	return 0;
+}
+
 /* Whoever we are now may read the cache and, as root, the user's own repositories; later we may not. */
 static int prepare(struct work *w, struct err *err)
 {
@@ -75,6 +89,8 @@ static int prepare(struct work *w, struct err *err)
 	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
 	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
+	if (read_gold_paths(w, gold, err))
+		return -1;
 	/* Who strips a text takes its last line's end, and a last line of context that is empty. */
 	if (w->gold.len && w->gold.data[w->gold.len - 1] != '\n')
 		buf_adds(&w->gold, "\n\n");
@@ -280,6 +296,7 @@ static void release(struct work *w)
 	task_release(&w->task);
 	repo_baseline_release(&w->baseline);
 	buf_release(&w->gold);
+	strv_release(&w->gold_paths);
 	buf_release(&w->events);
 	image_release(&w->image);
 	control_close(w->control);

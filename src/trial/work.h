@@ -28,9 +28,10 @@ struct work {
 	const struct task_step
 		*step; /* of the task: the one under way; NULL when the task is not needed */
 	struct repo_baseline baseline;
-	struct buf gold;    /* the gold patch, for the oracle only */
-	struct image image; /* of a container */
-	char *app;	    /* the snapshot's app/ */
+	struct buf gold;	/* the gold patch, for the oracle only */
+	struct strv gold_paths; /* the files it touches: an agent may, too */
+	struct image image;	/* of a container */
+	char *app;		/* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];
 	char box_name[BOX_COUNT_][112];
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */

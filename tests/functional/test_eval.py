@@ -109,8 +109,8 @@ def test_a_missing_tool_is_no_failed_test(grade, test):
 
 
 def test_an_agent_cannot_feign_a_missing_tool(grade):
-    """pytest is here, whatever the code under test says."""
-    work = "echo 'import sys; print(\"No module named pytest\", file=sys.stderr); sys.exit(1)' > pytest.py"
+    """pytest is here, whatever the code under test says: a module that pytest imports says so here."""
+    work = "echo 'import sys; print(\"No module named pytest\", file=sys.stderr); sys.exit(1)' > attr.py"
     result, doc, _, _ = grade([("test_a.py", "a", "def test_a():\n    assert True\n")], work=work)
     assert (result["outcome"], result["total_score"]) == ("completed", 0)
 

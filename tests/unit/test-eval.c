@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "eval/eval-files.h"
 #include "eval/junit.h"
+#include "eval/tamper.h"
 #include "eval/eval.h"
 #include "eval/excerpt.h"
 
@@ -160,6 +161,88 @@ static void what_is_no_whole_report_is_none(void **state)
 	for (int i = 0; i < 100000; i++)
 		buf_adds(&deep, "<a>");
 	assert_false(junit_parse(&j, deep.data, deep.len));
+}
+
+#define NEW(path, mode, text)                                                                      \
+	"diff --git a/" path " b/" path "\nnew file mode " mode                                    \
+	"\nindex 0..1\n--- /dev/null\n+++ b/" path "\n@@ -0,0 +1 @@\n+" text "\n"
+#define CHANGED(path, text)                                                                        \
+	"diff --git a/" path " b/" path "\nindex 0..1 100644\n--- a/" path "\n+++ b/" path         \
+	"\n@@ -1 +1 @@\n-old\n+" text "\n"
+
+static void what_is_meant_for_the_tests_is_told(void **state)
+{
+	struct task_test test = {.path = (char *)"tests/test_it.py"};
+	const struct task_step step = {.tests = &test, .tests_n = 1};
+	static const struct {
+		const char *diff;
+		bool left_out, told;
+	} cases[] = {
+		{NEW("src/a.py", "100644", "x"), false, false},
+		{NEW("conftest.py", "100644", "x"), true, true},
+		{CHANGED("deep/down/conftest.py", "x"), true, true},
+		{NEW("pytest.ini", "100644", "[pytest]"), true, true},
+		{CHANGED("setup.cfg", "[tool:pytest]"), true, true},
+		{CHANGED("setup.cfg", "version = 2"), false, false},
+		{CHANGED("pyproject.toml", "[tool.pytest.ini_options]"), true, true},
+		{CHANGED("pyproject.toml", "dependencies = []"), false, false},
+		{NEW("sitecustomize.py", "100644", "x"), true, true},
+		{NEW("lib/x.pth", "100644", "import os"), true, true},
+		{CHANGED("tests/test_it.py", "pass"), true, true},
+		{NEW("tests/test_it/__init__.py", "100644", "x"), true, true},
+		{CHANGED("tests/test_other.py", "pass"), false, false},
+		{NEW("pytest.py", "100644", "x"), true, true},
+		{NEW("_pytest/__init__.py", "100644", "x"), true, true},
+		{CHANGED("src/subprocess.py", "x"), false, false},
+		{NEW("bin/python3", "100755", "#!/bin/sh"), true, true},
+		{NEW("bin/python3", "120000", "/bin/true"), true, true},
+		{NEW("bin/mine", "100755", "#!/bin/sh"), false, false},
+		{NEW("src/make", "100644", "x"), false, false},
+		{NEW(".githooks/pre-commit", "100755", "x"), true, true},
+		{NEW("hooks/readme", "100644", "x"), false, false},
+		{CHANGED("src/a.py", "open(os.environ['ROLLOUTS_RESULTS'], 'w')"), false, true},
+		{"diff --git \"a/caf\\303\\251/conftest.py\" \"b/caf\\303\\251/conftest.py\"\nnew "
+		 "file mode "
+		 "100644\n",
+		 true, true},
+		{"diff --git a/x b/x\nnew file mode 100644\n+++ b/x\n@@ -0,0 +1 @@\n+diff --git "
+		 "a/conftest.py b/conftest.py\n",
+		 false, false},
+		{"diff --git", false, false},
+		{"diff --git a b", false, false},
+		{"", false, false},
+	};
+	const struct strv none = STRV_INIT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct tamper t = {0};
+		tamper_look(&t, &step, &none, cases[i].diff, strlen(cases[i].diff));
+		if ((t.left_out > 0) != cases[i].left_out || (t.evidence.n > 0) != cases[i].told)
+			fail_msg("%s", cases[i].diff);
+		tamper_release(&t);
+	}
+}
+
+static void only_what_is_meant_for_the_tests_is_left_out(void **state)
+{
+	static const char diff[] =
+		CHANGED("a", "1") NEW("conftest.py", "100644", "x") CHANGED("b", "2");
+	const struct task_step step = {0};
+	AUTO(strv) struct strv exempt = STRV_INIT;
+	const struct strv none = STRV_INIT;
+	struct tamper t = {0};
+
+	tamper_look(&t, &step, &none, diff, strlen(diff));
+	assert_string_equal(t.clean.data, CHANGED("a", "1") CHANGED("b", "2"));
+	assert_int_equal(t.evidence.n, 1);
+	assert_string_equal(t.evidence.v[0], "conftest.py: changes how pytest runs");
+	tamper_release(&t);
+	/* What the task's own solution changes is the task's. */
+	tamper_paths(&exempt, diff, strlen(diff));
+	assert_int_equal(exempt.n, 3);
+	tamper_look(&t, &step, &exempt, diff, strlen(diff));
+	assert_int_equal(t.evidence.n + t.left_out, 0);
+	tamper_release(&t);
 }
 
 struct world {
@@ -578,6 +661,8 @@ int main(void)
 		cmocka_unit_test(hostile_files_are_bounded),
 		cmocka_unit_test(a_report_tells_its_cases_apart),
 		cmocka_unit_test(what_is_no_whole_report_is_none),
+		cmocka_unit_test(what_is_meant_for_the_tests_is_told),
+		cmocka_unit_test(only_what_is_meant_for_the_tests_is_left_out),
 		cmocka_unit_test(details_are_checked),
 		WITH_WORLD(each_script_has_its_runner),
 		WITH_WORLD(failures_have_reasons),

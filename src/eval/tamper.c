@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "eval/tamper.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/text.h"
+
+/* Neither a hunk's line nor a line of a binary patch can begin so. */
+static const char header[] = "diff --git ";
+
+/* One file of a diff. */
+struct section {
+	const char *at;
+	size_t n;
+	char *path; /* owned */
+	bool is_new, executable;
+};
+
+static const char *line_end(const char *at, const char *end)
+{
+	const char *newline = memchr(at, '\n', (size_t)(end - at));
+
+	return newline ? newline + 1 : end;
+}
+
+/* git's quoting of a name, as C has it; AT is behind the quote. */
+static char *unquote(const char *at, const char *end)
+{
+	static const char plain[] = "abfnrtv\\\"", meant[] = "\a\b\f\n\r\t\v\\\"";
+	AUTO(buf) struct buf out = BUF_INIT;
+
+	for (; at < end && *at != '"'; at++) {
+		if (*at != '\\' || at + 1 == end) {
+			buf_addc(&out, *at);
+			continue;
+		}
+		at++;
+		const char *known = strchr(plain, *at);
+		if (*at >= '0' && *at <= '3' && end - at >= 3) {
+			buf_addc(&out,
+				 (char)((at[0] - '0') << 6 | (at[1] - '0') << 3 | (at[2] - '0')));
+			at += 2;
+		} else {
+			buf_addc(&out, known && *at ? meant[known - plain] : *at);
+		}
+	}
+	return out.data ? buf_detach(&out) : xstrdup("");
+}
+
+/* Both names of the header are the same: nothing is renamed in it. */
+static char *header_path(const char *line, const char *end)
+{
+	const char *names = line + strlen(header);
+	size_t n = (size_t)(end - names);
+
+	if (n && *names == '"') {
+		AUTO(free) char *whole = unquote(names + 1, end);
+		return xstrdup(strlen(whole) > 2 ? whole + 2 : "");
+	}
+	n = n && end[-1] == '\n' ? n - 1 : n;
+	return n > 5 ? xstrndup(names + 2, (n - 5) / 2) : xstrdup("");
+}
+
+static bool starts(const char *at, const char *end, const char *word)
+{
+	size_t n = strlen(word);
+
+	return (size_t)(end - at) >= n && memcmp(at, word, n) == 0;
+}
+
+/* The section that begins at AT; false at the end. */
+static bool next_section(struct section *s, const char *at, const char *end)
+{
+	if (at >= end)
+		return false;
+	const char *first = line_end(at, end), *line = first;
+	bool in_header = true;
+
+	*s = (struct section){.at = at, .path = header_path(at, first)};
+	for (; line < end && !starts(line, end, header); line = line_end(line, end)) {
+		in_header &= !starts(line, end, "@@");
+		if (!in_header)
+			continue;
+		s->is_new |= starts(line, end, "new file mode ");
+		s->executable |= starts(line, end, "new file mode 100755") ||
+				 starts(line, end, "new file mode 120000") ||
+				 starts(line, end, "new mode 100755");
+	}
+	s->n = (size_t)(line - at);
+	return true;
+}
+
+void tamper_paths(struct strv *out, const char *diff, size_t n)
+{
+	struct section s;
+
+	for (const char *at = diff, *end = diff + n; next_section(&s, at, end); at += s.n) {
+		strv_push(out, s.path);
+		free(s.path);
+	}
+}
+
+static bool listed(const char *word, const char *const *list)
+{
+	for (; *list; list++)
+		if (strcmp(word, *list) == 0)
+			return true;
+	return false;
+}
+
+/* Whether a line that was added or taken away holds WORD. */
+static bool changes_word(const struct section *s, const char *word)
+{
+	const char *end = s->at + s->n, *next;
+
+	for (const char *line = s->at; line < end; line = next) {
+		next = line_end(line, end);
+		if ((*line == '+' || *line == '-') && !starts(line, end, "+++ ") &&
+		    !starts(line, end, "--- ") &&
+		    memmem(line, (size_t)(next - line), word, strlen(word)))
+			return true;
+	}
+	return false;
+}
+
+/* PATH without its extension, below which Python would find a module of that name: "a/b.py", "a/b/__init__.py" -> "a/b". */
+static char *module_of(const char *path)
+{
+	static const char *const endings[] = {"/__init__.py", ".py", ".pyc", ".pyi", ".so", NULL};
+	size_t n = strlen(path);
+
+	for (size_t i = 0; endings[i]; i++) {
+		size_t k = strlen(endings[i]);
+		if (n > k && strcmp(path + n - k, endings[i]) == 0)
+			return xstrndup(path, n - k);
+	}
+	return NULL;
+}
+
+/* What stands in for one of the programs and modules that tests are run with. */
+static const char *stands_in(const struct section *s)
+{
+	static const char *const modules[] = {"pytest",	   "_pytest",	 "pluggy",    "iniconfig",
+					      "unittest",  "doctest",	 "importlib", "subprocess",
+					      "encodings", "pytest_cov", NULL};
+	static const char *const programs[] = {
+		"python", "python3", "pytest",	"py.test", "bash",  "sh",  "env",
+		"git",	  "make",    "diff",	"cmp",	   "grep",  "cat", "node",
+		"npm",	  "npx",     "cargo",	"go",	   "java",  "mvn", "ruby",
+		"perl",	  "test",    "timeout", "cmake",   "ctest", NULL};
+	AUTO(free) char *module = module_of(s->path);
+
+	/* A file of the project that has such a name was there before, or is a package's own. */
+	if (s->is_new && module && listed(path_base(module), modules))
+		return "stands in for a module that tests are run with";
+	if (s->is_new && s->executable && listed(path_base(s->path), programs))
+		return "stands in for a program that tests are run with";
+	return NULL;
+}
+
+static const char *touches_test(const struct section *s, const struct task_step *step)
+{
+	AUTO(free) char *module = module_of(s->path);
+
+	for (size_t i = 0; i < step->tests_n; i++) {
+		const char *test = step->tests[i].path;
+		AUTO(free) char *of_test = module_of(test);
+		if (strcmp(s->path, test) == 0)
+			return "is a test that grades it";
+		if (s->is_new && module && of_test && strcmp(module, of_test) == 0)
+			return "shadows a test that grades it";
+	}
+	return NULL;
+}
+
+static const char *is_hook(const char *path)
+{
+	static const char *const folders[] = {".githooks", ".husky", "hooks", NULL};
+	static const char *const names[] = {"pre-commit",	  "post-commit", "post-checkout",
+					    "pre-push",		  "post-merge",	 "pre-rebase",
+					    "commit-msg",	  "pre-receive", "post-update",
+					    "prepare-commit-msg", NULL};
+	AUTO(free) char *dir = xstrndup(path, (size_t)(path_base(path) - path));
+
+	if (!*dir || !listed(path_base(path), names))
+		return NULL;
+	dir[strlen(dir) - 1] = '\0';
+	return listed(path_base(dir), folders) ? "is a git hook" : NULL;
+}
+
+/* Why the file is no part of the work, or NULL. */
+static const char *suspicion(const struct section *s, const struct task_step *step)
+{
+	static const char *const always[] = {"conftest.py", "pytest.ini", ".pytest.ini", NULL};
+	static const char *const at_start[] = {"sitecustomize.py", "usercustomize.py", NULL};
+	static const char *const shared[] = {"setup.cfg", "tox.ini", "pyproject.toml", NULL};
+	const char *name = path_base(s->path), *why = touches_test(s, step);
+	size_t n = strlen(name);
+
+	if (why)
+		return why;
+	if (listed(name, always) || (listed(name, shared) && changes_word(s, "pytest")))
+		return "changes how pytest runs";
+	if (listed(name, at_start) || (n > 4 && strcmp(name + n - 4, ".pth") == 0))
+		return "runs whenever Python starts";
+	why = is_hook(s->path);
+	return why ? why : stands_in(s);
+}
+
+/* Where tests leave what they found: code under test has no business there. */
+static const char *writes_results(const struct section *s)
+{
+	static const char *const words[] = {"ROLLOUTS_RESULTS", "ROLLOUTS_METRICS", "--junitxml",
+					    "junit.xml", NULL};
+
+	for (size_t i = 0; words[i]; i++)
+		if (changes_word(s, words[i]))
+			return words[i];
+	return NULL;
+}
+
+void tamper_tell(struct strv *evidence, const char *path, const char *what)
+{
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	if (evidence->n >= TAMPER_MAX)
+		return;
+	text_render(&line, path, text_cut(path, strnlen(path, 200)), TEXT_TERMINAL_LINE);
+	buf_addf(&line, ": %s", what);
+	strv_push(evidence, line.data);
+}
+
+void tamper_look(struct tamper *out, const struct task_step *step, const struct strv *exempt,
+		 const char *diff, size_t n)
+{
+	struct section s;
+
+	for (const char *at = diff, *end = diff + n; next_section(&s, at, end); at += s.n) {
+		bool exempted = strv_has(exempt, s.path);
+		const char *why = exempted ? NULL : suspicion(&s, step);
+		const char *place = exempted ? NULL : writes_results(&s);
+
+		if (why) {
+			tamper_tell(&out->evidence, s.path, why);
+			out->left_out++;
+		} else {
+			buf_add(&out->clean, s.at, s.n);
+		}
+		if (place) {
+			AUTO(free) char *what = xasprintf("speaks of %s, where tests write", place);
+			tamper_tell(&out->evidence, s.path, what);
+		}
+		free(s.path);
+	}
+	if (!out->left_out)
+		buf_release(&out->clean);
+}
+
+void tamper_release(struct tamper *t)
+{
+	strv_release(&t->evidence);
+	buf_release(&t->clean);
+	t->left_out = 0;
+}
