@@ -179,7 +179,7 @@ static void take_failure(struct usage_meter *m, const char *path, const char *te
 	if (is_among(path, words) || (m->failed && !*m->failure && strcmp(path, "message") == 0)) {
 		m->failed = true;
 		printable(m->failure, sizeof m->failure, text);
-	} else if (is_among(path, codes)) {
+	} else if (is_among(path, codes) || (m->failed && strcmp(path, "code") == 0)) {
 		m->failed = true;
 		printable(m->failure_code, sizeof m->failure_code, text);
 	} else if (is_among(path, ends)) {

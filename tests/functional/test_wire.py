@@ -69,8 +69,16 @@ row("gzip_unasked", lambda a: stream([gzip.compress(b"".join(events(a.dialect)))
     else http(gzip.compress(wire.compact(whole(a.dialect))), content_encoding="gzip"), sees=["hi there"])
 row("deflate_unasked", lambda a: http(zlib.compress(wire.compact(whole(a.dialect))), content_encoding="deflate"),
     kinds=["whole"], sees=["hi there"])
+row("no_last_blank", lambda a: stream([b"".join(events(a.dialect)[:-1] if a.dialect == "chat" else events(a.dialect)).rstrip()]),
+    kinds=["stream"])
+row("usage_beside_a_choice", lambda a: stream([event(wire.chunk({"content": "hi"})), event(wire.chunk({}, "stop", usage=usage_of("chat"))),
+                                               b"data: [DONE]\n\n"]), dialects=["chat"], kinds=["stream"], sees=["prompt_tokens"])
+row("usage_empty_before", lambda a: stream([event(wire.chunk({"content": "hi"}, usage={})), *events("chat")]), dialects=["chat"],
+    kinds=["stream"])
 # Nothing reported: an estimate of the text that came.
 row("no_usage", lambda a: good(a, usage=False), usage=ESTIMATE)
+row("usage_is_no_number", lambda a: http(wire.compact(whole("chat", {"prompt_tokens": -7, "completion_tokens": 0.5})).replace(
+    b"-7", b"NaN").replace(b"0.5", b"null")), dialects=["chat"], kinds=["whole"], usage=ESTIMATE)
 row("no_done", lambda a: stream(events(a.dialect)[:-1] if a.dialect == "chat" else events(a.dialect)), kinds=["stream"])
 # What we ask for ourselves is withheld, and nothing else.
 row("usage_chunk", good, dialects=["chat"], kinds=["stream"], not_sees=["prompt_tokens"], sees=["[DONE]"])
@@ -93,6 +101,11 @@ row("error_inside", lambda a: stream([*events(a.dialect, usage=False, end=False)
 row("error_in_choice", lambda a: stream([event({**wire.chunk({}), "choices": [
     {"index": 0, "delta": {}, "finish_reason": "error", "error": {"code": 502, "message": "no worker is free"}}]})]),
     dialects=["chat"], kinds=["stream"], usage=ESTIMATE, end="error", outcome="infra_error", sees=["no worker is free"])
+row("rate_limit_inside", lambda a: stream([*events("responses", usage=False, end=False), event(
+    {"type": "error", "code": "rate_limit_exceeded", "message": "too many tokens a minute"})]), dialects=["responses"],
+    kinds=["stream"], usage=ESTIMATE, end="error", outcome="infra_error", sees=["too many"], reason="too many", error="rate_limit")
+row("cut_in_the_middle", lambda a: http(b"".join(events(a.dialect, usage=False))[:-9], kind="text/event-stream",
+                                        x=None)[:-30], kinds=["stream"], usage=ESTIMATE, end="cut", outcome="infra_error", reason="breaks off")
 row("error_with_usage", lambda a: stream([event(wire.chunk({"content": "par"})), event(
     {**wire.chunk({}), "choices": [], "usage": usage_of("chat"), "error": {"code": 502, "message": "no worker is free"}})]),
     dialects=["chat"], kinds=["stream"], end="error", outcome="infra_error", sees=["no worker is free"])
@@ -130,7 +143,11 @@ connection = http.client.HTTPConnection(os.environ["URL"].split("//")[1], timeou
 headers = {k: v.replace("TOKEN", os.environ["TOKEN"]) for k, v in plan["headers"].items()}
 connection.request("POST", plan["path"], base64.b64decode(plan["body"]), headers)
 answer = connection.getresponse()
-print(json.dumps({"status": answer.status, "headers": dict(answer.getheaders()), "body": answer.read().decode()}))
+try:
+    body = answer.read()
+except http.client.IncompleteRead as cut:
+    body = cut.partial
+print(json.dumps({"status": answer.status, "headers": dict(answer.getheaders()), "body": body.decode()}))
 """
 
 
