@@ -31,6 +31,8 @@ static const struct verb verbs[] = {
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"merge", cmd_merge,
 	 "take in the rollouts of other data folders, and join the parts of one"},
+	{"pack", cmd_pack, "put a rollout with its runs and tasks into one file"},
+	{"unpack", cmd_unpack, "take in a rollout that was packed"},
 	{"tag", cmd_tag, "name a rollout"},
 	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},

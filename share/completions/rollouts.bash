@@ -55,6 +55,7 @@ _rollouts()
 		words="list install check"
 		[ "$COMP_CWORD" -gt 2 ] && words=$(_rollouts_agents "$program")
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
+	unpack) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
 	merge)
 		mapfile -t COMPREPLY < <(compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;

@@ -52,6 +52,7 @@ _rollouts_operand()
 	agents) if (( CURRENT > 3 )); then _rollouts_agents; else compadd list install check; fi ;;
 	help) (( CURRENT == 3 )) && _rollouts_verbs ;;
 	merge) _files -/ ;;
+	unpack) _files ;;
 	doctor|gateway) ;;
 	*)
 		(( CURRENT > 3 )) && [[ $words[CURRENT-1] != -* ]] && return

@@ -28,17 +28,21 @@ int cmd_gateway(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_summarize(int argc, char **argv);
 int cmd_tag(int argc, char **argv);
+int cmd_unpack(int argc, char **argv);
 int cmd_validate(int argc, char **argv);
 
 /* Print "rollouts: MESSAGE" on standard error; the exit status of the error's kind. */
 int cmd_fail(const struct err *err) MUST_CHECK;
 /* Print "rollouts: TEXT" there, and go on. */
 void cmd_warn(const char *text);
+/* Bring summary.md of a rollout that was taken in up to date; a failure is a warning. */
+void cmd_write_summary(const char *data, const char *name, const char *stamp);
 /* That run folders of R are another rollout's, where some are. */
 void cmd_warn_strangers(const struct rollout *r);
 /* cmd_fail after one line per problem, which then stand for the message. */

@@ -47,31 +47,36 @@ static void tell(void *arg, const struct merge_step *step)
 		touch(t, step);
 }
 
-static int write_summaries(const struct told *t, struct err *err)
+static int write_summary(const char *data, const char *name, const char *stamp, struct err *err)
 {
+	struct rollout_ref ref = {0};
+	struct summary sum;
 	struct store store;
-	int status = t->touched.n ? store_open(&store, t->q->data_dir, false, err) : 0;
+	struct rollout r;
 
-	if (status || !t->touched.n)
-		return status;
-	for (size_t i = 0; i < t->touched.n && !status; i += 2) {
-		struct rollout_ref ref;
-		struct rollout r;
-		status = store_find(&store, t->touched.v[i], t->touched.v[i + 1], &ref, err);
-		if (status)
-			break;
-		status = rollout_load(&r, &store, &ref, err);
-		rollout_ref_release(&ref);
-		if (status)
-			break;
-		struct summary sum;
+	if (store_open(&store, data, false, err))
+		return -1;
+	int status =
+		store_find(&store, name, stamp, &ref, err) || rollout_load(&r, &store, &ref, err)
+			? -1
+			: 0;
+	if (!status) {
 		summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 		status = report_write_summary(&store, &sum, &r, err);
 		summary_release(&sum);
 		rollout_release(&r);
 	}
+	rollout_ref_release(&ref);
 	store_close(&store);
 	return status;
+}
+
+void cmd_write_summary(const char *data, const char *name, const char *stamp)
+{
+	struct err err;
+
+	if (write_summary(data, name, stamp, &err))
+		cmd_warn(err.msg);
 }
 
 int cmd_merge(int argc, char **argv)
@@ -113,7 +118,9 @@ int cmd_merge(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	q.folders = strv_items(&folders);
-	status = merge_rollouts(&q, tell, &told, &err) || write_summaries(&told, &err) ? -1 : 0;
+	status = merge_rollouts(&q, tell, &told, &err);
+	for (size_t i = 0; i < told.touched.n; i += 2)
+		cmd_write_summary(q.data_dir, told.touched.v[i], told.touched.v[i + 1]);
 	strv_release(&told.touched);
 	return status ? cmd_fail(&err) : CMD_OK;
 }
