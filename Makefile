@@ -40,8 +40,8 @@ quickstart:
 	@tools/setup build run
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
-	$(BUILD)/rollouts run examples/hello/hello.toml
-	$(BUILD)/rollouts summarize hello --latest
+	$(strip $(BUILD)/rollouts run examples/hello/hello.toml $(shell tools/check-kernel run))
+	$(strip $(BUILD)/rollouts summarize hello --latest $(shell tools/check-kernel summarize))
 	@echo
 	@echo "The program is $(BUILD)/rollouts; its first words: $(BUILD)/rollouts help. Next: docs/quickstart.md"
 

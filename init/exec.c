@@ -41,7 +41,7 @@ static void set_limit(int what, uint64_t value)
 static void set_limits(const struct proto_request *req)
 {
 	set_limit(RLIMIT_NOFILE, req->nofile);
-	set_limit(RLIMIT_NPROC, req->nproc);
+	set_limit(RLIMIT_NPROC, confine_nproc(req->nproc));
 	set_limit(RLIMIT_FSIZE, req->fsize);
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
@@ -192,6 +192,8 @@ static _Noreturn void child(const struct proto_request *req, const int fds[PROTO
 	if (chdir(cwd))
 		failed(args, PROTO_STEP_CWD);
 	reset_signals();
+	if (confine_command())
+		failed(args, PROTO_STEP_SETUP);
 	exec_by_path(argv, env);
 	failed(args, PROTO_STEP_PROGRAM);
 }

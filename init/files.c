@@ -20,6 +20,27 @@ struct open_how_ {
 };
 #define RESOLVE_NO_MAGICLINKS_ 0x02
 #define RESOLVE_NO_SYMLINKS_ 0x04
+#define RESOLVE_BENEATH_ 0x08
+
+static int root = -1; /* of a confined sandbox: below it our files lie */
+static char root_path[4096];
+
+int file_root(int fd, const char *path)
+{
+	if (*path != '/' || strlen(path) >= sizeof root_path)
+		return EINVAL;
+	root = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	memcpy(root_path, path, strlen(path) + 1);
+	return root < 0 ? errno : 0;
+}
+
+/* PATH as seen from the root; NULL: it lies elsewhere. */
+static const char *below_root(const char *path)
+{
+	const size_t n = root < 0 ? 0 : strlen(root_path);
+
+	return strncmp(path, root_path, n) || path[n] != '/' ? NULL : path + n;
+}
 
 /* What runs beside us may have taken the rights to a directory from itself and so from us, which have the
  * same user; as its owner we take them back. Without effect on what is not ours. */
@@ -116,7 +137,8 @@ static int enter(int dir, const char *name)
 /* The directory of PATH, made as needed; *NAME points at the last component. */
 static int enter_parent(char *path, char **name)
 {
-	int dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = root < 0 ? open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			   : fcntl(root, F_DUPFD_CLOEXEC, 3);
 	char *save, *part = strtok_r(path, "/", &save), *next;
 
 	for (; dir >= 0 && part; part = next) {
@@ -168,7 +190,8 @@ int file_put(const char *path, mode_t mode, int content)
 	char copy_of[4096], temp[32], *name;
 	static unsigned counter;
 
-	if (content < 0 || path[0] != '/' || snprintf(copy_of, sizeof copy_of, "%s", path) < 2)
+	path = below_root(path);
+	if (content < 0 || !path || snprintf(copy_of, sizeof copy_of, "%s", path) < 2)
 		return EINVAL;
 	int dir = enter_parent(copy_of, &name);
 	if (dir < 0)
@@ -197,8 +220,17 @@ int file_get(const char *path)
 	struct open_how_ how = {.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 				.resolve = RESOLVE_NO_SYMLINKS_ | RESOLVE_NO_MAGICLINKS_};
 	struct stat st;
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 
+	path = below_root(path);
+	if (!path) {
+		errno = ENOENT;
+		return -1;
+	}
+	if (root >= 0) {
+		how.resolve |= RESOLVE_BENEATH_;
+		path++;
+	}
+	int fd = (int)syscall(SYS_openat2, root < 0 ? AT_FDCWD : root, path, &how, sizeof how);
 	if (fd < 0)
 		return -1;
 	if (!fstat(fd, &st) && S_ISREG(st.st_mode))

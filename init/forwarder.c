@@ -8,6 +8,7 @@
 #include "init/init.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -41,31 +42,37 @@ static struct sockaddr_un target;
 static struct connection connections[FORWARDER_CONNECTIONS];
 static int open_connections;
 
-int forwarder_open(unsigned port, const char *path)
+int forwarder_open(unsigned *port, const char *path, int socket_fd)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
-				   .sin_port = htons((uint16_t)port),
+				   .sin_port = htons((uint16_t)*port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	size_t len = strlen(path);
+	socklen_t addr_len = sizeof addr;
+	int kept = *path ? -1 : fcntl(socket_fd, F_DUPFD_CLOEXEC, 3);
 
 	if (listener >= 0)
 		return EALREADY;
-	if (len >= sizeof target.sun_path || port == 0 || port > 65535)
+	if (strlen(path) >= sizeof target.sun_path || *port > 65535 || (!*path && kept < 0))
 		return EINVAL;
 	target.sun_family = AF_UNIX;
-	memcpy(target.sun_path, path, len + 1);
+	if (*path)
+		memcpy(target.sun_path, path, strlen(path) + 1);
+	else
+		snprintf(target.sun_path, sizeof target.sun_path, "/proc/self/fd/%d", kept);
 	for (int i = 0; i < FORWARDER_CONNECTIONS; i++)
 		connections[i].tcp = -1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 128)) {
+	if (bind(fd, (struct sockaddr *)&addr, sizeof addr) || listen(fd, 128) ||
+	    getsockname(fd, (struct sockaddr *)&addr, &addr_len)) {
 		int error = errno;
 		close(fd);
 		return error;
 	}
 	listener = fd;
+	*port = ntohs(addr.sin_port);
 	return 0;
 }
 

@@ -15,7 +15,8 @@
  *
  * A command's tree is ended by kill(-1, SIGKILL): the kernel sends it to every process of this PID name
  * space but us, under the lock that fork needs, so that one sweep ends even a fork bomb. When the control
- * socket closes, for whatever reason, we exit and the kernel kills all that is left.
+ * socket closes, for whatever reason, we exit and the kernel kills all that is left. Where no namespace is to be had
+ * (confine.c) we are not PID 1, know our processes by their descent, and end them ourselves before we exit.
  *
  * What runs beside us has our user id and is hostile. We are not dumpable, so that it can neither trace us
  * nor read our memory, environment or descriptors; all our descriptors are close-on-exec; we follow no link
@@ -48,44 +49,6 @@ static int ctl = -1;
 static pid_t command; /* the foreground command, 0: none */
 static bool kill_at_end;
 static int64_t cpu_before_us;
-
-static void reply(const struct proto_reply *r, int fd)
-{
-	struct iovec iov = {.iov_base = (void *)r, .iov_len = sizeof *r};
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof control;
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof fd);
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	while (sendmsg(ctl, &msg, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			_exit(0);
-}
-
-static void reply_simple(uint32_t op, int error)
-{
-	reply(&(struct proto_reply){.op = op, .error = error}, -1);
-}
-
-static void command_ended(int status, const struct rusage *usage, int left)
-{
-	struct proto_reply r = {.op = PROTO_EXITED, .status = status, .processes = left};
-
-	command = 0;
-	r.memory = (int64_t)usage->ru_maxrss * 1024;
-	r.cpu_us = stats_children_cpu_us() - cpu_before_us;
-	reply(&r, -1);
-}
 
 /* The end of everything but us and the service, looked for one by one: false where that does not come to an end. */
 static bool sweep_around_service(int *status, struct rusage *usage, int *ended)
@@ -120,17 +83,65 @@ static int sweep(int *status, struct rusage *usage)
 	if (service_runs() && sweep_around_service(status, usage, &ended))
 		return ended;
 	for (;;) {
-		kill(-1, SIGKILL);
+		confine_kill_all();
 		pid_t pid = wait4(-1, &st, 0, &ru);
 		if (pid < 0 && errno == ECHILD)
 			return ended;
-		ended += pid > 0 && WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL;
-		service_reaped(pid);
-		if (pid > 0 && pid == command) {
-			*status = st;
-			*usage = ru;
+		for (; pid > 0; pid = wait4(-1, &st, WNOHANG, &ru)) {
+			service_reaped(pid);
+			ended += WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL;
+			if (pid == command) {
+				*status = st;
+				*usage = ru;
+			}
 		}
 	}
+}
+
+/* The kernel ends the rest of a PID namespace with its PID 1; where we are none, we do. */
+static _Noreturn void leave(void)
+{
+	if (confine_is_on())
+		sweep(&(int){0}, &(struct rusage){0});
+	_exit(0);
+}
+
+static void reply(const struct proto_reply *r, int fd)
+{
+	struct iovec iov = {.iov_base = (void *)r, .iov_len = sizeof *r};
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof control;
+		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof fd);
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	}
+	while (sendmsg(ctl, &msg, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			leave();
+}
+
+static void reply_simple(uint32_t op, int error)
+{
+	reply(&(struct proto_reply){.op = op, .error = error}, -1);
+}
+
+static void command_ended(int status, const struct rusage *usage, int left)
+{
+	struct proto_reply r = {.op = PROTO_EXITED, .status = status, .processes = left};
+
+	command = 0;
+	r.memory = (int64_t)usage->ru_maxrss * 1024;
+	r.cpu_us = stats_children_cpu_us() - cpu_before_us;
+	reply(&r, -1);
 }
 
 static void kill_all(void)
@@ -191,6 +202,16 @@ static void send_stats(bool precise)
 	reply(&r, -1);
 }
 
+static void forward(const struct proto_request *req, int socket)
+{
+	struct proto_reply r = {.op = PROTO_FORWARD};
+	unsigned port = req->port;
+
+	r.error = forwarder_open(&port, req->path, socket);
+	r.status = (int32_t)port;
+	reply(&r, -1);
+}
+
 static void send_service(void)
 {
 	struct proto_reply r = {.op = PROTO_SERVICE};
@@ -218,7 +239,10 @@ static void dispatch(const struct proto_request *req, const int fds[PROTO_FDS])
 		send_stats(req->flags & PROTO_PRECISE);
 		break;
 	case PROTO_FORWARD:
-		reply_simple(PROTO_FORWARD, forwarder_open(req->port, req->path));
+		forward(req, fds[0]);
+		break;
+	case PROTO_CONFINE:
+		reply_simple(PROTO_CONFINE, confine(req, fds));
 		break;
 	case PROTO_SERVE:
 		reply_simple(PROTO_SERVE, service_start(req, fds));
@@ -262,7 +286,7 @@ static void serve_request(void)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0)
-		_exit(0);
+		leave();
 	take_fds(&msg, fds);
 	req.path[sizeof req.path - 1] = '\0';
 	dispatch(&req, fds);

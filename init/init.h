@@ -21,7 +21,17 @@ bool service_runs(void);
 /* SIGKILL for each process that is neither ours nor the service's. Returns how many it met. */
 int service_kill_others(void);
 
+/* confine.c: a sandbox without namespaces. Until confine() has been called nothing of it holds. */
+int confine(const struct proto_request *req, const int fds[PROTO_FDS]); /* 0 or an errno */
+bool confine_is_on(void);
+int confine_command(void);		/* in the child, last before exec; -1 with errno */
+void confine_kill_all(void);		/* every process but us; not yet reaped */
+uint64_t confine_nproc(uint64_t nproc); /* what to set for NPROC processes of the sandbox */
+void confine_look(void);		/* for what follows: */
+bool confine_is_ours(const char *pid);	/* not PID 1, and no other's */
+
 /* files.c: 0 or an errno; file_get returns the descriptor or -1 with errno. */
+int file_root(int fd, const char *path); /* from now on all paths lie below PATH, which FD is */
 int file_put(const char *path, mode_t mode, int content);
 int file_get(const char *path);
 
@@ -32,6 +42,7 @@ int64_t stats_children_cpu_us(void); /* of everything reaped so far */
 /* forwarder.c: forwards 127.0.0.1:PORT to a unix socket inside the poll loop. */
 #define FORWARDER_CONNECTIONS 64
 #define FORWARDER_POLLFDS (1 + 2 * FORWARDER_CONNECTIONS)
-int forwarder_open(unsigned port, const char *path); /* 0 or an errno; one forwarder */
+/* 0 or an errno; one forwarder. *PORT 0 becomes one that is free. PATH "": the socket is SOCKET, of which a copy is kept. */
+int forwarder_open(unsigned *port, const char *path, int socket);
 size_t forwarder_poll_add(struct pollfd *pfds, int *timeout_ms);
 void forwarder_poll_done(const struct pollfd *pfds);

@@ -11,14 +11,16 @@
  *   PUT     path, mode; fds: content                       PUT
  *   GET     path                                           GET; fds: the file
  *   STATS                                                  STATS
- *   FORWARD port, path of a unix socket                    FORWARD
+ *   FORWARD port (0: any), path of a unix socket;          FORWARD (status = port)
+ *           fds: the socket itself, where PATH is ""
+ *   CONFINE path; fds: Landlock ruleset, filters, folder   CONFINE
  *   SERVE   as EXEC                                        SERVE: it is being started
  *   SERVICE                                                SERVICE (processes: enum proto_service; status, once it ended)
  */
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 3
+#define PROTO_VERSION 4
 #define PROTO_FDS 4
 
 enum proto_op {
@@ -32,6 +34,9 @@ enum proto_op {
 	PROTO_FORWARD,
 	PROTO_SERVE,
 	PROTO_SERVICE,
+	/* Not PID 1 of a namespace: be held by the ruleset, hold commands by the filters (each a uint32_t, and so many
+	 * struct sock_filter), and know files by paths below PATH, the folder, alone. Before the first EXEC. */
+	PROTO_CONFINE,
 };
 
 /* The entry point of an image, which runs on beside the commands. */
@@ -46,6 +51,7 @@ enum proto_flags {
 	PROTO_KILL_AT_END = 1 << 0, /* EXEC: sweep everything away before EXITED is sent */
 	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
 	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
+	PROTO_SHARED_USER = 1 << 3, /* CONFINE: others run as our user as well */
 };
 
 struct proto_request {
@@ -71,7 +77,7 @@ enum proto_step { PROTO_STEP_SETUP, PROTO_STEP_CWD, PROTO_STEP_PROGRAM };
 struct proto_reply {
 	uint32_t op;
 	int32_t error;	   /* errno; 0: done */
-	int32_t status;	   /* EXITED: wait status; STATS: the request's flags */
+	int32_t status;	   /* EXITED: wait status; STATS: the request's flags; FORWARD: the port */
 	int32_t processes; /* STATS: without init; EXITED: how many the sweep found running */
 	int64_t cpu_us;	   /* EXITED: of this command; STATS: of everything since the start */
 	int64_t memory;	   /* EXITED: largest resident size of one process; STATS: sum now; bytes */

@@ -146,9 +146,11 @@ void stats_read(struct proto_reply *out, bool precise)
 	nameless.n = nameless.looked = 0;
 	nameless.bytes = 0;
 	out->cpu_us = stats_children_cpu_us();
-	out->memory = tmpfs_bytes("/dev/shm") + tmpfs_bytes("/run");
+	/* Without namespaces these are the machine's. */
+	out->memory = confine_is_on() ? 0 : tmpfs_bytes("/dev/shm") + tmpfs_bytes("/run");
+	confine_look();
 	while (d && (e = readdir(d))) {
-		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !strcmp(e->d_name, "1") ||
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !confine_is_ours(e->d_name) ||
 		    !read_stat(e->d_name, &cpu, &pages))
 			continue;
 		out->memory += precise ? proportional(e->d_name, pages * page) : pages * page;

@@ -22,7 +22,7 @@ _rollouts_value()
 	case $words[CURRENT-1] in
 	--data-dir|--task) _files -/ ;;
 	--config|--gateway|--socket) _files ;;
-	--sandbox) compadd auto local docker none ;;
+	--sandbox) compadd auto local docker landlock none ;;
 	--by) compadd model label task tag agent served ;;
 	--question) compadd tasks-like-these these-tasks ;;
 	--cluster) compadd cluster repository none tag: ;;

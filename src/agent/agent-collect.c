@@ -126,7 +126,7 @@ static int list_dir(struct collect *c, const char *dir, struct buf *list, struct
  */
 static int collect_file(struct collect *c, const char *box, struct err *err)
 {
-	AUTO(free) char *host = xasprintf(ATTEMPT_COLLECTED "%s", box);
+	AUTO(free) char *host = xasprintf(ATTEMPT_COLLECTED "%s", sandbox_inside(c->s, box));
 	int got;
 
 	if (box[0] != '/' || !path_is_inside(box + 1)) {

@@ -45,7 +45,7 @@ static void add_task_id(struct buf *out, const struct agent_job *job)
 static void add_gateway_url(struct buf *out, const struct agent_job *job)
 {
 	if (job->attempt->gateway)
-		buf_addf(out, "http://127.0.0.1:%d", AGENT_GATEWAY_PORT);
+		buf_addf(out, "http://127.0.0.1:%d", job->gateway_port);
 }
 
 static void add_token(struct buf *out, const struct agent_job *job)

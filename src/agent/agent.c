@@ -38,6 +38,57 @@ size_t agent_mounts(const json_t *spec, struct sandbox_mount *out, size_t max)
 	return n;
 }
 
+/* TEXT with the path FROM, where it is one or begins one, as TO; NULL: it is not there. The caller owns it. */
+static char *moved(const char *text, const char *from, const char *to)
+{
+	const size_t n = strlen(from);
+	AUTO(buf) struct buf out = BUF_INIT;
+	const char *at = text, *hit;
+	bool any = false;
+
+	while ((hit = strstr(at, from))) {
+		const bool whole = !hit[n] || hit[n] == '/' || hit[n] == ':';
+		buf_add(&out, at, (size_t)(hit - at));
+		buf_adds(&out, whole ? to : from);
+		any |= whole;
+		at = hit + n;
+	}
+	buf_adds(&out, at);
+	return any ? buf_detach(&out) : NULL;
+}
+
+static void move_all(json_t *j, const char *from, const char *to)
+{
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	if (json_is_string(j)) {
+		AUTO(free) char *text = moved(json_string_value(j), from, to);
+		if (text)
+			json_string_set(j, text);
+	}
+	if (json_is_array(j))
+		json_array_foreach (j, i, v)
+			move_all(v, from, to);
+	if (json_is_object(j))
+		json_object_foreach (j, key, v)
+			move_all(v, from, to);
+}
+
+void agent_unmount(json_t *spec)
+{
+	json_t *m;
+	size_t i;
+
+	json_array_foreach (json_object_get(spec, "mounts"), i, m) {
+		AUTO(free) char *host = xstrdup(json_get_str(m, "host", ""));
+		AUTO(free) char *box = xstrdup(json_get_str(m, "box", host));
+		if (*box && strcmp(box, host))
+			move_all(spec, box, host);
+	}
+}
+
 void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
 {
 	AUTO(buf) struct buf line = BUF_INIT;

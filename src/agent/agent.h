@@ -67,6 +67,7 @@ struct agent_job {
 	int64_t deadline_ms; /* clock_mono_ms */
 	const struct sandbox_watch
 		*watch; /* may move the deadline, as when a limit was reached; NULL: nobody does */
+	int gateway_port; /* in the sandbox; unused without one */
 	int gateway_fd; /* O_PATH of the gateway's socket, opened before privileges went; -1: none */
 	int cancel_fds[2]; /* as in struct sandbox_spec */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
@@ -75,6 +76,9 @@ struct agent_job {
 
 /* The read-only mounts that SPEC names, of an agent or the benchmark's tools, for the sandbox; borrowed from it. NULL: none. */
 size_t agent_mounts(const json_t *spec, struct sandbox_mount *out, size_t max);
+/* SPEC for a sandbox in which nothing is mounted: all that it says by a path in the sandbox it says by that on this machine.
+ * NULL: nothing to do. */
+void agent_unmount(json_t *spec);
 /* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
  * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
  * Logs to logs/agent.log (stdout) and logs/agent.err. */

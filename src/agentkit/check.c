@@ -119,6 +119,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 				    .limits = limits_default,
 				    .cancel_fds = {-1, -1}};
 	struct agent_job job = {.attempt = &c->attempt,
+				.gateway_port = AGENT_GATEWAY_PORT,
 				.task = &c->task,
 				.step = &c->step,
 				.run_fd = c->dir_fd,

@@ -226,6 +226,15 @@ int path_link(int dir_fd, const char *target, const char *path, struct err *err)
 	return 0;
 }
 
+char *path_of_fd(int fd)
+{
+	char link[32], path[4096];
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof path - 1);
+	return xstrndup(path, n > 0 ? (size_t)n : 0);
+}
+
 bool path_exists(int dir_fd, const char *path)
 {
 	struct stat st;

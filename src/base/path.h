@@ -45,5 +45,7 @@ int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *
 /* The same, with the very files of SRC (hard links) where the file system and their owner allow it. */
 int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
 		    struct err *err) MUST_CHECK;
+/* Where FD is, by /proc; "" when that cannot be told. The caller owns it. */
+char *path_of_fd(int fd);
 bool path_exists(int dir_fd, const char *path); /* without following a last link */
 bool path_is_dir(int dir_fd, const char *path); /* following links */

@@ -22,7 +22,10 @@
 		     "model of every task; repeat it for several"),                                \
 	BENCH_SET(req, "judge", 0, "MODEL", "model that judges rubrics", .setting = "model"),   \
 	BENCH_ROW("no-judge", 0, NULL, OPTION_FLAG, &(req)->no_judge, "judge no rubric"),       \
-	BENCH_SET(req, "sandbox", 0, "KIND", "auto, local, docker or none"),                            \
+	BENCH_SET(req, "sandbox", 0, "KIND", "auto, local, docker, landlock or none"),                            \
+	BENCH_SET(req, "allow-weaker-sandbox", 0, NULL,                                          \
+		     "let auto be landlock where no other sandbox starts",                         \
+		     .setting = "allow_weaker_sandbox"),                                           \
 	BENCH_SET(req, "rollouts", 'r', "N", "rollouts of every task"),                         \
 	BENCH_SET(req, "timeout", 't', "SEC", "working time of the agent",                      \
 		     .setting = "timeout_sec"),                                                    \

@@ -37,7 +37,7 @@ static void say_too_large(const struct session *s, struct display *d, const stru
 	}
 }
 
-/* What is used, not what was asked for. Without containers there is nothing to tell: that is what runs anywhere. */
+/* What is used, not what was asked for. With the local one alone there is nothing to tell: that is what runs anywhere. */
 static void say_sandboxes(const struct session *s, struct display *d, const struct session_work *w)
 {
 	AUTO(buf) struct buf names = BUF_INIT;
@@ -45,7 +45,8 @@ static void say_sandboxes(const struct session *s, struct display *d, const stru
 
 	for (size_t i = 0; i < w->n; i++)
 		used[s->plan.trials[w->items[i].index].sandbox] = true;
-	for (int k = 0; used[SANDBOX_DOCKER] && k <= SANDBOX_NONE; k++)
+	const bool told = used[SANDBOX_DOCKER] || used[SANDBOX_LANDLOCK];
+	for (int k = 0; told && k <= SANDBOX_NONE; k++)
 		if (used[k])
 			buf_addf(&names, "%s%s", names.len ? "," : "",
 				 sandbox_kind_name((enum sandbox_kind)k));

@@ -186,10 +186,10 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 		return;
 	if (v->origin == ORIGIN_ENVIRONMENT) {
 		if (strcmp(v->text, "auto") && strcmp(v->text, "local") &&
-		    strcmp(v->text, "docker"))
+		    strcmp(v->text, "docker") && strcmp(v->text, "landlock"))
 			config_value_issue(c, KEY_SANDBOX, v,
 					   "\"%s\" is not built yet; unset it or set it to "
-					   "\"local\" or \"docker\"",
+					   "\"local\", \"docker\" or \"landlock\"",
 					   v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);

@@ -57,7 +57,7 @@ static const char *complain_tool(const char *text)
 }
 
 /* In the order of the enums of core/bench.h. */
-static const char *const sandboxes[] = {"auto", "local", "docker", "none", NULL};
+static const char *const sandboxes[] = {"auto", "local", "docker", "landlock", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
 static const char *const scorings[] = {"scored", "strict", NULL};
 static const char *const switches[] = {"auto", "true", "false", NULL};
@@ -93,6 +93,8 @@ const struct key config_keys[KEY_COUNT_] = {
 			  IN_BENCH(parallel)},
 	[KEY_FAIL_FAST] = {"fail_fast", TYPE_BOOL, SCOPE_FLAG, .flag = "fail-fast",
 			   IN_BENCH(fail_fast)},
+	[KEY_ALLOW_WEAKER] = {"allow_weaker_sandbox", TYPE_BOOL, SCOPE_FLAG,
+			      .flag = "allow-weaker-sandbox", IN_BENCH(allow_weaker_sandbox)},
 	[KEY_FAIL_ON_ERROR] = {"fail_on_error", TYPE_REAL, SCOPE_TOP, 0.001, 1,
 			       IN_BENCH(fail_on_error)},
 	[KEY_TOOLS] = {"tools", TYPE_LIST, SCOPE_TOP, .complain = complain_tool, IN_BENCH(tools)},

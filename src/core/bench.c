@@ -5,10 +5,8 @@
 #include "base/mem.h"
 
 static const char *const sandbox_names[] = {
-	[SANDBOX_AUTO] = "auto",
-	[SANDBOX_LOCAL] = "local",
-	[SANDBOX_DOCKER] = "docker",
-	[SANDBOX_NONE] = "none",
+	[SANDBOX_AUTO] = "auto",	 [SANDBOX_LOCAL] = "local", [SANDBOX_DOCKER] = "docker",
+	[SANDBOX_LANDLOCK] = "landlock", [SANDBOX_NONE] = "none",
 };
 
 static const char *const workspace_names[] = {

@@ -12,7 +12,13 @@
 #include "core/limits.h"
 #include "core/score.h"
 
-enum sandbox_kind { SANDBOX_AUTO, SANDBOX_LOCAL, SANDBOX_DOCKER, SANDBOX_NONE };
+enum sandbox_kind {
+	SANDBOX_AUTO,
+	SANDBOX_LOCAL,
+	SANDBOX_DOCKER,
+	SANDBOX_LANDLOCK, /* without namespaces: weaker than the others */
+	SANDBOX_NONE
+};
 enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
 
 const char *sandbox_kind_name(enum sandbox_kind k);
@@ -56,7 +62,8 @@ struct bench {
 	char *name;
 	int parallel;
 	bool fail_fast;
-	double fail_on_error; /* 0: none */
+	bool allow_weaker_sandbox; /* "auto" may be "landlock" where "local" does not start */
+	double fail_on_error;	   /* 0: none */
 	struct budget {
 		double usd; /* at it no new trial starts; running ones finish. 0: none, as below */
 		int64_t tokens;

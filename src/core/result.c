@@ -136,7 +136,7 @@ static const struct json_field result_fields[] = {
 	RESULT(platform, FIELD_STR, false),	   RESULT(image, FIELD_STR, false),
 	RESULT(oom_killed, FIELD_BOOL, false),	   RESULT(program, FIELD_STR, false),
 	RESULT(judge_score, FIELD_KNOWN, false),   RESULT(judge_model, FIELD_TEXT, false),
-	RESULT(judge_prompt, FIELD_DIGEST, false),
+	RESULT(judge_prompt, FIELD_DIGEST, false), RESULT(isolation, FIELD_STR, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
@@ -187,6 +187,7 @@ void result_release(struct result *r)
 	free(r->sandbox);
 	free(r->workspace);
 	free(r->limits_held);
+	free(r->isolation);
 	free(r->image);
 	free(r->image_id);
 	free(r->platform);

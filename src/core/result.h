@@ -138,6 +138,7 @@ struct result {
 	char *workspace;   /* "overlay", "copy", "none" */
 	json_t *tools;	   /* {name: its file}: the benchmark's; NULL: none */
 	char *limits_held; /* "cgroup", "watched", "none" */
+	char *isolation; /* of a weaker sandbox: what isolated it, "Landlock 7, a user of its own"; NULL: all that it has */
 };
 
 void result_init(struct result *r);

@@ -172,6 +172,30 @@ void report_left_out(struct buf *out, const struct rollout *r)
 	buf_adds(out, "; rollouts show RUN_ID lists them");
 }
 
+/* A score from a sandbox that holds less is not to be mixed with others in silence, nor taken for one of theirs. */
+static void put_weaker(struct doc *d, const struct rollout *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->trials_n; i++)
+		n += r->trials[i].trial.sandbox == SANDBOX_LANDLOCK;
+	if (!n)
+		return;
+	doc_line_end(d);
+	if (n == r->trials_n)
+		doc_words(
+			d,
+			"All %zu trial%s ran in a weaker sandbox (landlock), see docs/sandbox.md.",
+			n, n == 1 ? "" : "s");
+	else
+		doc_words(d,
+			  "%zu of %zu trials ran in a weaker sandbox (landlock, see "
+			  "docs/sandbox.md) and "
+			  "are in one mean with those of another: summarize them apart by their "
+			  "labels.",
+			  n, r->trials_n);
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
 	double percent = 100 * s->options.level;
@@ -200,6 +224,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 	}
 	put_pool(d, r);
 	put_unsolved(d, s);
+	put_weaker(d, r);
 	put_mixed(d, s);
 	AUTO(buf) struct buf replaced = BUF_INIT;
 	tables_replaced(&replaced, summary_all(s));

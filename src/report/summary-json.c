@@ -224,6 +224,18 @@ static json_t *excluded_json(const struct summary *s)
 	return all;
 }
 
+/* How many trials ran in which. */
+static json_t *sandboxes_json(const struct rollout *r)
+{
+	json_t *j = json_object();
+
+	for (size_t i = 0; i < r->trials_n; i++) {
+		const char *kind = sandbox_kind_name(r->trials[i].trial.sandbox);
+		json_put_int(j, kind, json_get_int(j, kind, 0) + 1);
+	}
+	return j;
+}
+
 void summary_json(struct buf *out, const struct summary *s, const struct rollout *r)
 {
 	AUTO(json) json_t *j = json_object();
@@ -241,6 +253,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	if (r->parts_n)
 		json_put(j, "pooled", parts_json(r));
 	json_put(j, "excluded", excluded_json(s));
+	json_put(j, "sandboxes", sandboxes_json(r));
 	put_tally(j, &summary_all(s)->tally);
 	json_put(j, "missing_by_outcome", missing_json(s));
 	for (size_t i = 0; i < s->groups_n; i++)

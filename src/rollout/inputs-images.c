@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "engine/ask.h"
 #include "rollout/inputs-internal.h"
+#include "sandbox/sandbox.h"
 
 static void problem(struct inputs *in, const struct bench_entry *e, struct strv *problems,
 		    const char *text)
@@ -46,6 +47,75 @@ static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_
 	return 0;
 }
 
+/* Trying starts one: only where something depends on it. */
+static enum sandbox_kind usual_sandbox(struct inputs *in)
+{
+	AUTO(fd) int folder = -1;
+	struct err why = {0}, ignored;
+
+	if (in->usual != SANDBOX_AUTO)
+		return in->usual;
+	in->usual = SANDBOX_LOCAL;
+	if (!in->bench.allow_weaker_sandbox)
+		return in->usual;
+	/* The data folder may not be there yet. */
+	folder = open("/var/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder >= 0 && sandbox_try(folder, "local", &why) &&
+	    !sandbox_try(folder, "landlock", &ignored)) {
+		in->usual = SANDBOX_LANDLOCK;
+		in->weaker = xstrdup(why.msg);
+	}
+	return in->usual;
+}
+
+static bool is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("_.-", c));
+}
+
+/* As a path of its own, and not as a part of another. */
+static bool names_place(const char *text, size_t len, const char *place)
+{
+	const size_t n = strlen(place);
+	const char *end = text + len, *hit = text;
+
+	for (; (hit = memmem(hit, (size_t)(end - hit), place, n)); hit++) {
+		const char before = hit > text ? hit[-1] : ' ';
+		const char after = hit + n < end ? hit[n] : ' ';
+		if (!is_word(before) && !strchr("/})~", before) && !is_word(after))
+			return true;
+	}
+	return false;
+}
+
+/* Where nothing is mounted these places are elsewhere, or not to be had: a test would fail for that alone. */
+static void check_names(struct inputs *in, const struct bench_entry *e, const struct task *t,
+			struct strv *problems)
+{
+	static const char *const places[] = {"/app", "/home/agent", "/tmp", "/var/tmp", "/dev/shm"};
+
+	for (size_t s = 0; s < t->steps_n; s++)
+		for (size_t i = 0; i < t->steps[s].tests_n; i++) {
+			const struct task_test *test = &t->steps[s].tests[i];
+			const char *command = test->command ? test->command : "";
+			for (size_t k = 0; k < ARRAY_SIZE(places); k++) {
+				if (!names_place(command, strlen(command), places[k]) &&
+				    !names_place(test->content ? test->content : "",
+						 test->content_len, places[k]))
+					continue;
+				AUTO(free)
+				char *text = xasprintf(
+					"test %s names %s, which sandbox = \"landlock\" does not "
+					"have: nothing can be mounted there (go by the working "
+					"directory, $HOME and $TMPDIR)",
+					test->path, places[k]);
+				problem(in, e, problems, text);
+				break;
+			}
+		}
+}
+
 static int resolve(struct inputs *in, size_t i, struct strv *problems, struct err *err)
 {
 	struct bench_entry *e = &in->bench.entries[i];
@@ -53,13 +123,14 @@ static int resolve(struct inputs *in, size_t i, struct strv *problems, struct er
 	const bool wanted = task_wants_image(&t->task), asked = e->sandbox == SANDBOX_DOCKER;
 
 	if (e->sandbox == SANDBOX_AUTO && !wanted)
-		e->sandbox = SANDBOX_LOCAL;
-	if (e->sandbox == SANDBOX_LOCAL || e->sandbox == SANDBOX_NONE) {
+		e->sandbox = usual_sandbox(in);
+	if (e->sandbox == SANDBOX_LANDLOCK)
+		check_names(in, e, &t->task, problems);
+	if (e->sandbox != SANDBOX_AUTO && !asked) {
 		if (e->network)
 			problem(in, e, problems,
 				"network = true needs sandbox = \"docker\", and with it a "
-				"Dockerfile or docker_image: "
-				"sandbox = \"local\" has no network");
+				"Dockerfile or docker_image: any other has no network");
 		return 0;
 	}
 	if (!wanted) {

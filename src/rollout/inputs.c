@@ -211,6 +211,11 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	}
 	if (rc == 0)
 		strv_pushv(&out->plan.notes, strv_items(&notes));
+	if (rc == 0 && out->weaker)
+		strv_pushf(&out->plan.notes,
+			   "sandbox = \"landlock\", weaker than local, which does not start here "
+			   "(docs/sandbox.md): %s",
+			   out->weaker);
 	inputs_choice_release(&choice);
 	return rc;
 }
@@ -255,5 +260,6 @@ void inputs_release(struct inputs *in)
 	free(in->tasks);
 	free(in->entry_task);
 	free(in->engine);
+	free(in->weaker);
 	*in = (struct inputs){0};
 }

@@ -27,7 +27,10 @@ struct inputs {
 	size_t *entry_task; /* bench.entries[i] is of tasks[entry_task[i]] */
 	json_t *tools;	    /* as tools_find has them; NULL: none */
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
-	char *engine;	    /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
+	enum sandbox_kind
+		usual; /* what "auto" is for tasks without an image; SANDBOX_AUTO: not asked */
+	char *weaker;  /* why it is a weaker one; NULL: it is not */
+	char *engine;  /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
 	struct providers providers; /* loaded when an agent needs a model, or a judge is named */
 	struct plan plan;	    /* run_id and task_snapshot are set by inputs_commit */
 };

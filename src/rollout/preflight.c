@@ -75,7 +75,7 @@ static void make_key(const struct preflight *p, const struct preflight_job *job,
 	json_put_int(j, "memory_mb", t->limits.memory_mb);
 	json_put_int(j, "disk_mb", t->limits.disk_mb);
 	json_put_real(j, "cpus", t->limits.cpus);
-	if (t->sandbox == SANDBOX_LOCAL)
+	if (t->sandbox == SANDBOX_LOCAL || t->sandbox == SANDBOX_LANDLOCK)
 		json_put(j, "programs", programs_state());
 	json_format(&text, j, false);
 	hash_once(text.data, text.len, key);
@@ -110,7 +110,7 @@ static void add_item(struct preflight *p, const struct sched_item *item)
 /* Where to get TOOL, in the sandbox that T has. */
 static char *remedy(const struct trial *t, const char *tool)
 {
-	AUTO(free) char *found = t->sandbox == SANDBOX_LOCAL ? program_on_path(tool) : NULL;
+	AUTO(free) char *found = t->sandbox != SANDBOX_DOCKER ? program_on_path(tool) : NULL;
 
 	if (t->sandbox == SANDBOX_DOCKER)
 		return xstrdup("install it in the task's image (its Dockerfile or docker_image)");

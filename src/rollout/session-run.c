@@ -17,14 +17,9 @@
 /* Absolute: sandboxes mount what is in it. */
 static char *rollout_folder(const struct session *s)
 {
-	AUTO(free) char *path = xasprintf("/proc/self/fd/%d", s->dir_fd);
-	char real[PATH_MAX];
-	ssize_t n = readlink(path, real, sizeof real - 1);
+	AUTO(free) char *path = path_of_fd(s->dir_fd);
 
-	if (n < 0)
-		return path_join(s->store.root, s->ref.path);
-	real[n] = '\0';
-	return xstrdup(real);
+	return *path ? STEAL(&path) : path_join(s->store.root, s->ref.path);
 }
 
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,

@@ -183,11 +183,22 @@ static int explain_full(const char *root, struct err *err)
 	return -1;
 }
 
+static int no_sandbox(struct session *s, bool local, struct err *err)
+{
+	struct err ignored;
+	const size_t n = strlen(err->msg);
+
+	if (local && !sandbox_try(s->store.root_fd, "landlock", &ignored))
+		snprintf(err->msg + n, sizeof err->msg - n,
+			 "; a weaker one would start: --allow-weaker-sandbox (docs/sandbox.md)");
+	return err_wrap(err, "no sandbox starts here, see: rollouts doctor");
+}
+
 /* Told once and at once, not by every trial after its retries. */
 int session_check_host(struct session *s, const struct trial *trials, size_t n, struct err *err)
 {
 	static const char *const needed[][2] = {{"git", "git"}, {"bwrap", "bubblewrap"}};
-	bool boxed = false, local = false;
+	bool boxed = false, local = false, landlock = false;
 	struct disk disk;
 
 	if (s->host_checked)
@@ -202,6 +213,7 @@ int session_check_host(struct session *s, const struct trial *trials, size_t n, 
 	for (size_t i = 0; i < n; i++) {
 		boxed |= trials[i].sandbox != SANDBOX_NONE;
 		local |= trials[i].sandbox == SANDBOX_LOCAL;
+		landlock |= trials[i].sandbox == SANDBOX_LANDLOCK;
 	}
 	for (size_t i = 0; boxed && i < ARRAY_SIZE(needed) - !local; i++) {
 		AUTO(free) char *path = program_on_path(needed[i][0]);
@@ -211,8 +223,9 @@ int session_check_host(struct session *s, const struct trial *trials, size_t n, 
 				       "rollouts doctor",
 				       needed[i][0], needed[i][1]);
 	}
-	if (local && sandbox_try(s->store.root_fd, err))
-		return err_wrap(err, "no sandbox starts here, see: rollouts doctor");
+	if ((local && sandbox_try(s->store.root_fd, "local", err)) ||
+	    (landlock && sandbox_try(s->store.root_fd, "landlock", err)))
+		return no_sandbox(s, local, err);
 	s->host_checked = true;
 	return 0;
 }

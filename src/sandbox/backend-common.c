@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "os/fdio.h"
 #include "sandbox/holder.h"
+#include "sandbox/rights.h"
 
 #define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
 #define DISK_NOW_MS 1000 /* for the figure in a result */
@@ -155,6 +156,10 @@ struct common_sandbox *common_new(const struct sandbox_backend *backend,
 				   .channel = CHANNEL_INIT,
 				   .group = &l->inherited->group};
 	memcpy(l->base.channel.cancel_fds, spec->cancel_fds, sizeof spec->cancel_fds);
+	if (spec->plain) {
+		l->plain_root = path_of_fd(spec->root_fd);
+		l->base.top = path_join(l->plain_root, spec->scratch);
+	}
 	l->sock = l->tree = -1;
 	l->holder.pidfd = -1;
 	if (!make_scratch(spec, err))
@@ -209,7 +214,8 @@ int common_start(struct common_sandbox *l, int ctl, int errors, int64_t deadline
 				     .inherited = l->inherited,
 				     .serve = serve_end,
 				     .ctl = ctl,
-				     .errors = errors};
+				     .errors = errors,
+				     .plain_root = l->plain_root};
 	if (holder_fork(&l->holder, &start, err))
 		return -1;
 	close(fd_steal(&serve_end)); /* its death must be seen */
@@ -361,5 +367,8 @@ void common_close(struct sandbox *s)
 	if (s->service_args > 0)
 		close(s->service_args);
 	sandbox_inherited_free(l->own);
+	free(l->plain_root);
+	free(s->top);
+	rights_way_free(s->way);
 	free(l);
 }

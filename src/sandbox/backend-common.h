@@ -23,6 +23,7 @@ struct common_sandbox {
 	struct sandbox_inherited *inherited; /* what it is opened with; borrowed, or */
 	struct sandbox_inherited *own;	     /* its own, when the caller brought none */
 	int64_t free;			     /* on the disk, when it was last measured */
+	char *plain_root;		     /* of a backend without mounts: the data root's path */
 	int tree; /* for a container: its workspace as a detached mount, to be given on; -1: a folder */
 };
 

@@ -13,7 +13,11 @@ struct sandbox {
 	struct channel channel;
 	const struct cgroup *group; /* what it was opened with; path NULL: limits are watched */
 	const char *workspace, *limits_held; /* static strings */
-	int64_t memory_max;		     /* bytes, of all samples so far */
+	char *top; /* without mounts: the path that stands for "/" of its own places; owned. NULL: none is needed */
+	struct rights_way
+		*way;	    /* to the scratch directory, where an agent is its owner's user; NULL */
+	char isolation[64]; /* of a weaker one: what it is; "" */
+	int64_t memory_max; /* bytes, of all samples so far */
 	bool oom_killed;
 	const struct strv
 		*image_env; /* of a container: what a command's own environment lacks; else NULL */
@@ -21,7 +25,7 @@ struct sandbox {
 	bool stopped;
 };
 
-extern const struct sandbox_backend sandbox_local, sandbox_docker;
+extern const struct sandbox_backend sandbox_local, sandbox_docker, sandbox_landlock;
 
 /* run.c: sandbox_serve without the checks. */
 int run_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd,

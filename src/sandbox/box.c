@@ -19,15 +19,6 @@
 
 #define GONE_MS 60000
 
-static char *root_path(int root_fd)
-{
-	char link[32], path[4096];
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", root_fd);
-	ssize_t n = readlink(link, path, sizeof path - 1);
-	return xstrndup(path, n > 0 ? (size_t)n : 0);
-}
-
 static void mount(json_t *mounts, const char *from, const char *to, bool writable)
 {
 	json_t *m = json_object();
@@ -88,7 +79,7 @@ static void add_limits(json_t *d, const struct limits *l)
 
 static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 {
-	AUTO(free) char *root = root_path(spec->root_fd);
+	AUTO(free) char *root = path_of_fd(spec->root_fd);
 	AUTO(free) char *scratch = path_join(root, spec->scratch);
 	AUTO(free) char *user = xasprintf("%u:%u", (unsigned)uid, (unsigned)gid);
 	AUTO(free) char *name = xasprintf("rollouts-%s", spec->name);

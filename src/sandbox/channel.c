@@ -93,6 +93,7 @@ int channel_hello(struct channel *c, int64_t deadline_ms, struct err *err)
 	if (channel_wait(c, c->sock, deadline_ms, err) || receive_hello(c, &r, &pid, err))
 		return -1;
 	setsockopt(c->sock, SOL_SOCKET, SO_PASSCRED, &(int){0}, sizeof(int));
+	c->pid = pid;
 	if (pid <= 0 || (c->pidfd = pidfd_open(pid, 0)) < 0)
 		return err_set(err, ERR_INFRA, errno, "PID 1 of the sandbox");
 	return 0;
@@ -125,10 +126,17 @@ int channel_receive(struct channel *c, struct proto_reply *out, int *fd, struct 
 int channel_call(struct channel *c, const struct proto_request *req, int send_fd,
 		 struct proto_reply *out, int *fd, struct err *err)
 {
+	return channel_send(c, req, &send_fd, send_fd >= 0, err) ||
+			       channel_answer(c, req, out, fd, err)
+		       ? -1
+		       : 0;
+}
+
+int channel_answer(struct channel *c, const struct proto_request *req, struct proto_reply *out,
+		   int *fd, struct err *err)
+{
 	const int64_t deadline = clock_mono_ms() + ANSWER_MS;
 
-	if (channel_send(c, req, &send_fd, send_fd >= 0, err))
-		return -1;
 	do {
 		if (fd && *fd >= 0)
 			close(*fd);

@@ -11,13 +11,14 @@
 
 struct channel {
 	int sock;	   /* -1: closed */
+	pid_t pid;	   /* of PID 1, as we see it; 0: not known yet */
 	int pidfd;	   /* of PID 1; readable once it and all its processes are dead */
 	int cancel_fds[2]; /* borrowed; -1: unused */
 };
 
 #define CHANNEL_INIT                                                                               \
 	{                                                                                          \
-		-1, -1,                                                                            \
+		-1, 0, -1,                                                                         \
 		{                                                                                  \
 			-1, -1                                                                     \
 		}                                                                                  \
@@ -40,6 +41,9 @@ int channel_receive(struct channel *c, struct proto_reply *out, int *fd,
  * is ERR_INFRA with err->sys. */
 int channel_call(struct channel *c, const struct proto_request *req, int send_fd,
 		 struct proto_reply *out, int *fd, struct err *err) MUST_CHECK;
+/* The second half of that, after channel_send. */
+int channel_answer(struct channel *c, const struct proto_request *req, struct proto_reply *out,
+		   int *fd, struct err *err) MUST_CHECK;
 /* Close the socket and wait until PID 1 is gone, helping with SIGKILL. Idempotent. ERR_INFRA when it will not
  * go (a process in uninterruptible sleep). */
 int channel_end(struct channel *c, struct err *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "sandbox/du.h"
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "sandbox/rights.h"
 
 /* Then what was seen so far has to do: files may be added as fast as we count. */
 #define WALK_MS 10000
@@ -57,6 +59,8 @@ static bool visit(struct walk *w, const char *name)
 		return false;
 	}
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == EACCES)
+		fd = rights_open_dir(dir, name);
 	if (fd < 0)
 		return false;
 	w->levels[++w->depth] = (struct level){.fd = fd};

@@ -13,6 +13,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -20,20 +21,24 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/datadir.h"
 #include "os/fdio.h"
 #include "sandbox/du.h"
 #include "sandbox/network.h"
 #include "sandbox/rootfs.h"
 #include "sandbox/refusal.h"
+#include "sandbox/rights.h"
 #include "sandbox/userns.h"
 
-#define BWRAP_GONE_MS 10000
+#define FIRST_GONE_MS 10000
 
 struct holder {
 	const struct holder_start *start;
 	struct rootfs rootfs;
-	pid_t bwrap; /* 0: none, or reaped */
-	int bwrap_fd;
+	/* Absolute: the baseline, the workspace, the overlay's upper directory (NULL: none), a folder for a diff. */
+	char *base, *work, *upper, *diff;
+	pid_t first; /* bubblewrap, or without mounts PID 1 itself; 0: none, or reaped */
+	int first_fd;
 };
 
 static int by_value(const void *a, const void *b)
@@ -114,6 +119,21 @@ static void run_bwrap(const struct holder *k, char *const *argv)
 	_exit(127);
 }
 
+static int start_first(struct holder *k, void (*run)(const struct holder *, char *const *),
+		       char *const *argv, struct err *err)
+{
+	k->first = fork();
+	if (k->first < 0)
+		return err_set(err, ERR_INFRA, errno, "fork");
+	if (k->first == 0)
+		run(k, argv);
+	/* Their other ends must see the end when PID 1 is gone, whatever we do. */
+	close(k->start->ctl);
+	close(k->start->errors);
+	k->first_fd = pidfd_open(k->first, 0);
+	return k->first_fd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
+}
+
 /* Bubblewrap finds its own child in /proc by the number that it has here. */
 static int mount_proc(struct err *err)
 {
@@ -131,16 +151,7 @@ static int start_bwrap(struct holder *k, struct err *err)
 	if (mount_proc(err) || network_enter(err))
 		return -1;
 	rootfs_command(&k->rootfs, &argv, s->spec, s->inherited, s->ctl);
-	k->bwrap = fork();
-	if (k->bwrap < 0)
-		return err_set(err, ERR_INFRA, errno, "fork");
-	if (k->bwrap == 0)
-		run_bwrap(k, (char *const *)argv.v);
-	/* Their other ends must see the end when PID 1 is gone, whatever we do. */
-	close(s->ctl);
-	close(s->errors);
-	k->bwrap_fd = pidfd_open(k->bwrap, 0);
-	return k->bwrap_fd < 0 ? err_set(err, ERR_INFRA, errno, "pidfd_open") : 0;
+	return start_first(k, run_bwrap, (char *const *)argv.v, err);
 }
 
 /* Bubblewrap's is made from ours. A container's filter of system calls may permit namespaces and refuse this, as Podman's does:
@@ -164,25 +175,92 @@ static int set_up(struct holder *k, struct err *err)
 	set_host_name(k->start->spec->name);
 	if (rootfs_build(&k->rootfs, k->start->spec, k->start->inherited, err) || chdir("/"))
 		return -1;
+	k->base = path_join(k->rootfs.dir, "base");
+	k->work = path_join(k->rootfs.dir, "repo");
+	k->upper = k->rootfs.overlay ? path_join(k->rootfs.dir, "layers/upper") : NULL;
+	k->diff = path_join(k->rootfs.dir, "diff");
 	/* A container engine starts PID 1 over what lies there now. */
 	return k->start->ctl >= 0 ? start_bwrap(k, err) : 0;
 }
 
+/* By its descriptor: our user may not be able to reach its path. */
+static void run_init(const struct holder *k, char *const *argv)
+{
+	const struct holder_start *s = k->start;
+	static char *const env[] = {NULL};
+
+	setsid();
+	signal(SIGPIPE, SIG_DFL);
+	dup2(s->errors, 2);
+	cgroup_join(&s->inherited->group);
+	fd_cloexec_from(3);
+	fd_set_cloexec(s->ctl, false);
+	syscall(SYS_execveat, s->inherited->init.tree, "", argv, env, AT_EMPTY_PATH);
+	dprintf(2, "rollouts-init: %s", strerror(errno));
+	_exit(127);
+}
+
+/* Without mounts: the scratch directory is what the agent sees, by its path. */
+static int set_up_plain(struct holder *k, struct err *err)
+{
+	const struct holder_start *s = k->start;
+	const struct sandbox_spec *spec = s->spec;
+	AUTO(free) char *ctl = xasprintf("fd:%d", s->ctl);
+	char *const argv[] = {(char *)HOLDER_INIT_NAME, ctl, NULL};
+
+	/* What outlives PID 1 becomes our child. */
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+		return err_set(err, ERR_INFRA, errno, "become a subreaper");
+	raise_open_files();
+	k->base = spec->baseline ? path_join(s->plain_root, spec->baseline) : NULL;
+	k->work = xstrdup(spec->layout->repo);
+	AUTO(free) char *scratch = path_join(s->plain_root, spec->scratch);
+	k->diff = path_join(scratch, "diff");
+	if (spec->baseline) {
+		AUTO(free) char *repo = path_join(spec->baseline, BASELINE_REPO);
+		if (path_copy_tree(spec->root_fd, repo, AT_FDCWD, k->work, err))
+			return err_wrap(err, "copy the baseline");
+	}
+	return start_first(k, run_init, argv, err);
+}
+
+/* Each that dies leaves its children to us. */
+static void kill_descendants(void)
+{
+	const int64_t deadline = clock_mono_ms() + FIRST_GONE_MS;
+	pid_t reaped;
+
+	while ((reaped = waitpid(-1, NULL, WNOHANG)) >= 0 && clock_mono_ms() < deadline) {
+		FILE *f = reaped ? NULL : fopen("/proc/thread-self/children", "re");
+		int pid;
+		while (f && fscanf(f, "%d", &pid) == 1)
+			kill(pid, SIGKILL);
+		if (f)
+			fclose(f);
+		if (!reaped)
+			poll(NULL, 0, 1);
+	}
+}
+
 /* PID 1's end is what makes the workspace ours alone. It ends with bubblewrap, but not where that fails half way: its child
  * may then wait for it for ever. */
-static int wait_bwrap(struct holder *k, struct err *err)
+static int wait_first(struct holder *k, struct err *err)
 {
-	const int64_t deadline = clock_mono_ms() + BWRAP_GONE_MS;
-	struct pollfd p = {.fd = k->bwrap_fd, .events = POLLIN};
+	const int64_t deadline = clock_mono_ms() + FIRST_GONE_MS;
+	struct pollfd p = {.fd = k->first_fd, .events = POLLIN};
 
-	if (!k->bwrap)
+	if (!k->first)
 		return 0;
 	while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
 		;
 	if (!(p.revents & POLLIN))
 		return err_set(err, ERR_INFRA, 0, "the sandbox still runs");
-	close(k->bwrap_fd);
-	k->bwrap = 0;
+	close(k->first_fd);
+	k->first = 0;
+	if (k->start->plain_root) {
+		kill_descendants();
+		return 0;
+	}
 	/* We are PID 1 of the namespace that all of them are in. */
 	kill(-1, SIGKILL);
 	while (waitpid(-1, NULL, 0) > 0)
@@ -220,12 +298,10 @@ static int serve_du(struct holder *k, const struct holder_request *req, struct h
 static int serve_apply(struct holder *k, const struct holder_request *req, int fd,
 		       struct holder_reply *r, int *text, struct err *err)
 {
-	AUTO(free) char *base = path_join(k->rootfs.dir, "base");
-	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
 	AUTO(free) char *why = NULL;
 	AUTO(buf) struct buf b = BUF_INIT;
 
-	if (repo_apply(base, work, fd, req->deadline_ms, &why, err))
+	if (repo_apply(k->base, k->work, fd, req->deadline_ms, &why, err))
 		return -1;
 	r->refused = why != NULL;
 	if (!why)
@@ -237,9 +313,7 @@ static int serve_apply(struct holder *k, const struct holder_request *req, int f
 
 static int serve_times(struct holder *k, int fd, struct err *err)
 {
-	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
-
-	return repo_apply_times(work, fd, err);
+	return repo_apply_times(k->work, fd, err);
 }
 
 static uint64_t add_list(struct buf *b, const struct strv *list)
@@ -252,20 +326,18 @@ static uint64_t add_list(struct buf *b, const struct strv *list)
 static int serve_diff(struct holder *k, const struct holder_request *req, int fd,
 		      struct holder_reply *r, int *text, struct err *err)
 {
-	AUTO(free) char *base = path_join(k->rootfs.dir, "base");
-	AUTO(free) char *work = path_join(k->rootfs.dir, "repo");
-	AUTO(free) char *upper =
-		k->rootfs.overlay ? path_join(k->rootfs.dir, "layers/upper") : NULL;
-	AUTO(free) char *scratch = path_join(k->rootfs.dir, "diff");
 	AUTO(buf) struct buf b = BUF_INIT;
 	struct repo_diff d = {0};
 
-	if (wait_bwrap(k, err))
+	if (wait_first(k, err))
 		return -1;
-	struct repo_diff_spec spec = {.base = base,
-				      .work = work,
-				      .upper = upper,
-				      .scratch = scratch,
+	if (k->start->plain_root &&
+	    rights_take(k->start->spec->root_fd, k->start->spec->scratch, err))
+		return -1;
+	struct repo_diff_spec spec = {.base = k->base,
+				      .work = k->work,
+				      .upper = k->upper,
+				      .scratch = k->diff,
 				      .out_fd = fd,
 				      .max_bytes = k->start->spec->limits.diff_mb << 20,
 				      .deadline_ms = req->deadline_ms};
@@ -301,7 +373,7 @@ static int serve(struct holder *k, const struct holder_request *req, int fd, str
 	case HOLDER_DIFF:
 		return serve_diff(k, req, fd, r, text, &r->err);
 	case HOLDER_REMOVE:
-		return wait_bwrap(k, &r->err) ||
+		return wait_first(k, &r->err) ||
 				       path_remove_tree(spec->root_fd, spec->scratch, &r->err)
 			       ? -1
 			       : 0;
@@ -315,10 +387,10 @@ static void await_request(struct holder *k)
 {
 	for (;;) {
 		struct pollfd p[] = {{.fd = k->start->serve, .events = POLLIN},
-				     {.fd = k->bwrap ? k->bwrap_fd : -1, .events = POLLIN}};
+				     {.fd = k->first ? k->first_fd : -1, .events = POLLIN}};
 		if (poll(p, ARRAY_SIZE(p), -1) > 0) {
 			if (p[1].revents)
-				(void)!wait_bwrap(k, &(struct err){0});
+				(void)!wait_first(k, &(struct err){0});
 			if (p[0].revents)
 				return;
 		}
@@ -357,14 +429,17 @@ static _Noreturn void holder_main(const struct holder_start *start, const struct
 	struct holder k = {.start = start};
 	struct holder_reply ready = {.op = HOLDER_READY, .err = *failed};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Without a PID namespace nothing ends with us: we see the end of the worker's socket, and end the rest. */
+	if (!start->plain_root)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* A signal typed at the terminal is the worker's to handle. */
 	setsid();
 	reset_signals();
 	keep_only_ours(start);
 	if (worker_is_gone(start->serve))
 		_exit(1);
-	ready.failed = failed->kind != ERR_NONE || set_up(&k, &ready.err) != 0;
+	ready.failed = failed->kind != ERR_NONE ||
+		       (start->plain_root ? set_up_plain : set_up)(&k, &ready.err) != 0;
 	ready.overlay = k.rootfs.overlay;
 	int tree = -1;
 	if (!ready.failed && ready.overlay && start->spec->image)
@@ -375,13 +450,24 @@ static _Noreturn void holder_main(const struct holder_start *start, const struct
 	if (tree >= 0)
 		close(tree);
 	serve_for_ever(&k);
+	if (start->plain_root && k.first) {
+		kill(k.first, SIGKILL);
+		kill_descendants();
+	}
 	_exit(0);
+}
+
+static int plain_fork(pid_t *pid, struct err *err)
+{
+	fflush(NULL);
+	*pid = fork();
+	return *pid < 0 ? err_set(err, ERR_INFRA, errno, "fork") : 0;
 }
 
 int holder_fork(struct child *out, const struct holder_start *k, struct err *err)
 {
 	pid_t pid;
-	int rc = userns_fork(&pid, err);
+	int rc = k->plain_root ? plain_fork(&pid, err) : userns_fork(&pid, err);
 
 	if (pid == 0)
 		holder_main(k, rc ? err : &(struct err){0});

@@ -38,7 +38,12 @@ struct holder_start {
 	int serve;  /* its end of the pair */
 	int ctl;    /* what PID 1 inherits */
 	int errors; /* bubblewrap's standard error */
+	/* Where no namespaces are to be had: the data root's path. Then the holder has the worker's rights alone, mounts
+	 * nothing, and ends what its PID 1 leaves. NULL: all that is said above. */
+	const char *plain_root;
 };
+
+#define HOLDER_INIT_NAME "/.rollouts/init" /* what it starts PID 1 as, whatever its path */
 
 /* Fork it. It reports with one HOLDER_READY reply on its socket, which brings a detached mount of the workspace where
  * that is an overlay for a container, and then waits for requests. The caller reaps. */

@@ -16,9 +16,9 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/userns.h"
 
-static int open_filter(struct err *err)
+static int open_filter(const char *name, struct err *err)
 {
-	AUTO(free) char *path = install_share("seccomp.bpf");
+	AUTO(free) char *path = install_share(name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -137,6 +137,24 @@ static char *find_etc(int root_fd)
 	return path;
 }
 
+static int open_itself(struct source *out, char *path_take, struct err *err)
+{
+	*out = (struct source){.path = path_take, .tree = open(path_take, O_PATH | O_CLOEXEC)};
+	return out->tree < 0 ? err_set(err, ERR_INFRA, errno, "%s", out->path) : 0;
+}
+
+static int open_plain(struct sandbox_inherited *r, const struct sandbox_spec *spec, struct err *err)
+{
+	const bool gateway = spec->gateway != NULL;
+
+	r->seccomp =
+		open_filter(gateway ? "seccomp-landlock-tcp.bpf" : "seccomp-landlock.bpf", err);
+	return r->seccomp < 0 || open_itself(&r->init, install_libexec("rollouts-init"), err) ||
+			       (gateway && open_itself(&r->gateway, xstrdup(spec->gateway), err))
+		       ? -1
+		       : 0;
+}
+
 static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
 		    gid_t gid, struct err *err)
 {
@@ -150,11 +168,14 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 		return 0;
 	}
 	open_group(r, &spec->limits);
+	r->own_user = detach;
+	if (spec->plain)
+		return open_plain(r, spec, err);
 	if (!spec->bare)
 		r->etc = find_etc(spec->root_fd);
 	if (detach && enable_mounts(spec->root_fd, err))
 		return -1;
-	r->seccomp = open_filter(err);
+	r->seccomp = open_filter("seccomp.bpf", err);
 	if (r->seccomp < 0 ||
 	    open_source(&r->init, install_libexec("rollouts-init"), detach, err) ||
 	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), detach, err)) ||

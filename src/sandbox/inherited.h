@@ -12,12 +12,13 @@
 
 struct source {
 	char *path; /* absolute; owned */
-	int tree;   /* a detached mount of it, or -1; given away when mounted */
+	int tree; /* a detached mount of it, or -1; given away when mounted. Without mounts: itself, O_PATH */
 };
 
 struct sandbox_inherited {
 	bool by_root; /* the processes inside will be the machine's root, without its capabilities */
 	int seccomp;
+	bool own_user; /* nothing else on the machine runs as the user of the processes inside */
 	char *etc; /* below the data root, what of /etc its programs need (etc.h); owned; NULL: not known */
 	struct source init;
 	struct source gateway; /* path NULL: no forwarder */

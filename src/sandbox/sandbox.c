@@ -15,9 +15,11 @@
 #include "os/user.h"
 #include "sandbox/backend.h"
 #include "sandbox/du.h"
+#include "sandbox/rights.h"
 #include "sandbox/userns.h"
 
-static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker};
+static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker,
+							 &sandbox_landlock};
 
 static const struct sandbox_backend *find_backend(const char *name)
 {
@@ -34,7 +36,8 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
 
 	if (!b)
 		return err_set(err, ERR_USAGE, 0,
-			       "there is no sandbox \"%s\" (there are: local, docker)", backend);
+			       "there is no sandbox \"%s\" (there are: local, docker, landlock)",
+			       backend);
 	return b->open(out, spec, err);
 }
 
@@ -53,7 +56,12 @@ int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox
 {
 	if (!x->argv || !x->argv[0])
 		return err_set(err, ERR_USAGE, 0, "no command to run");
-	return check_running(s, err) ? -1 : run_command(s, x, out, err);
+	if (check_running(s, err))
+		return -1;
+	int rc = run_command(s, x, out, err);
+	if (s->way)
+		rights_way_take(s->way);
+	return rc;
 }
 
 int sandbox_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd, struct err *err)
@@ -94,7 +102,8 @@ static const char *of_image(const struct sandbox *s, const char *preset)
 
 void sandbox_env(const struct sandbox *s, struct strv *env)
 {
-	static const char *const base[] = {"TMPDIR=/tmp", "LANG=C.UTF-8", "TERM=dumb"};
+	AUTO(free) char *tmp = xasprintf("TMPDIR=%s/tmp", s->top ? s->top : "");
+	const char *const base[] = {tmp, "LANG=C.UTF-8", "TERM=dumb"};
 	const char *path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 	strv_pushf(env, "HOME=%s", s->spec.layout->home);
@@ -102,6 +111,9 @@ void sandbox_env(const struct sandbox *s, struct strv *env)
 		const char *own = of_image(s, base[i]);
 		strv_push(env, own ? own : base[i]);
 	}
+	/* Where the machine's /etc/gitconfig is there and may not be read, git gives up. */
+	if (s->top)
+		strv_push(env, "GIT_CONFIG_NOSYSTEM=1");
 	const char *own = of_image(s, "PATH=");
 	if (own && own[5])
 		path = own + 5;
@@ -179,6 +191,40 @@ int sandbox_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct er
 		return err_set(err, ERR_INFRA, 0,
 			       "the sandbox still runs: stop it before its diff is taken");
 	return s->backend->diff(s, out_fd, out, err);
+}
+
+int sandbox_gateway_port(const struct sandbox *s)
+{
+	return s->spec.gateway_port;
+}
+
+int sandbox_plain_layout(struct task_layout *l, int root_fd, const char *scratch, struct err *err)
+{
+	char *const paths[] = {l->app, l->repo, l->instructions, l->notes, l->home, l->results};
+	AUTO(free) char *root = path_of_fd(root_fd);
+	AUTO(free) char *top = path_join(root, scratch);
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		AUTO(free) char *path = xasprintf("%s%s", top, paths[i]);
+		if (strlen(path) >= TASK_PATH_MAX)
+			return err_set(err, ERR_INFRA, 0,
+				       "the path of the data folder is too long for sandbox = "
+				       "\"landlock\": choose another (--data-dir)");
+		memcpy(paths[i], path, strlen(path) + 1);
+	}
+	return 0;
+}
+
+const char *sandbox_inside(const struct sandbox *s, const char *path)
+{
+	const size_t n = s->top ? strlen(s->top) : 0;
+
+	return n && !strncmp(path, s->top, n) && path[n] == '/' ? path + n : path;
+}
+
+const char *sandbox_isolation(const struct sandbox *s)
+{
+	return s->isolation;
 }
 
 const char *sandbox_workspace(const struct sandbox *s)

@@ -39,6 +39,7 @@ struct sandbox_spec {
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
+	bool plain; /* for "landlock": nothing is mounted, LAYOUT is one of sandbox_plain_layout */
 	bool network; /* of a container: the engine's default bridge beside the forwarder; else refused */
 	const char *gateway; /* unix socket on the host, or NULL: no forwarder */
 	int gateway_port;    /* 127.0.0.1:PORT inside leads to the gateway */
@@ -141,9 +142,10 @@ void sandbox_inherited_free(struct sandbox_inherited *r); /* accepts NULL */
  * naming what forbids it and the remedy. */
 int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec,
 		 struct err *err) MUST_CHECK;
-/* Whether one starts on this machine at all: a local one below ROOT_FD, as a trial without a repository has it, is started,
- * used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the remedy. */
-int sandbox_try(int root_fd, struct err *err) MUST_CHECK;
+/* Whether one of BACKEND ("local", "landlock") starts on this machine at all: below ROOT_FD, as a trial without a repository
+ * has it, it is started, used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the
+ * remedy. */
+int sandbox_try(int root_fd, const char *backend, struct err *err) MUST_CHECK;
 /* Apply a patch to the workspace before the first exec, then the times of its files (-1: none): as repo_apply and
  * repo_apply_times. */
 int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
@@ -152,6 +154,15 @@ int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
  * container's image does not set them; and PATH, which is
  * that of the container's image (it may have its programs where no other system does), else the usual one. */
 void sandbox_env(const struct sandbox *s, struct strv *env);
+/* The port that leads to the gateway: the spec's, but where a sandbox shares the machine's, and then one that was free. */
+int sandbox_gateway_port(const struct sandbox *s);
+/* Make L's paths, which begin with "/", those of a sandbox without mounts in SCRATCH below ROOT_FD. */
+int sandbox_plain_layout(struct task_layout *l, int root_fd, const char *scratch,
+			 struct err *err) MUST_CHECK;
+/* PATH without what stands for "/" where a sandbox has no root of its own: the same in all; points into PATH. */
+const char *sandbox_inside(const struct sandbox *s, const char *path);
+/* Of a weaker kind: which, "Landlock 7, a user of its own"; "" of all others. docs/sandbox.md says what it cannot promise. */
+const char *sandbox_isolation(const struct sandbox *s);
 /* Run to the end. A non-zero exit is a result. -1: the sandbox itself failed, or ERR_CANCELLED. Here and below an error
  * that commands which ran before can have caused is marked from_box: once an agent has run one, it is not ours. */
 int sandbox_exec(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -16,7 +17,7 @@
 
 #define SECONDS 20
 
-static int use(struct sandbox_spec *spec, struct err *err)
+static int use(struct sandbox_spec *spec, const char *backend, struct err *err)
 {
 	static const char *const argv[] = {"true", NULL};
 	static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
@@ -27,7 +28,7 @@ static int use(struct sandbox_spec *spec, struct err *err)
 	struct sandbox *s = NULL;
 	struct sandbox_exit end;
 
-	if (sandbox_open(&s, "local", spec, err))
+	if (sandbox_open(&s, backend, spec, err))
 		return -1;
 	int rc = sandbox_exec(s, &x, &end, err);
 	if (!rc && (end.end != SANDBOX_EXITED || end.status))
@@ -39,6 +40,7 @@ static int use(struct sandbox_spec *spec, struct err *err)
 
 struct trying {
 	int folder;
+	const char *backend;
 	bool change_user;
 };
 
@@ -46,9 +48,11 @@ struct trying {
 static int as_a_trial(void *arg, struct err *err)
 {
 	const struct trying *t = arg;
+	struct task_layout layout = task_layout_prepared;
 	struct sandbox_spec spec = {.root_fd = t->folder,
 				    .name = "try",
-				    .layout = &task_layout_prepared,
+				    .layout = &layout,
+				    .plain = !strcmp(t->backend, "landlock"),
 				    .scratch = "box",
 				    .workspace = WORKSPACE_COPY,
 				    .limits = limits_default,
@@ -57,16 +61,18 @@ static int as_a_trial(void *arg, struct err *err)
 
 	if (fchdir(t->folder))
 		return err_set(err, ERR_INFRA, errno, "enter a folder");
+	if (spec.plain && sandbox_plain_layout(&layout, t->folder, spec.scratch, err))
+		return -1;
 	if (t->change_user &&
 	    (sandbox_inherited_open(&spec.inherited, &spec, USER_NOBODY, USER_NOBODY, err) ||
 	     user_become(USER_NOBODY, err)))
 		return -1;
-	return use(&spec, err);
+	return use(&spec, t->backend, err);
 }
 
-static int try_in(int folder, bool change_user, struct err *err)
+static int try_in(int folder, const char *backend, bool change_user, struct err *err)
 {
-	struct trying t = {folder, change_user};
+	struct trying t = {folder, backend, change_user};
 
 	if (change_user && fchown(folder, USER_NOBODY, USER_NOBODY))
 		return err_set(err, ERR_INFRA, errno, "give a folder away");
@@ -79,7 +85,7 @@ static int try_in(int folder, bool change_user, struct err *err)
 				      : -1;
 }
 
-int sandbox_try(int root_fd, struct err *err)
+int sandbox_try(int root_fd, const char *backend, struct err *err)
 {
 	AUTO(free) char *name = xasprintf(DATA_DOCTOR_PREFIX "%d-box", (int)getpid());
 	struct err ignored;
@@ -90,7 +96,7 @@ int sandbox_try(int root_fd, struct err *err)
 		return err_set(err, ERR_INFRA, errno, "make directory %s", name);
 	AUTO(fd) int folder = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int rc = folder < 0 ? err_set(err, ERR_INFRA, errno, "open %s", name)
-			    : try_in(folder, user_may_change(), err);
+			    : try_in(folder, backend, user_may_change(), err);
 	if (path_remove_tree(root_fd, name, &ignored) && !rc) {
 		*err = ignored;
 		return -1;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "agent/agent.h"
+#include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
@@ -13,9 +14,10 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	static const char *const scratch[] = {
 		[BOX_AGENT] = ATTEMPT_BOX_AGENT, [BOX_EVALUATE] = ATTEMPT_BOX_EVALUATE};
 	const struct trial *t = &w->attempt.trial;
+	const bool plain = t->sandbox == SANDBOX_LANDLOCK;
 
 	free(w->scratch[which]);
-	w->scratch[which] = path_join(w->dir, scratch[which]);
+	w->scratch[which] = path_join(w->dir, scratch[plain ? BOX_AGENT : which]);
 	snprintf(w->box_name[which], sizeof w->box_name[which], "%.100s%s",
 		 /* A host or a container has no dot there. */
 		 t->run_id + (*t->run_id == '.'),
@@ -28,6 +30,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.app = w->app,
 		.scratch = w->scratch[which],
 		.workspace = t->workspace,
+		.plain = plain,
 		.network = t->network,
 		.limits = t->limits,
 		.inherited = w->inherited[which],
@@ -46,6 +49,17 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	if (attempt_agent_asks(&w->attempt))
 		spec->gateway = w->attempt.gateway;
 	spec->gateway_port = AGENT_GATEWAY_PORT;
+}
+
+int work_unmount(struct work *w, struct err *err)
+{
+	AUTO(free) char *scratch = path_join(w->dir, ATTEMPT_BOX_AGENT);
+
+	if (sandbox_plain_layout(&w->task.layout, w->root_fd, scratch, err))
+		return -1;
+	agent_unmount(w->attempt.agent_spec);
+	agent_unmount(w->attempt.tools);
+	return 0;
 }
 
 int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, struct err *err)

@@ -232,6 +232,7 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 
 	work_phase(w, PHASE_AGENT, wall_ms ? wall_ms + AGENT_EXTRA_MS : 0);
 	job.watch = work_watch(w);
+	job.gateway_port = sandbox_gateway_port(box);
 	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
 	int failed = agent_run(&job, box, &w->result.agent, err);
 	if (w->result.agent.metrics.disk_bytes >= 0)
@@ -266,6 +267,8 @@ int work_agent(struct work *w, struct err *err)
 		return -1;
 	w->result.workspace = xstrdup(sandbox_workspace(box));
 	w->result.limits_held = xstrdup(sandbox_limits_held(box));
+	if (*sandbox_isolation(box))
+		w->result.isolation = xstrdup(sandbox_isolation(box));
 	if (run_agent(w, box, &left_out, err))
 		return -1;
 	return commit_agent(w, err);
@@ -295,6 +298,7 @@ static void take_past(struct work *w, int from_fd)
 	    !result_from_json(&past, j, ATTEMPT_RESULT, &ignored)) {
 		w->result.workspace = STEAL(&past.workspace);
 		w->result.limits_held = STEAL(&past.limits_held);
+		w->result.isolation = STEAL(&past.isolation);
 		for (size_t i = 0; i < past.phases_n; i++)
 			for (size_t k = 0; k < ARRAY_SIZE(phases); k++)
 				if (!strcmp(past.phases[i].name, phases[k]))

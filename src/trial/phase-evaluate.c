@@ -108,6 +108,8 @@ static int open_graded(struct work *w, struct sandbox **box, char **refused, str
 	}
 	if (work_sandbox(w, box, BOX_EVALUATE, err))
 		return -1;
+	if (!w->result.isolation && *sandbox_isolation(*box))
+		w->result.isolation = xstrdup(sandbox_isolation(*box));
 	AUTO(fd) int clean = -1;
 	if (watch_tampering(w, patch, &clean, err))
 		return -1;

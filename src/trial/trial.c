@@ -86,6 +86,8 @@ static int prepare(struct work *w, struct err *err)
 	if (task_load(&w->task, w->root_fd, t->task_snapshot, err))
 		return err_wrap(err, "task %s", t->task_id);
 	w->step = &w->task.steps[0];
+	if (t->sandbox == SANDBOX_LANDLOCK && work_unmount(w, err))
+		return -1;
 	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
 	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");

@@ -245,6 +245,15 @@ def wait_for(what, timeout=20, interval=0.01):
     raise AssertionError("waited in vain")
 
 
+@pytest.fixture(scope="session")
+def landlock():
+    """The version of this kernel's Landlock."""
+    abi = ctypes.CDLL(None).syscall(444, None, 0, 1)
+    if abi < 1:
+        engines.unavailable("this kernel has no Landlock")
+    return abi
+
+
 @pytest.fixture(scope="module")
 def dockerd():
     """One for all tests that do not kill it, with both images."""

@@ -26,6 +26,7 @@ struct driver {
 	struct sandbox *box;
 	json_t *doc;
 	struct image image;
+	struct task_layout layout;
 };
 
 static void print(json_t *j_take)
@@ -132,6 +133,7 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 	struct capture c = {.text = {BUF_INIT, BUF_INIT}, .ring = ring};
 	AUTO(free) const char **argv = strings(json_object_get(step, "argv"));
 	AUTO(free) const char **env = strings(json_object_get(step, "env"));
+	AUTO(strv) struct strv usual = STRV_INIT;
 	struct capped_log *log = NULL;
 	struct sandbox_exit end;
 	struct err err = {0};
@@ -141,8 +143,11 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 	    capped_log_open(&log, d->spec.root_fd, log_path,
 			    (size_t)json_get_int(step, "log_cap", CAPPED_LOG_BYTES), &err))
 		return failure(&err);
+	sandbox_env(d->box, &usual);
 	struct sandbox_exec x = {.argv = argv,
-				 .env = json_object_get(step, "env") ? env : fallback_env,
+				 .env = json_object_get(step, "env") ? env
+					: d->spec.plain		     ? strv_items(&usual)
+								     : fallback_env,
 				 .cwd = json_get_str(step, "cwd", "/"),
 				 .user = json_get_str(step, "user", NULL),
 				 .input = json_get_str(step, "input", NULL),
@@ -281,13 +286,18 @@ static void read_spec(struct driver *d, struct sandbox_mount *mounts, size_t max
 	size_t at;
 
 	s->name = json_get_str(doc, "name", "box");
-	s->layout = &task_layout_prepared;
+	d->layout = task_layout_prepared;
+	s->layout = &d->layout;
+	s->plain = json_get_bool(doc, "plain", false);
 	s->baseline = json_get_str(doc, "baseline", NULL);
 	s->app = json_get_str(doc, "app", NULL);
 	s->scratch = json_get_str(doc, "scratch", "scratch");
 	s->network = json_get_bool(doc, "network", false);
 	s->gateway = json_get_str(doc, "gateway", NULL);
 	s->gateway_port = (int)json_get_int(doc, "gateway_port", 0);
+	struct err err = {0};
+	if (s->plain && sandbox_plain_layout(&d->layout, s->root_fd, s->scratch, &err))
+		print(failure(&err));
 	workspace_kind_parse(json_get_str(doc, "workspace", "auto"), &s->workspace);
 	limits_from_json(&s->limits, json_object_get(doc, "limits"));
 	s->mounts = mounts;
@@ -327,7 +337,11 @@ static int one_box(struct driver *d, bool quiet)
 	struct err err = {0};
 	const int64_t began = clock_mono_ns();
 
-	if (sandbox_open(&d->box, d->spec.image ? "docker" : "local", &d->spec, &err)) {
+	if (sandbox_open(&d->box,
+			 d->spec.image	 ? "docker"
+			 : d->spec.plain ? "landlock"
+					 : "local",
+			 &d->spec, &err)) {
 		print(failure(&err));
 		return 1;
 	}
@@ -335,6 +349,9 @@ static int one_box(struct driver *d, bool quiet)
 		json_t *j = json_object();
 		json_put_str(j, "workspace", sandbox_workspace(d->box));
 		json_put_str(j, "limits_held", sandbox_limits_held(d->box));
+		json_put_str(j, "isolation", sandbox_isolation(d->box));
+		json_put_str(j, "repo", d->layout.repo);
+		json_put_int(j, "gateway_port", sandbox_gateway_port(d->box));
 		json_put_int(j, "open_us", (clock_mono_ns() - began) / 1000);
 		json_put_int(j, "pid", getpid());
 		print(j);

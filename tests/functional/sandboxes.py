@@ -30,7 +30,8 @@ def driver(build_dir):
     """The driver and the files of rollouts it needs, where every user can run them."""
     top = Path(tempfile.mkdtemp(prefix="rollouts-driver-"))
     top.chmod(0o755)
-    for name in ("sandbox-driver", "rollouts-init", "rollouts-docker", "seccomp.bpf"):
+    for name in ("sandbox-driver", "rollouts-init", "rollouts-docker", "seccomp.bpf", "seccomp-landlock.bpf",
+                 "seccomp-landlock-tcp.bpf"):
         shutil.copy(build_dir / name, top / name)
     if ENGINE:
         record_image(top / "rollouts-docker", top, engines.BASE, ENGINE)

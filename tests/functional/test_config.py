@@ -176,7 +176,7 @@ def test_backends_that_are_not_there_are_refused(run_cli, workdir, tasks, backen
     name = write(workdir, SPEC.format(name="x", parallel=1))
     done = run_cli("validate", name, "-a", "nop", env={"SANDBOX_BACKEND": backend}, check=2)
     assert done.stderr == (f'SANDBOX_BACKEND in the environment: "{backend}" is not built yet; '
-                           'unset it or set it to "local" or "docker"\n')
+                           'unset it or set it to "local", "docker" or "landlock"\n')
     run_cli("validate", name, "-a", "nop", "--sandbox", "local", env={"SANDBOX_BACKEND": backend}, check=0)
 
 

@@ -85,7 +85,8 @@ def checkout(workdir):
 def add_programs(build_dir, checkout):
     """What is built here, where a container finds it: built for a C library that is not newer than Debian 13's."""
     (checkout / "build").mkdir()
-    for name in ("rollouts", "rollouts-trial", "rollouts-init", "rollouts-docker", "rollouts-gateway", "seccomp.bpf"):
+    for name in ("rollouts", "rollouts-trial", "rollouts-init", "rollouts-docker", "rollouts-gateway", "seccomp.bpf", "seccomp-landlock.bpf",
+                 "seccomp-landlock-tcp.bpf"):
         shutil.copy(build_dir / name, checkout / "build" / name)
 
 
@@ -118,11 +119,43 @@ def test_quickstart_ends_in_the_tables(run_in, debian, checkout):
         assert "✓ All 6 tasks completed!" in done.stdout
 
 
+NO_LANDLOCK = "--security-opt seccomp=" + str(Path(__file__).parent / "no-landlock.json")
+
+
 @pytest.mark.parametrize("user", ["dev", "root"])
-def test_by_default_the_printed_line_is_the_answer_at_once(run_in, debian, user, checkout):
-    done = run_in("docker run", user, debian, "make quickstart")
+def test_where_nothing_starts_the_printed_line_is_the_answer_at_once(run_in, debian, user, checkout):
+    done = run_in(f"docker run {NO_LANDLOCK}", user, debian, "make quickstart")
     assert done.returncode != 0 and "installing" not in done.stdout and not (checkout / "build").exists()
     assert f"start this container with: {PRINTED}\n" in done.stderr, done.stderr
+
+
+# What quickstart runs once all is built, as it prints it.
+QUICKSTART = """lines=$(make -n quickstart | grep '^build/rollouts [rs]') && echo "$lines" && tools/check-kernel && eval "$lines" """
+
+
+def check_marked_tables(done):
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "✓ All 24 tasks completed!" in done.stdout and re.search(r"^overall .* 24/24 ", done.stdout, re.M), done.stdout
+    assert f"start this container with: {PRINTED}\n" in done.stderr and "in a weaker sandbox" in done.stderr
+    assert "[rollouts] sandbox=landlock" in done.stdout
+    assert "All 24 trials ran in a weaker sandbox (landlock)" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("user", ["dev", "root"])
+def test_without_options_quickstart_ends_in_marked_tables(landlock, run_in, load, user, build_dir, checkout):
+    """Root as well where the way to its own folder is closed to the users of trials."""
+    add_programs(build_dir, checkout)
+    check_marked_tables(run_in("docker run", user, load("trixie"), QUICKSTART))
+    if user == "root":
+        done = run_in("docker run", user, load("trixie"), f"cp -r . /root/rollouts && cd /root/rollouts && {QUICKSTART}")
+        check_marked_tables(done)
+        assert "hello.toml --allow-weaker-sandbox --data-dir /var/lib/rollouts\n" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("user", ["dev", "root"])
+def test_without_options_a_newcomer_builds_and_ends_in_marked_tables(landlock, run_in, debian, user):
+    check_marked_tables(run_in("docker run", user, debian, "make quickstart"))
 
 
 @pytest.mark.parametrize("user", ["dev", "root"])

@@ -42,6 +42,7 @@ static int set_up(void **state)
 				    .step = &w->step,
 				    .run_fd = w->dir.fd,
 				    .token = "S-0.1.abcdef",
+				    .gateway_port = AGENT_GATEWAY_PORT,
 				    .deadline_ms = 77};
 	*state = w;
 	return 0;

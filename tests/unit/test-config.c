@@ -105,7 +105,7 @@ static const struct wrong wrongs[] = {
 	{TM "agent = \"../x\"\n", {0}, "b.toml:4:9: agent: \"../x\" is a name, not a path"},
 	{TM "sandbox = \"vm\"\n",
 	 {0},
-	 "b.toml:4:11: sandbox: \"vm\" is not one of: auto, local, docker, none"},
+	 "b.toml:4:11: sandbox: \"vm\" is not one of: auto, local, docker, landlock, none"},
 	{TM "sandbox = \"none\"\n",
 	 {0},
 	 "b.toml:4:11: sandbox: \"none\" is for the agents nop and oracle only, not \"auto\"\n"
@@ -440,7 +440,7 @@ static void sandbox_backend_is_the_weakest(void **state)
 		{"modal", "sandbox = \"local\"\n" TM, NULL, SANDBOX_LOCAL},
 		{"modal", TM,
 		 "SANDBOX_BACKEND in the environment: \"modal\" is not built yet; unset it or set "
-		 "it to \"local\" or \"docker\"",
+		 "it to \"local\", \"docker\" or \"landlock\"",
 		 SANDBOX_AUTO},
 		{"docker", TM TM, NULL, SANDBOX_DOCKER},
 	};
