@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "cmd/cmd.h"
 #include "config/config.h"
+#include "core/datadir.h"
 
 struct refs {
 	struct rollout_ref *v;
@@ -104,29 +105,29 @@ int rollout_operand_select(struct rollout *out, const char *data_dir, const char
 	return status;
 }
 
-/* ROOT/rollouts/NAME/STAMP, as run prints it: it names its own data folder. */
-static int load_folder(struct rollout *out, const char *operand, bool all, struct err *err)
+/* "DATA/rollouts/NAME" with "/STAMP", or a date, behind it, as run prints it: it names its own data folder. Cuts OPERAND
+ * up; false: it is no such path. */
+static bool take_apart(char *operand, const char **root, const char **name, const char **selector)
 {
-	AUTO(free) char *path = xstrdup(operand);
-	char *parts[3];
+	char *last[2] = {NULL, NULL}, *slash;
 
-	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-		path[n - 1] = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		char *slash = strrchr(path, '/');
-		parts[i] = slash ? slash + 1 : path;
-		if (!slash && i + 1 < ARRAY_SIZE(parts))
-			return err_set(err, ERR_USAGE, 0,
-				       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP",
-				       operand);
+	for (size_t n = strlen(operand); n > 1 && operand[n - 1] == '/'; n--)
+		operand[n - 1] = '\0';
+	for (int i = 0; i < 2 && (slash = strrchr(operand, '/')); i++) {
+		last[1] = last[0];
+		last[0] = slash + 1;
+		*slash = '\0';
+		if (strcmp(path_base(operand), DATA_ROLLOUTS) != 0)
+			continue;
+		slash = strrchr(operand, '/');
 		if (slash)
 			*slash = '\0';
+		*root = !slash ? "." : *operand ? operand : "/";
+		*name = last[0];
+		*selector = last[1];
+		return true;
 	}
-	if (strcmp(parts[2], "rollouts") != 0)
-		return err_set(err, ERR_USAGE, 0,
-			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
-	const char *root = parts[2] == path ? "." : *path ? path : "/";
-	return rollout_operand_select(out, root, parts[1], parts[0], all, err);
+	return false;
 }
 
 static bool is_config(const char *path)
@@ -139,10 +140,14 @@ static bool is_config(const char *path)
 int rollout_operand_load(struct rollout *out, const char *data_dir, const char *operand, bool all,
 			 struct err *err)
 {
-	AUTO(free) char *name = xstrdup(operand), *of_config = NULL;
+	AUTO(free) char *name = xstrdup(operand), *path = xstrdup(operand), *of_config = NULL;
+	const char *root, *plain, *selector;
 
+	if (take_apart(path, &root, &plain, &selector))
+		return rollout_operand_select(out, root, plain, selector, all, err);
 	if (strchr(operand, '/') && path_is_dir(AT_FDCWD, operand))
-		return load_folder(out, operand, all, err);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
 	char *at = strrchr(name, '@');
 	if (at)
 		*at++ = '\0';

@@ -18,6 +18,12 @@ static void print_notes(const struct task *t, const char *dir)
 	}
 }
 
+static void print_hollow(const struct task *t, const char *dir)
+{
+	for (size_t i = 0; i < t->hollow.n; i++)
+		printf("%s: note: %s\n", dir, t->hollow.v[i]);
+}
+
 static void print_task(const struct task *t, const char *dir)
 {
 	AUTO(buf) struct buf id = BUF_INIT;
@@ -28,6 +34,7 @@ static void print_task(const struct task *t, const char *dir)
 	}
 	text_renders(&id, t->id, TEXT_TERMINAL_LINE);
 	print_notes(t, dir);
+	print_hollow(t, dir);
 	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, rubrics,
 	       rubrics == 1 ? "" : "s", tests, tests == 1 ? "" : "s",
 	       t->has_gold ? ", a gold diff" : "");
@@ -51,6 +58,15 @@ static int validate_task(const char *dir)
 	return status;
 }
 
+static void print_plan_notes(const struct inputs *in, const char *path)
+{
+	for (size_t i = 0; i < in->plan.notes.n; i++) {
+		AUTO(buf) struct buf line = BUF_INIT;
+		text_renders(&line, in->plan.notes.v[i], TEXT_TERMINAL_LINE);
+		printf("%s: note: %s\n", path, line.data);
+	}
+}
+
 static int validate_config(const struct config_request *req)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -58,6 +74,7 @@ static int validate_config(const struct config_request *req)
 	struct err err;
 	int status = CMD_OK;
 	if (inputs_load(&in, req, NULL, &problems, &err) == 0) {
+		print_plan_notes(&in, req->path);
 		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, in.tasks_n,
 		       in.tasks_n == 1 ? "" : "s", in.plan.n, in.plan.n == 1 ? "" : "s");
 	} else {

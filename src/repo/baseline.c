@@ -128,6 +128,8 @@ static int make_key(char key[HASH_HEX], const struct task *t, const char *start,
 	hash_str(&h, t->repo.subdir);
 	hash_list(&h, &t->repo.sparse);
 	hash_list(&h, &t->repo.remove);
+	if (t->repo.submodules)
+		hash_str(&h, "submodules");
 	if (overlay_hash_files(overlay, &h, err) < 0)
 		return -1;
 	if (own_copy)

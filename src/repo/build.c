@@ -17,6 +17,7 @@
 #include "repo/import.h"
 #include "repo/mirror.h"
 #include "repo/own-copy.h"
+#include "repo/submodules.h"
 #include "repo/tree.h"
 
 #define STAGE "GIT_DIR=stage.git"
@@ -173,11 +174,29 @@ static int stage_with(const struct build *b, struct tree *t, int64_t date, const
 	return rc < 0 ? -1 : rev_parse(b, IMPORT_REF, commit, err);
 }
 
-// The baseline commit, in the staging repository. Nothing to do: it is the start commit itself.
-static int stage_commit(const struct build *b, int64_t *date, char **commit, struct err *err)
+// What B starts from, where the submodules are to be filled.
+static int fill_submodules(struct build *b, int64_t date, char **tree_id, char **filled,
+			   struct err *err)
 {
-	AUTO(free) char *tree_id = NULL;
-	if (start_info(b, date, &tree_id, err) < 0)
+	if (!b->repo->submodules)
+		return 0;
+	if (submodules_flatten(b, date, filled, err))
+		return -1;
+	if (!*filled)
+		return 0;
+	b->start = *filled;
+	AUTO(free) char *name = xasprintf("%s^{tree}", *filled);
+	free(STEAL(tree_id));
+	return rev_parse(b, name, tree_id, err);
+}
+
+// The baseline commit, in the staging repository. Nothing to do: it is the start commit itself.
+static int stage_commit(const struct build *given, int64_t *date, char **commit, struct err *err)
+{
+	AUTO(free) char *tree_id = NULL, *filled = NULL;
+	struct build copy = *given, *b = &copy;
+	if (start_info(b, date, &tree_id, err) < 0 ||
+	    fill_submodules(b, *date, &tree_id, &filled, err) < 0)
 		return -1;
 	if (!takes_away(b->repo) && b->overlay->n == 0) {
 		*commit = xstrdup(b->start);

@@ -148,6 +148,28 @@ static void note_withheld(struct inputs *in)
 	}
 }
 
+/* The agents of a task miss it, and nobody would guess why they fail. Many tasks are of one repository. */
+static void note_hollow(struct inputs *in)
+{
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const struct task *t = &in->tasks[i].task;
+		size_t same = 0;
+		bool told = false;
+		for (size_t k = 0; t->hollow.n && k < in->tasks_n; k++) {
+			bool like = in->tasks[k].task.hollow.n == t->hollow.n &&
+				    !strcmp(in->tasks[k].task.repo.git_url, t->repo.git_url);
+			told |= like && k < i;
+			same += like && k > i;
+		}
+		for (size_t k = 0; k < t->hollow.n && !told; k++) {
+			AUTO(free) char *more =
+				same ? xasprintf(" (and %zu more)", same) : xstrdup("");
+			strv_pushf(&in->plan.notes, "task \"%s\"%s: %s", t->id, more,
+				   t->hollow.v[k]);
+		}
+	}
+}
+
 static int make_plan(struct inputs *in, const struct config_request *req,
 		     const struct inputs_choice *choice, const struct planfile *old,
 		     struct strv *problems, struct err *err)
@@ -178,6 +200,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 				   "that tag: --only tag:%s",
 				   req->tags.v[i], req->tags.v[i]);
 	note_withheld(in);
+	note_hollow(in);
 	judge_advise(&in->bench.judge, in->plan.trials, in->plan.n, &in->plan.notes);
 	return 0;
 }

@@ -150,6 +150,7 @@ static int pin(struct fill *f, const char *where, struct err *err)
 	if (!source_pin(&id, repo->git_url, repo->branch, repo->start_commit, &why)) {
 		free(repo->start_commit);
 		repo->start_commit = id;
+		source_look_for_hollow(&f->t->hollow, repo->git_url, id, repo->submodules);
 		return 0;
 	}
 	if (why.kind != ERR_USAGE) {
@@ -301,6 +302,7 @@ static int fill_repo(struct fill *f, struct err *err)
 	repo->end_commit = get_string(f, "repo", "end_commit_sha");
 	fill_subdir(f);
 	fill_path(f);
+	repo->submodules = json_get_bool(json_object_get(f->r->v, "repo"), "submodules", false);
 	fill_patterns(f, &repo->sparse,
 		      json_object_get(json_object_get(f->r->v, "repo"), "sparse_checkout"),
 		      place(f, "repo", "sparse_checkout", ""), true);

@@ -81,6 +81,7 @@ static const struct origin origins[] = {
 	{"repo", "subdir", "repo", "subdir"},
 	{"repo", "path", "repo", "path"},
 	{"repo", "sparse_checkout", "repo", "sparse_checkout"},
+	{"repo", "submodules", "repo", "submodules"},
 };
 
 static void take(struct resolved *r, const json_t *doc, const struct origin *o)

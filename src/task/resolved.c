@@ -53,10 +53,15 @@ const char *resolved_place(const struct resolved *r, const char *key, const char
 }
 
 const struct member repo_members[] = {
-	{"git_url", SHAPE_STRING},	    {"branch", SHAPE_STRING},
-	{"start_commit_sha", SHAPE_STRING}, {"end_commit_sha", SHAPE_STRING},
-	{"subdir", SHAPE_STRING},	    {"path", SHAPE_STRING},
-	{"sparse_checkout", SHAPE_STRINGS}, {NULL, 0},
+	{"git_url", SHAPE_STRING},
+	{"branch", SHAPE_STRING},
+	{"start_commit_sha", SHAPE_STRING},
+	{"end_commit_sha", SHAPE_STRING},
+	{"subdir", SHAPE_STRING},
+	{"path", SHAPE_STRING},
+	{"sparse_checkout", SHAPE_STRINGS},
+	{"submodules", SHAPE_BOOL},
+	{NULL, 0},
 };
 
 static const struct member rubric_members[] = {

@@ -76,6 +76,7 @@ void task_release(struct task *t)
 	repo_release(&t->repo);
 	kvs_release(&t->env);
 	strv_release(&t->notes);
+	strv_release(&t->hollow);
 	strv_release(&t->withheld);
 	task_files_free(t->files);
 	*t = (struct task){0};

@@ -262,3 +262,37 @@ int source_pin(char **id, const char *path, const char *branch, const char *comm
 		err_wrap(err, "\"%s\" of %s", commit ? commit : branch ? branch : "HEAD", path);
 	return rc;
 }
+
+static bool is_there(const char *path, const char *object)
+{
+	AUTO(free) char *said = NULL;
+	AUTO(buf) struct buf out = BUF_INIT;
+	const char *words[] = {"cat-file", "-e", object, NULL};
+	struct err ignored;
+
+	return look(path, words, 0, LOOK_MS, &out, &said, &ignored) == 0;
+}
+
+/* That is where `git lfs track` writes it. */
+static bool uses_lfs(const char *path, const char *start)
+{
+	AUTO(free) char *said = NULL;
+	AUTO(buf) struct buf out = BUF_INIT;
+	const char *words[] = {"grep",		 "-q", "-e", "filter=lfs", start, "--",
+			       ".gitattributes", NULL};
+	struct err ignored;
+
+	return look(path, words, 0, LOOK_MS, &out, &said, &ignored) == 0;
+}
+
+void source_look_for_hollow(struct strv *out, const char *path, const char *start, bool submodules)
+{
+	AUTO(free) char *modules = xasprintf("%s:.gitmodules", start);
+
+	if (!submodules && is_there(path, modules))
+		strv_push(out, "its repository has submodules, whose folders stay empty; with "
+			       "\"submodules\": true in \"repo\" they are filled");
+	if (uses_lfs(path, start))
+		strv_push(out, "its repository keeps files with Git LFS, of which agents see the "
+			       "pointers alone: put those that are needed into overlay_repo_files");
+}

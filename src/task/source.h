@@ -6,6 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include "base/err.h"
+#include "base/strv.h"
 
 /* What is wrong with NAME as a branch or a commit; NULL when nothing is. Static text. */
 const char *source_name_issue(const char *name);
@@ -19,4 +20,7 @@ int source_resolve(char **url, bool *local, const char *written, const char *tas
  * configuration; a commit inside a bundle is looked for in a temporary copy. */
 int source_pin(char **id, const char *path, const char *branch, const char *commit,
 	       struct err *err) MUST_CHECK;
+/* Lines on what of START in the local repository PATH no agent will see: submodules, unless SUBMODULES, and files that
+ * Git LFS holds elsewhere. Nothing where that cannot be told, as of a bundle. */
+void source_look_for_hollow(struct strv *out, const char *path, const char *start, bool submodules);
 bool source_is_bundle(int fd);

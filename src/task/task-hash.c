@@ -45,6 +45,8 @@ static void hash_repo(struct hash *h, const struct task_repo *repo)
 	hash_str(h, repo->subdir);
 	hash_strv(h, &repo->sparse);
 	hash_strv(h, &repo->remove);
+	if (repo->submodules)
+		hash_str(h, "submodules");
 }
 
 static void hash_grading(struct hash *h, const struct task_step *s)

@@ -19,6 +19,8 @@ static json_t *repo_to_json(const struct task_repo *repo)
 	json_put_str(j, "subdir", repo->subdir);
 	json_put_strv(j, "sparse", &repo->sparse);
 	json_put_strv(j, "remove", &repo->remove);
+	if (repo->submodules)
+		json_put_bool(j, "submodules", true);
 	return j;
 }
 
@@ -131,6 +133,7 @@ static int repo_from_json(struct task_repo *repo, const json_t *j, const char *w
 	repo->subdir = copy_str(j, "subdir");
 	strv_from_json(&repo->sparse, json_object_get(j, "sparse"));
 	strv_from_json(&repo->remove, json_object_get(j, "remove"));
+	repo->submodules = json_get_bool(j, "submodules", false);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ struct task_repo {
 	char *subdir;	    /* NULL: none. Restricts the checkout to it; the agent starts there */
 	struct strv sparse; /* patterns of sparse_checkout */
 	struct strv remove; /* remove_repo_paths, wildcards allowed */
+	bool submodules; /* their files are the repository's own; else their folders stay empty */
 };
 
 struct task_rubric {
@@ -73,6 +74,8 @@ struct task {
 	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
 	char hash[HASH_HEX];
+	struct strv
+		hollow; /* what of its repository is not there for an agent: submodules, LFS; of a local one just read */
 	struct strv notes; /* one-line remarks of task_read for people: what is not used, and why */
 	struct task_files *files; /* private: the file trees for task_snapshot; NULL when loaded */
 };
