@@ -43,6 +43,7 @@
 #define ROLLOUT_JOURNAL "events.jsonl"
 #define ROLLOUT_MANIFEST "manifest.json"
 #define ROLLOUT_EVAL_MANIFEST "eval_manifest.json"
+#define ROLLOUT_EVALUATIONS "evaluations" /* N/, from 1: see rollout/evaluation.h */
 #define ROLLOUT_RUNS "runs.txt"
 #define ROLLOUT_RESULTS "task_results" /* RUN_ID.json */
 #define ROLLOUT_SUMMARY "summary.md"

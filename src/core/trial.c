@@ -108,7 +108,8 @@ static const struct json_field attempt_fields[] = {
 	ATTEMPT(gateway, FIELD_STR, false),	    ATTEMPT(control, FIELD_STR, false),
 	ATTEMPT(replay, FIELD_STR, false),	    ATTEMPT(record, FIELD_BOOL, false),
 	ATTEMPT(replay_or_live, FIELD_BOOL, false), ATTEMPT(bench, FIELD_STR, false),
-	ATTEMPT(preflight, FIELD_BOOL, false),
+	ATTEMPT(preflight, FIELD_BOOL, false),	    ATTEMPT(grades_from, FIELD_INT, false),
+	ATTEMPT(keep_tests, FIELD_BOOL, false),	    ATTEMPT(keep_judge, FIELD_BOOL, false),
 };
 
 void attempt_release(struct attempt *a)
@@ -116,6 +117,7 @@ void attempt_release(struct attempt *a)
 	trial_release(&a->trial);
 	json_decref(a->agent_spec);
 	json_decref(a->tools);
+	json_decref(a->ratings);
 	free(a->gateway);
 	free(a->control);
 	judge_release(&a->judge);
@@ -139,6 +141,8 @@ json_t *attempt_to_json(const struct attempt *a)
 	json_put(j, "judge", judge_to_json(&a->judge));
 	json_put_int(j, "uid", a->uid);
 	json_put(j, "trial", trial_to_json(&a->trial));
+	if (a->ratings)
+		json_put(j, "ratings", json_incref(a->ratings));
 	json_put(j, "tools", a->tools ? json_incref(a->tools) : json_null());
 	json_put(j, "agent_spec", a->agent_spec ? json_incref(a->agent_spec) : json_null());
 	return j;
@@ -158,6 +162,7 @@ static int read_attempt(struct attempt *a, const json_t *j, const char *where, s
 	a->uid = (uid_t)uid;
 	const json_t *tools = json_object_get(j, "tools");
 	a->tools = json_is_object(tools) ? json_incref((json_t *)tools) : NULL;
+	a->ratings = json_incref(json_object_get(j, "ratings"));
 	a->agent_spec = json_is_object(spec) ? json_incref(spec) : NULL;
 	return 0;
 }

@@ -64,6 +64,11 @@ struct attempt {
 	int number;	/* from 1 */
 	int agent_from; /* an earlier attempt whose committed agent work is taken over; 0: none */
 	bool regrade;	/* `eval`: only evaluation, of agent_from */
+	/* An earlier attempt that was graded: what its tests, or its judge, said is kept and not asked for anew, and so is
+	 * what people said unless there are ratings here. 0: none. */
+	int grades_from;
+	bool keep_tests, keep_judge;
+	json_t *ratings; /* what people say of its rubrics: [{rubric_id, score, rater}]; NULL: nothing; owned */
 	bool preflight; /* no trial: no agent runs, and each test has PREFLIGHT_TEST_MS at most */
 	bool stream_output; /* -vv: agent and test output as "output" events */
 	bool sync;	    /* fsync committed work: a paid call may be made */

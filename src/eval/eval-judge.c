@@ -47,8 +47,9 @@ bool eval_needs_sandbox(const struct attempt *a, const struct task_step *step)
 {
 	AUTO(strv) struct strv named = STRV_INIT;
 
-	names_of_step(&a->judge, step, &named);
-	return step->tests_n || named.n;
+	if (!a->keep_judge)
+		names_of_step(&a->judge, step, &named);
+	return (step->tests_n && !a->keep_tests) || named.n;
 }
 
 /* --- material ------------------------------------------------------------------------------------- */
@@ -162,6 +163,7 @@ static void give_scores(struct grading *g, const struct judge *j, struct judged 
 	if (!judge_total(list, n, &g->out->judge_score))
 		g->out->judge_score = -1;
 	judge_prompt_identity(j, g->out->judge_prompt);
+	snprintf(g->out->judge_model, sizeof g->out->judge_model, "%s", j->model_id);
 }
 
 /* The first vote that could not be had stands for all: nothing of this evaluation counts then. */

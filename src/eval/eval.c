@@ -7,7 +7,30 @@
 #include "eval/grader.h"
 #include "eval/judge-prompt.h"
 
-static const struct grader *const graders[] = {&grader_tests, &grader_judge};
+static const struct grader *const graders[] = {&grader_tests, &grader_judge, &grader_ratings};
+
+static bool is_kept(const struct attempt *a, const struct grader *grader)
+{
+	return (grader == &grader_tests && a->keep_tests) ||
+	       (grader == &grader_judge && a->keep_judge) ||
+	       (grader == &grader_ratings && a->grades_from && !a->ratings);
+}
+
+static int ask_graders(struct grading *g, struct err *err)
+{
+	const struct attempt *a = g->job->attempt;
+	struct kept kept = {0};
+	int failed = a->grades_from && kept_read(&kept, g->job, err);
+
+	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
+		failed = graders[i]->prepare && !is_kept(a, graders[i]) &&
+			 graders[i]->prepare(g, err);
+	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
+		failed = is_kept(a, graders[i]) ? kept_take(g, &kept, graders[i], err)
+						: graders[i]->run(g, err);
+	kept_release(&kept);
+	return failed;
+}
 
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out, struct err *err)
 {
@@ -15,14 +38,10 @@ int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *o
 		.doc = eval_doc_begin(job), .judge_score = -1, .usage.cpu_pressure = -1};
 	struct judge_files files = {0};
 	struct grading g = {.job = job, .sandbox = s, .out = &e, .files = &files};
-	int failed = 0;
 
 	for (size_t i = 0; i < job->step->rubrics_n; i++)
 		scores_add(&e.scores, job->step->rubrics[i].id, job->step->rubrics[i].weight);
-	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
-		failed = graders[i]->prepare && graders[i]->prepare(&g, err);
-	for (size_t i = 0; i < ARRAY_SIZE(graders) && !failed; i++)
-		failed = graders[i]->run(&g, err);
+	int failed = ask_graders(&g, err);
 	judge_files_release(&files);
 	if (failed) {
 		evaluation_release(&e);

@@ -39,7 +39,8 @@ struct evaluation {
 	struct strv suspect;	/* evidence, as result.suspect, found while the tests ran */
 	struct strv conflicts;	/* names that two tests wrote, each a line for people */
 	struct test_usage usage;
-	double judge_score; /* weighted, of the rubrics that a judge scored; -1: there is none */
+	char judge_model[128]; /* who judged, as its provider names it; "": nobody was asked */
+	double judge_score;    /* weighted, of the rubrics that a judge scored; -1: there is none */
 	char judge_prompt[HASH_HEX]; /* which way of asking it was asked in; "": nobody was */
 };
 

@@ -164,34 +164,48 @@ static void add_point(struct line *l, const char *s, size_t n, uint32_t c, bool 
 		buf_add(&l->shown, s, n);
 }
 
-/* Replace what reads as one of a fence's two lines. */
-static void take_out(struct line *l, struct buf *out)
-{
-	static const char *const words[] = {
-		"UNTRUSTEDBEGIN",   "UNTRUSTEDEND",   "BEGINUNTRUSTED",	   "ENDUNTRUSTED",
-		"BEGINOFUNTRUSTED", "ENDOFUNTRUSTED", "BEGINTHEUNTRUSTED", "ENDTHEUNTRUSTED"};
-	size_t done = 0, from = 0;
-	const char *hit;
+#define MARK "UNTRUSTED"
 
-	do {
-		const char *word = NULL;
-		hit = NULL;
-		for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-			const char *h = strstr(l->letters.data + from, words[i]);
-			if (h && (!hit || h < hit)) {
-				hit = h;
-				word = words[i];
-			}
-		}
-		if (!hit)
-			break;
-		size_t first = (size_t)(hit - l->letters.data), next = first + strlen(word);
-		size_t end = next < l->letters.len ? l->at[next] : l->shown.len;
+/* The length of the word with which a fence begins or ends, where TEXT starts with one. */
+static size_t word_after(const char *text)
+{
+	return strncmp(text, "BEGIN", 5) == 0 ? 5 : strncmp(text, "END", 3) == 0 ? 3 : 0;
+}
+
+/* How many letters before AT belong to "end of the" and the like; 0: none do. */
+static size_t words_before(const char *text, size_t at)
+{
+	static const char *const words[] = {"BEGIN",	"END",	  "BEGINOF",	"ENDOF",
+					    "BEGINTHE", "ENDTHE", "BEGINOFTHE", "ENDOFTHE"};
+	size_t longest = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		size_t n = strlen(words[i]);
+		if (n <= at && n > longest && memcmp(text + at - n, words[i], n) == 0)
+			longest = n;
+	}
+	return longest;
+}
+
+/* Replace what reads as one of a fence's two lines, or as words for them. */
+static void take_out(const struct line *l, struct buf *out)
+{
+	const char *letters = l->letters.data, *hit = letters;
+	size_t done = 0;
+
+	while ((hit = strstr(hit, MARK))) {
+		size_t first = (size_t)(hit - letters), next = first + strlen(MARK);
+		size_t before = words_before(letters, first), after = word_after(letters + next);
+
+		hit += strlen(MARK);
+		first -= before;
+		next += after;
+		if ((!before && !after) || l->at[first] < done)
+			continue;
 		buf_add(out, l->shown.data + done, l->at[first] - done);
 		buf_adds(out, TAKEN_OUT);
-		done = end;
-		from = next;
-	} while (hit);
+		done = next < l->letters.len ? l->at[next] : l->shown.len;
+	}
 	buf_add(out, l->shown.data + done, l->shown.len - done);
 }
 

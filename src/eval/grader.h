@@ -25,4 +25,16 @@ struct grader {
 	int (*run)(struct grading *g, struct err *err);
 };
 
-extern const struct grader grader_tests, grader_judge;
+extern const struct grader grader_tests, grader_judge, grader_ratings;
+
+/* The evaluation of an earlier attempt, of which some is kept. */
+struct kept {
+	struct result result;
+	json_t *doc; /* its evaluation_results.json */
+};
+/* Read that of the attempt that the job's names. OUT must be released in any case. */
+int kept_read(struct kept *out, const struct eval_job *job, struct err *err) MUST_CHECK;
+void kept_release(struct kept *k);
+/* Give the scores that GRADER gave then, and the members of the document that tell of it. */
+int kept_take(struct grading *g, struct kept *k, const struct grader *grader,
+	      struct err *err) MUST_CHECK;

@@ -160,10 +160,10 @@ static void add_diff(struct judge_prompt *p, const struct judge *j, const struct
 
 static const char *test_word(const json_t *t)
 {
-	const char *status = json_get_str(t, "status", NULL);
+	const char *outcome = json_get_str(t, "outcome", NULL);
 
-	if (status && strcmp(status, "passed") != 0 && strcmp(status, "failed") != 0)
-		return status;
+	if (outcome && strcmp(outcome, "passed") != 0 && strcmp(outcome, "failed") != 0)
+		return outcome;
 	return json_get_bool(t, "success", false) ? "PASSED" : "FAILED";
 }
 

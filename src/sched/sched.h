@@ -18,6 +18,10 @@ struct sched_item {
 	size_t index;	/* in plan->trials */
 	int agent_from; /* an earlier attempt: what its agent did is graded; 0: run the agent */
 	bool regrade;	/* grade agent_from again, nothing else */
+	/* As struct attempt has them; ratings are borrowed. */
+	int grades_from;
+	bool keep_tests, keep_judge;
+	json_t *ratings;
 	/* Another state of the task to grade with; NULL: as planned. Borrowed. */
 	const char *task_hash, *task_snapshot;
 };

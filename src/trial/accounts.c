@@ -81,7 +81,7 @@ int work_attach(struct work *w, struct err *err)
 		return 0;
 	if (attempt_agent_asks(at) && attach_agent(w, err))
 		return err_wrap(err, "gateway");
-	if (at->judge.provider && attach_judge(w, err))
+	if (at->judge.provider && !at->keep_judge && attach_judge(w, err))
 		return err_wrap(err, "gateway, for graders");
 	return 0;
 }

@@ -137,10 +137,8 @@ static void take_scores(struct work *w, struct evaluation *e)
 	r->tests = e->tests;
 	r->tests_passed = e->tests_passed;
 	r->judge_score = e->judge_score;
-	if (*e->judge_prompt) {
-		snprintf(r->judge_prompt, sizeof r->judge_prompt, "%s", e->judge_prompt);
-		snprintf(r->judge_model, sizeof r->judge_model, "%s", w->attempt.judge.model_id);
-	}
+	snprintf(r->judge_prompt, sizeof r->judge_prompt, "%s", e->judge_prompt);
+	snprintf(r->judge_model, sizeof r->judge_model, "%s", e->judge_model);
 	struct step_result *step = result_add_step(r, w->step->name);
 	step->tests = e->tests;
 	step->tests_passed = e->tests_passed;

@@ -215,6 +215,8 @@ class Anthropic:
         thinks = (request.doc.get("thinking") or {}).get("type") in ("enabled", "adaptive")
         if turn.reasoning and thinks:
             yield {"type": "thinking", "thinking": turn.reasoning, "signature": "ZmFrZQ=="}
+        if turn.refusal:
+            return
         if turn.text or not turn.calls:
             yield {"type": "text", "text": turn.text}
         for at, call in enumerate(turn.calls):
@@ -229,6 +231,8 @@ class Anthropic:
 
     @staticmethod
     def stop(turn):
+        if turn.refusal:
+            return "refusal"
         return {"length": "max_tokens"}.get(turn.stop, turn.stop) or ("tool_use" if turn.calls else "end_turn")
 
     @classmethod

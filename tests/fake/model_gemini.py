@@ -190,6 +190,10 @@ class Gemini:
             total = turn.usage["input"]
             return json.dumps({"totalTokens": total, "promptTokensDetails": [
                 {"modality": "TEXT", "tokenCount": total}]}, indent=2).encode() + b"\n"
+        if turn.refusal:
+            doc = cls.document(request, [], served, cls.usage(turn.usage) if reported else None, "SAFETY")
+            del doc["candidates"][0]["content"]
+            return json.dumps(doc).encode()
         parts = ([{"text": turn.text}] if turn.text or not turn.calls else []) + cls.calls(turn)
         doc = cls.document(request, parts, served, cls.usage(turn.usage) if reported else None, cls.finish(turn))
         return json.dumps(doc, ensure_ascii=False, indent=2).encode() + b"\n"

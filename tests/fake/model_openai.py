@@ -264,7 +264,8 @@ class Chat:
 
     @classmethod
     def answer(cls, request, turn, served, reported):
-        message = {"role": "assistant", "content": turn.text or None, "refusal": None, "annotations": []}
+        message = {"role": "assistant", "content": None if turn.refusal else turn.text or None,
+                   "refusal": turn.refusal or None, "annotations": []}
         if turn.calls:
             message["tool_calls"] = cls.calls(request, turn)
         doc = {"id": ident("chatcmpl-", request), "object": "chat.completion", "created": CREATED, "model": served,
@@ -439,7 +440,10 @@ class Responses:
         if turn.reasoning:
             yield {"id": ident("rs_", request), "type": "reasoning",
                    "summary": [{"type": "summary_text", "text": turn.reasoning}]}
-        if turn.text or not turn.calls:
+        if turn.refusal:
+            yield {"id": ident("msg_", request), "type": "message", "status": "completed", "role": "assistant",
+                   "content": [{"type": "refusal", "refusal": turn.refusal}]}
+        elif turn.text or not turn.calls:
             yield {"id": ident("msg_", request), "type": "message", "status": "completed", "role": "assistant",
                    "content": [{"type": "output_text", "annotations": [], "logprobs": [], "text": turn.text}]}
         for at, call in enumerate(turn.calls):

@@ -52,6 +52,7 @@ class Turn:
     stop: str = ""      # "length": the answer was cut at its limit; else made from calls
     usage: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
+    refusal: str = ""   # said instead of an answer, as the dialect marks it (not in a stream)
 
 
 def directive(history):
@@ -140,7 +141,8 @@ def make_usage(number, has_cache_write, override):
 def make_turn(scripts, model, history, has_cache_write):
     script = choose_script(scripts, model, history)
     number, said = choose_turn(script.get("turns", DEFAULT_TURNS), history)
-    unknown = set(said) - {"text", "shell", "tools", "reasoning", "stop", "usage", "repeat", "bytes", "options"}
+    unknown = set(said) - {"text", "shell", "tools", "reasoning", "stop", "usage", "repeat", "bytes", "options",
+                           "refusal"}
     if unknown:
         raise BadScript(f"unknown member of a turn: {', '.join(sorted(unknown))}")
     text = said.get("text", "") * said.get("repeat", 1)
@@ -154,4 +156,5 @@ def make_turn(scripts, model, history, has_cache_write):
     calls += [shell_call(shell, command) for command in commands(said)]
     return Turn(number, text, calls, said.get("reasoning", ""), said.get("stop", ""),
                 make_usage(number, has_cache_write, {**script.get("usage", {}), **said.get("usage", {})}),
-                {**script.get("options", {}), **said.get("options", {})})
+                {**script.get("options", {}), **said.get("options", {})},
+                said.get("refusal", ""))

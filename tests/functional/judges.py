@@ -30,17 +30,17 @@ def met(is_met=True):
 def judged(workdir, fake, provided, make_task, make_bench, run_cli, rollout):
     """judged(*scripts, rubrics=, api=, judge={...}, env=...): a run of one task with a judge; what it left."""
     def make(*scripts, rubrics=(RUBRIC,), tests=(), api="responses", judge=None, agent="oracle", check=0, args=(),
-             **more):
+             rollouts=1, **more):
         env = provided((api,))
         fake.configure(scripts=list(scripts))
         task = make_task(rubrics=list(rubrics), tests=list(tests), **more)
-        config = make_bench(task, agent=agent)
+        config = make_bench(task, agent=agent, rollouts=rollouts, **({} if agent in ("oracle", "nop") else {"model": "plain"}))
         table = {"model": "judge-fake", **(judge or {})}
         text = config.read_text() + "\n[judge]\n" + "".join(
             f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         config.write_text(text)
         done = run_cli("run", config, *args, env=env, check=check)
-        return Judged(done, fake, workdir, rollout() if check in (0, 1) else None, env)
+        return Judged(done, fake, workdir, rollout() if check in (0, 1, 3) else None, env)
 
     return make
 

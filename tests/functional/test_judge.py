@@ -50,3 +50,4 @@ def test_one_strict_schema_whatever_the_rubric(judged, api):
     order = list(schemas[0]["properties"])
     assert order.index("reasoning") < order.index("evidence") < order.index("score")
     assert run.result()["total_score"] == 0.75
+    assert not any(word in json.dumps(run.requests()) for word in ("temperature", "top_p", "topP", "effort"))
