@@ -34,6 +34,8 @@ static const struct verb verbs[] = {
 	{"pack", cmd_pack, "put a rollout with its runs and tasks into one file"},
 	{"unpack", cmd_unpack, "take in a rollout that was packed"},
 	{"tag", cmd_tag, "name a rollout"},
+	{"export", cmd_export, "one row per trial for other programs"},
+	{"power", cmd_power, "how many tasks and rollouts a difference takes"},
 	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},

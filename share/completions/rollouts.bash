@@ -20,8 +20,9 @@ _rollouts()
 	fi
 	case $previous in
 	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
-	--config | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+	--config | --policy | --junit | --output | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local docker landlock none" ;;
+	--format) words="csv jsonl parquet-jsonl junit" ;;
 	--by) words="model label task tag agent served" ;;
 	--question) words="tasks-like-these these-tasks" ;;
 	--cluster) words="cluster repository none tag:" ;;

@@ -21,8 +21,9 @@ _rollouts_value()
 	stamps=(${stamps#$data/rollouts/})
 	case $words[CURRENT-1] in
 	--data-dir|--task) _files -/ ;;
-	--config|--gateway|--socket) _files ;;
+	--config|--policy|--junit|--output|--gateway|--socket) _files ;;
 	--sandbox) compadd auto local docker landlock none ;;
+	--format) compadd csv jsonl parquet-jsonl junit ;;
 	--by) compadd model label task tag agent served ;;
 	--question) compadd tasks-like-these these-tasks ;;
 	--cluster) compadd cluster repository none tag: ;;

@@ -9,8 +9,10 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cmd/cmd.h"
+#include "cmd/compare-case.h"
+#include "cmd/compare-policy.h"
 #include "cmd/options.h"
-#include "cmd/rollout-operand.h"
+#include "report/compare-junit.h"
 #include "report/compare-report.h"
 #include "store/store.h"
 
@@ -22,21 +24,6 @@ struct request {
 	bool gate, json, markdown, all, flips;
 	struct compare_options options;
 };
-
-/* The rollouts that are named, and what is named of the first. */
-struct subjects {
-	struct rollout *rollouts;
-	size_t n;
-	struct strv names;
-};
-
-static void auto_subjects(struct subjects *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		rollout_release(&s->rollouts[i]);
-	free(s->rollouts);
-	strv_release(&s->names);
-}
 
 static int choose(const char *option, const char *word, const char *const *words, size_t n,
 		  int *out, struct err *err)
@@ -93,37 +80,6 @@ static int check(struct request *q, struct err *err)
 	return read_margin(q, err);
 }
 
-static int load_operand(struct subjects *s, const struct request *q, const char *operand,
-			struct err *err)
-{
-	s->rollouts = xreallocarray(s->rollouts, s->n + 1, sizeof *s->rollouts);
-	if (rollout_operand_load(&s->rollouts[s->n], q->data, operand, q->all, err))
-		return -1;
-	s->n++;
-	return 0;
-}
-
-/* A later operand may be a model, label or agent of the first one's rollout, or another rollout. */
-static int load_subjects(struct subjects *s, const struct request *q, const struct strv *operands,
-			 struct err *err)
-{
-	if (load_operand(s, q, operands->v[0], err))
-		return -1;
-	bool parts = false;
-	for (size_t i = 1; i < operands->n; i++)
-		parts |= compare_sides_has(&s->rollouts[0], operands->v[i]);
-	for (size_t i = 1; i < operands->n; i++) {
-		struct err unfound;
-		if (parts)
-			strv_push(&s->names, operands->v[i]);
-		else if (load_operand(s, q, operands->v[i], &unfound))
-			return err_set(err, unfound.kind, 0,
-				       "%s (nor has %s such a model, label or agent)", unfound.msg,
-				       operands->v[0]);
-	}
-	return 0;
-}
-
 static int gate_status(enum stats_gate gate)
 {
 	if (gate == STATS_PASS)
@@ -131,29 +87,79 @@ static int gate_status(enum stats_gate gate)
 	return gate == STATS_FAIL ? GATE_FAILED : CMD_INCONCLUSIVE;
 }
 
+static struct report_form form_of(const struct request *q)
+{
+	return (struct report_form){.format = q->json	    ? REPORT_JSON
+					      : q->markdown ? REPORT_MARKDOWN
+							    : REPORT_TERMINAL,
+				    .width = report_width(STDOUT_FILENO),
+				    .all_trials = q->flips};
+}
+
+static struct compare_how how_of(const struct request *q)
+{
+	return (struct compare_how){
+		.data_dir = q->data, .baseline = q->baseline, .all = q->all, .options = q->options};
+}
+
+static int write_junit(const struct comparison *c, const char *path, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	compare_junit_begin(&text);
+	compare_junit_suite(&text, c, false);
+	compare_junit_end(&text);
+	return path_write(AT_FDCWD, path, text.data, text.len, 0644, false, err);
+}
+
 static int compare(const struct request *q, const struct strv *operands, int *status,
 		   struct err *err)
 {
-	AUTO(subjects) struct subjects s = {.names = STRV_INIT};
-	AUTO(compare_sides) struct compare_sides sides = {0};
+	const struct compare_how how = how_of(q);
+	const struct report_form form = form_of(q);
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct comparison c;
+	struct compare_case c;
 
-	if (load_subjects(&s, q, operands, err) ||
-	    compare_sides_make(&sides, s.rollouts, s.n, &s.names, q->baseline, err))
+	if (compare_case_make(&c, operands, &how, err))
 		return -1;
-	compare_make(&c, &sides, s.rollouts, s.n, &q->options);
-	compare_report(&text, &c,
-		       &(struct report_form){.format = q->json	     ? REPORT_JSON
-						       : q->markdown ? REPORT_MARKDOWN
-								     : REPORT_TERMINAL,
-					     .width = report_width(STDOUT_FILENO),
-					     .all_trials = q->flips});
-	*status = q->gate ? gate_status(compare_gate(&c)) : CMD_OK;
-	compare_release(&c);
+	compare_report(&text, &c.comparison, &form);
+	*status = q->gate ? gate_status(compare_gate(&c.comparison)) : CMD_OK;
+	int failed = q->junit ? write_junit(&c.comparison, q->junit, err) : 0;
+	compare_case_release(&c);
+	if (failed)
+		return -1;
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
 	return 0;
+}
+
+static int compare_by_policy(const struct request *q, const struct strv *operands, int *status,
+			     struct err *err)
+{
+	enum stats_gate gate = STATS_INCONCLUSIVE;
+
+	if (operands->n || q->margin || q->gate || q->baseline)
+		return err_set(err, ERR_USAGE, 0,
+			       "--policy names what is compared, with its margins: leave out "
+			       "operands, --margin, --gate and --baseline");
+	if (policy_run(&(struct policy_request){.path = q->policy,
+						.junit = q->junit,
+						.how = how_of(q),
+						.form = form_of(q)},
+		       &gate, err))
+		return -1;
+	*status = gate_status(gate);
+	return 0;
+}
+
+static int run(const struct request *q, const struct strv *operands, int *status, struct err *err)
+{
+	if (q->policy)
+		return compare_by_policy(q, operands, status, err);
+	if (!operands->n)
+		return err_set(err, ERR_USAGE, 0,
+			       "usage: rollouts compare ROLLOUT [MODEL...|ROLLOUT...]");
+	return compare(q, operands, status, err);
 }
 
 static const char help_text[] =
@@ -176,6 +182,7 @@ static const char help_examples[] =
 	"rollouts compare bench gpt-5 claude-sonnet-4-5\n"
 	"rollouts compare bench@20250824__12-34-56 bench@baseline --margin "
 	"0.05 --gate\n"
+	"rollouts compare --policy gates.toml --junit results.xml\n"
 	"rollouts compare new.toml old.toml --markdown > comment.md\n";
 
 int cmd_compare(int argc, char **argv)
@@ -218,6 +225,16 @@ int cmd_compare(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.flips,
 		 .help = "list each task that changed, however many there are"},
+		{.name = "policy",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &q.policy,
+		 .help = "gates over several benchmarks, each with its margin; status as --gate"},
+		{.name = "junit",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &q.junit,
+		 .help = "write the verdicts as JUnit's XML as well"},
 		{.name = "json",
 		 .kind = OPTION_FLAG,
 		 .target = &q.json,
@@ -232,7 +249,7 @@ int cmd_compare(int argc, char **argv)
 	const struct usage usage = {
 		.verb = "compare",
 		.operands = "ROLLOUT [MODEL...|ROLLOUT...]",
-		.min = 1,
+		.min = 0,
 		.max = 64,
 		.options = options,
 		.summary = "is one model, or one run, better than another",
@@ -245,7 +262,7 @@ int cmd_compare(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (check(&q, &err) || compare(&q, &operands, &status, &err))
+	if (check(&q, &err) || run(&q, &operands, &status, &err))
 		return cmd_fail(&err);
 	return status;
 }

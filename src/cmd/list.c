@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cmd/cmd.h"
+#include "cmd/list-history.h"
 #include "cmd/operands.h"
 #include "cmd/options.h"
 #include "os/usage.h"
@@ -15,7 +16,8 @@
 
 struct request {
 	const char *data;
-	bool json, csv, no_disk;
+	bool json, csv, no_disk, history;
+	const char *regression;
 };
 
 static int64_t disk_bytes(const struct store *s, const struct rollout *r)
@@ -153,7 +155,8 @@ static void print(const struct table *t, const struct request *q)
 	fwrite(text.data, 1, text.len, stdout);
 }
 
-static int list(const struct store *s, const char *name, const struct request *q, struct err *err)
+static int list(const struct store *s, const char *name, const struct request *q, int *status,
+		struct err *err)
 {
 	struct rollout_ref *refs = NULL, known = {0};
 	size_t n = 0;
@@ -166,10 +169,17 @@ static int list(const struct store *s, const char *name, const struct request *q
 	rollout_ref_release(&known);
 	if (store_list(s, found, &refs, &n, err))
 		return -1;
-	fill(&t, s, refs, n, q, !q->json && !q->csv);
+	int failed = 0;
+	if (q->history)
+		failed = history_print(
+			s, refs, n, &(struct history_request){q->json, q->regression}, status, err);
+	else
+		fill(&t, s, refs, n, q, !q->json && !q->csv);
 	for (size_t i = 0; i < n; i++)
 		rollout_ref_release(&refs[i]);
 	free(refs);
+	if (q->history)
+		return failed;
 	if (n || q->json || q->csv)
 		print(&t, q);
 	else
@@ -193,6 +203,16 @@ int cmd_list(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.no_disk,
 		 .help = "do not measure disk use"},
+		{.name = "history",
+		 .kind = OPTION_FLAG,
+		 .target = &q.history,
+		 .help = "the scores of one benchmark over time, with intervals and what changed"},
+		{.name = "fail-on-regression",
+		 .arg = "TAG",
+		 .kind = OPTION_STR,
+		 .target = &q.regression,
+		 .without = "previous",
+		 .help = "exit 1 when the latest is worse than TAG, or the one before it; 4: open"},
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
@@ -203,7 +223,8 @@ int cmd_list(int argc, char **argv)
 		.options = options,
 		.summary = "show the rollouts there are, oldest first: state, trials with a "
 			   "result, score, disk use",
-		.examples = "rollouts list\nrollouts list hello --json\n",
+		.examples = "rollouts list\nrollouts list hello --json\n"
+			    "rollouts list hello --history --fail-on-regression=baseline\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct store store;
@@ -216,10 +237,18 @@ int cmd_list(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "--json and --csv exclude each other");
 		return cmd_fail(&err);
 	}
+	q.history |= q.regression != NULL;
+	if (q.history && (!operands.n || q.csv)) {
+		err_set(&err, ERR_USAGE, 0,
+			q.csv ? "--history and --csv exclude each other; --json has it"
+			      : "--history is of one benchmark: rollouts list NAME --history");
+		return cmd_fail(&err);
+	}
+	int outcome = CMD_OK;
 	if (store_open(&store, q.data, false, &err))
 		return cmd_fail(&err);
 	AUTO(free) char *name = operands.n ? operand_name(operands.v[0]) : NULL;
-	status = list(&store, name, &q, &err);
+	status = list(&store, name, &q, &outcome, &err);
 	store_close(&store);
-	return status ? cmd_fail(&err) : CMD_OK;
+	return status ? cmd_fail(&err) : outcome;
 }

@@ -130,6 +130,8 @@ static int take(struct parser *p, const struct option *o, const char *value)
 {
 	if (!o->arg && value)
 		return err_set(p->err, ERR_USAGE, 0, "--%s takes no value", o->name);
+	if (o->arg && !value && o->without)
+		value = o->without;
 	if (o->arg && !value) {
 		if (p->next >= p->argc)
 			return err_set(p->err, ERR_USAGE, 0, "--%s needs a value: --%s %s", o->name,
@@ -252,7 +254,7 @@ static void help_option(const struct option *o, struct buf *out)
 	else
 		buf_addf(out, "      --%s", o->name);
 	if (o->arg)
-		buf_addf(out, " %s", o->arg);
+		buf_addf(out, o->without ? "[=%s]" : " %s", o->arg);
 	size_t width = out->len - start;
 	if (width + 2 > HELP_COLUMN)
 		buf_addf(out, "\n%*s", HELP_COLUMN, "");

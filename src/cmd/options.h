@@ -45,7 +45,9 @@ struct option {
 	const char *arg;  /* "N", "FILE"...: its name in the help; NULL for flags and counts */
 	enum option_kind kind;
 	void *target;
-	const char *help;    /* one line */
+	const char *help; /* one line */
+	const char *
+		without; /* of OPTION_STR: its value when none follows with "="; NULL: it needs one */
 	int64_t min, max;    /* OPTION_INT; both 0: any */
 	const char *setting; /* OPTION_SETTING: the key, when not NAME */
 };

@@ -521,6 +521,26 @@ static void make_document(struct doc *d, const struct comparison *c, bool all)
 		put_pairs(d, c);
 }
 
+void compare_report_verdict_of(struct buf *out, const struct comparison *c,
+			       const struct compare_pair *p)
+{
+	AUTO(doc) struct doc d = {0};
+
+	put_verdict(&d, c, p);
+	doc_terminal(&d, 0, out);
+	while (out->len && out->data[out->len - 1] == '\n')
+		out->data[--out->len] = '\0';
+}
+
+void compare_report_verdicts(struct buf *out, const struct comparison *c, int width)
+{
+	AUTO(doc) struct doc d = {0};
+
+	for (size_t i = 0; i < c->pairs_n; i++)
+		put_verdict(&d, c, &c->pairs[i]);
+	doc_terminal(&d, width, out);
+}
+
 void compare_report(struct buf *out, const struct comparison *c, const struct report_form *form)
 {
 	AUTO(doc) struct doc d = {0};

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "stats/distribution.h"
 #include <gsl/gsl_cdf.h>
+#include <gsl/gsl_errno.h>
 #include <gsl/gsl_sf_gamma.h>
 #include <math.h>
+
+/* GSL ends the program at an underflow; a number that is 0 or NaN is what a caller can act on. */
+static void __attribute__((constructor)) errors_are_values(void)
+{
+	gsl_set_error_handler_off();
+}
 
 double stats_normal_quantile(double p)
 {

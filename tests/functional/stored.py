@@ -56,7 +56,8 @@ def write(data, trials, name="bench", stamp=STAMP, tags=(), runs=True):
     for p, t in zip(planned, trials):
         steps = [] if t.state == "planned" else [("started", {})]
         if t.state == "finished":
-            steps.append(("finished", {"outcome": t.outcome, "result": result_of(p, t)}))
+            steps.append(("finished", {"outcome": t.outcome, "reason": t.reason, "total_score": t.score,
+                                       "result": result_of(p, t)}))
             if runs:
                 write_run(data, p, t)
         for event, fields in steps:
