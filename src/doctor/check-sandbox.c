@@ -66,8 +66,9 @@ static bool check_namespaces(struct checks *c)
 		check_add(c, CHECK_OK, "user namespaces", NULL, "can be made and mounted in");
 		return true;
 	}
-	check_add_error(c, CHECK_FAILED, "user namespaces", &err,
-			"only sandbox = \"none\" (agents nop and oracle) works without them");
+	check_add_error(
+		c, CHECK_FAILED, "user namespaces", &err,
+		"without them there are sandbox = \"landlock\", which is weaker, and \"none\"");
 	return false;
 }
 
@@ -269,6 +270,23 @@ static void check_all_of_it(struct checks *c)
 		check_add_error(c, CHECK_FAILED, "sandbox", &err, "see the lines above");
 }
 
+/* Of interest only where nothing better starts. */
+static void check_landlock(struct checks *c)
+{
+	const int64_t start = clock_mono_ms();
+	struct err err;
+
+	if (!sandbox_try(c->scratch, "landlock", &err))
+		check_add(c, CHECK_OK, "landlock", NULL,
+			  "a weaker sandbox starts: %lld ms (run --allow-weaker-sandbox, "
+			  "docs/sandbox.md)",
+			  (long long)(clock_mono_ms() - start));
+	else
+		check_add_error(
+			c, CHECK_LESS, "landlock", &err,
+			"no weaker sandbox starts either: it needs Linux 5.13 with Landlock");
+}
+
 /* Only tasks with a Dockerfile need one, and those may run without. */
 static void check_engine(struct checks *c)
 {
@@ -300,5 +318,7 @@ void check_sandbox(struct checks *c)
 	check_bwrap(c, namespaces);
 	if (checks_passed(c))
 		check_all_of_it(c);
+	if (!checks_passed(c))
+		check_landlock(c);
 	check_engine(c);
 }

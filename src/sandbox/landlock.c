@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "base/cleanup.h"
 
 /* linux/landlock.h of Debian 12 ends with ABI 2. */
 #ifndef SYS_landlock_create_ruleset
@@ -51,21 +52,6 @@ static uint64_t fs_rights(int abi)
 	       (abi >= LANDLOCK_TRUNCATES ? FS_TRUNCATE : 0) | (abi >= 5 ? FS_IOCTL_DEV : 0);
 }
 
-int landlock_abi(struct err *err)
-{
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_FLAG);
-
-	/* Tests try what an older kernel has. */
-	const char *older = getenv("ROLLOUTS_TEST_LANDLOCK_ABI");
-
-	if (older && abi > strtol(older, NULL, 10))
-		abi = strtol(older, NULL, 10);
-	if (abi > 0)
-		return abi > ABI_KNOWN ? ABI_KNOWN : (int)abi;
-	(void)err_set(err, ERR_INFRA, errno, "this kernel has no Landlock");
-	return 0;
-}
-
 int landlock_ruleset(int abi, struct err *err)
 {
 	const struct ruleset_attr attr = {
@@ -77,6 +63,27 @@ int landlock_ruleset(int abi, struct err *err)
 	int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0U);
 
 	return fd < 0 ? err_set(err, ERR_INFRA, errno, "make a Landlock ruleset") : fd;
+}
+
+int landlock_abi(struct err *err)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_FLAG);
+	/* Tests try what an older kernel has. */
+	const char *older = getenv("ROLLOUTS_TEST_LANDLOCK_ABI");
+	struct err why = {0};
+
+	if (abi <= 0)
+		(void)err_set(&why, ERR_INFRA, errno, "this kernel has no Landlock");
+	if (older && abi > strtol(older, NULL, 10))
+		abi = strtol(older, NULL, 10);
+	/* A kernel with parts of later ones may claim what it does not have: it is tried. */
+	for (abi = abi > ABI_KNOWN ? ABI_KNOWN : abi; abi > 0; abi--) {
+		AUTO(fd) int ruleset = landlock_ruleset((int)abi, &why);
+		if (ruleset >= 0)
+			return (int)abi;
+	}
+	*err = why;
+	return 0;
 }
 
 int landlock_allow(int ruleset, int abi, int fd, enum landlock_use use, struct err *err)

@@ -19,7 +19,7 @@ enum landlock_use {
 	LANDLOCK_OWN,	   /* everything but making devices */
 };
 
-/* 0: this kernel has none, or it is switched off (err->sys: ENOSYS, EOPNOTSUPP) or forbidden. */
+/* Found by trying. 0: this kernel has none, or it is switched off (err->sys: ENOSYS, EOPNOTSUPP) or forbidden. */
 int landlock_abi(struct err *err) MUST_CHECK;
 /* One that forbids all that the ABI can. The caller owns the descriptor; processes it is sent to may use it. */
 int landlock_ruleset(int abi, struct err *err) MUST_CHECK;

@@ -27,6 +27,7 @@ import engines
 SOURCE = Path(__file__).resolve().parents[2]
 USER_PREFIX = "rollouts-test-"
 ENGINE = os.environ.get("ROLLOUTS_TEST_ENGINE")  # a DOCKER_HOST: every task then has a Dockerfile (test_docker_suite.py)
+SANDBOX = os.environ.get("ROLLOUTS_TEST_SANDBOX")  # "landlock": every benchmark's, where it says nothing (test_landlock.py)
 LONGEST_FIRST = ["test_docker_suite.py", "test_hostile.py", "test_real_agents.py", "test_docker.py", "test_docker_tasks.py",
                  "test_engine.py", "test_gateway_quota.py", "test_gateway.py", "test_sandbox_limits.py", "test_kill.py"]
 PR_SET_CHILD_SUBREAPER = 36
@@ -434,6 +435,8 @@ def make_bench(workdir):
         says_agent = "agent" in top or "agent" in (defaults or {}) or any("agent" in e for e in entries)
         if not says_agent:
             top["agent"] = "nop"
+        if SANDBOX:
+            top.setdefault("sandbox", SANDBOX)
         text = toml_table({"name": name, **top})
         if defaults:
             text += "\n[defaults]\n" + toml_table(defaults)
@@ -443,6 +446,14 @@ def make_bench(workdir):
         return workdir / file
 
     return make
+
+
+# Runs the agent's script where its places have other names: these may begin with /tmp, which goes first.
+MOVED = r"""
+names() { printf 's#\\(^\\|[^[:alnum:]_./-]\\)%s\\b#\\1%s#g;' "$@"; }
+sed "$(names /tmp "$TMPDIR" /var/tmp "$TMPDIR" /dev/shm "$TMPDIR" /app/repo "$PWD" /app "${PWD%/repo}" /home/agent "$HOME")" \
+    "$HOME/agent.sh" >"$HOME/.moved" && rm "$HOME/agent.sh" && mv "$HOME/.moved" "$HOME/agent.sh" && exec bash "$HOME/agent.sh"
+"""
 
 
 @pytest.fixture
@@ -455,7 +466,7 @@ def agent_script(workdir):
     def make(text, name="scripted", env=None, files=None, **keys):
         variables = {"MODEL": "{model}", "ROLLOUT": "{rollout}", "SEED": "{seed}", **(env or {})}
         contents = {"{home}/agent.sh": text, **(files or {})}
-        doc = {"argv": ["bash", "{home}/agent.sh"], **keys}
+        doc = {"argv": ["bash", "-c", MOVED] if SANDBOX else ["bash", "{home}/agent.sh"], **keys}
         put(workdir / "agents" / f"{name}.toml",
             toml_table(doc) + "\n[env]\n" + toml_table(variables) + "\n[files]\n"
             + "".join(f"{json.dumps(k)} = {toml_value(v)}\n" for k, v in contents.items()))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TESTS, git, tell
+from conftest import SANDBOX, TESTS, git, tell
 
 KEYS = {"OPENAI_API_KEY": "sk-" + "canary-openai", "ANTHROPIC_API_KEY": "sk-" + "canary-anthropic",
         "AWS_SECRET_ACCESS_KEY": "canary-" + "aws", "GITHUB_TOKEN": "canary-" + "github"}
@@ -46,6 +46,8 @@ git status >/dev/null || fail git
 [ "$(git config --get-regexp 'fsmonitor|filter|textconv|worktree' | wc -l)" = 0 ] || fail config
 exit 0
 """
+if SANDBOX:
+    CLEAN = CLEAN.replace("/tmp /var/tmp /dev/shm", '"$TMPDIR"').replace("/app/", "../").replace("/tmp/", '"$TMPDIR"/')
 RUBRICS = [{"id": name, "criterion": f"it is {name} <b>**`", "weight": 1} for name in ("works", "kept", "clean")]
 
 
@@ -116,7 +118,8 @@ def check_links(t):
 def check_fifo(t):
     t.completed()
     assert not (t.top / "artifacts/notes.md").exists() and t.collected() == []
-    assert t.skipped("fifo", "neither") and t.skipped("sock", "neither")
+    # Without namespaces there are no sockets with a name.
+    assert t.skipped("fifo", "neither") and t.skipped("sock", "neither") != bool(SANDBOX)
 
 
 @case("mkdir -p /app/notes.md/notes.md; chmod 0 /app/notes.md; rm -rf src; mkfifo src")

@@ -10,13 +10,14 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from conftest import wait_for
+from conftest import SOURCE, wait_for
 from sandboxes import DAEMONS, Box, driver, sh  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("landlock")
@@ -82,6 +83,18 @@ print(json.dumps({
     assert {done[k] for k in ("link", "rename", "truncate", "mknod", "unlink")} <= {1, no, 18}, done
     assert done["stat"] == 0, "that it exists is told"
     assert (other / "secret").read_text() == "secret"
+
+
+def test_no_file_is_cut_where_landlock_does_not_hold_that(box):
+    """Before Linux 6.2: by a filter, for its own files as well."""
+    other = box.mine / "other"
+    other.write_text("secret")
+    done = box.py(TRY + """
+own = sys.argv[1]
+file = open(own, "w")
+print(json.dumps([trial(os.truncate, sys.argv[2], 0), trial(os.truncate, own, 0), trial(os.truncate, file.fileno(), 0)]))""",
+                  str(box.top / "tmp/own"), str(other), env={"ROLLOUTS_TEST_LANDLOCK_ABI": "2"})
+    assert done == [1, 1, 0] and other.read_text() == "secret"
 
 
 def test_where_it_is_weaker(box):
@@ -320,6 +333,16 @@ def test_through_the_program(run_cli, workdir, make_task, make_bench, agent_scri
     run_cli("run", make_bench({"prepared_dir": workdir / "tasks/greet", "model": "m"}, agent="scripted", file="local.toml", name="local").name, check=0)
     compared = run_cli("compare", "bench", "local").stdout
     assert re.search(r"sandbox.*landlock.*local", compared), compared
+
+
+@pytest.mark.parametrize("who", ["root", pytest.param("ordinary", marks=pytest.mark.long)])
+def test_hostile_agents_once_more(who, build_dir):
+    """All of test_hostile.py's in this sandbox: none gets further, and all that falls is what has a name: unix sockets."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", SOURCE / "tests/functional/test_hostile.py",
+         "-k", f"hostile_agents and {who if os.geteuid() == 0 else 'ordinary'}"],
+        env={**os.environ, "ROLLOUTS_TEST_SANDBOX": "landlock", "ROLLOUTS_BUILD": str(build_dir)}, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
 def test_places_that_are_not_there_are_told_before(run_cli, workdir, make_task, make_bench):
