@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include "base/cleanup.h"
 #include "base/path.h"
@@ -7,6 +8,7 @@
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
+#include "cmd/validate-run.h"
 #include "rollout/inputs.h"
 
 static void print_notes(const struct task *t, const char *dir)
@@ -96,33 +98,112 @@ static int refuse_option(const struct option *given, const char *dir)
 	return cmd_fail(&err);
 }
 
+struct request {
+	struct config_request config;
+	struct grade_check_request check;
+	bool run, json;
+	int64_t times;
+};
+
+static int validate(struct request *q, const struct option *options, const struct strv *operands)
+{
+	const char *first = operands->v[0];
+	struct err err;
+
+	q->check.times = q->times ? (int)q->times : 3;
+	if (q->run)
+		return cmd_validate_run(&q->config, operands, &q->check, q->json);
+	if (q->json || q->times || q->check.right || q->check.wrong || q->check.no_probes ||
+	    operands->n > 1) {
+		(void)err_set(&err, ERR_USAGE, 0, "%s: only with --run",
+			      operands->n > 1  ? operands->v[1]
+			      : q->json	       ? "--json"
+			      : q->times       ? "--times"
+			      : q->check.right ? "--correct"
+			      : q->check.wrong ? "--defective"
+					       : "--no-probes");
+		return cmd_fail(&err);
+	}
+	if (path_is_dir(AT_FDCWD, first)) {
+		const struct option *given = options_given(options);
+		return given ? refuse_option(given, first) : validate_task(first);
+	}
+	AUTO(free) char *file = operand_file(first);
+	q->config.path = file;
+	int status = validate_config(&q->config);
+	q->config.path = NULL;
+	return status;
+}
+
 int cmd_validate(int argc, char **argv)
 {
-	struct config_request req = {0};
-	const struct option options[] = {BENCH_OPTIONS(&req), OPTION_END};
+	struct request q = {0};
+	const struct option options[] = {
+		{.name = "run",
+		 .kind = OPTION_FLAG,
+		 .target = &q.run,
+		 .help = "grade the tests themselves: run them and see what they say"},
+		{.name = "times",
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.times,
+		 .min = 1,
+		 .max = 1000,
+		 .help = "with --run: run solution and nothing N times (default 3)"},
+		{.name = "correct",
+		 .arg = "DIR",
+		 .kind = OPTION_STR,
+		 .target = &q.check.right,
+		 .help = "with --run: patches in DIR, or DIR/TASK, that must score 1"},
+		{.name = "defective",
+		 .arg = "DIR",
+		 .kind = OPTION_STR,
+		 .target = &q.check.wrong,
+		 .help = "with --run: patches that must score less"},
+		{.name = "no-probes",
+		 .kind = OPTION_FLAG,
+		 .target = &q.check.no_probes,
+		 .help = "with --run: do not try to fool the tests"},
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &q.json,
+		 .help = "with --run: print a JSON document"},
+		BENCH_OPTIONS(&q.config),
+		OPTION_END,
+	};
 	const struct usage usage = {
 		.verb = "validate",
-		.operands = "CONFIG|TASK",
+		.operands = "CONFIG|TASK...",
 		.min = 1,
-		.max = 1,
+		.max = INT_MAX,
 		.summary = "Check a benchmark file with its tasks and agents, or one task folder",
 		.text = "Every mistake is one line with its place. Nothing is written or started. "
 			"Of a task\n"
-			"folder, which takes no options, it also says what in it has no use here.",
+			"folder, which takes no options, it also says what in it has no use here.\n"
+			"\n"
+			"With --run the tests of task folders, or of a benchmark's tasks, are run: "
+			"on "
+			"the task's\n"
+			"own solution, which must score 1, on nothing, which must not, N times "
+			"each, and "
+			"on work\n"
+			"that would fool careless tests. Flaky tests, tests that pass before any "
+			"work, "
+			"tests that\n"
+			"ask for a network, a solution that agents could find: exit status 1 with "
+			"any "
+			"finding.",
 		.examples = "rollouts validate bench.toml\n"
-			    "rollouts validate data/tasks/prepared/task_1\n",
+			    "rollouts validate data/tasks/prepared/task_1\n"
+			    "rollouts validate --run data/tasks/prepared/* -j4\n"
+			    "rollouts validate --run task_1 --correct right/ --defective wrong/\n",
 		.options = options,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
-	if (status < 0 && path_is_dir(AT_FDCWD, operands.v[0])) {
-		const struct option *given = options_given(options);
-		status = given ? refuse_option(given, operands.v[0]) : validate_task(operands.v[0]);
-	} else if (status < 0) {
-		AUTO(free) char *file = operand_file(operands.v[0]);
-		req.path = file;
-		status = validate_config(&req);
-	}
-	config_request_release(&req);
+
+	if (status < 0)
+		status = validate(&q, options, &operands);
+	config_request_release(&q.config);
 	return status;
 }

@@ -110,6 +110,7 @@ static const struct json_field attempt_fields[] = {
 	ATTEMPT(replay_or_live, FIELD_BOOL, false), ATTEMPT(bench, FIELD_STR, false),
 	ATTEMPT(preflight, FIELD_BOOL, false),	    ATTEMPT(grades_from, FIELD_INT, false),
 	ATTEMPT(keep_tests, FIELD_BOOL, false),	    ATTEMPT(keep_judge, FIELD_BOOL, false),
+	ATTEMPT(watch_network, FIELD_BOOL, false),
 };
 
 void attempt_release(struct attempt *a)

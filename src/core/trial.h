@@ -70,6 +70,7 @@ struct attempt {
 	bool keep_tests, keep_judge;
 	json_t *ratings; /* what people say of its rubrics: [{rubric_id, score, rater}]; NULL: nothing; owned */
 	bool preflight; /* no trial: no agent runs, and each test has PREFLIGHT_TEST_MS at most */
+	bool watch_network; /* count what its tests ask of a network that is not there */
 	bool stream_output; /* -vv: agent and test output as "output" events */
 	bool sync;	    /* fsync committed work: a paid call may be made */
 	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */

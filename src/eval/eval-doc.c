@@ -159,6 +159,8 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	json_put(doc, "custom_metrics", metrics_to_json(&r->metrics));
 	json_put(doc, "self_reported", metrics_self_reported(&r->metrics));
 	json_put_strv(doc, "suspect", &r->suspect);
+	if (e->network_attempts)
+		json_put_int(doc, "network_attempts", e->network_attempts);
 	if (e->conflicts.n)
 		json_put_strv(doc, "metric_conflicts", &e->conflicts);
 	return doc;

@@ -35,9 +35,10 @@ struct evaluation {
 	struct scores scores;
 	struct total_score total;
 	int tests, tests_passed;
-	struct metrics metrics; /* what the tests wrote */
-	struct strv suspect;	/* evidence, as result.suspect, found while the tests ran */
-	struct strv conflicts;	/* names that two tests wrote, each a line for people */
+	struct metrics metrics;	  /* what the tests wrote */
+	int64_t network_attempts; /* as attempt.watch_network asks */
+	struct strv suspect;	  /* evidence, as result.suspect, found while the tests ran */
+	struct strv conflicts;	  /* names that two tests wrote, each a line for people */
 	struct test_usage usage;
 	char judge_model[128]; /* who judged, as its provider names it; "": nobody was asked */
 	double judge_score;    /* weighted, of the rubrics that a judge scored; -1: there is none */

@@ -525,6 +525,63 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	return 0;
 }
 
+struct counters {
+	struct buf text;
+};
+
+static void keep_output(void *arg, int stream, const char *data, size_t n)
+{
+	struct counters *c = arg;
+
+	if (stream == 1 && c->text.len < 65536)
+		buf_add(&c->text, data, n);
+}
+
+/* The counter NAME of PROTOCOL in /proc/net/snmp, which has a line of names before each line of numbers. */
+static int64_t network_counter(const char *text, const char *protocol, const char *name)
+{
+	AUTO(free) char *head = xasprintf("%s: ", protocol);
+	const char *names = strstr(text, head), *numbers = names ? strstr(names + 1, head) : NULL;
+
+	if (!numbers)
+		return 0;
+	names += strlen(head);
+	numbers += strlen(head);
+	while (*names && *names != '\n' && *numbers && *numbers != '\n') {
+		size_t n = strcspn(names, " \n"), k = strcspn(numbers, " \n");
+		if (n == strlen(name) && !strncmp(names, name, n))
+			return strtoll(numbers, NULL, 10);
+		names += n + (names[n] == ' ');
+		numbers += k + (numbers[k] == ' ');
+	}
+	return 0;
+}
+
+/* How often something in the sandbox, which has no network, asked for one: packets without a way, names asked of nobody. */
+static int count_network(struct test_run *run, int64_t *attempts, struct err *err)
+{
+	static const char *const argv[] = {"cat", "/proc/net/snmp", NULL};
+	struct counters c = {BUF_INIT};
+	AUTO(strv) struct strv env = STRV_INIT;
+
+	sandbox_env(run->s, &env);
+	const struct sandbox_exec x = {.argv = argv,
+				       .env = strv_items(&env),
+				       .cwd = "/",
+				       .user = run->job->task->layout.test_user,
+				       .on_output = keep_output,
+				       .on_output_arg = &c,
+				       .deadline_ms = clock_mono_ms() + PROBE_MS,
+				       .at_end = SANDBOX_KILL_ALL};
+	struct sandbox_exit end;
+	int rc = sandbox_exec(run->s, &x, &end, err);
+	if (!rc && c.text.len)
+		*attempts = network_counter(c.text.data, "Ip", "OutNoRoutes") +
+			    network_counter(c.text.data, "Udp", "NoPorts");
+	buf_release(&c.text);
+	return rc;
+}
+
 static int run_all(struct test_run *run, struct test_outcome *out, struct err *err)
 {
 	const struct task_step *step = run->job->step;
@@ -576,6 +633,9 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 		log_line(&run, "=== stopped: %s ===", err->msg);
 		return -1;
 	}
+	if (job->attempt->watch_network && s && !job->attempt->trial.network &&
+	    count_network(&run, &e->network_attempts, err))
+		return -1;
 	e->usage.wall_ms = clock_mono_ms() - start_ms;
 	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
 	return capped_log_close(STEAL(&log), err);

@@ -2,6 +2,7 @@
 #include "rollout/preflight-jobs.h"
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,6 +21,8 @@ enum {
 	TURN_MS = 200,	  /* how long a display waits for a sign of life */
 	GRACE_MS = 10000, /* as sched has it */
 	DOCUMENT_MAX = 16 << 20,
+	LOG_MAX = 1 << 20,
+	PROBE_MS = 60000,
 };
 
 struct slot {
@@ -44,16 +47,22 @@ static void describe(const struct pool *p, struct preflight_job *job, struct att
 {
 	*a = (struct attempt){.trial = *job->trial,
 			      .number = 1,
-			      .preflight = true,
+			      .preflight = !job->whole,
+			      .watch_network = true,
 			      .bench = p->s->plan.name,
 			      .tools = p->s->plan.tools};
 	/* Hidden: what people and programs find in this folder are trials. */
-	a->trial.run_id = xasprintf(DATA_PREFLIGHT_PREFIX "%s", job->trial->run_id);
-	a->trial.agent = (char *)(job->gold ? "oracle" : "nop");
+	a->trial.run_id = job->number ? xasprintf(DATA_PREFLIGHT_PREFIX "%s.%d", job->trial->run_id,
+						  job->number)
+				      : xasprintf(DATA_PREFLIGHT_PREFIX "%s", job->trial->run_id);
+	a->trial.agent = (char *)(job->whole ? job->agent : job->gold ? "oracle" : "nop");
+	a->agent_spec = (json_t *)job->spec;
+	if (job->whole)
+		a->trial.limits.timeout_ms = PROBE_MS;
 	a->trial.model = a->trial.provider = a->trial.api = a->trial.model_id = (char *)"";
 	a->trial.task_hash = (char *)job->task_hash;
 	a->trial.task_snapshot = (char *)job->task_snapshot;
-	a->trial.evaluate = true;
+	a->trial.evaluate = !job->ungraded;
 }
 
 static void remove_folder(const struct pool *p, const char *run_id)
@@ -129,6 +138,13 @@ static void collect(const struct pool *p, const struct slot *slot)
 	struct rundir_left left;
 	struct err ignored;
 
+	if (slot->job->whole) {
+		AUTO(free) char *printed = datadir_attempt_file(t->run_id, 1, ATTEMPT_AGENT_LOG);
+		AUTO(buf) struct buf log = BUF_INIT;
+		if (!path_read_beneath(p->s->store.root_fd, printed, LOG_MAX, &log, &ignored) &&
+		    log.len)
+			slot->job->log = buf_detach(&log);
+	}
 	rundir_look(p->s->store.root_fd, &p->s->plan, t, 1, &left);
 	slot->job->result = left.result;
 	if (!path_read_beneath(p->s->store.root_fd, path, DOCUMENT_MAX, &text, &ignored) &&
@@ -268,5 +284,7 @@ void preflight_job_release(struct preflight_job *job)
 {
 	json_decref(job->result);
 	json_decref(job->evaluation);
+	free(job->log);
 	job->result = job->evaluation = NULL;
+	job->log = NULL;
 }

@@ -11,8 +11,16 @@ struct preflight_job {
 	const struct trial *trial; /* borrowed; whose sandbox, limits and launcher it has */
 	const char *task_hash, *task_snapshot; /* borrowed */
 	bool gold;			       /* the task's own solution is graded, else nothing */
+	/* As a trial is run, with AGENT (static) in a sandbox of its own, SPEC being its file (borrowed; NULL: built in): and
+	 * its tests have the time that a trial's have. */
+	bool whole;
+	const char *agent;
+	const json_t *spec;
+	bool ungraded; /* only the agent of WHOLE counts */
+	int number;    /* tells jobs of one trial apart */
 	/* What came of it, owned; NULL: the worker left none. */
 	json_t *result, *evaluation;
+	char *log; /* what an agent of WHOLE printed; NULL: nothing */
 };
 
 /* Run all N; blocks. L is told of time passing. ERR_CANCELLED when interrupted: then the signals' levels mean what they

@@ -88,8 +88,11 @@ static int prepare(struct work *w, struct err *err)
 	w->step = &w->task.steps[0];
 	if (t->sandbox == SANDBOX_LANDLOCK && work_unmount(w, err))
 		return -1;
-	if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
-	    path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
+	const json_t *patch = json_object_get(w->attempt.agent_spec, "patch");
+	if (json_is_string(patch))
+		buf_add(&w->gold, json_string_value(patch), json_string_length(patch));
+	else if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
+		 path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
 	if (read_gold_paths(w, gold, err))
 		return -1;
