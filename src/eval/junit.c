@@ -291,6 +291,24 @@ static void end_case(struct parser *p)
 	p->now.open = false;
 }
 
+/* "FILE:LINE: REASON" is what pytest writes inside of <skipped>. */
+static void take_place(struct parser *p)
+{
+	enum { PLACES = 50, PATH_BYTES = 500 };
+	AUTO(buf) struct buf text = BUF_INIT;
+	const char *end = memchr(p->p, '<', (size_t)(p->end - p->p));
+
+	if (!end || p->out->skipped_in.n == PLACES)
+		return;
+	add_value(&text, (struct span){p->p, (size_t)(end - p->p)}, PATH_BYTES);
+	char *colon = text.len ? strchr(text.data, ':') : NULL;
+	if (!colon || !isdigit((unsigned char)colon[1]))
+		return;
+	*colon = '\0';
+	if (!strv_has(&p->out->skipped_in, text.data))
+		strv_push(&p->out->skipped_in, text.data);
+}
+
 static bool open_element(struct parser *p, const struct tag *t)
 {
 	if (p->ended || p->depth == DEPTH_MAX)
@@ -305,6 +323,8 @@ static bool open_element(struct parser *p, const struct tag *t)
 		begin_case(p, t);
 	} else {
 		take_outcome(p, t);
+		if (p->now.open && !t->closes && span_is(t->name, "skipped"))
+			take_place(p);
 	}
 	return true;
 }
@@ -370,5 +390,6 @@ bool junit_parse(struct junit *out, const char *text, size_t n)
 void junit_release(struct junit *j)
 {
 	json_decref(j->cases);
+	strv_release(&j->skipped_in);
 	*j = (struct junit){0};
 }

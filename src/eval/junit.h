@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/strv.h"
 
 #define JUNIT_BYTES (32u << 20)
 
@@ -15,6 +16,8 @@ struct junit {
 	/* [{name, outcome, message, duration_sec}]: what did not pass before what did, as far as there is room. */
 	json_t *cases;
 	int left_out; /* of them */
+	/* Files in which tests were told to be skipped, as the report names them; each once, 50 at most. */
+	struct strv skipped_in;
 };
 
 /* False: TEXT is no whole report. OUT is to be released when true. */

@@ -66,6 +66,7 @@ struct test_run {
 	struct metrics *metrics; /* of all of them */
 	json_t *writers;	 /* name of a metric -> path of the test that wrote it */
 	struct strv *conflicts, *suspect;
+	struct strv touched; /* files that the diff changes */
 	struct test_usage *usage;
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
@@ -171,6 +172,7 @@ static int put_diff(struct test_run *run, struct err *err)
 		*err = why;
 		return -1;
 	}
+	tamper_paths(&run->touched, diff.data ? diff.data : "", diff.len);
 	AUTO(free) char *box = in_results(run, "diff.patch");
 	return sandbox_put(run->s, box, diff.data, diff.len, 0644, err);
 }
@@ -290,8 +292,21 @@ static int cannot_start(const struct test_run *run, const struct task_test *t,
 		t->path, why, first, t->content_len ? t->content : "");
 }
 
+/* Whether a test that was skipped in FILE was skipped by code of the agent's: there itself, or by an exception that
+ * pytest took from it. */
+static bool is_work(const struct test_run *run, const struct task_test *t, const char *file)
+{
+	const char *repo = run->job->task->layout.repo;
+	size_t n = strlen(repo);
+	const char *inside = !strncmp(file, repo, n) && file[n] == '/' ? file + n + 1 : NULL;
+
+	if (inside)
+		return strcmp(inside, t->path) != 0 && strv_has(&run->touched, inside);
+	return run->touched.n && has_suffix(file, "/_pytest/unittest.py");
+}
+
 /* The report that pytest left: all of it, or nothing. */
-static void read_report(struct test_run *run, size_t number)
+static void read_report(struct test_run *run, const struct task_test *t, size_t number)
 {
 	AUTO(free) char *box = result_file(run, number, PYTEST_REPORT);
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -300,6 +315,10 @@ static void read_report(struct test_run *run, size_t number)
 	bool whole = fd >= 0 && !path_read_fd(fd, JUNIT_BYTES, &text, &ignored);
 
 	test_reported(run->now, whole ? text.data : NULL, text.len);
+	for (size_t i = 0; run->now->verdict == TEST_PASSED && i < run->now->report.skipped_in.n;
+	     i++)
+		if (is_work(run, t, run->now->report.skipped_in.v[i]))
+			test_skipped_by_work(run->now);
 }
 
 static void tell_limit(const struct test_run *run, const struct sandbox_exit *end,
@@ -490,7 +509,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 	else
 		test_ended(o, r == &runners[PYTEST], end.status);
 	if (end.end == SANDBOX_EXITED && r == &runners[PYTEST])
-		read_report(run, number);
+		read_report(run, t, number);
 	return o->verdict == TEST_PASSED ? 0 : check_tool(run, t, o->exit_code, env, err);
 }
 
@@ -610,6 +629,26 @@ static void refuse_all(struct test_run *run, struct test_outcome *out)
 	}
 }
 
+static int run_logged(struct test_run *run, struct test_outcome *out, struct evaluation *e,
+		      struct err *err)
+{
+	const struct eval_job *job = run->job;
+	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
+
+	if (job->patch_refused)
+		refuse_all(run, out);
+	else if (job->step->tests_n && run_all(run, out, err)) {
+		log_line(run, "=== stopped: %s ===", err->msg);
+		return -1;
+	}
+	if (job->attempt->watch_network && run->s && !job->attempt->trial.network &&
+	    count_network(run, &e->network_attempts, err))
+		return -1;
+	e->usage.wall_ms = clock_mono_ms() - start_ms;
+	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
+	return 0;
+}
+
 int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_outcome *out,
 		     struct evaluation *e, struct err *err)
 {
@@ -626,17 +665,7 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 	if (capped_log_open(&log, job->run_fd, ATTEMPT_EVAL_LOG, CAPPED_LOG_BYTES, err))
 		return -1;
 	run.log = log;
-	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
-	if (job->patch_refused)
-		refuse_all(&run, out);
-	else if (job->step->tests_n && run_all(&run, out, err)) {
-		log_line(&run, "=== stopped: %s ===", err->msg);
-		return -1;
-	}
-	if (job->attempt->watch_network && s && !job->attempt->trial.network &&
-	    count_network(&run, &e->network_attempts, err))
-		return -1;
-	e->usage.wall_ms = clock_mono_ms() - start_ms;
-	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
-	return capped_log_close(STEAL(&log), err);
+	int rc = run_logged(&run, out, e, err);
+	strv_release(&run.touched);
+	return rc ? -1 : capped_log_close(STEAL(&log), err);
 }

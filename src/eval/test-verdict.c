@@ -100,6 +100,11 @@ void test_reported(struct test_outcome *o, const char *text, size_t n)
 	o->clean = o->has_report && (o->exit_code == 0 || o->exit_code == 1);
 }
 
+void test_skipped_by_work(struct test_outcome *o)
+{
+	fail(o, TEST_FAILED, "a test was skipped by the code under test");
+}
+
 static double reported_share(const struct junit *j)
 {
 	int all = j->passed + j->failed + j->errors + j->skipped;
@@ -137,7 +142,7 @@ void test_give_credit(struct test_outcome *o, bool partial, const struct metrics
 	if (!partial || !o->ran || (o->exit_code != 0 && o->exit_code != 1))
 		return;
 	/* What pytest calls a success is one: tests that do not apply here are skipped in it. */
-	if (o->has_report && o->verdict == TEST_FAILED && o->exit_code == 1)
+	if (o->has_report && o->verdict == TEST_FAILED)
 		o->credit = reported_share(&o->report);
 	else if (!o->has_report && json_object_size(o->details))
 		take_share(o, detailed_share(o->details));

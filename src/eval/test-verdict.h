@@ -44,6 +44,8 @@ void test_ended(struct test_outcome *o, bool pytest, int status);
 void test_broke(struct test_outcome *o);
 /* After test_ended of a pytest: its report, all of it. TEXT NULL: it left none. */
 void test_reported(struct test_outcome *o, const char *text, size_t n);
+/* The code under test chose which tests are not run: no success. */
+void test_skipped_by_work(struct test_outcome *o);
 /* Last: a script that declares partial credit is worth the share of what passed, by pytest's report, by what it wrote to
  * ROLLOUTS_RESULTS, or by its metric "score" among WROTE. */
 void test_give_credit(struct test_outcome *o, bool partial, const struct metrics *wrote);

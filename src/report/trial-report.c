@@ -203,6 +203,28 @@ static const char *mark(const json_t *test)
 	return json_get_bool(test, "success", false) ? "✅" : "❌";
 }
 
+/* What pytest says of those of its tests that did not pass. */
+static void put_cases(struct writing *w, const json_t *cases)
+{
+	enum { CASES = 50 };
+	size_t i, shown = 0;
+	json_t *one;
+
+	json_array_foreach ((json_t *)cases, i, one) {
+		const char *outcome = json_get_str(one, "outcome", "");
+		const char *message = json_get_str(one, "message", "");
+		if (!strcmp(outcome, "passed") || shown++ == CASES)
+			return;
+		doc_item(w->doc);
+		doc_words(w->doc, "%s ", !strcmp(outcome, "skipped") ? "➖" : "❌");
+		doc_text(w->doc, json_get_str(one, "name", ""));
+		doc_words(w->doc, " (");
+		doc_text(w->doc, outcome);
+		doc_words(w->doc, ")%s", *message ? ": " : "");
+		doc_text(w->doc, message);
+	}
+}
+
 static void put_test(struct writing *w, const char *path, const json_t *t)
 {
 	const char *output = json_get_str(t, "output", ""), *reason = json_get_str(t, "reason", "");
@@ -219,6 +241,7 @@ static void put_test(struct writing *w, const char *path, const json_t *t)
 		doc_paragraph(w->doc);
 		doc_text(w->doc, reason);
 	}
+	put_cases(w, json_object_get(t, "cases"));
 	json_object_foreach (json_object_get(t, "details"), name, detail) {
 		const char *message = json_get_str(detail, "message", "");
 		doc_item(w->doc);

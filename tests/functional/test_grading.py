@@ -26,13 +26,14 @@ def metrics(text):
 
 
 def test_pytests_report_is_read(grade):
-    result, doc, _, _ = grade([("test_mixed.py", "a", MIXED)])
+    result, doc, top, _ = grade([("test_mixed.py", "a", MIXED)])
     test = doc["test_results"]["test_mixed.py"]
     assert (test["outcome"], test["success"], test["credit"], test["reason"]) == ("failed", False, 0, "tests failed")
     assert [test[k] for k in ("passed", "failed", "errors", "skipped")] == [1, 1, 1, 1]
     assert {c["name"]: c["outcome"] for c in test["cases"]} == {
         "test_mixed::test_good": "passed", "test_mixed::test_bad": "failed", "test_mixed::test_setup": "error",
         "test_mixed::test_left_out": "skipped"}
+    assert "- ❌ test_mixed::test_bad (failed): " in (top / "scoring_results.md").read_text().replace("\\", "")
     assert "one is not two" in next(c["message"] for c in test["cases"] if c["outcome"] == "failed")
     assert result["total_score"] == 0
 
@@ -123,7 +124,7 @@ def test_metrics_are_columns(run_cli, make_task, make_bench, agent_script, workd
     shown = run_cli("summarize", name, check=0).stdout
     assert "Metrics" in shown and "self-reported" in shown
     top = workdir / "data/runs" / rows[0]["run"]
-    assert "Custom Metrics" in (top / "scoring_results.md").read_text()
+    assert "Custom Metrics" in (top / "scoring_results.md").read_text().replace("\\", "")
     assert " speed (self-reported)" in run_cli("show", rows[0]["run"], check=0).stdout
     standard = json.loads((top / "evaluation_results.json").read_text())["standard_metrics"]
     assert standard["wall_seconds"] > 0 and standard["files_changed"] == 1
@@ -141,3 +142,13 @@ def test_a_timeout_on_a_busy_machine_is_flagged_and_tried_again_alone(run_cli, m
     assert second["regrade"] and not (workdir / f"data/runs/{run}/attempts/3").exists()
     assert "1 grading timed out while the machine was busy" in done.stderr + done.stdout
     assert found.manifest["results"][0]["total_score"] == 0
+
+
+@pytest.mark.parametrize("skips", ["import unittest\n\ndef answer(): raise unittest.SkipTest('later')\n",
+                                   "import pytest\n\ndef answer(): pytest.skip('later')\n"], ids=["unittest", "pytest"])
+def test_what_is_tested_does_not_choose_its_tests(grade, skips):
+    """Skips of the test's own are its business; those of the code under test are failures."""
+    test = ("import pytest\nfrom work import answer\n\ndef test_answer(): assert answer() == 42\ndef test_other(): pass\n"
+            "@pytest.mark.skip(reason='no gpu')\ndef test_gpu(): pass\n")
+    result, doc, _, _ = grade([("test_a.py", "a", test)], work=f"cat > work.py <<'E'\n{skips}E\n")
+    assert (result["total_score"], doc["test_results"]["test_a.py"]["reason"]) == (0, "a test was skipped by the code under test")
