@@ -237,6 +237,10 @@ void session_undo(struct session *s)
 	if (path_remove_tree(s->store.root_fd, s->ref.path, &err))
 		log_warn("%s", err.msg);
 	create_undo(&s->store, &s->ref);
+	/* The folder of its benchmark stays with what else is in it. */
+	AUTO(free) char *name =
+		xstrndup(s->ref.path, (size_t)(path_base(s->ref.path) - s->ref.path));
+	unlinkat(s->store.root_fd, name, AT_REMOVEDIR);
 }
 
 int session_create(struct session *s, struct inputs *in, const struct config_request *req,
