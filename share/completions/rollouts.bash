@@ -23,6 +23,8 @@ _rollouts()
 	--config | --policy | --junit | --output | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local docker landlock none" ;;
 	--format) words="csv jsonl parquet-jsonl junit" ;;
+	--sort) words="mean spread time cost tokens name" ;;
+	--tasks) words="unsolved flaky solved differ" ;;
 	--by) words="model label task tag agent served" ;;
 	--question) words="tasks-like-these these-tasks" ;;
 	--cluster) words="cluster repository none tag:" ;;

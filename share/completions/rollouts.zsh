@@ -24,6 +24,8 @@ _rollouts_value()
 	--config|--policy|--junit|--output|--gateway|--socket) _files ;;
 	--sandbox) compadd auto local docker landlock none ;;
 	--format) compadd csv jsonl parquet-jsonl junit ;;
+	--sort) compadd mean spread time cost tokens name ;;
+	--tasks) compadd unsolved flaky solved differ ;;
 	--by) compadd model label task tag agent served ;;
 	--question) compadd tasks-like-these these-tasks ;;
 	--cluster) compadd cluster repository none tag: ;;

@@ -328,6 +328,14 @@ static void make_failures(struct summary *s)
 	merge_failures(s);
 }
 
+static void show_all(struct summary *s)
+{
+	s->shown = xcalloc(s->cells_n + 1, sizeof *s->shown);
+	for (size_t i = 0; i < s->cells_n; i++)
+		s->shown[i] = i;
+	s->shown_n = s->cells_n;
+}
+
 static void make_clusters(struct summary *s)
 {
 	AUTO(free) const struct trial **tasks = xcalloc(s->tasks_n + 1, sizeof *tasks);
@@ -347,6 +355,7 @@ void summary_make(struct summary *out, const struct rollout *const *rollouts, si
 	out->agents_n = count_distinct(out, offsetof(struct summary_condition, agent));
 	make_clusters(out);
 	make_cells(out);
+	show_all(out);
 	summary_groups_make(out, model_groups);
 	answers_make(out);
 	count_missing(out);
@@ -358,6 +367,7 @@ void summary_release(struct summary *s)
 	clusters_release(&s->clusters);
 	free(s->rows);
 	free(s->cells);
+	free(s->shown);
 	answers_release(s);
 	for (size_t i = 0; s->task_names && i < s->tasks_n; i++)
 		free(s->task_names[i]);

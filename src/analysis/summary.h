@@ -65,6 +65,27 @@ struct summary_row {
 	const char *outcome; /* its name; static */
 };
 
+/* Which tasks are shown, and in which order. */
+enum summary_sort {
+	SORT_NONE,
+	SORT_NAME,
+	SORT_MEAN,
+	SORT_SPREAD,
+	SORT_TIME,
+	SORT_COST,
+	SORT_TOKENS
+};
+enum summary_which { WHICH_ALL, WHICH_UNSOLVED, WHICH_FLAKY, WHICH_SOLVED, WHICH_DIFFER };
+struct summary_selection {
+	enum summary_sort sort; /* lowest mean first, else the most first */
+	enum summary_which which;
+	bool failed;  /* only trials that ended otherwise than completed, or without a full score */
+	size_t limit; /* at most this many tasks; 0: all */
+};
+/* SORT and WHICH: words, or NULL. */
+int summary_selection_parse(struct summary_selection *out, const char *sort, const char *which,
+			    struct err *err) MUST_CHECK;
+
 struct tally {
 	size_t planned, scored, unscored, missing;
 	size_t suspect; /* of the scored: some of the work was meant for the tests */
@@ -145,6 +166,9 @@ struct summary {
 	size_t rows_n;
 	struct summary_cell *cells; /* by task and condition */
 	size_t cells_n;
+	size_t *shown; /* cells that tables show, in their order */
+	size_t shown_n;
+	bool failed_only; /* of their trials */
 	struct summary_condition *conditions;
 	json_t **answered; /* by condition: see summary_answered_by() */
 	char **task_names; /* by task; NULL: the id says it */
@@ -161,6 +185,10 @@ struct summary {
  * but for sorting. */
 void summary_make(struct summary *out, const struct rollout *const *rollouts, size_t n,
 		  const struct summary_options *options);
+/* Show less than all, or in another order; numbers of groups stay what they are. */
+void summary_select(struct summary *s, const struct summary_selection *how);
+/* Whether tables show ROW, of a cell that they show. */
+bool summary_shows(const struct summary *s, const struct summary_row *row);
 void summary_release(struct summary *s);
 /* Whether ROW is in G, a group of S. */
 bool summary_group_holds(const struct summary *s, const struct summary_group *g,

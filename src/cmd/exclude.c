@@ -109,19 +109,16 @@ static int derive(const struct store *s, const struct rollout_ref *ref, struct e
 	AUTO(planfile) struct planfile plan = {0};
 	AUTO(fd) int fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct journal_stats stats;
-	struct summary sum;
 	struct rollout r;
 
-	if (rollout_load(&r, s, ref, err))
+	if (report_refresh_summary(s, ref, err) || rollout_load(&r, s, ref, err))
 		return -1;
-	summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
-	int status = report_write_summary(s, &sum, &r, err);
 	const char *state = rollout_is_complete(&r) ? "complete" : "incomplete";
 	bool live = r.live;
-	summary_release(&sum);
 	rollout_release(&r);
-	if (status || live)
-		return status;
+	if (live)
+		return 0;
+	int status = 0;
 	if (planfile_read(&plan, fd, ref->path, err))
 		return -1;
 	struct trial_progress *progress = xcalloc(plan.n + 1, sizeof *progress);

@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 #include "report/compare-report.h"
 #include "report/doc.h"
+#include "report/number.h"
 #include "report/report.h"
 
 #define DECIMALS 3
@@ -148,13 +149,14 @@ static void add_point(struct table *t, const struct point *p)
 	table_text(t, p->rollout->ref.stamp);
 	table_text(t, rollout_state(p->rollout));
 	if (p->mean.n)
-		table_real(t, p->mean.mean, DECIMALS);
+		table_score(t, p->mean.mean);
 	else
 		table_missing(t, NULL);
 	if (p->mean.method == STATS_NONE)
 		table_missing(t, NULL);
 	else
-		table_textf(t, "%.3f–%.3f", p->mean.low, p->mean.high);
+		table_textf(t, "%s–%s", number_score((char[NUMBER_TEXT]){0}, p->mean.low),
+			    number_score((char[NUMBER_TEXT]){0}, p->mean.high));
 	table_int(t, (int64_t)p->tasks);
 	table_textf(t, "%zu/%zu", p->tally.scored, p->tally.planned);
 	table_text(t, p->changes.data);

@@ -71,7 +71,7 @@ static void add_row(struct table *t, const struct store *s, const struct rollout
 	table_int(t, (int64_t)trials_done(r));
 	table_int(t, (int64_t)r->trials_n);
 	if (report_mean(r, &mean))
-		table_real(t, mean, 3);
+		table_score(t, mean);
 	else
 		table_missing(t, NULL);
 	if (!q->no_disk)

@@ -113,10 +113,13 @@ static void say_scores(const struct session *s, struct display *d)
 	struct err
 		ignored; /* the run is over and its results are kept: nothing is lost by not telling */
 
-	if (!any_evaluated(s) || rollout_load(&r, &s->store, &s->ref, &ignored))
+	if (rollout_load(&r, &s->store, &s->ref, &ignored))
 		return;
+	/* It is we who still hold the journal. */
+	rollout_ended(&r);
 	summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
-	report_headlines(&lines, &sum);
+	if (any_evaluated(s))
+		report_headlines(&lines, &sum);
 	for (size_t i = 0; i < lines.n; i++)
 		display_say(d, "%s", lines.v[i]);
 	AUTO(buf) struct buf left_out = BUF_INIT;

@@ -15,6 +15,7 @@
 #include "core/datadir.h"
 #include "core/result.h"
 #include "core/trial.h"
+#include "report/number.h"
 #include "report/report.h"
 #include "store/owner.h"
 
@@ -60,8 +61,8 @@ static void add_score(struct buf *out, const struct result *r)
 		     r->evaluated ? "none: no rubric has a test" : "none: not graded");
 		return;
 	}
-	line(out, "score", "%.3f (%d of %d tests passed)", r->total_score, r->tests_passed,
-	     r->tests);
+	line(out, "score", "%s (%d of %d tests passed)",
+	     number_score((char[NUMBER_TEXT]){0}, r->total_score), r->tests_passed, r->tests);
 	for (size_t i = 0; i < r->steps_n; i++)
 		add_known(out, &r->steps[i].scores);
 	if (r->coverage >= 0 && r->coverage < 1)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 #include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "cmd/rollout-operand.h"
@@ -8,9 +10,11 @@
 #include "store/store.h"
 
 struct request {
-	const char *data, *selector, *question, *cluster, *by;
-	bool latest, json, csv, markdown, trials, all;
+	const char *data, *selector, *question, *cluster, *by, *sort, *tasks;
+	bool latest, json, csv, markdown, trials, all, failed, ids;
+	int64_t limit;
 	struct summary_options options;
+	struct summary_selection selection;
 };
 
 static int check(struct request *q, struct err *err)
@@ -18,9 +22,13 @@ static int check(struct request *q, struct err *err)
 	if (q->latest + !!q->selector + q->all > 1)
 		return err_set(err, ERR_USAGE, 0,
 			       "--latest, --rollout and --all exclude each other");
-	if (q->json + q->csv + q->markdown > 1)
+	if (q->json + q->csv + q->markdown + q->ids > 1)
 		return err_set(err, ERR_USAGE, 0,
-			       "--json, --csv and --markdown exclude each other");
+			       "--json, --csv, --markdown and --ids exclude each other");
+	if (summary_selection_parse(&q->selection, q->sort, q->tasks, err))
+		return -1;
+	q->selection.failed = q->failed;
+	q->selection.limit = (size_t)q->limit;
 	q->options = SUMMARY_DEFAULT;
 	q->options.cluster = q->cluster;
 	if (q->by && summary_by_parse(&q->options, q->by, err))
@@ -57,6 +65,21 @@ static void write_summary(const struct request *q, const struct rollout *r)
 	store_close(&store);
 }
 
+/* The tasks that are shown, each once, for --only. */
+static void put_ids(struct buf *out, const struct summary *s)
+{
+	AUTO(free) bool *told = xcalloc(s->tasks_n + 1, sizeof *told);
+
+	for (size_t i = 0; i < s->shown_n; i++) {
+		const struct summary_cell *cell = &s->cells[s->shown[i]];
+		if (told[cell->task])
+			continue;
+		told[cell->task] = true;
+		text_renders(out, s->rows[cell->first].status->trial.task_id, TEXT_TERMINAL_LINE);
+		buf_addc(out, '\n');
+	}
+}
+
 static int load(struct rollout *r, const char *operand, const struct request *q, struct err *err)
 {
 	if (q->selector)
@@ -73,8 +96,13 @@ static int summarize(const char *operand, const struct request *q, struct err *e
 	if (load(&r, operand, q, err))
 		return -1;
 	summary_make(&sum, (const struct rollout *[]){&r}, 1, &q->options);
-	report_summary(&text, &sum, &r,
-		       &(struct report_form){format_of(q), report_width(STDOUT_FILENO), q->trials});
+	summary_select(&sum, &q->selection);
+	if (q->ids)
+		put_ids(&text, &sum);
+	else
+		report_summary(&text, &sum, &r,
+			       &(struct report_form){format_of(q), report_width(STDOUT_FILENO),
+						     q->trials});
 	summary_release(&sum);
 	write_summary(q, &r);
 	rollout_release(&r);
@@ -82,6 +110,26 @@ static int summarize(const char *operand, const struct request *q, struct err *e
 		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
 	return 0;
 }
+
+static const char help_text[] =
+	"A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
+	"place of "
+	"NAME, or\n"
+	"the rollout's folder. NAME@STAMP,STAMP and --all read several as one: "
+	"trials of one task\n"
+	"are pooled while the task is the same, and kept apart where it "
+	"changed.\n\n"
+	"Means are over task means with a 95 % interval; a trial that failed for "
+	"reasons of its\n"
+	"environment is missing, never a zero. The same is written to summary.md.";
+
+static const char help_examples[] =
+	"rollouts summarize hello --latest\n"
+	"rollouts summarize hello --rollout 20250824__12-34-56\n"
+	"rollouts summarize hello --rollout baseline --csv > trials.csv\n"
+	"rollouts summarize hello --by model,tag\n"
+	"rollouts summarize hello --all --question these-tasks\n"
+	"rollouts summarize hello --tasks unsolved --ids\n";
 
 int cmd_summarize(int argc, char **argv)
 {
@@ -110,6 +158,32 @@ int cmd_summarize(int argc, char **argv)
 		 .target = &q.by,
 		 .help = "a mean for each model, label, task, tag, agent or served model, or for "
 			 "several: model,tag"},
+		{.name = "sort",
+		 .arg = "HOW",
+		 .kind = OPTION_STR,
+		 .target = &q.sort,
+		 .help = "tasks by mean (lowest first), spread, time, cost, tokens (most first), "
+			 "name"},
+		{.name = "tasks",
+		 .arg = "WHICH",
+		 .kind = OPTION_STR,
+		 .target = &q.tasks,
+		 .help = "only those unsolved, flaky (sometimes), solved (always), or that differ"},
+		{.name = "failed",
+		 .kind = OPTION_FLAG,
+		 .target = &q.failed,
+		 .help = "only trials that failed, and tasks with such a one"},
+		{.name = "limit",
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.limit,
+		 .min = 1,
+		 .max = 1000000000,
+		 .help = "at most this many lines of tasks"},
+		{.name = "ids",
+		 .kind = OPTION_FLAG,
+		 .target = &q.ids,
+		 .help = "only the ids of these tasks, one a line, for --only"},
 		OPTION_QUESTION(&q.question),
 		OPTION_CLUSTER(&q.cluster),
 		{.name = "all",
@@ -126,21 +200,8 @@ int cmd_summarize(int argc, char **argv)
 		.max = 1,
 		.options = options,
 		.summary = "show the scores of a benchmark, with what is missing and why",
-		.text = "A ROLLOUT is NAME (its latest), NAME@STAMP, NAME@TAG, a config file in "
-			"place of "
-			"NAME, or\n"
-			"the rollout's folder. NAME@STAMP,STAMP and --all read several as one: "
-			"trials of one task\n"
-			"are pooled while the task is the same, and kept apart where it "
-			"changed.\n\n"
-			"Means are over task means with a 95 % interval; a trial that failed for "
-			"reasons of its\n"
-			"environment is missing, never a zero. The same is written to summary.md.",
-		.examples = "rollouts summarize hello --latest\n"
-			    "rollouts summarize hello --rollout 20250824__12-34-56\n"
-			    "rollouts summarize hello --rollout baseline --csv > trials.csv\n"
-			    "rollouts summarize hello --by model,tag\n"
-			    "rollouts summarize hello --all --question these-tasks\n",
+		.text = help_text,
+		.examples = help_examples,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct err err;

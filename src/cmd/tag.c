@@ -7,6 +7,7 @@
 #include "cmd/operands.h"
 #include "cmd/options.h"
 #include "core/tag.h"
+#include "report/report.h"
 #include "store/store.h"
 
 /* Another rollout with TAG would make it ambiguous. */
@@ -48,7 +49,7 @@ static int change(const struct store *s, const struct rollout_ref *ref, const ch
 			strv_push(&after, before.v[i]);
 	if (!remove)
 		strv_push(&after, tag);
-	if (store_tags_write(s, ref, &after, err))
+	if (store_tags_write(s, ref, &after, err) || report_refresh_summary(s, ref, err))
 		return -1;
 	printf("%s %s %s %s\n", ref->name, ref->stamp, remove ? "is no longer" : "is now", tag);
 	return 0;

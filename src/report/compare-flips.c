@@ -22,8 +22,8 @@ static void put_table(struct doc *d, const struct compare_flip *flips, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const struct compare_flip *f = &flips[i];
 		table_text(&t, f->task);
-		table_real(&t, f->candidate, DECIMALS);
-		table_real(&t, f->baseline, DECIMALS);
+		table_score(&t, f->candidate);
+		table_score(&t, f->baseline);
 		table_textf(&t, "%+.1f", 100 * (f->candidate - f->baseline));
 		table_text(&t, f->candidate_run);
 		table_text(&t, f->baseline_run);

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "report/compare-report.h"
 #include "report/doc.h"
+#include "report/number.h"
 
 void compare_junit_begin(struct buf *out)
 {
@@ -45,7 +46,9 @@ static void explain(struct buf *out, const struct comparison *c, const struct co
 	for (size_t i = 0; i < p->regressions; i++) {
 		buf_adds(out, "\n");
 		doc_html_text(out, p->flips[i].task);
-		buf_addf(out, ": %.3f, was %.3f: ", p->flips[i].candidate, p->flips[i].baseline);
+		buf_addf(out, ": %s, was %s: ",
+			 number_score((char[NUMBER_TEXT]){0}, p->flips[i].candidate),
+			 number_score((char[NUMBER_TEXT]){0}, p->flips[i].baseline));
 		doc_html_text(out, p->flips[i].candidate_run);
 	}
 }

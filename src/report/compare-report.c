@@ -7,6 +7,7 @@
 #include "report/compare-flips.h"
 #include "report/compare-json.h"
 #include "report/doc.h"
+#include "report/number.h"
 
 #define DECIMALS 3
 #define CENT 4 /* decimals of money */
@@ -38,13 +39,21 @@ static double points(double score)
 	return p == 0 ? 0 : p;
 }
 
+/* Texts of one sentence; the margin is part of what they must be true about. */
+#define POINTS(c, v) number_points((char[NUMBER_TEXT]){0}, (v), (c)->options.margin, 0)
+#define SIGNED_POINTS(c, v) number_points((char[NUMBER_TEXT]){0}, (v), (c)->options.margin, 1)
+
 /* "0.004", "< 0.001". */
 static void put_p(struct buf *out, double p)
 {
 	if (p < 0.001)
 		buf_adds(out, "p < 0.001");
 	else
-		buf_addf(out, p < 0.1 ? "p = %.3f" : "p = %.2f", p);
+		buf_addf(out,
+			 round(p * 1000) == 50 ? "p = %.4f"
+			 : p < 0.1	       ? "p = %.3f"
+					       : "p = %.2f",
+			 p);
 }
 
 static const struct compare_side *candidate_of(const struct comparison *c,
@@ -68,8 +77,8 @@ static void put_basis(struct doc *d, const struct comparison *c, const struct co
 	doc_words(d, " (");
 	if (!isnan(x->low)) {
 		put_p(&value, x->p);
-		doc_words(d, "%g %% CI %.1f to %.1f, %s; ", 100 * c->options.level, points(x->low),
-			  points(x->high), value.data);
+		doc_words(d, "%g %% CI %s to %s, %s; ", 100 * c->options.level, POINTS(c, x->low),
+			  POINTS(c, x->high), value.data);
 	}
 	doc_words(d, "%zu paired task%s", x->n, s_of(x->n));
 	if (x->units < x->n)
@@ -82,7 +91,7 @@ static void put_difference(struct doc *d, const struct comparison *c, const stru
 {
 	if (isnan(p->difference.mean))
 		return;
-	doc_words(d, " The difference is %+.1f points", points(p->difference.mean));
+	doc_words(d, " The difference is %s points", SIGNED_POINTS(c, p->difference.mean));
 	put_basis(d, c, p);
 	doc_words(d, ".");
 }
@@ -177,13 +186,13 @@ static void put_verdict(struct doc *d, const struct comparison *c, const struct 
 	if (p->verdict == STATS_BETTER || p->verdict == STATS_WORSE) {
 		doc_words(d, " is %s than ", compare_report_verdict(p->verdict));
 		doc_strong(d, b);
-		doc_words(d, " by %.1f points", fabs(points(p->difference.mean)));
+		doc_words(d, " by %s points", POINTS(c, fabs(p->difference.mean)));
 		put_basis(d, c, p);
 	} else if (p->verdict == STATS_EQUIVALENT) {
 		doc_words(d, " and ");
 		doc_strong(d, b);
-		doc_words(d, " are equivalent within %g points: %+.1f", points(c->options.margin),
-			  points(p->difference.mean));
+		doc_words(d, " are equivalent within %g points: %s", 100 * c->options.margin,
+			  SIGNED_POINTS(c, p->difference.mean));
 		put_basis(d, c, p);
 	} else {
 		doc_words(d, " against ");
@@ -331,7 +340,7 @@ static void put_sides(struct doc *d, const struct comparison *c)
 		if (isnan(s->mean))
 			table_missing(&t, NULL);
 		else
-			table_real(&t, s->mean, DECIMALS);
+			table_score(&t, s->mean);
 		table_int(&t, (int64_t)s->tasks);
 		table_textf(&t, "%zu/%zu", s->tally.scored, s->tally.planned);
 		if (missing)
@@ -401,7 +410,7 @@ static void put_excluded(struct doc *d, const struct compare_pair *p)
 
 static void put_gate(struct doc *d, const struct comparison *c, const struct compare_pair *p)
 {
-	double margin = points(c->options.margin);
+	double margin = 100 * c->options.margin;
 
 	if (c->options.margin <= 0)
 		return;
@@ -442,10 +451,10 @@ static void put_bounds(struct doc *d, const struct comparison *c, const struct c
 	doc_words(d,
 		  "%zu trial%s missing. Had the candidate's scored 0 and the baseline's 1, the "
 		  "difference would be "
-		  "%+.1f (%.1f to %.1f); the other way round %+.1f (%.1f to %.1f).",
-		  p->missing, p->missing == 1 ? " is" : "s are", points(p->worst.mean),
-		  points(p->worst.low), points(p->worst.high), points(p->best.mean),
-		  points(p->best.low), points(p->best.high));
+		  "%s (%s to %s); the other way round %s (%s to %s).",
+		  p->missing, p->missing == 1 ? " is" : "s are", SIGNED_POINTS(c, p->worst.mean),
+		  POINTS(c, p->worst.low), POINTS(c, p->worst.high), SIGNED_POINTS(c, p->best.mean),
+		  POINTS(c, p->best.low), POINTS(c, p->best.high));
 }
 
 static void put_pairs(struct doc *d, const struct comparison *c)
@@ -471,9 +480,9 @@ static void put_pairs(struct doc *d, const struct comparison *c)
 			table_missing(&t, NULL);
 			table_missing(&t, NULL);
 		} else {
-			table_textf(&t, "%+.1f", points(p->difference.mean));
-			table_textf(&t, "%.1f to %.1f", points(p->difference.low),
-				    points(p->difference.high));
+			table_textf(&t, "%s", SIGNED_POINTS(c, p->difference.mean));
+			table_textf(&t, "%s to %s", POINTS(c, p->difference.low),
+				    POINTS(c, p->difference.high));
 			table_real(&t, p->difference.p, DECIMALS);
 		}
 		table_real(&t, p->p_holm, DECIMALS);

@@ -2,13 +2,13 @@
 #include "report/export.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
 #include "report/doc.h"
+#include "report/number.h"
 
 int export_format_parse(const char *word, enum export_format *out, struct err *err)
 {
@@ -120,21 +120,6 @@ static json_t *row_json(const struct rollout *r, const struct summary_row *row)
 	return j;
 }
 
-/* The shortest text that reads back as the same number, and never looks whole: a column has one type. */
-static void put_real(struct buf *out, double value)
-{
-	char text[40];
-
-	for (int digits = 15; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, value);
-		if (strtod(text, NULL) == value)
-			break;
-	}
-	buf_adds(out, text);
-	if (!text[strcspn(text, ".en")])
-		buf_adds(out, ".0");
-}
-
 static void put_json(struct buf *out, const json_t *value)
 {
 	const char *key, *sep = "";
@@ -142,7 +127,7 @@ static void put_json(struct buf *out, const json_t *value)
 	size_t i;
 
 	if (json_is_real(value)) {
-		put_real(out, json_real_value(value));
+		number_exact(out, json_real_value(value));
 		return;
 	}
 	if (!json_is_object(value) && !json_is_array(value)) {

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "report/doc.h"
+#include "report/number.h"
 #include "report/summary-json.h"
 #include "report/tables.h"
 
@@ -238,8 +239,10 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 		doc_words(d, "%zu trial%s excluded by hand and counted as missing", n,
 			  n == 1 ? " is" : "s are");
 		if (!isnan(summary_all(s)->with_excluded))
-			doc_words(d, "; with %s the mean of all would be %.3f",
-				  n == 1 ? "it" : "them", summary_all(s)->with_excluded);
+			doc_words(d, "; with %s the mean of all would be %s",
+				  n == 1 ? "it" : "them",
+				  number_score((char[NUMBER_TEXT]){0},
+					       summary_all(s)->with_excluded));
 		doc_words(d, ".");
 	}
 	if (summary_all(s)->tally.suspect) {
@@ -407,15 +410,32 @@ int report_write_summary(const struct store *store, const struct summary *s,
 	return path_write(store->root_fd, path, text.data, text.len, 0644, false, err);
 }
 
+int report_refresh_summary(const struct store *store, const struct rollout_ref *ref,
+			   struct err *err)
+{
+	struct summary s;
+	struct rollout r;
+
+	if (rollout_load(&r, store, ref, err))
+		return -1;
+	summary_make(&s, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
+	int status = report_write_summary(store, &s, &r, err);
+	summary_release(&s);
+	rollout_release(&r);
+	return status;
+}
+
 static void headline(struct buf *out, const struct summary_group *g)
 {
 	if (!g->tally.scored) {
 		buf_addf(out, "none, %zu of %zu missing", g->tally.missing, g->tally.planned);
 		return;
 	}
-	buf_addf(out, "%.3f", g->mean.mean);
+	char text[NUMBER_TEXT], high[NUMBER_TEXT];
+	buf_adds(out, number_score(text, g->mean.mean));
 	if (g->mean.method != STATS_NONE)
-		buf_addf(out, " [%.3f, %.3f]", g->mean.low, g->mean.high);
+		buf_addf(out, " [%s, %s]", number_score(text, g->mean.low),
+			 number_score(high, g->mean.high));
 	buf_adds(out, ", ");
 	tables_basis(out, g);
 	if (g->tally.missing)

@@ -25,6 +25,9 @@ void report_summary(struct buf *out, const struct summary *s, const struct rollo
 /* Write it to DATA/rollouts/NAME/STAMP/summary.md, atomically. */
 int report_write_summary(const struct store *store, const struct summary *s,
 			 const struct rollout *r, struct err *err) MUST_CHECK;
+/* Read the rollout and write its summary.md anew: something that it says has changed. */
+int report_refresh_summary(const struct store *store, const struct rollout_ref *ref,
+			   struct err *err) MUST_CHECK;
 /* The score in a few words, a line for each model or setting:
  * "score of gpt-5: 0.625 [0.410, 0.840], 3 tasks × 2 rollouts, 1 of 6 missing". */
 void report_headlines(struct strv *out, const struct summary *s);

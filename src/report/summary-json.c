@@ -259,8 +259,8 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	for (size_t i = 0; i < s->groups_n; i++)
 		json_array_append_new(groups, group_json(s, &s->groups[i]));
 	json_put(j, "aggregates", groups);
-	for (size_t i = 0; i < s->cells_n; i++)
-		json_array_append_new(tasks, cell_json(s, &s->cells[i]));
+	for (size_t i = 0; i < s->shown_n; i++)
+		json_array_append_new(tasks, cell_json(s, &s->cells[s->shown[i]]));
 	json_put(j, "tasks", tasks);
 	tables_failures(&failures, s);
 	json_put(j, "failures", table_json(&failures));

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "report/number.h"
 
 #define DASH "–"
 
@@ -73,6 +74,13 @@ void table_real(struct table *t, double value, int decimals)
 	add_cell(t, TABLE_NUMBER, value, text);
 }
 
+void table_score(struct table *t, double value)
+{
+	char text[NUMBER_TEXT];
+
+	add_cell(t, TABLE_NUMBER, value, number_score(text, value));
+}
+
 void table_missing(struct table *t, const char *why)
 {
 	add_cell(t, TABLE_MISSING, 0, why ? why : DASH);
@@ -93,6 +101,17 @@ const char *table_cell_text(const struct table *t, const struct table_cell *cell
 	return t->texts + cell->text;
 }
 
+/* Programs are given the number itself, and not what people see of it. */
+static void csv_number(struct buf *out, const struct table *t, const struct table_cell *cell)
+{
+	const char *text = table_cell_text(t, cell);
+
+	if (strchr(text, '.'))
+		number_exact(out, cell->number);
+	else
+		buf_adds(out, text);
+}
+
 void table_csv(const struct table *t, struct buf *out)
 {
 	for (size_t c = 0; c < t->columns_n; c++) {
@@ -107,7 +126,7 @@ void table_csv(const struct table *t, struct buf *out)
 			if (cell->kind == TABLE_TEXT)
 				text_renders(out, table_cell_text(t, cell), TEXT_CSV);
 			else if (cell->kind == TABLE_NUMBER)
-				buf_adds(out, table_cell_text(t, cell));
+				csv_number(out, t, cell);
 		}
 		buf_addc(out, '\n');
 	}

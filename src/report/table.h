@@ -44,6 +44,8 @@ void table_text(struct table *t, const char *text);
 void table_textf(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void table_int(struct table *t, int64_t value);
 void table_real(struct table *t, double value, int decimals);
+/* A score: number_score() for people, the number itself for programs. */
+void table_score(struct table *t, double value);
 /* No value: WHY is shown to people ("–" when NULL); null in JSON, empty in CSV. */
 void table_missing(struct table *t, const char *why);
 

@@ -20,7 +20,7 @@ static const struct summary_group *widest(const struct summary *s)
 static void add_share(struct table *t, const struct summary_group *g, size_t i, bool hat)
 {
 	if (i < g->passes_n)
-		table_real(t, (hat ? g->passes[i].hat : g->passes[i].at).mean, DECIMALS);
+		table_score(t, (hat ? g->passes[i].hat : g->passes[i].at).mean);
 	else
 		table_missing(t, NULL);
 }
@@ -141,7 +141,7 @@ void tables_excluded(struct table *out, const struct summary *s)
 		table_text(out, e->run_id);
 		table_text(out, summary_task_name(s, row));
 		if (row->status->has_result && row->status->result.scored)
-			table_real(out, row->status->result.total_score, DECIMALS);
+			table_score(out, row->status->result.total_score);
 		else
 			table_missing(out, NULL);
 		table_text(out, e->by);

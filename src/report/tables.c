@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
+#include "report/number.h"
 
 #define DECIMALS 3
 #define CENT 4	/* decimals of money */
@@ -55,7 +56,7 @@ static void add_names(struct table *t, const struct summary *s, int condition, b
 static void add_score(struct table *t, const struct summary_row *row)
 {
 	if (row->standing == STANDING_SCORED)
-		table_real(t, row->status->result.total_score, DECIMALS);
+		table_score(t, row->status->result.total_score);
 	else
 		table_missing(t, row->standing == STANDING_MISSING ? "missing" : NULL);
 }
@@ -68,7 +69,7 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
 	add_score(t, row);
 	if (row->status->has_result && r->judge_score >= 0)
-		table_real(t, r->judge_score, DECIMALS);
+		table_score(t, r->judge_score);
 	else
 		table_missing(t, NULL);
 	add_count(t, row->status->has_result ? r->tokens : -1);
@@ -152,7 +153,7 @@ static void add_details(struct table *t, const struct summary *s, const struct s
 	table_text(t, row->outcome);
 	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
 	if (r->replaced && r->first_scored)
-		table_real(t, r->first_score, DECIMALS);
+		table_score(t, r->first_score);
 	else
 		table_missing(t, r->replaced ? "not scored" : NULL);
 	if (row->status->has_result && r->money_usd >= 0)
@@ -175,6 +176,19 @@ static bool all_completed(const struct summary *s)
 		    s->rows[i].status->result.outcome != OUTCOME_COMPLETED)
 			return false;
 	return true;
+}
+
+static void add_row(struct table *t, const struct summary *s, const struct summary_row *row,
+		    bool full, bool outcomes, const struct measures *custom)
+{
+	add_trial(t, s, row);
+	add_names(t, s, row->condition, full);
+	if (full) {
+		add_details(t, s, row);
+		add_measures(t, row->status, custom);
+	} else if (outcomes) {
+		table_text(t, row->outcome);
+	}
 }
 
 void tables_trials(struct table *out, const struct summary *s, bool full)
@@ -206,23 +220,28 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 		measures_custom(s, &custom.names, &custom.n);
 		measure_columns(out, &custom);
 	}
-	for (size_t i = 0; i < s->rows_n; i++) {
-		add_trial(out, s, &s->rows[i]);
-		add_names(out, s, s->rows[i].condition, full);
-		if (full) {
-			add_details(out, s, &s->rows[i]);
-			add_measures(out, s->rows[i].status, &custom);
-		} else if (outcomes) {
-			table_text(out, s->rows[i].outcome);
+	for (size_t i = 0; i < s->shown_n; i++) {
+		const struct summary_cell *cell = &s->cells[s->shown[i]];
+		for (size_t k = 0; k < cell->tally.planned; k++) {
+			const struct summary_row *row = &s->rows[cell->first + k];
+			if (summary_shows(s, row))
+				add_row(out, s, row, full, outcomes, &custom);
 		}
 	}
 	free(custom.names);
 }
 
+void tables_range(struct table *t, double low, double high)
+{
+	char a[NUMBER_TEXT], b[NUMBER_TEXT];
+
+	table_textf(t, "%s–%s", number_score(a, low), number_score(b, high));
+}
+
 static void add_mean(struct table *t, const struct stats_mean *m)
 {
 	if (m->n)
-		table_real(t, m->mean, DECIMALS);
+		table_score(t, m->mean);
 	else
 		table_missing(t, NULL);
 }
@@ -232,7 +251,7 @@ static void add_interval(struct table *t, const struct stats_mean *m)
 	if (m->method == STATS_NONE)
 		table_missing(t, NULL);
 	else
-		table_textf(t, "%.3f–%.3f", m->low, m->high);
+		tables_range(t, m->low, m->high);
 }
 
 void tables_basis(struct buf *out, const struct summary_group *g)
@@ -260,7 +279,7 @@ static void add_bounds(struct table *t, const struct summary_group *g)
 	if (!g->tally.missing || isnan(g->worst))
 		table_missing(t, NULL);
 	else
-		table_textf(t, "%.3f–%.3f", g->worst, g->best);
+		tables_range(t, g->worst, g->best);
 }
 
 /* "95 % interval". */
@@ -315,7 +334,7 @@ static void add_first_tries(struct table *t, const struct summary_group *g)
 	if (isnan(g->first_tries))
 		table_missing(t, NULL);
 	else
-		table_real(t, g->first_tries, DECIMALS);
+		table_score(t, g->first_tries);
 	table_textf(t, "%zu/%zu", g->tally.replaced, g->tally.scored);
 }
 
@@ -324,7 +343,7 @@ static void add_suspects(struct table *t, const struct summary_group *g)
 	if (isnan(g->without_suspects))
 		table_missing(t, NULL);
 	else
-		table_real(t, g->without_suspects, DECIMALS);
+		table_score(t, g->without_suspects);
 	table_textf(t, "%zu/%zu", g->tally.suspect, g->tally.scored);
 }
 
@@ -402,7 +421,7 @@ void tables_replaced(struct buf *out, const struct summary_group *g)
 	if (isnan(g->first_tries))
 		buf_adds(out, "none scored");
 	else
-		buf_addf(out, "%.3f", g->first_tries);
+		buf_adds(out, number_score((char[NUMBER_TEXT]){0}, g->first_tries));
 }
 
 static void add_measure_row(struct table *t, const struct summary *s, const struct summary_group *g,
@@ -513,13 +532,13 @@ void tables_tasks(struct table *out, const struct summary *s)
 	level_column(out, s, "over rollouts");
 	table_column(out, "scored", TABLE_RIGHT);
 	table_column(out, "rollouts", TABLE_WHOLE);
-	for (size_t i = 0; i < s->cells_n; i++) {
-		const struct summary_cell *cell = &s->cells[i];
+	for (size_t i = 0; i < s->shown_n; i++) {
+		const struct summary_cell *cell = &s->cells[s->shown[i]];
 		table_text(out, summary_task_name(s, &s->rows[cell->first]));
 		add_names(out, s, cell->condition, false);
 		add_mean(out, &cell->over_rollouts);
 		if (cell->tally.scored)
-			table_real(out, cell->max, DECIMALS);
+			table_score(out, cell->max);
 		else
 			table_missing(out, NULL);
 		add_interval(out, &cell->over_rollouts);

@@ -34,5 +34,7 @@ void tables_replaced(struct buf *out, const struct summary_group *g);
 bool tables_tell_answers(const struct summary *s);
 /* "gpt-5.1", or "gpt-5.1 ×12; gpt-5 ×3"; of summary_answered_by(). */
 void tables_answers(struct buf *out, const json_t *answered);
+/* "0.410–0.840". */
+void tables_range(struct table *t, double low, double high);
 /* "3 tasks × 2–4 rollouts". */
 void tables_basis(struct buf *out, const struct summary_group *g);

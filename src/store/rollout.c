@@ -140,6 +140,15 @@ static void take_trials(struct rollout *r, struct planfile *plan)
 	r->words = json_object();
 }
 
+static void end_trial(struct trial_status *t, bool has_result)
+{
+	if (t->state == TRIAL_RUNNING)
+		t->state = TRIAL_INTERRUPTED;
+	/* Grading it again was cut short: what was there still counts. */
+	if (t->state == TRIAL_INTERRUPTED && has_result)
+		t->state = TRIAL_FINISHED;
+}
+
 static void take_progress(struct rollout *r, size_t i, const struct trial_progress *m)
 {
 	struct trial_status *t = &r->trials[i];
@@ -152,11 +161,15 @@ static void take_progress(struct rollout *r, size_t i, const struct trial_progre
 	t->result.first_score = m->first_score;
 	if (r->live)
 		return;
-	if (m->state == TRIAL_RUNNING)
-		t->state = TRIAL_INTERRUPTED;
-	/* Grading it again was cut short: what was there still counts. */
-	if (t->state == TRIAL_INTERRUPTED && progress_has_result(m))
-		t->state = TRIAL_FINISHED;
+	end_trial(t, progress_has_result(m));
+}
+
+void rollout_ended(struct rollout *r)
+{
+	r->live = false;
+	for (size_t i = 0; i < r->trials_n; i++)
+		end_trial(&r->trials[i], r->trials[i].has_result &&
+						 !outcome_is_missing(r->trials[i].result.outcome));
 }
 
 /* The trials are borrowed out of R while the journal is read. */

@@ -138,6 +138,8 @@ struct rollout {
 /* Read plan.json and the journal. Linear in their size. */
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
 		 struct err *err) MUST_CHECK;
+/* R as it stands once nobody writes its journal any more: for the supervisor that is about to end. */
+void rollout_ended(struct rollout *r);
 /* Read N rollouts as one. Trials of one task are of one task as long as its hash is the same; earlier forms of a task are
  * called ID@HASH. Takes PARTS, oldest first. */
 void rollout_pool(struct rollout *out, struct rollout *parts_take, size_t n);

@@ -302,3 +302,65 @@ def test_the_module_is_small_and_of_the_standard_library():
     text = (SOURCE / "share/python/rollouts.py").read_text()
     assert len(text.splitlines()) < 120 and math.isfinite(1)
     assert set(re.findall(r"^import (\w+)", text, re.M)) <= {"json", "os", "pathlib", "shutil", "subprocess"}
+
+
+def test_what_is_shown_is_what_is(run_cli, data):
+    stored.write(data, [trial("a", "m1", 0, .99996), trial("b", "m1", 0, 1), trial("c", "m1", 0, .00001), trial("d", "m1", 0, 0)])
+    tasks = run_cli("summarize", "bench", check=0).stdout.split("Per task")[1].split("Trials")[0]
+    shown = {line.split()[0]: line for line in tasks.splitlines() if " | " in line}
+    assert "0.999 | 0.999" in shown["a"] and "1.000 | 1.000" in shown["b"]
+    assert "0.001 | 0.001" in shown["c"] and "0.000 | 0.000" in shown["d"]
+    table = {r["task"]: r for r in csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout))}
+    assert [float(table[t]["unit"]) for t in "abcd"] == [.99996, 1, .00001, 0]
+    assert "score" in run_cli("show", f"{stored.STAMP}-0", check=0).stdout
+
+
+def test_the_sentence_of_a_gate_is_true(run_cli, data):
+    # The interval ends a hair above the margin: rounded to one digit it would touch it.
+    new, old = [.5] * 200, [.5] * 200
+    for i in range(100):
+        new[i], new[i + 100] = .52, .4
+    both(data, new, old, runs=False)
+    p = json.loads(run_cli("compare", "bench", "--json", check=0).stdout)["comparisons"][0]["difference"]
+    margin = f"{-p['low'] - 1e-5:.7f}"
+    shown = run_cli("compare", "bench", "--margin", margin, check=0).stdout
+    low = float(re.search(r"CI (-[\d.]+) to", shown)[1])
+    assert (low < -100 * float(margin)) == (p["low"] < -float(margin))
+
+
+def test_choosing_what_is_shown(run_cli, data):
+    scores = {"never": (0, 0), "luck": (1, 0), "always": (1, 1), "bad": (.25, .25)}
+    stored.write(data, [trial(t, "m1", r, s, wall=1000 * (i + 1), tokens=100 - i, usd=.1 * i)
+                        for i, (t, runs) in enumerate(scores.items()) for r, s in enumerate(runs)])
+    def ids(*flags):
+        return run_cli("summarize", "bench", "--ids", *flags, check=0).stdout.split()
+    assert ids() == list(scores) and ids("--sort", "name") == sorted(scores)
+    assert ids("--sort", "mean") == ["never", "bad", "luck", "always"]
+    assert ids("--sort", "time") == ["bad", "always", "luck", "never"] == ids("--sort", "cost")
+    assert ids("--sort", "tokens") == list(scores) and ids("--sort", "spread")[0] == "luck"
+    assert ids("--tasks", "unsolved") == ["never", "bad"] and ids("--tasks", "flaky") == ["luck"]
+    assert ids("--tasks", "solved") == ["always"] and ids("--tasks", "differ") == []
+    assert ids("--failed", "--limit", "2") == ["never", "luck"]
+    out = json.loads(run_cli("summarize", "bench", "--tasks", "flaky", "--json", check=0).stdout)
+    assert [t["task"] for t in out["tasks"]] == ["luck"] and out["planned"] == 8 and len(out["trials"]) == 2
+    assert len(run_cli("summarize", "bench", "--failed", "--csv", check=0).stdout.splitlines()) == 6
+    assert "always" not in run_cli("summarize", "bench", "--failed", "--markdown", check=0).stdout
+    for flags, words in ((["--sort", "x"], "one of name, mean"), (["--tasks", "x"], "one of unsolved"), (["--json"], "exclude each other")):
+        assert words in run_cli("summarize", "bench", "--ids", *flags, check=2).stderr
+
+
+def test_summary_md_says_what_summarize_says(run_cli, make_bench, make_task, rollout, workdir):
+    bench = make_bench({"prepared_dir": make_task("one", tests=[("t.sh", "works", "true")]), "rollouts": 2}, agent="nop")
+    run_cli("run", bench.name, check=0)
+    path = next((workdir / "data/rollouts/bench").iterdir()) / "summary.md"
+    assert ": complete\n" in path.read_text()
+    def same():
+        before = path.read_text()
+        return before == run_cli("summarize", "bench", "--markdown", check=0).stdout == path.read_text()
+    assert same()
+    run_cli("tag", "bench", "mine", check=0)
+    assert "(mine)" in path.read_text() and same()
+    run_cli("eval", "bench", check=0)
+    assert same()
+    run_cli("resume", "bench", check=0)
+    assert same()

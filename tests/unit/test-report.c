@@ -374,7 +374,7 @@ static void csv_and_json_tell_missing_from_text(void **state)
 	table_text(&t, "");
 	table_real(&t, .5, 3);
 	table_csv(&t, &out);
-	assert_string_equal(out.data, "\"a\",\"b\"\n\"'=1+1\",\n\"\",0.500\n");
+	assert_string_equal(out.data, "\"a\",\"b\"\n\"'=1+1\",\n\"\",0.5\n");
 	AUTO(json) json_t *j = table_json(&t);
 	assert_true(json_is_null(json_object_get(json_array_get(j, 0), "b")));
 	near(json_get_real(json_array_get(j, 1), "b", 0), .5);
