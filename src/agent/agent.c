@@ -23,9 +23,9 @@ static const struct agent_kind *find_kind(const struct attempt *a)
 	return NULL;
 }
 
-size_t agent_mounts(const json_t *spec, struct sandbox_mount *out, size_t max)
+size_t agent_mounts(const json_t *spec, const char *key, struct sandbox_mount *out, size_t max)
 {
-	const json_t *mounts = json_object_get(spec, "mounts");
+	const json_t *mounts = json_object_get(spec, key);
 	size_t i, n = 0;
 	json_t *m;
 

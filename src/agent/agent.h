@@ -74,8 +74,9 @@ struct agent_job {
 	void *on_output_arg;
 };
 
-/* The read-only mounts that SPEC names, of an agent or the benchmark's tools, for the sandbox; borrowed from it. NULL: none. */
-size_t agent_mounts(const json_t *spec, struct sandbox_mount *out, size_t max);
+/* The mounts that KEY of SPEC names ("mounts", "caches"), of an agent or the benchmark's tools, for the sandbox; borrowed from it.
+ * NULL: none. */
+size_t agent_mounts(const json_t *spec, const char *key, struct sandbox_mount *out, size_t max);
 /* SPEC for a sandbox in which nothing is mounted: all that it says by a path in the sandbox it says by that on this machine.
  * NULL: nothing to do. */
 void agent_unmount(json_t *spec);

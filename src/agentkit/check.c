@@ -107,17 +107,18 @@ static int run_boxed(const struct check *c, const struct agent_job *job,
 static int run_here(const struct check *c, struct agent_record *out, struct err *err)
 {
 	struct sandbox_mount mounts[MOUNTS];
-	struct sandbox_spec spec = {.root_fd = c->dir_fd,
-				    .name = "check",
-				    .layout = &task_layout_prepared,
-				    .scratch = "box",
-				    .workspace = WORKSPACE_COPY,
-				    .mounts = mounts,
-				    .mounts_n = agent_mounts(c->attempt.agent_spec, mounts, MOUNTS),
-				    .gateway = c->attempt.gateway,
-				    .gateway_port = AGENT_GATEWAY_PORT,
-				    .limits = limits_default,
-				    .cancel_fds = {-1, -1}};
+	struct sandbox_spec spec = {
+		.root_fd = c->dir_fd,
+		.name = "check",
+		.layout = &task_layout_prepared,
+		.scratch = "box",
+		.workspace = WORKSPACE_COPY,
+		.mounts = mounts,
+		.mounts_n = agent_mounts(c->attempt.agent_spec, "mounts", mounts, MOUNTS),
+		.gateway = c->attempt.gateway,
+		.gateway_port = AGENT_GATEWAY_PORT,
+		.limits = limits_default,
+		.cancel_fds = {-1, -1}};
 	struct agent_job job = {.attempt = &c->attempt,
 				.gateway_port = AGENT_GATEWAY_PORT,
 				.task = &c->task,

@@ -12,8 +12,17 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "rollout/tools.h"
 
 #define TEMPLATE_MAX_BYTES (1u << 20)
+
+static const struct language {
+	const char *name;
+	const char *tools[3]; /* what its tests start */
+} languages[] = {
+	{"go", {"go"}},	    {"rust", {"cargo", "rustc"}}, {"java", {"javac", "java"}},
+	{"node", {"node"}}, {"python", {"python3"}},	  {"c++", {"g++"}},
+};
 
 /* mkdir -p of the folder PATH lies in. The user's own path: links are followed. */
 static int make_parents(const char *path, struct err *err)
@@ -57,9 +66,12 @@ static int name_task(const char *dir, struct err *err)
 	return json_write(AT_FDCWD, path, meta, false, err);
 }
 
-static int write_task(const char *dir, struct err *err)
+/* LANGUAGE NULL: the one that needs a shell only. */
+static int write_task(const char *dir, const char *language, struct err *err)
 {
-	AUTO(free) char *from = install_share("init/task");
+	AUTO(free) char *name =
+		language ? xasprintf("init/languages/%s", language) : xstrdup("init/task");
+	AUTO(free) char *from = install_share(name);
 	if (refuse_existing(dir, err) < 0 || path_copy_tree(AT_FDCWD, from, AT_FDCWD, dir, err) < 0)
 		return -1;
 	return name_task(dir, err);
@@ -80,13 +92,43 @@ static void print_next(const char *path)
 	printf("Next: rollouts validate %s\n", word.data);
 }
 
-static int init_task(const char *arg)
+/* What sandboxes do not have by themselves, of this user's programs. */
+static void print_tools(const struct language *l)
+{
+	AUTO(buf) struct buf list = BUF_INIT;
+	for (size_t i = 0; i < ARRAY_SIZE(l->tools) && l->tools[i]; i++) {
+		AUTO(free) char *inside = tools_in_sandbox(l->tools[i]);
+		if (!inside)
+			buf_addf(&list, "%s\"%s\"", list.len ? ", " : "", l->tools[i]);
+	}
+	if (list.len)
+		printf("In the benchmark: tools = [%s]\n", list.data);
+}
+
+static const struct language *find_language(const char *name, struct err *err)
+{
+	AUTO(buf) struct buf names = BUF_INIT;
+	for (size_t i = 0; i < ARRAY_SIZE(languages); i++) {
+		if (!strcmp(languages[i].name, name))
+			return &languages[i];
+		buf_addf(&names, "%s%s", i ? ", " : "", languages[i].name);
+	}
+	err_set(err, ERR_USAGE, 0, "--language %s: there are %s", name, names.data);
+	return NULL;
+}
+
+static int init_task(const char *arg, const char *name)
 {
 	AUTO(free) char *dir = without_slashes(arg);
+	const struct language *language = NULL;
 	struct err err;
-	if (write_task(dir, &err) < 0)
+	if (name && !(language = find_language(name, &err)))
+		return cmd_fail(&err);
+	if (write_task(dir, name, &err) < 0)
 		return cmd_fail(&err);
 	printf("Wrote the task folder %s; its README.md says what each file is.\n", dir);
+	if (language)
+		print_tools(language);
 	print_next(dir);
 	return CMD_OK;
 }
@@ -103,13 +145,19 @@ static int init_bench(const char *path)
 
 int cmd_init(int argc, char **argv)
 {
-	const char *task = NULL;
+	const char *task = NULL, *language = NULL;
 	const struct option options[] = {
 		{.name = "task",
 		 .arg = "DIR",
 		 .kind = OPTION_STR,
 		 .target = &task,
 		 .help = "write a task folder instead: small, commented, ready to run"},
+		{.name = "language",
+		 .arg = "LANGUAGE",
+		 .kind = OPTION_STR,
+		 .target = &language,
+		 .help = "of the task: go, rust, java, node, python or c++, with tests in its own "
+			 "way"},
 		OPTION_END,
 	};
 	const struct usage usage = {
@@ -120,7 +168,8 @@ int cmd_init(int argc, char **argv)
 		.text = "FILE is bench.toml unless named. Nothing that exists is overwritten.",
 		.examples = "rollouts init\n"
 			    "rollouts init configs/nightly.toml\n"
-			    "rollouts init --task tasks/first\n",
+			    "rollouts init --task tasks/first\n"
+			    "rollouts init --task tasks/first --language go\n",
 		.options = options,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
@@ -132,5 +181,11 @@ int cmd_init(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "give either FILE or --task DIR");
 		return cmd_fail(&err);
 	}
-	return task ? init_task(task) : init_bench(operands.n ? operands.v[0] : "bench.toml");
+	if (language && !task) {
+		struct err err;
+		err_set(&err, ERR_USAGE, 0, "--language is of a task: give --task DIR as well");
+		return cmd_fail(&err);
+	}
+	return task ? init_task(task, language)
+		    : init_bench(operands.n ? operands.v[0] : "bench.toml");
 }

@@ -10,13 +10,14 @@
 #include "cmd/operands.h"
 #include "cmd/validate-run.h"
 #include "rollout/inputs.h"
+#include "rollout/versions.h"
 
-static void print_notes(const struct task *t, const char *dir)
+static void print_notes(const struct strv *notes, const char *place)
 {
-	for (size_t i = 0; i < t->notes.n; i++) {
+	for (size_t i = 0; i < notes->n; i++) {
 		AUTO(buf) struct buf line = BUF_INIT;
-		text_renders(&line, t->notes.v[i], TEXT_TERMINAL_LINE);
-		printf("%s: note: %s\n", dir, line.data);
+		text_renders(&line, notes->v[i], TEXT_TERMINAL_LINE);
+		printf("%s: note: %s\n", place, line.data);
 	}
 }
 
@@ -24,6 +25,18 @@ static void print_hollow(const struct task *t, const char *dir)
 {
 	for (size_t i = 0; i < t->hollow.n; i++)
 		printf("%s: note: %s\n", dir, t->hollow.v[i]);
+}
+
+/* Where it runs in a container, its image says what programs there are. */
+static void print_versions(const struct task *t, const char *dir)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(strv) struct strv notes = STRV_INIT;
+	if (t->docker_image || t->has_dockerfile)
+		return;
+	versions_used(&names, t);
+	versions_note(&notes, &names, NULL);
+	print_notes(&notes, dir);
 }
 
 static void print_task(const struct task *t, const char *dir)
@@ -35,8 +48,9 @@ static void print_task(const struct task *t, const char *dir)
 		tests += t->steps[i].tests_n;
 	}
 	text_renders(&id, t->id, TEXT_TERMINAL_LINE);
-	print_notes(t, dir);
+	print_notes(&t->notes, dir);
 	print_hollow(t, dir);
+	print_versions(t, dir);
 	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, rubrics,
 	       rubrics == 1 ? "" : "s", tests, tests == 1 ? "" : "s",
 	       t->has_gold ? ", a gold diff" : "");
@@ -60,15 +74,6 @@ static int validate_task(const char *dir)
 	return status;
 }
 
-static void print_plan_notes(const struct inputs *in, const char *path)
-{
-	for (size_t i = 0; i < in->plan.notes.n; i++) {
-		AUTO(buf) struct buf line = BUF_INIT;
-		text_renders(&line, in->plan.notes.v[i], TEXT_TERMINAL_LINE);
-		printf("%s: note: %s\n", path, line.data);
-	}
-}
-
 static int validate_config(const struct config_request *req)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -76,7 +81,7 @@ static int validate_config(const struct config_request *req)
 	struct err err;
 	int status = CMD_OK;
 	if (inputs_load(&in, req, NULL, &problems, &err) == 0) {
-		print_plan_notes(&in, req->path);
+		print_notes(&in.plan.notes, req->path);
 		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, in.tasks_n,
 		       in.tasks_n == 1 ? "" : "s", in.plan.n, in.plan.n == 1 ? "" : "s");
 	} else {

@@ -56,6 +56,16 @@ static const char *complain_tool(const char *text)
 		       : NULL;
 }
 
+static const char *complain_cache(const char *text)
+{
+	const char *why = complain_word(text);
+	if (why)
+		return why;
+	return *text != '/' && strncmp(text, "~/", 2) != 0
+		       ? "is an absolute path, or one that begins with ~/"
+		       : NULL;
+}
+
 /* In the order of the enums of core/bench.h. */
 static const char *const sandboxes[] = {"auto", "local", "docker", "landlock", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
@@ -98,6 +108,8 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_FAIL_ON_ERROR] = {"fail_on_error", TYPE_REAL, SCOPE_TOP, 0.001, 1,
 			       IN_BENCH(fail_on_error)},
 	[KEY_TOOLS] = {"tools", TYPE_LIST, SCOPE_TOP, .complain = complain_tool, IN_BENCH(tools)},
+	[KEY_CACHES] = {"caches", TYPE_LIST, SCOPE_TOP, .complain = complain_cache,
+			IN_BENCH(caches)},
 	[KEY_PREPARED_DIR] = {"prepared_dir", TYPE_TEXT, SCOPE_TASKS, .complain = complain_path},
 	[KEY_LABEL] = {"label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label)},
 	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG, .complain = complain_agent,

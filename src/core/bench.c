@@ -97,5 +97,6 @@ void bench_release(struct bench *b)
 	strv_release(&b->tags);
 	strv_release(&b->tools);
 	judge_release(&b->judge);
+	strv_release(&b->caches);
 	bench_init(b);
 }

@@ -72,7 +72,8 @@ struct bench {
 	} budget;
 	struct judge judge; /* nobody is known to answer yet */
 	struct strv tags;
-	struct strv tools; /* programs by name or path, and folders, of this machine */
+	struct strv tools;  /* programs by name or path, and folders, of this machine */
+	struct strv caches; /* folders of this machine, "HOST" or "HOST:INSIDE" */
 	struct bench_entry *entries;
 	size_t entries_n, entries_cap;
 };

@@ -45,9 +45,10 @@ int check_in_child(const struct checks *c, probe_fn *before, probe_fn *probe, vo
 
 /* The checks, a file each. */
 void check_sandbox(struct checks *c); /* kernel, namespaces, overlay, cgroups, bubblewrap, engine */
-void check_programs(struct checks *c); /* ours, git, bash, python with pytest, agents */
-void check_machine(struct checks *c);  /* disk, clock, open files */
-void check_models(struct checks *c);   /* each key of a provider, by a call that costs a little */
+void check_programs(struct checks *c);	 /* ours, git, bash, python with pytest, agents */
+void check_toolchains(struct checks *c); /* what is installed of languages, in a sandbox */
+void check_machine(struct checks *c);	 /* disk, clock, open files */
+void check_models(struct checks *c);	 /* each key of a provider, by a call that costs a little */
 
 static inline void auto_checks(struct checks *c)
 {

@@ -59,6 +59,8 @@ int doctor_run(struct checks *out, const char *data, bool models, struct err *er
 	} else {
 		check_sandbox(out);
 		check_programs(out);
+		if (checks_passed(out))
+			check_toolchains(out);
 		check_machine(out);
 		if (models)
 			check_models(out);

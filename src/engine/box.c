@@ -19,15 +19,28 @@
 	10000 /* for an engine that is away to come back: what it forgets to remove, the next start has to */
 #define RETRY_MS 250
 
-/* -1 at the end of the socket. FD, -1: what the message brought along. */
-static int receive(int socket, json_t **out, int *fd)
+/* What messages bring along. */
+struct trees {
+	int fds[BOX_OVERLAYS_MAX];
+	size_t n;
+};
+
+static void close_trees(struct trees *t)
+{
+	while (t->n)
+		close(t->fds[--t->n]);
+}
+
+/* -1 at the end of the socket. */
+static int receive(int socket, json_t **out, struct trees *trees)
 {
 	AUTO(free) char *text = xmalloc(BOX_MESSAGE_MAX);
-	size_t fds_n = 1;
 	struct err err;
 
-	*fd = -1;
-	ssize_t n = fd_recv(socket, text, BOX_MESSAGE_MAX, fd, &fds_n, 0, &err);
+	trees->n = BOX_OVERLAYS_MAX;
+	ssize_t n = fd_recv(socket, text, BOX_MESSAGE_MAX, trees->fds, &trees->n, 0, &err);
+	if (n < 0)
+		trees->n = 0;
 
 	*out = NULL;
 	if (n <= 0)
@@ -50,13 +63,20 @@ static int answer(int socket, const struct err *failed)
 	return fd_send(socket, text.data, text.len, NULL, 0, &err) < 0 ? -1 : 0;
 }
 
-static int show_workspace(struct engine *e, const char *id, int tree, const json_t *description,
-			  struct err *err)
+/* WHICH: a number for each, of the overlays that were described. */
+static int show_overlays(struct engine *e, const char *id, const struct trees *trees,
+			 const json_t *which, const json_t *description, struct err *err)
 {
-	return container_mount(e, id, tree, json_get_str(description, "workspace", ""), err)
-		       ? err_wrap(err, "show the workspace in the container (workspace = \"copy\" "
-				       "does without)")
-		       : 0;
+	const json_t *paths = json_object_get(description, "overlays");
+
+	for (size_t i = 0; i < trees->n; i++) {
+		const json_int_t at = json_integer_value(json_array_get(which, i));
+		const char *path = json_string_value(json_array_get(paths, (size_t)at));
+		if (container_mount(e, id, trees->fds[i], path ? path : "", err))
+			return err_wrap(err, "show an overlay in the container (workspace = "
+					     "\"copy\" does without)");
+	}
+	return 0;
 }
 
 static void remove_container(struct engine *e, const char *id)
@@ -76,12 +96,11 @@ static void remove_container(struct engine *e, const char *id)
 static void wait_for_end(int socket)
 {
 	json_t *word = NULL;
-	int fd = -1;
+	struct trees trees = {.n = 0};
 
-	while (!receive(socket, &word, &fd)) {
+	while (!receive(socket, &word, &trees)) {
 		json_decref(word);
-		if (fd >= 0)
-			close(fd);
+		close_trees(&trees);
 	}
 }
 
@@ -90,17 +109,16 @@ static void serve(int socket, const json_t *description, int owner)
 	AUTO(engine) struct engine *e = NULL;
 	AUTO(free) char *id = NULL;
 	AUTO(json) json_t *word = NULL;
-	AUTO(fd) int tree = -1;
+	struct trees trees = {.n = 0};
 	struct err err = {0};
 
-	if (receive(socket, &word, &tree))
+	if (receive(socket, &word, &trees))
 		return;
 	const char *where = json_get_str(description, "engine", "");
 	bool failed = engine_open(&e, where, ANSWER_MS, &err) ||
 		      container_start(e, description, owner, &id, &err) ||
-		      (tree >= 0 && show_workspace(e, id, tree, description, &err));
-	if (tree >= 0)
-		close(fd_steal(&tree));
+		      show_overlays(e, id, &trees, word, description, &err);
+	close_trees(&trees);
 	if (!answer(socket, failed ? &err : NULL))
 		wait_for_end(socket);
 	if (id)
@@ -111,10 +129,11 @@ int box_serve(int socket)
 {
 	const int owner = getppid();
 	AUTO(json) json_t *description = NULL;
-	AUTO(fd) int unexpected = -1;
+	struct trees unexpected = {.n = 0};
 
 	if (receive(socket, &description, &unexpected))
 		return 0;
+	close_trees(&unexpected);
 	serve(socket, description, owner);
 	return 0;
 }

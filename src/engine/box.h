@@ -5,13 +5,15 @@
  * meant (container.h), and afterwards does nothing but start that one, once, and remove it when the worker ends.
  *
  * Standard input is a SOCK_SEQPACKET socket; messages are JSON:
- *   worker -> box   the description; then "start", with a detached mount of the workspace or without; then the end of
- *                   the socket: remove the container, exit
+ *   worker -> box   the description; then [INDEX...]: start it, and show the detached mounts that come along at
+ *                   the paths of the description's `overlays` with these indices; then the end of the socket: remove
+ *                   the container, exit
  *   box -> worker   {} or {error, retry}: it was started, or why not
  */
 #pragma once
 
 #define BOX_MESSAGE_MAX (128 << 10)
+#define BOX_OVERLAYS_MAX 16
 
 /* Serve SOCKET until its end. Returns the exit status. */
 int box_serve(int socket);

@@ -11,7 +11,7 @@
  *   mounts[]                        {from, to, writable}; a missing `from` is an error
  *   memory_bytes, pids, cpus        limits; 0: none
  *   shm_bytes                       size of /dev/shm
- *   workspace                       where the mount goes that may come with "start" (box.h)
+ *   overlays                        where the mounts go that may come with the word to start (box.h)
  *   open[]                          folders that everybody shall be able to enter, where root can see to it
  *   network                         true: the engine's default bridge, behind a fence (inside.h); else none
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/inputs.h"
+#include "rollout/caches.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include "rollout/inputs-internal.h"
 #include "rollout/judge.h"
 #include "rollout/tools.h"
+#include "rollout/versions.h"
 
 static bool is_beneath(const char *path, const char *dir)
 {
@@ -170,6 +172,40 @@ static void note_hollow(struct inputs *in)
 	}
 }
 
+/* Of tasks that have trials in a local sandbox. */
+static void note_versions(struct inputs *in)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+	AUTO(json) json_t *local = json_object();
+
+	for (size_t i = 0; i < in->plan.n; i++)
+		if (in->plan.trials[i].sandbox == SANDBOX_LOCAL && in->plan.trials[i].evaluate)
+			json_object_set_new(local, in->plan.trials[i].task_hash, json_true());
+	for (size_t i = 0; i < in->tasks_n; i++)
+		if (json_object_get(local, in->tasks[i].task.hash))
+			versions_used(&names, &in->tasks[i].task);
+	versions_note(&in->plan.notes, &names, in->tools);
+}
+
+/* One world for agent and tests in any case, but perhaps not the one that was asked for. */
+static void note_containers(struct inputs *in)
+{
+	const json_t *name, *names = json_object_get(in->tools, "not_in_containers");
+	bool any = false;
+	size_t i;
+
+	for (size_t k = 0; k < in->plan.n && !any; k++)
+		any = in->plan.trials[k].sandbox == SANDBOX_DOCKER;
+	json_array_foreach (any ? names : NULL, i, name)
+		strv_pushf(
+			&in->plan.notes,
+			"tools: %s is a part of this machine's system (%s) and cannot be shown in "
+			"containers, which have their image's",
+			json_string_value(name),
+			json_get_str(json_object_get(in->tools, "programs"),
+				     json_string_value(name), "?"));
+}
+
 static int make_plan(struct inputs *in, const struct config_request *req,
 		     const struct inputs_choice *choice, const struct planfile *old,
 		     struct strv *problems, struct err *err)
@@ -201,6 +237,8 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 				   req->tags.v[i], req->tags.v[i]);
 	note_withheld(in);
 	note_hollow(in);
+	note_versions(in);
+	note_containers(in);
 	judge_advise(&in->bench.judge, in->plan.trials, in->plan.n, &in->plan.notes);
 	return 0;
 }
@@ -222,6 +260,7 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	inputs_find_agents(out, &choice, req, problems);
 	find_judge(out, req, problems);
 	tools_find(&out->tools, &out->bench.tools, req->path, problems);
+	caches_find(&out->tools, &out->bench.caches, req->path, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)
 		rc = count_mistakes(req->path, problems, before, err);

@@ -226,6 +226,8 @@ int session_check_host(struct session *s, const struct trial *trials, size_t n, 
 	if ((local && sandbox_try(s->store.root_fd, "local", err)) ||
 	    (landlock && sandbox_try(s->store.root_fd, "landlock", err)))
 		return no_sandbox(s, local, err);
+	if (local)
+		sandbox_warm(s->store.root_fd);
 	s->host_checked = true;
 	return 0;
 }

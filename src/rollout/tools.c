@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "config/agent-program.h"
 #include "os/spawn.h"
+#include "sandbox/etc.h"
 
 enum { MANAGER_MS = 10000, ANSWER_MAX = 4096 };
 
@@ -55,8 +56,21 @@ static char *ask_manager(const char *manager, const char *name)
 	return *out.data == '/' && !access(out.data, X_OK) ? xstrdup(out.data) : NULL;
 }
 
-/* The program that NAME is, past shims; NULL with *WHY. */
-static char *find_program(const char *name, char **why)
+char *tools_in_sandbox(const char *name)
+{
+	static const char *const dirs[] = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+					   "/usr/bin",	      "/sbin",		"/bin"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		char *path = path_join(dirs[i], name);
+		if (!access(path, X_OK) && !path_is_dir(AT_FDCWD, path))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+char *tools_program(const char *name, char **why)
 {
 	AUTO(free) char *path = *name == '/' ? xstrdup(name) : program_on_path(name);
 	AUTO(free) char *manager = path ? manager_of(path) : NULL;
@@ -74,33 +88,84 @@ static char *find_program(const char *name, char **why)
 	return stands_for;
 }
 
-/* A folder of an installation: all of it is shown. */
-static void add_dir(const struct programs *p, const char *dir)
+static void add_mount(json_t *mounts, const char *path)
 {
-	AUTO(free) char *bin = path_join(dir, "bin");
-	json_t *m = json_object();
-
-	json_put_str(m, "host", dir);
-	json_put_str(m, "box", dir);
-	json_array_append_new(p->mounts, m);
-	json_array_append_new(p->path, json_string(path_is_dir(AT_FDCWD, bin) ? bin : dir));
+	json_array_append_new(mounts, json_pack("{s:s, s:s}", "host", path, "box", path));
 }
 
-static int add(const struct programs *p, const char *name, char **real, char **why)
+/* A container has its image's /usr and /etc: of an installation there, such as a JDK's, it is shown the folder and what that
+ * has in /etc. */
+static void add_for_containers(json_t *mounts, const char *dir, bool whole)
 {
+	AUTO(strv) struct strv etc = STRV_INIT;
+
+	if (strncmp(dir, "/usr/", 5) != 0)
+		return;
+	if (!whole)
+		add_mount(mounts, dir);
+	etc_folders_of(&etc, dir);
+	for (size_t i = 0; i < etc.n; i++)
+		add_mount(mounts, etc.v[i]);
+}
+
+/* The folder that holds all of the program REAL, "/usr/local/go"; NULL: it lies among others, as in /usr/bin. */
+static char *own_folder(const char *real)
+{
+	static const char *const shared[] = {"", "/usr", "/usr/local", "/usr/lib", "/usr/libexec"};
+	AUTO(free) char *dir = xstrndup(real, (size_t)(path_base(real) - real - 1));
+	const char *base = path_base(dir);
+
+	if (!strcmp(base, "bin") || !strcmp(base, "sbin"))
+		dir[base - dir - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+		if (!strcmp(dir, shared[i]))
+			return NULL;
+	return STEAL(&dir);
+}
+
+/* A folder of an installation: all of it is shown. */
+static int add_dir(const struct programs *p, const char *dir, char **why)
+{
+	AUTO(free) char *bin = path_join(dir, "bin");
+	AUTO(free) char *venv = path_join(dir, "pyvenv.cfg");
+	AUTO(free) char *python = path_join(bin, "python3");
+	struct err err;
+
+	add_mount(p->mounts, dir);
+	json_array_append_new(p->path, json_string(path_is_dir(AT_FDCWD, bin) ? bin : dir));
+	/* A virtual environment is nothing without the Python that it was made with. */
+	AUTO(free) char *real = path_exists(AT_FDCWD, venv) ? realpath(python, NULL) : NULL;
+	if (real && program_add(p, real, "/", NULL, &err)) {
+		*why = xstrdup(err.msg);
+		return -1;
+	}
+	return 0;
+}
+
+static int add(const struct programs *p, json_t *tools, const char *name, char **real, char **why)
+{
+	json_t *in_containers = json_object_get(tools, "container_mounts");
 	AUTO(free) char *path = NULL;
 	struct err err;
 
 	if (*name == '/' && path_is_dir(AT_FDCWD, name)) {
 		*real = realpath(name, NULL);
-		if (*real && strcmp(*real, "/") != 0)
-			add_dir(p, *real);
-		else
+		if (!*real || !strcmp(*real, "/"))
 			*why = xasprintf("%s cannot be shown", name);
-	} else if ((path = find_program(name, why))) {
+		else if (!add_dir(p, *real, why))
+			add_for_containers(in_containers, *real, true);
+	} else if ((path = tools_program(name, why))) {
 		*real = realpath(path, NULL);
-		if (!*real || program_add(p, path, "/", NULL, &err))
+		if (!*real || program_add(p, path, "/", NULL, &err)) {
 			*why = *real ? xstrdup(err.msg) : xasprintf("%s: no such file", path);
+			return -1;
+		}
+		AUTO(free) char *folder = own_folder(*real);
+		if (folder)
+			add_for_containers(in_containers, folder, false);
+		else
+			json_array_append_new(json_object_get(tools, "not_in_containers"),
+					      json_string(name));
 	}
 	return *real && !*why ? 0 : -1;
 }
@@ -129,11 +194,13 @@ void tools_find(json_t **out, const struct strv *names, const char *file, struct
 	*out = json_object();
 	const struct programs p = {json_array(), json_array()};
 	json_t *programs = json_object();
+	json_put(*out, "container_mounts", json_array());
+	json_put(*out, "not_in_containers", json_array());
 	hash_init(&h);
 	for (size_t i = 0; i < names->n; i++) {
 		AUTO(free) char *real = NULL;
 		AUTO(free) char *why = NULL;
-		if (add(&p, names->v[i], &real, &why)) {
+		if (add(&p, *out, names->v[i], &real, &why)) {
 			strv_pushf(problems, "%s: tools: %s", file, why);
 			continue;
 		}

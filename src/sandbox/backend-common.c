@@ -46,6 +46,27 @@ static int link_repo(const struct task_layout *l, int scratch, struct err *err)
 		       : 0;
 }
 
+/* Where nothing can be mounted: those that have their place in the home folder. */
+static int copy_caches(const struct sandbox_spec *spec, int scratch, struct err *err)
+{
+	const size_t n = strlen(task_layout_prepared.home);
+
+	for (size_t i = 0; spec->plain && i < spec->caches_n; i++) {
+		const struct sandbox_mount *c = &spec->caches[i];
+		if (strncmp(c->box, task_layout_prepared.home, n) || c->box[n] != '/')
+			return err_set(err, ERR_USAGE, 0,
+				       "caches: %s cannot be shown at %s without mounts: give it a "
+				       "place below ~/",
+				       c->host, c->box);
+		AUTO(free) char *to = path_join("home", c->box + n + 1);
+		AUTO(free) char *parent = xstrndup(to, (size_t)(path_base(to) - to - 1));
+		if (path_make_dirs(scratch, parent, 0755, err) ||
+		    path_copy_tree(AT_FDCWD, c->host, scratch, to, err))
+			return err_wrap(err, "caches");
+	}
+	return 0;
+}
+
 static int make_scratch(const struct sandbox_spec *spec, struct err *err)
 {
 	static const struct {
@@ -67,7 +88,7 @@ static int make_scratch(const struct sandbox_spec *spec, struct err *err)
 		      : mkdirat(fd, "app", 0755) &&
 				err_set(err, ERR_INFRA, errno, "make directory app"))
 		return -1;
-	return link_repo(spec->layout, fd, err);
+	return copy_caches(spec, fd, err) ? -1 : link_repo(spec->layout, fd, err);
 }
 
 static void take_measurement(struct common_sandbox *l, const struct holder_reply *r)
@@ -96,22 +117,28 @@ static int holder_gone(struct common_sandbox *l, struct err *err)
 static int receive(struct common_sandbox *l, struct holder_reply *r, int *text, int64_t deadline_ms,
 		   struct err *err)
 {
-	size_t fds_n = 1;
-	int fd = -1;
+	int fds[SANDBOX_OVERLAYS_MAX];
+	size_t fds_n = ARRAY_SIZE(fds);
 
 	if (channel_wait(&l->base.channel, l->sock, deadline_ms, err))
 		return -1;
-	ssize_t n = fd_recv(l->sock, r, sizeof *r, &fd, &fds_n, 0, err);
+	ssize_t n = fd_recv(l->sock, r, sizeof *r, fds, &fds_n, 0, err);
 	if (n < 0)
 		return -1;
 	if (n != sizeof *r)
 		return holder_gone(l, err);
 	if (r->op == HOLDER_DU && l->du_pending && r->seq == l->du_seq)
 		take_measurement(l, r);
-	if (text)
-		*text = fd;
-	else if (fd >= 0)
-		close(fd);
+	size_t kept = 0;
+	if (r->op == HOLDER_READY) {
+		memcpy(l->trees, fds, sizeof fds);
+		kept = l->trees_n = fds_n;
+	} else if (text && fds_n) {
+		*text = fds[0];
+		kept = 1;
+	}
+	for (; kept < fds_n; kept++)
+		close(fds[kept]);
 	return 0;
 }
 
@@ -160,7 +187,7 @@ struct common_sandbox *common_new(const struct sandbox_backend *backend,
 		l->plain_root = path_of_fd(spec->root_fd);
 		l->base.top = path_join(l->plain_root, spec->scratch);
 	}
-	l->sock = l->tree = -1;
+	l->sock = -1;
 	l->holder.pidfd = -1;
 	if (!make_scratch(spec, err))
 		return l;
@@ -219,12 +246,15 @@ int common_start(struct common_sandbox *l, int ctl, int errors, int64_t deadline
 	if (holder_fork(&l->holder, &start, err))
 		return -1;
 	close(fd_steal(&serve_end)); /* its death must be seen */
-	if (receive(l, &ready, &l->tree, deadline_ms, err))
+	if (receive(l, &ready, NULL, deadline_ms, err))
 		return -1;
 	if (ready.failed) {
 		*err = ready.err;
 		return -1;
 	}
+	for (size_t i = 0, k = 0; i < SANDBOX_OVERLAYS_MAX && k < l->trees_n; i++)
+		if (i ? ready.cache_overlays >> (i - 1) & 1 : ready.overlay)
+			l->tree_places[k++] = (int)i;
 	s->workspace = !s->spec.baseline ? "none" : ready.overlay ? "overlay" : "copy";
 	/* The first command need not wait for it. */
 	measure(l, clock_mono_ms());
@@ -348,6 +378,12 @@ static void end_holder(struct common_sandbox *l)
 	spawn_kill(&l->holder, false);
 }
 
+void common_close_trees(struct common_sandbox *l)
+{
+	while (l->trees_n)
+		close(l->trees[--l->trees_n]);
+}
+
 void common_close(struct sandbox *s)
 {
 	struct common_sandbox *l = downcast(s);
@@ -360,8 +396,7 @@ void common_close(struct sandbox *s)
 		log_warn("%s", err.msg);
 	bool removed = !call(l, HOLDER_REMOVE, -1, REMOVE_MS, &r, NULL, &err);
 	end_holder(l);
-	if (l->tree >= 0)
-		close(l->tree);
+	common_close_trees(l);
 	if (!removed && sandbox_remove_scratch(s->spec.root_fd, s->spec.scratch, &err))
 		log_warn("%s", err.msg);
 	if (s->service_args > 0)

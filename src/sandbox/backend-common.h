@@ -24,7 +24,10 @@ struct common_sandbox {
 	struct sandbox_inherited *own;	     /* its own, when the caller brought none */
 	int64_t free;			     /* on the disk, when it was last measured */
 	char *plain_root;		     /* of a backend without mounts: the data root's path */
-	int tree; /* for a container: its workspace as a detached mount, to be given on; -1: a folder */
+	/* For a container: its overlays as detached mounts, to be given on, and which each is: 0 the workspace, 1 + N cache N. */
+	int trees[SANDBOX_OVERLAYS_MAX];
+	int tree_places[SANDBOX_OVERLAYS_MAX];
+	size_t trees_n;
 };
 
 /* Allocate it, open what is inherited unless SPEC brings it, make the scratch directory. NULL with *err. */
@@ -36,6 +39,9 @@ int common_start(struct common_sandbox *k, int ctl, int errors, int64_t deadline
 		 struct err *err) MUST_CHECK;
 /* After HELLO: open the forwarder to the gateway, where the spec has one. */
 int common_start_forwarder(struct common_sandbox *k, struct err *err) MUST_CHECK;
+
+/* A container has its overlays, or never will. */
+void common_close_trees(struct common_sandbox *k);
 
 /* The members of a backend of these names. */
 int common_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,

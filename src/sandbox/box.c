@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "engine/box.h"
 #include "os/fdio.h"
+#include "sandbox/rootfs-parts.h"
 
 #define GONE_MS 60000
 
@@ -61,6 +62,11 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 	mount(out, init, "/.rollouts/init", false);
 	if (spec->gateway)
 		mount(out, spec->gateway, "/.rollouts/gateway.sock", false);
+	for (size_t i = 0; i < spec->caches_n; i++) {
+		AUTO(free) char *name = xasprintf(ROOTFS_CACHE, i);
+		AUTO(free) char *from = path_join(scratch, name);
+		mount(out, from, spec->caches[i].box, true);
+	}
 	for (size_t i = 0; i < spec->mounts_n; i++)
 		mount(out, spec->mounts[i].host, spec->mounts[i].box, false);
 	return out;
@@ -99,14 +105,18 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
 	json_put_strv(d, "open", &spec->image->closed);
-	json_put_str(d, "workspace", spec->layout->repo);
+	json_t *overlays = json_pack("[s]", spec->layout->repo);
+	for (size_t i = 0; i < spec->caches_n; i++)
+		json_array_append_new(overlays, json_string(spec->caches[i].box));
+	json_put(d, "overlays", overlays);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
 	json_put(d, "mounts", mounts_of(spec, scratch));
 	add_limits(d, &spec->limits);
 	return d;
 }
 
-static int tell(struct sandbox_inherited *r, const json_t *message, int fd, struct err *err)
+static int tell(struct sandbox_inherited *r, const json_t *message, const int *fds, size_t n,
+		struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
@@ -117,7 +127,7 @@ static int tell(struct sandbox_inherited *r, const json_t *message, int fd, stru
 	if (text.len > BOX_MESSAGE_MAX)
 		return err_set(err, ERR_USAGE, 0,
 			       "a container with that many mounts cannot be described");
-	return fd_send(r->box, text.data, text.len, &fd, fd >= 0, err) < 0 ? -1 : 0;
+	return fd_send(r->box, text.data, text.len, fds, n, err) < 0 ? -1 : 0;
 }
 
 int box_start(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
@@ -144,14 +154,17 @@ int box_start(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_
 	if (spawn_start(&r->box_process, &spawn, true, err))
 		return -1;
 	AUTO(json) json_t *description = describe(spec, uid, gid);
-	return tell(r, description, -1, err);
+	return tell(r, description, NULL, 0, err);
 }
 
-int box_ask(struct sandbox_inherited *r, int tree, struct err *err)
+int box_ask(struct sandbox_inherited *r, const int *trees, const int *places, size_t n,
+	    struct err *err)
 {
-	AUTO(json) json_t *word = json_string("start");
+	AUTO(json) json_t *start = json_array();
 
-	return tell(r, word, tree, err);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(start, json_integer(places[i]));
+	return tell(r, start, trees, n, err);
 }
 
 int box_answer(struct sandbox_inherited *r, struct err *err)

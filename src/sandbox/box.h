@@ -14,9 +14,10 @@
  * GID. */
 int box_start(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid, gid_t gid,
 	      struct err *err) MUST_CHECK;
-/* Ask for the container to be started, and TREE (a detached mount, or -1) to be shown as its workspace. The answer
- * comes on r->box: */
-int box_ask(struct sandbox_inherited *r, int tree, struct err *err) MUST_CHECK;
+/* Ask for the container to be started, and TREES (N detached mounts) to be shown in it: PLACES says which each is, 0 the workspace,
+ * 1 + N the cache N of SPEC. The answer comes on r->box: */
+int box_ask(struct sandbox_inherited *r, const int *trees, const int *places, size_t n,
+	    struct err *err) MUST_CHECK;
 /* read what it says; blocks. -1 with its reason when the container was not started. */
 int box_answer(struct sandbox_inherited *r, struct err *err) MUST_CHECK;
 /* Have it removed, and wait until that is done; at most a minute. Without one nothing is done. */

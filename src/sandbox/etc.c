@@ -226,6 +226,22 @@ static void walk(struct search *s, const char *path, int depth)
 		closedir(d);
 }
 
+void etc_folders_of(struct strv *out, const char *dir)
+{
+	struct search s = {.paths = STRV_INIT};
+
+	walk(&s, dir, 0);
+	for (size_t i = 0; i < s.paths.n; i++) {
+		AUTO(free) char *top =
+			xasprintf("/etc/%.*s", (int)strcspn(s.paths.v[i], "/"), s.paths.v[i]);
+		/* Certificates and the like are the image's own. */
+		if (is_folder(top) && strcmp(top, "/etc/ssl") != 0 &&
+		    strcmp(top, "/etc/pki") != 0 && !strv_has(out, top))
+			strv_push(out, top);
+	}
+	strv_release(&s.paths);
+}
+
 static void add_by_name(struct search *s)
 {
 	DIR *d = opendir("/etc");

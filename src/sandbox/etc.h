@@ -8,7 +8,10 @@
  */
 #pragma once
 #include "base/err.h"
+#include "base/strv.h"
 
 /* A folder with a copy of them, "cache/etc/KEY" below ROOT_FD; the caller frees. Made where there is none yet: that reads all
  * folders of /usr, and is done again only when programs came or went. NULL: *err says why it cannot be made. */
 char *etc_find(int root_fd, struct err *err) MUST_CHECK;
+/* Of the links below DIR, those folders of /etc that they lead into and that may be shown: "/etc/java-17-openjdk". */
+void etc_folders_of(struct strv *out, const char *dir);

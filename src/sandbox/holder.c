@@ -66,15 +66,18 @@ static void close_all_but(int *keep, size_t n)
 static void keep_only_ours(const struct holder_start *k)
 {
 	const struct sandbox_inherited *r = k->inherited;
-	AUTO(free) int *keep = xcalloc(r->mounts_n + 10, sizeof *keep);
+	AUTO(free) int *keep = xcalloc(r->mounts_n + SANDBOX_CACHES_MAX + 10, sizeof *keep);
 	const int own[] = {k->serve,	  k->ctl,	 k->errors,	  k->spec->root_fd,
 			   r->seccomp,	  r->init.tree,	 r->gateway.tree, r->lower.tree,
 			   r->below.tree, r->group.procs};
 
 	memcpy(keep, own, sizeof own);
+	size_t n = ARRAY_SIZE(own);
 	for (size_t i = 0; i < r->mounts_n; i++)
-		keep[ARRAY_SIZE(own) + i] = r->mounts[i].tree;
-	close_all_but(keep, ARRAY_SIZE(own) + r->mounts_n);
+		keep[n++] = r->mounts[i].tree;
+	for (size_t i = 0; i < SANDBOX_CACHES_MAX; i++)
+		keep[n++] = r->caches[i].tree;
+	close_all_but(keep, n);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null >= 0) {
 		dup2(null, 0);
@@ -441,14 +444,16 @@ static _Noreturn void holder_main(const struct holder_start *start, const struct
 	ready.failed = failed->kind != ERR_NONE ||
 		       (start->plain_root ? set_up_plain : set_up)(&k, &ready.err) != 0;
 	ready.overlay = k.rootfs.overlay;
-	int tree = -1;
-	if (!ready.failed && ready.overlay && start->spec->image)
-		ready.failed = (tree = rootfs_detach(&k.rootfs, &ready.err)) < 0;
-	if (fd_send(start->serve, &ready, sizeof ready, &tree, tree >= 0, &(struct err){0}) < 0 ||
+	ready.cache_overlays = k.rootfs.cache_overlays;
+	int trees[SANDBOX_OVERLAYS_MAX];
+	size_t trees_n = 0;
+	if (!ready.failed && start->spec->image)
+		ready.failed = rootfs_detach(&k.rootfs, trees, &trees_n, &ready.err) != 0;
+	if (fd_send(start->serve, &ready, sizeof ready, trees, trees_n, &(struct err){0}) < 0 ||
 	    ready.failed)
 		_exit(1);
-	if (tree >= 0)
-		close(tree);
+	while (trees_n)
+		close(trees[--trees_n]);
 	serve_for_ever(&k);
 	if (start->plain_root && k.first) {
 		kill(k.first, SIGKILL);

@@ -26,7 +26,8 @@ struct holder_reply {
 	uint32_t op, seq;
 	int32_t failed; /* err is set */
 	bool overlay, refused, truncated;
-	int64_t bytes, took_ms; /* DU, DIFF */
+	uint32_t cache_overlays; /* READY: as struct rootfs has them */
+	int64_t bytes, took_ms;	 /* DU, DIFF */
 	int64_t lines_added, lines_removed, files;
 	uint64_t ignored_n, skipped_n, times_n;
 	struct err err;
@@ -45,6 +46,6 @@ struct holder_start {
 
 #define HOLDER_INIT_NAME "/.rollouts/init" /* what it starts PID 1 as, whatever its path */
 
-/* Fork it. It reports with one HOLDER_READY reply on its socket, which brings a detached mount of the workspace where
- * that is an overlay for a container, and then waits for requests. The caller reaps. */
+/* Fork it. It reports with one HOLDER_READY reply on its socket, which brings, for a container, a detached mount of each of its
+ * overlays, the workspace's first, and then waits for requests. The caller reaps. */
 int holder_fork(struct child *out, const struct holder_start *k, struct err *err) MUST_CHECK;

@@ -97,6 +97,27 @@ static int open_mounts(struct sandbox_inherited *r, const struct sandbox_spec *s
 	return 0;
 }
 
+/* Of another user's cache no overlay can be made, and a copy only where it can be read: then that is told. */
+static int open_caches(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
+		       gid_t gid, bool detach, struct err *err)
+{
+	for (size_t i = 0; i < spec->caches_n; i++) {
+		struct source *s = &r->caches[i];
+		struct err why = {0};
+		s->path = xstrdup(spec->caches[i].host);
+		if (!path_is_dir(AT_FDCWD, s->path))
+			return err_set(err, ERR_INFRA, 0, "caches: %s is not a directory", s->path);
+		if (!detach)
+			continue;
+		s->tree = map_owner(AT_FDCWD, s->path, uid, gid, &why);
+		r->caches_mapped |= s->tree >= 0;
+		if (s->tree < 0 && (s->tree = open_tree(AT_FDCWD, s->path,
+							OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)) < 0)
+			return err_set(err, ERR_INFRA, errno, "%s", s->path);
+	}
+	return 0;
+}
+
 /* Made while we may. */
 static void open_group(struct sandbox_inherited *r, const struct limits *l)
 {
@@ -165,7 +186,7 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 			return -1;
 		if (spec->workspace != WORKSPACE_COPY)
 			open_lower(r, spec, uid, gid);
-		return 0;
+		return open_caches(r, spec, uid, gid, detach, err);
 	}
 	open_group(r, &spec->limits);
 	r->own_user = detach;
@@ -179,7 +200,7 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 	if (r->seccomp < 0 ||
 	    open_source(&r->init, install_libexec("rollouts-init"), detach, err) ||
 	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), detach, err)) ||
-	    open_mounts(r, spec, detach, err))
+	    open_mounts(r, spec, detach, err) || open_caches(r, spec, uid, gid, detach, err))
 		return -1;
 	open_lower(r, spec, uid, gid);
 	return 0;
@@ -194,6 +215,8 @@ int sandbox_inherited_open(struct sandbox_inherited **out, const struct sandbox_
 	r->group = (struct cgroup)CGROUP_INIT;
 	r->box = r->box_process.pidfd = r->seccomp = -1;
 	r->init.tree = r->gateway.tree = r->lower.tree = r->below.tree = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(r->caches); i++)
+		r->caches[i].tree = -1;
 	if (open_all(r, spec, uid, gid, err)) {
 		sandbox_inherited_free(r);
 		return -1;
@@ -222,6 +245,8 @@ void sandbox_inherited_free(struct sandbox_inherited *r)
 	for (size_t i = 0; i < r->mounts_n; i++)
 		source_release(&r->mounts[i]);
 	free(r->mounts);
+	for (size_t i = 0; i < ARRAY_SIZE(r->caches); i++)
+		source_release(&r->caches[i]);
 	free(r->etc);
 	cgroup_release(&r->group);
 	box_end(r);

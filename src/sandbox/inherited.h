@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include "os/cgroup.h"
 #include "os/spawn.h"
+#include "sandbox/sandbox.h"
 
 struct source {
 	char *path; /* absolute; owned */
@@ -27,6 +28,8 @@ struct sandbox_inherited {
 	struct source below;   /* the same of its below/, where it has one */
 	struct source *mounts; /* as many as the spec has */
 	size_t mounts_n;
+	struct source caches[SANDBOX_CACHES_MAX]; /* with their owners mapped, where that can be */
+	bool caches_mapped;  /* by root, who may show an overlay to a container */
 	struct cgroup group; /* path NULL: the limits are watched instead */
 	int box; /* socket to the process that may speak to the container engine; -1: none */
 	struct child box_process;

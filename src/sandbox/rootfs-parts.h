@@ -11,11 +11,20 @@
 /* Whoever commits in any repository, unless it or its user says otherwise. */
 #define ROOTFS_GITCONFIG "[user]\n\tname = agent\n\temail = agent@localhost\n"
 
+#define ROOTFS_CACHE                                                                               \
+	"cache%zu" /* the root's name of a cache, and its folder below the scratch directory */
+
 /* The path of NAME, which is relative to the root; the caller frees. */
 char *rootfs_at(const struct rootfs *st, const char *name);
 /* Show PATH below DIR_FD as NAME. A file or folder NAME is made where there is none. */
 int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
 		struct err *err) MUST_CHECK;
+/* Show TREE, a detached mount, as NAME. */
+int rootfs_place(const struct rootfs *st, const char *name, int tree, struct err *err) MUST_CHECK;
+/* Make NAME an overlay over BELOW, both relative to the root, and over DEEPEST, an absolute path (NULL: nothing); what is written
+ * lies in LAYERS of SCRATCH. */
+int rootfs_overlay(const struct rootfs *st, int scratch, const char *below, const char *deepest,
+		   const char *layers, const char *name, struct err *err) MUST_CHECK;
 int rootfs_tmpfs(const struct rootfs *st, const char *name, const char *options,
 		 struct err *err) MUST_CHECK;
 
@@ -27,3 +36,7 @@ int rootfs_etc(const struct rootfs *st, const struct sandbox_spec *spec, int roo
  * control group that says what limits hold, whatever holds them. Where the kernel refuses a part of it, it is left out. */
 int rootfs_sys(const struct rootfs *st, const struct sandbox_spec *spec,
 	       const struct sandbox_inherited *inherited, struct err *err) MUST_CHECK;
+/* Make "cacheN" of each of the spec's caches: overlays where they can be had, else copies. */
+int rootfs_caches(struct rootfs *st, const struct sandbox_spec *spec,
+		  const struct sandbox_inherited *inherited, int scratch,
+		  struct err *err) MUST_CHECK;

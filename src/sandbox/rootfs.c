@@ -52,7 +52,7 @@ static int clone_tree(int dir_fd, const char *path, int follow, struct err *err)
 	return tree < 0 ? err_set(err, ERR_INFRA, errno, "show %s", path) : tree;
 }
 
-static int place_tree(const struct rootfs *st, const char *name, int tree, struct err *err)
+int rootfs_place(const struct rootfs *st, const char *name, int tree, struct err *err)
 {
 	struct stat s;
 
@@ -66,7 +66,7 @@ int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const cha
 {
 	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
 
-	return tree < 0 ? -1 : place_tree(st, name, tree, err);
+	return tree < 0 ? -1 : rootfs_place(st, name, tree, err);
 }
 
 /* All sources are opened before the rootfs covers a directory that may hold them. */
@@ -84,17 +84,35 @@ static int open_sources(struct sandbox_inherited *r, struct err *err)
 	return 0;
 }
 
-static int place_sources(const struct rootfs *st, const struct sandbox_inherited *r,
-			 struct err *err)
+static int open_caches(struct sandbox_inherited *r, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(r->caches); i++) {
+		struct source *s = &r->caches[i];
+		if (s->path && s->tree < 0 &&
+		    (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_of_etc(const char *box)
+{
+	return !strncmp(box, "/etc/", 5) && !strchr(box + 5, '/');
+}
+
+static int place_sources(const struct rootfs *st, const struct sandbox_spec *spec,
+			 const struct sandbox_inherited *r, struct err *err)
 {
 	char name[32];
 
-	if (place_tree(st, "init", r->init.tree, err) ||
-	    (r->gateway.path && place_tree(st, "gateway.sock", r->gateway.tree, err)))
+	if (rootfs_place(st, "init", r->init.tree, err) ||
+	    (r->gateway.path && rootfs_place(st, "gateway.sock", r->gateway.tree, err)))
 		return -1;
 	for (size_t i = 0; i < r->mounts_n; i++) {
+		const char *box = spec->mounts[i].box;
 		snprintf(name, sizeof name, "mount%zu", i);
-		if (place_tree(st, name, r->mounts[i].tree, err))
+		/* bubblewrap makes no new name in a read-only /etc. */
+		if (rootfs_place(st, is_of_etc(box) ? box + 1 : name, r->mounts[i].tree, err))
 			return err_wrap(err, "%s", r->mounts[i].path);
 	}
 	return 0;
@@ -148,12 +166,15 @@ static int show_base(const struct rootfs *st, int root, const char *baseline,
 }
 
 /* Overlayfs keeps what it must remember in user.* attributes here, which not every file system has. */
-static int prepare_layers(int scratch, struct err *err)
+static int prepare_layers(int scratch, const char *layers, struct err *err)
 {
-	if (mkdirat(scratch, "layers", 0700) || mkdirat(scratch, "layers/upper", 0755) ||
-	    mkdirat(scratch, "layers/work", 0700))
+	AUTO(free) char *upper_path = path_join(layers, "upper");
+	AUTO(free) char *work = path_join(layers, "work");
+
+	if (mkdirat(scratch, layers, 0700) || mkdirat(scratch, upper_path, 0755) ||
+	    mkdirat(scratch, work, 0700))
 		return err_set(err, ERR_INFRA, errno, "make directories for an overlay");
-	AUTO(fd) int upper = openat(scratch, "layers/upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd) int upper = openat(scratch, upper_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (upper < 0 || fsetxattr(upper, "user.rollouts", "1", 1, 0) ||
 	    fremovexattr(upper, "user.rollouts"))
 		return err_set(err, ERR_INFRA, errno,
@@ -161,26 +182,25 @@ static int prepare_layers(int scratch, struct err *err)
 	return 0;
 }
 
-static int mount_overlay(const struct rootfs *st, int scratch, struct err *err)
+int rootfs_overlay(const struct rootfs *st, int scratch, const char *below, const char *deepest,
+		   const char *layers, const char *name, struct err *err)
 {
-	AUTO(free) char *to = rootfs_at(st, "repo");
+	AUTO(free) char *to = rootfs_at(st, name);
 	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
-	AUTO(free) char *below = rootfs_at(st, "base/" BASELINE_BELOW);
-	const bool has_below = path_is_dir(AT_FDCWD, below);
 	AUTO(free)
-	char *options =
-		xasprintf("lowerdir=%s/base/repo%s%s,upperdir=%s/layers/upper,"
-			  "workdir=%s/layers/work,userxattr,volatile",
-			  st->dir, has_below ? ":" : "", has_below ? below : "", st->dir, st->dir);
+	char *options = xasprintf("lowerdir=%s/%s%s%s,upperdir=%s/%s/upper,"
+				  "workdir=%s/%s/work,userxattr,volatile",
+				  st->dir, below, deepest ? ":" : "", deepest ? deepest : "",
+				  st->dir, layers, st->dir, layers);
 	struct stat lower;
-	AUTO(free) char *repo = rootfs_at(st, "base/repo");
+	AUTO(free) char *from = rootfs_at(st, below);
 
 	/* Overlayfs copies nothing up whose owner or group does not exist in our namespace. */
-	if (stat(repo, &lower))
-		return err_set(err, ERR_INFRA, errno, "stat %s", repo);
+	if (stat(from, &lower))
+		return err_set(err, ERR_INFRA, errno, "stat %s", from);
 	if (lower.st_uid != 0 || lower.st_gid != 0)
-		return err_set(err, ERR_INFRA, 0, "the baseline belongs to another user or group");
-	if (prepare_layers(scratch, err) || rootfs_bind(st, "layers", scratch, "layers", err))
+		return err_set(err, ERR_INFRA, 0, "what is below belongs to another user or group");
+	if (prepare_layers(scratch, layers, err) || rootfs_bind(st, layers, scratch, layers, err))
 		return -1;
 	if (mkdir(to, 0755) || mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV, options))
 		return err_set(err, ERR_INFRA, errno, "overlayfs is not permitted here");
@@ -194,7 +214,9 @@ static int overlay(struct rootfs *st, const struct sandbox_spec *spec, int scrat
 	if (spec->image && !by_root)
 		return err_set(err, ERR_INFRA, 0,
 			       "an overlay in a container takes a run that was started by root");
-	if (mount_overlay(st, scratch, err))
+	AUTO(free) char *below = rootfs_at(st, "base/" BASELINE_BELOW);
+	if (rootfs_overlay(st, scratch, "base/repo", path_is_dir(AT_FDCWD, below) ? below : NULL,
+			   "layers", "repo", err))
 		return -1;
 	if (spec->image && mkdirat(scratch, "repo", 0755))
 		return err_set(err, ERR_INFRA, errno, "make directory repo");
@@ -260,16 +282,36 @@ static int build_workspace(struct rootfs *st, const struct sandbox_spec *spec, i
 	return rootfs_bind(st, "repo", scratch, "repo", err);
 }
 
-int rootfs_detach(const struct rootfs *st, struct err *err)
+static int detach(const struct rootfs *st, const char *name, int *trees, size_t *n, struct err *err)
 {
-	AUTO(free) char *repo = rootfs_at(st, "repo");
+	AUTO(free) char *path = rootfs_at(st, name);
 
-	return clone_tree(AT_FDCWD, repo, false, err);
+	trees[*n] = clone_tree(AT_FDCWD, path, false, err);
+	if (trees[*n] < 0)
+		return -1;
+	++*n;
+	return 0;
 }
 
-static int build_scratch(struct rootfs *st, const struct sandbox_spec *spec, int root, bool by_root,
-			 struct err *err)
+int rootfs_detach(const struct rootfs *st, int *trees, size_t *trees_n, struct err *err)
 {
+	char name[32];
+
+	*trees_n = 0;
+	if (st->overlay && detach(st, "repo", trees, trees_n, err))
+		return -1;
+	for (size_t i = 0; i < SANDBOX_CACHES_MAX; i++) {
+		snprintf(name, sizeof name, ROOTFS_CACHE, i);
+		if ((st->cache_overlays >> i & 1) && detach(st, name, trees, trees_n, err))
+			return -1;
+	}
+	return 0;
+}
+
+static int build_scratch(struct rootfs *st, const struct sandbox_spec *spec, int root,
+			 struct sandbox_inherited *inherited, struct err *err)
+{
+	const bool by_root = inherited->lower.tree >= 0;
 	static const char *const dirs[] = {"app", "tmp", "vartmp", "home", "diff"};
 	AUTO(fd)
 	int scratch = openat(root, spec->scratch, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -279,7 +321,9 @@ static int build_scratch(struct rootfs *st, const struct sandbox_spec *spec, int
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (rootfs_bind(st, dirs[i], scratch, dirs[i], err))
 			return -1;
-	return spec->baseline ? build_workspace(st, spec, scratch, by_root, err) : 0;
+	if (spec->baseline && build_workspace(st, spec, scratch, by_root, err))
+		return -1;
+	return rootfs_caches(st, spec, inherited, scratch, err);
 }
 
 static int build_memory(const struct rootfs *st, const struct limits *l, struct err *err)
@@ -311,17 +355,19 @@ int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,
 		err_set(err, ERR_INFRA, errno, "cannot mount in a user namespace");
 		return refusal_explain(err);
 	}
+	if (open_caches(inherited, err))
+		return -1;
 	/* A container engine sees none of our mounts: there the rootfs serves to make the diff. */
 	if (spec->image ? open_rootfs(st, err)
 			: open_sources(inherited, err) || open_rootfs(st, err) ||
 				  rootfs_etc(st, spec, root, inherited->etc, err) ||
 				  rootfs_sys(st, spec, inherited, err) ||
 				  build_memory(st, &spec->limits, err) ||
-				  place_sources(st, inherited, err))
+				  place_sources(st, spec, inherited, err))
 		return -1;
 	if (spec->baseline && show_base(st, root, spec->baseline, inherited, err))
 		return -1;
-	return build_scratch(st, spec, root, inherited->lower.tree >= 0, err);
+	return build_scratch(st, spec, root, inherited, err);
 }
 
 static void option(struct strv *argv, const char *flag, const struct rootfs *st, const char *name,
@@ -403,8 +449,12 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 		option(argv, "--bind", st, "repo", spec->layout->repo);
 	for (size_t i = 0; i < inherited->mounts_n; i++) {
 		snprintf(name, sizeof name, "mount%zu", i);
-		if (!is_shown_already(&spec->mounts[i]))
+		if (!is_shown_already(&spec->mounts[i]) && !is_of_etc(spec->mounts[i].box))
 			option(argv, "--ro-bind", st, name, spec->mounts[i].box);
+	}
+	for (size_t i = 0; i < spec->caches_n; i++) {
+		snprintf(name, sizeof name, ROOTFS_CACHE, i);
+		option(argv, "--bind", st, name, spec->caches[i].box);
 	}
 	option(argv, "--ro-bind", st, "init", OWN "/init");
 	if (inherited->gateway.path)

@@ -11,12 +11,14 @@
 #include "sandbox/sandbox.h"
 
 struct rootfs {
-	const char *dir; /* where the tmpfs is; a static string */
-	bool overlay;	 /* what the workspace became */
+	const char *dir;	 /* where the tmpfs is; a static string */
+	bool overlay;		 /* what the workspace became */
+	uint32_t cache_overlays; /* a bit for each cache that became one; the others are copies */
 };
 
-/* For a container: a detached mount of its overlay, to be shown in it by somebody who may. */
-int rootfs_detach(const struct rootfs *st, struct err *err) MUST_CHECK;
+/* For a container: detached mounts of its overlays, the workspace's first, to be shown in it by somebody who may. TREES has room
+ * for SANDBOX_OVERLAYS_MAX; the caller closes them. */
+int rootfs_detach(const struct rootfs *st, int *trees, size_t *trees_n, struct err *err) MUST_CHECK;
 /* Inside a user and mount namespace of ours, the working directory being the data root. The scratch directory exists with its tmp, vartmp, home and
  * app; repo or overlay directories are made here. */
 int rootfs_build(struct rootfs *st, const struct sandbox_spec *spec,

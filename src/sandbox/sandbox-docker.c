@@ -76,13 +76,11 @@ static int start_container(struct common_sandbox *k, int64_t deadline_ms, struct
 {
 	struct sandbox *s = &k->base;
 
-	if (box_ask(k->inherited, k->tree, err) ||
+	if (box_ask(k->inherited, k->trees, k->tree_places, k->trees_n, err) ||
 	    channel_wait(&s->channel, k->inherited->box, deadline_ms, err) ||
 	    box_answer(k->inherited, err))
 		return -1;
-	/* The container has its own now. */
-	if (k->tree >= 0)
-		close(fd_steal(&k->tree));
+	common_close_trees(k);
 	return 0;
 }
 

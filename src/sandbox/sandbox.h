@@ -26,6 +26,8 @@ struct sandbox_mount {
 	const char *host, *box; /* absolute both; read-only, no set-uid, no devices */
 };
 
+enum { SANDBOX_CACHES_MAX = 8, SANDBOX_OVERLAYS_MAX = 1 + SANDBOX_CACHES_MAX };
+
 struct sandbox_inherited; /* see sandbox_inherited_open */
 
 struct sandbox_spec {
@@ -40,6 +42,10 @@ struct sandbox_spec {
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
 	bool plain; /* for "landlock": nothing is mounted, LAYOUT is one of sandbox_plain_layout */
+	/* Folders that are shown and may be written to, as a layer above that goes with the sandbox: HOST never changes. A copy
+	 * where that cannot be had. At most SANDBOX_CACHES_MAX. */
+	const struct sandbox_mount *caches;
+	size_t caches_n;
 	bool network; /* of a container: the engine's default bridge beside the forwarder; else refused */
 	const char *gateway; /* unix socket on the host, or NULL: no forwarder */
 	int gateway_port;    /* 127.0.0.1:PORT inside leads to the gateway */
@@ -146,6 +152,12 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
  * has it, it is started, used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the
  * remedy. */
 int sandbox_try(int root_fd, const char *backend, struct err *err) MUST_CHECK;
+/* Find what all local sandboxes below ROOT_FD share, which each would look for otherwise, many at a time. */
+void sandbox_warm(int root_fd);
+/* As sandbox_try of a local one, with all that a trial's sandbox shows: SCRIPT is run by sh, and OUT gets what it printed, however it ended. Two
+ * minutes at most. */
+int sandbox_try_script(int root_fd, const char *script, struct buf *out,
+		       struct err *err) MUST_CHECK;
 /* Apply a patch to the workspace before the first exec, then the times of its files (-1: none): as repo_apply and
  * repo_apply_times. */
 int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,

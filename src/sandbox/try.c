@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -15,34 +16,53 @@
 #include "sandbox/etc.h"
 #include "sandbox/sandbox.h"
 
-#define SECONDS 20
+enum { SECONDS = 20, SCRIPT_SECONDS = 120, TOLD_MAX = 64 << 10 };
 
-static int use(struct sandbox_spec *spec, const char *backend, struct err *err)
+struct trying {
+	int folder, told;
+	const char *backend;
+	bool change_user;
+	const char *script; /* NULL: whether one starts at all is the question */
+};
+
+static int limit_s(const struct trying *t)
 {
-	static const char *const argv[] = {"true", NULL};
-	static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
-	const struct sandbox_exec x = {.argv = argv,
-				       .env = env,
-				       .cwd = "/",
-				       .deadline_ms = clock_mono_ms() + SECONDS * 1000 / 2};
+	return t->script ? SCRIPT_SECONDS : SECONDS;
+}
+
+/* A write that fails tells nothing, and then nothing is told. */
+static void tell(void *arg, int stream, const char *data, size_t n)
+{
+	const struct trying *t = arg;
+
+	if (stream == 1)
+		(void)!write(t->told, data, n);
+}
+
+static int use(const struct trying *t, struct sandbox_spec *spec, struct err *err)
+{
+	const char *const argv[] = {t->script ? "sh" : "true", t->script ? "-c" : NULL, t->script,
+				    NULL};
+	AUTO(strv) struct strv env = STRV_INIT;
 	struct sandbox *s = NULL;
 	struct sandbox_exit end;
 
-	if (sandbox_open(&s, backend, spec, err))
+	if (sandbox_open(&s, t->backend, spec, err))
 		return -1;
+	sandbox_env(s, &env);
+	const struct sandbox_exec x = {.argv = argv,
+				       .env = strv_items(&env),
+				       .cwd = t->script ? "/tmp" : "/",
+				       .on_output = t->script ? tell : NULL,
+				       .on_output_arg = (void *)t,
+				       .deadline_ms = clock_mono_ms() + limit_s(t) * 500};
 	int rc = sandbox_exec(s, &x, &end, err);
-	if (!rc && (end.end != SANDBOX_EXITED || end.status))
+	if (!rc && !t->script && (end.end != SANDBOX_EXITED || end.status))
 		rc = err_set(err, ERR_INFRA, 0, "true(1) fails in a sandbox: %s",
 			     end.text[0] ? end.text : "it does not end well");
 	sandbox_close(s);
 	return rc;
 }
-
-struct trying {
-	int folder;
-	const char *backend;
-	bool change_user;
-};
 
 /* In a child: what a trial gives up is given up for good. */
 static int as_a_trial(void *arg, struct err *err)
@@ -56,7 +76,7 @@ static int as_a_trial(void *arg, struct err *err)
 				    .scratch = "box",
 				    .workspace = WORKSPACE_COPY,
 				    .limits = limits_default,
-				    .bare = true,
+				    .bare = !t->script,
 				    .cancel_fds = {-1, -1}};
 
 	if (fchdir(t->folder))
@@ -67,39 +87,60 @@ static int as_a_trial(void *arg, struct err *err)
 	    (sandbox_inherited_open(&spec.inherited, &spec, USER_NOBODY, USER_NOBODY, err) ||
 	     user_become(USER_NOBODY, err)))
 		return -1;
-	return use(&spec, t->backend, err);
+	return use(t, &spec, err);
 }
 
-static int try_in(int folder, const char *backend, bool change_user, struct err *err)
+static int try_in(const struct trying *t, struct err *err)
 {
-	struct trying t = {folder, backend, change_user};
-
-	if (change_user && fchown(folder, USER_NOBODY, USER_NOBODY))
+	if (t->change_user && fchown(t->folder, USER_NOBODY, USER_NOBODY))
 		return err_set(err, ERR_INFRA, errno, "give a folder away");
-	if (!probe_run(as_a_trial, &t, SECONDS, err))
+	if (!probe_run(as_a_trial, (void *)t, limit_s(t), err))
 		return 0;
 	return err->kind == ERR_LIMIT ? err_set(err, ERR_INFRA, 0,
 						"a sandbox that was tried did not end within %d "
 						"seconds",
-						SECONDS)
+						limit_s(t))
 				      : -1;
 }
 
-int sandbox_try(int root_fd, const char *backend, struct err *err)
+static int try_script(int root_fd, const char *backend, const char *script, int told,
+		      struct err *err)
 {
 	AUTO(free) char *name = xasprintf(DATA_DOCTOR_PREFIX "%d-box", (int)getpid());
 	struct err ignored;
 
-	/* Found once, before many workers would look for it at a time. */
-	free(etc_find(root_fd, &ignored));
 	if (mkdirat(root_fd, name, 0755))
 		return err_set(err, ERR_INFRA, errno, "make directory %s", name);
 	AUTO(fd) int folder = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = folder < 0 ? err_set(err, ERR_INFRA, errno, "open %s", name)
-			    : try_in(folder, backend, user_may_change(), err);
+	const struct trying t = {folder, told, backend, user_may_change(), script};
+	int rc = folder < 0 ? err_set(err, ERR_INFRA, errno, "open %s", name) : try_in(&t, err);
 	if (path_remove_tree(root_fd, name, &ignored) && !rc) {
 		*err = ignored;
 		return -1;
 	}
 	return rc;
+}
+
+int sandbox_try(int root_fd, const char *backend, struct err *err)
+{
+	return try_script(root_fd, backend, NULL, -1, err);
+}
+
+void sandbox_warm(int root_fd)
+{
+	struct err ignored;
+
+	free(etc_find(root_fd, &ignored));
+}
+
+int sandbox_try_script(int root_fd, const char *script, struct buf *out, struct err *err)
+{
+	AUTO(fd) int told = memfd_create("told", MFD_CLOEXEC);
+
+	if (told < 0)
+		return err_set(err, ERR_INFRA, errno, "memfd_create");
+	if (try_script(root_fd, "local", script, told, err))
+		return -1;
+	return lseek(told, 0, SEEK_SET) ? err_set(err, ERR_INFRA, errno, "seek")
+					: path_read_fd(told, TOLD_MAX, out, err);
 }

@@ -40,12 +40,20 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.cancel_fds = {w->signal_fd, w->event_fd},
 	};
 	spec->mounts = w->mounts[which];
-	spec->mounts_n =
-		agent_mounts(w->attempt.tools, w->mounts[which], ARRAY_SIZE(w->mounts[which]));
+	spec->mounts_n = agent_mounts(w->attempt.tools, "mounts", w->mounts[which],
+				      ARRAY_SIZE(w->mounts[which]));
+	if (spec->image)
+		spec->mounts_n += agent_mounts(w->attempt.tools, "container_mounts",
+					       w->mounts[which] + spec->mounts_n,
+					       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
+	spec->caches = w->caches[which];
+	spec->caches_n = agent_mounts(w->attempt.tools, "caches", w->caches[which],
+				      ARRAY_SIZE(w->caches[which]));
 	if (which != BOX_AGENT)
 		return;
-	spec->mounts_n += agent_mounts(w->attempt.agent_spec, w->mounts[which] + spec->mounts_n,
-				       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
+	spec->mounts_n +=
+		agent_mounts(w->attempt.agent_spec, "mounts", w->mounts[which] + spec->mounts_n,
+			     ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (attempt_agent_asks(&w->attempt))
 		spec->gateway = w->attempt.gateway;
 	spec->gateway_port = AGENT_GATEWAY_PORT;

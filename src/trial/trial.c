@@ -289,7 +289,8 @@ static void begin_result(struct work *w)
 	snprintf(w->result.task_hash, sizeof w->result.task_hash, "%s", a->trial.task_hash);
 	w->result.program = install_build();
 	w->result.regrade = a->regrade;
-	w->result.tools = json_incref(json_object_get(a->tools, "programs"));
+	if (json_object_size(json_object_get(a->tools, "programs")))
+		w->result.tools = json_incref(json_object_get(a->tools, "programs"));
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
 	w->app = path_join(a->trial.task_snapshot, SNAPSHOT_APP);
 }

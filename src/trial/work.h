@@ -36,6 +36,7 @@ struct work {
 	char box_name[BOX_COUNT_][112];
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[BOX_COUNT_][64];
+	struct sandbox_mount caches[BOX_COUNT_][SANDBOX_CACHES_MAX];
 	char *token;	   /* of the agent: stands in for provider keys; "" without a gateway */
 	char *judge_token; /* the same for graders that ask a model; the agent never learns it */
 	struct control

@@ -94,3 +94,36 @@ def test_path_of_a_task_is_expanded(trial):
                             files={".env": "PATH=/opt/own:$PATH:/last\n"})
     assert result["total_score"] == 1
     assert "/opt/own:" in said and "/usr/bin" in said and "$PATH" not in said
+
+
+# --- caches -----------------------------------------------------------------------------------------
+
+def test_a_cache_is_seen_and_never_changed(trial, workdir, account):
+    """By agent and tests, each of which may write to it for itself."""
+    home = workdir / "home"
+    put(home / ".cache/go-build/aa/one", "warm\n")
+    put(home / ".cache/go-build/aa/two", "two\n")
+    put(workdir / "shared/repository/x.jar", "jar\n")
+    before = sorted(str(p) for p in workdir.glob("home/**/*"))
+    test = ("set -e; cd ~/.cache/go-build; [ \"$(cat aa/one)\" = warm ]; [ ! -e new ]; [ -e aa/two ]; echo t >>aa/one; rm aa/two; touch new; "
+            "[ \"$(cat ~/.m2/repository/x.jar)\" = jar ]; touch ~/.cache/own")
+    work = "cd ~/.cache/go-build && echo mine >aa/one && rm -r aa/two && mkdir new && mv aa/one aa/three && ls aa && cat ~/.m2/repository/*"
+    result, said, _ = trial(test, work, home=home, caches=["~/.cache/go-build", f"{workdir}/shared/repository:~/.m2/repository"])
+    assert result["total_score"] == 1, result
+    assert said.split() == ["three", "jar"]
+    assert (home / ".cache/go-build/aa/one").read_text() == "warm\n"
+    assert sorted(str(p) for p in workdir.glob("home/**/*")) == before
+
+
+@pytest.mark.parametrize("cache, why", [
+    ("~/.cargo", "credentials.toml may hold credentials"), ("~/nothing", "is not a folder: fill the cache first"),
+    ("~/../home", "holds your home folder"), ("~/.cargo/registry:/usr", "/usr is no place for a cache"),
+    ("~/.cargo/registry:~/../..", "is no place"), ("~/.cargo/registry:/app/repo/x", "is no place"),
+    ("registry", "is an absolute path, or one that begins with ~/"),
+])
+def test_what_is_no_cache_is_refused(trial, workdir, cache, why):
+    home = workdir / "home"
+    put(home / ".cargo/credentials.toml", "SECRET\n")
+    put(home / ".cargo/registry/index", "x\n")
+    _, _, done = trial("true", check=2, home=home, caches=[cache])
+    assert why in done.stderr, done.stderr
