@@ -160,6 +160,36 @@ static const char *stands_in(const struct section *s)
 	return NULL;
 }
 
+/* Whether TEXT, Python, imports NAME: as a module of its own, or of the package it is in. */
+static bool imports(const char *text, size_t n, const char *name)
+{
+	static const char *const forms[] = {"import %s", "from %s import", "from .%s import",
+					    "from . import %s", ".%s import"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		const char *hole = strstr(forms[i], "%s");
+		AUTO(free) char *form =
+			xasprintf("%.*s%s%s", (int)(hole - forms[i]), forms[i], name, hole + 2);
+		if (memmem(text, n, form, strlen(form)))
+			return true;
+	}
+	return false;
+}
+
+/* A helper of TEST: beside it, in a folder of tests, and imported by it. */
+static bool is_helper(const char *path, const char *module, const struct task_test *test)
+{
+	static const char *const folders[] = {"test", "tests", "testing", "spec", "specs", NULL};
+	size_t n = (size_t)(path_base(path) - path);
+
+	if (!n || !test->content || (size_t)(path_base(test->path) - test->path) != n ||
+	    strncmp(path, test->path, n) != 0)
+		return false;
+	AUTO(free) char *folder = xstrndup(path, n - 1);
+	return listed(path_base(folder), folders) &&
+	       imports(test->content, test->content_len, path_base(module));
+}
+
 static const char *touches_test(const struct section *s, const struct task_step *step)
 {
 	AUTO(free) char *module = module_of(s->path);
@@ -171,6 +201,8 @@ static const char *touches_test(const struct section *s, const struct task_step 
 			return "is a test that grades it";
 		if (s->is_new && module && of_test && strcmp(module, of_test) == 0)
 			return "shadows a test that grades it";
+		if (module && is_helper(s->path, module, &step->tests[i]))
+			return "is imported by a test that grades it";
 	}
 	return NULL;
 }
@@ -244,8 +276,9 @@ void tamper_look(struct tamper *out, const struct task_step *step, const struct 
 
 		if (why) {
 			tamper_tell(&out->evidence, s.path, why);
-			out->left_out++;
-		} else {
+			if (!out->left_out++)
+				buf_add(&out->clean, diff, (size_t)(at - diff));
+		} else if (out->left_out) {
 			buf_add(&out->clean, s.at, s.n);
 		}
 		if (place) {
@@ -254,8 +287,6 @@ void tamper_look(struct tamper *out, const struct task_step *step, const struct 
 		}
 		free(s.path);
 	}
-	if (!out->left_out)
-		buf_release(&out->clean);
 }
 
 void tamper_release(struct tamper *t)

@@ -17,6 +17,11 @@ static size_t late_items(const struct session *s, const struct sched_options *fr
 			continue;
 		items[n] = *item;
 		items[n].agent_from = p->agent_committed;
+		/* The tests were late, and not who judges or rates. */
+		items[n].grades_from = p->result_attempt;
+		items[n].keep_judge = true;
+		items[n].keep_tests = false;
+		items[n].ratings = NULL;
 		items[n++].regrade = true;
 	}
 	return n;

@@ -56,10 +56,10 @@ def test_what_tests_do_wrong_is_found(check, test, kinds):
 
 
 def test_flaky_tests(check):
-    """The chance that ten throws of a coin are one side is 1 in 512, and there are two series of them."""
-    doc = check("[ $((RANDOM % 2)) = 0 ] && " + CAREFUL, "--times", "10", "--no-probes", status=1)
+    """The name of a sandbox ends in the number of its grading: of the solution's 1, 3 and 5, the second fails."""
+    doc = check("n=$(hostname); [ $((${n##*.} % 4)) = 1 ] && " + CAREFUL, "--no-probes", status=1)
     assert set(findings(doc)) == {"flaky"}
-    assert any("passes" in f["text"] and "of 10 times" in f["text"] for f in doc["findings"])
+    assert any("passes" in f["text"] and "2 of 3 times" in f["text"] for f in doc["findings"])
 
 
 def test_a_solution_that_lies_about_is_found(check):

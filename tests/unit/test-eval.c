@@ -172,7 +172,9 @@ static void what_is_no_whole_report_is_none(void **state)
 
 static void what_is_meant_for_the_tests_is_told(void **state)
 {
-	struct task_test test = {.path = (char *)"tests/test_it.py"};
+	struct task_test test = {.path = (char *)"tests/test_it.py",
+				 .content = (char *)"from helpers import same\nimport work\n"};
+	test.content_len = strlen(test.content);
 	const struct task_step step = {.tests = &test, .tests_n = 1};
 	static const struct {
 		const char *diff;
@@ -191,6 +193,9 @@ static void what_is_meant_for_the_tests_is_told(void **state)
 		{CHANGED("tests/test_it.py", "pass"), true, true},
 		{NEW("tests/test_it/__init__.py", "100644", "x"), true, true},
 		{CHANGED("tests/test_other.py", "pass"), false, false},
+		{CHANGED("tests/helpers.py", "same = max"), true, true},
+		{CHANGED("tests/other.py", "pass"), false, false},
+		{CHANGED("work.py", "pass"), false, false},
 		{NEW("pytest.py", "100644", "x"), true, true},
 		{NEW("_pytest/__init__.py", "100644", "x"), true, true},
 		{CHANGED("src/subprocess.py", "x"), false, false},
