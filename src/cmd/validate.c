@@ -56,6 +56,21 @@ static void print_task(const struct task *t, const char *dir)
 	       t->has_gold ? ", a gold diff" : "");
 }
 
+/* As far as that is seen without an engine: what its Dockerfile copies is there. */
+static int check_image(const struct task *t, const struct task_source *source,
+		       struct strv *problems, struct err *err)
+{
+	struct task_context *context = NULL;
+
+	if (!task_wants_image(t))
+		return 0;
+	int status = task_context_read(&context, t, source, problems, err);
+	task_context_free(context);
+	if (!status && problems->n)
+		status = err_set(err, ERR_USAGE, 0, "%s", problems->v[0]);
+	return status;
+}
+
 static int validate_task(const char *dir)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -63,7 +78,8 @@ static int validate_task(const char *dir)
 	struct task task = {0};
 	struct err err;
 	int status = CMD_OK;
-	if (task_read(&task, &source, &problems, &err) == 0) {
+	if (task_read(&task, &source, &problems, &err) == 0 &&
+	    check_image(&task, &source, &problems, &err) == 0) {
 		print_task(&task, dir);
 	} else {
 		AUTO(strv) struct strv lines = STRV_INIT;

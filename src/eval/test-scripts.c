@@ -510,6 +510,8 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		test_ended(o, r == &runners[PYTEST], end.status);
 	if (end.end == SANDBOX_EXITED && r == &runners[PYTEST])
 		read_report(run, t, number);
+	else if (end.end == SANDBOX_EXITED)
+		test_said(o);
 	return o->verdict == TEST_PASSED ? 0 : check_tool(run, t, o->exit_code, env, err);
 }
 

@@ -3,8 +3,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "eval/pytest-words.h"
 #include "os/spawn.h"
 
 #define SCORE "score" /* the metric that is partial credit */
@@ -72,6 +74,20 @@ static void fail(struct test_outcome *o, enum test_verdict verdict, const char *
 {
 	o->verdict = verdict;
 	snprintf(o->reason, sizeof o->reason, "%s", why);
+}
+
+void test_said(struct test_outcome *o)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (o->verdict != TEST_PASSED)
+		return;
+	buf_add(&text, o->out.head.data ? o->out.head.data : "", o->out.head.len);
+	buf_addc(&text, '\n');
+	buf_add(&text, o->out.tail.data ? o->out.tail.data : "", o->out.tail.len);
+	if (pytest_words_say_nothing_ran(&text))
+		fail(o, TEST_SKIPPED,
+		     "no test passed: the pytest in it skipped all, or found none");
 }
 
 /* A pytest that ends well has passed something: not when all was skipped, when the code under test ended the process

@@ -42,6 +42,8 @@ const char *test_verdict_name(enum test_verdict v);
 void test_ended(struct test_outcome *o, bool pytest, int status);
 /* It never came to its end, for the reason that O tells. */
 void test_broke(struct test_outcome *o);
+/* After test_ended of a script that is no pytest: what a pytest that it called said. */
+void test_said(struct test_outcome *o);
 /* After test_ended of a pytest: its report, all of it. TEXT NULL: it left none. */
 void test_reported(struct test_outcome *o, const char *text, size_t n);
 /* The code under test chose which tests are not run: no success. */

@@ -15,8 +15,9 @@
 struct parser {
 	struct dockerfile *d;
 	struct strv words;
-	struct strv stages;  /* names so far; "" for those without */
-	struct kvs defaults; /* of ARG before the first FROM, under what was given */
+	struct strv heredocs; /* begun by the instruction: what ends each */
+	struct strv stages;   /* names so far; "" for those without */
+	struct kvs defaults;  /* of ARG before the first FROM, under what was given */
 	const struct kvs *given;
 	int line;
 };
@@ -127,7 +128,11 @@ static void take_source(struct parser *p, const char *word)
 {
 	struct dockerfile *d = p->d;
 
-	if (strstr(word, "://") || !strncmp(word, "git@", 4) || !strncmp(word, "<<", 2))
+	/* "git@host:path" is a repository; a name of a file may hold an @ as well, but hardly a colon behind it. */
+	const char *at = strchr(word, '@'), *slash = strchr(word, '/'),
+		   *colon = at ? strchr(at, ':') : NULL;
+	if (strstr(word, "://") || (colon && !(slash && slash < colon)) ||
+	    !strncmp(word + strspn(word, "0123456789"), "<<", 2))
 		return;
 	char *source = strpbrk(word, "$\\\"'") ? NULL : dockerfile_clean(word);
 	if (!source) {
@@ -202,17 +207,25 @@ static void take_instruction(struct parser *p)
 			known[i].take(p);
 }
 
-/* The word that ends a here-document begun in LINE; NULL: none is. The caller frees. */
-static char *heredoc(const char *line)
+/* The words that end the here-documents begun in LINE, in order: each is begun by a word of its own, "<<EOF", "3<<-'A'", and
+ * not within one, as in $((1<<3)). */
+static void find_heredocs(const char *line, struct strv *out)
 {
-	const char *at = strstr(line, "<<");
-
-	if (!at || at[2] == '<')
-		return NULL;
-	at += 2 + (at[2] == '-');
-	at += *at == '"' || *at == '\'';
-	size_t n = strspn(at, NAME_CHARS);
-	return n ? xstrndup(at, n) : NULL;
+	for (const char *word = line + strspn(line, " \t"); *word; word += strspn(word, " \t")) {
+		size_t len = strcspn(word, " \t");
+		const char *at = word + strspn(word, "0123456789");
+		bool begun = !strncmp(at, "<<", 2);
+		at += begun ? 2 : 0;
+		at += begun && *at == '-';
+		char quote = *at == '"' || *at == '\'' ? *at : '\0';
+		at += quote != '\0';
+		size_t n = begun ? strspn(at, NAME_CHARS) : 0;
+		if (n && at + n + (quote && at[n] == quote) == word + len) {
+			AUTO(free) char *end = xstrndup(at, n);
+			strv_push(out, end);
+		}
+		word += len;
+	}
 }
 
 static bool may_begin_heredoc(const struct parser *p)
@@ -257,7 +270,9 @@ static void read_lines(struct parser *p, char *text)
 			strv_release(&p->words);
 			p->line = number;
 		}
-		AUTO(free) char *word = heredoc(line);
+		if (!goes_on)
+			strv_release(&p->heredocs);
+		find_heredocs(line, &p->heredocs);
 		goes_on = len && line[len - 1] == '\\';
 		if (goes_on)
 			line[len - 1] = '\0';
@@ -267,8 +282,8 @@ static void read_lines(struct parser *p, char *text)
 		if (goes_on)
 			continue;
 		take_instruction(p);
-		if (word && may_begin_heredoc(p))
-			end = skip_heredoc(p, end, word, &number);
+		for (size_t i = 0; i < p->heredocs.n && may_begin_heredoc(p); i++)
+			end = skip_heredoc(p, end, p->heredocs.v[i], &number);
 	}
 }
 
@@ -276,6 +291,7 @@ void dockerfile_parse(struct dockerfile *out, char *text, const struct kvs *give
 {
 	struct parser p = {.d = out,
 			   .words = STRV_INIT,
+			   .heredocs = STRV_INIT,
 			   .stages = STRV_INIT,
 			   .defaults = KVS_INIT,
 			   .given = given};
@@ -283,6 +299,7 @@ void dockerfile_parse(struct dockerfile *out, char *text, const struct kvs *give
 	*out = (struct dockerfile){.bases = STRV_INIT, .args = STRV_INIT};
 	read_lines(&p, text);
 	strv_release(&p.words);
+	strv_release(&p.heredocs);
 	strv_release(&p.stages);
 	kvs_release(&p.defaults);
 }

@@ -273,7 +273,7 @@ static bool is_there(const char *path, const char *object)
 	return look(path, words, 0, LOOK_MS, &out, &said, &ignored) == 0;
 }
 
-/* That is where `git lfs track` writes it. */
+/* `git lfs track` writes it, at the top or in any folder. */
 static bool uses_lfs(const char *path, const char *start)
 {
 	AUTO(free) char *said = NULL;

@@ -128,3 +128,32 @@ def test_a_shim_is_refused(workdir, run_cli, make_task, make_bench, agent_script
     path = f"{shim.parent}:/usr/bin:/bin"
     assert f"{manager} which toolx" in run_cli("run", bench, env={"PATH": path}, check=2).stderr
     run_cli("run", bench, env={"PATH": f"{real.parent}:{path}"}, check=0)
+
+
+CALLED = "python3 -m pytest -q -p no:cacheprovider /tmp/t_called.py"
+
+
+@pytest.mark.parametrize("body, call, passes", [
+    ("import pytest\n@pytest.mark.skip\ndef test_a(): pass\n", CALLED, False),
+    ("import pytest\n@pytest.mark.skip\ndef test_a(): pass\n", CALLED.replace("-q ", ""), False),
+    ("def helper(): pass\n", CALLED + " || true", False),
+    ("import pytest\n@pytest.mark.skip\ndef test_a(): pass\ndef test_b(): pass\n", CALLED, True),
+    ("import pytest\n@pytest.mark.skip\ndef test_a(): pass\n", CALLED + "; echo 'def test_c(): pass' > /tmp/t_called.py; " + CALLED, True),
+    ("", "echo '3 skipped in the list'; true", True)])
+def test_a_script_whose_pytest_passes_nothing(grade, body, call, passes):
+    script = f"cat > /tmp/t_called.py <<'X'\n{body}X\n{call}\n"
+    result, document, _, _ = grade([("check.sh", "a", script)])
+    assert result["total_score"] == passes
+    if not passes:
+        [test] = document["test_results"].values()
+        assert "skipped all, or found none" in str(test)
+
+
+def test_validate_reads_the_dockerfile_of_a_folder(run_cli, make_task):
+    text = ("FROM debian\nRUN <<ONE cat && 3<<'TWO' cat\nCOPY none /\nONE\nCOPY neither /\nTWO\n"
+            "RUN echo $((1<<3))\nADD git@github.com:a/b.git#v1 /b\nADD me@host:b.git /c\nCOPY <<A <<B /d/\nCOPY x /\nA\nCOPY y /\nB\n")
+    fine = make_task("fine", files={"Dockerfile": text})
+    assert "fine: task fine" in run_cli("validate", fine, check=0).stdout
+    lacks = make_task("lacks", files={"Dockerfile": text + "COPY missing.txt /\n"})
+    said = run_cli("validate", lacks, check=2).stderr
+    assert "Dockerfile" in said and "missing.txt" in said
