@@ -279,7 +279,7 @@ def test_names_of_commands(run_cli):
 def test_unknown_options(run_cli):
     done = run_cli("validate", "x", "--paralel", "2", check=2)
     assert done.stderr == "rollouts: unknown option --paralel (did you mean --parallel?)\n"
-    assert run_cli("validate", check=2).stderr == "rollouts: usage: rollouts validate CONFIG|TASK\n"
+    assert run_cli("validate", check=2).stderr == "rollouts: usage: rollouts validate CONFIG|TASK...\n"
 
 
 def test_the_program_links_little(binary):
