@@ -321,6 +321,14 @@ static void add_standing(struct compare_standing *s, const struct summary_row *r
 		compare_standing_of(row) == STANDING_SCORED && compare_score_of(row) > 1 - ROUNDING;
 	if (!row->status->has_result)
 		return;
+	if (r->tokens >= 0) {
+		s->tokens += (double)r->tokens;
+		s->tokens_n++;
+	}
+	if (r->wall_ms >= 0) {
+		s->wall_ms += (double)r->wall_ms;
+		s->wall_n++;
+	}
 	if (r->money_usd >= 0)
 		s->money_usd += r->money_usd;
 	else if (r->calls > 0)
@@ -357,6 +365,8 @@ static void end_standings(struct comparison *c, const struct compare_cells *cell
 			sum += compare_cell_mean(cell);
 		}
 		s->mean = s->tasks ? sum / (double)s->tasks : NAN;
+		s->tokens = s->tokens_n ? s->tokens / (double)s->tokens_n : NAN;
+		s->wall_ms = s->wall_n ? s->wall_ms / (double)s->wall_n : NAN;
 		/* Where nothing was paid for, no model was asked. */
 		if (isnan(s->money_usd) || s->money_usd <= 0)
 			s->money_usd = -1;

@@ -81,6 +81,8 @@ struct compare_standing {
 	size_t tasks;		      /* with a score */
 	double mean;		      /* over them; NaN */
 	size_t solved;		      /* trials with a full score */
+	double tokens, wall_ms;	      /* of a trial, on average; NaN: not known */
+	size_t tokens_n, wall_n;      /* of how many */
 	double money_usd;	      /* -1: not known, or not of all calls */
 	size_t rank_best, rank_worst; /* 0: not all pairs were compared */
 };

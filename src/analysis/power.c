@@ -139,9 +139,8 @@ int power_pilot(struct power *out, const struct summary *s, struct err *err)
 	add_up(&sums, a, out->baseline ? b : NULL, s->tasks_n);
 	if (sums.n < 2)
 		return err_set(err, ERR_USAGE, 0,
-			       "%zu task%s with scores %s: a pilot needs two, better twenty",
-			       sums.n, sums.n == 1 ? "" : "s",
-			       out->baseline ? "of both models" : "");
+			       "%zu task%s with scores%s: a pilot needs two, better twenty", sums.n,
+			       sums.n == 1 ? "" : "s", out->baseline ? " of both models" : "");
 	conclude(out, &sums, out->baseline);
 	if (all->money_usd > 0 && !all->unpriced && all->tally.planned > all->tally.missing)
 		out->usd_per_trial =

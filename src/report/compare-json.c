@@ -32,6 +32,8 @@ static json_t *side_json(const struct comparison *c, size_t i)
 	json_put_int(j, "replaced", (int64_t)s->tally.replaced);
 	json_put_int(j, "solved", (int64_t)s->solved);
 	json_put_real(j, "money_usd", s->money_usd < 0 ? NAN : s->money_usd);
+	json_put_real(j, "tokens_per_trial", s->tokens);
+	json_put_real(j, "time_per_trial_ms", s->wall_ms);
 	json_put_real(j, "usd_per_solved",
 		      s->money_usd < 0 || !s->solved ? NAN : s->money_usd / (double)s->solved);
 	if (s->rank_best) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "report/compare-flips.h"
 #include "report/compare-json.h"
@@ -315,49 +316,89 @@ static void put_all_differences(struct doc *d, const struct comparison *c)
 	doc_words(d, "Nothing else: the same tasks, limits and sandbox.");
 }
 
-static void put_sides(struct doc *d, const struct comparison *c)
+/* Which columns have something to tell. */
+struct side_columns {
+	bool ranked, paid, missing, tokens, timed;
+};
+
+static struct side_columns side_columns(const struct comparison *c)
 {
-	struct table t = {0};
-	bool ranked = c->standings[0].rank_best > 0, paid = false, missing = false;
+	struct side_columns out = {.ranked = c->standings[0].rank_best > 0};
 
 	for (size_t i = 0; i < c->sides->n; i++) {
-		paid |= c->standings[i].money_usd >= 0;
-		missing |= c->standings[i].tally.missing > 0;
+		out.paid |= c->standings[i].money_usd >= 0;
+		out.missing |= c->standings[i].tally.missing > 0;
+		out.tokens |= c->standings[i].tokens_n > 0;
+		out.timed |= c->standings[i].wall_n > 0;
 	}
+	return out;
+}
+
+static void put_effort(struct table *t, const struct compare_standing *s,
+		       const struct side_columns *has)
+{
+	char time[16];
+
+	if (has->tokens && s->tokens_n)
+		table_int(t, (int64_t)llround(s->tokens));
+	else if (has->tokens)
+		table_missing(t, NULL);
+	if (has->timed && s->wall_n) {
+		clock_human((int64_t)llround(s->wall_ms), time);
+		table_text(t, time);
+	} else if (has->timed) {
+		table_missing(t, NULL);
+	}
+	if (has->paid && s->money_usd >= 0 && s->solved)
+		table_real(t, s->money_usd / (double)s->solved, CENT);
+	else if (has->paid)
+		table_missing(t, NULL);
+}
+
+static void put_side(struct table *t, const struct compare_side *side,
+		     const struct compare_standing *s, const struct side_columns *has)
+{
+	table_text(t, side->name);
+	if (isnan(s->mean))
+		table_missing(t, NULL);
+	else
+		table_score(t, s->mean);
+	table_int(t, (int64_t)s->tasks);
+	table_textf(t, "%zu/%zu", s->tally.scored, s->tally.planned);
+	if (has->missing)
+		table_int(t, (int64_t)s->tally.missing);
+	if (has->ranked && s->rank_best == s->rank_worst)
+		table_textf(t, "%zu", s->rank_best);
+	else if (has->ranked)
+		table_textf(t, "%zu–%zu", s->rank_best, s->rank_worst);
+	put_effort(t, s, has);
+}
+
+static void put_sides(struct doc *d, const struct comparison *c)
+{
+	const struct side_columns has = side_columns(c);
+	struct table t = {0};
+
 	table_column(&t, "side", TABLE_LEFT);
 	table_column(&t, "mean", TABLE_RIGHT);
 	table_column(&t, "tasks", TABLE_RIGHT);
 	table_column(&t, "scored", TABLE_RIGHT);
-	if (missing)
+	if (has.missing)
 		table_column(&t, "missing", TABLE_RIGHT);
-	if (ranked)
+	if (has.ranked)
 		table_column(&t, "rank", TABLE_WHOLE);
-	if (paid)
+	if (has.tokens)
+		table_column(&t, "tokens", TABLE_RIGHT);
+	if (has.timed)
+		table_column(&t, "time", TABLE_RIGHT);
+	if (has.paid)
 		table_column(&t, "USD per solved", TABLE_RIGHT);
-	for (size_t i = 0; i < c->sides->n; i++) {
-		const struct compare_standing *s = &c->standings[i];
-		table_text(&t, c->sides->v[i].name);
-		if (isnan(s->mean))
-			table_missing(&t, NULL);
-		else
-			table_score(&t, s->mean);
-		table_int(&t, (int64_t)s->tasks);
-		table_textf(&t, "%zu/%zu", s->tally.scored, s->tally.planned);
-		if (missing)
-			table_int(&t, (int64_t)s->tally.missing);
-		if (ranked && s->rank_best == s->rank_worst)
-			table_textf(&t, "%zu", s->rank_best);
-		else if (ranked)
-			table_textf(&t, "%zu–%zu", s->rank_best, s->rank_worst);
-		if (paid && s->money_usd >= 0 && s->solved)
-			table_real(&t, s->money_usd / (double)s->solved, CENT);
-		else if (paid)
-			table_missing(&t, NULL);
-	}
+	for (size_t i = 0; i < c->sides->n; i++)
+		put_side(&t, &c->sides->v[i], &c->standings[i], &has);
 	doc_heading(d, 2);
 	doc_words(d, "Sides");
 	doc_table(d, &t);
-	if (!ranked)
+	if (!has.ranked)
 		return;
 	doc_paragraph(d);
 	doc_words(d,

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <jansson.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdbool.h>
 #include <string.h>
@@ -128,32 +130,93 @@ static void repeat(struct buf *out, char c, int n)
 		buf_addc(out, c);
 }
 
+/* What of a text is left when it does not fit. */
+enum cut { CUT_END, CUT_FRONT, CUT_MIDDLE, CUT_COUNT };
+
 /* A table while its rows are written. */
 struct writing {
 	const struct table *t;
 	struct buf *out;
 	int *widths;
+	enum cut *cuts; /* of each column */
 	struct buf scratch;
 };
+
+/* Append what of the LEN bytes at S fits into WIDTH columns; the columns that it takes. */
+static int add_cut(struct buf *out, const char *s, size_t len, int width, enum cut cut)
+{
+	int all, head = cut == CUT_END ? width - 1 : cut == CUT_FRONT ? 0 : (width - 1) / 2, taken;
+
+	if (fit(s, len, width, &all) == len) {
+		buf_add(out, s, len);
+		return all;
+	}
+	(void)fit(s, len, -1, &all);
+	size_t keep = fit(s, len, head, &taken);
+	buf_add(out, s, keep);
+	buf_adds(out, DOTS);
+	if (cut == CUT_END)
+		return taken + 1;
+	int left_out, skipped = all - (width - 1 - head);
+	size_t from = fit(s, len, skipped, &left_out);
+	/* A character of two columns may straddle the cut. */
+	while (from < len && all - left_out > width - 1 - head) {
+		int one;
+		from += one_char(s + from, len - from, &one);
+		left_out += one;
+	}
+	buf_add(out, s + from, len - from);
+	return taken + 1 + all - left_out;
+}
+
+static size_t count_texts(struct writing *w, size_t column, int cut)
+{
+	json_t *seen = json_object();
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t r = 0; r < table_rows(w->t); r++) {
+		size_t len;
+		const char *shown =
+			show(table_cell_text(w->t, table_cell(w->t, r, column)), &w->scratch, &len);
+		buf_reset(&text);
+		(void)add_cut(&text, shown, len, cut < 0 ? INT_MAX : w->widths[column],
+			      cut < 0 ? CUT_END : (enum cut)cut);
+		json_object_set_new_nocheck(seen, text.data, json_null());
+	}
+	size_t n = json_object_size(seen);
+	json_decref(seen);
+	return n;
+}
+
+/* Names often begin alike: what is left of two different ones is not the same where any way of cutting keeps them apart. */
+static enum cut choose_cut(struct writing *w, size_t column)
+{
+	size_t most = 0, different = count_texts(w, column, -1);
+	enum cut best = CUT_END;
+
+	for (int cut = CUT_END; cut < CUT_COUNT && most < different; cut++) {
+		size_t n = count_texts(w, column, cut);
+		if (n <= most)
+			continue;
+		most = n;
+		best = (enum cut)cut;
+	}
+	return best;
+}
 
 static void put_cell(struct writing *w, size_t column, const char *text)
 {
 	bool last = column + 1 == w->t->columns_n,
 	     right = w->t->columns[column].align == TABLE_RIGHT;
-	int width = w->widths[column], taken;
+	AUTO(buf) struct buf cell = BUF_INIT;
+	int width = w->widths[column];
 	size_t len;
-	const char *shown = show(text, &w->scratch, &len), *more = "";
-	size_t keep = fit(shown, len, width, &taken);
+	const char *shown = show(text, &w->scratch, &len);
+	int taken = add_cut(&cell, shown, len, width, w->cuts[column]);
 
-	if (keep < len) {
-		keep = fit(shown, len, width - 1, &taken);
-		taken++;
-		more = DOTS;
-	}
 	if (right)
 		repeat(w->out, ' ', width - taken);
-	buf_add(w->out, shown, keep);
-	buf_adds(w->out, more);
+	buf_adds(w->out, cell.data);
 	if (!last) {
 		repeat(w->out, ' ', right ? 0 : width - taken);
 		buf_adds(w->out, " | ");
@@ -182,7 +245,9 @@ static void put_rows(struct writing *w)
 void table_terminal(const struct table *t, int width, struct buf *out)
 {
 	AUTO(free) int *widths = xcalloc(t->columns_n + 1, sizeof *widths);
-	struct writing w = {t, out, widths, BUF_INIT};
+	AUTO(free) enum cut *cuts = xcalloc(t->columns_n + 1, sizeof *cuts);
+	AUTO(free) int *whole = xcalloc(t->columns_n + 1, sizeof *whole);
+	struct writing w = {t, out, widths, cuts, BUF_INIT};
 	struct utf8 u = utf8_enter();
 
 	for (size_t c = 0; c < t->columns_n; c++) {
@@ -190,8 +255,12 @@ void table_terminal(const struct table *t, int width, struct buf *out)
 		for (size_t r = 0; r < table_rows(t); r++)
 			measure(table_cell_text(t, table_cell(t, r, c)), &w.scratch, &widths[c]);
 	}
+	memcpy(whole, widths, t->columns_n * sizeof *whole);
 	if (width > 0)
 		shrink(t, widths, width);
+	for (size_t c = 0; c < t->columns_n; c++)
+		if (widths[c] < whole[c])
+			cuts[c] = choose_cut(&w, c);
 	put_rows(&w);
 	utf8_leave(&u);
 	buf_release(&w.scratch);

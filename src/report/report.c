@@ -277,6 +277,26 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 	}
 }
 
+/* Attempts that failed and were made again are in no column. */
+static void put_spent(struct doc *d, const struct summary *s, const struct rollout *r)
+{
+	const struct summary_group *all = summary_all(s);
+	double counted = all->money_usd > 0 ? all->money_usd : 0, lost = r->cost.usd - counted;
+
+	if (!r->cost.calls)
+		return;
+	doc_paragraph(d);
+	doc_words(d, "Spent in all: %.2f USD, %lld tokens in %lld call%s", r->cost.usd,
+		  (long long)r->cost.tokens, (long long)r->cost.calls,
+		  r->cost.calls == 1 ? "" : "s");
+	if (r->cost.unpriced_calls)
+		doc_words(d, "; %lld of them without a price", (long long)r->cost.unpriced_calls);
+	else if (lost >= 0.005)
+		doc_words(d, "; %.2f of it for judges and for attempts that brought no result",
+			  lost);
+	doc_words(d, ".");
+}
+
 static void put_next(struct doc *d, const struct rollout *r)
 {
 	AUTO(buf) struct buf command = BUF_INIT;
@@ -372,6 +392,7 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 		tables_failures(&t, s);
 		put_section(d, "Failures", &t);
 	}
+	put_spent(d, s, r);
 	put_trials(d, s, r, all_trials);
 	put_next(d, r);
 }

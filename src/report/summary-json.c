@@ -252,6 +252,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_int(j, "clusters", (int64_t)(s->clusters.of ? s->clusters.n : 0));
 	if (r->parts_n)
 		json_put(j, "pooled", parts_json(r));
+	json_put_real(j, "spent_usd", r->cost.calls && !r->cost.unpriced_calls ? r->cost.usd : NAN);
 	json_put(j, "excluded", excluded_json(s));
 	json_put(j, "sandboxes", sandboxes_json(r));
 	put_tally(j, &summary_all(s)->tally);

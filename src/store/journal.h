@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/trial.h"
+#include "store/journal-cost.h"
 
 #define JOURNAL_VERSION 1
 
@@ -34,12 +35,6 @@ const struct buf *journal_pending(const struct journal *j);
 int journal_flush(struct journal *j, struct err *err) MUST_CHECK;
 /* Flush, sync, release the lock, free. NULL is accepted. */
 int journal_close(struct journal *j, struct err *err) MUST_CHECK;
-
-/* What model calls have cost a rollout, over all its supervisors: the last "spent" line. */
-struct journal_cost {
-	int64_t calls, tokens, unpriced_calls;
-	double usd;
-};
 
 struct journal_stats {
 	int64_t last_seq;

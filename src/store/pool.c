@@ -61,6 +61,10 @@ static void take_part(struct rollout *out, struct rollout *part, size_t at)
 	part->trials_n = 0;
 	out->live |= part->live;
 	out->damaged_lines += part->damaged_lines;
+	out->cost.calls += part->cost.calls;
+	out->cost.tokens += part->cost.tokens;
+	out->cost.unpriced_calls += part->cost.unpriced_calls;
+	out->cost.usd += part->cost.usd;
 	out->strangers += part->strangers;
 	if (!out->stranger)
 		out->stranger = STEAL(&part->stranger);

@@ -194,6 +194,8 @@ static int read_progress(struct rollout *r, const struct planfile *plan, int dir
 		progress_release(&progress[i]);
 	}
 	r->damaged_lines = status ? 0 : stats.damaged;
+	if (!status)
+		r->cost = stats.cost;
 	free(progress);
 	free(trials);
 	return status;

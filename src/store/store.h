@@ -20,6 +20,7 @@
 #include "core/outcome.h"
 #include "core/trial.h"
 #include "store/exclusions.h"
+#include "store/journal-cost.h"
 
 struct store {
 	int root_fd;
@@ -125,6 +126,8 @@ struct rollout {
 	struct trial_status *trials;
 	size_t trials_n;
 	int damaged_lines;
+	struct journal_cost
+		cost;	/* of all model calls, those of attempts that brought no result as well */
 	json_t *words;	/* strings that many results share; owned */
 	json_t *agents; /* name -> spec, as planned; owned */
 	struct exclusions exclusions;

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Results taken elsewhere and followed over time: export, history, power, policies, JUnit, Python."""
 import csv
+import fcntl
 import io
 import json
 import math
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -364,3 +368,30 @@ def test_summary_md_says_what_summarize_says(run_cli, make_bench, make_task, rol
     assert same()
     run_cli("resume", "bench", check=0)
     assert same()
+
+
+def test_what_is_cut_still_differs(binary, data, workdir):
+    """On a narrow terminal: names that begin alike, that end alike, and both."""
+    names = {"front": [f"a_very_long_name_of_a_repository__django_{i:03}_with_more_words" for i in range(12)],
+             "tail": [f"{i:03}_a_very_long_name_of_a_repository_with_many_more_words_in_it_and_on" for i in range(12)],
+             "both": [f"a_very_long_name_of_a_repository_with_many_more_words_in_it_x__{i:03}" for i in range(12)]}
+    for day, (name, tasks) in enumerate(names.items()):
+        stored.write(data, [trial(t, "m1", 0, 1) for t in tasks], name, DAYS[day], runs=False)
+        pid, fd = pty.fork()
+        if not pid:
+            os.environ.update({"TERM": "xterm", "COLUMNS": "80"})
+            os.chdir(workdir)
+            os.execv(str(binary), ["rollouts", "summarize", name])
+        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(fd, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            shown += chunk
+        os.waitpid(pid, 0)
+        rows = [line.split(" | ")[0].strip() for line in shown.decode().split("Per task")[1].split("\r\n")[3:15]]
+        assert len(set(rows)) == 12, rows

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the numbers mean, by stored results with scores chosen by hand: clusters, questions, groups, pools, exclusions."""
+import fcntl
 import json
 import math
 import re
@@ -269,3 +270,27 @@ def test_cost_per_solved_of_each_side(run_cli, data):
                  [trial(f"t{i}", "old", 0, i % 2, usd=.1) for i in range(8)])
     out = json.loads(run_cli("compare", "bench", "--json", check=0).stdout)
     assert [s["usd_per_solved"] for s in out["sides"]] == [pytest.approx(.5), pytest.approx(.2)]
+    assert [s["time_per_trial_ms"] for s in out["sides"]] == [1500, 1500] and out["sides"][0]["tokens_per_trial"] is None
+
+
+def test_what_still_runs_is_told_so_far(run_cli, data):
+    top = stored.write(data, [trial("a", "m1", 0, 1), trial("b", "m1", 0, state="planned")])
+    with open(top / "events.jsonl", "rb+") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert summary(run_cli, "bench")["so_far"] and "running, so far" in run_cli("summarize", "bench", check=0).stdout
+    assert not summary(run_cli, "bench")["so_far"]
+
+
+def test_intervals_at_the_edge_and_on_little(run_cli, data):
+    """A spread of nothing is no certainty: other harnesses print 0.0 +- 0.0 here, at 25 tasks as at 5,000."""
+    for day, (n, score) in enumerate(((25, 0), (25, 1), (500, 0))):
+        stored.write(data, [trial(f"t{i}", "m1", 0, score) for i in range(n)], f"edge{day}", f"2025090{day}__12-34-56", runs=False)
+    wide = [model(summary(run_cli, f"edge{day}"))["interval"] for day in range(3)]
+    assert wide[0]["high"] == pytest.approx(.1332, abs=1e-4) == pytest.approx(1 - wide[1]["low"], abs=1e-4)
+    assert wide[2]["high"] < .01
+    # The same difference on each of a few tasks has no spread at all, and decides nothing.
+    for day, n in enumerate((2, 3, 5)):
+        stored.write(data, [trial(f"t{i}", m, 0, s) for m, s in (("new", .9), ("old", .5)) for i in range(n)], f"few{day}",
+                     f"2025091{day}__12-34-56", runs=False)
+        p = pair(run_cli, f"few{day}", "--margin", "0.05")
+        assert (p["verdict"], p["gate"]) == ("not decided", "inconclusive")
