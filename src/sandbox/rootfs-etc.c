@@ -24,6 +24,7 @@ static const struct {
 } made[] = {
 	{"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
 	{"resolv.conf", "# no network\n"},
+	{"host.conf", "multi on\n"}, /* or localhost would be 127.0.0.1 alone */
 	{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
 	{"gitconfig", ROOTFS_GITCONFIG},
 };

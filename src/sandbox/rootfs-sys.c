@@ -97,6 +97,8 @@ static int write_limits(const struct rootfs *st, const struct limits *l, struct 
 		{"cpu.max", cpu},
 		{"cpu.weight", "100\n"},
 		{"cpuset.cpus.effective", cpus.data},
+		/* A JVM that misses it takes what is free on the machine for its own. */
+		{"memory.current", "1048576\n"},
 		{"memory.high", "max\n"},
 		{"memory.low", "0\n"},
 		{"memory.max", memory},

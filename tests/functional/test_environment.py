@@ -4,11 +4,10 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 
 import pytest
 
-from conftest import ENGINE, put, read_rollout
+from conftest import ENGINE, read_rollout
 from sandboxes import box, driver, plain, sh  # noqa: F401 (fixtures)
 
 LOCAL = pytest.mark.local("a container has its image's /etc, and /sys of its engine")
@@ -25,6 +24,9 @@ server = socket.create_server(("127.0.0.1", 0))
 socket.create_connection((socket.gethostname(), server.getsockname()[1])).close()
 print(json.dumps([ask("localhost", socket.AF_INET), ask("localhost", socket.AF_INET6), ask(socket.gethostname(), socket.AF_INET)]))""")
     assert found[:2] == [["127.0.0.1"], ["::1"]] and found[2] == ["127.0.0.1"]
+    if not ENGINE:  # in a container as its image's host.conf has it
+        assert box.py("import json, socket; print(json.dumps(sorted({a[4][0] for a in socket.getaddrinfo('localhost', 80)})))") == \
+            ["127.0.0.1", "::1"]
 
 
 def test_every_port_may_be_listened_on(box):
@@ -151,5 +153,13 @@ def test_limits_are_seen(box):
 @LOCAL
 @pytest.mark.skipif(not shutil.which("java", path="/usr/bin"), reason="java is not installed")
 def test_a_jvm_sees_its_limits(plain):
-    said = plain.sh("java -XshowSettings:system -version 2>&1", limits={"memory_mb": 512, "cpus": 1})["out"]
+    """And does not think that more is free than there is."""
+    source = """public class A { public static void main(String[] a) {
+var b = (com.sun.management.OperatingSystemMXBean) java.lang.management.ManagementFactory.getOperatingSystemMXBean();
+System.out.println((b.getTotalMemorySize() >> 20) + " " + (b.getFreeMemorySize() >> 20)); } }"""
+    said = plain.sh(f"java -XshowSettings:system -version 2>&1; cd /tmp; echo '{source}' >A.java; ! command -v javac >/dev/null || java A.java",
+                    limits={"memory_mb": 512, "cpus": 1})["out"]
     assert "Memory Limit: 512.00M" in said and "Effective CPU Count: 1" in said, said
+    if shutil.which("javac", path="/usr/bin"):
+        total, free = map(int, said.splitlines()[-1].split())
+        assert total == 512 and 0 < free <= 512
