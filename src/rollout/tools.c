@@ -123,6 +123,33 @@ static char *own_folder(const char *real)
 	return STEAL(&dir);
 }
 
+/* A virtual environment's python is a link that may lead through others: uv's to cpython-3.14-linux, itself a link to
+ * cpython-3.14.5-linux, whose name it must find. */
+static void add_aliases(const struct programs *p, const char *python)
+{
+	AUTO(free) char *path = xstrdup(python);
+	char target[PATH_MAX];
+
+	for (int i = 0; i < 8; i++) {
+		ssize_t n = readlink(path, target, sizeof target - 1);
+		if (n <= 0)
+			return;
+		target[n] = '\0';
+		char *next = *target == '/' ? xstrdup(target)
+					    : xasprintf("%.*s%s", (int)(path_base(path) - path),
+							path, target);
+		free(path);
+		path = next;
+		AUTO(free) char *bin = xstrndup(path, (size_t)(path_base(path) - path - 1));
+		AUTO(free) char *alias = xstrndup(bin, (size_t)(path_base(bin) - bin - 1));
+		AUTO(free) char *real = realpath(alias, NULL);
+		if (real && strcmp(real, alias) != 0 && strcmp(path_base(bin), "bin") == 0 &&
+		    strncmp(alias, "/usr", 4) != 0 && *alias)
+			json_array_append_new(p->mounts,
+					      json_pack("{s:s, s:s}", "host", real, "box", alias));
+	}
+}
+
 /* A folder of an installation: all of it is shown. */
 static int add_dir(const struct programs *p, const char *dir, char **why)
 {
@@ -139,6 +166,8 @@ static int add_dir(const struct programs *p, const char *dir, char **why)
 		*why = xstrdup(err.msg);
 		return -1;
 	}
+	if (real)
+		add_aliases(p, python);
 	return 0;
 }
 

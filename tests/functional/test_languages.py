@@ -128,6 +128,18 @@ def test_a_virtual_environment(graded, workdir):
     assert graded({"a": "a\n"}, test, tools=[str(workdir / "venv")]) == 1
 
 
+def test_a_virtual_environment_by_way_of_an_alias(graded, workdir):
+    """As uv makes them: the link names a minor version's folder, which is a link to that of a patch release."""
+    put(workdir / "uv/cpython-9.9.5/bin/python9.9", "#!/bin/sh\necho nine\n")
+    (workdir / "uv/cpython-9.9.5/bin/python9.9").chmod(0o755)
+    (workdir / "uv/cpython-9.9").symlink_to("cpython-9.9.5")
+    put(workdir / "venv/pyvenv.cfg", f"home = {workdir}/uv/cpython-9.9/bin\n")
+    (workdir / "venv/bin").mkdir()
+    (workdir / "venv/bin/python").symlink_to(workdir / "uv/cpython-9.9/bin/python9.9")
+    (workdir / "venv/bin/python3").symlink_to("python")
+    assert graded({"a": "a\n"}, "[ \"$(python3)\" = nine ]", tools=[str(workdir / "venv")]) == 1
+
+
 @pytest.mark.long
 def test_go_with_modules_and_a_warm_cache(graded, workdir):
     found("go")
