@@ -30,6 +30,8 @@
 static bool confined, signals_scoped, user_is_shared;
 static struct sock_fprog programs[PROGRAMS_MAX];
 static size_t programs_n;
+static int oom_fd = -1;
+static char oom_own[16]; /* our own score */
 
 /* Each is a number of instructions and these. */
 static int read_programs(int fd)
@@ -57,17 +59,23 @@ static int read_programs(int fd)
 	return 0;
 }
 
-/* Afterwards nobody may write to /proc: commands inherit it. The file is ours only while we are dumpable. */
-static void raise_oom_score(void)
+/* Afterwards nobody may open a file in /proc to write to it. This one is ours only while we are dumpable. */
+static void hold_oom_score(void)
 {
 	prctl(PR_SET_DUMPABLE, 1);
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		ssize_t ignored = write(fd, OOM_SCORE, strlen(OOM_SCORE));
-		(void)ignored;
-		close(fd);
-	}
+	oom_fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	ssize_t n = oom_fd < 0 ? 0 : read(oom_fd, oom_own, sizeof oom_own - 1);
+	oom_own[n > 0 ? n : 0] = '\0';
 	prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* A command inherits what we have when it is forked. */
+void confine_oom_score(bool raised)
+{
+	const char *score = raised ? OOM_SCORE : oom_own;
+	ssize_t ignored = oom_fd < 0 ? 0 : pwrite(oom_fd, score, strlen(score), 0);
+
+	(void)ignored;
 }
 
 int confine(const struct proto_request *req, const int fds[PROTO_FDS])
@@ -80,7 +88,7 @@ int confine(const struct proto_request *req, const int fds[PROTO_FDS])
 	error = file_root(fds[2], req->path);
 	if (error)
 		return error;
-	raise_oom_score();
+	hold_oom_score();
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(SYS_landlock_restrict_self, fds[0], 0U))
 		return errno;

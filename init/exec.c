@@ -205,8 +205,10 @@ pid_t exec_start(const struct proto_request *req, const int fds[PROTO_FDS])
 			errno = EBADF;
 			return -1;
 		}
+	confine_oom_score(true);
 	pid_t pid = fork();
 	if (pid == 0)
 		child(req, fds);
+	confine_oom_score(false);
 	return pid;
 }

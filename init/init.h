@@ -24,6 +24,7 @@ int service_kill_others(void);
 /* confine.c: a sandbox without namespaces. Until confine() has been called nothing of it holds. */
 int confine(const struct proto_request *req, const int fds[PROTO_FDS]); /* 0 or an errno */
 bool confine_is_on(void);
+void confine_oom_score(bool raised);	/* around the fork of a command: it goes before us */
 int confine_command(void);		/* in the child, last before exec; -1 with errno */
 void confine_kill_all(void);		/* every process but us; not yet reaped */
 uint64_t confine_nproc(uint64_t nproc); /* what to set for NPROC processes of the sandbox */

@@ -60,6 +60,8 @@ static enum sandbox_kind usual_sandbox(struct inputs *in)
 		return in->usual;
 	/* The data folder may not be there yet. */
 	folder = open("/var/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder >= 0 && sandbox_try(folder, "local", &why) &&
 	    !sandbox_try(folder, "landlock", &ignored)) {
 		in->usual = SANDBOX_LANDLOCK;

@@ -97,7 +97,9 @@ static int make_ruleset(const struct sandbox *s, int abi, int port, struct err *
 			return -1;
 	for (size_t i = 0; i < s->spec.mounts_n; i++)
 		if (allow_path(ruleset, abi, s->spec.mounts[i].host, LANDLOCK_PROGRAMS, err))
-			return err_wrap(err, "to be shown in the sandbox");
+			return err_wrap(err,
+					"to be shown in the sandbox, by a path that the users of "
+					"trials must be able to go");
 	if (allow_own(ruleset, abi, s->top, err))
 		return -1;
 	if (port && landlock_allow_port(ruleset, (uint16_t)port, err))

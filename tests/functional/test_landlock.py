@@ -142,6 +142,12 @@ print(json.dumps(out))""", str(victim.pid), env=env)
         victim.wait()
 
 
+def test_it_goes_before_its_pid_1_when_memory_ends(box):
+    done = box.py(TRY + """
+print(json.dumps([int(open(f"/proc/{p}/oom_score_adj").read()) for p in ("self", os.getppid())]))""")
+    assert done[0] == 500 > done[1]
+
+
 def test_sockets(box):
     done = box.py(TRY + """
 import socket as s
