@@ -156,3 +156,23 @@ def test_an_image_that_lacks_what_an_agent_needs(run_contained, fake):
     assert (result["outcome"], result["total_score"]) == ("infra_error", None)
     assert "No such file or directory (it is there, but the image lacks what it needs: glibc" in result["reason"]
     assert not fake.log()
+
+
+VOLATILE = [{"shell": "ls -la --full-time; date +%s.%N; mktemp -u; echo $$ $RANDOM"}, {"shell": "cat src/greet.py; date +%N"},
+            {"shell": "sleep 0.1; ps 2>/dev/null; date"}]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, api", WANTED)
+def test_what_it_did_can_be_replayed(run_real, run_cli, rollout, fake, name, api, provided):
+    """Times, process ids and generated call ids differ in each run: the model's words come from the recording all the same."""
+    first, top = run_real(name, [*VOLATILE, *TURNS], api)
+    assert (first["outcome"], first["total_score"]) == ("completed", 1), tail(top)
+    asked = len(fake.log())
+    stamp = rollout().dir.name
+    fake.configure(rules=[{"do": {"status": 500}}])
+    run_cli("run", "bench.toml", "--replay", f"bench@{stamp}", env={**provided([api]), "XDG_CACHE_HOME": str(CACHE)}, timeout=600)
+    stamps = sorted(p.name for p in rollout().dir.parent.iterdir())
+    again = next(iter(rollout(stamp=stamps[-1]).runs.values()))
+    assert (again["outcome"], again["total_score"]) == ("completed", 1), again["reason"]
+    assert len(fake.log()) == asked, "the provider was asked"
