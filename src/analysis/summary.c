@@ -205,19 +205,6 @@ static size_t count_distinct(const struct summary *s, size_t offset)
 	return json_object_size(names);
 }
 
-/* A selection by outcome is no sample: what the first tries came to is summed beside it. */
-static void add_first_try(struct summary_cell *cell, const struct summary_row *row)
-{
-	const struct trial_result *r = &row->status->result;
-	bool scored = row->standing == STANDING_SCORED;
-
-	cell->tally.replaced += scored && r->replaced;
-	if (r->replaced ? !r->first_scored : !scored)
-		return;
-	cell->tally.first_tries++;
-	cell->first_sum += r->replaced ? r->first_score : r->total_score;
-}
-
 static void fill_cell(struct summary_cell *cell, const struct summary_row *rows, size_t n,
 		      double level)
 {
@@ -228,7 +215,8 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 	for (size_t i = 0; i < n; i++) {
 		cell->tally.unscored += rows[i].standing == STANDING_UNSCORED;
 		cell->tally.missing += rows[i].standing == STANDING_MISSING;
-		add_first_try(cell, &rows[i]);
+		cell->tally.replaced +=
+			rows[i].standing == STANDING_SCORED && rows[i].status->result.replaced;
 		if (rows[i].standing != STANDING_SCORED)
 			continue;
 		double score = rows[i].status->result.total_score;

@@ -97,8 +97,7 @@ struct summary_cell {
 	int task, condition;
 	size_t first; /* of the rows; tally.planned of them */
 	struct tally tally;
-	double sum, max;  /* of the scores */
-	double first_sum; /* of the first tries */
+	double sum, max; /* of the scores */
 	struct stats_mean over_rollouts;
 };
 
