@@ -10,16 +10,22 @@
 #include "os/usage.h"
 #include "rollout/leftovers.h"
 
-static int finish(const struct leftovers *l, bool dry_run, struct err *err)
+static int finish(const struct leftovers *l, bool engine, bool dry_run, struct err *err)
 {
 	AUTO(strv) struct strv containers = STRV_INIT;
+	AUTO(strv) struct strv images = STRV_INIT;
 	const char *what = dry_run ? "would remove" : "removed";
 	int64_t bytes = 0;
 	char human[16];
 
-	leftovers_prune_containers(&containers, l->store, dry_run);
+	if (engine && leftovers_prune_engine(l, &containers, &images, dry_run, err))
+		return -1;
+	if (!engine)
+		leftovers_prune_containers(&containers, l->store, dry_run);
 	for (size_t i = 0; i < containers.n; i++)
 		printf("%s container %s\n", what, containers.v[i]);
+	for (size_t i = 0; i < images.n; i++)
+		printf("%s image %s\n", what, images.v[i]);
 	if (!dry_run)
 		leftovers_forget_images(l);
 	for (size_t i = 0; i < l->n; i++) {
@@ -34,7 +40,7 @@ static int finish(const struct leftovers *l, bool dry_run, struct err *err)
 	usage_human(bytes, human);
 	if (l->n)
 		printf("%s %s in all\n", human, dry_run ? "would be freed" : "freed");
-	else if (!containers.n)
+	else if (!containers.n && !images.n)
 		puts("nothing to remove");
 	return 0;
 }
@@ -50,7 +56,7 @@ static int clean(const struct store *s, const struct leftovers_request *q, bool 
 	if (!status && !q->runs && !dry_run)
 		cgroup_sweep(); /* these hold nothing, and need no line */
 	if (!status)
-		status = finish(&l, dry_run, err);
+		status = finish(&l, q->engine, dry_run, err);
 	leftovers_release(&l);
 	return status;
 }
@@ -70,6 +76,10 @@ int cmd_clean(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.cache,
 		 .help = "also tasks and mirrors no rollout needs, and baselines"},
+		{.name = "engine",
+		 .kind = OPTION_FLAG,
+		 .target = &q.engine,
+		 .help = "also containers and images of data folders that no longer exist"},
 		{.name = "runs",
 		 .kind = OPTION_FLAG,
 		 .target = &q.runs,

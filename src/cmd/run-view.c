@@ -31,7 +31,7 @@ static void say_too_large(const struct session *s, struct display *d, const stru
 		display_say(
 			d,
 			"task %s reserves more than this machine has (%g cpus, %lld MB): it runs "
-			"alone",
+			"alone, with what there is",
 			t->task_id, host.cpus, (long long)host.memory_mb);
 		return;
 	}

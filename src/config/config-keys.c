@@ -107,6 +107,8 @@ const struct key config_keys[KEY_COUNT_] = {
 			      .flag = "allow-weaker-sandbox", IN_BENCH(allow_weaker_sandbox)},
 	[KEY_FAIL_ON_ERROR] = {"fail_on_error", TYPE_REAL, SCOPE_TOP, 0.001, 1,
 			       IN_BENCH(fail_on_error)},
+	[KEY_BUILD_TIMEOUT] = {"build_timeout_sec", TYPE_INT, SCOPE_TOP, 1, 7 * 86400,
+			       IN_BENCH(build_timeout_sec)},
 	[KEY_TOOLS] = {"tools", TYPE_LIST, SCOPE_TOP, .complain = complain_tool, IN_BENCH(tools)},
 	[KEY_CACHES] = {"caches", TYPE_LIST, SCOPE_TOP, .complain = complain_cache,
 			IN_BENCH(caches)},

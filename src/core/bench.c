@@ -51,7 +51,7 @@ bool workspace_kind_parse(const char *name, enum workspace_kind *out)
 
 void bench_init(struct bench *b)
 {
-	*b = (struct bench){.parallel = 1, .judge = judge_default};
+	*b = (struct bench){.parallel = 1, .build_timeout_sec = 3600, .judge = judge_default};
 }
 
 struct bench_entry *bench_add_entry(struct bench *b)

@@ -64,6 +64,7 @@ struct bench {
 	bool fail_fast;
 	bool allow_weaker_sandbox; /* "auto" may be "landlock" where "local" does not start */
 	double fail_on_error;	   /* 0: none */
+	int build_timeout_sec;	   /* of one image */
 	struct budget {
 		double usd; /* at it no new trial starts; running ones finish. 0: none, as below */
 		int64_t tokens;

@@ -79,6 +79,7 @@ int image_read(struct image *out, int root_fd, const char *key, const char *id, 
 	read_list(&read.env, json_object_get(j, "env"));
 	read_list(&read.bases, json_object_get(j, "bases"));
 	read_list(&read.entry, json_object_get(j, "entry"));
+	read_list(&read.proxies, json_object_get(j, "proxies"));
 	read_list(&read.closed, json_object_get(j, "closed"));
 	read.health = json_is_object(json_object_get(j, "health"))
 			      ? json_incref(json_object_get(j, "health"))
@@ -100,6 +101,7 @@ int image_write(const struct image *i, int root_fd, const char *key, struct err 
 	json_put_strv(j, "env", &i->env);
 	json_put_strv(j, "bases", &i->bases);
 	json_put_strv(j, "entry", &i->entry);
+	json_put_strv(j, "proxies", &i->proxies);
 	json_put_strv(j, "closed", &i->closed);
 	json_put(j, "health", i->health ? json_incref(i->health) : json_null());
 	json_put(j, "copies", i->copies ? json_incref(i->copies) : json_object());
@@ -117,6 +119,7 @@ void image_release(struct image *i)
 	strv_release(&i->bases);
 	strv_release(&i->entry);
 	strv_release(&i->closed);
+	strv_release(&i->proxies);
 	json_decref(i->health);
 	json_decref(i->copies);
 	*i = (struct image){.env = STRV_INIT, .bases = STRV_INIT};

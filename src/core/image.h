@@ -27,9 +27,10 @@ struct image {
 	json_t *health;	      /* its HEALTHCHECK as the engine has it; NULL: none */
 	json_t *copies;	      /* {PATH: key in DATA_COPIES, or "" where it has no such folder} */
 	struct strv
-		closed;	   /* folders that hold programs of its PATH and that only root may enter */
-	int looked;	   /* IMAGE_LOOKED when all of this was looked for */
-	struct strv bases; /* "NAME=ID": what it was built on, of those the engine has by name */
+		closed; /* folders that hold programs of its PATH and that only root may enter */
+	int looked;	/* IMAGE_LOOKED when all of this was looked for */
+	struct strv proxies; /* "K=V": what the engine's client gives to what has a network */
+	struct strv bases;   /* "NAME=ID": what it was built on, of those the engine has by name */
 };
 
 #define IMAGE_LOOKED 2

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <unistd.h>
 #include "base/json.h"
 #include "core/limits.h"
 
@@ -20,6 +21,13 @@ int64_t limits_wall_ms(const struct limits *l)
 	if (!l->wall_ms)
 		return l->timeout_ms + WAIT_MS;
 	return l->wall_ms > l->timeout_ms ? l->wall_ms : l->timeout_ms;
+}
+
+double limits_cpus_here(const struct limits *l)
+{
+	const double there = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	return there >= 1 && l->cpus > there ? there : l->cpus;
 }
 
 json_t *limits_to_json(const struct limits *l)

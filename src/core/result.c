@@ -137,6 +137,7 @@ static const struct json_field result_fields[] = {
 	RESULT(oom_killed, FIELD_BOOL, false),	   RESULT(program, FIELD_STR, false),
 	RESULT(judge_score, FIELD_KNOWN, false),   RESULT(judge_model, FIELD_TEXT, false),
 	RESULT(judge_prompt, FIELD_DIGEST, false), RESULT(isolation, FIELD_STR, false),
+	RESULT(cpus, FIELD_REAL, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)

@@ -137,6 +137,7 @@ struct result {
 	char *platform;	   /* what it is for: "linux/amd64" */
 	char *workspace;   /* "overlay", "copy", "none" */
 	json_t *tools;	   /* {name: its file}: the benchmark's; NULL: none */
+	double cpus;	   /* processors that its sandboxes had; 0: no limit */
 	char *limits_held; /* "cgroup", "watched", "none" */
 	char *isolation; /* of a weaker sandbox: what isolated it, "Landlock 7, a user of its own"; NULL: all that it has */
 };

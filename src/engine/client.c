@@ -17,7 +17,7 @@
 #include "os/fdio.h"
 #include "os/spawn.h"
 
-#define CLIENT_MS (60 * 60 * 1000)
+#define TELL_MS 60000
 #define TAIL_LINES 20
 #define LINE_BYTES 1000
 
@@ -71,7 +71,11 @@ static int command(const struct engine *e, const struct strv *args, struct strv 
 			       "neither docker nor podman is on PATH: install the package "
 			       "docker-cli (docker.io) or podman");
 	}
+	const bool build = !docker && args->n && !strcmp(args->v[0], "build");
 	strv_pushv(argv, strv_items(args));
+	/* Its own format of an image has no HEALTHCHECK. */
+	if (build)
+		strv_pushv(argv, (const char *const[]){"--format=docker", NULL});
 	return 0;
 }
 
@@ -105,17 +109,35 @@ static void add_text(struct lines *l, const char *data, size_t n)
 	}
 }
 
-static int read_lines(struct lines *l, int fd, int64_t deadline_ms, struct err *err)
+/* What it says now, for somebody who wonders. */
+static void tell_still(const struct lines *l, const char *what, int64_t since_ms)
 {
+	const long long minutes = (clock_mono_ms() - since_ms + TELL_MS / 2) / TELL_MS;
+
+	dprintf(STDOUT_FILENO, "%s: %lld minute%s by now%s%.200s\n", what, minutes,
+		minutes == 1 ? "" : "s", l->n ? "; it says: " : "",
+		l->n ? l->last[(l->n - 1) % TAIL_LINES] : "");
+}
+
+static int read_lines(struct lines *l, int fd, const struct client_job *job, struct err *err)
+{
+	const int64_t start = clock_mono_ms(), deadline = start + job->timeout_ms;
+	int64_t tell = start + TELL_MS;
 	char piece[4096];
 
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int ready = poll(&p, 1, fd_poll_ms(deadline_ms));
-		if (ready < 0 && errno == EINTR)
-			continue;
+		int ready = poll(&p, 1, fd_poll_ms(tell < deadline ? tell : deadline));
+		if (clock_mono_ms() >= deadline)
+			return err_set(err, ERR_LIMIT, 0,
+				       "took longer than %lld s (build_timeout_sec)",
+				       (long long)job->timeout_ms / 1000);
+		if (clock_mono_ms() >= tell) {
+			tell_still(l, job->what, start);
+			tell += TELL_MS;
+		}
 		if (ready <= 0)
-			return err_set(err, ERR_INFRA, 0, "took longer than an hour");
+			continue;
 		ssize_t n = read(fd, piece, sizeof piece);
 		if (n <= 0)
 			break;
@@ -153,18 +175,17 @@ void client_end_with_us(void)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
-int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail,
+int client_run(const struct engine *e, const struct client_job *job, struct buf *tail,
 	       struct err *err)
 {
-	const int64_t deadline = clock_mono_ms() + CLIENT_MS;
 	AUTO(strv) struct strv argv = STRV_INIT;
 	AUTO(strv) struct strv env = STRV_INIT;
-	struct lines l = {.log_fd = log_fd};
+	struct lines l = {.log_fd = job->log_fd};
 	struct child child;
 	int ends[2], status = 0;
 	char text[48];
 
-	if (command(e, args, &argv, &env, err) || fd_pipe(ends, err))
+	if (command(e, job->args, &argv, &env, err) || fd_pipe(ends, err))
 		return -1;
 	AUTO(fd) int in = ends[0];
 	AUTO(fd) int out = ends[1];
@@ -178,17 +199,17 @@ int client_run(const struct engine *e, const struct strv *args, int log_fd, stru
 		return -1;
 	running = child.pid;
 	close(fd_steal(&out));
-	int failed = read_lines(&l, in, deadline, err);
+	int failed = read_lines(&l, in, job, err);
 	take_tail(&l, tail);
 	if (failed) {
 		running = 0;
 		spawn_kill(&child, true);
-		return err_wrap(err, "%s %s", argv.v[0], args->v[0]);
+		return err_wrap(err, "%s %s", argv.v[0], job->args->v[0]);
 	}
 	if (spawn_wait(&child, 0, &status, err))
 		return -1;
 	running = 0;
-	return status ? err_set(err, ERR_INFRA, 0, "%s %s: %s", argv.v[0], args->v[0],
+	return status ? err_set(err, ERR_INFRA, 0, "%s %s: %s", argv.v[0], job->args->v[0],
 				spawn_status_text(status, text))
 		      : 0;
 }

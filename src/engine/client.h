@@ -11,7 +11,14 @@
 
 /* From now on a signal that ends this process, or the death of its parent, ends what client_run has started, too. */
 void client_end_with_us(void);
-/* Run `docker ARGS...` (or podman's) against E. Each line it says is appended to LOG_FD and printed with "| " before
- * it; TAIL gets the last 20. -1 with ERR_INFRA when it fails, is missing, or takes longer than an hour. */
-int client_run(const struct engine *e, const struct strv *args, int log_fd, struct buf *tail,
+struct client_job {
+	const struct strv *args; /* of `docker` or `podman` */
+	const char *what;	 /* for people: what is being done */
+	int log_fd;
+	int64_t timeout_ms;
+};
+
+/* Run it against E. Each line it says is appended to the log and printed with "| " before it; TAIL gets the last 20. Once a
+ * minute a line says that it still runs. -1 with ERR_INFRA when it fails, is missing, or takes too long (ERR_LIMIT). */
+int client_run(const struct engine *e, const struct client_job *job, struct buf *tail,
 	       struct err *err) MUST_CHECK;

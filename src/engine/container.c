@@ -101,14 +101,6 @@ static json_t *one_string(const char *text)
 	return json_pack("[s]", text);
 }
 
-/* An engine refuses more than the machine has. */
-static int64_t nano_cpus(double wanted)
-{
-	const double there = (double)sysconf(_SC_NPROCESSORS_ONLN);
-
-	return (int64_t)((there >= 1 && wanted > there ? there : wanted) * 1e9);
-}
-
 static json_t *host_config(const json_t *d)
 {
 	json_t *host = json_object();
@@ -137,7 +129,7 @@ static json_t *host_config(const json_t *d)
 	if (pids > 0)
 		json_put_int(host, "PidsLimit", pids);
 	if (json_get_real(d, "cpus", 0) > 0)
-		json_put_int(host, "NanoCpus", nano_cpus(json_get_real(d, "cpus", 0)));
+		json_put_int(host, "NanoCpus", (int64_t)(json_get_real(d, "cpus", 0) * 1e9));
 	return host;
 }
 

@@ -24,8 +24,9 @@
 #define LABEL_BENCH "rollouts.bench"
 #define LABEL_RUN "rollouts.run"
 #define LABEL_DATA "rollouts.data"
-#define LABEL_IMAGE "rollouts.image" /* of an image: the key it was made for */
-#define LABEL_BASES "rollouts.bases" /* and what it was built on, "NAME=ID ..." */
+#define LABEL_IMAGE "rollouts.image"   /* of an image: the key it was made for */
+#define LABEL_FOLDER "rollouts.folder" /* the data folder it was made for first */
+#define LABEL_BASES "rollouts.bases"   /* and what it was built on, "NAME=ID ..." */
 
 /* "BOOT:PIDNS:PID:STARTED", for LABEL_OWNER. The caller frees. */
 char *container_owner(int pid);

@@ -14,7 +14,7 @@ enum { CONFIG_MAX = 1 << 20 };
 
 static const char *const usual[] = {"/var/run/docker.sock", "/run/podman/podman.sock"};
 
-static char *docker_file(const char *name)
+char *engine_client_file(const char *name)
 {
 	const char *given = getenv("DOCKER_CONFIG"), *home = getenv("HOME");
 
@@ -28,7 +28,7 @@ static char *docker_file(const char *name)
 static char *context_name(void)
 {
 	const char *given = getenv("DOCKER_CONTEXT");
-	AUTO(free) char *path = docker_file("config.json");
+	AUTO(free) char *path = engine_client_file("config.json");
 	AUTO(json) json_t *j = NULL;
 	struct err ignored;
 
@@ -47,7 +47,7 @@ static int context_host(char **out, const char *name, struct err *err)
 
 	hash_once(name, strlen(name), digest);
 	AUTO(free) char *inside = xasprintf("contexts/meta/%s/meta.json", digest);
-	AUTO(free) char *path = docker_file(inside);
+	AUTO(free) char *path = engine_client_file(inside);
 	if (json_read(&j, AT_FDCWD, path, CONFIG_MAX, err))
 		return err_wrap(err, "docker context \"%.60s\"", name);
 	const json_t *endpoint = json_object_get(json_object_get(j, "Endpoints"), "docker");
@@ -151,4 +151,31 @@ int engine_check(struct engine *e, struct err *err)
 			     "without userns-remap, or set sandbox = \"local\"",
 			     engine_socket(e), how)
 		   : 0;
+}
+
+void engine_proxies(const char *socket, struct strv *out, struct strv *withheld)
+{
+	static const char *const names[][3] = {{"httpProxy", "HTTP_PROXY", "http_proxy"},
+					       {"httpsProxy", "HTTPS_PROXY", "https_proxy"},
+					       {"ftpProxy", "FTP_PROXY", "ftp_proxy"},
+					       {"allProxy", "ALL_PROXY", "all_proxy"},
+					       {"noProxy", "NO_PROXY", "no_proxy"}};
+	AUTO(free) char *path = engine_client_file("config.json");
+	AUTO(free) char *host = xasprintf("unix://%s", socket);
+	AUTO(json) json_t *j = NULL;
+	struct err ignored;
+
+	if (json_read(&j, AT_FDCWD, path, CONFIG_MAX, &ignored))
+		return;
+	const json_t *all = json_object_get(j, "proxies"), *own = json_object_get(all, host);
+	if (!own)
+		own = json_object_get(all, "default");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = json_get_str(own, names[i][0], "");
+		/* USER:PASSWORD@HOST, and a user alone may be a token. */
+		if (strchr(value, '@'))
+			strv_push(withheld, names[i][0]);
+		for (size_t k = 1; *value && !strchr(value, '@') && k < 3; k++)
+			strv_pushf(out, "%s=%s", names[i][k], value);
+	}
 }

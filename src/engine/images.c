@@ -10,7 +10,9 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/json.h"
 #include "base/strv.h"
+#include "base/text.h"
 #include "core/datadir.h"
 #include "engine/client.h"
 #include "engine/container.h"
@@ -52,28 +54,39 @@ static void child(const char *socket, const char *item, const struct image_wish 
 	_exit(1);
 }
 
+/* "= KEY": whatever became of it, it is written down. */
+static void tell_done(const char *item)
+{
+	dprintf(STDOUT_FILENO, "= %.*s\n", HASH_HEX - 1, item);
+}
+
 /* Wait for all children; whether one of them failed. */
 static int make_each(const char *socket, char *const *items, size_t n, const struct image_wish *w,
 		     int refused, bool *failed, struct err *err)
 {
+	AUTO(free) pid_t *pids = xcalloc(n + 1, sizeof *pids);
 	size_t running = 0;
 	int status;
 
 	for (size_t i = 0; i < n || running;) {
 		if (i < n && running < AT_ONCE) {
-			pid_t pid = fork();
-			if (pid == 0)
+			pids[i] = fork();
+			if (pids[i] == 0)
 				child(socket, items[i], w, refused);
-			if (pid < 0)
+			if (pids[i] < 0)
 				return err_set(err, ERR_INFRA, errno, "fork");
 			running++;
 			i++;
-		} else if (wait(&status) > 0) {
-			running--;
-			*failed |= status != 0;
-		} else {
-			break;
+			continue;
 		}
+		pid_t pid = wait(&status);
+		if (pid <= 0)
+			break;
+		running--;
+		*failed |= status != 0;
+		for (size_t k = 0; !status && k < i; k++)
+			if (pids[k] == pid)
+				tell_done(items[k]);
 	}
 	return 0;
 }
@@ -155,5 +168,61 @@ int images_forget(char *const *keys, size_t n, struct err *err)
 				       keys[i]);
 		else if (forget_one(e, keys[i], err))
 			return -1;
+	return 0;
+}
+
+static bool is_orphan(const json_t *image, char *const *keys, size_t n)
+{
+	const json_t *labels = json_object_get(image, "Labels");
+	const char *folder = json_get_str(labels, LABEL_FOLDER, "");
+	const char *key = json_get_str(labels, LABEL_IMAGE, "");
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(keys[i], key))
+			return false;
+	return *folder == '/' && !path_exists(AT_FDCWD, folder);
+}
+
+static int remove_image(struct engine *e, const json_t *image, struct err *err)
+{
+	const json_t *tags = json_object_get(image, "RepoTags"), *tag;
+	AUTO(free) char *path = xasprintf("/images/%s?force=0", json_get_str(image, "Id", ""));
+	long status = 0;
+	size_t at;
+
+	json_array_foreach (tags, at, tag) {
+		AUTO(free) char *by_tag = xasprintf("/images/%s?force=0", json_string_value(tag));
+		if (engine_call(e, "DELETE", by_tag, NULL, ENGINE_CALL_MS, &status, NULL, err))
+			return -1;
+	}
+	return engine_call(e, "DELETE", path, NULL, ENGINE_CALL_MS, &status, NULL, err);
+}
+
+int images_prune(char *const *keys, size_t n, bool dry_run, struct strv *removed, struct err *err)
+{
+	AUTO(engine) struct engine *e = NULL;
+	AUTO(json) json_t *list = NULL;
+	const json_t *image;
+	size_t at;
+
+	if (engine_find(&e, err))
+		return -1;
+	AUTO(free) char *filter = engine_escape(e, "{\"label\":[\"" LABEL_FOLDER "\"]}");
+	AUTO(free) char *path = xasprintf("/images/json?filters=%s", filter);
+	if (engine_json(e, "GET", path, NULL, ENGINE_CALL_MS, &list, err))
+		return -1;
+	json_array_foreach (list, at, image) {
+		if (!is_orphan(image, keys, n))
+			continue;
+		if (!dry_run && remove_image(e, image, err))
+			return -1;
+		AUTO(buf) struct buf safe = BUF_INIT;
+		AUTO(free)
+		char *line =
+			xasprintf("%.19s of %s", json_get_str(image, "Id", ""),
+				  json_get_str(json_object_get(image, "Labels"), LABEL_FOLDER, ""));
+		text_renders(&safe, line, TEXT_TERMINAL_LINE);
+		strv_push(removed, safe.data);
+	}
 	return 0;
 }

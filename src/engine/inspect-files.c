@@ -21,8 +21,6 @@
 #define GO_DIR (1U << 31) /* the kinds in a Go FileMode */
 #define GO_LINK (1U << 27)
 
-/* --- one file --- */
-
 static char *url_of(const struct engine *e, const char *id, const char *path)
 {
 	AUTO(free) char *escaped = engine_escape(e, path);
@@ -117,8 +115,6 @@ char *files_read(struct engine *e, const char *id, const char *path)
 	tar_release(&tar);
 	return buf_detach(&r.text);
 }
-
-/* --- a whole folder --- */
 
 struct copying {
 	int files_fd, git_fd;

@@ -6,6 +6,7 @@
 #include <curl/curl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -52,10 +53,10 @@ static int cmd_prune(int argc, char **argv)
 	return 0;
 }
 
-/* images [--fresh] [--pull] [--rebuild] [--emulate] KEY[=ID]...: in the data root, which is the working directory. */
+/* images [--fresh] [--pull] [--rebuild] [--emulate] [--timeout=SECONDS] ITEM... (images.h): in the data root, which is the working directory. */
 static int cmd_images(int argc, char **argv)
 {
-	struct image_wish w = {0};
+	struct image_wish w = {.timeout_ms = 60 * 60 * 1000};
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	const struct {
@@ -67,12 +68,29 @@ static int cmd_images(int argc, char **argv)
 		     {"--emulate", &w.emulate}};
 	struct err err = {0};
 
-	for (; argc && argv[0][0] == '-'; argc--, argv++)
+	for (; argc && argv[0][0] == '-'; argc--, argv++) {
+		if (!strncmp(argv[0], "--timeout=", 10))
+			w.timeout_ms = strtoll(argv[0] + 10, NULL, 10) * 1000;
 		for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 			if (!strcmp(argv[0], flags[i].name))
 				*flags[i].to = true;
+	}
 	w.quiet = argc > TOLD_ONE_BY_ONE;
 	return images_make(argv, (size_t)argc, &w, &err) ? complain(&err) : 0;
+}
+
+/* orphans [--dry-run] [KEY...]: images of data folders that are gone, a line each. */
+static int cmd_orphans(int argc, char **argv)
+{
+	const bool dry_run = argc && !strcmp(argv[0], "--dry-run");
+	AUTO(strv) struct strv removed = STRV_INIT;
+	struct err err = {0};
+
+	if (images_prune(argv + dry_run, (size_t)(argc - dry_run), dry_run, &removed, &err))
+		return complain(&err);
+	for (size_t i = 0; i < removed.n; i++)
+		printf("%s\n", removed.v[i]);
+	return 0;
 }
 
 static int cmd_forget(int argc, char **argv)
@@ -92,8 +110,8 @@ static const struct {
 	int least;
 	int (*run)(int argc, char **argv);
 } modes[] = {
-	{"box", 0, cmd_box},	   {"find", 0, cmd_find},   {"forget", 1, cmd_forget},
-	{"images", 1, cmd_images}, {"prune", 1, cmd_prune},
+	{"box", 0, cmd_box},	   {"find", 0, cmd_find},	{"forget", 1, cmd_forget},
+	{"images", 1, cmd_images}, {"orphans", 0, cmd_orphans}, {"prune", 1, cmd_prune},
 };
 
 int main(int argc, char **argv)
@@ -106,7 +124,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
 			return modes[i].run(argc - 2, argv + 2);
-	fputs("usage: rollouts-docker box|find|forget|images|prune   (started by `rollouts`, not "
+	fputs("usage: rollouts-docker box|find|forget|images|orphans|prune   (started by "
+	      "`rollouts`, not "
 	      "by hand)\n",
 	      stderr);
 	return 2;

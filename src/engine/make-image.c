@@ -18,6 +18,7 @@
 #include "core/image.h"
 #include "engine/client.h"
 #include "engine/container.h"
+#include "engine/find.h"
 #include "engine/look.h"
 #include "os/fdio.h"
 
@@ -248,8 +249,9 @@ static int network_pause(const char *tail)
 	return -1;
 }
 
-static int run_client(struct job *j, const struct strv *args, struct err *err)
+static int run_client(struct job *j, const struct strv *args, const char *doing, struct err *err)
 {
+	AUTO(free) char *what = xasprintf("image of %s: %s", j->image.name, doing);
 	AUTO(buf) struct buf tail = BUF_INIT;
 	AUTO(fd) int log = open_log(j->key, err);
 
@@ -258,10 +260,15 @@ static int run_client(struct job *j, const struct strv *args, struct err *err)
 	for (size_t again = 0;; again++) {
 		buf_reset(&tail);
 		*err = (struct err){0};
-		if (!client_run(j->e, args, log, &tail, err))
+		const struct client_job job = {.args = args,
+					       .what = what,
+					       .log_fd = log,
+					       .timeout_ms = j->wish->timeout_ms};
+		if (!client_run(j->e, &job, &tail, err))
 			return 0;
-		int pause_s =
-			again < ARRAY_SIZE(pauses_s) && tail.data ? network_pause(tail.data) : -1;
+		int pause_s = again < ARRAY_SIZE(pauses_s) && err->kind != ERR_LIMIT
+				      ? network_pause(tail.data)
+				      : -1;
 		if (pause_s < 0)
 			break;
 		pause_s = pause_s > pauses_s[again] ? pause_s : pauses_s[again];
@@ -283,8 +290,8 @@ static int run_client(struct job *j, const struct strv *args, struct err *err)
 	last = strrchr(tail.data, '\n');
 	const char *line = last ? last + 1 : tail.data;
 	if (*line) {
-		AUTO(free) char *what = xstrdup(err->msg);
-		err_set(err, ERR_INFRA, 0, "%s: %.300s", what, line);
+		AUTO(free) char *command = xstrdup(err->msg);
+		err_set(err, ERR_INFRA, 0, "%s: %.300s", command, line);
 	}
 	return -1;
 }
@@ -301,7 +308,7 @@ static char *pull(struct job *j, const char *name, struct err *err)
 	}
 	make_image_say("pulling image %s", name);
 	strv_pushv(&args, (const char *const[]){"pull", name, NULL});
-	return run_client(j, &args, err) ? NULL : xstrdup(name);
+	return run_client(j, &args, "pulling it", err) ? NULL : xstrdup(name);
 }
 
 static void say_kept_out(const struct job *j)
@@ -344,6 +351,9 @@ static char *build(struct job *j, struct err *err)
 	strv_pushf(&args, LABEL_IMAGE "=%s", j->key);
 	strv_push(&args, "--label");
 	strv_pushf(&args, LABEL_BASES "=%s", label);
+	AUTO(free) char *here = getcwd(NULL, 0);
+	strv_push(&args, "--label");
+	strv_pushf(&args, LABEL_FOLDER "=%s", here ? here : "");
 	strv_push(&args, "--tag");
 	strv_pushf(&args, "rollouts:%.16s", j->key);
 	json_object_foreach (json_object_get(j->spec, "args"), name, value) {
@@ -351,7 +361,8 @@ static char *build(struct job *j, struct err *err)
 		strv_pushf(&args, "%s=%s", name, json_string_value(value));
 	}
 	strv_pushf(&args, DATA_CONTEXTS "/%s/files", j->key);
-	return run_client(j, &args, err) ? NULL : xasprintf("rollouts:%.16s", j->key);
+	return run_client(j, &args, "building it", err) ? NULL
+							: xasprintf("rollouts:%.16s", j->key);
 }
 
 static int make(struct job *j, struct err *err)
@@ -513,13 +524,42 @@ static int make_anew(struct job *j, struct err *err)
 	return image_write(&j->image, AT_FDCWD, j->key, err);
 }
 
+static bool same_list(const struct strv *a, const struct strv *b)
+{
+	bool same = a->n == b->n;
+
+	for (size_t i = 0; same && i < a->n; i++)
+		same = !strcmp(a->v[i], b->v[i]);
+	return same;
+}
+
+/* As they are today. */
+static int note_proxies(struct job *j, struct err *err)
+{
+	AUTO(strv) struct strv now = STRV_INIT;
+	AUTO(strv) struct strv withheld = STRV_INIT;
+
+	engine_proxies(engine_socket(j->e), &now, &withheld);
+	for (size_t i = 0; i < withheld.n && !j->wish->quiet; i++)
+		make_image_say(
+			"%s of the engine's client configuration holds a user or a password: no "
+			"trial is given it",
+			withheld.v[i]);
+	if (same_list(&now, &j->image.proxies))
+		return 0;
+	strv_release(&j->image.proxies);
+	j->image.proxies = now;
+	now = (struct strv)STRV_INIT;
+	return image_write(&j->image, AT_FDCWD, j->key, err);
+}
+
 static int make_wanted(struct job *j, const char *id, struct err *err)
 {
 	struct err ignored = {0};
 	bool ready = false;
 
 	if (id) {
-		if (keep(j, id, err))
+		if (keep(j, id, err) || note_proxies(j, err))
 			return -1;
 		tell(j, "");
 		return check_processor(j, err);
@@ -527,7 +567,7 @@ static int make_wanted(struct job *j, const char *id, struct err *err)
 	if (!image_read(&j->image, AT_FDCWD, j->key, NULL, &ignored) && is_ready(j, &ready, err))
 		return -1;
 	AUTO(free) char *before = xstrdup(j->image.id ? j->image.id : "");
-	if (!ready && make_anew(j, err))
+	if ((!ready && make_anew(j, err)) || note_proxies(j, err))
 		return -1;
 	tell(j, before);
 	return check_processor(j, err);
@@ -538,10 +578,18 @@ int make_image(struct engine *e, const char *key, const char *id, const struct i
 {
 	AUTO(free) char *lock_path = xasprintf(DATA_IMAGES "/%s.lock", key);
 	AUTO(free) char *spec_path = xasprintf(DATA_CONTEXTS "/%s/spec.json", key);
-	AUTO(fd) int lock = fd_lock(AT_FDCWD, lock_path, clock_mono_ms() + LOCK_MS, err);
 	AUTO(json) json_t *spec = NULL;
+	struct err busy = {0};
 
-	if (lock < 0 || json_read(&spec, AT_FDCWD, spec_path, SPEC_MAX, err))
+	if (json_read(&spec, AT_FDCWD, spec_path, SPEC_MAX, err))
+		return -1;
+	AUTO(fd) int lock = fd_lock(AT_FDCWD, lock_path, clock_mono_ms() + 1, &busy);
+	if (lock < 0) {
+		make_image_say("image of %s: waiting for another run that makes it",
+			       json_get_str(spec, "name", "?"));
+		lock = fd_lock(AT_FDCWD, lock_path, clock_mono_ms() + w->timeout_ms + LOCK_MS, err);
+	}
+	if (lock < 0)
 		return -1;
 	struct job j = {.e = e, .key = key, .wish = w, .spec = spec};
 	int rc = make_wanted(&j, id, err);

@@ -13,6 +13,7 @@ struct image_wish {
 	bool rebuild; /* build without the engine's cache */
 	bool emulate; /* an image for another processor will do */
 	const struct strv *paths; /* where its tasks want the repository, see look.h */
+	int64_t timeout_ms;	  /* for building or pulling one */
 	bool quiet; /* nothing is said of an image that was there and is the one of the last time */
 };
 

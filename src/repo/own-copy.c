@@ -27,8 +27,6 @@ enum {
 	IDX_FANOUT = 256 * 4,
 };
 
-/* --- which commits it has --- */
-
 static uint32_t big_endian(const unsigned char *at)
 {
 	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
@@ -135,8 +133,6 @@ int own_copy_look(struct own_copy *out, int root_fd, const char *key, const char
 	*out = seen;
 	return 0;
 }
-
-/* --- what of it goes below a baseline --- */
 
 struct lay {
 	int files_fd, repo_fd, below_fd;

@@ -390,25 +390,51 @@ void leftovers_forget_images(const struct leftovers *l)
 		log_debug("%s", err.msg);
 }
 
+static int ask_for_lines(const char *const *args, int root_fd, struct strv *out, struct err *err)
+{
+	AUTO(buf) struct buf said = BUF_INIT;
+	char *save = NULL;
+
+	if (engine_ask(args, root_fd, &said, err))
+		return -1;
+	for (char *name = strtok_r(said.data, "\n", &save); name;
+	     name = strtok_r(NULL, "\n", &save))
+		strv_push(out, name);
+	return 0;
+}
+
+int leftovers_prune_engine(const struct leftovers *l, struct strv *containers, struct strv *images,
+			   bool dry_run, struct err *err)
+{
+	const char *const all[] = {"prune", "-", dry_run ? "--dry-run" : NULL, NULL};
+	AUTO(strv) struct strv args = STRV_INIT;
+	const char *path;
+	json_t *value;
+
+	strv_push(&args, "orphans");
+	if (dry_run)
+		strv_push(&args, "--dry-run");
+	json_object_foreach (l->used, path, value)
+		if (!strncmp(path, DATA_IMAGES "/", strlen(DATA_IMAGES "/")))
+			strv_push(&args, path + strlen(DATA_IMAGES "/"));
+	return ask_for_lines(all, l->store->root_fd, containers, err) ||
+			       ask_for_lines(strv_items(&args), l->store->root_fd, images, err)
+		       ? -1
+		       : 0;
+}
+
 void leftovers_prune_containers(struct strv *out, const struct store *s, bool dry_run)
 {
 	AUTO(free) char *root = realpath(s->root, NULL);
-	AUTO(buf) struct buf said = BUF_INIT;
 	char data[HASH_HEX];
-	char *save = NULL;
 	struct err err;
 
 	if (!root || !path_exists(s->root_fd, DATA_IMAGES))
 		return;
 	hash_once(root, strlen(root), data);
 	const char *const args[] = {"prune", data, dry_run ? "--dry-run" : NULL, NULL};
-	if (engine_ask(args, s->root_fd, &said, &err)) {
+	if (ask_for_lines(args, s->root_fd, out, &err))
 		log_debug("%s", err.msg);
-		return;
-	}
-	for (char *name = strtok_r(said.data, "\n", &save); name;
-	     name = strtok_r(NULL, "\n", &save))
-		strv_push(out, name);
 }
 
 void leftovers_release(struct leftovers *l)

@@ -11,6 +11,7 @@
 struct leftovers_request {
 	const char *name, *stamp; /* of one rollout; NULL: of all */
 	bool cache;		  /* and what no plan needs of the cache */
+	bool engine; /* and containers and images of data folders that no longer exist */
 	bool runs; /* instead of all else: that rollout, whose NAME and STAMP must be given whole */
 };
 
@@ -42,4 +43,8 @@ void leftovers_forget_images(const struct leftovers *l);
 /* Remove the containers that killed workers of this data folder left, or only look; their names are added to OUT.
  * They take no room to speak of. */
 void leftovers_prune_containers(struct strv *out, const struct store *s, bool dry_run);
+/* The same for those of any data folder, and for images that were built for one that is gone and that L's rollouts do not
+ * use. -1: no engine answers. */
+int leftovers_prune_engine(const struct leftovers *l, struct strv *containers, struct strv *images,
+			   bool dry_run, struct err *err) MUST_CHECK;
 void leftovers_release(struct leftovers *l);

@@ -173,7 +173,7 @@ static enum sched_hold hold(void *arg, char *why, size_t size)
 
 struct sched_hook meter_hook(struct meter *m)
 {
-	return (struct sched_hook){watch, turn, due, hold, m};
+	return (struct sched_hook){watch, turn, due, hold, NULL, m};
 }
 
 void meter_close(struct meter *m)

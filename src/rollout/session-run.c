@@ -10,7 +10,6 @@
 #include "rollout/eval-retries.h"
 #include "rollout/images.h"
 #include "rollout/meter.h"
-#include "rollout/preflight.h"
 #include "rollout/recover.h"
 #include "rollout/session.h"
 
@@ -22,17 +21,78 @@ static char *rollout_folder(const struct session *s)
 	return *path ? STEAL(&path) : path_join(s->store.root, s->ref.path);
 }
 
+/* Two who live in the loop. */
+struct both {
+	struct sched_hook a, b;
+	size_t a_fds;
+};
+
+static size_t watch(void *arg, struct pollfd *fds)
+{
+	struct both *h = arg;
+
+	h->a_fds = h->a.watch(h->a.arg, fds);
+	return h->a_fds + h->b.watch(h->b.arg, fds + h->a_fds);
+}
+
+static void turn(void *arg, const struct pollfd *fds)
+{
+	struct both *h = arg;
+
+	h->a.turn(h->a.arg, fds);
+	h->b.turn(h->b.arg, fds + h->a_fds);
+}
+
+static int64_t due(void *arg)
+{
+	struct both *h = arg;
+	int64_t a = h->a.due(h->a.arg), b = h->b.due(h->b.arg);
+
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+static enum sched_hold hold(void *arg, char *why, size_t size)
+{
+	struct both *h = arg;
+	enum sched_hold first = h->a.hold(h->a.arg, why, size);
+
+	return first == SCHED_GO ? h->b.hold(h->b.arg, why, size) : first;
+}
+
+static bool is_ready(void *arg, size_t trial)
+{
+	struct both *h = arg;
+
+	return h->b.ready(h->b.arg, trial);
+}
+
+static int run_trials(struct session *s, const struct listener *l, const struct session_work *w,
+		      struct images *images, struct sched_end *end, struct err *err);
+
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
+	struct images images = {0};
+
 	if (w->n && ((!s->fresh && carried_prepare(s, w, err)) ||
 		     session_check_host(s, s->plan.trials, s->plan.n, err) ||
-		     images_prepare(s, l, w, err) || preflight_run(s, l, w, err))) {
+		     images_open(&images, s, l, w, err))) {
+		if (images.s)
+			images_close(&images);
 		if (s->fresh)
 			session_undo(s);
 		return -1;
 	}
 	s->fresh = false;
+	int rc = run_trials(s, l, w, &images, end, err);
+	if (images.s)
+		images_close(&images);
+	return rc;
+}
+
+static int run_trials(struct session *s, const struct listener *l, const struct session_work *w,
+		      struct images *images, struct sched_end *end, struct err *err)
+{
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *dir = w->document ? rollout_folder(s) : NULL;
 	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
@@ -68,8 +128,13 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 	};
 
 	int status = meter_open(&meter, s, l, w, err);
-	const struct sched_hook hook = meter_hook(&meter);
-	o.hook = meter.gateway || w->wall_ms ? &hook : NULL;
+	const bool metered = meter.gateway || w->wall_ms, made = images->s && images->in >= 0;
+	struct both both = {.a = meter_hook(&meter), .b = images_hook(images)};
+	const struct sched_hook hook =
+		made && metered ? (struct sched_hook){watch, turn, due, hold, is_ready, &both}
+		: made		? both.b
+				: both.a;
+	o.hook = metered || made ? &hook : NULL;
 	if (!status)
 		status = sched_run(&o, end, err) || eval_retries_run(s, &o, l, end, err) ? -1 : 0;
 	meter_close(&meter);

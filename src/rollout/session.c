@@ -97,6 +97,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.replay = xstrdup(req->replay),
 		.replay_or_live = req->replay_or_live,
 		.allow_emulation = req->allow_emulation,
+		.build_timeout_sec = in->bench.build_timeout_sec,
 		.uid_base = create_uid_base(in->plan.n),
 		.agents = json_incref(in->agents),
 		.tools = json_incref(in->tools),

@@ -79,7 +79,7 @@ static void add_limits(json_t *d, const struct limits *l)
 	shm_mb = shm_mb < 16 ? 16 : shm_mb > 1024 ? 1024 : shm_mb;
 	json_put_int(d, "memory_bytes", l->memory_mb << 20);
 	json_put_int(d, "pids", l->pids);
-	json_put_real(d, "cpus", l->cpus);
+	json_put_real(d, "cpus", limits_cpus_here(l));
 	json_put_int(d, "shm_bytes", shm_mb << 20);
 }
 

@@ -114,6 +114,8 @@ void sandbox_env(const struct sandbox *s, struct strv *env)
 	/* Where the machine's /etc/gitconfig is there and may not be read, git gives up. */
 	if (s->top)
 		strv_push(env, "GIT_CONFIG_NOSYSTEM=1");
+	for (size_t i = 0; s->spec.network && s->spec.image && i < s->spec.image->proxies.n; i++)
+		strv_push(env, s->spec.image->proxies.v[i]);
 	const char *own = of_image(s, "PATH=");
 	if (own && own[5])
 		path = own + 5;

@@ -19,6 +19,7 @@ struct item {
 	struct sched_item item;
 	int tries;
 	bool done;
+	bool held; /* it was not ready when its turn came */
 };
 
 /* A running attempt. Its place in the array is the launcher's id. */

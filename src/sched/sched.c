@@ -34,6 +34,7 @@
 enum {
 	MANIFEST_MS = 2000,
 	DISK_AGAIN_MS = 5000,
+	READY_AGAIN_MS = 500,
 };
 
 /* As things stand, when it is due or NOW; a failure is reported and tried again later. */
@@ -102,6 +103,25 @@ static bool hook_allows(struct sched *s)
 	return s->hold == SCHED_GO;
 }
 
+/* Out of the way of those that may start; true: it was. One that was never started stays so once all fails for one
+ * reason. */
+static bool set_aside(struct sched *s, size_t item, int64_t now)
+{
+	const struct sched_hook *hook = s->o->hook;
+	struct item *i = &s->items[item];
+
+	if (i->held && !i->tries && s->streak.paused) {
+		queue_pop(&s->queue, now);
+		return true;
+	}
+	if (!hook || !hook->ready || hook->ready(hook->arg, i->item.index))
+		return false;
+	i->held = true;
+	queue_pop(&s->queue, now);
+	queue_retry(&s->queue, item, now + READY_AGAIN_MS);
+	return true;
+}
+
 static void start_more(struct sched *s)
 {
 	while (s->running < (size_t)s->o->parallel && !s->level && !s->failed_fast &&
@@ -110,7 +130,11 @@ static void start_more(struct sched *s)
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
 			return;
-		if (!hook_allows(s) || !disk_allows(s) || !launcher_allows(s, item))
+		if (!hook_allows(s))
+			return;
+		if (set_aside(s, item, now))
+			continue;
+		if (!disk_allows(s) || !launcher_allows(s, item))
 			return;
 		queue_pop(&s->queue, now);
 		attempt_start(s, free_job(s), item);

@@ -35,7 +35,7 @@ enum sched_hold {
 
 /* Somebody else who lives in the poll loop and has a say in what is started: the gateway. None of
  * its functions may block. */
-#define SCHED_HOOK_FDS 4
+#define SCHED_HOOK_FDS 6
 struct sched_hook {
 	/* What to poll besides; at most SCHED_HOOK_FDS. Returns how many. */
 	size_t (*watch)(void *arg, struct pollfd *fds);
@@ -45,6 +45,8 @@ struct sched_hook {
 	int64_t (*due)(void *arg);
 	/* Whether trials may be started. WHY is filled for STOP and FAULT. */
 	enum sched_hold (*hold)(void *arg, char *why, size_t size);
+	/* Whether the trial (its place in the plan) may be started by now: asked again after a while. NULL: any may. */
+	bool (*ready)(void *arg, size_t trial);
 	void *arg;
 };
 

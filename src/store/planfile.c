@@ -57,6 +57,8 @@ static json_t *header(const struct planfile *p)
 	json_put_str(j, "replay", p->replay);
 	json_put_bool(j, "replay_or_live", p->replay_or_live);
 	json_put_bool(j, "allow_emulation", p->allow_emulation);
+	if (p->build_timeout_sec)
+		json_put_int(j, "build_timeout_sec", p->build_timeout_sec);
 	json_put_str(j, "gateway", p->gateway);
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
 	if (p->tools)
@@ -107,6 +109,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->replay = xstrdup(json_get_str(j, "replay", NULL));
 	p->replay_or_live = json_get_bool(j, "replay_or_live", false);
 	p->allow_emulation = json_get_bool(j, "allow_emulation", false);
+	p->build_timeout_sec = (int)json_get_int(j, "build_timeout_sec", 0);
 	p->gateway = xstrdup(json_get_str(j, "gateway", NULL));
 	p->parallel = (int)json_get_int(j, "parallel", 1);
 	p->fail_fast = json_get_bool(j, "fail_fast", false);

@@ -25,8 +25,9 @@ struct planfile {
 	double fail_on_error; /* share of failed trials that pauses a run; 0: none does */
 	uid_t uid_base; /* as root, trial i runs as uid_base + i; 0: workers stay who we are */
 	struct budget budget;
-	char *replay;	      /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
-	bool allow_emulation; /* images for another processor will do */
+	char *replay;	       /* "NAME@STAMP": the rollout whose recordings answer; NULL: none */
+	int build_timeout_sec; /* of one image; 0: an hour */
+	bool allow_emulation;  /* images for another processor will do */
 	bool replay_or_live;
 	char *gateway;	    /* unix socket, absolute; NULL: none */
 	json_t *agents;	    /* agent name -> spec */

@@ -160,6 +160,15 @@ def wait_until(what, seconds, why):
     raise AssertionError(why)
 
 
+LIVING = set()  # processes that outlive a test on purpose
+
+
+def start_server(*args, **more):
+    process = subprocess.Popen(*args, **more)
+    LIVING.add(process.pid)
+    return process
+
+
 class Server:
     """Ends with its `with`."""
 
@@ -168,6 +177,9 @@ class Server:
 
     def __exit__(self, *_):
         self.stop()
+        for pid in list(LIVING):  # the number may be another's soon
+            if not os.path.exists(f"/proc/{pid}"):
+                LIVING.discard(pid)
 
 
 class Engine(Server):
@@ -252,7 +264,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
         enter = ["unshare", "--mount", *(["--net"] if self.bridge else []), "--propagation", "slave"] \
             if command[0] == "containerd" else self.enter
         with log:
-            return subprocess.Popen([*enter, *map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            return start_server([*enter, *map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                     start_new_session=True, env={**os.environ, "TMPDIR": "/tmp"})
 
     @property
@@ -277,6 +289,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
                 words = path.read_bytes().split(b"\0")
                 if words[0].endswith(b"containerd-shim-runc-v2") and str(self.top / "containerd.sock").encode() in words:
                     yield int(path.parent.name)
+
+    def check_alive(self):
+        """A test that finds a dead engine says how it died, and of what."""
+        for name, process in (("dockerd", self.dockerd), ("containerd", self.containerd)):
+            status = process.poll()
+            log = (self.top / f"{name}.log").read_text(errors="replace")[-3000:]
+            assert status is None, f"{name} of these tests has ended with {status}; its last words:\n{log}"
 
     def kill(self):
         self.dockerd.kill()
@@ -337,7 +356,7 @@ events_logger = "file"
                       "mount --bind /dev/null /etc/subgid; exec \"$@\"", "sh", "setpriv", f"--reuid={user}", f"--regid={user}",
                       "--clear-groups", "env", f"HOME={self.top}", f"XDG_RUNTIME_DIR={self.top}"]
         with open(self.top / "podman.log", "w") as log:
-            self.service = subprocess.Popen(
+            self.service = start_server(
                 ["unshare", "--mount", "--propagation", "slave", *become, "podman", "--root", self.top / "root", "--runroot",
                  self.top / "run", "--tmpdir", self.top / "tmp", "system", "service", "--time", "0", self.host],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.top,
@@ -376,7 +395,7 @@ class Registry(Server):
             f"version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {self.top}/images\n"
             f"http:\n  addr: {self.host}\n")
         with open(self.top / "log", "w") as log:
-            self.process = subprocess.Popen(["docker-registry", "serve", self.top / "config.yml"],
+            self.process = start_server(["docker-registry", "serve", self.top / "config.yml"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self.answers, 60, "docker-registry does not start")
 
