@@ -39,6 +39,7 @@ static const struct verb verbs[] = {
 	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
+	{"judge", cmd_judge, "check a judging model against examples that people have graded"},
 	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},
 	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},

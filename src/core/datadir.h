@@ -22,6 +22,8 @@
 #define DATA_PREFLIGHT_PREFIX                                                                      \
 	".preflight-"		 /* and a run's id, below DATA_RUNS: a preflight under way */
 #define DATA_ROLLOUTS "rollouts" /* NAME/STAMP/ */
+#define DATA_JUDGES                                                                                \
+	"judges" /* MODEL-PROMPT.json: how a judge did on examples, see cmd/judge-report.h */
 #define DATA_TEMP DATA_ROLLOUTS "/temp"
 #define DATA_DOCTOR_PREFIX                                                                         \
 	".rollouts-doctor." /* and a process id: what `doctor` tries things out in */
@@ -86,6 +88,8 @@
 #define ATTEMPT_BOX_AGENT ATTEMPT_BOX_PREFIX
 #define ATTEMPT_BOX_EVALUATE ATTEMPT_BOX_PREFIX "-eval"
 
+/* Where it is kept how MODEL_ID did, asked in the way PROMPT is the hash of; the caller frees. */
+char *datadir_judge(const char *model_id, const char *prompt);
 /* "runs/RUN_ID/attempts/N" below the data folder, with FILE of it below that; the caller frees. */
 char *datadir_attempt(const char *run_id, int attempt);
 char *datadir_attempt_file(const char *run_id, int attempt, const char *file);

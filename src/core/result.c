@@ -193,6 +193,7 @@ void result_release(struct result *r)
 	free(r->image_id);
 	free(r->platform);
 	json_decref(r->tools);
+	json_decref(r->judge_votes);
 	metrics_release(&r->metrics);
 	strv_release(&r->suspect);
 	for (size_t i = 0; i < r->steps_n; i++) {
@@ -310,6 +311,8 @@ json_t *result_to_json(const struct result *r)
 	json_put(j, "phases_ms", phases_to_json(r));
 	if (r->tools)
 		json_put(j, "tools", json_incref(r->tools));
+	if (r->judge_votes)
+		json_put(j, "judge_votes", json_incref(r->judge_votes));
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	json_t *judge = r->has_judge ? json_object() : json_null();
 	if (r->has_judge)
@@ -409,6 +412,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	}
 	read_bounds(&read, j);
 	read.tools = json_incref(json_object_get(j, "tools"));
+	read.judge_votes = json_incref(json_object_get(j, "judge_votes"));
 	*r = read;
 	return 0;
 }

@@ -119,6 +119,7 @@ struct result {
 	double total_score; /* 0..1 when scored */
 	double judge_score; /* weighted, of the rubrics that a judge scored: 0..1; -1: there is none */
 	char judge_model[128]; /* who judged, as its provider names it; "": nobody was asked */
+	json_t *judge_votes; /* rubric -> what each vote on it said, null where nothing; NULL: nobody was asked */
 	char judge_prompt[HASH_HEX]; /* which way of asking: our words and the judge's settings */
 	double coverage;	     /* scored share of the rubrics' weight; -1 unknown */
 	/* What total_score would be if all that was not scored were worth nothing, or all; -1 unknown. */

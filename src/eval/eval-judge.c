@@ -162,6 +162,7 @@ static void give_scores(struct grading *g, const struct judge *j, struct judged 
 	}
 	if (!judge_total(list, n, &g->out->judge_score))
 		g->out->judge_score = -1;
+	g->out->judge_votes = judge_votes_doc(j, list, n);
 	judge_prompt_identity(j, g->out->judge_prompt);
 	snprintf(g->out->judge_model, sizeof g->out->judge_model, "%s", j->model_id);
 }

@@ -62,6 +62,7 @@ void evaluation_release(struct evaluation *e)
 	json_decref(e->doc);
 	scores_release(&e->scores);
 	metrics_release(&e->metrics);
+	json_decref(e->judge_votes);
 	strv_release(&e->suspect);
 	strv_release(&e->conflicts);
 	*e = (struct evaluation){.total.coverage = -1, .judge_score = -1};

@@ -41,6 +41,7 @@ struct evaluation {
 	struct strv conflicts;	  /* names that two tests wrote, each a line for people */
 	struct test_usage usage;
 	char judge_model[128]; /* who judged, as its provider names it; "": nobody was asked */
+	json_t *judge_votes;   /* as struct result has it; owned */
 	double judge_score;    /* weighted, of the rubrics that a judge scored; -1: there is none */
 	char judge_prompt[HASH_HEX]; /* which way of asking it was asked in; "": nobody was */
 };

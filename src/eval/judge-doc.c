@@ -95,6 +95,15 @@ static json_t *votes_doc(const struct judge *j, const struct judged *d)
 	return votes;
 }
 
+json_t *judge_votes_doc(const struct judge *j, const struct judged *list, size_t n)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < n; i++)
+		json_put(all, list[i].rubric->id, votes_doc(j, &list[i]));
+	return all;
+}
+
 static json_t *judged_doc(const struct judge *j, const struct judged *d)
 {
 	json_t *obj = json_object();

@@ -18,6 +18,8 @@ struct judged {
 	size_t control_wrong;
 };
 
+/* Rubric -> what each vote on it said; a new reference. */
+json_t *judge_votes_doc(const struct judge *j, const struct judged *list, size_t n);
 /* Add `lm_evaluation` and `judge` to the document of G. */
 void judge_doc_put(struct grading *g, const struct judged *list, size_t n, int64_t wall_ms);
 /* The weighted score of what was judged; false: nothing was, or nothing has weight. */

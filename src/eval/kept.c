@@ -121,6 +121,7 @@ static int take_judge(struct grading *g, const struct kept *k, struct err *err)
 		return -1;
 	copy_members(e->doc, k->doc, members);
 	e->judge_score = k->result.judge_score;
+	e->judge_votes = json_incref(k->result.judge_votes);
 	snprintf(e->judge_model, sizeof e->judge_model, "%s", k->result.judge_model);
 	snprintf(e->judge_prompt, sizeof e->judge_prompt, "%s", k->result.judge_prompt);
 	return path_exists(from, ATTEMPT_VERDICTS)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/report.h"
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "analysis/judges.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -76,6 +78,73 @@ static size_t count_regraded(const struct rollout *r, bool moved)
 		     strcmp(t->result.task_hash, t->trial.task_hash) != 0;
 	}
 	return n;
+}
+
+/* By which share of rubrics the judge says are met, and what that comes to by the examples it was checked on. */
+static void put_corrected(struct doc *d, const struct judges *all, const struct rollout *r)
+{
+	AUTO(fd) int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(free) char *path = datadir_judge(all->ways[0].model, all->ways[0].prompt);
+	AUTO(json) json_t *doc = NULL;
+	struct err ignored;
+
+	if (root < 0 || json_read(&doc, root, path, 1 << 20, &ignored))
+		return;
+	struct judges_corrected fixed = judges_correct(all, doc, SUMMARY_LEVEL);
+	if (!fixed.known)
+		return;
+	doc_words(d, " It says that %zu of %zu rubrics are met (%.3f).", all->met, all->judged,
+		  (double)all->met / (double)all->judged);
+	if (isnan(fixed.theta))
+		doc_words(d,
+			  " By the examples that it was checked on it does no better than chance.");
+	else
+		doc_words(d,
+			  " Corrected by the %g examples that it was checked on (sensitivity %.2f, "
+			  "specificity %.2f): %.3f, 95 %% interval %.3f–%.3f.",
+			  fixed.examples, fixed.sensitivity, fixed.specificity, fixed.theta,
+			  fixed.low, fixed.high);
+}
+
+static void put_votes(struct doc *d, const struct judges *all)
+{
+	size_t shown = 0;
+
+	if (isnan(all->alpha))
+		return;
+	doc_words(d, " Its votes agree by an alpha of %.2f over all rubrics", all->alpha);
+	for (size_t i = 0; i < all->rubrics_n && shown < 5; i++) {
+		const struct judges_rubric *one = &all->rubrics[i];
+		if (isnan(one->alpha) || all->rubrics_n < 2)
+			continue;
+		doc_words(d, shown++ ? ", " : ": ");
+		doc_text(d, one->id);
+		doc_words(d, " %.2f", one->alpha);
+	}
+	doc_words(d, ".");
+}
+
+/* Scores of several judges, or of one that was asked in several ways, are not of one kind. */
+static void put_judges(struct doc *d, const struct rollout *r)
+{
+	AUTO(judges) struct judges all = {0};
+
+	judges_make(&all, r);
+	if (!all.ways_n)
+		return;
+	doc_line_end(d);
+	doc_words(d, all.ways_n > 1 ? "Judged in several ways, whose scores are not of one kind: "
+				    : "Judged by ");
+	for (size_t i = 0; i < all.ways_n; i++) {
+		doc_words(d, i ? ", " : "");
+		doc_text(d, all.ways[i].model);
+		doc_words(d, " (prompt %.8s, %zu trial%s)", all.ways[i].prompt, all.ways[i].trials,
+			  all.ways[i].trials == 1 ? "" : "s");
+	}
+	doc_words(d, ".");
+	put_votes(d, &all);
+	if (all.ways_n == 1)
+		put_corrected(d, &all, r);
 }
 
 /* A mean over trials that different models answered is a mean of no model. */
@@ -227,6 +296,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 	put_unsolved(d, s);
 	put_weaker(d, r);
 	put_mixed(d, s);
+	put_judges(d, r);
 	AUTO(buf) struct buf replaced = BUF_INIT;
 	tables_replaced(&replaced, summary_all(s));
 	if (replaced.len) {

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "analysis/measures.h"
 #include "base/cleanup.h"
+#include "analysis/judges.h"
 #include "base/json.h"
 #include "report/tables.h"
 
@@ -206,6 +207,32 @@ static json_t *parts_json(const struct rollout *r)
 	return all;
 }
 
+static json_t *judges_json(const struct rollout *r)
+{
+	AUTO(judges) struct judges all = {0};
+	json_t *list = json_array(), *rubrics = json_object(), *j = json_object();
+
+	judges_make(&all, r);
+	for (size_t i = 0; i < all.ways_n; i++) {
+		json_t *way = json_object();
+		json_put_str(way, "model", all.ways[i].model);
+		json_put_str(way, "prompt", all.ways[i].prompt);
+		json_put_int(way, "trials", (int64_t)all.ways[i].trials);
+		json_array_append_new(list, way);
+	}
+	for (size_t i = 0; i < all.rubrics_n; i++) {
+		json_t *one = json_object();
+		json_put_int(one, "trials", (int64_t)all.rubrics[i].trials);
+		json_put_real(one, "alpha", all.rubrics[i].alpha);
+		json_put_real(one, "spread", all.rubrics[i].spread);
+		json_put(rubrics, all.rubrics[i].id, one);
+	}
+	json_put(j, "ways", list);
+	json_put_real(j, "alpha", all.alpha);
+	json_put(j, "rubrics", rubrics);
+	return j;
+}
+
 static json_t *excluded_json(const struct summary *s)
 {
 	json_t *all = json_array();
@@ -253,6 +280,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	if (r->parts_n)
 		json_put(j, "pooled", parts_json(r));
 	json_put_real(j, "spent_usd", r->cost.calls && !r->cost.unpriced_calls ? r->cost.usd : NAN);
+	json_put(j, "judges", judges_json(r));
 	json_put(j, "excluded", excluded_json(s));
 	json_put(j, "sandboxes", sandboxes_json(r));
 	put_tally(j, &summary_all(s)->tally);

@@ -41,9 +41,9 @@ static void put_measured(json_t *fields, const json_t *result)
 
 json_t *progress_finished(enum outcome outcome, const json_t *result)
 {
-	static const char *const copied[] = {"reason",	    "total_score", "regrade",
-					     "task_hash",   "image_id",	   "program",
-					     "judge_score", "judge_model", "judge_prompt"};
+	static const char *const copied[] = {
+		"reason",  "total_score", "regrade",	 "task_hash",	 "image_id",
+		"program", "judge_score", "judge_model", "judge_prompt", "judge_votes"};
 	static const char *const metered[][2] = {
 		{"tokens_total", "tokens"},   {"money_usd", "usd"}, {"model_served", "served"},
 		{"tool_calls", "tool_calls"}, {"calls", "calls"},   {"wall_ms", "wall_ms"},

@@ -116,11 +116,13 @@ static void keep_result(void *arg, size_t i, const json_t *line)
 	result.image_id = word(r, member(&f, "image_id"), NULL);
 	result.program = word(r, member(&f, "program"), NULL);
 	result.judge_model = word(r, member(&f, "judge_model"), NULL);
+	result.judge_votes = json_incref((json_t *)member(&f, "judge_votes"));
 	result.judge_prompt = word(r, member(&f, "judge_prompt"), NULL);
 	result.suspect = (int)json_get_int(
 		line, "suspect", (int64_t)json_array_size(json_object_get(whole, "suspect")));
 	keep_metrics(r, &result, line, whole);
 	free(t->result.reason);
+	json_decref(t->result.judge_votes);
 	free(t->result.custom);
 	t->result = result;
 	t->has_result = true;
@@ -245,6 +247,7 @@ void rollout_release(struct rollout *r)
 	for (size_t i = 0; i < r->trials_n; i++) {
 		trial_release(&r->trials[i].trial);
 		free(r->trials[i].result.reason);
+		json_decref(r->trials[i].result.judge_votes);
 		free(r->trials[i].result.custom);
 	}
 	free(r->trials);

@@ -84,6 +84,7 @@ struct trial_result {
 	const char *agent_version; /* what the agent says it is */
 	const char *judge_served;  /* the models that graded it */
 	const char *judge_model;   /* who judged, as the provider names it */
+	json_t *judge_votes;	   /* as result.h has it; owned */
 	const char *judge_prompt;  /* the hash of the way it was asked */
 	const char *image_id;	   /* of its container: "sha256:..." */
 	const char *program;	   /* the build of rollouts that made it */

@@ -137,6 +137,8 @@ static void take_scores(struct work *w, struct evaluation *e)
 	r->tests = e->tests;
 	r->tests_passed = e->tests_passed;
 	r->judge_score = e->judge_score;
+	json_decref(r->judge_votes);
+	r->judge_votes = json_incref(e->judge_votes);
 	snprintf(r->judge_prompt, sizeof r->judge_prompt, "%s", e->judge_prompt);
 	snprintf(r->judge_model, sizeof r->judge_model, "%s", e->judge_model);
 	struct step_result *step = result_add_step(r, w->step->name);

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A judge against examples that people have graded, and what that makes of what it says later; votes that differ; judges
+that are not the same."""
+import json
+
+import pytest
+
+from conftest import SOURCE, put
+from judges import RUBRIC, fake, judged, met, provided, says, verdict  # noqa: F401
+
+GOLD = SOURCE / "examples/judge/gold.jsonl"
+
+
+def example(kind, human, **more):
+    return json.dumps({"id": f"{kind} {human}", "kind": kind, "instruction": "Do it.", "criterion": f"case {kind} {human}",
+                       "scale": "binary", "diff": "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -0,0 +1 @@\n+y\n",
+                       "human": human, **more}) + "\n"
+
+
+@pytest.fixture
+def check(workdir, fake, provided, run_cli):
+    def run(text, *args, scripts=(), api="chat", status=0):
+        env = provided((api,))
+        fake.configure(scripts=list(scripts))
+        put(workdir / "gold.jsonl", text)
+        return run_cli("judge", "check", workdir / "gold.jsonl", "--judge", "judge-fake", *args, env=env, check=status)
+
+    return run
+
+
+def test_sensitivity_specificity_and_agreement(check):
+    text = "".join([example("right", True)] * 8 + [example("wrong", False)] * 6 + [example("missed", True)] * 2
+                   + [example("injected", False)] * 4)
+    scripts = [says(met(), prompt="case right"), says(met(False), prompt="case wrong"),
+               says(met(False), prompt="case missed"), says(met(), prompt="case injected")]
+    done = check(text, "--json", scripts=scripts)
+    doc = json.loads(done.stdout)
+    assert doc["sensitivity"] == 0.8 and doc["specificity"] == 0.6 and doc["agreement"] == 0.7
+    assert doc["kinds"]["injected"]["not_met_found"] == 0 and doc["all"]["examples"] == 20
+    shown = check(text, scripts=scripts).stdout
+    assert "sensitivity (says met where people do) 0.800 (8 of 10, 95 % interval" in shown
+    assert "specificity (says not met where people do) 0.600 (6 of 10" in shown and "alpha" in shown and "20 calls" in shown
+
+
+def test_the_shipped_examples_are_read(run_cli, fake, provided):
+    env = provided(("anthropic",))
+    fake.configure(scripts=[says(met(), prompt="met or not met: give"), says(verdict(0.9))])
+    done = run_cli("judge", "check", GOLD, "--judge", "judge-fake", "--json", env=env, check=0)
+    doc = json.loads(done.stdout)
+    assert doc["sensitivity"] == 1 and doc["specificity"] == 0  # a judge that says yes to everything
+    assert set(doc["kinds"]) == {"right", "half-right", "wrong", "injected"}
+
+
+@pytest.mark.parametrize("line, why", [("{}\n", '"criterion" is missing'), ("nonsense\n", "gold.jsonl:1"),
+                                       (example("x", 2), "neither true nor false"), ("\n", "holds no example"),
+                                       (example("x", True, scale="five"), "neither \"binary\""),
+                                       (example("x", True, diff_file="none.diff"), "none.diff")])
+def test_examples_that_are_wrong(check, line, why):
+    assert why in check(line, status=2).stderr
+
+
+def test_who_is_checked_has_to_be_said(run_cli, workdir):
+    put(workdir / "gold.jsonl", example("x", True))
+    assert "--judge MODEL" in run_cli("judge", "check", workdir / "gold.jsonl", check=2).stderr
+
+
+def test_a_judge_out_of_reach(check, fake):
+    fake.configure(rules=[{"do": {"status": 404}}])
+    assert "the judge" in check(example("x", True), status=3).stderr
+
+
+def test_later_runs_are_corrected(judged, check, run_cli):
+    run = judged(says(verdict(1.0)), rollouts=3)
+    check("".join([example("right", True)] * 10 + [example("wrong", False)] * 10),
+          scripts=[says(met(), prompt="case right"), says(met(False), prompt="case wrong")])
+    text = run_cli("summarize", "bench", check=0).stdout.replace("\n", " ")
+    assert "Judged by judge-fake (prompt" in text and "3 trials" in text
+    assert "3 of 3 rubrics are met" in text and "Corrected by the 20 examples" in text and "sensitivity 1.00" in text
+
+
+def test_votes_their_mean_and_how_far_they_agree(judged, fake, run_cli):
+    answers = [0.2, 0.4, 0.9]
+    fake.configure(rules=[])
+    run = judged({"model": "judge-fake", "turns": [{"text": verdict(0.5)}]}, judge={"votes": 3}, rollouts=2)
+    assert run.result()["judge_votes"] == {"clear": [0.5] * 3} and len(run.requests()) == 6
+    bodies = [json.dumps({"choices": [{"message": {"content": verdict(v)}, "finish_reason": "stop"}]}) for v in answers]
+    fake.configure(rules=[{"nth": [i + 1], "do": {"status": 200, "body": body}} for i, body in enumerate(bodies)])
+    run = type(run)(None, fake, run.workdir, run.rollout, run.env)
+    run_cli("eval", "bench", "--judge-only", "--only", run.run_id, env=run.env)
+    doc = run.doc()["judge"]["rubrics"]["clear"]
+    assert run.result()["judge_score"] in (pytest.approx(0.5), 0.5) and len(doc["votes"]) == 3
+
+
+def test_judges_that_are_not_the_same_are_told_apart(judged, fake, run_cli):
+    run = judged(says(verdict(0.5)), rollouts=2)
+    runs = list(run.rollout.runs)
+    fake.configure(scripts=[{"model": "other-fake", "turns": [{"text": verdict(1.0)}]}])
+    run_cli("eval", "bench", "--judge-only", "--judge", "other-fake", "--only", runs[0], env=run.env, check=0)
+    text = run_cli("summarize", "bench", check=0).stdout.replace("\n", " ")
+    assert "Judged in several ways, whose scores are not of one kind" in text and "other-fake (prompt" in text
+    doc = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
+    assert sorted(way["model"] for way in doc["judges"]["ways"]) == ["judge-fake", "other-fake"]
+
+
+def test_points_are_given_and_taken(judged):
+    rubrics = [{"id": "good", "criterion": "rubric good.", "points": 5}, {"id": "more", "criterion": "rubric more.", "points": 3},
+               {"id": "bad", "criterion": "rubric bad.", "points": -4}]
+    run = judged(says(met(), prompt="rubric good."), says(met(False), prompt="rubric more."), says(met(), prompt="rubric bad."),
+                 rubrics=rubrics)
+    assert run.result()["total_score"] == pytest.approx(1 / 8) and run.result()["judge_score"] == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_canary_marks_a_verdict(judged, answer):
+    run = judged(says(verdict(0.5, control=answer)), judge={"canary": True}, rollouts=1)
+    prompt, doc = run.prompt(), run.doc()["judge"]["rubrics"]["clear"]
+    line = next(line for line in prompt.splitlines() if line.startswith("Control statement:"))
+    is_true = "control_" not in line
+    assert doc["canary_wrong"] == (answer != is_true) and run.result()["total_score"] == 0.5
+
+
+def test_the_same_family_is_said(judged, run_cli):
+    run = judged(says(verdict(1)), agent="oracle")
+    assert "same family" not in run.done.stdout
