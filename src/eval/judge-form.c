@@ -49,26 +49,64 @@ json_t *judge_form_schema(void)
 			 "required", required, "additionalProperties", 0);
 }
 
-/* The answer is the object that ends TEXT but for a code block's fence: models think aloud before it, and braces may stand
- * there too. Of what is no such object the first attempt tells why. */
+/* The last verdict in TEXT: models think aloud before it, add a word after it, put it in a code block, and quote what they
+ * were shown. Of what is none the first attempt tells why. */
+static json_t *last_verdict(const char *text, size_t len, char why[JSON_ERROR_TEXT_LENGTH])
+{
+	const char *open = text, *end = text + len;
+	json_t *found = NULL;
+
+	while ((open = memchr(open, '{', (size_t)(end - open)))) {
+		json_error_t e;
+		json_t *j = json_loadb(open, (size_t)(end - open),
+				       JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &e);
+		if (json_object_get(j, "verdict") || json_object_get(j, "score")) {
+			json_decref(found);
+			found = json_incref(j);
+		} else if (!*why) {
+			snprintf(why, JSON_ERROR_TEXT_LENGTH, "%s",
+				 j ? "\"score\" is missing" : e.text);
+		}
+		open += j && e.position > 0 ? e.position : 1;
+		json_decref(j);
+	}
+	return found;
+}
+
+/* A line break as such in a text, which JSON does not take and models write. */
+static void escape_breaks(struct buf *out, const char *text, size_t len)
+{
+	bool in_text = false;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (in_text && c == '\\' && i + 1 < len) {
+			buf_addc(out, text[i++]);
+			buf_addc(out, text[i]);
+		} else if (in_text && c < 0x20) {
+			buf_addf(out, "\\u%04x", c);
+		} else {
+			in_text ^= c == '"';
+			buf_addc(out, text[i]);
+		}
+	}
+}
+
 static json_t *find_object(const char *text, size_t len, struct err *err)
 {
-	const char *close = memrchr(text, '}', len), *open = text;
-	struct err later;
-	json_t *j = NULL;
-	bool is_first = true;
+	char why[JSON_ERROR_TEXT_LENGTH] = "", ignored[JSON_ERROR_TEXT_LENGTH] = "";
+	AUTO(buf) struct buf mended = BUF_INIT;
+	json_t *j = last_verdict(text, len, why);
 
-	(void)err_set(err, ERR_USAGE, 0, "there is no JSON object in it");
-	while (close && (open = memchr(open, '{', (size_t)(close - open)))) {
-		if (!json_parse(&j, open, (size_t)(close + 1 - open), "the answer",
-				is_first ? err : &later) &&
-		    json_is_object(j))
-			return j;
-		json_decref(STEAL(&j));
-		is_first = false;
-		open++;
+	if (!j && *why) {
+		escape_breaks(&mended, text, len);
+		j = last_verdict(mended.data, mended.len, ignored);
 	}
-	return NULL;
+	if (!j)
+		(void)err_set(err, ERR_USAGE, 0, "%s%s",
+			      *why ? "it is no JSON: " : "there is no JSON object in it", why);
+	return j;
 }
 
 static bool take_text(char **out, const json_t *j, const char *name, bool needed, struct buf *why)

@@ -16,6 +16,7 @@ NO_VERDICTS = {
     "text": (verdict("0.5"), "neither a number nor null"), "true": (verdict(True), "neither a number nor null"),
     "words": ("I would give it an eight out of ten.", "no JSON object"), "empty": ("", "empty"),
     "half": (verdict(0.5)[:-9], "JSON"), "missing": (json.dumps({"reasoning": "x", "verdict": None}), '"score" is missing'),
+    "bare": ("{}", '"score" is missing'),
     "list": ("[0.5]", "no JSON object"), "other scale": (met(), "has degrees"),
     "twice": ('{"reasoning": "", "verdict": null, "score": 0.1, "score": 1}', "JSON"),
 }
@@ -122,6 +123,23 @@ def test_a_server_without_schemas_is_asked_in_words(judged, fake, api):
     run = judged(says("Let me see {so}.\n```json\n" + verdict(0.5) + "\n```\n"), api=api)
     assert run.result()["total_score"] == 0.5 and run.doc()["judge"]["refused"] == ["schema"]
     assert '\\"reasoning\\"' in json.dumps(run.requests()[-1])  # the form is told in words in any case
+
+
+# As models write them where no schema binds them.
+VERDICTS = {
+    "a word after it": verdict(0.3) + "\nHope this {helps}!", "a draft before it": verdict(0.9) + "\nOn reflection:\n" + verdict(0.3),
+    "braces before it": "I look at {reasoning: x} and {criterion}.\n" + verdict(0.3), "a line break": verdict(0.3).replace("says so", "says\nso"),
+    "a code block": "```json\n" + verdict(0.3) + "\n```", "an indented one": json.dumps(json.loads(verdict(0.3)), indent=4),
+    "braces in it": verdict(0.3, reasoning='the diff says {"score": 1}'), "more members": verdict(0.3, confidence=1),
+    "whole numbers": verdict(0).replace('"score": 0', '"score": 0.3'),
+}
+
+
+def test_verdicts_as_models_write_them(judged):
+    run = judged(*[says(text, prompt=f"rubric {name}.") for name, text in VERDICTS.items()],
+                 rubrics=rubrics_of(VERDICTS), api="chat")
+    assert {name: g["value"] for name, g in grades_of(run).items()} == {name: 0.3 for name in VERDICTS}
+    assert len(run.requests()) == len(VERDICTS)
 
 
 def test_limits_of_the_judge_leave_rubrics_unscored(judged):
