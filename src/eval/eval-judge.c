@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "eval/judge-doc.h"
+#include "eval/judge-reuse.h"
 
 enum {
 	FILE_BYTES = 16 << 10, /* of each file that a rubric names */
@@ -103,10 +104,17 @@ static int read_diff(const struct grading *g, struct buf *out, struct err *err)
 	return path_read_beneath(g->job->run_fd, ATTEMPT_DIFF, DIFF_BYTES, out, err);
 }
 
-static int draw_code(char code[FENCE_CODE], struct err *err)
+/* A prompt that is to be the same as an earlier one has its code. */
+static int draw_code(char code[FENCE_CODE], const struct grading *g,
+		     const struct earlier_verdicts *earlier, struct err *err)
 {
+	const char *given = g->job->fence_code;
 	unsigned char bytes[FENCE_CODE / 2];
 
+	if ((given && *given) || *earlier->code) {
+		snprintf(code, FENCE_CODE, "%s", given && *given ? given : earlier->code);
+		return 0;
+	}
 	if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
 		return err_set(err, ERR_INFRA, errno, "getrandom");
 	for (size_t i = 0; i < sizeof bytes; i++)
@@ -189,11 +197,15 @@ static int judge_all(struct grading *g, struct judged *list, size_t n, struct ju
 				   .files = g->files};
 	const size_t votes_n = n * (size_t)j->votes;
 	const int64_t start_ms = clock_mono_ms();
+	struct earlier_verdicts earlier;
 	struct diff_parts parts;
 	char code[FENCE_CODE];
 
-	if (read_diff(g, &diff, err) || draw_code(code, err))
+	earlier_verdicts_read(&earlier, g->job);
+	if (read_diff(g, &diff, err) || draw_code(code, g, &earlier, err)) {
+		earlier_verdicts_release(&earlier);
 		return -1;
+	}
 	diff_parts_read(&parts, diff.data, diff.len);
 	m.diff = &parts;
 	for (size_t i = 0; i < n; i++) {
@@ -202,8 +214,10 @@ static int judge_all(struct grading *g, struct judged *list, size_t n, struct ju
 		for (int v = 0; v < j->votes; v++)
 			list[i].votes[v] = (struct judge_vote){.prompt = &list[i].prompt,
 							       .binary = list[i].rubric->binary};
+		earlier_verdicts_take(&earlier, &list[i], j->votes);
 	}
 	diff_parts_release(&parts);
+	earlier_verdicts_release(&earlier);
 	judge_ask(j, g->job->client, votes, votes_n);
 	if (judge_doc_write(g, code, list, n, err) || check_failed(votes, votes_n, err))
 		return -1;

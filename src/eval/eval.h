@@ -25,7 +25,8 @@ struct eval_job {
 	const char *
 		patch_refused; /* why the diff did not apply, or NULL: then no test is run and all fail */
 	const struct model_client
-		*client; /* to ask the attempt's judge by; NULL: nobody is asked */
+		*client;	/* to ask the attempt's judge by; NULL: nobody is asked */
+	const char *fence_code; /* of a judging that is replayed; NULL or "": a new one is drawn */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
 };

@@ -121,7 +121,7 @@ static void set_reason(struct judge_vote *v, const char *text)
 			     text_cut(line.data, line.len < WORDS_BYTES ? line.len : WORDS_BYTES));
 }
 
-static void check_control(struct judge_vote *v)
+void judge_vote_check(struct judge_vote *v)
 {
 	const struct judge_control *c = &v->prompt->control;
 
@@ -156,7 +156,7 @@ static void ask_vote(struct asking *a, struct judge_vote *v)
 	else if (!v->failed && v->verdict.kind == VERDICT_CANNOT_TELL)
 		set_reason(v, "the judge says that it cannot tell");
 	v->dropped = t.dropped;
-	check_control(v);
+	judge_vote_check(v);
 	conversation_release(&t);
 }
 

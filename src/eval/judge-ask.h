@@ -28,4 +28,6 @@ struct judge_vote {
  * nobody answers has failed. */
 void judge_ask(const struct judge *j, const struct model_client *client, struct judge_vote *votes,
 	       size_t n);
+/* Whether the control statement was judged rightly, in v->control_wrong; of a vote with a verdict. */
+void judge_vote_check(struct judge_vote *v);
 void judge_vote_release(struct judge_vote *v);

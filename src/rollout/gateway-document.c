@@ -121,6 +121,16 @@ static const struct provider *add_provider(struct search *s, const struct trial 
 	return v;
 }
 
+/* A judge that was not recorded is asked even where agents are replayed, if there is a key. */
+static void want_keys(struct search *s, const struct provider *v)
+{
+	json_t *entry = json_object_get(s->list, v->name);
+	struct err ignored;
+
+	json_t *keys = keys_of_provider(v, s->files, &ignored);
+	json_put(entry, "keys", keys ? keys : json_array());
+}
+
 /* It is the benchmark's: no task's key is spent for it. */
 static void add_judge(struct search *s, const struct judge *judge)
 {
@@ -130,8 +140,10 @@ static void add_judge(struct search *s, const struct judge *judge)
 					   ? providers_find(s->p, t.provider)
 					   : add_provider(s, &t);
 
-	if (v)
+	if (v && s->with_keys)
 		need_keys(s, &t, v);
+	else if (v)
+		want_keys(s, v);
 }
 
 static void add_trial(struct search *s, const struct trial *t)

@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+
+enum { VERDICTS_MAX = 256 << 20 };
 
 static int open_own(const struct work *w, const char *name, struct err *err)
 {
@@ -59,15 +63,48 @@ static int attach_agent(struct work *w, struct err *err)
 	return attach(w, &a, ATTEMPT_CALLS, ATTEMPT_RECORDING, &w->control, err);
 }
 
+/* What the fences of the recorded prompts have as their code, without which none of them would be asked again. */
+static void read_code(struct work *w, const char *folder)
+{
+	AUTO(free) char *path = path_join(folder, ATTEMPT_VERDICTS);
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(json) json_t *j = NULL;
+	struct err ignored;
+
+	if (path_read_beneath(w->root_fd, path, VERDICTS_MAX, &text, &ignored) ||
+	    json_parse(&j, text.data, (size_t)(strchrnul(text.data, '\n') - text.data), path,
+		       &ignored))
+		return;
+	snprintf(w->judge_code, sizeof w->judge_code, "%s", json_get_str(j, "code", ""));
+}
+
+/* The judge's recording lies beside the agent's. -1 as well where there is none, which is no error. */
+static int open_replay(struct work *w, struct err *err)
+{
+	const char *slash = w->attempt.replay ? strrchr(w->attempt.replay, '/') : NULL;
+
+	if (!slash)
+		return -1;
+	AUTO(free) char *folder = xstrndup(w->attempt.replay, (size_t)(slash - w->attempt.replay));
+	AUTO(free) char *path = path_join(folder, ATTEMPT_JUDGE_RECORDING);
+	int fd = path_open_beneath(w->root_fd, path, O_RDONLY, 0, err);
+	if (fd >= 0)
+		read_code(w, folder);
+	return fd;
+}
+
 static int attach_judge(struct work *w, struct err *err)
 {
+	struct err none = {0};
+	AUTO(fd) int replay = open_replay(w, &none);
 	const struct judge *judge = &w->attempt.judge;
 	struct control_attach a = {
 		.token = w->judge_token,
 		.provider = judge->provider,
 		.model = judge->model_id,
 		.limits = {.tokens = judge->tokens, .usd = judge->usd, .calls = judge->calls},
-		.replay_fd = -1,
+		.replay_fd = replay,
+		.replay_or_live = w->attempt.replay_or_live,
 	};
 
 	return attach(w, &a, ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_RECORDING, &w->judge, err);
@@ -112,6 +149,10 @@ int work_judged(struct work *w, struct err *err)
 	snprintf(u->model_served, sizeof u->model_served, "%s", s.models);
 	snprintf(u->keys, sizeof u->keys, "%s", s.keys);
 	w->result.has_judge = true;
+	if (*s.diverged) {
+		w->diverged = true;
+		return err_set(err, ERR_LIMIT, 0, "the judge: %s", s.diverged);
+	}
 	if (!*s.failed.text)
 		return 0;
 	snprintf(w->result.cause, sizeof w->result.cause, CAUSE_PROVIDER);

@@ -212,6 +212,7 @@ int work_evaluate(struct work *w, struct err *err)
 	if (eval_needs_sandbox(&w->attempt, w->step) && open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
+	job.fence_code = w->judge_code;
 	job.client = w->judge && w->attempt.judge.api ? &client : NULL;
 	/* What it cost is told however it ended. */
 	struct err graded = {0}, judged = {0};

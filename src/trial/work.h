@@ -37,8 +37,9 @@ struct work {
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[BOX_COUNT_][64];
 	struct sandbox_mount caches[BOX_COUNT_][SANDBOX_CACHES_MAX];
-	char *token;	   /* of the agent: stands in for provider keys; "" without a gateway */
-	char *judge_token; /* the same for graders that ask a model; the agent never learns it */
+	char *token;	     /* of the agent: stands in for provider keys; "" without a gateway */
+	char judge_code[40]; /* of the fences of a judging that is replayed; "": none is */
+	char *judge_token;   /* the same for graders that ask a model; the agent never learns it */
 	struct control
 		*control; /* the agent's account, while its token is valid; NULL: not metered */
 	struct control *judge; /* that of the graders; NULL: they ask no model */

@@ -34,7 +34,7 @@ def judged(workdir, fake, provided, make_task, make_bench, run_cli, rollout):
         env = provided((api,))
         fake.configure(scripts=list(scripts))
         task = make_task(rubrics=list(rubrics), tests=list(tests), **more)
-        config = make_bench(task, agent=agent, rollouts=rollouts, **({} if agent in ("oracle", "nop") else {"model": "plain"}))
+        config = make_bench(task, agent=agent, rollouts=rollouts, **({} if agent in ("oracle", "nop") else {"model": "plain-fake"}))
         table = {"model": "judge-fake", **(judge or {})}
         text = config.read_text() + "\n[judge]\n" + "".join(
             f"{key} = {json.dumps(value)}\n" for key, value in table.items())
