@@ -75,6 +75,8 @@ static void release_entry(struct bench_entry *e)
 {
 	free(e->prepared_dir);
 	free(e->task_path);
+	strv_release(&e->only);
+	strv_release(&e->exclude);
 	free(e->label);
 	free(e->agent_place);
 	free(e->model_place);

@@ -33,7 +33,9 @@ struct bench_entry {
 	int line, col; /* of the table's prepared_dir in the file, for messages; 0 from flags */
 	char *prepared_dir; /* as written (a glob's match otherwise): shown to people */
 	char *task_path;    /* where it was found */
-	char *label;	    /* NULL when the plan shall make it */
+	struct strv only,
+		exclude; /* which of its table's tasks run, as --only and --exclude; none: all */
+	char *label;	 /* NULL when the plan shall make it */
 	char *agent_place; /* "bench.toml:6:9" or "--model": where the agent, or the model it follows from, is said */
 	char *model_place; /* where its model or models are said, as agent_place */
 	char *agent;	   /* "auto", "nop", "oracle" or a name of share/agents */

@@ -281,16 +281,61 @@ static bool is_variant(const struct bench_entry *e, const struct trial *t)
 	       strv_has(&e->models, t->model) && same_settings(e, t);
 }
 
-static const char *earlier_label(const struct plan_input *in, size_t i)
+static int by_task(const void *a, const void *b)
 {
-	for (size_t j = 0; j < in->old_n; j++)
-		if (strcmp(in->old[j].task_hash, in->tasks[i]->hash) == 0 &&
-		    is_variant(&in->bench->entries[i], &in->old[j]))
-			return in->old[j].variant;
+	const struct trial *const *x = a, *const *y = b;
+	int order = strcmp((*x)->task_hash, (*y)->task_hash);
+	return order ? order : (*x)->index - (*y)->index;
+}
+
+void plan_earlier_make(struct plan_earlier *out, const struct plan_input *in)
+{
+	*out = (struct plan_earlier){xcalloc(in->old_n + 1, sizeof(*out->v)), in->old_n};
+	for (size_t i = 0; i < in->old_n; i++)
+		out->v[i] = &in->old[i];
+	qsort(out->v, out->n, sizeof(*out->v), by_task);
+}
+
+void plan_earlier_release(struct plan_earlier *e)
+{
+	free(e->v);
+}
+
+/* The first that is not below HASH, or with ABOVE the first that is above it. */
+static size_t bound(const struct plan_earlier *e, const char *hash, bool above)
+{
+	size_t low = 0, high = e->n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(e->v[middle]->task_hash, hash);
+		if (order < 0 || (above && order == 0))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct trial *const *plan_earlier_of(const struct plan_earlier *e, const char *task_hash,
+					   size_t *n)
+{
+	size_t first = bound(e, task_hash, false);
+	*n = bound(e, task_hash, true) - first;
+	return e->v + first;
+}
+
+static const char *earlier_label(const struct plan_input *in, const struct plan_earlier *old,
+				 size_t i)
+{
+	size_t n;
+	const struct trial *const *t = plan_earlier_of(old, in->tasks[i]->hash, &n);
+	for (size_t j = 0; j < n; j++)
+		if (is_variant(&in->bench->entries[i], t[j]))
+			return t[j]->variant;
 	return NULL;
 }
 
-char **plan_labels(const struct plan_input *in)
+char **plan_labels(const struct plan_input *in, const struct plan_earlier *old)
 {
 	size_t n = in->bench->entries_n;
 	char **labels = xcalloc(n ? n : 1, sizeof *labels);
@@ -298,7 +343,7 @@ char **plan_labels(const struct plan_input *in)
 	for (size_t i = 0; i < n; i++) {
 		const char *given = in->bench->entries[i].label;
 		if (!given)
-			given = earlier_label(in, i);
+			given = earlier_label(in, old, i);
 		labels[i] = given ? xstrdup(given) : make_label(in, i, peers);
 	}
 	return labels;
@@ -405,17 +450,17 @@ static char *tell_apart(const struct comparison *c, const char *label)
 	return buf_detach(&out);
 }
 
-char *plan_variant(const struct plan_input *in, size_t entry, size_t model,
-		   const struct plan_route *route, const char *label)
+char *plan_variant(const struct plan_input *in, const struct plan_earlier *old, size_t entry,
+		   size_t model, const struct plan_route *route, const char *label)
 {
 	const struct bench_entry *e = &in->bench->entries[entry];
-	const struct task *task = in->tasks[entry];
 	struct comparison c = {.entry = e, .route = route};
 	const char *same = NULL;
-	for (size_t i = 0; i < in->old_n && !same; i++) {
-		const struct trial *t = &in->old[i];
-		if (strcmp(t->task_hash, task->hash) != 0 ||
-		    strcmp(t->model, e->models.v[model]) != 0 ||
+	size_t n;
+	const struct trial *const *of_task = plan_earlier_of(old, in->tasks[entry]->hash, &n);
+	for (size_t i = 0; i < n && !same; i++) {
+		const struct trial *t = of_task[i];
+		if (strcmp(t->model, e->models.v[model]) != 0 ||
 		    strcmp(t->agent, in->agents[entry][model]) != 0 ||
 		    !begins_with(t->variant, label))
 			continue;

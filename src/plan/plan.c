@@ -20,6 +20,7 @@ struct slot {
 struct planner {
 	const struct plan_input *in;
 	struct plan *plan;
+	struct plan_earlier old;
 	char ***variants;   /* variants[entry][model] */
 	bool *chosen;	    /* entries that --only and --exclude leave in */
 	bool *reported;	    /* entries whose collision was told */
@@ -42,9 +43,12 @@ static char *folder_name(const char *dir)
 	return xstrndup(start, (size_t)(end - start));
 }
 
+/* A difficulty is a tag, too. */
 static bool has_tag(const struct task *t, const char *glob)
 {
 	json_t *tag;
+	if (t->difficulty && text_glob(glob, t->difficulty))
+		return true;
 	size_t i;
 	json_array_foreach (t->tags, i, tag)
 		if (json_is_string(tag) && text_glob(glob, json_string_value(tag)))
@@ -54,9 +58,11 @@ static bool has_tag(const struct task *t, const char *glob)
 
 static bool matches(const char *pattern, const struct bench_entry *e, const struct task *t)
 {
-	static const char tag[] = "tag:";
+	static const char tag[] = "tag:", difficulty[] = "difficulty:";
 	if (strncmp(pattern, tag, sizeof tag - 1) == 0)
 		return has_tag(t, pattern + sizeof tag - 1);
+	if (strncmp(pattern, difficulty, sizeof difficulty - 1) == 0)
+		return t->difficulty && text_glob(pattern + sizeof difficulty - 1, t->difficulty);
 	AUTO(free) char *folder = folder_name(e->prepared_dir);
 	return text_glob(pattern, t->id) || text_glob(pattern, folder) ||
 	       text_glob(pattern, e->prepared_dir);
@@ -69,19 +75,45 @@ static bool is_named(const char *name, const struct bench_entry *e, const struct
 	       strcmp(name, e->prepared_dir) == 0;
 }
 
-/* Set MATCHED of the entries that one of PATTERNS means. What is somebody's name is not a pattern: "app[1]" does not mean
+/* TABLE: a [[tasks]] table, or -1: all of them. */
+static bool is_in(const struct bench_entry *e, int table)
+{
+	return table < 0 || e->table == table;
+}
+
+/* Set MATCHED of the entries of TABLE that one of PATTERNS means. What is somebody's name is not a pattern: "app[1]" does not mean
  * app1 where there is an app[1]. */
-static void match_entries(const struct plan_input *in, const struct strv *patterns, bool *matched)
+static void match_entries(const struct plan_input *in, const struct strv *patterns, int table,
+			  bool *matched)
 {
 	const struct bench *b = in->bench;
 	for (size_t k = 0; patterns && k < patterns->n; k++) {
 		bool named = false;
 		for (size_t i = 0; i < b->entries_n; i++)
-			if (is_named(patterns->v[k], &b->entries[i], in->tasks[i]))
+			if (is_in(&b->entries[i], table) &&
+			    is_named(patterns->v[k], &b->entries[i], in->tasks[i]))
 				named = matched[i] = true;
 		for (size_t i = 0; !named && i < b->entries_n; i++)
-			matched[i] |= matches(patterns->v[k], &b->entries[i], in->tasks[i]);
+			matched[i] |= is_in(&b->entries[i], table) &&
+				      matches(patterns->v[k], &b->entries[i], in->tasks[i]);
 	}
+}
+
+/* `only` and `exclude` of the entries' own tables, which each of its entries has. */
+static void choose_in_tables(struct planner *p)
+{
+	const struct bench *b = p->in->bench;
+	AUTO(free) bool *only = xcalloc(b->entries_n + 1, sizeof *only);
+	AUTO(free) bool *excluded = xcalloc(b->entries_n + 1, sizeof *excluded);
+	for (size_t i = 0; i < b->entries_n; i++) {
+		const struct bench_entry *e = &b->entries[i];
+		if (i && e->table == b->entries[i - 1].table)
+			continue;
+		match_entries(p->in, &e->only, e->table, only);
+		match_entries(p->in, &e->exclude, e->table, excluded);
+	}
+	for (size_t i = 0; i < b->entries_n; i++)
+		p->chosen[i] &= (only[i] || !b->entries[i].only.n) && !excluded[i];
 }
 
 static void choose(struct planner *p)
@@ -89,10 +121,11 @@ static void choose(struct planner *p)
 	const struct plan_input *in = p->in;
 	const size_t n = in->bench->entries_n;
 	AUTO(free) bool *excluded = xcalloc(n + 1, sizeof *excluded);
-	match_entries(in, in->only, p->chosen);
-	match_entries(in, in->exclude, excluded);
+	match_entries(in, in->only, -1, p->chosen);
+	match_entries(in, in->exclude, -1, excluded);
 	for (size_t i = 0; i < n; i++)
 		p->chosen[i] = (p->chosen[i] || !in->only || !in->only->n) && !excluded[i];
+	choose_in_tables(p);
 }
 
 static void make_key(char out[HASH_HEX], const char *task_hash, const char *variant,
@@ -332,13 +365,20 @@ static void check_changed(struct planner *p, size_t entry)
 	const struct plan_input *in = p->in;
 	const struct bench_entry *e = &in->bench->entries[entry];
 	const struct task *task = in->tasks[entry];
-	const struct trial *was = NULL;
-	for (size_t i = 0; i < in->old_n; i++) {
-		if (strcmp(in->old[i].task_hash, task->hash) == 0)
-			return;
-		if (!was && same_folder(e, task, &in->old[i]) &&
-		    !has_own_overrides(p, entry, &in->old[i]))
-			was = &in->old[i];
+	const struct trial *was = NULL, *last = NULL;
+	size_t n;
+	plan_earlier_of(&p->old, task->hash, &n);
+	if (n)
+		return;
+	for (size_t i = 0; i < p->old.n && !was; i++) {
+		const struct trial *t = p->old.v[i];
+		/* Those of one row lie together. */
+		bool known = last && !strcmp(t->task_hash, last->task_hash) &&
+			     !strcmp(t->task_dir, last->task_dir) &&
+			     !strcmp(t->variant, last->variant);
+		last = t;
+		if (!known && same_folder(e, task, t) && !has_own_overrides(p, entry, t))
+			was = t;
 	}
 	if (was)
 		strv_pushf(p->issues,
@@ -406,14 +446,14 @@ static void check_ids(struct planner *p, size_t entry)
 static void find_variants(struct planner *p)
 {
 	const struct bench *b = p->in->bench;
-	char **labels = plan_labels(p->in);
+	char **labels = plan_labels(p->in, &p->old);
 	p->variants = xcalloc(b->entries_n + 1, sizeof *p->variants);
 	for (size_t i = 0; i < b->entries_n; i++) {
 		const struct strv *models = &b->entries[i].models;
 		p->variants[i] = xcalloc(models->n + 1, sizeof **p->variants);
 		for (size_t m = 0; m < models->n; m++) {
 			const struct plan_route route = route_of(p, &(struct choice){i, m, 0});
-			char *variant = plan_variant(p->in, i, m, &route, labels[i]);
+			char *variant = plan_variant(p->in, &p->old, i, m, &route, labels[i]);
 			AUTO(free) char *note = xasprintf(
 				"settings changed since the trials that are there: those of the "
 				"file are the variant \"%s\"",
@@ -439,6 +479,7 @@ static void start(struct planner *p)
 	p->reported = xcalloc(entries, sizeof *p->reported);
 	p->before = xcalloc(entries, sizeof *p->before);
 	p->last_of_id = json_object();
+	plan_earlier_make(&p->old, p->in);
 	choose(p);
 	find_variants(p);
 	for (size_t i = 0; i + 1 < entries; i++)
@@ -458,6 +499,7 @@ static void finish(struct planner *p)
 			free(*variant);
 		free(p->variants[i]);
 	}
+	plan_earlier_release(&p->old);
 	free(p->slots);
 	free(p->variants);
 	free(p->chosen);
@@ -466,19 +508,42 @@ static void finish(struct planner *p)
 	json_decref(p->last_of_id);
 }
 
-static void check_patterns(const struct planner *p, const struct strv *patterns, const char *option)
+static bool means_some(const struct planner *p, const char *pattern, int table)
 {
 	const struct bench *b = p->in->bench;
-	for (size_t i = 0; patterns && i < patterns->n; i++) {
-		bool found = false;
-		for (size_t k = 0; k < b->entries_n && !found; k++)
-			found = matches(patterns->v[i], &b->entries[k], p->in->tasks[k]);
-		if (!found)
+	for (size_t k = 0; k < b->entries_n; k++)
+		if (is_in(&b->entries[k], table) &&
+		    matches(pattern, &b->entries[k], p->in->tasks[k]))
+			return true;
+	return false;
+}
+
+static void check_patterns(const struct planner *p, const struct strv *patterns, const char *option)
+{
+	for (size_t i = 0; patterns && i < patterns->n; i++)
+		if (!means_some(p, patterns->v[i], -1))
 			strv_pushf(p->issues,
 				   "%s: no task matches \"%s\" (by id, folder name or "
-				   "prepared_dir; tag:NAME by "
-				   "tag)",
+				   "prepared_dir; tag:NAME by tag, difficulty:NAME)",
 				   option, patterns->v[i]);
+}
+
+static void check_tables(const struct planner *p)
+{
+	const struct bench *b = p->in->bench;
+	for (size_t i = 0; i < b->entries_n; i++) {
+		const struct bench_entry *e = &b->entries[i];
+		const struct strv *lists[] = {&e->only, &e->exclude};
+		for (size_t k = 0; k < ARRAY_SIZE(lists) && !(i && e->table == e[-1].table); k++)
+			for (size_t n = 0; n < lists[k]->n; n++)
+				if (!means_some(p, lists[k]->v[n], e->table))
+					strv_pushf(p->issues,
+						   "%s:%d:%d: %s: no task of this [[tasks]] "
+						   "matches \"%s\" (by id, folder "
+						   "name or prepared_dir; tag:NAME by tag, "
+						   "difficulty:NAME)",
+						   b->config_path, e->line, e->col,
+						   k ? "exclude" : "only", lists[k]->v[n]);
 	}
 }
 
@@ -487,11 +552,12 @@ static int check_choice(const struct planner *p, struct err *err)
 	size_t before = p->issues->n;
 	check_patterns(p, p->in->only, "--only");
 	check_patterns(p, p->in->exclude, "--exclude");
+	check_tables(p);
 	bool any = p->in->bench->entries_n == 0;
 	for (size_t i = 0; i < p->in->bench->entries_n; i++)
 		any = any || p->chosen[i];
 	if (!any && p->issues->n == before)
-		strv_pushf(p->issues, "--exclude: every task that --only leaves is excluded");
+		strv_pushf(p->issues, "every task that only leaves is excluded");
 	return p->issues->n > before ? err_set(err, ERR_USAGE, 0, "nothing to run") : 0;
 }
 

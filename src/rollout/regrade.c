@@ -73,7 +73,11 @@ static char **find_labels(const struct inputs *in, const struct planfile *plan)
 	}
 	const struct plan_input input = {
 		.bench = &in->bench, .tasks = tasks, .old = old, .old_n = plan->n};
-	return plan_labels(&input);
+	struct plan_earlier earlier;
+	plan_earlier_make(&earlier, &input);
+	char **labels = plan_labels(&input, &earlier);
+	plan_earlier_release(&earlier);
+	return labels;
 }
 
 static bool suits(const struct matching *m, size_t entry, const struct trial *t)

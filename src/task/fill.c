@@ -102,6 +102,12 @@ static void fill_names(struct fill *f)
 			   "must be one line of at most 1000 bytes");
 	if (!t->title)
 		t->title = xstrdup(t->id);
+	/* Free of form in other writers' tasks: what is no word is none to choose by. */
+	const json_t *difficulty = json_object_get(f->r->v, "difficulty");
+	if (json_is_string(difficulty))
+		t->difficulty = xstrdup(json_string_value(difficulty));
+	else if (json_is_integer(difficulty))
+		t->difficulty = xasprintf("%lld", (long long)json_integer_value(difficulty));
 	t->cluster = get_string(f, "cluster", NULL);
 	if (t->cluster)
 		check_name(f, place(f, "cluster", NULL, ""), t->cluster);

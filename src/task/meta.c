@@ -68,6 +68,8 @@ static const struct origin origins[] = {
 	{"title", NULL, NULL, "title"},
 	{"tags", NULL, "metadata", "tags"},
 	{"tags", NULL, NULL, "tags"},
+	{"difficulty", NULL, "metadata", "difficulty"},
+	{"difficulty", NULL, NULL, "difficulty"},
 	{"cluster", NULL, "metadata", "cluster"},
 	{"cluster", NULL, NULL, "cluster"},
 	{"instruction", NULL, "lm", "instructions"},

@@ -71,6 +71,7 @@ void task_release(struct task *t)
 	free(t->id);
 	free(t->title);
 	free(t->cluster);
+	free(t->difficulty);
 	free(t->docker_image);
 	json_decref(t->tags);
 	repo_release(&t->repo);

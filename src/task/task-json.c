@@ -82,6 +82,8 @@ json_t *task_to_json(const struct task *t)
 	json_put_str(j, "id", t->id);
 	json_put_str(j, "title", t->title);
 	json_put(j, "tags", t->tags ? json_incref(t->tags) : json_null());
+	if (t->difficulty)
+		json_put_str(j, "difficulty", t->difficulty);
 	if (t->cluster)
 		json_put_str(j, "cluster", t->cluster);
 	json_put(j, "layout", task_layout_to_json(&t->layout));
@@ -239,6 +241,7 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	t->tags = json_is_array(tags) ? json_incref((json_t *)tags) : NULL;
 	kvs_from_json(&t->env, json_object_get(j, "env"));
 	t->cluster = copy_str(j, "cluster");
+	t->difficulty = copy_str(j, "difficulty");
 	t->docker_image = copy_str(j, "docker_image");
 	t->has_gold = json_get_bool(j, "has_gold", false);
 	return 0;

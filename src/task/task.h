@@ -61,8 +61,9 @@ struct task_step {
 struct task {
 	char *dir; /* absolute, resolved */
 	char *id, *title;
-	json_t *tags;  /* array or NULL */
-	char *cluster; /* tasks with the same one depend on each other; NULL: not said */
+	json_t *tags;	  /* array or NULL */
+	char *difficulty; /* a word, for choosing tasks; NULL: not said */
+	char *cluster;	  /* tasks with the same one depend on each other; NULL: not said */
 	struct task_layout layout;
 	struct task_repo repo;
 	struct task_step *steps; /* in order, one after the other; at least one */

@@ -225,7 +225,7 @@ static void only_and_limit(void **state)
 	add(&w, "x", "m", 2);
 	assert_int_equal(make(&w, "zz", 0, NULL), -1);
 	assert_string_equal(w.problems.v[0], "--only: no task matches \"zz\" (by id, folder name "
-					     "or prepared_dir; tag:NAME by tag)");
+					     "or prepared_dir; tag:NAME by tag, difficulty:NAME)");
 	tear_down(&w);
 }
 
