@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include "base/cleanup.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "cmd/bench-options.h"
@@ -10,6 +11,7 @@
 #include "cmd/operands.h"
 #include "cmd/validate-run.h"
 #include "rollout/inputs.h"
+#include "rollout/remotes.h"
 #include "rollout/versions.h"
 
 static void print_notes(const struct strv *notes, const char *place)
@@ -90,13 +92,41 @@ static int validate_task(const char *dir)
 	return status;
 }
 
-static int validate_config(const struct config_request *req)
+/* Each remote repository answers, and lets us in. */
+static int ask_remotes(const struct inputs *in, const char *config_path, struct strv *problems)
+{
+	AUTO(strv) struct strv notes = STRV_INIT;
+	AUTO(free) struct remotes_task *tasks = xcalloc(in->tasks_n + 1, sizeof *tasks);
+	struct err err;
+
+	for (size_t i = 0; i < in->tasks_n; i++) {
+		const struct task_repo *r = &in->tasks[i].task.repo;
+		tasks[i] = (struct remotes_task){r->git_url, r->start_commit ? NULL : r->branch,
+						 in->tasks[i].source.dir, false};
+	}
+	remotes_login(tasks, in->tasks_n, config_path);
+	remotes_ask(tasks, in->tasks_n, problems, &notes);
+	if (problems->n + notes.n == 0)
+		return CMD_OK;
+	bool users_fault = problems->n;
+	strv_pushv(problems, strv_items(&notes));
+	(void)err_set(&err, users_fault ? ERR_USAGE : ERR_INFRA, 0,
+		      "repositories cannot be fetched");
+	return cmd_refuse(problems, &err);
+}
+
+static int validate_config(const struct config_request *req, bool online)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	struct inputs in;
 	struct err err;
 	int status = CMD_OK;
-	if (inputs_load(&in, req, NULL, &problems, &err) == 0) {
+	if (inputs_load(&in, req, NULL, &problems, &err) == 0 && online &&
+	    (status = ask_remotes(&in, req->path, &problems))) {
+		inputs_release(&in);
+		return status;
+	}
+	if (!problems.n) {
 		print_notes(&in.plan.notes, req->path);
 		printf("%s: fine: %zu task%s, %zu trial%s\n", req->path, in.tasks_n,
 		       in.tasks_n == 1 ? "" : "s", in.plan.n, in.plan.n == 1 ? "" : "s");
@@ -122,7 +152,7 @@ static int refuse_option(const struct option *given, const char *dir)
 struct request {
 	struct config_request config;
 	struct grade_check_request check;
-	bool run, json;
+	bool run, json, online;
 	int64_t times;
 };
 
@@ -151,7 +181,7 @@ static int validate(struct request *q, const struct option *options, const struc
 	}
 	AUTO(free) char *file = operand_file(first);
 	q->config.path = file;
-	int status = validate_config(&q->config);
+	int status = validate_config(&q->config, q->online);
 	q->config.path = NULL;
 	return status;
 }
@@ -160,6 +190,10 @@ int cmd_validate(int argc, char **argv)
 {
 	struct request q = {0};
 	const struct option options[] = {
+		{.name = "online",
+		 .kind = OPTION_FLAG,
+		 .target = &q.online,
+		 .help = "also ask each remote repository whether it can be fetched"},
 		{.name = "run",
 		 .kind = OPTION_FLAG,
 		 .target = &q.run,

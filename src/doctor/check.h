@@ -48,6 +48,7 @@ void check_sandbox(struct checks *c); /* kernel, namespaces, overlay, cgroups, b
 void check_programs(struct checks *c);	 /* ours, git, bash, python with pytest, agents */
 void check_toolchains(struct checks *c); /* what is installed of languages, in a sandbox */
 void check_machine(struct checks *c);	 /* disk, clock, open files */
+void check_rollouts(struct checks *c);	 /* what rollouts that are there lack */
 void check_models(struct checks *c);	 /* each key of a provider, by a call that costs a little */
 
 static inline void auto_checks(struct checks *c)

@@ -62,6 +62,7 @@ int doctor_run(struct checks *out, const char *data, bool models, struct err *er
 		if (checks_passed(out))
 			check_toolchains(out);
 		check_machine(out);
+		check_rollouts(out);
 		if (models)
 			check_models(out);
 	}

@@ -63,16 +63,41 @@ static const char *const config[][2] = {
 const char git_plain_attributes[] = "* !text !eol !crlf !ident !filter !working-tree-encoding "
 				    "!diff !merge !whitespace !encoding\n";
 
+static void set_config(struct strv *env, size_t n, const char *key, const char *value)
+{
+	strv_pushf(env, "GIT_CONFIG_KEY_%zu=%s", n, key);
+	strv_pushf(env, "GIT_CONFIG_VALUE_%zu=%s", n, value);
+}
+
+// Each for its host alone: git sends the header to no other, nor to one that it is led to.
+static size_t add_logins(struct strv *env, size_t n)
+{
+	const char *logins = getenv(NETWORK_ENV_LOGINS);
+	AUTO(free) char *all = xstrdup(logins ? logins : "");
+	char *rest = all;
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		char *space = strchr(line, ' ');
+		if (!space)
+			continue;
+		AUTO(free) char *key =
+			xasprintf("http.%.*s.extraHeader", (int)(space - line), line);
+		AUTO(free) char *value = xasprintf("Authorization: Basic %s", space + 1);
+		set_config(env, n++, key, value);
+	}
+	return n;
+}
+
 void git_env(struct strv *env, bool network, const char *const *extra)
 {
 	const char *path = getenv("PATH");
 	strv_pushf(env, "PATH=%s", path ? path : "/usr/bin:/bin");
 	strv_pushv(env, fixed_env);
-	for (size_t i = 0; i < ARRAY_SIZE(config); i++) {
-		strv_pushf(env, "GIT_CONFIG_KEY_%zu=%s", i, config[i][0]);
-		strv_pushf(env, "GIT_CONFIG_VALUE_%zu=%s", i, config[i][1]);
-	}
-	strv_pushf(env, "GIT_CONFIG_COUNT=%zu", ARRAY_SIZE(config));
+	size_t n = 0;
+	for (; n < ARRAY_SIZE(config); n++)
+		set_config(env, n, config[n][0], config[n][1]);
+	if (network)
+		n = add_logins(env, n);
+	strv_pushf(env, "GIT_CONFIG_COUNT=%zu", n);
 	if (network)
 		network_env_add(env);
 	if (extra)

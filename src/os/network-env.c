@@ -4,9 +4,22 @@
 #include "base/mem.h"
 
 static const char *const names[] = {
-	"HOME",		 "USER",	 "SSH_AUTH_SOCK",  "http_proxy",     "https_proxy",
-	"HTTPS_PROXY",	 "all_proxy",	 "ALL_PROXY",	   "no_proxy",	     "NO_PROXY",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO",
+	"HOME",
+	"USER",
+	"SSH_AUTH_SOCK",
+	"http_proxy",
+	"https_proxy",
+	"HTTPS_PROXY",
+	"all_proxy",
+	"ALL_PROXY",
+	"no_proxy",
+	"NO_PROXY",
+	"SSL_CERT_FILE",
+	"SSL_CERT_DIR",
+	"GIT_SSL_CAINFO",
+	"GIT_SSL_CAPATH",
+	"GIT_PROXY_SSL_CAINFO",
+	NETWORK_ENV_LOGINS,
 };
 
 void network_env_add(struct strv *env)

@@ -105,10 +105,13 @@ static const char *remedy(const char *said)
 		const char *mark, *text;
 	} remedies[] = {
 		{"could not read Username",
-		 "; put a login for its host into ~/.netrc, or name it by ssh"},
+		 "; put a login for its host into ~/.netrc, or a token into .env as "
+		 "GIT_HOST_TOKEN, or name it by ssh"},
 		{"could not read Password",
-		 "; put a login for its host into ~/.netrc, or name it by ssh"},
-		{"Authentication failed", "; is the login in ~/.netrc right?"},
+		 "; put a login for its host into ~/.netrc, or a token into .env as "
+		 "GIT_HOST_TOKEN, or name it by ssh"},
+		{"Authentication failed",
+		 "; is the login in ~/.netrc, or the token in .env, right?"},
 		{"Permission denied (publickey",
 		 "; is the key in your ssh agent (ssh-add -l), and SSH_AUTH_SOCK set?"},
 		{"Host key verification failed",
@@ -166,6 +169,20 @@ int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, 
 			       branch ? "branch " : "HEAD", branch ? branch : "");
 	*id = STEAL(&found);
 	return 0;
+}
+
+int mirror_ask(int root_fd, const char *url, int64_t deadline_ms, struct err *err)
+{
+	const char *argv[] = {"ls-remote", "-q", "--", url, "HEAD", NULL};
+	struct git_cmd c = {.dir_fd = root_fd,
+			    .argv = argv,
+			    .network = true,
+			    .max = 1 << 20,
+			    .deadline_ms = deadline_ms};
+	AUTO(buf) struct buf out = BUF_INIT;
+	AUTO(free) char *said = NULL;
+	int rc = talk(&c, &out, &said, err);
+	return rc > 0 ? refused(url, said, err) : rc;
 }
 
 struct mirror {

@@ -15,6 +15,8 @@ int mirror_check_url(const char *url, struct err *err) MUST_CHECK;
 /* Ask the other side what BRANCH (NULL: its HEAD) is. *ID is owned by the caller. */
 int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, int64_t deadline_ms,
 		   struct err *err) MUST_CHECK;
+/* Whether the other side answers and lets us in; fails as mirror_resolve. */
+int mirror_ask(int root_fd, const char *url, int64_t deadline_ms, struct err *err) MUST_CHECK;
 /* Have COMMIT (a full id) in the mirror. *PATH is "cache/mirrors/HASH.git", owned by the caller. */
 int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
 		struct err *err) MUST_CHECK;

@@ -268,8 +268,12 @@ static int collide(const struct merge_part *a, const struct merge_part *b, const
 static int fits(struct merge_part *part, struct merge_part *first, const struct parts *there,
 		struct err *err)
 {
-	if (!is_of_one_file(first, part))
+	if (!is_of_one_file(first, part)) {
+		if (!strcmp(first->ref.name, part->ref.name) && first->folder != part->folder &&
+		    !part->why)
+			part->why = xstrdup("their benchmark files are not the same");
 		return 0;
+	}
 	for (struct merge_part *p = there->v; p < there->v + there->n; p++) {
 		if (p->group != first)
 			continue;
@@ -302,6 +306,8 @@ static int find_group(struct merge_part *part, struct parts *there, struct err *
 			continue;
 		part->group = p;
 		part->kind = MERGE_JOINED;
+		free(part->why);
+		part->why = NULL;
 		return 0;
 	}
 	return 0;

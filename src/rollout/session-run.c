@@ -11,6 +11,7 @@
 #include "rollout/images.h"
 #include "rollout/meter.h"
 #include "rollout/recover.h"
+#include "rollout/remotes.h"
 #include "rollout/session.h"
 
 /* Absolute: sandboxes mount what is in it. */
@@ -74,9 +75,10 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 {
 	struct images images = {0};
 
-	if (w->n && ((!s->fresh && carried_prepare(s, w, err)) ||
-		     session_check_host(s, s->plan.trials, s->plan.n, err) ||
-		     images_open(&images, s, l, w, err))) {
+	if (w->n &&
+	    ((!s->fresh && carried_prepare(s, w, err)) || carried_settle(&s->store, err) ||
+	     remotes_check(s, l, w, err) || session_check_host(s, s->plan.trials, s->plan.n, err) ||
+	     images_open(&images, s, l, w, err))) {
 		if (images.s)
 			images_close(&images);
 		if (s->fresh)

@@ -217,6 +217,14 @@ int rundir_latest(int root_fd, const char *run_id)
 			attempt = 0;
 		return attempt;
 	}
+	/* An artifact store may make a link a file that says where it led. */
+	if (S_ISREG(st.st_mode)) {
+		AUTO(buf) struct buf text = BUF_INIT;
+		if (!path_read_beneath(root_fd, path, sizeof target, &text, &ignored) &&
+		    sscanf(text.data, RUN_ATTEMPTS "/%d", &attempt) != 1)
+			attempt = 0;
+		return attempt;
+	}
 	AUTO(fd) int fd = path_open_beneath(root_fd, path, O_RDONLY | O_DIRECTORY, 0, &ignored);
 	AUTO(json) json_t *trial = fd < 0 ? NULL : read_json(fd, ATTEMPT_TRIAL);
 	return (int)json_get_int(trial, "number", 0);

@@ -98,9 +98,48 @@ static int make_open_dir(int dir_fd, const char *path, struct err *err)
 	return 0;
 }
 
+static void hash_trees(const struct filetree *app, const struct filetree *repo, char out[HASH_HEX])
+{
+	struct hash h;
+
+	hash_init(&h);
+	filetree_hash(app, &h);
+	filetree_hash(repo, &h);
+	hash_hex(&h, out);
+}
+
+bool task_snapshot_is_whole(int root_fd, const char *snapshot)
+{
+	struct task t = {0};
+	struct filetree app = {0}, repo = {0};
+	AUTO(strv) struct strv lines = STRV_INIT;
+	struct issues issues = {.lines = &lines};
+	char trees[HASH_HEX];
+	struct err ignored;
+
+	if (task_load(&t, root_fd, snapshot, &ignored))
+		return false;
+	AUTO(fd) int fd = path_open_beneath(root_fd, snapshot, O_RDONLY | O_DIRECTORY, 0, &ignored);
+	bool whole = fd >= 0;
+	if (whole && t.trees[0]) {
+		filetree_scan(&app, fd, SNAPSHOT_APP, NULL, NULL, &issues);
+		filetree_scan(&repo, fd, SNAPSHOT_REPO, NULL, NULL, &issues);
+		hash_trees(&app, &repo, trees);
+		whole = !strcmp(trees, t.trees);
+	}
+	filetree_release(&app);
+	filetree_release(&repo);
+	task_release(&t);
+	return whole;
+}
+
 static int write_json(int dir_fd, const struct task *t, struct err *err)
 {
 	AUTO(json) json_t *j = task_to_json(t);
+	char trees[HASH_HEX];
+
+	hash_trees(&t->files->app, &t->files->repo, trees);
+	json_put_str(j, "trees", trees);
 
 	if (json_write(dir_fd, SNAPSHOT_TASK, j, false, err))
 		return -1;

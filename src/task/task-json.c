@@ -242,6 +242,7 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	kvs_from_json(&t->env, json_object_get(j, "env"));
 	t->cluster = copy_str(j, "cluster");
 	t->difficulty = copy_str(j, "difficulty");
+	snprintf(t->trees, sizeof t->trees, "%s", json_get_str(j, "trees", ""));
 	t->docker_image = copy_str(j, "docker_image");
 	t->has_gold = json_get_bool(j, "has_gold", false);
 	return 0;

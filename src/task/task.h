@@ -75,6 +75,7 @@ struct task {
 	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
 	char hash[HASH_HEX];
+	char trees[HASH_HEX]; /* of the files in a snapshot; "": an older program's */
 	struct strv
 		hollow; /* what of its repository is not there for an agent: submodules, LFS; of a local one just read */
 	struct strv notes; /* one-line remarks of task_read for people: what is not used, and why */
@@ -95,6 +96,9 @@ int task_read(struct task *out, const struct task_source *src, struct strv *issu
 /* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the caller. */
 int task_snapshot(const struct task *t, const struct task_source *src, int root_fd, char **path,
 		  struct err *err) MUST_CHECK;
+/* Whether the files of the snapshot are those that were put there: a copy may lose modes, hidden files, empty folders. One of
+ * an older program is taken to be whole. */
+bool task_snapshot_is_whole(int root_fd, const char *snapshot);
 /* Read a snapshot back (dir is left NULL). */
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void task_release(struct task *t);

@@ -6,7 +6,7 @@ import os
 import shutil
 
 import pytest
-from conftest import give_to, read_rollout
+from conftest import give_to, put, read_rollout
 
 pytestmark = pytest.mark.local("about files, not about sandboxes")
 
@@ -18,7 +18,10 @@ RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
 def ran(run_cli, make_task, make_bench, agent_script, account, workdir):
     """A rollout of ta, which is done, and of tb, whose agent is to be run again by `resume`; returns the data folder."""
     tasks = [make_task(name, tests=ONE, rubrics=RUBRICS) for name in ("ta", "tb")]
-    agent = agent_script("touch ok\n[ -e ../tb.fails ] && exit 3\nexit 0\n")
+    put(tasks[0] / "overlay_repo_files/tool", "echo a program by its mode\n")
+    (tasks[0] / "overlay_repo_files/tool").chmod(0o755)
+    put(tasks[1] / "overlay_repo_files/.hidden", "x\n")
+    agent = agent_script("[ -x tool ] || [ -e .hidden ] || exit 4\ntouch ok\n[ -e ../tb.fails ] && exit 3\nexit 0\n")
     run_cli("run", make_bench(*tasks, agent=agent, model="m"), check=0)
     return workdir / "data"
 
@@ -37,6 +40,27 @@ def links_followed(data):
     data.with_name("copy").rename(data)
 
 
+def as_an_artifact(data):
+    """What a CI's artifact store leaves: no modes, no hidden files, no empty folders, and a link is a file that says where it led."""
+    shutil.copytree(data, data.with_name("copy"), symlinks=True)
+    shutil.rmtree(data)
+    data.with_name("copy").rename(data)
+    for top, folders, files in os.walk(data, topdown=False):
+        for name in (*folders, *files):
+            path = f"{top}/{name}"
+            if os.path.islink(path):
+                target = os.readlink(path)
+                os.unlink(path)
+                with open(path, "w") as file:
+                    file.write(target)
+            elif name.startswith("."):
+                shutil.rmtree(path) if name in folders else os.unlink(path)
+            elif name in files:
+                os.chmod(path, 0o644)
+            elif not os.listdir(path):
+                os.rmdir(path)
+
+
 def only_results(data):
     shutil.rmtree(data / "cache")
 
@@ -45,7 +69,7 @@ def scores(data):
     return [row["total_score"] for row in read_rollout(data).manifest["results"]]
 
 
-@pytest.mark.parametrize("carry", [owners_lost, links_followed, only_results])
+@pytest.mark.parametrize("carry", [owners_lost, links_followed, as_an_artifact, only_results])
 def test_it_grades_and_goes_on(run_cli, ran, account, workdir, carry):
     carry(ran)
     if account:
@@ -114,3 +138,12 @@ def test_another_users_folder_is_refused_in_one_line(run_cli, ran, account, away
         assert len(done.stderr.splitlines()) == 1
     give_to(account, data)
     run_cli("eval", "bench", "--data-dir", data, check=0)
+
+
+def test_doctor_says_what_is_missing(run_cli, ran):
+    only_results(ran)
+    gone = next((ran / "runs").iterdir())
+    shutil.rmtree(gone)
+    said = run_cli("doctor").stdout
+    assert f"1 run folder missing ({gone.name}); 2 tasks' snapshots missing (ta, ...)" in said
+    assert "data: 0 of 1 rollout with all that grading and resume need" in said

@@ -4,12 +4,14 @@ import base64
 import functools
 import http.server
 import json
+import os
+import shutil
 import ssl
 import subprocess
 import threading
 
 import pytest
-from conftest import give_to, put
+from conftest import become, give_to, put, wait_for
 from test_gateway_tls import authority  # noqa: F401 (fixture)
 
 RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
@@ -59,14 +61,14 @@ def run_private(private, make_task, make_bench, agent_script, run_cli, workdir, 
     meta.write_text(json.dumps(doc))
     make_bench(task, agent=agent_script("env > env.txt; touch ok\n"), model="m", retries=0)
 
-    def run(login=True, check=0, **env):
+    def run(login=True, check=0, words=("run", "bench.toml"), **env):
         home = workdir / "home"
         put(home / ".netrc", "machine 127.0.0.1 login somebody password s3cret\n" if login else "")
         (home / ".netrc").chmod(0o600)
         if account:
             give_to(account, workdir)
         trust = {"GIT_SSL_CAINFO": str(authority.pem)}
-        return run_cli("run", "bench.toml", env={"HOME": str(home), **trust, **env}, check=check)
+        return run_cli(*words, env={"HOME": str(home), **trust, **env}, check=check)
     return run
 
 
@@ -93,4 +95,76 @@ def test_what_is_missing_is_said(run_private, login, env, said):
 
 def test_no_proxy_is_heard(run_private, rollout):
     run_private(HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="127.0.0.1")
+    assert rollout().manifest["results"][0]["total_score"] == 1
+
+
+def nothing_holds(workdir, *secrets):
+    for path in (workdir / "data").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [s for s in secrets if s in content], path
+
+
+@pytest.mark.parametrize("place", ["environment", ".env", "tasks/ta/.env"])
+def test_a_token(run_private, rollout, workdir, place):
+    """It opens the repository to git, and neither an agent nor a file sees it."""
+    env = {}
+    if place == "environment":
+        env["GIT_127_0_0_1_TOKEN"] = "somebody:s3cret"
+    else:
+        put(workdir / place, "GIT_127_0_0_1_TOKEN=somebody:s3cret\n")
+    run_private(login=False, **env)
+    [row] = rollout().manifest["results"]
+    assert row["outcome"] == "completed" and row["total_score"] == 1
+    nothing_holds(workdir, b"s3cret", LOGIN.encode(), b"GIT_LOGINS")
+
+
+def test_a_token_of_another_host_is_not_sent(run_private, workdir):
+    put(workdir / ".env", "GIT_127_0_0_2_TOKEN=somebody:s3cret\nGITHUB_TOKEN=s3cret\n")
+    assert "could not read Username" in run_private(login=False, check=2).stderr
+
+
+def test_remotes_are_asked_before_anything_starts(run_private, workdir):
+    done = run_private(login=False, check=2)
+    assert "GIT_HOST_TOKEN" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list((workdir / "data").glob("r*/*/*/plan.json"))
+    online = ("validate", "bench.toml", "--online")
+    assert "could not read Username" in run_private(False, 2, online).stderr
+    assert "fine: 1 task" in run_private(True, 0, online).stdout
+    assert "fine: 1 task" in run_private(False, 0, ("validate", "bench.toml")).stdout
+
+
+SSH = """#!/bin/sh
+# As ssh: the agent has to hold somebody's key; then the last word is run.
+ssh-add -l 2>/dev/null | grep -q somebody || { echo 'git@host: Permission denied (publickey).' >&2; exit 255; }
+for last; do :; done
+exec sh -c "$last"
+"""
+
+
+def test_an_ssh_agent(run_private, rollout, workdir, account):
+    """A real agent, asked by what stands for ssh."""
+    if not shutil.which("ssh-agent"):
+        pytest.fail("ssh-agent is missing: install openssh-client")
+    put(workdir / "bin/ssh", SSH)
+    (workdir / "bin/ssh").chmod(0o755)
+    meta = workdir / "tasks/ta/tb_meta.json"
+    doc = json.loads(meta.read_text())
+    doc["repo"]["git_url"] = f"ssh://git@host{workdir}/www/secret.git"
+    meta.write_text(json.dumps(doc))
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "somebody", "-f", workdir / "key"], check=True)
+    give = become(account)
+    if account:
+        give_to(account, workdir)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", workdir / "agent.sock"], stdout=subprocess.DEVNULL, **give)
+    try:
+        wait_for(lambda: (workdir / "agent.sock").exists())
+        env = {"SSH_AUTH_SOCK": str(workdir / "agent.sock"), "PATH": f"{workdir}/bin:/usr/local/bin:/usr/bin:/bin"}
+        done = run_private(login=False, check=2, **env)
+        assert "is the key in your ssh agent" in done.stderr
+        subprocess.run(["ssh-add", "-q", workdir / "key"], check=True, env={**os.environ, **env}, **give)
+        run_private(login=False, **env)
+    finally:
+        agent.kill()
+        agent.wait()
     assert rollout().manifest["results"][0]["total_score"] == 1
