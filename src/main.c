@@ -41,6 +41,7 @@ static const struct verb verbs[] = {
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
 	{"judge", cmd_judge, "check a judging model against examples that people have graded"},
 	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},
+	{"models", cmd_models, "which provider answers which model, and at what price"},
 	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},
 };

@@ -62,7 +62,7 @@ _rollouts()
 	merge)
 		mapfile -t COMPREPLY < <(compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
-	doctor | help | gateway) ;;
+	doctor | help | gateway | models) ;;
 	*)
 		[ "$COMP_CWORD" -gt 2 ] && [[ $previous != -* ]] && return
 		mapfile -t COMPREPLY < <(cd "$data/rollouts" 2>/dev/null && compgen -d -X temp -- "$current") ;;

@@ -56,7 +56,7 @@ _rollouts_operand()
 	help) (( CURRENT == 3 )) && _rollouts_verbs ;;
 	merge) _files -/ ;;
 	unpack) _files ;;
-	doctor|gateway) ;;
+	doctor|gateway|models) ;;
 	*)
 		(( CURRENT > 3 )) && [[ $words[CURRENT-1] != -* ]] && return
 		found=($data/rollouts/*(N/:t))

@@ -267,67 +267,153 @@ static double take_amount(const struct reader *r, const struct toml_node *n)
 	return 0;
 }
 
-static void read_price(const struct reader *r, const struct toml_node *n, struct price *out)
+static void take_date(const struct reader *r, const struct toml_node *n, char out[PRICE_DATE])
 {
-	static const char *const names[] = {"input",  "cached", "cache_write",
-					    "output", "date",	NULL};
-	double amounts[4] = {-1, -1, -1, -1};
+	const char *date = plain(r, n);
+
+	if (date && !price_date_is_valid(date))
+		complain(r, n, "%s must be a date such as \"2026-11-01\"", n->key);
+	else if (date)
+		snprintf(out, PRICE_DATE, "%s", date);
+}
+
+static const char *const rate_names[] = {"input", "cached", "cache_write", "cache_write_1h",
+					 "output"};
+
+/* True: N is one of the amounts. */
+static bool take_rate(const struct reader *r, const struct toml_node *n, struct price_rates *out)
+{
+	double *const to[] = {&out->input, &out->cached, &out->cache_write, &out->cache_write_1h,
+			      &out->output};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rate_names); i++)
+		if (strcmp(rate_names[i], n->key) == 0) {
+			*to[i] = take_amount(r, n);
+			return true;
+		}
+	return false;
+}
+
+static void complete_rates(const struct reader *r, const struct toml_node *n,
+			   struct price_rates *out)
+{
+	if (out->input < 0 || out->output < 0)
+		complain(r, n, "%s needs input and output", n->key);
+	else
+		price_rates_complete(out);
+}
+
+static const struct price_rates no_rates = {-1, -1, -1, -1, -1};
+
+static void take_above(const struct reader *r, const struct toml_node *n, struct price *out)
+{
+	static const char *const names[] = {"tokens",	      "input",	"cached", "cache_write",
+					    "cache_write_1h", "output", NULL};
 
 	if (!expect(r, n, TOML_TABLE))
 		return;
+	out->above = no_rates;
 	for (size_t i = 0; i < n->n; i++) {
-		size_t k = 0;
-		while (names[k] && strcmp(names[k], n->items[i].key) != 0)
-			k++;
-		if (!names[k]) {
-			unknown(r, &n->items[i], "a price", names);
-		} else if (k < 4) {
-			amounts[k] = take_amount(r, &n->items[i]);
-		} else {
-			const char *date = plain(r, &n->items[i]);
-			snprintf(out->date, sizeof out->date, "%s", date ? date : "");
-		}
+		const struct toml_node *item = &n->items[i];
+		if (strcmp(item->key, "tokens") == 0 && expect(r, item, TOML_INT))
+			out->above_tokens = item->integer;
+		else if (strcmp(item->key, "tokens") != 0 && !take_rate(r, item, &out->above))
+			unknown(r, item, "above", names);
 	}
-	if (amounts[0] < 0 || amounts[3] < 0) {
-		complain(r, n, "price needs input and output");
+	if (out->above_tokens < 1)
+		complain(r, n,
+			 "above needs tokens, the length of a prompt from which on it costs more");
+	complete_rates(r, n, &out->above);
+}
+
+static void take_services(const struct reader *r, const struct toml_node *n, struct price *out)
+{
+	if (!expect(r, n, TOML_TABLE))
 		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *item = &n->items[i];
+		if ((item->kind != TOML_INT && item->kind != TOML_REAL) || !(item->real >= 0) ||
+		    strlen(item->key) >= sizeof out->services->name ||
+		    out->services_n == PRICE_SERVICES) {
+			complain(r, item, "service: at most %d tiers, each a factor of the price",
+				 PRICE_SERVICES);
+			continue;
+		}
+		snprintf(out->services[out->services_n].name, sizeof out->services->name, "%s",
+			 item->key);
+		out->services[out->services_n++].factor = item->real;
 	}
-	out->known = true;
-	out->input = amounts[0];
-	out->cached = amounts[1] < 0 ? amounts[0] : amounts[1];
-	out->cache_write = amounts[2] < 0 ? amounts[0] : amounts[2];
-	out->output = amounts[3];
+}
+
+static void read_price(const struct reader *r, const struct toml_node *n, struct price *out)
+{
+	static const char *const names[] = {"input",  "cached", "cache_write", "cache_write_1h",
+					    "output", "above",	"service",     "web_search",
+					    "date",   "from",	"until",       NULL};
+
+	if (!expect(r, n, TOML_TABLE))
+		return;
+	out->usual = no_rates;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *item = &n->items[i];
+		if (take_rate(r, item, &out->usual))
+			continue;
+		if (strcmp(item->key, "above") == 0)
+			take_above(r, item, out);
+		else if (strcmp(item->key, "service") == 0)
+			take_services(r, item, out);
+		else if (strcmp(item->key, "web_search") == 0)
+			out->search = take_amount(r, item);
+		else if (strcmp(item->key, "date") == 0)
+			take_date(r, item, out->date);
+		else if (strcmp(item->key, "from") == 0)
+			take_date(r, item, out->from);
+		else if (strcmp(item->key, "until") == 0)
+			take_date(r, item, out->until);
+		else
+			unknown(r, item, "a price", names);
+	}
+	complete_rates(r, n, &out->usual);
+	out->known = out->usual.input >= 0 && out->usual.output >= 0;
 }
 
 static void read_rule(const struct reader *r, const struct toml_node *n)
 {
-	static const char *const names[] = {"match", "provider", "price", NULL};
-	const struct toml_node *match, *provider, *price;
+	static const char *const names[] = {"match",	"provider",  "price",
+					    "shutdown", "successor", NULL};
 	AUTO(strv) struct strv globs = STRV_INIT;
-	struct price amount = {0};
+	struct model_rule rule = {.origin = r->origin};
+	const char *provider = NULL, *successor = NULL;
 
 	if (!expect(r, n, TOML_TABLE))
 		return;
-	for (size_t i = 0; i < n->n; i++)
-		if (!strv_has(&(struct strv){.v = (char **)names, .n = 3}, n->items[i].key))
-			unknown(r, &n->items[i], "[[models]]", names);
-	match = toml_get(n, "match");
-	provider = toml_get(n, "provider");
-	price = toml_get(n, "price");
-	if (match)
-		take_strings(r, match, &globs);
-	else
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *item = &n->items[i];
+		if (strcmp(item->key, "match") == 0)
+			take_strings(r, item, &globs);
+		else if (strcmp(item->key, "provider") == 0)
+			provider = plain(r, item);
+		else if (strcmp(item->key, "price") == 0)
+			read_price(r, item, &rule.price);
+		else if (strcmp(item->key, "shutdown") == 0)
+			take_date(r, item, rule.shutdown);
+		else if (strcmp(item->key, "successor") == 0)
+			successor = plain(r, item);
+		else
+			unknown(r, item, "[[models]]", names);
+	}
+	if (!toml_get(n, "match"))
 		complain(r, n, "no match in this [[models]]: add match = \"name*\"");
-	if (price)
-		read_price(r, price, &amount);
-	const char *name = provider ? plain(r, provider) : NULL;
-	if (!provider)
+	if (!toml_get(n, "provider"))
 		complain(r, n, "no provider in this [[models]]");
-	for (size_t i = 0; name && i < globs.n; i++) {
+	for (size_t i = 0; provider && i < globs.n; i++) {
 		struct providers *p = r->p;
 		GROW(p->rules, p->rules_n, p->rules_cap);
-		p->rules[p->rules_n++] =
-			(struct model_rule){xstrdup(globs.v[i]), xstrdup(name), amount, r->origin};
+		struct model_rule *to = &p->rules[p->rules_n++];
+		*to = rule;
+		to->match = xstrdup(globs.v[i]);
+		to->provider = xstrdup(provider);
+		to->successor = successor ? xstrdup(successor) : NULL;
 	}
 }
 

@@ -103,6 +103,7 @@ void providers_release(struct providers *p)
 	for (size_t i = 0; i < p->rules_n; i++) {
 		free(p->rules[i].match);
 		free(p->rules[i].provider);
+		free(p->rules[i].successor);
 	}
 	free(p->list);
 	free(p->rules);
@@ -150,13 +151,21 @@ int providers_route(const struct providers *p, const char *model, struct route *
 		    struct err *err)
 {
 	const char *id = model, *next;
+	char today[PRICE_DATE];
 
+	price_today(today);
 	for (int i = 0; i < ALIAS_STEPS && (next = alias_of(p, id)); i++)
 		id = next;
 	for (size_t i = 0; i < p->rules_n; i++) {
 		const struct model_rule *m = &p->rules[i];
-		if (!text_glob(m->match, id))
+		if (!text_glob(m->match, id) || !price_holds(&m->price, today))
 			continue;
+		if (*m->shutdown && strcmp(m->shutdown, today) <= 0)
+			return err_set(err, ERR_USAGE, 0,
+				       "the model \"%s\" was shut down by %s on %s%s%s", id,
+				       m->provider, m->shutdown,
+				       m->successor ? "; its successor is " : "",
+				       m->successor ? m->successor : "");
 		*out = (struct route){providers_find(p, m->provider), id, &m->price};
 		return 0;
 	}

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/strv.h"
 #include "core/kv.h"
+#include "core/price.h"
 
 enum provider_origin {
 	PROVIDER_BENCH, /* beside the benchmark file: as trustworthy as that */
@@ -36,18 +37,13 @@ struct provider {
 	int64_t max_in_flight; /* 0: the gateway's own bound */
 };
 
-/* USD per million tokens. */
-struct price {
-	bool known;
-	double input, cached, cache_write, output;
-	char date[16]; /* "2026-11-01", "" when not said */
-};
-
 struct model_rule {
 	char *match; /* a glob over the name its provider knows */
 	char *provider;
-	struct price price;
+	struct price price; /* one that does not hold today hides no later rule */
 	enum provider_origin origin;
+	char shutdown[PRICE_DATE]; /* the day from which the provider answers it no more; "" */
+	char *successor;	   /* what it says to use instead, or NULL */
 };
 
 struct providers {
@@ -78,7 +74,7 @@ struct route {
 };
 
 /* A shipped alias is passed over where a rule of the benchmark's or the user's own file knows the name as it stands.
- * ERR_USAGE with the nearest names when nobody answers MODEL. */
+ * ERR_USAGE with the nearest names when nobody answers MODEL, and with its successor when it was shut down. */
 int providers_route(const struct providers *p, const char *model, struct route *out,
 		    struct err *err) MUST_CHECK;
 /* The folder of the user's own files, "" when there is no home; the caller frees. */

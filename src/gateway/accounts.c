@@ -194,7 +194,7 @@ bool accounts_reserve(struct account *a, struct call *c)
 {
 	const struct control_limits *l = &a->limits;
 	const struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens)};
-	double usd = usage_usd(&c->price, &u), used_usd = a->priced + a->reserved_usd;
+	double usd = usage_usd(&c->price, &u, ""), used_usd = a->priced + a->reserved_usd;
 	int64_t used = a->sum.tokens_input + a->sum.tokens_output + a->reserved_tokens;
 
 	if (!l->tokens && !(l->usd > 0))

@@ -484,6 +484,18 @@ static void account_for(struct call *c, const struct token_usage *u, bool estima
 	events_changed(gw);
 }
 
+/* What the provider bills is better known to itself; what a reseller names is better than nothing. */
+static double usd_of(const struct call *c, const struct token_usage *u)
+{
+	const struct usage_meter *m = &c->answer.meter;
+
+	if (m->usd_ticks >= 0)
+		return (double)m->usd_ticks / 1e10;
+	if (!c->price.known && m->cost_ticks >= 0)
+		return (double)m->cost_ticks / 1e10;
+	return usage_usd(&c->price, u, m->service);
+}
+
 /* Once for each call that was submitted. */
 static void settle(struct call *c, const char *end)
 {
@@ -499,7 +511,7 @@ static void settle(struct call *c, const char *end)
 					    c->account ? accounts_guess_input(c->account, tokens)
 						       : tokens,
 					    strcmp(end, "ok") == 0, &u);
-		usd = usage_usd(&c->price, &u);
+		usd = usd_of(c, &u);
 		look_at_served(c);
 	}
 	if (c->failing)
@@ -520,7 +532,7 @@ static void replayed(struct call *c, const struct replay_cost *cost)
 	c->answer.metering = c->answer.status < 300 && c->asked.endpoint.kind == ENDPOINT_GENERATE;
 	snprintf(c->answer.meter.model, sizeof c->answer.meter.model, "%s", cost->model);
 	account_for(c, &cost->tokens, cost->estimated,
-		    c->answer.metering ? usage_usd(&c->price, &cost->tokens) : 0, cost->end);
+		    c->answer.metering ? usage_usd(&c->price, &cost->tokens, "") : 0, cost->end);
 	answer_wake(c);
 }
 

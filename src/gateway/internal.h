@@ -199,7 +199,7 @@ struct call {
 	struct call *next, *prev; /* of all calls */
 	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
 	const struct upstream *provider;
-	struct token_price price;
+	struct price price;
 	int64_t reserved_tokens; /* of its account */
 	double reserved_usd;
 	bool reserves;

@@ -95,7 +95,8 @@ int64_t refusal_patience_ms(const struct call *c)
 void refusal_tell(struct call *c, enum provider_refusal why)
 {
 	struct control_failure f = {.refused = why != REFUSAL_NONE,
-				    .retry = provider_is_busy(c->answer.status)};
+				    .retry = why == REFUSAL_NONE &&
+					     provider_is_busy(c->answer.status)};
 	struct account *a = c->account;
 
 	if (!a || c->asked.endpoint.kind != ENDPOINT_GENERATE)

@@ -214,23 +214,13 @@ static int read_providers(struct setup *d, const json_t *providers, struct err *
 	return 0;
 }
 
-static int read_price(struct token_price *out, const json_t *j, const char *where, struct err *err)
+static int read_price(struct price *out, const json_t *j, const char *where, struct err *err)
 {
-	if (!j || json_is_null(j))
-		return 0;
-	if (REFUSE_OTHERS(j, where, err, "input", "cached", "cache_write", "output", "date"))
+	if (j && !json_is_null(j) &&
+	    REFUSE_OTHERS(j, where, err, "input", "cached", "cache_write", "cache_write_1h",
+			  "output", "above", "service", "web_search", "date", "from", "until"))
 		return -1;
-	out->known = true;
-	out->input = json_get_real(j, "input", NAN);
-	out->output = json_get_real(j, "output", NAN);
-	/* Without a price of its own, a token of the cache costs what any other does. */
-	out->cached = json_get_real(j, "cached", out->input);
-	out->cache_write = json_get_real(j, "cache_write", out->input);
-	if (!(out->input >= 0) || !(out->output >= 0) || !(out->cached >= 0) ||
-	    !(out->cache_write >= 0))
-		return err_set(err, ERR_USAGE, 0,
-			       "%s: a price needs \"input\" and \"output\", none below 0", where);
-	return 0;
+	return price_from_json(out, j, where, err);
 }
 
 static int read_models(struct setup *d, const json_t *models, struct err *err)

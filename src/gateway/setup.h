@@ -38,7 +38,7 @@ struct upstream {
 struct model_route {
 	char *match;
 	const struct upstream *provider;
-	struct token_price price;
+	struct price price;
 };
 
 struct setup {

@@ -28,8 +28,8 @@
  *     headers{}     further request headers
  *     max_in_flight upper bound of the adaptive concurrency, default 256
  *   }
- *   models[]    {match: glob over the model's name as a request names it, provider, price: {input, cached,
- *               cache_write, output: USD per million tokens, date: "2026-11-01"} or null}; first match wins
+ *   models[]    {match: glob over the model's name as a request names it, provider, price: core/price.h's form, or
+ *               null}; first match wins
  *   limits      {stall_ms: no byte from a provider for so long ends a call (default 300000), connect_ms
  *               (10000), shut_ms: how long a provider may stay shut (429, 5xx, refused) before an agent is
  *               told (900000), body_bytes: largest request (64 MB)}

@@ -57,6 +57,10 @@ void json_text_usage(struct buf *out, const char *key, const struct token_usage 
 	json_text_number(out, ",\"cache_write\":", u->cache_write);
 	json_text_number(out, ",\"output\":", u->output);
 	json_text_number(out, ",\"reasoning\":", u->reasoning);
+	if (u->cache_write_1h)
+		json_text_number(out, ",\"cache_write_1h\":", u->cache_write_1h);
+	if (u->searches)
+		json_text_number(out, ",\"web_searches\":", u->searches);
 	buf_addc(out, '}');
 }
 
@@ -68,5 +72,7 @@ struct token_usage json_text_usage_read(const json_t *tokens)
 		.cache_write = json_get_int(tokens, "cache_write", 0),
 		.output = json_get_int(tokens, "output", 0),
 		.reasoning = json_get_int(tokens, "reasoning", 0),
+		.cache_write_1h = json_get_int(tokens, "cache_write_1h", 0),
+		.searches = json_get_int(tokens, "web_searches", 0),
 	};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/usage.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
 
@@ -26,6 +27,9 @@ static const struct field openai_fields[] = {
 	{"completion_tokens_details.reasoning_tokens", AT(reasoning)},
 	{"output_tokens_details.reasoning_tokens", AT(reasoning)},
 	{"reasoning_tokens", AT(reasoning)},
+	{"prompt_tokens_details.cache_creation_input_tokens", AT(cache_write)},
+	{"num_cached_tokens", AT(cached)},
+	{"cost_in_usd_ticks", AT(usd_ticks)},
 	{NULL, 0},
 };
 /* message_start has the input and a first output count; message_delta counts the output so far. */
@@ -35,6 +39,8 @@ static const struct field anthropic_fields[] = {
 	{"cache_creation_input_tokens", AT(cache_write)},
 	{"output_tokens", AT(output)},
 	{"output_tokens_details.thinking_tokens", AT(reasoning)},
+	{"cache_creation.ephemeral_1h_input_tokens", AT(cache_write_1h)},
+	{"server_tool_use.web_search_requests", AT(searches)},
 	{NULL, 0},
 };
 static const struct field gemini_fields[] = {
@@ -189,6 +195,22 @@ static void take_failure(struct usage_meter *m, const char *path, const char *te
 	}
 }
 
+/* Whichever tier answered is what is paid for, not the one that was asked for. */
+static void take_service(struct usage_meter *m, const char *path, const char *text)
+{
+	static const char *const places[] = {"service_tier",
+					     "usage.service_tier",
+					     "usage.speed",
+					     "message.usage.service_tier",
+					     "message.usage.speed",
+					     "usageMetadata.serviceTier",
+					     NULL};
+
+	/* "speed": "standard" does not take back a tier. */
+	if (is_among(path, places) && (!*m->service || strcmp(text, "standard")))
+		printable(m->service, sizeof m->service, text);
+}
+
 static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, const char *text)
 {
 	static const char *const models[] = {"model", "message.model", "modelVersion", NULL};
@@ -203,6 +225,12 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 	const char *inside =
 		m->api == API_RESPONSES || m->api == API_GEMINI ? behind(path, wraps) : NULL;
 	path = inside ? inside : path;
+	if (kind == JSON_SCAN_STRING)
+		take_service(m, path, text);
+	if (strcmp(path, "tool_usage.web_search.num_requests") == 0 && number(text) >= 0)
+		m->searches = number(text);
+	if (m->api == API_CHAT && strcmp(path, "usage.cost") == 0 && number(text) >= 0)
+		m->cost_ticks = (int64_t)(strtod(text, NULL) * 1e10 + 0.5);
 	if (take_number(m, path, text))
 		return;
 	if (kind == JSON_SCAN_STRING) {
@@ -221,6 +249,7 @@ void usage_meter_init(struct usage_meter *m, enum api api, bool events)
 	memset(m, 0, offsetof(struct usage_meter, scan));
 	m->api = api;
 	m->is_events = events;
+	m->usd_ticks = m->cost_ticks = -1;
 	sse_init(&m->sse);
 	json_scan_init(&m->scan, on_scalar, m);
 }
@@ -268,7 +297,13 @@ size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool 
 /* In one count of its own kind, whatever the dialect adds up. */
 static void sum_up(const struct usage_meter *m, struct token_usage *out)
 {
-	*out = (struct token_usage){m->input, m->cached, m->cache_write, m->output, m->reasoning};
+	*out = (struct token_usage){.input = m->input,
+				    .cached = m->cached,
+				    .cache_write = m->cache_write,
+				    .output = m->output,
+				    .reasoning = m->reasoning,
+				    .cache_write_1h = m->cache_write_1h,
+				    .searches = m->searches};
 	if (m->api == API_ANTHROPIC) {
 		out->input += m->cached + m->cache_write;
 	} else if (m->api == API_GEMINI) {
@@ -298,13 +333,21 @@ bool usage_meter_end(struct usage_meter *m, int64_t input, bool whole, struct to
 	return true;
 }
 
-double usage_usd(const struct token_price *price, const struct token_usage *u)
+double usage_usd(const struct price *price, const struct token_usage *u, const char *service)
 {
+	const bool is_long = price->above_tokens && u->input > price->above_tokens;
+	const struct price_rates *r = is_long ? &price->above : &price->usual;
 	int64_t plain = u->input - u->cached - u->cache_write;
+	double factor = 1;
 
 	if (!price->known)
 		return -1;
-	return ((double)(plain > 0 ? plain : 0) * price->input + (double)u->cached * price->cached +
-		(double)u->cache_write * price->cache_write + (double)u->output * price->output) /
-	       1e6;
+	for (size_t i = 0; i < price->services_n; i++)
+		if (strcmp(price->services[i].name, service) == 0)
+			factor = price->services[i].factor;
+	double tokens = (double)(plain > 0 ? plain : 0) * r->input + (double)u->cached * r->cached +
+			(double)(u->cache_write - u->cache_write_1h) * r->cache_write +
+			(double)u->cache_write_1h * r->cache_write_1h +
+			(double)u->output * r->output;
+	return tokens * factor / 1e6 + (double)u->searches * price->search;
 }

@@ -8,12 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "core/api.h"
+#include "core/price.h"
 #include "net/json-scan.h"
 #include "net/sse.h"
 
 struct token_usage {
-	/* input includes cached and cache writes, output includes reasoning */
+	/* input includes cached and cache writes, these those for an hour, output includes reasoning */
 	int64_t input, cached, cache_write, output, reasoning;
+	int64_t cache_write_1h;
+	int64_t searches; /* of the web, by the provider */
 };
 
 struct usage_meter {
@@ -24,7 +27,11 @@ struct usage_meter {
 	bool choices_empty, event_usage, event_other;
 	bool usage_only; /* the event that ended last carries nothing but usage (chat) */
 	/* As reported, the largest of each, before they are made comparable. */
-	int64_t input, cached, cache_write, output, reasoning, tool_input, total;
+	int64_t input, cached, cache_write, cache_write_1h, output, reasoning, tool_input, total;
+	int64_t searches;
+	int64_t usd_ticks; /* what the provider bills, in units of 1e-10 USD; -1: it does not say */
+	int64_t cost_ticks; /* the same as resellers say it ("cost"), of whom it need not be USD of the model's maker */
+	char service[16];   /* the tier that answered, as it names it; "" */
 	bool is_final;	    /* the output is that of the whole answer */
 	int64_t text_bytes; /* of what the model said, thought and called */
 	int64_t pieces;	    /* events with such text */
@@ -47,10 +54,5 @@ size_t usage_meter_feed(struct usage_meter *m, const char *data, size_t n, bool 
  * Returns whether it is an estimate. */
 bool usage_meter_end(struct usage_meter *m, int64_t input, bool whole, struct token_usage *out);
 
-struct token_price {
-	bool known;
-	double input, cached, cache_write, output; /* USD per million tokens */
-};
-
-/* USD; a negative number when PRICE is not known. */
-double usage_usd(const struct token_price *price, const struct token_usage *u);
+/* USD of a call that SERVICE ("": the usual tier) answered; a negative number when PRICE is not known. */
+double usage_usd(const struct price *price, const struct token_usage *u, const char *service);

@@ -91,7 +91,7 @@ static double bound(const struct trial *t, const struct price *price)
 		return t->limits.usd;
 	if (!t->limits.tokens || !price || !price->known)
 		return -1;
-	return (double)t->limits.tokens * fmax(price->input, price->output) / 1e6;
+	return (double)t->limits.tokens * fmax(price->usual.input, price->usual.output) / 1e6;
 }
 
 static void add_trial(struct forecast *f, const json_t *history, const struct providers *p,
@@ -105,7 +105,7 @@ static void add_trial(struct forecast *f, const json_t *history, const struct pr
 	if (providers_route(p, t->model, &route, &ignored))
 		route.price = NULL;
 	if (route.price && route.price->known &&
-	    !(route.price->input > 0 || route.price->output > 0))
+	    !(route.price->usual.input > 0 || route.price->usual.output > 0))
 		return;
 	f->trials++;
 	if (past) {

@@ -30,31 +30,20 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 	return j;
 }
 
-static json_t *price(const struct price *p)
-{
-	if (!p->known)
-		return json_null();
-	json_t *j = json_object();
-	json_put_real(j, "input", p->input);
-	json_put_real(j, "cached", p->cached);
-	json_put_real(j, "cache_write", p->cache_write);
-	json_put_real(j, "output", p->output);
-	json_put_str(j, "date", p->date);
-	return j;
-}
-
 json_t *gateway_document_models(const struct providers *p, const json_t *providers)
 {
 	json_t *list = json_array();
+	char today[PRICE_DATE];
 
+	price_today(today);
 	for (size_t i = 0; i < p->rules_n; i++) {
 		const struct model_rule *m = &p->rules[i];
-		if (!json_object_get(providers, m->provider))
+		if (!json_object_get(providers, m->provider) || !price_holds(&m->price, today))
 			continue;
 		json_t *j = json_object();
 		json_put_str(j, "match", m->match);
 		json_put_str(j, "provider", m->provider);
-		json_put(j, "price", price(&m->price));
+		json_put(j, "price", price_to_json(&m->price));
 		json_array_append_new(list, j);
 	}
 	return list;

@@ -138,9 +138,11 @@ static void check_limits(struct search *s, const struct bench_entry *e, const ch
 			      "--gateway out");
 	else if (unpriced && (m->usd > 0 || b->usd > 0))
 		why = xasprintf(
-			"%s cannot be kept: no price is known of the model \"%s\"; give one in "
-			"[[models]] of providers.toml",
-			m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model);
+			"%s cannot be kept: no price is known of the model \"%s\"; add to "
+			"providers.toml beside the benchmark: [[models]] match = \"%s\", provider "
+			"= \"%s\", price = { input = USD, output = USD } (per million tokens)",
+			m->usd > 0 ? "cost_limit_usd" : "[budget] usd", model, route->model_id,
+			route->provider->name);
 	if (why)
 		complain_of_model(s, e, model, why);
 }

@@ -353,11 +353,26 @@ static void sees_failures_inside(void **state)
 
 static void costs(void **state)
 {
-	struct token_price p = {true, 10, 1, 12.5, 40}, unknown = {0};
-	struct token_usage u = {1000000, 300000, 100000, 10000, 5000};
+	struct price p = {.known = true, .usual = {10, 1, 12.5, 20, 40}, .search = 0.01},
+		     unknown = {0};
+	struct token_usage u = {1000000, 300000, 100000, 10000, 5000, 0, 0};
 	(void)state;
-	assert_float_equal(usage_usd(&p, &u), 6 + 0.3 + 1.25 + 0.4, 1e-9);
-	assert_true(usage_usd(&unknown, &u) < 0);
+	assert_float_equal(usage_usd(&p, &u, ""), 6 + 0.3 + 1.25 + 0.4, 1e-9);
+	assert_true(usage_usd(&unknown, &u, "") < 0);
+	u.cache_write_1h = 40000;
+	u.searches = 3;
+	assert_float_equal(usage_usd(&p, &u, ""), 6 + 0.3 + 0.75 + 0.8 + 0.4 + 0.03, 1e-9);
+	snprintf(p.services[0].name, sizeof p.services->name, "flex");
+	p.services[0].factor = 0.5;
+	p.services_n = 1;
+	assert_float_equal(usage_usd(&p, &u, "flex"), (6 + 0.3 + 0.75 + 0.8 + 0.4) / 2 + 0.03,
+			   1e-9);
+	assert_float_equal(usage_usd(&p, &u, "odd"), usage_usd(&p, &u, ""), 1e-9);
+	p.above_tokens = 1000000;
+	p.above = (struct price_rates){20, 2, 25, 40, 60};
+	assert_float_equal(usage_usd(&p, &u, ""), 6 + 0.3 + 0.75 + 0.8 + 0.4 + 0.03, 1e-9);
+	u.input++; /* the whole request, not what is above */
+	assert_float_equal(usage_usd(&p, &u, ""), 12 + 0.6 + 1.5 + 1.6 + 0.6 + 0.03, 1e-4);
 }
 
 static void patched(const char *body, const char *want)
@@ -755,7 +770,7 @@ static void reads_a_document(void **state)
 	assert_int_equal(s.stall_ms, 300000);
 	const struct model_route *r = setup_model(&s, "g-1", NULL);
 	assert_non_null(r);
-	assert_true(r->price.known && r->price.cached == 1);
+	assert_true(r->price.known && r->price.usual.cached == 1);
 	assert_null(setup_model(&s, "h", NULL));
 	setup_release(&s);
 }

@@ -125,15 +125,49 @@ static void what_stands_earlier_counts(void **state)
 	assert_int_equal(err.kind, ERR_USAGE);
 }
 
+static void a_rule_holds_on_its_days_and_a_dead_model_names_its_successor(void **state)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(providers) struct providers p = {0};
+	struct route r;
+	struct err err = {0};
+
+	assert_int_equal(
+		load(&p,
+		     P
+		     "[[models]]\nmatch = \"m\"\nprovider = \"lab\"\nprice = { input = 1, output = "
+		     "2, until = \"2020-01-01\" }\n"
+		     "[[models]]\nmatch = \"m\"\nprovider = \"lab\"\nprice = { input = 9, output = "
+		     "9, from = \"2999-01-01\" }\n"
+		     "[[models]]\nmatch = \"m\"\nprovider = \"lab\"\nprice = { input = 3, output = "
+		     "4, service = { flex = 0.5 }, "
+		     "above = { tokens = 1000, input = 6, output = 6 }, from = \"2020-01-02\" }\n"
+		     "[[models]]\nmatch = \"old\"\nprovider = \"lab\"\nshutdown = "
+		     "\"2020-01-01\"\nsuccessor = \"m\"\n"
+		     "[[models]]\nmatch = \"later\"\nprovider = \"lab\"\nshutdown = "
+		     "\"2999-01-01\"\n",
+		     "", &problems),
+		0);
+	assert_int_equal(providers_route(&p, "m", &r, &err), 0);
+	assert_true(r.price->usual.input == 3 && r.price->usual.cached == 3);
+	assert_true(r.price->above_tokens == 1000 && r.price->above.cached == 6);
+	assert_string_equal(r.price->services[0].name, "flex");
+	assert_int_equal(providers_route(&p, "later", &r, &err), 0);
+	assert_int_equal(providers_route(&p, "old", &r, &err), -1);
+	assert_string_equal(
+		err.msg,
+		"the model \"old\" was shut down by lab on 2020-01-01; its successor is m");
+}
+
 static void the_shipped_file_knows_the_usual_models(void **state)
 {
 	static const char *const models[][2] = {{"gpt-4", "openai"},
 						{"gpt-3.5-turbo", "openai"},
 						{"claude-3-sonnet", "anthropic"},
 						{"gemini-pro", "gemini"},
-						{"gpt-5", "openai"},
-						{"claude-sonnet-4-5", "anthropic"},
-						{"gemini-2.5-flash", "gemini"}};
+						{"gpt-6.2-sol", "openai"},
+						{"claude-sonnet-5-5", "anthropic"},
+						{"gemini-3.5-flash", "gemini"}};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(providers) struct providers p = {0};
 	struct route r;
@@ -143,7 +177,7 @@ static void the_shipped_file_knows_the_usual_models(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(models); i++) {
 		assert_int_equal(providers_route(&p, models[i][0], &r, &err), 0);
 		assert_string_equal(r.provider->name, models[i][1]);
-		assert_true(r.price->known && r.price->output >= r.price->input);
+		assert_true(r.price->known && r.price->usual.output >= r.price->usual.input);
 		assert_true(*r.price->date && r.provider->probe && r.provider->key_env.n);
 	}
 	assert_int_equal(providers_route(&p, "gpt-17", &r, &err), 0);
@@ -172,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_mistake_has_its_place),
 		cmocka_unit_test(what_stands_earlier_counts),
+		cmocka_unit_test(a_rule_holds_on_its_days_and_a_dead_model_names_its_successor),
 		cmocka_unit_test(the_shipped_file_knows_the_usual_models),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
