@@ -64,11 +64,6 @@ static const char *own_name(const struct summary_row *row)
 	return t->task_dir ? path_base(t->task_dir) : "";
 }
 
-const char *summary_task_name(const struct summary *s, const struct summary_row *row)
-{
-	return s->task_names[row->task] ? s->task_names[row->task] : own_name(row);
-}
-
 /* What has been met so far: key -> number, as of name_number(). */
 struct names {
 	json_t *tasks, *conditions, *models;
@@ -118,8 +113,8 @@ static void name_tasks(struct summary *s)
 	}
 	for (size_t i = 0; i < s->tasks_n; i++) {
 		AUTO(free) char *folder = folder_of(of[i]);
-		if (shared[i])
-			s->task_names[i] = xasprintf("%s (%s)", own_name(of[i]), folder);
+		s->task_names[i] = shared[i] ? xasprintf("%s (%s)", own_name(of[i]), folder)
+					     : xstrdup(own_name(of[i]));
 	}
 }
 

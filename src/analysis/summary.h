@@ -170,7 +170,7 @@ struct summary {
 	bool failed_only; /* of their trials */
 	struct summary_condition *conditions;
 	json_t **answered; /* by condition: see summary_answered_by() */
-	char **task_names; /* by task; NULL: the id says it */
+	char **task_names; /* by task: its id, with its folder where another has that id, too */
 	size_t conditions_n, models_n, labels_n, agents_n, tasks_n; /* different ones */
 	/* Each model of each rollout, then each condition where those are more, then everything. */
 	struct summary_group *groups;
@@ -200,7 +200,10 @@ json_t *summary_answered_by(const struct summary *s, const struct summary_group 
 /* Who answered one trial, as the plan has it where no answer said; "" nobody did, or it is not known. */
 const char *summary_answer(const struct summary_row *row);
 /* The name of a row's task: its id, else its folder's; "ID (FOLDER)" where several have that id. */
-const char *summary_task_name(const struct summary *s, const struct summary_row *row);
+static inline const char *summary_task_name(const struct summary *s, const struct summary_row *row)
+{
+	return s->task_names[row->task];
+}
 
 static inline void auto_summary(struct summary *s)
 {

@@ -13,20 +13,6 @@
 #define DECIMALS 3
 #define CENT 4 /* decimals of money */
 
-const char *compare_report_verdict(enum stats_verdict v)
-{
-	static const char *const names[] = {"not decided", "better", "worse", "equivalent"};
-
-	return names[v];
-}
-
-const char *compare_report_gate(enum stats_gate g)
-{
-	static const char *const names[] = {"inconclusive", "pass", "fail"};
-
-	return names[g];
-}
-
 static const char *s_of(size_t n)
 {
 	return n == 1 ? "" : "s";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * rootfs-parts.h -- private to rootfs*.c: how a local sandbox's root is put together, and its larger parts.
+ * rootfs-parts.h -- private to rootfs*.c: the mounts that a local sandbox's root is put together from (rootfs-mounts.c), and its
+ * larger parts.
  */
 #pragma once
 #include "sandbox/rootfs.h"
@@ -19,7 +20,12 @@ char *rootfs_at(const struct rootfs *st, const char *name);
 /* Show PATH below DIR_FD as NAME. A file or folder NAME is made where there is none. */
 int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
 		struct err *err) MUST_CHECK;
-/* Show TREE, a detached mount, as NAME. */
+/* A detached copy of the mount of PATH. Links are followed only on request: a source below a directory of
+ * ours is never one, a path of the user's configuration may be. */
+int rootfs_clone(int dir_fd, const char *path, bool follow, struct err *err) MUST_CHECK;
+/* Show TREE, a detached mount, as NAME; _as: where its caller knows whether it is a folder. */
+int rootfs_place_as(const struct rootfs *st, const char *name, int tree, bool is_dir,
+		    struct err *err) MUST_CHECK;
 int rootfs_place(const struct rootfs *st, const char *name, int tree, struct err *err) MUST_CHECK;
 /* Make NAME an overlay over BELOW, both relative to the root, and over DEEPEST, an absolute path (NULL: nothing); what is written
  * lies in LAYERS of SCRATCH. */

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -23,52 +22,6 @@
 static const char *const system_dirs[] = {"/usr",   "/bin",   "/sbin",	"/lib",
 					  "/lib32", "/lib64", "/libx32"};
 
-char *rootfs_at(const struct rootfs *st, const char *name)
-{
-	return xasprintf("%s/%s", st->dir, name);
-}
-
-static int place(const struct rootfs *st, const char *name, int tree, bool is_dir, struct err *err)
-{
-	AUTO(free) char *to = rootfs_at(st, name);
-	AUTO(fd) int file = -1;
-
-	if (is_dir ? mkdir(to, 0755) : (file = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444)) < 0)
-		if (errno != EEXIST)
-			return err_set(err, ERR_INFRA, errno, "make %s", to);
-	if (move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))
-		return err_set(err, ERR_INFRA, errno, "mount %s", to);
-	return 0;
-}
-
-/* A detached copy of the mount of PATH. Links are followed only on request: a source below a directory of
- * ours is never one, a path of the user's configuration may be. */
-static int clone_tree(int dir_fd, const char *path, int follow, struct err *err)
-{
-	int tree = open_tree(dir_fd, path,
-			     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
-				     (follow ? 0 : AT_SYMLINK_NOFOLLOW));
-
-	return tree < 0 ? err_set(err, ERR_INFRA, errno, "show %s", path) : tree;
-}
-
-int rootfs_place(const struct rootfs *st, const char *name, int tree, struct err *err)
-{
-	struct stat s;
-
-	if (fstat(tree, &s))
-		return err_set(err, ERR_INFRA, errno, "stat %s", name);
-	return place(st, name, tree, S_ISDIR(s.st_mode), err);
-}
-
-int rootfs_bind(const struct rootfs *st, const char *name, int dir_fd, const char *path,
-		struct err *err)
-{
-	AUTO(fd) int tree = clone_tree(dir_fd, path, false, err);
-
-	return tree < 0 ? -1 : rootfs_place(st, name, tree, err);
-}
-
 /* All sources are opened before the rootfs covers a directory that may hold them. */
 static int open_sources(struct sandbox_inherited *r, struct err *err)
 {
@@ -78,7 +31,7 @@ static int open_sources(struct sandbox_inherited *r, struct err *err)
 		struct source *s =
 			i < ARRAY_SIZE(fixed) ? fixed[i] : &r->mounts[i - ARRAY_SIZE(fixed)];
 		if (s->path && s->tree < 0 &&
-		    (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
+		    (s->tree = rootfs_clone(AT_FDCWD, s->path, true, err)) < 0)
 			return -1;
 	}
 	return 0;
@@ -89,7 +42,7 @@ static int open_caches(struct sandbox_inherited *r, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(r->caches); i++) {
 		struct source *s = &r->caches[i];
 		if (s->path && s->tree < 0 &&
-		    (s->tree = clone_tree(AT_FDCWD, s->path, true, err)) < 0)
+		    (s->tree = rootfs_clone(AT_FDCWD, s->path, true, err)) < 0)
 			return -1;
 	}
 	return 0;
@@ -115,16 +68,6 @@ static int place_sources(const struct rootfs *st, const struct sandbox_spec *spe
 		if (rootfs_place(st, is_of_etc(box) ? box + 1 : name, r->mounts[i].tree, err))
 			return err_wrap(err, "%s", r->mounts[i].path);
 	}
-	return 0;
-}
-
-int rootfs_tmpfs(const struct rootfs *st, const char *name, const char *options, struct err *err)
-{
-	AUTO(free) char *to = rootfs_at(st, name);
-
-	if ((mkdir(to, 0755) && errno != EEXIST) ||
-	    mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options))
-		return err_set(err, ERR_INFRA, errno, "mount a tmpfs on %s", to);
 	return 0;
 }
 
@@ -157,53 +100,11 @@ static int show_base(const struct rootfs *st, int root, const char *baseline,
 
 	if (rootfs_bind(st, "base", root, baseline, err))
 		return -1;
-	if ((lower >= 0 && place(st, "base/repo", lower, true, err)) ||
-	    (below >= 0 && place(st, "base/" BASELINE_BELOW, below, true, err)))
+	if ((lower >= 0 && rootfs_place_as(st, "base/repo", lower, true, err)) ||
+	    (below >= 0 && rootfs_place_as(st, "base/" BASELINE_BELOW, below, true, err)))
 		return -1;
 	if (mount_setattr(AT_FDCWD, base, AT_RECURSIVE, &attr, sizeof attr))
 		return err_set(err, ERR_INFRA, errno, "make %s read-only", base);
-	return 0;
-}
-
-/* Overlayfs keeps what it must remember in user.* attributes here, which not every file system has. */
-static int prepare_layers(int scratch, const char *layers, struct err *err)
-{
-	AUTO(free) char *upper_path = path_join(layers, "upper");
-	AUTO(free) char *work = path_join(layers, "work");
-
-	if (mkdirat(scratch, layers, 0700) || mkdirat(scratch, upper_path, 0755) ||
-	    mkdirat(scratch, work, 0700))
-		return err_set(err, ERR_INFRA, errno, "make directories for an overlay");
-	AUTO(fd) int upper = openat(scratch, upper_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (upper < 0 || fsetxattr(upper, "user.rollouts", "1", 1, 0) ||
-	    fremovexattr(upper, "user.rollouts"))
-		return err_set(err, ERR_INFRA, errno,
-			       "the data directory's file system has no user attributes");
-	return 0;
-}
-
-int rootfs_overlay(const struct rootfs *st, int scratch, const char *below, const char *deepest,
-		   const char *layers, const char *name, struct err *err)
-{
-	AUTO(free) char *to = rootfs_at(st, name);
-	/* volatile: neither syncs on the agent's behalf nor, at the end, the whole file system. */
-	AUTO(free)
-	char *options = xasprintf("lowerdir=%s/%s%s%s,upperdir=%s/%s/upper,"
-				  "workdir=%s/%s/work,userxattr,volatile",
-				  st->dir, below, deepest ? ":" : "", deepest ? deepest : "",
-				  st->dir, layers, st->dir, layers);
-	struct stat lower;
-	AUTO(free) char *from = rootfs_at(st, below);
-
-	/* Overlayfs copies nothing up whose owner or group does not exist in our namespace. */
-	if (stat(from, &lower))
-		return err_set(err, ERR_INFRA, errno, "stat %s", from);
-	if (lower.st_uid != 0 || lower.st_gid != 0)
-		return err_set(err, ERR_INFRA, 0, "what is below belongs to another user or group");
-	if (prepare_layers(scratch, layers, err) || rootfs_bind(st, layers, scratch, layers, err))
-		return -1;
-	if (mkdir(to, 0755) || mount("overlay", to, "overlay", MS_NOSUID | MS_NODEV, options))
-		return err_set(err, ERR_INFRA, errno, "overlayfs is not permitted here");
 	return 0;
 }
 
@@ -286,7 +187,7 @@ static int detach(const struct rootfs *st, const char *name, int *trees, size_t 
 {
 	AUTO(free) char *path = rootfs_at(st, name);
 
-	trees[*n] = clone_tree(AT_FDCWD, path, false, err);
+	trees[*n] = rootfs_clone(AT_FDCWD, path, false, err);
 	if (trees[*n] < 0)
 		return -1;
 	++*n;

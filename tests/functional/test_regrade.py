@@ -222,9 +222,12 @@ def test_a_grade_that_fails_keeps_the_hash_of_the_one_there_was(wrong, run_cli, 
     assert (row["total_score"], row["graded_hash"]) == (0, row["task_hash"])
 
 
-def test_eval_says_why_it_stopped(run_cli, workdir, make_task, make_bench, agent_script):
-    make_bench(make_task("greet", tests=[RIGHT], rubrics=RUBRICS), agent=agent_script(WORK), model="acme-1", rollouts=6)
+def test_eval_says_why_it_stopped(run_cli, workdir, make_task, make_repo, make_bench, agent_script):
+    repo = make_repo("greet")
+    make_bench(make_task("greet", repo, tests=[RIGHT], rubrics=RUBRICS), agent=agent_script(WORK), model="acme-1", rollouts=6)
     run_cli("run", "bench.toml", check=0)
-    shutil.rmtree(workdir / "data/cache/tasks")
+    for folder in ("baselines", "mirrors"):
+        shutil.rmtree(workdir / "data/cache" / folder)
+    shutil.rmtree(repo.path)  # else they are made again
     done = run_cli("eval", "bench", "-j2", check=3)
     assert "stopped: every trial fails for one reason: " in done.stdout, done.stdout
