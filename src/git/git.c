@@ -259,13 +259,17 @@ char *git_said(const struct buf *err_text, size_t lines, bool from_end)
 	const char *s = err_text->data, *end = s + err_text->len;
 	while (s < end) {
 		const char *nl = memchr(s, '\n', (size_t)(end - s)), *stop = nl ? nl : end;
+		const char *next = stop + 1;
+		/* ssh ends its lines with one; elsewhere it goes back over what stood there. */
+		while (stop > s && stop[-1] == '\r')
+			stop--;
 		const char *cr = memrchr(s, '\r', (size_t)(stop - s));
 		if (cr)
 			s = cr + 1;
 		s += skip_prefix(s, (size_t)(stop - s));
 		if (!is_noise(s, (size_t)(stop - s)))
 			strv_take(&all, xstrndup(s, (size_t)(stop - s)));
-		s = stop + 1;
+		s = next;
 	}
 	struct buf out = BUF_INIT;
 	size_t first = from_end && all.n > lines ? all.n - lines : 0;

@@ -557,7 +557,9 @@ static int check_choice(const struct planner *p, struct err *err)
 	for (size_t i = 0; i < p->in->bench->entries_n; i++)
 		any = any || p->chosen[i];
 	if (!any && p->issues->n == before)
-		strv_pushf(p->issues, "every task that only leaves is excluded");
+		strv_pushf(p->issues, "%severy task%s is excluded",
+			   p->in->exclude && p->in->exclude->n ? "--exclude: " : "",
+			   p->in->only && p->in->only->n ? " that --only leaves" : "");
 	return p->issues->n > before ? err_set(err, ERR_USAGE, 0, "nothing to run") : 0;
 }
 

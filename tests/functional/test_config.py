@@ -222,9 +222,9 @@ def test_options_given_twice(run_cli, workdir, tasks):
                         (["--exclude", "*"], "--exclude: every task"),
                         (["--limit", "1", "--limit=2"], '--limit is given twice, as "1" and as "2"'),
                         (["-t", "5", "--timeout", "6"], '--timeout is given twice, as "5" and as "6"'),
+                        (["--limit", "1", "--limit", "1"], "--limit 1 is given twice"),
                         (["-e", "A=1", "-e", "A=2"], '--env A is given twice, as "1" and as "2"')):
         assert said in run_cli("validate", name, "-a", "nop", "-m", "x", *flags, check=2).stderr
-    trials("--limit", "1", "--limit", "1")
 
 
 def test_a_gateway_must_be_a_socket(run_cli, workdir, tasks):

@@ -6,10 +6,13 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
+import engines
 import pytest
 from conftest import become, give_to, put, wait_for
 from test_gateway_tls import authority  # noqa: F401 (fixture)
@@ -134,37 +137,83 @@ def test_remotes_are_asked_before_anything_starts(run_private, workdir):
     assert "fine: 1 task" in run_private(False, 0, ("validate", "bench.toml")).stdout
 
 
+# The user's own home is where ssh looks for its configuration; a test has another.
 SSH = """#!/bin/sh
-# As ssh: the agent has to hold somebody's key; then the last word is run.
-ssh-add -l 2>/dev/null | grep -q somebody || { echo 'git@host: Permission denied (publickey).' >&2; exit 255; }
-for last; do :; done
-exec sh -c "$last"
+exec /usr/bin/ssh -F {top}/ssh_config "$@"
+"""
+SSHD = """Port {port}
+ListenAddress 127.0.0.1
+HostKey {top}/host_key
+AuthorizedKeysFile {top}/key.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
 """
 
 
-def test_an_ssh_agent(run_private, rollout, workdir, account):
-    """A real agent, asked by what stands for ssh."""
-    if not shutil.which("ssh-agent"):
-        pytest.fail("ssh-agent is missing: install openssh-client")
-    put(workdir / "bin/ssh", SSH)
+@pytest.fixture
+def sshd(private, workdir, ordinary_user):
+    """The URL of the same repository behind a real sshd, which lets in who has workdir/ssh/key and says its name in ssh/known."""
+    if not Path("/usr/sbin/sshd").exists() or not shutil.which("ssh-agent"):
+        engines.unavailable("sshd or ssh-agent is missing: install openssh-server and openssh-client")
+    top = workdir / "ssh"
+    top.mkdir()
+    for name in ("key", "host_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", top / name], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    put(top / "sshd_config", SSHD.format(top=top, port=port))
+    put(top / "ssh_config", f"UserKnownHostsFile {top}/known\nGlobalKnownHostsFile none\n")
+    put(workdir / "bin/ssh", SSH.format(top=top))
     (workdir / "bin/ssh").chmod(0o755)
+    if os.geteuid() == 0:
+        give_to(ordinary_user, top)
+        give_to(ordinary_user, workdir / "www")
+    # No root's, so it needs nothing of the machine, and whoever logs in is who it runs as.
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", top / "sshd_config"], stdin=subprocess.DEVNULL,
+                              stderr=open(top / "log", "w"), **become(ordinary_user))
+    try:
+        wait_for(lambda: server.poll() is None and "listening on" in (top / "log").read_text())
+        known = f"[127.0.0.1]:{port} {(top / 'host_key.pub').read_text()}"
+        yield f"ssh://{ordinary_user}@127.0.0.1:{port}{workdir}/www/secret.git", known
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_ssh_and_an_agent(run_private, sshd, make_bench, agent_script, rollout, workdir, account):
+    """A real agent opens a real sshd to git; neither it nor a key is in the sandbox of an agent or of tests."""
+    url, known = sshd
+    top = workdir / "ssh"
     meta = workdir / "tasks/ta/tb_meta.json"
     doc = json.loads(meta.read_text())
-    doc["repo"]["git_url"] = f"ssh://git@host{workdir}/www/secret.git"
+    doc["repo"]["git_url"] = url
     meta.write_text(json.dumps(doc))
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "somebody", "-f", workdir / "key"], check=True)
+    alone = f"test -z \"$SSH_AUTH_SOCK\" && ! test -e {top}/agent.sock && ! test -e {top}/key\n"
+    put(workdir / "tasks/ta/evaluation/tests/check.sh", f"test -f ok && {alone}")
+    make_bench(workdir / "tasks/ta", agent=agent_script(f"{alone[:-1]} && touch ok\n"), model="m", retries=0)
     give = become(account)
     if account:
         give_to(account, workdir)
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", workdir / "agent.sock"], stdout=subprocess.DEVNULL, **give)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", top / "agent.sock"], stdout=subprocess.DEVNULL, **give)
     try:
-        wait_for(lambda: (workdir / "agent.sock").exists())
-        env = {"SSH_AUTH_SOCK": str(workdir / "agent.sock"), "PATH": f"{workdir}/bin:/usr/local/bin:/usr/bin:/bin"}
-        done = run_private(login=False, check=2, **env)
-        assert "is the key in your ssh agent" in done.stderr
-        subprocess.run(["ssh-add", "-q", workdir / "key"], check=True, env={**os.environ, **env}, **give)
+        wait_for(lambda: (top / "agent.sock").exists())
+        env = {"SSH_AUTH_SOCK": str(top / "agent.sock"), "PATH": f"{workdir}/bin:/usr/local/bin:/usr/bin:/bin"}
+        assert "connect to it once with ssh" in run_private(login=False, check=2, **env).stderr
+        put(top / "known", known)
+        assert "is the key in your ssh agent" in run_private(login=False, check=2, **env).stderr
+        # ssh-add takes no key that others may read.
+        shutil.copy(top / "key", top / "mine")
+        (top / "mine").chmod(0o600)
+        if account:
+            give_to(account, top)
+        subprocess.run(["ssh-add", "-q", top / "mine"], check=True, env={**os.environ, **env}, **give)
         run_private(login=False, **env)
     finally:
         agent.kill()
         agent.wait()
     assert rollout().manifest["results"][0]["total_score"] == 1
+    nothing_holds(workdir, (top / "key").read_bytes().split(b"\n")[2])
