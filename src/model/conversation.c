@@ -6,7 +6,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { FORGET_MIN = 200 }; /* what is shorter than this is not worth a note in its place */
+enum {
+	FORGET_MIN = 200, /* what is shorter than this is not worth a note in its place */
+	AGAIN_MAX =
+		4, /* what fails for the moment is asked again so often, after 1, 2, 4 and 8 s */
+};
 
 const struct dialect *const dialects[API_COUNT] = {
 	[API_RESPONSES] = &dialect_responses,
@@ -100,11 +104,27 @@ void reply_add_call(struct reply *r, const char *id, const char *name, json_t *a
 		.id = xstrdup(id), .name = xstrdup(name), .arguments = json_incref(arguments)};
 }
 
-void reply_add_call_text(struct reply *r, const char *id, const char *name, const char *arguments)
+void reply_add_call_text(struct reply *r, const char *id, const char *name, json_t *holder)
 {
-	AUTO(json) json_t *j = arguments ? json_foreign(arguments, strlen(arguments)) : NULL;
+	static const char member[] = "arguments";
+	const json_t *given = json_object_get(holder, member);
+	const char *text = json_string_value(given);
+	AUTO(json) json_t *read = text	  ? json_foreign(text, json_string_length(given))
+				  : given ? json_deep_copy(given)
+					  : NULL;
+	AUTO(json) json_t *strict = text ? json_loads(text, 0, NULL) : NULL;
 
-	reply_add_call(r, id, name, j);
+	reply_add_call(r, id, name, read);
+	if (json_is_object(strict))
+		return;
+	AUTO(json) json_t *kept = json_is_object(read) ? json_incref(read) : json_object();
+	AUTO(buf) struct buf out = BUF_INIT;
+	if (kept != read && text && *text)
+		json_put_strn(kept, "unreadable", text, json_string_length(given));
+	else if (kept != read && given && !text)
+		json_object_set(kept, "unreadable", (json_t *)given);
+	json_format(&out, kept, false);
+	json_put_strn(holder, member, out.data, out.len);
 }
 
 void reply_add_text(struct buf *out, const json_t *text)
@@ -240,38 +260,115 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 	return 0;
 }
 
-/* In what a provider says of its refusal, in each dialect. */
-static int refused(const struct http_answer *a, struct reply *out, struct err *err)
+/* The failure that stands in ANSWER, whatever its status of HTTP said; NULL: none. Borrowed. */
+static const json_t *failure_in(const json_t *answer)
 {
-	AUTO(json) json_t *j = json_foreign(a->body.data, a->body.len);
-	const json_t *error = json_object_get(json_is_array(j) ? json_array_get(j, 0) : j, "error");
-	const char *text = json_get_str(error, "message", NULL);
-	AUTO(free) char *why = xasprintf("%sthe model's API answered %d: %.300s",
-					 is_about_length(a) ? "the model's context is full: " : "",
-					 a->status, text ? text : a->body.data);
+	const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
+	const json_t *places[] = {json_object_get(answer, "error"),
+				  json_object_get(choice, "error")};
+	static const char *const ends[] = {"error", "network_error", "abort"};
+	const char *end = json_get_str(choice, "finish_reason", "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (json_object_size(places[i]) || json_string_length(places[i]))
+			return places[i];
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (strcmp(end, ends[i]) == 0)
+			return choice;
+	bool is_one = strcmp(json_get_str(answer, "status", ""), "failed") == 0 ||
+		      strcmp(json_get_str(answer, "object", ""), "error") == 0 ||
+		      strcmp(json_get_str(answer, "type", ""), "error") == 0;
+	return is_one ? answer : NULL;
+}
+
+/* A failure that the same request would meet again. */
+static bool is_final(const json_t *failure)
+{
+	static const char *const members[] = {"code", "type", "status"};
+	static const char *const words[] = {
+		"invalid",    "policy",	   "quota",	"billing",	  "authentic",
+		"permission", "not_found", "residency", "context_length", "precondition",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const json_t *v = json_object_get(failure, members[i]);
+		const char *text = json_is_string(v) ? json_string_value(v) : "";
+		int64_t n = json_is_integer(v) ? json_integer_value(v) : strtoll(text, NULL, 10);
+
+		if (n >= 400 && n < 500 && n != 408 && n != 409 && n != 425 && n != 429)
+			return true;
+		for (size_t w = 0; w < ARRAY_SIZE(words); w++)
+			if (strcasestr(text, words[w]))
+				return true;
+	}
+	return false;
+}
+
+/* In what a provider says of its refusal, in each dialect. */
+static int refused(const struct http_answer *a, struct reply *out, bool *passing, struct err *err)
+{
+	AUTO(json) json_t *list = json_foreign(a->body.data, a->body.len);
+	const json_t *j = json_is_array(list) ? json_array_get(list, 0) : list;
+	const json_t *failure = failure_in(j);
+	const char *text = json_is_string(failure) ? json_string_value(failure)
+						   : json_get_str(failure, "message", NULL);
+	AUTO(free) char *why =
+		xasprintf("%sthe model's API answered %d%s: %.300s",
+			  is_about_length(a) ? "the model's context is full: " : "", a->status,
+			  a->status == 200 ? " with an error" : "", text ? text : a->body.data);
+	bool refuses = a->status == 200 ? is_final(failure) : a->status >= 400 && a->status < 500;
 
 	out->status = a->status;
-	if (a->status < 500 && a->status != 429 && a->status >= 400) {
+	if (refuses && a->status != 429) {
 		out->stuck = STEAL(&why);
 		return ASKED_REFUSED;
 	}
+	*passing = a->status == 200 || (a->status >= 500 && a->status != 501 && a->status != 505);
 	return err_retry(err, 0, "%s", why);
+}
+
+/* PASSING: what fails may be another matter in a moment. */
+static int ask_once(struct conversation *t, const struct model_client *c, struct reply *out,
+		    bool *passing, struct err *err)
+{
+	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+
+	*passing = false;
+	if (post_what_is_taken(t, c, &a, &out->forgotten, err)) {
+		*passing = a.broken;
+		return -1;
+	}
+	if (a.late)
+		return ASKED_LATE;
+	AUTO(json) json_t *answer = a.status == 200 ? json_foreign(a.body.data, a.body.len) : NULL;
+	if (a.status != 200 ||
+	    failure_in(json_is_array(answer) ? json_array_get(answer, 0) : answer))
+		return refused(&a, out, passing, err);
+	if (answer && t->dialect->read(t, answer, out)) {
+		out->status = 0;
+		return ASKED_ANSWERED;
+	}
+	*passing = true;
+	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
+			 api_names[t->dialect->api], a.body.data);
 }
 
 int conversation_ask(struct conversation *t, const struct model_client *c, struct reply *out,
 		     struct err *err)
 {
-	AUTO(http_answer) struct http_answer a = HTTP_ANSWER_INIT;
+	struct err why;
+	bool passing;
 
-	if (post_what_is_taken(t, c, &a, &out->forgotten, err))
-		return -1;
-	if (a.late)
-		return ASKED_LATE;
-	if (a.status != 200)
-		return refused(&a, out, err);
-	AUTO(json) json_t *answer = json_foreign(a.body.data, a.body.len);
-	if (answer && t->dialect->read(t, answer, out))
-		return ASKED_ANSWERED;
-	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
-			 api_names[t->dialect->api], a.body.data);
+	for (int again = 0;; again++) {
+		int asked = ask_once(t, c, out, &passing, &why);
+		if (asked >= 0)
+			return asked;
+		int waited = passing && again < AGAIN_MAX ? http_pause(c, 1000 << again, &why) : -1;
+		if (waited < 0) {
+			*err = why;
+			return -1;
+		}
+		if (waited)
+			return ASKED_LATE;
+	}
 }

@@ -108,9 +108,10 @@ enum asked {
 	ASKED_LATE,	/* the deadline came first */
 };
 
-/* Ask for the next turn; what a provider refuses in a form that can be mended is mended and asked again. Returns an enum
- * asked, or -1: as http_post, and ERR_INFRA (retry) when the provider is unwell or says what cannot be read. OUT
- * starts as REPLY_INIT and must be released in any case. */
+/* Ask for the next turn; what a provider refuses in a form that can be mended is mended and asked again. What fails for
+ * the moment (a 5xx, a failure inside a 200, an answer that is cut off or cannot be read) is asked again four times
+ * within 15 s. Returns an enum asked, or -1: as http_post, and ERR_INFRA (retry) when it failed each time. OUT starts as
+ * REPLY_INIT and must be released in any case. */
 int conversation_ask(struct conversation *t, const struct model_client *c, struct reply *out,
 		     struct err *err) MUST_CHECK;
 void conversation_release(struct conversation *t);
@@ -129,8 +130,10 @@ double conversation_temperature(const struct conversation *t);
 double conversation_top_p(const struct conversation *t);
 /* ARGUMENTS is borrowed, and may be anything, or NULL. */
 void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments);
-/* The same with the arguments as the JSON text that two dialects send. */
-void reply_add_call_text(struct reply *r, const char *id, const char *name, const char *arguments);
+/* The same for a dialect whose HOLDER has the arguments as JSON text: a model may have given an object, or what is no
+ * JSON. HOLDER's then become the text of an object that says the same, since servers fail on a history that they
+ * cannot read. */
+void reply_add_call_text(struct reply *r, const char *id, const char *name, json_t *holder);
 /* Append a string member, or another, of whatever shape the model gave it. */
 void reply_add_text(struct buf *out, const json_t *text);
 

@@ -104,6 +104,19 @@ static void read_usage(const json_t *usage, struct reply *reply)
 	reply->output = json_get_int(usage, "output_tokens", -1);
 }
 
+/* An input that is no object would be refused when it is sent back. New reference. */
+static json_t *readable(json_t *input)
+{
+	json_t *j = json_is_string(input)
+			    ? json_foreign(json_string_value(input), json_string_length(input))
+			    : NULL;
+
+	if (json_is_object(j))
+		return j;
+	json_decref(j);
+	return input ? json_pack("{s:O}", "unreadable", input) : json_object();
+}
+
 static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	json_t *content = json_object_get(answer, "content"), *block;
@@ -116,6 +129,9 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 		const char *type = json_get_str(block, "type", "");
 		if (strcmp(type, "text") == 0)
 			reply_add_text(&reply->text, json_object_get(block, "text"));
+		if (strcmp(type, "tool_use") == 0 &&
+		    !json_is_object(json_object_get(block, "input")))
+			json_put(block, "input", readable(json_object_get(block, "input")));
 		if (strcmp(type, "tool_use") == 0)
 			reply_add_call(reply, json_get_str(block, "id", ""),
 				       json_get_str(block, "name", ""),

@@ -71,21 +71,21 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 
 	if (!json_is_object(said))
 		return false;
-	json_array_append_new(t->history, kept(said));
 	reply_add_text(&reply->text, json_object_get(said, "content"));
 	reply_add_text(&reply->text, json_object_get(said, "refusal"));
 	reply->refused = json_string_length(json_object_get(said, "refusal"));
 	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
-		const json_t *f = json_object_get(call, "function");
+		json_t *f = json_object_get(call, "function");
 		reply_add_call_text(reply, json_get_str(call, "id", ""),
-				    json_get_str(f, "name", ""),
-				    json_get_str(f, "arguments", NULL));
+				    json_get_str(f, "name", ""), f);
 	}
+	json_array_append_new(t->history, kept(said));
 	reply->input = json_get_int(usage, "prompt_tokens", -1);
 	reply->cached =
 		json_get_int(json_object_get(usage, "prompt_tokens_details"), "cached_tokens", -1);
 	reply->output = json_get_int(usage, "completion_tokens", -1);
-	reply->cut = strcmp(why, "length") == 0;
+	reply->cut =
+		strcmp(why, "length") == 0 || strcmp(why, "model_context_window_exceeded") == 0;
 	if (strcmp(why, "content_filter") == 0)
 		reply->stuck = xstrdup("finish_reason content_filter");
 	return true;

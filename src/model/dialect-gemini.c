@@ -83,13 +83,18 @@ static void read_usage(const json_t *usage, struct reply *reply)
 	reply->output = reply->input < 0 ? -1 : said + json_get_int(usage, "thoughtsTokenCount", 0);
 }
 
-/* A call it could not put into words is a mistake of the model's, like one we cannot read. */
+/* The reasons for which a provider ends a conversation; any other one is no end of the work. */
 static void read_reason(const char *why, struct reply *reply)
 {
-	if (strcmp(why, "MAX_TOKENS") == 0)
-		reply->cut = true;
-	else if (strcmp(why, "MALFORMED_FUNCTION_CALL") != 0 && strcmp(why, "STOP") != 0 && *why)
-		reply->stuck = xasprintf("finishReason %s", why);
+	static const char *const ends[] = {
+		"SAFETY", "RECITATION",	 "BLOCKLIST",  "PROHIBITED_CONTENT",   "SPII", "LANGUAGE",
+		"OTHER",  "MODEL_ARMOR", "ESCALATION", "PUP_LIMITED_DISABLED",
+	};
+
+	reply->cut = strcmp(why, "MAX_TOKENS") == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (strcmp(why, ends[i]) == 0)
+			reply->stuck = xasprintf("finishReason %s", why);
 }
 
 static bool read(struct conversation *t, const json_t *answer, struct reply *reply)

@@ -50,7 +50,7 @@ static void keep(struct conversation *t, const json_t *item)
 	json_array_append_new(t->history, copy);
 }
 
-static void read_item(struct reply *reply, const json_t *item)
+static void read_item(struct reply *reply, json_t *item)
 {
 	const char *type = json_get_str(item, "type", "");
 	size_t i;
@@ -58,8 +58,7 @@ static void read_item(struct reply *reply, const json_t *item)
 
 	if (strcmp(type, "function_call") == 0)
 		reply_add_call_text(reply, json_get_str(item, "call_id", ""),
-				    json_get_str(item, "name", ""),
-				    json_get_str(item, "arguments", NULL));
+				    json_get_str(item, "name", ""), item);
 	if (strcmp(type, "message") != 0)
 		return;
 	json_array_foreach (json_object_get(item, "content"), i, part) {
@@ -82,8 +81,8 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 	json_array_foreach (output, i, item) {
 		if (!json_is_object(item))
 			continue;
-		keep(t, item);
 		read_item(reply, item);
+		keep(t, item);
 	}
 	reply->input = json_get_int(usage, "input_tokens", -1);
 	reply->cached =
@@ -92,12 +91,9 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 	if (strcmp(status, "incomplete") == 0) {
 		const char *why = json_get_str(json_object_get(answer, "incomplete_details"),
 					       "reason", "incomplete");
-		reply->cut = strcmp(why, "max_output_tokens") == 0;
+		reply->cut = strcmp(why, "content_filter") != 0;
 		if (!reply->cut)
 			reply->stuck = xstrdup(why);
-	} else if (strcmp(status, "failed") == 0) {
-		reply->stuck = xstrdup(
-			json_get_str(json_object_get(answer, "error"), "message", "failed"));
 	}
 	return true;
 }

@@ -208,10 +208,19 @@ int http_post(const struct model_client *c, const char *path, const char *header
 	if (s == STEP_ON)
 		s = split(&x, out, err);
 	out->late = s == STEP_LATE;
+	out->broken = s == STEP_FAILED && x.sock >= 0 && err->retry;
 	if (x.sock >= 0)
 		close(x.sock);
 	buf_release(&x.in);
 	return s == STEP_FAILED ? -1 : 0;
+}
+
+int http_pause(const struct model_client *c, int64_t ms, struct err *err)
+{
+	struct exchange x = {.client = c, .sock = -1, .deadline_ms = deadline_of(c)};
+	enum step s = wait_for(&x, -1, 0, ms, err);
+
+	return s == STEP_FAILED ? -1 : s == STEP_LATE;
 }
 
 void http_answer_release(struct http_answer *a)

@@ -23,8 +23,9 @@ struct model_client {
 };
 
 struct http_answer {
-	bool late;  /* the deadline came first: nothing else is set */
-	int status; /* of HTTP */
+	bool late;   /* the deadline came first: nothing else is set */
+	bool broken; /* of a failed http_post: it was asked, and no whole answer came */
+	int status;  /* of HTTP */
 	struct buf head, body;
 };
 #define HTTP_ANSWER_INIT                                                                           \
@@ -38,6 +39,8 @@ struct http_answer {
 int http_post(const struct model_client *c, const char *path, const char *headers,
 	      const struct buf *body, struct http_answer *out, struct err *err) MUST_CHECK;
 void http_answer_release(struct http_answer *a);
+/* Wait MS milliseconds as C waits. 0: they passed; 1: the deadline came first; -1: ERR_CANCELLED, ERR_INFRA. */
+int http_pause(const struct model_client *c, int64_t ms, struct err *err) MUST_CHECK;
 
 static inline void auto_http_answer(struct http_answer *a)
 {

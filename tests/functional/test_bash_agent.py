@@ -211,17 +211,45 @@ def test_a_limit_of_steps(run_bash, provider):
     assert len(provider.log()) == 4
 
 
-@pytest.mark.parametrize("fault, outcome, words", [
-    ({"status": 400}, "agent_error", "the model's API answered 400: "),
-    ({"status": 500}, "infra_error", "the model's API answered 500: "),
-    ({"close": True}, "infra_error", "no whole answer"),
-    ({"reset": True}, "infra_error", "gateway: "),
-    ({"status": 200, "body": "{}"}, "infra_error", "answered what is no anthropic answer"),
-])
-def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, outcome, words):
+UNWELL = {"chat": {"error": {"code": 502, "message": "no worker is free"}}, "gemini": {"error": {"code": 503, "message": "no"}},
+          "responses": {"status": "failed", "error": {"code": "server_error", "message": "no"}, "output": []},
+          "anthropic": {"type": "error", "error": {"type": "overloaded_error", "message": "no"}}}
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"close": True}, {"reset": True}, {"status": 200, "body": {}},
+                                   {"status": 200, "body": "no object"}])
+def test_what_fails_for_the_moment_is_asked_again(run_bash, provider, fault):
     provider.configure(rules=[{"nth": [2], "do": fault}])
+    result, _ = run_bash([{"shell": FIX}, {"text": "ok"}])
+    assert (result["outcome"], result["total_score"], len(provider.log())) == ("completed", 1, 3), result["reason"]
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_a_failure_inside_a_200_is_asked_again(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    fake.configure(rules=[{"nth": [2], "do": {"status": 200, "body": UNWELL[api]}}])
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"], len(fake.log())) == ("completed", 1, 3), result["reason"]
+
+
+@pytest.mark.parametrize("fault, outcome, words, calls", [
+    ({"status": 400}, "agent_error", "the model's API answered 400: ", 1),
+    ({"status": 200, "body": {"type": "error", "error": {"type": "invalid_request_error", "message": "never"}}}, "agent_error",
+     "the model's API answered 200 with an error: never", 1),
+    ({"status": 200, "body": UNWELL["anthropic"]}, "infra_error", "the model's API answered 200 with an error: no", 5),
+])
+def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, outcome, words, calls):
+    provider.configure(rules=[{"do": fault, "prompt": "tool_result"}])
     result, _ = run_bash([{"shell": FIX}, {"text": "ok"}], check=1 if outcome == "infra_error" else 0)
     assert (result["outcome"], words in result["reason"]) == (outcome, True), result["reason"]
+    assert len(provider.log()) == 1 + calls
+
+
+def test_its_time_ends_while_it_waits_to_ask_again(run_bash, provider):
+    provider.configure(rules=[{"do": {"status": 503}}])
+    result, _ = run_bash([{"text": "ok"}], timeout_sec=2)
+    assert (result["outcome"], result["reason"]) == ("timeout", "timed out after 2 s")
 
 
 def test_a_working_folder_that_it_closed_is_its_own_affair(run_bash, provider):

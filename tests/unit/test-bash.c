@@ -235,11 +235,19 @@ static void ends_are_told_apart(void **state)
 		 ",\"output\":[]}",
 		 "content_filter", false},
 		{&dialect_responses,
-		 "{\"status\":\"failed\",\"error\":{\"message\":\"no\"},\"output\":[]}", "no",
-		 false},
+		 "{\"status\":\"incomplete\",\"incomplete_details\":{\"reason\":\"new\"},"
+		 "\"output\":[]}",
+		 NULL, true},
 		{&dialect_chat,
 		 "{\"choices\":[{\"finish_reason\":\"length\",\"message\":{\"content\":\"a\"}}]}",
 		 NULL, true},
+		{&dialect_chat,
+		 "{\"choices\":[{\"finish_reason\":\"new\",\"message\":{\"content\":\"a\"}}]}",
+		 NULL, false},
+		{&dialect_anthropic, "{\"content\":[],\"stop_reason\":\"new\"}", NULL, false},
+		{&dialect_gemini,
+		 "{\"candidates\":[{\"finishReason\":\"NEW\",\"content\":{\"parts\":[]}}]}", NULL,
+		 false},
 		{&dialect_chat,
 		 "{\"choices\":[{\"finish_reason\":\"content_filter\",\"message\":{}}]}",
 		 "finish_reason content_filter", false},
@@ -274,10 +282,11 @@ static void senseless_calls_say_why(void **state)
 	static const struct {
 		const char *name, *arguments, *problem;
 	} cases[] = {
-		{"sh", "{\"command\":\"ls\"}", "there is no such tool: bash is the only one"},
-		{"bash", "{\"command\":", "the arguments are no JSON object with a command"},
-		{"bash", "[]", "the arguments are no JSON object with a command"},
-		{"bash", NULL, "the arguments are no JSON object with a command"},
+		{"sh", "{}", "there is no such tool: bash is the only one"},
+		{"bash", "\"{\\\"command\\\":\"",
+		 "the arguments are no JSON object with a command"},
+		{"bash", "\"[]\"", "the arguments are no JSON object with a command"},
+		{"bash", "null", "the arguments are no JSON object with a command"},
 		{"bash", "{\"command\":[\"ls\"]}", "the arguments lack \"command\", a string"},
 		{"bash", "{\"command\":\"a\\u0000b\"}", "the command holds a NUL character"},
 	};
@@ -285,11 +294,46 @@ static void senseless_calls_say_why(void **state)
 	const char *problem;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		reply_add_call_text(&r, "c", cases[i].name, cases[i].arguments);
+		AUTO(json) json_t *holder = json_object();
+		json_put(holder, "arguments",
+			 json_loads(cases[i].arguments, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL));
+		reply_add_call_text(&r, "c", cases[i].name, holder);
 		assert_null(bash_tool_command(&r.calls[i], &problem));
 		assert_string_equal(problem, cases[i].problem);
 	}
 	reply_release(&r);
+}
+
+/* What a model gave as arguments, as it is run and as it goes into the history. */
+static void arguments_are_read_and_kept(void **state)
+{
+	static const struct {
+		const char *given, *command, *kept;
+	} cases[] = {
+		{"\"{\\\"command\\\": \\\"ls\\\"}\"", "ls", "{\"command\": \"ls\"}"},
+		{"{\"command\":\"ls\"}", "ls", "{\"command\":\"ls\"}"},
+		{"\"{\\\"command\\\":\\\"a\\nb\\\"}\"", "a\nb", "{\"command\":\"a\\nb\"}"},
+		{"\"{\\\"command\\\": \\\"ec\"", NULL,
+		 "{\"unreadable\":\"{\\\"command\\\": \\\"ec\"}"},
+		{"\"\"", NULL, "{}"},
+		{"\"[1]\"", NULL, "{\"unreadable\":\"[1]\"}"},
+		{"[1]", NULL, "{\"unreadable\":[1]}"},
+		{NULL, NULL, "{}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct reply r = REPLY_INIT;
+		AUTO(json) json_t *holder = json_object();
+		if (cases[i].given)
+			json_put(holder, "arguments",
+				 json_loads(cases[i].given, JSON_DECODE_ANY, NULL));
+		reply_add_call_text(&r, "c", "bash", holder);
+		const char *command = bash_tool_command(&r.calls[0], NULL);
+		assert_string_equal(command ? command : "",
+				    cases[i].command ? cases[i].command : "");
+		assert_string_equal(json_get_str(holder, "arguments", ""), cases[i].kept);
+		reply_release(&r);
+	}
 }
 
 /* A call that Gemini could not put into words leaves no turn to answer: the model is told in a message. */
@@ -330,6 +374,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_answer_is_none),
 		cmocka_unit_test(ends_are_told_apart),
 		cmocka_unit_test(senseless_calls_say_why),
+		cmocka_unit_test(arguments_are_read_and_kept),
 		cmocka_unit_test(a_malformed_call_of_gemini_is_told),
 		cmocka_unit_test(a_model_without_reasoning_is_not_asked_for_it),
 	};
