@@ -33,7 +33,7 @@ _rollouts()
 	--rollout) words=$(cd "$data/rollouts/$name" 2>/dev/null && { ls; cat ./*/tags 2>/dev/null; }) ;;
 	--runs) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,') ;;
 	--replay) words=$(cd "$data/rollouts" 2>/dev/null && ls -d ./*/*/ | sed 's,^\./,,; s,/$,,; s,/,@,') ;;
-	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --limit | --tag | --attempt | --listen | --provider) return ;;
+	--parallel | -j | --model | -m | --rollouts | -r | --timeout | -t | --env | -e | --only | --rerun | --limit | --tag | --attempt | --listen | --provider) return ;;
 	*) words= ;;
 	esac
 	if [ -n "$words" ]; then

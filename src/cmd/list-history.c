@@ -24,6 +24,7 @@ struct point {
 	struct stats_mean mean;
 	struct tally tally;
 	size_t tasks;
+	double first_tries;
 	char *served; /* "" not known */
 	struct buf changes;
 };
@@ -112,6 +113,7 @@ static void add_rollout(struct series *out, const struct rollout *r)
 				  .mean = g->mean,
 				  .tally = g->tally,
 				  .tasks = g->tasks,
+				  .first_tries = g->first_tries,
 				  .served = served_text(&s, g),
 				  .changes = BUF_INIT};
 		mark_changes(&p, old);
@@ -159,7 +161,15 @@ static void add_point(struct table *t, const struct point *p)
 			    number_score((char[NUMBER_TEXT]){0}, p->mean.high));
 	table_int(t, (int64_t)p->tasks);
 	table_textf(t, "%zu/%zu", p->tally.scored, p->tally.planned);
-	table_text(t, p->changes.data);
+	AUTO(buf) struct buf changed = BUF_INIT;
+	buf_adds(&changed, p->changes.data);
+	if (p->tally.replaced)
+		buf_addf(&changed, "%s%zu rerun, first tries %s", changed.len ? "; " : "",
+			 p->tally.replaced,
+			 isnan(p->first_tries)
+				 ? "none"
+				 : number_score((char[NUMBER_TEXT]){0}, p->first_tries));
+	table_text(t, changed.data);
 	table_text(t, tags.data);
 }
 
@@ -203,6 +213,8 @@ static json_t *point_json(const struct point *p)
 	json_put_int(j, "tasks", (int64_t)p->tasks);
 	json_put_int(j, "scored", (int64_t)p->tally.scored);
 	json_put_int(j, "planned", (int64_t)p->tally.planned);
+	json_put_int(j, "replaced", (int64_t)p->tally.replaced);
+	json_put_real(j, "first_tries", p->tally.replaced ? p->first_tries : NAN);
 	json_put_str(j, "changed", p->changes.len ? p->changes.data : NULL);
 	json_put_strv(j, "tags", &p->rollout->tags);
 	return j;

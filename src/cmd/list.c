@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -10,6 +11,7 @@
 #include "cmd/operands.h"
 #include "cmd/options.h"
 #include "os/usage.h"
+#include "report/number.h"
 #include "report/report.h"
 #include "report/table.h"
 #include "store/store.h"
@@ -60,37 +62,56 @@ static void add_tags(struct table *t, const struct strv *tags)
 	table_text(t, text.data);
 }
 
+/* The mean, and what qualifies it: for people in the same cell, for programs in columns of their own. */
+static void add_score(struct table *t, const struct rollout *r, bool for_people)
+{
+	char text[NUMBER_TEXT], first_text[NUMBER_TEXT];
+	double mean = 0, first = NAN;
+	size_t replaced = 0;
+
+	if (!report_mean(r, &mean, &replaced, &first))
+		table_missing(t, NULL);
+	else if (for_people && replaced)
+		table_textf(t, "%s (%zu rerun, first tries %s)", number_score(text, mean), replaced,
+			    isnan(first) ? "none" : number_score(first_text, first));
+	else
+		table_score(t, mean);
+	if (for_people)
+		return;
+	table_int(t, (int64_t)replaced);
+	if (replaced && !isnan(first))
+		table_score(t, first);
+	else
+		table_missing(t, NULL);
+}
+
 static void add_row(struct table *t, const struct store *s, const struct rollout *r,
 		    const struct request *q, bool for_people)
 {
-	double mean = 0;
-
 	table_text(t, r->ref.name);
 	table_text(t, r->ref.stamp);
 	table_text(t, rollout_state(r));
 	table_int(t, (int64_t)trials_done(r));
 	table_int(t, (int64_t)r->trials_n);
-	if (report_mean(r, &mean))
-		table_score(t, mean);
-	else
-		table_missing(t, NULL);
+	add_score(t, r, for_people);
 	if (!q->no_disk)
 		add_disk(t, disk_bytes(s, r), for_people);
 	add_tags(t, &r->tags);
 }
 
 /* What cannot be read is shown as such: one damaged rollout must not hide the others. */
-static void add_unreadable(struct table *t, const struct rollout_ref *ref, const struct request *q)
+static void add_unreadable(struct table *t, const struct rollout_ref *ref, const struct request *q,
+			   bool for_people)
 {
 	table_text(t, ref->name);
 	table_text(t, ref->stamp);
 	table_text(t, "unreadable");
-	for (int i = 0; i < (q->no_disk ? 3 : 4); i++)
+	for (int i = 0; i < (q->no_disk ? 3 : 4) + (for_people ? 0 : 2); i++)
 		table_missing(t, NULL);
 	table_text(t, "");
 }
 
-static void columns(struct table *t, const struct request *q)
+static void columns(struct table *t, const struct request *q, bool for_people)
 {
 	table_column(t, "name", TABLE_WHOLE);
 	table_column(t, "rollout", TABLE_WHOLE);
@@ -98,6 +119,10 @@ static void columns(struct table *t, const struct request *q)
 	table_column(t, "done", TABLE_RIGHT);
 	table_column(t, "trials", TABLE_RIGHT);
 	table_column(t, "score", TABLE_RIGHT);
+	if (!for_people) {
+		table_column(t, "replaced", TABLE_RIGHT);
+		table_column(t, "first_tries", TABLE_RIGHT);
+	}
 	if (!q->no_disk)
 		table_column(t, "disk", TABLE_RIGHT);
 	table_column(t, "tags", TABLE_LEFT);
@@ -106,13 +131,13 @@ static void columns(struct table *t, const struct request *q)
 static void fill(struct table *t, const struct store *s, const struct rollout_ref *refs, size_t n,
 		 const struct request *q, bool for_people)
 {
-	columns(t, q);
+	columns(t, q, for_people);
 	for (size_t i = 0; i < n; i++) {
 		struct rollout r;
 		struct err err;
 		if (rollout_load(&r, s, &refs[i], &err)) {
 			cmd_warn(err.msg);
-			add_unreadable(t, &refs[i], q);
+			add_unreadable(t, &refs[i], q, for_people);
 			continue;
 		}
 		cmd_warn_strangers(&r);

@@ -144,6 +144,19 @@ static const char *compressor_of(int fd)
 	return NULL;
 }
 
+/* Summarizing and grading start none. Their names say nothing, the plan does. */
+static void tell_agents(const char *data, const struct merge_step *step)
+{
+	AUTO(free) char *path =
+		xasprintf("%s/rollouts/%s/%s/plan.json", data, step->name, step->stamp);
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	text_renders(&safe, path, TEXT_TERMINAL_LINE);
+	printf("resume would start the programs that its plan names as agents: of a stranger's, "
+	       "read %s first\n",
+	       safe.data);
+}
+
 static void tell_unpacked(void *data, const struct merge_step *step)
 {
 	AUTO(buf) struct buf line = BUF_INIT, safe = BUF_INIT;
@@ -155,6 +168,8 @@ static void tell_unpacked(void *data, const struct merge_step *step)
 					    : "taken in");
 	text_renders(&safe, line.data, TEXT_TERMINAL_LINE);
 	puts(safe.data);
+	if (step->kind != MERGE_KNOWN)
+		tell_agents(data, step);
 	cmd_write_summary(data, step->name, step->stamp);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -17,6 +18,7 @@ struct request {
 	bool no_preflight;
 	const char *selector;
 	struct strv retry; /* names of outcomes */
+	struct strv rerun; /* tasks, by id or glob */
 	bool again[OUTCOME_COUNT_];
 	int64_t parallel;
 	bool dry_run;
@@ -40,6 +42,27 @@ static int read_outcomes(struct request *q, struct err *err)
 	return 0;
 }
 
+static bool is_rerun(const struct request *q, const struct trial *t)
+{
+	for (size_t i = 0; i < q->rerun.n; i++)
+		if (!fnmatch(q->rerun.v[i], t->task_id, 0))
+			return true;
+	return false;
+}
+
+static int check_rerun(const struct request *q, const struct session *s, struct err *err)
+{
+	for (size_t i = 0; i < q->rerun.n; i++) {
+		bool found = false;
+		for (size_t k = 0; k < s->plan.n && !found; k++)
+			found = !fnmatch(q->rerun.v[i], s->plan.trials[k].task_id, 0);
+		if (!found)
+			return err_set(err, ERR_USAGE, 0, "--rerun: no task of %s %s is \"%s\"",
+				       s->plan.name, s->plan.stamp, q->rerun.v[i]);
+	}
+	return 0;
+}
+
 /* Its task changed since it was graded, and the user wants it to be of the task as it is now. */
 static bool is_outdated(const struct trial *t, const struct trial_progress *m)
 {
@@ -52,6 +75,10 @@ static bool is_outdated(const struct trial *t, const struct trial_progress *m)
 static bool choose(const struct request *q, const struct trial *t, const struct trial_progress *m,
 		   struct sched_item *item)
 {
+	if (is_rerun(q, t)) {
+		item->whole = true;
+		return true;
+	}
 	if (m->result_attempt && q->again[m->outcome]) {
 		item->agent_from = outcome_is_missing(m->outcome) ? m->agent_committed : 0;
 		return true;
@@ -218,6 +245,8 @@ static int resume(const char *name, struct request *q)
 	if (read_outcomes(q, &err) || session_open(&s, q->config.data_dir, name, q->selector, &err))
 		return cmd_fail(&err);
 	int status = q->config.path ? extend(&s, q) : CMD_OK;
+	if (status == CMD_OK && check_rerun(q, &s, &err))
+		status = cmd_fail(&err);
 	if (status == CMD_OK)
 		status = go_on(&s, q);
 	session_close(&s);
@@ -235,6 +264,12 @@ int cmd_resume(int argc, char **argv)
 		 .kind = OPTION_STRV,
 		 .target = &q.retry,
 		 .help = "also run again what ended so: timeout, agent_error ...; repeatable"},
+		{.name = "rerun",
+		 .arg = "TASK",
+		 .kind = OPTION_STRV,
+		 .target = &q.rerun,
+		 .help = "run all trials of this task again, however they ended; repeatable, "
+			 "globs"},
 		{.name = "config",
 		 .arg = "FILE",
 		 .kind = OPTION_STR,
@@ -292,6 +327,7 @@ int cmd_resume(int argc, char **argv)
 		status = resume(name, &q);
 	}
 	strv_release(&q.retry);
+	strv_release(&q.rerun);
 	strv_release(&q.notes);
 	config_request_release(&q.config);
 	return status;

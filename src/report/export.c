@@ -239,6 +239,12 @@ static void junit_case(struct buf *out, const struct summary *s, const struct su
 		attribute(out, "message", reason);
 		buf_adds(out, "/>");
 	}
+	if (x->replaced && row->standing == STANDING_SCORED) {
+		buf_adds(out, "<system-out>rerun because of its outcome; first try: ");
+		buf_adds(out, x->first_scored ? number_score((char[NUMBER_TEXT]){0}, x->first_score)
+					      : "not scored");
+		buf_adds(out, "</system-out>");
+	}
 	buf_adds(out, "</testcase>\n");
 }
 

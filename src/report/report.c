@@ -595,11 +595,13 @@ void report_headlines(struct strv *out, const struct summary *s)
 	}
 }
 
-bool report_mean(const struct rollout *r, double *mean)
+bool report_mean(const struct rollout *r, double *mean, size_t *replaced, double *first)
 {
 	AUTO(summary) struct summary s;
 
 	summary_make(&s, &r, 1, &SUMMARY_DEFAULT);
 	*mean = summary_all(&s)->mean.mean;
+	*replaced = summary_all(&s)->tally.replaced;
+	*first = summary_all(&s)->first_tries;
 	return summary_all(&s)->tally.scored > 0;
 }

@@ -33,7 +33,8 @@ int report_refresh_summary(const struct store *store, const struct rollout_ref *
 void report_headlines(struct strv *out, const struct summary *s);
 /* "New files that diffs leave out ...": of how many trials, and why; nothing where there are none. */
 void report_left_out(struct buf *out, const struct rollout *r);
-/* The overall mean over task means; false when nothing is scored. */
-bool report_mean(const struct rollout *r, double *mean);
+/* The overall mean over task means; false when nothing is scored. REPLACED scores are reruns that somebody asked for because of an
+ * outcome; FIRST is the mean of the first tries then, NAN: none was scored. */
+bool report_mean(const struct rollout *r, double *mean, size_t *replaced, double *first);
 /* Columns of the terminal FD, 0 when it is none. */
 int report_width(int fd);

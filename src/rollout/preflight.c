@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "rollout/preflight.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "core/event.h"
 #include "rollout/missing-tool.h"
 #include "rollout/preflight-jobs.h"
+#include "task/dotenv.h"
 
 enum {
 	RECORD_MAX = 1 << 20,
@@ -174,8 +176,33 @@ static char *metric_fault(const struct preflight_job *job)
 	return xstrdup(json_string_value(json_array_get(conflicts, 0)));
 }
 
+/* What the .env of the task's folder holds and no sandbox is given. */
+static void read_withheld(struct strv *names, const struct trial *t)
+{
+	AUTO(free) char *file = path_join(t->task_dir, ".env");
+	AUTO(strv) struct strv notes = STRV_INIT;
+	struct issues ignored = {.lines = &notes};
+	AUTO(kvs) struct kvs others = {0};
+
+	dotenv_read(&others, AT_FDCWD, file, &ignored, &notes, names);
+}
+
+/* A credential that a failed test says it misses: code that it calls wants it, whatever the agent does. NULL: none. */
+static const char *missed_credential(const struct preflight_job *job, const struct strv *withheld)
+{
+	const char *path;
+	json_t *test;
+
+	json_object_foreach (json_object_get(job->evaluation, "test_results"), path, test)
+		for (size_t i = 0; i < withheld->n && !json_get_bool(test, "success", false); i++)
+			if (strstr(json_get_str(test, "output", ""), withheld->v[i]))
+				return withheld->v[i];
+	return NULL;
+}
+
 static json_t *make_record(const struct preflight_job *job)
 {
+	AUTO(strv) struct strv withheld = STRV_INIT;
 	json_t *record, *tests = json_array(), *test;
 	const char *path;
 
@@ -190,6 +217,10 @@ static json_t *make_record(const struct preflight_job *job)
 	}
 	record = json_object();
 	json_put(record, "tests", tests);
+	read_withheld(&withheld, job->trial);
+	const char *missed = missed_credential(job, &withheld);
+	if (missed)
+		json_put_str(record, "credential", missed);
 	return record;
 }
 
@@ -330,6 +361,20 @@ static void remark(const struct preflight *p, bool (*applies)(const struct check
 		listener_say(p->l, "preflight: %s: %s", what, names.data);
 }
 
+static void say_credentials(const struct preflight *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const char *name = json_get_str(p->checks[i].record, "credential", "");
+		if (*name)
+			listener_say(
+				p->l,
+				"preflight: task %s: its tests miss %s, a credential of its .env "
+				"that no sandbox is given; where a dummy will do, set one in the "
+				"test script: export %s=dummy",
+				p->checks[i].job.trial->task_id, name, name);
+	}
+}
+
 static void say_time(const struct preflight *p, int64_t took_ms)
 {
 	const struct check *longest = NULL;
@@ -367,6 +412,7 @@ static int conclude(const struct preflight *p, int64_t took_ms, struct err *err)
 			first = c;
 	}
 	say_time(p, took_ms);
+	say_credentials(p);
 	remark(p, passes_all, "all tests pass before any work");
 	remark(p, is_late, "takes longer than its limit, or than 300 s, before any work");
 	if (!faults)

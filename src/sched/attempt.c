@@ -61,7 +61,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 	return a;
 }
 
-static void journal_start(struct sched *s, const struct attempt *a)
+static void journal_start(struct sched *s, const struct attempt *a, bool whole)
 {
 	json_t *fields = json_object();
 
@@ -69,6 +69,8 @@ static void journal_start(struct sched *s, const struct attempt *a)
 		json_put_int(fields, "agent_from", a->agent_from);
 	if (a->regrade)
 		json_put_bool(fields, "regrade", true);
+	if (whole)
+		json_put_bool(fields, "whole", true);
 	journal_add(s->o->journal, EVENT_STARTED, &a->trial, a->number, fields);
 }
 
@@ -114,8 +116,9 @@ void attempt_start(struct sched *s, size_t id, size_t item)
 	if (old) {
 		a.number = old->attempts;
 	} else {
-		journal_start(s, &a);
+		journal_start(s, &a, s->items[item].item.whole);
 		progress_apply(progress, EVENT_STARTED, a.number, NULL);
+		progress->whole = s->items[item].item.whole;
 	}
 	if (launch(s, site, id, &a, old, &err)) {
 		finish_unstarted(s, item, a.number, &err);

@@ -18,6 +18,7 @@ struct sched_item {
 	size_t index;	/* in plan->trials */
 	int agent_from; /* an earlier attempt: what its agent did is graded; 0: run the agent */
 	bool regrade;	/* grade agent_from again, nothing else */
+	bool whole; /* with all trials of its task: what comes out was not chosen by an outcome */
 	/* As struct attempt has them; ratings are borrowed. */
 	int grades_from;
 	bool keep_tests, keep_judge;

@@ -97,6 +97,7 @@ static bool on_started(struct trial_progress *p, int attempt, const json_t *fiel
 	forget_job(p);
 	if (attempt > p->attempts)
 		p->attempts = attempt;
+	p->whole = json_get_bool(fields, "whole", false);
 	p->phase[0] = '\0';
 	return false;
 }
@@ -138,7 +139,9 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	const char *served = json_get_str(fields, "served", "");
 	bool regrade = json_get_bool(fields, "regrade", false);
 
-	if (progress_has_result(p) && !regrade && !p->replaced) {
+	if (p->whole && !regrade) {
+		p->replaced = false;
+	} else if (progress_has_result(p) && !regrade && !p->replaced) {
 		p->replaced = true;
 		p->first_scored = p->scored;
 		p->first_score = p->total_score;

@@ -22,6 +22,7 @@ struct trial_progress {
 	/* A result that could be counted was replaced by that of a rerun, which somebody asked for because of its
 	 * outcome (resume --retry): what the first try was is kept. Grading again replaces nothing. */
 	bool replaced, first_scored;
+	bool whole; /* the last attempt was made with all others of its task: its result replaces none in that sense */
 	double first_score;
 	int64_t tokens; /* -1: not known */
 	double usd;	/* -1: not known */

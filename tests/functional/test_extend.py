@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`resume --config` after an edit: trials that ran otherwise are told apart, and nothing is averaged in silence."""
+import csv
 import json
 
 import pytest
@@ -190,9 +191,37 @@ def test_a_rerun_by_choice_is_marked(run_cli, make_task, make_bench, agent_scrip
     assert [(g["replaced"], g["first_tries"], g["mean"]) for g in doc["aggregates"]] == [(3, 0, 1)] * 2
     assert [t["first_try"] for t in doc["trials"]] == [0, 0, 0]
     assert [row["first_try"] for row in rollout().manifest["results"]] == [0, 0, 0]
+    said_in_csv = [(r["score"], r["replaced"], r["first_tries"]) for r in csv.DictReader(
+        run_cli("list", "--csv", check=0).stdout.splitlines())]
+    assert said_in_csv == [("1.0", "3", "0.0")]
+    assert "1.000 (3 rerun, first tries 0.000)" in run_cli("list", check=0).stdout
+    assert "3 rerun, first tries 0.000" in run_cli("list", "bench", "--history", check=0).stdout
+    junit = run_cli("export", "bench", "--format", "junit", check=0).stdout
+    assert junit.count("rerun because of its outcome; first try: 0.000") == 3
+    assert said in run_cli("summarize", "bench", "--markdown", check=0).stdout
     # Grading again replaces no try, and says the same.
     run_cli("eval", "bench", check=0)
-    assert said in run_cli("list", "bench", check=0).stdout or said in run_cli("summarize", "bench", check=0).stdout
+    assert said in run_cli("summarize", "bench", check=0).stdout
+
+
+def test_rerunning_whole_tasks_is_no_selection(run_cli, make_task, make_bench, agent_script, rollout):
+    """resume --rerun: a task's trials, all of them and however they ended. A retry after that is one again."""
+    tasks = [make_task(name, tests=ONE, rubrics=RUBRICS) for name in ("ta", "tb")]
+    make_bench(*[{"prepared_dir": task, "rollouts": 2} for task in tasks],
+               agent=agent_script("test $ROLLOUT = 0 || exit 3\ntouch ok\n", collect=[]), model="acme-1")
+    run_cli("run", "bench.toml", check=0)
+    attempts = lambda: [row["attempts"] for row in rollout().manifest["results"]]  # noqa: E731
+    assert attempts() == [1, 1, 1, 1]
+    assert "is \"zz\"" in run_cli("resume", "bench", "--rerun", "zz", check=2).stderr
+    dry = run_cli("resume", "bench", "--rerun", "ta", "--dry-run", check=0).stdout
+    assert "2 of 4 trials to do" in dry and attempts() == [1, 1, 1, 1]
+    run_cli("resume", "bench", "--rerun", "ta", check=0)
+    assert sorted(attempts()) == [1, 1, 2, 2]
+    assert "first tries" not in run_cli("summarize", "bench", check=0).stdout
+    run_cli("resume", "bench", "--retry", "agent_error", check=0)
+    assert "2 of 4 scores replace an earlier one" in run_cli("summarize", "bench", check=0).stdout
+    assert "first tries" not in run_cli("resume", "bench", "--rerun", "t*", check=0).stdout
+    assert "first_try" not in (rollout().dir / "manifest.json").read_text()
 
 
 def test_the_first_screen_says_what_is_missing_and_what_a_tag_is(run_cli, make_task, make_bench):
@@ -203,6 +232,17 @@ def test_the_first_screen_says_what_is_missing_and_what_a_tag_is(run_cli, make_t
     assert 'task "ta": its tests name DEEPL_API_KEY' in done.stdout and "export DEEPL_API_KEY=dummy" in done.stdout
     assert "OTHER_API_KEY" not in done.stdout
     assert "the tasks with that tag: --only tag:test" in done.stdout
+
+
+def test_a_credential_that_code_of_the_repository_wants(run_cli, make_repo, make_task, make_bench):
+    """No test names it; that the tests miss it is seen when they are tried, and said each time."""
+    files = {"app.py": "import os\nos.environ['DEEPL_' + 'API_KEY']\n"}
+    make_bench(make_task("ta", tests=[("check.sh", "a", "python3 app.py\n")], rubrics=RUBRICS,
+                         repo=make_repo("app", files, {"more": "1"}), files={".env": "DEEPL_API_KEY=1\nOTHER_API_KEY=2\n"}), model="m")
+    for _ in range(2):
+        done = run_cli("run", "bench.toml", check=0)
+        assert "its tests miss DEEPL_API_KEY" in done.stdout and "export DEEPL_API_KEY=dummy" in done.stdout
+        assert "OTHER_API_KEY" not in done.stdout
 
 
 def test_first_tries_are_compared(run_cli, make_task, make_bench, agent_script, rollout):

@@ -61,7 +61,8 @@ def test_a_pack_travels(run_cli, data, workdir):
     for gone in ("data", "tasks", "repos", "bench.toml", "agents"):
         if (workdir / gone).exists():
             (workdir / gone).rename(workdir / f"{gone}.gone")
-    assert "2 trials taken in" in run_cli("unpack", "one.tar", check=0).stdout
+    said = run_cli("unpack", "one.tar", check=0).stdout
+    assert "2 trials taken in" in said and f"read data/rollouts/bench/{top.name}/plan.json first" in said
     after = read_rollout(data)
     assert after.runs == before.runs and (after.dir / "tags").read_text() == "kept\n"
     assert {p.name for p in data.iterdir()} == {"rollouts", "runs", "cache"}
