@@ -153,8 +153,9 @@ static int take(struct unpacking *u, const struct tar_member *m, struct err *err
 		path[len - top - 1] = '\0';
 	if (strncmp(m->path, u->top, top) != 0 || !path_is_inside(path))
 		return damaged(m->path, "it lies outside of the rollout's folder", err);
+	/* A run folder is nobody else's to read, here as there. */
 	if (m->is_dir)
-		return path_make_dirs(u->out_fd, path, 0755, err);
+		return path_make_dirs(u->out_fd, path, (m->mode & 0777) | 0700, err);
 	const json_t *listed = json_object_get(u->files, path);
 	if (!listed)
 		return damaged(path, PACK_MANIFEST " does not list it, or it comes twice", err);

@@ -75,14 +75,28 @@ int store_check_links(const struct store *s, struct err *err)
 	return check_links(s->root_fd, s->root, err);
 }
 
+static int cannot_open(const char *data_dir, int why, struct err *err)
+{
+	struct stat st;
+	bool users = why == ENOENT || why == ENOTDIR || why == ELOOP;
+
+	if (users && !lstat(data_dir, &st) && S_ISLNK(st.st_mode))
+		return err_set(
+			err, ERR_USAGE, 0,
+			"data folder %s is a link that leads to no folder: mount or make what it "
+			"names, or name another with --data-dir",
+			data_dir);
+	return err_set(err, users ? ERR_USAGE : ERR_INFRA, why,
+		       "data folder %s (--data-dir names another)", data_dir);
+}
+
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err)
 {
 	if (create && path_make_dirs(AT_FDCWD, data_dir, 0755, err))
 		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);
 	AUTO(fd) int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_INFRA,
-			       errno, "data folder %s (--data-dir names another)", data_dir);
+		return cannot_open(data_dir, errno, err);
 	if (create && check_links(fd, data_dir, err))
 		return -1;
 	if (create && make_folders(fd, err))

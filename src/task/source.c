@@ -35,10 +35,10 @@ static int check_remote(const char *written, const char *host, bool web, struct 
 		return err_set(err, ERR_USAGE, 0, "\"%s\" names no host", written);
 	/* The text itself stays unsaid: it holds a secret. */
 	if (at && (web || (colon && colon < at)))
-		return err_set(err, ERR_USAGE, 0,
-			       "the URL holds a credential, which would end up in files; use an "
-			       "ssh URL or a "
-			       "local copy of the repository");
+		return err_set(
+			err, ERR_USAGE, 0,
+			"the URL holds a credential, which would end up in files; leave it to "
+			"~/.netrc, a GIT_HOST_TOKEN in .env or an ssh agent");
 	return 0;
 }
 

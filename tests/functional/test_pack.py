@@ -35,6 +35,12 @@ def members(path):
         return {m.name: m for m in archive.getmembers()}
 
 
+def modes(data):
+    """Who may read and run what, of files and folders that a pack holds."""
+    return {str(p.relative_to(data)): oct(p.lstat().st_mode) for top in ("runs", "cache/tasks") for p in (data / top).rglob("*")
+            if not {"box", ".lock"} & set(p.parts)}
+
+
 def test_a_pack_travels(run_cli, data, workdir):
     (data / "runs").joinpath(os.listdir(data / "runs")[0], "attempts/1/box").mkdir()
     [top] = data.glob("rollouts/bench/*")
@@ -66,6 +72,7 @@ def test_a_pack_travels(run_cli, data, workdir):
     after = read_rollout(data)
     assert after.runs == before.runs and (after.dir / "tags").read_text() == "kept\n"
     assert {p.name for p in data.iterdir()} == {"rollouts", "runs", "cache"}
+    assert modes(data) == modes(workdir / "data.gone")
     for path in before.dir.parents[2].with_name("data.gone").rglob("artifacts/diff.patch"):
         assert path.read_bytes() == (data / path.relative_to(workdir / "data.gone")).read_bytes()
     assert "https://me:***@host/x and http://host:80/@y" in (after.dir / "config.toml").read_text()

@@ -74,3 +74,14 @@ def test_a_link_in_the_data_folder_is_refused(run_cli, make_task, make_bench, wo
     for words in (["run", "bench.toml"], ["resume", "bench"], ["eval", "bench"]):
         done = run_cli(*words, check=2)
         assert f"data/{name} is a link" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("target", ["not/mounted", "data"])
+def test_a_link_that_leads_nowhere_is_said(run_cli, make_task, make_bench, workdir, target):
+    """A disk that is not mounted, or the link itself: no folder is made where it leads, and nothing says there is no such file."""
+    make_bench(make_task("ta"), model="m")
+    (workdir / "data").symlink_to(target)
+    for words in (["run", "bench.toml"], ["list"]):
+        done = run_cli(*words, check=2)
+        assert "data folder data is a link that leads to no folder" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (workdir / "not").exists()

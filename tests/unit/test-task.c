@@ -318,15 +318,13 @@ static const struct {
 	{"https:///r", "\"https:///r\" names no host"},
 	{"ssh://-oProxyCommand=x/r", "\"ssh://-oProxyCommand=x/r\" names no host"},
 	{"-oProxyCommand=x:r", "\"-oProxyCommand=x:r\" begins with \"-\""},
-	{"https://u:PW@h/r",
-	 "the URL holds a credential, which would end up in files; use an ssh URL or "
-	 "a local copy of the repository"},
+	{"https://u:PW@h/r", "the URL holds a credential, which would end up in files; leave it to "
+			     "~/.netrc, a GIT_HOST_TOKEN in .env or an ssh agent"},
 	{"https://TOKEN@h/r",
-	 "the URL holds a credential, which would end up in files; use an ssh URL or "
-	 "a local copy of the repository"},
-	{"ssh://u:PW@h/r",
-	 "the URL holds a credential, which would end up in files; use an ssh URL or a "
-	 "local copy of the repository"},
+	 "the URL holds a credential, which would end up in files; leave it to "
+	 "~/.netrc, a GIT_HOST_TOKEN in .env or an ssh agent"},
+	{"ssh://u:PW@h/r", "the URL holds a credential, which would end up in files; leave it to "
+			   "~/.netrc, a GIT_HOST_TOKEN in .env or an ssh agent"},
 	{"file://h/r", "\"file://h/r\" is not file:///PATH"},
 	{"file:///nonexistent/r", "no repository /nonexistent/r"},
 	{"/nonexistent/r", "no repository /nonexistent/r"},
