@@ -43,6 +43,7 @@ struct bash {
 	int64_t steps, steps_max;
 	int64_t forgotten; /* outputs taken out of the history */
 	int mistakes;
+	bool was_empty; /* the last answer */
 	bool over;
 };
 
@@ -250,7 +251,12 @@ static int run_calls(struct bash *b, struct reply *r, struct buf *outputs, struc
 {
 	bool understood = false;
 
-	for (size_t i = 0; i < r->calls_n && !b->over; i++) {
+	for (size_t i = 0; i < r->calls_n && r->cut; i++) {
+		buf_adds(&outputs[i], "[not run: the answer was cut at its output limit. Make "
+				      "the call again, in smaller steps]");
+		r->calls[i].failed = true;
+	}
+	for (size_t i = 0; i < r->calls_n && !r->cut && !b->over; i++) {
 		understood = understood || bash_tool_command(&r->calls[i], NULL);
 		if (run_call(b, &r->calls[i], &outputs[i], err))
 			return -1;
@@ -282,9 +288,23 @@ static int take_turn(struct bash *b, struct reply *r, struct buf *outputs, struc
 	return 0;
 }
 
+/* Neither text nor a call: it happens to every model now and then. The turn leaves the history, since providers refuse
+ * one that is empty; the first time in a row, the same is asked again. */
+static bool is_empty(struct bash *b, const struct reply *r, size_t before)
+{
+	bool empty = !r->text.len && !r->calls_n && !r->stuck && !r->cut;
+	bool again = empty && !b->was_empty;
+
+	b->was_empty = empty;
+	while (empty && json_array_size(b->talk.history) > before)
+		json_array_remove(b->talk.history, before);
+	return again;
+}
+
 static int step(struct bash *b, struct err *err)
 {
 	AUTO(reply) struct reply r = REPLY_INIT;
+	const size_t before = json_array_size(b->talk.history);
 
 	if (ask(b, &r, err))
 		return -1;
@@ -292,6 +312,8 @@ static int step(struct bash *b, struct err *err)
 		return 0;
 	b->steps++;
 	count_turn(b, &r);
+	if (is_empty(b, &r, before))
+		return log_turn(b, &r, err);
 	struct buf *outputs = xcalloc(r.calls_n + 1, sizeof *outputs);
 	for (size_t i = 0; i <= r.calls_n; i++)
 		outputs[i] = (struct buf)BUF_INIT;

@@ -119,7 +119,10 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 		json_put_str(said, "role", "model");
 		json_array_append_new(t->history, said);
 	}
-	if (strcmp(why, "MALFORMED_FUNCTION_CALL") == 0 && !reply->calls_n)
+	/* A call it could not put into words is a mistake of the model's, like one we cannot read. */
+	if ((strcmp(why, "MALFORMED_FUNCTION_CALL") == 0 ||
+	     strcmp(why, "UNEXPECTED_TOOL_CALL") == 0) &&
+	    !reply->calls_n)
 		reply_add_call(reply, "", t->tool ? t->tool->name : "", NULL);
 	read_reason(why, reply);
 	return true;

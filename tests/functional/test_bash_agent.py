@@ -246,6 +246,28 @@ def test_what_goes_wrong_between_it_and_the_model(run_bash, provider, fault, out
     assert len(provider.log()) == 1 + calls
 
 
+NOTHING = {"chat": {"choices": [{"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]},
+           "responses": {"status": "completed", "output": []}, "anthropic": {"content": [], "stop_reason": "end_turn"},
+           "gemini": {"candidates": [{"content": {"role": "model"}, "finishReason": "STOP"}]}}
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_an_empty_answer_is_asked_once_more(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    fake.configure(rules=[{"nth": [2], "do": {"status": 200, "body": NOTHING[api]}}])
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    log = fake.log()
+    assert (result["outcome"], result["total_score"], len(log)) == ("completed", 1, 3), result["reason"]
+    assert log[1].request.body == log[2].request.body
+
+
+def test_a_call_in_an_answer_that_was_cut_is_not_run(run_bash, provider):
+    result, _ = run_bash([{"shell": "rm -rf src", "stop": "length"}, {"shell": FIX}, {"text": "ok"}])
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert outputs(provider)[0].startswith("[not run: the answer was cut at its output limit.")
+
+
 def test_its_time_ends_while_it_waits_to_ask_again(run_bash, provider):
     provider.configure(rules=[{"do": {"status": 503}}])
     result, _ = run_bash([{"text": "ok"}], timeout_sec=2)

@@ -339,21 +339,27 @@ static void arguments_are_read_and_kept(void **state)
 /* A call that Gemini could not put into words leaves no turn to answer: the model is told in a message. */
 static void a_malformed_call_of_gemini_is_told(void **state)
 {
-	struct conversation t = talk_of(&dialect_gemini);
-	struct reply r = read_answer(
-		&t, "{\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}]}");
-	AUTO(buf) struct buf out = BUF_INIT;
+	static const char *const answers[] = {
+		"{\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}]}",
+		"{\"candidates\":[{\"finishReason\":\"UNEXPECTED_TOOL_CALL\"}]}",
+	};
 
-	assert_int_equal(r.calls_n, 1);
-	assert_null(bash_tool_command(&r.calls[0], NULL));
-	buf_adds(&out, "[not run]");
-	t.dialect->results(&t, &r, &out);
-	const json_t *last = json_array_get(t.history, 1);
-	assert_string_equal(
-		json_get_str(json_array_get(json_object_get(last, "parts"), 0), "text", ""),
-		"[not run]");
-	reply_release(&r);
-	json_decref(t.history);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct conversation t = talk_of(&dialect_gemini);
+		struct reply r = read_answer(&t, answers[i]);
+		AUTO(buf) struct buf out = BUF_INIT;
+
+		assert_int_equal(r.calls_n, 1);
+		assert_null(bash_tool_command(&r.calls[0], NULL));
+		buf_adds(&out, "[not run]");
+		t.dialect->results(&t, &r, &out);
+		const json_t *last = json_array_get(t.history, 1);
+		assert_string_equal(
+			json_get_str(json_array_get(json_object_get(last, "parts"), 0), "text", ""),
+			"[not run]");
+		reply_release(&r);
+		json_decref(t.history);
+	}
 }
 
 static void a_model_without_reasoning_is_not_asked_for_it(void **state)
