@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/conversation.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -67,6 +68,8 @@ size_t conversation_forget(struct conversation *t)
 	t->seen -= n;
 	t->shown_n -= n;
 	memmove(t->shown, t->shown + n, t->shown_n * sizeof *t->shown);
+	if (n && t->dialect && t->dialect->unbind)
+		(void)t->dialect->unbind(t);
 	return n;
 }
 
@@ -189,17 +192,55 @@ static bool is_about_reasoning(const struct conversation *t, const struct http_a
 	       strstr(a->body.data, "ncrypted");
 }
 
+/* A block of thinking is taken only after the very history that it was made with, and by the account that made it. */
+static bool is_about_binding(const struct conversation *t, const struct http_answer *a)
+{
+	return a->status == 400 && t->dialect->unbind && strcasestr(a->body.data, "signature") &&
+	       strcasestr(a->body.data, "thinking");
+}
+
+/* The most that Anthropic's dialect says an answer may have, where it was asked for more; 0: it says nothing of it. */
+static int most_output(const struct http_answer *a)
+{
+	const char *p = a->status == 400 ? strstr(a->body.data, "max_tokens: ") : NULL;
+	int asked, most;
+
+	return p && sscanf(p, "max_tokens: %d > %d", &asked, &most) == 2 && most > 0 && most < asked
+		       ? most
+		       : 0;
+}
+
 /* In each provider's words, and in those of servers that answer in place of one. */
 static bool is_about_length(const struct http_answer *a)
 {
 	static const char *const words[] = {
-		"context_length_exceeded", "prompt is too long",
-		"exceed context limit",	   "maximum context length",
-		"context window",	   "exceeds the maximum number of tokens",
+		"context_length_exceeded",
+		"prompt is too long",
+		"exceed context limit",
+		"maximum context length",
+		"context window",
+		"exceeds the maximum number of tokens",
+		"maximum prompt length is",		/* xAI */
+		"model's context length",		/* vLLM, SGLang, Together */
+		"longer than the maximum model length", /* vLLM */
+		"exceed_context_size",			/* llama.cpp */
+		"available context size",
+		"exceeded max context length",		 /* Ollama */
+		"greater than the context length",	 /* LM Studio */
+		"input is too long for requested model", /* Bedrock */
+		"exceeded model token limit",		 /* Kimi */
+		"prompt exceeds max length",		 /* GLM */
+		"prompt too long",
+		"range of input length should be", /* Qwen */
+		"reduce the length of the",	   /* Groq */
 	};
+	static const char *const others[] = {"rate limit", "too many requests", "throttling"};
 
-	for (size_t i = 0; a->status == 400 && i < ARRAY_SIZE(words); i++)
-		if (strstr(a->body.data, words[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (strcasestr(a->body.data, others[i]))
+			return false;
+	for (size_t i = 0; a->status >= 400 && a->status != 429 && i < ARRAY_SIZE(words); i++)
+		if (strcasestr(a->body.data, words[i]))
 			return true;
 	return a->status == 413;
 }
@@ -251,6 +292,11 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 			mended = true;
 		} else if (!a->late && is_about_reasoning(t, a)) {
 			mended = t->plain = true;
+		} else if (!a->late && most_output(a) && most_output(a) != t->max_output) {
+			t->max_output = most_output(a);
+			mended = true;
+		} else if (!a->late && is_about_binding(t, a)) {
+			mended = t->dialect->unbind(t);
 		} else if (!a->late && is_about_length(a)) {
 			size_t n = conversation_forget(t);
 			*forgotten += n;

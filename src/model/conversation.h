@@ -88,6 +88,9 @@ struct dialect {
 	void (*results)(struct conversation *t, const struct reply *reply,
 			const struct buf *outputs);
 	void (*say)(struct conversation *t, const char *text); /* append a message of the user's */
+	/* An earlier part of the history was changed: take out what was bound to it. Returns whether there was any. NULL:
+	 * nothing ever is. */
+	bool (*unbind)(struct conversation *t);
 };
 
 extern const struct dialect dialect_responses, dialect_chat, dialect_anthropic, dialect_gemini;

@@ -5,7 +5,8 @@
 #include "base/text.h"
 #include "model/conversation.h"
 
-/* This API wants a limit and refuses more than the model has. */
+/* This API wants a limit and refuses more than the model has. Generous: a model that thinks has to think and to answer
+ * within it. */
 static int max_tokens(const char *model)
 {
 	static const struct {
@@ -15,7 +16,15 @@ static int max_tokens(const char *model)
 		{"*claude-3-opus*", 4096},
 		{"*claude-3-sonnet*", 4096},
 		{"*claude-3-haiku*", 4096},
+		{"*claude-3-7*", 64000},
 		{"*claude-3-*", 8192},
+		{"*claude-opus-4-0*", 32000},
+		{"*claude-opus-4-1*", 32000},
+		{"*claude-opus-4-2025*", 32000},
+		{"*claude-*", 64000},
+		{"*deepseek*", 64000},
+		{"*kimi*", 64000},
+		{"*glm-*", 64000},
 		{"*", 16384},
 	};
 	size_t i = 0;
@@ -38,19 +47,36 @@ static json_t *text_block(const char *text)
 	return j;
 }
 
-/* The history with a mark at its end: up to there the provider's cache holds, and is read the next time. */
+static bool is_thinking(const json_t *block)
+{
+	const char *type = json_get_str(block, "type", "");
+
+	return strcmp(type, "thinking") == 0 || strcmp(type, "redacted_thinking") == 0;
+}
+
+static void mark(json_t *messages, size_t at)
+{
+	json_t *message = json_deep_copy(json_array_get(messages, at));
+	json_t *content = json_object_get(message, "content");
+	json_t *block = json_array_get(content, json_array_size(content) - 1);
+
+	if (block && !is_thinking(block))
+		json_put(block, "cache_control", ephemeral());
+	json_array_set_new(messages, at, message);
+}
+
+/* The history with a mark at the end of each of its last two turns: up to the older one the provider's cache holds, and
+ * is found however many blocks came since; up to the newer one it is read the next time. */
 static json_t *marked(const json_t *history)
 {
 	json_t *messages = json_copy((json_t *)history);
-	size_t n = json_array_size(messages);
-	json_t *last = n ? json_deep_copy(json_array_get(messages, n - 1)) : NULL;
-	json_t *content = json_object_get(last, "content");
-	json_t *block = json_array_get(content, json_array_size(content) - 1);
+	size_t left = 2;
 
-	if (block)
-		json_put(block, "cache_control", ephemeral());
-	if (last)
-		json_array_set_new(messages, n - 1, last);
+	for (size_t i = json_array_size(messages); left && i-- > 0;)
+		if (strcmp(json_get_str(json_array_get(messages, i), "role", ""), "user") == 0) {
+			mark(messages, i);
+			left--;
+		}
 	return messages;
 }
 
@@ -165,6 +191,24 @@ static void results(struct conversation *t, const struct reply *reply, const str
 			      json_pack("{s:s, s:o}", "role", "user", "content", blocks));
 }
 
+static bool unbind(struct conversation *t)
+{
+	bool found = false;
+
+	for (size_t i = json_array_size(t->history); i-- > 0;) {
+		json_t *message = json_array_get(t->history, i);
+		json_t *content = json_object_get(message, "content");
+		for (size_t n = json_array_size(content); n-- > 0;)
+			if (is_thinking(json_array_get(content, n))) {
+				json_array_remove(content, n);
+				found = true;
+			}
+		if (json_is_array(content) && !json_array_size(content))
+			json_array_remove(t->history, i);
+	}
+	return found;
+}
+
 const struct dialect dialect_anthropic = {
 	.api = API_ANTHROPIC,
 	.path = "/v1/messages",
@@ -174,4 +218,5 @@ const struct dialect dialect_anthropic = {
 	.read = read,
 	.results = results,
 	.say = say,
+	.unbind = unbind,
 };

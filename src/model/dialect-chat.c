@@ -47,6 +47,7 @@ static json_t *request(const struct conversation *t)
 static json_t *kept(const json_t *said)
 {
 	static const char *const members[] = {"content", "tool_calls"};
+	static const char *const reasoning[] = {"reasoning_content", "reasoning_details"};
 	json_t *j = json_pack("{s:s}", "role", "assistant");
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
@@ -54,6 +55,12 @@ static json_t *kept(const json_t *said)
 		if (v && !(json_is_array(v) && json_array_size(v) == 0))
 			json_object_set(j, members[i], v);
 	}
+	/* Reasoning that led to calls has to come back with them, and an empty one too, where servers send any. */
+	if (json_object_get(j, "tool_calls"))
+		for (size_t i = 0; i < ARRAY_SIZE(reasoning); i++)
+			if (json_object_get(said, reasoning[i]))
+				json_object_set(j, reasoning[i],
+						json_object_get(said, reasoning[i]));
 	if (!json_object_get(j, "content"))
 		json_put(j, "content",
 			 json_object_get(j, "tool_calls") ? json_null() : json_string(""));

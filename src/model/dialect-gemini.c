@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "model/conversation.h"
 
 static json_t *text_parts(const char *text)
@@ -12,12 +13,22 @@ static json_t *text_parts(const char *text)
 	return json_pack("[o]", part);
 }
 
+/* As many as an answer may have that is not streamed, the thinking included; 0: the server's own limit. */
+static int max_tokens(const char *model)
+{
+	return text_glob("*gemini-1*", model) || text_glob("*gemini-2.0*", model) ? 8192
+	       : text_glob("*gemini-*", model)					  ? 32768
+										  : 0;
+}
+
 static json_t *generation(const struct conversation *t)
 {
 	json_t *j = json_object();
 
-	if (t->max_output)
-		json_put_int(j, "maxOutputTokens", t->max_output);
+	const int limit = t->max_output ? t->max_output : max_tokens(t->model);
+
+	if (limit)
+		json_put_int(j, "maxOutputTokens", limit);
 	if (conversation_schema(t)) {
 		json_put_str(j, "responseMimeType", "application/json");
 		json_object_set(j, "responseJsonSchema", (json_t *)conversation_schema(t));

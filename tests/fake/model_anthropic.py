@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Anthropic's dialect: Messages and count_tokens. Several user messages in a row are allowed, as they really are."""
+import hashlib
 import json
 import re
 
@@ -87,7 +88,32 @@ class Anthropic:
         cls.check_output(doc.get("output_config") or {})
         cls.check_tools(doc.get("tools") or [])
         cls.check_messages(doc)
+        if limit > 128000:
+            raise refuse(f"max_tokens: {limit} > 128000, which is the maximum allowed number of output tokens for {doc['model']}")
+        cls.check_bindings(doc)
         return doc["model"]
+
+    @staticmethod
+    def binding(doc, at):
+        """The signature of a block of thinking in message AT: it holds after exactly this."""
+        def bare(value):
+            if isinstance(value, dict):
+                return {k: bare(v) for k, v in value.items() if k != "cache_control"}
+            return [bare(v) for v in value] if isinstance(value, list) else value
+
+        before = bare([doc.get("system"), doc.get("tools"), doc["messages"][:at]])
+        return hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def check_bindings(cls, doc):
+        if "thinks" not in doc["model"]:
+            return
+        for at, message in enumerate(doc["messages"]):
+            for number, block in enumerate(blocks(message["content"])):
+                if block["type"] == "thinking" and block.get("signature") != cls.binding(doc, at):
+                    raise refuse(f"messages.{at}.content.{number}: Invalid `signature` in `thinking` block. The block is "
+                                 "bound to a different conversation. Remove the block, or set "
+                                 "`thinking.block_binding.prefix_mismatch_behavior` to \"drop_block\".")
 
     @staticmethod
     def check_output(config):
@@ -210,8 +236,10 @@ class Anthropic:
                 "output_tokens": usage["output"], "output_tokens_details": {"thinking_tokens": usage["reasoning"]},
                 "service_tier": "standard"}
 
-    @staticmethod
-    def content(request, turn):
+    @classmethod
+    def content(cls, request, turn):
+        if turn.reasoning and "thinks" in request.doc["model"]:
+            yield {"type": "thinking", "thinking": "", "signature": cls.binding(request.doc, len(request.doc["messages"]))}
         thinks = (request.doc.get("thinking") or {}).get("type") in ("enabled", "adaptive")
         if turn.reasoning and thinks:
             yield {"type": "thinking", "thinking": turn.reasoning, "signature": "ZmFrZQ=="}

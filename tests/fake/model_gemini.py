@@ -95,6 +95,8 @@ class Gemini:
         if isinstance(contents, dict):
             contents = [contents]
         cls.check_contents(contents)
+        if "thinks" in model:
+            cls.check_signatures(contents)
         for at, tool in enumerate(doc.get("tools") or []):
             for number, one in enumerate(camel(tool).get("functionDeclarations") or []):
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}", str(one.get("name", ""))):
@@ -102,6 +104,13 @@ class Gemini:
                                  "Invalid function name.\n")
         request.gemini = {**doc, "contents": contents}
         return model
+
+    @staticmethod
+    def check_signatures(contents):
+        for at, content in enumerate(contents):
+            calls = [part for part in map(camel, content["parts"]) if "functionCall" in part]
+            if calls and not calls[0].get("thoughtSignature"):
+                raise refuse(f"Function call is missing a thought_signature in functionCall parts, position {at}.")
 
     @classmethod
     def check_contents(cls, contents):

@@ -188,6 +188,8 @@ class Chat:
         waiting = []
         for at, message in enumerate(messages):
             waiting = cls.check_message(at, message, waiting)
+            if "thinks" in doc["model"] and message.get("tool_calls") and "reasoning_content" not in message:
+                raise refuse("The `reasoning_content` in the thinking mode must be passed back to the API.")
         if waiting:
             raise cls.unanswered(waiting, len(messages))
 
@@ -266,6 +268,8 @@ class Chat:
     def answer(cls, request, turn, served, reported):
         message = {"role": "assistant", "content": None if turn.refusal else turn.text or None,
                    "refusal": turn.refusal or None, "annotations": []}
+        if "thinks" in request.doc["model"]:
+            message["reasoning_content"] = turn.reasoning
         if turn.calls:
             message["tool_calls"] = cls.calls(request, turn)
         doc = {"id": ident("chatcmpl-", request), "object": "chat.completion", "created": CREATED, "model": served,

@@ -8,6 +8,7 @@
 It answers OpenAI /v1/responses, /v1/chat/completions, /v1/models; Anthropic /v1/messages (and /count_tokens);
 Gemini /v1beta/models/M:generateContent, :streamGenerateContent (?alt=sse), :countTokens; streaming and not. It
 rejects what the real ones reject, in their words and with their status: see model_openai.py and its siblings.
+A model whose name has "thinks" in it wants back what it thought, as it said it: Anthropic's after the same history only.
 
 The configuration, a JSON object; every member may be absent:
   keys     ["sk-fake"]: the keys it knows; null (the default): any, but one must be sent, in the right header

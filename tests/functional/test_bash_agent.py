@@ -111,6 +111,37 @@ def test_a_history_too_long_for_the_model_loses_its_oldest_outputs(run_cli, make
     assert lines[0]["forgotten"] == 0 and lines[-1]["forgotten"] == last.count("[output left out")
 
 
+@pytest.mark.parametrize("api", ["anthropic", "chat", "gemini"])
+def test_what_was_thought_goes_back(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    """And what was bound to an output that had to be left out goes with it."""
+    fake.configure(options={"context": 6000})
+    turns = [*[{"shell": f"seq {n}0000 {n}0900", "reasoning": "hm"} for n in range(1, 7)], {"shell": FIX}, {"text": "Fixed it."}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="thinks-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    refused = [json.loads(entry.answer) for entry in fake.log() if entry.status == 400]
+    assert refused and "signature" not in json.dumps(refused)
+    if api == "anthropic":
+        kept = [entry.request.body.count(b'"thinking"') for entry in fake.log()]
+        assert max(kept) > 1 and min(kept[1:]) == 0
+
+
+@pytest.mark.parametrize("words", ["maximum prompt length is 3 but the request contains 9 tokens", "the request exceeds the available context size",
+                                   "However, the model's context length is only 3 tokens", "prompt too long; exceeded max context length by 6 tokens"])
+def test_each_servers_word_for_too_long(run_bash, provider, words):
+    provider.configure(rules=[{"nth": [3], "do": {"status": 400, "body": {"error": {"message": words.upper()}}}}])
+    result, _ = run_bash([{"shell": "seq 1000"}, {"shell": FIX}, {"text": "ok"}])
+    assert result["outcome"] == "completed" and b"output left out" in provider.log()[-1].request.body
+
+
+def test_an_output_limit_that_is_less_than_asked_for(run_bash, provider):
+    provider.configure(rules=[{"nth": [1], "do": {"status": 400, "body": {"error": {
+        "message": "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for m"}}}}])
+    result, _ = run_bash([{"shell": FIX}, {"text": "ok"}])
+    assert result["outcome"] == "completed" and [doc["max_tokens"] for doc in bodies(provider)] == [64000, 8192, 8192]
+
+
 @pytest.mark.parametrize("api", DIALECTS)
 def test_a_context_that_is_full_of_anything_else(run_cli, make_task, make_bench, rollout, provided, fake, api):
     fake.configure(options={"context": 3000})

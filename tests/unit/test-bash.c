@@ -70,7 +70,7 @@ static const struct exchange {
 	 "{\"model\":\"m\",\"max_tokens\":16384,\"system\":[{\"type\":\"text\",\"text\":\"sys\","
 	 "\"cache_control\":"
 	 "{\"type\":\"ephemeral\"}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
-	 "\"text\",\"text\":\"do it\"}]},"
+	 "\"text\",\"text\":\"do it\",\"cache_control\":{\"type\":\"ephemeral\"}}]},"
 	 "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Look.\"},{\"type\":"
 	 "\"tool_use\",\"id\":\"c1\","
 	 "\"name\":\"bash\",\"input\":{\"command\":\"ls\"}}]},{\"role\":\"user\",\"content\":[{"
@@ -194,6 +194,42 @@ static void old_outputs_are_left_out(void **state)
 			       : "[output left out: the conversation has become too long]\n"
 				 "[exit status 0]");
 	conversation_release(&t);
+}
+
+/* What was thought after an output is bound to it: it goes with the output. */
+static void thinking_goes_with_what_it_was_bound_to(void **state)
+{
+	struct conversation t = talk_of(&dialect_anthropic);
+	struct reply r = read_answer(
+		&t, "{\"content\":[{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"s\"},"
+		    "{\"type\":\"tool_use\",\"id\":\"c\",\"name\":\"bash\",\"input\":{}}],"
+		    "\"stop_reason\":\"tool_use\"}");
+	AUTO(free) char *long_text = xasprintf("%0*d", 1000, 0);
+	const struct buf out = {.data = long_text, .len = strlen(long_text)};
+
+	conversation_results(&t, &r, &out);
+	t.seen = t.shown_n;
+	const json_t *content = json_object_get(json_array_get(t.history, 1), "content");
+	assert_int_equal(json_array_size(content), 2);
+	assert_int_equal(conversation_forget(&t), 1);
+	assert_int_equal(json_array_size(content), 1);
+	assert_false(t.dialect->unbind(&t));
+	reply_release(&r);
+	free(t.shown);
+	json_decref(t.history);
+}
+
+static void reasoning_of_calls_goes_back(void **state)
+{
+	struct conversation t = talk_of(&dialect_chat);
+	struct reply r = read_answer(
+		&t, "{\"choices\":[{\"message\":{\"content\":\"\",\"reasoning_content\":\"\","
+		    "\"tool_calls\":["
+		    "{\"id\":\"c\",\"function\":{\"name\":\"bash\",\"arguments\":\"{}\"}}]}}]}");
+
+	assert_non_null(json_object_get(json_array_get(t.history, 1), "reasoning_content"));
+	reply_release(&r);
+	json_decref(t.history);
 }
 
 static void what_is_no_answer_is_none(void **state)
@@ -377,6 +413,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_dialect_has_its_words),
 		cmocka_unit_test(old_outputs_are_left_out),
+		cmocka_unit_test(thinking_goes_with_what_it_was_bound_to),
+		cmocka_unit_test(reasoning_of_calls_goes_back),
 		cmocka_unit_test(what_is_no_answer_is_none),
 		cmocka_unit_test(ends_are_told_apart),
 		cmocka_unit_test(senseless_calls_say_why),
