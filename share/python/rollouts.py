@@ -47,15 +47,18 @@ def _folder(path):
 
 
 def load_benchmark(folder):
-    """What became of each trial of a rollout: a list of dicts as in its manifest.json."""
-    results = json.loads((_folder(folder) / "manifest.json").read_text(encoding="utf-8"))["results"]
+    """What became of each trial: a list of dicts as in manifest.json, run_dir being where it is now; raises where one is gone."""
+    top = _folder(folder)
+    results = json.loads((top / "manifest.json").read_text(encoding="utf-8"))["results"]
+    for r in (r for r in results if r.get("attempts")):  # run folders have always been there, run_path is newer
+        r["run_dir"] = os.path.normpath(top / r.get("run_path", f"../../../runs/{r['run_id']}"))
+        os.stat(r["run_dir"])
     benchmark_tasks.names.update({r["task_id"]: None for r in results})
     return results
 
 
 def get_task_score(results, task, model=None):
     """The mean score of a task, by its id or the name of its folder, of one model or all; None: no trial has one.
-
     Missing and excluded trials are left out, as everywhere."""
     scores = [r["total_score"] for r in results
               if task in (r["task_id"], os.path.basename(r["task_dir"])) and model in (None, r["model"])
@@ -77,7 +80,6 @@ def _run(*args, data_dir=None, statuses=(0,)):
 
 def trials(rollout, data_dir=None):
     """One row per trial, with columns that stay (rollouts export): plain values, None where nothing is known.
-
     ROLLOUT is what the command line takes: NAME, NAME@STAMP, NAME@TAG, a folder."""
     rows = [json.loads(line) for line in _run("export", str(rollout), "--format", "jsonl", data_dir=data_dir).splitlines()]
     names = {name: None for row in rows for name in row["metrics"]}

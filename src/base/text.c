@@ -112,6 +112,11 @@ static bool keeps_lines(enum text_medium medium)
 	return medium != TEXT_TERMINAL_LINE && medium != TEXT_MARKDOWN;
 }
 
+static bool is_csv(enum text_medium medium)
+{
+	return medium == TEXT_CSV || medium == TEXT_CSV_SHEET;
+}
+
 static void add_char(struct buf *out, const unsigned char *s, size_t n, enum text_medium medium)
 {
 	uint32_t c = utf8_code(s, n);
@@ -127,7 +132,7 @@ static void add_char(struct buf *out, const unsigned char *s, size_t n, enum tex
 		buf_adds(out, entity);
 	else if (medium == TEXT_MARKDOWN && c < 0x80 && strchr("\\`*_{}[]()<>#+!|~&$", (int)c))
 		buf_addf(out, "\\%c", (char)c);
-	else if (medium == TEXT_CSV && c == '"')
+	else if (is_csv(medium) && c == '"')
 		buf_adds(out, "\"\"");
 	else
 		buf_add(out, s, n);
@@ -137,9 +142,9 @@ void text_render(struct buf *out, const char *s, size_t len, enum text_medium me
 {
 	const unsigned char *p = (const unsigned char *)s;
 
-	if (medium == TEXT_CSV) {
+	if (is_csv(medium)) {
 		buf_addc(out, '"');
-		if (len && strchr("=+-@\t\r", s[0]))
+		if (medium == TEXT_CSV_SHEET && len && strchr("=+-@\t\r", s[0]))
 			buf_addc(out, '\'');
 	}
 	while (len) {
@@ -152,7 +157,7 @@ void text_render(struct buf *out, const char *s, size_t len, enum text_medium me
 		p += n;
 		len -= n;
 	}
-	if (medium == TEXT_CSV)
+	if (is_csv(medium))
 		buf_addc(out, '"');
 }
 

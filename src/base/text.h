@@ -13,7 +13,8 @@ enum text_medium {
 	TEXT_MARKDOWN,	    /* inline: markup and HTML lose their meaning, on one line, | escaped */
 	TEXT_MARKDOWN_CODE, /* the inside of a fenced block whose fence is text_fence() */
 	TEXT_HTML,
-	TEXT_CSV, /* one quoted field; a leading = + - @ tab or CR is defused */
+	TEXT_CSV,	/* one quoted field, for programs */
+	TEXT_CSV_SHEET, /* the same for a spreadsheet: a leading = + - @ tab or CR is defused */
 };
 
 void text_render(struct buf *out, const char *s, size_t len, enum text_medium medium);

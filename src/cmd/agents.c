@@ -86,6 +86,7 @@ static json_t *describe(const char *name)
 	json_t *row = json_object(), *apis;
 	struct err err;
 
+	json_put_int(row, "v", 1);
 	json_put_str(row, "agent", name);
 	json_put_str(row, "version", NULL);
 	json_put_str(row, "tree", NULL);

@@ -227,6 +227,7 @@ static void print_json(const struct policy *p, enum stats_gate gate)
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_t *all = json_array();
 
+	json_put_int(j, "v", 1);
 	json_put_str(j, "gate", compare_report_gate(gate));
 	for (size_t i = 0; i < p->n; i++) {
 		const struct entry *e = &p->v[i];

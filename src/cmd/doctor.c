@@ -39,6 +39,7 @@ static void print_json(const struct checks *c)
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_t *list = json_array();
 
+	json_put_int(doc, "v", 1);
 	for (size_t i = 0; i < c->n; i++) {
 		json_t *j = json_object();
 		json_put_str(j, "check", c->list[i].name);

@@ -130,8 +130,8 @@ static void print_table(const struct checked *c)
 			table_missing(&t, NULL);
 			continue;
 		}
-		table_real(&t, k->human / (double)k->scored, 3);
-		table_real(&t, k->judge / (double)k->scored, 3);
+		table_score(&t, k->human / (double)k->scored);
+		table_score(&t, k->judge / (double)k->scored);
 		table_textf(&t, "%zu/%zu", k->agree, k->scored);
 	}
 	table_terminal(&t, report_width(STDOUT_FILENO), &text);

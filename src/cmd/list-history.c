@@ -202,6 +202,7 @@ static json_t *point_json(const struct point *p)
 	json_t *j = json_object();
 	bool none = p->mean.method == STATS_NONE;
 
+	json_put_int(j, "v", 1);
 	json_put_str(j, "name", p->rollout->ref.name);
 	json_put_str(j, "stamp", p->rollout->ref.stamp);
 	json_put_str(j, "state", rollout_state(p->rollout));

@@ -17,8 +17,8 @@
 #include "store/store.h"
 
 struct request {
-	const char *data;
-	bool json, csv, no_disk, history;
+	const char *data, *csv;
+	bool json, no_disk, history;
 	const char *regression;
 };
 
@@ -160,6 +160,7 @@ static json_t *as_json(const struct table *t)
 			if (*tag)
 				json_array_append_new(tags, json_string(tag));
 		json_object_set_new(row, "tags", tags);
+		json_put_int(row, "v", 1);
 	}
 	return rows;
 }
@@ -173,7 +174,7 @@ static void print(const struct table *t, const struct request *q)
 		json_format(&text, j, true);
 		buf_addc(&text, '\n');
 	} else if (q->csv) {
-		table_csv(t, &text);
+		table_csv(t, csv_is_sheet(q->csv), &text);
 	} else {
 		table_terminal(t, report_width(STDOUT_FILENO), &text);
 	}
@@ -220,10 +221,7 @@ int cmd_list(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.json,
 		 .help = "as JSON; disk use in bytes"},
-		{.name = "csv",
-		 .kind = OPTION_FLAG,
-		 .target = &q.csv,
-		 .help = "as CSV; disk use in bytes"},
+		OPTION_CSV(&q.csv, "as CSV; disk use in bytes"),
 		{.name = "no-disk",
 		 .kind = OPTION_FLAG,
 		 .target = &q.no_disk,
@@ -258,6 +256,8 @@ int cmd_list(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (csv_check(q.csv, &err))
+		return cmd_fail(&err);
 	if (q.json && q.csv) {
 		err_set(&err, ERR_USAGE, 0, "--json and --csv exclude each other");
 		return cmd_fail(&err);

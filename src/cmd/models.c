@@ -122,8 +122,9 @@ static int print(const struct providers *p, const struct strv *wanted, bool json
 	fill_models(&models, p, wanted);
 	fill_aliases(&aliases, p, wanted);
 	if (json) {
-		AUTO(json) json_t *j = json_pack("{s:o, s:o}", "models", table_json(&models),
-						 "aliases", table_json(&aliases));
+		AUTO(json) json_t *j =
+			json_pack("{s:i, s:o, s:o}", "v", 1, "models", table_json(&models),
+				  "aliases", table_json(&aliases));
 		json_format(&text, j, true);
 		buf_addc(&text, '\n');
 	} else {

@@ -290,6 +290,19 @@ void options_help(const struct usage *u, struct buf *out)
 		help_examples(u->examples, out);
 }
 
+int csv_check(const char *csv, struct err *err)
+{
+	if (!csv || csv_is_sheet(csv) || strcmp(csv, "programs") == 0)
+		return 0;
+	return err_set(err, ERR_USAGE, 0,
+		       "--csv=%s: there is --csv (exact, for programs) and --csv=excel", csv);
+}
+
+bool csv_is_sheet(const char *csv)
+{
+	return csv && strcmp(csv, "excel") == 0;
+}
+
 /* What it makes a verb print is for programs, or a file as it is. */
 static bool is_exact(const char *option)
 {

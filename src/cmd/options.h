@@ -85,6 +85,12 @@ struct option {
 		.help = "do not run the tests once on each task's start commit before the first "  \
 			"trial"                                                                    \
 	}
+/* CSV, as a const char * for csv_check(): NULL without it. */
+#define OPTION_CSV(out, words)                                                                     \
+	{                                                                                          \
+		.name = "csv", .arg = "FOR", .kind = OPTION_STR, .target = (out),                  \
+		.without = "programs", .help = words "; --csv=excel for a spreadsheet"             \
+	}
 #define OPTION_DATA_DIR(out)                                                                       \
 	{                                                                                          \
 		.name = "data-dir", .arg = "DIR", .kind = OPTION_STR, .target = (out),             \
@@ -104,6 +110,9 @@ struct usage {
 /* Parse ARGV (argv[0] is the verb). 0: go on; 1: help was asked for; -1: ERR_USAGE. */
 int options_parse(const struct usage *u, int argc, char **argv, struct strv *operands,
 		  struct err *err) MUST_CHECK;
+/* What OPTION_CSV took: a mistake where it is neither "programs" nor "excel", and whether it is the latter. */
+int csv_check(const char *csv, struct err *err) MUST_CHECK;
+bool csv_is_sheet(const char *csv);
 /* The first option of a table that was given, NULL for none: told by what parsing left in the targets,
  * which must have been zero. */
 const struct option *options_given(const struct option *options);

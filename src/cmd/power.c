@@ -190,6 +190,7 @@ static void print_json(const struct power *p, const struct sizes *s, const struc
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_t *needed = json_array();
 
+	json_put_int(j, "v", 1);
 	json_put_str(j, "source", sources[p->source]);
 	json_put_int(j, "pilot_tasks", (int64_t)p->tasks);
 	json_put_real(j, "pilot_rollouts", p->rollouts);

@@ -196,44 +196,81 @@ static int read_result(const struct show_run *r, struct result *out, struct err 
 		       : 0;
 }
 
-/* A worker that ended without a result left its story in the journal only. */
-static void add_journalled(struct buf *out, const struct show_run *r, const struct rollout *rollout)
-{
-	for (size_t i = 0; i < rollout->trials_n; i++) {
-		const struct trial_status *t = &rollout->trials[i];
-		if (strcmp(t->trial.run_id, r->id) != 0)
-			continue;
-		if (t->state == TRIAL_RUNNING)
-			line(out, "outcome", "running: %s", t->phase[0] ? t->phase : "started");
-		else if (t->has_result)
-			line(out, "outcome", "%s: %s", outcome_name(t->result.outcome),
-			     t->result.reason);
-		else
-			line(out, "outcome", "none yet: %s",
-			     t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run");
-		line(out, "benchmark", "%s %s", rollout->ref.name, rollout->ref.stamp);
-	}
-}
-
-static void add_unfinished(struct buf *out, const struct show_run *r)
+/* The rollout that has the run, by the stamp in its id, and which trial it is; false: there is none. */
+static bool find_trial(const struct show_run *r, struct rollout *out, size_t *trial)
 {
 	struct rollout_ref *refs = NULL;
-	struct rollout rollout;
 	size_t n = 0;
+	bool found = false;
 	struct err ignored;
 
 	if (store_list(r->store, NULL, &refs, &n, &ignored))
-		return;
+		return false;
 	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(refs[i].stamp);
-		if (strncmp(r->id, refs[i].stamp, len) == 0 && r->id[len] == '-' &&
-		    !rollout_load(&rollout, r->store, &refs[i], &ignored)) {
-			add_journalled(out, r, &rollout);
-			rollout_release(&rollout);
+		if (!found && strncmp(r->id, refs[i].stamp, len) == 0 && r->id[len] == '-' &&
+		    !rollout_load(out, r->store, &refs[i], &ignored)) {
+			for (*trial = 0; *trial < out->trials_n && !found; *trial += !found)
+				found = strcmp(out->trials[*trial].trial.run_id, r->id) == 0;
+			if (!found)
+				rollout_release(out);
 		}
 		rollout_ref_release(&refs[i]);
 	}
 	free(refs);
+	return found;
+}
+
+int show_counting_attempt(const struct show_run *r)
+{
+	struct rollout rollout;
+	size_t i;
+
+	if (!find_trial(r, &rollout, &i))
+		return 0;
+	int attempt = rollout.trials[i].has_result ? rollout.trials[i].result.attempt : 0;
+	rollout_release(&rollout);
+	return attempt;
+}
+
+/* A worker that ended without a result left its story in the journal only. */
+static void add_unfinished(struct buf *out, const struct show_run *r)
+{
+	struct rollout rollout;
+	size_t i;
+
+	if (!find_trial(r, &rollout, &i))
+		return;
+	const struct trial_status *t = &rollout.trials[i];
+	if (t->state == TRIAL_RUNNING)
+		line(out, "outcome", "running: %s", t->phase[0] ? t->phase : "started");
+	else if (t->has_result)
+		line(out, "outcome", "%s: %s", outcome_name(t->result.outcome), t->result.reason);
+	else
+		line(out, "outcome", "none yet: %s",
+		     t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run");
+	line(out, "benchmark", "%s %s", rollout.ref.name, rollout.ref.stamp);
+	rollout_release(&rollout);
+}
+
+/* What was tried after the attempt that is shown, and failed: its result does not count. */
+static void add_later(struct buf *out, const struct show_run *r)
+{
+	for (int n = r->attempt + 1; n <= r->attempts; n++) {
+		const struct show_run later = {.fd = r->fd, .attempt = n};
+		struct result result;
+		struct err ignored;
+
+		result_init(&result);
+		int status = read_result(&later, &result, &ignored);
+		if (status)
+			line(out, "later", "attempt %d left no result", n);
+		else if (outcome_is_missing(result.outcome))
+			line(out, "later", "attempt %d%s ended as %s: %s", n,
+			     result.regrade ? " (only graded)" : "", outcome_name(result.outcome),
+			     result.reason);
+		result_release(&result);
+	}
 }
 
 /* The name and stamp of the rollout that made A; a run folder of one that is not here is told from one of its namesake. */
@@ -302,6 +339,7 @@ int show_overview(const struct show_run *r, struct err *err)
 			add_result(&text, &result);
 		else
 			add_unfinished(&text, r);
+		add_later(&text, r);
 		add_parts(&text, r);
 		fwrite(text.data, 1, text.len, stdout);
 	}

@@ -53,7 +53,7 @@ const struct show_part show_parts[SHOW_PARTS] = {
 
 struct request {
 	const char *data;
-	int64_t attempt; /* 0: the last */
+	int64_t attempt; /* 0: the one whose result counts */
 	bool raw, json;
 };
 
@@ -162,8 +162,9 @@ static int open_run(const struct store *s, const char *word, const struct reques
 	if (q->attempt > out->attempts)
 		return err_set(err, ERR_USAGE, 0, "%s has attempts 1 to %d", out->shown,
 			       out->attempts);
-	if (q->attempt)
-		out->attempt = (int)q->attempt;
+	int counts = !q->attempt && out->attempts > 1 ? show_counting_attempt(out) : 0;
+	if (q->attempt || (counts && counts <= out->attempts))
+		out->attempt = q->attempt ? (int)q->attempt : counts;
 	return 0;
 }
 
@@ -267,7 +268,7 @@ int cmd_show(int argc, char **argv)
 		 .target = &q.attempt,
 		 .min = 1,
 		 .max = 1000000,
-		 .help = "this attempt and not the last with a result"},
+		 .help = "this attempt and not the one whose result counts"},
 		{.name = "raw",
 		 .kind = OPTION_FLAG,
 		 .target = &q.raw,

@@ -30,5 +30,7 @@ struct show_part {
 #define SHOW_PARTS 10
 extern const struct show_part show_parts[SHOW_PARTS];
 
+/* The attempt whose result counts, by the journal of the rollout that R is of; 0: not known. */
+int show_counting_attempt(const struct show_run *r);
 /* Print what happened, in short. */
 int show_overview(const struct show_run *r, struct err *err) MUST_CHECK;

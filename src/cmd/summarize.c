@@ -10,9 +10,9 @@
 #include "store/store.h"
 
 struct request {
-	const char *data, *selector, *question, *cluster, *by, *sort, *tasks;
-	bool latest, json, csv, markdown, trials, all, failed, ids;
-	int64_t limit;
+	const char *data, *selector, *question, *cluster, *by, *sort, *tasks, *csv;
+	bool latest, json, markdown, trials, all, failed, ids;
+	int64_t limit, max_bytes;
 	struct summary_options options;
 	struct summary_selection selection;
 };
@@ -22,11 +22,14 @@ static int check(struct request *q, struct err *err)
 	if (q->latest + !!q->selector + q->all > 1)
 		return err_set(err, ERR_USAGE, 0,
 			       "--latest, --rollout and --all exclude each other");
-	if (q->json + q->csv + q->markdown + q->ids > 1)
+	if (q->json + !!q->csv + q->markdown + q->ids > 1)
 		return err_set(err, ERR_USAGE, 0,
 			       "--json, --csv, --markdown and --ids exclude each other");
-	if (summary_selection_parse(&q->selection, q->sort, q->tasks, err))
+	if (csv_check(q->csv, err) ||
+	    summary_selection_parse(&q->selection, q->sort, q->tasks, err))
 		return -1;
+	if (q->max_bytes && !q->markdown)
+		return err_set(err, ERR_USAGE, 0, "--max-bytes goes with --markdown");
 	q->selection.failed = q->failed;
 	q->selection.limit = (size_t)q->limit;
 	q->options = SUMMARY_DEFAULT;
@@ -44,7 +47,7 @@ static enum report_format format_of(const struct request *q)
 	if (q->json)
 		return REPORT_JSON;
 	if (q->csv)
-		return REPORT_CSV;
+		return csv_is_sheet(q->csv) ? REPORT_SHEET : REPORT_CSV;
 	return q->markdown ? REPORT_MARKDOWN : REPORT_TERMINAL;
 }
 
@@ -102,8 +105,13 @@ static int summarize(const char *operand, const struct request *q, struct err *e
 	else
 		report_summary(&text, &sum, &r,
 			       &(struct report_form){format_of(q), report_width(STDOUT_FILENO),
-						     q->trials});
+						     q->trials, (size_t)q->max_bytes});
 	summary_release(&sum);
+	if (q->max_bytes && text.len > (size_t)q->max_bytes) {
+		rollout_release(&r);
+		return err_set(err, ERR_USAGE, 0, "--max-bytes: the shortest summary takes %zu",
+			       text.len);
+	}
 	write_summary(q, &r);
 	rollout_release(&r);
 	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
@@ -139,25 +147,26 @@ int cmd_summarize(int argc, char **argv)
 		{.name = "trials",
 		 .kind = OPTION_FLAG,
 		 .target = &q.trials,
-		 .help = "list each trial, however many there are (up to 40 always are)"},
-		{.name = "json",
-		 .kind = OPTION_FLAG,
-		 .target = &q.json,
-		 .help = "everything as one JSON object"},
-		{.name = "csv",
-		 .kind = OPTION_FLAG,
-		 .target = &q.csv,
-		 .help = "one line per trial as CSV"},
+		 .help = "list each trial, however many there are (on a terminal, up to 40 always "
+			 "are)"},
+		{.name = "json", .kind = OPTION_FLAG, .target = &q.json, .help = "as JSON"},
+		OPTION_CSV(&q.csv, "one line per trial as CSV"),
 		{.name = "markdown",
 		 .kind = OPTION_FLAG,
 		 .target = &q.markdown,
-		 .help = "what summary.md holds"},
+		 .help = "as summary.md"},
+		{.name = "max-bytes",
+		 .arg = "N",
+		 .kind = OPTION_INT,
+		 .target = &q.max_bytes,
+		 .min = 1,
+		 .max = 1000000000,
+		 .help = "of Markdown: rows of tasks that tell least are left out; it says so"},
 		{.name = "by",
 		 .arg = "WHAT",
 		 .kind = OPTION_STR,
 		 .target = &q.by,
-		 .help = "a mean for each model, label, task, tag, agent or served model, or for "
-			 "several: model,tag"},
+		 .help = "means for each model, label, task, tag, agent, served, or several: a,b"},
 		{.name = "sort",
 		 .arg = "HOW",
 		 .kind = OPTION_STR,

@@ -141,6 +141,7 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	const struct agent_record *a = job->agent;
 	json_t *doc = json_object();
 
+	json_put_int(doc, "v", 1);
 	put_known(doc, "total_score", e->total.known, e->total.value);
 	json_put_str(doc, "outcome", outcome_name(r->outcome));
 	json_put_str(doc, "reason", r->reason);

@@ -166,6 +166,7 @@ void compare_json(struct buf *out, const struct comparison *c)
 	AUTO(json) json_t *j = json_object();
 	json_t *sides = json_array(), *pairs = json_array();
 
+	json_put_int(j, "v", 1);
 	json_put_str(j, "question", summary_question_name(c->options.question));
 	json_put_int(j, "clusters", (int64_t)(c->summary.clusters.of ? c->summary.clusters.n : 0));
 	json_put_real(j, "level", c->options.level);

@@ -242,19 +242,37 @@ static void put_rows(struct writing *w)
 			put_cell(w, c, table_cell_text(t, table_cell(t, r, c)));
 }
 
-void table_terminal(const struct table *t, int width, struct buf *out)
+/* The columns that each column takes; those of a whole row. */
+static int measure_all(const struct table *t, int *widths)
 {
-	AUTO(free) int *widths = xcalloc(t->columns_n + 1, sizeof *widths);
-	AUTO(free) enum cut *cuts = xcalloc(t->columns_n + 1, sizeof *cuts);
-	AUTO(free) int *whole = xcalloc(t->columns_n + 1, sizeof *whole);
-	struct writing w = {t, out, widths, cuts, BUF_INIT};
-	struct utf8 u = utf8_enter();
+	AUTO(buf) struct buf scratch = BUF_INIT;
+	int total = (int)(t->columns_n - 1) * 3;
 
 	for (size_t c = 0; c < t->columns_n; c++) {
-		measure(t->columns[c].name, &w.scratch, &widths[c]);
+		measure(t->columns[c].name, &scratch, &widths[c]);
 		for (size_t r = 0; r < table_rows(t); r++)
-			measure(table_cell_text(t, table_cell(t, r, c)), &w.scratch, &widths[c]);
+			measure(table_cell_text(t, table_cell(t, r, c)), &scratch, &widths[c]);
+		total += widths[c];
 	}
+	return total;
+}
+
+void table_terminal(const struct table *all, int width, struct buf *out)
+{
+	AUTO(free) int *widths = xcalloc(all->columns_n + 1, sizeof *widths);
+	AUTO(free) enum cut *cuts = xcalloc(all->columns_n + 1, sizeof *cuts);
+	AUTO(free) int *whole = xcalloc(all->columns_n + 1, sizeof *whole);
+	AUTO(table) struct table compact = {0};
+	struct utf8 u = utf8_enter();
+	const struct table *t = all;
+
+	if (measure_all(t, widths) > width && width > 0) {
+		table_compact(&compact, all);
+		t = &compact;
+		memset(widths, 0, all->columns_n * sizeof *widths);
+		(void)measure_all(t, widths);
+	}
+	struct writing w = {t, out, widths, cuts, BUF_INIT};
 	memcpy(whole, widths, t->columns_n * sizeof *whole);
 	if (width > 0)
 		shrink(t, widths, width);

@@ -15,6 +15,16 @@ const char *number_score(char out[NUMBER_TEXT], double score)
 	return out;
 }
 
+const char *number_percent(char out[NUMBER_TEXT], double score)
+{
+	snprintf(out, NUMBER_TEXT, "%.1f%%", 100 * score);
+	if (strcmp(out, "100.0%") == 0 && score < 1)
+		snprintf(out, NUMBER_TEXT, "99.9%%");
+	if (strcmp(out, "0.0%") == 0 && score > 0)
+		snprintf(out, NUMBER_TEXT, "0.1%%");
+	return out;
+}
+
 static int side(double a, double b)
 {
 	return (a > b) - (a < b);

@@ -10,6 +10,8 @@
 
 /* A score in three digits; those next to 0 and 1 stay apart from them. */
 const char *number_score(char out[NUMBER_TEXT], double score);
+/* A score as a percentage of one digit, "99.9%": only exactly 1 is 100.0%, only 0 is 0.0%. */
+const char *number_percent(char out[NUMBER_TEXT], double score);
 /* A difference of scores as points of a hundred, with a sign if SIGNED. One digit, or as many as it takes to
  * stand on the right side of 0 and of +-MARGIN (0: none). */
 const char *number_points(char out[NUMBER_TEXT], double difference, double margin, int with_sign);

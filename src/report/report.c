@@ -421,12 +421,13 @@ static void put_some(struct doc *d, const char *title, const struct summary *s,
 }
 
 /* What was asked for comes first, what can be looked up comes last: each trial. */
-static void put_trials(struct doc *d, const struct summary *s, const struct rollout *r, bool all)
+static void put_trials(struct doc *d, const struct summary *s, const struct rollout *r,
+		       const struct report_form *form)
 {
 	enum { FEW = 40 };
 	struct table t = {0};
 
-	if (all || s->rows_n <= FEW) {
+	if (form->all_trials || (form->format != REPORT_MARKDOWN && s->rows_n <= FEW)) {
 		tables_trials(&t, s, false);
 		put_section(d, "Trials", &t);
 		return;
@@ -434,13 +435,14 @@ static void put_trials(struct doc *d, const struct summary *s, const struct roll
 	AUTO(buf) struct buf command = BUF_INIT;
 	store_command(&command, r->root, &r->ref, "summarize");
 	doc_paragraph(d);
-	doc_words(d, "Each of the %zu trials: ", s->rows_n);
+	doc_words(d, s->rows_n == 1 ? "The trial: " : "Each of the %zu trials: ", s->rows_n);
 	doc_text(d, command.data);
 	doc_words(d, " --trials");
 }
 
+/* LEFT_OUT rows of tasks are not in S for want of room; BRIEF: nor is all that is not about the whole. */
 static void make_document(struct doc *d, const struct summary *s, const struct rollout *r,
-			  bool all_trials)
+			  const struct report_form *form, size_t left_out, bool brief)
 {
 	struct table t = {0};
 
@@ -449,22 +451,94 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	tables_groups(&t, s);
 	put_section(d, "Aggregates", &t);
 	put_notes(d, s, r);
-	put_some(d, "Solved", s, tables_solved);
-	put_some(d, "Effort", s, tables_effort);
-	put_some(d, "Outcomes", s, tables_outcomes);
-	tables_tasks(&t, s);
-	put_section(d, "Per task", &t);
-	doc_paragraph(d);
-	doc_words(d, "Rollouts in their order: █ 1, ▁ to ▇ between, · 0, – not graded, ? missing.");
-	put_some(d, "Excluded", s, tables_excluded);
-	put_some(d, "Metrics", s, tables_measures);
-	if (s->failures_n) {
-		tables_failures(&t, s);
-		put_section(d, "Failures", &t);
+	if (!brief) {
+		put_some(d, "Solved", s, tables_solved);
+		put_some(d, "Effort", s, tables_effort);
+		put_some(d, "Outcomes", s, tables_outcomes);
+		tables_tasks(&t, s);
+		put_section(d, "Per task", &t);
+		doc_paragraph(d);
+		doc_words(d, "Rollouts in their order: █ 1, ▁ to ▇ between, · 0, – not graded, ? "
+			     "missing.");
+	}
+	if (left_out) {
+		doc_paragraph(d);
+		doc_words(
+			d,
+			"%zu row%s of tasks %s left out for want of room, those first that all or "
+			"nobody solved%s.",
+			left_out, left_out == 1 ? "" : "s", left_out == 1 ? "is" : "are",
+			brief ? ", and so are the other tables" : "");
+	}
+	if (!brief) {
+		put_some(d, "Excluded", s, tables_excluded);
+		put_some(d, "Metrics", s, tables_measures);
+		put_some(d, "Failures", s, tables_failures);
 	}
 	put_spent(d, s, r);
-	put_trials(d, s, r, all_trials);
+	put_trials(d, s, r, form);
 	put_next(d, r);
+}
+
+/* How much a row of a task says: nothing new where all its rollouts say the same. */
+static int tells(const struct summary *s, size_t shown)
+{
+	const struct summary_cell *c = &s->cells[s->shown[shown]];
+
+	if (c->tally.missing || c->tally.unscored || !c->over_rollouts.n)
+		return 3;
+	if (c->over_rollouts.mean > 0 && c->over_rollouts.mean < 1)
+		return 2;
+	return c->over_rollouts.mean > 0 ? 0 : 1;
+}
+
+/* As Markdown with the N rows of tasks that tell most, in their order. */
+static void put_rows(struct buf *out, const struct summary *s, const struct rollout *r,
+		     const struct report_form *form, size_t n, bool brief)
+{
+	AUTO(doc) struct doc d = {0};
+	AUTO(free) bool *kept = xcalloc(s->shown_n + 1, sizeof *kept);
+	AUTO(free) size_t *shown = xcalloc(s->shown_n + 1, sizeof *shown);
+	struct summary some = *s;
+	size_t chosen = 0;
+
+	for (int level = 3; level >= 0; level--)
+		for (size_t i = 0; i < s->shown_n && chosen < n; i++)
+			if (tells(s, i) == level) {
+				kept[i] = true;
+				chosen++;
+			}
+	some.shown = shown;
+	some.shown_n = 0;
+	for (size_t i = 0; i < s->shown_n; i++)
+		if (kept[i])
+			shown[some.shown_n++] = s->shown[i];
+	make_document(&d, &some, r, form, s->shown_n - n, brief);
+	out->len = 0;
+	doc_markdown(&d, out);
+}
+
+/* First the list of trials goes, then rows of tasks, then all other tables. */
+static void put_fitting(struct buf *out, const struct summary *s, const struct rollout *r,
+			const struct report_form *form)
+{
+	const struct report_form less = {.format = form->format};
+	size_t fits = 0, too_many = s->shown_n + 1;
+
+	put_rows(out, s, r, form, s->shown_n, false);
+	if (out->len <= form->max_bytes)
+		return;
+	while (too_many - fits > 1) {
+		size_t n = fits + (too_many - fits) / 2;
+		put_rows(out, s, r, &less, n, false);
+		if (out->len <= form->max_bytes)
+			fits = n;
+		else
+			too_many = n;
+	}
+	put_rows(out, s, r, &less, fits, false);
+	if (out->len > form->max_bytes)
+		put_rows(out, s, r, &less, 0, true);
 }
 
 void report_summary(struct buf *out, const struct summary *s, const struct rollout *r,
@@ -477,12 +551,16 @@ void report_summary(struct buf *out, const struct summary *s, const struct rollo
 		summary_json(out, s, r);
 		return;
 	}
-	if (form->format == REPORT_CSV) {
+	if (form->format == REPORT_CSV || form->format == REPORT_SHEET) {
 		tables_trials(&trials, s, true);
-		table_csv(&trials, out);
+		table_csv(&trials, form->format == REPORT_SHEET, out);
 		return;
 	}
-	make_document(&d, s, r, form->all_trials);
+	if (form->format == REPORT_MARKDOWN && form->max_bytes) {
+		put_fitting(out, s, r, form);
+		return;
+	}
+	make_document(&d, s, r, form, 0, false);
 	if (form->format == REPORT_TERMINAL)
 		doc_terminal(&d, form->width, out);
 	else if (form->format == REPORT_MARKDOWN)

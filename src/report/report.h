@@ -10,12 +10,20 @@
 #include "base/err.h"
 #include "store/store.h"
 
-enum report_format { REPORT_TERMINAL, REPORT_MARKDOWN, REPORT_HTML, REPORT_CSV, REPORT_JSON };
+enum report_format {
+	REPORT_TERMINAL,
+	REPORT_MARKDOWN,
+	REPORT_HTML,
+	REPORT_CSV,
+	REPORT_SHEET,
+	REPORT_JSON
+};
 
 struct report_form {
 	enum report_format format;
 	int width;	 /* as report_width(); for the terminal alone */
-	bool all_trials; /* list each trial, however many there are; CSV and JSON always do */
+	bool all_trials; /* list each trial: else the terminal does where they are few, Markdown never */
+	size_t max_bytes; /* of Markdown; the least telling rows are left out, and said to be; 0: any number */
 };
 
 /* Append what S says, the summary of R alone: what is missing, means with intervals, tasks, failures by reason, and the

@@ -269,6 +269,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_t *groups = json_array(), *tasks = json_array();
 	AUTO(table) struct table failures = {0};
 
+	json_put_int(j, "v", 1);
 	json_put_str(j, "name", r->ref.name);
 	json_put_str(j, "stamp", r->ref.stamp);
 	json_put_str(j, "config", r->config);

@@ -101,6 +101,59 @@ const char *table_cell_text(const struct table *t, const struct table_cell *cell
 	return t->texts + cell->text;
 }
 
+static bool says_nothing(const struct table *t, size_t column)
+{
+	for (size_t r = 0; r < table_rows(t); r++)
+		if (table_cell(t, r, column)->kind != TABLE_MISSING ||
+		    strcmp(table_cell_text(t, table_cell(t, r, column)), DASH) != 0)
+			return false;
+	return table_rows(t) > 0;
+}
+
+/* Bytes up to the number at the end that the run ids of a column have in common; 0: it has none, or they differ. */
+static size_t common_stamp(const struct table *t, size_t column)
+{
+	const char *first, *dash;
+
+	if (strcmp(t->columns[column].name, "run") != 0 || table_rows(t) < 2)
+		return 0;
+	first = table_cell_text(t, table_cell(t, 0, column));
+	dash = strrchr(first, '-');
+	for (size_t r = 1; dash && r < table_rows(t); r++) {
+		const char *other = table_cell_text(t, table_cell(t, r, column));
+		if (strncmp(first, other, (size_t)(dash - first) + 1) != 0 ||
+		    strchr(other + (dash - first) + 1, '-'))
+			return 0;
+	}
+	return dash ? (size_t)(dash - first) : 0;
+}
+
+static void copy_cell(struct table *out, const struct table *t, const struct table_cell *cell,
+		      size_t skip)
+{
+	const char *text = table_cell_text(t, cell);
+	AUTO(free) char *rest = skip ? xasprintf("…%s", text + skip) : NULL;
+
+	add_cell(out, cell->kind, cell->number, rest ? rest : text);
+}
+
+void table_compact(struct table *out, const struct table *t)
+{
+	AUTO(free) size_t *skip = xcalloc(t->columns_n + 1, sizeof *skip);
+	AUTO(free) bool *silent = xcalloc(t->columns_n + 1, sizeof *silent);
+
+	for (size_t c = 0; c < t->columns_n; c++) {
+		silent[c] = says_nothing(t, c);
+		skip[c] = common_stamp(t, c);
+		if (!silent[c])
+			table_column(out, t->columns[c].name, t->columns[c].align);
+	}
+	for (size_t r = 0; r < table_rows(t); r++)
+		for (size_t c = 0; c < t->columns_n; c++)
+			if (!silent[c])
+				copy_cell(out, t, table_cell(t, r, c), skip[c]);
+}
+
 /* Programs are given the number itself, and not what people see of it. */
 static void csv_number(struct buf *out, const struct table *t, const struct table_cell *cell)
 {
@@ -112,11 +165,14 @@ static void csv_number(struct buf *out, const struct table *t, const struct tabl
 		buf_adds(out, text);
 }
 
-void table_csv(const struct table *t, struct buf *out)
+void table_csv(const struct table *t, bool sheet, struct buf *out)
 {
+	const enum text_medium medium = sheet ? TEXT_CSV_SHEET : TEXT_CSV;
+
+	buf_adds(out, sheet ? "\xef\xbb\xbf" : "");
 	for (size_t c = 0; c < t->columns_n; c++) {
 		buf_adds(out, c ? "," : "");
-		text_renders(out, t->columns[c].name, TEXT_CSV);
+		text_renders(out, t->columns[c].name, medium);
 	}
 	buf_addc(out, '\n');
 	for (size_t r = 0; r < table_rows(t); r++) {
@@ -124,7 +180,7 @@ void table_csv(const struct table *t, struct buf *out)
 			const struct table_cell *cell = table_cell(t, r, c);
 			buf_adds(out, c ? "," : "");
 			if (cell->kind == TABLE_TEXT)
-				text_renders(out, table_cell_text(t, cell), TEXT_CSV);
+				text_renders(out, table_cell_text(t, cell), medium);
 			else if (cell->kind == TABLE_NUMBER)
 				csv_number(out, t, cell);
 		}

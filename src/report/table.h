@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/buf.h"
@@ -49,6 +50,9 @@ void table_score(struct table *t, double value);
 /* No value: WHY is shown to people ("–" when NULL); null in JSON, empty in CSV. */
 void table_missing(struct table *t, const char *why);
 
+/* What of T is shown where it is too wide: without columns that say nothing in any row, and of run ids, where all are of one
+ * stamp, only what differs. */
+void table_compact(struct table *out, const struct table *t);
 size_t table_rows(const struct table *t);
 const struct table_cell *table_cell(const struct table *t, size_t row, size_t column);
 /* What people read in it, unrendered; of a missing cell: why. Valid until the next cell is added. */
@@ -58,7 +62,8 @@ const char *table_cell_text(const struct table *t, const struct table_cell *cell
 void table_terminal(const struct table *t, int width, struct buf *out);
 void table_markdown(const struct table *t, struct buf *out);
 void table_html(const struct table *t, struct buf *out);
-void table_csv(const struct table *t, struct buf *out);
+/* SHEET: for a spreadsheet, with a byte order mark, and text that it would take for a formula behind an apostrophe. */
+void table_csv(const struct table *t, bool sheet, struct buf *out);
 json_t *table_json(const struct table *t);		   /* an array of objects; new reference */
 json_t *table_row_json(const struct table *t, size_t row); /* one of them; new reference */
 

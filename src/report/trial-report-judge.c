@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "report/number.h"
 
 enum { TEXT_BYTES = 4000 };
 
@@ -40,7 +41,7 @@ static void add_rubric(struct table *t, const json_t *evaluation, const json_t *
 	table_text(t, id);
 	table_textf(t, "%g", json_get_real(rubric, "weight", 0));
 	if (json_is_number(score))
-		table_textf(t, "%.1f%%", 100 * json_number_value(score));
+		table_text(t, number_percent((char[NUMBER_TEXT]){0}, json_number_value(score)));
 	else
 		table_missing(t, "not scored");
 	table_text(t, status_of(score));

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "report/trial-report-judge.h"
+#include "report/number.h"
 
 /* The `output` of a test that printed nothing. */
 #define NO_OUTPUT "STDOUT:\n\n\nSTDERR:\n"
@@ -37,8 +38,9 @@ static void put_paragraph(struct writing *w, const char *words)
 /* "50.0%"; the caller frees. */
 static char *percent(const json_t *v)
 {
-	return json_is_number(v) ? xasprintf("%.1f%%", 100 * json_number_value(v))
-				 : xstrdup("not scored");
+	return xstrdup(json_is_number(v)
+			       ? number_percent((char[NUMBER_TEXT]){0}, json_number_value(v))
+			       : "not scored");
 }
 
 static const char *score_icon(const json_t *v)

@@ -99,6 +99,7 @@ static json_t *score_line(const struct session *s, size_t i)
 	json_t *j = json_object(), *v;
 	struct err ignored;
 
+	json_put_int(j, "v", VERSION);
 	json_put_str(j, "run_id", t->run_id);
 	json_put_str(j, "task_id", t->task_id);
 	json_put_int(j, "attempt", attempt);

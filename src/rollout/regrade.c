@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "plan/label.h"
+#include "store/manifest.h"
 #include "store/rundir.h"
 
 enum { REPO_INFO_MAX = 16 << 20 };
@@ -380,6 +381,7 @@ int regrade_write_manifest(const struct session *s, const struct regrade *r, con
 	char now[CLOCK_STAMP + 8];
 
 	clock_iso(clock_wall_ms(), now);
+	json_put_int(j, "v", 1);
 	json_put_str(j, "evaluated_at", now);
 	json_put(j, "results", results);
 	for (size_t i = 0; i < s->plan.n; i++) {
@@ -388,8 +390,10 @@ int regrade_write_manifest(const struct session *s, const struct regrade *r, con
 		AUTO(free)
 		char *dir =
 			xasprintf("%s/" DATA_RUNS "/%s", s->store.root, s->plan.trials[i].run_id);
+		AUTO(free) char *path = manifest_run_path(s->plan.trials[i].run_id);
 		json_t *entry = json_object();
 		json_put_str(entry, "run_dir", dir);
+		json_put_str(entry, "run_path", path);
 		json_put_str(entry, "task_dir", s->plan.trials[i].task_dir);
 		json_put_str(entry, "task_hash",
 			     r ? r->tasks[i]->task.hash : s->plan.trials[i].task_hash);

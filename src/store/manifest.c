@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 
+#define VERSION 1
 #define RESULTS_OPEN ",\n  \"results\": ["
 
 const char *manifest_status(const struct trial_progress *m)
@@ -25,11 +26,17 @@ static char *run_dir(const struct manifest *m, size_t i)
 	return xasprintf("%s/" DATA_RUNS "/%s", m->store->root, m->plan->trials[i].run_id);
 }
 
+char *manifest_run_path(const char *run_id)
+{
+	return xasprintf("../../../" DATA_RUNS "/%s", run_id);
+}
+
 static json_t *entry(const struct manifest *m, size_t i, const struct exclusions *excluded_ones)
 {
 	const struct trial *t = &m->plan->trials[i];
 	const struct trial_progress *k = &m->progress[i];
 	AUTO(free) char *dir = run_dir(m, i);
+	AUTO(free) char *path = manifest_run_path(t->run_id);
 	json_t *j = json_object();
 
 	json_put_str(j, "task_dir", t->task_dir);
@@ -39,6 +46,7 @@ static json_t *entry(const struct manifest *m, size_t i, const struct exclusions
 		 k->attempts ? json_integer(k->result_attempt && k->outcome == OUTCOME_INFRA_ERROR)
 			     : json_null());
 	json_put_str(j, "run_dir", dir);
+	json_put_str(j, "run_path", path);
 	json_put_str(j, "task_id", t->task_id);
 	json_put_str(j, "task_hash", t->task_hash);
 	json_put_str(j, "graded_hash",
@@ -111,6 +119,7 @@ static json_t *header(const struct manifest *m, const char *state)
 {
 	json_t *j = json_object();
 
+	json_put_int(j, "v", VERSION);
 	json_put_str(j, "config", m->plan->config);
 	json_put_str(j, "rollout_id", m->plan->id);
 	json_put_str(j, "name", m->plan->name);
@@ -181,6 +190,7 @@ static int write_temp(const struct manifest *m, struct err *err)
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *head = json_object();
 
+	json_put_int(head, "v", VERSION);
 	json_put_str(head, "created_at", m->plan->stamp);
 	json_put_str(head, "rollout_dir", rollout_dir);
 	json_format(&text, head, true);
@@ -204,8 +214,10 @@ int manifest_task_result(const struct manifest *m, size_t i, const json_t *resul
 	AUTO(free) char *path = xasprintf(ROLLOUT_RESULTS "/%s.json", m->plan->trials[i].run_id);
 	AUTO(buf) struct buf text = BUF_INIT;
 	const struct exclusions none = {0};
-	AUTO(json) json_t *j = entry(m, i, &none);
+	AUTO(json) json_t *j = json_object(), *of = entry(m, i, &none);
 
+	json_put_int(j, "v", VERSION);
+	json_object_update(j, of);
 	json_put(j, "result", json_incref((json_t *)result));
 	json_format(&text, j, true);
 	buf_addc(&text, '\n');

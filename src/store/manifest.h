@@ -18,6 +18,8 @@ struct manifest {
 
 /* runs.txt, the temp file and the folder task_results: once, when the plan is made or grows. */
 int manifest_begin(const struct manifest *m, struct err *err) MUST_CHECK;
+/* Where a run folder is, seen from a file of its rollout such as manifest.json; the caller frees. */
+char *manifest_run_path(const char *run_id);
 /* manifest.json as things stand. STATE: "running", "complete" or "incomplete". */
 int manifest_write(const struct manifest *m, const char *state, struct err *err) MUST_CHECK;
 /* The state in the manifest of REF, "" when there is none; the caller frees. */

@@ -782,7 +782,7 @@ def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, age
                 plain(run_cli("show", row["run_id"], *part), f"show {part}")
     for words in (["summarize", "bench"], ["summarize", "bench", "--csv"], ["summarize", "bench", "--json"], ["list"]):
         plain(run_cli(*words), words)
-    check_documents(workdir, r, run_cli("summarize", "bench", "--csv").stdout)
+    check_documents(workdir, r, run_cli("summarize", "bench", "--csv=excel").stdout.removeprefix("\ufeff"))
 
 
 def edit_meta(task, change):

@@ -370,6 +370,78 @@ def test_summary_md_says_what_summarize_says(run_cli, make_bench, make_task, rol
     assert same()
 
 
+def test_markdown_fits_where_it_goes(run_cli, data):
+    stored.write(data, [trial(f"t{i:03}", "m1", r, int(r if i in (7, 93) else i < 60)) for i in range(120) for r in range(2)])
+    whole = run_cli("summarize", "bench", "--markdown", check=0).stdout
+    assert "| t119 |" in whole and "| run |" not in whole and "left out" not in whole
+    assert f"| {stored.STAMP}-0 |" in run_cli("summarize", "bench", "--markdown", "--trials", check=0).stdout
+    for room in (len(whole.encode()) - 1, 5000, 2500):
+        for flags in ([], ["--trials"]):
+            cut = run_cli("summarize", "bench", "--markdown", "--max-bytes", str(room), *flags, check=0).stdout
+            assert room - 250 < len(cut.encode()) <= room
+            rows = re.findall(r"^\| (t\d+) \|", cut, re.M)
+            assert {"t007", "t093"} <= set(rows) and rows == sorted(rows)
+            assert f"{120 - len(rows)} row{'s of tasks are' if len(rows) < 119 else ' of tasks is'} left out" in cut
+            assert not [t for t in rows if int(t[1:]) < 60 and t != "t007"] or {f"t{i:03}" for i in range(60, 120)} <= set(rows)
+    said = run_cli("summarize", "bench", "--markdown", "--max-bytes", "99", check=2).stderr
+    shortest = re.search(r"shortest summary takes (\d+)", said)[1]
+    brief = run_cli("summarize", "bench", "--markdown", "--max-bytes", shortest, check=0).stdout
+    assert "120 rows of tasks" in brief and "other tables" in brief and "Aggregates" in brief
+    assert "goes with --markdown" in run_cli("summarize", "bench", "--max-bytes", "999", check=2).stderr
+
+
+def test_what_bought_no_result_is_in_what_was_spent(run_cli, data):
+    top = stored.write(data, [trial("a", "m1", 0, 1, usd=.5, served="m1"), trial("b", "m1", 0, None, outcome="infra_error", usd=.25)])
+    planned = json.loads((data / f"runs/{stored.STAMP}-0/attempts/1/trial.json").read_text())["trial"]
+    with open(top / "events.jsonl", "a") as f:
+        f.write(stored.line(99, "spent", planned, calls=7, tokens=4321, usd=2.0, unpriced_calls=0))
+    shown = run_cli("summarize", "bench", check=0).stdout
+    said = re.search(r"^Spent in all: 2.00 USD, 4321 tokens in 7 calls; (.*) of it for judges and for attempts that brought no result", shown, re.M)
+    counted = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
+    assert counted["spent_usd"] == 2.0
+    assert float(said[1]) == pytest.approx(2 - counted["aggregates"][-1]["money_usd"])
+
+
+def test_each_answer_has_its_version(run_cli, data):
+    both(data, [1, 0, 1], [0, 0, 1])
+    for words in (["summarize", "bench"], ["compare", "bench"], ["power", "bench"], ["models"]):
+        assert json.loads(run_cli(*words, "--json", check=0).stdout)["v"] == 1, words
+    for words in (["list"], ["list", "bench", "--history"]):
+        assert {row["v"] for row in json.loads(run_cli(*words, "--json", check=0).stdout)} == {1}, words
+
+
+def test_results_hold_where_the_folder_was_moved(run_cli, make_bench, make_task, workdir):
+    """From a notebook's folder, after a move, and never a quiet nothing where a run folder is gone."""
+    bench = make_bench({"prepared_dir": make_task("one", tests=[("t.sh", "works", "true")])}, agent="nop")
+    run_cli("run", bench.name, check=0)
+    (workdir / "data").rename(workdir / "moved")
+    (workdir / "notebooks").mkdir()
+    code = ("import os; from rollouts import *\nfor r in load_benchmark('../moved/rollouts/bench'):\n"
+            "    print(r['run_path'], os.path.exists(r['run_dir'] + '/evaluation_results.json'))")
+    def load():
+        return subprocess.run([sys.executable, "-c", code], cwd=workdir / "notebooks", capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": str(SOURCE / "share/python"), "PYTHONDONTWRITEBYTECODE": "1"})
+    [run] = (workdir / "moved/runs").iterdir()
+    assert load().stdout == f"../../../runs/{run.name} True\n"
+    top = next((workdir / "moved/rollouts/bench").iterdir())
+    assert (top / json.loads((top / "manifest.json").read_text())["results"][0]["run_path"]).samefile(run)
+    run.rename(workdir / "gone")
+    assert run.name in load().stderr and load().returncode
+
+
+def test_csv_for_programs_and_for_spreadsheets(run_cli, data):
+    names = ["@cf/meta/llama", "=1+1", "-x", "plain", 'q"uote, and "more"']
+    stored.write(data, [trial(f"t{i}", name, 0, 1) for i, name in enumerate(names)])
+    exact = run_cli("summarize", "bench", "--csv", check=0).stdout
+    assert [r["model"] for r in csv.DictReader(io.StringIO(exact))] == names
+    sheet = run_cli("summarize", "bench", "--csv=excel", check=0).stdout
+    assert sheet[0] == "\ufeff"
+    shown = [r["model"] for r in csv.DictReader(io.StringIO(sheet[1:]))]
+    assert shown == ["'@cf/meta/llama", "'=1+1", "'-x", *names[3:]]
+    assert run_cli("list", "--csv=excel", check=0).stdout[0] == "\ufeff"
+    assert "--csv=excel" in run_cli("summarize", "bench", "--csv=tsv", check=2).stderr
+
+
 def test_what_is_cut_still_differs(binary, data, workdir):
     """On a narrow terminal: names that begin alike, that end alike, and both."""
     names = {"front": [f"a_very_long_name_of_a_repository__django_{i:03}_with_more_words" for i in range(12)],
@@ -395,3 +467,6 @@ def test_what_is_cut_still_differs(binary, data, workdir):
         os.waitpid(pid, 0)
         rows = [line.split(" | ")[0].strip() for line in shown.decode().split("Per task")[1].split("\r\n")[3:15]]
         assert len(set(rows)) == 12, rows
+        lines = [line for line in shown.decode().split("Trials")[1].split("\r\n")[1:] if " | " in line]
+        assert max(map(len, lines)) <= 80 and len({line.split(" | ")[0] for line in lines}) == 13, lines
+        assert shown.decode().count(DAYS[day]) == 1 and "…-11" in lines[-1] and " lm " not in lines[0]

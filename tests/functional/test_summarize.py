@@ -27,8 +27,10 @@ def test_the_table_of_the_spec(run_cli, data):
     assert re.search(r"^task +\| run +\| +unit \| +lm \| +tokens \| +tools$", shown, re.M)
     assert re.search(r"^alpha \| 20250824__12-34-56-0 \| 0\.500 \| +– \| +120 \| +3$", shown, re.M)
     summary = (top / "summary.md").read_text()
-    assert "| task | run | unit | lm | tokens | tools |\n" in summary
-    assert "| alpha | 20250824__12-34-56-0 | 0.500 | – | 120 | 3 |\n" in summary
+    assert "| task | run |" not in summary and " --trials" in summary
+    listed = run_cli("summarize", "bench", "--markdown", "--trials", check=0).stdout
+    assert "| task | run | unit | lm | tokens | tools |\n" in listed
+    assert "| alpha | 20250824__12-34-56-0 | 0.500 | – | 120 | 3 |\n" in listed
     assert "\x1b" not in shown
 
 
@@ -151,7 +153,7 @@ def test_csv_has_every_column_always(run_cli, data):
                              "evaluation_cpu_seconds", "tests_passed", "oom_killed", "cpu_pressure",
                              "timed_out_under_load", "self_reported"]
     assert rows[0]["time_s"] == "1.5" and rows[0]["run_dir"] == f"data/runs/{stored.STAMP}-0"
-    assert rows[0]["task"] == "'=cmd" and rows[0]["unit"] == "0.5"
+    assert rows[0]["task"] == "=cmd" and rows[0]["unit"] == "0.5"
     assert rows[1]["unit"] == "" and rows[1]["reason"].startswith('say "no", or')
 
 

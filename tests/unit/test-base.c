@@ -106,7 +106,8 @@ static void test_text(void **state)
 		{TEXT_MARKDOWN, "a|b\n<img>", "a\\|b \\<img\\>"},
 		{TEXT_MARKDOWN, "[x](javascript:y)", "\\[x\\]\\(javascript:y\\)"},
 		{TEXT_HTML, "<a href=\"x\">'&", "&lt;a href=&quot;x&quot;&gt;&#39;&amp;"},
-		{TEXT_CSV, "=cmd()\"x", "\"'=cmd()\"\"x\""},
+		{TEXT_CSV_SHEET, "=cmd()\"x", "\"'=cmd()\"\"x\""},
+		{TEXT_CSV, "@cf/a\"b", "\"@cf/a\"\"b\""},
 		{TEXT_CSV, "", "\"\""},
 	};
 

@@ -241,7 +241,7 @@ static void a_sweep_shows_its_labels(void **state)
 	AUTO(buf) struct buf out = BUF_INIT;
 
 	make(&r, m, 2);
-	render(&out, &r, &(struct report_form){.format = REPORT_MARKDOWN, .width = 0});
+	render(&out, &r, &(struct report_form){.format = REPORT_MARKDOWN, .all_trials = true});
 	assert_non_null(strstr(out.data,
 			       "| task | run | unit | lm | tokens | tools | label | outcome |\n"));
 	assert_non_null(strstr(out.data, "TIMEOUT\\_SEC=3600 | timeout |"));
@@ -373,8 +373,8 @@ static void csv_and_json_tell_missing_from_text(void **state)
 	table_missing(&t, "missing");
 	table_text(&t, "");
 	table_real(&t, .5, 3);
-	table_csv(&t, &out);
-	assert_string_equal(out.data, "\"a\",\"b\"\n\"'=1+1\",\n\"\",0.5\n");
+	table_csv(&t, false, &out);
+	assert_string_equal(out.data, "\"a\",\"b\"\n\"=1+1\",\n\"\",0.5\n");
 	AUTO(json) json_t *j = table_json(&t);
 	assert_true(json_is_null(json_object_get(json_array_get(j, 0), "b")));
 	near(json_get_real(json_array_get(j, 1), "b", 0), .5);
