@@ -39,10 +39,12 @@ void metrics_release(struct metrics *m)
 	*m = (struct metrics){0};
 }
 
-/* What was written as a whole number reads as one. */
+/* What was written as a whole number reads as one. The worker links no libm. */
 static json_t *number(double v)
 {
-	return v == floor(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
+	const bool is_small = v > -1e15 && v < 1e15;
+
+	return is_small && (double)(json_int_t)v == v ? json_integer((json_int_t)v) : json_real(v);
 }
 
 json_t *metrics_to_json(const struct metrics *m)

@@ -52,7 +52,8 @@ static char *unquote(const char *at, const char *end)
 /* Both names of the header are the same: nothing is renamed in it. */
 static char *header_path(const char *line, const char *end)
 {
-	const char *names = line + strlen(header);
+	const size_t head = strlen(header), len = (size_t)(end - line);
+	const char *names = line + (head < len ? head : len);
 	size_t n = (size_t)(end - names);
 
 	if (n && *names == '"') {
