@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * agent-bash.c -- the built-in agent: it asks the model and runs what it says, until it says no more. It
+ * agent-bash.c -- the built-in agent: it asks the model and runs what it says, until it submits. It
  * lives in the worker, so that nothing of it is installed in a sandbox: its requests go to the gateway's
  * socket, its commands through the sandbox, each in a process of its own. The history only grows, and tells
  * nothing of time or place: the same model on the same task is asked the same.
@@ -27,6 +27,7 @@ enum {
 	STEPS = 250,	   /* answers of the model, unless BASH_AGENT_STEPS says otherwise */
 	COMMAND_SEC = 120, /* BASH_AGENT_COMMAND_SEC */
 	MISTAKES_MAX = 3,  /* in a row */
+	PROMPTS_MAX = 3,   /* in a row: asked to go on, or to submit */
 	TRANSCRIPT_BYTES = 64 << 20,
 };
 
@@ -42,9 +43,10 @@ struct bash {
 	size_t transcript_bytes;
 	int64_t steps, steps_max;
 	int64_t forgotten; /* outputs taken out of the history */
-	int mistakes;
+	int mistakes, prompts;
 	bool was_empty; /* the last answer */
-	bool over;
+	bool submitted, over;
+	char *said; /* the model's last text, NULL: none */
 };
 
 static const char system_text[] =
@@ -60,14 +62,13 @@ static const char system_text[] =
 	"longer in the background, with its output in a file. Of a long output you see the first "
 	"and the last "
 	"%d characters: narrow it down.\n\n"
-	"Look around before you change anything; find the cause, not the symptom; keep to the "
-	"style of the code "
-	"you find; check what you did by running it or its tests. The files as you leave them are "
-	"your result: "
-	"remove what you made only to try things. You need not commit.\n\n"
-	"You have %lld calls of the model%s. When the work is done, answer with a short summary "
-	"and without a "
-	"call of the tool: that ends the session.";
+	"Look around before you change anything; bring about yourself what is wrong, if something "
+	"is; find the cause, not the symptom; keep to the style of the code you find; check what "
+	"you did by running it or its tests. The files as you leave them are your result: remove "
+	"what you made only to try things. You need not commit.\n\n"
+	"You have %lld calls of the model%s. When the work is done and checked, run the command "
+	"`submit`, alone in a call of its own, and say with it in a few words what you did: that "
+	"ends the session. An answer without a call of the tool does not.";
 
 static const char *const quiet_env[][2] = {
 	{"PAGER", "cat"},
@@ -161,12 +162,27 @@ static void count(int64_t *sum, int64_t n)
 		*sum = (*sum < 0 ? 0 : *sum) + n;
 }
 
+/* No command of the sandbox's: it ends the session. */
+static bool is_submission(const struct tool_call *call)
+{
+	static const char word[] = "submit", white[] = " \t\r\n;";
+	const char *p = bash_tool_command(call, NULL);
+
+	p += p ? strspn(p, white) : 0;
+	return p && strncmp(p, word, strlen(word)) == 0 &&
+	       strspn(p + strlen(word), white) == strlen(p + strlen(word));
+}
+
 static void count_turn(struct bash *b, const struct reply *r)
 {
 	struct agent_metrics *m = &b->out->metrics;
+	int64_t calls = 0;
+
+	for (size_t i = 0; i < r->calls_n; i++)
+		calls += !is_submission(&r->calls[i]);
 
 	count(&m->turns, 1);
-	count(&m->tool_calls, (int64_t)r->calls_n);
+	count(&m->tool_calls, calls);
 	count(&m->tokens_input, r->input);
 	count(&m->tokens_cached, r->cached);
 	count(&m->tokens_output, r->output);
@@ -190,13 +206,14 @@ static void end_late(struct bash *b)
 	end(b, OUTCOME_TIMEOUT, why);
 }
 
-static void finish(struct bash *b, const struct reply *r)
+static void finish(struct bash *b)
 {
-	size_t size = sizeof b->out->final_message, n = r->text.len;
+	const char *said = b->said ? b->said : "";
+	size_t size = sizeof b->out->final_message, n = strlen(said);
 
 	if (n >= size)
-		n = text_cut(r->text.data, size - 1);
-	memcpy(b->out->final_message, r->text.data, n);
+		n = text_cut(said, size - 1);
+	memcpy(b->out->final_message, said, n);
 	b->out->final_message[n] = '\0';
 	end(b, OUTCOME_COMPLETED, "");
 }
@@ -234,6 +251,9 @@ static int run_call(struct bash *b, struct tool_call *call, struct buf *out, str
 	}
 	if (log_text(b, "$ ", command, strlen(command), err))
 		return -1;
+	b->submitted = is_submission(call);
+	if (b->submitted)
+		return 0;
 	after = bash_command(&b->shell, command, out, why, err);
 	if (after == BASH_LATE)
 		end_late(b);
@@ -256,7 +276,7 @@ static int run_calls(struct bash *b, struct reply *r, struct buf *outputs, struc
 				      "the call again, in smaller steps]");
 		r->calls[i].failed = true;
 	}
-	for (size_t i = 0; i < r->calls_n && !r->cut && !b->over; i++) {
+	for (size_t i = 0; i < r->calls_n && !r->cut && !b->over && !b->submitted; i++) {
 		understood = understood || bash_tool_command(&r->calls[i], NULL);
 		if (run_call(b, &r->calls[i], &outputs[i], err))
 			return -1;
@@ -271,16 +291,24 @@ static int take_turn(struct bash *b, struct reply *r, struct buf *outputs, struc
 		AUTO(free) char *why = xasprintf("the model gave no answer: %s", r->stuck);
 		end(b, OUTCOME_AGENT_ERROR, why);
 	} else if (r->calls_n) {
+		b->prompts = 0;
 		if (run_calls(b, r, outputs, err))
 			return -1;
 		conversation_results(&b->talk, r, outputs);
+		if (b->submitted && !b->over)
+			finish(b);
 	} else if (r->cut) {
 		b->mistakes++;
 		conversation_say(&b->talk,
 				 "Your answer was longer than allowed and was cut. Go on, in "
 				 "smaller steps.");
+	} else if (b->prompts++ < PROMPTS_MAX) {
+		conversation_say(&b->talk,
+				 "There was no call of the tool in your answer. Go on with the "
+				 "work; if it is done, run the command `submit`, alone in a call "
+				 "of its own.");
 	} else {
-		finish(b, r);
+		finish(b);
 	}
 	if (!b->over && b->mistakes >= MISTAKES_MAX)
 		end(b, OUTCOME_AGENT_ERROR,
@@ -312,6 +340,10 @@ static int step(struct bash *b, struct err *err)
 		return 0;
 	b->steps++;
 	count_turn(b, &r);
+	if (r.text.len) {
+		free(b->said);
+		b->said = xstrndup(r.text.data, r.text.len);
+	}
 	if (is_empty(b, &r, before))
 		return log_turn(b, &r, err);
 	struct buf *outputs = xcalloc(r.calls_n + 1, sizeof *outputs);
@@ -402,6 +434,7 @@ static void release(struct bash *b)
 		close(b->transcript);
 	strv_release(&b->shell.env);
 	free(b->shell.dir);
+	free(b->said);
 	conversation_release(&b->talk);
 	json_decref(b->tool.parameters);
 }

@@ -195,7 +195,8 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 
 	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, calls)) {
 		clock_human(r->metrics.wall_ms, took);
-		if (calls > 1)
+		/* The built-in agent asks on until the model submits, which the stub never does. */
+		if (calls > 1 && strcmp(name, "bash") != 0)
 			snprintf(more, sizeof more, ", in %u calls where one would do", calls);
 		AUTO(free)
 		char *line =

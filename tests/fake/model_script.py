@@ -142,7 +142,7 @@ def make_turn(scripts, model, history, has_cache_write):
     script = choose_script(scripts, model, history)
     number, said = choose_turn(script.get("turns", DEFAULT_TURNS), history)
     unknown = set(said) - {"text", "shell", "tools", "reasoning", "stop", "usage", "repeat", "bytes", "options",
-                           "refusal"}
+                           "refusal", "submit"}
     if unknown:
         raise BadScript(f"unknown member of a turn: {', '.join(sorted(unknown))}")
     text = said.get("text", "") * said.get("repeat", 1)
@@ -154,6 +154,10 @@ def make_turn(scripts, model, history, has_cache_write):
             raise BadScript("no shell tool among: " + ", ".join(t.name for t in history.tools))
         return Turn(number, "A task", usage=make_usage(0, has_cache_write, {}))
     calls += [shell_call(shell, command) for command in commands(said)]
+    # A client may want to be told that the work is done: its last words then come with that command.
+    is_last = number + 1 >= len(script.get("turns", DEFAULT_TURNS)) and not (calls or said.get("stop") or said.get("refusal"))
+    if is_last and text and shell and "`submit`" in history.system and said.get("submit", True):
+        calls = [shell_call(shell, "submit")]
     return Turn(number, text, calls, said.get("reasoning", ""), said.get("stop", ""),
                 make_usage(number, has_cache_write, {**script.get("usage", {}), **said.get("usage", {})}),
                 {**script.get("options", {}), **said.get("options", {})},

@@ -19,6 +19,7 @@ The configuration, a JSON object; every member may be absent:
            A prompt may bring its own: "... [[fake {\"turns\": [{\"shell\": \"make\"}, {\"text\": \"ok\"}]}]]"
            A turn: {"text": said, "shell": command or [commands at once], "tools": [{"name", "arguments"}],
            "reasoning": text, "refusal": text (in place of an answer), "stop": "length", "repeat": text so many times, "usage": {...}, "options": {...}}
+           The last turn of text alone also runs "submit" for a client whose system prompt asks for `submit`, unless "submit" is false.
            "shell" becomes a call of the shell tool that the client offered, whatever it is called (codex
            exec_command, shell or code mode; Bash; bash; run_shell_command), with its own argument names. A
            request that offers no tool at all (a title, a summary) gets a text and is no turn of the script.

@@ -293,6 +293,23 @@ def test_an_empty_answer_is_asked_once_more(run_cli, make_task, make_bench, roll
     assert log[1].request.body == log[2].request.body
 
 
+@pytest.mark.parametrize("api", DIALECTS)
+def test_text_without_a_call_is_no_end(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    turns = [{"text": "I shall mend it."}, {"shell": FIX}, {"text": "Mended."}, {"text": "Yes, it is.", "submit": False}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    assert result["agent"]["final_message"] == "Yes, it is." and len(fake.log()) == 2 + 1 + 3
+    assert [entry.request.body.count(b"There was no call of the tool") for entry in fake.log()] == [0, 1, 1, 2, 3, 4]
+
+
+def test_what_comes_after_a_submission_is_not_run(run_bash, provider):
+    result, _ = run_bash([{"text": "So.", "shell": [FIX, " submit\n", "rm -rf src"]}, {"text": "never said"}])
+    assert (result["outcome"], result["total_score"], len(provider.log())) == ("completed", 1, 1), result["reason"]
+    assert result["agent"]["final_message"] == "So." and result["agent"]["metrics"]["tool_calls"] == 2
+
+
 def test_a_call_in_an_answer_that_was_cut_is_not_run(run_bash, provider):
     result, _ = run_bash([{"shell": "rm -rf src", "stop": "length"}, {"shell": FIX}, {"text": "ok"}])
     assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
