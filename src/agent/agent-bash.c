@@ -46,6 +46,7 @@ struct bash {
 	int mistakes, prompts;
 	bool was_empty; /* the last answer */
 	bool submitted, over;
+	char cache_key[64];
 	char *said; /* the model's last text, NULL: none */
 };
 
@@ -410,6 +411,9 @@ static void prepare(struct bash *b, struct sandbox *box)
 	b->talk.system = system_prompt(b);
 	b->tool = bash_tool();
 	b->talk.tool = &b->tool;
+	snprintf(b->cache_key, sizeof b->cache_key, "%.48s.%d", t->run_id ? t->run_id : "",
+		 b->job->attempt->number);
+	b->talk.cache_key = b->cache_key;
 	b->talk.history = json_array();
 	const struct sandbox_watch *watch = b->job->watch;
 	b->client = (struct model_client){

@@ -83,6 +83,11 @@ const char *conversation_effort(const struct conversation *t)
 	return t->form && !(t->dropped & FORM_EFFORT) ? t->form->effort : NULL;
 }
 
+const char *conversation_cache_key(const struct conversation *t)
+{
+	return t->dropped & FORM_CACHE_KEY ? NULL : t->cache_key;
+}
+
 double conversation_temperature(const struct conversation *t)
 {
 	return t->form && !(t->dropped & FORM_SAMPLING) ? t->form->temperature : -1;
@@ -259,6 +264,7 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 {
 	static const char *const sampling[] = {"temperature", "top_p", "topP", NULL};
 	static const char *const effort[] = {"effort", "thinking", "reasoning", NULL};
+	static const char *const cache_key[] = {"prompt_cache_key", NULL};
 	static const char *const schema[] = {"response_format",	  "json_schema",  "output_config",
 					     "text.format",	  "responseJson", "response_json",
 					     "responseMime",	  "guided",	  "grammar",
@@ -268,6 +274,8 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 
 	if (a->status != 400 && a->status != 404 && a->status != 422 && a->status != 501)
 		return 0;
+	if (conversation_cache_key(t) && names_any(a, cache_key))
+		return FORM_CACHE_KEY;
 	if (asks[0] && names_any(a, sampling))
 		return FORM_SAMPLING;
 	if (asks[1] && names_any(a, effort))

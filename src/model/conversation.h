@@ -57,8 +57,8 @@ struct answer_form {
 	double temperature, top_p; /* negative: the model's own */
 };
 
-/* What of an answer_form a provider refused and is sent no more. */
-enum form_part { FORM_SCHEMA = 1, FORM_SAMPLING = 2, FORM_EFFORT = 4 };
+/* What of an answer_form, or of a conversation, a provider refused and is sent no more. */
+enum form_part { FORM_SCHEMA = 1, FORM_SAMPLING = 2, FORM_EFFORT = 4, FORM_CACHE_KEY = 8 };
 
 /* Starts with the first six set, and an empty array as history. */
 struct conversation {
@@ -67,10 +67,12 @@ struct conversation {
 	char *system;			/* NULL: none; owned */
 	const struct tool *tool;	/* NULL: none; borrowed */
 	const struct answer_form *form; /* NULL: free text. Borrowed */
-	int max_output;	  /* tokens of an answer; 0: what the dialect asks for by itself */
-	json_t *history;  /* an array in the dialect's own shape; owned */
-	unsigned dropped; /* of enum form_part */
-	bool plain;	  /* responses: the model has no encrypted reasoning to give */
+	const char *
+		cache_key; /* of OpenAI's prompt cache, at most 64 characters; NULL: none. Borrowed */
+	int max_output;	   /* tokens of an answer; 0: what the dialect asks for by itself */
+	json_t *history;   /* an array in the dialect's own shape; owned */
+	unsigned dropped;	    /* of enum form_part */
+	bool plain;		    /* responses: the model has no encrypted reasoning to give */
 	struct shown_output *shown; /* long outputs that stand in the history, the oldest first */
 	size_t shown_n, shown_cap;
 	size_t seen; /* how many of them stood in a request that was answered */
@@ -129,6 +131,7 @@ size_t conversation_forget(struct conversation *t);
 /* What a request may still say of the form: NULL, or a negative number, where it may not, or has nothing to. */
 const json_t *conversation_schema(const struct conversation *t);
 const char *conversation_effort(const struct conversation *t);
+const char *conversation_cache_key(const struct conversation *t);
 double conversation_temperature(const struct conversation *t);
 double conversation_top_p(const struct conversation *t);
 /* ARGUMENTS is borrowed, and may be anything, or NULL. */

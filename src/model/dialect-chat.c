@@ -2,6 +2,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "model/conversation.h"
 
 static json_t *message(const char *role, const char *text, size_t len)
@@ -27,6 +28,9 @@ static json_t *request(const struct conversation *t)
 			 json_pack("[{s:s, s:{s:s, s:s, s:O}}]", "type", "function", "function",
 				   "name", t->tool->name, "description", t->tool->description,
 				   "parameters", t->tool->parameters));
+	/* Servers of other models may not know it. */
+	if (conversation_cache_key(t) && text_glob("*gpt-*", t->model))
+		json_put_str(j, "prompt_cache_key", conversation_cache_key(t));
 	if (t->max_output)
 		json_put_int(j, "max_completion_tokens", t->max_output);
 	if (conversation_schema(t))

@@ -293,6 +293,19 @@ def test_an_empty_answer_is_asked_once_more(run_cli, make_task, make_bench, roll
     assert log[1].request.body == log[2].request.body
 
 
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_a_key_of_the_prompt_cache(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    """One and the same in all of an attempt; a server that does not know it is not sent it again."""
+    fake.configure(rules=[{"nth": [2], "do": {"status": 400, "body": {"error": {"message": "property 'prompt_cache_key' is unsupported"}}}}])
+    turns = [{"shell": FIX}, {"shell": "true"}, {"text": "ok"}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="gpt-oss-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (run_id, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), result["reason"]
+    keys = [json.loads(entry.request.body).get("prompt_cache_key") for entry in fake.log()]
+    assert keys == [run_id + ".1", run_id + ".1", None, None]
+
+
 @pytest.mark.parametrize("api", DIALECTS)
 def test_text_without_a_call_is_no_end(run_cli, make_task, make_bench, rollout, provided, fake, api):
     turns = [{"text": "I shall mend it."}, {"shell": FIX}, {"text": "Mended."}, {"text": "Yes, it is.", "submit": False}]
