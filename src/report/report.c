@@ -266,6 +266,19 @@ static void put_weaker(struct doc *d, const struct rollout *r)
 			  n, r->trials_n);
 }
 
+static void put_builds(struct doc *d, const struct summary *s)
+{
+	AUTO(buf) struct buf builds = BUF_INIT;
+
+	tables_builds(&builds, s);
+	if (!builds.len)
+		return;
+	doc_line_end(d);
+	doc_words(d, "The results were made by different builds of rollouts: ");
+	doc_text(d, builds.data);
+	doc_words(d, ".");
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
 	double percent = 100 * s->options.level;
@@ -293,6 +306,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 			     "other tasks.");
 	}
 	put_pool(d, r);
+	put_builds(d, s);
 	put_unsolved(d, s);
 	put_weaker(d, r);
 	put_mixed(d, s);

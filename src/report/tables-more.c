@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  * Tables that a summary has where there is something to tell in them. */
 #include <math.h>
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/strv.h"
 #include "report/tables.h"
 
+#define BUILDS_NAMED 4
 #define DECIMALS 3
 #define CENT 4 /* decimals of money */
 
@@ -148,4 +151,17 @@ void tables_excluded(struct table *out, const struct summary *s)
 		table_text(out, e->time);
 		table_text(out, e->reason);
 	}
+}
+
+void tables_builds(struct buf *out, const struct summary *s)
+{
+	AUTO(strv) struct strv builds = STRV_INIT;
+
+	for (size_t i = 0; i < s->rows_n && builds.n < BUILDS_NAMED; i++) {
+		const char *build = s->rows[i].status->result.program;
+		if (s->rows[i].standing == STANDING_SCORED && build && !strv_has(&builds, build))
+			strv_push(&builds, build);
+	}
+	for (size_t i = 0; builds.n > 1 && i < builds.n; i++)
+		buf_addf(out, "%s%s", i ? ", " : "", builds.v[i]);
 }

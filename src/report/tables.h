@@ -30,6 +30,8 @@ void tables_measures(struct table *out, const struct summary *s);
 void tables_failures(struct table *out, const struct summary *s);
 /* "2 of 3 scores replace an earlier one; first tries: 0.250", or nothing. */
 void tables_replaced(struct buf *out, const struct summary_group *g);
+/* "0.1.0+A, 0.1.0+B": the programs that made what is scored, four at most; nothing where it was one. */
+void tables_builds(struct buf *out, const struct summary *s);
 /* Whether a trial was answered by another model than the one that it was planned with. */
 bool tables_tell_answers(const struct summary *s);
 /* "gpt-5.1", or "gpt-5.1 ×12; gpt-5 ×3"; of summary_answered_by(). */

@@ -2,9 +2,11 @@
 """`resume --config` after an edit: trials that ran otherwise are told apart, and nothing is averaged in silence."""
 import csv
 import json
+import shutil
+import subprocess
 
 import pytest
-from conftest import only, put
+from conftest import clean_env, only, put
 
 ONE = [("check.sh", "a", "test -f ok\n")]
 RUBRICS = [{"id": "a", "criterion": "The rubric", "weight": 1.0}]
@@ -243,6 +245,31 @@ def test_a_credential_that_code_of_the_repository_wants(run_cli, make_repo, make
         done = run_cli("run", "bench.toml", check=0)
         assert "its tests miss DEEPL_API_KEY" in done.stdout and "export DEEPL_API_KEY=dummy" in done.stdout
         assert "OTHER_API_KEY" not in done.stdout
+
+
+def test_another_build_is_said(run_cli, first, workdir, binary):
+    """Whoever resumes with a newer program averages over both."""
+    write = first()
+    assert "builds of rollouts" not in run_cli("summarize", "bench", check=0).stdout
+    beside = (binary.parent / "rollouts-trial").exists()
+    other = workdir / "other"
+    if beside:
+        other.mkdir()
+        for path in binary.parent.iterdir():
+            if path.is_file() and path.name.startswith("rollouts"):
+                shutil.copy(path, other)
+            else:
+                (other / path.name).symlink_to(path)
+    else:
+        shutil.copytree(binary.parents[1], other)
+    worker = next(other.glob("**/rollouts-trial"))
+    before, note, after = worker.read_bytes().partition(b"\3\0\0\0GNU\0")  # the linker's build id comes behind it
+    assert note
+    worker.write_bytes(before + note + bytes([after[0] ^ 1]) + after[1:])
+    write(rollouts=2)
+    subprocess.run([other / binary.relative_to(binary.parent if beside else binary.parents[1]), "resume", "bench", "--config",
+                    "bench.toml"], cwd=workdir, check=True, env=clean_env(workdir, None, None), capture_output=True)
+    assert "The results were made by different builds of rollouts: 0." in run_cli("summarize", "bench", check=0).stdout
 
 
 def test_first_tries_are_compared(run_cli, make_task, make_bench, agent_script, rollout):
