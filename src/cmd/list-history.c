@@ -137,8 +137,9 @@ static void sparkline(struct buf *out, const struct series *s, const char *model
 			buf_adds(out, "?");
 			continue;
 		}
-		size_t at = (size_t)(p->mean.mean * (double)ARRAY_SIZE(heights));
-		buf_adds(out, heights[at < ARRAY_SIZE(heights) ? at : ARRAY_SIZE(heights) - 1]);
+		const size_t most = ARRAY_SIZE(heights);
+		size_t at = (size_t)(p->mean.mean * (double)most);
+		buf_adds(out, heights[at < most ? at : most - 1]);
 	}
 }
 

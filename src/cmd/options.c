@@ -117,12 +117,12 @@ static int check_once(struct parser *p, const struct option *o, const char *valu
 	const char **given = &p->given[o - p->usage->options];
 	bool single = o->kind == OPTION_STR || o->kind == OPTION_INT ||
 		      (o->kind == OPTION_SETTING && o->arg);
-	if (single && *given && !strcmp(*given, value))
+	if (single && *given && value && !strcmp(*given, value))
 		return err_set(p->err, ERR_USAGE, 0, "--%s %s is given twice", o->name, value);
 	if (single && *given)
 		return err_set(p->err, ERR_USAGE, 0,
 			       "--%s is given twice, as \"%s\" and as \"%s\": it takes one value",
-			       o->name, *given, value);
+			       o->name, *given, value ? value : "");
 	*given = value;
 	return 0;
 }
