@@ -190,7 +190,7 @@ static int move(struct session *s, struct request *q)
 	AUTO(strv) struct strv problems = STRV_INIT;
 	struct regrade r;
 	struct err err;
-	size_t n;
+	size_t n = 0;
 	int status = CMD_OK;
 
 	if (regrade_load(&r, s, &q->config, &problems, &err))
