@@ -507,8 +507,9 @@ static const char *glyph(const struct summary_row *row)
 		return "█";
 	if (score <= 0)
 		return "·";
-	size_t at = (size_t)(score * (double)ARRAY_SIZE(heights));
-	return heights[at < ARRAY_SIZE(heights) ? at : ARRAY_SIZE(heights) - 1];
+	const size_t most = ARRAY_SIZE(heights);
+	size_t at = (size_t)(score * (double)most);
+	return heights[at < most ? at : most - 1];
 }
 
 static void add_strip(struct table *t, const struct summary_row *rows, size_t n)

@@ -109,8 +109,11 @@ def test_where_none_starts_it_is_said_once_and_nothing_is_left(run_cli, make_tas
 @pytest.mark.parametrize("place", [(HIDDEN,)], ids=["something below /proc"])
 def test_quickstart_asks_the_kernel_first(workdir, place):
     put(workdir / "run", "#!/bin/sh\n" + place[0])
+    put(workdir / "bin/perl", "#!/bin/sh\nexit 1\n")  # a kernel without Landlock, where a weaker sandbox would do
+    (workdir / "bin/perl").chmod(0o755)
+    env = {**os.environ, "PATH": f"{workdir}/bin:{os.environ['PATH']}"}
     done = subprocess.run(["sh", workdir / "run", "make", "-C", SOURCE, "--no-print-directory", "quickstart", f"BUILD={workdir}/build"],
-                          capture_output=True, text=True)
+                          capture_output=True, text=True, env=env)
     assert done.returncode != 0 and "no sandbox can start here" in done.stderr and "docs/inside-a-container.md" in done.stderr
     assert not (workdir / "build").exists()
 
