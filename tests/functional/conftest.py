@@ -16,6 +16,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,8 +40,13 @@ def pytest_configure(config):
                             "containers (test_docker_suite.py)")
     config.addinivalue_line("markers", "long: only make test-long runs it")
     # A shell starts what it puts into the background with these ignored, and so would everything of ours be.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # A process of several may ask for this in another thread than its first, where Python refuses it.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    else:
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            ctypes.CDLL(None).signal(int(number), None)
     # What a killed supervisor leaves becomes our child, so that the leak check finds exactly that.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
