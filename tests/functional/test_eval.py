@@ -53,7 +53,7 @@ def test_no_test_no_score(grade):
 
 def test_the_document_says_everything(grade, account):
     result, doc, top, _ = grade([("a.sh", "a", "echo seen; echo heard >&2; exit 4\n")], work="echo x > new.txt")
-    assert list(doc)[:4] == ["total_score", "outcome", "reason", "coverage"]
+    assert list(doc)[:5] == ["v", "total_score", "outcome", "reason", "coverage"]
     assert (doc["task_id"], doc["run_id"], doc["outcome"]) == ("graded", top.name, "completed")
     test = doc["test_results"]["a.sh"]
     assert (test["success"], test["exit_code"], test["reason"]) == (False, 4, "exit status 4")
