@@ -49,6 +49,13 @@ const char *path_base(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
+char *path_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
+}
+
 int path_open_beneath(int dir_fd, const char *path, int flags, mode_t mode, struct err *err)
 {
 	struct open_how how = {

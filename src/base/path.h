@@ -16,6 +16,8 @@ char *path_join(const char *a, const char *b);
 bool path_is_inside(const char *path);
 /* The last component, borrowed. "a/b/" gives "b/": strip slashes first. */
 const char *path_base(const char *path);
+/* What stands before it, "." where nothing does; the caller frees. */
+char *path_folder(const char *path);
 
 /* openat2 with RESOLVE_BENEATH|RESOLVE_NO_SYMLINKS|RESOLVE_NO_MAGICLINKS. Returns the fd (O_CLOEXEC) or -1. */
 int path_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,

@@ -228,6 +228,13 @@ const char *text_nearest(const char *word, const char *const *candidates)
 	return nearest;
 }
 
+bool text_ends_with(const char *s, const char *end)
+{
+	size_t len = strlen(s), n = strlen(end);
+
+	return len >= n && strcmp(s + len - n, end) == 0;
+}
+
 bool text_glob(const char *pattern, const char *text)
 {
 	return !fnmatch(pattern, text, 0);

@@ -29,6 +29,7 @@ bool text_is_utf8(const char *s, size_t len);
 const char *text_nearest(const char *word, const char *const *candidates);
 /* Shell-style pattern (* ? []) over the whole text, as fnmatch without special slashes. */
 bool text_glob(const char *pattern, const char *text);
+bool text_ends_with(const char *s, const char *end);
 /* S as one word of a shell command, quoted only when it must be. */
 void text_shell(struct buf *out, const char *s);
 /* Keep the first LEN bytes without cutting a UTF-8 sequence: returns the byte count to keep. */

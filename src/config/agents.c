@@ -167,12 +167,6 @@ int agent_exists(const struct agent_query *q, struct err *err)
 	return path ? 0 : -1;
 }
 
-static char *folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
-}
-
 /* What `agents install` fetched: a mount of its own, under a name that tells nothing of this machine. */
 static bool use_installed(json_t *spec, const json_t *install, const struct programs *p,
 			  const char *name)
@@ -243,7 +237,7 @@ static int find_program(json_t *spec, const struct programs *p, const char *fold
 static int find_programs(json_t *spec, const char *path, struct err *err)
 {
 	const struct programs p = {json_array(), json_array()};
-	AUTO(free) char *folder = folder_of(path);
+	AUTO(free) char *folder = path_folder(path);
 	json_t *name;
 	size_t i;
 	json_put(spec, "mounts", p.mounts);

@@ -226,19 +226,13 @@ static void read_provider_key(const struct reader *r, const struct toml_node *n,
 	unknown(r, n, "a provider", names);
 }
 
-static char *folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
-}
-
 static void read_provider(const struct reader *r, const struct toml_node *n)
 {
 	struct providers *p = r->p;
 	struct provider v = {.name = xstrdup(n->key),
 			     .origin = r->origin,
 			     .place = xasprintf("%s:%d:%d", r->path, n->line, n->col),
-			     .folder = folder_of(r->path)};
+			     .folder = path_folder(r->path)};
 
 	if (!is_name(n->key, "_-."))
 		complain(r, n,

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "core/datadir.h"
 #include "engine/tar.h"
 
@@ -133,13 +134,6 @@ static const char *below_top(const char *path)
 	return slash ? slash + 1 : NULL;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), k = strlen(end);
-
-	return n >= k && !strcmp(text + n - k, end);
-}
-
 static int create(struct copying *c, int dir_fd, const char *path, struct err *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -161,7 +155,8 @@ static int take_git(struct copying *c, const struct tar_entry *e, const char *pa
 		return 0;
 	if (!strcmp(path, "index") || !strncmp(path, "sharedindex.", 12))
 		return strchr(path, '/') ? 0 : create(c, c->git_fd, path, err);
-	if (!strncmp(object, "pack/", 5) && !strchr(object + 5, '/') && ends_with(object, ".idx"))
+	if (!strncmp(object, "pack/", 5) && !strchr(object + 5, '/') &&
+	    text_ends_with(object, ".idx"))
 		return create(c, c->git_fd, object, err);
 	if (strlen(object) >= 41 && object[2] == '/' &&
 	    strspn(object, "0123456789abcdef/") == strlen(object))

@@ -37,19 +37,12 @@ static const struct runner runners[] = {
 static const struct runner runner_command = {.name = "command", .argv = {"sh", "-c"}};
 static const struct runner runner_file = {.name = "file"};
 
-static bool has_suffix(const char *s, const char *suffix)
-{
-	size_t n = strlen(s), k = strlen(suffix);
-
-	return n >= k && strcmp(s + n - k, suffix) == 0;
-}
-
 static const struct runner *find_runner(const struct task_test *t)
 {
 	if (t->command)
 		return &runner_command;
 	for (size_t i = 0; i < ARRAY_SIZE(runners); i++)
-		if (has_suffix(t->path, runners[i].suffix))
+		if (text_ends_with(t->path, runners[i].suffix))
 			return &runners[i];
 	return &runner_file;
 }
@@ -302,7 +295,7 @@ static bool is_work(const struct test_run *run, const struct task_test *t, const
 
 	if (inside)
 		return strcmp(inside, t->path) != 0 && strv_has(&run->touched, inside);
-	return run->touched.n && has_suffix(file, "/_pytest/unittest.py");
+	return run->touched.n && text_ends_with(file, "/_pytest/unittest.py");
 }
 
 /* The report that pytest left: all of it, or nothing. */

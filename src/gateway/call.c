@@ -430,8 +430,6 @@ static void try_ended(struct call *c, CURLcode code)
 
 	if (c->account)
 		accounts_wait(c->account, 0, -1);
-	if (code && !*c->error)
-		snprintf(c->error, sizeof c->error, "%s", curl_easy_strerror(code));
 	c->try.hopeless = is_hopeless(code);
 	answer_pass_held(c);
 	if (!c->try.head_seen) /* half a head is no answer */

@@ -3,16 +3,10 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "model/request.h"
 
 enum { DEPTH = 64 };
-
-static bool ends_with(const char *s, const char *end)
-{
-	size_t len = strlen(s), n = strlen(end);
-
-	return len >= n && !strcmp(s + len - n, end);
-}
 
 static void drop(json_t *object, const char *const *names, size_t n)
 {
@@ -28,7 +22,7 @@ static void drop_tool_output(json_t *object)
 	const char *type = json_get_str(object, "type", "");
 	json_t *response = json_object_get(object, "functionResponse");
 
-	if (ends_with(type, "_output") || ends_with(type, "tool_result") ||
+	if (text_ends_with(type, "_output") || text_ends_with(type, "tool_result") ||
 	    !strcmp(json_get_str(object, "role", ""), "tool"))
 		drop(object, answer, ARRAY_SIZE(answer));
 	if (json_is_object(response))

@@ -138,6 +138,21 @@ static int refused(const char *url, const char *said, struct err *err)
 	return -1;
 }
 
+/* `git ls-remote` of a remote at URL, as ARGV has it. */
+static int list_remote(int root_fd, const char *const *argv, const char *url, int64_t deadline_ms,
+		       struct buf *out, struct err *err)
+{
+	struct git_cmd c = {.dir_fd = root_fd,
+			    .argv = argv,
+			    .network = true,
+			    .max = 1 << 20,
+			    .deadline_ms = deadline_ms};
+	AUTO(free) char *said = NULL;
+	int rc = talk(&c, out, &said, err);
+
+	return rc > 0 ? refused(url, said, err) : rc;
+}
+
 int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, int64_t deadline_ms,
 		   struct err *err)
 {
@@ -145,16 +160,10 @@ int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, 
 	const char *argv[] = {"ls-remote", "-q", is_local(url) ? mirror_local_upload_pack : "-q",
 			      "--",	   url,	 ref,
 			      NULL};
-	struct git_cmd c = {.dir_fd = root_fd,
-			    .argv = argv,
-			    .network = true,
-			    .max = 1 << 20,
-			    .deadline_ms = deadline_ms};
 	AUTO(buf) struct buf out = BUF_INIT;
-	AUTO(free) char *said = NULL;
-	int rc = talk(&c, &out, &said, err);
-	if (rc)
-		return rc < 0 ? -1 : refused(url, said, err);
+
+	if (list_remote(root_fd, argv, url, deadline_ms, &out, err))
+		return -1;
 	// A pattern matches at the end of names: "refs/heads/x" also finds
 	// "refs/remotes/refs/heads/x".
 	AUTO(free) char *want = xasprintf("\t%s\n", ref);
@@ -174,15 +183,9 @@ int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, 
 int mirror_ask(int root_fd, const char *url, int64_t deadline_ms, struct err *err)
 {
 	const char *argv[] = {"ls-remote", "-q", "--", url, "HEAD", NULL};
-	struct git_cmd c = {.dir_fd = root_fd,
-			    .argv = argv,
-			    .network = true,
-			    .max = 1 << 20,
-			    .deadline_ms = deadline_ms};
 	AUTO(buf) struct buf out = BUF_INIT;
-	AUTO(free) char *said = NULL;
-	int rc = talk(&c, &out, &said, err);
-	return rc > 0 ? refused(url, said, err) : rc;
+
+	return list_remote(root_fd, argv, url, deadline_ms, &out, err);
 }
 
 struct mirror {

@@ -29,13 +29,6 @@ static json_t *shell(const char *script)
 	return json_pack("{s:[s,s,s]}", "argv", "sh", "-c", script);
 }
 
-static bool ends_with(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), k = strlen(suffix);
-
-	return n > k && strcmp(path + n - k, suffix) == 0;
-}
-
 /* Each program of the solution becomes one that only ends, or only says WORD. */
 static json_t *replace_programs(const struct strv *paths, const char *word)
 {
@@ -45,9 +38,9 @@ static json_t *replace_programs(const struct strv *paths, const char *word)
 		const char *path = paths->v[i];
 		size_t k = 0;
 		/* What has another extension is no program. */
-		while (!ends_with(path, languages[k].suffix))
+		while (!text_ends_with(path, languages[k].suffix))
 			k++;
-		if (!*languages[k].suffix && strchr(path, '.'))
+		if (!*path || (!*languages[k].suffix && strchr(path, '.')))
 			continue;
 		const char *text = word ? languages[k].says : languages[k].ends;
 		const char *hole = strstr(text, "%s");

@@ -418,13 +418,6 @@ static void fill_content(struct fill *f, const char *where, struct task_test *te
 	test->content = buf_detach(&text);
 }
 
-static bool ends_with(const char *s, const char *suffix)
-{
-	size_t n = strlen(s), k = strlen(suffix);
-
-	return n >= k && !strcmp(s + n - k, suffix);
-}
-
 /* Whether TEXT of a shell, or of python, does something: more than blanks and comments. */
 static bool does_something(const char *text)
 {
@@ -441,10 +434,10 @@ static void content_issues(const struct fill *f, const char *where, const struct
 {
 	const char *line = strchrnul(test->content, '\n');
 	bool interpreted = !strncmp(test->content, "#!", 2);
-	bool is_shell = ends_with(test->path, ".sh");
+	bool is_shell = text_ends_with(test->path, ".sh");
 	AUTO(free) char *interpreter =
 		xstrndup(test->content, interpreted ? (size_t)(line - test->content) : 0);
-	bool known = is_shell || ends_with(test->path, ".py") || strstr(interpreter, "/sh") ||
+	bool known = is_shell || text_ends_with(test->path, ".py") || strstr(interpreter, "/sh") ||
 		     strstr(interpreter, "bash") || strstr(interpreter, "python");
 
 	if (test->command && !does_something(test->command))
@@ -456,7 +449,7 @@ static void content_issues(const struct fill *f, const char *where, const struct
 			    "convert it, with dos2unix for example",
 			    test->path);
 	if ((is_shell || !test->command) && !strncmp(test->content, "\xef\xbb\xbf", 3) &&
-	    !ends_with(test->path, ".py"))
+	    !text_ends_with(test->path, ".py"))
 		add_in_item(f, where, "content",
 			    "%s begins with a byte order mark, which no shell here can read",
 			    test->path);
