@@ -261,6 +261,35 @@ int common_start(struct common_sandbox *l, int ctl, int errors, int64_t deadline
 	return 0;
 }
 
+int common_start_here(struct common_sandbox *k, int (*explain)(int errors, struct err *err),
+		      int64_t deadline_ms, struct err *err)
+{
+	struct sandbox *s = &k->base;
+	struct cgroup *group = &k->inherited->group;
+	int ctl[2], said[2];
+
+	if (fd_pipe(said, err))
+		return -1;
+	AUTO(fd) int errors = said[0];
+	AUTO(fd) int errors_end = said[1];
+	if (fd_socketpair_seq(ctl, err))
+		return -1;
+	AUTO(fd) int ctl_end = ctl[1];
+	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err) ||
+	    common_start(k, ctl_end, errors_end, deadline_ms, err))
+		return -1;
+	/* PID 1 and whoever starts it hold the only other ends: that they are gone must be seen. */
+	close(fd_steal(&ctl_end));
+	close(fd_steal(&errors_end));
+	if (channel_hello(&s->channel, deadline_ms, err))
+		return err->kind == ERR_CANCELLED ? -1 : explain(errors, err);
+	/* Before Linux 5.16 a worker that became another user may not move its processes any more. */
+	if (!cgroup_is_used(group))
+		cgroup_release(group);
+	s->limits_held = group->path ? "cgroup" : "watched";
+	return 0;
+}
+
 int common_start_forwarder(struct common_sandbox *l, struct err *err)
 {
 	struct sandbox *s = &l->base;

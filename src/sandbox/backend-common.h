@@ -37,6 +37,10 @@ struct common_sandbox *common_new(const struct sandbox_backend *backend,
  * -1 where another program starts PID 1. */
 int common_start(struct common_sandbox *k, int ctl, int errors, int64_t deadline_ms,
 		 struct err *err) MUST_CHECK;
+/* The same where PID 1 is a process of this machine: until it has said HELLO. EXPLAIN makes *ERR of what whoever starts it wrote to
+ * ERRORS before it ended, and returns -1. */
+int common_start_here(struct common_sandbox *k, int (*explain)(int errors, struct err *err),
+		      int64_t deadline_ms, struct err *err) MUST_CHECK;
 /* After HELLO: open the forwarder to the gateway, where the spec has one. */
 int common_start_forwarder(struct common_sandbox *k, struct err *err) MUST_CHECK;
 

@@ -173,33 +173,16 @@ static int explain_folder(const struct common_sandbox *k, struct err *err)
 
 static int start(struct common_sandbox *k, int abi, struct err *err)
 {
-	const int64_t deadline = clock_mono_ms() + COMMON_START_MS;
+	const int64_t deadline_ms = clock_mono_ms() + COMMON_START_MS;
 	struct sandbox *s = &k->base;
-	struct cgroup *group = &k->inherited->group;
-	int ctl[2], said[2];
 
 	s->way = rights_way_open(s->spec.root_fd, s->spec.scratch, err);
 	if (!s->way)
 		return -1;
 	if (path_make_dirs(AT_FDCWD, s->spec.layout->home, 0755, err))
 		return explain_folder(k, err);
-	if (fd_pipe(said, err))
+	if (common_start_here(k, explain_start, deadline_ms, err))
 		return -1;
-	AUTO(fd) int errors = said[0];
-	AUTO(fd) int errors_end = said[1];
-	if (fd_socketpair_seq(ctl, err))
-		return -1;
-	AUTO(fd) int ctl_end = ctl[1];
-	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err) ||
-	    common_start(k, ctl_end, errors_end, deadline, err))
-		return -1;
-	close(fd_steal(&ctl_end));
-	close(fd_steal(&errors_end));
-	if (channel_hello(&s->channel, deadline, err))
-		return err->kind == ERR_CANCELLED ? -1 : explain_start(errors, err);
-	if (!cgroup_is_used(group))
-		cgroup_release(group);
-	s->limits_held = group->path ? "cgroup" : "watched";
 	return confine(k, abi, err);
 }
 

@@ -36,30 +36,8 @@ static int explain_bwrap(int errors, struct err *err)
 
 static int start(struct common_sandbox *l, struct err *err)
 {
-	const int64_t deadline = clock_mono_ms() + COMMON_START_MS;
-	struct sandbox *s = &l->base;
-	struct cgroup *group = &l->inherited->group;
-	int ctl[2], said[2];
-
-	if (fd_pipe(said, err))
+	if (common_start_here(l, explain_bwrap, clock_mono_ms() + COMMON_START_MS, err))
 		return -1;
-	AUTO(fd) int errors = said[0];
-	AUTO(fd) int errors_end = said[1];
-	if (fd_socketpair_seq(ctl, err))
-		return -1;
-	AUTO(fd) int ctl_end = ctl[1];
-	if (channel_open(&s->channel, ctl[0], s->spec.cancel_fds, err) ||
-	    common_start(l, ctl_end, errors_end, deadline, err))
-		return -1;
-	/* PID 1 and bubblewrap hold the only other ends: that they are gone must be seen. */
-	close(fd_steal(&ctl_end));
-	close(fd_steal(&errors_end));
-	if (channel_hello(&s->channel, deadline, err))
-		return err->kind == ERR_CANCELLED ? -1 : explain_bwrap(errors, err);
-	/* Before Linux 5.16 a worker that became another user may not move its processes any more. */
-	if (!cgroup_is_used(group))
-		cgroup_release(group);
-	s->limits_held = group->path ? "cgroup" : "watched";
 	return common_start_forwarder(l, err);
 }
 
