@@ -553,13 +553,16 @@ static int check_choice(const struct planner *p, struct err *err)
 	check_patterns(p, p->in->only, "--only");
 	check_patterns(p, p->in->exclude, "--exclude");
 	check_tables(p);
-	bool any = p->in->bench->entries_n == 0;
-	for (size_t i = 0; i < p->in->bench->entries_n; i++)
+	const struct bench *b = p->in->bench;
+	bool any = b->entries_n == 0, only = p->in->only && p->in->only->n;
+	for (size_t i = 0; i < b->entries_n; i++) {
 		any = any || p->chosen[i];
+		only = only || b->entries[i].only.n;
+	}
 	if (!any && p->issues->n == before)
 		strv_pushf(p->issues, "%severy task%s is excluded",
 			   p->in->exclude && p->in->exclude->n ? "--exclude: " : "",
-			   p->in->only && p->in->only->n ? " that --only leaves" : "");
+			   only ? " that only leaves" : "");
 	return p->issues->n > before ? err_set(err, ERR_USAGE, 0, "nothing to run") : 0;
 }
 
