@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/strv.h"
 #include "base/text.h"
+#include "model/answer-stream.h"
 #include "model/recording.h"
 #include "model/request-chain.h"
 
@@ -142,65 +143,6 @@ static void answer_of(struct strv *to, const json_t *j)
 	walk(to, "assistant", json_object_get(j, "content"), 0);
 }
 
-/* What a stream says piece by piece. */
-struct stream {
-	struct buf said, calls; /* the Responses dialect repeats it all at the end: not here */
-};
-
-static void take_delta(struct stream *s, const json_t *j)
-{
-	const json_t *choice = json_array_get(json_object_get(j, "choices"), 0);
-	const json_t *delta = json_object_get(choice ? choice : j, "delta");
-	const json_t *block = json_object_get(j, "content_block");
-	size_t i;
-	json_t *v;
-
-	if (is_type(block, "tool_use"))
-		buf_addf(&s->calls, "\n%s ", json_get_str(block, "name", "?"));
-	buf_adds(&s->said, json_get_str(delta, "content", json_get_str(delta, "text", "")));
-	buf_adds(&s->calls, json_get_str(delta, "partial_json", ""));
-	json_array_foreach (json_object_get(delta, "tool_calls"), i, v) {
-		const json_t *call = json_object_get(v, "function");
-		const char *name = json_get_str(call, "name", NULL);
-		if (name)
-			buf_addf(&s->calls, "\n%s ", name);
-		buf_adds(&s->calls, json_get_str(call, "arguments", ""));
-	}
-}
-
-static void take_event(struct strv *to, struct stream *s, const char *data, size_t n)
-{
-	AUTO(json) json_t *j = json_foreign(data, n);
-	const json_t *response = json_object_get(j, "response");
-
-	if (!j)
-		return;
-	if (is_type(j, "response.completed") || is_type(j, "response.incomplete"))
-		answer_of(to, response);
-	else if (json_object_get(j, "candidates") || json_object_get(j, "error"))
-		answer_of(to, j);
-	else
-		take_delta(s, j);
-}
-
-static void answer_of_stream(struct strv *to, const struct buf *body)
-{
-	struct stream s = {.said = BUF_INIT, .calls = BUF_INIT};
-	const char *end = body->data + body->len, *line = body->data;
-
-	while (line < end) {
-		const char *newline = memchr(line, '\n', (size_t)(end - line));
-		size_t n = (size_t)((newline ? newline : end) - line);
-		if (n > 5 && !memcmp(line, "data:", 5))
-			take_event(to, &s, line + 5, n - 5);
-		line += n + 1;
-	}
-	add(to, "assistant", s.said.data);
-	add(to, "tool call", s.calls.data + (*s.calls.data == '\n'));
-	buf_release(&s.said);
-	buf_release(&s.calls);
-}
-
 struct telling {
 	struct buf *out;
 	struct strv shown;  /* the messages of the last request */
@@ -267,9 +209,8 @@ static void take_end(struct telling *t)
 	AUTO(json) json_t *j = NULL;
 
 	strv_release(&t->answer);
-	if (t->events)
-		answer_of_stream(&t->answer, &t->body);
-	else if ((j = json_foreign(t->body.data, t->body.len)))
+	j = t->events ? answer_join(&t->body) : json_foreign(t->body.data, t->body.len);
+	if (j)
 		answer_of(&t->answer, j);
 	buf_reset(&t->body);
 }

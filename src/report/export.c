@@ -20,7 +20,9 @@ int export_format_parse(const char *word, enum export_format *out, struct err *e
 		*out = (enum export_format)i;
 		return 0;
 	}
-	return err_set(err, ERR_USAGE, 0, "--format %s: one of csv, jsonl, parquet-jsonl, junit",
+	return err_set(err, ERR_USAGE, 0,
+		       "--format %s: one of csv, jsonl, parquet-jsonl, junit, predictions, "
+		       "leaderboard, messages",
 		       word ? word : "is needed");
 }
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * answer-stream.h -- an answer that came in pieces, put together: what it would have been without streaming, in the
+ * same dialect. What broke off half way gives what there is. Pure.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/buf.h"
+
+/* BODY is an event stream of any of the four dialects. A new reference; NULL where nothing in it is an answer. */
+json_t *answer_join(const struct buf *body);
