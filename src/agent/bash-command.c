@@ -86,7 +86,7 @@ static int run(struct bash_shell *s, const char *command, const char *dir, struc
 		.cwd = dir,
 		.user = s->job->task->layout.agent_user,
 		.out = s->log,
-		.joined = true,
+		.err = s->log,
 		.on_output = keep,
 		.on_output_arg = ends,
 		.deadline_ms = earlier(&time, agent_deadline(s->job)),

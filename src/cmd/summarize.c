@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
-#include "cmd/gate.h"
 #include "cmd/options.h"
 #include "cmd/rollout-operand.h"
 #include "report/report.h"
@@ -16,7 +15,6 @@ struct request {
 	int64_t limit, max_bytes;
 	struct summary_options options;
 	struct summary_selection selection;
-	struct gate gate;
 };
 
 static int check(struct request *q, struct err *err)
@@ -28,8 +26,7 @@ static int check(struct request *q, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "--json, --csv, --markdown and --ids exclude each other");
 	if (csv_check(q->csv, err) ||
-	    summary_selection_parse(&q->selection, q->sort, q->tasks, err) ||
-	    gate_parse(&q->gate, err))
+	    summary_selection_parse(&q->selection, q->sort, q->tasks, err))
 		return -1;
 	if (q->max_bytes && !q->markdown)
 		return err_set(err, ERR_USAGE, 0, "--max-bytes goes with --markdown");
@@ -93,44 +90,33 @@ static int load(struct rollout *r, const char *operand, const struct request *q,
 	return rollout_operand_load(r, q->data, operand, q->all, err);
 }
 
-static int print(const struct buf *text, struct err *err)
+static int summarize(const char *operand, const struct request *q, struct err *err)
 {
-	if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout))
-		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
-	return 0;
-}
-
-static int show(const struct rollout *r, struct request *q, struct err *err)
-{
-	AUTO(summary) struct summary sum = {0};
+	struct rollout r;
+	struct summary sum;
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (gate_check(&q->gate, r, &q->options, err))
+	if (load(&r, operand, q, err))
 		return -1;
-	summary_make(&sum, (const struct rollout *[]){r}, 1, &q->options);
+	summary_make(&sum, (const struct rollout *[]){&r}, 1, &q->options);
 	summary_select(&sum, &q->selection);
 	if (q->ids)
 		put_ids(&text, &sum);
 	else
-		report_summary(&text, &sum, r,
+		report_summary(&text, &sum, &r,
 			       &(struct report_form){format_of(q), report_width(STDOUT_FILENO),
 						     q->trials, (size_t)q->max_bytes});
-	if (q->max_bytes && text.len > (size_t)q->max_bytes)
+	summary_release(&sum);
+	if (q->max_bytes && text.len > (size_t)q->max_bytes) {
+		rollout_release(&r);
 		return err_set(err, ERR_USAGE, 0, "--max-bytes: the shortest summary takes %zu",
 			       text.len);
-	write_summary(q, r);
-	return print(&text, err) || gate_tell(&q->gate, r, &sum, err) ? -1 : 0;
-}
-
-static int summarize(const char *operand, struct request *q, struct err *err)
-{
-	struct rollout r;
-
-	if (load(&r, operand, q, err))
-		return -1;
-	int status = show(&r, q, err);
+	}
+	write_summary(q, &r);
 	rollout_release(&r);
-	return status;
+	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
+		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
+	return 0;
 }
 
 static const char help_text[] =
@@ -151,17 +137,7 @@ static const char help_examples[] =
 	"rollouts summarize hello --rollout baseline --csv > trials.csv\n"
 	"rollouts summarize hello --by model,tag\n"
 	"rollouts summarize hello --all --question these-tasks\n"
-	"rollouts summarize hello --tasks unsolved --ids\n"
-	"rollouts summarize hello --fail-under 0.8 --fail-under tag:hard=0.5\n";
-
-static int gated(const char *operand, struct request *q)
-{
-	struct err err;
-	int status = check(q, &err) || summarize(operand, q, &err) ? cmd_fail(&err)
-								   : gate_status(&q->gate);
-	gate_release(&q->gate);
-	return status;
-}
+	"rollouts summarize hello --tasks unsolved --ids\n";
 
 int cmd_summarize(int argc, char **argv)
 {
@@ -223,7 +199,6 @@ int cmd_summarize(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.all,
 		 .help = "all rollouts of the benchmark, read as one"},
-		OPTIONS_GATE(&q.gate),
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
@@ -238,9 +213,12 @@ int cmd_summarize(int argc, char **argv)
 		.examples = help_examples,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
+	struct err err;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
 	if (status >= 0)
 		return status;
-	return gated(operands.v[0], &q);
+	if (check(&q, &err) || summarize(operands.v[0], &q, &err))
+		return cmd_fail(&err);
+	return CMD_OK;
 }

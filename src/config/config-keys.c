@@ -167,6 +167,8 @@ const struct key config_keys[KEY_COUNT_] = {
 			     IN_BENCH(budget.wall_ms)},
 	[KEY_MAX_FORECAST] = {"max_forecast_usd", TYPE_REAL, SCOPE_BUDGET, 0.000001, 100000000,
 			      IN_BENCH(budget.max_forecast_usd)},
+	[KEY_BUDGET_HARD] = {"hard", TYPE_CHOICE, SCOPE_BUDGET, .choices = switches,
+			     IN_BENCH(budget.hard)},
 	[KEY_JUDGE_MODEL] = {"model", TYPE_TEXT, SCOPE_JUDGE | SCOPE_FLAG,
 			     .complain = complain_word, .flag = "judge", IN_BENCH(judge.model)},
 	[KEY_JUDGE_ENABLED] = {"enabled", TYPE_CHOICE, SCOPE_JUDGE | SCOPE_FLAG,

@@ -21,6 +21,9 @@ enum sandbox_kind {
 };
 enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
 
+/* By itself USD are and tokens are not. */
+enum budget_hard { BUDGET_AUTO, BUDGET_HARD, BUDGET_SOFT };
+
 const char *sandbox_kind_name(enum sandbox_kind k);
 bool sandbox_kind_parse(const char *name, enum sandbox_kind *out);
 const char *workspace_kind_name(enum workspace_kind k);
@@ -68,9 +71,10 @@ struct bench {
 	double fail_on_error;	   /* 0: none */
 	int build_timeout_sec;	   /* of one image */
 	struct budget {
-		double usd; /* at it no new trial starts; running ones finish. 0: none, as below */
+		double usd; /* at it no new trial starts. 0: none, as below */
 		int64_t tokens;
-		int64_t wall_ms;	 /* of one run or resume */
+		int hard;	 /* enum budget_hard: what running trials ask then is refused */
+		int64_t wall_ms; /* of one run or resume */
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
 	struct judge judge; /* nobody is known to answer yet */

@@ -51,7 +51,6 @@
 #define ROLLOUT_RESULTS "task_results" /* RUN_ID.json */
 #define ROLLOUT_SUMMARY "summary.md"
 #define ROLLOUT_TAGS "tags"
-#define ROLLOUT_NOTES "notes.json"
 #define ROLLOUT_EXCLUDED "excluded.jsonl"
 #define ROLLOUT_GATEWAY_LOG "gateway.log"
 #define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */
@@ -85,6 +84,9 @@
 #define ATTEMPT_EVAL_LOG ATTEMPT_LOGS "/eval.log"
 #define ATTEMPT_CALLS ATTEMPT_LOGS "/llm.jsonl"		/* the agent's model calls */
 #define ATTEMPT_JUDGE_CALLS ATTEMPT_LOGS "/judge.jsonl" /* those of graders */
+/* Those that were sent and have not ended: what a gateway that was killed leaves. Absent while there is none. */
+#define ATTEMPT_CALLS_OPEN ATTEMPT_LOGS "/llm.open"
+#define ATTEMPT_JUDGE_CALLS_OPEN ATTEMPT_LOGS "/judge.open"
 /* The scratch folders of its sandboxes. Whatever begins with the prefix is removed once its worker is gone. */
 #define ATTEMPT_BOX_PREFIX "box"
 #define ATTEMPT_BOX_AGENT ATTEMPT_BOX_PREFIX

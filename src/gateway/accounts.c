@@ -126,6 +126,7 @@ static void write_files(struct account *a)
 		write_file(a, a->record_fd, &a->record, "recording");
 	if (a->log.len)
 		write_file(a, a->log_fd, &a->log, "call log");
+	recording_blank(a);
 }
 
 void accounts_remove(struct account *a)
@@ -183,6 +184,31 @@ const char *accounts_limit(struct account *a)
 	return a->sum.limit;
 }
 
+const char *accounts_budget(struct account *a)
+{
+	struct gateway *gw = a->gw;
+	const struct setup_budget *b = &gw->doc.budget;
+	const double usd = b->usd_spent + gw->usd;
+	const int64_t tokens = b->tokens_spent + gw->tokens;
+
+	if (*a->sum.limit)
+		return a->sum.limit;
+	if (b->usd > 0 && usd >= b->usd)
+		snprintf(a->sum.limit, sizeof a->sum.limit,
+			 "the benchmark's budget of %.15g USD is used up (%.4f USD)", b->usd, usd);
+	else if (b->tokens && tokens >= b->tokens)
+		snprintf(a->sum.limit, sizeof a->sum.limit,
+			 "the benchmark's budget of %lld tokens is used up (%lld)",
+			 (long long)b->tokens, (long long)tokens);
+	else
+		return NULL;
+	if (!gw->budget_noted)
+		events_note(gw, "%s: what running trials still ask is refused", a->sum.limit);
+	gw->budget_noted = true;
+	accounts_dirty(a, true, false);
+	return a->sum.limit;
+}
+
 int64_t accounts_guess_input(const struct account *a, int64_t tokens)
 {
 	int64_t more = tokens - a->exact_estimate;
@@ -190,28 +216,47 @@ int64_t accounts_guess_input(const struct account *a, int64_t tokens)
 	return a->exact_input ? a->exact_input + (more > 0 ? more : 0) : tokens;
 }
 
+/* With what calls under way may still use, TOKENS and USD more are too much for A's own limits or for the budget. */
+static bool would_pass(const struct account *a, int64_t tokens, double usd)
+{
+	const struct control_limits *l = &a->limits;
+	const struct setup_budget *b = &a->gw->doc.budget;
+	const int64_t own =
+		a->sum.tokens_input + a->sum.tokens_output + a->reserved_tokens + tokens;
+	const int64_t all = b->tokens_spent + a->gw->tokens + a->gw->reserved_tokens + tokens;
+	const double own_usd = a->priced + a->reserved_usd + usd;
+	const double all_usd = b->usd_spent + a->gw->usd + a->gw->reserved_usd + usd;
+
+	return (l->tokens && own > l->tokens) || (l->usd > 0 && own_usd > l->usd) ||
+	       (b->tokens && all > b->tokens) || (b->usd > 0 && all_usd > b->usd);
+}
+
 bool accounts_reserve(struct account *a, struct call *c)
 {
 	const struct control_limits *l = &a->limits;
+	const struct setup_budget *b = &a->gw->doc.budget;
 	const struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens)};
-	double usd = usage_usd(&c->price, &u, ""), used_usd = a->priced + a->reserved_usd;
-	int64_t used = a->sum.tokens_input + a->sum.tokens_output + a->reserved_tokens;
+	const bool own = l->tokens || l->usd > 0;
+	/* What a call comes to is not known before the first was answered. */
+	const int64_t dearest =
+		own || a->dearest_tokens ? a->dearest_tokens : a->gw->dearest_tokens;
+	const double dearest_usd = own || a->dearest_tokens ? a->dearest_usd : a->gw->dearest_usd;
+	double usd = usage_usd(&c->price, &u, "");
 
-	if (!l->tokens && !(l->usd > 0))
+	if (!own && !b->tokens && !(b->usd > 0))
 		return true;
-	if (a->reserving && !a->dearest_tokens)
-		return false; /* what a call comes to is not known before the first was answered */
-	int64_t tokens = u.input > a->dearest_tokens ? u.input : a->dearest_tokens;
-	usd = usd > a->dearest_usd ? usd : a->dearest_usd;
-	if (a->reserving &&
-	    ((l->tokens && used + tokens > l->tokens) || (l->usd > 0 && used_usd + usd > l->usd)))
+	int64_t tokens = u.input > dearest ? u.input : dearest;
+	usd = usd > dearest_usd ? usd : dearest_usd;
+	if (a->reserving && (!dearest || would_pass(a, tokens, usd)))
 		return false;
 	c->reserves = true;
 	c->reserved_tokens = tokens;
-	c->reserved_usd = usd;
+	c->reserved_usd = usd > 0 ? usd : 0;
 	a->reserving++;
 	a->reserved_tokens += tokens;
-	a->reserved_usd += usd;
+	a->reserved_usd += c->reserved_usd;
+	a->gw->reserved_tokens += tokens;
+	a->gw->reserved_usd += c->reserved_usd;
 	return true;
 }
 
@@ -223,6 +268,8 @@ void accounts_unreserve(struct account *a, struct call *c)
 	a->reserving--;
 	a->reserved_tokens -= c->reserved_tokens;
 	a->reserved_usd = a->reserving ? a->reserved_usd - c->reserved_usd : 0;
+	a->gw->reserved_tokens -= c->reserved_tokens;
+	a->gw->reserved_usd = a->gw->reserved_tokens ? a->gw->reserved_usd - c->reserved_usd : 0;
 }
 
 /* What its calls come to, by what the last one did. */
@@ -233,6 +280,10 @@ static void learn(struct account *a, const struct call *c, const struct token_us
 		a->dearest_tokens = u->input + u->output;
 	if (usd > a->dearest_usd)
 		a->dearest_usd = usd;
+	if (a->dearest_tokens > a->gw->dearest_tokens)
+		a->gw->dearest_tokens = a->dearest_tokens;
+	if (a->dearest_usd > a->gw->dearest_usd)
+		a->gw->dearest_usd = a->dearest_usd;
 	if (estimated || !u->input)
 		return;
 	a->exact_input = u->input;
@@ -285,6 +336,7 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 	s->estimated += estimated;
 	if (is_answered(c)) {
 		a->answered = true;
+		a->key = c->turn.key_used;
 		/* What was refused before, and is not any more, spoiled nothing. */
 		if (strcmp(c->asked.names.model, a->model) == 0) {
 			a->sum.failed = (struct control_failure){0};

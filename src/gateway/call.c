@@ -169,6 +169,7 @@ static void let_held_go(struct account *a)
 			if (c->account == a && c->state == CALL_HELD && (!next || c->id < next->id))
 				next = c;
 		const char *limit = accounts_limit(a);
+		limit = limit ? limit : accounts_budget(a);
 		if (!next || (!limit && !accounts_reserve(a, next)))
 			return;
 		a->held--;
@@ -181,6 +182,23 @@ static void let_held_go(struct account *a)
 		answer_own(next, 400, limit);
 		settle(next, "limit");
 	}
+}
+
+/* What the benchmark may spend is spent. A trial that heard nothing of its model before has not been. */
+static bool is_out_of_budget(struct call *c)
+{
+	const char *limit = c->account && c->asked.endpoint.kind == ENDPOINT_GENERATE
+				    ? accounts_budget(c->account)
+				    : NULL;
+	struct control_failure f = {.retry = true};
+
+	if (!limit)
+		return false;
+	snprintf(f.text, sizeof f.text, "%s", limit);
+	accounts_unanswered(c->account, f);
+	answer_own(c, 400, limit);
+	settle(c, "limit");
+	return true;
 }
 
 void call_submit(struct call *c)
@@ -218,7 +236,7 @@ void call_submit(struct call *c)
 	if (c->account)
 		model_request_hash(c->asked.method, c->asked.target.data, c->asked.body.data,
 				   c->asked.body.len, c->asked.hash);
-	if (c->account && c->account->replay && is_replayed(c))
+	if ((c->account && c->account->replay && is_replayed(c)) || is_out_of_budget(c))
 		return;
 	recording_request(c);
 	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model, pump_due);
@@ -329,6 +347,8 @@ static void send_call(struct call *c, struct lane *lane)
 	c->turn.key_used = lane->key;
 	c->turn.key_tried = true;
 	c->times.sent_ms = c->times.byte_ms = now_ms(c);
+	if (c->asked.endpoint.kind == ENDPOINT_GENERATE)
+		recording_open(c);
 	quota_take(&lane->quota);
 	if (c->account)
 		accounts_wait(c->account, -1, 1);

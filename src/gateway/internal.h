@@ -218,6 +218,7 @@ struct call {
 	bool failing;	 /* counted in its pool */
 	bool went_plain; /* what we had added was taken out again */
 	bool settled;	 /* accounted for */
+	int open_line;	 /* its line among the calls under way, from 1; 0: none */
 	bool on_todo;
 	struct call *todo_next;
 	struct replay_call *replayed; /* frames of a recorded answer are handed out from here */
@@ -303,7 +304,9 @@ struct account {
 	const struct upstream *provider;
 	char *model;
 	struct control_limits limits;
-	int log_fd, record_fd, replay_fd;
+	int log_fd, open_fd, record_fd, replay_fd;
+	enum call_open { OPEN_FREE, OPEN_SENT, OPEN_ENDED } * open; /* the lines of open_fd */
+	size_t open_n, open_cap;
 	bool replay_live;
 	struct replay *replay;
 	struct worker *worker;
@@ -317,7 +320,9 @@ struct account {
 	bool answered, own_answered;	    /* some call was; one of its own model */
 	struct control_failure unanswered;  /* why the last one was not */
 	const struct key_set *keys_allowed; /* by its provider */
-	struct strv keys, models;	    /* ids of those used; as served */
+	/* The one that answered last: what a provider encrypted or holds in a cache belongs to it. NULL: none yet. */
+	const struct provider_key *key;
+	struct strv keys, models; /* ids of those used; as served */
 	int waiting, flying, held;
 	/* What calls under way may still use, and by what that is guessed: the dearest call so far, and the input of the
 	 * last one whose usage was reported, beside what its body was estimated at. */
@@ -343,7 +348,9 @@ bool accounts_token_ok(const char *secret, const char *token);
 void accounts_wait(struct account *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */
 const char *accounts_limit(struct account *a);
-/* What C may use is set aside, where its attempt has limits. False: with what other calls may still use that is too much,
+/* "[budget] usd of ... reached (...)", or NULL: the benchmark's, whoever spent it. Sets it in the state. */
+const char *accounts_budget(struct account *a);
+/* What C may use is set aside, where its attempt has limits, or the benchmark a budget. False: with what other calls may still use that is too much,
  * and C has to wait for one of them. */
 bool accounts_reserve(struct account *a, struct call *c);
 void accounts_unreserve(struct account *a, struct call *c);
@@ -370,6 +377,10 @@ void workers_tell(struct gateway *gw); /* the states that changed */
 /* A line of the call log of C's account, which it has. */
 void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
 		   const char *end);
+/* A line for C, before it is sent, where calls under way are kept; written at once. */
+void recording_open(struct call *c);
+/* The lines of those of A that have ended become blank: theirs stand in the log. */
+void recording_blank(struct account *a);
 /* Frames of the recording, where one is kept. */
 void recording_request(struct call *c);
 void recording_head(struct call *c);
@@ -417,6 +428,10 @@ struct gateway {
 	/* Since the start. */
 	int64_t calls_made, tokens, unpriced, waiting;
 	double usd;
+	/* Of calls under way, and of the dearest one so far. */
+	int64_t reserved_tokens, dearest_tokens;
+	double reserved_usd, dearest_usd;
+	bool budget_noted;
 	int64_t totals_ms, told[4];
 	int64_t last_call;
 };

@@ -141,10 +141,26 @@ void queue_leave_lane(struct call *c)
 	c->turn.lane = NULL;
 }
 
-/* The one of SET that was not used for longest. */
-static struct lane *free_lane(struct pool *p, const struct key_set *set, int64_t now_ms)
+/* A key that ATTEMPT stays with, if it can: it is waited for while it has no room, and while it is shut for a moment. */
+static bool is_kept(const struct lane *l, const struct account *attempt, int64_t now_ms)
 {
+	enum { MOMENT_MS = 10000 };
+
+	return attempt && attempt->key && l->key == attempt->key &&
+	       l->quota.shut_until_ms - now_ms <= MOMENT_MS;
+}
+
+/* ATTEMPT's own, or of those it may use the one that was not used for longest. */
+static struct lane *free_lane(struct pool *p, const struct account *attempt, int64_t now_ms)
+{
+	const struct key_set *set = keys_of(p, attempt);
 	struct lane *best = NULL;
+
+	for (size_t i = 0; i < set->keys_n; i++) {
+		struct lane *l = &p->lanes[set->keys[i]];
+		if (is_kept(l, attempt, now_ms) && !is_aside(p, set, l))
+			return quota_has_room(&l->quota, now_ms) ? l : NULL;
+	}
 
 	for (size_t i = 0; i < set->keys_n; i++) {
 		struct lane *l = &p->lanes[set->keys[i]];
@@ -163,7 +179,7 @@ static struct lane *next_turn(struct pool *p, int64_t now_ms)
 	if (!q)
 		return NULL;
 	do {
-		struct lane *l = free_lane(p, keys_of(p, q->account), now_ms);
+		struct lane *l = free_lane(p, q->account, now_ms);
 		if (l) {
 			p->parties = q;
 			return l;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { START = 16, STILL_MS = 15000, UNWELL_MS = 5000 };
+enum { START = 16, FEW = 8, STILL_MS = 5000, UNWELL_MS = 5000 };
 
 void quota_init(struct quota *q, int max)
 {
@@ -28,13 +28,22 @@ void quota_give(struct quota *q)
 	q->in_flight--;
 }
 
+/* In a round of good answers. Near what was too much, slowly; far below it, and once it has proved to be none, in
+ * proportion. */
+static double growth(const struct quota *q)
+{
+	const bool near = q->limit > 0.9 * q->too_much && q->limit < 1.15 * q->too_much;
+	const double more = (near ? 0.05 : 0.25) * q->limit;
+
+	return more > 1 ? more : 1;
+}
+
 void quota_clean(struct quota *q, int64_t now_ms)
 {
 	/* A limit that is not made use of is no evidence for a higher one. */
 	if (now_ms < q->still_until_ms || q->in_flight < 0.8 * (int)q->limit)
 		return;
-	double more = 0.05 * q->limit > 1 ? 0.05 * q->limit : 1;
-	q->limit += q->slow_start ? 1 : more / q->limit;
+	q->limit += q->slow_start ? 1 : growth(q) / q->limit;
 	if (q->limit > q->max)
 		q->limit = q->max;
 }
@@ -58,9 +67,13 @@ void quota_too_much(struct quota *q, int64_t sent_ms, double retry_after_s, int6
 {
 	/* Requests that were sent before the last cut only confirm it. */
 	if (!q->cut_ms || sent_ms >= q->cut_ms) {
-		/* What was in flight was too much; the limit may have been far above it. */
-		double from = q->in_flight < q->limit ? q->in_flight : q->limit;
-		q->limit = 0.8 * from > 1 ? 0.8 * from : 1;
+		/* What was in flight was too much; the limit may have been far above it. But where little was,
+		 * that tells of a rate, and not of how many may go at once. */
+		const bool used_up = q->in_flight >= 0.8 * (int)q->limit;
+		const double least = used_up ? 1 : q->limit < FEW ? q->limit : FEW;
+		const double from = q->in_flight < q->limit ? q->in_flight : q->limit;
+		q->limit = 0.8 * from > least ? 0.8 * from : least;
+		q->too_much = from > least ? from : least;
 		q->cut_ms = now_ms;
 	}
 	q->slow_start = false;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * quota.h -- how many requests one key may have in flight for one model, found out by trying: slow start
- * (one more for each good answer, so that it doubles in a round of them), then additive growth (one more,
- * or a twentieth, in a round); a cut by a fifth when the provider says that it is
- * too much, once for all requests that were under way; no growth while it is unwell. Pure: the time is
- * given. Milliseconds of clock_mono_ms.
+ * (one more for each good answer, so that it doubles in a round of them); a cut by a fifth when the provider says that it
+ * is too much, once for all requests that were under way; then growth by a quarter in a round, and by one, or a
+ * twentieth, near what was too much last; no growth while it is unwell. Pure: the time is given. Milliseconds of
+ * clock_mono_ms.
  */
 #pragma once
 #include <stdbool.h>
@@ -12,6 +12,7 @@
 
 struct quota {
 	double limit;
+	double too_much; /* in flight when the last cut was made; 0: none */
 	int max, in_flight;
 	bool slow_start;
 	int64_t cut_ms;		/* of the last cut; 0: none */

@@ -4,15 +4,20 @@
  * gathered in memory and written once a turn of the loop.
  */
 #include "model/recording.h"
+#include <errno.h>
+#include <unistd.h>
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "gateway/internal.h"
 #include "model/call-log.h"
 
-void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
-		   const char *end)
+static struct logged_call line_of(struct call *c, const struct token_usage *u, bool estimated,
+				  double usd, const char *end)
 {
 	int64_t now = loop_now_ms(c->gw->loop);
-	const struct logged_call line = {
+
+	return (struct logged_call){
 		.call = c->id,
 		.at_ms = clock_wall_ms() - (now - c->times.asked_ms),
 		.path = c->asked.target.data,
@@ -38,9 +43,70 @@ void recording_log(struct call *c, const struct token_usage *u, bool estimated, 
 		.replayed = c->replayed,
 		.differs = *c->differs ? c->differs : NULL,
 	};
+}
+
+void recording_log(struct call *c, const struct token_usage *u, bool estimated, double usd,
+		   const char *end)
+{
+	const struct logged_call line = line_of(c, u, estimated, usd, end);
 
 	call_log_write(&c->account->log, &line);
+	if (c->open_line)
+		c->account->open[c->open_line - 1] = OPEN_ENDED;
 	accounts_dirty(c->account, false, true);
+}
+
+static void write_open(struct account *a, size_t line, struct buf *text)
+{
+	ssize_t n;
+
+	while (text->len < CALL_OPEN_BYTES - 1)
+		buf_addc(text, ' ');
+	buf_addc(text, '\n');
+	do
+		n = pwrite(a->open_fd, text->data, text->len, (off_t)(line * CALL_OPEN_BYTES));
+	while (n < 0 && errno == EINTR);
+}
+
+void recording_open(struct call *c)
+{
+	struct account *a = c->account;
+	AUTO(buf) struct buf text = BUF_INIT;
+	size_t i = 0;
+
+	if (!a || a->open_fd < 0 || c->open_line)
+		return;
+	/* What it is known to cost: its answer may have cost as much again, but nobody saw it. */
+	const struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens)};
+	struct logged_call line = line_of(c, &u, true, usage_usd(&c->price, &u, ""), "lost");
+	line.path = c->asked.target.len < CALL_OPEN_BYTES / 4 ? line.path : "";
+	line.error = NULL;
+	call_log_write(&text, &line);
+	if (text.len && text.data[text.len - 1] == '\n')
+		text.len--;
+	if (text.len >= CALL_OPEN_BYTES)
+		return;
+	while (i < a->open_n && a->open[i] != OPEN_FREE)
+		i++;
+	if (i == a->open_n) {
+		GROW(a->open, a->open_n, a->open_cap);
+		a->open_n++;
+	}
+	a->open[i] = OPEN_SENT;
+	c->open_line = (int)i + 1;
+	write_open(a, i, &text);
+}
+
+void recording_blank(struct account *a)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	for (size_t i = 0; i < a->open_n; i++)
+		if (a->open[i] == OPEN_ENDED) {
+			buf_reset(&text);
+			write_open(a, i, &text);
+			a->open[i] = OPEN_FREE;
+		}
 }
 
 /* Where frames of C go, which are to be written; NULL: nothing is kept. */

@@ -94,9 +94,10 @@ int64_t refusal_patience_ms(const struct call *c)
 /* The answer that the agent had, or has, is none: whose fault is that? */
 void refusal_tell(struct call *c, enum provider_refusal why)
 {
-	struct control_failure f = {.refused = why != REFUSAL_NONE,
-				    .retry = why == REFUSAL_NONE &&
-					     provider_is_busy(c->answer.status)};
+	struct control_failure f = {
+		.refused = why != REFUSAL_NONE,
+		.retry = why == REFUSAL_NONE && provider_is_busy(c->answer.status) &&
+			 !provider_error_is_too_large(&c->try.said, c->answer.status)};
 	struct account *a = c->account;
 
 	if (!a || c->asked.endpoint.kind != ENDPOINT_GENERATE)
@@ -162,13 +163,15 @@ bool refusal_set_aside(struct call *c, struct lane *l, enum provider_refusal why
 	return l->refused;
 }
 
-/* A server that answers one request with the same error, time and again, and others well, will not be mended by
+/* It is larger than the rate limit itself. A server that answers one request with the same error, time and again, and others well, will not be mended by
  * patience: there is something about the request that it does not say better. */
 bool refusal_of_this_call(struct call *c)
 {
 	enum { TIMES = 3, SHARE = 45 }; /* of the patience: 20 s of a quarter of an hour */
 	const char *words = provider_error_words(&c->try.said);
 
+	if (provider_error_is_too_large(&c->try.said, c->answer.status))
+		return true;
 	if (c->answer.status != 500 || !*words || strchr("<", c->try.said.start[0]))
 		return false;
 	c->same = strcmp(words, c->same_words) ? 1 : c->same + 1;

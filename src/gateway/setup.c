@@ -268,13 +268,30 @@ static int read_limits(struct setup *d, const json_t *limits, struct err *err)
 	return get_count(limits, "body_bytes", "limits", 1, &d->body_bytes, err);
 }
 
+static int read_budget(struct setup_budget *b, const json_t *j, struct err *err)
+{
+	if (!j)
+		return 0;
+	if (REFUSE_OTHERS(j, "budget", err, "usd", "usd_spent", "tokens", "tokens_spent"))
+		return -1;
+	*b = (struct setup_budget){
+		.usd = json_get_real(j, "usd", 0),
+		.usd_spent = json_get_real(j, "usd_spent", 0),
+		.tokens = json_get_int(j, "tokens", 0),
+		.tokens_spent = json_get_int(j, "tokens_spent", 0),
+	};
+	if (!(b->usd >= 0) || !(b->usd_spent >= 0) || b->tokens < 0 || b->tokens_spent < 0)
+		return err_set(err, ERR_USAGE, 0, "budget: a number is below 0");
+	return 0;
+}
+
 int setup_read(struct setup *out, const json_t *j, struct err *err)
 {
 	int64_t v;
 
 	*out = (struct setup){0};
 	if (REFUSE_OTHERS(j, "document", err, "v", "secret", "control", "providers", "models",
-			  "limits", "record") ||
+			  "limits", "budget", "record") ||
 	    json_need_int(j, "v", "document", &v, err))
 		return -1;
 	if (v != 1)
@@ -289,6 +306,7 @@ int setup_read(struct setup *out, const json_t *j, struct err *err)
 	out->control = json_get_bool(j, "control", false);
 	out->record = json_get_bool(j, "record", false);
 	if (read_limits(out, json_object_get(j, "limits"), err) ||
+	    read_budget(&out->budget, json_object_get(j, "budget"), err) ||
 	    read_providers(out, json_object_get(j, "providers"), err))
 		return -1;
 	return read_models(out, json_object_get(j, "models"), err);

@@ -41,6 +41,12 @@ struct model_route {
 	struct price price;
 };
 
+/* What all attempts together may spend, and what was spent before. */
+struct setup_budget {
+	double usd, usd_spent; /* usd 0: no such limit, as below */
+	int64_t tokens, tokens_spent;
+};
+
 struct setup {
 	char *secret; /* NULL: any token will do */
 	bool control, record;
@@ -48,6 +54,7 @@ struct setup {
 	size_t providers_n;
 	struct model_route *models;
 	size_t models_n;
+	struct setup_budget budget;
 	int64_t stall_ms, connect_ms, shut_ms, body_bytes;
 };
 

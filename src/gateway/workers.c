@@ -12,7 +12,7 @@
 #include "gateway/internal.h"
 #include "os/fdio.h"
 
-enum { MESSAGE_MAX = 64 << 10, FDS = 3, STATE_PAUSE_MS = 20 };
+enum { MESSAGE_MAX = 64 << 10, FDS = 4, STATE_PAUSE_MS = 20 };
 
 struct worker {
 	struct worker *next, *prev;
@@ -25,6 +25,8 @@ static void account_free(struct account *a)
 {
 	replay_free(a->replay);
 	auto_fd(&a->log_fd);
+	auto_fd(&a->open_fd);
+	free(a->open);
 	auto_fd(&a->record_fd);
 	auto_fd(&a->replay_fd);
 	buf_release(&a->log);
@@ -87,12 +89,14 @@ static int read_limits(struct control_limits *out, const json_t *j, struct err *
 
 static int take_fds(struct account *a, bool record, int *fds, size_t n, struct err *err)
 {
-	size_t want = 1 + record + (a->replay_fd == -2), at = 0;
+	size_t want = 1 + (a->open_fd == -2) + record + (a->replay_fd == -2), at = 0;
 
 	if (n != want)
 		return err_set(err, ERR_USAGE, 0, "attach needs %zu descriptors, %zu came", want,
 			       n);
 	a->log_fd = fd_steal(&fds[at++]);
+	if (a->open_fd == -2)
+		a->open_fd = fd_steal(&fds[at++]);
 	if (record)
 		a->record_fd = fd_steal(&fds[at++]);
 	if (a->replay_fd == -2)
@@ -124,8 +128,9 @@ static int read_attach(struct gateway *gw, struct account *a, const json_t *j, i
 			       "attach: \"replay\" must be \"strict\" or \"live\"");
 	a->replay_live = replay && strcmp(replay, "live") == 0;
 	a->replay_fd = replay ? -2 : -1;
+	a->open_fd = json_get_bool(j, "open", false) ? -2 : -1;
 	if (take_fds(a, gw->doc.record, fds, fds_n, err)) {
-		a->replay_fd = -1;
+		a->replay_fd = a->open_fd = -1;
 		return -1;
 	}
 	if (replay && replay_open(&a->replay, a->replay_fd, err))
@@ -143,7 +148,7 @@ static void attach(struct worker *w, const json_t *j, int *fds, size_t fds_n)
 		return;
 	}
 	a = xcalloc(1, sizeof *a);
-	a->log_fd = a->record_fd = a->replay_fd = -1;
+	a->log_fd = a->open_fd = a->record_fd = a->replay_fd = -1;
 	a->log = a->record = (struct buf)BUF_INIT;
 	a->sum.usd = 0;
 	a->worker = w;
@@ -222,7 +227,7 @@ static void worker_ready(void *ctx, uint32_t events)
 {
 	struct worker *w = ctx;
 	static char text[MESSAGE_MAX];
-	int fds[FDS] = {-1, -1, -1};
+	int fds[FDS] = {-1, -1, -1, -1};
 	size_t fds_n = FDS;
 	struct err err;
 

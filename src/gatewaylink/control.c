@@ -63,6 +63,8 @@ static json_t *attach_message(const struct control_attach *a)
 	if (a->limits.usd > 0)
 		json_put_real(limits, "usd", a->limits.usd);
 	json_put(j, "limits", limits);
+	if (a->open_fd >= 0)
+		json_put_bool(j, "open", true);
 	if (a->replay_fd >= 0)
 		json_put_str(j, "replay", a->replay_or_live ? "live" : "strict");
 	return j;
@@ -88,11 +90,13 @@ static int attach(struct control *c, const struct control_attach *a, struct err 
 {
 	AUTO(json) json_t *message = attach_message(a), *answer = NULL;
 	AUTO(buf) struct buf text = BUF_INIT;
-	int fds[3];
+	int fds[4];
 	size_t n = 0;
 
 	json_format(&text, message, false);
 	fds[n++] = a->log_fd;
+	if (a->open_fd >= 0)
+		fds[n++] = a->open_fd;
 	if (a->record_fd >= 0)
 		fds[n++] = a->record_fd;
 	if (a->replay_fd >= 0)

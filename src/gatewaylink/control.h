@@ -6,9 +6,11 @@
  * SOCK_SEQPACKET, one JSON object a message, 64 KB at most.
  *   worker:   {"op":"attach","token":T,"provider":NAME,"model":M (as requests will name it),
  *              "task":TASK (whose keys are used, see gateway.h; may be absent),
- *              "limits":{"tokens":N,"usd":X,"calls":N} (each may be absent), "replay":"strict"|"live" (or absent)}
+ *              "limits":{"tokens":N,"usd":X,"calls":N} (each may be absent), "replay":"strict"|"live" (or absent),
+ *              "open":bool (or absent)}
  *             with descriptors by SCM_RIGHTS, in this order: logs/llm.jsonl (append; one line a call, see
- *             docs/formats.md), the recording (append; -1 is not sent: "record" of the document false means
+ *             docs/formats.md), with "open": true the file of calls under way (write; a line of CALL_OPEN_BYTES each,
+ *             written before it is sent, blank once its line stands in the log), the recording (append; -1 is not sent: "record" of the document false means
  *             one descriptor), then with "replay" the recording to answer from (read)
  *   gateway:  {"event":"attached"} | {"event":"refused","text":...}
  *   gateway:  {"event":"state", ...}: after each call, when waiting begins or ends, and as the answer to
@@ -38,6 +40,8 @@
 #include <stdint.h>
 #include "base/err.h"
 
+#define CALL_OPEN_BYTES 1024
+
 struct control; /* opaque */
 
 struct control_limits {
@@ -51,7 +55,7 @@ struct control_attach {
 	int root_fd;
 	const char *token, *provider, *model, *task;
 	struct control_limits limits;
-	int log_fd, record_fd, replay_fd; /* borrowed; -1: none */
+	int log_fd, open_fd, record_fd, replay_fd; /* borrowed; -1: none */
 	bool replay_or_live;
 };
 

@@ -241,10 +241,12 @@ static bool is_about_length(const struct http_answer *a)
 	};
 	static const char *const others[] = {"rate limit", "too many requests", "throttling"};
 
+	if (a->status == 429) /* than what may be asked in a minute */
+		return strcasestr(a->body.data, "request too large");
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		if (strcasestr(a->body.data, others[i]))
 			return false;
-	for (size_t i = 0; a->status >= 400 && a->status != 429 && i < ARRAY_SIZE(words); i++)
+	for (size_t i = 0; a->status >= 400 && i < ARRAY_SIZE(words); i++)
 		if (strcasestr(a->body.data, words[i]))
 			return true;
 	return a->status == 413;
@@ -373,7 +375,7 @@ static int refused(const struct http_answer *a, struct reply *out, bool *passing
 	bool refuses = a->status == 200 ? is_final(failure) : a->status >= 400 && a->status < 500;
 
 	out->status = a->status;
-	if (refuses && a->status != 429) {
+	if (refuses && (a->status != 429 || is_about_length(a))) {
 		out->stuck = STEAL(&why);
 		return ASKED_REFUSED;
 	}

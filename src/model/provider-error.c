@@ -131,14 +131,46 @@ static bool is_bad_key(const struct provider_error *e, int status)
 	return status == 401 || (status == 400 && strstr(e->codes, "API_KEY_INVALID"));
 }
 
+/* Of what was asked, not of whose key it was. */
+static bool is_about_content(const struct provider_error *e)
+{
+	static const char *const words[] = {"flagged", "moderation", "content policy",
+					    "content_policy", "content_filter"};
+
+	return says(e->message, words, ARRAY_SIZE(words)) ||
+	       says(e->codes, words, ARRAY_SIZE(words));
+}
+
 enum provider_refusal provider_refusal(const struct provider_error *e, int status)
 {
 	if (is_spent(e, status))
 		return REFUSAL_SPENT;
-	if (is_bad_key(e, status) || status == 403)
+	if (is_bad_key(e, status) || (status == 403 && !is_about_content(e)))
 		return REFUSAL_KEY;
 	return status == 404 || status == 405 || (status >= 300 && status < 400) ? REFUSAL_MODEL
 										 : REFUSAL_NONE;
+}
+
+/* "Limit 30,000, Requested 52,017", without what was used before. */
+static bool asks_too_much(const char *message)
+{
+	const char *limit = strstr(message, "Limit "), *asked = strstr(message, "Requested ");
+	int64_t n[2] = {0, 0};
+	const char *at[2] = {limit ? limit + 6 : "", asked ? asked + 10 : ""};
+
+	for (int i = 0; i < 2; i++)
+		for (; (*at[i] >= '0' && *at[i] <= '9') || *at[i] == ','; at[i]++)
+			if (*at[i] != ',' && n[i] < 1000000000000)
+				n[i] = 10 * n[i] + (*at[i] - '0');
+	return n[0] && n[1] > n[0];
+}
+
+bool provider_error_is_too_large(const struct provider_error *e, int status)
+{
+	static const char *const words[] = {"Request too large", "required for long context"};
+
+	return status == 429 &&
+	       (says(e->message, words, ARRAY_SIZE(words)) || asks_too_much(e->message));
 }
 
 bool provider_is_busy(int status)

@@ -32,5 +32,8 @@ enum provider_refusal {
 };
 
 enum provider_refusal provider_refusal(const struct provider_error *e, int status);
+/* The words of a 429 say that this request is larger than the rate limit itself: no waiting mends that, and no other
+ * request is meant. */
+bool provider_error_is_too_large(const struct provider_error *e, int status);
 /* An answer with STATUS asks for another try: it is too busy, or not well. */
 bool provider_is_busy(int status);

@@ -31,6 +31,14 @@ static void add_log(struct journal_cost *to, const struct session *s, const char
 	call_log_release(&r);
 }
 
+/* And what was under way as a gateway was killed, as it was estimated before it was sent. */
+static void add_logs(struct journal_cost *to, const struct session *s, const char *run_id,
+		     int attempt, const char *ended, const char *under_way)
+{
+	add_log(to, s, run_id, attempt, ended);
+	add_log(to, s, run_id, attempt, under_way);
+}
+
 /* An attempt that only grades has taken the log over from the one whose work it is. */
 static bool asked_itself(const struct session *s, const char *run_id, int attempt)
 {
@@ -48,8 +56,8 @@ static void add_attempt(struct journal_cost *to, const struct session *s, const 
 			int attempt)
 {
 	if (*t->provider && (attempt == 1 || asked_itself(s, t->run_id, attempt)))
-		add_log(to, s, t->run_id, attempt, ATTEMPT_CALLS);
-	add_log(to, s, t->run_id, attempt, ATTEMPT_JUDGE_CALLS);
+		add_logs(to, s, t->run_id, attempt, ATTEMPT_CALLS, ATTEMPT_CALLS_OPEN);
+	add_logs(to, s, t->run_id, attempt, ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_CALLS_OPEN);
 }
 
 static void raise_to(int64_t *to, int64_t n)

@@ -26,6 +26,39 @@ static void on_note(void *arg, const char *text)
 	journal_add(m->s->journal, EVENT_NOTE, NULL, 0, fields);
 }
 
+/* Of the whole rollout so far. */
+static struct journal_cost cost_of(const struct meter *m)
+{
+	struct journal_cost all = m->before;
+
+	if (m->gateway) {
+		const struct gateway_totals *t = gateway_process_totals(m->gateway);
+		all.calls += t->calls;
+		all.tokens += t->tokens;
+		all.usd += t->usd;
+		all.unpriced_calls += t->unpriced_calls;
+	}
+	return all;
+}
+
+/* What the gateway is told when it starts, or starts again: what running trials may still spend. */
+static void tell_budget(const struct meter *m)
+{
+	const struct budget *b = &m->s->plan.budget;
+	const struct journal_cost all = cost_of(m);
+	json_t *j = json_object();
+
+	if (b->usd > 0 && b->hard != BUDGET_SOFT) {
+		json_put_real(j, "usd", b->usd);
+		json_put_real(j, "usd_spent", all.usd);
+	}
+	if (b->tokens && b->hard == BUDGET_HARD) {
+		json_put_int(j, "tokens", b->tokens);
+		json_put_int(j, "tokens_spent", all.tokens);
+	}
+	json_put(m->document, "budget", j);
+}
+
 int meter_open(struct meter *m, const struct session *s, const struct listener *listener,
 	       const struct session_work *w, struct err *err)
 {
@@ -46,6 +79,8 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 	if (log < 0)
 		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_GATEWAY_LOG);
 	json_put_str(w->document, "secret", s->secret);
+	m->document = w->document;
+	tell_budget(m);
 	const struct gateway_spec spec = {.program = program,
 					  .dir_fd = s->dir_fd,
 					  .log_fd = log,
@@ -53,21 +88,6 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 					  .note = on_note,
 					  .arg = m};
 	return gateway_process_start(&m->gateway, &spec, err);
-}
-
-/* Of the whole rollout so far. */
-static struct journal_cost cost_of(const struct meter *m)
-{
-	struct journal_cost all = m->before;
-
-	if (m->gateway) {
-		const struct gateway_totals *t = gateway_process_totals(m->gateway);
-		all.calls += t->calls;
-		all.tokens += t->tokens;
-		all.usd += t->usd;
-		all.unpriced_calls += t->unpriced_calls;
-	}
-	return all;
 }
 
 static bool has_news(const struct meter *m)
@@ -110,6 +130,7 @@ static void make_up(struct meter *m)
 	m->before.tokens += all.tokens - known.tokens;
 	m->before.unpriced_calls += all.unpriced_calls - known.unpriced_calls;
 	m->before.usd += all.usd - known.usd;
+	tell_budget(m);
 	tell(m);
 }
 

@@ -10,6 +10,7 @@
 struct meter {
 	const struct session *s;
 	const struct listener *listener;
+	json_t *document;		 /* that the gateway is started with; borrowed */
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
 	struct journal_cost before;	 /* by earlier supervisors; once closed, by this one too */
 	struct gateway_totals told;	 /* as journalled last */

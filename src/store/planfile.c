@@ -23,15 +23,22 @@ static json_t *budget_to_json(const struct budget *b)
 	json_put_int(j, "tokens", b->tokens);
 	json_put_int(j, "wall_ms", b->wall_ms);
 	json_put_real(j, "max_forecast_usd", b->max_forecast_usd);
+	if (b->hard != BUDGET_AUTO)
+		json_put_bool(j, "hard", b->hard == BUDGET_HARD);
 	return j;
 }
 
 static void budget_from_json(struct budget *b, const json_t *j)
 {
+	const json_t *hard = json_object_get(j, "hard");
+
 	*b = (struct budget){.usd = json_get_real(j, "usd", 0),
 			     .tokens = json_get_int(j, "tokens", 0),
 			     .wall_ms = json_get_int(j, "wall_ms", 0),
-			     .max_forecast_usd = json_get_real(j, "max_forecast_usd", 0)};
+			     .max_forecast_usd = json_get_real(j, "max_forecast_usd", 0),
+			     .hard = json_is_true(hard)	   ? BUDGET_HARD
+				     : json_is_false(hard) ? BUDGET_SOFT
+							   : BUDGET_AUTO};
 }
 
 static json_t *header(const struct planfile *p)

@@ -13,10 +13,14 @@
 
 enum { VERDICTS_MAX = 256 << 20 };
 
-static int open_own(const struct work *w, const char *name, struct err *err)
+/* What the gateway writes for a role: ended calls, calls under way, the recording. */
+static const char *const agent_files[] = {ATTEMPT_CALLS, ATTEMPT_CALLS_OPEN, ATTEMPT_RECORDING},
+			 *const judge_files[] = {ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_CALLS_OPEN,
+						 ATTEMPT_JUDGE_RECORDING};
+
+static int open_own(const struct work *w, const char *name, int how, struct err *err)
 {
-	AUTO(fd) int fd =
-		path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | O_APPEND, 0600, err);
+	AUTO(fd) int fd = path_open_beneath(w->run_fd, name, O_WRONLY | O_CREAT | how, 0600, err);
 
 	/* Whoever we become will have to read it again. */
 	if (fd >= 0 && w->attempt.uid && geteuid() == 0 &&
@@ -26,18 +30,20 @@ static int open_own(const struct work *w, const char *name, struct err *err)
 }
 
 /* Fill in the connection and the files that the gateway writes for A, and attach. */
-static int attach(struct work *w, struct control_attach *a, const char *calls,
-		  const char *recording, struct control **out, struct err *err)
+static int attach(struct work *w, struct control_attach *a, const char *const files[3],
+		  struct control **out, struct err *err)
 {
 	const struct attempt *at = &w->attempt;
-	AUTO(fd) int log = open_own(w, calls, err);
+	AUTO(fd) int log = open_own(w, files[0], O_APPEND, err);
+	AUTO(fd) int under_way = log < 0 ? -1 : open_own(w, files[1], O_TRUNC, err);
 	AUTO(fd) int record = -1;
 
-	if (log < 0 || (at->record && (record = open_own(w, recording, err)) < 0))
+	if (under_way < 0 || (at->record && (record = open_own(w, files[2], O_APPEND, err)) < 0))
 		return -1;
 	a->path = at->control;
 	a->root_fd = w->root_fd;
 	a->log_fd = log;
+	a->open_fd = under_way;
 	a->record_fd = record;
 	return control_open(out, a, err);
 }
@@ -60,7 +66,7 @@ static int attach_agent(struct work *w, struct err *err)
 		.replay_fd = replay,
 		.replay_or_live = at->replay_or_live,
 	};
-	return attach(w, &a, ATTEMPT_CALLS, ATTEMPT_RECORDING, &w->control, err);
+	return attach(w, &a, agent_files, &w->control, err);
 }
 
 /* What the fences of the recorded prompts have as their code, without which none of them would be asked again. */
@@ -107,7 +113,7 @@ static int attach_judge(struct work *w, struct err *err)
 		.replay_or_live = w->attempt.replay_or_live,
 	};
 
-	return attach(w, &a, ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_RECORDING, &w->judge, err);
+	return attach(w, &a, judge_files, &w->judge, err);
 }
 
 int work_attach(struct work *w, struct err *err)
@@ -123,6 +129,26 @@ int work_attach(struct work *w, struct err *err)
 	return 0;
 }
 
+static void leave(struct work *w, struct control **control, const char *under_way)
+{
+	if (!*control)
+		return;
+	control_close(STEAL(control));
+	/* A gateway that lives brings what is still under way to its end. */
+	if (!w->gateway_gone)
+		unlinkat(w->run_fd, under_way, 0);
+}
+
+void work_leave_agent(struct work *w)
+{
+	leave(w, &w->control, ATTEMPT_CALLS_OPEN);
+}
+
+void work_leave_judge(struct work *w)
+{
+	leave(w, &w->judge, ATTEMPT_JUDGE_CALLS_OPEN);
+}
+
 int work_judged(struct work *w, struct err *err)
 {
 	struct control_state s = {0};
@@ -131,10 +157,11 @@ int work_judged(struct work *w, struct err *err)
 	if (!w->judge)
 		return 0;
 	if (control_state(w->judge, &s, err)) {
+		w->gateway_gone = true;
 		err->retry = true;
 		return err_wrap(err, "while it was graded");
 	}
-	control_close(STEAL(&w->judge));
+	work_leave_judge(w);
 	*u = (struct model_usage){
 		.calls = s.calls,
 		.estimated = s.estimated,

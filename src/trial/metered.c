@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "trial/accounts.h"
 
 enum {
 	LIMIT_MS = 1500,   /* for an agent that was told no, to end by itself; ended within 2 s */
@@ -173,11 +174,12 @@ int work_metered(struct work *w, struct err *err)
 	if (!w->control)
 		return 0;
 	if (w->gateway_gone || control_state(w->control, &w->metered, &w->gateway_err)) {
+		w->gateway_gone = true;
 		*err = w->gateway_err;
 		err->retry = true;
 		return err_wrap(err, "while the agent ran");
 	}
-	control_close(STEAL(&w->control));
+	work_leave_agent(w);
 	take_numbers(w);
 	if (*s->diverged) {
 		w->diverged = true;

@@ -306,8 +306,8 @@ static void release(struct work *w)
 	strv_release(&w->gold_paths);
 	buf_release(&w->events);
 	image_release(&w->image);
-	control_close(w->control);
-	control_close(w->judge);
+	work_leave_agent(w);
+	work_leave_judge(w);
 	free(w->token);
 	free(w->judge_token);
 	free(w->app);

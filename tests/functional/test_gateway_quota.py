@@ -156,13 +156,46 @@ def two_keys(make_gateway):
     return gateway.start()
 
 
-def test_keys_are_used_in_turn(make_gateway, fake):
+def test_keys_are_spread_over_attempts_and_each_stays_with_its_own(make_gateway, fake):
+    """What a provider encrypted or holds in a cache belongs to the account of a key."""
+    fake.configure(keys=[KEY, OTHER_KEY])
+    gateway = two_keys(make_gateway)
+    attempts = [gateway.attach(f"20261124T120000-{n}") for n in range(6)]
+    for attempt in attempts * 3:
+        assert attempt.ask().status == 200
+    assert [e.key for e in fake.log()].count(KEY) == 9
+    used = [attempt.wait(lambda s: s["calls"] == 3)["keys"] for attempt in attempts]
+    assert sorted(used) == [["FIRST"]] * 3 + [["SECOND"]] * 3
+
+
+def test_a_key_that_is_kept_is_waited_for_a_moment_and_left_when_it_is_shut_for_long(make_gateway, fake):
     fake.configure(keys=[KEY, OTHER_KEY])
     attempt = two_keys(make_gateway).attach()
-    for _ in range(6):
-        assert attempt.ask().status == 200
-    assert [e.key for e in fake.log()].count(KEY) == 3
-    assert sorted(attempt.wait(lambda s: s["calls"] == 6)["keys"]) == ["FIRST", "SECOND"]
+    assert attempt.ask().status == 200
+    own = fake.log()[0].key
+
+    def shut(seconds):
+        fake.configure(rules=[{"key": own, "first": 1, "do": {"status": 429, "headers": {"Retry-After": seconds}}}])
+        return attempt.ask().status, fake.log()[-1].key
+
+    assert shut("2") == (200, own)
+    status, key = shut("60")
+    assert status == 200 and key != own
+    assert attempt.ask().status == 200 and fake.log()[-1].key == key
+
+
+def test_a_prompt_larger_than_the_rate_limit_is_its_senders_affair(make_gateway, fake):
+    """No waiting mends it, and it says nothing of how much others may ask."""
+    words = ("Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 52017. "
+             "The input or output tokens must be reduced in order to run successfully.")
+    fake.configure(rules=[{"prompt": "very long", "do": {"status": 429, "headers": {"Retry-After": "30"}, "body": {
+        "error": {"message": words, "type": "tokens", "code": "rate_limit_exceeded"}}}}])
+    gateway = make_gateway().start()
+    large, other = gateway.attach(), gateway.attach("20261124T120000-2")
+    answer, took = seconds(lambda: large.ask(text="very long"))
+    assert answer.status == 429 and took < 5 and len(fake.log()) == 1
+    answer, took = seconds(other.ask)
+    assert answer.status == 200 and took < 5
 
 
 def test_a_key_that_is_refused_or_used_up_leaves_the_work_to_the_other(make_gateway, fake):

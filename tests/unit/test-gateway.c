@@ -631,11 +631,31 @@ static void grows_and_is_cut(void **state)
 	clean_round(&q, 3000);
 	assert_int_equal(q.limit, 32); /* still */
 	clean_round(&q, 60000);
-	assert_true(q.limit > 33 && q.limit < 35); /* additive from now on */
+	assert_true(q.limit > 36 &&
+		    q.limit < 38); /* by a quarter, and slowly where it was too much */
 	double grown = q.limit;
 	quota_unwell(&q, -1, 61000);
 	clean_round(&q, 62000);
 	assert_true(q.limit == grown);
+}
+
+static void comes_back_after_a_cut(void **state)
+{
+	struct quota q;
+	int rounds = 0;
+	(void)state;
+	quota_init(&q, 100);
+	q.limit = 45;
+	q.slow_start = false;
+	quota_take(&q);
+	quota_too_much(&q, 1000, -1,
+		       2000); /* one was under way: that is no evidence of how many may be */
+	quota_give(&q);
+	assert_int_equal(q.limit, 8);
+	q.limit = 5;
+	for (; q.limit < 45; rounds++)
+		clean_round(&q, 60000);
+	assert_true(rounds <= 12);
 }
 
 static void does_not_grow_unused(void **state)
@@ -897,6 +917,7 @@ int main(void)
 		cmocka_unit_test(names_the_difference),
 		cmocka_unit_test(routes),
 		cmocka_unit_test(grows_and_is_cut),
+		cmocka_unit_test(comes_back_after_a_cut),
 		cmocka_unit_test(does_not_grow_unused),
 		cmocka_unit_test(shuts_as_told),
 		cmocka_unit_test(reads_headers),
