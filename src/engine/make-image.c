@@ -20,6 +20,8 @@
 #include "engine/container.h"
 #include "engine/find.h"
 #include "engine/look.h"
+#include "engine/network-fault.h"
+#include "engine/registry.h"
 #include "os/fdio.h"
 
 #define SPEC_MAX (1 << 20)
@@ -211,42 +213,50 @@ static void say_tail(const struct buf *tail)
 }
 
 static const int pauses_s[] = {2, 15, 60};
+#define PAUSE_MAX_S 600 /* whatever the other side asks for */
 
-/* Whether what a client said last looks like the network's fault, and how long the other side wants us to wait, at
- * most ten minutes. -1: trying again would not help. */
-static int network_pause(const char *tail)
+/* Those that the engine fetches from registries. */
+static void names_to_fetch(const struct job *j, struct strv *out)
 {
-	static const char *const signs[] = {
-		"toomanyrequests",
-		"Too Many Requests",
-		"429 ",
-		"500 Internal Server Error",
-		"502 Bad Gateway",
-		"503 Service",
-		"504 Gateway",
-		"onnection reset",
-		"onnection timed out",
-		"i/o timeout",
-		"TLS handshake timeout",
-		"unexpected EOF",
-		"no such host",
-		"emporary failure in name resolution",
-		"emporary failure resolving",
-		"ould not resolve host",
-		"EAI_AGAIN",
-		"ECONNRESET",
-		"ETIMEDOUT",
-	};
-	const char *asked = strcasestr(tail, "retry-after");
-	int seconds = 0;
+	const json_t *item;
+	size_t at;
 
-	for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
-		if (strstr(tail, signs[i])) {
-			if (asked)
-				sscanf(asked + strlen("retry-after"), "%*[: ]%d", &seconds);
-			return seconds < 0 ? 0 : seconds > 600 ? 600 : seconds;
-		}
-	return -1;
+	if (name_to_pull(j))
+		strv_push(out, name_to_pull(j));
+	json_array_foreach (json_object_get(j->spec, "bases"), at, item)
+		strv_push(out, json_string_value(item));
+}
+
+/* How long to wait before try AGAIN; -1: it would not help. */
+static int pause_before(const struct job *j, size_t again, const char *tail, const struct err *why)
+{
+	AUTO(strv) struct strv names = STRV_INIT;
+
+	if (again >= ARRAY_SIZE(pauses_s) || why->kind == ERR_LIMIT || !network_failed(tail))
+		return -1;
+	int asked = 0;
+	const bool refused = network_refused(tail, &asked);
+	names_to_fetch(j, &names);
+	for (size_t i = 0; refused && !asked && i < names.n; i++)
+		asked = registry_retry_after(names.v[i]);
+	asked = asked < PAUSE_MAX_S ? asked : PAUSE_MAX_S;
+	return asked > pauses_s[again] ? asked : pauses_s[again];
+}
+
+/* One line for results: the last that says anything. */
+static void add_last_line(const struct buf *tail, struct err *err)
+{
+	size_t end = tail->len, start;
+
+	while (end && tail->data[end - 1] == '\n')
+		end--;
+	for (start = end; start && tail->data[start - 1] != '\n'; start--)
+		;
+	if (start == end)
+		return;
+	AUTO(free) char *command = xstrdup(err->msg);
+	err_set(err, ERR_INFRA, 0, "%s: %.*s", command,
+		(int)(end - start < 300 ? end - start : 300), tail->data + start);
 }
 
 static int run_client(struct job *j, const struct strv *args, const char *doing, struct err *err)
@@ -266,12 +276,10 @@ static int run_client(struct job *j, const struct strv *args, const char *doing,
 					       .timeout_ms = j->wish->timeout_ms};
 		if (!client_run(j->e, &job, &tail, err))
 			return 0;
-		int pause_s = again < ARRAY_SIZE(pauses_s) && err->kind != ERR_LIMIT
-				      ? network_pause(tail.data)
-				      : -1;
+		const int pause_s = tail.data ? pause_before(j, again, tail.data, err) : -1;
 		if (pause_s < 0)
 			break;
-		pause_s = pause_s > pauses_s[again] ? pause_s : pauses_s[again];
+		add_last_line(&tail, err);
 		make_image_say(
 			"image of %s: the network failed (%s); trying again in %d s (%zu of %zu)",
 			j->image.name, err->msg, pause_s, again + 1, ARRAY_SIZE(pauses_s));
@@ -283,16 +291,7 @@ static int run_client(struct job *j, const struct strv *args, const char *doing,
 	}
 	make_image_say("image of %s: %s; its last lines:", j->image.name, err->msg);
 	say_tail(&tail);
-	/* One line for results: the last that says anything. */
-	char *last = strrchr(tail.data, '\n');
-	if (last)
-		*last = '\0';
-	last = strrchr(tail.data, '\n');
-	const char *line = last ? last + 1 : tail.data;
-	if (*line) {
-		AUTO(free) char *command = xstrdup(err->msg);
-		err_set(err, ERR_INFRA, 0, "%s: %.300s", command, line);
-	}
+	add_last_line(&tail, err);
 	return -1;
 }
 

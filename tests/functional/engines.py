@@ -11,9 +11,11 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tarfile
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -423,3 +425,46 @@ def start_registry():
     if not shutil.which("docker-registry"):
         unavailable("not installed: docker-registry (tools/setup engine)")
     return Registry()
+
+
+class Faulty(Server):
+    """In front of a registry: answers all with FAULT, and hands them on when that is None. It is an HTTP status with its headers
+    ("429 X\\r\\nRetry-After: 3") or "reset"."""
+
+    def __init__(self, registry, fault):
+        self.fault, self.behind = fault, registry.host.split(":")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=self.answer, args=self.listener.accept()[:1], daemon=True).start()
+
+    def answer(self, client):
+        with client, contextlib.suppress(OSError):
+            asked = client.recv(65536)
+            if asked[:1] == b"\x16":  # TLS is tried before
+                return
+            fault = self.fault
+            if fault:
+                if fault == "reset":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                client.sendall(f"HTTP/1.1 {fault}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                return
+            with socket.create_connection((self.behind[0], int(self.behind[1]))) as real:
+                real.sendall(asked)
+                threading.Thread(target=self.carry, args=(client, real), daemon=True).start()
+                self.carry(real, client)
+
+    @staticmethod
+    def carry(source, sink):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                sink.sendall(piece)
+            sink.shutdown(socket.SHUT_RDWR)
+
+    def stop(self):
+        self.listener.close()
