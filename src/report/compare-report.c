@@ -536,7 +536,7 @@ static void put_title(struct doc *d, const struct comparison *c)
 		doc_words(d, ": so far");
 }
 
-static void make_document(struct doc *d, const struct comparison *c, bool all)
+void compare_report_document(struct doc *d, const struct comparison *c, bool all)
 {
 	put_title(d, c);
 	put_all_differences(d, c);
@@ -585,7 +585,7 @@ void compare_report(struct buf *out, const struct comparison *c, const struct re
 		compare_json(out, c);
 		return;
 	}
-	make_document(&d, c, form->all_trials);
+	compare_report_document(&d, c, form->all_trials);
 	if (form->format == REPORT_TERMINAL)
 		doc_terminal(&d, form->width, out);
 	else if (form->format == REPORT_MARKDOWN)

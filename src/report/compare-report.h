@@ -8,6 +8,8 @@
 
 /* Append it as TERMINAL, MARKDOWN, HTML or JSON; FORM->all_trials lists each task that changed, however many there are. */
 void compare_report(struct buf *out, const struct comparison *c, const struct report_form *form);
+/* Append its blocks to D. ALL: each task that changed. */
+void compare_report_document(struct doc *d, const struct comparison *c, bool all);
 /* Append the sentence of one verdict, plain. */
 void compare_report_verdict_of(struct buf *out, const struct comparison *c,
 			       const struct compare_pair *p);

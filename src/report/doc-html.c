@@ -86,13 +86,14 @@ static void put_element(struct buf *out, const char *tag, const struct doc_block
 	buf_addf(out, "</%s>\n", tag);
 }
 
-static void put_block(struct buf *out, const struct doc_block *b)
+static void put_block(struct buf *out, const struct doc_block *b, int deeper)
 {
-	static const char *const headings[] = {"h1", "h1", "h2", "h3"};
+	static const char *const headings[] = {"h1", "h1", "h2", "h3", "h4"};
+	int level = b->level + deeper;
 
 	switch (b->kind) {
 	case DOC_HEADING:
-		put_element(out, headings[b->level > 3 ? 3 : b->level], b);
+		put_element(out, headings[level > 4 ? 4 : level], b);
 		break;
 	case DOC_PARAGRAPH:
 		put_element(out, "p", b);
@@ -131,19 +132,25 @@ static void put_title(struct buf *out, const struct doc *d)
 	buf_adds(out, "</title>\n");
 }
 
-void doc_html(const struct doc *d, struct buf *out)
+void doc_html_blocks(const struct doc *d, int deeper, struct buf *out)
 {
 	bool in_list = false;
 
-	buf_adds(out, HEAD);
-	put_title(out, d);
-	buf_adds(out, STYLE "</head>\n<body>\n");
 	for (size_t i = 0; i < d->n; i++) {
 		bool item = d->blocks[i].kind == DOC_ITEM;
 		if (item != in_list)
 			buf_adds(out, item ? "<ul>\n" : "</ul>\n");
 		in_list = item;
-		put_block(out, &d->blocks[i]);
+		put_block(out, &d->blocks[i], deeper);
 	}
-	buf_adds(out, in_list ? "</ul>\n</body>\n</html>\n" : "</body>\n</html>\n");
+	buf_adds(out, in_list ? "</ul>\n" : "");
+}
+
+void doc_html(const struct doc *d, struct buf *out)
+{
+	buf_adds(out, HEAD);
+	put_title(out, d);
+	buf_adds(out, STYLE "</head>\n<body>\n");
+	doc_html_blocks(d, 0, out);
+	buf_adds(out, "</body>\n</html>\n");
 }

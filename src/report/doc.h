@@ -69,6 +69,8 @@ void doc_line_end(struct doc *d); /* what follows is on a line of its own */
 /* Append the document. WIDTH as of table_terminal(). */
 void doc_terminal(const struct doc *d, int width, struct buf *out);
 void doc_markdown(const struct doc *d, struct buf *out);
+/* The blocks alone, their headings DEEPER levels down, for a page that somebody else puts together. */
+void doc_html_blocks(const struct doc *d, int deeper, struct buf *out);
 /* A whole page, in one file: no script, and nothing is fetched from anywhere. */
 void doc_html(const struct doc *d, struct buf *out);
 /* Append TEXT for HTML, on one line: between tags or in a quoted attribute. */

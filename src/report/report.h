@@ -8,6 +8,7 @@
 #include "analysis/summary.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "report/doc.h"
 #include "store/store.h"
 
 enum report_format {
@@ -44,5 +45,9 @@ void report_left_out(struct buf *out, const struct rollout *r);
 /* The overall mean over task means; false when nothing is scored. REPLACED scores are reruns that somebody asked for because of an
  * outcome; FIRST is the mean of the first tries then, NAN: none was scored. */
 bool report_mean(const struct rollout *r, double *mean, size_t *replaced, double *first);
+/* Parts of the summary's document, for a page that shows the rest as charts: its title and counts; its notes, what was
+ * excluded, measured, failed and spent, and what to do next. */
+void report_document_top(struct doc *d, const struct summary *s, const struct rollout *r);
+void report_document_rest(struct doc *d, const struct summary *s, const struct rollout *r);
 /* Columns of the terminal FD, 0 when it is none. */
 int report_width(int fd);
