@@ -183,6 +183,11 @@ static int sync_parent(int dir_fd, const char *path, struct err *err)
 	return 0;
 }
 
+int path_sync_all(int fd, struct err *err)
+{
+	return syncfs(fd) ? err_set(err, ERR_INFRA, errno, "sync the file system") : 0;
+}
+
 static int write_new(int dir_fd, const char *path, const void *data, size_t n, mode_t mode,
 		     bool sync, struct err *err)
 {

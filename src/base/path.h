@@ -34,6 +34,8 @@ int path_read_fd(int fd, size_t max, struct buf *out, struct err *err) MUST_CHEC
 /* Write to a temporary name beside PATH and rename over it. SYNC: fsync the file and its directory. */
 int path_write(int dir_fd, const char *path, const void *data, size_t n, mode_t mode, bool sync,
 	       struct err *err) MUST_CHECK;
+/* Everything written so far to the file system that FD is of is on its disk: one wait for many files (syncfs). */
+int path_sync_all(int fd, struct err *err) MUST_CHECK;
 int path_write_all(int fd, const void *data, size_t n, struct err *err) MUST_CHECK;
 /* Replace PATH by a symbolic link to TARGET, atomically. */
 int path_link(int dir_fd, const char *target, const char *path, struct err *err) MUST_CHECK;

@@ -72,7 +72,7 @@ struct attempt {
 	bool preflight; /* no trial: no agent runs, and each test has PREFLIGHT_TEST_MS at most */
 	bool watch_network; /* count what its tests ask of a network that is not there */
 	bool stream_output; /* -vv: agent and test output as "output" events */
-	bool sync;	    /* fsync committed work: a paid call may be made */
+	bool sync;	    /* fsync committed work: it cannot be made again for nothing */
 	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */
 	json_t *tools;	    /* of the benchmark: `mounts`, `path`, `programs`; NULL: none; owned */
 	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */

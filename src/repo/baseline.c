@@ -236,7 +236,7 @@ static int make(struct build *b, const struct task *t, const char *key, struct e
 			log_debug("%s", ignored.msg);
 		return -1;
 	}
-	if (path_remove_tree(b->root_fd, path, err) < 0)
+	if (path_sync_all(b->tmp_fd, err) < 0 || path_remove_tree(b->root_fd, path, err) < 0)
 		return -1;
 	if (renameat(b->root_fd, tmp, b->root_fd, path) < 0)
 		return err_set(err, ERR_INFRA, errno, "rename to %s", path);
@@ -258,6 +258,11 @@ static int find_or_make(struct repo_baseline *out, struct build *b, const struct
 	if (!meta_read(out, b->root_fd, key)) {
 		sweep_leftovers(b->root_fd, key);
 		rc = make(b, t, key, err);
+		// A disk may have lost some of what was fetched long ago.
+		if (rc < 0 && err->kind == ERR_INFRA &&
+		    mirror_drop_damaged(b->root_fd, t->repo.git_url, strlen(b->start) == 64,
+					b->deadline_ms))
+			rc = make(b, t, key, err);
 		if (rc == 0 && !meta_read(out, b->root_fd, key))
 			rc = err_retry(err, 0, DATA_BASELINES "/%s: cannot be read back", key);
 	}

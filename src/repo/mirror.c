@@ -275,14 +275,15 @@ static int have_commit(const struct mirror *m, struct err *err)
 	AUTO(fd) int lock = mirror_lock(m->root_fd, m->path, m->deadline_ms, err);
 	if (lock < 0)
 		return -1;
-	// Written last: without it a maker was killed half way.
+	// Written last: without it a maker was killed half way. What git fetches later it syncs itself: packs, then refs.
 	AUTO(free) char *ready = xasprintf("%s/info/ready", m->path);
 	struct gitdir spec = {
 		.head = "refs/heads/none", .bare = true, .sha256 = strlen(m->commit) == 64};
 	if (!path_exists(m->root_fd, ready)) {
 		if (path_remove_tree(m->root_fd, m->path, err) < 0 ||
 		    gitdir_make(m->root_fd, m->path, &spec, err) < 0 ||
-		    path_write(m->root_fd, ready, "", 0, 0644, false, err) < 0)
+		    path_sync_all(m->root_fd, err) < 0 ||
+		    path_write(m->root_fd, ready, "", 0, 0644, true, err) < 0)
 			return -1;
 	}
 	if (gitdir_sweep(m->root_fd, m->path, err) < 0)
@@ -291,6 +292,26 @@ static int have_commit(const struct mirror *m, struct err *err)
 	if (has_commit(m, &has, err) < 0)
 		return -1;
 	return has ? 0 : fetch_commit(m, err);
+}
+
+bool mirror_drop_damaged(int root_fd, const char *url, bool sha256, int64_t deadline_ms)
+{
+	static const char *const argv[] = {"fsck", "--connectivity-only", "--no-dangling",
+					   "--no-progress", NULL};
+	AUTO(free) char *path = mirror_path(url, sha256);
+	AUTO(free) char *git_dir = xasprintf("GIT_DIR=%s", path);
+	const char *env[] = {git_dir, NULL};
+	struct git_cmd c = {
+		.dir_fd = root_fd, .argv = argv, .env = env, .deadline_ms = deadline_ms};
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+	int status;
+
+	if (!path_exists(root_fd, path))
+		return false;
+	AUTO(fd) int lock = mirror_lock(root_fd, path, deadline_ms, &ignored);
+	return lock >= 0 && !git_run(&c, NULL, &text, &status, &ignored) && status &&
+	       !path_remove_tree(root_fd, path, &ignored);
 }
 
 char *mirror_path(const char *url, bool sha256)

@@ -21,6 +21,9 @@ int mirror_ask(int root_fd, const char *url, int64_t deadline_ms, struct err *er
 int mirror_need(char **path, int root_fd, const char *url, const char *commit, int64_t deadline_ms,
 		struct err *err) MUST_CHECK;
 
+/* Remove the mirror of URL if a disk lost some of it, so that it is fetched anew. Looks at each object's links, which takes
+ * a while: for when something failed. False: it is whole, or cannot be looked at. */
+bool mirror_drop_damaged(int root_fd, const char *url, bool sha256, int64_t deadline_ms);
 /* Where the mirror of URL is, or would be: one each for commits of 40 and of 64 digits. The caller frees. */
 char *mirror_path(const char *url, bool sha256);
 

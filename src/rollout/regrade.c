@@ -344,7 +344,7 @@ int regrade_commit(struct regrade *r, const struct session *s, struct err *err)
 		if (r->tasks[i] && s->progress[i].agent_committed &&
 		    inputs_snapshot(r->tasks[i], &s->store, err))
 			return -1;
-	return 0;
+	return path_sync_all(s->store.root_fd, err);
 }
 
 bool regrade_asks(const struct regrade *r, size_t i)

@@ -22,6 +22,14 @@ static char *token(const struct sched *s, const struct attempt *a, const char *r
 	return xasprintf("%s.%s", name, mac);
 }
 
+/* What nop and oracle made is made again at no cost, and they are many. */
+static bool is_dear(const json_t *spec)
+{
+	const char *kind = json_get_str(spec, "kind", "cli");
+
+	return strcmp(kind, "nop") && strcmp(kind, "oracle");
+}
+
 /* Everything in it is borrowed. */
 static struct attempt describe(const struct sched *s, size_t item)
 {
@@ -40,7 +48,7 @@ static struct attempt describe(const struct sched *s, size_t item)
 		.keep_judge = i->keep_judge,
 		.ratings = i->ratings,
 		.stream_output = s->o->listener && s->o->listener->wants_output,
-		.sync = *json_get_str(spec, "needs", "") != '\0',
+		.sync = is_dear(spec),
 		.agent_spec = spec,
 		.tools = plan->tools,
 		.bench = plan->name,

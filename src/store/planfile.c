@@ -89,6 +89,8 @@ int planfile_write(const struct planfile *p, int dir_fd, struct err *err)
 		buf_adds(&text, i + 1 < p->n ? ",\n" : "\n");
 	}
 	buf_adds(&text, TRIALS_CLOSE "\n");
+	if (path_sync_all(dir_fd, err))
+		return -1;
 	return path_write(dir_fd, ROLLOUT_PLAN, text.data, text.len, 0644, true, err);
 }
 

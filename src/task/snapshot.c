@@ -213,8 +213,8 @@ static int make_snapshot(const struct task *t, int tasks_fd, struct err *err)
 
 enum found { FOUND_NONE, FOUND_SAME, FOUND_MOVED };
 
-/* A snapshot that cannot be read (a power cut) is none. MOVED: the same commit in another local
- * place. */
+/* A snapshot that cannot be read or lacks something of its files (a power cut) is none. MOVED: the same commit in
+ * another local place. */
 static enum found look(const struct task *t, int root_fd, const char *path)
 {
 	struct task old = {0};
@@ -227,7 +227,7 @@ static enum found look(const struct task *t, int root_fd, const char *path)
 		: strcmp(old.repo.git_url, t->repo.git_url) ? FOUND_MOVED
 							    : FOUND_SAME;
 	task_release(&old);
-	return found;
+	return found == FOUND_NONE || task_snapshot_is_whole(root_fd, path) ? found : FOUND_NONE;
 }
 
 static int update_snapshot(const struct task *t, int root_fd, const char *path, struct err *err)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The power goes while a benchmark runs: what the disk has then is a copy of the file system's image, taken in the middle."""
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from conftest import remove_tree, wait_for
+
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"], "btrfs": ["mkfs.btrfs", "-q", "-f"]}
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts images"), pytest.mark.local("is about the data folder's file system")]
+
+
+def system(*argv):
+    return subprocess.run(argv, capture_output=True, text=True)
+
+
+@pytest.fixture(params=[pytest.param("ext4"), pytest.param("xfs", marks=pytest.mark.long),
+                        pytest.param("btrfs", marks=pytest.mark.long)])
+def disk(request, workdir):
+    """An empty file system on a sparse image, and how to mount it or a copy of it at `place`."""
+    make = MAKE[request.param]
+    if not shutil.which(make[0]):
+        pytest.skip(f"{make[0]} is not installed")
+
+    class Disk:
+        image, copy, place = workdir / "image", workdir / "copy", workdir / "mnt"
+
+        def mount(self, image):
+            # Another process's mount namespace may hold the first a little longer.
+            options = "loop,nouuid" if request.param == "xfs" else "loop"
+            return system("mount", "-o", options, image, self.place).returncode == 0
+
+        def unmount(self):
+            wait_for(lambda: system("umount", self.place) and not os.path.ismount(self.place))
+
+        def cut(self):
+            system("cp", "--sparse=always", self.image, self.copy).check_returncode()
+    d = Disk()
+    d.place.mkdir()
+    with open(d.image, "wb") as f:
+        f.truncate(8 << 30)
+    system(*make, d.image).check_returncode()
+    if not d.mount(d.image):
+        pytest.skip(f"no {request.param} can be mounted here")
+    system("sync", "-f", d.place)
+    yield d
+    d.unmount()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_disk_has_is_gone_on_with(disk, seed, make_task, make_bench, agent_script, start_cli, run_cli, workdir):
+    """Two cuts of a run with a new task, mirror and baseline: afterwards resume, or a second run, comes to the end."""
+    agent_script("echo changed >> README.md\nsleep 0.2\n")
+    tests = [("quick.sh", "works", "grep -q changed README.md\n")]
+    for name in ("one", "two"):
+        make_task(name, tests=tests)
+    make_bench({"prepared_dir": "tasks/*", "rollouts": 2}, agent="scripted", model="m", sandbox="local", parallel=2)
+    data = ["--data-dir", disk.place / "data"]
+    moments = random.Random(seed)
+    child = start_cli("run", "bench.toml", *data)
+    journals = lambda: list(disk.place.glob("data/rollouts/bench/*/events.jsonl"))
+    # Before there is a plan there is nothing to go on with; from then on, somewhere until the end.
+    wait_for(lambda: journals() or child.poll() is not None)
+    at = moments.randrange(1, 24)
+    wait_for(lambda: journals()[0].read_bytes().count(b"\n") >= at or child.poll() is not None, timeout=60)
+    time.sleep(moments.random() / 10)  # where between two lines is chance
+    disk.cut()
+    child.communicate(timeout=120)
+    disk.unmount()
+    assert disk.mount(disk.copy)
+    if list(disk.place.glob("data/rollouts/bench/*/plan.json")):
+        run_cli("resume", "bench", *data, check=0)
+    done = run_cli("run", "bench.toml", *data, check=0)
+    assert "All 4 tasks completed!" in done.stdout
+    for n in range(len(journals())):
+        said = run_cli("summarize", f"bench@{sorted(j.parent.name for j in journals())[n]}", *data, check=0).stdout
+        assert "4 scored, 0 missing" in said, said
+    run_cli("eval", "bench", *data, check=0)
+    remove_tree(disk.place / "data")
+
+
+@pytest.mark.parametrize("file", ["HEAD", "objects/pack/*.pack", "objects/pack/*.idx", "refs/rollouts/*"])
+def test_a_mirror_that_a_disk_damaged_is_fetched_again(file, make_task, make_bench, run_cli, workdir):
+    make_bench({"prepared_dir": make_task("one")}, agent="oracle", sandbox="local")
+    run_cli("run", "bench.toml", check=0)
+    for damaged in workdir.glob("data/cache/mirrors/*.git/" + file):
+        damaged.chmod(0o644)
+        os.truncate(damaged, damaged.stat().st_size // 2)
+    remove_tree(workdir / "data/cache/baselines")
+    assert "score 1.000" in run_cli("run", "bench.toml", check=0).stdout
+
+
+@pytest.mark.parametrize("file", ["task.json", "app/*", "repo/*"])
+def test_a_snapshot_that_a_disk_damaged_is_made_again(file, make_task, make_bench, run_cli, workdir):
+    make_bench({"prepared_dir": make_task("one", files={"overlay_repo_files/more.txt": "more\n"})}, agent="oracle", sandbox="local")
+    run_cli("run", "bench.toml", check=0)
+    damaged = next(p for p in workdir.glob("data/cache/tasks/*/" + file) if p.is_file())
+    before = damaged.read_bytes()
+    os.truncate(damaged, 0)
+    run_cli("run", "bench.toml", check=0)
+    assert damaged.read_bytes() == before
