@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,10 +124,16 @@ static bool occupy_standard_descriptors(void)
 	return true;
 }
 
+/* A limit on the size of files is an error of the write like any other. Not SIG_IGN, which children would inherit. */
+static void on_too_large(int signo)
+{
+}
+
 int main(int argc, char **argv)
 {
 	struct err err;
 
+	signal(SIGXFSZ, on_too_large);
 	if (!occupy_standard_descriptors())
 		return CMD_ENVIRONMENT;
 	plain_streams();

@@ -86,7 +86,7 @@ static int run(struct bash_shell *s, const char *command, const char *dir, struc
 		.cwd = dir,
 		.user = s->job->task->layout.agent_user,
 		.out = s->log,
-		.err = s->log,
+		.joined = true,
 		.on_output = keep,
 		.on_output_arg = ends,
 		.deadline_ms = earlier(&time, agent_deadline(s->job)),

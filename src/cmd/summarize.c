@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/gate.h"
 #include "cmd/options.h"
 #include "cmd/rollout-operand.h"
 #include "report/report.h"
@@ -15,6 +16,7 @@ struct request {
 	int64_t limit, max_bytes;
 	struct summary_options options;
 	struct summary_selection selection;
+	struct gate gate;
 };
 
 static int check(struct request *q, struct err *err)
@@ -26,7 +28,8 @@ static int check(struct request *q, struct err *err)
 		return err_set(err, ERR_USAGE, 0,
 			       "--json, --csv, --markdown and --ids exclude each other");
 	if (csv_check(q->csv, err) ||
-	    summary_selection_parse(&q->selection, q->sort, q->tasks, err))
+	    summary_selection_parse(&q->selection, q->sort, q->tasks, err) ||
+	    gate_parse(&q->gate, err))
 		return -1;
 	if (q->max_bytes && !q->markdown)
 		return err_set(err, ERR_USAGE, 0, "--max-bytes goes with --markdown");
@@ -90,33 +93,44 @@ static int load(struct rollout *r, const char *operand, const struct request *q,
 	return rollout_operand_load(r, q->data, operand, q->all, err);
 }
 
-static int summarize(const char *operand, const struct request *q, struct err *err)
+static int print(const struct buf *text, struct err *err)
 {
-	struct rollout r;
-	struct summary sum;
+	if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout))
+		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
+	return 0;
+}
+
+static int show(const struct rollout *r, struct request *q, struct err *err)
+{
+	AUTO(summary) struct summary sum = {0};
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (load(&r, operand, q, err))
+	if (gate_check(&q->gate, r, &q->options, err))
 		return -1;
-	summary_make(&sum, (const struct rollout *[]){&r}, 1, &q->options);
+	summary_make(&sum, (const struct rollout *[]){r}, 1, &q->options);
 	summary_select(&sum, &q->selection);
 	if (q->ids)
 		put_ids(&text, &sum);
 	else
-		report_summary(&text, &sum, &r,
+		report_summary(&text, &sum, r,
 			       &(struct report_form){format_of(q), report_width(STDOUT_FILENO),
 						     q->trials, (size_t)q->max_bytes});
-	summary_release(&sum);
-	if (q->max_bytes && text.len > (size_t)q->max_bytes) {
-		rollout_release(&r);
+	if (q->max_bytes && text.len > (size_t)q->max_bytes)
 		return err_set(err, ERR_USAGE, 0, "--max-bytes: the shortest summary takes %zu",
 			       text.len);
-	}
-	write_summary(q, &r);
+	write_summary(q, r);
+	return print(&text, err) || gate_tell(&q->gate, r, &sum, err) ? -1 : 0;
+}
+
+static int summarize(const char *operand, struct request *q, struct err *err)
+{
+	struct rollout r;
+
+	if (load(&r, operand, q, err))
+		return -1;
+	int status = show(&r, q, err);
 	rollout_release(&r);
-	if (fwrite(text.data, 1, text.len, stdout) != text.len || fflush(stdout))
-		return err_set(err, ERR_INFRA, 0, "cannot write to standard output");
-	return 0;
+	return status;
 }
 
 static const char help_text[] =
@@ -137,7 +151,17 @@ static const char help_examples[] =
 	"rollouts summarize hello --rollout baseline --csv > trials.csv\n"
 	"rollouts summarize hello --by model,tag\n"
 	"rollouts summarize hello --all --question these-tasks\n"
-	"rollouts summarize hello --tasks unsolved --ids\n";
+	"rollouts summarize hello --tasks unsolved --ids\n"
+	"rollouts summarize hello --fail-under 0.8 --fail-under tag:hard=0.5\n";
+
+static int gated(const char *operand, struct request *q)
+{
+	struct err err;
+	int status = check(q, &err) || summarize(operand, q, &err) ? cmd_fail(&err)
+								   : gate_status(&q->gate);
+	gate_release(&q->gate);
+	return status;
+}
 
 int cmd_summarize(int argc, char **argv)
 {
@@ -199,6 +223,7 @@ int cmd_summarize(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &q.all,
 		 .help = "all rollouts of the benchmark, read as one"},
+		OPTIONS_GATE(&q.gate),
 		OPTION_DATA_DIR(&q.data),
 		OPTION_END,
 	};
@@ -213,12 +238,9 @@ int cmd_summarize(int argc, char **argv)
 		.examples = help_examples,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
-	struct err err;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
 	if (status >= 0)
 		return status;
-	if (check(&q, &err) || summarize(operands.v[0], &q, &err))
-		return cmd_fail(&err);
-	return CMD_OK;
+	return gated(operands.v[0], &q);
 }

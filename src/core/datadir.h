@@ -51,6 +51,7 @@
 #define ROLLOUT_RESULTS "task_results" /* RUN_ID.json */
 #define ROLLOUT_SUMMARY "summary.md"
 #define ROLLOUT_TAGS "tags"
+#define ROLLOUT_NOTES "notes.json"
 #define ROLLOUT_EXCLUDED "excluded.jsonl"
 #define ROLLOUT_GATEWAY_LOG "gateway.log"
 #define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */

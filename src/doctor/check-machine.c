@@ -14,12 +14,11 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "doctor/check.h"
+#include "os/open-files.h"
 #include "os/usage.h"
 
 #define MIN_FREE_BYTES ((int64_t)2 << 30)
 #define MIN_FREE_SHARE 0.05
-#define FILES_PER_TRIAL 4
-#define FILES_ELSE 32
 #define FILES_GOOD 256
 #define YEAR_2025_MS INT64_C(1735689600000)
 
@@ -105,13 +104,12 @@ static void check_files(struct checks *c)
 
 	if (getrlimit(RLIMIT_NOFILE, &l))
 		return;
-	long long trials = l.rlim_max > 1 << 20
-				   ? 1 << 18
-				   : ((long long)l.rlim_max - FILES_ELSE) / FILES_PER_TRIAL;
+	long long trials =
+		open_files_trials(l.rlim_max > 1 << 20 ? 1 << 20 : (long long)l.rlim_max);
 	check_add(c, l.rlim_max >= FILES_GOOD ? CHECK_OK : CHECK_LESS, "open files",
 		  "raise the limit: ulimit -Hn 4096",
 		  "%lld (at most %lld): enough for parallel = %lld", (long long)l.rlim_cur,
-		  (long long)l.rlim_max, trials > 0 ? trials : 0);
+		  (long long)l.rlim_max, trials);
 }
 
 void check_machine(struct checks *c)

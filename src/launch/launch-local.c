@@ -33,6 +33,7 @@ struct slot {
 	int out;	    /* our end of its event pipe, -1 once at its end */
 	struct buf line;    /* the beginning of the next one */
 	struct limits limits;
+	cpu_set_t processors; /* on which it runs */
 };
 
 struct local {
@@ -154,6 +155,7 @@ static void release(struct slot *slot)
 static int local_submit(struct launch *launch, const struct launch_job *job, struct err *err)
 {
 	struct local *l = local_of(launch);
+	struct slot *slot = &l->slots[job->id];
 	AUTO(strv) struct strv env = STRV_INIT;
 
 	if (job->token) {
@@ -161,12 +163,17 @@ static int local_submit(struct launch *launch, const struct launch_job *job, str
 		strv_setenv(&env, "ROLLOUTS_TOKEN", job->token);
 		strv_setenv(&env, "ROLLOUTS_JUDGE_TOKEN", job->judge_token);
 	}
-	if (start(l, job, strv_items(job->token ? &env : &l->env), err))
-		return -1;
-	l->slots[job->id].limits = *job->limits;
-	admit_take(&l->admit, job->limits);
-	l->running++;
-	return 0;
+	slot->limits = *job->limits;
+	admit_take(&l->admit, job->limits, &slot->processors);
+	/* A child has ours, whatever it becomes; the other threads keep theirs. */
+	sched_setaffinity(0, sizeof slot->processors, &slot->processors);
+	int e = start(l, job, strv_items(job->token ? &env : &l->env), err);
+	sched_setaffinity(0, sizeof l->admit.processors, &l->admit.processors);
+	if (e)
+		admit_return(&l->admit, job->limits, &slot->processors);
+	else
+		l->running++;
+	return e;
 }
 
 static size_t local_watch(const struct launch *launch, struct pollfd *fds)
@@ -242,7 +249,7 @@ static void finish(struct local *l, size_t id, launch_fn *fn, void *arg)
 	if (spawn_wait(&slot->child, 0, &status, &ignored))
 		status = -1;
 	release(slot);
-	admit_return(&l->admit, &slot->limits);
+	admit_return(&l->admit, &slot->limits, &slot->processors);
 	l->running--;
 	/* A worker that became another user could not remove its own group. */
 	if (l->grouped)

@@ -48,6 +48,20 @@ const char *number_points(char out[NUMBER_TEXT], double difference, double margi
 	return out;
 }
 
+const char *number_beside(char out[NUMBER_TEXT], double score, double edge)
+{
+	if (side(score, edge) && score - edge < 1e-12 && edge - score < 1e-12)
+		score = edge;
+	for (int digits = 3; digits <= 15; digits++) {
+		snprintf(out, NUMBER_TEXT, "%.*f", digits, score);
+		double shown = strtod(out, NULL);
+		if (side(shown, edge) == side(score, edge) && (shown != 1 || score >= 1) &&
+		    (shown != 0 || score <= 0))
+			break;
+	}
+	return out;
+}
+
 void number_exact(struct buf *out, double value)
 {
 	char text[40];

@@ -15,5 +15,7 @@ const char *number_percent(char out[NUMBER_TEXT], double score);
 /* A difference of scores as points of a hundred, with a sign if SIGNED. One digit, or as many as it takes to
  * stand on the right side of 0 and of +-MARGIN (0: none). */
 const char *number_points(char out[NUMBER_TEXT], double difference, double margin, int with_sign);
+/* A score with at least three digits, and as many as it takes to stand on the right side of EDGE. */
+const char *number_beside(char out[NUMBER_TEXT], double score, double edge);
 /* The shortest text that reads back as VALUE; never one that looks whole. */
 void number_exact(struct buf *out, double value);

@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "report/doc.h"
+#include "report/notes.h"
 #include "report/number.h"
 #include "report/summary-json.h"
 #include "report/tables.h"
@@ -478,6 +479,7 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	struct table t = {0};
 
 	put_title(d, r);
+	report_said(d, r);
 	put_counts(d, s);
 	tables_groups(&t, s);
 	put_section(d, "Aggregates", &t);
@@ -535,10 +537,8 @@ static void put_rows(struct buf *out, const struct summary *s, const struct roll
 
 	for (int level = 3; level >= 0; level--)
 		for (size_t i = 0; i < s->shown_n && chosen < n; i++)
-			if (tells(s, i) == level) {
-				kept[i] = true;
-				chosen++;
-			}
+			if (tells(s, i) == level)
+				chosen += kept[i] = true;
 	some.shown = shown;
 	some.shown_n = 0;
 	for (size_t i = 0; i < s->shown_n; i++)
@@ -560,12 +560,9 @@ static void put_fitting(struct buf *out, const struct summary *s, const struct r
 	if (out->len <= form->max_bytes)
 		return;
 	while (too_many - fits > 1) {
-		size_t n = fits + (too_many - fits) / 2;
+		size_t n = (fits + too_many) / 2;
 		put_rows(out, s, r, &less, n, false);
-		if (out->len <= form->max_bytes)
-			fits = n;
-		else
-			too_many = n;
+		*(out->len <= form->max_bytes ? &fits : &too_many) = n;
 	}
 	put_rows(out, s, r, &less, fits, false);
 	if (out->len > form->max_bytes)

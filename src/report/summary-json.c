@@ -275,6 +275,9 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_str(j, "config", r->config);
 	json_put_str(j, "state", rollout_state(r));
 	json_put_strv(j, "tags", &r->tags);
+	json_put_str(j, "title", json_get_str(r->notes, "title", NULL));
+	json_t *notes = json_object_get(r->notes, "tags");
+	json_put(j, "notes", notes ? json_incref(notes) : json_object());
 	json_put_bool(j, "so_far", r->live);
 	json_put_str(j, "question", summary_question_name(s->options.question));
 	json_put_int(j, "clusters", (int64_t)(s->clusters.of ? s->clusters.n : 0));

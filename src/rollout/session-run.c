@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "os/open-files.h"
 #include "rollout/carried.h"
 #include "rollout/eval-retries.h"
 #include "rollout/images.h"
@@ -70,11 +71,24 @@ static bool is_ready(void *arg, size_t trial)
 static int run_trials(struct session *s, const struct listener *l, const struct session_work *w,
 		      struct images *images, struct sched_end *end, struct err *err);
 
+/* More jobs than items would only be more to look through. */
+static int parallel_of(const struct session *s, const struct session_work *w)
+{
+	size_t parallel = (size_t)(w->parallel ? w->parallel : s->plan.parallel);
+
+	return (int)(parallel < w->n ? parallel : w->n ? w->n : 1);
+}
+
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
 	struct images images = {0};
 
+	if (open_files_allow(parallel_of(s, w), err)) {
+		if (s->fresh)
+			session_undo(s);
+		return -1;
+	}
 	if (w->n &&
 	    ((!s->fresh && carried_prepare(s, w, err)) || carried_settle(&s->store, err) ||
 	     remotes_check(s, l, w, err) || session_check_host(s, s->plan.trials, s->plan.n, err) ||
@@ -100,7 +114,6 @@ static int run_trials(struct session *s, const struct listener *l, const struct 
 	AUTO(free) char *gateway = dir ? xasprintf("%s/" ROLLOUT_GATEWAY_SOCKET, dir) : NULL;
 	AUTO(free) char *control = dir ? xasprintf("%s/" ROLLOUT_CONTROL_SOCKET, dir) : NULL;
 	struct meter meter;
-	size_t parallel = (size_t)(w->parallel ? w->parallel : s->plan.parallel);
 	struct sched_options o = {
 		.store = &s->store,
 		.ref = &s->ref,
@@ -110,10 +123,7 @@ static int run_trials(struct session *s, const struct listener *l, const struct 
 		.journal = s->journal,
 		.items = w->items,
 		.items_n = w->n,
-		/* More jobs than items would only be more to look through. */
-		.parallel = (int)(parallel < w->n ? parallel
-				  : w->n	  ? w->n
-						  : 1),
+		.parallel = parallel_of(s, w),
 		.fail_fast = s->plan.fail_fast,
 		.find_launcher = launch_find,
 		.worker = worker,

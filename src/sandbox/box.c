@@ -16,6 +16,7 @@
 #include "base/path.h"
 #include "engine/box.h"
 #include "os/fdio.h"
+#include "sandbox/processors.h"
 #include "sandbox/rootfs-parts.h"
 
 #define GONE_MS 60000
@@ -28,6 +29,16 @@ static void mount(json_t *mounts, const char *from, const char *to, bool writabl
 	json_put_str(m, "to", to);
 	json_put_bool(m, "writable", writable);
 	json_array_append_new(mounts, m);
+}
+
+static void mount_processors(json_t *mounts, const char *scratch)
+{
+	AUTO(free) char *list = path_join(scratch, PROCESSORS_LIST);
+	AUTO(free) char *info = path_join(scratch, PROCESSORS_INFO);
+
+	for (size_t i = 0; i < ARRAY_SIZE(processors_shown); i++)
+		mount(mounts, list, processors_shown[i], false);
+	mount(mounts, info, "/proc/cpuinfo", false);
 }
 
 /* The same places as in a local sandbox. */
@@ -67,6 +78,8 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 		AUTO(free) char *from = path_join(scratch, name);
 		mount(out, from, spec->caches[i].box, true);
 	}
+	if (processors_are_fewer())
+		mount_processors(out, scratch);
 	for (size_t i = 0; i < spec->mounts_n; i++)
 		mount(out, spec->mounts[i].host, spec->mounts[i].box, false);
 	return out;

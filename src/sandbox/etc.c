@@ -79,6 +79,9 @@ static const char *const never[] = {
 	"pam*",	      "default",      "systemd",     "alternatives",
 };
 
+/* Certificates: shown whole, hundreds of links. */
+static const char *const shown_whole[] = {"ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted"};
+
 struct search {
 	struct strv paths; /* "java-17-openjdk/net.properties": files and links, below /etc */
 	size_t entries;
@@ -97,7 +100,8 @@ static bool is_refused(const char *rel)
 	AUTO(free) char *first = xstrndup(rel, strcspn(rel, "/"));
 	const char *base = path_base(rel);
 
-	return matches(never, ARRAY_SIZE(never), first) || strcasestr(base, "password") ||
+	return matches(never, ARRAY_SIZE(never), first) ||
+	       matches(shown_whole, ARRAY_SIZE(shown_whole), rel) || strcasestr(base, "password") ||
 	       strcasestr(base, "secret") || strcasestr(base, "credential") ||
 	       !fnmatch("*.key", base, 0);
 }
@@ -185,15 +189,20 @@ static void add(struct search *s, const char *rel, int links, int depth)
 	}
 }
 
+/* Large, and without a link into /etc; /usr/lib/google-cloud-sdk alone may be two thirds of all folders of /usr. */
 static bool is_left_out(const char *path)
 {
-	static const char *const dirs[] = {"/usr/share/man", "/usr/share/doc", "/usr/share/locale",
-					   "/usr/share/icons", "/usr/src"};
+	static const char *const dirs[] = {"/usr/share/man",	  "/usr/share/doc",
+					   "/usr/share/locale",	  "/usr/share/icons",
+					   "/usr/share/zoneinfo", "/usr/src",
+					   "/usr/include",	  "/usr/local/go/src",
+					   "/usr/local/go/test",  "/usr/lib/google-cloud-sdk"};
+	const char *name = path_base(path);
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (!strcmp(path, dirs[i]))
 			return true;
-	return false;
+	return !strcmp(name, "__pycache__") || !strcmp(name, "node_modules");
 }
 
 /* And no link to one. */
@@ -334,17 +343,21 @@ static int list_paths(int root_fd, struct strv *out, struct err *err)
 		       : 0;
 }
 
-static int copy_one(int dir, const char *rel, struct err *err)
+/* MADE: the folder made last, owned. Paths are sorted, so that most need no other. */
+static int copy_one(int dir, const char *rel, char **made, struct err *err)
 {
 	AUTO(free) char *from = path_join("/etc", rel);
-	const char *slash = strrchr(rel, '/');
-	AUTO(free) char *above = slash ? xstrndup(rel, (size_t)(slash - rel)) : NULL;
+	AUTO(free) char *folder = path_folder(rel);
 
 	/* A file that went, or was closed, since it was found is none of a program's any more. */
 	if (access(from, R_OK) && errno != ENOENT)
 		return 0;
-	if (above && path_make_dirs(dir, above, 0755, err))
-		return -1;
+	if (!*made || strcmp(*made, folder) != 0) {
+		if (path_make_dirs(dir, folder, 0755, err))
+			return -1;
+		free(*made);
+		*made = STEAL(&folder);
+	}
 	struct err why = {0};
 	if (path_copy_tree(AT_FDCWD, from, dir, rel, &why))
 		log_debug("%s", why.msg);
@@ -354,6 +367,7 @@ static int copy_one(int dir, const char *rel, struct err *err)
 static int copy_all(int root_fd, const char *to, const struct strv *paths, struct err *err)
 {
 	AUTO(free) char *temp = xasprintf("%s.%d", to, (int)getpid());
+	AUTO(free) char *made = NULL;
 
 	if (path_remove_tree(root_fd, temp, err) || path_make_dirs(root_fd, temp, 0755, err))
 		return -1;
@@ -361,7 +375,7 @@ static int copy_all(int root_fd, const char *to, const struct strv *paths, struc
 	if (dir < 0)
 		return -1;
 	for (size_t i = 0; i < paths->n; i++)
-		if (copy_one(dir, paths->v[i], err))
+		if (copy_one(dir, paths->v[i], &made, err))
 			return -1;
 	/* Another worker may have made it meanwhile. */
 	if (!renameat(root_fd, temp, root_fd, to))

@@ -19,9 +19,8 @@ int rootfs_place_as(const struct rootfs *st, const char *name, int tree, bool is
 		    struct err *err)
 {
 	AUTO(free) char *to = rootfs_at(st, name);
-	AUTO(fd) int file = -1;
 
-	if (is_dir ? mkdir(to, 0755) : (file = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0444)) < 0)
+	if (is_dir ? mkdir(to, 0755) : mknod(to, S_IFREG | 0444, 0))
 		if (errno != EEXIST)
 			return err_set(err, ERR_INFRA, errno, "make %s", to);
 	if (move_mount(tree, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH))

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "sandbox/processors.h"
 #include "sandbox/rootfs-parts.h"
 
 #define GROUP "sys/fs/cgroup"
@@ -56,23 +57,20 @@ static int write_group(const struct rootfs *st, const char *name, const char *te
 	return path_write(AT_FDCWD, path, text, strlen(text), 0444, false, err);
 }
 
-/* "0-3,8" */
-static void list_cpus(struct buf *out)
+/* The list of processors lies over the machine's. */
+static int show_processors(const struct rootfs *st, struct err *err)
 {
-	cpu_set_t set;
+	AUTO(fd) int dir = open(st->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct err why = {0};
 
-	if (sched_getaffinity(0, sizeof set, &set))
-		CPU_ZERO(&set);
-	for (int i = 0; i < CPU_SETSIZE; i++) {
-		int last = i;
-		if (!CPU_ISSET(i, &set))
-			continue;
-		while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
-			last++;
-		buf_addf(out, last > i ? "%s%d-%d" : "%s%d", out->len ? "," : "", i, last);
-		i = last;
-	}
-	buf_addc(out, '\n');
+	if (dir < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s", st->dir);
+	if (processors_write(dir, err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(processors_shown); i++)
+		if (rootfs_bind(st, processors_shown[i] + 1, dir, PROCESSORS_LIST, &why))
+			log_debug("%s", why.msg);
+	return 0;
 }
 
 /* Some are held by a control group and some by us: they are told alike. */
@@ -81,7 +79,7 @@ static int write_limits(const struct rootfs *st, const struct limits *l, struct 
 	AUTO(buf) struct buf cpus = BUF_INIT;
 	char memory[32] = "max\n", cpu[48], pids[32] = "max\n";
 
-	list_cpus(&cpus);
+	processors_list(&cpus);
 	if (l->memory_mb > 0)
 		snprintf(memory, sizeof memory, "%lld\n", (long long)l->memory_mb << 20);
 	if (l->pids > 0)
@@ -130,6 +128,8 @@ int rootfs_sys(const struct rootfs *st, const struct sandbox_spec *spec,
 		if (rootfs_bind(st, shown[i] + 1, AT_FDCWD, shown[i], &why))
 			log_debug("%s", why.msg);
 	}
+	if (processors_are_fewer() && show_processors(st, err))
+		return -1;
 	mount_group(st, inherited);
 	return rootfs_tmpfs(st, GROUP, "mode=755,size=256k", err) ||
 			       write_limits(st, &spec->limits, err)

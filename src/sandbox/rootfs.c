@@ -14,6 +14,7 @@
 #include "core/datadir.h"
 #include "os/dir.h"
 #include "sandbox/refusal.h"
+#include "sandbox/processors.h"
 #include "sandbox/rootfs-parts.h"
 
 #define OWN "/.rollouts" /* in the box, on its read-only root: what belongs to us */
@@ -338,6 +339,8 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 
 	strv_pushv(argv, (const char *const[]){"--proc", "/proc", "--dev", "/dev", NULL});
 	option(argv, "--ro-bind", st, "cgroups", "/proc/cgroups");
+	if (processors_are_fewer())
+		option(argv, "--ro-bind", st, PROCESSORS_INFO, "/proc/cpuinfo");
 	option(argv, "--bind", st, "shm", "/dev/shm");
 	option(argv, "--bind", st, "run", "/run");
 	option(argv, "--ro-bind", st, "etc", "/etc");

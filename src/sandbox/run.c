@@ -175,7 +175,7 @@ static int start(struct run *r, struct err *err)
 	AUTO(fd) int in = make_input(r->x, err);
 	AUTO(fd) int out = in < 0 ? -1 : make_output(r, 1, r->x->out, err);
 	/* One pipe keeps the order of the two streams where nobody needs them apart. */
-	bool shared = r->x->out && r->x->out == r->x->err && !r->x->on_output;
+	bool shared = r->x->joined || (r->x->out && r->x->out == r->x->err && !r->x->on_output);
 	AUTO(fd)
 	int errors = out < 0  ? -1
 		     : shared ? fcntl(out, F_DUPFD_CLOEXEC, 3)

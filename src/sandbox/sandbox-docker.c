@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "sandbox/box.h"
 #include "sandbox/backend-common.h"
+#include "sandbox/processors.h"
 #include "sandbox/rootfs-parts.h"
 #include "os/user.h"
 
@@ -106,7 +107,8 @@ static int start(struct common_sandbox *k, struct err *err)
 	int scratch =
 		path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
 
-	if (scratch < 0 || write_names(scratch, &s->spec, err))
+	if (scratch < 0 || write_names(scratch, &s->spec, err) ||
+	    (processors_are_fewer() && processors_write(scratch, err)))
 		return -1;
 	/* A file system of the engine's would belong to root. */
 	if (mkdirat(scratch, "run", 0755))
@@ -119,6 +121,7 @@ static int start(struct common_sandbox *k, struct err *err)
 	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
 	if (channel_hello(&s->channel, deadline, err))
 		return -1;
+	processors_hand_to(s->channel.pid);
 	cgroup_of_process(&k->inherited->group, s->channel.pidfd);
 	s->limits_held = k->inherited->group.path ? "cgroup" : "engine";
 	return common_start_forwarder(k, err);

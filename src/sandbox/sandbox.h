@@ -86,6 +86,7 @@ struct sandbox_exec {
 	/* Called with each piece as it arrives; STREAM is 1 or 2. May be NULL. */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);
 	void *on_output_arg;
+	bool joined; /* standard error goes the way of standard output, in the order written: STREAM is 1 */
 	int64_t deadline_ms;		   /* clock_mono_ms; 0: none. Then everything is killed */
 	const struct sandbox_watch *watch; /* may move the deadline; NULL: nobody. Borrowed */
 	enum sandbox_at_end at_end;

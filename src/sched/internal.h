@@ -67,10 +67,13 @@ struct sched {
 	int64_t manifest_due_ms;
 	bool manifest_stale;
 	bool failed_fast, disk_full;
-	char failed_why[320]; /* the trial that failed first, and how */
-	size_t failed;	      /* of those that are done */
-	bool too_many_failed; /* of those that ended: fail_on_error */
-	enum sched_hold hold; /* what the hook said last */
+	int64_t idle_stuck_ms; /* since when nothing runs and nothing can be written; 0: not so */
+	bool unwritten;	       /* the journal could not be written, and was not since */
+	size_t told;	       /* bytes of what is pending in it that the listener knows */
+	char failed_why[320];  /* the trial that failed first, and how */
+	size_t failed;	       /* of those that are done */
+	bool too_many_failed;  /* of those that ended: fail_on_error */
+	enum sched_hold hold;  /* what the hook said last */
 	char hold_why[512];
 	struct strv leftovers; /* directories of attempts still to be swept */
 };

@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "os/fdio.h"
 
-static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-static struct sigaction before[ARRAY_SIZE(signals)], pipe_before;
+static const int signals[] = {SIGINT, SIGTERM}, unheeded[] = {SIGHUP, SIGPIPE};
+static struct sigaction before[ARRAY_SIZE(signals)], unheeded_before[ARRAY_SIZE(unheeded)];
 static volatile sig_atomic_t write_end = -1;
 
 static void on_signal(int signo)
@@ -22,7 +22,7 @@ static void on_signal(int signo)
 }
 
 /* Not SIG_IGN, which workers would inherit. */
-static void on_broken_pipe(int signo)
+static void on_unheeded(int signo)
 {
 }
 
@@ -41,8 +41,12 @@ int interrupt_open(struct err *err)
 		if (before[i].sa_handler != SIG_IGN)
 			sigaction(signals[i], &act, NULL);
 	}
-	act.sa_handler = on_broken_pipe;
-	sigaction(SIGPIPE, &act, &pipe_before);
+	act.sa_handler = on_unheeded;
+	for (size_t i = 0; i < ARRAY_SIZE(unheeded); i++) {
+		sigaction(unheeded[i], NULL, &unheeded_before[i]);
+		if (unheeded_before[i].sa_handler != SIG_IGN)
+			sigaction(unheeded[i], &act, NULL);
+	}
 	return fds[0];
 }
 
@@ -51,12 +55,8 @@ enum interrupt_level interrupt_read(int fd, enum interrupt_level level)
 	char bytes[64];
 	ssize_t n = read(fd, bytes, sizeof bytes);
 
-	for (ssize_t i = 0; i < n; i++) {
-		if (bytes[i] != SIGINT && level < INTERRUPT_DRAIN)
-			level = INTERRUPT_DRAIN;
-		if (level < INTERRUPT_KILL)
-			level++;
-	}
+	for (ssize_t i = 0; i < n && level < INTERRUPT_KILL; i++)
+		level++;
 	return level;
 }
 
@@ -64,7 +64,8 @@ void interrupt_close(int fd)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &before[i], NULL);
-	sigaction(SIGPIPE, &pipe_before, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(unheeded); i++)
+		sigaction(unheeded[i], &unheeded_before[i], NULL);
 	close(fd);
 	close(write_end);
 	write_end = -1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * interrupt.h -- signals as bytes in a pipe, so that the poll loop sees them. Each SIGINT goes one
- * level further; SIGTERM and SIGHUP go two. A signal that was ignored when we started stays ignored.
+ * interrupt.h -- signals as bytes in a pipe, so that the poll loop sees them. Each SIGINT or SIGTERM goes one level
+ * further. A terminal that hangs up (SIGHUP) ends nothing: what runs was paid for. A signal that was ignored when we
+ * started stays ignored.
  */
 #pragma once
 #include "base/err.h"

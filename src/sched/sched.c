@@ -33,7 +33,7 @@
 
 enum {
 	MANIFEST_MS = 2000,
-	DISK_AGAIN_MS = 5000,
+	AGAIN_MS = 1000, /* what may mend itself is looked at again */
 	READY_AGAIN_MS = 500,
 };
 
@@ -57,7 +57,7 @@ static void write_manifest(struct sched *s, const char *state, bool now)
 static bool may_start(const struct sched *s)
 {
 	return !s->level && !s->failed_fast && !s->too_many_failed && !s->refused.trials &&
-	       !s->disk_full && s->hold <= SCHED_WAIT;
+	       !s->disk_full && !s->unwritten && s->hold <= SCHED_WAIT;
 }
 
 static size_t free_job(const struct sched *s)
@@ -125,7 +125,7 @@ static bool set_aside(struct sched *s, size_t item, int64_t now)
 static void start_more(struct sched *s)
 {
 	while (s->running < (size_t)s->o->parallel && !s->level && !s->failed_fast &&
-	       !s->too_many_failed && !s->refused.trials) {
+	       !s->too_many_failed && !s->refused.trials && !s->unwritten) {
 		int64_t now = clock_mono_ms();
 		size_t item;
 		if (!queue_peek(&s->queue, now, !s->streak.paused, &item))
@@ -258,8 +258,8 @@ static int64_t next_due(struct sched *s)
 		due = earlier(due, s->kill_ms);
 	if (s->manifest_stale)
 		due = earlier(due, s->manifest_due_ms);
-	if (s->disk_full)
-		due = earlier(due, now + DISK_AGAIN_MS);
+	if (s->disk_full || s->unwritten)
+		due = earlier(due, now + AGAIN_MS);
 	due = earlier(due, sites_due(&s->sites));
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
 		if (s->jobs[i].used && s->jobs[i].deadline_ms)
@@ -281,26 +281,45 @@ static void tell_progress(const struct sched *s)
 			      .kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left});
 }
 
-static bool is_over(const struct sched *s)
+/* The last worker may have filled the disk itself, and what it left goes a little after its end. */
+static bool room_may_come(struct sched *s)
 {
-	return !s->running && (!may_start(s) || queue_is_empty(&s->queue, !s->streak.paused));
+	int64_t now = clock_mono_ms();
+
+	if (s->running || !(s->disk_full || s->unwritten))
+		s->idle_stuck_ms = 0;
+	else if (!s->idle_stuck_ms)
+		s->idle_stuck_ms = now;
+	return s->idle_stuck_ms && now - s->idle_stuck_ms < 3 * AGAIN_MS;
 }
 
+static bool is_over(struct sched *s)
+{
+	return !room_may_come(s) && !s->running &&
+	       (!may_start(s) || queue_is_empty(&s->queue, !s->streak.paused));
+}
+
+/* What runs was paid for: it goes on without a journal, and is found in its folders. -1: not written. */
 static int flush(struct sched *s, struct err *err)
 {
 	const struct buf *lines = journal_pending(s->o->journal);
 
-	if (lines->len)
-		listener_tell(s->o->listener, &(struct listener_event){.kind = LISTENER_JOURNAL,
-								       .text = lines->data,
-								       .len = lines->len});
-	if (journal_flush(s->o->journal, err))
-		return -1;
+	if (lines->len > s->told)
+		listener_tell(s->o->listener,
+			      &(struct listener_event){.kind = LISTENER_JOURNAL,
+						       .text = lines->data + s->told,
+						       .len = lines->len - s->told});
+	const int rc = journal_flush(s->o->journal, err);
+	s->told = lines->len;
+	if (rc && !s->unwritten)
+		listener_say(s->o->listener, "%s: starting nothing more; what runs goes on",
+			     err->msg);
+	s->unwritten = rc != 0;
 	tell_progress(s);
-	return 0;
+	return rc;
 }
 
-static void turn(struct sched *s, struct pollfd *fds)
+static int turn(struct sched *s, struct pollfd *fds, struct err *err)
 {
 	const struct sched_hook *hook = s->o->hook;
 	size_t n = 1 + sites_watch(&s->sites, fds + 1);
@@ -310,6 +329,8 @@ static void turn(struct sched *s, struct pollfd *fds)
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
 	n += hook ? hook->watch(hook->arg, others) : 0;
 	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
+	if (ready < 0 && errno != EINTR)
+		return err_set(err, ERR_INFRA, errno, "wait for %zu descriptors", n);
 	if (ready > 0 && fds[0].revents)
 		take_interrupts(s);
 	if (ready >= 0)
@@ -318,6 +339,18 @@ static void turn(struct sched *s, struct pollfd *fds)
 		hook->turn(hook->arg, others);
 	enforce_deadlines(s);
 	write_manifest(s, "running", false);
+	return 0;
+}
+
+static int never_written(const struct sched *s, struct err *err)
+{
+	AUTO(buf) struct buf resume = BUF_INIT;
+	AUTO(free) char *why = xstrdup(err->msg);
+
+	store_command(&resume, s->o->store->root, s->o->ref, "resume");
+	return err_set(err, ERR_INFRA, 0,
+		       "%s; what ran has ended and is kept: make room, then `%s`", why,
+		       resume.data);
 }
 
 static int loop(struct sched *s, struct err *err)
@@ -328,11 +361,11 @@ static int loop(struct sched *s, struct err *err)
 
 	for (;;) {
 		start_more(s);
-		if (flush(s, err))
-			return -1;
+		const int unwritten = flush(s, err);
 		if (is_over(s))
-			return 0;
-		turn(s, fds);
+			return unwritten ? never_written(s, err) : 0;
+		if (turn(s, fds, err))
+			return -1;
 	}
 }
 

@@ -104,6 +104,6 @@ struct sched_end {
 	char text[512]; /* why, in words; "" for DONE and INTERRUPTED */
 };
 
-/* Blocks until nothing runs any more. -1: there is no such launcher, or the journal could not be
- * written; nothing runs any more then either, but for jobs that a later supervisor takes up. */
+/* Blocks until nothing runs any more. -1: there is no such launcher, or the journal cannot be written. For the
+ * latter nothing more was started, what ran has ended in its folders, and a later supervisor takes it in. */
 int sched_run(const struct sched_options *o, struct sched_end *out, struct err *err) MUST_CHECK;

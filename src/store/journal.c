@@ -231,8 +231,11 @@ int journal_flush(struct journal *j, struct err *err)
 		ssize_t n = write(j->fd, j->pending.data + done, j->pending.len - done);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return err_set(err, ERR_INFRA, errno, "write " ROLLOUT_JOURNAL);
+		if (n < 0) {
+			int sys = errno;
+			buf_add_tail(&j->pending, "", 0, j->pending.len - done);
+			return err_set(err, ERR_INFRA, sys, "write " ROLLOUT_JOURNAL);
+		}
 		done += (size_t)n;
 	}
 	buf_reset(&j->pending);

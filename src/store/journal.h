@@ -31,7 +31,8 @@ void journal_add(struct journal *j, const char *event, const struct trial *t, in
 void journal_add_line(struct journal *j, const json_t *line);
 /* The lines added since the last flush; borrowed. */
 const struct buf *journal_pending(const struct journal *j);
-/* Write what is pending. Failure means the record can no longer be kept: the caller must stop. */
+/* Write what is pending. After a failure the rest stays pending, and another flush goes on with it; one to sync does
+ * not go away. */
 int journal_flush(struct journal *j, struct err *err) MUST_CHECK;
 /* Flush, sync, release the lock, free. NULL is accepted. */
 int journal_close(struct journal *j, struct err *err) MUST_CHECK;

@@ -230,7 +230,8 @@ int rollout_load(struct rollout *out, const struct store *s, const struct rollou
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
 	take_trials(&r, &plan);
-	if (store_tags_read(s, ref, &r.tags, err) || read_progress(&r, &plan, fd, err) ||
+	if (store_tags_read(s, ref, &r.tags, err) || store_notes_read(s, ref, &r.notes, err) ||
+	    read_progress(&r, &plan, fd, err) ||
 	    exclusions_read(&r.exclusions, fd, ref->path, err)) {
 		rollout_release(&r);
 		return -1;
@@ -266,6 +267,7 @@ void rollout_release(struct rollout *r)
 	free(r->parts);
 	free(r->stranger);
 	strv_release(&r->tags);
+	json_decref(r->notes);
 	rollout_ref_release(&r->ref);
 	*r = (struct rollout){0};
 }

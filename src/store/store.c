@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -375,6 +376,35 @@ int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct
 		if (*line)
 			strv_push(out, line);
 	return 0;
+}
+
+int store_notes_read(const struct store *s, const struct rollout_ref *ref, json_t **out,
+		     struct err *err)
+{
+	enum { NOTES_MAX = 1 << 20 };
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_NOTES);
+
+	if (!path_exists(s->root_fd, path)) {
+		*out = json_object();
+		return 0;
+	}
+	if (json_read(out, s->root_fd, path, NOTES_MAX, err))
+		return -1;
+	if (json_is_object(*out) && json_get_int(*out, "v", 1) == 1)
+		return 0;
+	json_decref(*out);
+	*out = NULL;
+	return err_set(err, ERR_USAGE, 0, "%s/%s was written by a newer version, or is damaged",
+		       s->root, path);
+}
+
+int store_notes_write(const struct store *s, const struct rollout_ref *ref, json_t *notes,
+		      struct err *err)
+{
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_NOTES);
+
+	json_put_int(notes, "v", 1);
+	return json_write(s->root_fd, path, notes, false, err);
 }
 
 int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,

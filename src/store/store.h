@@ -59,6 +59,12 @@ void store_command(struct buf *out, const char *root, const struct rollout_ref *
 /* Tags of a rollout, one a line in its file `tags`; a missing file is no tags. */
 int store_tags_read(const struct store *s, const struct rollout_ref *ref, struct strv *out,
 		    struct err *err) MUST_CHECK;
+/* What people say of a rollout, as notes.json has it: `title`, and `tags`, a note of each that has one. An empty object where
+ * there is nothing; the caller owns it. */
+int store_notes_read(const struct store *s, const struct rollout_ref *ref, json_t **out,
+		     struct err *err) MUST_CHECK;
+int store_notes_write(const struct store *s, const struct rollout_ref *ref, json_t *notes,
+		      struct err *err) MUST_CHECK;
 int store_tags_write(const struct store *s, const struct rollout_ref *ref, const struct strv *tags,
 		     struct err *err) MUST_CHECK;
 
@@ -123,7 +129,8 @@ struct rollout {
 	char *config_hash,
 		*program; /* of its bytes; the version that planned it; "" where an older one did */
 	struct strv tags;
-	bool live; /* a supervisor holds the journal's lock */
+	json_t *notes; /* of store_notes_read(); owned; NULL: none */
+	bool live;     /* a supervisor holds the journal's lock */
 	struct trial_status *trials;
 	size_t trials_n;
 	int damaged_lines;

@@ -180,10 +180,12 @@ def test_nothing_but_the_command_is_in_the_sandbox(run_bash, provider):
 
 
 def test_ends_of_a_long_output_are_shown(run_bash, provider):
-    run_bash([{"shell": "seq 1 100000; echo oops >&2; exit 3"}, {"text": "ok"}])
-    told = outputs(provider)[0]
+    run_bash([{"shell": "seq 1 100000; echo oops >&2; exit 3"},
+              {"shell": "for i in $(seq 300); do echo out $i; echo err $i >&2; done"}, {"text": "ok"}])
+    told, mixed = outputs(provider)
     assert told.startswith("1\n2\n3\n") and told.endswith("100000\noops\n[exit status 3]")
     assert "bytes left out ...]" in told and 10000 <= len(told) < 10100
+    assert mixed == "".join(f"out {i}\nerr {i}\n" for i in range(1, 301)) + "[exit status 0]"
 
 
 def test_odd_output_is_passed_on_as_text(run_bash, provider):

@@ -150,6 +150,19 @@ def test_limits_are_seen(box):
     assert out[-4:-2] == [str(len(os.sched_getaffinity(0)))] * 2 and out[-2:] == ["read-only", "1"], out
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor")
+def test_a_trial_has_the_processors_that_it_reserves(run_cli, make_task, make_bench, agent_script, workdir):
+    """However a program counts them, in both phases; and what reserves none has all."""
+    count = "nproc; python3 -c 'import os; print(os.cpu_count())'; grep -c ^processor /proc/cpuinfo"
+    task = make_task("count", rubrics=[{"id": "r", "criterion": "c", "weight": 1}], gold=False, tests=[("t.sh", "r", count)])
+    for keys, n in ({"cpus": 0.5}, 1), ({}, len(os.sched_getaffinity(0))):
+        run_cli("run", make_bench(task, agent=agent_script(count), model="m", **keys), check=0)
+        run = workdir / "data/runs" / read_rollout(workdir / "data").manifest["results"][-1]["run_id"]
+        counted = (run / "logs/agent.log").read_text().split()
+        assert counted[0] == str(n) and counted[1:] == ([str(n)] * 2 if keys else counted[1:]), counted
+        assert (run / "logs/eval.log").read_text().split("\n")[1:4] == counted
+
+
 @LOCAL
 @pytest.mark.skipif(not shutil.which("java", path="/usr/bin"), reason="java is not installed")
 def test_a_jvm_sees_its_limits(plain):

@@ -410,6 +410,42 @@ def test_each_answer_has_its_version(run_cli, data):
         assert {row["v"] for row in json.loads(run_cli(*words, "--json", check=0).stdout)} == {1}, words
 
 
+def test_notes_and_titles_stay_with_a_rollout(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    run_cli("tag", "bench", "base", "--note", "before *the* \x1b[31mprompt", check=0)
+    run_cli("tag", "bench", "--title", "Nightly, small", check=0)
+    top.parent.rename(data / "rollouts/renamed")
+    shown = run_cli("summarize", "renamed", check=0).stdout
+    assert "\nNightly, small\n\n- base: before *the* \\x1b[31mprompt\n" in shown
+    assert "Nightly, small" in (data / f"rollouts/renamed/{stored.STAMP}/summary.md").read_text()
+    said = json.loads(run_cli("summarize", "renamed", "--json", check=0).stdout)
+    assert said["title"] == "Nightly, small" and said["notes"] == {"base": "before *the* \x1b[31mprompt"}
+    run_cli("tag", "renamed", "base", "--remove", check=0)
+    run_cli("tag", "renamed", "--remove", check=0)
+    assert "Nightly" not in run_cli("summarize", "renamed", check=0).stdout
+    for words in ([], ["--note", "x"], ["t", "--note", "x", "--remove"], ["--title", "x", "--remove"]):
+        assert "say a TAG" in run_cli("tag", "renamed", *words, check=2).stderr
+
+
+def test_show_takes_the_attempt_that_counts(run_cli, data):
+    top = stored.write(data, [trial(score=1)])
+    run = data / f"runs/{stored.STAMP}-0"
+    planned = json.loads((run / "attempts/1/trial.json").read_text())["trial"]
+    lost = {**json.loads((run / "attempts/1/result.json").read_text()), "attempt": 2, "outcome": "infra_error",
+            "reason": "no disk", "regrade": True, "total_score": None, "evaluated": False, "agent": None}
+    (run / "attempts/2").mkdir()
+    (run / "attempts/2/trial.json").write_text(json.dumps({"v": 1, "trial": planned, "number": 2, "uid": 0}))
+    (run / "attempts/2/result.json").write_text(json.dumps(lost))
+    with open(top / "events.jsonl", "a") as f:
+        f.write(stored.line(98, "started", planned, attempt=2, regrade=True))
+        f.write(stored.line(99, "finished", planned, attempt=2, regrade=True, outcome="infra_error", reason="no disk", result=lost))
+    shown = run_cli("show", run.name, check=0).stdout
+    assert "attempt   1 of 2\n" in shown and "score     1.000" in shown
+    assert "later     attempt 2 (only graded) ended as infra_error: no disk\n" in shown
+    assert json.loads(run_cli("show", run.name, "result", check=0).stdout)["attempt"] == 1
+    assert "attempt   2 of 2\n" in run_cli("show", run.name, "--attempt", "2", check=0).stdout
+
+
 def test_results_hold_where_the_folder_was_moved(run_cli, make_bench, make_task, workdir):
     """From a notebook's folder, after a move, and never a quiet nothing where a run folder is gone."""
     bench = make_bench({"prepared_dir": make_task("one", tests=[("t.sh", "works", "true")])}, agent="nop")

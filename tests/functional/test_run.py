@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -355,8 +356,9 @@ def held(start_cli, fake_bench, workdir, rollout):
     return child
 
 
-def test_one_interrupt_finishes_what_runs(held, workdir, rollout):
-    held.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_one_interrupt_finishes_what_runs(held, workdir, rollout, signo):
+    held.send_signal(signo)
     wait_for(lambda: '"event":"interrupted"' in (rollout().dir / "events.jsonl").read_text())
     (workdir / "data/go").touch()
     out, _ = held.communicate(timeout=20)
@@ -366,7 +368,7 @@ def test_one_interrupt_finishes_what_runs(held, workdir, rollout):
     assert sorted(states) == ["launched"] * 2 + ["planned"] * 4
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM], [signal.SIGHUP]])
+@pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
 def test_two_interrupts_stop_what_runs(held, rollout, signals):
     for signo in signals:
         held.send_signal(signo)
@@ -377,6 +379,47 @@ def test_two_interrupts_stop_what_runs(held, rollout, signals):
     assert ends == ["cancelled"] * 2
     assert "0 of 6 tasks completed, 6 missing" in out
     assert len(re.findall(r"^✗ Task \S+ not completed \(launched\): cancelled", out, re.M)) == 2
+
+
+def test_hanging_up_ends_nothing(held, workdir, rollout):
+    for _ in range(3):
+        held.send_signal(signal.SIGHUP)
+        time.sleep(0.05)  # two pending signals of a kind are one
+    (workdir / "data/go").touch()
+    out, _ = held.communicate(timeout=60)
+    assert held.returncode == 0 and "All 6 tasks completed!" in out
+    assert not [e for e in rollout().events if e["event"] == "interrupted"]
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_journal_that_cannot_be_written_ends_no_agent(held, workdir, rollout, run_cli, mended):
+    """A limit on the size of files, put on the supervisor alone while two agents work, stands for a full disk."""
+    journal = rollout().dir / "events.jsonl"
+    before = resource.prlimit(held.pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+    if mended:
+        (workdir / "data/go").touch()
+        wait_for(lambda: "starting nothing more; what runs goes on" in held.stdout.readline())
+        resource.prlimit(held.pid, resource.RLIMIT_FSIZE, before)
+        out, _ = held.communicate(timeout=60)
+        assert held.returncode == 0 and "All 6 tasks completed!" in out
+        assert len(starts(workdir)) == 6
+        return
+    (workdir / "data/go").touch()
+    out, _ = held.communicate(timeout=60)
+    assert held.returncode == 3 and "what ran has ended and is kept" in out and "rollouts resume" in out
+    run_cli("resume", "bench", check=0)
+    assert len(starts(workdir)) == 6  # no agent ran twice
+
+
+def test_more_at_once_than_files_can_be_open(fake_bench, binary, workdir):
+    fake_bench(6)
+    def run(*words, files):
+        return subprocess.run([binary, "run", "bench.toml", *words], cwd=workdir, capture_output=True, text=True, timeout=120,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, files))
+    refused = run("-j", "6", files=(64, 64))
+    assert refused.returncode == 2 and "--parallel 4 or less" in refused.stderr, refused
+    assert not list(workdir.glob("data/rollouts/bench/*"))
+    assert run("-j", "6", files=(40, 4096)).returncode == 0  # raised
 
 
 def test_three_interrupts_kill(start_cli, fake_bench, workdir, rollout):
