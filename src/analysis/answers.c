@@ -18,12 +18,12 @@ static void add(json_t *to, const char *model, int64_t n)
 const char *summary_answer(const struct summary_row *row)
 {
 	const struct trial_result *r = &row->status->result;
-	const char *planned = row->status->trial.model_id;
+	const char *planned = row->status->trial->model_id;
 
 	if (!row->status->has_result)
 		return "";
-	if (r->served && *r->served)
-		return r->served;
+	if (r->origin->served && *r->origin->served)
+		return r->origin->served;
 	return r->calls > 0 && planned ? planned : "";
 }
 

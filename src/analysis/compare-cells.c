@@ -24,7 +24,7 @@ void compare_cells_release(struct compare_cells *c)
 double compare_score_of(const struct summary_row *row)
 {
 	const struct trial_result *r = &row->status->result;
-	return r->replaced ? r->first_score : r->total_score;
+	return r->replaced ? r->more->first_score : r->total_score;
 }
 
 enum standing compare_standing_of(const struct summary_row *row)

@@ -79,8 +79,8 @@ static void note_seen(struct compare_differences *out, const char *what, const c
 /* With whose tests it was graded, if it was. */
 static const char *graded_hash(const struct trial_status *t)
 {
-	return t->has_result && t->result.task_hash[0] ? t->result.task_hash
-						       : or_none(t->trial.task_hash);
+	return t->has_result && t->result.origin->task_hash[0] ? t->result.origin->task_hash
+							       : or_none(t->trial->task_hash);
 }
 
 static void note_limits(struct compare_differences *out, const struct limits *candidate,
@@ -122,13 +122,13 @@ void compare_differences_trials(struct compare_differences *out,
 				const struct trial_status *candidate,
 				const struct trial_status *baseline)
 {
-	const struct trial *a = &candidate->trial, *b = &baseline->trial;
+	const struct trial *a = candidate->trial, *b = baseline->trial;
 
 	note(out, "task hash", graded_hash(candidate), graded_hash(baseline), 1);
-	note(out, "judge", or_none(candidate->result.judge_model),
-	     or_none(baseline->result.judge_model), 1);
-	note(out, "judge's prompt", or_none(candidate->result.judge_prompt),
-	     or_none(baseline->result.judge_prompt), 1);
+	note(out, "judge", or_none(candidate->result.origin->judge_model),
+	     or_none(baseline->result.origin->judge_model), 1);
+	note(out, "judge's prompt", or_none(candidate->result.origin->judge_prompt),
+	     or_none(baseline->result.origin->judge_prompt), 1);
 	note(out, "model", or_none(a->model), or_none(b->model), 1);
 	note(out, "label", or_none(a->variant), or_none(b->variant), 1);
 	note(out, "agent", or_none(a->agent), or_none(b->agent), 1);
@@ -136,11 +136,11 @@ void compare_differences_trials(struct compare_differences *out,
 	note(out, "model's name there", or_none(a->model_id), or_none(b->model_id), 1);
 	note(out, "API", or_none(a->api), or_none(b->api), 1);
 	const struct trial_result *x = &candidate->result, *y = &baseline->result;
-	note_seen(out, "model that answered", x->served, y->served);
-	note_seen(out, "agent's version", x->agent_version, y->agent_version);
-	note_seen(out, "model that graded", x->judge_served, y->judge_served);
-	note_seen(out, "image as run", x->image_id, y->image_id);
-	note_seen(out, "build of rollouts", x->program, y->program);
+	note_seen(out, "model that answered", x->origin->served, y->origin->served);
+	note_seen(out, "agent's version", x->origin->agent_version, y->origin->agent_version);
+	note_seen(out, "model that graded", x->origin->judge_served, y->origin->judge_served);
+	note_seen(out, "image as run", x->origin->image_id, y->origin->image_id);
+	note_seen(out, "build of rollouts", x->origin->program, y->origin->program);
 	note(out, "sandbox", sandbox_kind_name(a->sandbox), sandbox_kind_name(b->sandbox), 1);
 	note(out, "image", or_none(a->image), or_none(b->image), 1);
 	note(out, "workspace", workspace_kind_name(a->workspace), workspace_kind_name(b->workspace),

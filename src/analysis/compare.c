@@ -41,7 +41,7 @@ static int by_change(const void *x, const void *y)
 
 static const char *run_of(const struct summary_row *row)
 {
-	return row->status->trial.run_id ? row->status->trial.run_id : "";
+	return row->status->run_id ? row->status->run_id : "";
 }
 
 static void find_flips(struct compare_pair *out, const struct compare_pairing *p,

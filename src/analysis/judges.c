@@ -14,13 +14,14 @@ static void add_way(struct judges *j, const struct trial_result *t)
 {
 	for (size_t i = 0; i < j->ways_n; i++)
 		/* Words of one rollout are kept once; a pool may have several. */
-		if (strcmp(j->ways[i].model, t->judge_model) == 0 &&
-		    strcmp(j->ways[i].prompt, t->judge_prompt) == 0) {
+		if (strcmp(j->ways[i].model, t->origin->judge_model) == 0 &&
+		    strcmp(j->ways[i].prompt, t->origin->judge_prompt) == 0) {
 			j->ways[i].trials++;
 			return;
 		}
 	GROW(j->ways, j->ways_n, j->ways_cap);
-	j->ways[j->ways_n++] = (struct judges_way){t->judge_model, t->judge_prompt, 1};
+	j->ways[j->ways_n++] =
+		(struct judges_way){t->origin->judge_model, t->origin->judge_prompt, 1};
 }
 
 static struct judges_rubric *rubric_of(struct judges *j, const char *id)
@@ -106,10 +107,10 @@ void judges_make(struct judges *out, const struct rollout *r)
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_result *t = &r->trials[i].result;
 
-		if (!r->trials[i].has_result || !t->judge_model || !t->judge_prompt)
+		if (!r->trials[i].has_result || !t->origin->judge_model || !t->origin->judge_prompt)
 			continue;
 		add_way(out, t);
-		json_object_foreach (t->judge_votes, id, votes) {
+		json_object_foreach (t->more->judge_votes, id, votes) {
 			add_votes(rubric_of(out, id), votes);
 			count_met(out, votes);
 		}

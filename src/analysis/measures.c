@@ -14,12 +14,12 @@ void measures_custom(const struct summary *s, const char ***names, size_t *n)
 
 	for (size_t i = 0; i < s->rows_n; i++) {
 		const struct trial_result *r = &s->rows[i].status->result;
-		for (size_t k = 0; k < r->custom_n; k++) {
-			if (json_object_get(seen, r->custom[k].name))
+		for (size_t k = 0; k < r->more->custom_n; k++) {
+			if (json_object_get(seen, r->more->custom[k].name))
 				continue;
-			json_object_set_new(seen, r->custom[k].name, json_true());
+			json_object_set_new(seen, r->more->custom[k].name, json_true());
 			*names = xreallocarray(*names, *n + 1, sizeof **names);
-			(*names)[(*n)++] = r->custom[k].name;
+			(*names)[(*n)++] = r->more->custom[k].name;
 		}
 	}
 }
@@ -34,9 +34,9 @@ static int builtin(const char *name)
 
 static const struct trial_metric *find_custom(const struct trial_status *t, const char *name)
 {
-	for (size_t i = 0; t->has_result && i < t->result.custom_n; i++)
-		if (strcmp(t->result.custom[i].name, name) == 0)
-			return &t->result.custom[i];
+	for (size_t i = 0; t->has_result && i < t->result.more->custom_n; i++)
+		if (strcmp(t->result.more->custom[i].name, name) == 0)
+			return &t->result.more->custom[i];
 	return NULL;
 }
 
@@ -50,6 +50,11 @@ bool measures_has(const struct summary *s, const char *name)
 	return false;
 }
 
+double measure_builtin(const struct trial_status *t, size_t i)
+{
+	return t->has_result && t->result.more->measured ? t->result.more->measured[i] : NAN;
+}
+
 double measure_of(const struct trial_status *t, const char *name)
 {
 	const struct trial_metric *custom = find_custom(t, name);
@@ -59,8 +64,8 @@ double measure_of(const struct trial_status *t, const char *name)
 		return NAN;
 	if (strcmp(name, "score") == 0)
 		return t->result.scored ? t->result.total_score : NAN;
-	if (i >= 0)
-		return t->result.measured[i];
+	if (i >= 0 && t->result.more->measured)
+		return measure_builtin(t, (size_t)i);
 	return custom ? custom->value : NAN;
 }
 

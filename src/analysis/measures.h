@@ -12,6 +12,8 @@ void measures_custom(const struct summary *s, const char ***names, size_t *n);
 bool measures_has(const struct summary *s, const char *name);
 /* NAN: not known of that trial, or it has no result. NAME: "score" is its score. */
 double measure_of(const struct trial_status *t, const char *name);
+/* metric_name(I); NAN as well where the rollout was read without. */
+double measure_builtin(const struct trial_status *t, size_t i);
 /* The same of what tests wrote alone, whatever name it has. */
 double measure_custom(const struct trial_status *t, const char *name);
 /* Whether code under test could have written it. */

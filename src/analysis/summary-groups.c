@@ -203,7 +203,7 @@ static void add_first_try(struct gathering *a, const struct summary_row *row)
 		return;
 	a->tally.first_tries++;
 	a->group.tally.first_tries++;
-	a->first_sum += r->replaced ? r->first_score : r->total_score;
+	a->first_sum += r->replaced ? r->more->first_score : r->total_score;
 }
 
 static void keep_score(const struct summary *s, struct gathering *a, double score)
@@ -408,7 +408,7 @@ static const char *value_of(const struct summary *s, const struct summary_row *r
 			    enum summary_by by, size_t tag)
 {
 	const struct summary_condition *c = &s->conditions[row->condition];
-	const struct strv *tags = &row->status->trial.tags;
+	const struct strv *tags = &row->status->trial->tags;
 
 	switch (by) {
 	case BY_MODEL:
@@ -469,7 +469,7 @@ static bool is_repeated(const struct strv *tags, size_t at)
 /* A task with several tags is in a group of each. */
 static void add_by(struct gatherings *all, const struct summary_row *row)
 {
-	const struct strv *tags = &row->status->trial.tags;
+	const struct strv *tags = &row->status->trial->tags;
 
 	add_row(all->s, group_by(all, row, 0), row);
 	for (size_t i = 1; by_tag(&all->s->options) && i < tags->n; i++)
@@ -479,7 +479,7 @@ static void add_by(struct gatherings *all, const struct summary_row *row)
 
 static bool has_tag(const struct summary_row *row, const char *tag)
 {
-	const struct strv *tags = &row->status->trial.tags;
+	const struct strv *tags = &row->status->trial->tags;
 
 	return tags->n ? strv_has(tags, tag) : strcmp(tag, "(none)") == 0;
 }

@@ -58,7 +58,7 @@ static const char *or_empty(const char *s)
 
 static const char *own_name(const struct summary_row *row)
 {
-	const struct trial *t = &row->status->trial;
+	const struct trial *t = row->status->trial;
 	if (t->task_id && t->task_id[0])
 		return t->task_id;
 	return t->task_dir ? path_base(t->task_dir) : "";
@@ -73,7 +73,7 @@ struct names {
 /* Its name, however its path is written. The caller frees. */
 static char *folder_of(const struct summary_row *row)
 {
-	const char *dir = or_empty(row->status->trial.task_dir);
+	const char *dir = or_empty(row->status->trial->task_dir);
 	size_t n = strlen(dir);
 
 	while (n && dir[n - 1] == '/')
@@ -143,15 +143,15 @@ static int condition_number(struct summary *s, struct names *names, const struct
 static int by_place(const void *a, const void *b)
 {
 	const struct summary_row *x = a, *y = b;
-	const struct trial *t = &x->status->trial, *u = &y->status->trial;
 
 	if (x->task != y->task)
 		return x->task < y->task ? -1 : 1;
 	if (x->condition != y->condition)
 		return x->condition < y->condition ? -1 : 1;
-	if (t->rollout != u->rollout)
-		return t->rollout < u->rollout ? -1 : 1;
-	return (t->index > u->index) - (t->index < u->index);
+	if (x->status->rollout != y->status->rollout)
+		return x->status->rollout < y->status->rollout ? -1 : 1;
+	/* Of one rollout, since its condition is: in the order of the plan. */
+	return (x->status > y->status) - (x->status < y->status);
 }
 
 static void add_rows(struct summary *s, struct names *names, const struct rollout *r,
@@ -164,7 +164,7 @@ static void add_rows(struct summary *s, struct names *names, const struct rollou
 		row->state = state_of(row->status);
 		row->outcome = summary_state_name(row->state);
 		row->task = task_number(names, row);
-		row->condition = condition_number(s, names, r, rollout, &row->status->trial);
+		row->condition = condition_number(s, names, r, rollout, row->status->trial);
 	}
 }
 
@@ -306,7 +306,7 @@ static void make_failures(struct summary *s)
 			continue;
 		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
 		s->failures[s->failures_n++] = (struct summary_failure){
-			outcome_name(t->result.outcome), reason, 1, or_empty(t->trial.run_id), i};
+			outcome_name(t->result.outcome), reason, 1, or_empty(t->run_id), i};
 	}
 	merge_failures(s);
 }
@@ -324,7 +324,7 @@ static void make_clusters(struct summary *s)
 	AUTO(free) const struct trial **tasks = xcalloc(s->tasks_n + 1, sizeof *tasks);
 
 	for (size_t i = 0; i < s->rows_n; i++)
-		tasks[s->rows[i].task] = &s->rows[i].status->trial;
+		tasks[s->rows[i].task] = s->rows[i].status->trial;
 	clusters_make(&s->clusters, tasks, s->tasks_n, s->options.cluster);
 }
 

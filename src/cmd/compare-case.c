@@ -8,8 +8,10 @@ static int load_operand(struct compare_case *c, const struct compare_how *how, c
 			struct err *err)
 {
 	c->rollouts = xreallocarray(c->rollouts, c->rollouts_n + 1, sizeof *c->rollouts);
-	if (rollout_operand_load(&c->rollouts[c->rollouts_n], how->data_dir, operand, how->all,
-				 err))
+	if (rollout_operand_load(
+		    &c->rollouts[c->rollouts_n],
+		    &(struct rollout_operand_how){.data_dir = how->data_dir, .all = how->all},
+		    operand, err))
 		return -1;
 	c->rollouts_n++;
 	return 0;

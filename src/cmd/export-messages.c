@@ -73,7 +73,7 @@ static bool is_wanted(const struct writing *x, const struct summary_row *row)
 static void put_row(struct writing *x, const struct summary_row *row, size_t number,
 		    const struct conversation_said *s)
 {
-	const struct trial *t = &row->status->trial;
+	const struct trial *t = row->status->trial;
 	const struct trial_result *r = &row->status->result;
 	AUTO(json) json_t *j = json_object();
 
@@ -101,7 +101,7 @@ static int put_trial(struct writing *x, const struct summary_row *row, struct er
 {
 	const struct trial_status *t = row->status;
 	AUTO(free)
-	char *path = datadir_attempt_file(t->trial.run_id, t->result.attempt, ATTEMPT_RECORDING);
+	char *path = datadir_attempt_file(t->run_id, t->result.attempt, ATTEMPT_RECORDING);
 	AUTO(buf) struct buf recording = BUF_INIT;
 	struct messages all;
 
@@ -116,7 +116,7 @@ static int put_trial(struct writing *x, const struct summary_row *row, struct er
 		put_row(x, row, i, &all.v[i]);
 	x->without += !status && !all.n;
 	messages_release(&all);
-	return status ? err_wrap(err, "%s", t->trial.run_id) : 0;
+	return status ? err_wrap(err, "%s", t->run_id) : 0;
 }
 
 static int put_all(struct writing *x, struct err *err)

@@ -34,7 +34,9 @@ static int export_work(const struct request *q, size_t kind, const char *operand
 
 	if (store_open(&store, q->data, false, err))
 		return -1;
-	int status = rollout_operand_load(&r, q->data, operand, q->all, err);
+	int status = rollout_operand_load(
+		&r, &(struct rollout_operand_how){.data_dir = q->data, .all = q->all}, operand,
+		err);
 	if (!status) {
 		summary_make(&s, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 		w.output = q->output;
@@ -75,7 +77,9 @@ static int export_rollout(const struct request *q, const char *operand, struct e
 		if (!strcmp(q->format, of_work[i].format))
 			return export_work(q, i, operand, err);
 	if (export_format_parse(q->format, &format, err) ||
-	    rollout_operand_load(&r, q->data, operand, q->all, err))
+	    rollout_operand_load(&r,
+				 &(struct rollout_operand_how){.data_dir = q->data, .all = q->all},
+				 operand, err))
 		return -1;
 	summary_make(&s, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
 	export_trials(&text, &s, &r, format);

@@ -323,7 +323,8 @@ int history_print(const struct store *s, const struct rollout_ref *refs, size_t 
 
 	for (size_t i = 0; i < n; i++) {
 		struct err unreadable;
-		if (rollout_load(&all.v[all.n], s, &refs[i], &unreadable))
+		if (rollout_read(&all.v[all.n], s, &refs[i], &(struct rollout_how){.index = true},
+				 &unreadable))
 			cmd_warn(unreadable.msg);
 		else
 			all.n++;

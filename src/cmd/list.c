@@ -27,7 +27,7 @@ static int64_t disk_bytes(const struct store *s, const struct rollout *r)
 	int64_t bytes = usage_bytes(s->root_fd, r->ref.path);
 
 	for (size_t i = 0; i < r->trials_n; i++) {
-		AUTO(free) char *run = path_join("runs", r->trials[i].trial.run_id);
+		AUTO(free) char *run = path_join("runs", r->trials[i].run_id);
 		bytes += usage_bytes(s->root_fd, run);
 	}
 	return bytes;
@@ -135,7 +135,7 @@ static void fill(struct table *t, const struct store *s, const struct rollout_re
 	for (size_t i = 0; i < n; i++) {
 		struct rollout r;
 		struct err err;
-		if (rollout_load(&r, s, &refs[i], &err)) {
+		if (rollout_read(&r, s, &refs[i], &(struct rollout_how){.index = true}, &err)) {
 			cmd_warn(err.msg);
 			add_unreadable(t, &refs[i], q, for_people);
 			continue;

@@ -254,7 +254,9 @@ static int power(const char *operand, const struct request *q, struct err *err)
 	struct summary s = {0};
 	struct power p;
 	struct sizes sizes;
-	bool pilot = !rollout_operand_load(&r, q->data, operand, q->all, err);
+	bool pilot = !rollout_operand_load(
+		&r, &(struct rollout_operand_how){.data_dir = q->data, .all = q->all}, operand,
+		err);
 
 	if (!pilot && !is_config(operand))
 		return -1;

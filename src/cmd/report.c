@@ -40,7 +40,9 @@ static int load(struct rollouts *out, const struct request *q, const struct strv
 	out->v = xcalloc(operands->n, sizeof *out->v);
 	for (size_t i = 0; i < operands->n; i++) {
 		struct rollout *r = &out->v[i];
-		if (rollout_operand_load(r, q->data, operands->v[i], q->all, err))
+		if (rollout_operand_load(
+			    r, &(struct rollout_operand_how){.data_dir = q->data, .all = q->all},
+			    operands->v[i], err))
 			return -1;
 		out->n++;
 		for (size_t k = 0; k < i; k++)
@@ -61,9 +63,9 @@ static bool is_comparable(const struct rollouts *r)
 		return true;
 	if (!r->v[0].trials_n)
 		return false;
-	first = &r->v[0].trials[0].trial;
+	first = r->v[0].trials[0].trial;
 	for (size_t i = 1; i < r->v[0].trials_n; i++) {
-		const struct trial *t = &r->v[0].trials[i].trial;
+		const struct trial *t = r->v[0].trials[i].trial;
 		if (strcmp(t->model, first->model) != 0 ||
 		    strcmp(t->variant, first->variant) != 0 || strcmp(t->agent, first->agent) != 0)
 			return true;

@@ -65,22 +65,24 @@ static int by_stamp(const void *a, const void *b)
 }
 
 static int load_one(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
-		    struct err *err)
+		    const struct rollout_operand_how *how, struct err *err)
 {
-	if (rollout_load(out, s, ref, err))
+	if (rollout_read(out, s, ref,
+			 &(struct rollout_how){.measured = how->measured, .index = true}, err))
 		return -1;
 	cmd_warn_strangers(out);
 	return 0;
 }
 
-static int load_refs(struct rollout *out, const struct store *s, struct refs *refs, struct err *err)
+static int load_refs(struct rollout *out, const struct store *s, struct refs *refs,
+		     const struct rollout_operand_how *how, struct err *err)
 {
 	if (refs->n == 1)
-		return load_one(out, s, &refs->v[0], err);
+		return load_one(out, s, &refs->v[0], how, err);
 	AUTO(free) struct rollout *parts = xcalloc(refs->n, sizeof *parts);
 	qsort(refs->v, refs->n, sizeof *refs->v, by_stamp);
 	for (size_t i = 0; i < refs->n; i++) {
-		if (!load_one(&parts[i], s, &refs->v[i], err))
+		if (!load_one(&parts[i], s, &refs->v[i], how, err))
 			continue;
 		while (i-- > 0)
 			rollout_release(&parts[i]);
@@ -90,17 +92,17 @@ static int load_refs(struct rollout *out, const struct store *s, struct refs *re
 	return 0;
 }
 
-int rollout_operand_select(struct rollout *out, const char *data_dir, const char *name,
-			   const char *selectors, bool all, struct err *err)
+int rollout_operand_select(struct rollout *out, const struct rollout_operand_how *how,
+			   const char *name, const char *selectors, struct err *err)
 {
 	AUTO(refs) struct refs refs = {0};
 	struct store store;
 
-	if (store_open(&store, data_dir, false, err))
+	if (store_open(&store, how->data_dir, false, err))
 		return -1;
-	int status = find_all(&refs, &store, name, selectors, all, err);
+	int status = find_all(&refs, &store, name, selectors, how->all, err);
 	if (!status)
-		status = load_refs(out, &store, &refs, err);
+		status = load_refs(out, &store, &refs, how, err);
 	store_close(&store);
 	return status;
 }
@@ -137,14 +139,18 @@ static bool is_config(const char *path)
 	return dot && strcmp(dot, ".toml") == 0 && access(path, F_OK) == 0;
 }
 
-int rollout_operand_load(struct rollout *out, const char *data_dir, const char *operand, bool all,
-			 struct err *err)
+int rollout_operand_load(struct rollout *out, const struct rollout_operand_how *how,
+			 const char *operand, struct err *err)
 {
 	AUTO(free) char *name = xstrdup(operand), *path = xstrdup(operand), *of_config = NULL;
 	const char *root, *plain, *selector;
 
 	if (take_apart(path, &root, &plain, &selector))
-		return rollout_operand_select(out, root, plain, selector, all, err);
+		return rollout_operand_select(
+			out,
+			&(struct rollout_operand_how){
+				.data_dir = root, .all = how->all, .measured = how->measured},
+			plain, selector, err);
 	if (strchr(operand, '/') && path_is_dir(AT_FDCWD, operand))
 		return err_set(err, ERR_USAGE, 0,
 			       "%s: the folder of a rollout is DATA/rollouts/NAME/STAMP", operand);
@@ -153,5 +159,5 @@ int rollout_operand_load(struct rollout *out, const char *data_dir, const char *
 		*at++ = '\0';
 	if (is_config(name) && config_name(&of_config, name, err))
 		return -1;
-	return rollout_operand_select(out, data_dir, of_config ? of_config : name, at, all, err);
+	return rollout_operand_select(out, how, of_config ? of_config : name, at, err);
 }

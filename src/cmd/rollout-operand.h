@@ -6,9 +6,14 @@
 #pragma once
 #include "store/store.h"
 
-/* ALL: every rollout of NAME, read as one. The caller releases *OUT. */
-int rollout_operand_load(struct rollout *out, const char *data_dir, const char *operand, bool all,
-			 struct err *err) MUST_CHECK;
+struct rollout_operand_how {
+	const char *data_dir;
+	bool all;      /* every rollout of the name, read as one */
+	bool measured; /* as in rollout_how */
+};
+/* The caller releases *OUT. */
+int rollout_operand_load(struct rollout *out, const struct rollout_operand_how *how,
+			 const char *operand, struct err *err) MUST_CHECK;
 /* The same by an option: SELECTORS may be several, "S1,S2"; NULL: the latest. */
-int rollout_operand_select(struct rollout *out, const char *data_dir, const char *name,
-			   const char *selectors, bool all, struct err *err) MUST_CHECK;
+int rollout_operand_select(struct rollout *out, const struct rollout_operand_how *how,
+			   const char *name, const char *selectors, struct err *err) MUST_CHECK;

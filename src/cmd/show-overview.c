@@ -211,7 +211,7 @@ static bool find_trial(const struct show_run *r, struct rollout *out, size_t *tr
 		if (!found && strncmp(r->id, refs[i].stamp, len) == 0 && r->id[len] == '-' &&
 		    !rollout_load(out, r->store, &refs[i], &ignored)) {
 			for (*trial = 0; *trial < out->trials_n && !found; *trial += !found)
-				found = strcmp(out->trials[*trial].trial.run_id, r->id) == 0;
+				found = strcmp(out->trials[*trial].run_id, r->id) == 0;
 			if (!found)
 				rollout_release(out);
 		}

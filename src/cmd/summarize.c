@@ -81,16 +81,19 @@ static void put_ids(struct buf *out, const struct summary *s)
 		if (told[cell->task])
 			continue;
 		told[cell->task] = true;
-		text_renders(out, s->rows[cell->first].status->trial.task_id, TEXT_TERMINAL_LINE);
+		text_renders(out, s->rows[cell->first].status->trial->task_id, TEXT_TERMINAL_LINE);
 		buf_addc(out, '\n');
 	}
 }
 
 static int load(struct rollout *r, const char *operand, const struct request *q, struct err *err)
 {
+	const struct rollout_operand_how how = {
+		.data_dir = q->data, .all = q->all, .measured = q->json || q->csv};
+
 	if (q->selector)
-		return rollout_operand_select(r, q->data, operand, q->selector, false, err);
-	return rollout_operand_load(r, q->data, operand, q->all, err);
+		return rollout_operand_select(r, &how, operand, q->selector, err);
+	return rollout_operand_load(r, &how, operand, err);
 }
 
 static int print(const struct buf *text, struct err *err)

@@ -17,8 +17,9 @@
 #define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
 #define DATA_ETC DATA_CACHE "/etc"	 /* KEY/, KEY.list: see sandbox/etc.h */
 #define DATA_COPIES                                                                                \
-	DATA_CACHE "/copies" /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
-#define DATA_RUNS "runs"     /* RUN_ID/ */
+	DATA_CACHE "/copies"  /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
+#define DATA_INDEX "index.db" /* see store/index.h */
+#define DATA_RUNS "runs"      /* RUN_ID/ */
 #define DATA_PREFLIGHT DATA_CACHE "/preflight" /* KEY.json: see rollout/preflight.h */
 #define DATA_PREFLIGHT_PREFIX                                                                      \
 	".preflight-"		 /* and a run's id, below DATA_RUNS: a preflight under way */

@@ -28,7 +28,7 @@ static struct columns columns_of(const struct summary *s)
 		const struct trial_status *t = s->rows[i].status;
 		if (!t->has_result)
 			continue;
-		c.judged |= t->result.judge_score >= 0;
+		c.judged |= t->result.more->judge_score >= 0;
 		c.tokens |= t->result.tokens >= 0;
 		c.tools |= t->result.tool_calls >= 0;
 		c.cost |= t->result.money_usd >= 0;
@@ -129,11 +129,11 @@ static void put_row(struct buf *out, const struct series_list *l, const struct c
 	put_text(out, summary_task_name(l->summary, row));
 	if (l->n > 1)
 		put_text(out, l->v[row->condition].name);
-	put_number(out, true, t->trial.rollout, 0);
+	put_number(out, true, t->rollout, 0);
 	put_score(out, row);
 	put_outcome(out, row);
 	if (c->judged)
-		put_number(out, has && x->judge_score >= 0, x->judge_score, 3);
+		put_number(out, has && x->more->judge_score >= 0, x->more->judge_score, 3);
 	if (c->tokens)
 		put_number(out, has && x->tokens >= 0, (double)x->tokens, 0);
 	if (c->tools)
@@ -162,7 +162,7 @@ static void put_facts(struct buf *out, const struct trial_status *t)
 	AUTO(free) char *cut = NULL;
 
 	buf_adds(out, "<dl>");
-	put_fact(out, "run", t->trial.run_id);
+	put_fact(out, "run", t->run_id);
 	if (strlen(reason) > REASON_SHOWN) {
 		cut = xstrndup(reason, text_cut(reason, strlen(reason) < REASON_MAX ? strlen(reason)
 										    : REASON_MAX));
@@ -173,9 +173,9 @@ static void put_facts(struct buf *out, const struct trial_status *t)
 		put_fact(out, "attempt", number);
 	}
 	if (t->has_result) {
-		if (x->served && strcmp(x->served, t->trial.model_id) != 0)
-			put_fact(out, "answered by", x->served);
-		put_fact(out, "agent's version", x->agent_version);
+		if (x->origin->served && strcmp(x->origin->served, t->trial->model_id) != 0)
+			put_fact(out, "answered by", x->origin->served);
+		put_fact(out, "agent's version", x->origin->agent_version);
 		if (x->suspect) {
 			snprintf(number, sizeof number, "%d line%s", x->suspect,
 				 x->suspect == 1 ? "" : "s");
@@ -194,8 +194,7 @@ static size_t width_of(const struct columns *c, bool series)
 static void put_trial(struct buf *out, const struct series_list *l, const struct columns *c,
 		      const struct summary_row *row, const struct buf *texts)
 {
-	buf_addf(out, "<tbody id=\"%s\" class=\"%c\">", row->status->trial.run_id,
-		 standing_letter(row));
+	buf_addf(out, "<tbody id=\"%s\" class=\"%c\">", row->status->run_id, standing_letter(row));
 	put_row(out, l, c, row);
 	buf_addf(out, "<tr class=\"more\"><td colspan=\"%zu\">", width_of(c, l->n > 1));
 	put_facts(out, row->status);
@@ -205,7 +204,7 @@ static void put_trial(struct buf *out, const struct series_list *l, const struct
 		buf_adds(out, "<p>It was not started.</p>");
 	else
 		buf_addf(out, "<p>Its texts: <code>rollouts show %s</code></p>",
-			 row->status->trial.run_id);
+			 row->status->run_id);
 	buf_adds(out, "</td></tr></tbody>\n");
 }
 

@@ -39,17 +39,19 @@ static void put_count(json_t *j, const char *key, bool known, int64_t value)
 		json_put_str(j, key, NULL);
 }
 
-static void put_trial(json_t *j, const struct rollout *r, const struct trial *t)
+static void put_trial(json_t *j, const struct rollout *r, const struct trial_status *status)
 {
-	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", r->root, t->run_id);
+	const struct trial *t = status->trial;
+	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", r->root, status->run_id);
 	/* Of several rollouts read as one, each trial's own is in its id. */
-	const char *dash = strrchr(t->run_id, '-');
+	const char *dash = strrchr(status->run_id, '-');
 	AUTO(free)
-	char *stamp = xstrndup(t->run_id, dash ? (size_t)(dash - t->run_id) : strlen(t->run_id));
+	char *stamp = xstrndup(status->run_id,
+			       dash ? (size_t)(dash - status->run_id) : strlen(status->run_id));
 
 	json_put_str(j, "benchmark", r->ref.name);
 	json_put_str(j, "stamp", r->parts_n ? stamp : r->ref.stamp);
-	json_put_str(j, "run_id", t->run_id);
+	json_put_str(j, "run_id", status->run_id);
 	json_put_str(j, "run_dir", dir);
 	json_put_str(j, "task", t->task_id);
 	json_put_str(j, "task_dir", t->task_dir);
@@ -61,8 +63,8 @@ static void put_trial(json_t *j, const struct rollout *r, const struct trial *t)
 	put_text(j, "provider", t->provider);
 	put_text(j, "agent", t->agent);
 	put_text(j, "label", t->variant);
-	json_put_int(j, "rollout", t->rollout);
-	put_count(j, "seed", true, t->seed);
+	json_put_int(j, "rollout", status->rollout);
+	put_count(j, "seed", true, status->seed);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 }
 
@@ -71,18 +73,19 @@ static void put_result(json_t *j, const struct trial_status *t)
 	const struct trial_result *x = &t->result;
 	bool has = t->has_result;
 
-	put_text(j, "graded_hash", has ? x->task_hash : NULL);
-	put_text(j, "model_served", has ? x->served : NULL);
-	put_text(j, "agent_version", has ? x->agent_version : NULL);
-	put_text(j, "judge_model", has ? x->judge_model : NULL);
-	put_text(j, "image_id", has ? x->image_id : NULL);
-	put_text(j, "program", has ? x->program : NULL);
+	put_text(j, "graded_hash", has ? x->origin->task_hash : NULL);
+	put_text(j, "model_served", has ? x->origin->served : NULL);
+	put_text(j, "agent_version", has ? x->origin->agent_version : NULL);
+	put_text(j, "judge_model", has ? x->origin->judge_model : NULL);
+	put_text(j, "image_id", has ? x->origin->image_id : NULL);
+	put_text(j, "program", has ? x->origin->program : NULL);
 	put_text(j, "reason", has ? x->reason : NULL);
 	json_put_real(j, "score", has && x->scored ? x->total_score : NAN);
-	json_put_real(j, "judge_score", has && x->judge_score >= 0 ? x->judge_score : NAN);
+	json_put_real(j, "judge_score",
+		      has && x->more->judge_score >= 0 ? x->more->judge_score : NAN);
 	json_put_bool(j, "replaced", has && x->replaced);
 	json_put_real(j, "first_score",
-		      has && x->replaced && x->first_scored ? x->first_score : NAN);
+		      has && x->replaced && x->first_scored ? x->more->first_score : NAN);
 	put_count(j, "tokens", has, x->tokens);
 	put_count(j, "tool_calls", has, x->tool_calls);
 	put_count(j, "calls", has, x->calls);
@@ -94,8 +97,8 @@ static json_t *metrics_of(const struct trial_result *x)
 {
 	json_t *j = json_object();
 
-	for (size_t i = 0; i < x->custom_n; i++)
-		json_put_real(j, x->custom[i].name, x->custom[i].value);
+	for (size_t i = 0; i < x->more->custom_n; i++)
+		json_put_real(j, x->more->custom[i].name, x->more->custom[i].value);
 	return j;
 }
 
@@ -111,13 +114,13 @@ static json_t *row_json(const struct rollout *r, const struct summary_row *row)
 	const struct trial_status *t = row->status;
 	json_t *j = json_object();
 
-	put_trial(j, r, &t->trial);
+	put_trial(j, r, t);
 	json_put_int(j, "attempts", t->attempts);
 	json_put_str(j, "standing", standing_name(row->standing));
 	json_put_str(j, "outcome", row->outcome);
 	put_text(j, "excluded", t->excluded ? t->excluded->reason : NULL);
 	put_result(j, t);
-	json_put_strv(j, "tags", &t->trial.tags);
+	json_put_strv(j, "tags", &t->trial->tags);
 	json_put(j, "metrics", metrics_of(&t->result));
 	return j;
 }
@@ -224,7 +227,7 @@ static void junit_case(struct buf *out, const struct summary *s, const struct su
 
 	buf_adds(out, "    <testcase");
 	attribute(out, "classname", summary_task_name(s, row));
-	attribute(out, "name", row->status->trial.run_id);
+	attribute(out, "name", row->status->run_id);
 	if (row->status->has_result && x->wall_ms >= 0)
 		buf_addf(out, " time=\"%.3f\"", (double)x->wall_ms / 1000);
 	buf_adds(out, ">");
@@ -243,8 +246,9 @@ static void junit_case(struct buf *out, const struct summary *s, const struct su
 	}
 	if (x->replaced && row->standing == STANDING_SCORED) {
 		buf_adds(out, "<system-out>rerun because of its outcome; first try: ");
-		buf_adds(out, x->first_scored ? number_score((char[NUMBER_TEXT]){0}, x->first_score)
-					      : "not scored");
+		buf_adds(out, x->first_scored
+				      ? number_score((char[NUMBER_TEXT]){0}, x->more->first_score)
+				      : "not scored");
 		buf_adds(out, "</system-out>");
 	}
 	buf_adds(out, "</testcase>\n");

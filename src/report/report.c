@@ -74,9 +74,9 @@ static size_t count_regraded(const struct rollout *r, bool moved)
 
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
-		n += t->has_result && t->result.scored && t->result.task_hash[0] &&
-		     trial_is_moved(&t->trial) == moved &&
-		     strcmp(t->result.task_hash, t->trial.task_hash) != 0;
+		n += t->has_result && t->result.scored && t->result.origin->task_hash[0] &&
+		     trial_is_moved(t->trial) == moved &&
+		     strcmp(t->result.origin->task_hash, t->trial->task_hash) != 0;
 	}
 	return n;
 }
@@ -229,8 +229,8 @@ void report_left_out(struct buf *out, const struct rollout *r)
 	size_t skipped = 0, ignored = 0;
 
 	for (size_t i = 0; i < r->trials_n; i++) {
-		skipped += r->trials[i].has_result && r->trials[i].result.skipped > 0;
-		ignored += r->trials[i].has_result && r->trials[i].result.ignored > 0;
+		skipped += r->trials[i].has_result && r->trials[i].result.more->skipped > 0;
+		ignored += r->trials[i].has_result && r->trials[i].result.more->ignored > 0;
 	}
 	if (!skipped && !ignored)
 		return;
@@ -249,7 +249,7 @@ static void put_weaker(struct doc *d, const struct rollout *r)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->trials_n; i++)
-		n += r->trials[i].trial.sandbox == SANDBOX_LANDLOCK;
+		n += r->trials[i].trial->sandbox == SANDBOX_LANDLOCK;
 	if (!n)
 		return;
 	doc_line_end(d);

@@ -257,7 +257,7 @@ static json_t *sandboxes_json(const struct rollout *r)
 	json_t *j = json_object();
 
 	for (size_t i = 0; i < r->trials_n; i++) {
-		const char *kind = sandbox_kind_name(r->trials[i].trial.sandbox);
+		const char *kind = sandbox_kind_name(r->trials[i].trial->sandbox);
 		json_put_int(j, kind, json_get_int(j, kind, 0) + 1);
 	}
 	return j;

@@ -158,7 +158,7 @@ void tables_builds(struct buf *out, const struct summary *s)
 	AUTO(strv) struct strv builds = STRV_INIT;
 
 	for (size_t i = 0; i < s->rows_n && builds.n < BUILDS_NAMED; i++) {
-		const char *build = s->rows[i].status->result.program;
+		const char *build = s->rows[i].status->result.origin->program;
 		if (s->rows[i].standing == STANDING_SCORED && build && !strv_has(&builds, build))
 			strv_push(&builds, build);
 	}

@@ -66,10 +66,10 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	const struct trial_result *r = &row->status->result;
 
 	table_text(t, summary_task_name(s, row));
-	table_text(t, row->status->trial.run_id ? row->status->trial.run_id : "");
+	table_text(t, row->status->run_id ? row->status->run_id : "");
 	add_score(t, row);
-	if (row->status->has_result && r->judge_score >= 0)
-		table_score(t, r->judge_score);
+	if (row->status->has_result && r->more->judge_score >= 0)
+		table_score(t, r->more->judge_score);
 	else
 		table_missing(t, NULL);
 	add_count(t, row->status->has_result ? r->tokens : -1);
@@ -132,7 +132,7 @@ static void add_measures(struct table *t, const struct trial_status *trial,
 
 	for (size_t i = 0; i < METRIC_COUNT; i++)
 		if (!has_column(metric_name(i)))
-			add_measure(t, trial->has_result ? trial->result.measured[i] : NAN);
+			add_measure(t, measure_builtin(trial, i));
 	for (size_t i = 0; i < custom->n; i++) {
 		add_measure(t, measure_custom(trial, custom->names[i]));
 		if (measure_is_self_reported(trial, custom->names[i]))
@@ -145,15 +145,15 @@ static void add_details(struct table *t, const struct summary *s, const struct s
 {
 	const struct trial_result *r = &row->status->result;
 	const struct rollout *rollout = s->conditions[row->condition].rollout;
-	const char *run = row->status->trial.run_id;
+	const char *run = row->status->run_id;
 	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", rollout->root, run ? run : "");
 
-	table_int(t, row->status->trial.rollout);
+	table_int(t, row->status->rollout);
 	table_int(t, row->status->attempts);
 	table_text(t, row->outcome);
 	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
 	if (r->replaced && r->first_scored)
-		table_score(t, r->first_score);
+		table_score(t, r->more->first_score);
 	else
 		table_missing(t, r->replaced ? "not scored" : NULL);
 	if (row->status->has_result && r->money_usd >= 0)

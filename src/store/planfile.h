@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include "base/err.h"
 #include "core/trial.h"
+#include "store/memory.h"
 
 #define PLANFILE_VERSION 1
 #define PLANFILE_CONFIG_MAX (64 << 20) /* bytes of a benchmark file */
@@ -43,6 +44,19 @@ int planfile_read(struct planfile *out, int dir_fd, const char *where, struct er
 /* All but its trials: N is 0. */
 int planfile_read_head(struct planfile *out, int dir_fd, const char *where,
 		       struct err *err) MUST_CHECK;
+
+/* A trial of a plan that is only looked at. */
+struct plan_trial {
+	const struct trial *shared; /* as in trial_status: of memory */
+	const char *run_id;	    /* of memory */
+	const char *key;	    /* of KEYS */
+	int rollout;
+	int64_t seed;
+};
+/* HEAD is all but its trials; those are *OUT, owned by the caller. What they point at is in MEMORY and in KEYS. */
+int planfile_read_shared(struct planfile *head, struct plan_trial **out, size_t *n,
+			 struct rollout_memory *memory, struct rollout_memory *keys, int dir_fd,
+			 const char *where, struct err *err) MUST_CHECK;
 /* Every file that made trials is kept beside the plan: config.toml, config-2.toml and so on. *FILE, owned by the caller, is the
  * one that holds TEXT. */
 int planfile_keep_config(int dir_fd, const char *text, char **file, struct err *err) MUST_CHECK;

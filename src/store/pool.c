@@ -10,7 +10,8 @@
 
 static const char *graded_hash(const struct trial_status *t)
 {
-	return t->has_result && t->result.task_hash[0] ? t->result.task_hash : t->trial.task_hash;
+	return t->has_result && *t->result.origin->task_hash ? t->result.origin->task_hash
+							     : t->trial->task_hash;
 }
 
 static char *task_key(const struct trial *t)
@@ -18,16 +19,36 @@ static char *task_key(const struct trial *t)
 	return xasprintf("%s\n%s", t->task_id, path_base(t->task_dir));
 }
 
+/* A copy of T that is called ID@HASH; the same for all of RENAMED, by their keys. */
+static const struct trial *earlier_form(struct rollout *r, json_t *renamed, const struct trial *t,
+					const char *hash)
+{
+	enum { DIGITS = 8 };
+	AUTO(free) char *key = xasprintf("%p %s", (const void *)t, hash);
+	const json_t *known = json_object_get(renamed, key);
+	struct err never;
+	struct trial copy;
+
+	if (known)
+		return r->memory.trials[json_integer_value(known)];
+	AUTO(json) json_t *j = trial_to_json(t);
+	if (trial_from_json(&copy, j, "a trial", &never))
+		bug("a trial is not read as it was written");
+	free(copy.task_id);
+	copy.task_id = xasprintf("%s@%.*s", t->task_id, DIGITS, hash);
+	json_put_int(renamed, key, (int64_t)r->memory.trials_n);
+	return memory_trial(&r->memory, &copy);
+}
+
 /* A task that changed in between is another task: the trials of all but its latest form get names of their own. */
 static void rename_changed(struct rollout *r)
 {
-	enum { DIGITS = 8 };
-	AUTO(json) json_t *latest = json_object();
+	AUTO(json) json_t *latest = json_object(), *renamed = json_object();
 
 	for (size_t i = r->trials_n; i-- > 0;) {
-		struct trial *t = &r->trials[i].trial;
-		const char *hash = graded_hash(&r->trials[i]);
-		AUTO(free) char *key = task_key(t);
+		struct trial_status *t = &r->trials[i];
+		const char *hash = graded_hash(t);
+		AUTO(free) char *key = task_key(t->trial);
 		const char *known = json_get_str(latest, key, NULL);
 		if (!known) {
 			json_put_str(latest, key, hash);
@@ -35,9 +56,7 @@ static void rename_changed(struct rollout *r)
 		}
 		if (strcmp(known, hash) == 0)
 			continue;
-		char *id = xasprintf("%s@%.*s", t->task_id, DIGITS, hash);
-		free(t->task_id);
-		t->task_id = id;
+		t->trial = earlier_form(r, renamed, t->trial, hash);
 		r->renamed++;
 	}
 }
@@ -68,13 +87,10 @@ static void take_part(struct rollout *out, struct rollout *part, size_t at)
 	out->strangers += part->strangers;
 	if (!out->stranger)
 		out->stranger = STEAL(&part->stranger);
-	out->strangers += part->strangers;
-	if (!out->stranger)
-		out->stranger = STEAL(&part->stranger);
 	same_or_empty(out->config, part->config);
 	same_or_empty(out->config_hash, part->config_hash);
 	same_or_empty(out->program, part->program);
-	json_array_append(out->words, part->words);
+	memory_join(&out->memory, &part->memory);
 	json_array_append(out->agents, part->agents);
 	out->exclusions.v =
 		xreallocarray(out->exclusions.v, out->exclusions.n + part->exclusions.n + 1,
@@ -101,7 +117,6 @@ void rollout_pool(struct rollout *out, struct rollout *parts, size_t n)
 				.config_hash = xstrdup(parts[0].config_hash),
 				.program = xstrdup(parts[0].program),
 				.tags = STRV_INIT,
-				.words = json_array(),
 				.agents = json_array(),
 				.parts = xcalloc(n, sizeof *out->parts),
 				.parts_n = n,
@@ -111,7 +126,6 @@ void rollout_pool(struct rollout *out, struct rollout *parts, size_t n)
 		rollout_release(&parts[i]);
 	}
 	for (size_t i = 0; i < out->trials_n; i++)
-		out->trials[i].excluded =
-			exclusions_find(&out->exclusions, out->trials[i].trial.run_id);
+		out->trials[i].excluded = exclusions_find(&out->exclusions, out->trials[i].run_id);
 	rename_changed(out);
 }

@@ -199,6 +199,7 @@ bool progress_apply(struct trial_progress *p, const char *event, int attempt, co
 struct reading {
 	struct trial_progress *progress;
 	const struct trial *trials;
+	const struct trial_name *names; /* where there are no trials */
 	size_t n;
 	struct journal_cost *cost;
 	char *rollout_id; /* as in journal_stats, or NULL */
@@ -213,8 +214,12 @@ static size_t find(const struct reading *m, const json_t *line)
 	const char *dash = strrchr(run, '-');
 	size_t index = dash ? strtoul(dash + 1, NULL, 10) : m->n;
 
-	if (index >= m->n || strcmp(m->trials[index].run_id, run) ||
-	    strcmp(m->trials[index].key, json_get_str(line, "trial", "")))
+	if (index >= m->n)
+		return m->n;
+	struct trial_name name =
+		m->names ? m->names[index]
+			 : (struct trial_name){m->trials[index].run_id, m->trials[index].key};
+	if (strcmp(name.run_id, run) || strcmp(name.key, json_get_str(line, "trial", "")))
 		return m->n;
 	return index;
 }
@@ -247,26 +252,50 @@ static void on_line(void *arg, const json_t *line)
 		m->on_result(m->arg, i, line);
 }
 
+static int read_all(struct reading *m, int dir_fd, enum journal_depth depth,
+		    struct journal_stats *stats, struct err *err)
+{
+	struct journal_cost cost = {0};
+	struct journal_stats found = {0};
+
+	m->cost = &cost;
+	m->rollout_id = found.rollout_id;
+	int status = journal_read(dir_fd, depth, on_line, m, stats, err);
+	stats->cost = cost;
+	memcpy(stats->rollout_id, found.rollout_id, sizeof stats->rollout_id);
+	return status;
+}
+
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
 		  struct journal_stats *stats, struct err *err)
 {
-	struct journal_cost cost = {0};
-	struct journal_stats found = {0};
-	struct reading m = {progress, trials, n, &cost, found.rollout_id, on_result, arg};
-	int status = journal_read(dir_fd, depth, on_line, &m, stats, err);
+	struct reading m = {
+		.progress = progress, .trials = trials, .n = n, .on_result = on_result, .arg = arg};
 
-	stats->cost = cost;
-	memcpy(stats->rollout_id, found.rollout_id, sizeof stats->rollout_id);
-	return status;
+	return read_all(&m, dir_fd, depth, stats, err);
+}
+
+int progress_read_named(struct trial_progress *progress, const struct trial_name *names, size_t n,
+			int dir_fd, enum journal_depth depth, progress_result_fn *on_result,
+			void *arg, struct journal_stats *stats, struct err *err)
+{
+	struct reading m = {
+		.progress = progress, .names = names, .n = n, .on_result = on_result, .arg = arg};
+
+	return read_all(&m, dir_fd, depth, stats, err);
 }
 
 int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,
 		    struct journal_reader *reader, progress_result_fn *on_result, void *arg,
 		    struct err *err)
 {
-	struct reading m = {progress, trials,	 n,  &journal_reader_stats(reader)->cost,
-			    NULL,     on_result, arg};
+	struct reading m = {.progress = progress,
+			    .trials = trials,
+			    .n = n,
+			    .cost = &journal_reader_stats(reader)->cost,
+			    .on_result = on_result,
+			    .arg = arg};
 
 	return journal_reader_next(reader, on_line, &m, err);
 }

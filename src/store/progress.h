@@ -50,6 +50,13 @@ typedef void progress_result_fn(void *arg, size_t index, const json_t *line);
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
 		  struct journal_stats *stats, struct err *err) MUST_CHECK;
+/* The same for whoever has no more of its trials than what lines name them by. */
+struct trial_name {
+	const char *run_id, *key;
+};
+int progress_read_named(struct trial_progress *progress, const struct trial_name *names, size_t n,
+			int dir_fd, enum journal_depth depth, progress_result_fn *on_result,
+			void *arg, struct journal_stats *stats, struct err *err) MUST_CHECK;
 /* Take in what READER finds to have been added, for a view of a benchmark that runs. ON_RESULT needs
  * a reader of more than JOURNAL_PROGRESS. */
 int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "store/index.h"
 #include "store/owner.h"
 #include "store/progress.h"
 #include "store/planfile.h"
@@ -38,108 +39,160 @@ static const char *text(const json_t *v)
 	return json_is_string(v) ? json_string_value(v) : "";
 }
 
-/* The first of A and B that says something, kept once however many results say the same; borrowed. */
-static const char *word(struct rollout *r, const json_t *a, const json_t *b)
-{
-	const char *found = *text(a) ? text(a) : text(b);
+/* A rollout while its files are read. */
+struct loading {
+	struct rollout *r;
+	struct words words;
+	bool measured;
+};
 
-	if (!*found)
-		return NULL;
-	void *known = json_object_iter_at(r->words, found);
-	if (!known) {
-		json_object_set_new(r->words, found, json_null());
-		known = json_object_iter_at(r->words, found);
-	}
-	return json_object_iter_key(known);
+/* The first of A and B that says something. */
+static const char *word(struct loading *l, const json_t *a, const json_t *b)
+{
+	return words_text(&l->words, *text(a) ? text(a) : text(b));
 }
 
-static void keep_metrics(struct rollout *r, struct trial_result *to, const json_t *line,
-			 const json_t *whole)
+static double *measured_of(const json_t *line, const json_t *whole)
 {
 	const json_t *measured = json_object_get(line, "measured");
+	double *values = xcalloc(METRIC_COUNT, sizeof *values);
+
+	if (whole)
+		metric_values(values, whole);
+	for (size_t i = 0; !whole && i < METRIC_COUNT; i++) {
+		const json_t *v = json_array_get(measured, i);
+		values[i] = json_is_number(v) ? json_number_value(v) : NAN;
+	}
+	return values;
+}
+
+static void keep_custom(struct loading *l, struct result_more *to, const json_t *line,
+			const json_t *whole)
+{
 	const json_t *custom = json_object_get(line, "custom");
 	struct metrics m = {0};
 
-	if (whole)
-		metric_values(to->measured, whole);
-	for (size_t i = 0; !whole && i < METRIC_COUNT; i++) {
-		const json_t *v = json_array_get(measured, i);
-		to->measured[i] = json_is_number(v) ? json_number_value(v) : NAN;
-	}
 	metrics_from_json(&m, custom ? custom : json_object_get(whole, "metrics"),
 			  json_object_get(custom ? line : whole, "self_reported"));
 	to->custom = m.n ? xcalloc(m.n, sizeof *to->custom) : NULL;
-	for (size_t i = 0; i < m.n; i++) {
-		AUTO(json) json_t *name = json_string(m.v[i].name);
+	for (size_t i = 0; i < m.n; i++)
 		to->custom[to->custom_n++] = (struct trial_metric){
-			word(r, name, NULL), m.v[i].value, m.v[i].self_reported};
-	}
+			words_text(&l->words, m.v[i].name), m.v[i].value, m.v[i].self_reported};
 	metrics_release(&m);
+}
+
+static const struct result_more *more_of(struct loading *l, const struct finished *f)
+{
+	const json_t *agent = json_object_get(f->result, "agent");
+	const json_t *judged = member(f, "judge_score");
+	struct result_more more = result_no_more, *kept;
+
+	if (json_is_number(judged))
+		more.judge_score = json_number_value(judged);
+	more.skipped = json_get_int(f->line, "skipped", json_get_int(agent, "skipped_paths", 0));
+	more.ignored = json_get_int(f->line, "ignored", json_get_int(agent, "ignored_paths", 0));
+	more.judge_votes = json_incref((json_t *)member(f, "judge_votes"));
+	keep_custom(l, &more, f->line, f->result);
+	if (l->measured)
+		more.measured = measured_of(f->line, f->result);
+	if (memcmp(&more, &result_no_more, sizeof more) == 0)
+		return &result_no_more;
+	kept = xmalloc(sizeof *kept);
+	*kept = more;
+	return kept;
+}
+
+static const struct result_origin *origin_of(struct loading *l, const struct finished *f)
+{
+	const json_t *agent = json_object_get(f->result, "agent");
+	const char *hash = word(l, member(f, "task_hash"), NULL);
+	const struct result_origin o = {
+		.task_hash = hash ? hash : "",
+		.served = word(l, json_object_get(f->line, "served"),
+			       json_object_get(f->metrics, "model_served")),
+		.agent_version = word(l, json_object_get(f->line, "agent_version"),
+				      json_object_get(agent, "version")),
+		.judge_served =
+			word(l, json_object_get(f->line, "judge_served"),
+			     json_object_get(json_object_get(f->result, "judge"), "model_served")),
+		.image_id = word(l, member(f, "image_id"), NULL),
+		.program = word(l, member(f, "program"), NULL),
+		.judge_model = word(l, member(f, "judge_model"), NULL),
+		.judge_prompt = word(l, member(f, "judge_prompt"), NULL),
+	};
+
+	return words_origin(&l->words, &o);
 }
 
 static void keep_result(void *arg, size_t i, const json_t *line)
 {
-	struct rollout *r = arg;
-	struct trial_status *t = &r->trials[i];
+	struct loading *l = arg;
+	struct trial_status *t = &l->r->trials[i];
 	const json_t *whole = json_object_get(line, "result");
-	const json_t *agent = json_object_get(whole, "agent");
-	const json_t *metrics = json_object_get(agent, "metrics");
+	const json_t *metrics = json_object_get(json_object_get(whole, "agent"), "metrics");
 	const struct finished f = {line, whole, metrics};
-	const json_t *judged = member(&f, "judge_score");
 	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
 		.attempt = (int)json_get_int(line, "attempt", 0),
 		.scored = json_is_number(score),
 		.total_score = json_number_value(score),
-		.judge_score = json_is_number(judged) ? json_number_value(judged) : -1,
 		.tokens = count(&f, "tokens", "tokens_total"),
 		.tool_calls = count(&f, "tool_calls", "tool_calls"),
 		.calls = count(&f, "calls", "calls"),
 		.wall_ms = count(&f, "wall_ms", "wall_ms"),
-		.skipped = json_get_int(line, "skipped", json_get_int(agent, "skipped_paths", 0)),
-		.ignored = json_get_int(line, "ignored", json_get_int(agent, "ignored_paths", 0)),
 		.money_usd = usd ? (json_is_number(usd) ? json_number_value(usd) : -1)
 				 : json_get_real(metrics, "money_usd", -1),
+		.suspect = (int)json_get_int(
+			line, "suspect",
+			(int64_t)json_array_size(json_object_get(whole, "suspect"))),
 	};
 
 	if (!outcome_parse(text(member(&f, "outcome")), &result.outcome))
 		return;
-	snprintf(result.task_hash, sizeof result.task_hash, "%s", text(member(&f, "task_hash")));
-	result.reason = xstrdup(text(member(&f, "reason")));
-	result.served =
-		word(r, json_object_get(line, "served"), json_object_get(metrics, "model_served"));
-	result.agent_version =
-		word(r, json_object_get(line, "agent_version"), json_object_get(agent, "version"));
-	result.judge_served =
-		word(r, json_object_get(line, "judge_served"),
-		     json_object_get(json_object_get(whole, "judge"), "model_served"));
-	result.image_id = word(r, member(&f, "image_id"), NULL);
-	result.program = word(r, member(&f, "program"), NULL);
-	result.judge_model = word(r, member(&f, "judge_model"), NULL);
-	result.judge_votes = json_incref((json_t *)member(&f, "judge_votes"));
-	result.judge_prompt = word(r, member(&f, "judge_prompt"), NULL);
-	result.suspect = (int)json_get_int(
-		line, "suspect", (int64_t)json_array_size(json_object_get(whole, "suspect")));
-	keep_metrics(r, &result, line, whole);
-	free(t->result.reason);
-	json_decref(t->result.judge_votes);
-	free(t->result.custom);
+	result.reason = word(l, member(&f, "reason"), NULL);
+	result.reason = result.reason ? result.reason : "";
+	result.origin = origin_of(l, &f);
+	result.more = more_of(l, &f);
+	trial_result_release(&t->result);
 	t->result = result;
 	t->has_result = true;
 }
 
-static void take_trials(struct rollout *r, struct planfile *plan)
+const struct result_origin result_no_origin = {.task_hash = ""};
+const struct result_more result_no_more = {.judge_score = -1};
+
+void trial_result_release(struct trial_result *r)
 {
-	r->trials = xcalloc(plan->n ? plan->n : 1, sizeof *r->trials);
-	r->trials_n = plan->n;
-	for (size_t i = 0; i < plan->n; i++)
-		r->trials[i].trial = plan->trials[i];
-	plan->n = 0;
-	r->config = STEAL(&plan->config);
-	r->config_hash = STEAL(&plan->config_hash);
-	r->program = STEAL(&plan->program);
-	r->agents = json_incref(plan->agents);
-	r->words = json_object();
+	struct result_more *more = (struct result_more *)r->more;
+
+	if (!more || more == &result_no_more)
+		return;
+	json_decref(more->judge_votes);
+	free(more->custom);
+	free(more->measured);
+	free(more);
+}
+
+static void take_head(struct rollout *r, struct planfile *head)
+{
+	r->config = STEAL(&head->config);
+	r->config_hash = STEAL(&head->config_hash);
+	r->program = STEAL(&head->program);
+	r->agents = json_incref(head->agents);
+}
+
+static void take_trials(struct rollout *r, const struct plan_trial *v, size_t n)
+{
+	r->trials = xcalloc(n + 1, sizeof *r->trials);
+	r->trials_n = n;
+	for (size_t i = 0; i < n; i++)
+		r->trials[i] = (struct trial_status){
+			.trial = v[i].shared,
+			.run_id = v[i].run_id,
+			.rollout = v[i].rollout,
+			.seed = v[i].seed,
+			.phase = "",
+			.result = {.origin = &result_no_origin, .more = &result_no_more}};
 }
 
 static void end_trial(struct trial_status *t, bool has_result)
@@ -151,19 +204,33 @@ static void end_trial(struct trial_status *t, bool has_result)
 		t->state = TRIAL_FINISHED;
 }
 
-static void take_progress(struct rollout *r, size_t i, const struct trial_progress *m)
+static void take_first_try(struct trial_result *to, const struct trial_progress *m)
 {
-	struct trial_status *t = &r->trials[i];
+	struct result_more *more = (struct result_more *)to->more;
+
+	to->replaced = m->replaced;
+	to->first_scored = m->first_scored;
+	if (!m->replaced)
+		return;
+	if (more == &result_no_more) {
+		more = xmalloc(sizeof *more);
+		*more = result_no_more;
+		to->more = more;
+	}
+	more->first_score = m->first_score;
+}
+
+static void take_progress(struct loading *l, size_t i, const struct trial_progress *m)
+{
+	struct trial_status *t = &l->r->trials[i];
+	const char *phase = words_text(&l->words, m->phase);
 
 	t->state = m->state;
 	t->attempts = m->attempts;
-	memcpy(t->phase, m->phase, sizeof t->phase);
-	t->result.replaced = m->replaced;
-	t->result.first_scored = m->first_scored;
-	t->result.first_score = m->first_score;
-	if (r->live)
-		return;
-	end_trial(t, progress_has_result(m));
+	t->phase = phase ? phase : "";
+	take_first_try(&t->result, m);
+	if (!l->r->live)
+		end_trial(t, progress_has_result(m));
 }
 
 void rollout_ended(struct rollout *r)
@@ -174,89 +241,144 @@ void rollout_ended(struct rollout *r)
 						 !outcome_is_missing(r->trials[i].result.outcome));
 }
 
-/* The trials are borrowed out of R while the journal is read. */
-static int read_progress(struct rollout *r, const struct planfile *plan, int dir_fd,
-			 struct err *err)
+static int read_progress(struct loading *l, const struct planfile *plan,
+			 const struct plan_trial *trials, int dir_fd, struct err *err)
 {
-	struct trial *trials = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *trials);
-	struct trial_progress *progress = xcalloc(r->trials_n ? r->trials_n : 1, sizeof *progress);
+	struct rollout *r = l->r;
+	AUTO(free) struct trial_name *names = xcalloc(r->trials_n + 1, sizeof *names);
+	AUTO(free) struct trial_progress *progress = xcalloc(r->trials_n + 1, sizeof *progress);
 	struct journal_stats stats;
 
 	for (size_t i = 0; i < r->trials_n; i++)
-		trials[i] = r->trials[i].trial;
+		names[i] = (struct trial_name){trials[i].run_id, trials[i].key};
 	/* Which phase a trial is in is asked only while it runs. */
-	int status =
-		progress_read(progress, trials, r->trials_n, dir_fd,
-			      r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, r, &stats, err);
+	int status = progress_read_named(progress, names, r->trials_n, dir_fd,
+					 r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, l,
+					 &stats, err);
 	if (!status)
 		status = owner_check_journal(plan, stats.rollout_id, r->ref.path, err);
 	for (size_t i = 0; i < r->trials_n; i++) {
 		if (!status)
-			take_progress(r, i, &progress[i]);
+			take_progress(l, i, &progress[i]);
 		progress_release(&progress[i]);
 	}
 	r->damaged_lines = status ? 0 : stats.damaged;
 	if (!status)
 		r->cost = stats.cost;
-	free(progress);
-	free(trials);
 	return status;
+}
+
+/* Its trials, as plan and journal have them. HEAD: of the plan. */
+static int read_files(struct rollout *r, struct planfile *head, int dir_fd, bool measured,
+		      struct err *err)
+{
+	struct loading l = {.r = r, .words = {.memory = &r->memory}, .measured = measured};
+	AUTO(free) struct plan_trial *trials = NULL;
+	struct rollout_memory keys = {0};
+	size_t n = 0;
+	int status = planfile_read_shared(head, &trials, &n, &r->memory, &keys, dir_fd, r->ref.path,
+					  err);
+
+	if (!status) {
+		take_trials(r, trials, n);
+		status = read_progress(&l, head, trials, dir_fd, err);
+	}
+	words_end(&l.words);
+	memory_release(&keys);
+	return status;
+}
+
+/* A few of many: data folders that were copied over each other share more than one run, as a rule. */
+static bool seems_own(const struct rollout *r, const struct store *s, const struct planfile *plan)
+{
+	enum { SAMPLE = 500 };
+	size_t step = r->trials_n / SAMPLE + 1;
+
+	for (size_t i = 0; i < r->trials_n; i += step)
+		if (owner_is_stranger(s->root_fd, plan, r->trials[i].run_id, r->trials[i].attempts))
+			return false;
+	return true;
 }
 
 static void find_strangers(struct rollout *r, const struct store *s, const struct planfile *plan)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
-		if (!owner_is_stranger(s->root_fd, plan, t->trial.run_id, t->attempts))
+		if (!owner_is_stranger(s->root_fd, plan, t->run_id, t->attempts))
 			continue;
 		if (!r->strangers++)
-			r->stranger = xstrdup(t->trial.run_id);
+			r->stranger = xstrdup(t->run_id);
 	}
 }
 
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
 		 struct err *err)
 {
-	AUTO(planfile) struct planfile plan = {0};
+	return rollout_read(out, s, ref, &(struct rollout_how){0}, err);
+}
+
+/* Its trials and the head of its plan, from the index where that has them, else from the files. */
+static int read_trials(struct rollout *r, const struct store *s, int dir_fd,
+		       const struct rollout_how *how, struct err *err)
+{
+	AUTO(planfile) struct planfile head = {0};
+	struct index_files files;
+	bool indexed =
+		how->index && !how->measured && !r->live && index_files_of(&files, s, dir_fd);
+
+	if (indexed && index_get(r, s, &files)) {
+		if (planfile_read_head(&head, dir_fd, r->ref.path, err))
+			return -1;
+		if (seems_own(r, s, &head)) {
+			take_head(r, &head);
+			return 0;
+		}
+		index_forget(r);
+		planfile_release(&head);
+	}
+	if (read_files(r, &head, dir_fd, how->measured, err))
+		return -1;
+	find_strangers(r, s, &head);
+	take_head(r, &head);
+	if (indexed && !r->strangers)
+		index_put(r, s, &files);
+	return 0;
+}
+
+int rollout_read(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
+		 const struct rollout_how *how, struct err *err)
+{
 	AUTO(fd) int fd = openat(s->root_fd, ref->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct rollout r = {.tags = STRV_INIT};
 
 	if (fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s/%s", s->root, ref->path);
-	if (planfile_read(&plan, fd, ref->path, err))
-		return -1;
 	r.ref = (struct rollout_ref){xstrdup(ref->name), xstrdup(ref->stamp), xstrdup(ref->path)};
 	r.root = xstrdup(s->root);
 	/* Asked before the journal is read: what ends meanwhile must not look interrupted. */
 	r.live = journal_is_live(fd);
-	take_trials(&r, &plan);
-	if (store_tags_read(s, ref, &r.tags, err) || store_notes_read(s, ref, &r.notes, err) ||
-	    read_progress(&r, &plan, fd, err) ||
+	if (read_trials(&r, s, fd, how, err) || store_tags_read(s, ref, &r.tags, err) ||
+	    store_notes_read(s, ref, &r.notes, err) ||
 	    exclusions_read(&r.exclusions, fd, ref->path, err)) {
 		rollout_release(&r);
 		return -1;
 	}
 	for (size_t i = 0; r.exclusions.n && i < r.trials_n; i++)
-		r.trials[i].excluded = exclusions_find(&r.exclusions, r.trials[i].trial.run_id);
-	find_strangers(&r, s, &plan);
+		r.trials[i].excluded = exclusions_find(&r.exclusions, r.trials[i].run_id);
 	*out = r;
 	return 0;
 }
 
 void rollout_release(struct rollout *r)
 {
-	for (size_t i = 0; i < r->trials_n; i++) {
-		trial_release(&r->trials[i].trial);
-		free(r->trials[i].result.reason);
-		json_decref(r->trials[i].result.judge_votes);
-		free(r->trials[i].result.custom);
-	}
+	for (size_t i = 0; i < r->trials_n; i++)
+		trial_result_release(&r->trials[i].result);
 	free(r->trials);
+	memory_release(&r->memory);
 	free(r->config);
 	free(r->config_hash);
 	free(r->program);
 	free(r->root);
-	json_decref(r->words);
 	json_decref(r->agents);
 	exclusions_release(&r->exclusions);
 	for (size_t i = 0; i < r->parts_n; i++) {

@@ -21,6 +21,7 @@
 #include "core/trial.h"
 #include "store/exclusions.h"
 #include "store/journal-cost.h"
+#include "store/memory.h"
 
 struct store {
 	int root_fd;
@@ -70,49 +71,66 @@ int store_tags_write(const struct store *s, const struct rollout_ref *ref, const
 
 enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISHED };
 
-/* What is counted and shown of a result; the whole of it is in the attempt's folder, and eight times as large. */
-struct trial_result {
-	enum outcome outcome;
-	int attempt;		  /* whose result it is */
-	char *reason;		  /* owned; "" when completed */
-	char task_hash[HASH_HEX]; /* of the task it was graded with; "": an older program's */
-	bool scored;
-	double total_score;
-	double judge_score;	     /* -1: not judged */
-	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
-	double first_score;
-	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
-	int64_t wall_ms;		   /* of the agent phase; the same */
-	double money_usd;		   /* the same */
-	int64_t skipped, ignored;	   /* paths that the diff leaves out: see core/result.h */
-	/* Borrowed from rollout.words; NULL where it is not known, as of what older programs wrote. */
+/* What many results say alike, held once: strings of rollout.memory. NULL where it is not known, as of what older
+ * programs wrote, but for task_hash. */
+struct result_origin {
+	const char *task_hash;	   /* of the task it was graded with; "": an older program's */
 	const char *served;	   /* the models that answered it, by their own names */
 	const char *agent_version; /* what the agent says it is */
 	const char *judge_served;  /* the models that graded it */
 	const char *judge_model;   /* who judged, as the provider names it */
-	json_t *judge_votes;	   /* as result.h has it; owned */
 	const char *judge_prompt;  /* the hash of the way it was asked */
 	const char *image_id;	   /* of its container: "sha256:..." */
 	const char *program;	   /* the build of rollouts that made it */
-	int suspect; /* lines of evidence that some of its work was meant for its tests */
-	double measured[METRIC_COUNT]; /* as metric_values */
+};
+
+/* What few results have. */
+struct result_more {
+	double judge_score;	  /* -1: not judged */
+	double first_score;	  /* see progress.h */
+	int64_t skipped, ignored; /* paths that the diff leaves out: see core/result.h */
+	json_t *judge_votes;	  /* as result.h has it; owned; NULL: none */
+	double *measured; /* as metric_values, when it was asked for; owned; NULL: not known */
 	struct trial_metric {
-		const char *name; /* borrowed from rollout.words */
+		const char *name; /* of rollout.memory */
 		double value;
 		bool self_reported;
 	} * custom; /* what its tests wrote; owned */
 	size_t custom_n;
 };
 
+/* What is counted and shown of a result; the whole of it is in the attempt's folder, and eight times as large. */
+struct trial_result {
+	const struct result_origin *origin; /* never NULL */
+	const struct result_more *more;	    /* never NULL; owned, unless it is result_no_more */
+	const char *reason;		    /* of rollout.memory; "" when completed */
+	double total_score;
+	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
+	int64_t wall_ms;		   /* of the agent phase; the same */
+	double money_usd;		   /* the same */
+	enum outcome outcome;
+	int attempt; /* whose result it is */
+	int suspect; /* lines of evidence that some of its work was meant for its tests */
+	bool scored;
+	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
+};
+extern const struct result_origin result_no_origin;
+extern const struct result_more result_no_more;
+
 /* A trial and what the journal says of it. */
 struct trial_status {
-	struct trial trial;
-	enum trial_state state; /* never RUNNING in a journal that nobody writes any more */
-	int attempts;		/* started so far */
-	char phase[16];		/* the last one entered, of a live rollout; else "" */
-	bool has_result;
-	struct trial_result result;	  /* the one that counts, when has_result */
+	/* Of the plan, what all trials of its task in its entry share, held once: so index, run_id, key, rollout and seed of it
+	 * are nobody's. */
+	const struct trial *trial;
+	const char *run_id; /* STAMP-index; with a suffix where two benchmarks share a second */
+	int64_t seed;	    /* -1: none */
+	int rollout;	    /* from 0 */
+	int attempts;	    /* started so far */
+	const char *phase;  /* the last one entered, of a live rollout; else "" */
 	const struct exclusion *excluded; /* somebody said that it shall not count; NULL: it does */
+	struct trial_result result;	  /* the one that counts, when has_result */
+	enum trial_state state; /* never RUNNING in a journal that nobody writes any more */
+	bool has_result;
 };
 
 /* One of several rollouts that are read as one. */
@@ -135,9 +153,9 @@ struct rollout {
 	size_t trials_n;
 	int damaged_lines;
 	struct journal_cost
-		cost;	/* of all model calls, those of attempts that brought no result as well */
-	json_t *words;	/* strings that many results share; owned */
-	json_t *agents; /* name -> spec, as planned; owned */
+		cost; /* of all model calls, those of attempts that brought no result as well */
+	struct rollout_memory memory; /* what trials and results point at */
+	json_t *agents;		      /* name -> spec, as planned; owned */
 	struct exclusions exclusions;
 	struct rollout_part *parts; /* of rollout_pool(): what it was made from; else none */
 	size_t parts_n;
@@ -146,7 +164,15 @@ struct rollout {
 	char *stranger;	  /* the first of them, a RUN_ID; NULL: none */
 };
 
+struct rollout_how {
+	/* What was measured of each trial (struct result_more): it is as much again, and few ask for it. */
+	bool measured;
+	bool index; /* the index (store/index.h) may answer in place of the files, and is kept */
+};
 /* Read plan.json and the journal. Linear in their size. */
+int rollout_read(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
+		 const struct rollout_how *how, struct err *err) MUST_CHECK;
+/* The same without anything that one has to ask for. */
 int rollout_load(struct rollout *out, const struct store *s, const struct rollout_ref *ref,
 		 struct err *err) MUST_CHECK;
 /* R as it stands once nobody writes its journal any more: for the supervisor that is about to end. */
@@ -155,6 +181,7 @@ void rollout_ended(struct rollout *r);
  * called ID@HASH. Takes PARTS, oldest first. */
 void rollout_pool(struct rollout *out, struct rollout *parts_take, size_t n);
 void rollout_release(struct rollout *r);
+void trial_result_release(struct trial_result *r);
 /* Whether a supervisor writes its journal. */
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
 /* No trial is missing and none is infra_error or cancelled. */

@@ -38,21 +38,26 @@ static void make(struct rollout *r, const struct made *m, size_t n)
 			      .trials_n = n};
 	for (size_t i = 0; i < n; i++) {
 		struct trial_status *t = &r->trials[i];
-		t->trial.index = (int)i;
-		t->trial.run_id = xasprintf("20250824__12-34-56-%zu", i);
-		t->trial.task_id = t->trial.task_dir = (char *)m[i].task;
-		t->trial.model = (char *)m[i].model;
-		t->trial.variant = (char *)m[i].label;
-		t->trial.agent = (char *)"bash";
-		t->trial.rollout = m[i].rollout;
+		struct trial *of = xcalloc(1, sizeof *of);
+		of->task_id = of->task_dir = (char *)m[i].task;
+		of->model = (char *)m[i].model;
+		of->variant = (char *)m[i].label;
+		of->agent = (char *)"bash";
+		t->trial = of;
+		t->run_id = xasprintf("20250824__12-34-56-%zu", i);
+		t->rollout = m[i].rollout;
 		t->state = m[i].state;
 		t->has_result = m[i].has_result;
-		t->result = (struct trial_result){
-			.tokens = -1, .tool_calls = -1, .calls = -1, .money_usd = -1};
+		t->result = (struct trial_result){.origin = &result_no_origin,
+						  .more = &result_no_more,
+						  .tokens = -1,
+						  .tool_calls = -1,
+						  .calls = -1,
+						  .money_usd = -1};
 		t->result.outcome = m[i].outcome;
 		t->result.scored = m[i].score >= 0;
 		t->result.total_score = m[i].score >= 0 ? m[i].score : 0;
-		t->result.reason = xstrdup(m[i].reason);
+		t->result.reason = m[i].reason;
 	}
 }
 
@@ -64,8 +69,8 @@ static void sum_up(struct summary *s, const struct rollout *r)
 static void drop(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
-		free(r->trials[i].trial.run_id);
-		free(r->trials[i].result.reason);
+		free((void *)r->trials[i].trial);
+		free((void *)r->trials[i].run_id);
 	}
 	free(r->trials);
 }

@@ -212,7 +212,7 @@ static void test_results_are_found_in_old_and_new_lines(void **state)
 		assert_true(r.trials[i].has_result && got->scored);
 		assert_int_equal(got->outcome, OUTCOME_TIMEOUT);
 		assert_string_equal(got->reason, "out, \"calls\": of time");
-		assert_string_equal(got->task_hash, "abc");
+		assert_string_equal(got->origin->task_hash, "abc");
 		assert_true(got->total_score == .25 && got->money_usd == .5);
 		assert_int_equal(got->tokens, 120);
 		assert_int_equal(got->tool_calls, 7);
