@@ -12,6 +12,7 @@
 #include "os/usage.h"
 #include "rollout/merge.h"
 #include "rollout/pack.h"
+#include "rollout/public.h"
 
 static void tell_packed(const char *file, const struct rollout_ref *ref,
 			const struct pack_sums *sums)
@@ -32,19 +33,20 @@ static void tell_packed(const char *file, const struct rollout_ref *ref,
 }
 
 /* A pack that was not finished is none: it gets its name last. */
-static int write_file(const struct store *s, const struct rollout_ref *ref, const char *file,
-		      struct pack_sums *sums, struct err *err)
+static int write_file(const struct store *s, const struct rollout_ref *ref,
+		      const struct pack_how *how, const char *file, struct pack_sums *sums,
+		      struct err *err)
 {
 	AUTO(free) char *unfinished = xasprintf("%s.%d.tmp", file, (int)getpid());
 
 	if (!strcmp(file, "-"))
-		return pack_write(s, ref, STDOUT_FILENO, sums, err);
+		return pack_write(s, ref, how, STDOUT_FILENO, sums, err);
 	if (!access(file, F_OK))
 		return err_set(err, ERR_USAGE, 0, "%s is there already", file);
 	AUTO(fd) int fd = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_set(err, ERR_USAGE, errno, "%s", file);
-	if (pack_write(s, ref, fd, sums, err)) {
+	if (pack_write(s, ref, how, fd, sums, err)) {
 		unlink(unfinished);
 		return -1;
 	}
@@ -56,10 +58,10 @@ static int write_file(const struct store *s, const struct rollout_ref *ref, cons
 	return 0;
 }
 
-static int pack(const char *data, const char *name, const char *selector, const char *file,
-		struct err *err)
+static int pack(const char *data, const char *name, const char *selector,
+		const struct pack_how *how, const char *file, struct err *err)
 {
-	struct pack_sums sums = {.blanked = STRV_INIT};
+	struct pack_sums sums = {.blanked = STRV_INIT, .found = STRV_INIT};
 	struct rollout_ref ref = {0};
 	struct store store;
 
@@ -69,9 +71,12 @@ static int pack(const char *data, const char *name, const char *selector, const 
 		return -1;
 	int status = store_find(&store, name, selector, &ref, err);
 	if (!status)
-		status = write_file(&store, &ref, file, &sums, err);
+		status = write_file(&store, &ref, how, file, &sums, err);
 	if (!status)
 		tell_packed(file, &ref, &sums);
+	for (size_t i = 0; i < sums.found.n; i++)
+		cmd_warn(sums.found.v[i]);
+	strv_release(&sums.found);
 	strv_release(&sums.blanked);
 	rollout_ref_release(&ref);
 	store_close(&store);
@@ -80,7 +85,9 @@ static int pack(const char *data, const char *name, const char *selector, const 
 
 int cmd_pack(int argc, char **argv)
 {
-	const char *data = "data", *selector = NULL, *file = NULL;
+	const char *data = "data", *selector = NULL, *file = NULL, *without = NULL;
+	struct strv allowed = STRV_INIT;
+	struct pack_how how = {.allowed = &allowed};
 	bool latest = false;
 	const struct option options[] = {
 		{.name = "output",
@@ -89,6 +96,21 @@ int cmd_pack(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &file,
 		 .help = "the archive, which must not be there yet; - is standard output"},
+		{.name = "public",
+		 .kind = OPTION_FLAG,
+		 .target = &how.public,
+		 .help = "for anybody: host, user, absolute paths and passwords in URLs replaced, "
+			 "and a scan for what is left"},
+		{.name = "without",
+		 .arg = "WHAT",
+		 .kind = OPTION_STR,
+		 .target = &without,
+		 .help = "of a public one: prompts, tests, recordings, or several: a,b"},
+		{.name = "allow",
+		 .arg = "TEXT",
+		 .kind = OPTION_STRV,
+		 .target = &allowed,
+		 .help = "of a public one: TEXT looks like a key and is none; repeatable"},
 		OPTIONS_ROLLOUT(&latest, &selector),
 		OPTION_DATA_DIR(&data),
 		OPTION_END,
@@ -106,7 +128,8 @@ int cmd_pack(int argc, char **argv)
 			"models said\n"
 			"it does hold. rollouts unpack takes it in elsewhere.",
 		.examples = "rollouts pack hello -o hello.tar\n"
-			    "rollouts pack hello --rollout baseline -o - | zstd > hello.tar.zst\n",
+			    "rollouts pack hello --rollout baseline -o - | zstd > hello.tar.zst\n"
+			    "rollouts pack hello --public --without recordings -o hello.tar\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct err err;
@@ -118,8 +141,13 @@ int cmd_pack(int argc, char **argv)
 		status = err_set(&err, ERR_USAGE, 0, "--latest and --rollout exclude each other");
 	else if (!file)
 		status = err_set(&err, ERR_USAGE, 0, "pack needs -o FILE");
+	else if ((without || allowed.n) && !how.public)
+		status = err_set(&err, ERR_USAGE, 0, "--without and --allow go with --public");
+	else if (without && public_without_parse(without, &how.without, &err))
+		status = -1;
 	else
-		status = pack(data, operands.v[0], selector, file, &err);
+		status = pack(data, operands.v[0], selector, &how, file, &err);
+	strv_release(&allowed);
 	return status ? cmd_fail(&err) : CMD_OK;
 }
 

@@ -25,6 +25,10 @@ void inputs_choice_release(struct inputs_choice *c);
 void inputs_rename_agents(struct inputs *in, struct inputs_choice *choice, const json_t *old,
 			  struct strv *notes);
 
+/* inputs-logins.c: values that look like scheme://USER:PASSWORD@HOST are kept, and handed on, with *** for the password;
+ * NOTES tells of each. */
+void inputs_blank_logins(struct inputs *in, struct strv *notes);
+
 /* The same program, asked in the same way, wherever it lies. */
 bool inputs_same_agent(const json_t *spec, const json_t *other);
 

@@ -99,6 +99,8 @@ int inputs_load_tasks(struct inputs *out, const struct config_request *req, stru
 	int rc = config_load(&out->bench, &grading, problems, err);
 	if (inputs_read_tasks(out, problems, rc ? &more : err))
 		rc = -1;
+	AUTO(strv) struct strv told = STRV_INIT;
+	inputs_blank_logins(out, &told);
 	return rc ? rc : count_mistakes(req->path, problems, before, err);
 }
 
@@ -267,6 +269,7 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0)
 		rc = count_mistakes(req->path, problems, before, err);
 	if (rc == 0) {
+		inputs_blank_logins(out, &notes);
 		if (old)
 			inputs_rename_agents(out, &choice, old->agents, &notes);
 		rc = make_plan(out, req, &choice, old, problems, err);

@@ -11,14 +11,16 @@
 #include "base/hash.h"
 #include "base/install.h"
 #include "base/json.h"
+#include "base/login.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/tar.h"
 #include "core/datadir.h"
+#include "rollout/public.h"
 #include "store/journal.h"
 #include "store/owner.h"
 
-enum { TEXT_MAX = 64 << 20, CHUNK = 1 << 16 };
+enum { TEXT_MAX = 64 << 20, PUBLIC_MAX = 1 << 30, CHUNK = 1 << 16 };
 
 struct file {
 	struct tar_member member; /* its path is below the data folder */
@@ -30,6 +32,9 @@ struct packing {
 	const struct store *store;
 	const struct rollout_ref *ref;
 	struct planfile plan;
+	const struct pack_how *how;
+	struct public_words *words; /* NULL: files are as they are, but for passwords in URLs */
+	struct strv found;	    /* what must not become public */
 	struct file *files;
 	size_t n, cap;
 	struct pack_sums *sums;
@@ -68,6 +73,8 @@ static int add_tree(struct packing *p, const char *path, struct err *err)
 	struct stat st;
 	char target[4097];
 
+	if (p->words && public_leaves_out(p->words, path))
+		return 0;
 	if (fstatat(p->store->root_fd, path, &st, AT_SYMLINK_NOFOLLOW))
 		return errno == ENOENT ? 0 : err_set(err, ERR_INFRA, errno, "%s", path);
 	if (S_ISLNK(st.st_mode)) {
@@ -106,6 +113,14 @@ static bool is_kept(const char *name)
 	return *name != '.';
 }
 
+static int read_plan(struct packing *p, struct err *err)
+{
+	AUTO(fd)
+	int fd = path_open_beneath(p->store->root_fd, p->ref->path, O_RDONLY | O_DIRECTORY, 0, err);
+
+	return fd < 0 ? -1 : planfile_read(&p->plan, fd, p->ref->path, err);
+}
+
 static int add_rollout(struct packing *p, struct err *err)
 {
 	int fd = path_open_beneath(p->store->root_fd, p->ref->path, O_RDONLY | O_DIRECTORY, 0, err);
@@ -116,8 +131,6 @@ static int add_rollout(struct packing *p, struct err *err)
 	if (journal_is_live(fd))
 		return err_set(err, ERR_USAGE, 0, "%s %s is running: wait for it, or interrupt it",
 			       p->ref->name, p->ref->stamp);
-	if (planfile_read(&p->plan, fd, p->ref->path, err))
-		return -1;
 	for (struct dirent *e; (e = readdir(d));) {
 		AUTO(free) char *path = path_join(p->ref->path, e->d_name);
 		if (is_kept(e->d_name) && add_tree(p, path, err))
@@ -166,31 +179,6 @@ static int add_runs(struct packing *p, struct err *err)
 	return strangers ? owner_refuse(p->ref->name, p->ref->stamp, strangers, first, err) : 0;
 }
 
-/* "//user:password@" becomes "//user:***@". True when there was one. */
-static bool blank_passwords(struct buf *text)
-{
-	AUTO(buf) struct buf out = BUF_INIT;
-	const char *at = text->data, *slashes;
-	bool found = false;
-
-	while ((slashes = strstr(at, "://"))) {
-		const char *begin = slashes + 3, *end = begin + strcspn(begin, "/ \t\r\n\"'<>\\");
-		const char *sign = memrchr(begin, '@', (size_t)(end - begin));
-		const char *colon = sign ? memchr(begin, ':', (size_t)(sign - begin)) : NULL;
-		buf_add(&out, at, (size_t)((colon ? colon + 1 : end) - at));
-		if (colon)
-			buf_adds(&out, "***");
-		found |= colon != NULL;
-		at = colon ? sign : end;
-	}
-	buf_adds(&out, at);
-	if (found) {
-		buf_reset(text);
-		buf_add(text, out.data, out.len);
-	}
-	return found;
-}
-
 /* Files that a user wrote, or that repeat them, may hold a login for a remote. */
 static bool may_hold_login(const char *path)
 {
@@ -219,6 +207,51 @@ static int hash_fd(int fd, struct file *f, struct err *err)
 	return 0;
 }
 
+/* What a public file F holds; the same each time. */
+static int public_text(const struct packing *p, const struct file *f, struct buf *text,
+		       struct err *err)
+{
+	return path_read_beneath(p->store->root_fd, f->member.path, PUBLIC_MAX, text, err) ||
+			       public_rewrite(p->words, f->member.path, text, err)
+		       ? -1
+		       : 0;
+}
+
+static int look_at_public(struct packing *p, struct file *f, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	if (public_text(p, f, &text, err))
+		return -1;
+	public_scan(p->words, f->member.path, &text, &p->found);
+	hash_once(text.data, text.len, f->sha256);
+	f->member.size = (int64_t)text.len;
+	p->sums->bytes += f->member.size;
+	return 0;
+}
+
+/* Digests of diffs stand in other files. */
+static int note_diffs(struct packing *p, struct err *err)
+{
+	for (size_t i = 0; p->words && i < p->n; i++) {
+		struct file *f = &p->files[i];
+		AUTO(buf) struct buf text = BUF_INIT;
+		char now[HASH_HEX];
+		if (f->member.is_dir || f->member.link ||
+		    strcmp(path_base(f->member.path), path_base(ATTEMPT_DIFF)) != 0)
+			continue;
+		AUTO(fd)
+		int fd = path_open_beneath(p->store->root_fd, f->member.path, O_RDONLY | O_NONBLOCK,
+					   0, err);
+		if (fd < 0 || hash_fd(fd, f, err) || public_text(p, f, &text, err))
+			return -1;
+		hash_once(text.data, text.len, now);
+		if (strcmp(now, f->sha256) != 0)
+			public_digest(p->words, f->sha256, now);
+	}
+	return 0;
+}
+
 static int look_at(struct packing *p, struct file *f, struct err *err)
 {
 	const char *path = f->member.path;
@@ -226,11 +259,13 @@ static int look_at(struct packing *p, struct file *f, struct err *err)
 	if (f->member.is_dir || f->member.link)
 		return 0;
 	p->sums->files++;
+	if (p->words)
+		return look_at_public(p, f, err);
 	if (may_hold_login(path)) {
 		AUTO(buf) struct buf text = BUF_INIT;
 		if (path_read_beneath(p->store->root_fd, path, TEXT_MAX, &text, err))
 			return -1;
-		if (strlen(text.data) == text.len && blank_passwords(&text)) {
+		if (strlen(text.data) == text.len && login_blank(&text, LOGIN_ALL)) {
 			strv_push(&p->sums->blanked, path);
 			hash_once(text.data, text.len, f->sha256);
 			f->member.size = (int64_t)text.len;
@@ -247,6 +282,12 @@ static int look_at(struct packing *p, struct file *f, struct err *err)
 	return 0;
 }
 
+/* A name as the pack has it; the caller frees. */
+static char *shown(const struct packing *p, const char *name)
+{
+	return p->words ? public_name(p->words, name) : xstrdup(name);
+}
+
 static json_t *manifest(const struct packing *p)
 {
 	AUTO(free) char *program = install_build();
@@ -255,10 +296,13 @@ static json_t *manifest(const struct packing *p)
 	json_put_int(j, "v", PACK_VERSION);
 	json_put_str(j, "program", program);
 	json_put_str(j, "rollout_id", p->plan.id);
-	json_put_str(j, "name", p->ref->name);
+	AUTO(free) char *name = shown(p, p->ref->name);
+	json_put_str(j, "name", name);
 	json_put_str(j, "stamp", p->ref->stamp);
 	json_put_int(j, "trials", (int64_t)p->plan.n);
 	json_put_strv(j, "blanked", &p->sums->blanked);
+	if (p->words)
+		json_put_bool(j, "public", true);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct file *f = &p->files[i];
 		json_t *one = json_object();
@@ -266,9 +310,11 @@ static json_t *manifest(const struct packing *p)
 			json_decref(one);
 			continue;
 		}
-		json_put_str(one, "path", f->member.path);
-		if (f->member.link)
-			json_put_str(one, "link", f->member.link);
+		AUTO(free) char *path = shown(p, f->member.path);
+		AUTO(free) char *link = f->member.link ? shown(p, f->member.link) : NULL;
+		json_put_str(one, "path", path);
+		if (link)
+			json_put_str(one, "link", link);
 		else
 			json_put_int(one, "bytes", f->member.size);
 		if (!f->member.link)
@@ -282,13 +328,15 @@ static json_t *manifest(const struct packing *p)
 static int write_member(const struct packing *p, const struct tar_member *m, int fd,
 			struct err *err)
 {
+	AUTO(free) char *name = shown(p, p->ref->name), *path = shown(p, m->path);
+	AUTO(free) char *link = m->link ? shown(p, m->link) : NULL;
+	AUTO(free)
+	char *whole = xasprintf("%s@%s/%s%s", name, p->ref->stamp, path, m->is_dir ? "/" : "");
 	struct tar_member placed = *m;
 
-	placed.path =
-		xasprintf("%s@%s/%s%s", p->ref->name, p->ref->stamp, m->path, m->is_dir ? "/" : "");
-	int status = tar_write_head(fd, &placed, err);
-	free(placed.path);
-	return status;
+	placed.path = whole;
+	placed.link = link;
+	return tar_write_head(fd, &placed, err);
 }
 
 static int write_text(const struct packing *p, const struct tar_member *m, const struct buf *text,
@@ -298,6 +346,19 @@ static int write_text(const struct packing *p, const struct tar_member *m, const
 			       tar_write_pad(fd, (int64_t)text->len, err)
 		       ? -1
 		       : 0;
+}
+
+static int write_public(const struct packing *p, const struct file *f, int to, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	char sha256[HASH_HEX];
+
+	if (public_text(p, f, &text, err))
+		return -1;
+	hash_once(text.data, text.len, sha256);
+	if (strcmp(sha256, f->sha256) != 0)
+		return err_set(err, ERR_INFRA, 0, "%s changes while it is packed", f->member.path);
+	return write_text(p, &f->member, &text, to, err);
 }
 
 /* As it was hashed a moment ago, or not at all. */
@@ -347,6 +408,8 @@ static int write_all(const struct packing *p, int fd, struct err *err)
 			status = write_text(p, &f->member, &f->text, fd, err);
 		else if (f->member.is_dir || f->member.link)
 			status = write_member(p, &f->member, fd, err);
+		else if (p->words)
+			status = write_public(p, f, fd, err);
 		else
 			status = write_member(p, &f->member, fd, err) ||
 				 write_content(p, f, fd, err);
@@ -361,24 +424,50 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct file *)a)->member.path, ((const struct file *)b)->member.path);
 }
 
-int pack_write(const struct store *s, const struct rollout_ref *ref, int fd, struct pack_sums *sums,
-	       struct err *err)
+/* Nothing is written then. */
+static int refuse(const struct packing *p, struct err *err)
 {
-	struct packing p = {.store = s, .ref = ref, .sums = sums};
+	return err_set(
+		err, ERR_USAGE, 0,
+		"%zu place%s must not become public: mend or exclude what is meant, say --without "
+		"recordings, or --allow TEXT for a text that only looks like a key",
+		p->found.n, p->found.n == 1 ? "" : "s");
+}
 
-	*sums = (struct pack_sums){.blanked = STRV_INIT};
-	int status = add_rollout(&p, err) || add_runs(&p, err) || add_tasks(&p, err) ? -1 : 0;
-	if (!status && p.n)
-		qsort(p.files, p.n, sizeof *p.files, by_path);
-	for (size_t i = 0; i < p.n && !status; i++)
-		status = look_at(&p, &p.files[i], err);
-	if (!status)
-		status = write_all(&p, fd, err);
+static int gather(struct packing *p, struct err *err)
+{
+	if (read_plan(p, err))
+		return -1;
+	if (p->how->public)
+		p->words =
+			public_open(p->store, p->ref, &p->plan, p->how->without, p->how->allowed);
+	if (add_rollout(p, err) || add_runs(p, err) || add_tasks(p, err))
+		return -1;
+	if (p->n)
+		qsort(p->files, p->n, sizeof *p->files, by_path);
+	if (note_diffs(p, err))
+		return -1;
+	for (size_t i = 0; i < p->n; i++)
+		if (look_at(p, &p->files[i], err))
+			return -1;
+	return p->found.n ? refuse(p, err) : 0;
+}
+
+int pack_write(const struct store *s, const struct rollout_ref *ref, const struct pack_how *how,
+	       int fd, struct pack_sums *sums, struct err *err)
+{
+	struct packing p = {.store = s, .ref = ref, .how = how, .sums = sums, .found = STRV_INIT};
+
+	*sums = (struct pack_sums){.blanked = STRV_INIT, .found = STRV_INIT};
+	int status = gather(&p, err) || write_all(&p, fd, err) ? -1 : 0;
+	strv_pushv(&sums->found, strv_items(&p.found));
+	strv_release(&p.found);
 	for (size_t i = 0; i < p.n; i++) {
 		tar_member_release(&p.files[i].member);
 		buf_release(&p.files[i].text);
 	}
 	free(p.files);
+	public_close(p.words);
 	planfile_release(&p.plan);
 	return status;
 }

@@ -15,10 +15,17 @@ struct pack_sums {
 	size_t files, trials;
 	int64_t bytes;	     /* of the files */
 	struct strv blanked; /* files in which a password of a URL was replaced by *** */
+	struct strv found;   /* of a public one: why it was refused, a line each */
+};
+
+struct pack_how {
+	bool public;	  /* for anybody: as public.h has it */
+	unsigned without; /* of it: enum public_without */
+	const struct strv *allowed;
 };
 /* Write REF's archive to FD. ERR_USAGE for a rollout that is running, or has run folders of another. SUMS is the caller's to release. */
-int pack_write(const struct store *s, const struct rollout_ref *ref, int fd, struct pack_sums *sums,
-	       struct err *err) MUST_CHECK;
+int pack_write(const struct store *s, const struct rollout_ref *ref, const struct pack_how *how,
+	       int fd, struct pack_sums *sums, struct err *err) MUST_CHECK;
 
 /* Take the archive read from FD, a file or a pipe, into the data folder, as merge_rollouts takes a rollout in. Nothing is
  * taken of one that is damaged, or holds what pack.json does not list. */
