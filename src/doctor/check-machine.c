@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "doctor/check.h"
+#include "os/folder-try.h"
 #include "os/open-files.h"
 #include "os/usage.h"
 
@@ -21,23 +22,6 @@
 #define MIN_FREE_SHARE 0.05
 #define FILES_GOOD 256
 #define YEAR_2025_MS INT64_C(1735689600000)
-
-/* What a rollout does with its files: made, locked, synced, renamed, a link beside them. -1 with errno. */
-static int try_folder(const char *path)
-{
-	AUTO(free) char *temp = xasprintf("%s/.rollouts-doctor-%d", path, (int)getpid());
-	AUTO(free) char *name = xasprintf("%s.new", temp), *link = xasprintf("%s.link", temp);
-	AUTO(fd) int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	int failed = fd < 0 || write(fd, "x", 1) != 1 || flock(fd, LOCK_EX | LOCK_NB) ||
-		     fsync(fd) || rename(temp, name) || symlink(path_base(name), link);
-	int error = errno;
-
-	unlink(temp);
-	unlink(name);
-	unlink(link);
-	errno = error;
-	return failed ? -1 : 0;
-}
 
 /* The folder, or where it would be made. */
 static void check_data(struct checks *c)
@@ -51,20 +35,24 @@ static void check_data(struct checks *c)
 		else
 			memcpy(dir, ".", sizeof ".");
 	}
+	struct err err;
 	static const char *const inside[] = {"", "/" DATA_ROLLOUTS, "/" DATA_RUNS, "/" DATA_CACHE};
 	bool there = strcmp(dir, c->data) == 0;
 
 	for (size_t i = 0; i < (there ? ARRAY_SIZE(inside) : 1); i++) {
 		AUTO(free) char *path = xasprintf("%s%s", dir, inside[i]);
-		if ((i && access(path, F_OK)) || try_folder(path) == 0)
+		if (i && access(path, F_OK))
+			continue;
+		AUTO(fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0 && !folder_try(fd, &err))
 			continue;
 		check_add(c, CHECK_FAILED, "data folder",
 			  "choose another place with --data-dir, or mend its rights",
-			  "%s cannot be written as results are: %s", path, strerror(errno));
+			  "%s cannot hold results: %s", path, fd < 0 ? strerror(errno) : err.msg);
 		return;
 	}
 	check_add(c, CHECK_OK, "data folder", NULL, "%s%s", c->data,
-		  there ? ": files, links and locks can be made in it" : " can be made");
+		  there ? ": files, links and locks can be made in it, and run" : " can be made");
 }
 
 static void check_disk(struct checks *c)

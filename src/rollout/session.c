@@ -16,6 +16,7 @@
 #include "config/agent-program.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "os/folder-try.h"
 #include "rollout/carried.h"
 #include "rollout/recover.h"
 #include "sandbox/sandbox.h"
@@ -224,6 +225,11 @@ int session_check_host(struct session *s, const struct trial *trials, size_t n, 
 				       "rollouts doctor",
 				       needed[i][0], needed[i][1]);
 	}
+	if (boxed && folder_try(s->store.root_fd, err))
+		return err_wrap(err,
+				"%s is on a file system that no task can be worked on: --data-dir "
+				"on another",
+				s->store.root);
 	if ((local && sandbox_try(s->store.root_fd, "local", err)) ||
 	    (landlock && sandbox_try(s->store.root_fd, "landlock", err)))
 		return no_sandbox(s, local, err);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The power goes while a benchmark runs: what the disk has then is a copy of the file system's image, taken in the middle."""
+"""Disks: the power goes while a benchmark runs, and what the disk has then is a copy of its image, taken in the middle; damage;
+file systems on which a task would not be what it is elsewhere."""
 import os
 import random
 import shutil
@@ -103,3 +104,23 @@ def test_a_snapshot_that_a_disk_damaged_is_made_again(file, make_task, make_benc
     os.truncate(damaged, 0)
     run_cli("run", "bench.toml", check=0)
     assert damaged.read_bytes() == before
+
+
+@pytest.mark.parametrize("options, said", [("noexec", "no file in it can be run (mounted noexec?)"), ("ro", "Read-only file system")])
+def test_a_file_system_that_would_change_scores_is_refused(options, said, make_task, make_bench, run_cli, workdir):
+    """Test scripts that may not be run failed here, and counted."""
+    make_bench({"prepared_dir": make_task("one")}, agent="oracle", sandbox="local")
+    place = workdir / "place"
+    (place / "data").mkdir(parents=True)
+    system("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", place).check_returncode()
+    (place / "data").mkdir()
+    system("mount", "-o", "remount," + options, place).check_returncode()
+    try:
+        done = run_cli("run", "bench.toml", "--data-dir", "place/data", check=3)
+        assert said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "place" in done.stderr and done.stdout == ""
+        doctor = run_cli("doctor", "--data-dir", "place/data")
+        assert said in doctor.stdout + doctor.stderr
+        assert not list(place.glob("data/rollouts/bench/*"))
+    finally:
+        system("umount", place)
