@@ -294,7 +294,7 @@ static int check_apart(const struct compare_sides *s, struct err *err)
 						err, ERR_USAGE, 0,
 						"\"%s\" and \"%s\" share trials, such as %s: they "
 						"cannot be compared",
-						s->v[i].name, s->v[j].name, t->run_id);
+						s->v[i].name, s->v[j].name, r->trials[k].run_id);
 			}
 		}
 	}

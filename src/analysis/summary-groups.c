@@ -253,21 +253,43 @@ static void add_row(const struct summary *s, struct gathering *a, const struct s
 	}
 }
 
-static int by_number(const void *a, const void *b)
+/* Hoare's selection: V[k] is then what it would be sorted, nothing before it is larger and nothing behind it smaller. */
+static void select_at(int64_t *v, size_t n, size_t k)
 {
-	const int64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
+	for (size_t low = 0, high = n; high - low > 1;) {
+		/* The lower one of two in the middle: so J ends below HIGH - 1. */
+		int64_t pivot = v[low + (high - 1 - low) / 2];
+		size_t i = low, j = high - 1;
+		for (;; i++, j--) {
+			while (v[i] < pivot)
+				i++;
+			while (v[j] > pivot)
+				j--;
+			if (i >= j)
+				break;
+			int64_t swapped = v[i];
+			v[i] = v[j];
+			v[j] = swapped;
+		}
+		/* Up to J nothing is larger than the pivot, behind it nothing smaller. */
+		if (k <= j)
+			high = j + 1;
+		else
+			low = j + 1;
+	}
 }
 
 /* Linear between the two that are next to it. */
-static int64_t quantile(const int64_t *sorted, size_t n, double q)
+static int64_t quantile(int64_t *v, size_t n, double q)
 {
 	double at = q * (double)(n - 1);
 	size_t low = (size_t)at;
-	int64_t step = low + 1 < n ? sorted[low + 1] - sorted[low] : 0;
 
-	return sorted[low] + (int64_t)llround((at - (double)low) * (double)step);
+	select_at(v, n, low);
+	int64_t next = low + 1 < n ? v[low + 1] : v[low];
+	for (size_t i = low + 2; i < n; i++)
+		next = v[i] < next ? v[i] : next;
+	return v[low] + (int64_t)llround((at - (double)low) * (double)(next - v[low]));
 }
 
 static void end_walls(struct gathering *a)
@@ -275,7 +297,6 @@ static void end_walls(struct gathering *a)
 	a->group.wall_median_ms = a->group.wall_p90_ms = -1;
 	if (!a->walls_n)
 		return;
-	qsort(a->walls, a->walls_n, sizeof *a->walls, by_number);
 	a->group.wall_median_ms = quantile(a->walls, a->walls_n, 0.5);
 	a->group.wall_p90_ms = quantile(a->walls, a->walls_n, 0.9);
 }

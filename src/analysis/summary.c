@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "analysis/summary.h"
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "analysis/answers.h"
@@ -140,32 +142,104 @@ static int condition_number(struct summary *s, struct names *names, const struct
 	return n;
 }
 
-static int by_place(const void *a, const void *b)
+static bool same_cell(const struct summary_row *a, const struct summary_row *b)
 {
-	const struct summary_row *x = a, *y = b;
+	return a->task == b->task && a->condition == b->condition;
+}
 
-	if (x->task != y->task)
-		return x->task < y->task ? -1 : 1;
-	if (x->condition != y->condition)
-		return x->condition < y->condition ? -1 : 1;
-	if (x->status->rollout != y->status->rollout)
-		return x->status->rollout < y->status->rollout ? -1 : 1;
-	/* Of one rollout, since its condition is: in the order of the plan. */
-	return (x->status > y->status) - (x->status < y->status);
+/* Sort N rows by a number below LIMIT, those of the same number in the order they have. */
+static void sort_by(struct summary_row *to, const struct summary_row *from, size_t n,
+		    size_t number_at, size_t limit)
+{
+	AUTO(free) size_t *place = xcalloc(limit + 1, sizeof *place);
+	int number;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&number, (const char *)&from[i] + number_at, sizeof number);
+		place[number + 1]++;
+	}
+	for (size_t i = 1; i < limit; i++)
+		place[i] += place[i - 1];
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&number, (const char *)&from[i] + number_at, sizeof number);
+		to[place[number]++] = from[i];
+	}
+}
+
+/* By task, condition and number of the rollout; rows come in the order of their plan, which has nearly always the last. */
+static void sort_rows(struct summary *s)
+{
+	AUTO(free) struct summary_row *other = xcalloc(s->rows_n + 1, sizeof *other);
+
+	sort_by(other, s->rows, s->rows_n, offsetof(struct summary_row, condition),
+		s->conditions_n);
+	sort_by(s->rows, other, s->rows_n, offsetof(struct summary_row, task), s->tasks_n);
+	for (size_t i = 1; i < s->rows_n; i++) {
+		const struct summary_row row = s->rows[i];
+		size_t k = i;
+		for (; k && same_cell(&s->rows[k - 1], &row) &&
+		       s->rows[k - 1].status->rollout > row.status->rollout;
+		     k--)
+			s->rows[k] = s->rows[k - 1];
+		s->rows[k] = row;
+	}
+}
+
+/* What trials share says which task and condition they are of; open addressing. */
+struct shared {
+	struct one_shared {
+		const struct trial *trial;
+		int task, condition;
+	} * v;
+	size_t n, cap;
+};
+
+static struct one_shared *find_shared(const struct shared *s, const struct trial *t)
+{
+	size_t i = ((uintptr_t)t >> 4) * 0x9e3779b97f4a7c15 >> 16 & (s->cap - 1);
+
+	while (s->v[i].trial && s->v[i].trial != t)
+		i = (i + 1) & (s->cap - 1);
+	return &s->v[i];
+}
+
+static void make_room(struct shared *s)
+{
+	struct shared larger = {.n = s->n, .cap = s->cap ? 2 * s->cap : 256};
+
+	if (2 * s->n < s->cap)
+		return;
+	larger.v = xcalloc(larger.cap, sizeof *larger.v);
+	for (size_t i = 0; i < s->cap; i++)
+		if (s->v[i].trial)
+			*find_shared(&larger, s->v[i].trial) = s->v[i];
+	free(s->v);
+	*s = larger;
 }
 
 static void add_rows(struct summary *s, struct names *names, const struct rollout *r,
 		     size_t rollout)
 {
+	struct shared shared = {0};
+
 	for (size_t i = 0; i < r->trials_n; i++) {
 		struct summary_row *row = &s->rows[s->rows_n++];
 		row->status = &r->trials[i];
 		row->standing = standing_of(row->status);
 		row->state = state_of(row->status);
 		row->outcome = summary_state_name(row->state);
-		row->task = task_number(names, row);
-		row->condition = condition_number(s, names, r, rollout, row->status->trial);
+		make_room(&shared);
+		struct one_shared *one = find_shared(&shared, row->status->trial);
+		if (!one->trial) {
+			*one = (struct one_shared){
+				row->status->trial, task_number(names, row),
+				condition_number(s, names, r, rollout, row->status->trial)};
+			shared.n++;
+		}
+		row->task = one->task;
+		row->condition = one->condition;
 	}
+	free(shared.v);
 }
 
 /* How many groups of models there are: each model of each rollout. */
@@ -184,7 +258,7 @@ static size_t make_rows(struct summary *s, const struct rollout *const *rollouts
 	s->tasks_n = json_object_size(tasks);
 	name_tasks(s);
 	buf_release(&names.key);
-	qsort(s->rows, s->rows_n, sizeof *s->rows, by_place);
+	sort_rows(s);
 	return json_object_size(models);
 }
 
@@ -222,11 +296,6 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 	}
 	stats_mean_fixed_tasks(&cell->over_rollouts, scores, &cell->tally.scored,
 			       cell->tally.scored > 0, level);
-}
-
-static bool same_cell(const struct summary_row *a, const struct summary_row *b)
-{
-	return a->task == b->task && a->condition == b->condition;
 }
 
 static void make_cells(struct summary *s)

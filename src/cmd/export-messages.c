@@ -78,14 +78,14 @@ static void put_row(struct writing *x, const struct summary_row *row, size_t num
 	AUTO(json) json_t *j = json_object();
 
 	json_put_int(j, "v", 1);
-	json_put_str(j, "run_id", t->run_id);
+	json_put_str(j, "run_id", row->status->run_id);
 	json_put_int(j, "conversation", (int64_t)number);
 	json_put_str(j, "part", messages_part_name(s->part));
 	json_put_str(j, "task", summary_task_name(x->w->summary, row));
 	json_put_str(j, "model", *t->model ? t->model : NULL);
 	json_put_str(j, "label", *t->variant ? t->variant : NULL);
 	json_put_str(j, "agent", t->agent);
-	json_put_int(j, "rollout", t->rollout);
+	json_put_int(j, "rollout", row->status->rollout);
 	json_put_str(j, "model_served", *s->model ? s->model : NULL);
 	json_put_str(j, "outcome", row->outcome);
 	json_put_real(j, "score", r->scored ? r->total_score : NAN);

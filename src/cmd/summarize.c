@@ -54,8 +54,18 @@ static enum report_format format_of(const struct request *q)
 	return q->markdown ? REPORT_MARKDOWN : REPORT_TERMINAL;
 }
 
-/* summary.md says what everybody is told who asks for nothing in particular. */
-static void write_summary(const struct request *q, const struct rollout *r)
+static bool is_usual(const struct request *q)
+{
+	const struct summary_selection *s = &q->selection;
+
+	return !q->options.by_n && !q->options.cluster &&
+	       q->options.question == SUMMARY_TASKS_LIKE_THESE && !s->sort && !s->which &&
+	       !s->failed && !s->limit;
+}
+
+/* summary.md says what everybody is told who asks for nothing in particular. SUM is what was asked for. */
+static void write_summary(const struct request *q, const struct rollout *r,
+			  const struct summary *sum)
 {
 	struct store store;
 	struct summary usual;
@@ -63,11 +73,15 @@ static void write_summary(const struct request *q, const struct rollout *r)
 
 	if (r->parts_n || store_open(&store, r->root, false, &err))
 		return;
-	summary_make(&usual, (const struct rollout *[]){r}, 1, &SUMMARY_DEFAULT);
+	if (!is_usual(q)) {
+		summary_make(&usual, (const struct rollout *[]){r}, 1, &SUMMARY_DEFAULT);
+		sum = &usual;
+	}
 	/* Reading the runs of somebody else is no mistake. */
-	if (report_write_summary(&store, &usual, r, &err))
+	if (report_write_summary(&store, sum, r, &err))
 		cmd_warn(err.msg);
-	summary_release(&usual);
+	if (sum == &usual)
+		summary_release(&usual);
 	store_close(&store);
 }
 
@@ -121,7 +135,7 @@ static int show(const struct rollout *r, struct request *q, struct err *err)
 	if (q->max_bytes && text.len > (size_t)q->max_bytes)
 		return err_set(err, ERR_USAGE, 0, "--max-bytes: the shortest summary takes %zu",
 			       text.len);
-	write_summary(q, r);
+	write_summary(q, r, &sum);
 	return print(&text, err) || gate_tell(&q->gate, r, &sum, err) ? -1 : 0;
 }
 
