@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -184,6 +185,8 @@ static _Noreturn void child(const struct proto_request *req, const int fds[PROTO
 			failed(args, PROTO_STEP_SETUP);
 	syscall(SYS_close_range, 3U, ~0U, 0U);
 	setsid();
+	if (req->flags & PROTO_TERMINAL && ioctl(0, TIOCSCTTY, 0))
+		failed(args, PROTO_STEP_SETUP);
 	umask(022);
 	set_limits(req);
 	raise_oom_score();

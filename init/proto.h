@@ -20,7 +20,7 @@
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 4
+#define PROTO_VERSION 5
 #define PROTO_FDS 4
 
 enum proto_op {
@@ -52,6 +52,8 @@ enum proto_flags {
 	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
 	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
 	PROTO_SHARED_USER = 1 << 3, /* CONFINE: others run as our user as well */
+	PROTO_TERMINAL =
+		1 << 4, /* EXEC: standard input is a terminal, and becomes the command's own */
 };
 
 struct proto_request {

@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
 	{"compare", cmd_compare,
 	 "is one model, or one run, better than another: a verdict, or why there is none"},
 	{"report", cmd_report, "rollouts as one HTML page to look at"},
+	{"shell", cmd_shell, "look into the sandbox in which a trial was graded"},
 	{"show", cmd_show, "one run: what happened, its logs, its diff"},
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"merge", cmd_merge,

@@ -71,3 +71,10 @@ char *agent_start_dir(const struct agent_job *job)
 	return subdir && *subdir ? xasprintf("%s/%s", job->task->layout.repo, subdir)
 				 : xstrdup(job->task->layout.repo);
 }
+
+void agent_surroundings(struct strv *env, char **cwd, const struct agent_job *job,
+			const struct sandbox *s)
+{
+	agent_env(env, job, s);
+	*cwd = agent_start_dir(job);
+}

@@ -85,6 +85,9 @@ void agent_unmount(json_t *spec);
  * Logs to logs/agent.log (stdout) and logs/agent.err. */
 int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 	      struct err *err) MUST_CHECK;
+/* Where, and with which variables, its commands run: for somebody who looks at what it had. The caller frees *CWD. */
+void agent_surroundings(struct strv *env, char **cwd, const struct agent_job *job,
+			const struct sandbox *s);
 /* Copy notes.md and the files of `collect` out of the sandbox (after the agent ended, before stop):
  * bounded, no link followed; what was left out goes to SKIPPED as "PATH: reason". Where the agent left no notes, they
  * are the final message of RECORD, or empty. */

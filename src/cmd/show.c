@@ -57,12 +57,17 @@ struct request {
 	bool raw, json;
 };
 
-static void auto_run(struct show_run *r)
+void show_close_run(struct show_run *r)
 {
 	free(r->id);
 	free(r->shown);
 	if (r->fd >= 0)
 		close(r->fd);
+}
+
+static void auto_run(struct show_run *r)
+{
+	show_close_run(r);
 }
 
 static void auto_dir(DIR **d)
@@ -146,8 +151,8 @@ static void find_attempts(struct show_run *r)
 		r->attempt = r->attempts;
 }
 
-static int open_run(const struct store *s, const char *word, const struct request *q,
-		    struct show_run *out, struct err *err)
+int show_open_run(const struct store *s, const char *word, int64_t attempt, struct show_run *out,
+		  struct err *err)
 {
 	if (find_run(s, word, &out->id, err))
 		return -1;
@@ -159,12 +164,12 @@ static int open_run(const struct store *s, const char *word, const struct reques
 	find_attempts(out);
 	if (!out->attempts)
 		return err_set(err, ERR_USAGE, 0, "%s was not started yet", out->shown);
-	if (q->attempt > out->attempts)
+	if (attempt > out->attempts)
 		return err_set(err, ERR_USAGE, 0, "%s has attempts 1 to %d", out->shown,
 			       out->attempts);
-	int counts = !q->attempt && out->attempts > 1 ? show_counting_attempt(out) : 0;
-	if (q->attempt || (counts && counts <= out->attempts))
-		out->attempt = q->attempt ? (int)q->attempt : counts;
+	int counts = !attempt && out->attempts > 1 ? show_counting_attempt(out) : 0;
+	if (attempt || (counts && counts <= out->attempts))
+		out->attempt = attempt ? (int)attempt : counts;
 	return 0;
 }
 
@@ -253,7 +258,7 @@ static int show(const struct store *s, const struct strv *operands, const struct
 	if (q->json && !(p && p->is_json))
 		return err_set(err, ERR_USAGE, 0,
 			       "--json: of a run's parts, llm and result are JSON");
-	if (open_run(s, operands->v[0], q, &r, err))
+	if (show_open_run(s, operands->v[0], q->attempt, &r, err))
 		return -1;
 	return p ? show_part(&r, p, q, err) : show_overview(&r, err);
 }

@@ -30,6 +30,11 @@ struct show_part {
 #define SHOW_PARTS 10
 extern const struct show_part show_parts[SHOW_PARTS];
 
+/* The run WORD, its id or a beginning of it, and its attempt: ATTEMPT, or with 0 the one whose result counts. OUT starts with fd -1, and is
+ * to be closed in any case. */
+int show_open_run(const struct store *s, const char *word, int64_t attempt, struct show_run *out,
+		  struct err *err) MUST_CHECK;
+void show_close_run(struct show_run *r);
 /* The attempt whose result counts, by the journal of the rollout that R is of; 0: not known. */
 int show_counting_attempt(const struct show_run *r);
 /* Print what happened, in short. */

@@ -15,6 +15,9 @@
 #define EVENT_AGENT_DONE "agent_done" /* digest, outcome: the agent's work is committed */
 #define EVENT_FINISHED "finished"     /* outcome, digest: result.json is in place */
 #define EVENT_OUTPUT "output"	      /* stream, text: -vv only, never journalled */
+#define EVENT_SHELL                                                                                \
+	"shell" /* status, stopped, not_found: the command that attempt.shell names has ended */
+#define EVENT_SHELL_FAILED "shell_failed" /* text: there was none */
 /* Of the supervisor alone: */
 #define EVENT_PLANNED "planned"
 #define EVENT_STARTED "started"

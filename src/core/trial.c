@@ -119,6 +119,7 @@ void attempt_release(struct attempt *a)
 	json_decref(a->agent_spec);
 	json_decref(a->tools);
 	json_decref(a->ratings);
+	json_decref(a->shell);
 	free(a->gateway);
 	free(a->control);
 	judge_release(&a->judge);
@@ -142,6 +143,8 @@ json_t *attempt_to_json(const struct attempt *a)
 	json_put(j, "judge", judge_to_json(&a->judge));
 	json_put_int(j, "uid", a->uid);
 	json_put(j, "trial", trial_to_json(&a->trial));
+	if (a->shell)
+		json_put(j, "shell", json_incref(a->shell));
 	if (a->ratings)
 		json_put(j, "ratings", json_incref(a->ratings));
 	json_put(j, "tools", a->tools ? json_incref(a->tools) : json_null());
@@ -164,6 +167,7 @@ static int read_attempt(struct attempt *a, const json_t *j, const char *where, s
 	const json_t *tools = json_object_get(j, "tools");
 	a->tools = json_is_object(tools) ? json_incref((json_t *)tools) : NULL;
 	a->ratings = json_incref(json_object_get(j, "ratings"));
+	a->shell = json_incref(json_object_get(j, "shell"));
 	a->agent_spec = json_is_object(spec) ? json_incref(spec) : NULL;
 	return 0;
 }

@@ -71,6 +71,9 @@ struct attempt {
 	json_t *ratings; /* what people say of its rubrics: [{rubric_id, score, rater}]; NULL: nothing; owned */
 	bool preflight; /* no trial: no agent runs, and each test has PREFLIGHT_TEST_MS at most */
 	bool watch_network; /* count what its tests ask of a network that is not there */
+	/* No trial: somebody looks into its sandbox. `mode`: "graded" (as its tests find it), "clean" (without the agent's work),
+	 * "agent" (as the agent had it); `test`: that is run, or null; `argv`: else this, or a shell; `terminal`; `program`, that graded it. Owned; NULL: none */
+	json_t *shell;
 	bool stream_output; /* -vv: agent and test output as "output" events */
 	bool sync;	    /* fsync committed work: it cannot be made again for nothing */
 	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */

@@ -6,6 +6,7 @@
 #include "eval/eval-doc.h"
 #include "eval/grader.h"
 #include "eval/judge-prompt.h"
+#include "eval/test-scripts.h"
 
 static const struct grader *const graders[] = {&grader_tests, &grader_judge, &grader_ratings};
 
@@ -55,6 +56,12 @@ int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *o
 	eval_doc_end(e.doc, &e);
 	*out = e;
 	return 0;
+}
+
+int eval_lay_out(const struct eval_job *job, struct sandbox *s, const char *test, struct strv *argv,
+		 struct strv *env, struct err *err)
+{
+	return test_scripts_lay_out(job, s, test, argv, env, err);
 }
 
 void evaluation_release(struct evaluation *e)

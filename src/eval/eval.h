@@ -53,6 +53,10 @@ bool eval_needs_sandbox(const struct attempt *a, const struct task_step *step);
  * needed. OUT is set on success, and the caller releases it. */
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out,
 	     struct err *err) MUST_CHECK;
+/* Put into S what its tests find there, and run none. ARGV and ENV become what TEST, by its path or name, is run with; NULL: ENV
+ * alone is set, and only where there are tests. ERR_USAGE when there is no such test. */
+int eval_lay_out(const struct eval_job *job, struct sandbox *s, const char *test, struct strv *argv,
+		 struct strv *env, struct err *err) MUST_CHECK;
 void evaluation_release(struct evaluation *e);
 /* Write evaluation_results.json and scoring_results.md into the attempt's directory. */
 int eval_write(const struct eval_job *job, const struct evaluation *e, const struct result *r,

@@ -15,6 +15,7 @@
 #include "core/env-path.h"
 #include "eval/eval-files.h"
 #include "eval/tamper.h"
+#include "eval/test-network.h"
 #include "os/pressure.h"
 
 #define PYTEST_REPORT "junit.xml"
@@ -443,6 +444,25 @@ static int64_t test_deadline(const struct test_run *run, int64_t timeout_ms)
 	return run->end_ms && run->end_ms < own_ms ? run->end_ms : own_ms;
 }
 
+static void make_argv(struct strv *argv, const struct test_run *run, const struct task_test *t,
+		      size_t number)
+{
+	const struct runner *r = find_runner(t);
+	AUTO(free) char *report = result_file(run, number, PYTEST_REPORT);
+
+	strv_pushv(argv, r->argv);
+	if (r == &runners[PYTEST]) {
+		strv_pushf(argv, "--junitxml=%s", report);
+		strv_push(argv, "--");
+	}
+	if (t->command)
+		strv_push(argv, t->command);
+	else if (r->argv[0])
+		strv_push(argv, t->path);
+	else
+		strv_pushf(argv, "%s/%s", run->job->task->layout.repo, t->path);
+}
+
 static int exec_test(struct test_run *run, const struct task_test *t, const struct runner *r,
 		     size_t number, const char *const *env, struct err *err)
 {
@@ -456,18 +476,7 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 	if (run->job->attempt->preflight && (!timeout_ms || timeout_ms > PREFLIGHT_TEST_MS))
 		timeout_ms = PREFLIGHT_TEST_MS;
 
-	strv_pushv(&argv, r->argv);
-	AUTO(free) char *report = result_file(run, number, PYTEST_REPORT);
-	if (r == &runners[PYTEST]) {
-		strv_pushf(&argv, "--junitxml=%s", report);
-		strv_push(&argv, "--");
-	}
-	if (t->command)
-		strv_push(&argv, t->command);
-	else if (r->argv[0])
-		strv_push(&argv, t->path);
-	else
-		strv_pushf(&argv, "%s/%s", repo, t->path);
+	make_argv(&argv, run, t, number);
 	struct sandbox_exec x = {
 		.argv = strv_items(&argv),
 		.env = env,
@@ -539,74 +548,26 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	return 0;
 }
 
-struct counters {
-	struct buf text;
-};
-
-static void keep_output(void *arg, int stream, const char *data, size_t n)
+static int lay_out(struct test_run *run, struct err *err)
 {
-	struct counters *c = arg;
+	const struct task_step *step = run->job->step;
 
-	if (stream == 1 && c->text.len < 65536)
-		buf_add(&c->text, data, n);
-}
-
-/* The counter NAME of PROTOCOL in /proc/net/snmp, which has a line of names before each line of numbers. */
-static int64_t network_counter(const char *text, const char *protocol, const char *name)
-{
-	AUTO(free) char *head = xasprintf("%s: ", protocol);
-	const char *names = strstr(text, head), *numbers = names ? strstr(names + 1, head) : NULL;
-
-	if (!numbers)
-		return 0;
-	names += strlen(head);
-	numbers += strlen(head);
-	while (*names && *names != '\n' && *numbers && *numbers != '\n') {
-		size_t n = strcspn(names, " \n"), k = strcspn(numbers, " \n");
-		if (n == strlen(name) && !strncmp(names, name, n))
-			return strtoll(numbers, NULL, 10);
-		names += n + (names[n] == ' ');
-		numbers += k + (numbers[k] == ' ');
-	}
+	if (put_diff(run, err))
+		return -1;
+	for (size_t i = 0; i < step->tests_n; i++)
+		if (put_script(run, &step->tests[i], err))
+			return -1;
 	return 0;
-}
-
-/* How often something in the sandbox, which has no network, asked for one: packets without a way, names asked of nobody. */
-static int count_network(struct test_run *run, int64_t *attempts, struct err *err)
-{
-	static const char *const argv[] = {"cat", "/proc/net/snmp", NULL};
-	struct counters c = {BUF_INIT};
-	AUTO(strv) struct strv env = STRV_INIT;
-
-	sandbox_env(run->s, &env);
-	const struct sandbox_exec x = {.argv = argv,
-				       .env = strv_items(&env),
-				       .cwd = "/",
-				       .user = run->job->task->layout.test_user,
-				       .on_output = keep_output,
-				       .on_output_arg = &c,
-				       .deadline_ms = clock_mono_ms() + PROBE_MS,
-				       .at_end = SANDBOX_KILL_ALL};
-	struct sandbox_exit end;
-	int rc = sandbox_exec(run->s, &x, &end, err);
-	if (!rc && c.text.len)
-		*attempts = network_counter(c.text.data, "Ip", "OutNoRoutes") +
-			    network_counter(c.text.data, "Udp", "NoPorts");
-	buf_release(&c.text);
-	return rc;
 }
 
 static int run_all(struct test_run *run, struct test_outcome *out, struct err *err)
 {
 	const struct task_step *step = run->job->step;
 
-	if (put_diff(run, err))
+	if (lay_out(run, err))
 		return -1;
 	if (run->job->attempt->trial.limits.eval_total_ms)
 		run->end_ms = clock_mono_ms() + run->job->attempt->trial.limits.eval_total_ms;
-	for (size_t i = 0; i < step->tests_n; i++)
-		if (put_script(run, &step->tests[i], err))
-			return -1;
 	for (size_t i = 0; i < step->tests_n; i++) {
 		run->now = &out[i];
 		if (run_test(run, i, err))
@@ -637,7 +598,7 @@ static int run_logged(struct test_run *run, struct test_outcome *out, struct eva
 		return -1;
 	}
 	if (job->attempt->watch_network && run->s && !job->attempt->trial.network &&
-	    count_network(run, &e->network_attempts, err))
+	    test_network_attempts(job, run->s, &e->network_attempts, err))
 		return -1;
 	e->usage.wall_ms = clock_mono_ms() - start_ms;
 	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
@@ -663,4 +624,26 @@ int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_
 	int rc = run_logged(&run, out, e, err);
 	strv_release(&run.touched);
 	return rc ? -1 : capped_log_close(STEAL(&log), err);
+}
+
+int test_scripts_lay_out(const struct eval_job *job, struct sandbox *s, const char *test,
+			 struct strv *argv, struct strv *env, struct err *err)
+{
+	struct test_run run = {.job = job, .s = s};
+	const struct task_step *step = job->step;
+	size_t i = 0;
+
+	int rc = lay_out(&run, err);
+	strv_release(&run.touched);
+	while (test && i < step->tests_n && strcmp(step->tests[i].path, test) != 0 &&
+	       strcmp(path_base(step->tests[i].path), test) != 0)
+		i++;
+	if (rc || i >= step->tests_n)
+		return rc || !step->tests_n
+			       ? rc
+			       : err_set(err, ERR_USAGE, 0, "the task has no test \"%s\"", test);
+	make_env(env, &run, &step->tests[i], i + 1);
+	if (test)
+		make_argv(argv, &run, &step->tests[i], i + 1);
+	return put_result_dir(&run, &step->tests[i], i + 1, err);
 }

@@ -11,5 +11,8 @@
  * to be released even after an error. */
 int test_scripts_run(const struct eval_job *job, struct sandbox *s, struct test_outcome *out,
 		     struct evaluation *e, struct err *err) MUST_CHECK;
+/* As eval_lay_out. */
+int test_scripts_lay_out(const struct eval_job *job, struct sandbox *s, const char *test,
+			 struct strv *argv, struct strv *env, struct err *err) MUST_CHECK;
 /* "pytest", "bash", "command" or "file": how a script is run. */
 const char *test_runner_name(const struct task_test *t);

@@ -163,7 +163,8 @@ static int start(struct run *r, struct err *err)
 	const struct limits *l = &r->s->spec.limits;
 	struct proto_request req = {
 		.op = PROTO_EXEC,
-		.flags = r->x->at_end == SANDBOX_KILL_ALL ? PROTO_KILL_AT_END : 0,
+		.flags = (r->x->at_end == SANDBOX_KILL_ALL ? PROTO_KILL_AT_END : 0) |
+			 (r->x->terminal ? PROTO_TERMINAL : 0),
 		.nofile = (uint64_t)l->files,
 		/* Of a container the engine counts; there the number would hold for all of our user's processes. */
 		.nproc = r->s->image_env ? 0 : (uint64_t)l->pids,
@@ -172,6 +173,10 @@ static int start(struct run *r, struct err *err)
 
 	if (set_user(r, &req, err) || make_args(r, &req, err))
 		return -1;
+	const int *own = r->x->descriptors;
+	if (own)
+		return channel_send(&r->s->channel, &req, (int[]){r->args, own[0], own[1], own[2]},
+				    4, err);
 	AUTO(fd) int in = make_input(r->x, err);
 	AUTO(fd) int out = in < 0 ? -1 : make_output(r, 1, r->x->out, err);
 	/* One pipe keeps the order of the two streams where nobody needs them apart. */

@@ -82,6 +82,10 @@ struct sandbox_exec {
 	const char *user;
 	const void *input; /* NULL: /dev/null */
 	size_t input_len;
+	/* Standard input, output and error, given to the command as they are; NULL: what follows says. TERMINAL: they are one, and it
+	 * is the command's own. */
+	const int *descriptors;
+	bool terminal;
 	struct capped_log *out, *err; /* may be the same, may be NULL (dropped); borrowed */
 	/* Called with each piece as it arrives; STREAM is 1 or 2. May be NULL. */
 	void (*on_output)(void *arg, int stream, const char *data, size_t n);

@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "eval/eval.h"
+#include "trial/phase-shell.h"
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
@@ -90,7 +91,7 @@ int work_open_inherited(struct work *w, struct err *err)
 	if (w->attempt.trial.sandbox == SANDBOX_NONE)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (!wanted[i])
+		if (w->attempt.shell ? !work_shell_wants(w, (enum work_box)i) : !wanted[i])
 			continue;
 		fill_spec(w, &spec, (enum work_box)i);
 		if (sandbox_inherited_open(&w->inherited[i], &spec, w->attempt.uid, w->attempt.uid,

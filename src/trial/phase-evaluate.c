@@ -95,8 +95,7 @@ static int watch_tampering(struct work *w, int patch, int *clean, struct err *er
 	return failed ? -1 : 0;
 }
 
-/* Open the fresh sandbox that holds the agent's diff, or say in *REFUSED why it cannot hold it. */
-static int open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
+int work_open_graded(struct work *w, struct sandbox **box, char **refused, struct err *err)
 {
 	AUTO(fd) int patch = path_open_beneath(w->run_fd, ATTEMPT_DIFF, O_RDONLY, 0, err);
 
@@ -209,7 +208,7 @@ int work_evaluate(struct work *w, struct err *err)
 	};
 
 	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
-	if (eval_needs_sandbox(&w->attempt, w->step) && open_graded(w, &box, &refused, err))
+	if (eval_needs_sandbox(&w->attempt, w->step) && work_open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;
 	job.fence_code = w->judge_code;

@@ -28,12 +28,14 @@
 #include "core/datadir.h"
 #include "core/event.h"
 #include "eval/tamper.h"
+#include "os/fdio.h"
 #include "os/user.h"
 #include "trial/accounts.h"
 #include "trial/boxes.h"
 #include "trial/metered.h"
 #include "trial/phase-agent.h"
 #include "trial/phase-evaluate.h"
+#include "trial/phase-shell.h"
 #include "trial/work.h"
 
 enum {
@@ -211,6 +213,22 @@ static void record_failure(struct work *w, const struct err *err)
 	w->result.reason[keep] = '\0';
 }
 
+/* Somebody looks into a sandbox: no trial, so no result. */
+static int run_shell(struct work *w)
+{
+	struct err err = {0};
+
+	for (int i = 0; i < SHELL_FDS; i++)
+		fd_set_cloexec(SHELL_FD + i, true);
+	if (!prepare(w, &err) && !drop_privileges(w, &err) && !watch_signals(w, &err) &&
+	    !work_shell(w, &err))
+		return 0;
+	json_t *e = work_event(EVENT_SHELL_FAILED);
+	json_put_str(e, "text", err.msg);
+	work_say(w, e);
+	return 3;
+}
+
 static int finish(struct work *w, struct err *err)
 {
 	work_phase(w, PHASE_DONE, 0);
@@ -352,6 +370,12 @@ int trial_run(const char *attempt_dir)
 		return status;
 	}
 	begin_result(&w);
+	if (w.attempt.shell) {
+		status = run_shell(&w);
+		event_send(w.event_fd, &w.events);
+		release(&w);
+		return status;
+	}
 	if (run_phases(&w, &err)) {
 		/* Without a supervisor the attempt is interrupted, not failed: leave no result. */
 		if (supervisor_is_gone(&w)) {
