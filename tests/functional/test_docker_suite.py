@@ -18,7 +18,7 @@ ON_DOCKERD = {
     "test_eval.py": "each_kind or hangs or missing_tool or whatever or next or hostile_files or apply or variables",
     "test_overrides.py": "every_override or gold or half_way",
     "test_regrade.py": "corrected or variants or keeps_the_hash",
-    "test_kill.py": "", "test_hostile.py": "hostile_agents or wants_to_be_executed", "test_hello.py": "example_tasks", "test_environment.py": "", "test_toolchains.py": "cache_is_seen",
+    "test_kill.py": "", "test_hostile.py": "hostile_agents or wants_to_be_executed", "test_hello.py": "example_tasks", "test_shell.py": "saw", "test_environment.py": "", "test_toolchains.py": "cache_is_seen",
 }
 ON_PODMAN = {
     "test_sandbox.py": "command or environment or privileges or pid_1 or read_only or put_and_get",
