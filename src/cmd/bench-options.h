@@ -23,6 +23,7 @@
 	BENCH_SET(req, "judge", 0, "MODEL", "model that judges rubrics", .setting = "model"),   \
 	BENCH_ROW("no-judge", 0, NULL, OPTION_FLAG, &(req)->no_judge, "judge no rubric"),       \
 	BENCH_SET(req, "sandbox", 0, "KIND", "auto, local, docker, landlock or none"),                            \
+	BENCH_SET(req, "launcher", 0, "NAME", "where trials run: local, slurm, another program"),              \
 	BENCH_SET(req, "allow-weaker-sandbox", 0, NULL,                                          \
 		     "let auto be landlock where no other sandbox starts",                         \
 		     .setting = "allow_weaker_sandbox"),                                           \

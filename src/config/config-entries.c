@@ -293,6 +293,7 @@ void config_entries(struct config *c, struct bench *out)
 {
 	out->config_path = xstrdup(c->req->path);
 	out->config_text = xstrdup(c->text.data);
+	out->launchers = json_incref(c->launchers);
 	land_all(c, NULL, out, true);
 	name_bench(c, out);
 	land_tags(c, out);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/config-keys.h"
+#include <stdlib.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "core/bench.h"
+#include "core/launcher.h"
 
 #define NAME_MAX_BYTES 100
 #define WORD_MAX_BYTES 200
@@ -74,14 +77,20 @@ static const char *const switches[] = {"auto", "true", "false", NULL};
 static const char *const judged[] = {"unscored", "all", NULL};
 static const char *const efforts[] = {"none", "minimal", "low", "medium",
 				      "high", "xhigh",	 "max", NULL};
-static const char *const launchers[] = {"local", "slurm", "aws-batch", "modal", NULL};
 
 static const char *complain_launcher(const char *text)
 {
-	for (int i = 1; launchers[i]; i++)
-		if (strcmp(text, launchers[i]) == 0)
-			return "is not built yet; leave it out or set it to \"local\"";
-	return NULL;
+	AUTO(free) char *program = NULL;
+
+	if (strcmp(text, LAUNCHER_LOCAL) == 0)
+		return NULL;
+	if (!launcher_is_name(text))
+		return "is no launcher's name: small letters, digits and dashes";
+	program = launcher_program(text);
+	return program ? NULL
+		       : "is no launcher of this installation: leave it out, set it to \"local\", "
+			 "or "
+			 "install a program rollouts-launch-NAME (docs/launchers.md)";
 }
 
 #define IN_ENTRY(member) .lands = true, .offset = offsetof(struct bench_entry, member)
@@ -131,8 +140,8 @@ const struct key config_keys[KEY_COUNT_] = {
 			 .flag = "sandbox", IN_ENTRY(sandbox)},
 	[KEY_WORKSPACE] = {"workspace", TYPE_CHOICE, SCOPE_ENTRY, .choices = workspaces,
 			   IN_ENTRY(workspace)},
-	[KEY_LAUNCHER] = {"launcher", TYPE_TEXT, SCOPE_ENTRY, .choices = launchers,
-			  .complain = complain_launcher, IN_ENTRY(launcher)},
+	[KEY_LAUNCHER] = {"launcher", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG,
+			  .complain = complain_launcher, .flag = "launcher", IN_ENTRY(launcher)},
 	[KEY_NETWORK] = {"network", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(network)},
 	[KEY_TIMEOUT] = {"timeout_sec", TYPE_MS, SCOPE_ENTRY | SCOPE_FLAG, 0.1, WEEK_SEC,
 			 .flag = "timeout", IN_ENTRY(limits.timeout_ms)},

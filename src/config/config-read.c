@@ -286,11 +286,19 @@ static void read_key(struct config *c, struct layer *l, const struct key_table *
 		unknown_key(c, table, n);
 }
 
+static bool is_of_launchers(const struct key_table *table, const struct toml_node *n)
+{
+	return table->scope == SCOPE_TOP && n->kind == TOML_TABLE &&
+	       strcmp(n->key, config_keys[KEY_LAUNCHER].name) == 0;
+}
+
 static void read_table(struct config *c, struct layer *l, const struct key_table *table,
 		       const struct toml_node *node)
 {
 	for (size_t i = 0; i < node->n; i++)
-		if (table->scope != SCOPE_TOP || !find_table(node->items[i].key))
+		if (is_of_launchers(table, &node->items[i]))
+			config_launchers(c, &node->items[i]);
+		else if (table->scope != SCOPE_TOP || !find_table(node->items[i].key))
 			read_key(c, l, table, &node->items[i]);
 	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
 	const struct toml_node *env = toml_get(node, config_keys[KEY_ENV].name);

@@ -95,6 +95,7 @@ void config_release(struct config *c)
 		free(c->issues[i].text);
 	free(c->tasks);
 	free(c->issues);
+	json_decref(c->launchers);
 	toml_free(c->root);
 	buf_release(&c->text);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <stdbool.h>
+#include <jansson.h>
 #include <stddef.h>
 #include "base/strv.h"
 #include "config/config-keys.h"
@@ -49,6 +50,7 @@ struct config {
 	struct layer flags, environment, defaults, top;
 	struct layer *tasks;
 	size_t tasks_n;
+	json_t *launchers; /* of the tables [launcher.NAME]; NULL: there are none */
 	struct issue *issues;
 	size_t issues_n, issues_cap;
 };

@@ -98,6 +98,7 @@ void bench_release(struct bench *b)
 	free(b->name);
 	strv_release(&b->tags);
 	strv_release(&b->tools);
+	json_decref(b->launchers);
 	judge_release(&b->judge);
 	strv_release(&b->caches);
 	bench_init(b);

@@ -51,7 +51,7 @@ struct bench_entry {
 	enum sandbox_kind sandbox;
 	char *image; /* of a container: core/image.h; NULL: none, or not looked for yet */
 	enum workspace_kind workspace;
-	char *launcher; /* "local" */
+	char *launcher; /* core/launcher.h */
 	bool network;
 	struct limits limits;
 	int retries; /* of infrastructure errors */
@@ -78,6 +78,7 @@ struct bench {
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
 	struct judge judge; /* nobody is known to answer yet */
+	json_t *launchers; /* name -> settings, of the tables [launcher.NAME]; NULL: there are none */
 	struct strv tags;
 	struct strv tools;  /* programs by name or path, and folders, of this machine */
 	struct strv caches; /* folders of this machine, "HOST" or "HOST:INSIDE" */

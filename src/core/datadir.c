@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/datadir.h"
+#include <string.h>
 #include "base/mem.h"
 
 char *datadir_attempt(const char *run_id, int attempt)
@@ -21,4 +22,9 @@ char *datadir_judge(const char *model_id, const char *prompt)
 		if (*c == '/')
 			*c = '_';
 	return path;
+}
+
+bool datadir_is_box(const char *name)
+{
+	return !strncmp(name, ATTEMPT_BOX_PREFIX, strlen(ATTEMPT_BOX_PREFIX));
 }

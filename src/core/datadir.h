@@ -4,6 +4,7 @@
  * one takes its name from here. docs/formats.md says what is in them.
  */
 #pragma once
+#include <stdbool.h>
 
 /* Below the data folder. */
 #define DATA_CACHE "cache"
@@ -19,6 +20,9 @@
 #define DATA_COPIES                                                                                \
 	DATA_CACHE "/copies"  /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
 #define DATA_INDEX "index.db" /* see store/index.h */
+#define DATA_PARCELS                                                                               \
+	DATA_CACHE "/parcels" /* SHA256.tar: an input of a trial that travels, see node/inputs.h */
+#define DATA_LAUNCH "launch"  /* NAME/: what the program of a launcher keeps */
 #define DATA_RUNS "runs"      /* RUN_ID/ */
 #define DATA_PREFLIGHT DATA_CACHE "/preflight" /* KEY.json: see rollout/preflight.h */
 #define DATA_PREFLIGHT_PREFIX                                                                      \
@@ -64,6 +68,7 @@
 
 /* Of an attempt. */
 #define ATTEMPT_TRIAL "trial.json"
+#define ATTEMPT_TRAVEL "travel.json" /* what goes with it to another machine, see node/inputs.h */
 #define ATTEMPT_AGENT "agent.json"   /* the agent's work is committed */
 #define ATTEMPT_RESULT "result.json" /* the attempt has ended */
 #define ATTEMPT_EVALUATION "evaluation_results.json"
@@ -94,6 +99,8 @@
 #define ATTEMPT_BOX_AGENT ATTEMPT_BOX_PREFIX
 #define ATTEMPT_BOX_EVALUATE ATTEMPT_BOX_PREFIX "-eval"
 
+/* Whether NAME in an attempt's folder is a scratch folder. */
+bool datadir_is_box(const char *name);
 /* Where it is kept how MODEL_ID did, asked in the way PROMPT is the hash of; the caller frees. */
 char *datadir_judge(const char *model_id, const char *prompt);
 /* "runs/RUN_ID/attempts/N" below the data folder, with FILE of it below that; the caller frees. */

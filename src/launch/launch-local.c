@@ -17,6 +17,7 @@
 #include "launch/orphans.h"
 #include "os/cgroup.h"
 #include "os/fdio.h"
+#include "os/lines.h"
 #include "os/network-env.h"
 #include "os/spawn.h"
 #include "os/user.h"
@@ -187,30 +188,19 @@ static size_t local_watch(const struct launch *launch, struct pollfd *fds)
 	return 2 * l->spec.parallel;
 }
 
-static void hand_on_line(size_t id, const char *line, size_t len, launch_fn *fn, void *arg)
-{
-	fn(arg, &(struct launch_event){.kind = LAUNCH_LINE, .id = id, .line = line, .len = len});
-}
+/* Whom a line is handed on to. */
+struct hearer {
+	size_t id;
+	launch_fn *fn;
+	void *arg;
+};
 
-/* Whole lines go on from where they were read; only what is cut in two is kept. */
-static void hand_on_lines(struct slot *slot, size_t id, const char *data, size_t n, launch_fn *fn,
-			  void *arg)
+static void hand_on_line(void *arg, const char *line, size_t len)
 {
-	struct buf *begun = &slot->line;
-	const char *end = data + n, *newline;
+	const struct hearer *h = arg;
 
-	for (; (newline = memchr(data, '\n', (size_t)(end - data))); data = newline + 1) {
-		if (!begun->len) {
-			hand_on_line(id, data, (size_t)(newline - data), fn, arg);
-			continue;
-		}
-		buf_add(begun, data, (size_t)(newline - data));
-		hand_on_line(id, begun->data, begun->len, fn, arg);
-		buf_reset(begun);
-	}
-	buf_add(begun, data, (size_t)(end - data));
-	if (begun->len > LINE_MAX_BYTES)
-		buf_reset(begun);
+	h->fn(h->arg,
+	      &(struct launch_event){.kind = LAUNCH_LINE, .id = h->id, .line = line, .len = len});
 }
 
 /* True while there may be more to read at once. */
@@ -226,7 +216,8 @@ static bool read_lines(struct local *l, size_t id, launch_fn *fn, void *arg)
 		slot->out = -1;
 		return false;
 	}
-	hand_on_lines(slot, id, l->block, (size_t)n, fn, arg);
+	lines_feed(&slot->line, l->block, (size_t)n, LINE_MAX_BYTES, hand_on_line,
+		   &(struct hearer){id, fn, arg});
 	return n == READ_BYTES;
 }
 

@@ -2,6 +2,8 @@
 #include "launch/launch.h"
 #include <string.h>
 #include "base/mem.h"
+#include "core/launcher.h"
+#include "launch/launch-driver.h"
 #include "launch/launch-local.h"
 
 static const struct launcher *const launchers[] = {&launch_local};
@@ -11,7 +13,7 @@ const struct launcher *launch_find(const char *name)
 	for (size_t i = 0; i < ARRAY_SIZE(launchers); i++)
 		if (!strcmp(launchers[i]->name, name))
 			return launchers[i];
-	return NULL;
+	return launcher_is_name(name) ? &launch_driver : NULL;
 }
 
 bool launch_attaches(const char *name)
@@ -19,6 +21,23 @@ bool launch_attaches(const char *name)
 	const struct launcher *l = launch_find(name);
 
 	return l && l->attach;
+}
+
+int launch_check(int root_fd, const char *name, const json_t *settings, struct err *err)
+{
+	const struct launcher *l = launch_find(name);
+	const struct launch_spec spec = {
+		.name = name, .settings = settings, .root_fd = root_fd, .parallel = 1};
+	struct launch *launch;
+
+	if (!l)
+		return err_set(err, ERR_USAGE, 0, "there is no launcher \"%s\"", name);
+	if (l != &launch_driver)
+		return 0;
+	if (l->open(&launch, &spec, err))
+		return -1;
+	l->close(launch);
+	return 0;
 }
 
 int launch_end_strays(int root_fd, const char *prefix, struct err *err)

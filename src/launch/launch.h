@@ -10,6 +10,7 @@
  * has ended, that folder is complete, however it had to get there.
  */
 #pragma once
+#include <jansson.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,9 +23,11 @@ struct launch; /* opaque; a launcher embeds it as its first member */
 
 /* Everything is borrowed, until close. */
 struct launch_spec {
-	int root_fd;	    /* the data folder */
-	const char *worker; /* absolute path of rollouts-trial */
-	size_t parallel;    /* never more at once */
+	const char *name;	/* of the launcher: of several that are programs, which one */
+	const json_t *settings; /* its table [launcher.NAME] (docs/launchers.md); NULL: none */
+	int root_fd;		/* the data folder */
+	const char *worker;	/* absolute path of rollouts-trial */
+	size_t parallel;	/* never more at once */
 	/* Sockets of the gateway, absolute: for agents, and for workers. NULL: there is none. */
 	const char *gateway, *control;
 	uid_t uid_base; /* where it may, the worker of trial i becomes user uid_base + i; 0: none does */
@@ -55,7 +58,7 @@ struct launch_event {
 	enum launch_kind kind;
 	size_t id;
 	const char *name;
-	const char *line; /* without its newline, NUL-terminated */
+	const char *line; /* without its newline, not NUL-terminated */
 	size_t len;
 	const char *how;
 };
@@ -68,10 +71,10 @@ enum launch_cancel {
 	LAUNCH_KILL, /* at once */
 };
 
-#define LAUNCH_FDS 2 /* at most per job, and at least for all of them */
+#define LAUNCH_FDS 4 /* at most per job, and at least for all of them */
 
 struct launcher {
-	const char *name; /* as written in the TOML */
+	const char *name; /* as written in the TOML; NULL: as launch_spec has it */
 	/* A worker that has said nothing for so long since submit hangs. 0: it may wait for its turn
 	 * as long as its engine wishes. */
 	int64_t first_line_ms;
@@ -113,9 +116,11 @@ struct launch {
 	const struct launcher *launcher;
 };
 
-/* By the name used in TOML; NULL when there is none. */
+/* By the name used in TOML; NULL when there is none. Every launcher that is a program is one and the same. */
 const struct launcher *launch_find(const char *name);
 /* Whether jobs of that launcher outlive their supervisor. */
 bool launch_attaches(const char *name);
+/* Whether the launcher can be used with these settings, by starting its program and asking it. Blocks. */
+int launch_check(int root_fd, const char *name, const json_t *settings, struct err *err) MUST_CHECK;
 /* end_strays of every launcher there is. */
 int launch_end_strays(int root_fd, const char *prefix, struct err *err) MUST_CHECK;

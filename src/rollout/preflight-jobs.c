@@ -35,6 +35,7 @@ struct slot {
 struct pool {
 	struct session *s;
 	const struct listener *l;
+	const char *name; /* as trials have it */
 	const struct launcher *launcher;
 	struct launch *launch;
 	struct slot *slots;
@@ -218,9 +219,9 @@ static int drive(struct pool *p, struct preflight_job *jobs, size_t n, struct er
 
 	for (size_t next = 0; (!rc && !p->level && next < n) || p->running;) {
 		while (!rc && next < n &&
-		       (strcmp(jobs[next].trial->launcher, p->launcher->name) != 0 ||
+		       (strcmp(jobs[next].trial->launcher, p->name) != 0 ||
 			may_start(p, &jobs[next]))) {
-			if (!strcmp(jobs[next].trial->launcher, p->launcher->name))
+			if (!strcmp(jobs[next].trial->launcher, p->name))
 				rc = start(p, &jobs[next], err);
 			next++;
 		}
@@ -235,7 +236,9 @@ static int drive(struct pool *p, struct preflight_job *jobs, size_t n, struct er
 static int run_launcher(struct pool *p, struct preflight_job *jobs, size_t n, struct err *err)
 {
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
-	const struct launch_spec spec = {.root_fd = p->s->store.root_fd,
+	const struct launch_spec spec = {.name = p->name,
+					 .settings = json_object_get(p->s->plan.launchers, p->name),
+					 .root_fd = p->s->store.root_fd,
 					 .worker = worker,
 					 .parallel = p->parallel,
 					 .uid_base = p->s->plan.uid_base};
@@ -270,6 +273,7 @@ int preflight_jobs_run(struct session *s, const struct listener *l, struct prefl
 	for (size_t i = 0; !rc && i < n; i++) {
 		if (!is_first_of_launcher(jobs, i))
 			continue;
+		p.name = jobs[i].trial->launcher;
 		p.launcher = launch_find(jobs[i].trial->launcher);
 		rc = p.launcher ? run_launcher(&p, jobs, n, err)
 				: err_set(err, ERR_USAGE, 0, "%s: unknown launcher \"%s\"",

@@ -10,6 +10,7 @@
 #include "rollout/carried.h"
 #include "rollout/eval-retries.h"
 #include "rollout/images.h"
+#include "rollout/launchers.h"
 #include "rollout/meter.h"
 #include "rollout/recover.h"
 #include "rollout/remotes.h"
@@ -89,10 +90,11 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 			session_undo(s);
 		return -1;
 	}
-	if (w->n &&
-	    ((!s->fresh && carried_prepare(s, w, err)) || carried_settle(&s->store, err) ||
-	     remotes_check(s, l, w, err) || session_check_host(s, s->plan.trials, s->plan.n, err) ||
-	     images_open(&images, s, l, w, err))) {
+	if (w->n && ((!s->fresh && (carried_prepare(s, w, err) ||
+				    launchers_check(s->store.root_fd, &s->plan, err))) ||
+		     carried_settle(&s->store, err) || remotes_check(s, l, w, err) ||
+		     session_check_host(s, s->plan.trials, s->plan.n, err) ||
+		     images_open(&images, s, l, w, err))) {
 		if (images.s)
 			images_close(&images);
 		if (s->fresh)

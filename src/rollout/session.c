@@ -18,6 +18,7 @@
 #include "core/event.h"
 #include "os/folder-try.h"
 #include "rollout/carried.h"
+#include "rollout/launchers.h"
 #include "rollout/recover.h"
 #include "sandbox/sandbox.h"
 #include "sched/disk.h"
@@ -102,6 +103,7 @@ static int make_plan(struct session *s, struct inputs *in, const struct config_r
 		.uid_base = create_uid_base(in->plan.n),
 		.agents = json_incref(in->agents),
 		.tools = json_incref(in->tools),
+		.launchers = json_incref(in->bench.launchers),
 		.judge = in->bench.judge,
 		.trials = STEAL(&in->plan.trials),
 		.n = in->plan.n,
@@ -158,6 +160,7 @@ static int build(struct session *s, struct inputs *in, const struct config_reque
 	if (open_dir(s, err))
 		return -1;
 	if (inputs_commit(in, &s->store, s->ref.stamp, err) || make_plan(s, in, req, err) ||
+	    launchers_check(s->store.root_fd, &s->plan, err) ||
 	    journal_open(&s->journal, s->dir_fd, err))
 		return -1;
 	/* Pending until the first turn of the scheduler, which shows it too. */

@@ -144,9 +144,9 @@ static void start_more(struct sched *s)
 static void on_named(struct sched *s, const struct job *job, const char *name)
 {
 	json_t *fields = json_object();
-	AUTO(free) char *line = xasprintf("submitted to %s: %s", job->site->launcher->name, name);
+	AUTO(free) char *line = xasprintf("submitted to %s: %s", job->site->name, name);
 
-	json_put_str(fields, "launcher", job->site->launcher->name);
+	json_put_str(fields, "launcher", job->site->name);
 	json_put_str(fields, "job", name);
 	progress_apply(sched_progress(s, job->item), EVENT_SUBMITTED, job->attempt, fields);
 	journal_add(s->o->journal, EVENT_SUBMITTED, sched_trial(s, job->item), job->attempt,

@@ -7,7 +7,7 @@
 static const struct site *find(const struct sites *s, const char *launcher)
 {
 	for (size_t i = 0; i < s->n; i++)
-		if (!strcmp(s->v[i].launcher->name, launcher))
+		if (!strcmp(s->v[i].name, launcher))
 			return &s->v[i];
 	return NULL;
 }
@@ -16,6 +16,8 @@ static int add(struct sites *s, const struct sched_options *o, const struct tria
 	       struct err *err)
 {
 	const struct launch_spec spec = {
+		.name = t->launcher,
+		.settings = json_object_get(o->plan->launchers, t->launcher),
 		.root_fd = o->store->root_fd,
 		.worker = o->worker,
 		.parallel = (size_t)o->parallel,
@@ -23,7 +25,7 @@ static int add(struct sites *s, const struct sched_options *o, const struct tria
 		.control = o->plan->gateway ? NULL : o->control,
 		.uid_base = o->plan->uid_base,
 	};
-	struct site site = {.launcher = o->find_launcher(t->launcher)};
+	struct site site = {.name = t->launcher, .launcher = o->find_launcher(t->launcher)};
 
 	if (!site.launcher)
 		return err_set(err, ERR_USAGE, 0,

@@ -7,6 +7,7 @@
 #include "sched/sched.h"
 
 struct site {
+	const char *name; /* as trials have it; borrowed */
 	const struct launcher *launcher;
 	struct launch *launch;
 	struct pollfd *fds; /* what it watches in this turn */

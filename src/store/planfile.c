@@ -71,6 +71,8 @@ static json_t *header(const struct planfile *p)
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
 	if (p->tools)
 		json_put(j, "tools", json_incref(p->tools));
+	if (p->launchers)
+		json_put(j, "launchers", json_incref(p->launchers));
 	if (p->judge.provider)
 		json_put(j, "judge", judge_to_json(&p->judge));
 	return j;
@@ -127,6 +129,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
 	p->agents = json_incref(json_object_get(j, "agents"));
 	p->tools = json_incref(json_object_get(j, "tools"));
+	p->launchers = json_incref(json_object_get(j, "launchers"));
 	return judge_from_json(&p->judge, json_object_get(j, "judge"), where, err);
 }
 
@@ -448,6 +451,7 @@ void planfile_release(struct planfile *p)
 	free(p->replay);
 	json_decref(p->agents);
 	json_decref(p->tools);
+	json_decref(p->launchers);
 	judge_release(&p->judge);
 	for (size_t i = 0; i < p->n; i++)
 		trial_release(&p->trials[i]);

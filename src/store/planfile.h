@@ -30,9 +30,10 @@ struct planfile {
 	int build_timeout_sec; /* of one image; 0: an hour */
 	bool allow_emulation;  /* images for another processor will do */
 	bool replay_or_live;
-	char *gateway;	    /* unix socket, absolute; NULL: none */
-	json_t *agents;	    /* agent name -> spec */
-	json_t *tools;	    /* of rollout/tools.h; NULL: none */
+	char *gateway;	   /* unix socket, absolute; NULL: none */
+	json_t *agents;	   /* agent name -> spec */
+	json_t *tools;	   /* of rollout/tools.h; NULL: none */
+	json_t *launchers; /* name -> what its program is told (docs/launchers.md); NULL: nothing */
 	struct judge judge; /* its provider NULL: no grader asks a model */
 	struct trial *trials;
 	size_t n;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/run-links.h"
 #include "core/datadir.h"
 #include "core/event.h"
 #include "eval/eval.h"
@@ -152,18 +153,6 @@ static void take_scores(struct work *w, struct evaluation *e)
 	e->scores = (struct scores){0};
 }
 
-static int link_documents(const struct work *w, struct err *err)
-{
-	static const char *const names[] = {ATTEMPT_EVALUATION, ATTEMPT_SCORING};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTO(free) char *target = xasprintf(RUN_LATEST "/%s", names[i]);
-		if (path_link(w->trial_fd, target, names[i], err))
-			return -1;
-	}
-	return 0;
-}
-
 /* Each test has a time of its own, or the trial's; 0 when one of them has no end. */
 static int64_t evaluate_ms(const struct work *w)
 {
@@ -225,5 +214,5 @@ int work_evaluate(struct work *w, struct err *err)
 	take_scores(w, &e);
 	if (eval_write(&job, &e, &w->result, err))
 		return -1;
-	return link_documents(w, err);
+	return run_links_grade(w->trial_fd, err);
 }

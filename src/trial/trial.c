@@ -27,6 +27,7 @@
 #include "base/text.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "core/run-links.h"
 #include "eval/tamper.h"
 #include "os/fdio.h"
 #include "os/user.h"
@@ -155,33 +156,13 @@ static bool supervisor_is_gone(const struct work *w)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
 }
 
-/* People and scripts find the last attempt's files at the top of the run directory. */
-static int link_attempt(const struct work *w, struct err *err)
-{
-	static const char *const names[] = {ATTEMPT_ARTIFACTS, ATTEMPT_LOGS, ATTEMPT_RESULT};
-	char target[32];
-
-	snprintf(target, sizeof target, RUN_ATTEMPTS "/%d", w->attempt.number);
-	if (path_link(w->trial_fd, target, RUN_LATEST, err))
-		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		/* Not only in the first attempt: it may have died before it came here. */
-		if (w->attempt.number > 1 && path_exists(w->trial_fd, names[i]))
-			continue;
-		snprintf(target, sizeof target, RUN_LATEST "/%s", names[i]);
-		if (path_link(w->trial_fd, target, names[i], err))
-			return -1;
-	}
-	return 0;
-}
-
 static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
 	 * shown once there is one: until then the one before stands. */
-	if ((!w->attempt.regrade && link_attempt(w, err)) || prepare(w, err) ||
-	    work_attach(w, err) || open_gateway(w, err) || drop_privileges(w, err) ||
-	    watch_signals(w, err))
+	if ((!w->attempt.regrade && run_links_make(w->trial_fd, w->attempt.number, err)) ||
+	    prepare(w, err) || work_attach(w, err) || open_gateway(w, err) ||
+	    drop_privileges(w, err) || watch_signals(w, err))
 		return -1;
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;
@@ -190,7 +171,7 @@ static int run_phases(struct work *w, struct err *err)
 	snprintf(w->result.reason, sizeof w->result.reason, "%s", w->result.agent.reason);
 	if (w->attempt.trial.evaluate && work_evaluate(w, err))
 		return -1;
-	return w->attempt.regrade ? link_attempt(w, err) : 0;
+	return w->attempt.regrade ? run_links_make(w->trial_fd, w->attempt.number, err) : 0;
 }
 
 /* What went wrong on our side, or on purpose, as a result. */

@@ -112,7 +112,7 @@ rollout = 2
 [[tasks]]
 prepared_dir = "tasks/gone"
 model = "m"
-launcher = "slurm"
+launcher = "nowhere"
 agent = "orcle"
 """, "configs/bench.toml")
     (workdir / "configs/agents").mkdir()

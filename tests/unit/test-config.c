@@ -116,9 +116,14 @@ static const struct wrong wrongs[] = {
 	{TM "workspace = \"zfs\"\n",
 	 {0},
 	 "b.toml:4:13: workspace: \"zfs\" is not one of: auto, overlay, copy"},
-	{TM "launcher = \"slurm\"\n",
+	{TM "launcher = \"nowhere\"\n",
 	 {0},
-	 "b.toml:4:12: launcher: \"slurm\" is not built yet; leave it out or set it to \"local\""},
+	 "b.toml:4:12: launcher: \"nowhere\" is no launcher of this installation: leave it out, "
+	 "set it to "
+	 "\"local\", or install a program rollouts-launch-NAME (docs/launchers.md)"},
+	{TM "launcher = \"../x\"\n",
+	 {0},
+	 "b.toml:4:12: launcher: \"../x\" is no launcher's name: small letters, digits and dashes"},
 	{TM "token_limit = 0\n",
 	 {0},
 	 "b.toml:4:15: token_limit: 0 is out of range (1 to 1000000000000000)"},

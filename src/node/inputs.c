@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "node/inputs.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
+#include "core/trial.h"
+#include "node/parcel.h"
+#include "repo/repo.h"
+#include "task/task.h"
+
+enum { TRIAL_JSON_MAX = 16 << 20, PREPARE_MS = 60 * 60 * 1000 };
+#define CARRIED                                                                                    \
+	DATA_CACHE "/carried" /* SHA256/: what had a place of its own on the submitting machine */
+
+/* The archive is named when it is whole. One that is there already is the same. */
+static int keep(int root_fd, const char *temporary, const struct parcel *made, struct err *err)
+{
+	AUTO(free) char *name = xasprintf(DATA_PARCELS "/%s.tar", made->sha256);
+
+	if (renameat(root_fd, temporary, root_fd, name))
+		return err_set(err, ERR_INFRA, errno, "rename to %s", name);
+	return 0;
+}
+
+static int pack_tree(const struct packer *p, int dir_fd, const char *path, struct parcel *made,
+		     struct err *err)
+{
+	AUTO(free) char *temporary = xasprintf(DATA_PARCELS "/.tmp-%d", (int)getpid());
+	const bool attempt = !strncmp(path, DATA_RUNS "/", strlen(DATA_RUNS "/"));
+	bool (*leave_out)(const char *name) = attempt ? datadir_is_box : NULL;
+
+	if (path_make_dirs(p->root_fd, DATA_PARCELS, 0700, err))
+		return -1;
+	unlinkat(p->root_fd, temporary, 0);
+	AUTO(fd)
+	int out = path_open_beneath(p->root_fd, temporary, O_RDWR | O_CREAT | O_EXCL, 0600, err);
+	if (out < 0)
+		return -1;
+	if (parcel_write(made, out, dir_fd, path, leave_out, err) ||
+	    keep(p->root_fd, temporary, made, err)) {
+		unlinkat(p->root_fd, temporary, 0);
+		return -1;
+	}
+	return 0;
+}
+
+/* PATH lies below the data folder, or is absolute: then it gets a place there. */
+static int add(struct packer *p, const char *path, json_t *inputs, struct err *err)
+{
+	json_t *entry = json_object_get(p->made, path);
+	struct parcel made;
+
+	if (!entry) {
+		const bool host = *path == '/';
+		if (pack_tree(p, host ? AT_FDCWD : p->root_fd, path, &made, err))
+			return err_wrap(err, "pack %s", path);
+		entry = json_object();
+		AUTO(free) char *place =
+			host ? xasprintf(CARRIED "/%s", made.sha256) : xstrdup(path);
+		json_put_str(entry, "path", place);
+		json_put_str(entry, "sha256", made.sha256);
+		json_put_int(entry, "bytes", made.bytes);
+		if (host)
+			json_put_str(entry, "host", path);
+		json_put(p->made, path, entry);
+	}
+	json_array_append(inputs, entry);
+	return 0;
+}
+
+static int add_mounts(struct packer *p, const json_t *spec, json_t *inputs, struct err *err)
+{
+	size_t i;
+	json_t *m;
+
+	json_array_foreach (json_object_get(spec, "mounts"), i, m)
+		if (add(p, json_get_str(m, "host", ""), inputs, err))
+			return -1;
+	return 0;
+}
+
+static int add_attempt(struct packer *p, const struct attempt *a, int number, json_t *inputs,
+		       struct err *err)
+{
+	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, number);
+
+	return number ? add(p, dir, inputs, err) : 0;
+}
+
+static int add_task(struct packer *p, const struct attempt *a, json_t *inputs, struct err *err)
+{
+	const struct trial *t = &a->trial;
+	AUTO(free) char *pin = xasprintf(DATA_PINS "/%s.json", path_base(t->task_snapshot));
+	struct repo_baseline baseline;
+	struct task task;
+
+	/* As the worker has it. */
+	if (t->sandbox == SANDBOX_NONE && !t->evaluate && strcmp(t->agent, "oracle") != 0)
+		return 0;
+	if (add(p, t->task_snapshot, inputs, err))
+		return -1;
+	if (t->sandbox == SANDBOX_NONE)
+		return 0;
+	if (task_load(&task, p->root_fd, t->task_snapshot, err))
+		return err_wrap(err, "task %s", t->task_id);
+	int rc = repo_baseline_get(&baseline, p->root_fd, &task, t->task_snapshot, NULL,
+				   clock_mono_ms() + PREPARE_MS, err);
+	task_release(&task);
+	if (rc)
+		return -1;
+	rc = add(p, pin, inputs, err) || add(p, baseline.path, inputs, err) ? -1 : 0;
+	repo_baseline_release(&baseline);
+	return rc;
+}
+
+static int collect(struct packer *p, const struct attempt *a, json_t *inputs, struct err *err)
+{
+	if (a->trial.sandbox == SANDBOX_DOCKER)
+		return err_set(
+			err, ERR_USAGE, 0,
+			"a trial in a container stays on this machine: its image does not travel");
+	return add_task(p, a, inputs, err) || add_mounts(p, a->agent_spec, inputs, err) ||
+			       add_mounts(p, a->tools, inputs, err) ||
+			       add_attempt(p, a, a->agent_from, inputs, err) ||
+			       (a->grades_from != a->agent_from &&
+				add_attempt(p, a, a->grades_from, inputs, err)) ||
+			       (a->replay && add(p, a->replay, inputs, err))
+		       ? -1
+		       : 0;
+}
+
+int inputs_pack(struct packer *p, const char *dir, json_t **out, struct err *err)
+{
+	AUTO(free) char *trial = path_join(dir, ATTEMPT_TRIAL);
+	AUTO(free) char *travel = path_join(dir, ATTEMPT_TRAVEL);
+	AUTO(json) json_t *j = NULL;
+	AUTO(json) json_t *made = json_object();
+	json_t *inputs = json_array();
+	struct attempt a;
+
+	json_put_int(made, "v", 1);
+	json_put(made, "inputs", inputs);
+	if (json_read(&j, p->root_fd, trial, TRIAL_JSON_MAX, err) ||
+	    attempt_from_json(&a, j, trial, err))
+		return -1;
+	AUTO(free) char *token = xasprintf("%s.%d", a.trial.run_id, a.number);
+	json_put_str(made, "token", token);
+	json_put_str(made, "dir", dir);
+	int rc = collect(p, &a, inputs, err) || json_write(p->root_fd, travel, made, false, err)
+			 ? -1
+			 : 0;
+	attempt_release(&a);
+	if (!rc)
+		*out = STEAL(&made);
+	return rc;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * inputs.h -- what a trial needs of this data folder to run in another one: the snapshot of its task, its baseline, its
+ * agent's programs, the attempt that it goes on from. Each is a parcel DATA/cache/parcels/SHA256.tar, made once; which ones an
+ * attempt needs says its travel.json:
+ *
+ *   v        1
+ *   token    "RUN_ID.ATTEMPT"
+ *   dir      "runs/RUN_ID/attempts/N"
+ *   inputs[] {path: where it belongs below a data folder, sha256, bytes, host: the folder of the submitting machine that it was, in
+ *            trial.json; absent where it had that path already}
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+
+struct packer {
+	int root_fd;  /* the data folder; borrowed */
+	json_t *made; /* path or host -> {path, sha256, bytes}: what was packed by this process */
+};
+
+/* Pack what the attempt in DIR needs and write its travel.json; *OUT is that, owned by the caller. Blocks: fetches the
+ * repository of a task that has no baseline yet, writes large files. ERR_USAGE for what cannot travel. */
+int inputs_pack(struct packer *p, const char *dir, json_t **out, struct err *err) MUST_CHECK;

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Theory of operation. One poll loop over a few slots, each a worker or free. Trials are begun in order. A worker is known by its
+ * lines and its end; then its folder is packed, and the archive's name goes out as the last word of that trial. An engine may begin
+ * a job again while its first execution goes on somewhere: each has an event file of its own, made so that only one can
+ * have it; what an earlier one has ended is not run again, and on one machine a lock keeps two from running one trial at a time. The
+ * submitting side takes the first end there is.
+ */
+#include "node/node.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/install.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "core/datadir.h"
+#include "core/event.h"
+#include "core/trial.h"
+#include "node/cache.h"
+#include "node/parcel.h"
+#include "os/fdio.h"
+#include "os/lines.h"
+#include "os/network-env.h"
+#include "os/spawn.h"
+#include "os/user.h"
+#include "store/rundir.h"
+
+enum {
+	DOCUMENT_MAX = 16 << 20,
+	LINE_MAX_BYTES = 4 << 20,
+	READ_BYTES = 64 << 10,
+	GRACE_MS = 10000, /* as the scheduler has it */
+	RETRY_LOCK_MS = 500,
+	EXECUTIONS_MAX = 1000,
+	EVENTS_MAX = 1 << 30,
+	UID_BASE = 1800000000, /* of workers, where we are root */
+	UID_SPAN = 100000000,
+};
+
+struct slot {
+	bool used;
+	struct child child; /* pid 0: it waits for its lock */
+	int out, lock;
+	struct buf line;
+	struct cache_hold hold;
+	char *token, *dir, *run_id;
+	int attempt;
+	int64_t deadline_ms; /* 0: none */
+	struct attempt spec;
+};
+
+struct node {
+	const struct node_request *q;
+	struct cache cache;
+	int data_fd, store_fd, out_fd, event_fd, signal_fd;
+	int execution;
+	json_t *ended; /* token -> true: by an earlier execution */
+	struct slot *slots;
+	size_t running, next;
+	struct buf events;
+	struct strv env;
+	bool stopped; /* SIGTERM came */
+};
+
+static void say(struct node *n, json_t *event_take)
+{
+	event_add(&n->events, event_take);
+}
+
+static void say_end(struct node *n, const char *token, const char *how, const char *archive,
+		    const struct parcel *made)
+{
+	json_t *e = json_object();
+
+	json_put_str(e, "token", token);
+	json_put_str(e, "ended", how);
+	json_put_str(e, "archive", archive);
+	if (archive) {
+		json_put_str(e, "sha256", made->sha256);
+		json_put_int(e, "bytes", made->bytes);
+	}
+	say(n, e);
+}
+
+/* Written whole before its end is told; its name says which execution made it. */
+static int pack(struct node *n, const struct slot *s, char **archive, struct parcel *made,
+		struct err *err)
+{
+	AUTO(free) char *name = xasprintf("%s.%d.tar", s->token, n->execution);
+	AUTO(free) char *temporary = xasprintf(".%s.%d", name, (int)getpid());
+	AUTO(fd) int fd = openat(n->out_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "create %s", temporary);
+	int rc = parcel_write(made, fd, n->cache.root_fd, s->dir, datadir_is_box, err);
+	if (!rc && (fsync(fd) || renameat(n->out_fd, temporary, n->out_fd, name)))
+		rc = err_set(err, ERR_INFRA, errno, "rename to %s", name);
+	if (rc)
+		unlinkat(n->out_fd, temporary, 0);
+	else
+		*archive = STEAL(&name);
+	return rc;
+}
+
+/* Who holds it runs the trial on this machine. */
+static char *run_lock(const struct slot *s)
+{
+	return xasprintf(".inputs/%s.run", s->token);
+}
+
+static void release(struct node *n, struct slot *s)
+{
+	AUTO(free) char *run = path_join(DATA_RUNS, s->run_id ? s->run_id : "");
+	struct err err;
+
+	if (s->lock >= 0) {
+		AUTO(free) char *lock = run_lock(s);
+		if (path_remove_tree(n->cache.root_fd, run, &err))
+			log_warn("%s", err.msg);
+		unlinkat(n->cache.root_fd, lock, 0);
+	}
+	auto_fd(&s->out);
+	auto_fd(&s->lock);
+	buf_release(&s->line);
+	cache_release(&s->hold);
+	attempt_release(&s->spec);
+	free(s->token);
+	free(s->dir);
+	free(s->run_id);
+	*s = (struct slot){.out = -1, .lock = -1, .line = BUF_INIT, .child = {0, -1}};
+	n->running--;
+	cache_trim(&n->cache);
+}
+
+static void end(struct node *n, struct slot *s, const char *how)
+{
+	AUTO(free) char *archive = NULL;
+	AUTO(free) char *why = NULL;
+	struct parcel made;
+	struct err err;
+
+	if (s->lock >= 0 && path_exists(n->cache.root_fd, s->dir) &&
+	    pack(n, s, &archive, &made, &err))
+		why = xasprintf("%s, and its files could not be packed: %s", how, err.msg);
+	say_end(n, s->token, why ? why : how, archive, &made);
+	release(n, s);
+}
+
+static void fail(struct node *n, struct slot *s, const struct err *err)
+{
+	AUTO(free) char *how = xasprintf("its node could not run it: %s", err->msg);
+
+	end(n, s, how);
+}
+
+/* Where its agent's programs are here, and who it is here. */
+static void place(struct attempt *a, const json_t *inputs)
+{
+	const json_t *lists[] = {json_object_get(a->agent_spec, "mounts"),
+				 json_object_get(a->tools, "mounts")};
+	size_t i, k;
+	json_t *m, *input;
+
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+		json_array_foreach (lists[l], i, m)
+			json_array_foreach (inputs, k, input)
+				if (!strcmp(json_get_str(input, "host", ""),
+					    json_get_str(m, "host", "-")))
+					json_put_str(m, "host", json_get_str(input, "path", ""));
+	a->uid = 0;
+	if (user_may_change()) {
+		char hex[HASH_HEX];
+		hash_once(a->trial.run_id, strlen(a->trial.run_id), hex);
+		hex[8] = '\0';
+		a->uid = UID_BASE + (uid_t)(strtoul(hex, NULL, 16) % UID_SPAN);
+	}
+}
+
+static int start_worker(struct node *n, struct slot *s, struct err *err)
+{
+	AUTO(free) char *worker = install_libexec("rollouts-trial");
+	AUTO(free) char *run = path_join(DATA_RUNS, s->run_id);
+	AUTO(free) char *log_path = path_join(s->dir, ATTEMPT_WORKER_LOG);
+	const char *argv[] = {worker, s->dir, NULL};
+	int pipe[2];
+
+	if (rundir_make(n->cache.root_fd, &s->spec, err))
+		return -1;
+	AUTO(fd)
+	int log = path_open_beneath(n->cache.root_fd, log_path,
+				    O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0644, err);
+	if (log < 0 || fd_pipe(pipe, err))
+		return -1;
+	AUTO(fd) int in = pipe[0];
+	AUTO(fd) int out = pipe[1];
+	struct spawn spawn = {.argv = argv,
+			      .env = strv_items(&n->env),
+			      .dir_fd = n->cache.root_fd,
+			      .in = -1,
+			      .out = out,
+			      .err = log};
+	if (spawn_start(&s->child, &spawn, true, err))
+		return -1;
+	fd_set_nonblock(in, true);
+	s->out = fd_steal(&in);
+	return 0;
+}
+
+/* 1: another execution runs this trial here. */
+static int lock_run(struct node *n, struct slot *s, struct err *err)
+{
+	AUTO(free) char *path = run_lock(s);
+	struct err why;
+
+	s->lock = fd_lock(n->cache.root_fd, path, clock_mono_ms() - 1, &why);
+	if (s->lock < 0 && why.kind == ERR_LIMIT)
+		return 1;
+	if (s->lock < 0) {
+		*err = why;
+		return -1;
+	}
+	/* What an execution that was killed left here. */
+	AUTO(free) char *run = path_join(DATA_RUNS, s->run_id);
+	return path_remove_tree(n->cache.root_fd, run, err);
+}
+
+static int read_trial(struct node *n, struct slot *s, json_t **travel, struct err *err)
+{
+	AUTO(free) char *trial = path_join(s->dir, ATTEMPT_TRIAL);
+	AUTO(free) char *path = path_join(s->dir, ATTEMPT_TRAVEL);
+	AUTO(json) json_t *j = NULL;
+
+	if (json_read(travel, n->data_fd, path, DOCUMENT_MAX, err) ||
+	    json_read(&j, n->data_fd, trial, DOCUMENT_MAX, err) ||
+	    attempt_from_json(&s->spec, j, trial, err))
+		return -1;
+	AUTO(free) char *expected = datadir_attempt(s->spec.trial.run_id, s->spec.number);
+	if (strcmp(expected, s->dir) != 0)
+		return err_set(err, ERR_INFRA, 0, "%s says %s", trial, expected);
+	s->run_id = xstrdup(s->spec.trial.run_id);
+	s->attempt = s->spec.number;
+	return 0;
+}
+
+static bool was_ended(struct node *n, const char *token);
+
+/* Begun, or waiting for the lock. */
+static int begin(struct node *n, struct slot *s, struct err *err)
+{
+	AUTO(json) json_t *travel = NULL;
+
+	attempt_release(&s->spec);
+	free(s->run_id);
+	s->run_id = NULL;
+	if (read_trial(n, s, &travel, err))
+		return -1;
+	int rc = lock_run(n, s, err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	if (was_ended(n, s->token))
+		return err_set(err, ERR_CANCELLED, 0,
+			       "an earlier execution of this job has run it");
+	const json_t *inputs = json_object_get(travel, "inputs");
+	if (cache_have(&s->hold, &n->cache, n->store_fd, inputs, err))
+		return -1;
+	place(&s->spec, inputs);
+	return start_worker(n, s, err);
+}
+
+static void take_slot(struct node *n, const char *dir)
+{
+	struct slot *s = n->slots;
+	const char *attempt = path_base(dir);
+	AUTO(free) char *attempts = path_folder(dir);
+	AUTO(free) char *run = path_folder(attempts);
+	struct err err;
+
+	while (s->used)
+		s++;
+	n->running++;
+	s->used = true;
+	s->dir = xstrdup(dir);
+	s->token = xasprintf("%s.%s", path_base(run), attempt);
+	if (was_ended(n, s->token))
+		release(n, s);
+	else if (begin(n, s, &err))
+		fail(n, s, &err);
+}
+
+struct hearer {
+	struct node *n;
+	struct slot *s;
+};
+
+static void on_line(void *arg, const char *line, size_t len)
+{
+	struct hearer *h = arg;
+	json_t *j = json_loadb(line, len, 0, NULL), *e = json_object();
+
+	if (json_is_object(j) && !strcmp(json_get_str(j, "event", ""), EVENT_PHASE)) {
+		int64_t within = json_get_int(j, "deadline_ms", 0);
+		h->s->deadline_ms =
+			within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
+	}
+	json_put_str(e, "token", h->s->token);
+	json_put(e, "line", j ? j : json_null());
+	say(h->n, e);
+}
+
+/* True while there may be more to read at once. */
+static bool read_lines(struct node *n, struct slot *s)
+{
+	char block[READ_BYTES];
+	ssize_t k = s->out < 0 ? 0 : read(s->out, block, sizeof block);
+
+	if (k < 0)
+		return errno == EINTR;
+	if (k == 0) {
+		auto_fd(&s->out);
+		s->out = -1;
+		return false;
+	}
+	lines_feed(&s->line, block, (size_t)k, LINE_MAX_BYTES, on_line, &(struct hearer){n, s});
+	return true;
+}
+
+static void finish(struct node *n, struct slot *s)
+{
+	char text[48];
+	int status = -1;
+	struct err ignored;
+	siginfo_t how = {0};
+
+	while (read_lines(n, s))
+		;
+	if (!waitid(P_PID, (id_t)s->child.pid, &how, WEXITED | WNOWAIT) &&
+	    how.si_code != CLD_EXITED)
+		kill(-s->child.pid, SIGKILL);
+	if (spawn_wait(&s->child, 0, &status, &ignored))
+		status = -1;
+	end(n, s, spawn_status_text(status, text));
+}
+
+static void stop(struct node *n)
+{
+	n->stopped = true;
+	for (int64_t i = 0; i < n->q->side_by_side; i++)
+		if (n->slots[i].child.pid > 0)
+			pidfd_send_signal(n->slots[i].child.pidfd, SIGTERM, NULL, 0);
+}
+
+/* Milliseconds until something is due, -1: never. */
+static int due(const struct node *n)
+{
+	int64_t now = clock_mono_ms(), first = -1;
+
+	for (int64_t i = 0; i < n->q->side_by_side; i++) {
+		const struct slot *s = &n->slots[i];
+		int64_t at = !s->used		 ? -1
+			     : s->child.pid <= 0 ? now + RETRY_LOCK_MS
+			     : s->deadline_ms	 ? s->deadline_ms
+						 : -1;
+		if (at >= 0 && (first < 0 || at < first))
+			first = at;
+	}
+	return first < 0 ? -1 : first > now ? (int)(first - now) : 0;
+}
+
+static void enforce(struct node *n, struct slot *s)
+{
+	struct err err = {0};
+
+	if (s->child.pid > 0 && s->deadline_ms && clock_mono_ms() >= s->deadline_ms) {
+		s->deadline_ms = 0;
+		pidfd_send_signal(s->child.pidfd, SIGKILL, NULL, 0);
+	} else if (s->used && s->child.pid <= 0 && n->stopped) {
+		end(n, s, "stopped before it began");
+	} else if (s->used && s->child.pid <= 0 && begin(n, s, &err)) {
+		fail(n, s, &err);
+	}
+}
+
+static void turn(struct node *n, struct pollfd *fds)
+{
+	int64_t k = n->q->side_by_side;
+	struct signalfd_siginfo info;
+
+	for (int64_t i = 0; i < k; i++) {
+		fds[2 * i] = (struct pollfd){.fd = n->slots[i].child.pidfd, .events = POLLIN};
+		fds[2 * i + 1] = (struct pollfd){.fd = n->slots[i].out, .events = POLLIN};
+	}
+	fds[2 * k] = (struct pollfd){.fd = n->signal_fd, .events = POLLIN};
+	if (poll(fds, (nfds_t)(2 * k + 1), due(n)) < 0)
+		return;
+	if (fds[2 * k].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
+		stop(n);
+	for (int64_t i = 0; i < k; i++) {
+		struct slot *s = &n->slots[i];
+		if (s->child.pid > 0 && fds[2 * i].revents)
+			finish(n, s);
+		else if (fds[2 * i + 1].revents)
+			read_lines(n, s);
+		enforce(n, s);
+	}
+}
+
+static void read_ended(struct node *n, const char *path)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (path_read(AT_FDCWD, path, EVENTS_MAX, &text, &ignored))
+		return;
+	for (char *line = text.data, *newline; (newline = strchr(line, '\n')); line = newline + 1) {
+		AUTO(json) json_t *j = json_loadb(line, (size_t)(newline - line), 0, NULL);
+		if (json_object_get(j, "ended"))
+			json_put_bool(n->ended, json_get_str(j, "token", ""), true);
+	}
+}
+
+static bool was_ended(struct node *n, const char *token)
+{
+	for (int k = 0; k < n->execution; k++) {
+		AUTO(free) char *path = xasprintf("%s.%d", n->q->events, k);
+		read_ended(n, path);
+	}
+	return json_object_get(n->ended, token);
+}
+
+/* A file of our own, whatever runs beside us: O_EXCL holds on every file system that machines share. */
+static int open_events(struct node *n, struct err *err)
+{
+	n->event_fd = n->q->events ? -1 : STDOUT_FILENO;
+	for (int k = 0; n->event_fd < 0; k++) {
+		AUTO(free) char *path = xasprintf("%s.%d", n->q->events, k);
+		n->event_fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+		if (n->event_fd < 0 && (errno != EEXIST || k >= EXECUTIONS_MAX))
+			return err_set(err, ERR_INFRA, errno, "create %s", path);
+		n->execution = k;
+	}
+	return 0;
+}
+
+static int open_folders(struct node *n, struct err *err)
+{
+	const struct node_request *q = n->q;
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+	n->data_fd = open(q->data, flags);
+	if (n->data_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open the data folder %s", q->data);
+	n->store_fd = openat(n->data_fd, DATA_PARCELS, flags);
+	n->out_fd = open(q->out, flags);
+	if (n->out_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open the folder for archives %s", q->out);
+	return cache_open(&n->cache, q->cache, q->cache_mb << 20, err) ? -1 : open_events(n, err);
+}
+
+static void add_environment(struct strv *env)
+{
+	const char *path = getenv("PATH"), *tz = getenv("TZ");
+
+	strv_setenv(env, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
+	strv_setenv(env, "LANG", "C.UTF-8");
+	if (tz)
+		strv_setenv(env, "TZ", tz);
+	network_env_add(env);
+}
+
+static int open_node(struct node *n, struct err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	umask(022);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return err_set(err, ERR_INFRA, errno, "block signals");
+	n->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (n->signal_fd < 0)
+		return err_set(err, ERR_INFRA, errno, "signalfd");
+	add_environment(&n->env);
+	n->slots = xcalloc((size_t)n->q->side_by_side, sizeof *n->slots);
+	for (int64_t i = 0; i < n->q->side_by_side; i++)
+		n->slots[i] =
+			(struct slot){.out = -1, .lock = -1, .line = BUF_INIT, .child = {0, -1}};
+	return open_folders(n, err);
+}
+
+static void greet(struct node *n)
+{
+	char host[256] = "";
+	json_t *e = json_object();
+
+	gethostname(host, sizeof host - 1);
+	json_put_str(e, "node", host);
+	json_put_int(e, "pid", getpid());
+	json_put_int(e, "execution", n->execution);
+	say(n, e);
+}
+
+static void loop(struct node *n)
+{
+	AUTO(free)
+	struct pollfd *fds = xcalloc(2 * (size_t)n->q->side_by_side + 1, sizeof *fds);
+
+	for (;;) {
+		while (!n->stopped && n->running < (size_t)n->q->side_by_side &&
+		       n->next < n->q->dirs.n)
+			take_slot(n, n->q->dirs.v[n->next++]);
+		event_send(n->event_fd, &n->events);
+		if (!n->running && (n->stopped || n->next == n->q->dirs.n))
+			return;
+		turn(n, fds);
+	}
+}
+
+int node_run(const struct node_request *q)
+{
+	struct node n = {.q = q,
+			 .cache.root_fd = -1,
+			 .data_fd = -1,
+			 .store_fd = -1,
+			 .out_fd = -1,
+			 .event_fd = -1,
+			 .signal_fd = -1,
+			 .ended = json_object(),
+			 .events = BUF_INIT,
+			 .env = STRV_INIT};
+	struct err err;
+	int status = 1;
+
+	if (open_node(&n, &err)) {
+		log_warn("%s", err.msg);
+	} else {
+		greet(&n);
+		loop(&n);
+		json_t *e = json_object();
+		json_put_str(e, "left", n.stopped ? "stopped" : "done");
+		say(&n, e);
+		event_send(n.event_fd, &n.events);
+		status = n.stopped;
+	}
+	cache_close(&n.cache);
+	strv_release(&n.env);
+	buf_release(&n.events);
+	json_decref(n.ended);
+	free(n.slots);
+	return status;
+}

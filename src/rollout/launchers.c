@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "rollout/launchers.h"
+#include <string.h>
+#include "base/json.h"
+#include "core/launcher.h"
+#include "launch/launch.h"
+
+/* Why T cannot run elsewhere, or NULL. */
+static const char *stays(const struct planfile *p, const struct trial *t)
+{
+	if (t->sandbox == SANDBOX_DOCKER)
+		return "its sandbox is a container, whose image does not travel yet";
+	if (*t->provider)
+		return "its agent asks a model, and there is no gateway beside its worker yet";
+	if (p->judge.provider && t->evaluate)
+		return "rubrics are judged by a model, and there is no gateway beside its worker "
+		       "yet: "
+		       "--no-judge, and eval --judge afterwards";
+	if (p->gateway)
+		return "--gateway is a socket of this machine";
+	return json_array_size(json_object_get(p->tools, "caches"))
+		       ? "caches are folders of this machine"
+		       : NULL;
+}
+
+static bool is_first(const struct planfile *p, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(p->trials[k].launcher, p->trials[i].launcher))
+			return false;
+	return true;
+}
+
+int launchers_check(int root_fd, const struct planfile *p, struct err *err)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct trial *t = &p->trials[i];
+		const char *why = strcmp(t->launcher, LAUNCHER_LOCAL) ? stays(p, t) : NULL;
+		if (why)
+			return err_set(err, ERR_USAGE, 0,
+				       "task %s cannot run with launcher = \"%s\": %s", t->task_id,
+				       t->launcher, why);
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		const char *name = p->trials[i].launcher;
+		if (!strcmp(name, LAUNCHER_LOCAL) ||
+		    (i && !strcmp(name, p->trials[i - 1].launcher)) || !is_first(p, i))
+			continue;
+		if (launch_check(root_fd, name, json_object_get(p->launchers, name), err))
+			return -1;
+	}
+	return 0;
+}

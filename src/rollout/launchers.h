@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * launchers.h -- whether the trials of a plan can run where they are to.
+ */
+#pragma once
+#include "base/err.h"
+#include "store/planfile.h"
+
+/* Each launcher that is a program is started and asked once, with its settings; what cannot travel is told in a line. Blocks.
+ * ERR_USAGE. */
+int launchers_check(int root_fd, const struct planfile *p, struct err *err) MUST_CHECK;
