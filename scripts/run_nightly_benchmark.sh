@@ -188,7 +188,7 @@ message() {
 	echo
 	if [ -n "$stamp" ]; then
 		ask summarize "$config" --rollout "$stamp" 2>/dev/null | sed -n '1,/^$/p;/^Aggregates/,/^$/p'
-		[ ! -s "$state/$name.compared" ] || sed -n '/^What changed/,/^$/p;/^What differs/,/^$/p;/^Verdict/,/^$/p;/^Tasks that changed/,/^$/p' "$state/$name.compared"
+		[ ! -s "$state/$name.compared" ] || sed -n '/^What differs/,/^$/p;/^Written between/,/^Verdict/{/^Verdict/!p};/^Verdict/,/^$/p;/^Tasks that changed/,/^$/p' "$state/$name.compared"
 		[ "$verdict" != "no baseline" ] || echo "Name one to be told of changes: $program tag $config $baseline --rollout $stamp"
 		[ "$result" != 1 ] || echo "Finish it: $program resume $config --rollout $stamp --data-dir $data"
 	else

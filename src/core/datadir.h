@@ -57,6 +57,7 @@
 #define ROLLOUT_SUMMARY "summary.md"
 #define ROLLOUT_TAGS "tags"
 #define ROLLOUT_NOTES "notes.json"
+#define ROLLOUT_CHANGES "CHANGES" /* as it lay beside the benchmark: see store/changes.h */
 #define ROLLOUT_EXCLUDED "excluded.jsonl"
 #define ROLLOUT_GATEWAY_LOG "gateway.log"
 #define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/compare-json.h"
+#include "report/compare-changes.h"
 #include <math.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -156,6 +157,9 @@ static json_t *pair_json(const struct comparison *c, const struct compare_pair *
 	}
 	if (c->options.test != COMPARE_NO_TEST)
 		json_put(j, "test", test_json(c, p));
+	AUTO(strv) struct strv changes = STRV_INIT;
+	compare_changes_lines(&changes, c, p);
+	json_put_strv(j, "changes", &changes);
 	json_put(j, "differs", differences_json(p));
 	json_put(j, "flips", flips_json(c, p));
 	return j;

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "report/compare-changes.h"
 #include "report/compare-flips.h"
 #include "report/compare-json.h"
 #include "report/doc.h"
@@ -540,6 +541,7 @@ void compare_report_document(struct doc *d, const struct comparison *c, bool all
 {
 	put_title(d, c);
 	put_all_differences(d, c);
+	compare_changes_put(d, c, all);
 	doc_heading(d, 2);
 	doc_words(d, c->pairs_n > 1 ? "Verdicts" : "Verdict");
 	for (size_t i = 0; i < c->pairs_n; i++) {

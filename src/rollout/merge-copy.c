@@ -259,7 +259,7 @@ static int add_tags(const struct merge *m, const struct merge_part *part,
 static bool is_kept(const char *name)
 {
 	return !strncmp(name, "config", strlen("config")) || !strcmp(name, ROLLOUT_EVAL_MANIFEST) ||
-	       !strcmp(name, ROLLOUT_GATEWAY_LOG);
+	       !strcmp(name, ROLLOUT_GATEWAY_LOG) || !strcmp(name, ROLLOUT_CHANGES);
 }
 
 static int copy_kept(const struct merge *m, const struct merge_part *part, int dir_fd,

@@ -22,6 +22,7 @@
 #include "rollout/recover.h"
 #include "sandbox/sandbox.h"
 #include "sched/disk.h"
+#include "store/changes.h"
 #include "store/create.h"
 #include "store/owner.h"
 
@@ -134,6 +135,8 @@ static int write_files(struct session *s, const struct bench *b, struct err *err
 
 	if (path_write(s->dir_fd, ROLLOUT_CONFIG, b->config_text, strlen(b->config_text), 0644,
 		       false, err))
+		return -1;
+	if (changes_keep(s->dir_fd, b->config_path, err))
 		return -1;
 	if (b->tags.n && store_tags_write(&s->store, &s->ref, &b->tags, err))
 		return -1;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """scripts/*.sh as cron starts them: one at a time, resuming what was left, silent while nothing changes."""
+import json
 import os
 import re
 import shutil
@@ -221,3 +222,32 @@ def test_the_units_of_the_page_are_ones():
 def test_shellcheck_has_nothing_to_say():
     done = subprocess.run(["shellcheck", *(SOURCE / "scripts").glob("*.sh")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_what_was_written_between_two_runs(nightly, run_cli, workdir):
+    nightly.bench(scores=(1, 0))
+    run_cli("run", "configs/nightly.toml", check=0)  # without a CHANGES
+    put(workdir / "configs/CHANGES.md", "# v1\n- first *tasks*\n\n")
+    run_cli("run", "configs/nightly.toml", "--tag", "v1", check=0)
+    put(workdir / "configs/CHANGES.md", "# v2\n- the timeout is 1800 s \x1b[31m|\n# v1\n- first *tasks*\n")
+    run_cli("run", "configs/nightly.toml", "--tag", "v2", check=0)
+    first, second, third = nightly.rollouts()
+    assert (workdir / f"data/rollouts/nightly/{third}/CHANGES").read_text() == (workdir / "configs/CHANGES.md").read_text()
+    said = run_cli("compare", "nightly@v2", "nightly@v1", check=0).stdout
+    part = said[said.index(f"Written between {second} and {third}"):said.index("Verdict")]
+    assert "# v2" in part and "- the timeout is 1800 s \\x1b[31m|" in part and "# v1" not in part and "first" not in part
+    back = run_cli("compare", "nightly@v1", "nightly@v2", check=0).stdout
+    assert "CHANGES of the baseline, what the candidate's does not say" in back
+    assert "Written between" not in run_cli("compare", f"nightly@{third}", f"nightly@{first}", "--json", check=0).stdout
+    for other, lines in (("v1", ["# v2", "- the timeout is 1800 s \x1b[31m|"]), (first, 4)):
+        found = json.loads(run_cli("compare", "nightly@v2", f"nightly@{other}", "--json", check=0).stdout)["comparisons"][0]["changes"]
+        assert found == lines or len(found) == lines
+    page = run_cli("report", "nightly@v2", "nightly@v1", "-o", "-", check=0).stdout
+    assert "- the timeout is 1800 s \\x1b[31m|" in page
+    # A benchmark whose CHANGES cannot be read is not run without it; a folder of that name is none.
+    (workdir / "configs/CHANGES").mkdir()
+    run_cli("run", "configs/nightly.toml", check=0)
+    # It travels with its rollout.
+    run_cli("pack", "nightly", "-o", "n.tar", "--rollout", "v2", check=0)
+    run_cli("unpack", "n.tar", "--data-dir", "elsewhere", check=0)
+    assert (workdir / f"elsewhere/rollouts/nightly/{third}/CHANGES").exists()
