@@ -12,7 +12,7 @@ struct agent_kind {
 		   struct err *err);
 };
 
-extern const struct agent_kind agent_nop, agent_oracle, agent_cli, agent_bash;
+extern const struct agent_kind agent_nop, agent_oracle, agent_cli, agent_bash, agent_import;
 
 /* End as OUTCOME with a reason made safe for one line of a terminal. */
 void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)

@@ -7,8 +7,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli,
-						 &agent_bash};
+static const struct agent_kind *const kinds[] = {&agent_nop, &agent_oracle, &agent_cli, &agent_bash,
+						 &agent_import};
 
 /* A file may leave `kind` out: then it is a command. Without a spec the trial's agent is built in.
  */

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/eval-changes.h"
+#include "cmd/eval-predictions.h"
 #include "cmd/operands.h"
 #include "cmd/options.h"
 #include "cmd/run-view.h"
@@ -20,7 +21,7 @@
 struct request {
 	struct config_request config; /* its path is --config, or NULL */
 	const char *selector;
-	const char *judge, *ratings;
+	const char *judge, *ratings, *predictions;
 	bool judge_only, tests_only, no_judge;
 	struct strv only;
 	struct run_view view;
@@ -238,6 +239,12 @@ static int check_request(const struct request *q, struct err *err)
 			   : q->judge_only && q->no_judge   ? "--judge-only and --no-judge"
 							    : NULL;
 
+	if (q->predictions && (q->latest || q->selector || q->judge_only || q->tests_only ||
+			       q->judge || q->ratings || q->only.n))
+		return err_set(
+			err, ERR_USAGE, 0,
+			"--predictions makes a rollout of its own: it goes with --no-judge, -j, "
+			"--no-preflight, -v and --json alone");
 	return both ? err_set(err, ERR_USAGE, 0, "%s exclude each other", both) : 0;
 }
 
@@ -261,6 +268,28 @@ static int eval(const char *name, const struct request *q)
 	return run_view_status(&end);
 }
 
+/* Patches from elsewhere; OPERAND is the benchmark's file, or its name. */
+static int predictions(const char *operand, struct request *q)
+{
+	AUTO(free) char *file = q->config.path ? NULL : operand_file(operand);
+	const struct predictions_request request = {.config = &q->config,
+						    .path = q->predictions,
+						    .view = &q->view,
+						    .parallel = (int)q->parallel,
+						    .no_preflight = q->no_preflight};
+	struct err err;
+
+	if (check_request(q, &err))
+		return cmd_fail(&err);
+	if (file)
+		q->config.path = file;
+	q->config.no_judge = q->no_judge;
+	int status = eval_predictions(&request);
+	if (file)
+		q->config.path = NULL;
+	return status;
+}
+
 static const char help_text[] =
 	"The tests are those the benchmark started with; --config FILE takes them, "
 	"and "
@@ -280,7 +309,8 @@ static const char help_examples[] =
 	"rollouts eval hello --rollout 20250824__12-34-56 -j4\n"
 	"rollouts eval hello --config hello.toml   # after correcting a test\n"
 	"rollouts eval hello --judge-only --judge claude-sonnet-5\n"
-	"rollouts eval hello --ratings ratings.csv\n";
+	"rollouts eval hello --ratings ratings.csv\n"
+	"rollouts eval hello.toml --predictions preds.jsonl\n";
 
 int cmd_eval(int argc, char **argv)
 {
@@ -319,6 +349,12 @@ int cmd_eval(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &q.ratings,
 		 .help = "take in what people say: run_id, rubric_id, score; JSON lines or CSV"},
+		{.name = "predictions",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &q.predictions,
+		 .help = "grade these patches (SWE-bench's predictions) as trials of an agent "
+			 "import"},
 		{.name = "parallel",
 		 .short_name = 'j',
 		 .arg = "N",
@@ -349,7 +385,7 @@ int cmd_eval(int argc, char **argv)
 		AUTO(free) char *name = operand_name(operands.v[0]);
 		AUTO(free) char *file = q.config.path ? operand_file(q.config.path) : NULL;
 		q.config.path = file;
-		status = eval(name, &q);
+		status = q.predictions ? predictions(operands.v[0], &q) : eval(name, &q);
 	}
 	strv_release(&q.only);
 	return status;

@@ -14,7 +14,7 @@
 #include "config/agent-file.h"
 #include "config/agent-program.h"
 
-static const char *const builtins[] = {"nop", "oracle"};
+static const char *const builtins[] = {"nop", "oracle", "import"};
 #define BASH "bash"		    /* built in as well, but it needs a model */
 #define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
