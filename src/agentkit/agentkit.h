@@ -21,7 +21,8 @@ struct agentkit_listener {
 int agentkit_install(const char *what, const struct agentkit_listener *l,
 		     struct err *err) MUST_CHECK;
 
-/* Have an agent make one call, by each API it speaks, of a model that is not one, in a local sandbox. Says a
- * line for each API that works, and of the first that does not the end of its logs; that one is *err. Blocks
+/* Have an agent make one call, by each API it speaks, of a model that is not one, in a sandbox of BACKEND ("local",
+ * "landlock"). Says a line for each API that works, and of the first that does not the end of its logs; that one is *err. Blocks
  * for two minutes an API at most. */
-int agentkit_check(const char *name, const struct agentkit_listener *l, struct err *err) MUST_CHECK;
+int agentkit_check(const char *name, const char *backend, const struct agentkit_listener *l,
+		   struct err *err) MUST_CHECK;

@@ -34,6 +34,7 @@ struct check {
 	struct attempt attempt;
 	struct task task;
 	struct task_step step;
+	const char *backend;
 	atomic_uint *calls; /* how often the stub has answered; shared with it */
 	const struct agentkit_listener *listener;
 };
@@ -88,15 +89,16 @@ static int become_nobody(struct sandbox_spec *spec, struct err *err)
 	return user_become(USER_NOBODY, err);
 }
 
-static int run_boxed(const struct check *c, const struct agent_job *job,
-		     const struct sandbox_spec *spec, struct agent_record *out, struct err *err)
+static int run_boxed(const struct check *c, struct agent_job *job, const struct sandbox_spec *spec,
+		     struct agent_record *out, struct err *err)
 {
 	static const char readme[] = "Nothing to do here.\n";
 	struct sandbox *box = NULL;
 
-	if (sandbox_open(&box, "local", spec, err))
+	if (sandbox_open(&box, c->backend, spec, err))
 		return -1;
-	AUTO(free) char *path = path_join(task_layout_prepared.repo, "README.md");
+	AUTO(free) char *path = path_join(job->task->layout.repo, "README.md");
+	job->gateway_port = sandbox_gateway_port(box);
 	int rc = sandbox_put(box, path, readme, strlen(readme), 0644, err);
 	if (!rc)
 		rc = agent_run(job, box, out, err);
@@ -107,10 +109,12 @@ static int run_boxed(const struct check *c, const struct agent_job *job,
 static int run_here(const struct check *c, struct agent_record *out, struct err *err)
 {
 	struct sandbox_mount mounts[MOUNTS];
+	struct task task = c->task; /* this process ends with it */
 	struct sandbox_spec spec = {
 		.root_fd = c->dir_fd,
 		.name = "check",
-		.layout = &task_layout_prepared,
+		.layout = &task.layout,
+		.plain = !strcmp(c->backend, "landlock"),
 		.scratch = "box",
 		.workspace = WORKSPACE_COPY,
 		.mounts = mounts,
@@ -120,8 +124,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 		.limits = limits_default,
 		.cancel_fds = {-1, -1}};
 	struct agent_job job = {.attempt = &c->attempt,
-				.gateway_port = AGENT_GATEWAY_PORT,
-				.task = &c->task,
+				.task = &task,
 				.step = &c->step,
 				.run_fd = c->dir_fd,
 				.token = "check",
@@ -130,6 +133,11 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 
 	if (fchdir(c->dir_fd))
 		return err_set(err, ERR_INFRA, errno, "enter %s", c->dir);
+	if (spec.plain) {
+		if (sandbox_plain_layout(&task.layout, c->dir_fd, spec.scratch, err))
+			return -1;
+		agent_unmount(c->attempt.agent_spec);
+	}
 	int rc = become_nobody(&spec, err);
 	job.deadline_ms = clock_mono_ms() + CHECK_MS;
 	if (!rc)
@@ -272,9 +280,11 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	return make_dir(c, err);
 }
 
-int agentkit_check(const char *name, const struct agentkit_listener *l, struct err *err)
+int agentkit_check(const char *name, const char *backend, const struct agentkit_listener *l,
+		   struct err *err)
 {
-	struct check c = {.dir_fd = -1, .attempt.trial.seed = -1, .listener = l};
+	struct check c = {
+		.dir_fd = -1, .attempt.trial.seed = -1, .backend = backend, .listener = l};
 	struct err late;
 	int rc = prepare(&c, name, err), listener = -1;
 

@@ -40,7 +40,8 @@ static bool may_pass(int sys)
 	}
 }
 
-static void fill(struct err *err, int sys, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void fill(struct err *err, int sys, const char *fmt,
+						       va_list ap)
 {
 	int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
 

@@ -10,7 +10,8 @@ void log_set_debug(bool on)
 	debug_on = on;
 }
 
-static void line(const char *level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void line(const char *level, const char *fmt,
+						       va_list ap)
 {
 	char text[2048];
 

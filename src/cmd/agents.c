@@ -13,6 +13,7 @@
 #include "config/agents.h"
 #include "report/report.h"
 #include "report/table.h"
+#include "sandbox/sandbox.h"
 
 enum { TREE_SHOWN = 12 }; /* of its 64 digits */
 
@@ -194,37 +195,78 @@ static void print_output(void *arg, const char *title, const char *text, size_t 
 		safe.data[safe.len - 1] == '\n' ? "" : "\n");
 }
 
-typedef int agentkit_deed(const char *name, const struct agentkit_listener *l, struct err *err);
+static const struct agentkit_listener listener = {.said = print_line, .output = print_output};
 
-static int each(const char *what, agentkit_deed *deed, char *const *names, size_t n)
+struct asked {
+	bool json, weaker;
+};
+
+static int need_names(const char *what)
 {
-	static const struct agentkit_listener listener = {.said = print_line,
-							  .output = print_output};
 	struct err err;
-	int status = CMD_OK;
 
-	if (!n) {
-		err_set(&err, ERR_USAGE, 0,
-			"agents %s needs the name of an agent: rollouts agents lists them", what);
-		return cmd_fail(&err);
-	}
+	err_set(&err, ERR_USAGE, 0,
+		"agents %s needs the name of an agent: rollouts agents lists them", what);
+	return cmd_fail(&err);
+}
+
+static int install(char *const *names, size_t n)
+{
+	struct err err;
+	int status = n ? CMD_OK : need_names("install");
+
 	for (size_t i = 0; i < n; i++)
-		if (deed(names[i], &listener, &err))
+		if (agentkit_install(names[i], &listener, &err))
 			status = cmd_fail(&err);
 	return status;
 }
 
-static int dispatch(const struct strv *operands, bool json)
+/* What else would start, where the fault was the sandbox's. */
+static void add_hint(bool weaker, struct err *err)
+{
+	struct err why;
+	const size_t n = strlen(err->msg);
+
+	if (!weaker && !strncmp(err->msg, "sandbox:", 8) &&
+	    strcmp(sandbox_usual(true, &why), "local") != 0)
+		snprintf(err->msg + n, sizeof err->msg - n,
+			 "; a weaker one would start: --allow-weaker-sandbox (docs/sandbox.md)");
+}
+
+static int check(char *const *names, size_t n, bool weaker)
+{
+	struct err why, err;
+
+	if (!n)
+		return need_names("check");
+	const char *backend = sandbox_usual(weaker, &why);
+	if (strcmp(backend, "local") != 0) {
+		AUTO(free) char *line =
+			xasprintf("sandbox = \"%s\", weaker than local, which does not "
+				  "start here: %s",
+				  backend, why.msg);
+		print_line(NULL, line);
+	}
+	int status = CMD_OK;
+	for (size_t i = 0; i < n; i++)
+		if (agentkit_check(names[i], backend, &listener, &err)) {
+			add_hint(weaker, &err);
+			status = cmd_fail(&err);
+		}
+	return status;
+}
+
+static int dispatch(const struct strv *operands, const struct asked *a)
 {
 	const char *word = operands->n ? operands->v[0] : "list";
 	struct err err;
 
 	if (strcmp(word, "install") == 0)
-		return each(word, agentkit_install, operands->v + 1, operands->n - 1);
+		return install(operands->v + 1, operands->n - 1);
 	if (strcmp(word, "check") == 0)
-		return each(word, agentkit_check, operands->v + 1, operands->n - 1);
+		return check(operands->v + 1, operands->n - 1, a->weaker);
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
-		return list(json);
+		return list(a->json);
 	err_set(&err, ERR_USAGE, 0,
 		"agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
 		operands->v[operands->n - 1]);
@@ -233,9 +275,16 @@ static int dispatch(const struct strv *operands, bool json)
 
 int cmd_agents(int argc, char **argv)
 {
-	bool json = false;
+	struct asked a = {0};
 	const struct option options[] = {
-		{.name = "json", .kind = OPTION_FLAG, .target = &json, .help = "the list as JSON"},
+		{.name = "json",
+		 .kind = OPTION_FLAG,
+		 .target = &a.json,
+		 .help = "the list as JSON"},
+		{.name = "allow-weaker-sandbox",
+		 .kind = OPTION_FLAG,
+		 .target = &a.weaker,
+		 .help = "check: in one of Landlock where the local sandbox does not start"},
 		OPTION_END,
 	};
 	const struct usage usage = {
@@ -260,5 +309,5 @@ int cmd_agents(int argc, char **argv)
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	return status >= 0 ? status : dispatch(&operands, json);
+	return status >= 0 ? status : dispatch(&operands, &a);
 }

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/task-layout.h"
+#include "os/user.h"
 #include "sandbox/sandbox.h"
 
 /* What programs keep beside their caches: ~/.cargo/credentials.toml, ~/.m2/settings.xml. */
@@ -120,4 +122,44 @@ void caches_find(json_t **tools, const struct strv *names, const char *file, str
 	hash_hex(&h, id);
 	json_put(*tools, "caches", list);
 	json_put_str(*tools, "id", id);
+}
+
+/* Whether users who have no part in it may go to FOLDER and list it. */
+static bool is_open_to_others(const char *folder)
+{
+	struct stat st;
+
+	for (const char *p = strchr(folder + 1, '/'); p; p = strchr(p + 1, '/')) {
+		AUTO(free) char *above = xstrndup(folder, (size_t)(p - folder));
+		if (stat(above, &st) || !(st.st_mode & S_IXOTH))
+			return false;
+	}
+	return !stat(folder, &st) && (st.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH);
+}
+
+void caches_check_plain(const json_t *tools, const char *file, struct strv *problems)
+{
+	const size_t n = strlen(task_layout_prepared.home);
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(tools, "caches"), i, item) {
+		const char *host = json_get_str(item, "host", ""),
+			   *box = json_get_str(item, "box", "");
+		if (strncmp(box, task_layout_prepared.home, n) || box[n] != '/')
+			strv_pushf(problems,
+				   "%s: caches: sandbox = \"landlock\" mounts nothing, so %s "
+				   "cannot be "
+				   "shown at %s: give it a place below the home folder, "
+				   "\"%s:~/PLACE\"",
+				   file, host, box, host);
+		else if (user_may_change() && !is_open_to_others(host))
+			strv_pushf(problems,
+				   "%s: caches: the users that trials get cannot read %s, and "
+				   "sandbox = "
+				   "\"landlock\" mounts nothing: open it and the way to it to "
+				   "others, or "
+				   "start as the user whose it is",
+				   file, host);
+	}
 }

@@ -12,3 +12,5 @@
  * sandbox's, another by its own path, unless INSIDE says otherwise; "~/" begins both. What cannot be shown is a line in
  * PROBLEMS, which begins with FILE: one that is not there, and one that holds credentials. */
 void caches_find(json_t **tools, const struct strv *names, const char *file, struct strv *problems);
+/* Of those found: what cannot be shown where nothing is mounted and the folder is copied by the trial's user. */
+void caches_check_plain(const json_t *tools, const char *file, struct strv *problems);

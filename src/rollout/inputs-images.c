@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "engine/ask.h"
+#include "rollout/caches.h"
 #include "rollout/inputs-internal.h"
 #include "sandbox/sandbox.h"
 
@@ -50,20 +51,12 @@ static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_
 /* Trying starts one: only where something depends on it. */
 static enum sandbox_kind usual_sandbox(struct inputs *in)
 {
-	AUTO(fd) int folder = -1;
-	struct err why = {0}, ignored;
+	struct err why = {0};
 
 	if (in->usual != SANDBOX_AUTO)
 		return in->usual;
 	in->usual = SANDBOX_LOCAL;
-	if (!in->bench.allow_weaker_sandbox)
-		return in->usual;
-	/* The data folder may not be there yet. */
-	folder = open("/var/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
-		folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder >= 0 && sandbox_try(folder, "local", &why) &&
-	    !sandbox_try(folder, "landlock", &ignored)) {
+	if (!strcmp(sandbox_usual(in->bench.allow_weaker_sandbox, &why), "landlock")) {
 		in->usual = SANDBOX_LANDLOCK;
 		in->weaker = xstrdup(why.msg);
 	}
@@ -157,8 +150,14 @@ static int resolve(struct inputs *in, size_t i, struct strv *problems, struct er
 
 int inputs_settle_sandboxes(struct inputs *in, struct strv *problems, struct err *err)
 {
-	for (size_t i = 0; i < in->bench.entries_n; i++)
+	bool plain = false;
+
+	for (size_t i = 0; i < in->bench.entries_n; i++) {
 		if (resolve(in, i, problems, err))
 			return -1;
+		plain |= in->bench.entries[i].sandbox == SANDBOX_LANDLOCK;
+	}
+	if (plain)
+		caches_check_plain(in->tools, in->bench.config_path, problems);
 	return 0;
 }

@@ -58,7 +58,7 @@ static int copy_caches(const struct sandbox_spec *spec, int scratch, struct err 
 				       "caches: %s cannot be shown at %s without mounts: give it a "
 				       "place below ~/",
 				       c->host, c->box);
-		AUTO(free) char *to = path_join("home", c->box + n + 1);
+		const char *to = c->box + 1; /* as sandbox_plain_layout has it */
 		AUTO(free) char *parent = xstrndup(to, (size_t)(path_base(to) - to - 1));
 		if (path_make_dirs(scratch, parent, 0755, err) ||
 		    path_copy_tree(AT_FDCWD, c->host, scratch, to, err))

@@ -157,6 +157,9 @@ int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox
  * has it, it is started, used and ended; 50 ms or so, 20 s at most. -1: none does; the message names the cause and the
  * remedy. */
 int sandbox_try(int root_fd, const char *backend, struct err *err) MUST_CHECK;
+/* "local", or "landlock" where WEAKER allows it and that alone starts: WHY then says why the other does not. Tries them out, in
+ * a folder of the machine's. */
+const char *sandbox_usual(bool weaker, struct err *why);
 /* Find what all local sandboxes below ROOT_FD share, which each would look for otherwise, many at a time. */
 void sandbox_warm(int root_fd);
 /* As sandbox_try of a local one, with all that a trial's sandbox shows: SCRIPT is run by sh, and OUT gets what it printed, however it ended. Two

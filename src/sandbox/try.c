@@ -126,6 +126,22 @@ int sandbox_try(int root_fd, const char *backend, struct err *err)
 	return try_script(root_fd, backend, NULL, -1, err);
 }
 
+const char *sandbox_usual(bool weaker, struct err *why)
+{
+	AUTO(fd) int folder = -1;
+	struct err ignored;
+
+	if (!weaker)
+		return "local";
+	folder = open("/var/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return folder >= 0 && sandbox_try(folder, "local", why) &&
+			       !sandbox_try(folder, "landlock", &ignored)
+		       ? "landlock"
+		       : "local";
+}
+
 void sandbox_warm(int root_fd)
 {
 	struct err ignored;

@@ -359,16 +359,41 @@ def test_places_that_are_not_there_are_told_before(run_cli, workdir, make_task, 
     assert not (workdir / "data/runs").exists()
 
 
-def test_never_in_silence(run_cli, make_task, make_bench, rollout, workdir):
+def test_caches_that_could_not_be_shown_are_told_before(run_cli, workdir, make_task, make_bench):
+    closed = workdir / "closed/cache"
+    closed.mkdir(parents=True)
+    closed.parent.chmod(0o700)
+    (workdir / "open").mkdir()
+    config = make_bench(make_task(tests=[]), sandbox="landlock", caches=[f"{closed}:~/c", str(workdir / "open")])
+    done = run_cli("run", config, check=2)
+    assert f"cannot be shown at {workdir}/open: give it a place below the home folder" in done.stderr
+    assert (f"the users that trials get cannot read {closed}" in done.stderr) == (os.geteuid() == 0)
+    assert not (workdir / "data/runs").exists()
+
+
+@pytest.fixture
+def nowhere(workdir):
+    """The environment of a machine on which no local sandbox starts."""
+    (workdir / "bin").mkdir()
+    (workdir / "bin/bwrap").write_text("#!/bin/sh\necho bwrap: no >&2; exit 1\n")
+    (workdir / "bin/bwrap").chmod(0o755)
+    return {"PATH": f"{workdir}/bin:{os.environ['PATH']}"}
+
+
+def test_agents_check(run_cli, nowhere, account):
+    refused = run_cli("agents", "check", "bash", env=nowhere, check=3)
+    assert refused.stderr.rstrip().endswith("a weaker one would start: --allow-weaker-sandbox (docs/sandbox.md)")
+    done = run_cli("agents", "check", "bash", "--allow-weaker-sandbox", env=nowhere, check=0)
+    assert done.stdout.count("bash") == 4 and "works by gemini" in done.stdout
+    assert 'sandbox = "landlock", weaker than local, which does not start here: ' in done.stdout
+    assert "landlock" not in run_cli("agents", "check", "bash", "--allow-weaker-sandbox", check=0).stdout
+
+
+def test_never_in_silence(run_cli, make_task, make_bench, rollout, nowhere):
     """With the option `auto` is still the local one where that starts; without it nothing weaker is taken where it does not."""
     bench = make_bench(make_task())
     run_cli("run", bench.name, "--allow-weaker-sandbox", check=0)
     assert [r["sandbox"] for r in rollout().runs.values()] == ["local"]
-    nowhere = {"PATH": str(workdir / "bin")}
-    (workdir / "bin").mkdir()
-    (workdir / "bin/bwrap").write_text("#!/bin/sh\necho bwrap: no >&2; exit 1\n")
-    (workdir / "bin/bwrap").chmod(0o755)
-    nowhere["PATH"] += ":" + os.environ["PATH"]
     refused = run_cli("run", bench.name, env=nowhere, check=3)
     assert refused.stderr.rstrip().endswith("a weaker one would start: --allow-weaker-sandbox (docs/sandbox.md)")
     taken = run_cli("run", bench.name, "--allow-weaker-sandbox", env=nowhere, check=0)

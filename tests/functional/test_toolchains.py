@@ -98,8 +98,11 @@ def test_path_of_a_task_is_expanded(trial):
 
 # --- caches -----------------------------------------------------------------------------------------
 
-def test_a_cache_is_seen_and_never_changed(trial, workdir, account):
+@pytest.mark.parametrize("sandbox", ["local", "landlock"])
+def test_a_cache_is_seen_and_never_changed(trial, workdir, account, sandbox, request):
     """By agent and tests, each of which may write to it for itself."""
+    if sandbox == "landlock":
+        request.getfixturevalue("landlock")
     home = workdir / "home"
     put(home / ".cache/go-build/aa/one", "warm\n")
     put(home / ".cache/go-build/aa/two", "two\n")
@@ -108,7 +111,8 @@ def test_a_cache_is_seen_and_never_changed(trial, workdir, account):
     test = ("set -e; cd ~/.cache/go-build; [ \"$(cat aa/one)\" = warm ]; [ ! -e new ]; [ -e aa/two ]; echo t >>aa/one; rm aa/two; touch new; "
             "[ \"$(cat ~/.m2/repository/x.jar)\" = jar ]; touch ~/.cache/own")
     work = "cd ~/.cache/go-build && echo mine >aa/one && rm -r aa/two && mkdir new && mv aa/one aa/three && ls aa && cat ~/.m2/repository/*"
-    result, said, _ = trial(test, work, home=home, caches=["~/.cache/go-build", f"{workdir}/shared/repository:~/.m2/repository"])
+    result, said, _ = trial(test, work, home=home, sandbox=sandbox,
+                            caches=["~/.cache/go-build", f"{workdir}/shared/repository:~/.m2/repository"])
     assert result["total_score"] == 1, result
     assert said.split() == ["three", "jar"]
     assert (home / ".cache/go-build/aa/one").read_text() == "warm\n"

@@ -21,7 +21,6 @@ static void as_benchmark(const char *path)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
-	AUTO(buf) struct buf again = BUF_INIT;
 	const struct config_request req = {.path = path};
 	struct err err;
 	if (config_explain(&text, &req, &problems, &err) == 0) {
