@@ -53,6 +53,17 @@ def test_a_trial_starts_when_its_own_image_is_ready(run_docker, quick, slow, mak
     assert not list((workdir / "data/runs").glob(".preflight*"))
 
 
+def test_a_run_that_waits_for_anothers_build_says_so(run_docker, start_cli, slow, make_bench, engine):
+    config = make_bench({"prepared_dir": slow(3)}, agent="nop")
+    first = start_cli("run", config, "--no-preflight", env={"DOCKER_HOST": engine.host})
+    for line in first.stdout:
+        if "building the image of slow" in line:
+            break
+    second = run_docker(config, "--no-preflight", check=0)
+    assert "image of slow (Dockerfile): waiting for another run that makes it" in second.stdout
+    assert "building" not in second.stdout and first.communicate(timeout=60) and first.returncode == 0
+
+
 def test_tests_that_cannot_run_in_a_late_image_stop_the_run(run_docker, quick, slow, make_bench, rollout):
     broken = slow(8, "broken", tests=[("t.sh", "works", "no-such-tool --run\n", {"command": "sh \"$ROLLOUTS_TEST\""})])
     done = run_docker(make_bench({"prepared_dir": broken}, {"prepared_dir": quick}, parallel=2, agent="nop"))
