@@ -116,7 +116,8 @@ static bool told_by_a_tool(const char *text)
 		"unable to resolve host", "no such host", "bad address '", "dns error",
 		"UnknownHostException", "EAI_AGAIN", "ECONNRESET", "ECONNREFUSED", "ETIMEDOUT",
 		"ENOTFOUND", "ESOCKETTIMEDOUT",
-		/* apt, apk, dnf */
+		/* apt (whose mirror, in the middle of an update, may answer 404 as well), apk, dnf */
+		"E: Failed to fetch ", "Some index files failed to download",
 		"Could not connect to ", "Unable to connect to ", "Hash Sum mismatch",
 		"File has unexpected size", "Mirror sync in progress", "Connection failed",
 		"temporary error (try again later)", "transient error (try again later)",

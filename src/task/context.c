@@ -115,7 +115,8 @@ static void put_stand_ins(struct reading *r)
 
 	for (size_t i = 0; i < ARRAY_SIZE(stand_ins); i++)
 		if (path_exists(r->dir_fd, stand_ins[i]) &&
-		    dockerfile_wants(&r->file, stand_ins[i]))
+		    dockerfile_wants(&r->file, stand_ins[i]) &&
+		    !dockerignore_matches(&r->ignored, stand_ins[i]))
 			free(filetree_put(files, stand_ins[i], "", 0));
 	for (size_t i = 0; i < r->file.copies_n; i++) {
 		const char *source = r->file.copies[i].source, *name = path_base(source);
@@ -124,6 +125,30 @@ static void put_stand_ins(struct reading *r)
 		    !strpbrk(source, "*?["))
 			free(filetree_put(files, source, "", 0));
 	}
+}
+
+/* Those folders that were looked into for what comes back, where nothing did. */
+static bool is_empty_and_ignored(void *reading, const struct filetree *files, size_t i)
+{
+	const struct reading *r = reading;
+	const struct filetree_item *dir = &files->v[i];
+	const size_t n = strlen(dir->path);
+
+	if (dir->kind != FILETREE_DIR || !dockerignore_matches(&r->ignored, dir->path))
+		return false;
+	for (size_t k = i + 1; k < files->n && !strncmp(files->v[k].path, dir->path, n); k++)
+		if (files->v[k].path[n] == '/')
+			return false;
+	return true;
+}
+
+/* The builder needs its Dockerfile, and no COPY finds one that is left out. */
+static void hide_dockerfile(struct reading *r)
+{
+	static const char text[] = "Dockerfile\n.dockerignore\n";
+
+	if (dockerignore_matches(&r->ignored, "Dockerfile"))
+		free(filetree_put(&r->c->files, ".dockerignore", text, strlen(text)));
 }
 
 static bool is_there(const struct filetree *files, const char *source)
@@ -197,7 +222,9 @@ static int read_files(struct reading *r, struct err *err)
 	strv_pushv(&c->bases, strv_items(&r->file.bases));
 	c->files.exact = true;
 	filetree_scan(&c->files, r->dir_fd, ".", skips, r, r->m);
+	filetree_remove(&c->files, is_empty_and_ignored, r);
 	put_stand_ins(r);
+	hide_dockerfile(r);
 	kept_out_by_content(&c->files, r->t, &c->kept_out);
 	check_copies(r);
 	return 0;

@@ -343,6 +343,18 @@ void filetree_drop(struct filetree *o, const char *digest, struct strv *removed)
 	o->n = kept;
 }
 
+void filetree_remove(struct filetree *o,
+		     bool (*which)(void *arg, const struct filetree *o, size_t i), void *arg)
+{
+	for (size_t i = o->n; i-- > 0;) {
+		if (!which(arg, o, i))
+			continue;
+		item_release(&o->v[i]);
+		o->n--;
+		memmove(o->v + i, o->v + i + 1, (o->n - i) * sizeof *o->v);
+	}
+}
+
 void filetree_hash(const struct filetree *o, struct hash *h)
 {
 	for (size_t i = 0; i < o->n; i++) {

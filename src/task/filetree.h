@@ -49,6 +49,9 @@ void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
 char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len) MUST_CHECK;
 /* Remove files whose digest is DIGEST; their paths are appended to REMOVED. */
 void filetree_drop(struct filetree *o, const char *digest, struct strv *removed);
+/* Remove those items of which WHICH says so, asked from the last to the first: folders come after what is in them. */
+void filetree_remove(struct filetree *o,
+		     bool (*which)(void *arg, const struct filetree *o, size_t i), void *arg);
 void filetree_hash(const struct filetree *o, struct hash *h);
 /* Write all of it into the directory DST_FD, reading sources below SRC_FD. A source that is no
  * longer what was scanned is ERR_USAGE. Unless the tree is exact: directories 0755, files 0644 or 0755 whatever the umask. */

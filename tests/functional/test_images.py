@@ -180,6 +180,14 @@ def test_the_context_is_what_copy_names_and_dockerignore_leaves(run_docker, benc
     assert "building" not in run_docker(config, "--data-dir", "other", check=0).stdout
 
 
+def test_an_ignore_file_that_lists_what_comes_back(run_docker, bench, rollout, engine):
+    files = {"src/index.ts": "x\n", "src/gone/y": "y\n", "docs/readme.md": "d\n", "docs/other": "o\n", "main.py": "m\n",
+             ".dockerignore": "**\n!src/index.ts\n!docs/readme.md\n!main.py\n"}
+    run_docker(bench(f"FROM {engines.BUSYBOX}\nCOPY . /all/\n", files=files, script="true"), check=0)
+    found = {name for name in content_of(engine, only(rollout())["image_id"]) if name.startswith("all/")}
+    assert {name.removeprefix("all/").rstrip("/") for name in found} - {""} == {"src", "src/index.ts", "docs", "docs/readme.md", "main.py"}, found
+
+
 def test_the_image_speaks_for_itself(run_docker, bench, rollout, workdir):
     config = bench(f'FROM {engines.BUSYBOX}\nENV LANG=de_DE.UTF-8 TMPDIR=/var/tmp\nENTRYPOINT ["/bin/busybox", "env"]\n',
                    script="env > seen", cpus=4096)

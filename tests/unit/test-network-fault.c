@@ -43,6 +43,11 @@ static const char *const faults[] = {
 	"80]\n" CLASSIC("apt-get install -y x", "100"),
 	"E: Failed to fetch http://deb.debian.org/Packages.xz  File has unexpected size (1 != 2). "
 	"Mirror sync in progress?\n" BUILDKIT("apt-get update", "100"),
+	"E: Failed to fetch http://deb.debian.org/x.deb  404  Not Found [IP: 146.75.38.132 "
+	"80]\n" CLASSIC("apt-get install -y x", "100"),
+	"W: Some index files failed to download. They have been ignored, or old ones used "
+	"instead.\nE: Unable to locate package tzdata\n" BUILDKIT(
+		"apt-get update && apt-get install -y tzdata", "100"),
 	"WARNING: fetching https://dl-cdn.alpinelinux.org/main: temporary error (try again "
 	"later)\n" CLASSIC("apk add bash", "1"),
 	"pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='pypi.org', "
