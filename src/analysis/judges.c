@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "analysis/judges.h"
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "stats/rating.h"
 
+#define CHECKED_MAX (1u << 20)
 #define VOTES_MAX 99 /* of one rubric: what [judge] allows */
 
 static void add_way(struct judges *j, const struct trial_result *t)
@@ -56,6 +59,35 @@ static void add_votes(struct judges_rubric *r, const json_t *votes)
 	r->spread += high - low;
 }
 
+/* The variance of the mean of VOTES, as far as two or more of them have a score; NAN: they have not. */
+static double vote_variance(const json_t *votes)
+{
+	double sum = 0, squares = 0, n = 0;
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach ((json_t *)votes, i, v)
+		if (json_is_number(v)) {
+			n++;
+			sum += json_number_value(v);
+			squares += json_number_value(v) * json_number_value(v);
+		}
+	return n < 2 ? NAN : fmax(0, squares - sum * sum / n) / (n - 1) / n;
+}
+
+/* What votes on each rubric of a trial leave in its mean over rubrics. */
+static double trial_variance(const json_t *judge_votes)
+{
+	const double n = (double)json_object_size(judge_votes);
+	const char *id;
+	json_t *votes;
+	double sum = 0;
+
+	json_object_foreach ((json_t *)judge_votes, id, votes)
+		sum += vote_variance(votes);
+	return sum / (n * n);
+}
+
 static void count_met(struct judges *j, const json_t *votes)
 {
 	double sum = 0;
@@ -102,8 +134,10 @@ void judges_make(struct judges *out, const struct rollout *r)
 {
 	const char *id;
 	json_t *votes;
+	double variance = 0;
+	size_t n = 0;
 
-	*out = (struct judges){.alpha = NAN};
+	*out = (struct judges){.alpha = NAN, .se = NAN};
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_result *t = &r->trials[i].result;
 
@@ -114,7 +148,12 @@ void judges_make(struct judges *out, const struct rollout *r)
 			add_votes(rubric_of(out, id), votes);
 			count_met(out, votes);
 		}
+		double one = trial_variance(t->more->judge_votes);
+		n += !isnan(one);
+		variance += isnan(one) ? 0 : one;
 	}
+	if (n)
+		out->se = sqrt(variance) / (double)n;
 	for (size_t i = 0; i < out->rubrics_n; i++) {
 		struct judges_rubric *one = &out->rubrics[i];
 		one->alpha = alpha_of(one->values, one->n);
@@ -133,8 +172,23 @@ void judges_release(struct judges *j)
 	*j = (struct judges){0};
 }
 
-struct judges_corrected judges_correct(const struct judges *j, const json_t *checked, double level)
+/* NULL: this judge, asked in this way, was never checked. */
+static json_t *read_checked(const struct judges *j, const struct rollout *r)
 {
+	AUTO(fd) int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	json_t *doc = NULL;
+	struct err ignored;
+
+	if (root < 0 || j->ways_n != 1)
+		return NULL;
+	AUTO(free) char *path = datadir_judge(j->ways[0].model, j->ways[0].prompt);
+	return json_read(&doc, root, path, CHECKED_MAX, &ignored) ? NULL : doc;
+}
+
+struct judges_corrected judges_correct(const struct judges *j, const struct rollout *r,
+				       double level)
+{
+	AUTO(json) json_t *checked = read_checked(j, r);
 	const json_t *all = json_object_get(checked, "all");
 	const double met = json_get_real(all, "met", 0), not_met = json_get_real(all, "not_met", 0);
 	const struct stats_judge judge = {

@@ -30,6 +30,9 @@ struct judges {
 	size_t rubrics_n, rubrics_cap;
 	size_t judged, met; /* rubrics of trials with a score, and those of one half at least */
 	double alpha; /* over all rubrics and trials; NAN: nobody voted twice, or nothing varies */
+	/* The standard error that the votes' spread leaves in the mean of what the judge says, rubrics of a trial and
+	 * trials counting alike; NAN: nobody voted twice. It is part of what trials differ by, never to be added to that. */
+	double se;
 };
 
 void judges_make(struct judges *out, const struct rollout *r);
@@ -41,8 +44,9 @@ struct judges_corrected {
 	double sensitivity, specificity, examples;
 	double theta, low, high; /* NAN: the judge does no better than chance */
 };
-/* CHECKED: what `rollouts judge check` kept. */
-struct judges_corrected judges_correct(const struct judges *j, const json_t *checked, double level);
+/* By what `rollouts judge check` kept below the data folder of R, of which J is. */
+struct judges_corrected judges_correct(const struct judges *j, const struct rollout *r,
+				       double level);
 
 static inline void auto_judges(struct judges *j)
 {

@@ -192,7 +192,6 @@ static int evaluate(struct session *s, const struct request *q, const struct reg
 		.judge = any_judged(items, w.n) ? &s->plan.judge : NULL,
 		.config_path = q->config.path ? q->config.path : s->plan.config,
 		.data_dir = s->store.root,
-		.budget = &s->plan.budget,
 	};
 	w.no_preflight = q->no_preflight || (w.n && items[0].keep_tests);
 	int status = prepare_models(&prepared, &request, problems, err);

@@ -228,9 +228,15 @@ static int from_config(struct power *p, const char *path, const char *data, size
 	if (status && problems.n)
 		(void)err_set(err, ERR_USAGE, 0, "%s", problems.v[0]);
 	if (!status) {
-		forecast_make(&f, data, &in.providers, in.plan.trials, in.plan.n);
-		if (f.known + f.limited)
-			p->usd_per_trial = f.usd / (double)(f.known + f.limited);
+		const struct judge *judge = &in.bench.judge;
+		forecast_make(&f, data, &in.providers,
+			      &(struct forecast_of){.trials = in.plan.trials,
+						    .n = in.plan.n,
+						    .judge = judge->provider ? judge : NULL,
+						    .judged = in.plan.trials,
+						    .judged_n = in.plan.n});
+		if (f.agents.known + f.agents.limited)
+			p->usd_per_trial = forecast_each(&f.agents) + forecast_each(&f.judge);
 		*tasks = in.tasks_n;
 		for (size_t i = 0; i < in.plan.n; i++)
 			if ((size_t)in.plan.trials[i].rollout + 1 > *rollouts)

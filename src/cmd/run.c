@@ -48,8 +48,11 @@ static void print_urls(const struct inputs *in, struct buf *text)
 	}
 }
 
-static void print_plan(const struct inputs *in)
+/* An exit status. */
+static int print_plan(const struct inputs *in, const struct prepare_request *request)
 {
+	AUTO(strv) struct strv notes = STRV_INIT;
+	struct err err;
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	buf_addf(&text, "%s: %zu trial%s, %d at a time\n", in->bench.name, in->plan.n,
@@ -70,7 +73,13 @@ static void print_plan(const struct inputs *in)
 		buf_addc(&text, '\n');
 	}
 	print_urls(in, &text);
+	int refused = prepare_tell(&notes, request, &err);
+	for (size_t i = 0; i < notes.n; i++) {
+		text_renders(&text, notes.v[i], TEXT_TERMINAL_LINE);
+		buf_addc(&text, '\n');
+	}
 	fwrite(text.data, 1, text.len, stdout);
+	return refused ? cmd_fail(&err) : CMD_OK;
 }
 
 /* A line for people who start again what they meant to finish; NULL when there is nothing to say.
@@ -166,12 +175,10 @@ static int run_plan(struct inputs *in, const struct request *q)
 	struct prepared prepared;
 	struct err err;
 
-	if (q->dry_run) {
-		print_plan(in);
-		return CMD_OK;
-	}
 	for (size_t i = 0; i < in->plan.n; i++)
 		items[i].index = i;
+	if (q->dry_run)
+		return print_plan(in, &request);
 	int status;
 	if (prepare_models(&prepared, &request, &problems, &err)) {
 		status = cmd_refuse(&problems, &err);

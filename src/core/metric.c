@@ -116,6 +116,10 @@ static const struct {
 	{"oom_killed", {"oom_killed", NULL, NULL}, 1},
 	{"cpu_pressure", {"evaluation", "cpu_pressure", NULL}, 1},
 	{"timed_out_under_load", {"evaluation", "timed_out_under_load", NULL}, 1},
+	{"judge_calls", {"judge", "calls", NULL}, 1},
+	{"judge_tokens_input", {"judge", "tokens_input", NULL}, 1},
+	{"judge_tokens_output", {"judge", "tokens_output", NULL}, 1},
+	{"judge_cost_usd", {"judge", "money_usd", NULL}, 1},
 };
 
 static double sum_of(const json_t *numbers)

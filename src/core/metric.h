@@ -34,7 +34,7 @@ json_t *metrics_self_reported(const struct metrics *m);
 void metrics_from_json(struct metrics *m, const json_t *values, const json_t *self_reported);
 
 /* What is known of every trial: metric I's name, which says its unit. */
-enum { METRIC_COUNT = 23 };
+enum { METRIC_COUNT = 27 };
 const char *metric_name(size_t i);
 /* From result.json: NAN where it is not known. Flags are 0 or 1. */
 void metric_values(double out[METRIC_COUNT], const json_t *result);

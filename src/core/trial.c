@@ -19,7 +19,7 @@ static const struct json_field trial_fields[] = {
 	TRIAL(evaluate, FIELD_BOOL, false),    TRIAL(strict, FIELD_BOOL, false),
 	TRIAL(eval_retries, FIELD_INT, false), TRIAL(repository, FIELD_STR, false),
 	TRIAL(cluster, FIELD_STR, false),      TRIAL(planned_hash, FIELD_STR, false),
-	TRIAL(repo_path, FIELD_STR, false),
+	TRIAL(repo_path, FIELD_STR, false),    TRIAL(judged, FIELD_INT, false),
 };
 
 void trial_release(struct trial *t)

@@ -25,6 +25,7 @@ struct trial {
 	char *repository; /* the URL of its task's, of a local one its name and a digest; "": not known */
 	char *cluster;	  /* that its task says it belongs to; "": none */
 	struct strv tags; /* of its task */
+	int judged;	  /* rubrics of its task that a judge would score, were there one */
 	char *variant;	  /* the label: "" where one entry only has this task and model */
 	char *agent;	  /* never "auto" */
 	char *model;	  /* as the benchmark names it; "" where the agent needs none */

@@ -2,6 +2,7 @@
 #include "eval/eval-doc.h"
 #include <fcntl.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -101,23 +102,26 @@ static json_t *agent_metrics_doc(const struct agent_metrics *m)
 }
 
 /* What is measured of every trial, the time of this evaluation included. */
-static void put_measured(json_t *j, const struct evaluation *e, const struct result *r)
+static void put_measured(json_t *j, const struct eval_job *job, const struct result *r)
 {
 	AUTO(json) json_t *result = result_to_json(r);
 	double values[METRIC_COUNT];
 
-	json_put_int(json_object_get(result, "phases_ms"), PHASE_EVALUATE, e->usage.wall_ms);
+	if (job->started_ms)
+		json_put_int(json_object_get(result, "phases_ms"), PHASE_EVALUATE,
+			     clock_mono_ms() - job->started_ms);
 	metric_values(values, result);
 	for (size_t i = 0; i < METRIC_COUNT; i++)
 		json_put_real(j, metric_name(i), values[i]);
 }
 
-static json_t *standard_metrics_doc(const struct evaluation *e, const struct agent_record *a,
+static json_t *standard_metrics_doc(const struct eval_job *job, const struct evaluation *e,
 				    const struct result *r)
 {
+	const struct agent_record *a = job->agent;
 	json_t *j = json_object();
 
-	put_measured(j, e, r);
+	put_measured(j, job, r);
 	const char *const names[] = {"tests_total", "tests_passed"};
 	const int counts[] = {e->tests, e->tests_passed};
 
@@ -156,7 +160,7 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 		json_object_update(doc, e->doc);
 	put_count(doc, "diff_lines", a ? a->diff_lines : -1);
 	json_put(doc, "agent_metrics", agent_metrics_doc(a ? &a->metrics : &agent_metrics_unknown));
-	json_put(doc, "standard_metrics", standard_metrics_doc(e, a, r));
+	json_put(doc, "standard_metrics", standard_metrics_doc(job, e, r));
 	json_put(doc, "custom_metrics", metrics_to_json(&r->metrics));
 	json_put(doc, "self_reported", metrics_self_reported(&r->metrics));
 	json_put_strv(doc, "suspect", &r->suspect);

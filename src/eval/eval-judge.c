@@ -23,18 +23,10 @@ enum {
 	DIFF_BYTES = 64 << 20, /* read at most; what is shown is the judge's max_diff_bytes */
 };
 
-static bool has_tests(const struct task_step *step, const char *id)
-{
-	for (size_t i = 0; i < step->tests_n; i++)
-		if (step->tests[i].rubric_id && strcmp(step->tests[i].rubric_id, id) == 0)
-			return true;
-	return false;
-}
-
 static bool is_judged(const struct judge *j, const struct task_step *step,
 		      const struct task_rubric *r)
 {
-	return j->api && (j->only == JUDGE_ALL || !has_tests(step, r->id));
+	return j->api && (j->only == JUDGE_ALL || !task_step_tests(step, r->id));
 }
 
 static void names_of_step(const struct judge *j, const struct task_step *step, struct strv *out)
@@ -159,7 +151,7 @@ static void give_scores(struct grading *g, const struct judge *j, struct judged 
 		struct score *s = scores_find(&g->out->scores, list[i].rubric->id);
 
 		count_votes(j, &list[i]);
-		if (has_tests(g->job->step, list[i].rubric->id))
+		if (task_step_tests(g->job->step, list[i].rubric->id))
 			continue;
 		if (list[i].scored) {
 			score_set(s, grader_judge.name, list[i].score);

@@ -19,7 +19,8 @@ struct eval_job {
 	const struct attempt *attempt;
 	const struct task *task;
 	const struct task_step *step; /* of the task: what is graded now */
-	int run_fd; /* the attempt's directory: artifacts/diff.patch, logs/eval.log */
+	int run_fd;	    /* the attempt's directory: artifacts/diff.patch, logs/eval.log */
+	int64_t started_ms; /* clock_mono_ms of the phase; 0: nothing is graded */
 	const struct agent_record *agent;
 	bool has_work; /* the diff changes something: code of the agent's runs with the tests' rights */
 	const char *

@@ -258,6 +258,7 @@ static void take_outcome(struct parser *p, const struct tag *t)
 	if (!p->now.open || outcome <= (int)p->now.outcome)
 		return;
 	p->now.outcome = outcome;
+	p->out->xfailed += outcome == SKIPPED && span_is(attribute(t, "type"), "pytest.xfail");
 	buf_reset(&p->now.message);
 	add_value(&p->now.message, attribute(t, "message"), MESSAGE_BYTES);
 }

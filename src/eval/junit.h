@@ -13,6 +13,7 @@
 
 struct junit {
 	int passed, failed, errors, skipped;
+	int xfailed; /* of the skipped: they failed, as was expected of them */
 	/* [{name, outcome, message, duration_sec}]: what did not pass before what did, as far as there is room. */
 	json_t *cases;
 	int left_out; /* of them */

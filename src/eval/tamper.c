@@ -254,6 +254,34 @@ static const char *writes_results(const struct section *s)
 	return NULL;
 }
 
+/* By the folders that it is in, or by its name. */
+static bool is_test_code(const char *path)
+{
+	const char *name = path_base(path);
+
+	return strncmp(name, "test_", 5) == 0 || text_ends_with(name, "_test.py") ||
+	       strcmp(name, "conftest.py") == 0 || strncmp(path, "test/", 5) == 0 ||
+	       strncmp(path, "tests/", 6) == 0 || strstr(path, "/test/") || strstr(path, "/tests/");
+}
+
+bool tamper_skips(const char *diff, size_t n)
+{
+	static const char *const words[] = {"SkipTest",	     "skipTest",      "importorskip",
+					    "pytest.skip",   "pytest import", "xfail",
+					    "skip.Exception"};
+	bool found = false;
+	struct section s;
+
+	for (const char *at = diff, *end = diff + n; !found && next_section(&s, at, end);
+	     at += s.n) {
+		bool counts = text_ends_with(s.path, ".py") && !is_test_code(s.path);
+		for (size_t i = 0; counts && !found && i < ARRAY_SIZE(words); i++)
+			found = changes_word(&s, words[i]);
+		free(s.path);
+	}
+	return found;
+}
+
 void tamper_tell(struct strv *evidence, const char *path, const char *what)
 {
 	AUTO(buf) struct buf line = BUF_INIT;

@@ -24,5 +24,7 @@ void tamper_look(struct tamper *out, const struct task_step *step, const struct 
 void tamper_release(struct tamper *t);
 /* One more line of evidence, made harmless. */
 void tamper_tell(struct strv *evidence, const char *path, const char *what);
+/* Whether DIFF gives Python code that is no test words by which a test is skipped, or expected to fail, while it runs. */
+bool tamper_skips(const char *diff, size_t n);
 /* Append the path of each file that DIFF touches. */
 void tamper_paths(struct strv *out, const char *diff, size_t n);

@@ -61,6 +61,7 @@ struct test_run {
 	json_t *writers;	 /* name of a metric -> path of the test that wrote it */
 	struct strv *conflicts, *suspect;
 	struct strv touched; /* files that the diff changes */
+	bool skips;	     /* as tamper_skips of it */
 	struct test_usage *usage;
 	struct test_outcome *now; /* the test that runs */
 	bool has_pytest;	  /* it was found to be there */
@@ -167,6 +168,7 @@ static int put_diff(struct test_run *run, struct err *err)
 		return -1;
 	}
 	tamper_paths(&run->touched, diff.data ? diff.data : "", diff.len);
+	run->skips = tamper_skips(diff.data ? diff.data : "", diff.len);
 	AUTO(free) char *box = in_results(run, "diff.patch");
 	return sandbox_put(run->s, box, diff.data, diff.len, 0644, err);
 }
@@ -299,6 +301,18 @@ static bool is_work(const struct test_run *run, const struct task_test *t, const
 	return run->touched.n && text_ends_with(file, "/_pytest/unittest.py");
 }
 
+/* A skip inside of a TestCase is told as if the test's own file had it, and an expected failure without a place: they are
+ * the work's where only that speaks of such. */
+static bool work_skips(const struct test_run *run, const struct task_test *t)
+{
+	const struct junit *j = &run->now->report;
+	const char *text = t->content ? t->content : "";
+	const bool xfails = strcasestr(text, "xfail") || strcasestr(text, "expectedFailure");
+
+	return run->skips &&
+	       ((j->xfailed && !xfails) || (j->skipped > j->xfailed && !strcasestr(text, "skip")));
+}
+
 /* The report that pytest left: all of it, or nothing. */
 static void read_report(struct test_run *run, const struct task_test *t, size_t number)
 {
@@ -313,6 +327,8 @@ static void read_report(struct test_run *run, const struct task_test *t, size_t 
 	     i++)
 		if (is_work(run, t, run->now->report.skipped_in.v[i]))
 			test_skipped_by_work(run->now);
+	if (run->now->verdict == TEST_PASSED && work_skips(run, t))
+		test_skipped_by_work(run->now);
 }
 
 static void tell_limit(const struct test_run *run, const struct sandbox_exit *end,

@@ -211,6 +211,18 @@ static char *repository_name(const char *url)
 	return xasprintf("%s#%.*s", folder, DIGITS, digest);
 }
 
+/* The rubrics that are a judge's to score, were there one. */
+static int count_judged(const struct task *t, const struct judge *j)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < t->steps_n; i++)
+		for (size_t k = 0; k < t->steps[i].rubrics_n; k++)
+			n += j->only == JUDGE_ALL ||
+			     !task_step_tests(&t->steps[i], t->steps[i].rubrics[k].id);
+	return n;
+}
+
 static void add_trial(struct planner *p, const struct choice *c, const char *key)
 {
 	const size_t entry = c->entry;
@@ -229,6 +241,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.repository = repository_name(task->repo.git_url),
 		.cluster = xstrdup(task->cluster ? task->cluster : ""),
 		.tags = STRV_INIT,
+		.judged = count_judged(task, &p->in->bench->judge),
 		.planned_hash = xstrdup(""),
 		.variant = xstrdup(p->variants[entry][c->m]),
 		.agent = xstrdup(p->in->agents[entry][c->m]),

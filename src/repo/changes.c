@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "core/datadir.h"
 #include "os/dir.h"
 #include "git/git.h"
@@ -22,6 +23,7 @@
 
 enum {
 	LIST_MAX = 1000,
+	HOOKS_MAX = 20,
 	DEPTH_MAX = 200,
 	ENTRIES_MAX = 1000000,
 	RULES_MAX = 1 << 20,
@@ -605,6 +607,20 @@ static int open_roots(const struct repo_diff_spec *s, int *fd, int *base_fd, str
 	return 0;
 }
 
+// A baseline has no hooks.
+static void find_hooks(struct walk *w)
+{
+	AUTO(fd) int git_fd = open_own(w->top_fd, ".git", O_DIRECTORY);
+	int fd = git_fd < 0 ? -1 : open_own(git_fd, "hooks", O_DIRECTORY);
+	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !d)
+		close(fd);
+	for (struct dirent *e; d && (e = readdir(d)) && w->out->hooks.n < HOOKS_MAX;)
+		if (!dir_is_dots(e->d_name) && !text_ends_with(e->d_name, ".sample"))
+			strv_push(&w->out->hooks, e->d_name);
+}
+
 int changes_find(struct import *imp, struct repo_diff *out, const struct repo_diff_spec *s,
 		 int scratch_fd, const char *commit, struct err *err)
 {
@@ -633,6 +649,7 @@ int changes_find(struct import *imp, struct repo_diff *out, const struct repo_di
 	ignore_init(&w.ignore, git_dir, scratch_fd, s->deadline_ms);
 	struct frame top = {.fd = fd, .base_fd = base_fd, .complete = !w.overlay || is_opaque(fd)};
 	int rc = walk_dir(&w, &top, err);
+	find_hooks(&w);
 	if (w.ignore.broken)
 		strv_pushf(&out->skipped, ".gitignore: %s: nothing more was ignored",
 			   w.ignore.why.msg);

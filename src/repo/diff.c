@@ -90,7 +90,8 @@ static int diff_changes(struct repo_diff *out, struct import *imp, const struct 
 int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err *err)
 {
 	AUTO(free) char *commit = NULL;
-	*out = (struct repo_diff){.ignored = STRV_INIT, .skipped = STRV_INIT, .times = STRV_INIT};
+	*out = (struct repo_diff){
+		.ignored = STRV_INIT, .skipped = STRV_INIT, .times = STRV_INIT, .hooks = STRV_INIT};
 	AUTO(fd) int scratch = open(s->scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (scratch < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", s->scratch);
@@ -110,6 +111,8 @@ void repo_diff_release(struct repo_diff *d)
 {
 	strv_release(&d->ignored);
 	strv_release(&d->skipped);
+	strv_release(&d->hooks);
 	strv_release(&d->times);
-	*d = (struct repo_diff){.ignored = STRV_INIT, .skipped = STRV_INIT, .times = STRV_INIT};
+	*d = (struct repo_diff){
+		.ignored = STRV_INIT, .skipped = STRV_INIT, .times = STRV_INIT, .hooks = STRV_INIT};
 }

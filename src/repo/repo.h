@@ -79,6 +79,8 @@ struct repo_diff {
 	/* "SECONDS.NANOSECONDS PATH": when what is in the patch, or was only touched, was written last; 16 MiB at most.
 	 * What is built in a workspace is compared by time with what it was built from. */
 	struct strv times;
+	struct strv
+		hooks; /* names in .git/hooks that are no samples, 20 at most: of the agent's, no part of the patch */
 };
 
 int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err *err) MUST_CHECK;

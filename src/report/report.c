@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/report.h"
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -84,14 +83,8 @@ static size_t count_regraded(const struct rollout *r, bool moved)
 /* By which share of rubrics the judge says are met, and what that comes to by the examples it was checked on. */
 static void put_corrected(struct doc *d, const struct judges *all, const struct rollout *r)
 {
-	AUTO(fd) int root = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AUTO(free) char *path = datadir_judge(all->ways[0].model, all->ways[0].prompt);
-	AUTO(json) json_t *doc = NULL;
-	struct err ignored;
+	struct judges_corrected fixed = judges_correct(all, r, SUMMARY_LEVEL);
 
-	if (root < 0 || json_read(&doc, root, path, 1 << 20, &ignored))
-		return;
-	struct judges_corrected fixed = judges_correct(all, doc, SUMMARY_LEVEL);
 	if (!fixed.known)
 		return;
 	doc_words(d, " It says that %zu of %zu rubrics are met (%.3f).", all->met, all->judged,
@@ -111,6 +104,14 @@ static void put_votes(struct doc *d, const struct judges *all)
 {
 	size_t shown = 0;
 
+	if (!isnan(all->se))
+		doc_words(
+			d,
+			" That votes differ leaves a standard error of %.3f in the mean of what it "
+			"says, which is part of every interval here.",
+			all->se);
+	if (!isnan(all->se) && isnan(all->alpha))
+		doc_words(d, " How far they agree cannot be told: nothing varies.");
 	if (isnan(all->alpha))
 		return;
 	doc_words(d, " Its votes agree by an alpha of %.2f over all rubrics", all->alpha);
@@ -144,8 +145,7 @@ static void put_judges(struct doc *d, const struct rollout *r)
 	}
 	doc_words(d, ".");
 	put_votes(d, &all);
-	if (all.ways_n == 1)
-		put_corrected(d, &all, r);
+	put_corrected(d, &all, r);
 }
 
 /* A mean over trials that different models answered is a mean of no model. */

@@ -207,6 +207,22 @@ static json_t *parts_json(const struct rollout *r)
 	return all;
 }
 
+static json_t *corrected_json(const struct judges *all, const struct rollout *r)
+{
+	const struct judges_corrected c = judges_correct(all, r, SUMMARY_LEVEL);
+	json_t *j = c.known ? json_object() : json_null();
+
+	if (!c.known)
+		return j;
+	json_put_real(j, "sensitivity", c.sensitivity);
+	json_put_real(j, "specificity", c.specificity);
+	json_put_real(j, "examples", c.examples);
+	json_put_real(j, "met", c.theta);
+	json_put_real(j, "low", c.low);
+	json_put_real(j, "high", c.high);
+	return j;
+}
+
 static json_t *judges_json(const struct rollout *r)
 {
 	AUTO(judges) struct judges all = {0};
@@ -229,7 +245,11 @@ static json_t *judges_json(const struct rollout *r)
 	}
 	json_put(j, "ways", list);
 	json_put_real(j, "alpha", all.alpha);
+	json_put_real(j, "se", all.se);
 	json_put(j, "rubrics", rubrics);
+	json_put_int(j, "judged", (int64_t)all.judged);
+	json_put_int(j, "met", (int64_t)all.met);
+	json_put(j, "corrected", corrected_json(&all, r));
 	return j;
 }
 

@@ -16,44 +16,56 @@ enum {
 	MANIFEST_MAX = 64 << 20,
 };
 
+/* Of what trials cost: their agents', by task and model, and their judging, by task and judge. */
+struct history {
+	json_t *agents, *judges;
+};
+
 static char *key_of(const char *task_id, const char *model)
 {
 	return xasprintf("%s\n%s", task_id, model);
 }
 
 /* {key: [sum of USD, trials]} */
-static void add_manifest(json_t *history, const json_t *manifest)
+static void add_cost(json_t *history, const char *task_id, const char *model, double usd)
+{
+	AUTO(free) char *key = key_of(task_id, model);
+	const json_t *old = json_object_get(history, key);
+	double sum = json_real_value(json_array_get(old, 0));
+	json_int_t count = json_integer_value(json_array_get(old, 1));
+
+	if (usd >= 0)
+		json_object_set_new(history, key, json_pack("[f,I]", sum + usd, count + 1));
+}
+
+static void add_manifest(struct history *h, const json_t *manifest)
 {
 	const json_t *row;
 	size_t i;
 
 	json_array_foreach (json_object_get(manifest, "results"), i, row) {
-		double usd = json_get_real(row, "cost_usd", -1);
-		AUTO(free)
-		char *key =
-			key_of(json_get_str(row, "task_id", ""), json_get_str(row, "model", ""));
-		json_t *old = json_object_get(history, key);
-		double sum = json_real_value(json_array_get(old, 0));
-		json_int_t count = json_integer_value(json_array_get(old, 1));
-
+		const char *task = json_get_str(row, "task_id", "");
 		enum outcome outcome;
-		/* What failed for reasons of ours cost less than it would have. */
-		bool whole = outcome_parse(json_get_str(row, "outcome", ""), &outcome) &&
-			     !outcome_is_missing(outcome);
 
-		if (usd >= 0 && whole)
-			json_object_set_new(history, key, json_pack("[f,I]", sum + usd, count + 1));
+		/* What failed for reasons of ours cost less than it would have. */
+		if (!outcome_parse(json_get_str(row, "outcome", ""), &outcome) ||
+		    outcome_is_missing(outcome))
+			continue;
+		add_cost(h->agents, task, json_get_str(row, "model", ""),
+			 json_get_real(row, "cost_usd", -1));
+		add_cost(h->judges, task, json_get_str(row, "judge_model", ""),
+			 json_get_real(row, "judge_cost_usd", -1));
 	}
 }
 
-static void add_rollout(json_t *history, const struct store *s, const struct rollout_ref *ref)
+static void add_rollout(struct history *h, const struct store *s, const struct rollout_ref *ref)
 {
 	AUTO(free) char *path = path_join(ref->path, ROLLOUT_MANIFEST);
 	AUTO(json) json_t *j = NULL;
 	struct err ignored; /* a forecast makes do with what there is */
 
 	if (!json_read(&j, s->root_fd, path, MANIFEST_MAX, &ignored))
-		add_manifest(history, j);
+		add_manifest(h, j);
 }
 
 static int compare_stamps(const void *a, const void *b)
@@ -62,82 +74,93 @@ static int compare_stamps(const void *a, const void *b)
 	return strcmp(y->stamp, x->stamp);
 }
 
-static json_t *read_history(const char *data_dir)
+static void read_history(struct history *h, const char *data_dir)
 {
-	json_t *history = json_object();
 	struct store s = {.root_fd = -1};
 	struct rollout_ref *refs = NULL;
 	size_t n = 0;
 	struct err ignored;
 
 	if (store_open(&s, data_dir ? data_dir : "data", false, &ignored))
-		return history;
+		return;
 	if (!store_list(&s, NULL, &refs, &n, &ignored) && n) {
 		qsort(refs, n, sizeof *refs, compare_stamps);
 		for (size_t i = 0; i < n && i < ROLLOUTS_MAX; i++)
-			add_rollout(history, &s, &refs[i]);
+			add_rollout(h, &s, &refs[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		rollout_ref_release(&refs[i]);
 	free(refs);
 	store_close(&s);
-	return history;
 }
 
-/* What the limits of a trial let it cost; -1: they do not bound it. */
-static double bound(const struct trial *t, const struct price *price)
+/* What limits let it cost, in USD or in tokens at PRICE; -1: they do not bound it. */
+static double bound(double usd, int64_t tokens, const struct price *price)
 {
-	if (t->limits.usd > 0)
-		return t->limits.usd;
-	if (!t->limits.tokens || !price || !price->known)
+	if (usd > 0)
+		return usd;
+	if (!tokens || !price || !price->known)
 		return -1;
-	return (double)t->limits.tokens * fmax(price->usual.input, price->usual.output) / 1e6;
+	return (double)tokens * fmax(price->usual.input, price->usual.output) / 1e6;
 }
 
-static void add_trial(struct forecast *f, const json_t *history, const struct providers *p,
-		      const struct trial *t)
+/* MOST: what its limits let it cost. */
+static void add_trial(struct forecast_part *f, const json_t *history, const char *task_id,
+		      const char *model, double most)
 {
-	AUTO(free) char *key = key_of(t->task_id, t->model);
+	AUTO(free) char *key = key_of(task_id, model);
 	const json_t *past = json_object_get(history, key);
-	struct route route = {0};
-	struct err ignored;
 
-	if (providers_route(p, t->model, &route, &ignored))
-		route.price = NULL;
-	if (route.price && route.price->known &&
-	    !(route.price->usual.input > 0 || route.price->usual.output > 0))
-		return;
 	f->trials++;
 	if (past) {
 		f->known++;
 		f->usd += json_real_value(json_array_get(past, 0)) /
 			  (double)json_integer_value(json_array_get(past, 1));
-		return;
-	}
-	double most = bound(t, route.price);
-	if (most >= 0) {
+	} else if (most >= 0) {
 		f->limited++;
 		f->usd += most;
 	}
 }
 
-void forecast_make(struct forecast *out, const char *data_dir, const struct providers *p,
-		   const struct trial *trials, size_t n)
+static bool is_free(const struct price *price)
 {
-	json_t *history = NULL;
-
-	*out = (struct forecast){0};
-	for (size_t i = 0; i < n; i++) {
-		if (!*trials[i].provider)
-			continue;
-		if (!history)
-			history = read_history(data_dir);
-		add_trial(out, history, p, &trials[i]);
-	}
-	json_decref(history);
+	return price && price->known && !(price->usual.input > 0 || price->usual.output > 0);
 }
 
-static void describe(struct buf *out, const struct forecast *f)
+/* NULL: nobody knows. */
+static const struct price *price_of(const struct providers *p, const char *model)
+{
+	struct route route = {0};
+	struct err ignored;
+
+	return providers_route(p, model, &route, &ignored) ? NULL : route.price;
+}
+
+void forecast_make(struct forecast *out, const char *data_dir, const struct providers *p,
+		   const struct forecast_of *of)
+{
+	const struct price *judging = of->judge ? price_of(p, of->judge->model) : NULL;
+	struct history h = {json_object(), json_object()};
+
+	*out = (struct forecast){0};
+	if (of->n || of->judged_n)
+		read_history(&h, data_dir);
+	for (size_t i = 0; i < of->n; i++) {
+		const struct trial *t = &of->trials[i];
+		const struct price *price = *t->provider ? price_of(p, t->model) : NULL;
+		if (*t->provider && !is_free(price))
+			add_trial(&out->agents, h.agents, t->task_id, t->model,
+				  bound(t->limits.usd, t->limits.tokens, price));
+	}
+	for (size_t i = 0; of->judge && !is_free(judging) && i < of->judged_n; i++)
+		if (of->judged[i].judged)
+			add_trial(&out->judge, h.judges, of->judged[i].task_id, of->judge->model_id,
+				  bound(of->judge->usd, of->judge->tokens, judging));
+	json_decref(h.agents);
+	json_decref(h.judges);
+}
+
+static void describe(struct buf *out, const struct forecast_part *f)
 {
 	size_t unknown = f->trials - f->known - f->limited;
 
@@ -159,20 +182,40 @@ static void describe(struct buf *out, const struct forecast *f)
 		buf_addf(out, "; unknown for %zu more", unknown);
 }
 
+double forecast_each(const struct forecast_part *f)
+{
+	const size_t n = f->known + f->limited;
+
+	return n ? f->usd / (double)n : 0;
+}
+
+static bool is_whole(const struct forecast_part *f)
+{
+	return f->known + f->limited == f->trials;
+}
+
 int forecast_tell(struct strv *out, const struct forecast *f, const struct budget *b,
 		  struct err *err)
 {
 	AUTO(buf) struct buf line = BUF_INIT;
-	bool whole = f->known + f->limited == f->trials;
+	const double usd = f->agents.usd + f->judge.usd;
 
-	if (!f->trials)
+	if (f->agents.trials)
+		describe(&line, &f->agents);
+	if (f->judge.trials) {
+		buf_adds(&line, f->agents.trials ? "; judging " : "judging ");
+		describe(&line, &f->judge);
+	}
+	if (!line.len)
 		return 0;
-	describe(&line, f);
-	if (b->max_forecast_usd > 0 && (f->usd > b->max_forecast_usd || !whole))
+	if (b && b->max_forecast_usd > 0 &&
+	    (usd > b->max_forecast_usd || !is_whole(&f->agents) || !is_whole(&f->judge)))
 		return err_set(err, ERR_USAGE, 0,
 			       "not started, as max_forecast_usd = %.15g asks: the forecast is %s",
 			       b->max_forecast_usd, line.data);
-	if (b->usd > 0)
+	if (!b)
+		strv_pushf(out, "forecast: %s", line.data);
+	else if (b->usd > 0)
 		strv_pushf(out, "forecast: %s; nothing new starts at %.15g USD", line.data, b->usd);
 	else
 		strv_pushf(out, "forecast: %s; no budget is set", line.data);

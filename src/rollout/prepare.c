@@ -23,23 +23,61 @@ static void judge_line(struct strv *notes, const struct judge *j)
 			   j->model_id, j->provider, j->api, j->votes, j->votes == 1 ? "" : "s");
 }
 
-/* Those of TRIALS, the N whose agents are still to be run. */
-static int prepare_calls(struct prepared *out, const struct prepare_request *q,
-			 const struct providers *p, const struct trial *trials, size_t n,
-			 struct strv *problems, struct err *err)
+/* What is to be done, in the order of the plan's items: those whose agents ask a model, and those that are judged. */
+struct asked {
+	struct trial *agents, *judged; /* borrowed trials in owned lists */
+	size_t agents_n, judged_n;
+};
+
+static struct asked find_asked(const struct prepare_request *q)
+{
+	struct asked a = {xcalloc(q->items_n + 1, sizeof *a.agents),
+			  xcalloc(q->items_n + 1, sizeof *a.judged), 0, 0};
+
+	for (size_t i = 0; i < q->items_n; i++) {
+		const struct sched_item *item = &q->items[i];
+		const struct trial *t = &q->trials[item->index];
+		if (!item->agent_from && *t->provider)
+			a.agents[a.agents_n++] = *t;
+		if (!item->keep_judge && (item->regrade || t->evaluate))
+			a.judged[a.judged_n++] = *t;
+	}
+	return a;
+}
+
+static void release_asked(struct asked *a)
+{
+	free(a->agents);
+	free(a->judged);
+}
+
+static int tell_cost(struct strv *notes, const struct prepare_request *q, const struct providers *p,
+		     const struct asked *a, struct err *err)
 {
 	const bool live = !q->replay || q->replay_or_live;
+	const struct forecast_of of = {.trials = a->agents,
+				       .n = live ? a->agents_n : 0,
+				       .judge = judge_of(q),
+				       .judged = a->judged,
+				       .judged_n = live ? a->judged_n : 0};
 	struct forecast forecast;
 
+	forecast_make(&forecast, q->data_dir, p, &of);
+	return forecast_tell(notes, &forecast, q->budget, err);
+}
+
+static int prepare_calls(struct prepared *out, const struct prepare_request *q,
+			 const struct providers *p, const struct asked *a, struct strv *problems,
+			 struct err *err)
+{
+	const bool live = !q->replay || q->replay_or_live;
 	const struct judge *judge = judge_of(q);
 
-	model_lines(&out->notes, trials, n);
+	model_lines(&out->notes, a->agents, a->agents_n);
 	judge_line(&out->notes, judge);
-	if (gateway_document_make(&out->document, p, q->config_path, trials, n, judge, live,
-				  problems, err))
-		return -1;
-	forecast_make(&forecast, q->data_dir, p, trials, live ? n : 0);
-	if (forecast_tell(&out->notes, &forecast, q->budget, err))
+	if (gateway_document_make(&out->document, p, q->config_path, a->agents, a->agents_n, judge,
+				  live, problems, err) ||
+	    tell_cost(&out->notes, q, p, a, err))
 		return -1;
 	return q->replay ? replay_find(&out->replay, q->data_dir, q->replay, q->trials, q->n,
 				       q->replay_or_live, &out->notes, err)
@@ -49,19 +87,27 @@ static int prepare_calls(struct prepared *out, const struct prepare_request *q,
 int prepare_models(struct prepared *out, const struct prepare_request *q, struct strv *problems,
 		   struct err *err)
 {
-	AUTO(free) struct trial *trials = xcalloc(q->items_n + 1, sizeof *trials);
+	struct asked a = find_asked(q);
 	AUTO(providers) struct providers own = {0};
-	size_t n = 0;
 
 	*out = (struct prepared){.replay_n = q->n, .notes = STRV_INIT};
-	for (size_t i = 0; i < q->items_n; i++) {
-		trials[n] = q->trials[q->items[i].index];
-		n += !q->items[i].agent_from && *trials[n].provider;
-	}
-	if ((n || judge_of(q)) && !q->providers &&
-	    providers_load(&own, q->config_path, problems, err))
-		return -1;
-	return prepare_calls(out, q, q->providers ? q->providers : &own, trials, n, problems, err);
+	int rc = (a.agents_n || judge_of(q)) && !q->providers
+			 ? providers_load(&own, q->config_path, problems, err)
+			 : 0;
+	if (!rc)
+		rc = prepare_calls(out, q, q->providers ? q->providers : &own, &a, problems, err);
+	release_asked(&a);
+	return rc;
+}
+
+int prepare_tell(struct strv *notes, const struct prepare_request *q, struct err *err)
+{
+	struct asked a = find_asked(q);
+
+	judge_line(notes, judge_of(q));
+	int rc = tell_cost(notes, q, q->providers, &a, err);
+	release_asked(&a);
+	return rc;
 }
 
 void prepared_release(struct prepared *p)

@@ -20,8 +20,8 @@ struct prepare_request {
 	const struct judge *judge;	   /* NULL or without a provider: nobody judges */
 	const struct providers *providers; /* NULL: as the files have them now */
 	const char *config_path, *data_dir;
-	const struct budget *budget;
-	const char *replay; /* "NAME@STAMP": whose recordings answer; NULL: none */
+	const struct budget *budget; /* NULL: it holds nothing of this back */
+	const char *replay;	     /* "NAME@STAMP": whose recordings answer; NULL: none */
 	bool replay_or_live;
 };
 
@@ -36,4 +36,6 @@ struct prepared {
  * allows, and for a trial without a recording. OUT must be released in any case. */
 int prepare_models(struct prepared *out, const struct prepare_request *q, struct strv *problems,
 		   struct err *err) MUST_CHECK;
+/* Only what there is to say of the judge and of the cost, without asking for keys: providers are to be given. */
+int prepare_tell(struct strv *notes, const struct prepare_request *q, struct err *err) MUST_CHECK;
 void prepared_release(struct prepared *p);

@@ -348,8 +348,8 @@ int common_diff(struct sandbox *s, int out_fd, struct repo_diff *out, struct err
 				  .files = r.files,
 				  .truncated = r.truncated};
 	const char *at = lists.data;
-	struct strv *const into[] = {&out->ignored, &out->skipped, &out->times};
-	const uint64_t n[] = {r.ignored_n, r.skipped_n, r.times_n};
+	struct strv *const into[] = {&out->ignored, &out->skipped, &out->times, &out->hooks};
+	const uint64_t n[] = {r.ignored_n, r.skipped_n, r.times_n, r.hooks_n};
 	for (size_t k = 0; k < ARRAY_SIZE(into); k++)
 		for (uint64_t i = 0; i < n[k]; i++, at += strlen(at) + 1)
 			strv_push(into[k], at);

@@ -354,6 +354,7 @@ static int serve_diff(struct holder *k, const struct holder_request *req, int fd
 		r->ignored_n = add_list(&b, &d.ignored);
 		r->skipped_n = add_list(&b, &d.skipped);
 		r->times_n = add_list(&b, &d.times);
+		r->hooks_n = add_list(&b, &d.hooks);
 		*text = text_file(&b, err);
 		rc = *text < 0 ? -1 : 0;
 	}

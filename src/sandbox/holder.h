@@ -29,7 +29,7 @@ struct holder_reply {
 	uint32_t cache_overlays; /* READY: as struct rootfs has them */
 	int64_t bytes, took_ms;	 /* DU, DIFF */
 	int64_t lines_added, lines_removed, files;
-	uint64_t ignored_n, skipped_n, times_n;
+	uint64_t ignored_n, skipped_n, times_n, hooks_n;
 	struct err err;
 };
 

@@ -13,8 +13,9 @@ void progress_release(struct trial_progress *p)
 	free(p->reason);
 	free(p->graded);
 	free(p->served);
+	free(p->judge);
 	free(p->job);
-	p->reason = p->graded = p->served = p->job = NULL;
+	p->reason = p->graded = p->served = p->judge = p->job = NULL;
 }
 
 /* The last members before the result tell a reader that it needs none of that: see journal-read.c. */
@@ -75,6 +76,8 @@ json_t *progress_finished(enum outcome outcome, const json_t *result)
 		json_put_str(fields, "agent_version", version);
 	if (*judge)
 		json_put_str(fields, "judge_served", judge);
+	if ((value = json_object_get(json_object_get(result, "judge"), "money_usd")))
+		json_put(fields, "judge_usd", json_incref(value));
 	put_measured(fields, result);
 	json_put(fields, "result", json_incref((json_t *)result));
 	return fields;
@@ -137,6 +140,7 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	const json_t *score = json_object_get(fields, "total_score");
 	const char *reason = json_get_str(fields, "reason", "");
 	const char *served = json_get_str(fields, "served", "");
+	const char *judge = json_get_str(fields, "judge_model", "");
 	bool regrade = json_get_bool(fields, "regrade", false);
 
 	if (p->whole && !regrade) {
@@ -153,8 +157,11 @@ static void take_result(struct trial_progress *p, enum outcome outcome, int atte
 	p->late = json_get_bool(fields, "late", false);
 	p->tokens = json_get_int(fields, "tokens", -1);
 	p->usd = json_get_real(fields, "usd", -1);
+	p->judge_usd = json_get_real(fields, "judge_usd", -1);
 	free(p->served);
 	p->served = *served ? xstrdup(served) : NULL;
+	free(p->judge);
+	p->judge = *judge ? xstrdup(judge) : NULL;
 	free(p->reason);
 	p->reason = *reason ? xstrdup(reason) : NULL;
 	free(p->graded);

@@ -24,8 +24,10 @@ struct trial_progress {
 	bool replaced, first_scored;
 	bool whole; /* the last attempt was made with all others of its task: its result replaces none in that sense */
 	double first_score;
-	int64_t tokens; /* -1: not known */
-	double usd;	/* -1: not known */
+	int64_t tokens;	  /* -1: not known */
+	double usd;	  /* -1: not known */
+	double judge_usd; /* what its judging cost; -1: not known, or nobody judged */
+	char *judge;	  /* owned: who judged it; NULL: nobody */
 	char *served; /* owned: the models that answered it, by their own names; NULL: not known */
 	char *reason; /* owned; NULL when completed */
 	char *graded; /* owned: the hash of the task that it was graded with; NULL: not known */

@@ -62,6 +62,14 @@ static void step_release(struct task_step *s)
 	free(s->instruction);
 }
 
+bool task_step_tests(const struct task_step *step, const char *id)
+{
+	for (size_t i = 0; i < step->tests_n; i++)
+		if (step->tests[i].rubric_id && strcmp(step->tests[i].rubric_id, id) == 0)
+			return true;
+	return false;
+}
+
 void task_release(struct task *t)
 {
 	for (size_t i = 0; i < t->steps_n; i++)

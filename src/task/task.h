@@ -102,6 +102,8 @@ bool task_snapshot_is_whole(int root_fd, const char *snapshot);
 /* Read a snapshot back (dir is left NULL). */
 int task_load(struct task *out, int root_fd, const char *snapshot, struct err *err) MUST_CHECK;
 void task_release(struct task *t);
+/* Whether a test of STEP scores the rubric ID. */
+bool task_step_tests(const struct task_step *step, const char *id);
 
 /* What became of a task since its snapshot was made, beyond its tests and rubrics. */
 struct task_change {

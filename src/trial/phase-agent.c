@@ -66,6 +66,7 @@ static int write_repo_info(const struct work *w, const struct repo_diff *d,
 	json_put_strv(j, "ignored", &d->ignored);
 	json_put_strv(j, "skipped", &d->skipped);
 	json_put_strv(j, "not_collected", left_out);
+	json_put_strv(j, "git_hooks", &d->hooks);
 	return json_write(w->run_fd, ATTEMPT_REPO_INFO, j, w->attempt.sync, err);
 }
 

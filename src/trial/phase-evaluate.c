@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/run-links.h"
@@ -20,6 +21,7 @@
 #include "trial/entry-point.h"
 
 enum {
+	INFO_MAX = 16 << 20,
 	EVALUATE_EXTRA_MS = 5 * 60 * 1000,
 	JUDGE_MS = 4 * 60 * 60 * 1000, /* with all waiting for the provider */
 };
@@ -73,6 +75,22 @@ static void look_for_history(struct work *w)
 		}
 }
 
+/* They are in no diff, and run whenever somebody uses git there. */
+static void look_for_hooks(struct work *w)
+{
+	AUTO(json) json_t *info = NULL;
+	struct err ignored;
+	const json_t *name;
+	size_t i;
+
+	if (json_read(&info, w->run_fd, ATTEMPT_REPO_INFO, INFO_MAX, &ignored))
+		return;
+	json_array_foreach (json_object_get(info, "git_hooks"), i, name) {
+		AUTO(free) char *path = xasprintf(".git/hooks/%s", json_string_value(name));
+		tamper_tell(&w->result.suspect, path, "is a git hook");
+	}
+}
+
 /* In *CLEAN the diff without what is meant for the tests, where there is such; -1: PATCH as it is will do. */
 static int watch_tampering(struct work *w, int patch, int *clean, struct err *err)
 {
@@ -83,6 +101,7 @@ static int watch_tampering(struct work *w, int patch, int *clean, struct err *er
 	if (!strcmp(w->attempt.trial.agent, "oracle"))
 		return 0;
 	look_for_history(w);
+	look_for_hooks(w);
 	if (path_read_fd(patch, (size_t)(w->attempt.trial.limits.diff_mb + 1) << 20, &diff, err))
 		return -1;
 	tamper_look(&t, w->step, &w->gold_paths, diff.data ? diff.data : "", diff.len);
@@ -197,6 +216,7 @@ int work_evaluate(struct work *w, struct err *err)
 	};
 
 	work_phase(w, PHASE_EVALUATE, evaluate_ms(w));
+	job.started_ms = w->phase_start_ms;
 	if (eval_needs_sandbox(&w->attempt, w->step) && work_open_graded(w, &box, &refused, err))
 		return -1;
 	job.patch_refused = refused;

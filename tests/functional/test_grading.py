@@ -145,10 +145,24 @@ def test_a_timeout_on_a_busy_machine_is_flagged_and_tried_again_alone(run_cli, m
 
 
 @pytest.mark.parametrize("skips", ["import unittest\n\ndef answer(): raise unittest.SkipTest('later')\n",
-                                   "import pytest\n\ndef answer(): pytest.skip('later')\n"], ids=["unittest", "pytest"])
-def test_what_is_tested_does_not_choose_its_tests(grade, skips):
+                                   "import pytest\n\ndef answer(): pytest.skip('later')\n",
+                                   "import pytest\n\ndef answer(): pytest.xfail('later')\n"], ids=["unittest", "pytest", "xfail"])
+@pytest.mark.parametrize("case", [
+    "import pytest\nfrom work import answer\n\ndef test_answer(): assert answer() == 42\ndef test_other(): pass\n"
+    "@pytest.mark.skip(reason='no gpu')\ndef test_gpu(): assert False\n",
+    "import unittest\nfrom work import answer\n\nclass Test(unittest.TestCase):\n    def test_answer(self): self.assertEqual(answer(), 42)\n"
+    "    def test_other(self): pass\n"], ids=["functions", "TestCase"])
+def test_what_is_tested_does_not_choose_its_tests(grade, skips, case):
     """Skips of the test's own are its business; those of the code under test are failures."""
-    test = ("import pytest\nfrom work import answer\n\ndef test_answer(): assert answer() == 42\ndef test_other(): pass\n"
-            "@pytest.mark.skip(reason='no gpu')\ndef test_gpu(): pass\n")
-    result, doc, _, _ = grade([("test_a.py", "a", test)], work=f"cat > work.py <<'E'\n{skips}E\n")
+    result, doc, _, _ = grade([("test_a.py", "a", case)], work=f"cat > work.py <<'E'\n{skips}E\n")
     assert (result["total_score"], doc["test_results"]["test_a.py"]["reason"]) == (0, "a test was skipped by the code under test")
+
+
+def test_what_a_test_leaves_out_itself_is_its_business(grade):
+    """Also where the work has tests of its own that are left out."""
+    test = ("import unittest\nfrom work import answer\n\nclass Test(unittest.TestCase):\n    def setUp(self):\n"
+            "        if self._testMethodName == 'test_gpu': self.skipTest('no gpu')\n    def test_gpu(self): pass\n"
+            "    def test_answer(self): self.assertEqual(answer(), 42)\n")
+    result, _, _, _ = grade([("test_a.py", "a", test)], work="echo 'def answer(): return 42' > work.py; mkdir -p tests\n"
+                            "printf 'import pytest\\n@pytest.mark.skip\\ndef test_mine(): pass\\n' > tests/test_mine.py\n")
+    assert result["total_score"] == 1

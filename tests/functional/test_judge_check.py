@@ -79,16 +79,31 @@ def test_later_runs_are_corrected(judged, check, run_cli):
 
 
 def test_votes_their_mean_and_how_far_they_agree(judged, fake, run_cli):
-    answers = [0.2, 0.4, 0.9]
-    fake.configure(rules=[])
-    run = judged({"model": "judge-fake", "turns": [{"text": verdict(0.5)}]}, judge={"votes": 3}, rollouts=2)
+    run = judged(says(verdict(0.5)), api="chat", judge={"votes": 3}, rollouts=2)
     assert run.result()["judge_votes"] == {"clear": [0.5] * 3} and len(run.requests()) == 6
-    bodies = [json.dumps({"choices": [{"message": {"content": verdict(v)}, "finish_reason": "stop"}]}) for v in answers]
-    fake.configure(rules=[{"nth": [i + 1], "do": {"status": 200, "body": body}} for i, body in enumerate(bodies)])
-    run = type(run)(None, fake, run.workdir, run.rollout, run.env)
-    run_cli("eval", "bench", "--judge-only", "--only", run.run_id, env=run.env)
+    assert "nothing varies" in run_cli("summarize", "bench", check=0).stdout.replace("\n", " ")
+    bodies = [{"choices": [{"message": {"content": verdict(v)}, "finish_reason": "stop"}]} for v in (0.2, 0.4, 0.9)]
+    fake.configure(rules=[{"nth": [1], "do": {"status": 200, "body": body}} for body in bodies])
+    run_cli("eval", "bench", "--judge-only", "--only", run.run_id, env=run.env, check=0)
     doc = run.doc()["judge"]["rubrics"]["clear"]
-    assert run.result()["judge_score"] in (pytest.approx(0.5), 0.5) and len(doc["votes"]) == 3
+    assert sorted(doc["votes"]) == [0.2, 0.4, 0.9] and doc["spread"] == pytest.approx(0.7)
+    assert run.result()["judge_score"] == pytest.approx(0.5)
+    judges = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["judges"]
+    # s^2 of the three is 0.13; of the other trial 0; two trials.
+    assert judges["se"] == pytest.approx((0.13 / 3) ** 0.5 / 2) and judges["rubrics"]["clear"]["spread"] == pytest.approx(0.35)
+    assert judges["alpha"] < 0.1 and judges["corrected"] is None
+    text = run_cli("summarize", "bench", check=0).stdout.replace("\n", " ")
+    assert "a standard error of 0.104 in the mean of what it says" in text and "agree by an alpha of" in text
+
+
+def test_compare_tells_of_two_judges(judged, fake, run_cli):
+    run = judged(says(verdict(0.5)), rollouts=2)
+    run_cli("run", "bench.toml", env=run.env, check=0)
+    fake.configure(scripts=[{"model": "other-fake", "turns": [{"text": verdict(1.0)}]}])
+    run_cli("eval", "bench", "--judge-only", "--judge", "other-fake", env=run.env, check=0)
+    stamps = sorted(p.name for p in (run.workdir / "data/rollouts/bench").iterdir() if p.is_dir())
+    shown = run_cli("compare", f"bench@{stamps[1]}", f"bench@{stamps[0]}", check=0).stdout
+    assert "- judge: other-fake against judge-fake" in shown and "judge's prompt" not in shown
 
 
 def test_judges_that_are_not_the_same_are_told_apart(judged, fake, run_cli):
@@ -119,6 +134,28 @@ def test_a_canary_marks_a_verdict(judged, answer):
     assert doc["canary_wrong"] == (answer != is_true) and run.result()["total_score"] == 0.5
 
 
-def test_the_same_family_is_said(judged, run_cli):
-    run = judged(says(verdict(1)), agent="oracle")
-    assert "same family" not in run.done.stdout
+def test_the_same_family_is_said(judged, run_cli, agent_script):
+    words = "the same family (plain) as plain-fake, whose work it judges"
+    run = judged(says(verdict(1)), says(verdict(1), model="plain-2-fake"), agent=agent_script("true"))
+    assert words not in run.done.stdout
+    assert words in run_cli("run", "bench.toml", "--judge", "plain-2-fake", env=run.env, check=0).stdout
+
+
+def test_what_judging_may_cost_is_told_before(judged, run_cli, fake):
+    """By a dry run as well, which asks nobody; and it counts to what a benchmark may be expected to cost."""
+    run = judged(says(verdict(0.5)), rollouts=2)
+    result = run.result()
+    assert result["judge"]["money_usd"] > 0 and result["agent"]["metrics"]["money_usd"] is None
+    standard = run.doc()["standard_metrics"]
+    assert standard["judge_cost_usd"] == pytest.approx(result["judge"]["money_usd"]) and standard["judge_calls"] == 1
+    assert standard["wall_seconds"] > run.doc()["lm_evaluation"]["metadata"]["evaluation_time_seconds"]
+    dry = run_cli("run", "bench.toml", "--dry-run", env=run.env, check=0).stdout
+    assert f"forecast: judging about {2 * result['judge']['money_usd']:.2f} USD for 2 trials, by earlier runs" in dry
+    assert "judge judge-fake: judge-fake at fake by responses, 1 vote a rubric" in dry and len(fake.log()) == 2
+    other = run_cli("run", "bench.toml", "--dry-run", "--judge", "other-fake", env=run.env, check=0).stdout
+    assert "judging unknown for 2 trials" in other
+    config = run.workdir / "bench.toml"
+    config.write_text(config.read_text() + "cost_limit_usd = 0.5\n[budget]\nmax_forecast_usd = 0.9\n")
+    done = run_cli("run", "bench.toml", "--judge", "other-fake", env=run.env, check=2)
+    assert "not started, as max_forecast_usd = 0.9 asks: the forecast is judging at most 1.00 USD" in done.stderr
+    assert "judging about" in run_cli("eval", "bench", "--judge-only", env=run.env, check=0).stdout

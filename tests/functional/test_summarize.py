@@ -151,7 +151,8 @@ def test_csv_has_every_column_always(run_cli, data):
                              "tokens_cache_write", "tokens_output", "tokens_reasoning", "model_calls", "files_changed",
                              "lines_changed", "memory_max_mb", "cpu_seconds", "disk_mb", "evaluation_memory_max_mb",
                              "evaluation_cpu_seconds", "tests_passed", "oom_killed", "cpu_pressure",
-                             "timed_out_under_load", "self_reported"]
+                             "timed_out_under_load", "judge_calls", "judge_tokens_input", "judge_tokens_output",
+                             "judge_cost_usd", "self_reported"]
     assert rows[0]["time_s"] == "1.5" and rows[0]["run_dir"] == f"data/runs/{stored.STAMP}-0"
     assert rows[0]["task"] == "=cmd" and rows[0]["unit"] == "0.5"
     assert rows[1]["unit"] == "" and rows[1]["reason"].startswith('say "no", or')

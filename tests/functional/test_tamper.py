@@ -64,3 +64,14 @@ def test_who_knows_the_commit_that_solves_it_has_read_history(grade):
     end = "0123456789abcdef0123456789abcdef01234567"
     result, _, _, _ = grade([TEST], work=RIGHT + f"echo looking at {end[:12]}\n", task={"end": end, "gold": False})
     assert any("history after the start was read" in line for line in result["suspect"])
+
+
+def test_hooks_that_are_in_no_diff(grade, run_cli):
+    """Those of .git itself; a grading of the stored work tells of them, too."""
+    hook = "printf '#!/bin/sh\\nexit 0\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; touch .git/hooks/update.sample\n"
+    result, _, top, _ = grade([TEST], work=RIGHT + "mkdir -p .git/hooks\n" + hook)
+    assert result["suspect"] == [".git/hooks/pre-commit: is a git hook"] and result["total_score"] == 1
+    assert json.loads((top / "artifacts/repo_info.json").read_text())["git_hooks"] == ["pre-commit"]
+    run_cli("eval", "bench", check=0)
+    again = json.loads((top / "result.json").read_text())
+    assert again["attempt"] == 2 and again["suspect"] == result["suspect"]
