@@ -49,11 +49,17 @@ json_t *judge_form_schema(void)
 			 "required", required, "additionalProperties", 0);
 }
 
+static bool speaks_of_verdict(const char *text, size_t len)
+{
+	return memmem(text, len, "\"verdict\"", 9) || memmem(text, len, "\"score\"", 7);
+}
+
 /* The last verdict in TEXT: models think aloud before it, add a word after it, put it in a code block, and quote what they
- * were shown. Of what is none the first attempt tells why. */
+ * were shown. What a later one that cannot be read holds, or follows, is none. Of what is none the first attempt tells why. */
 static json_t *last_verdict(const char *text, size_t len, char why[JSON_ERROR_TEXT_LENGTH])
 {
 	const char *open = text, *end = text + len;
+	const char *last = end; /* behind the one that was found */
 	json_t *found = NULL;
 
 	while ((open = memchr(open, '{', (size_t)(end - open)))) {
@@ -63,6 +69,7 @@ static json_t *last_verdict(const char *text, size_t len, char why[JSON_ERROR_TE
 		if (json_object_get(j, "verdict") || json_object_get(j, "score")) {
 			json_decref(found);
 			found = json_incref(j);
+			last = open + e.position;
 		} else if (!*why) {
 			snprintf(why, JSON_ERROR_TEXT_LENGTH, "%s",
 				 j ? "\"score\" is missing" : e.text);
@@ -70,11 +77,16 @@ static json_t *last_verdict(const char *text, size_t len, char why[JSON_ERROR_TE
 		open += j && e.position > 0 ? e.position : 1;
 		json_decref(j);
 	}
+	if (speaks_of_verdict(last, (size_t)(end - last))) {
+		json_decref(found);
+		snprintf(why, JSON_ERROR_TEXT_LENGTH, "%s", "what comes last is none");
+		return NULL;
+	}
 	return found;
 }
 
-/* A line break as such in a text, which JSON does not take and models write. */
-static void escape_breaks(struct buf *out, const char *text, size_t len)
+/* A line break as such in a text, and a backslash before what needs none, which JSON does not take and models write. */
+static void mend_texts(struct buf *out, const char *text, size_t len)
 {
 	bool in_text = false;
 
@@ -82,6 +94,8 @@ static void escape_breaks(struct buf *out, const char *text, size_t len)
 		unsigned char c = (unsigned char)text[i];
 
 		if (in_text && c == '\\' && i + 1 < len) {
+			if (!strchr("\"\\/bfnrtu", text[i + 1]))
+				buf_addc(out, '\\');
 			buf_addc(out, text[i++]);
 			buf_addc(out, text[i]);
 		} else if (in_text && c < 0x20) {
@@ -100,7 +114,7 @@ static json_t *find_object(const char *text, size_t len, struct err *err)
 	json_t *j = last_verdict(text, len, why);
 
 	if (!j && *why) {
-		escape_breaks(&mended, text, len);
+		mend_texts(&mended, text, len);
 		j = last_verdict(mended.data, mended.len, ignored);
 	}
 	if (!j)

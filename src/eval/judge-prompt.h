@@ -10,7 +10,7 @@
 #include "base/strv.h"
 #include "core/judge.h"
 #include "eval/fence.h"
-#include "eval/judge-diff.h"
+#include "eval/diff-parts.h"
 #include "task/task.h"
 
 /* A file of the workspace after the change, as much of it as was read. */

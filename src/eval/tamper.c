@@ -6,101 +6,16 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
-
-/* Neither a hunk's line nor a line of a binary patch can begin so. */
-static const char header[] = "diff --git ";
-
-/* One file of a diff. */
-struct section {
-	const char *at;
-	size_t n;
-	char *path; /* owned */
-	bool is_new, executable;
-};
-
-static const char *line_end(const char *at, const char *end)
-{
-	const char *newline = memchr(at, '\n', (size_t)(end - at));
-
-	return newline ? newline + 1 : end;
-}
-
-/* git's quoting of a name, as C has it; AT is behind the quote. */
-static char *unquote(const char *at, const char *end)
-{
-	static const char plain[] = "abfnrtv\\\"", meant[] = "\a\b\f\n\r\t\v\\\"";
-	AUTO(buf) struct buf out = BUF_INIT;
-
-	for (; at < end && *at != '"'; at++) {
-		if (*at != '\\' || at + 1 == end) {
-			buf_addc(&out, *at);
-			continue;
-		}
-		at++;
-		const char *known = strchr(plain, *at);
-		if (*at >= '0' && *at <= '3' && end - at >= 3) {
-			buf_addc(&out,
-				 (char)((at[0] - '0') << 6 | (at[1] - '0') << 3 | (at[2] - '0')));
-			at += 2;
-		} else {
-			buf_addc(&out, known && *at ? meant[known - plain] : *at);
-		}
-	}
-	return out.data ? buf_detach(&out) : xstrdup("");
-}
-
-/* Both names of the header are the same: nothing is renamed in it. */
-static char *header_path(const char *line, const char *end)
-{
-	const size_t head = strlen(header), len = (size_t)(end - line);
-	const char *names = line + (head < len ? head : len);
-	size_t n = (size_t)(end - names);
-
-	if (n && *names == '"') {
-		AUTO(free) char *whole = unquote(names + 1, end);
-		return xstrdup(strlen(whole) > 2 ? whole + 2 : "");
-	}
-	n = n && end[-1] == '\n' ? n - 1 : n;
-	return n > 5 ? xstrndup(names + 2, (n - 5) / 2) : xstrdup("");
-}
-
-static bool starts(const char *at, const char *end, const char *word)
-{
-	size_t n = strlen(word);
-
-	return (size_t)(end - at) >= n && memcmp(at, word, n) == 0;
-}
-
-/* The section that begins at AT; false at the end. */
-static bool next_section(struct section *s, const char *at, const char *end)
-{
-	if (at >= end)
-		return false;
-	const char *first = line_end(at, end), *line = first;
-	bool in_header = true;
-
-	*s = (struct section){.at = at, .path = header_path(at, first)};
-	for (; line < end && !starts(line, end, header); line = line_end(line, end)) {
-		in_header &= !starts(line, end, "@@");
-		if (!in_header)
-			continue;
-		s->is_new |= starts(line, end, "new file mode ");
-		s->executable |= starts(line, end, "new file mode 100755") ||
-				 starts(line, end, "new file mode 120000") ||
-				 starts(line, end, "new mode 100755");
-	}
-	s->n = (size_t)(line - at);
-	return true;
-}
+#include "eval/diff-parts.h"
 
 void tamper_paths(struct strv *out, const char *diff, size_t n)
 {
-	struct section s;
+	struct diff_parts parts;
 
-	for (const char *at = diff, *end = diff + n; next_section(&s, at, end); at += s.n) {
-		strv_push(out, s.path);
-		free(s.path);
-	}
+	diff_parts_read(&parts, diff, n);
+	for (size_t i = 0; i < parts.n; i++)
+		strv_push(out, parts.v[i].path);
+	diff_parts_release(&parts);
 }
 
 static bool listed(const char *word, const char *const *list)
@@ -108,21 +23,6 @@ static bool listed(const char *word, const char *const *list)
 	for (; *list; list++)
 		if (strcmp(word, *list) == 0)
 			return true;
-	return false;
-}
-
-/* Whether a line that was added or taken away holds WORD. */
-static bool changes_word(const struct section *s, const char *word)
-{
-	const char *end = s->at + s->n, *next;
-
-	for (const char *line = s->at; line < end; line = next) {
-		next = line_end(line, end);
-		if ((*line == '+' || *line == '-') && !starts(line, end, "+++ ") &&
-		    !starts(line, end, "--- ") &&
-		    memmem(line, (size_t)(next - line), word, strlen(word)))
-			return true;
-	}
 	return false;
 }
 
@@ -141,7 +41,7 @@ static char *module_of(const char *path)
 }
 
 /* What stands in for one of the programs and modules that tests are run with. */
-static const char *stands_in(const struct section *s)
+static const char *stands_in(const struct diff_part *s)
 {
 	static const char *const modules[] = {"pytest",	   "_pytest",	 "pluggy",    "iniconfig",
 					      "unittest",  "doctest",	 "importlib", "subprocess",
@@ -191,7 +91,7 @@ static bool is_helper(const char *path, const char *module, const struct task_te
 	       imports(test->content, test->content_len, path_base(module));
 }
 
-static const char *touches_test(const struct section *s, const struct task_step *step)
+static const char *touches_test(const struct diff_part *s, const struct task_step *step)
 {
 	AUTO(free) char *module = module_of(s->path);
 
@@ -224,7 +124,7 @@ static const char *is_hook(const char *path)
 }
 
 /* Why the file is no part of the work, or NULL. */
-static const char *suspicion(const struct section *s, const struct task_step *step)
+static const char *suspicion(const struct diff_part *s, const struct task_step *step)
 {
 	static const char *const always[] = {"conftest.py", "pytest.ini", ".pytest.ini", NULL};
 	static const char *const at_start[] = {"sitecustomize.py", "usercustomize.py", NULL};
@@ -234,7 +134,7 @@ static const char *suspicion(const struct section *s, const struct task_step *st
 
 	if (why)
 		return why;
-	if (listed(name, always) || (listed(name, shared) && changes_word(s, "pytest")))
+	if (listed(name, always) || (listed(name, shared) && diff_part_changes(s, "pytest")))
 		return "changes how pytest runs";
 	if (listed(name, at_start) || (n > 4 && strcmp(name + n - 4, ".pth") == 0))
 		return "runs whenever Python starts";
@@ -243,13 +143,13 @@ static const char *suspicion(const struct section *s, const struct task_step *st
 }
 
 /* Where tests leave what they found: code under test has no business there. */
-static const char *writes_results(const struct section *s)
+static const char *writes_results(const struct diff_part *s)
 {
 	static const char *const words[] = {"ROLLOUTS_RESULTS", "ROLLOUTS_METRICS", "--junitxml",
 					    "junit.xml", NULL};
 
 	for (size_t i = 0; words[i]; i++)
-		if (changes_word(s, words[i]))
+		if (diff_part_changes(s, words[i]))
 			return words[i];
 	return NULL;
 }
@@ -269,16 +169,17 @@ bool tamper_skips(const char *diff, size_t n)
 	static const char *const words[] = {"SkipTest",	     "skipTest",      "importorskip",
 					    "pytest.skip",   "pytest import", "xfail",
 					    "skip.Exception"};
+	struct diff_parts parts;
 	bool found = false;
-	struct section s;
 
-	for (const char *at = diff, *end = diff + n; !found && next_section(&s, at, end);
-	     at += s.n) {
-		bool counts = text_ends_with(s.path, ".py") && !is_test_code(s.path);
-		for (size_t i = 0; counts && !found && i < ARRAY_SIZE(words); i++)
-			found = changes_word(&s, words[i]);
-		free(s.path);
+	diff_parts_read(&parts, diff, n);
+	for (size_t i = 0; !found && i < parts.n; i++) {
+		const struct diff_part *p = &parts.v[i];
+		bool counts = text_ends_with(p->path, ".py") && !is_test_code(p->path);
+		for (size_t k = 0; counts && !found && k < ARRAY_SIZE(words); k++)
+			found = diff_part_changes(p, words[k]);
 	}
+	diff_parts_release(&parts);
 	return found;
 }
 
@@ -296,26 +197,28 @@ void tamper_tell(struct strv *evidence, const char *path, const char *what)
 void tamper_look(struct tamper *out, const struct task_step *step, const struct strv *exempt,
 		 const char *diff, size_t n)
 {
-	struct section s;
+	struct diff_parts parts;
 
-	for (const char *at = diff, *end = diff + n; next_section(&s, at, end); at += s.n) {
-		bool exempted = strv_has(exempt, s.path);
-		const char *why = exempted ? NULL : suspicion(&s, step);
-		const char *place = exempted ? NULL : writes_results(&s);
+	diff_parts_read(&parts, diff, n);
+	for (size_t i = 0; i < parts.n; i++) {
+		const struct diff_part *s = &parts.v[i];
+		bool exempted = strv_has(exempt, s->path);
+		const char *why = exempted ? NULL : suspicion(s, step);
+		const char *place = exempted ? NULL : writes_results(s);
 
 		if (why) {
-			tamper_tell(&out->evidence, s.path, why);
+			tamper_tell(&out->evidence, s->path, why);
 			if (!out->left_out++)
-				buf_add(&out->clean, diff, (size_t)(at - diff));
+				buf_add(&out->clean, diff, (size_t)(s->text - diff));
 		} else if (out->left_out) {
-			buf_add(&out->clean, s.at, s.n);
+			buf_add(&out->clean, s->text, s->len);
 		}
 		if (place) {
 			AUTO(free) char *what = xasprintf("speaks of %s, where tests write", place);
-			tamper_tell(&out->evidence, s.path, what);
+			tamper_tell(&out->evidence, s->path, what);
 		}
-		free(s.path);
 	}
+	diff_parts_release(&parts);
 }
 
 void tamper_release(struct tamper *t)

@@ -18,6 +18,8 @@ NO_VERDICTS = {
     "half": (verdict(0.5)[:-9], "JSON"), "missing": (json.dumps({"reasoning": "x", "verdict": None}), '"score" is missing'),
     "bare": ("{}", '"score" is missing'),
     "list": ("[0.5]", "no JSON object"), "other scale": (met(), "has degrees"),
+    "broken after a draft": (verdict(1) + "\n" + verdict(0.2)[:-9], "what comes last is none"),
+    "a quote in it": (verdict(0.2).replace("It says so.", "It says " + verdict(1) + "."), "what comes last is none"),
     "twice": ('{"reasoning": "", "verdict": null, "score": 0.1, "score": 1}', "JSON"),
 }
 
@@ -131,6 +133,9 @@ VERDICTS = {
     "braces before it": "I look at {reasoning: x} and {criterion}.\n" + verdict(0.3), "a line break": verdict(0.3).replace("says so", "says\nso"),
     "a code block": "```json\n" + verdict(0.3) + "\n```", "an indented one": json.dumps(json.loads(verdict(0.3)), indent=4),
     "braces in it": verdict(0.3, reasoning='the diff says {"score": 1}'), "more members": verdict(0.3, confidence=1),
+    "a draft, and a line break": verdict(0.9) + "\nOn reflection:\n" + verdict(0.3).replace("says so", "says\nso"),
+    "a needless backslash": verdict(0.3).replace("says so", r"matches \d+"),
+    "a mark of the order of bytes": "\ufeff" + verdict(0.3),
     "whole numbers": verdict(0).replace('"score": 0', '"score": 0.3'),
 }
 

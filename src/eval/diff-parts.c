@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "eval/judge-diff.h"
-#include <stdbool.h>
+#include "eval/diff-parts.h"
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "base/text.h"
 
+/* Neither a hunk's line nor a line of a binary patch can begin so. */
 #define START "diff --git "
 
 static const char *line_end(const char *s, const char *end)
@@ -23,61 +22,99 @@ static bool starts(const char *s, const char *end, const char *word)
 	return (size_t)(end - s) >= n && memcmp(s, word, n) == 0;
 }
 
-/* "b/src/x.py" without its first folder; git puts odd names in quotes, which are kept. */
-static char *name_of(const char *s, const char *end)
+/* git's quoting of a name, as C has it; AT is behind the quote. */
+static char *unquote(const char *at, const char *end)
 {
-	const char *stop = line_end(s, end);
-	bool quoted = s < stop && *s == '"';
-	AUTO(free) char *text = NULL;
+	static const char plain[] = "abfnrtv\\\"", meant[] = "\a\b\f\n\r\t\v\\\"";
+	AUTO(buf) struct buf out = BUF_INIT;
 
-	while (stop > s && (stop[-1] == '\n' || stop[-1] == '\t' || stop[-1] == '\r'))
-		stop--;
-	text = xstrndup(s, (size_t)(stop - s));
-	if (strcmp(text, "/dev/null") == 0)
-		return NULL;
-	const char *slash = strchr(text, '/');
-	return slash ? xasprintf("%s%s", quoted ? "\"" : "", slash + 1) : xstrdup(text);
+	for (; at < end && *at != '"'; at++) {
+		if (*at != '\\' || at + 1 == end) {
+			buf_addc(&out, *at);
+			continue;
+		}
+		at++;
+		const char *known = strchr(plain, *at);
+		if (*at >= '0' && *at <= '3' && end - at >= 3) {
+			buf_addc(&out,
+				 (char)((at[0] - '0') << 6 | (at[1] - '0') << 3 | (at[2] - '0')));
+			at += 2;
+		} else {
+			buf_addc(&out, known && *at ? meant[known - plain] : *at);
+		}
+	}
+	return out.data ? buf_detach(&out) : xstrdup("");
 }
 
-/* Of a change without lines (a mode, an empty file, a binary) the header alone tells: two names, the second from its
- * middle. */
-static char *name_of_header(const char *s, const char *end)
+/* The name between S and END as a diff writes it, quoted or not; NULL: that of no file. */
+static char *name_of(const char *s, const char *end)
+{
+	while (end > s && (end[-1] == '\n' || end[-1] == '\t' || end[-1] == '\r'))
+		end--;
+	return s < end && *s == '"'			     ? unquote(s + 1, end)
+	       : end - s == 9 && starts(s, end, "/dev/null") ? NULL
+							     : xstrndup(s, (size_t)(end - s));
+}
+
+/* The same without its first folder: "b/src/x.py". */
+static char *name_below(const char *s, const char *end)
+{
+	AUTO(free) char *name = name_of(s, end);
+	const char *slash = name ? strchr(name, '/') : NULL;
+
+	return slash ? xstrdup(slash + 1) : STEAL(&name);
+}
+
+/* Of a change without lines (a mode, an empty file, a binary) the header alone tells: the same name twice. */
+static char *name_in_header(const char *s, const char *end)
+{
+	s += strlen(START);
+	while (end > s && (end[-1] == '\n' || end[-1] == '\r'))
+		end--;
+	if (s < end && *s != '"')
+		end = s + (end - s) / 2;
+	return name_below(s, end);
+}
+
+static void read_header(struct diff_part *p, const char *s, const char *end, char **before)
 {
 	const char *stop = line_end(s, end);
-	size_t n = (size_t)(stop - s);
 
-	s += strlen(START);
-	n -= strlen(START);
-	n -= n && s[n - 1] == '\n';
-	return n > 1 ? name_of(s + n / 2 + 1, s + n) : xstrdup("?");
+	p->is_new |= starts(s, end, "new file mode ");
+	p->executable |= starts(s, end, "new file mode 100755") ||
+			 starts(s, end, "new file mode 120000") ||
+			 starts(s, end, "new mode 100755");
+	if (starts(s, end, "+++ ") && !p->path)
+		p->path = name_below(s + 4, stop);
+	else if (starts(s, end, "rename to ") && !p->path)
+		p->path = name_of(s + strlen("rename to "), stop);
+	else if (starts(s, end, "--- ") && !*before)
+		*before = name_below(s + 4, stop);
 }
 
 static void read_part(struct diff_part *p)
 {
 	const char *end = p->text + p->len;
-	bool in_hunk = false;
 	char *before = NULL;
+	bool in_hunk = false;
 
-	for (const char *s = p->text; s < end; s = line_end(s, end)) {
+	for (const char *s = p->text; s < end && !p->binary; s = line_end(s, end)) {
 		in_hunk |= starts(s, end, "@@ ");
-		if (in_hunk) {
-			p->added += *s == '+';
-			p->removed += *s == '-';
-		} else if (starts(s, end, "+++ ") && !p->path) {
-			p->path = name_of(s + 4, end);
-		} else if (starts(s, end, "--- ") && !before) {
-			before = name_of(s + 4, end);
-		} else if (starts(s, end, "GIT binary patch") || starts(s, end, "Binary files ")) {
-			p->binary = true;
-			break;
-		}
+		p->added += in_hunk && *s == '+';
+		p->removed += in_hunk && *s == '-';
+		p->binary = !in_hunk &&
+			    (starts(s, end, "GIT binary patch") || starts(s, end, "Binary files "));
+		if (!in_hunk)
+			read_header(p, s, end, &before);
 	}
 	if (!p->path)
 		p->path = STEAL(&before);
 	if (!p->path)
-		p->path = name_of_header(p->text, end);
-	if (!p->path)
+		p->path = name_in_header(p->text, line_end(p->text, end));
+	if (!p->path || !*p->path) {
+		free(p->path);
 		p->path = xstrdup("?");
+	}
 	free(before);
 }
 
@@ -107,6 +144,20 @@ void diff_parts_release(struct diff_parts *p)
 		free(p->v[i].path);
 	free(p->v);
 	*p = (struct diff_parts){0};
+}
+
+bool diff_part_changes(const struct diff_part *p, const char *word)
+{
+	const char *end = p->text + p->len, *next;
+
+	for (const char *line = p->text; line < end; line = next) {
+		next = line_end(line, end);
+		if ((*line == '+' || *line == '-') && !starts(line, end, "+++ ") &&
+		    !starts(line, end, "--- ") &&
+		    memmem(line, (size_t)(next - line), word, strlen(word)))
+			return true;
+	}
+	return false;
 }
 
 static bool is_test(const char *path)
