@@ -2,22 +2,18 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/install.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/gateway-serve.h"
 #include "cmd/options.h"
-#include "gatewaylink/process.h"
 #include "rollout/gateway-document.h"
 #include "rollout/keys.h"
 
@@ -68,38 +64,6 @@ static int listen_tcp(const struct asked *a, struct err *err)
 	char host[INET_ADDRSTRLEN];
 	printf("listening on http://%s:%d\n", inet_ntop(AF_INET, &at.sin_addr, host, sizeof host),
 	       ntohs(at.sin_port));
-	return fd_steal(&fd);
-}
-
-/* A socket that nobody listens on any more is replaced; anything else is not ours to remove. */
-static int listen_unix(const char *path, struct err *err)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	struct stat st;
-
-	if (strlen(path) >= sizeof at.sun_path)
-		return err_set(err, ERR_USAGE, 0, "--socket %s: the path is longer than %zu bytes",
-			       path, sizeof at.sun_path - 1);
-	snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
-	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "socket");
-	if (lstat(path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode))
-			return err_set(err, ERR_USAGE, 0,
-				       "--socket %s: there is a file already, and no socket", path);
-		if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-			return err_set(err, ERR_USAGE, 0,
-				       "--socket %s: somebody listens there already", path);
-		unlink(path);
-	}
-	mode_t old = umask(0177);
-	int bad = bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, BACKLOG);
-	int why = errno;
-	umask(old);
-	if (bad)
-		return err_set(err, ERR_INFRA, why, "listen on %s", path);
-	printf("listening on %s\n", path);
 	return fd_steal(&fd);
 }
 
@@ -174,34 +138,6 @@ static int make_document(json_t **out, const struct asked *a, struct strv *probl
 	return 0;
 }
 
-static void say_note(void *arg, const char *text)
-{
-	AUTO(buf) struct buf safe = BUF_INIT;
-
-	text_renders(&safe, text, TEXT_TERMINAL_LINE);
-	fprintf(stderr, "rollouts: %s\n", safe.data);
-}
-
-/* Until one of SIGNALS comes, or the gateway ends by itself. */
-static int attend(struct gateway_process *p, int signals, struct err *err)
-{
-	struct pollfd fds[GATEWAY_PROCESS_FDS + 1];
-	struct signalfd_siginfo taken;
-
-	for (;;) {
-		struct pollfd *told = &fds[gateway_process_watch(p, fds)];
-		*told = (struct pollfd){.fd = signals, .events = POLLIN};
-		if (poll(fds, GATEWAY_PROCESS_FDS + 1, -1) < 0)
-			return err_set(err, ERR_INFRA, errno, "poll");
-		/* Taken, so that it is not still there when signals are let in again. */
-		if (told->revents && read(signals, &taken, sizeof taken) > 0)
-			return 0;
-		gateway_process_turn(p, fds);
-		if (gateway_process_failure(p))
-			return err_set(err, ERR_INFRA, 0, "%s", gateway_process_failure(p));
-	}
-}
-
 static void print_totals(const struct gateway_totals *t)
 {
 	if (!t->calls)
@@ -217,16 +153,11 @@ static void print_totals(const struct gateway_totals *t)
 		printf("$%.4f\n", t->usd);
 }
 
+/* Until it is interrupted. */
 static int serve(const json_t *document, int listener, struct err *err)
 {
-	AUTO(free) char *program = install_libexec("rollouts-gateway");
-	const struct gateway_spec spec = {.program = program,
-					  .dir_fd = -1,
-					  .listener = listener,
-					  .log_fd = STDERR_FILENO,
-					  .document = document,
-					  .note = say_note};
-	struct gateway_process *p = NULL;
+	struct gateway_totals totals;
+	struct signalfd_siginfo taken;
 	sigset_t set, old;
 
 	sigemptyset(&set);
@@ -234,15 +165,13 @@ static int serve(const json_t *document, int listener, struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, &old);
-	AUTO(fd) int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	AUTO(fd) int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	fflush(stdout);
-	int failed = gateway_process_start(&p, &spec, err);
-	if (!failed) {
-		failed = attend(p, signals, err);
-		gateway_process_leave(p);
-		print_totals(gateway_process_totals(p));
-		gateway_process_stop(p);
-	}
+	int failed = gateway_serve(&totals, listener, document, signals, err);
+	print_totals(&totals);
+	/* Taken, so that it is not still there when signals are let in again. */
+	while (read(signals, &taken, sizeof taken) > 0)
+		;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return failed;
 }
@@ -263,9 +192,11 @@ static int run(const struct asked *a)
 		return cmd_fail(&err);
 	if (make_document(&document, a, &problems, &err))
 		return cmd_refuse(&problems, &err);
-	AUTO(fd) int listener = a->listen ? listen_tcp(a, &err) : listen_unix(a->socket, &err);
+	AUTO(fd) int listener = a->listen ? listen_tcp(a, &err) : gateway_listen(a->socket, &err);
 	if (listener < 0)
 		return cmd_fail(&err);
+	if (a->socket)
+		printf("listening on %s\n", a->socket);
 	int failed = serve(document, listener, &err);
 	if (a->socket)
 		unlink(a->socket);

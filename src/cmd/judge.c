@@ -5,28 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include "base/cleanup.h"
-#include "base/install.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/gateway-serve.h"
 #include "cmd/judge-report.h"
 #include "cmd/options.h"
 #include "config/config.h"
 #include "eval/gold.h"
 #include "eval/judge-ask.h"
-#include "gatewaylink/process.h"
 #include "rollout/gateway-document.h"
 #include "rollout/judge.h"
 
@@ -56,45 +51,6 @@ static void *ask(void *arg)
 	return NULL;
 }
 
-static void say_note(void *arg, const char *text)
-{
-	AUTO(buf) struct buf safe = BUF_INIT;
-
-	text_renders(&safe, text, TEXT_TERMINAL_LINE);
-	cmd_warn(safe.data);
-}
-
-static int attend(struct gateway_process *p, struct asking *a, struct err *err)
-{
-	pthread_t thread;
-	uint64_t taken = 0;
-
-	if (pthread_create(&thread, NULL, ask, a))
-		return err_set(err, ERR_INFRA, errno, "start a thread");
-	while (!taken) {
-		struct pollfd fds[GATEWAY_PROCESS_FDS + 1];
-		size_t n = gateway_process_watch(p, fds);
-		fds[n] = (struct pollfd){.fd = a->done_fd, .events = POLLIN};
-		(void)!poll(fds, n + 1, 1000);
-		if (fds[n].revents && read(a->done_fd, &taken, sizeof taken) < 0)
-			taken = 0;
-		gateway_process_turn(p, fds);
-	}
-	pthread_join(thread, NULL);
-	return 0;
-}
-
-static int judge_listen(const char *path, struct err *err)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	AUTO(fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 128))
-		return err_set(err, ERR_INFRA, errno, "listen on %s", path);
-	return fd_steal(&fd);
-}
-
 static json_t *make_document(const struct judge *j, const struct providers *p, const char *config,
 			     struct strv *problems, struct err *err)
 {
@@ -108,33 +64,40 @@ static json_t *make_document(const struct judge *j, const struct providers *p, c
 	return doc;
 }
 
+/* A gateway that does not serve answers no thread: it is told to stop waiting. */
+static int serve(struct asking *a, int listener, const json_t *document,
+		 struct gateway_totals *totals, struct err *err)
+{
+	const uint64_t one = 1;
+	AUTO(fd) int cancel = eventfd(0, EFD_CLOEXEC);
+	pthread_t thread;
+
+	a->client.cancel_fds[0] = cancel;
+	if (pthread_create(&thread, NULL, ask, a))
+		return err_set(err, ERR_INFRA, errno, "start a thread");
+	int failed = gateway_serve(totals, listener, document, a->done_fd, err);
+	if (failed && write(cancel, &one, sizeof one) < 0)
+		return -1; /* which cannot be */
+	pthread_join(thread, NULL);
+	return failed;
+}
+
 /* The gateway's socket in a folder of its own: whoever can write to it spends the user's money. */
 static int ask_all(struct asking *a, const json_t *document, struct gateway_totals *totals,
 		   struct err *err)
 {
 	char folder[] = "/tmp/rollouts-judge-XXXXXX";
-	AUTO(free) char *program = install_libexec("rollouts-gateway");
-	struct gateway_process *p = NULL;
 
 	if (!mkdtemp(folder))
 		return err_set(err, ERR_INFRA, errno, "make a folder below /tmp");
 	AUTO(free) char *path = path_join(folder, "socket");
-	AUTO(fd) int listener = judge_listen(path, err);
-	const struct gateway_spec spec = {.program = program,
-					  .dir_fd = -1,
-					  .listener = listener,
-					  .log_fd = STDERR_FILENO,
-					  .document = document,
-					  .note = say_note};
-	int failed = listener < 0 || gateway_process_start(&p, &spec, err);
+	AUTO(fd) int listener = gateway_listen(path, err);
+	int failed = listener < 0;
 	if (!failed) {
 		a->client.socket_fd = open(path, O_PATH | O_CLOEXEC);
 		failed = a->client.socket_fd < 0 ? err_set(err, ERR_INFRA, errno, "open %s", path)
-						 : attend(p, a, err);
+						 : serve(a, listener, document, totals, err);
 		close(a->client.socket_fd);
-		gateway_process_leave(p);
-		*totals = *gateway_process_totals(p);
-		gateway_process_stop(p);
 	}
 	unlink(path);
 	rmdir(folder);
