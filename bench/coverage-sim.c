@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How often an interval of 95 % holds the truth, by simulation: ours beside Student's t and BCa, which are what others
-// print. Rates of tasks come from four mixes (most tasks easy, most hard, either or, anything); a score is 0 or 1, or the
+// How often an interval of 95 % holds the truth, by simulation: ours beside the plain CLT (1.96 standard errors), Student's
+// t and BCa, which are what others print. Rates of tasks come from four mixes (most tasks easy, most hard, either or, anything); a score is 0 or 1, or the
 // sum of two rubrics of 0.45 and 0.55. A row is the mean over the mixes and kinds and the worst of them.
 //
 //     coverage-sim [REPLICATIONS]      2000 take about half a minute; the error of a cell is then half a point
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include "stats/bootstrap.h"
 #include "stats/distribution.h"
 #include "stats/mean.h"
@@ -18,7 +19,7 @@
 #define LEVEL 0.95
 #define MOST 300
 #define RESAMPLES 400
-#define METHODS 3 /* t, BCa, ours */
+#define METHODS 4 /* CLT, t, BCa, ours */
 
 struct mix {
 	const char *name;
@@ -46,14 +47,6 @@ static double task_mean(double rate, bool rubrics, int k)
 	return sum / k;
 }
 
-static struct stats_interval plain_t(const double *x, size_t n)
-{
-	const struct stats_cluster_mean m = stats_cluster_mean(x, NULL, n, 0);
-	const double half = stats_t_quantile(0.5 + LEVEL / 2, m.df) * sqrt(m.variance);
-
-	return (struct stats_interval){m.mean - half, m.mean + half};
-}
-
 struct tally {
 	double covered[METHODS], width[METHODS];
 };
@@ -62,6 +55,19 @@ static void count(struct tally *t, int method, struct stats_interval i, double t
 {
 	t->covered[method] += truth >= i.low - 1e-9 && truth <= i.high + 1e-9;
 	t->width[method] += i.high - i.low;
+}
+
+// What others print for the mean of X.
+static void count_others(struct tally *t, const double *x, size_t n, int seed, double truth)
+{
+	const struct stats_cluster_mean m = stats_cluster_mean(x, NULL, n, 0);
+	const double se = sqrt(m.variance);
+	const double halves[] = {stats_normal_quantile(0.5 + LEVEL / 2) * se,
+				 stats_t_quantile(0.5 + LEVEL / 2, m.df) * se};
+
+	for (int i = 0; i < 2; i++)
+		count(t, i, (struct stats_interval){m.mean - halves[i], m.mean + halves[i]}, truth);
+	count(t, 2, stats_bca(x, n, RESAMPLES, (uint64_t)seed + 1, LEVEL).interval, truth);
 }
 
 static struct tally one_model(const struct mix *mix, bool rubrics, size_t n, int k)
@@ -75,9 +81,8 @@ static struct tally one_model(const struct mix *mix, bool rubrics, size_t n, int
 		for (size_t i = 0; i < n; i++)
 			x[i] = task_mean(gsl_ran_beta(rng, mix->a, mix->b), rubrics, k);
 		stats_mean_random_tasks(&ours, x, NULL, n, 0, LEVEL);
-		count(&t, 0, plain_t(x, n), truth);
-		count(&t, 1, stats_bca(x, n, RESAMPLES, (uint64_t)r + 1, LEVEL).interval, truth);
-		count(&t, 2, (struct stats_interval){ours.low, ours.high}, truth);
+		count_others(&t, x, n, r, truth);
+		count(&t, 3, (struct stats_interval){ours.low, ours.high}, truth);
 	}
 	return t;
 }
@@ -99,16 +104,15 @@ static struct tally two_models(const struct mix *mix, bool rubrics, size_t n, in
 		}
 		const struct stats_pairs pairs = {.d = d, .n = n, .inverse_k = 1.0 / k};
 		stats_paired_default(&ours, &pairs, LEVEL);
-		count(&t, 0, plain_t(d, n), truth);
-		count(&t, 1, stats_bca(d, n, RESAMPLES, (uint64_t)r + 1, LEVEL).interval, truth);
-		count(&t, 2, (struct stats_interval){ours.low, ours.high}, truth);
+		count_others(&t, d, n, r, truth);
+		count(&t, 3, (struct stats_interval){ours.low, ours.high}, truth);
 	}
 	return t;
 }
 
 static void row(const char *what, size_t n, int k, double broken, bool pairs)
 {
-	double sum[METHODS] = {0}, worst[METHODS] = {1, 1, 1}, width[METHODS] = {0};
+	double sum[METHODS] = {0}, worst[METHODS] = {1, 1, 1, 1}, width[METHODS] = {0};
 	const size_t cells = 2 * sizeof mixes / sizeof *mixes;
 
 	for (size_t c = 0; c < cells; c++) {
@@ -129,6 +133,19 @@ static void row(const char *what, size_t n, int k, double broken, bool pairs)
 	fflush(stdout);
 }
 
+static void time_resamples(void)
+{
+	enum { TASKS = 1000, MANY = 10000 };
+	double x[TASKS];
+
+	for (size_t i = 0; i < TASKS; i++)
+		x[i] = gsl_rng_uniform(rng);
+	const clock_t begin = clock();
+	const struct stats_interval i = stats_bca(x, TASKS, MANY, 1, LEVEL).interval;
+	printf("%d resamples of %d tasks: %.2f s (%.3f to %.3f)\n", MANY, TASKS,
+	       (double)(clock() - begin) / CLOCKS_PER_SEC, i.low, i.high);
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = {5, 10, 20, 50, 100};
@@ -141,9 +158,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	rng = gsl_rng_alloc(gsl_rng_mt19937);
-	printf("%-34s %5s %3s    %-17s   %-17s   %s\n", "intervals of 95 %", "tasks", "K", "t",
-	       "BCa", "ours");
-	printf("%-44s    mean  worst wide   mean  worst wide   mean  worst wide\n", "");
+	printf("%-34s %5s %3s    %-17s   %-17s   %-17s   %s\n", "intervals of 95 %", "tasks", "K",
+	       "CLT", "t", "BCa", "ours");
+	printf("%-44s", "");
+	for (int m = 0; m < METHODS; m++)
+		printf("   mean  worst wide");
+	printf("\n");
 	for (size_t k = 0; k < 2; k++)
 		for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++)
 			row("one model", sizes[n], rollouts[k], 0, false);
@@ -152,6 +172,7 @@ int main(int argc, char **argv)
 			row("two models that are equal", sizes[n], rollouts[k], 0, true);
 	for (size_t n = 1; n < sizeof sizes / sizeof *sizes; n++)
 		row("one breaks 5 % of the tasks", sizes[n], 3, 0.05, true);
+	time_resamples();
 	gsl_rng_free(rng);
 	return 0;
 }

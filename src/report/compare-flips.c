@@ -82,14 +82,21 @@ static void put_commands(struct doc *d, const struct comparison *c, const struct
 void compare_flips_put(struct doc *d, const struct comparison *c, const struct compare_pair *p,
 		       bool all)
 {
-	enum { FEW = 20 };
-	size_t shown = all || p->flips_n <= FEW ? p->flips_n : FEW;
+	enum { FEW = 20, FEW_OF_SEVERAL = 5 };
+	size_t few = c->pairs_n > 1 ? FEW_OF_SEVERAL : FEW;
+	size_t shown = all || p->flips_n <= few ? p->flips_n : few;
 
 	if (!p->flips_n)
 		return;
 	doc_heading(d, 2);
-	doc_words(d, "Tasks that changed: %zu worse, %zu better", p->regressions,
-		  p->flips_n - p->regressions);
+	doc_words(d, "Tasks that changed");
+	if (c->pairs_n > 1) {
+		doc_words(d, ", ");
+		doc_text(d, c->sides->v[p->candidate].name);
+		doc_words(d, " against ");
+		doc_text(d, c->sides->v[p->baseline].name);
+	}
+	doc_words(d, ": %zu worse, %zu better", p->regressions, p->flips_n - p->regressions);
 	put_table(d, p->flips, shown);
 	for (size_t i = 0; i < shown; i++)
 		put_failure(d, c, p, &p->flips[i]);

@@ -553,10 +553,10 @@ void compare_report_document(struct doc *d, const struct comparison *c, bool all
 		put_test(d, c, &c->pairs[i]);
 	}
 	put_sides(d, c);
-	if (c->pairs_n == 1)
-		compare_flips_put(d, c, &c->pairs[0], all);
-	else
+	if (c->pairs_n > 1)
 		put_pairs(d, c);
+	for (size_t i = 0; i < c->pairs_n; i++)
+		compare_flips_put(d, c, &c->pairs[i], all);
 }
 
 void compare_report_verdict_of(struct buf *out, const struct comparison *c,

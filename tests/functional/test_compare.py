@@ -209,6 +209,10 @@ def test_many_models_are_corrected_and_ranked(run_cli, data):
         most = max(most, min(1, p * (len(raw) - i)))
         holm.append(most)
     assert len(raw) == 6 and sorted(p["p_holm"] for p in out["comparisons"]) == pytest.approx(holm)
+    # The tasks that changed are told of each pair.
+    shown = run_cli("compare", "bench", check=0).stdout
+    assert shown.count("\nTasks that changed, ") == len([p for p in out["comparisons"] if p["flips"]]) > 1
+    assert "\nTasks that changed, good against fair: 0 worse, " in shown
     # Each against one: fewer comparisons, and no ranks.
     out = json.loads(run_cli("compare", "bench", "--baseline", "fair", "--json", check=0).stdout)
     assert [p["candidate"] for p in out["comparisons"]] == ["poor", "good", "fair2"]
