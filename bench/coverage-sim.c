@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 	static const int rollouts[] = {1, 3};
 
 	if (argc > 1)
-		replications = atoi(argv[1]);
+		replications = (int)strtol(argv[1], NULL, 10);
 	if (argc > 2 || replications < 1) {
 		fprintf(stderr, "usage: coverage-sim [REPLICATIONS]\n");
 		return 2;

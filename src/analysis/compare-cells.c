@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "analysis/compare-cells.h"
+#include <math.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -58,6 +59,8 @@ void compare_cells_add(struct compare_cells *cells, size_t side, const struct su
 		c->any = row;
 	if (row->status->excluded)
 		add_excluded(c, row);
+	if (!c->missed && compare_standing_of(row) == STANDING_MISSING)
+		c->missed = row;
 	if (compare_standing_of(row) != STANDING_SCORED)
 		return;
 	/* What was graded says with which tests. */
@@ -95,6 +98,13 @@ static struct filled fill_in(const struct compare_cell *c, enum compare_fill fil
 		f.k += (double)c->missing;
 	}
 	return f;
+}
+
+double compare_cell_mean_with(const struct compare_cell *c, enum compare_fill fill)
+{
+	struct filled f = fill_in(c, fill, false);
+
+	return f.k > 0 ? f.sum / f.k : NAN;
 }
 
 void compare_pairs_of(struct stats_pairs *out, const struct compare_pairing *p,

@@ -17,8 +17,8 @@ struct compare_cell {
 	double excluded_sum;
 	size_t excluded; /* trials, with a score or not */
 	size_t excluded_scored;
-	/* Its trials: any, and those with the lowest and the highest score; NULL: none. */
-	const struct summary_row *any, *lowest, *highest;
+	/* Its trials: any, those with the lowest and the highest score, and one that is missing; NULL: none. */
+	const struct summary_row *any, *lowest, *highest, *missed;
 };
 
 struct compare_cells {
@@ -47,6 +47,8 @@ enum standing compare_standing_of(const struct summary_row *row);
 
 /* What the missing trials of a side count for. */
 enum compare_fill { FILL_DROP, FILL_ZERO, FILL_ONE };
+/* The mean with them; NAN: it has no score then. */
+double compare_cell_mean_with(const struct compare_cell *c, enum compare_fill fill);
 
 struct compare_pairing {
 	const struct compare_cells *cells;

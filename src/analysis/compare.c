@@ -39,33 +39,36 @@ static int by_change(const void *x, const void *y)
 	return strcmp(a->task, b->task);
 }
 
-static const char *run_of(const struct summary_row *row)
+/* The run that shows best what became of a cell: its lowest or its highest score, or a missing one that counts as 0. */
+static const struct summary_row *shows(const struct compare_cell *c, bool low,
+				       enum compare_fill fill)
 {
-	return row->status->run_id ? row->status->run_id : "";
+	if (!c->scored || (low && fill == FILL_ZERO && c->missing))
+		return c->missed ? c->missed : c->any;
+	return low ? c->lowest : c->highest;
 }
 
 static void find_flips(struct compare_pair *out, const struct compare_pairing *p,
-		       const struct summary *s)
+		       const struct summary *s, enum compare_fill fill)
 {
 	out->flips = xcalloc(p->cells->tasks + 1, sizeof *out->flips);
 	for (size_t i = 0; i < p->cells->tasks; i++) {
 		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
 					  *b = compare_cell_of(p->cells, p->baseline, i);
-		if (!a->scored || !b->scored ||
-		    fabs(compare_cell_mean(a) - compare_cell_mean(b)) < ROUNDING)
+		double x = compare_cell_mean_with(a, fill), y = compare_cell_mean_with(b, fill);
+		if (isnan(x) || isnan(y) || fabs(x - y) < ROUNDING)
 			continue;
-		bool worse = compare_cell_mean(a) < compare_cell_mean(b);
-		out->flips[out->flips_n++] = (struct compare_flip){
-			.task = summary_task_name(s, a->any),
-			.candidate = compare_cell_mean(a),
-			.baseline = compare_cell_mean(b),
-			.candidate_run = run_of(worse ? a->lowest : a->highest),
-			.baseline_run = run_of(worse ? b->highest : b->lowest),
-			.candidate_attempt =
-				(worse ? a->lowest : a->highest)->status->result.attempt,
-			.baseline_attempt =
-				(worse ? b->highest : b->lowest)->status->result.attempt};
-		out->regressions += worse;
+		const struct trial_status *of_a = shows(a, x < y, fill)->status,
+					  *of_b = shows(b, y < x, fill)->status;
+		out->flips[out->flips_n++] =
+			(struct compare_flip){.task = summary_task_name(s, a->any),
+					      .candidate = x,
+					      .baseline = y,
+					      .candidate_run = of_a->run_id,
+					      .baseline_run = of_b->run_id,
+					      .candidate_attempt = of_a->result.attempt,
+					      .baseline_attempt = of_b->result.attempt};
+		out->regressions += x < y;
 	}
 	qsort(out->flips, out->flips_n, sizeof *out->flips, by_change);
 }
@@ -209,7 +212,7 @@ static void compare_two(struct comparison *c, struct compare_pair *out,
 	out->candidate = p->candidate;
 	out->baseline = p->baseline;
 	count_tasks(out, p);
-	find_flips(out, p, &c->summary);
+	find_flips(out, p, &c->summary, fill);
 	find_differences(out, p, c->sides);
 	out->difference = difference_of(p, o, fill, fill);
 	out->tasks_needed = tasks_needed(&out->difference, p, o);

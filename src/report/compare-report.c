@@ -130,6 +130,8 @@ static void put_uncertain(struct doc *d, const struct compare_pair *p, bool thes
 
 static void put_not_decided(struct doc *d, const struct comparison *c, const struct compare_pair *p)
 {
+	AUTO(buf) struct buf value = BUF_INIT;
+
 	switch (p->reason) {
 	case COMPARE_STILL_RUNS:
 		doc_words(d, "so far, and no verdict while trials still run.");
@@ -154,8 +156,9 @@ static void put_not_decided(struct doc *d, const struct comparison *c, const str
 			     "while one of them has a single rollout.");
 		break;
 	case COMPARE_CORRECTED:
-		doc_words(d, "not decided: p = %.2f after Holm's correction for %zu comparisons.",
-			  p->p_holm, c->pairs_n);
+		put_p(&value, p->p_holm);
+		doc_words(d, "not decided: %s after Holm's correction for %zu comparisons.",
+			  value.data, c->pairs_n);
 		break;
 	case COMPARE_UNCERTAIN:
 	case COMPARE_DECIDED:

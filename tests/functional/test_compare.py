@@ -190,6 +190,20 @@ def test_models_of_two_rollouts_are_compared_each_with_itself(run_cli, data):
     assert turned["comparisons"][0]["verdict"] == "worse"
 
 
+def test_missing_that_count_as_failures_change_tasks(run_cli, data):
+    """What decides is what is listed: not a difference of 100 points in which no task differs."""
+    write(data, [1] * 10, [None] * 8 + [(1, 1, None)] * 2)
+    pair, shown = said(run_cli, "bench", "--missing", "zero")
+    assert pair["verdict"] == "better" and "10 paired tasks, 10 differ" in shown
+    assert len(pair["flips"]) == 10
+    assert "Tasks that changed: 0 worse, 10 better" in shown
+    assert sorted(f["baseline"] for f in pair["flips"]) == pytest.approx([0] * 8 + [2 / 3] * 2)
+    # The run that is missing shows it: the third of the task.
+    assert f"{OLD}-{30 + 8 * 3 + 2}" in shown
+    pair, shown = said(run_cli, "bench", "--missing", "drop")
+    assert pair["flips"] == [] and "2 paired tasks, 0 differ" in shown
+
+
 def test_labels_where_there_is_one_model(run_cli, data):
     store(data, rows("m", [1] * 10, label="long") + rows("m", [0] * 10, label="short"))
     pair, shown = said(run_cli, "bench")
