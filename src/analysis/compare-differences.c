@@ -103,6 +103,20 @@ static void note_limits(struct compare_differences *out, const struct limits *ca
 	}
 }
 
+static void note_options(struct compare_differences *out, const struct model_options *candidate,
+			 const struct model_options *baseline)
+{
+	AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+
+	if (model_options_equal(candidate, baseline))
+		return;
+	AUTO(json) json_t *a = model_options_to_json(candidate);
+	AUTO(json) json_t *b = model_options_to_json(baseline);
+	json_format(&x, a, false);
+	json_format(&y, b, false);
+	note(out, "model options", x.data, y.data, 1);
+}
+
 static void note_env(struct compare_differences *out, const struct kvs *candidate,
 		     const struct kvs *baseline)
 {
@@ -135,6 +149,7 @@ void compare_differences_trials(struct compare_differences *out,
 	note(out, "provider", or_none(a->provider), or_none(b->provider), 1);
 	note(out, "model's name there", or_none(a->model_id), or_none(b->model_id), 1);
 	note(out, "API", or_none(a->api), or_none(b->api), 1);
+	note_options(out, &a->options, &b->options);
 	const struct trial_result *x = &candidate->result, *y = &baseline->result;
 	note_seen(out, "model that answered", x->origin->served, y->origin->served);
 	note_seen(out, "agent's version", x->origin->agent_version, y->origin->agent_version);

@@ -53,6 +53,9 @@ static void land(void *base, const struct key *k, const struct value *v)
 		for (size_t i = 0; i < v->list.n; i++)
 			strv_push((struct strv *)at, v->list.v[i]);
 		break;
+	case TYPE_WORD:
+		snprintf(at, MODEL_WORD, "%s", v->text);
+		break;
 	case TYPE_ENV:
 		bug("%s does not land by itself", k->name);
 	}
@@ -67,11 +70,20 @@ static void land_all(const struct config *c, const struct layer *task, void *bas
 		bool number = k->min < k->max;
 		if (!v || !k->lands || k->in_bench != bench)
 			continue;
-		if ((k->type == TYPE_TEXT && !v->text) ||
+		if (((k->type == TYPE_TEXT || k->type == TYPE_WORD) && !v->text) ||
 		    (number && !(v->number >= k->min && v->number <= k->max)))
 			continue;
 		land(base, k, v);
 	}
+}
+
+static void land_options(struct bench_entry *e)
+{
+	char *thinking = e->options.thinking;
+	if (strcmp(thinking, "true") == 0)
+		snprintf(thinking, MODEL_WORD, "enabled");
+	else if (strcmp(thinking, "false") == 0)
+		snprintf(thinking, MODEL_WORD, "disabled");
 }
 
 static void land_env(const struct config *c, const struct layer *task, struct bench_entry *e)
@@ -200,6 +212,7 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 static void fill(struct config *c, const struct layer *task, struct bench_entry *e)
 {
 	land_all(c, task, e, false);
+	land_options(e);
 	check_agent(c, task, e);
 	land_env(c, task, e);
 	land_models(c, task, e);

@@ -58,6 +58,8 @@ static void add_landed(struct buf *out, const struct key *k, const void *base)
 		add_quoted(out, k->choices[*(const int *)at]);
 	else if (k->type == TYPE_TEXT)
 		add_quoted(out, *(char *const *)at);
+	else if (k->type == TYPE_WORD)
+		add_quoted(out, at);
 	else if (k->type == TYPE_LIST)
 		add_list(out, at);
 	else
@@ -72,6 +74,8 @@ static bool is_unset(const struct key *k, const struct value *v, const void *bas
 		return false;
 	if (k->type == TYPE_TEXT)
 		return !*(char *const *)at;
+	if (k->type == TYPE_WORD)
+		return !*(const char *)at;
 	if (k->type == TYPE_LIST)
 		return !((const struct strv *)at)->n;
 	if (k->type == TYPE_BIG || k->type == TYPE_MS)
@@ -101,10 +105,11 @@ static void explain_landed(struct buf *out, const struct config *c, const struct
 	const struct key *k = &config_keys[id];
 	const struct value *v = config_effective(c, task, id);
 	size_t start = out->len;
+	const char *table = k->scopes == SCOPE_OPTIONS ? "model_options." : "";
 	if (is_unset(k, v, base)) {
-		buf_addf(out, "# %s", k->name);
+		buf_addf(out, "# %s%s", table, k->name);
 	} else {
-		buf_addf(out, "%s = ", k->name);
+		buf_addf(out, "%s%s = ", table, k->name);
 		add_landed(out, k, base);
 	}
 	add_origin(out, start, c, k->flag, v);

@@ -77,6 +77,18 @@ static const char *const switches[] = {"auto", "true", "false", NULL};
 static const char *const judged[] = {"unscored", "all", NULL};
 static const char *const efforts[] = {"none", "minimal", "low", "medium",
 				      "high", "xhigh",	 "max", NULL};
+/* True and false say what enabled and disabled do. */
+static const char *complain_thinking(const char *text)
+{
+	static const char *const words[] = {"adaptive", "enabled", "disabled", "true", "false"};
+	const size_t digits = strspn(text, "0123456789");
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strcmp(text, words[i]) == 0)
+			return NULL;
+	return digits && digits <= 9 && !text[digits]
+		       ? NULL
+		       : "is none of: adaptive, enabled, disabled, a number of tokens";
+}
 
 static const char *complain_launcher(const char *text)
 {
@@ -103,6 +115,7 @@ const struct key_table config_tables[TABLE_COUNT_] = {
 	[TABLE_DEFAULTS] = {SCOPE_DEFAULTS, "defaults", "[defaults]"},
 	[TABLE_TASKS] = {SCOPE_TASKS, "tasks", "[[tasks]]"},
 	[TABLE_BUDGET] = {SCOPE_BUDGET, "budget", "[budget]", .whole = true},
+	[TABLE_OPTIONS] = {SCOPE_OPTIONS, "model_options", "[tasks.model_options]"},
 	[TABLE_JUDGE] = {SCOPE_JUDGE, "judge", "[judge]", .whole = true},
 };
 
@@ -178,6 +191,17 @@ const struct key config_keys[KEY_COUNT_] = {
 			      IN_BENCH(budget.max_forecast_usd)},
 	[KEY_BUDGET_HARD] = {"hard", TYPE_CHOICE, SCOPE_BUDGET, .choices = switches,
 			     IN_BENCH(budget.hard)},
+	[KEY_OPTION_EFFORT] = {"effort", TYPE_WORD, SCOPE_OPTIONS, .choices = efforts,
+			       IN_ENTRY(options.effort)},
+	[KEY_OPTION_THINKING] = {"thinking", TYPE_WORD, SCOPE_OPTIONS,
+				 .complain = complain_thinking, IN_ENTRY(options.thinking)},
+	[KEY_OPTION_TEMPERATURE] = {"temperature", TYPE_REAL, SCOPE_OPTIONS, 0, 2,
+				    IN_ENTRY(options.temperature)},
+	[KEY_OPTION_TOP_P] = {"top_p", TYPE_REAL, SCOPE_OPTIONS, 0, 1, IN_ENTRY(options.top_p)},
+	[KEY_OPTION_SEED] = {"seed", TYPE_BIG, SCOPE_OPTIONS, 0, 2147483647,
+			     IN_ENTRY(options.seed)},
+	[KEY_OPTION_OUTPUT] = {"max_output_tokens", TYPE_BIG, SCOPE_OPTIONS, 1, 100000000,
+			       IN_ENTRY(options.max_output_tokens)},
 	[KEY_JUDGE_MODEL] = {"model", TYPE_TEXT, SCOPE_JUDGE | SCOPE_FLAG,
 			     .complain = complain_word, .flag = "judge", IN_BENCH(judge.model)},
 	[KEY_JUDGE_ENABLED] = {"enabled", TYPE_CHOICE, SCOPE_JUDGE | SCOPE_FLAG,

@@ -51,6 +51,12 @@ enum key_id {
 	KEY_BUDGET_WALL,
 	KEY_MAX_FORECAST,
 	KEY_BUDGET_HARD,
+	KEY_OPTION_EFFORT,
+	KEY_OPTION_THINKING,
+	KEY_OPTION_TEMPERATURE,
+	KEY_OPTION_TOP_P,
+	KEY_OPTION_SEED,
+	KEY_OPTION_OUTPUT,
 	KEY_JUDGE_MODEL,
 	KEY_JUDGE_ENABLED,
 	KEY_JUDGE_ONLY,
@@ -76,6 +82,7 @@ enum key_type {
 	TYPE_REAL, /* double */
 	TYPE_MS,   /* int64_t milliseconds, written in seconds */
 	TYPE_BOOL,
+	TYPE_WORD, /* char[MODEL_WORD]: a text, a whole number, true or false */
 	TYPE_ENV,
 };
 
@@ -87,7 +94,8 @@ enum scope {
 	SCOPE_ENTRY = SCOPE_TOP | SCOPE_DEFAULTS | SCOPE_TASKS,
 	SCOPE_BUDGET = 8,
 	SCOPE_JUDGE = 32,
-	SCOPE_FILE = SCOPE_ENTRY | SCOPE_BUDGET | SCOPE_JUDGE,
+	SCOPE_OPTIONS = 64, /* model_options, a table of its own in each table of SCOPE_ENTRY */
+	SCOPE_FILE = SCOPE_ENTRY | SCOPE_BUDGET | SCOPE_JUDGE | SCOPE_OPTIONS,
 	SCOPE_FLAG = 16, /* no table: a setting of struct config_request */
 };
 
@@ -98,7 +106,15 @@ struct key_table {
 	bool whole;	   /* keys of the whole benchmark, kept with those of the top level */
 };
 
-enum { TABLE_TOP, TABLE_DEFAULTS, TABLE_TASKS, TABLE_BUDGET, TABLE_JUDGE, TABLE_COUNT_ };
+enum {
+	TABLE_TOP,
+	TABLE_DEFAULTS,
+	TABLE_TASKS,
+	TABLE_BUDGET,
+	TABLE_OPTIONS,
+	TABLE_JUDGE,
+	TABLE_COUNT_
+};
 extern const struct key_table config_tables[TABLE_COUNT_];
 
 struct key {

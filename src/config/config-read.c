@@ -92,15 +92,11 @@ static void set_list(const struct spot *s, struct value *v, const struct toml_no
 static void wrong_kind(const struct spot *s, const struct value *v, const struct toml_node *n)
 {
 	static const char *const wanted[] = {
-		[TYPE_TEXT] = "a string",
-		[TYPE_CHOICE] = "a string",
-		[TYPE_LIST] = "a list of strings",
-		[TYPE_INT] = "a whole number",
-		[TYPE_BIG] = "a whole number",
-		[TYPE_REAL] = "a number",
-		[TYPE_MS] = "a number of seconds",
-		[TYPE_BOOL] = "true or false",
-		[TYPE_ENV] = "a table of names and strings",
+		[TYPE_TEXT] = "a string",	   [TYPE_CHOICE] = "a string",
+		[TYPE_LIST] = "a list of strings", [TYPE_INT] = "a whole number",
+		[TYPE_BIG] = "a whole number",	   [TYPE_REAL] = "a number",
+		[TYPE_MS] = "a number of seconds", [TYPE_BOOL] = "true or false",
+		[TYPE_WORD] = "a string",	   [TYPE_ENV] = "a table of names and strings",
 	};
 	config_value_issue(s->config, s->id, v, "must be %s, not %s",
 			   wanted[config_keys[s->id].type], toml_kind_name(n->kind));
@@ -111,8 +107,17 @@ static void set_from_node(const struct spot *s, struct value *v, const struct to
 	enum key_type type = config_keys[s->id].type;
 	bool whole = type == TYPE_INT || type == TYPE_BIG;
 	*v = (struct value){.origin = ORIGIN_FILE, .line = n->line, .col = n->col};
-	if ((type == TYPE_TEXT || type == TYPE_CHOICE) && n->kind == TOML_STRING)
+	AUTO(free)
+	char *number = type == TYPE_WORD && n->kind == TOML_INT
+			       ? xasprintf("%lld", (long long)n->integer)
+			       : NULL;
+	const bool is_text = type == TYPE_TEXT || type == TYPE_CHOICE || type == TYPE_WORD;
+	if (is_text && n->kind == TOML_STRING)
 		set_text(s, v, n->text);
+	else if (number)
+		set_text(s, v, number);
+	else if (type == TYPE_WORD && n->kind == TOML_BOOL)
+		set_text(s, v, n->boolean ? "true" : "false");
 	else if (type == TYPE_CHOICE && n->kind == TOML_BOOL &&
 		 is_choice(&config_keys[s->id], n->boolean ? "true" : "false"))
 		set_text(s, v, n->boolean ? "true" : "false");
@@ -272,10 +277,28 @@ static void misplaced_key(struct config *c, const struct key_table *table, const
 }
 
 static void read_key(struct config *c, struct layer *l, const struct key_table *table,
+		     const struct toml_node *n);
+
+/* It stands inside of another table, whose layer its keys are in. */
+static void read_options(struct config *c, struct layer *l, const struct toml_node *n)
+{
+	const struct key_table *table = &config_tables[TABLE_OPTIONS];
+	if (n->kind != TOML_TABLE)
+		config_issue(c, n->line, n->col, "\"%s\" must be a table, not %s", table->name,
+			     toml_kind_name(n->kind));
+	for (size_t i = 0; n->kind == TOML_TABLE && i < n->n; i++)
+		read_key(c, l, table, &n->items[i]);
+}
+
+static void read_key(struct config *c, struct layer *l, const struct key_table *table,
 		     const struct toml_node *n)
 {
 	enum key_id id = config_key_find(table->scope, n->key);
 	enum key_id elsewhere = config_key_find(SCOPE_FILE, n->key);
+	if ((table->scope & SCOPE_ENTRY) && !strcmp(n->key, config_tables[TABLE_OPTIONS].name)) {
+		read_options(c, l, n);
+		return;
+	}
 	if (id == KEY_ENV)
 		return; /* read when all others are */
 	if (id != KEY_COUNT_)
@@ -298,7 +321,8 @@ static void read_table(struct config *c, struct layer *l, const struct key_table
 	for (size_t i = 0; i < node->n; i++)
 		if (is_of_launchers(table, &node->items[i]))
 			config_launchers(c, &node->items[i]);
-		else if (table->scope != SCOPE_TOP || !find_table(node->items[i].key))
+		else if (table->scope != SCOPE_TOP || !find_table(node->items[i].key) ||
+			 find_table(node->items[i].key)->scope == SCOPE_OPTIONS)
 			read_key(c, l, table, &node->items[i]);
 	/* Last, since TIMEOUT_SEC is compared with timeout_sec wherever that stands. */
 	const struct toml_node *env = toml_get(node, config_keys[KEY_ENV].name);

@@ -67,6 +67,7 @@ struct bench_entry *bench_add_entry(struct bench *b)
 		.retries = 2,
 		.evaluate = true,
 		.seed = -1,
+		.options = model_options_default,
 	};
 	return e;
 }

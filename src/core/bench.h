@@ -10,6 +10,7 @@
 #include "core/judge.h"
 #include "core/kv.h"
 #include "core/limits.h"
+#include "core/model-options.h"
 #include "core/score.h"
 
 enum sandbox_kind {
@@ -59,6 +60,7 @@ struct bench_entry {
 	int eval_retries; /* of a grading in which a test timed out while the machine was busy */
 	enum scoring scoring;
 	int64_t seed; /* -1: none given */
+	struct model_options options;
 };
 
 struct bench {

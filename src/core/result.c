@@ -97,6 +97,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_fields_write(j, a, agent_fields, ARRAY_SIZE(agent_fields));
 	json_fields_write(metrics, &a->metrics, metric_fields, ARRAY_SIZE(metric_fields));
 	json_put(j, "metrics", metrics);
+	if (model_options_any(&a->options))
+		json_put(j, "model_options", model_options_to_json(&a->options));
 	put_lines(j, "ignored", a->ignored);
 	put_lines(j, "skipped", a->skipped);
 	return j;
@@ -116,6 +118,7 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 	if (metrics && json_fields_read(&read.metrics, metric_fields, ARRAY_SIZE(metric_fields),
 					metrics, where, err))
 		return -1;
+	model_options_from_json(&read.options, json_object_get(j, "model_options"));
 	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
 	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));
 	*a = read;

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/strv.h"
+#include "core/model-options.h"
 #include "core/metric.h"
 #include "core/outcome.h"
 #include "core/score.h"
@@ -55,6 +56,7 @@ struct agent_record {
 	char version[64];      /* of the agent, "" unknown */
 	char tree[HASH_HEX]; /* of what npm installed (config/agent-cache.h); "": something else */
 	char final_message[1024];
+	struct model_options options; /* that its requests said */
 };
 
 json_t *agent_record_to_json(const struct agent_record *a);

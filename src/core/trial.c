@@ -29,7 +29,7 @@ void trial_release(struct trial *t)
 			free(*(char **)((char *)t + trial_fields[i].offset));
 	kvs_release(&t->env);
 	strv_release(&t->tags);
-	*t = (struct trial){.seed = -1};
+	*t = (struct trial){.seed = -1, .options = model_options_default};
 }
 
 bool trial_is_moved(const struct trial *t)
@@ -47,6 +47,8 @@ json_t *trial_to_json(const struct trial *t)
 	json_put_strv(j, "tags", &t->tags);
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put(j, "limits", limits_to_json(&t->limits));
+	if (model_options_any(&t->options))
+		json_put(j, "model_options", model_options_to_json(&t->options));
 	return j;
 }
 
@@ -95,6 +97,7 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 	json_get_strv(j, "tags", &read.tags);
 	kvs_from_json(&read.env, json_object_get(j, "env"));
 	limits_from_json(&read.limits, json_object_get(j, "limits"));
+	model_options_from_json(&read.options, json_object_get(j, "model_options"));
 	*t = read;
 	return 0;
 }

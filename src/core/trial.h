@@ -34,6 +34,7 @@ struct trial {
 	char *model_id; /* the name the provider knows the model by: aliases resolved */
 	int rollout;	/* from 0 */
 	int64_t seed;	/* -1: none */
+	struct model_options options;
 	struct kvs env;
 	enum sandbox_kind sandbox; /* never auto */
 	char *image;		   /* key of core/image.h; "": no container */

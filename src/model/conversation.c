@@ -80,7 +80,19 @@ const json_t *conversation_schema(const struct conversation *t)
 
 const char *conversation_effort(const struct conversation *t)
 {
+	if (t->options && *t->options->effort)
+		return t->options->effort;
 	return t->form && !(t->dropped & FORM_EFFORT) ? t->form->effort : NULL;
+}
+
+const char *conversation_thinking(const struct conversation *t)
+{
+	return t->options ? t->options->thinking : "";
+}
+
+int64_t conversation_seed(const struct conversation *t)
+{
+	return t->options ? t->options->seed : -1;
 }
 
 const char *conversation_cache_key(const struct conversation *t)
@@ -90,11 +102,15 @@ const char *conversation_cache_key(const struct conversation *t)
 
 double conversation_temperature(const struct conversation *t)
 {
+	if (t->options && t->options->temperature >= 0)
+		return t->options->temperature;
 	return t->form && !(t->dropped & FORM_SAMPLING) ? t->form->temperature : -1;
 }
 
 double conversation_top_p(const struct conversation *t)
 {
+	if (t->options && t->options->top_p >= 0)
+		return t->options->top_p;
 	return t->form && !(t->dropped & FORM_SAMPLING) ? t->form->top_p : -1;
 }
 
@@ -271,8 +287,9 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 					     "text.format",	  "responseJson", "response_json",
 					     "responseMime",	  "guided",	  "grammar",
 					     "structured output", "schema",	  NULL};
-	const bool asks[] = {conversation_temperature(t) >= 0 || conversation_top_p(t) >= 0,
-			     conversation_effort(t) != NULL, conversation_schema(t) != NULL};
+	const bool asks[] = {
+		t->form && (conversation_temperature(t) >= 0 || conversation_top_p(t) >= 0),
+		t->form && conversation_effort(t) != NULL, conversation_schema(t) != NULL};
 
 	if (a->status != 400 && a->status != 404 && a->status != 422 && a->status != 501)
 		return 0;
@@ -302,7 +319,8 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 			mended = true;
 		} else if (!a->late && is_about_reasoning(t, a)) {
 			mended = t->plain = true;
-		} else if (!a->late && most_output(a) && most_output(a) != t->max_output) {
+		} else if (!a->late && most_output(a) && most_output(a) != t->max_output &&
+			   !(t->options && t->options->max_output_tokens)) {
 			t->max_output = most_output(a);
 			mended = true;
 		} else if (!a->late && is_about_binding(t, a)) {

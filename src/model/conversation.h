@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/api.h"
+#include "core/model-options.h"
 #include "model/http.h"
 
 /* What the model may call. */
@@ -70,7 +71,9 @@ struct conversation {
 	const char *
 		cache_key; /* of OpenAI's prompt cache, at most 64 characters; NULL: none. Borrowed */
 	int max_output;	   /* tokens of an answer; 0: what the dialect asks for by itself */
-	json_t *history;   /* an array in the dialect's own shape; owned */
+	/* What is to be said whatever the provider makes of it, instead of what FORM says; NULL: nothing. Borrowed. */
+	const struct model_options *options;
+	json_t *history;	    /* an array in the dialect's own shape; owned */
 	unsigned dropped;	    /* of enum form_part */
 	bool plain;		    /* responses: the model has no encrypted reasoning to give */
 	struct shown_output *shown; /* long outputs that stand in the history, the oldest first */
@@ -134,6 +137,9 @@ const char *conversation_effort(const struct conversation *t);
 const char *conversation_cache_key(const struct conversation *t);
 double conversation_temperature(const struct conversation *t);
 double conversation_top_p(const struct conversation *t);
+/* "": nothing. */
+const char *conversation_thinking(const struct conversation *t);
+int64_t conversation_seed(const struct conversation *t);
 /* ARGUMENTS is borrowed, and may be anything, or NULL. */
 void reply_add_call(struct reply *r, const char *id, const char *name, json_t *arguments);
 /* The same for a dialect whose HOLDER has the arguments as JSON text: a model may have given an object, or what is no

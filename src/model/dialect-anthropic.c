@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -106,6 +107,13 @@ static json_t *request(const struct conversation *t)
 	if (json_object_size(output))
 		json_object_set(j, "output_config", output);
 	json_decref(output);
+	const char *thinking = conversation_thinking(t);
+	if (*thinking >= '0' && *thinking <= '9')
+		json_put(j, "thinking",
+			 json_pack("{s:s, s:I}", "type", "enabled", "budget_tokens",
+				   (json_int_t)strtoll(thinking, NULL, 10)));
+	else if (*thinking)
+		json_put(j, "thinking", json_pack("{s:s}", "type", thinking));
 	if (conversation_temperature(t) >= 0)
 		json_put_real(j, "temperature", conversation_temperature(t));
 	if (conversation_top_p(t) >= 0)

@@ -14,6 +14,12 @@ static json_t *message(const char *role, const char *text, size_t len)
 	return j;
 }
 
+static bool is_openai(const char *model)
+{
+	return text_glob("*gpt-*", model) || text_glob("o[1-9]*", model) ||
+	       text_glob("*/o[1-9]*", model);
+}
+
 static json_t *request(const struct conversation *t)
 {
 	json_t *j = json_object(), *messages = json_array();
@@ -31,8 +37,13 @@ static json_t *request(const struct conversation *t)
 	/* Servers of other models may not know it. */
 	if (conversation_cache_key(t) && text_glob("*gpt-*", t->model))
 		json_put_str(j, "prompt_cache_key", conversation_cache_key(t));
-	if (t->max_output)
-		json_put_int(j, "max_completion_tokens", t->max_output);
+	if (t->max_output) /* OpenAI's reasoning models refuse the one, other servers do not know the other */
+		json_put_int(j, is_openai(t->model) ? "max_completion_tokens" : "max_tokens",
+			     t->max_output);
+	if (*conversation_thinking(t))
+		json_put(j, "thinking", json_pack("{s:s}", "type", conversation_thinking(t)));
+	if (conversation_seed(t) >= 0)
+		json_put_int(j, "seed", conversation_seed(t));
 	if (conversation_schema(t))
 		json_put(j, "response_format",
 			 json_pack("{s:s, s:{s:s, s:O, s:b}}", "type", "json_schema", "json_schema",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -21,6 +22,11 @@ static int max_tokens(const char *model)
 										  : 0;
 }
 
+static int64_t thinking_budget(const char *thinking)
+{
+	return strcmp(thinking, "adaptive") == 0 ? -1 : strtoll(thinking, NULL, 10);
+}
+
 static json_t *generation(const struct conversation *t)
 {
 	json_t *j = json_object();
@@ -36,6 +42,12 @@ static json_t *generation(const struct conversation *t)
 	if (conversation_effort(t))
 		json_put(j, "thinkingConfig",
 			 json_pack("{s:s}", "thinkingLevel", conversation_effort(t)));
+	else if (*conversation_thinking(t))
+		json_put(j, "thinkingConfig",
+			 json_pack("{s:I}", "thinkingBudget",
+				   (json_int_t)thinking_budget(conversation_thinking(t))));
+	if (conversation_seed(t) >= 0)
+		json_put_int(j, "seed", conversation_seed(t));
 	if (conversation_temperature(t) >= 0)
 		json_put_real(j, "temperature", conversation_temperature(t));
 	if (conversation_top_p(t) >= 0)

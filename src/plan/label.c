@@ -136,8 +136,48 @@ static void show_calls(const struct bench_entry *e, char out[TEXT])
 		snprintf(out, TEXT, "%lld", (long long)e->limits.calls);
 }
 
+static void show_effort(const struct bench_entry *e, char out[TEXT])
+{
+	snprintf(out, TEXT, "%s", e->options.effort);
+}
+
+static void show_thinking(const struct bench_entry *e, char out[TEXT])
+{
+	snprintf(out, TEXT, "%s", e->options.thinking);
+}
+
+static void show_temperature(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->options.temperature >= 0)
+		snprintf(out, TEXT, "%.15g", e->options.temperature);
+}
+
+static void show_top_p(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->options.top_p >= 0)
+		snprintf(out, TEXT, "%.15g", e->options.top_p);
+}
+
+static void show_model_seed(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->options.seed >= 0)
+		snprintf(out, TEXT, "%lld", (long long)e->options.seed);
+}
+
+static void show_max_output(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->options.max_output_tokens)
+		snprintf(out, TEXT, "%lld", (long long)e->options.max_output_tokens);
+}
+
 static const struct facet facets[] = {
 	{"agent", show_agent},
+	{"effort", show_effort},
+	{"thinking", show_thinking},
+	{"temperature", show_temperature},
+	{"top_p", show_top_p},
+	{"model_options.seed", show_model_seed},
+	{"max_output_tokens", show_max_output},
 	{"timeout_sec", show_timeout},
 	{"wall_timeout_sec", show_wall_timeout},
 	{"eval_timeout_sec", show_eval_timeout},
@@ -268,7 +308,8 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 /* The settings of E are those that T was planned with; its sandbox was resolved then. */
 static bool same_settings(const struct bench_entry *e, const struct trial *t)
 {
-	return same_env(&e->env, &t->env) && same_limits(&e->limits, &t->limits) &&
+	return same_env(&e->env, &t->env) && model_options_equal(&e->options, &t->options) &&
+	       same_limits(&e->limits, &t->limits) &&
 	       (e->sandbox == SANDBOX_AUTO || e->sandbox == t->sandbox) &&
 	       e->workspace == t->workspace && e->network == t->network &&
 	       e->evaluate == t->evaluate && (e->scoring == SCORING_STRICT) == t->strict &&
@@ -383,6 +424,7 @@ static struct bench_entry settings_of(const struct trial *t, const struct bench_
 		.evaluate = t->evaluate,
 		.scoring = t->strict ? SCORING_STRICT : SCORING_SCORED,
 		.seed = t->seed < 0 ? -1 : t->seed - t->rollout,
+		.options = t->options,
 	};
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
@@ -129,7 +130,8 @@ static void choose(struct planner *p)
 }
 
 static void make_key(char out[HASH_HEX], const char *task_hash, const char *variant,
-		     const char *agent, const char *model, int rollout, const char *tools)
+		     const char *agent, const char *model, int rollout,
+		     const struct model_options *options, const char *tools)
 {
 	struct hash h;
 	char number[16];
@@ -140,6 +142,12 @@ static void make_key(char out[HASH_HEX], const char *task_hash, const char *vari
 	hash_str(&h, agent);
 	hash_str(&h, model);
 	hash_str(&h, number);
+	if (model_options_any(options)) {
+		AUTO(json) json_t *j = model_options_to_json(options);
+		AUTO(buf) struct buf text = BUF_INIT;
+		json_format(&text, j, false);
+		hash_str(&h, text.data);
+	}
 	if (tools)
 		hash_str(&h, tools);
 	hash_hex(&h, out);
@@ -251,6 +259,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.model_id = xstrdup(route->model_id),
 		.rollout = rollout,
 		.seed = e->seed < 0 ? -1 : e->seed + rollout,
+		.options = e->options,
 		.sandbox = resolve_sandbox(e->sandbox),
 		.image = xstrdup(e->image && e->sandbox == SANDBOX_DOCKER ? e->image : ""),
 		.image_id = xstrdup(""),
@@ -279,7 +288,7 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	const char *agent = p->in->agents[entry][m];
 	char key[HASH_HEX];
 	make_key(key, p->in->tasks[entry]->hash, p->variants[entry][m], agent, model, rollout,
-		 p->in->tools);
+		 &p->in->bench->entries[entry].options, p->in->tools);
 	struct slot *slot = find_slot(p, key);
 	if (slot->key && slot->entry == SIZE_MAX)
 		return;
@@ -342,7 +351,7 @@ static void remember_old(struct planner *p)
 		/* Moved to a changed task, it keeps the key that its journal knows. */
 		if (trial_is_moved(t)) {
 			make_key(key, t->task_hash, t->variant, t->agent, t->model, t->rollout,
-				 p->in->tools);
+				 &t->options, p->in->tools);
 			remember(p, key);
 		}
 		if (t->index >= p->next_index)

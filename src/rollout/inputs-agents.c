@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "config/agents.h"
+#include "model/options.h"
 #include "rollout/inputs-internal.h"
 
 /* An agent that cannot be used, told once with all models that led to it. */
@@ -147,6 +148,27 @@ static void check_limits(struct search *s, const struct bench_entry *e, const ch
 		complain_of_model(s, e, model, why);
 }
 
+/* What is given is sent, or nothing starts. */
+static void check_options(struct search *s, const struct bench_entry *e, const char *agent,
+			  const char *model, const char *model_id, const char *api)
+{
+	const int found = api_find(api);
+	char why[256];
+
+	if (!model_options_any(&e->options))
+		return;
+	AUTO(free) char *text = NULL;
+	if (strcmp(agent, "bash") != 0)
+		text = xasprintf("model_options are for the built-in agent, \"bash\": \"%s\" asks "
+				 "its model by settings of its own",
+				 agent);
+	else if (found >= 0 &&
+		 model_options_refused(&e->options, (enum api)found, model_id, why, sizeof why))
+		text = xasprintf("model_options, %s by %s: %s", model, api, why);
+	if (text)
+		complain_of_model(s, e, model, text);
+}
+
 static void read_providers(struct search *s)
 {
 	struct err err;
@@ -182,6 +204,7 @@ static void find_route(struct search *s, const struct bench_entry *e, const char
 		return;
 	}
 	check_limits(s, e, model, &route);
+	check_options(s, e, agent, model, route.model_id, api);
 	*out = (struct plan_route){route.provider && !own ? route.provider->name : "", api,
 				   route.model_id};
 }
