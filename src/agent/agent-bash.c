@@ -416,6 +416,7 @@ static void prepare(struct bash *b, struct sandbox *box)
 	b->talk.cache_key = b->cache_key;
 	b->talk.history = json_array();
 	b->talk.options = &t->options;
+	b->talk.stream = true;
 	b->talk.max_output = (int)t->options.max_output_tokens;
 	b->out->options = t->options;
 	const struct sandbox_watch *watch = b->job->watch;

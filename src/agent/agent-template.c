@@ -3,6 +3,7 @@
 #include "agent/agent-kind.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "model/sizes.h"
 
 static void add_model(struct buf *out, const struct agent_job *job)
 {
@@ -53,6 +54,23 @@ static void add_token(struct buf *out, const struct agent_job *job)
 	buf_adds(out, job->token ? job->token : "");
 }
 
+static struct model_sizes sizes_of(const struct agent_job *job)
+{
+	const struct trial *t = &job->attempt->trial;
+
+	return model_sizes(t->model_id && *t->model_id ? t->model_id : t->model ? t->model : "");
+}
+
+static void add_context(struct buf *out, const struct agent_job *job)
+{
+	buf_addf(out, "%d", sizes_of(job).context);
+}
+
+static void add_max_output(struct buf *out, const struct agent_job *job)
+{
+	buf_addf(out, "%d", sizes_of(job).max_output);
+}
+
 static void add_home(struct buf *out, const struct agent_job *job)
 {
 	buf_adds(out, job->task->layout.home);
@@ -76,6 +94,8 @@ static const struct {
 	{"{task_id}", add_task_id},
 	{"{gateway_url}", add_gateway_url},
 	{"{token}", add_token},
+	{"{context}", add_context},
+	{"{max_output}", add_max_output},
 	{"{home}", add_home},
 	{"{repo}", add_repo},
 };

@@ -5,12 +5,17 @@
  * left half done is removed by the next one who holds the lock.
  */
 #include "agentkit/agentkit.h"
+#include "agentkit/guard.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -22,6 +27,7 @@
 #include "config/agent-program.h"
 #include "config/agents.h"
 #include "os/fdio.h"
+#include "os/probe.h"
 #include "os/spawn.h"
 
 #define TEMP ".new."
@@ -68,6 +74,69 @@ static void say(const struct agentkit_listener *l, const char *fmt, ...)
 	l->said(l->arg, line);
 }
 
+/* Nothing was fetched for want of a network, rather than of a package: npm's code for it, or NULL. */
+static const char *network_code(const char *text)
+{
+	static const char *const codes[] = {
+		"ENOTFOUND",	"EAI_AGAIN",  "ECONNREFUSED", "ETIMEDOUT",	    "ENETUNREACH",
+		"EHOSTUNREACH", "ECONNRESET", "ENETDOWN",     "ERR_SOCKET_TIMEOUT", "EADDRNOTAVAIL",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (strstr(text, codes[i]))
+			return codes[i];
+	return NULL;
+}
+
+static int no_network(const char *code, struct err *err)
+{
+	return err_set(
+		err, ERR_INFRA, 0,
+		"npm cannot reach its registry (%s): fetching an agent needs a network; behind "
+		"a proxy set HTTPS_PROXY, for a registry of your own npm_config_registry",
+		code);
+}
+
+static int connect_to_registry(void *arg, struct err *err)
+{
+	const struct addrinfo want = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int bad = getaddrinfo("registry.npmjs.org", "443", &want, &found);
+
+	if (bad)
+		return err_set(err, ERR_INFRA, 0, "%s", gai_strerror(bad));
+	for (const struct addrinfo *a = found; a; a = a->ai_next) {
+		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fd >= 0 && !connect(fd, a->ai_addr, a->ai_addrlen))
+			return 0; /* the process ends */
+		(void)err_set(err, ERR_INFRA, errno, "connect");
+	}
+	return -1;
+}
+
+/* npm would wait for minutes. Only where nothing of npm's own settings leads elsewhere. */
+static int look_for_registry(struct err *err)
+{
+	static const char *const settings[] = {
+		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
+	};
+	enum { SECONDS = 6 };
+	struct err why;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (getenv(settings[i]))
+			return 0;
+	for (char **e = environ; *e; e++)
+		if (strncasecmp(*e, "npm_config_", strlen("npm_config_")) == 0)
+			return 0;
+	AUTO(free) char *own = path_join(getenv("HOME") ? getenv("HOME") : "/", ".npmrc");
+	if (!access(own, F_OK) || !access("/etc/npmrc", F_OK) ||
+	    !probe_run(connect_to_registry, NULL, SECONDS, &why))
+		return 0;
+	return no_network(why.kind == ERR_LIMIT ? "no answer from registry.npmjs.org" : why.msg,
+			  err);
+}
+
 /* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */
 static int run_npm(const struct agent_install *i, int dir, const struct agentkit_listener *l,
 		   struct err *err)
@@ -80,6 +149,9 @@ static int run_npm(const struct agent_install *i, int dir, const struct agentkit
 					  "--ignore-scripts",
 					  "--save-exact",
 					  "--loglevel=error",
+					  "--fetch-retries=1",
+					  "--fetch-retry-mintimeout=500",
+					  "--fetch-retry-maxtimeout=1000",
 					  NULL};
 	AUTO(strv) struct strv argv = STRV_INIT;
 	AUTO(buf) struct buf out = BUF_INIT, text = BUF_INIT;
@@ -100,6 +172,9 @@ static int run_npm(const struct agent_install *i, int dir, const struct agentkit
 	}
 	if (!status)
 		return 0;
+	const char *code = network_code(text.len ? text.data : "");
+	if (code)
+		return no_network(code, err);
 	l->output(l->arg, "npm", out.data, out.len);
 	l->output(l->arg, "npm", text.data, text.len);
 	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above",
@@ -152,10 +227,17 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 		return path_link(folder, i->version, "current", err);
 	}
 	say(l, "fetching %s %s with npm: %s", name, i->version, i->npm.v[0]);
-	if (fetch(i, folder, temp, l, err) || put_in_place(i, folder, temp, err)) {
-		(void)!path_remove_tree(folder, temp, &late);
+	if (look_for_registry(err))
 		return -1;
-	}
+	struct guard guard;
+	if (guard_start(&guard, folder, temp, err))
+		return -1;
+	int rc = fetch(i, folder, temp, l, err) || put_in_place(i, folder, temp, err) ? -1 : 0;
+	if (rc)
+		(void)!path_remove_tree(folder, temp, &late);
+	guard_stop(&guard);
+	if (rc)
+		return -1;
 	char tree[HASH_HEX] = "";
 	if (agent_install_tree(i, tree))
 		say(l, "%s %s is installed, in %s/%s, tree %.12s", name, i->version, i->folder,

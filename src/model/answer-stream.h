@@ -5,7 +5,11 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include "base/buf.h"
 
-/* BODY is an event stream of any of the four dialects. A new reference; NULL where nothing in it is an answer. */
-json_t *answer_join(const struct buf *body);
+/* BODY is an event stream of any of the four dialects. A new reference; NULL where nothing in it is an answer. *WHOLE
+ * (unless NULL): it came to the end that its dialect has, or to an error. */
+json_t *answer_join(const struct buf *body, bool *whole);
+/* TEXT begins as an event stream does, whatever it is said to be. */
+bool answer_is_stream(const struct buf *text);

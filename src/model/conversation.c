@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/answer-stream.h"
 
 enum {
 	FORGET_MIN = 200, /* what is shorter than this is not worth a note in its place */
@@ -78,6 +79,11 @@ const json_t *conversation_schema(const struct conversation *t)
 	return t->form && !(t->dropped & FORM_SCHEMA) ? t->form->schema : NULL;
 }
 
+bool conversation_streams(const struct conversation *t)
+{
+	return t->stream && !(t->dropped & FORM_STREAM);
+}
+
 const char *conversation_effort(const struct conversation *t)
 {
 	if (t->options && *t->options->effort)
@@ -118,6 +124,8 @@ void conversation_release(struct conversation *t)
 {
 	free(t->shown);
 	free(t->system);
+	free(t->continuation);
+	json_decref(t->begun);
 	json_decref(t->history);
 }
 
@@ -176,7 +184,10 @@ void reply_release(struct reply *r)
 static void address(const struct conversation *t, const struct model_client *c, struct buf *path,
 		    struct buf *headers)
 {
-	const char *template = t->dialect->path, *model = strstr(template, "{model}");
+	const char *template = conversation_streams(t) && t->dialect->stream_path
+				       ? t->dialect->stream_path
+				       : t->dialect->path;
+	const char *model = strstr(template, "{model}");
 	const char *key = t->dialect->key, *hole = strstr(key, "%s");
 
 	if (!model) {
@@ -282,6 +293,9 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 {
 	static const char *const sampling[] = {"temperature", "top_p", "topP", NULL};
 	static const char *const effort[] = {"effort", "thinking", "reasoning", NULL};
+	static const char *const stream_options[] = {"stream_options", "include_usage", NULL};
+	static const char *const stream[] = {
+		"streaming", "\"stream\"", "'stream'", "`stream`", "streamGenerateContent", NULL};
 	static const char *const cache_key[] = {"prompt_cache_key", NULL};
 	static const char *const schema[] = {"response_format",	  "json_schema",  "output_config",
 					     "text.format",	  "responseJson", "response_json",
@@ -293,6 +307,11 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 
 	if (a->status != 400 && a->status != 404 && a->status != 422 && a->status != 501)
 		return 0;
+	if (conversation_streams(t) && !(t->dropped & FORM_STREAM_OPTIONS) &&
+	    names_any(a, stream_options))
+		return FORM_STREAM_OPTIONS;
+	if (conversation_streams(t) && names_any(a, stream))
+		return FORM_STREAM;
 	if (conversation_cache_key(t) && names_any(a, cache_key))
 		return FORM_CACHE_KEY;
 	if (asks[0] && names_any(a, sampling))
@@ -381,7 +400,9 @@ static bool is_final(const json_t *failure)
 /* In what a provider says of its refusal, in each dialect. */
 static int refused(const struct http_answer *a, struct reply *out, bool *passing, struct err *err)
 {
-	AUTO(json) json_t *list = json_foreign(a->body.data, a->body.len);
+	AUTO(json)
+	json_t *list = answer_is_stream(&a->body) ? answer_join(&a->body, NULL)
+						  : json_foreign(a->body.data, a->body.len);
 	const json_t *j = json_is_array(list) ? json_array_get(list, 0) : list;
 	const json_t *failure = failure_in(j);
 	const char *text = json_is_string(failure) ? json_string_value(failure)
@@ -414,15 +435,22 @@ static int ask_once(struct conversation *t, const struct model_client *c, struct
 	}
 	if (a.late)
 		return ASKED_LATE;
-	AUTO(json) json_t *answer = a.status == 200 ? json_foreign(a.body.data, a.body.len) : NULL;
+	bool whole = true;
+	AUTO(json)
+	json_t *answer = a.status != 200	     ? NULL
+			 : answer_is_stream(&a.body) ? answer_join(&a.body, &whole)
+						     : json_foreign(a.body.data, a.body.len);
 	if (a.status != 200 ||
 	    failure_in(json_is_array(answer) ? json_array_get(answer, 0) : answer))
 		return refused(&a, out, passing, err);
+	*passing = true;
+	if (!whole)
+		return err_retry(err, 0, "the model's API broke its answer off: ...%.200s",
+				 a.body.len > 200 ? a.body.data + a.body.len - 200 : a.body.data);
 	if (answer && t->dialect->read(t, answer, out)) {
 		out->status = 0;
 		return ASKED_ANSWERED;
 	}
-	*passing = true;
 	return err_retry(err, 0, "the model's API answered what is no %s answer: %.200s",
 			 api_names[t->dialect->api], a.body.data);
 }
@@ -435,6 +463,10 @@ int conversation_ask(struct conversation *t, const struct model_client *c, struc
 
 	for (int again = 0;; again++) {
 		int asked = ask_once(t, c, out, &passing, &why);
+		if (asked == ASKED_ANSWERED && out->goes_on) {
+			again = -1;
+			continue;
+		}
 		if (asked >= 0)
 			return asked;
 		int waited = passing && again < AGAIN_MAX ? http_pause(c, 1000 << again, &why) : -1;

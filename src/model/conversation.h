@@ -34,6 +34,7 @@ struct reply {
 	size_t calls_n, calls_cap;
 	bool refused; /* the text is the model's refusal, which this API marks as one */
 	int status;   /* of HTTP, where a provider did not answer; else 0 */
+	bool goes_on; /* the next answer to the same is the rest of it */
 	bool cut;     /* it reached the model's output limit */
 	char *stuck;  /* the model gives no answer: "finishReason SAFETY"; NULL: it does */
 	int64_t input, cached, output; /* tokens; -1 unknown */
@@ -59,7 +60,14 @@ struct answer_form {
 };
 
 /* What of an answer_form, or of a conversation, a provider refused and is sent no more. */
-enum form_part { FORM_SCHEMA = 1, FORM_SAMPLING = 2, FORM_EFFORT = 4, FORM_CACHE_KEY = 8 };
+enum form_part {
+	FORM_SCHEMA = 1,
+	FORM_SAMPLING = 2,
+	FORM_EFFORT = 4,
+	FORM_CACHE_KEY = 8,
+	FORM_STREAM_OPTIONS = 16,
+	FORM_STREAM = 32,
+};
 
 /* Starts with the first six set, and an empty array as history. */
 struct conversation {
@@ -73,6 +81,10 @@ struct conversation {
 	int max_output;	   /* tokens of an answer; 0: what the dialect asks for by itself */
 	/* What is to be said whatever the provider makes of it, instead of what FORM says; NULL: nothing. Borrowed. */
 	const struct model_options *options;
+	bool stream; /* answers come in pieces, so that a long one is not taken for silence */
+	/* gemini: what an answer holds that goes on, and by which word; NULL: none does. Owned. */
+	json_t *begun;
+	char *continuation;
 	json_t *history;	    /* an array in the dialect's own shape; owned */
 	unsigned dropped;	    /* of enum form_part */
 	bool plain;		    /* responses: the model has no encrypted reasoning to give */
@@ -83,9 +95,10 @@ struct conversation {
 
 struct dialect {
 	enum api api;
-	const char *path;    /* "{model}" stands for the model */
-	const char *key;     /* the header that carries a key; %s is the key */
-	const char *headers; /* further ones, whole lines */
+	const char *path;	 /* "{model}" stands for the model */
+	const char *stream_path; /* the same for answers in pieces; NULL: one path for both */
+	const char *key;	 /* the header that carries a key; %s is the key */
+	const char *headers;	 /* further ones, whole lines */
 	json_t *(*request)(const struct conversation *t); /* new reference */
 	/* Append the model's turn to the history and fill REPLY. False: ANSWER is no answer of this dialect. */
 	bool (*read)(struct conversation *t, const json_t *answer, struct reply *reply);
@@ -133,6 +146,8 @@ void conversation_show(struct conversation *t, json_t *holder, const char *membe
 size_t conversation_forget(struct conversation *t);
 /* What a request may still say of the form: NULL, or a negative number, where it may not, or has nothing to. */
 const json_t *conversation_schema(const struct conversation *t);
+/* Whether a request may ask for pieces. */
+bool conversation_streams(const struct conversation *t);
 const char *conversation_effort(const struct conversation *t);
 const char *conversation_cache_key(const struct conversation *t);
 double conversation_temperature(const struct conversation *t);

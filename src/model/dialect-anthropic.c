@@ -87,6 +87,8 @@ static json_t *request(const struct conversation *t)
 
 	json_put_str(j, "model", t->model);
 	json_put_int(j, "max_tokens", t->max_output ? t->max_output : max_tokens(t->model));
+	if (conversation_streams(t))
+		json_put_bool(j, "stream", true);
 	if (t->system) {
 		json_t *system = text_block(t->system);
 		json_put(system, "cache_control", ephemeral());

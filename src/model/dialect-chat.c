@@ -29,6 +29,11 @@ static json_t *request(const struct conversation *t)
 	json_array_extend(messages, t->history);
 	json_put_str(j, "model", t->model);
 	json_put(j, "messages", messages);
+	if (conversation_streams(t)) {
+		json_put_bool(j, "stream", true);
+		if (!(t->dropped & FORM_STREAM_OPTIONS))
+			json_put(j, "stream_options", json_pack("{s:b}", "include_usage", 1));
+	}
 	if (t->tool)
 		json_put(j, "tools",
 			 json_pack("[{s:s, s:{s:s, s:s, s:O}}]", "type", "function", "function",
@@ -62,12 +67,16 @@ static json_t *request(const struct conversation *t)
 static json_t *kept(const json_t *said)
 {
 	static const char *const members[] = {"content", "tool_calls"};
-	static const char *const reasoning[] = {"reasoning_content", "reasoning_details"};
+	static const char *const reasoning[] = {"reasoning_content", "reasoning",
+						"reasoning_details"};
 	json_t *j = json_pack("{s:s}", "role", "assistant");
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		json_t *v = json_object_get(said, members[i]);
-		if (v && !(json_is_array(v) && json_array_size(v) == 0))
+		const bool is_empty = json_is_array(v)	  ? json_array_size(v) == 0
+				      : json_is_string(v) ? json_string_length(v) == 0
+							  : !v;
+		if (!is_empty)
 			json_object_set(j, members[i], v);
 	}
 	/* Reasoning that led to calls has to come back with them, and an empty one too, where servers send any. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdlib.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -14,12 +15,14 @@ static json_t *text_parts(const char *text)
 	return json_pack("[o]", part);
 }
 
-/* As many as an answer may have that is not streamed, the thinking included; 0: the server's own limit. */
-static int max_tokens(const char *model)
+/* As many as an answer may have, the thinking included; 0: the server's own limit. */
+static int max_tokens(const struct conversation *t)
 {
+	const char *model = t->model;
+
 	return text_glob("*gemini-1*", model) || text_glob("*gemini-2.0*", model) ? 8192
-	       : text_glob("*gemini-*", model)					  ? 32768
-										  : 0;
+	       : text_glob("*gemini-*", model) ? (conversation_streams(t) ? 65536 : 32768)
+					       : 0;
 }
 
 static int64_t thinking_budget(const char *thinking)
@@ -31,7 +34,7 @@ static json_t *generation(const struct conversation *t)
 {
 	json_t *j = json_object();
 
-	const int limit = t->max_output ? t->max_output : max_tokens(t->model);
+	const int limit = t->max_output ? t->max_output : max_tokens(t);
 
 	if (limit)
 		json_put_int(j, "maxOutputTokens", limit);
@@ -68,6 +71,9 @@ static json_t *request(const struct conversation *t)
 			 json_pack("[{s:[{s:s, s:s, s:O}]}]", "functionDeclarations", "name",
 				   t->tool->name, "description", t->tool->description, "parameters",
 				   t->tool->parameters));
+	/* A long answer comes in several, to the very same request but for this. */
+	if (t->continuation)
+		json_put_str(j, "continuationToken", t->continuation);
 	json_t *config = generation(t);
 	if (json_object_size(config))
 		json_object_set(j, "generationConfig", config);
@@ -97,13 +103,23 @@ static void read_parts(const json_t *parts, struct reply *reply)
 	}
 }
 
+static void add(int64_t *sum, int64_t n)
+{
+	*sum = (*sum < 0 ? 0 : *sum) + n;
+}
+
 static void read_usage(const json_t *usage, struct reply *reply)
 {
 	int64_t said = json_get_int(usage, "candidatesTokenCount", 0);
 
-	reply->input = json_get_int(usage, "promptTokenCount", -1);
-	reply->cached = json_get_int(usage, "cachedContentTokenCount", reply->input < 0 ? -1 : 0);
-	reply->output = reply->input < 0 ? -1 : said + json_get_int(usage, "thoughtsTokenCount", 0);
+	const int64_t input = json_get_int(usage, "promptTokenCount", -1);
+
+	if (input < 0)
+		return;
+	/* Each part of an answer is billed. */
+	add(&reply->input, input);
+	add(&reply->cached, json_get_int(usage, "cachedContentTokenCount", 0));
+	add(&reply->output, said + json_get_int(usage, "thoughtsTokenCount", 0));
 }
 
 /* The reasons for which a provider ends a conversation; any other one is no end of the work. */
@@ -120,7 +136,24 @@ static void read_reason(const char *why, struct reply *reply)
 			reply->stuck = xasprintf("finishReason %s", why);
 }
 
-static bool read(struct conversation *t, const json_t *answer, struct reply *reply)
+/* An answer's first part, with a word to get the next by. */
+static bool goes_on(struct conversation *t, const json_t *candidate, const json_t *parts)
+{
+	const char *token = json_get_str(candidate, "continuationToken", NULL);
+	const bool more =
+		strcmp(json_get_str(candidate, "finishReason", ""), "CONTINUATION") == 0 && token;
+
+	free(t->continuation);
+	t->continuation = more ? xstrdup(token) : NULL;
+	if (!more)
+		return false;
+	if (!t->begun)
+		t->begun = json_array();
+	json_array_extend(t->begun, (json_t *)parts);
+	return true;
+}
+
+static bool read_answer(struct conversation *t, const json_t *answer, struct reply *reply)
 {
 	json_t *candidate = json_array_get(json_object_get(answer, "candidates"), 0);
 	json_t *content = json_object_get(candidate, "content");
@@ -136,10 +169,19 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 	}
 	if (!json_is_object(candidate))
 		return false;
-	read_parts(parts, reply);
-	if (json_array_size(parts)) {
-		json_t *said = json_copy(content);
+	if (goes_on(t, candidate, parts)) {
+		reply->goes_on = true;
+		return true;
+	}
+	AUTO(json) json_t *all = t->begun ? t->begun : json_array();
+	t->begun = NULL;
+	json_array_extend(all, (json_t *)parts);
+	reply->goes_on = false;
+	read_parts(all, reply);
+	if (json_array_size(all)) {
+		json_t *said = content ? json_copy(content) : json_object();
 		json_put_str(said, "role", "model");
+		json_object_set(said, "parts", all);
 		json_array_append_new(t->history, said);
 	}
 	/* A call it could not put into words is a mistake of the model's, like one we cannot read. */
@@ -188,10 +230,11 @@ static void results(struct conversation *t, const struct reply *reply, const str
 const struct dialect dialect_gemini = {
 	.api = API_GEMINI,
 	.path = "/v1beta/models/{model}:generateContent",
+	.stream_path = "/v1beta/models/{model}:streamGenerateContent?alt=sse",
 	.key = "x-goog-api-key: %s",
 	.headers = "",
 	.request = request,
-	.read = read,
+	.read = read_answer,
 	.results = results,
 	.say = say,
 };

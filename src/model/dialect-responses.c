@@ -18,6 +18,8 @@ static json_t *request(const struct conversation *t)
 				   t->tool->name, "description", t->tool->description, "parameters",
 				   t->tool->parameters, "strict", 0));
 	json_put_bool(j, "store", false);
+	if (conversation_streams(t))
+		json_put_bool(j, "stream", true);
 	if (conversation_cache_key(t))
 		json_put_str(j, "prompt_cache_key", conversation_cache_key(t));
 	if (!t->plain)

@@ -168,6 +168,28 @@ static const char *header(const char *head, const char *end, const char *name)
 	return NULL;
 }
 
+/* A body in chunks, which some servers send whatever was asked for. False: it breaks off. */
+static bool add_chunks(struct buf *out, const char *at, size_t n)
+{
+	while (n) {
+		char *end;
+		const unsigned long long size = strtoull(at, &end, 16);
+		const char *line = memmem(at, n, "\r\n", 2);
+		if (end == at || !line || size > HTTP_ANSWER_BYTES)
+			return false;
+		if (!size)
+			return true;
+		n -= (size_t)(line + 2 - at);
+		at = line + 2;
+		if (n < size + 2)
+			return false;
+		buf_add(out, at, (size_t)size);
+		at += size + 2;
+		n -= (size_t)size + 2;
+	}
+	return false;
+}
+
 static enum step split(const struct exchange *x, struct http_answer *out, struct err *err)
 {
 	const char *head = x->in.data, *end = strstr(head, "\r\n\r\n");
@@ -178,11 +200,16 @@ static enum step split(const struct exchange *x, struct http_answer *out, struct
 	out->status = (int)strtol(head + 9, NULL, 10);
 	len = x->in.len - (size_t)(end + 4 - head);
 	const char *length = header(head, end, "Content-Length");
-	if (header(head, end, "Transfer-Encoding"))
-		return broken(err, 0, "an answer in an encoding that HTTP/1.0 does not have");
+	const char *coding = header(head, end, "Transfer-Encoding");
+	buf_add(&out->head, head, (size_t)(end + 2 - head));
+	if (coding && strncasecmp(coding, "chunked", 7) == 0)
+		return add_chunks(&out->body, end + 4, len)
+			       ? STEP_ON
+			       : broken(err, 0, "an answer was cut short");
+	if (coding)
+		return broken(err, 0, "an answer in an encoding that is not known");
 	if (length && strtoull(length, NULL, 10) != len)
 		return broken(err, 0, "an answer was cut short");
-	buf_add(&out->head, head, (size_t)(end + 2 - head));
 	buf_add(&out->body, end + 4, len);
 	return STEP_ON;
 }

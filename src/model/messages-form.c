@@ -218,7 +218,8 @@ static void add_item(json_t *messages, const char *fallback, const json_t *item)
 			   json_object_get(item, "content"));
 		return;
 	}
-	const char *thought = json_get_str(item, "reasoning_content", NULL);
+	const char *thought =
+		json_get_str(item, "reasoning_content", json_get_str(item, "reasoning", NULL));
 	if (thought && *thought)
 		add_text(message(&t, role), "reasoning_content", thought);
 	add_parts(&t, role, first_of(item, contents));

@@ -114,7 +114,7 @@ static void take_answer(struct reading *r, struct open_call *o, const char *mode
 {
 	struct conversation_said *s = &r->out->v[o->said];
 	AUTO(json)
-	json_t *answer = o->events ? answer_join(&o->body)
+	json_t *answer = o->events ? answer_join(&o->body, NULL)
 				   : json_foreign(o->body.data ? o->body.data : "", o->body.len);
 
 	/* Two calls at the same time: the messages are those of the later one. */

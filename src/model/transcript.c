@@ -209,7 +209,7 @@ static void take_end(struct telling *t)
 	AUTO(json) json_t *j = NULL;
 
 	strv_release(&t->answer);
-	j = t->events ? answer_join(&t->body) : json_foreign(t->body.data, t->body.len);
+	j = t->events ? answer_join(&t->body, NULL) : json_foreign(t->body.data, t->body.len);
 	if (j)
 		answer_of(&t->answer, j);
 	buf_reset(&t->body);

@@ -7,7 +7,7 @@ import urllib.parse
 from model_dialects import Refusal, check_schema, data_event, ident, piece_size, pieces
 from model_script import History, Tool
 
-KNOWN = set("""contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent model
+KNOWN = set("""continuationToken contents systemInstruction tools toolConfig safetySettings generationConfig cachedContent model
     serviceTier store labels""".split())
 COUNTED = {"contents", "generateContentRequest", "model"}
 CONFIG = set("""stopSequences responseMimeType responseSchema responseJsonSchema _responseJsonSchema responseFormat

@@ -294,6 +294,9 @@ class Chat:
             return data_event(doc)
 
         yield chunk({"role": "assistant", "content": "", "refusal": None})
+        if "thinks" in request.doc["model"]:
+            for piece in pieces(turn.reasoning or "", 9) or [""]:
+                yield chunk({"reasoning_content": piece})
         for piece in pieces(turn.text, piece_size(turn.text)):
             yield chunk({"content": piece})
         for at, call in enumerate(cls.calls(request, turn)):

@@ -285,6 +285,56 @@ NOTHING = {"chat": {"choices": [{"message": {"role": "assistant", "content": ""}
 
 
 @pytest.mark.parametrize("api", DIALECTS)
+def test_an_answer_that_breaks_off_is_asked_again(run_cli, make_task, make_bench, rollout, provided, fake, api):
+    """It comes in pieces: silence is none of them, and half an answer is none."""
+    fake.configure(rules=[{"nth": [2], "do": {"cut_after": 2}}])
+    turns = [{"text": "I shall mend it, and look at the rest of it then.", "shell": FIX, "reasoning": "hm"}, {"text": "It is mended now."}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="one-that-thinks-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"], len(fake.log())) == ("completed", 1, 3), result["reason"]
+    assert result["agent"]["final_message"] == "It is mended now."
+    for entry in fake.log():
+        assert ":streamGenerateContent?alt=sse" in entry.request.target or json.loads(entry.request.body)["stream"] is True
+    assert fake.log()[1].request.body == fake.log()[2].request.body
+
+
+@pytest.mark.parametrize("api,words,calls", [
+    ("chat", "Unknown parameter: 'stream_options'", 3), ("chat", "Streaming is not supported by this server", 3),
+    ("responses", "'stream': streaming is not enabled", 3), ("anthropic", "stream: streaming is not available", 3)])
+def test_a_server_that_does_not_stream_is_asked_for_one_piece(run_cli, make_task, make_bench, rollout, provided, fake, api, words,
+                                                              calls):
+    fake.configure(rules=[{"nth": [1], "do": {"status": 400, "body": {"error": {"message": words}}}}])
+    make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided([api]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"], len(fake.log())) == ("completed", 1, calls), result["reason"]
+    later = [json.loads(entry.request.body) for entry in fake.log()[1:]]
+    if "stream_options" in words:  # the gateway tries them itself then, and takes them back
+        assert all(doc["stream"] is True for doc in later)
+    else:
+        assert all("stream_options" not in doc and not doc.get("stream") for doc in later)
+
+
+def test_an_answer_in_several_parts_is_one(run_cli, make_task, make_bench, rollout, provided, fake):
+    """Gemini's CONTINUATION: the very same request, and the word to go on by."""
+    part = {"candidates": [{"content": {"role": "model", "parts": [{"text": "I shall", "thoughtSignature": "c2ln"}]},
+                            "finishReason": "CONTINUATION", "continuationToken": "on-and-on"}],
+            "usageMetadata": {"promptTokenCount": 1000, "candidatesTokenCount": 7, "totalTokenCount": 1007}}
+    fake.configure(rules=[{"nth": [1], "do": {"status": 200, "body": part}}])
+    make_bench(make_task(instructions=scripted(turns=[{"text": " mend it.", "shell": FIX}, {"text": "ok"}])), agent="bash",
+               model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided(["gemini"]), check=0, timeout=300)
+    (_, result), = rollout().runs.items()
+    assert (result["outcome"], result["total_score"], len(fake.log())) == ("completed", 1, 3), result["reason"]
+    first, second, third = bodies(fake)
+    assert second.pop("continuationToken") == "on-and-on" and first == second and "continuationToken" not in third
+    said = third["contents"][1]["parts"]
+    assert said[0] == {"text": "I shall", "thoughtSignature": "c2ln"} and said[1]["text"] == " mend it." and "functionCall" in said[2]
+    assert result["agent"]["metrics"]["turns"] == 2
+
+
+@pytest.mark.parametrize("api", DIALECTS)
 def test_an_empty_answer_is_asked_once_more(run_cli, make_task, make_bench, rollout, provided, fake, api):
     fake.configure(rules=[{"nth": [2], "do": {"status": 200, "body": NOTHING[api]}}])
     make_bench(make_task(instructions=scripted(turns=[{"shell": FIX}, {"text": "ok"}])), agent="bash", model="any-fake", retries=0)

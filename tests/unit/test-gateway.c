@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "model/usage.h"
 #include "gateway/quota.h"
+#include "model/answer-stream.h"
 #include "model/request.h"
 #include "model/request-chain.h"
 #include "model/request-diff.h"
@@ -585,6 +586,114 @@ static void routes(void **state)
 	}
 }
 
+/* The events, a line each, put together. */
+static json_t *join(const char *const *events, bool *whole)
+{
+	AUTO(buf) struct buf body = BUF_INIT;
+
+	for (; *events; events++)
+		buf_addf(&body, "data: %s\n\n", *events);
+	assert_true(answer_is_stream(&body));
+	return answer_join(&body, whole);
+}
+
+static void assert_joined(const json_t *answer, const char *want)
+{
+	AUTO(json) json_t *j = json_loads(want, 0, NULL);
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	json_format(&text, answer, false);
+	if (!json_equal(answer, j))
+		fail_msg("%s", text.data);
+}
+
+/* Calls that share an index, arguments in pieces, reasoning in parts. */
+static void joins_chat(void **state)
+{
+	static const char *const events[] = {
+		"{\"choices\":[{\"delta\":{\"role\":\"assistant\",\"reasoning\":\"h\"}}]}",
+		"{\"choices\":[{\"delta\":{\"reasoning\":\"m\",\"reasoning_details\":[{\"index\":0,"
+		"\"type\":\"t\","
+		"\"text\":\"a\"}]}}]}",
+		"{\"choices\":[{\"delta\":{\"reasoning_details\":[{\"index\":0,\"text\":\"b\"}]}}]"
+		"}",
+		"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"x\",\"function\":{"
+		"\"name\":\"f\","
+		"\"arguments\":\"{\"}}]}}]}",
+		"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
+		"\"arguments\":\"}\"}}]}}]}",
+		"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"y\",\"function\":{"
+		"\"name\":\"g\","
+		"\"arguments\":\"{}\"}}]}}]}",
+		"{\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}",
+		"{\"choices\":[],\"usage\":{\"prompt_tokens\":3}}",
+		"[DONE]",
+		NULL,
+	};
+	bool whole;
+	(void)state;
+	AUTO(json) json_t *answer = join(events, &whole);
+	assert_true(whole);
+	assert_joined(
+		answer,
+		"{\"choices\":[{\"finish_reason\":\"tool_calls\",\"message\":{\"role\":"
+		"\"assistant\","
+		"\"reasoning\":\"hm\",\"reasoning_details\":[{\"text\":\"ab\",\"type\":\"t\","
+		"\"index\":0}],"
+		"\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+		"\"arguments\":\"{}\"}},{\"id\":\"y\",\"type\":\"function\",\"function\":{\"name\":"
+		"\"g\","
+		"\"arguments\":\"{}\"}}]}}],\"usage\":{\"prompt_tokens\":3}}");
+}
+
+static void joins_anthropic(void **state)
+{
+	static const char *const events[] = {
+		"{\"type\":\"message_start\",\"message\":{\"role\":\"assistant\",\"content\":[],"
+		"\"usage\":"
+		"{\"input_tokens\":5,\"output_tokens\":1},\"stop_reason\":null}}",
+		"{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":"
+		"\"thinking\","
+		"\"thinking\":\"\",\"signature\":\"\"}}",
+		"{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"signature_"
+		"delta\","
+		"\"signature\":\"sig\"}}",
+		"{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":"
+		"{\"input_tokens\":null,\"output_tokens\":9}}",
+		NULL,
+	};
+	bool whole;
+	(void)state;
+	AUTO(json) json_t *answer = join(events, &whole);
+	assert_true(whole);
+	assert_joined(
+		answer,
+		"{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"\","
+		"\"signature\":\"sig\"}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":"
+		"5,"
+		"\"output_tokens\":9}}");
+}
+
+/* A signature stays with its part; half an answer is told from a whole one. */
+static void joins_gemini(void **state)
+{
+	static const char *const events[] = {
+		"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}",
+		"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"b\"},{\"text\":\"\","
+		"\"thoughtSignature\":\"s\"}]}}]}",
+		"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"c\"}]}}]}",
+		NULL,
+	};
+	bool whole;
+	(void)state;
+	AUTO(json) json_t *answer = join(events, &whole);
+	assert_false(whole);
+	assert_joined(
+		answer,
+		"{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[{\"text\":\"ab\"},"
+		"{\"text\":\"\",\"thoughtSignature\":\"s\"},{\"text\":\"c\"}]}}]}");
+}
+
 /* A round in which the limit is used up and every answer is good. */
 static void clean_round(struct quota *q, int64_t now)
 {
@@ -917,6 +1026,9 @@ int main(void)
 		cmocka_unit_test(names_the_difference),
 		cmocka_unit_test(routes),
 		cmocka_unit_test(grows_and_is_cut),
+		cmocka_unit_test(joins_chat),
+		cmocka_unit_test(joins_anthropic),
+		cmocka_unit_test(joins_gemini),
 		cmocka_unit_test(comes_back_after_a_cut),
 		cmocka_unit_test(does_not_grow_unused),
 		cmocka_unit_test(shuts_as_told),
