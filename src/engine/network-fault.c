@@ -79,6 +79,7 @@ static int failed_run(const char *tail, const char **command)
 		const char *command, *status;
 	} forms[] = {{"The command '", "returned a non-zero code: "},
 		     {"process \"", "did not complete successfully: exit code: "},
+		     {"executor failed running [", "]: exit code: "}, /* BuildKit of Docker 20.10 */
 		     {"at STEP \"RUN", "exit status "}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {

@@ -76,6 +76,19 @@ int store_check_links(const struct store *s, struct err *err)
 	return check_links(s->root_fd, s->root, err);
 }
 
+/* Told of a file that is made later it would be a riddle. */
+static int check_writable(int root_fd, const char *data_dir, struct err *err)
+{
+	static const char *const places[] = {".", DATA_RUNS, DATA_ROLLOUTS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (faccessat(root_fd, places[i], W_OK | X_OK, AT_EACCESS) && errno != ENOENT)
+			return err_set(err, ERR_INFRA, errno,
+				       "data folder %s (--data-dir names another): write to %s%s",
+				       data_dir, i ? "its " : "it", i ? places[i] : "");
+	return 0;
+}
+
 static int cannot_open(const char *data_dir, int why, struct err *err)
 {
 	struct stat st;
@@ -98,7 +111,7 @@ int store_open(struct store *s, const char *data_dir, bool create, struct err *e
 	AUTO(fd) int fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return cannot_open(data_dir, errno, err);
-	if (create && check_links(fd, data_dir, err))
+	if (create && (check_writable(fd, data_dir, err) || check_links(fd, data_dir, err)))
 		return -1;
 	if (create && make_folders(fd, err))
 		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SOURCE, only, put
+import engines
+from conftest import SOURCE, become, only, put
 
 pytestmark = [pytest.mark.local("is about the local sandbox"),
               pytest.mark.skipif(os.geteuid() != 0, reason="making these places takes root")]
@@ -116,6 +117,37 @@ def test_quickstart_asks_the_kernel_first(workdir, place):
                           capture_output=True, text=True, env=env)
     assert done.returncode != 0 and "no sandbox can start here" in done.stderr and "docs/inside-a-container.md" in done.stderr
     assert not (workdir / "build").exists()
+
+
+def test_anothers_data_folder_is_one_line(build_dir, workdir, ordinary_user):
+    """Which the user may read and not write, as a whole or in part."""
+    config = shutil.copytree(SOURCE / "examples/hello", workdir / "hello") / "hello.toml"
+    for closed in ("data", "data/runs"):
+        for name in ("data", "data/runs", "data/rollouts"):
+            (workdir / name).mkdir(exist_ok=True)
+            (workdir / name).chmod(0o755 if name == closed else 0o1777)
+        done = subprocess.run([build_dir / "rollouts", "run", config, "--data-dir", workdir / "data"], capture_output=True, text=True, **become(ordinary_user))
+        place = "it" if closed == "data" else "its runs"
+        assert done.stderr == f"rollouts: data folder {workdir}/data (--data-dir names another): write to {place}: Permission denied\n"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("compiler", ["clang", "gcc"])
+def test_other_ways_to_build(workdir, compiler):
+    """With clang; and as a packager does, with link-time optimisation and flags of one's own. No warning, and trials run."""
+    found = [n for n in (compiler, *(f"{compiler}-{v}" for v in range(14, 25))) if shutil.which(n) and shutil.which(n.replace("clang", "clang++").replace("gcc", "g++"))]
+    if not found:
+        engines.unavailable(f"there is no {compiler} here")
+    env = {**os.environ, "CC": found[0], "CXX": found[0].replace("clang", "clang++").replace("gcc", "g++")}
+    if compiler == "gcc":
+        env |= {"CFLAGS": "-O2 -D_FORTIFY_SOURCE=3", "CXXFLAGS": "-O2"}
+    options = ["-Dunit_tests=disabled", *(["-Db_lto=true"] if compiler == "gcc" else [])]
+    for command in (["meson", "setup", *options, workdir / "out of tree", SOURCE], ["ninja", "-C", workdir / "out of tree"]):
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-4000:]
+    done = subprocess.run([workdir / "out of tree/rollouts", "run", SOURCE / "examples/hello/hello.toml", "--limit", "2"], cwd=workdir,
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "2 tasks completed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("place", [("exec \"$@\"\n",)], ids=["here"])

@@ -35,6 +35,10 @@ static const char *const faults[] = {
 	"manifest 1 in r.example/x: received unexpected HTTP status: 503 Service Unavailable\n",
 	"Step 2/2 : RUN curl\n" CLASSIC("curl -fsL https://r.example/x -o x", "6"),
 	"#7 ERROR: x\n" BUILDKIT("curl -fsL https://r.example/x | sh", "56"),
+	"ERROR: failed to solve: executor failed running [/bin/sh -c curl -fs "
+	"https://r.example/x]: exit code: 7\n",
+	"failed to create LLB definition: pulling from host 127.0.0.1:5999 failed with status code "
+	"[manifests 1]: 503 Service Unavailable\n",
 	"Step 2/2 : RUN wget\n" CLASSIC("wget -q https://r.example/x", "4"),
 	"Err:1 http://deb.debian.org/debian bookworm InRelease\n  Temporary failure resolving "
 	"'deb.debian.org'\nE: Unable to locate package x\n" CLASSIC(
