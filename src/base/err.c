@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool err_no_room(const struct err *err)
+{
+	return err->sys == ENOSPC || err->sys == EDQUOT || strstr(err->msg, strerror(ENOSPC)) ||
+	       strstr(err->msg, strerror(EDQUOT));
+}
+
 static bool may_pass(int sys)
 {
 	switch (sys) {

@@ -35,6 +35,8 @@ int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* An ERR_INFRA that is worth a retry whatever SYS is. Always returns -1. */
 int err_retry(struct err *err, int sys, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Whether it is that the disk, its inodes or a quota are used up: by errno, or by what a program of ours said of it. */
+bool err_no_room(const struct err *err);
 /* Say of ERR that it comes of the state of a sandbox. Always returns -1. */
 int err_from_box(struct err *err);
 /* Prefix the message with "FMT: ". Always returns -1. */

@@ -95,6 +95,7 @@ struct phase_time {
 };
 
 #define CAUSE_PROVIDER "provider" /* a model could not be asked */
+#define CAUSE_NO_ROOM "no_room"	  /* the disk, its inodes or a quota are used up */
 #define CAUSE_WORKER "worker"	  /* it died */
 
 struct result {

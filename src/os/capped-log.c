@@ -14,7 +14,7 @@ enum { GAP_MAX = 80, BLOCK = 64 << 10 };
 struct capped_log {
 	int fd;
 	size_t cap;
-	int64_t total;
+	int64_t total, lost;
 };
 
 int capped_log_open(struct capped_log **out, int dir_fd, const char *path, size_t cap,
@@ -46,6 +46,17 @@ static int write_at(const struct capped_log *log, const char *data, size_t n, in
 	return 0;
 }
 
+/* A full disk costs lines of a log; it must not cost the work of which they tell. */
+static int keep(struct capped_log *log, const char *data, size_t n, int64_t at, struct err *err)
+{
+	if (!write_at(log, data, n, at, err))
+		return 0;
+	if (!err_no_room(err))
+		return -1;
+	log->lost += (int64_t)n;
+	return 0;
+}
+
 /* Where the byte AT of the stream is kept. */
 static int64_t place_of(const struct capped_log *log, int64_t at)
 {
@@ -61,7 +72,7 @@ int capped_log_add(struct capped_log *log, const void *data, size_t n, struct er
 	while (n) {
 		int64_t at = place_of(log, log->total);
 		size_t room = log->cap - (size_t)at % log->cap, k = n < room ? n : room;
-		if (write_at(log, from, k, at, err))
+		if (keep(log, from, k, at, err))
 			return -1;
 		log->total += (int64_t)k;
 		from += k;
@@ -112,11 +123,26 @@ static int unroll(const struct capped_log *log, struct err *err)
 	return ftruncate(log->fd, 2 * cap + n) ? err_set(err, ERR_INFRA, errno, "cut a log") : 0;
 }
 
+/* As good as that can be said on such a disk. */
+static void say_lost(const struct capped_log *log)
+{
+	char line[GAP_MAX];
+	struct err ignored;
+	int n = snprintf(line, sizeof line,
+			 "\n[rollouts: %lld bytes were lost, the disk was full]\n",
+			 (long long)log->lost);
+
+	if (write_at(log, line, (size_t)n, lseek(log->fd, 0, SEEK_END), &ignored))
+		return;
+}
+
 int capped_log_close(struct capped_log *log, struct err *err)
 {
 	if (!log)
 		return 0;
-	int status = log->total > 2 * (int64_t)log->cap ? unroll(log, err) : 0;
+	int status = log->total > 2 * (int64_t)log->cap && !log->lost ? unroll(log, err) : 0;
+	if (log->lost)
+		say_lost(log);
 	close(log->fd);
 	free(log);
 	return status;

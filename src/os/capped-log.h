@@ -3,7 +3,7 @@
  * capped-log.h -- a log of untrusted output that keeps the first and the last CAP bytes of a stream
  * and states the gap. Nothing of it is kept in memory; the file takes up to twice CAP, three times
  * for a moment at the end. Who writes the stream never holds the file: it could cut it off or fill
- * the disk.
+ * the disk. What a full disk does not take is left out, and the last line says how much that was.
  */
 #pragma once
 #include <stddef.h>

@@ -95,7 +95,10 @@ int repo_diff(struct repo_diff *out, const struct repo_diff_spec *s, struct err 
 	AUTO(fd) int scratch = open(s->scratch, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (scratch < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", s->scratch);
-	if (baseline_commit(&commit, s->base, err) < 0)
+	/* An earlier one may have found no room. */
+	if (path_remove_tree(scratch, "shadow", err) < 0 ||
+	    path_remove_tree(scratch, "diff.git", err) < 0 ||
+	    baseline_commit(&commit, s->base, err) < 0)
 		return -1;
 	struct import imp;
 	int rc = changes_find(&imp, out, s, scratch, commit, err);

@@ -152,6 +152,8 @@ static bool try_again(struct sched *s, const struct ending *e)
 		return false;
 	if (!allowed && e->died && committed == e->attempt)
 		allowed = 1;
+	if (!strcmp(json_get_str(e->result, "cause", ""), CAUSE_NO_ROOM) && disk_refused(&s->disk))
+		p->tries--; /* none of the trial's: it waits until there is room */
 	if (p->tries > allowed)
 		return false;
 	if (committed > p->item.agent_from && !p->item.regrade)
@@ -223,8 +225,8 @@ void finish_unstarted(struct sched *s, size_t item, int attempt, const struct er
 		.attempt = attempt,
 		.outcome = OUTCOME_INFRA_ERROR,
 		.retry = why->retry,
-		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, why->retry, "start",
-				      why->msg),
+		.result = make_result(s, item, attempt, OUTCOME_INFRA_ERROR, why->retry,
+				      err_no_room(why) ? CAUSE_NO_ROOM : "start", why->msg),
 	};
 	end_attempt(s, &e);
 }
@@ -296,7 +298,8 @@ static void judge(struct sched *s, const struct job *job, const char *how)
 		explain_death(s, job, how, &why);
 		e.outcome = OUTCOME_INFRA_ERROR;
 		e.retry = e.died = true;
-		e.result = make_result(s, job->item, job->attempt, e.outcome, true, CAUSE_WORKER,
+		e.result = make_result(s, job->item, job->attempt, e.outcome, true,
+				       disk_refused(&s->disk) ? CAUSE_NO_ROOM : CAUSE_WORKER,
 				       why.data);
 	}
 	end_attempt(s, &e);

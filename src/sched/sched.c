@@ -75,7 +75,12 @@ static bool disk_allows(struct sched *s)
 		s->disk_full = false;
 		return true;
 	}
-	if (!s->disk_full)
+	if (!s->disk_full && s->disk.refused)
+		listener_say(s->o->listener,
+			     "nothing can be written to %s (a quota, or its inodes?): starting "
+			     "nothing more",
+			     s->o->store->root);
+	else if (!s->disk_full)
 		listener_say(s->o->listener,
 			     "the disk of %s is nearly full (%lld MB free; 5 %% and 2 GB are kept "
 			     "free): "
@@ -385,8 +390,8 @@ static void sum_up(const struct sched *s, struct sched_end *out)
 			 resume.data);
 	} else if (s->disk_full) {
 		out->why = SCHED_NO_DISK;
-		snprintf(out->text, sizeof out->text, "the disk of %s is nearly full",
-			 s->o->store->root);
+		snprintf(out->text, sizeof out->text, "the disk of %s is %s", s->o->store->root,
+			 s->disk.refused ? "full, or a quota of it" : "nearly full");
 	} else if (s->streak.paused) {
 		out->why = SCHED_SAME_ERROR;
 		snprintf(out->text, sizeof out->text, "%s", s->streak.reason);

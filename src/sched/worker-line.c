@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/event.h"
+#include "core/result.h"
 #include "sched/internal.h"
 
 enum { PARTIAL_MAX = 64 << 10 };
@@ -33,6 +34,8 @@ static void on_note(struct sched *s, struct job *job, const json_t *j)
 	json_t *fields = json_object();
 
 	json_put_str(fields, "text", text);
+	if (!strcmp(json_get_str(j, "cause", ""), CAUSE_NO_ROOM) && disk_refused(&s->disk))
+		listener_say(s->o->listener, "%s: %s", sched_trial(s, job->item)->run_id, text);
 	journal_add(s->o->journal, EVENT_NOTE, sched_trial(s, job->item), job->attempt, fields);
 	listener_output(s->o->listener, sched_trial(s, job->item)->run_id, text, strlen(text));
 }

@@ -2,6 +2,7 @@
 #include "trial/phase-agent.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 enum {
 	SANDBOX_MS = 2 * 60 * 1000,
 	COLLECT_MS = 5 * 60 * 1000,
+	ROOM_MS = 60 * 60 * 1000,
+	ROOM_AGAIN_MS = 1000,
 	AGENT_EXTRA_MS = 30 * 1000, /* from the agent's deadline to a dead sandbox */
 	AGENT_JSON_MAX = 1 << 20,
 	RESULT_JSON_MAX = 4 << 20,
@@ -216,10 +219,37 @@ static bool has_asked(struct work *w)
 	       w->metered.calls;
 }
 
+/* What an agent made was paid for: where there is no room for it, it is written once there is. False: it is another
+ * error, somebody asks us to end, or it took too long. */
+static bool await_room(struct work *w, const struct err *err, int64_t *until_ms)
+{
+	struct pollfd asked[] = {{.fd = w->signal_fd, .events = POLLIN}, {.fd = w->event_fd}};
+	char note[sizeof err->msg + 80];
+
+	if (!err_no_room(err) || err->from_box)
+		return false;
+	if (!*until_ms) {
+		*until_ms = clock_mono_ms() + ROOM_MS;
+		snprintf(note, sizeof note,
+			 "%s: what the agent made is kept back until there is room", err->msg);
+		work_phase(w, PHASE_COLLECT, ROOM_MS + COLLECT_MS);
+		json_t *e = work_event(EVENT_NOTE);
+		json_put_str(e, "text", note);
+		json_put_str(e, "cause", CAUSE_NO_ROOM);
+		work_say(w, e);
+	}
+	return clock_mono_ms() < *until_ms && !poll(asked, ARRAY_SIZE(asked), ROOM_AGAIN_MS);
+}
+
 static int take_diff(struct work *w, struct sandbox *box, const struct strv *left_out,
 		     struct err *err)
 {
-	if (diff_workspace(w, box, left_out, err) == 0)
+	int64_t until_ms = 0;
+	int rc;
+
+	while ((rc = diff_workspace(w, box, left_out, err)) && await_room(w, err, &until_ms))
+		;
+	if (!rc)
 		return 0;
 	if (!err->from_box || write_patch(w, "", 0, err))
 		return -1;
@@ -249,10 +279,12 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	/* The work of an agent that was interrupted, or does not count, is kept for people, not committed. */
 	struct err late = {0};
 	struct err *e = failed ? &late : err;
-	if ((!failed && agent_collect(&job, box, &w->result.agent, left_out, e)) ||
-	    sandbox_stop(box, e) || take_diff(w, box, left_out, e))
-		return -1;
-	return failed;
+	int64_t until_ms = 0;
+	int rc = 0;
+	while (!failed && (rc = agent_collect(&job, box, &w->result.agent, left_out, e)) &&
+	       await_room(w, e, &until_ms))
+		;
+	return rc || sandbox_stop(box, e) || take_diff(w, box, left_out, e) ? -1 : failed;
 }
 
 int work_agent(struct work *w, struct err *err)
@@ -270,9 +302,12 @@ int work_agent(struct work *w, struct err *err)
 	w->result.limits_held = xstrdup(sandbox_limits_held(box));
 	if (*sandbox_isolation(box))
 		w->result.isolation = xstrdup(sandbox_isolation(box));
-	if (run_agent(w, box, &left_out, err))
-		return -1;
-	return commit_agent(w, err);
+	int64_t until_ms = 0;
+	int rc = run_agent(w, box, &left_out, err);
+
+	while (!rc && (rc = commit_agent(w, err)) && await_room(w, err, &until_ms))
+		rc = 0;
+	return rc;
 }
 
 /* NAME of the attempt in FROM_FD becomes ours as well; nobody writes to it any more. What is not there is left out. */

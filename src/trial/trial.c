@@ -182,8 +182,10 @@ static void record_failure(struct work *w, const struct err *err)
 	w->result.outcome = w->diverged			 ? OUTCOME_REPLAY_DIVERGED
 			    : err->kind == ERR_CANCELLED ? OUTCOME_CANCELLED
 							 : OUTCOME_INFRA_ERROR;
-	w->result.retry = err->retry;
-	if (!*w->result.cause && w->phase)
+	w->result.retry = err->retry || err_no_room(err);
+	if (err_no_room(err))
+		snprintf(w->result.cause, sizeof w->result.cause, CAUSE_NO_ROOM);
+	else if (!*w->result.cause && w->phase)
 		snprintf(w->result.cause, sizeof w->result.cause, "%s", w->phase);
 	w->result.evaluated = w->result.scored = false;
 	text_renders(&line, err->msg, TEXT_TERMINAL_LINE);

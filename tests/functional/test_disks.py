@@ -124,3 +124,48 @@ def test_a_file_system_that_would_change_scores_is_refused(options, said, make_t
         assert not list(place.glob("data/rollouts/bench/*"))
     finally:
         system("umount", place)
+
+
+@pytest.fixture
+def small(workdir):
+    """A file system that can be made full, in bytes or in inodes, while it is in use, and large again."""
+    place = workdir / "small"
+    place.mkdir()
+    large = {"size": 8 << 30, "nr_inodes": 1000000}
+    system("mount", "-t", "tmpfs", "-o", ",".join(f"{k}={v}" for k, v in large.items()), "tmpfs", place).check_returncode()
+
+    def resize(lacking=None):
+        st = os.statvfs(place)
+        used = {"size": (st.f_blocks - st.f_bfree) * st.f_frsize, "nr_inodes": st.f_files - st.f_ffree}
+        options = {lacking: used[lacking]} if lacking else large
+        system("mount", "-o", "remount," + ",".join(f"{k}={v}" for k, v in options.items()), place).check_returncode()
+    yield place, resize
+    wait_for(lambda: system("umount", place) and not os.path.ismount(place))
+
+
+@pytest.mark.parametrize("lacking", ["nr_inodes", "size"])
+def test_no_room_for_an_agents_work_is_waited_out(lacking, small, make_task, make_bench, agent_script, start_cli, workdir):
+    """The disk, or its inodes, are used up while the agent works: nobody's work is thrown away or paid for again."""
+    place, resize = small
+    mark = f"98765{os.getpid()}"
+    agent_script(f"head -c 300000 /dev/zero | tr '\\0' x > big.txt; echo changed >> README.md; sleep {mark}; true\n")
+    make_bench({"prepared_dir": make_task("one", tests=[("quick.sh", "works", "grep -q changed README.md\n")]), "rollouts": 3},
+               agent="scripted", model="m", sandbox="local", parallel=1, retries=1)
+    child = start_cli("run", "bench.toml", "--data-dir", place / "data")
+    asleep = lambda: system("pgrep", "-x", "-f", f"sleep {mark}").stdout.split()
+    waker = lambda: wait_for(lambda: asleep() or child.poll() is not None, timeout=60) and system("kill", *asleep())
+    wait_for(asleep, timeout=60)
+    resize(lacking)
+    waker()
+    said = ""
+    while "kept back until there is room" not in said:
+        line = child.stdout.readline()
+        said += line
+        assert line, said + "".join(p.read_text() for p in place.glob("data/runs/*/attempts/*/result.json")) + str(system("sh", "-c", f"tail -n 30 {place}/data/rollouts/bench/*/events.jsonl"))
+    resize()
+    for n in (2, 3):
+        wait_for(lambda: len(list(place.glob("data/runs/*/attempts/*"))) == n and asleep(), timeout=60)
+        waker()
+    out, _ = child.communicate(timeout=120)
+    assert child.returncode == 0 and "All 3 tasks completed!" in out, out
+    assert len(list(place.glob("data/runs/*/attempts/*"))) == 3  # none was tried again
