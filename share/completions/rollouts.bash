@@ -51,6 +51,7 @@ _rollouts()
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.toml' -- "$current"; compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
 	exclude) mapfile -t COMPREPLY < <(cd "$data/runs" 2>/dev/null && compgen -d -- "$current") ;;
+	shell) mapfile -t COMPREPLY < <(cd "$data/runs" 2>/dev/null && compgen -d -- "$current") ;;
 	show)
 		[ "$COMP_CWORD" -gt 2 ] && words=$("$program" help show 2>/dev/null | sed -n '/The parts:/,/^Control/s/^  \([a-z]*\) .*/\1/p')
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)

@@ -46,6 +46,7 @@ _rollouts_operand()
 	local -a found
 	case $verb in
 	run|validate|config|init) _files -g '*.toml' ;;
+	shell) compadd -- $data/runs/*(N:t) ;;
 	show)
 		if (( CURRENT > 3 )); then
 			found=(${(f)"$($program help show 2>/dev/null | sed -n '/The parts:/,/^Control/s/^  \([a-z]*\) .*/\1/p')"})

@@ -138,13 +138,43 @@ static void add_char(struct buf *out, const unsigned char *s, size_t n, enum tex
 		buf_add(out, s, n);
 }
 
+/* Spreadsheets skip blanks and what has no width before they look, and know the full-width forms. */
+static bool is_formula(const char *s, size_t len)
+{
+	static const char *const skipped[] = {
+		" ",	       "\n", "\xc2\xa0", "\xe2\x80\x8b", "\xe2\x80\x8c", "\xe2\x80\x8d",
+		"\xef\xbb\xbf"};
+	static const char *const signs[] = {"=",
+					    "+",
+					    "-",
+					    "@",
+					    "\t",
+					    "\r",
+					    "\xef\xbc\x9d",
+					    "\xef\xbc\x8b",
+					    "\xef\xbc\x8d",
+					    "\xef\xbc\xa0"};
+
+	for (size_t i = 0; i < sizeof skipped / sizeof *skipped; i++) {
+		size_t n = strlen(skipped[i]);
+		if (len >= n && !memcmp(s, skipped[i], n))
+			return is_formula(s + n, len - n);
+	}
+	for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+		size_t n = strlen(signs[i]);
+		if (len >= n && !memcmp(s, signs[i], n))
+			return true;
+	}
+	return false;
+}
+
 void text_render(struct buf *out, const char *s, size_t len, enum text_medium medium)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	if (is_csv(medium)) {
 		buf_addc(out, '"');
-		if (medium == TEXT_CSV_SHEET && len && strchr("=+-@\t\r", s[0]))
+		if (medium == TEXT_CSV_SHEET && is_formula(s, len))
 			buf_addc(out, '\'');
 	}
 	while (len) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -49,9 +50,15 @@ static void add_trial(struct buf *out, const struct attempt *a)
 
 static void add_known(struct buf *out, const struct scores *s)
 {
-	for (size_t i = 0; i < s->n; i++)
+	char shown[NUMBER_TEXT];
+
+	for (size_t i = 0; i < s->n; i++) {
+		snprintf(shown, sizeof shown, "%.15g", s->v[i].value);
+		if (strtod(shown, NULL) != s->v[i].value)
+			snprintf(shown, sizeof shown, "%.17g", s->v[i].value);
 		if (s->v[i].known)
-			line(out, "", "%.17g %s", s->v[i].value, s->v[i].id);
+			line(out, "", "%s %s", shown, s->v[i].id);
+	}
 }
 
 static void add_score(struct buf *out, const struct result *r)

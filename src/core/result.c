@@ -312,10 +312,8 @@ json_t *result_to_json(const struct result *r)
 	json_put(j, "score_bounds", score_bounds_to_json(r->score_low, r->score_high));
 	put_steps(j, r);
 	json_put(j, "phases_ms", phases_to_json(r));
-	if (r->tools)
-		json_put(j, "tools", json_incref(r->tools));
-	if (r->judge_votes)
-		json_put(j, "judge_votes", json_incref(r->judge_votes));
+	json_put(j, "tools", r->tools ? json_incref(r->tools) : json_null());
+	json_put(j, "judge_votes", r->judge_votes ? json_incref(r->judge_votes) : json_null());
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	json_t *judge = r->has_judge ? json_object() : json_null();
 	if (r->has_judge)
@@ -400,6 +398,14 @@ static int read_usage(struct result *r, const json_t *j, const char *where, stru
 		       : 0;
 }
 
+/* A new reference; NULL where it is null or absent. */
+static json_t *object_of(const json_t *j, const char *key)
+{
+	json_t *v = json_object_get(j, key);
+
+	return json_is_object(v) ? json_incref(v) : NULL;
+}
+
 int result_from_json(struct result *r, const json_t *j, const char *where, struct err *err)
 {
 	struct result read;
@@ -414,8 +420,8 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 		return -1;
 	}
 	read_bounds(&read, j);
-	read.tools = json_incref(json_object_get(j, "tools"));
-	read.judge_votes = json_incref(json_object_get(j, "judge_votes"));
+	read.tools = object_of(j, "tools");
+	read.judge_votes = object_of(j, "judge_votes");
 	*r = read;
 	return 0;
 }

@@ -142,6 +142,7 @@ static json_t *standard_metrics_doc(const struct eval_job *job, const struct eva
 json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 		       const struct result *r)
 {
+	static const char *const of_some[] = {"lm_evaluation", "judge", "ratings"};
 	const struct agent_record *a = job->agent;
 	json_t *doc = json_object();
 
@@ -166,8 +167,11 @@ json_t *eval_doc_whole(const struct eval_job *job, const struct evaluation *e,
 	json_put_strv(doc, "suspect", &r->suspect);
 	if (e->network_attempts)
 		json_put_int(doc, "network_attempts", e->network_attempts);
-	if (e->conflicts.n)
+	if (e->conflicts.n || !json_object_get(doc, "metric_conflicts"))
 		json_put_strv(doc, "metric_conflicts", &e->conflicts);
+	for (size_t i = 0; i < ARRAY_SIZE(of_some); i++)
+		if (!json_object_get(doc, of_some[i]))
+			json_put(doc, of_some[i], json_null());
 	return doc;
 }
 

@@ -138,25 +138,22 @@ static json_t *pair_json(const struct comparison *c, const struct compare_pair *
 	json_put_str(j, "verdict", compare_report_verdict(p->verdict));
 	json_put_str(j, "undecided_because", reason_names[p->reason]);
 	json_put(j, "difference", difference_json(&p->difference));
-	if (c->options.missing == COMPARE_BOUNDS && p->missing) {
-		json_put(j, "if_missing_against", difference_json(&p->worst));
-		json_put(j, "if_missing_for", difference_json(&p->best));
-	}
+	const bool bounded = c->options.missing == COMPARE_BOUNDS && p->missing;
+	json_put(j, "if_missing_against", bounded ? difference_json(&p->worst) : json_null());
+	json_put(j, "if_missing_for", bounded ? difference_json(&p->best) : json_null());
 	json_put_real(j, "p_holm", p->p_holm);
 	json_put_real(j, "tasks_needed", p->tasks_needed);
 	json_put_int(j, "missing", (int64_t)p->missing);
 	json_put_int(j, "excluded", (int64_t)p->excluded);
-	if (p->excluded)
-		json_put(j, "with_excluded", difference_json(&p->with_excluded));
+	json_put(j, "with_excluded",
+		 p->excluded ? difference_json(&p->with_excluded) : json_null());
 	json_put_int(j, "unpaired", (int64_t)p->unpaired);
 	json_put_int(j, "only_candidate", (int64_t)p->only_candidate);
 	json_put_int(j, "only_baseline", (int64_t)p->only_baseline);
-	if (c->options.margin > 0) {
-		json_put_str(j, "gate", compare_report_gate(p->gate));
-		json_put_real(j, "gate_chance_when_equal", p->gate_chance);
-	}
-	if (c->options.test != COMPARE_NO_TEST)
-		json_put(j, "test", test_json(c, p));
+	const bool gated = c->options.margin > 0;
+	json_put_str(j, "gate", gated ? compare_report_gate(p->gate) : NULL);
+	json_put_real(j, "gate_chance_when_equal", gated ? p->gate_chance : NAN);
+	json_put(j, "test", c->options.test == COMPARE_NO_TEST ? json_null() : test_json(c, p));
 	AUTO(strv) struct strv changes = STRV_INIT;
 	compare_changes_lines(&changes, c, p);
 	json_put_strv(j, "changes", &changes);
@@ -177,8 +174,8 @@ void compare_json(struct buf *out, const struct comparison *c)
 	json_put_real(j, "margin", c->options.margin > 0 ? c->options.margin : NAN);
 	json_put_str(j, "missing", missing_names[c->options.missing]);
 	json_put_bool(j, "running", c->live);
-	if (c->options.margin > 0)
-		json_put_str(j, "gate", compare_report_gate(compare_gate(c)));
+	json_put_str(j, "gate",
+		     c->options.margin > 0 ? compare_report_gate(compare_gate(c)) : NULL);
 	for (size_t i = 0; i < c->sides->n; i++)
 		json_array_append_new(sides, side_json(c, i));
 	json_put(j, "sides", sides);

@@ -301,8 +301,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_bool(j, "so_far", r->live);
 	json_put_str(j, "question", summary_question_name(s->options.question));
 	json_put_int(j, "clusters", (int64_t)(s->clusters.of ? s->clusters.n : 0));
-	if (r->parts_n)
-		json_put(j, "pooled", parts_json(r));
+	json_put(j, "pooled", r->parts_n ? parts_json(r) : json_null());
 	json_put_real(j, "spent_usd", r->cost.calls && !r->cost.unpriced_calls ? r->cost.usd : NAN);
 	json_put(j, "judges", judges_json(r));
 	json_put(j, "excluded", excluded_json(s));

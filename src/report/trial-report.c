@@ -376,7 +376,9 @@ static void put_summary(struct writing *w)
 	else
 		table_missing(&t, "N/A");
 	table_text(&t, "LM Rubric Score");
-	table_text(&t, json_object_get(w->evaluation, "lm_evaluation") ? lm : "not judged");
+	table_text(&t, json_is_object(json_object_get(w->evaluation, "lm_evaluation"))
+			       ? lm
+			       : "not judged");
 	add_count(&t, "Diff Lines", json_object_get(w->evaluation, "diff_lines"));
 	add_count(&t, "Agent Tokens", member(w, "agent_metrics", "tokens_total"));
 	add_count(&t, "Tool Calls", member(w, "agent_metrics", "tool_calls_total"));

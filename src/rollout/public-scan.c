@@ -3,9 +3,10 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "core/kv.h"
 #include "rollout/public-words.h"
 
-enum { FOUND_MAX = 20 };
+enum { FOUND_MAX = 20, VALUE_MIN = 20, NAME_MAX_ = 64 };
 
 /* What keys of providers and hosts of code begin with, and how long they are at least behind it. */
 static const struct {
@@ -82,6 +83,71 @@ static void scan_keys(const struct public_words *w, const char *path, const stru
 		}
 }
 
+static bool is_of_value(char c)
+{
+	return isalnum((unsigned char)c) || strchr("_-+/.=", c);
+}
+
+/* How long what stands at AT is, if it could be a credential: long, with letters and digits, and no path. */
+static size_t value_at(const char *at, const char *end)
+{
+	size_t n = 0, digits = 0, letters = 0, marks = 0;
+
+	for (; at + n < end && at[n] && is_of_value(at[n]); n++) {
+		digits += isdigit((unsigned char)at[n]) != 0;
+		letters += isalpha((unsigned char)at[n]) != 0;
+		marks += at[n] == '/' || at[n] == '.';
+	}
+	return n >= VALUE_MIN && digits >= 4 && letters >= 2 && marks <= 2 ? n : 0;
+}
+
+/* The name before AT, which stands behind "=", ":" or quotes, in capitals. */
+static void name_before(char out[NAME_MAX_], const char *at, const char *begin)
+{
+	size_t n = 0;
+
+	while (at > begin && strchr("=: \"'\\", at[-1]))
+		at--;
+	const char *last = at;
+	while (at > begin && (isalnum((unsigned char)at[-1]) || at[-1] == '_' || at[-1] == '-'))
+		at--;
+	for (; at < last && n + 1 < NAME_MAX_; at++)
+		out[n++] = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+	out[n] = '\0';
+}
+
+static bool is_credential(const char *name)
+{
+	static const char *const plain[] = {
+		"APIKEY", "API_KEY",	   "TOKEN",	  "PASSWORD",	  "PASSWD",    "SECRET",
+		"BEARER", "SECURITYTOKEN", "ACCESSTOKEN", "CLIENTSECRET", "ACCESS_KEY"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		if (!strcmp(name, plain[i]))
+			return true;
+	return kv_is_secret(name);
+}
+
+/* NAME=value, "name": "value", ?name=value, Bearer value, where the name says that it is one. */
+static void scan_named(const struct public_words *w, const char *path, const struct buf *text,
+		       struct strv *found)
+{
+	const char *end = text->data + text->len;
+	char name[NAME_MAX_];
+
+	for (const char *at = text->data + 1; at < end; at++) {
+		if (!strchr("=: \"'", at[-1]) || !at[-1] || !is_of_value(*at))
+			continue;
+		size_t n = value_at(at, end);
+		if (!n)
+			continue;
+		name_before(name, at, text->data);
+		if (is_credential(name))
+			tell(w, path, text, at, n, "is named like a credential", found);
+		at += n;
+	}
+}
+
 static void scan_text(const struct public_words *w, const char *path, const struct buf *text,
 		      const char *word, const char *what, struct strv *found)
 {
@@ -149,6 +215,7 @@ void public_scan(const struct public_words *w, const char *path, const struct bu
 	for (size_t i = 0; i < lower.len; i++)
 		lower.data[i] = (char)tolower((unsigned char)lower.data[i]);
 	scan_keys(w, path, text, found);
+	scan_named(w, path, text, found);
 	if (is_private_key(text, &at))
 		tell(w, path, text, at, strcspn(at, "\r\n\\\""), "holds a private key", found);
 	for (size_t i = 0; i < w->secrets.n; i++)

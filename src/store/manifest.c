@@ -76,8 +76,7 @@ static json_t *entry(const struct manifest *m, size_t i, const struct exclusions
 	json_put_str(j, "model_served", k->result_attempt ? k->served : NULL);
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
 	const struct exclusion *excluded = exclusions_find(excluded_ones, t->run_id);
-	if (excluded)
-		json_put_str(j, "excluded", excluded->reason);
+	json_put_str(j, "excluded", excluded ? excluded->reason : NULL);
 	return j;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "store/planfile.h"
+#include <math.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -58,8 +59,7 @@ static json_t *header(const struct planfile *p)
 	json_put_str(j, "program", p->program);
 	json_put_int(j, "parallel", p->parallel);
 	json_put_bool(j, "fail_fast", p->fail_fast);
-	if (p->fail_on_error > 0)
-		json_put_real(j, "fail_on_error", p->fail_on_error);
+	json_put_real(j, "fail_on_error", p->fail_on_error > 0 ? p->fail_on_error : NAN);
 	json_put_int(j, "uid_base", p->uid_base);
 	json_put(j, "budget", budget_to_json(&p->budget));
 	json_put_str(j, "replay", p->replay);
@@ -69,12 +69,9 @@ static json_t *header(const struct planfile *p)
 		json_put_int(j, "build_timeout_sec", p->build_timeout_sec);
 	json_put_str(j, "gateway", p->gateway);
 	json_put(j, "agents", p->agents ? json_incref(p->agents) : json_object());
-	if (p->tools)
-		json_put(j, "tools", json_incref(p->tools));
-	if (p->launchers)
-		json_put(j, "launchers", json_incref(p->launchers));
-	if (p->judge.provider)
-		json_put(j, "judge", judge_to_json(&p->judge));
+	json_put(j, "tools", p->tools ? json_incref(p->tools) : json_null());
+	json_put(j, "launchers", p->launchers ? json_incref(p->launchers) : json_null());
+	json_put(j, "judge", p->judge.provider ? judge_to_json(&p->judge) : json_null());
 	return j;
 }
 
@@ -128,8 +125,12 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 	p->fail_on_error = json_get_real(j, "fail_on_error", 0);
 	p->uid_base = (uid_t)json_get_int(j, "uid_base", 0);
 	p->agents = json_incref(json_object_get(j, "agents"));
-	p->tools = json_incref(json_object_get(j, "tools"));
-	p->launchers = json_incref(json_object_get(j, "launchers"));
+	p->tools = json_is_object(json_object_get(j, "tools"))
+			   ? json_incref(json_object_get(j, "tools"))
+			   : NULL;
+	p->launchers = json_is_object(json_object_get(j, "launchers"))
+			       ? json_incref(json_object_get(j, "launchers"))
+			       : NULL;
 	return judge_from_json(&p->judge, json_object_get(j, "judge"), where, err);
 }
 

@@ -2,6 +2,7 @@
 """pack --public: what may be shown to anybody, and what is refused."""
 import hashlib
 import json
+import re
 import socket
 import tarfile
 import zlib
@@ -109,19 +110,20 @@ def written(workdir, text):
 
 
 @pytest.mark.parametrize("text", ["token = sk-proj-Ab12cd34Ef56gh78", "ghp_" + "a1B2" * 9, "AKIA" + "Z9X8" * 4, "hf_" + "Q1w2" * 8,
+                                  "GET /api?securityToken=" + "d9668359a6b2" * 2, 'x = {"client_secret": "' + "aB3d" * 6 + '"}', "Authorization: Bearer " + "aB3d" * 6,
                                   "-----BEGIN RSA PRIVATE KEY-----\nMII", "MY-OWN-VALUE-of-a-variable"])
 def test_what_looks_like_a_key_is_refused(run_cli, workdir, text):
     written(workdir, text)
     env = {"ACME_API_KEY": "MY-OWN-VALUE-of-a-variable"}
     done = run_cli("pack", "bench", "--public", "-o", "p.tar", check=2, env=env)
     assert "attempts/1/artifacts/diff.patch:4: " in done.stderr and "must not become public" in done.stderr
-    assert text.split(" = ")[-1] not in done.stderr and not list(workdir.glob("p.tar*"))
+    word = re.split(r"[ =\"]", text.split("\n")[0].rstrip('"}'))[-1] if "BEGIN" not in text else text.split("\n")[0]
+    assert word not in done.stderr and not list(workdir.glob("p.tar*"))
     run_cli("pack", "bench", "-o", "private.tar", check=0, env=env)
-    word = text.split(" = ")[-1].split("\n")[0]
     run_cli("pack", "bench", "--public", "--allow", word, "-o", "p.tar", check=0, env=env)
 
 
-@pytest.mark.parametrize("text", ["task-1 sk-learn-is-nice", "risk-of-1234567890123456", "AKIArose", "see hf_hub_download_1", "http://host:80/a@b"])
+@pytest.mark.parametrize("text", ["task-1 sk-learn-is-nice", "risk-of-1234567890123456", "AKIArose", "see hf_hub_download_1", "TOKENS=123456789012345678901", "key: " + "0a" * 32, "API_KEY=os.environ['MY_API_KEY_OF_2024']", "http://host:80/a@b"])
 def test_what_is_no_key(run_cli, workdir, text):
     written(workdir, text)
     run_cli("pack", "bench", "--public", "-o", "p.tar", check=0)

@@ -465,6 +465,23 @@ def test_results_hold_where_the_folder_was_moved(run_cli, make_bench, make_task,
     assert run.name in load().stderr and load().returncode
 
 
+@pytest.mark.parametrize("score, never", [(.9996, r"1\.000(?!\d)|100\.0(?!\d)|100 ?%"), (.99999, r"1\.000(?!\d)|100\.0(?!\d)|100 ?%"), (.0004, r"\b0\.000(?!\d)|\b0\.0 ?%")])
+def test_what_is_nearly_all_is_not_shown_as_all(run_cli, data, score, never):
+    """99.96 %: on no screen and in no file, whatever it is a share of."""
+    for stamp in DAYS[:2]:
+        stored.write(data, [trial(f"t{i}", model, 0, score) for i in range(8) for model in ("m1", "m2")], stamp=stamp)
+    of_run = f"{DAYS[1]}-0"
+    for words in (["summarize", "bench"], ["summarize", "bench", "--markdown", "--trials"], ["compare", "bench"], ["compare", "bench", "--markdown"], ["list"],
+                  ["list", "bench", "--history"], ["show", of_run], ["summarize", "bench", "--fail-under", "0.0001"], ["summarize", "bench", "--by", "task"]):
+        done = run_cli(*words)
+        numbers = [line for line in (done.stdout + done.stderr).splitlines() if re.search(never, line)]
+        # A difference of nothing is 0.000, and what solves nothing solves 0.0 %.
+        assert [line for line in numbers if "points" not in line and "solved" not in line and "pass" not in line] == [], words
+    [row, *_] = csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout))
+    assert float(row["unit"]) == score
+    assert json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["aggregates"][0]["mean"] == pytest.approx(score, abs=1e-12)
+
+
 def test_csv_for_programs_and_for_spreadsheets(run_cli, data):
     names = ["@cf/meta/llama", "=1+1", "-x", "plain", 'q"uote, and "more"']
     stored.write(data, [trial(f"t{i}", name, 0, 1) for i, name in enumerate(names)])
@@ -475,6 +492,9 @@ def test_csv_for_programs_and_for_spreadsheets(run_cli, data):
     shown = [r["model"] for r in csv.DictReader(io.StringIO(sheet[1:]))]
     assert shown == ["'@cf/meta/llama", "'=1+1", "'-x", *names[3:]]
     assert run_cli("list", "--csv=excel", check=0).stdout[0] == "\ufeff"
+    stored.write(data, [trial(f"t{i}", name, 0, 1) for i, name in enumerate((" =1+1", "\u00a0+1", "\uff1d1+1", "  @x", "plain =1", "1-2"))], "hidden", DAYS[3])
+    shown = [r["model"] for r in csv.DictReader(io.StringIO(run_cli("summarize", "hidden", "--csv=excel", check=0).stdout[1:]))]
+    assert [name[0] == "'" for name in shown] == [True] * 4 + [False] * 2
     assert "--csv=excel" in run_cli("summarize", "bench", "--csv=tsv", check=2).stderr
 
 

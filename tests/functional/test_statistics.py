@@ -221,7 +221,7 @@ def test_excluded_runs_count_as_missing_everywhere(run_cli, data):
     assert (p["excluded"], p["missing"], p["with_excluded"]["tasks"], p["difference"]["tasks"]) == (2, 2, 12, 10)
     assert "2 trials are excluded by hand and counted as missing. With them" in run_cli("compare", "bench", check=0).stdout
     manifest = json.loads((data / "rollouts/bench" / OLD / "manifest.json").read_text())
-    assert manifest["results"][0]["excluded"].startswith("the mirror") and "excluded" not in manifest["results"][1]
+    assert manifest["results"][0]["excluded"].startswith("the mirror") and manifest["results"][1]["excluded"] is None
     assert "excluded by hand" in (data / "rollouts/bench" / OLD / "summary.md").read_text()
     assert "excluded already, by " in run_cli("exclude", run, "--reason", "again", check=2).stderr
     run_cli("exclude", run, f"{OLD}-13", "--undo", check=0)
