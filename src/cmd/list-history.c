@@ -250,7 +250,9 @@ static int judge(const struct comparison *c)
 		const struct compare_pair *p = &c->pairs[i];
 		if (p->verdict == STATS_WORSE)
 			return CMD_MISSING;
-		if (p->reason == COMPARE_STILL_RUNS || p->reason == COMPARE_MISSING)
+		/* A gate that had nothing to look at has not been passed. */
+		if (p->reason == COMPARE_STILL_RUNS || p->reason == COMPARE_MISSING ||
+		    p->reason == COMPARE_TOO_FEW)
 			status = CMD_INCONCLUSIVE;
 	}
 	return status;

@@ -18,7 +18,7 @@
 #include "store/index-form.h"
 #include "store/journal.h"
 
-/* Files of fewer bytes are read as fast: some five thousand trials, a tenth of a second. */
+/* Files of fewer bytes are read as fast: a few thousand trials, a tenth of a second. */
 enum { WORTH_BYTES = 8 << 20 };
 enum { PATIENCE_MS = 1000, PAGE = 65536 };
 /* A query of a file that somebody else made could be one without an end. */

@@ -52,7 +52,7 @@ typedef void progress_result_fn(void *arg, size_t index, const json_t *line);
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
 		  struct journal_stats *stats, struct err *err) MUST_CHECK;
-/* The same for whoever has no more of its trials than what lines name them by. */
+/* The same for whoever has no more of its trials than what lines name them by; no texts are kept in PROGRESS. */
 struct trial_name {
 	const char *run_id, *key;
 };

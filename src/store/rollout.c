@@ -242,15 +242,12 @@ void rollout_ended(struct rollout *r)
 }
 
 static int read_progress(struct loading *l, const struct planfile *plan,
-			 const struct plan_trial *trials, int dir_fd, struct err *err)
+			 const struct trial_name *names, int dir_fd, struct err *err)
 {
 	struct rollout *r = l->r;
-	AUTO(free) struct trial_name *names = xcalloc(r->trials_n + 1, sizeof *names);
 	AUTO(free) struct trial_progress *progress = xcalloc(r->trials_n + 1, sizeof *progress);
 	struct journal_stats stats;
 
-	for (size_t i = 0; i < r->trials_n; i++)
-		names[i] = (struct trial_name){trials[i].run_id, trials[i].key};
 	/* Which phase a trial is in is asked only while it runs. */
 	int status = progress_read_named(progress, names, r->trials_n, dir_fd,
 					 r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, l,
@@ -279,10 +276,15 @@ static int read_files(struct rollout *r, struct planfile *head, int dir_fd, bool
 	int status = planfile_read_shared(head, &trials, &n, &r->memory, &keys, dir_fd, r->ref.path,
 					  err);
 
-	if (!status) {
+	AUTO(free) struct trial_name *names = xcalloc(n + 1, sizeof *names);
+	for (size_t i = 0; i < n; i++)
+		names[i] = (struct trial_name){trials[i].run_id, trials[i].key};
+	if (!status)
 		take_trials(r, trials, n);
-		status = read_progress(&l, head, trials, dir_fd, err);
-	}
+	/* Of a million trials it is fifty megabytes. */
+	free(STEAL(&trials));
+	if (!status)
+		status = read_progress(&l, head, names, dir_fd, err);
 	words_end(&l.words);
 	memory_release(&keys);
 	return status;

@@ -99,6 +99,14 @@ def test_a_regression_fails_the_night(run_cli, data):
     run_cli("list", "bench", "--fail-on-regression=base", check=4)
 
 
+@pytest.mark.parametrize("latest", [[trial(f"u{i}", score=0) for i in range(8)], [trial(f"t{i}") for i in range(8)],
+                                    [trial("t0", score=0)]], ids=["other tasks", "nothing graded", "one task"])
+def test_nothing_to_compare_is_no_pass(run_cli, data, latest):
+    stored.write(data, [trial(f"t{i}", score=1) for i in range(8)], stamp=DAYS[0])
+    stored.write(data, latest, stamp=DAYS[1])
+    assert "not decided" in run_cli("list", "bench", "--fail-on-regression", check=4).stderr
+
+
 def test_power_from_a_pilot_of_two_models(run_cli, data):
     a, b = [(1, 1, 0, 1), (0, 0, 0, 1), (1, 1, 1, 1), (0, 0, 0, 0), (1, 0, 1, 0)], \
         [(1, 0, 0, 1), (0, 0, 0, 0), (1, 1, 1, 0), (1, 0, 0, 0), (0, 0, 1, 0)]
