@@ -2,6 +2,7 @@
 #include "report/compare-json.h"
 #include "report/compare-changes.h"
 #include <math.h>
+#include "analysis/compare-measures.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "report/compare-report.h"
@@ -129,6 +130,24 @@ static json_t *test_json(const struct comparison *c, const struct compare_pair *
 	return j;
 }
 
+static json_t *measures_json(const struct comparison *c, const struct compare_pair *p)
+{
+	AUTO(compare_measures) struct compare_measures all = {0};
+	json_t *list = json_array();
+
+	compare_measures_make(&all, c, p);
+	for (size_t i = 0; i < all.n; i++) {
+		json_t *j = json_object();
+		json_put_str(j, "name", all.v[i].name);
+		json_put_real(j, "candidate", all.v[i].candidate);
+		json_put_real(j, "baseline", all.v[i].baseline);
+		json_put(j, "difference", difference_json(&all.v[i].difference));
+		json_put_bool(j, "self_reported", all.v[i].self_reported);
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
 static json_t *pair_json(const struct comparison *c, const struct compare_pair *p)
 {
 	json_t *j = json_object();
@@ -157,6 +176,7 @@ static json_t *pair_json(const struct comparison *c, const struct compare_pair *
 	AUTO(strv) struct strv changes = STRV_INIT;
 	compare_changes_lines(&changes, c, p);
 	json_put_strv(j, "changes", &changes);
+	json_put(j, "metrics", measures_json(c, p));
 	json_put(j, "differs", differences_json(p));
 	json_put(j, "flips", flips_json(c, p));
 	return j;

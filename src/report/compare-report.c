@@ -2,6 +2,7 @@
 #include "report/compare-report.h"
 #include <math.h>
 #include <string.h>
+#include "analysis/compare-measures.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -526,6 +527,45 @@ static void put_pairs(struct doc *d, const struct comparison *c)
 	doc_table(d, &t);
 }
 
+/* What tests wrote beside their verdict. */
+static void put_measures(struct doc *d, const struct comparison *c, const struct compare_pair *p)
+{
+	AUTO(compare_measures) struct compare_measures all = {0};
+	AUTO(table) struct table t = {0};
+
+	compare_measures_make(&all, c, p);
+	if (!all.n)
+		return;
+	table_column(&t, "number", TABLE_LEFT);
+	table_column(&t, candidate_of(c, p)->name, TABLE_RIGHT);
+	table_column(&t, baseline_of(c, p)->name, TABLE_RIGHT);
+	table_column(&t, "difference", TABLE_RIGHT);
+	table_column(&t, "95 % CI", TABLE_RIGHT);
+	table_column(&t, "p", TABLE_RIGHT);
+	table_column(&t, "tasks", TABLE_RIGHT);
+	for (size_t i = 0; i < all.n; i++) {
+		const struct compare_measure *m = &all.v[i];
+		table_textf(&t, "%s%s", m->name, m->self_reported ? " (self-reported)" : "");
+		table_textf(&t, "%.6g", m->candidate);
+		table_textf(&t, "%.6g", m->baseline);
+		table_textf(&t, "%+.4g", m->difference.mean);
+		if (isnan(m->difference.low)) {
+			table_missing(&t, NULL);
+			table_missing(&t, NULL);
+		} else {
+			table_textf(&t, "%.4g to %.4g", m->difference.low, m->difference.high);
+			table_real(&t, m->difference.p, DECIMALS);
+		}
+		table_int(&t, (int64_t)m->difference.n);
+	}
+	doc_heading(d, 2);
+	doc_words(d, "Numbers of the tests");
+	doc_table(d, &t);
+	doc_paragraph(d);
+	doc_words(d, "Paired over tasks like scores, for tasks like these; whether more is better "
+		     "is not known here.");
+}
+
 static void put_title(struct doc *d, const struct comparison *c)
 {
 	doc_heading(d, 1);
@@ -556,6 +596,8 @@ void compare_report_document(struct doc *d, const struct comparison *c, bool all
 		put_test(d, c, &c->pairs[i]);
 	}
 	put_sides(d, c);
+	for (size_t i = 0; i < c->pairs_n; i++)
+		put_measures(d, c, &c->pairs[i]);
 	if (c->pairs_n > 1)
 		put_pairs(d, c);
 	for (size_t i = 0; i < c->pairs_n; i++)

@@ -123,6 +123,12 @@ def test_metrics_are_columns(run_cli, make_task, make_bench, agent_script, workd
     assert found["tasks"][0]["metrics"]["task"]["mean"] == 9 and found["trials"][0]["custom_task"] == 9
     shown = run_cli("summarize", name, check=0).stdout
     assert "Metrics" in shown and "self-reported" in shown
+    sides = json.loads(run_cli("compare", name, "acme-2", "acme-1", "--json", check=0).stdout)["comparisons"][0]["metrics"]
+    assert [(m["name"], m["candidate"], m["baseline"], m["difference"]["mean"], m["self_reported"]) for m in sides] == [
+        ("speed", 3, 2, 1, True), ("task", 9, 9, 0, True)]
+    lines = run_cli("compare", name, "acme-2", "acme-1", check=0).stdout.splitlines()
+    assert [c.strip() for c in next(line for line in lines if line.startswith("speed")).split("|")][:4] == [
+        "speed (self-reported)", "3", "2", "+1"]
     top = workdir / "data/runs" / rows[0]["run"]
     assert "Custom Metrics" in (top / "scoring_results.md").read_text().replace("\\", "")
     assert " speed (self-reported)" in run_cli("show", rows[0]["run"], check=0).stdout

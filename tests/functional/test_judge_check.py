@@ -2,10 +2,13 @@
 """A judge against examples that people have graded, and what that makes of what it says later; votes that differ; judges
 that are not the same."""
 import json
+import os
+import pathlib
+import signal
 
 import pytest
 
-from conftest import SOURCE, put
+from conftest import SOURCE, put, wait_for
 from judges import RUBRIC, fake, judged, met, provided, says, verdict  # noqa: F401
 
 GOLD = SOURCE / "examples/judge/gold.jsonl"
@@ -67,6 +70,18 @@ def test_who_is_checked_has_to_be_said(run_cli, workdir):
 def test_a_judge_out_of_reach(check, fake):
     fake.configure(rules=[{"do": {"status": 404}}])
     assert "the judge" in check(example("x", True), status=3).stderr
+
+
+def test_a_gateway_that_dies_ends_the_check(check, start_cli, fake, provided, workdir):
+    env = provided(("chat",))
+    fake.configure(rules=[{"do": {"stall": None}}])
+    put(workdir / "gold.jsonl", example("x", True))
+    child = start_cli("judge", "check", "gold.jsonl", "--judge", "judge-fake", env=env)
+    wait_for(fake.log)
+    for pid in pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    said, _ = child.communicate(timeout=30)
+    assert child.returncode == 3 and "the gateway ended by itself" in said
 
 
 def test_later_runs_are_corrected(judged, check, run_cli):
