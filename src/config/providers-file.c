@@ -187,6 +187,22 @@ static void take_paths(const struct reader *r, const struct toml_node *n, struct
 	}
 }
 
+static void take_key_header(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	const char *text = plain(r, n), *colon = text ? strchr(text, ':') : NULL;
+	AUTO(free) char *name = colon ? xstrndup(text, (size_t)(colon - text)) : NULL;
+
+	if (!text)
+		return;
+	if (!name || !is_name(name, "-_") || !strstr(text, "{key}")) {
+		complain(r, n,
+			 "key_header is a header with {key} in it, such as \"api-key: {key}\"");
+		return;
+	}
+	free(v->key_header);
+	v->key_header = xstrdup(text);
+}
+
 static void take_probe(const struct reader *r, const struct toml_node *n, struct provider *v)
 {
 	free(v->probe);
@@ -209,7 +225,7 @@ static const struct {
 } provider_keys[] = {
 	{"base_url", take_url}, {"key_env", take_key_env}, {"key_command", take_command},
 	{"apis", take_apis},	{"headers", take_headers}, {"max_in_flight", take_in_flight},
-	{"probe", take_probe},	{"paths", take_paths},
+	{"probe", take_probe},	{"paths", take_paths},	   {"key_header", take_key_header},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)

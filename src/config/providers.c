@@ -90,6 +90,7 @@ static void release_provider(struct provider *v)
 	free(v->base_url);
 	free(v->key_command);
 	free(v->probe);
+	free(v->key_header);
 	strv_release(&v->key_env);
 	strv_release(&v->apis);
 	kvs_release(&v->headers);

@@ -183,7 +183,7 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
 	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers",
-			  "max_in_flight", "paths") ||
+			  "max_in_flight", "paths", "key_header") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
 	    read_apis(p, json_object_get(j, "apis"), where, err) || read_keys(p, j, where, err) ||
 	    read_headers(p, json_object_get(j, "headers"), where, err) ||
@@ -193,6 +193,10 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	if ((strncmp(url, "http://", 7) && strncmp(url, "https://", 8)) || !is_header_text(url))
 		return err_set(err, ERR_USAGE, 0,
 			       "%s: \"base_url\" must start with http:// or https://", where);
+	const char *header = json_get_str(j, "key_header", NULL);
+	if (header && (!is_header_text(header) || !strstr(header, "{key}")))
+		return err_set(err, ERR_USAGE, 0, "%s: \"key_header\" holds no {key}", where);
+	p->key_header = xstrdup(header);
 	p->base_url = xstrdup(url);
 	for (size_t n = strlen(url); n && url[n - 1] == '/'; n--)
 		p->base_url[n - 1] = '\0';
@@ -328,6 +332,7 @@ void setup_release(struct setup *d)
 		free(p->sets);
 		free(p->name);
 		free(p->base_url);
+		free(p->key_header);
 		for (size_t k = 0; k < API_COUNT; k++)
 			free(p->paths[k]);
 		strv_release(&p->headers);

@@ -26,6 +26,7 @@ struct upstream {
 	char *name, *base_url;
 	unsigned apis;		   /* bits, 1 << enum api */
 	char *paths[API_COUNT];	   /* instead of the usual one; NULL */
+	char *key_header;	   /* before and behind "{key}"; NULL: the dialect's own */
 	struct provider_key *keys; /* each one once, whoever may use it */
 	size_t keys_n;		   /* 0: none is sent */
 	struct key_set *sets;	   /* the first is everybody else's */

@@ -164,11 +164,12 @@ static struct curl_slist *with_key(struct call *c)
 	if (!c->turn.key_used)
 		return c->asked.headers;
 	AUTO(buf) struct buf line = BUF_INIT;
-	/* The formats are ours, the table is constant. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	buf_addf(&line, dialects[c->asked.endpoint.api]->key, c->turn.key_used->key);
-#pragma GCC diagnostic pop
+	const char *own = c->provider->key_header;
+	const char *form = own ? own : dialects[c->asked.endpoint.api]->key;
+	const char *mark = own ? "{key}" : "%s", *hole = strstr(form, mark);
+	buf_add(&line, form, (size_t)(hole - form));
+	buf_adds(&line, c->turn.key_used->key);
+	buf_adds(&line, hole + strlen(mark));
 	struct curl_slist *first = curl_slist_append(NULL, line.data);
 	explicit_bzero(line.data, line.len);
 	if (!first)

@@ -132,16 +132,21 @@ static bool is_complete(const char *base)
 	return last && is_version(last + 1, strlen(last + 1));
 }
 
-static void add_own_path(struct buf *out, const char *path, const char *model, size_t len)
+static void add_own_path(struct buf *out, const char *path, const struct endpoint *e)
 {
-	const char *hole = strstr(path, "{model}");
+	static const char model[] = "{model}", verb[] = "{verb}";
 
-	if (hole) {
-		buf_add(out, path, (size_t)(hole - path));
-		buf_add(out, model, len);
-		path = hole + strlen("{model}");
+	while (*path) {
+		if (strncmp(path, model, sizeof model - 1) == 0) {
+			buf_add(out, e->model, e->model_len);
+			path += sizeof model - 1;
+		} else if (strncmp(path, verb, sizeof verb - 1) == 0) {
+			buf_adds(out, e->stream ? "streamGenerateContent" : "generateContent");
+			path += sizeof verb - 1;
+		} else {
+			buf_addc(out, *path++);
+		}
 	}
-	buf_adds(out, path);
 }
 
 void endpoint_url(struct buf *out, const char *base, const char *own_path, const struct endpoint *e,
@@ -152,7 +157,7 @@ void endpoint_url(struct buf *out, const char *base, const char *own_path, const
 	buf_adds(out, base);
 	if (own_path && e->kind == ENDPOINT_GENERATE) {
 		const char *query = memchr(target, '?', len);
-		add_own_path(out, own_path, e->model, e->model_len);
+		add_own_path(out, own_path, e);
 		if (!query)
 			return;
 		buf_addc(out, strchr(own_path, '?') ? '&' : '?');
@@ -176,7 +181,7 @@ void endpoint_url_of(struct buf *out, const char *base, const char *own_path, en
 		.kind = ENDPOINT_GENERATE, .api = api, .model = model, .model_len = strlen(model)};
 	AUTO(buf) struct buf target = BUF_INIT;
 
-	add_own_path(&target, dialects[api]->path, model, strlen(model));
+	add_own_path(&target, dialects[api]->path, &e);
 	endpoint_url(out, base, own_path, &e, target.data, target.len);
 }
 

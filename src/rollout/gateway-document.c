@@ -25,6 +25,7 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 		json_put_str(paths, v->paths.v[i].key, v->paths.v[i].value);
 	json_put(j, "headers", headers);
 	json_put(j, "paths", paths);
+	json_put_str(j, "key_header", v->key_header);
 	if (v->max_in_flight)
 		json_put_int(j, "max_in_flight", v->max_in_flight);
 	return j;

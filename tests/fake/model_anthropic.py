@@ -57,6 +57,7 @@ class Anthropic:
             raise refuse("x-api-key header is required", 401, "authentication_error")
         if keys is not None and key not in keys:
             raise refuse("invalid x-api-key", 401, "authentication_error")
+        request.account = key
         return key
 
     @classmethod
@@ -90,27 +91,34 @@ class Anthropic:
         cls.check_messages(doc)
         if limit > 128000:
             raise refuse(f"max_tokens: {limit} > 128000, which is the maximum allowed number of output tokens for {doc['model']}")
-        cls.check_bindings(doc)
+        cls.check_sampling(doc)
+        cls.check_bindings(doc, request.account)
         return doc["model"]
 
     @staticmethod
-    def binding(doc, at):
-        """The signature of a block of thinking in message AT: it holds after exactly this."""
+    def check_sampling(doc):
+        for name in ("temperature", "top_p", "top_k"):
+            if "thinks" in doc["model"] and name in doc:
+                raise refuse(f"`{name}` is not supported for this model.")
+
+    @staticmethod
+    def binding(doc, at, account):
+        """The signature of a block of thinking in message AT: it holds after exactly this, for who was given it."""
         def bare(value):
             if isinstance(value, dict):
                 return {k: bare(v) for k, v in value.items() if k != "cache_control"}
             return [bare(v) for v in value] if isinstance(value, list) else value
 
-        before = bare([doc.get("system"), doc.get("tools"), doc["messages"][:at]])
+        before = bare([account, doc.get("system"), doc.get("tools"), doc["messages"][:at]])
         return hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
 
     @classmethod
-    def check_bindings(cls, doc):
+    def check_bindings(cls, doc, account):
         if "thinks" not in doc["model"]:
             return
         for at, message in enumerate(doc["messages"]):
             for number, block in enumerate(blocks(message["content"])):
-                if block["type"] == "thinking" and block.get("signature") != cls.binding(doc, at):
+                if block["type"] == "thinking" and block.get("signature") != cls.binding(doc, at, account):
                     raise refuse(f"messages.{at}.content.{number}: Invalid `signature` in `thinking` block. The block is "
                                  "bound to a different conversation. Remove the block, or set "
                                  "`thinking.block_binding.prefix_mismatch_behavior` to \"drop_block\".")
@@ -203,7 +211,11 @@ class Anthropic:
                     raise refuse(f"{where}: `tool_use` blocks can only be in `assistant` messages")
                 if not isinstance(block.get("input"), dict):
                     raise refuse(f"{where}.tool_use.input: Input should be a valid dictionary")
+                if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(block.get("id"))):
+                    raise refuse(f"{where}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
                 calls.add(block["id"])
+            if kind == "thinking" and not block.get("signature"):
+                raise refuse(f"{where}.thinking.signature: Field required")
             if kind == "tool_result":
                 if message["role"] != "user":
                     raise refuse(f"{where}: `tool_result` blocks can only be in `user` messages")
@@ -239,7 +251,7 @@ class Anthropic:
     @classmethod
     def content(cls, request, turn):
         if turn.reasoning and "thinks" in request.doc["model"]:
-            yield {"type": "thinking", "thinking": "", "signature": cls.binding(request.doc, len(request.doc["messages"]))}
+            yield {"type": "thinking", "thinking": "", "signature": cls.binding(request.doc, len(request.doc["messages"]), request.account)}
         thinks = (request.doc.get("thinking") or {}).get("type") in ("enabled", "adaptive")
         if turn.reasoning and thinks:
             yield {"type": "thinking", "thinking": turn.reasoning, "signature": "ZmFrZQ=="}

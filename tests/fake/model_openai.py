@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OpenAI's two dialects: Chat Completions and Responses."""
+import hashlib
 import json
 import re
 
@@ -46,6 +47,7 @@ def check_auth(request, keys):
                      "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).", 401)
     if keys is not None and key not in keys:
         raise refuse(f"Incorrect API key provided: {key[:3]}***.", 401, code="invalid_api_key")
+    request.account = key
     return key
 
 
@@ -365,7 +367,34 @@ class Responses:
             raise wrong_type("input", "one of a string or array of input items")
         if isinstance(value, list):
             cls.check_items(value)
+        if "thinks" in doc["model"]:
+            cls.check_thinking(doc, request.account)
         return doc["model"]
+
+    @staticmethod
+    def sealed(account):
+        return "sealed-for-" + hashlib.sha256(account.encode()).hexdigest()[:16]
+
+    @classmethod
+    def check_thinking(cls, doc, account):
+        """A model that reasons samples as it likes, and wants what it thought before a call with the call."""
+        for name in ("temperature", "top_p"):
+            if name in doc:
+                raise refuse(f"Unsupported parameter: '{name}' is not supported with this model.", param=name,
+                             code="unsupported_parameter")
+        thought = False
+        for at, item in enumerate(doc["input"] if isinstance(doc["input"], list) else []):
+            kind = item.get("type", "message")
+            if kind == "reasoning":
+                thought = True
+                if item.get("encrypted_content") != cls.sealed(account):
+                    raise refuse("The encrypted content could not be verified.", param=f"input[{at}]",
+                                 code="invalid_encrypted_content")
+            elif kind == "function_call" and not thought:
+                raise refuse(f"Item '{item.get('call_id')}' of type 'function_call' was provided without its required "
+                             "'reasoning' item.", param="input")
+            elif kind != "function_call" and item.get("role") != "assistant":
+                thought = False
 
     @classmethod
     def check_items(cls, items):
@@ -445,9 +474,12 @@ class Responses:
 
     @staticmethod
     def items(request, turn):
-        if turn.reasoning:
+        thinks = "thinks" in request.doc["model"]
+        if turn.reasoning or thinks:
+            asked = "reasoning.encrypted_content" in (request.doc.get("include") or [])
             yield {"id": ident("rs_", request), "type": "reasoning",
-                   "summary": [{"type": "summary_text", "text": turn.reasoning}]}
+                   "summary": [{"type": "summary_text", "text": turn.reasoning or ""}],
+                   **({"encrypted_content": Responses.sealed(request.account)} if thinks and asked else {})}
         if turn.refusal:
             yield {"id": ident("msg_", request), "type": "message", "status": "completed", "role": "assistant",
                    "content": [{"type": "refusal", "refusal": turn.refusal}]}

@@ -111,7 +111,7 @@ def test_a_history_too_long_for_the_model_loses_its_oldest_outputs(run_cli, make
     assert lines[0]["forgotten"] == 0 and lines[-1]["forgotten"] == last.count("[output left out")
 
 
-@pytest.mark.parametrize("api", ["anthropic", "chat", "gemini"])
+@pytest.mark.parametrize("api", DIALECTS)
 def test_what_was_thought_goes_back(run_cli, make_task, make_bench, rollout, provided, fake, api):
     """And what was bound to an output that had to be left out goes with it."""
     fake.configure(options={"context": 6000})
@@ -125,6 +125,19 @@ def test_what_was_thought_goes_back(run_cli, make_task, make_bench, rollout, pro
     if api == "anthropic":
         kept = [entry.request.body.count(b'"thinking"') for entry in fake.log()]
         assert max(kept) > 1 and min(kept[1:]) == 0
+
+
+@pytest.mark.parametrize("api", ["anthropic", "responses"])
+def test_what_was_thought_stays_with_the_account_that_it_belongs_to(run_cli, make_task, make_bench, rollout, provided, fake, workdir, api):
+    env = provided([api])
+    file = workdir / "xdg/rollouts/providers.toml"
+    file.write_text(file.read_text().replace('"FAKE_API_KEY"', '["FAKE_API_KEY", "OTHER_API_KEY"]'))
+    fake.configure(keys=[KEY, KEY + "-other"])
+    turns = [*[{"shell": "true", "reasoning": "hm"}] * 3, {"shell": FIX, "reasoning": "ah"}, {"text": "ok"}]
+    make_bench(make_task(instructions=scripted(turns=turns)), agent="bash", model="thinks-fake", retries=0, rollouts=2, parallel=2)
+    run_cli("run", "bench.toml", env={**env, "OTHER_API_KEY": KEY + "-other"}, check=0, timeout=300)
+    assert [r["outcome"] for r in rollout().runs.values()] == ["completed"] * 2
+    assert {entry.key for entry in fake.log()} == {KEY, KEY + "-other"} and {entry.status for entry in fake.log()} == {200}
 
 
 @pytest.mark.parametrize("words", ["maximum prompt length is 3 but the request contains 9 tokens", "the request exceeds the available context size",

@@ -130,3 +130,23 @@ def test_what_the_provider_refuses_is_told_and_not_left_out(run_cli, make_task, 
     (_, result), = rollout().runs.items()
     assert result["outcome"] == "infra_error" and "`temperature` is not supported" in result["reason"]
     assert len(fake.log()) == 1 and "total_score" not in result or result["total_score"] is None
+
+
+@pytest.mark.parametrize("api,paths,target", [
+    ("chat", '{ chat = "/openai/deployments/mine/chat/completions?api-version=2024-10-21" }',
+     "/openai/deployments/mine/chat/completions?api-version=2024-10-21"),
+    ("gemini", '{ gemini = "/v1/projects/p/locations/global/publishers/google/models/{model}:{verb}" }',
+     "/v1/projects/p/locations/global/publishers/google/models/any-fake:streamGenerateContent?alt=sse")])
+def test_clouds_are_tables(run_cli, make_task, make_bench, rollout, provided, fake, workdir, api, paths, target):
+    """A header of their own for the key, a path of their own with its query."""
+    env = provided([api])
+    file = workdir / "xdg/rollouts/providers.toml"
+    file.write_text(file.read_text().replace(f'apis = ["{api}"]',
+                                             f'apis = ["{api}"]\npaths = {paths}\nkey_header = "api-key: <{{key}}>"'))
+    fake.configure(rules=[{"path": target.split("?")[0], "do": {"status": 404}}])
+    make_bench(make_task(instructions=TURNS), agent="bash", model="any-fake", retries=0)
+    done = run_cli("run", "bench.toml", env=env)
+    assert done.returncode == 3, done.stdout
+    request = fake.log()[0].request
+    assert request.target == target and request.header("api-key") == f"<{env['FAKE_API_KEY']}>"
+    assert not request.header("authorization") and not request.header("x-goog-api-key")
