@@ -9,13 +9,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -27,7 +23,6 @@
 #include "config/agent-program.h"
 #include "config/agents.h"
 #include "os/fdio.h"
-#include "os/probe.h"
 #include "os/spawn.h"
 
 #define TEMP ".new."
@@ -95,46 +90,6 @@ static int no_network(const char *code, struct err *err)
 		"npm cannot reach its registry (%s): fetching an agent needs a network; behind "
 		"a proxy set HTTPS_PROXY, for a registry of your own npm_config_registry",
 		code);
-}
-
-static int connect_to_registry(void *arg, struct err *err)
-{
-	const struct addrinfo want = {.ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	int bad = getaddrinfo("registry.npmjs.org", "443", &want, &found);
-
-	if (bad)
-		return err_set(err, ERR_INFRA, 0, "%s", gai_strerror(bad));
-	for (const struct addrinfo *a = found; a; a = a->ai_next) {
-		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (fd >= 0 && !connect(fd, a->ai_addr, a->ai_addrlen))
-			return 0; /* the process ends */
-		(void)err_set(err, ERR_INFRA, errno, "connect");
-	}
-	return -1;
-}
-
-/* npm would wait for minutes. Only where nothing of npm's own settings leads elsewhere. */
-static int look_for_registry(struct err *err)
-{
-	static const char *const settings[] = {
-		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
-	};
-	enum { SECONDS = 6 };
-	struct err why;
-
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		if (getenv(settings[i]))
-			return 0;
-	for (char **e = environ; *e; e++)
-		if (strncasecmp(*e, "npm_config_", strlen("npm_config_")) == 0)
-			return 0;
-	AUTO(free) char *own = path_join(getenv("HOME") ? getenv("HOME") : "/", ".npmrc");
-	if (!access(own, F_OK) || !access("/etc/npmrc", F_OK) ||
-	    !probe_run(connect_to_registry, NULL, SECONDS, &why))
-		return 0;
-	return no_network(why.kind == ERR_LIMIT ? "no answer from registry.npmjs.org" : why.msg,
-			  err);
 }
 
 /* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */
@@ -227,8 +182,6 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 		return path_link(folder, i->version, "current", err);
 	}
 	say(l, "fetching %s %s with npm: %s", name, i->version, i->npm.v[0]);
-	if (look_for_registry(err))
-		return -1;
 	struct guard guard;
 	if (guard_start(&guard, folder, temp, err))
 		return -1;

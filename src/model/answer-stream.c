@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/answer-stream.h"
 #include <string.h>
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "net/sse.h"
@@ -77,20 +78,39 @@ static void update(json_t *to, const json_t *from)
 		replace(to, key, v);
 }
 
-/* The call that V is a piece of. Some servers give calls that are several one index, or none. */
+/* V names a function though CALL, which has no id, has one, and all of its arguments. */
+static bool begins_another(const json_t *call, const json_t *v)
+{
+	const json_t *had = json_object_get(call, "function");
+	const char *arguments = json_get_str(had, "arguments", "");
+
+	if (!*json_get_str(json_object_get(v, "function"), "name", "") ||
+	    !json_object_get(had, "name"))
+		return false;
+	AUTO(json) json_t *whole = json_loads(arguments, 0, NULL);
+	return json_is_object(whole);
+}
+
+/* The call that V is a piece of. Some servers give calls that are several one index, or none, or no id. */
 static json_t *call_of(struct joining *to, json_t *message, const json_t *v, size_t i)
 {
-	json_t *calls = member(message, "tool_calls", json_array);
+	json_t *calls = member(message, "tool_calls", json_array), *call;
 	const char *id = json_get_str(v, "id", "");
 	int64_t at = json_get_int(v, "index", (int64_t)i);
+	const bool same = to->call && to->call_index == at;
+	size_t k;
 
-	if (!*id && to->call_index == at && to->call)
-		return to->call;
-	json_t *call = at < (int64_t)json_array_size(calls) ? element(calls, at) : NULL;
-	const char *had = json_get_str(call, "id", "");
-	if (*id && *had && strcmp(id, had))
+	to->call_index = at;
+	json_array_foreach (calls, k, call)
+		if (*id && strcmp(json_get_str(call, "id", ""), id) == 0)
+			return to->call = call;
+	call = !*id && same			      ? to->call
+	       : at < (int64_t)json_array_size(calls) ? element(calls, at)
+						      : NULL;
+	if (call && (*id ? *json_get_str(call, "id", "") != '\0' : begins_another(call, v)))
 		at = (int64_t)json_array_size(calls);
-	to->call_index = json_get_int(v, "index", (int64_t)i);
+	else if (call)
+		return to->call = call;
 	return to->call = element(calls, at);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdio.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -107,6 +108,11 @@ static bool read(struct conversation *t, const json_t *answer, struct reply *rep
 	reply->refused = json_string_length(json_object_get(said, "refusal"));
 	json_array_foreach (json_object_get(said, "tool_calls"), i, call) {
 		json_t *f = json_object_get(call, "function");
+		if (!*json_get_str(call, "id", "")) { /* what comes of it has to name it */
+			char id[32];
+			snprintf(id, sizeof id, "call_%zu_%zu", json_array_size(t->history), i);
+			json_put_str(call, "id", id);
+		}
 		reply_add_call_text(reply, json_get_str(call, "id", ""),
 				    json_get_str(f, "name", ""), f);
 	}

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import struct
 
 import pytest
@@ -362,6 +361,12 @@ def test_npms_words_are_shown_when_it_fails(run_cli, fake_npm, workdir):
     assert "hello-bot@2.0.0 was fetched, but holds no node_modules/hello-bot/run" in done.stderr
 
 
+def test_without_a_network_it_is_one_line(run_cli, fake_npm, workdir):
+    env = fake_npm("echo 'npm ERR! code EAI_AGAIN' >&2; echo 'npm ERR! request to https://registry failed' >&2; exit 1\n")
+    done = run_cli("agents", "install", "hello", env=env, check=3)
+    assert done.stderr.startswith("rollouts: npm cannot reach its registry (EAI_AGAIN): ") and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("what, status, words", [
     ("hello@latest", 2, "\"latest\" is not an exact version, as 1.2.3 is"),
     ("hello@../../x", 2, "is not an exact version"),
@@ -401,8 +406,8 @@ def test_a_killed_installation_leaves_nothing_half_done(start_cli, run_cli, fake
     assert any(p.name.startswith(".new.") for p in top.iterdir())
     child.kill()
     child.wait()
-    for pid in children():  # the npm it left; ours by now
-        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(p.name.startswith(".new.") for p in top.iterdir()), timeout=60)
+    for pid in children():  # who saw to that, and the npm that was ended; ours by now
         os.waitpid(pid, 0)
     run_cli("agents", "install", "hello", env=fake_npm(PACKAGE), check=0)
     assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]

@@ -625,6 +625,10 @@ static void joins_chat(void **state)
 		"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"y\",\"function\":{"
 		"\"name\":\"g\","
 		"\"arguments\":\"{}\"}}]}}]}",
+		/* no id, and the index of the first */
+		"{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":"
+		"\"h\","
+		"\"arguments\":\"{}\"}}]}}]}",
 		"{\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}",
 		"{\"choices\":[],\"usage\":{\"prompt_tokens\":3}}",
 		"[DONE]",
@@ -643,6 +647,7 @@ static void joins_chat(void **state)
 		"\"tool_calls\":[{\"id\":\"x\",\"type\":\"function\",\"function\":{\"name\":\"f\","
 		"\"arguments\":\"{}\"}},{\"id\":\"y\",\"type\":\"function\",\"function\":{\"name\":"
 		"\"g\","
+		"\"arguments\":\"{}\"}},{\"type\":\"function\",\"function\":{\"name\":\"h\","
 		"\"arguments\":\"{}\"}}]}}],\"usage\":{\"prompt_tokens\":3}}");
 }
 
