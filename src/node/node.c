@@ -193,7 +193,6 @@ static void place(struct attempt *a, const json_t *inputs)
 static int start_worker(struct node *n, struct slot *s, struct err *err)
 {
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
-	AUTO(free) char *run = path_join(DATA_RUNS, s->run_id);
 	AUTO(free) char *log_path = path_join(s->dir, ATTEMPT_WORKER_LOG);
 	const char *argv[] = {worker, s->dir, NULL};
 	int pipe[2];

@@ -359,24 +359,41 @@ static int copy_one(int dir, const char *rel, char **made, struct err *err)
 		*made = STEAL(&folder);
 	}
 	struct err why = {0};
-	if (path_copy_tree(AT_FDCWD, from, dir, rel, &why))
-		log_debug("%s", why.msg);
+	if (!path_copy_tree(AT_FDCWD, from, dir, rel, &why))
+		return 0;
+	/* A full disk, say, would leave half of a file. */
+	if (why.sys && why.sys != ENOENT && why.sys != EACCES) {
+		*err = why;
+		return -1;
+	}
+	log_debug("%s", why.msg);
+	return 0;
+}
+
+static int copy_list(int dir, const struct strv *paths, struct err *err)
+{
+	AUTO(free) char *made = NULL;
+
+	for (size_t i = 0; i < paths->n; i++)
+		if (copy_one(dir, paths->v[i], &made, err))
+			return -1;
 	return 0;
 }
 
 static int copy_all(int root_fd, const char *to, const struct strv *paths, struct err *err)
 {
 	AUTO(free) char *temp = xasprintf("%s.%d", to, (int)getpid());
-	AUTO(free) char *made = NULL;
+	struct err ignored;
 
 	if (path_remove_tree(root_fd, temp, err) || path_make_dirs(root_fd, temp, 0755, err))
 		return -1;
 	AUTO(fd) int dir = path_open_beneath(root_fd, temp, O_RDONLY | O_DIRECTORY, 0, err);
 	if (dir < 0)
 		return -1;
-	for (size_t i = 0; i < paths->n; i++)
-		if (copy_one(dir, paths->v[i], &made, err))
-			return -1;
+	if (copy_list(dir, paths, err)) {
+		(void)!path_remove_tree(root_fd, temp, &ignored);
+		return -1;
+	}
 	/* Another worker may have made it meanwhile. */
 	if (!renameat(root_fd, temp, root_fd, to))
 		return 0;

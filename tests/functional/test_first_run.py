@@ -131,6 +131,15 @@ def test_anothers_data_folder_is_one_line(build_dir, workdir, ordinary_user):
         assert done.stderr == f"rollouts: data folder {workdir}/data (--data-dir names another): write to {place}: Permission denied\n"
 
 
+def test_a_small_tmp(build_dir, workdir):
+    """What does not fit is not left there as half of a file, which every later sandbox would stumble over."""
+    room = f"mount -t tmpfs -o size=1m,mode=1777 none {workdir}/tmp && exec \"$@\""
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", room, "sh", build_dir / "rollouts", "agents", "check", "bash"], capture_output=True,
+                          text=True, env={**os.environ, "TMPDIR": f"{workdir}/tmp"})
+    assert "Permission denied" not in done.stderr, done.stderr
+    assert done.returncode == 0 or "No space left on device" in done.stderr, done.stderr
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("compiler", ["clang", "gcc"])
 def test_other_ways_to_build(workdir, compiler):
