@@ -62,6 +62,8 @@
 #define ROLLOUT_GATEWAY_LOG "gateway.log"
 #define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */
 #define ROLLOUT_CONTROL_SOCKET "control.sock" /* for workers: 0600 */
+#define ROLLOUT_NODE_KEYS                                                                          \
+	"node-keys.json" /* 0600: for gateways of other machines, see node/node-gateway.h */
 
 /* Of a run. */
 #define RUN_ATTEMPTS "attempts" /* N/, from 1 */

@@ -65,6 +65,8 @@ static void begin_result(struct driver *d, struct job *j, const json_t *m)
 	if (j->state != THERE && j->state != SENT && j->state != ASKED)
 		return; /* told twice */
 	set(&j->how, json_get_str(m, "how", "it ended, and its launcher does not say how"));
+	j->stopped = json_get_bool(m, "stopped", false);
+	j->committed = json_get_bool(m, "committed", false);
 	j->asked = false;
 	j->due_ms = 0;
 	if (archive) {
@@ -166,6 +168,7 @@ void driver_hear(void *arg, const json_t *m)
 	if (!strcmp(event, "hello"))
 		on_hello(d, m);
 	else if (!strcmp(event, "refused"))
+		d->fault = json_get_bool(m, "fault", false),
 		snprintf(d->refused, sizeof d->refused, "%s",
 			 json_get_str(m, "text", "no reason given"));
 	else if (!strcmp(event, "polled"))

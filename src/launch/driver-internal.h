@@ -29,9 +29,10 @@ struct job {
 	char *token, *dir, *name, *how, *archive;
 	json_t *inputs;
 	struct limits limits;
-	bool asked;	/* the program was sent the wish of this state */
-	bool again;	/* whether it is known is asked before it is submitted again */
-	bool cancelled; /* by us */
+	bool asked;		 /* the program was sent the wish of this state */
+	bool again;		 /* whether it is known is asked before it is submitted again */
+	bool cancelled;		 /* by us */
+	bool stopped, committed; /* its engine ended it; its agent's work was committed by then */
 	enum launch_cancel cancel;
 	bool to_cancel; /* to be sent */
 	int tries;
@@ -51,6 +52,7 @@ struct driver {
 	int deaths;
 	size_t batch;
 	json_t *done; /* jobs whose files it may forget; to be sent */
+	bool fault;   /* refused, and not for its settings */
 	char refused[512];
 	/* While poll runs. */
 	launch_fn *fn;

@@ -103,7 +103,8 @@ static int greet(struct driver *d, struct err *err)
 				"%s/log",
 				d->spec.name, d->program, d->state_dir);
 	}
-	return *d->refused ? err_set(err, ERR_USAGE, 0, "launcher %s: %s", d->spec.name, d->refused)
+	return *d->refused ? err_set(err, d->fault ? ERR_INFRA : ERR_USAGE, 0, "launcher %s: %s",
+				     d->spec.name, d->refused)
 			   : 0;
 }
 
@@ -208,7 +209,10 @@ static int driver_open(struct launch **out, const struct launch_spec *spec, stru
 /* Over there is no gateway of this machine's and no user of its own: rollouts-node fills in what holds there. */
 static void driver_place(struct launch *launch, struct attempt *a)
 {
-	a->gateway = a->control = NULL;
+	const bool asks =
+		driver_of(launch)->spec.node_keys && (*a->trial.provider || a->judge.provider);
+
+	a->gateway = a->control = asks ? (char *)"elsewhere" : NULL;
 	a->uid = 0;
 }
 
@@ -234,6 +238,7 @@ static int driver_submit(struct launch *launch, const struct launch_job *job, st
 
 	j->state = PACKING;
 	json_put_str(m, "dir", j->dir);
+	json_put_str(m, "keys", d->spec.node_keys);
 	peer_send(&d->porter, m);
 	return 0;
 }
@@ -393,6 +398,8 @@ static void advance(struct driver *d, size_t id)
 		json_put_str(m, "dir", j->dir);
 		json_put_str(m, "archive", j->archive);
 		json_put_bool(m, "cancelled", j->cancelled);
+		json_put_bool(m, "stopped", j->stopped);
+		json_put_bool(m, "committed", j->committed);
 		peer_send(&d->porter, m);
 		j->state = UNPACKING;
 		j->due_ms = 0;

@@ -30,6 +30,8 @@ struct launch_spec {
 	size_t parallel;	/* never more at once */
 	/* Sockets of the gateway, absolute: for agents, and for workers. NULL: there is none. */
 	const char *gateway, *control;
+	const char *
+		node_keys; /* below the data folder: what a gateway elsewhere is started with; NULL: none is */
 	uid_t uid_base; /* where it may, the worker of trial i becomes user uid_base + i; 0: none does */
 };
 

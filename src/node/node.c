@@ -29,8 +29,10 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "core/token.h"
 #include "core/trial.h"
 #include "node/cache.h"
+#include "node/node-gateway.h"
 #include "node/parcel.h"
 #include "os/fdio.h"
 #include "os/lines.h"
@@ -53,7 +55,8 @@ enum {
 
 struct slot {
 	bool used;
-	struct child child; /* pid 0: it waits for its lock */
+	bool committed, finished; /* the agent's work, the attempt: heard before SIGTERM came */
+	struct child child;	  /* pid 0: it waits for its lock */
 	int out, lock;
 	struct buf line;
 	struct cache_hold hold;
@@ -73,6 +76,7 @@ struct node {
 	size_t running, next;
 	struct buf events;
 	struct strv env;
+	struct node_gateway gateway;
 	bool stopped; /* SIGTERM came */
 };
 
@@ -81,12 +85,16 @@ static void say(struct node *n, json_t *event_take)
 	event_add(&n->events, event_take);
 }
 
-static void say_end(struct node *n, const char *token, const char *how, const char *archive,
+static void say_end(struct node *n, const struct slot *s, const char *how, const char *archive,
 		    const struct parcel *made)
 {
 	json_t *e = json_object();
 
-	json_put_str(e, "token", token);
+	json_put_str(e, "token", s->token);
+	if (n->stopped && !s->finished) {
+		json_put_bool(e, "stopped", true);
+		json_put_bool(e, "committed", s->committed);
+	}
 	json_put_str(e, "ended", how);
 	json_put_str(e, "archive", archive);
 	if (archive) {
@@ -156,7 +164,7 @@ static void end(struct node *n, struct slot *s, const char *how)
 	if (s->lock >= 0 && path_exists(n->cache.root_fd, s->dir) &&
 	    pack(n, s, &archive, &made, &err))
 		why = xasprintf("%s, and its files could not be packed: %s", how, err.msg);
-	say_end(n, s->token, why ? why : how, archive, &made);
+	say_end(n, s, why ? why : how, archive, &made);
 	release(n, s);
 }
 
@@ -190,14 +198,38 @@ static void place(struct attempt *a, const json_t *inputs)
 	}
 }
 
-static int start_worker(struct node *n, struct slot *s, struct err *err)
+/* The gateway beside the workers, started with the first that needs it, and what this one shows to it. */
+static int add_gateway(struct node *n, struct slot *s, const char *keys, struct strv *env,
+		       struct err *err)
+{
+	const struct attempt *a = &s->spec;
+
+	if (!n->gateway.process && node_gateway_start(&n->gateway, n->cache.root_fd, n->data_fd,
+						      keys, n->q->side_by_side, err))
+		return -1;
+	free(s->spec.gateway);
+	free(s->spec.control);
+	s->spec.gateway = path_join(n->gateway.dir, ROLLOUT_GATEWAY_SOCKET);
+	s->spec.control = path_join(n->gateway.dir, ROLLOUT_CONTROL_SOCKET);
+	const char *secret = node_gateway_secret(&n->gateway);
+	AUTO(free) char *agent = token_make(secret, a->trial.run_id, a->number, "agent");
+	AUTO(free) char *judge = token_make(secret, a->trial.run_id, a->number, "judge");
+	strv_setenv(env, "ROLLOUTS_TOKEN", agent);
+	strv_setenv(env, "ROLLOUTS_JUDGE_TOKEN", judge);
+	return 0;
+}
+
+static int start_worker(struct node *n, struct slot *s, const char *keys, struct err *err)
 {
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *log_path = path_join(s->dir, ATTEMPT_WORKER_LOG);
 	const char *argv[] = {worker, s->dir, NULL};
 	int pipe[2];
 
-	if (rundir_make(n->cache.root_fd, &s->spec, err))
+	AUTO(strv) struct strv env = STRV_INIT;
+	strv_pushv(&env, strv_items(&n->env));
+	if ((keys && add_gateway(n, s, keys, &env, err)) ||
+	    rundir_make(n->cache.root_fd, &s->spec, err))
 		return -1;
 	AUTO(fd)
 	int log = path_open_beneath(n->cache.root_fd, log_path,
@@ -207,7 +239,7 @@ static int start_worker(struct node *n, struct slot *s, struct err *err)
 	AUTO(fd) int in = pipe[0];
 	AUTO(fd) int out = pipe[1];
 	struct spawn spawn = {.argv = argv,
-			      .env = strv_items(&n->env),
+			      .env = strv_items(&env),
 			      .dir_fd = n->cache.root_fd,
 			      .in = -1,
 			      .out = out,
@@ -277,7 +309,7 @@ static int begin(struct node *n, struct slot *s, struct err *err)
 	if (cache_have(&s->hold, &n->cache, n->store_fd, inputs, err))
 		return -1;
 	place(&s->spec, inputs);
-	return start_worker(n, s, err);
+	return start_worker(n, s, json_get_str(travel, "keys", NULL), err);
 }
 
 static void take_slot(struct node *n, const char *dir)
@@ -300,6 +332,19 @@ static void take_slot(struct node *n, const char *dir)
 		fail(n, s, &err);
 }
 
+/* Did SIGTERM come? */
+static void take_signal(struct node *n)
+{
+	struct signalfd_siginfo info;
+
+	if (read(n->signal_fd, &info, sizeof info) != sizeof info)
+		return;
+	n->stopped = true;
+	for (int64_t i = 0; i < n->q->side_by_side; i++)
+		if (n->slots[i].child.pid > 0)
+			pidfd_send_signal(n->slots[i].child.pidfd, SIGTERM, NULL, 0);
+}
+
 struct hearer {
 	struct node *n;
 	struct slot *s;
@@ -310,7 +355,11 @@ static void on_line(void *arg, const char *line, size_t len)
 	struct hearer *h = arg;
 	json_t *j = json_loadb(line, len, 0, NULL), *e = json_object();
 
-	if (json_is_object(j) && !strcmp(json_get_str(j, "event", ""), EVENT_PHASE)) {
+	const char *event = json_get_str(j, "event", "");
+	/* An engine that ends a job signals all of its processes: what is said from then on may come of that. */
+	h->s->committed |= !h->n->stopped && !strcmp(event, EVENT_AGENT_DONE);
+	h->s->finished |= !h->n->stopped && !strcmp(event, EVENT_FINISHED);
+	if (!strcmp(event, EVENT_PHASE)) {
 		int64_t within = json_get_int(j, "deadline_ms", 0);
 		h->s->deadline_ms =
 			within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
@@ -324,6 +373,7 @@ static void on_line(void *arg, const char *line, size_t len)
 static bool read_lines(struct node *n, struct slot *s)
 {
 	char block[READ_BYTES];
+	take_signal(n);
 	ssize_t k = s->out < 0 ? 0 : read(s->out, block, sizeof block);
 
 	if (k < 0)
@@ -354,18 +404,11 @@ static void finish(struct node *n, struct slot *s)
 	end(n, s, spawn_status_text(status, text));
 }
 
-static void stop(struct node *n)
-{
-	n->stopped = true;
-	for (int64_t i = 0; i < n->q->side_by_side; i++)
-		if (n->slots[i].child.pid > 0)
-			pidfd_send_signal(n->slots[i].child.pidfd, SIGTERM, NULL, 0);
-}
-
 /* Milliseconds until something is due, -1: never. */
 static int due(const struct node *n)
 {
-	int64_t now = clock_mono_ms(), first = -1;
+	int64_t now = clock_mono_ms();
+	int64_t first = n->gateway.process ? gateway_process_due(n->gateway.process) : -1;
 
 	for (int64_t i = 0; i < n->q->side_by_side; i++) {
 		const struct slot *s = &n->slots[i];
@@ -396,17 +439,19 @@ static void enforce(struct node *n, struct slot *s)
 static void turn(struct node *n, struct pollfd *fds)
 {
 	int64_t k = n->q->side_by_side;
-	struct signalfd_siginfo info;
 
 	for (int64_t i = 0; i < k; i++) {
 		fds[2 * i] = (struct pollfd){.fd = n->slots[i].child.pidfd, .events = POLLIN};
 		fds[2 * i + 1] = (struct pollfd){.fd = n->slots[i].out, .events = POLLIN};
 	}
 	fds[2 * k] = (struct pollfd){.fd = n->signal_fd, .events = POLLIN};
-	if (poll(fds, (nfds_t)(2 * k + 1), due(n)) < 0)
+	struct pollfd *others = fds + 2 * k + 1;
+	size_t more = n->gateway.process ? gateway_process_watch(n->gateway.process, others) : 0;
+	if (poll(fds, (nfds_t)(2 * k + 1) + more, due(n)) < 0)
 		return;
-	if (fds[2 * k].revents && read(n->signal_fd, &info, sizeof info) == sizeof info)
-		stop(n);
+	if (more)
+		gateway_process_turn(n->gateway.process, others);
+	take_signal(n);
 	for (int64_t i = 0; i < k; i++) {
 		struct slot *s = &n->slots[i];
 		if (s->child.pid > 0 && fds[2 * i].revents)
@@ -517,7 +562,8 @@ static void greet(struct node *n)
 static void loop(struct node *n)
 {
 	AUTO(free)
-	struct pollfd *fds = xcalloc(2 * (size_t)n->q->side_by_side + 1, sizeof *fds);
+	struct pollfd *fds =
+		xcalloc(2 * (size_t)n->q->side_by_side + 1 + GATEWAY_PROCESS_FDS, sizeof *fds);
 
 	for (;;) {
 		while (!n->stopped && n->running < (size_t)n->q->side_by_side &&
@@ -539,6 +585,7 @@ int node_run(const struct node_request *q)
 			 .out_fd = -1,
 			 .event_fd = -1,
 			 .signal_fd = -1,
+			 .gateway.dir_fd = -1,
 			 .ended = json_object(),
 			 .events = BUF_INIT,
 			 .env = STRV_INIT};
@@ -556,6 +603,7 @@ int node_run(const struct node_request *q)
 		event_send(n.event_fd, &n.events);
 		status = n.stopped;
 	}
+	node_gateway_stop(&n.gateway, n.cache.root_fd);
 	cache_close(&n.cache);
 	strv_release(&n.env);
 	buf_release(&n.events);

@@ -9,6 +9,8 @@
  *   {"token":T,"line":{...}}                what the worker says (core/event.h)
  *   {"token":T,"ended":TEXT,"archive":FILE,"sha256":S,"bytes":N}
  *                                           it is gone, and how; FILE lies in the out folder, and is null when there is none
+ *                                           "stopped": true where SIGTERM had come before it had finished; "committed": whether the
+ *                                           work of its agent was by then
  *   {"left":REASON}                         last: "done", or why the rest was not run
  */
 #pragma once

@@ -82,13 +82,22 @@ static bool is_shown(int fd)
 	       outcome != OUTCOME_REPLAY_DIVERGED;
 }
 
-/* An engine that ends a job looks to its worker like a user who cancels it. The agent's work, where it is committed, stays. */
-static int drop_cancelled(int fd, struct err *err)
+/* An engine that ends a job signals whatever runs in it: to a worker that looks like a user who cancels, or like an agent that
+ * fails. What it wrote then is no result; what was committed before stays. */
+static int drop_doubtful(int fd, const json_t *request, struct err *err)
 {
 	AUTO(json) json_t *result = NULL;
 	struct err ignored;
 	enum outcome outcome;
 
+	if (json_get_bool(request, "cancelled", false))
+		return 0;
+	if (json_get_bool(request, "stopped", false)) {
+		if (!json_get_bool(request, "committed", false) &&
+		    path_remove_tree(fd, CAME "/" ATTEMPT_AGENT, err))
+			return -1;
+		return path_remove_tree(fd, CAME "/" ATTEMPT_RESULT, err);
+	}
 	if (json_read(&result, fd, CAME "/" ATTEMPT_RESULT, DOCUMENT_MAX, &ignored) ||
 	    !outcome_parse(json_get_str(result, "outcome", ""), &outcome) ||
 	    outcome != OUTCOME_CANCELLED)
@@ -106,9 +115,10 @@ static int show(int fd, int run_fd, int attempt, struct err *err)
 		       : 0;
 }
 
-static int unpack(const char *dir, const char *archive, bool cancelled, struct err *err)
+static int unpack(const char *dir, const json_t *request, struct err *err)
 {
 	AUTO(fd) int fd = path_open_beneath(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
+	const char *archive = json_get_str(request, "archive", "");
 	AUTO(fd) int in = fd < 0 ? -1 : open(archive, O_RDONLY | O_CLOEXEC);
 	AUTO(fd) int run = fd < 0 ? -1 : openat(fd, "../..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -117,7 +127,7 @@ static int unpack(const char *dir, const char *archive, bool cancelled, struct e
 	if (in < 0 || run < 0)
 		return err_retry(err, errno, "open %s", archive);
 	if (path_remove_tree(fd, CAME, err) || parcel_read(in, NULL, fd, CAME, err) ||
-	    (!cancelled && drop_cancelled(fd, err)) || take_over(fd, err))
+	    drop_doubtful(fd, request, err) || take_over(fd, err))
 		return -1;
 	/* Its number is the last part of its path. */
 	if (show(fd, run, (int)strtol(path_base(dir), NULL, 10), err) ||
@@ -133,13 +143,12 @@ static json_t *serve(struct packer *p, const json_t *request, const char **event
 	json_t *travel = NULL;
 
 	*event = "failed";
-	if (!strcmp(op, "pack") && !inputs_pack(p, dir, &travel, err)) {
+	if (!strcmp(op, "pack") &&
+	    !inputs_pack(p, dir, json_get_str(request, "keys", NULL), &travel, err)) {
 		json_put(answer, "inputs", json_incref(json_object_get(travel, "inputs")));
 		json_decref(travel);
 		*event = "packed";
-	} else if (!strcmp(op, "unpack") &&
-		   !unpack(dir, json_get_str(request, "archive", ""),
-			   json_get_bool(request, "cancelled", false), err)) {
+	} else if (!strcmp(op, "unpack") && !unpack(dir, request, err)) {
 		*event = "unpacked";
 	}
 	json_put_str(answer, "dir", dir);

@@ -52,9 +52,10 @@ static bool asked_itself(const struct session *s, const char *run_id, int attemp
 	return json_get_int(j, "agent_from", 0) == 0;
 }
 
-static void add_attempt(struct journal_cost *to, const struct session *s, const struct trial *t,
-			int attempt)
+void cost_of_attempt(struct journal_cost *to, const struct session *s, size_t i, int attempt)
 {
+	const struct trial *t = &s->plan.trials[i];
+
 	if (*t->provider && (attempt == 1 || asked_itself(s, t->run_id, attempt)))
 		add_logs(to, s, t->run_id, attempt, ATTEMPT_CALLS, ATTEMPT_CALLS_OPEN);
 	add_logs(to, s, t->run_id, attempt, ATTEMPT_JUDGE_CALLS, ATTEMPT_JUDGE_CALLS_OPEN);
@@ -71,7 +72,7 @@ void cost_raise(struct journal_cost *out, const struct session *s)
 
 	for (size_t i = 0; i < s->plan.n; i++)
 		for (int a = 1; a <= s->progress[i].attempts; a++)
-			add_attempt(&logged, s, &s->plan.trials[i], a);
+			cost_of_attempt(&logged, s, i, a);
 	raise_to(&out->calls, logged.calls);
 	raise_to(&out->tokens, logged.tokens);
 	raise_to(&out->unpriced_calls, logged.unpriced_calls);

@@ -5,17 +5,22 @@
 #include "core/launcher.h"
 #include "launch/launch.h"
 
+static bool lacks(const struct budget *b, double usd, int64_t tokens)
+{
+	return (b->usd > 0 && !(usd > 0)) || (b->tokens && !tokens);
+}
+
 /* Why T cannot run elsewhere, or NULL. */
 static const char *stays(const struct planfile *p, const struct trial *t)
 {
 	if (t->sandbox == SANDBOX_DOCKER)
 		return "its sandbox is a container, whose image does not travel yet";
-	if (*t->provider)
-		return "its agent asks a model, and there is no gateway beside its worker yet";
-	if (p->judge.provider && t->evaluate)
-		return "rubrics are judged by a model, and there is no gateway beside its worker "
-		       "yet: "
-		       "--no-judge, and eval --judge afterwards";
+	if (*t->provider && lacks(&p->budget, t->limits.usd, t->limits.tokens))
+		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
+		       "token_limit, whichever the budget is in";
+	if (p->judge.provider && t->evaluate && lacks(&p->budget, p->judge.usd, p->judge.tokens))
+		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
+		       "token_limit, in [judge] too";
 	if (p->gateway)
 		return "--gateway is a socket of this machine";
 	return json_array_size(json_object_get(p->tools, "caches"))

@@ -31,6 +31,10 @@ static struct journal_cost cost_of(const struct meter *m)
 {
 	struct journal_cost all = m->before;
 
+	all.calls += m->leases.spent.calls;
+	all.tokens += m->leases.spent.tokens;
+	all.usd += m->leases.spent.usd;
+	all.unpriced_calls += m->leases.spent.unpriced_calls;
 	if (m->gateway) {
 		const struct gateway_totals *t = gateway_process_totals(m->gateway);
 		all.calls += t->calls;
@@ -80,6 +84,7 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_GATEWAY_LOG);
 	json_put_str(w->document, "secret", s->secret);
 	m->document = w->document;
+	leases_open(&m->leases, s);
 	tell_budget(m);
 	const struct gateway_spec spec = {.program = program,
 					  .dir_fd = s->dir_fd,
@@ -142,7 +147,8 @@ static void turn(void *arg, const struct pollfd *fds)
 		gateway_process_turn(m->gateway, fds);
 	if (m->gateway && gateway_process_deaths(m->gateway) != m->deaths)
 		make_up(m);
-	if (has_news(m) && clock_mono_ms() >= m->tell_ms)
+	if ((has_news(m) && clock_mono_ms() >= m->tell_ms) ||
+	    (m->gateway && leases_return(&m->leases)))
 		tell(m);
 }
 
@@ -189,22 +195,46 @@ static enum sched_hold hold(void *arg, char *why, size_t size)
 	}
 	if (is_over_budget(m, why, size))
 		return SCHED_STOP;
+	if (*m->no_room && !m->leases.n) {
+		snprintf(why, size, "%s", m->no_room);
+		return SCHED_STOP;
+	}
 	return m->gateway && !gateway_process_is_ready(m->gateway) ? SCHED_WAIT : SCHED_GO;
+}
+
+/* Leases that are out come back and make room; without any, what is left is too little for good. */
+static bool is_ready(void *arg, size_t trial)
+{
+	struct meter *m = arg;
+	const struct trial *t = &m->s->plan.trials[trial];
+	const struct journal_cost spent = cost_of(m), lease = lease_of(m->s, t);
+
+	if (!m->gateway || !lease_is_needed(m->s, t) || leases_take(&m->leases, trial, &spent))
+		return true;
+	if (!m->leases.n && !*m->no_room)
+		snprintf(m->no_room, sizeof m->no_room,
+			 "what is left of the budget (%.4f USD, %lld tokens are spent) is less "
+			 "than the "
+			 "lease of another trial (%.15g USD, %lld tokens: its own limits)",
+			 spent.usd, (long long)spent.tokens, lease.usd, (long long)lease.tokens);
+	return false;
 }
 
 struct sched_hook meter_hook(struct meter *m)
 {
-	return (struct sched_hook){watch, turn, due, hold, NULL, m};
+	return (struct sched_hook){watch, turn, due, hold, is_ready, m};
 }
 
 void meter_close(struct meter *m)
 {
 	if (!m->gateway)
 		return;
+	leases_return(&m->leases);
 	gateway_process_leave(m->gateway);
 	if (has_news(m))
 		tell(m);
 	m->before = cost_of(m);
+	leases_close(&m->leases);
 	gateway_process_stop(m->gateway);
 	m->gateway = NULL;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "gatewaylink/process.h"
+#include "rollout/leases.h"
 #include "rollout/session.h"
 
 struct meter {
@@ -13,11 +14,13 @@ struct meter {
 	json_t *document;		 /* that the gateway is started with; borrowed */
 	struct gateway_process *gateway; /* NULL: no model is asked through us */
 	struct journal_cost before;	 /* by earlier supervisors; once closed, by this one too */
+	struct leases leases;		 /* of trials whose models are asked elsewhere */
 	struct gateway_totals told;	 /* as journalled last */
-	int deaths;			 /* of the gateway, that were made up for */
-	int64_t tell_ms;		 /* not journalled before */
-	int64_t wall_ms;		 /* after so long nothing is started; 0: no such limit */
-	int64_t wall_end_ms;		 /* when that is, as clock_mono_ms */
+	char no_room[320];   /* why no lease fits into the budget any more; "": one may */
+	int deaths;	     /* of the gateway, that were made up for */
+	int64_t tell_ms;     /* not journalled before */
+	int64_t wall_ms;     /* after so long nothing is started; 0: no such limit */
+	int64_t wall_end_ms; /* when that is, as clock_mono_ms */
 };
 
 /* Starts the gateway when W has a document for it. M must be closed in any case. */

@@ -12,6 +12,7 @@
 #include "rollout/images.h"
 #include "rollout/launchers.h"
 #include "rollout/meter.h"
+#include "rollout/node-keys.h"
 #include "rollout/recover.h"
 #include "rollout/remotes.h"
 #include "rollout/session.h"
@@ -66,7 +67,7 @@ static bool is_ready(void *arg, size_t trial)
 {
 	struct both *h = arg;
 
-	return h->b.ready(h->b.arg, trial);
+	return h->a.ready(h->a.arg, trial) && h->b.ready(h->b.arg, trial);
 }
 
 static int run_trials(struct session *s, const struct listener *l, const struct session_work *w,
@@ -149,8 +150,13 @@ static int run_trials(struct session *s, const struct listener *l, const struct 
 		: made		? both.b
 				: both.a;
 	o.hook = metered || made ? &hook : NULL;
+	AUTO(free) char *keys = NULL;
+	if (!status)
+		status = node_keys_write(&keys, s, w, o.parallel, err);
+	o.node_keys = keys;
 	if (!status)
 		status = sched_run(&o, end, err) || eval_retries_run(s, &o, l, end, err) ? -1 : 0;
+	node_keys_remove(s);
 	meter_close(&meter);
 	s->stats.cost = meter.before;
 	return status;

@@ -2,24 +2,17 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "core/token.h"
 #include "sched/internal.h"
 
-/* RUN_ID.ATTEMPT.ROLE and an HMAC: whoever holds the secret needs no table of tokens. NULL: there is
- * no gateway to show it to. */
+/* NULL: there is no gateway to show it to. */
 static char *token(const struct sched *s, const struct attempt *a, const char *role)
 {
-	AUTO(free) char *name = xasprintf("%s.%d.%s", a->trial.run_id, a->number, role);
-	char mac[HASH_HEX];
-
-	if (!s->o->secret)
-		return NULL;
-	hash_hmac(s->o->secret, strlen(s->o->secret), name, mac);
-	return xasprintf("%s.%s", name, mac);
+	return s->o->secret ? token_make(s->o->secret, a->trial.run_id, a->number, role) : NULL;
 }
 
 /* What nop and oracle made is made again at no cost, and they are many. */

@@ -23,6 +23,7 @@ static int add(struct sites *s, const struct sched_options *o, const struct tria
 		.parallel = (size_t)o->parallel,
 		.gateway = o->plan->gateway ? o->plan->gateway : o->gateway,
 		.control = o->plan->gateway ? NULL : o->control,
+		.node_keys = o->node_keys,
 		.uid_base = o->plan->uid_base,
 	};
 	struct site site = {.name = t->launcher, .launcher = o->find_launcher(t->launcher)};

@@ -156,7 +156,6 @@ def test_a_node_that_dies_is_the_engines_fault(run_cli, start_cli, far, rollout,
 
 @pytest.mark.parametrize("more, words", [
     ({"sandbox": "docker"}, "whose image does not travel yet"),
-    ({"agent": "bash", "model": "gpt-5"}, "there is no gateway beside its worker yet"),
 ])
 def test_what_cannot_travel_is_said(run_cli, far, more, words):
     done = run_cli("run", far(**more), env={"OPENAI_API_KEY": "sk-none"})

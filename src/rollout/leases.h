@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * leases.h -- the budget of a benchmark among trials whose models are asked by a gateway of another machine, which nobody here hears
+ * while it works. Each has a lease of what its own limits let it spend, from before it is started until its call log is here; then
+ * what that shows was spent, or, where it never came, all of the lease.
+ */
+#pragma once
+#include "rollout/session.h"
+
+struct leases {
+	const struct session *s;
+	struct lease *v;
+	size_t n, cap;
+	struct journal_cost spent; /* by leases that were given back since the start */
+	struct journal_cost out;   /* of those that are out */
+};
+
+/* Those of trials that an earlier supervisor left running are out. */
+void leases_open(struct leases *l, const struct session *s);
+/* Whether trial I has one, or there is room for it in what is left of the budget after SPENT: then it has one from here on. */
+bool leases_take(struct leases *l, size_t i, const struct journal_cost *spent);
+/* Give back those of trials that have ended. True: *spent has changed. */
+bool leases_return(struct leases *l);
+void leases_close(struct leases *l);
+/* Whether models of T are asked elsewhere, and what T may spend there. It has limits of the kind that the budget is in. */
+bool lease_is_needed(const struct session *s, const struct trial *t);
+struct journal_cost lease_of(const struct session *s, const struct trial *t);

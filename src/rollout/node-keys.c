@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "rollout/node-keys.h"
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "core/datadir.h"
+#include "rollout/leases.h"
+
+int node_keys_write(char **path, const struct session *s, const struct session_work *w,
+		    int parallel, struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	AUTO(buf) struct buf text = BUF_INIT;
+	bool needed = false;
+
+	for (size_t i = 0; i < w->n && !needed; i++)
+		needed = lease_is_needed(s, &s->plan.trials[w->items[i].index]);
+	if (!w->document || !needed)
+		return 0;
+	json_put_int(j, "v", 1);
+	json_put_int(j, "parallel", parallel);
+	json_t *document = json_deep_copy(w->document);
+	/* Of the budget, each trial has a lease instead. */
+	json_object_del(document, "budget");
+	json_put(j, "document", document);
+	json_format(&text, j, false);
+	if (path_write(s->dir_fd, ROLLOUT_NODE_KEYS, text.data, text.len, 0600, false, err))
+		return -1;
+	*path = path_join(s->ref.path, ROLLOUT_NODE_KEYS);
+	return 0;
+}
+
+void node_keys_remove(const struct session *s)
+{
+	unlinkat(s->dir_fd, ROLLOUT_NODE_KEYS, 0);
+}
