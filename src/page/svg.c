@@ -76,7 +76,8 @@ static void close_tag(struct buf *out, const char *tag, const char *title)
 
 void svg_begin(struct buf *out, double width, double height, int fixed, const char *label)
 {
-	buf_adds(out, "<svg role=\"img\" viewBox=\"0 0 ");
+	/* Where a server forbids every style, outlines are still to be told apart. */
+	buf_adds(out, "<svg role=\"img\" fill=\"none\" stroke=\"currentColor\" viewBox=\"0 0 ");
 	svg_number(out, width);
 	buf_addc(out, ' ');
 	svg_number(out, height);

@@ -292,6 +292,9 @@ void texts_put(struct buf *out, int root_fd, const struct trial_status *t, size_
 		if (strcmp(sources[i].file, ATTEMPT_WORKER_LOG) != 0 || !t->has_result ||
 		    outcome_is_missing(t->result.outcome))
 			read_one(&texts[i], &sources[i], root_fd, path, room);
+		/* More of what was put together than can be shown need not be escaped. */
+		if (texts[i].bytes.len > room)
+			texts[i].bytes.len = text_cut(texts[i].bytes.data, room);
 		AUTO(buf) struct buf escaped = BUF_INIT;
 		text_render(&escaped, texts[i].bytes.data, texts[i].bytes.len, TEXT_HTML);
 		texts[i].escaped = escaped.len;

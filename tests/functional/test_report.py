@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import html
+import http.server
 import json
 import os
 import re
 import stat
+import threading
 import xml.etree.ElementTree as ET
 import zlib
 from html.parser import HTMLParser
@@ -333,6 +335,64 @@ def test_in_both_themes_on_a_phone_and_without_script(run_cli, workdir, data, br
     browser.look(workdir / "report.html", script=False)
     rects = browser.call("Runtime.evaluate", expression="1")  # the page's own script is off, ours is not
     assert rects and browser.run("getComputedStyle(document.querySelector('tr.more')).display") == "table-row"
+
+
+# Each text that is seen, with the contrast to what is behind it: WCAG's formula. Cells of the map have their own colours.
+CONTRAST = """(() => {
+    const light = (c) => { const v = c.map((x) => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+    const rgb = (s) => s.match(/[\\d.]+/g).map(Number);
+    const back = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+        if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
+    const found = [];
+    for (const e of document.querySelectorAll("body *:not(script)")) {
+        if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || !e.getClientRects().length) continue;
+        const svg = e.tagName === "text", style = getComputedStyle(e);
+        let behind = back(svg ? e.closest("svg").parentElement : e);
+        if (svg && e.previousElementSibling && e.className.baseVal.match(/^th\\d/)) behind = rgb(getComputedStyle(e.previousElementSibling).fill);
+        const a = light(rgb(svg ? style.fill : style.color)), b = light(behind);
+        found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.tagName, e.getAttribute("class"), e.textContent.slice(0, 30)]);
+    }
+    return found;
+})()"""
+
+
+@needs_browser
+def test_everything_can_be_read(run_cli, workdir, data, browser):
+    stored.write(data, [trial(f"t{i}", "m", r, i / 10) for i in range(11) for r in range(2)] + [trial("t0", "m2", 0, state="planned")])
+    page_of(run_cli, workdir)
+    for dark in (False, True):
+        browser.look(workdir / "report.html", dark=dark)
+        browser.run("document.querySelectorAll('button.open')[0].click(), document.querySelectorAll('details').forEach(d => d.open = true)")
+        found = browser.run(CONTRAST)
+        assert len(found) > 100 and not [f for f in found if f[0] < 4.5], (dark, sorted(found, key=str)[:8])
+
+
+@needs_browser
+def test_behind_a_server_that_forbids_everything(run_cli, workdir, data, browser):
+    """As Jenkins serves what was archived: no script, no style of the page's own."""
+    mixed(data)
+    page = page_of(run_cli, workdir).encode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Security-Policy", "sandbox; default-src 'none'; img-src 'self'; style-src 'self';")
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser.look(f"http://127.0.0.1:{server.server_port}/report.html")
+        assert browser.run("document.querySelectorAll('tr.more details').length") > 20
+        assert browser.run("document.querySelector('tr.more').getBoundingClientRect().height") > 20
+        # Nothing of a chart is a black box.
+        assert browser.run("[...document.querySelectorAll('svg rect')].every(r => getComputedStyle(r).fill === 'none')")
+        server.shutdown()
 
 
 @needs_browser
