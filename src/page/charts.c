@@ -13,6 +13,8 @@
 #define LEFT 34.0
 #define DECIMALS 3
 #define CENT 4 /* decimals of money */
+#define LEGEND_ROW 17.0
+#define NAMED_MAX 3 /* points that have their names beside them */
 
 static const char *const quarters[] = {"0", "0.25", "0.5", "0.75", "1"};
 
@@ -267,6 +269,30 @@ static void cost_axes(struct buf *out, const struct svg_scale *x, const struct s
 		 money ? "USD per trial" : "tokens per trial");
 }
 
+/* The names beneath, each with a mark of its colour and the number that stands for it in the picture. */
+static void legend(struct buf *out, const struct series_list *l, double top)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		char class[8];
+		double y = top + LEGEND_ROW * (double)i;
+		AUTO(free) char *name = xasprintf("%zu. %s", i + 1, l->v[i].name);
+		svg_circle(out, chart_class(class, i), 16, y - 4, 5, NULL);
+		svg_text(out, "name", 28, y, SVG_START, WIDTH - 40, name);
+	}
+}
+
+/* With its name where there are few, which have room for it. */
+static void draw_point(struct buf *out, const struct series_list *l, size_t i, double x, double y)
+{
+	bool named = l->n <= NAMED_MAX, right = x > WIDTH * (named ? 0.6 : 0.95);
+	char class[8], number[24];
+
+	snprintf(number, sizeof number, "%zu", i + 1);
+	svg_circle(out, chart_class(class, i), x, y, 5, l->v[i].name);
+	svg_text(out, "name", x + (right ? -9 : 9), y < 24 ? y + 14 : y - 4,
+		 right ? SVG_END : SVG_START, 190, named ? l->v[i].name : number);
+}
+
 void chart_cost(struct buf *out, const struct series_list *l)
 {
 	struct svg_scale x = {0, 0, LEFT, WIDTH - 14}, y = {0, 1, 210, 10};
@@ -292,21 +318,18 @@ void chart_cost(struct buf *out, const struct series_list *l)
 	for (size_t i = 0; i < l->n; i++)
 		if (on_front(l, i, money))
 			buf_addf(&label, " On the front: %s.", l->v[i].name);
-	svg_begin(out, WIDTH, 244, 0, label.data);
+	svg_begin(out, WIDTH, l->n > NAMED_MAX ? 256 + LEGEND_ROW * (double)l->n : 244, 0,
+		  label.data);
 	cost_axes(out, &x, &y, money);
 	draw_front(out, l, &x, &y, money);
 	for (size_t i = 0; i < l->n; i++) {
 		double cost = price(l->v[i].group, money);
-		char class[8];
-		if (isnan(cost))
-			continue;
-		double px = svg_at(&x, cost), py = svg_at(&y, l->v[i].group->mean.mean);
-		bool right = px > WIDTH * 0.6;
-		svg_circle(out, chart_class(class, i), px, py, 5, l->v[i].name);
-		if (l->n <= 16)
-			svg_text(out, "name", px + (right ? -9 : 9), py < 24 ? py + 14 : py - 4,
-				 right ? SVG_END : SVG_START, 190, l->v[i].name);
+		if (!isnan(cost))
+			draw_point(out, l, i, svg_at(&x, cost),
+				   svg_at(&y, l->v[i].group->mean.mean));
 	}
+	if (l->n > NAMED_MAX)
+		legend(out, l, 262);
 	svg_end(out);
 	cost_table(&t, l, money);
 	figure_end(
@@ -358,20 +381,6 @@ static void draw_passes(struct buf *out, const struct summary_group *g, const ch
 		svg_circle(out, class, at[2 * k], at[2 * k + 1], 3.5, NULL);
 }
 
-/* The names beneath, each with a mark of its colour; returns the height they take. */
-static double legend(struct buf *out, const struct series_list *l, double top)
-{
-	const double row = 17;
-
-	for (size_t i = 0; i < l->n; i++) {
-		char class[8];
-		double y = top + row * (double)i;
-		svg_circle(out, chart_class(class, i), 16, y - 4, 5, NULL);
-		svg_text(out, "name", 28, y, SVG_START, WIDTH - 40, l->v[i].name);
-	}
-	return row * (double)l->n;
-}
-
 void chart_rollouts(struct buf *out, const struct series_list *l)
 {
 	struct svg_scale x = {0, 0, LEFT, WIDTH - 14};
@@ -393,7 +402,7 @@ void chart_rollouts(struct buf *out, const struct series_list *l)
 		 "The share of tasks that one of k rollouts solves, and that all k solve, for k "
 		 "from 1 to %zu.",
 		 widest->passes[widest->passes_n - 1].k);
-	svg_begin(out, WIDTH, 240 + 17 * (double)l->n, 0, label.data);
+	svg_begin(out, WIDTH, 240 + LEGEND_ROW * (double)l->n, 0, label.data);
 	for (size_t k = 0; k < widest->passes_n; k++) {
 		char text[16];
 		double px = svg_at(&x, log2((double)widest->passes[k].k));

@@ -100,8 +100,6 @@ static void put_comparison(struct buf *out, const struct page *p)
 {
 	AUTO(doc) struct doc d = {0};
 
-	if (!p->comparison)
-		return;
 	compare_report_document(&d, p->comparison, false);
 	buf_adds(out, "<section id=\"comparison\" aria-label=\"Comparison\">\n");
 	doc_html_blocks(&d, 1, out);
@@ -118,6 +116,9 @@ static void put_charts(struct buf *out, const struct page *p, const struct serie
 	chart_rollouts(out, l);
 	chart_outcomes(out, l);
 	buf_adds(out, "</div>\n");
+	/* Many verdicts would keep the pictures from being seen. */
+	if (p->comparison && p->comparison->pairs_n > 1)
+		put_comparison(out, p);
 	chart_tasks(out, l);
 	for (size_t i = 0; i < p->rollouts_n; i++) {
 		const struct rollout *r = &p->rollouts[i];
@@ -162,7 +163,8 @@ void page_make(struct buf *out, const struct page *p)
 	series_make(&l, &s);
 	put_head(out, p);
 	put_tops(out, p);
-	put_comparison(out, p);
+	if (p->comparison && p->comparison->pairs_n == 1)
+		put_comparison(out, p);
 	put_charts(out, p, &l);
 	put_notes(&notes, p);
 	size_t rest = out->len + notes.len + trials_bare(&l) + strlen(page_js) + 4096;

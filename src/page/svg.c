@@ -33,9 +33,9 @@ size_t svg_ticks(const struct svg_scale *s, int wanted, double out[SVG_TICKS])
 		step *= 5;
 	else if (span / step > wanted * 1.25)
 		step *= 2;
-	for (double i = ceil(s->low / step - 1e-9); i * step <= s->high + step * 1e-9; i++)
-		if (n < SVG_TICKS)
-			out[n++] = i == 0 ? 0 : i * step;
+	double first = ceil(s->low / step - 1e-9);
+	for (int i = 0; n < SVG_TICKS && (first + i) * step <= s->high + step * 1e-9; i++)
+		out[n++] = first + i == 0 ? 0 : (first + i) * step;
 	return n;
 }
 

@@ -216,12 +216,12 @@ static void draw_axis(struct buf *out, const struct svg_scale *x, double bottom)
 	for (size_t i = ARRAY_SIZE(steps); i-- > 0;)
 		if ((x->high - x->low) / (double)steps[i] <= 10)
 			step = (double)steps[i];
-	for (double at = 0; at <= x->high && (x->high / step) < 100; at += step) {
+	for (int i = 0; i < 100 && i * step <= x->high; i++) {
+		double at = i * step;
 		char text[16];
 		clock_human((int64_t)at, text);
 		svg_line(out, "grid", svg_at(x, at), 2, svg_at(x, at), bottom);
-		svg_text(out, "axis", svg_at(x, at), bottom + 14, SVG_MIDDLE, 0,
-			 at > 0 ? text : "0");
+		svg_text(out, "axis", svg_at(x, at), bottom + 14, SVG_MIDDLE, 0, i ? text : "0");
 	}
 }
 
