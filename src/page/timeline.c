@@ -47,6 +47,11 @@ struct lane {
 	size_t slot;
 };
 
+/* A night between two sessions would leave no room for what ran: of such a time all but a little is cut out. */
+struct gap {
+	int64_t from, to, cut; /* from and to: since the epoch */
+};
+
 struct timeline {
 	const struct rollout *r;
 	const struct rollout_ref *ref;
@@ -61,6 +66,8 @@ struct timeline {
 	json_t *trials;	 /* run id -> index of its trial */
 	int64_t first, last;
 	size_t slots;
+	struct gap *gaps; /* in their order */
+	size_t gaps_n, gaps_cap;
 };
 
 static void add_stretch(struct timeline *t, size_t lane, int part, int64_t from, int64_t to)
@@ -176,6 +183,48 @@ static void give_slots(struct timeline *t)
 	}
 }
 
+static void find_gaps(struct timeline *t)
+{
+	int64_t busy = 0, end = t->first;
+
+	for (size_t i = 0; i < t->lanes_n; i++) {
+		const struct lane *l = &t->lanes[i];
+		int64_t from = l->from > end ? l->from : end;
+		busy += l->to > from ? l->to - from : 0;
+		end = l->to > end ? l->to : end;
+	}
+	int64_t kept = busy / 25 > 1000 ? busy / 25 : 1000;
+	end = t->first;
+	for (size_t i = 0; i < t->lanes_n; i++) {
+		const struct lane *l = &t->lanes[i];
+		if (l->from - end > 4 * kept) {
+			GROW(t->gaps, t->gaps_n, t->gaps_cap);
+			t->gaps[t->gaps_n++] = (struct gap){end, l->from, l->from - end - kept};
+		}
+		end = l->to > end ? l->to : end;
+	}
+}
+
+/* Milliseconds since its beginning, without what is cut. IN_GAP (may be NULL): whether WALL is in such a time. */
+static double since_first(const struct timeline *t, int64_t wall, bool *in_gap)
+{
+	int64_t cut = 0;
+
+	if (in_gap)
+		*in_gap = false;
+	for (size_t i = 0; i < t->gaps_n && t->gaps[i].from < wall; i++) {
+		if (wall >= t->gaps[i].to) {
+			cut += t->gaps[i].cut;
+			continue;
+		}
+		if (in_gap)
+			*in_gap = true;
+		int64_t most = t->gaps[i].to - t->gaps[i].cut;
+		wall = wall < most ? wall : most;
+	}
+	return (double)(wall - t->first - cut);
+}
+
 static int timeline_read(struct timeline *t, struct err *err)
 {
 	AUTO(fd) int root = open(t->r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir = -1;
@@ -193,6 +242,7 @@ static int timeline_read(struct timeline *t, struct err *err)
 	for (size_t i = 0; i < t->lanes_n; i++)
 		end_lane(t, i, t->last);
 	give_slots(t);
+	find_gaps(t);
 	for (size_t i = 0; i < t->lanes_n; i++)
 		add_waits(t, i, root);
 	return 0;
@@ -202,11 +252,13 @@ static void timeline_release(struct timeline *t)
 {
 	free(t->lanes);
 	free(t->stretches);
+	free(t->gaps);
 	json_decref(t->running);
 	json_decref(t->trials);
 }
 
-static void draw_axis(struct buf *out, const struct svg_scale *x, double bottom)
+static void draw_axis(struct buf *out, const struct timeline *t, const struct svg_scale *x,
+		      double bottom)
 {
 	/* Round by the clock. */
 	static const int64_t steps[] = {1000,	 5000,	  15000,    60000,    300000,  900000,
@@ -216,12 +268,24 @@ static void draw_axis(struct buf *out, const struct svg_scale *x, double bottom)
 	for (size_t i = ARRAY_SIZE(steps); i-- > 0;)
 		if ((x->high - x->low) / (double)steps[i] <= 10)
 			step = (double)steps[i];
-	for (int i = 0; i < 100 && i * step <= x->high; i++) {
-		double at = i * step;
+	for (int64_t i = 0; (double)i * step <= (double)(t->last - t->first); i++) {
+		bool in_gap;
+		double at = since_first(t, t->first + (int64_t)((double)i * step), &in_gap);
+		if (in_gap)
+			continue;
 		char text[16];
-		clock_human((int64_t)at, text);
+		clock_human((int64_t)((double)i * step), text);
 		svg_line(out, "grid", svg_at(x, at), 2, svg_at(x, at), bottom);
 		svg_text(out, "axis", svg_at(x, at), bottom + 14, SVG_MIDDLE, 0, i ? text : "0");
+	}
+}
+
+static void draw_gaps(struct buf *out, const struct timeline *t, const struct svg_scale *x,
+		      double bottom)
+{
+	for (size_t i = 0; i < t->gaps_n; i++) {
+		double at = svg_at(x, since_first(t, (t->gaps[i].from + t->gaps[i].to) / 2, NULL));
+		svg_line(out, "gap", at, 2, at, bottom);
 	}
 }
 
@@ -239,8 +303,8 @@ static void draw_part(struct buf *out, const struct timeline *t, int part,
 		size_t slot = t->lanes[s->lane].slot;
 		if (s->s.part != part || slot >= SLOTS_MAX)
 			continue;
-		double from = svg_at(x, (double)(s->s.from - t->first)),
-		       to = svg_at(x, (double)(s->s.to - t->first));
+		double from = svg_at(x, since_first(t, s->s.from, NULL)),
+		       to = svg_at(x, since_first(t, s->s.to, NULL));
 		from = from < drawn[slot] ? drawn[slot] : from;
 		to = to - from < 0.4 ? from + 0.4 : to;
 		if (to <= drawn[slot] + 0.2)
@@ -314,7 +378,7 @@ static void draw(struct buf *out, struct timeline *t, struct table *numbers)
 {
 	size_t slots = t->slots < SLOTS_MAX ? t->slots : SLOTS_MAX;
 	const double row = slots <= 16 ? 16 : slots <= 64 ? 9 : 4, bottom = 6 + row * (double)slots;
-	const struct svg_scale x = {0, (double)(t->last - t->first), LEFT, WIDTH - 20};
+	const struct svg_scale x = {0, since_first(t, t->last, NULL), LEFT, WIDTH - 20};
 	AUTO(buf) struct buf label = BUF_INIT;
 	int64_t total[PARTS] = {0};
 	char length[16];
@@ -329,7 +393,8 @@ static void draw(struct buf *out, struct timeline *t, struct table *numbers)
 	buf_adds(out, "<div class=\"scroll wide\" tabindex=\"0\" role=\"region\" "
 		      "aria-label=\"Timeline\">\n");
 	svg_begin(out, WIDTH, bottom + 40, 0, label.data);
-	draw_axis(out, &x, bottom);
+	draw_axis(out, t, &x, bottom);
+	draw_gaps(out, t, &x, bottom);
 	for (size_t i = 0; i < slots; i++) {
 		char number[24];
 		snprintf(number, sizeof number, "%zu", i + 1);
@@ -370,6 +435,9 @@ void chart_timeline(struct buf *out, const struct rollout *r, const struct rollo
 			 "its model calls waited "
 			 "for quota. Time from %.19s UTC.",
 			 began);
+		if (t.gaps_n)
+			buf_addf(&words, " %zu time%s in which nothing ran %s cut short (dotted).",
+				 t.gaps_n, t.gaps_n == 1 ? "" : "s", t.gaps_n == 1 ? "is" : "are");
 		figure_end(out, words.data, &numbers);
 	} else {
 		figure_end(out, "When its trials ran is not known.", &numbers);

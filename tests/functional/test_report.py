@@ -164,6 +164,20 @@ def test_timeline_has_slots_phases_and_waiting(run_cli, workdir, data):
     assert rows["1"][0] == "2" and rows["1"][-1] == "0ms" and 'class="p5"' in figure
 
 
+def test_a_night_between_two_sessions_is_cut_out(run_cli, workdir, data):
+    top = stored.write(data, [trial("a", "m", 0, 1), trial("b", "m", 0, 1)])
+    steps = []
+    for start, i in ((0, 0), (36_000, 1)):
+        steps += [(start, "started", i, {}), (start + 1, "phase", i, {"phase": "agent"}), (start + 100, "finished", i, finished())]
+    timed(data, top, steps)
+    figure = re.search(r'<figure id="timeline".*?</figure>', page_of(run_cli, workdir), re.S)[0]
+    assert "over 10h01m" in figure and "1 time in which nothing ran is cut short" in figure and 'class="gap"' in figure
+    bars = [float(w) for w in re.findall(r"h([\d.]+)v", re.search(r'class="p2" d="([^"]*)"', figure)[1])]
+    assert len(bars) == 2 and min(bars) > 300  # each nearly half of the picture
+    rows = re.findall(r"<td>\S+-1</td>.*?</tr>", figure)
+    assert ">10h00m<" in rows[0]
+
+
 def test_several_rollouts_side_by_side(run_cli, workdir, data):
     stored.write(data, [trial(f"t{i}", "m", 0, i % 2) for i in range(8)], stamp="20250824__12-34-56", tags=["baseline"])
     stored.write(data, [trial(f"t{i}", "m", 0, 1) for i in range(8)], stamp="20250825__12-34-56")
@@ -291,6 +305,8 @@ def test_in_a_browser(run_cli, workdir, data, browser):
     assert browser.run("document.querySelector('th[aria-sort]').textContent + document.querySelector('th[aria-sort]').ariaSort") == "tokensascending"
     browser.run(click % "task")
     assert browser.run(first % 0) == ["alpha"] * 4 + ["beta"] * 4 + ["gamma"] * 4
+    # What was sorted before holds within the names.
+    assert browser.run(first % 5)[:4] == ["20", "30", "100", "900"]
     # Filtered by how it ended, and by words of task, outcome and reason.
     choose = "(which.value = %r, words.value = %r, which.dispatchEvent(new Event('input', {bubbles: true})), count.textContent)"
     assert browser.run(choose % ("m", "")) == "2 of 12 trials"
