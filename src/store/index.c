@@ -24,6 +24,9 @@ enum { PATIENCE_MS = 1000, PAGE = 65536 };
 /* A query of a file that somebody else made could be one without an end. */
 enum { QUERY_MS = 60000, QUERY_STEPS = 100000 };
 
+/* Whoever did not get in once does not wait again, for each of many rollouts. */
+static bool given_up;
+
 /* Tests have small rollouts. */
 static int64_t worth_bytes(void)
 {
@@ -65,7 +68,7 @@ static bool look_at(struct index_file *out, int dir_fd, const char *name)
 
 bool index_files_of(struct index_files *out, const struct store *s, int dir_fd)
 {
-	return look_at(&out->plan, dir_fd, ROLLOUT_PLAN) &&
+	return !given_up && look_at(&out->plan, dir_fd, ROLLOUT_PLAN) &&
 	       look_at(&out->journal, dir_fd, ROLLOUT_JOURNAL) &&
 	       out->plan.size + out->journal.size >= worth_bytes() && has_locks(s->root_fd);
 }
@@ -182,7 +185,11 @@ bool index_get(struct rollout *r, const struct store *s, const struct index_file
 	struct index_head head;
 	int64_t id;
 
-	if (!open_db(&db, s, SQLITE_OPEN_READONLY) || !(id = find(&db, r, files, &head)))
+	if (!open_db(&db, s, SQLITE_OPEN_READONLY))
+		return false;
+	id = find(&db, r, files, &head);
+	given_up = sqlite3_errcode(db.handle) == SQLITE_BUSY;
+	if (!id)
 		return false;
 	if (index_unpack_begin(&u, r, &head) && take_pieces(&db, id, &u))
 		return true;
@@ -331,10 +338,11 @@ void index_put(const struct rollout *r, const struct store *s, const struct inde
 	AUTO(fd) int fd = openat(s->root_fd, r->ref.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct index_files now;
 
-	if (fd < 0 || journal_is_live(fd) || !index_files_of(&now, s, fd) ||
+	if (given_up || fd < 0 || journal_is_live(fd) || !index_files_of(&now, s, fd) ||
 	    memcmp(&now, files, sizeof now) != 0 || !make_file(s))
 		return;
 	int status = put(r, s, files) & 0xff;
+	given_up = status == SQLITE_BUSY;
 	if (status != SQLITE_CORRUPT && status != SQLITE_NOTADB && status != SQLITE_ERROR)
 		return;
 	/* Of no use to anybody as it is. */

@@ -7,6 +7,8 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import time
+import zlib
 
 import pytest
 
@@ -191,7 +193,6 @@ def test_a_damaged_index_is_made_again(run_cli, data):
 
 def test_records_that_lead_nowhere_are_not_followed(run_cli, data):
     """Their checksums are right: somebody wrote them on purpose."""
-    import zlib
     write(data)
     wanted = say(run_cli, NEVER, VERBS[:2])
     rng = random.Random(3)
@@ -264,6 +265,37 @@ def test_several_at_once(run_cli, binary, data):
                                     stderr=subprocess.PIPE, text=True) for _ in range(6)]
         assert [p.communicate() for p in running] == [(wanted, "")] * 6
     assert len(rows(data)) == 4
+
+
+def test_one_that_is_held_is_waited_for_once(run_cli, data):
+    some = trials(tasks=4)
+    for day in range(1, 6):
+        write(data, some, stamp=f"2025082{day}__12-34-56")
+    wanted = run_cli("summarize", "bench", "--all", env=ALWAYS, check=0).stdout
+    db = sqlite3.connect(data / "index.db", isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    begin = time.monotonic()
+    assert run_cli("summarize", "bench", "--all", env=ALWAYS, check=0).stdout == wanted
+    assert time.monotonic() - begin < 8, "five rollouts, and a second of patience for each"
+    db.close()
+
+
+def test_a_writer_that_was_killed_is_undone(run_cli, data):
+    write(data)
+    wanted = run_cli("summarize", "bench", env=ALWAYS, check=0).stdout
+    db = sqlite3.connect(data / "index.db", isolation_level=None)
+    db.execute("PRAGMA cache_size = 1")
+    db.execute("BEGIN")
+    db.execute("UPDATE piece SET crc = 1")
+    db.execute("CREATE TABLE more AS SELECT * FROM piece")
+    for name in ("index.db", "index.db-journal"):
+        shutil.copy(data / name, data.parent / name)
+    db.close()
+    for name in ("index.db", "index.db-journal"):
+        shutil.move(data.parent / name, data / name)
+    for _ in range(2):
+        assert run_cli("summarize", "bench", env=ALWAYS, check=0).stdout == wanted
+    assert not (data / "index.db-journal").exists()
 
 
 def test_rollouts_that_are_gone_are_forgotten(run_cli, data):
