@@ -112,13 +112,19 @@ static void check_groups(struct threshold_lines *out, const struct threshold_lin
 			 const struct summary *s)
 {
 	const struct threshold *t = line->of;
+	enum group_level level = t->kind ? GROUP_BY : GROUP_MODEL;
 
+	/* A mean over several agents or settings is nobody's. */
+	for (size_t i = 0; i < s->groups_n; i++)
+		if (s->groups[i].level == GROUP_CONDITION)
+			level = GROUP_CONDITION;
 	for (size_t i = 0; i < s->groups_n; i++) {
 		const struct summary_group *g = &s->groups[i];
 		struct summary_condition named = {.model = g->of.model};
+		if (level == GROUP_CONDITION)
+			named = g->of;
 		struct threshold_line one = *line;
-		if (g->level != (t->kind ? GROUP_BY : GROUP_MODEL) ||
-		    (t->kind && strcmp(g->by[0], t->name) != 0))
+		if (g->level != level || (t->kind && strcmp(g->by[0], t->name) != 0))
 			continue;
 		if (t->kind)
 			named.model = g->by[g->by[1] != NULL];

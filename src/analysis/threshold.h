@@ -34,7 +34,7 @@ struct threshold_lines {
 	size_t n, cap;
 };
 
-/* Append a line for each model, or each task, that T is about. CONFIDENT: the lower end of the interval has to be as high. ERR_USAGE
+/* Append a line for each model (with its label and agent, where those are several), or each task, that T is about. CONFIDENT: the lower end of the interval has to be as high. ERR_USAGE
  * when there is nothing of T's kind and name. */
 int threshold_check(struct threshold_lines *out, const struct threshold *t, bool confident,
 		    const struct rollout *r, const struct summary_options *options,

@@ -214,7 +214,8 @@ static int result(const struct session *s, struct err *err)
 	if (s->stop)
 		return CMD_INTERRUPTED;
 	if (shell->failed)
-		return err_set(err, ERR_INFRA, 0, "%s", shell->failed);
+		return err_set(err, shell->mistaken ? ERR_USAGE : ERR_INFRA, 0, "%s",
+			       shell->failed);
 	if (!shell->ended)
 		return err_set(err, ERR_INFRA, 0, "the worker ended without a word");
 	if (shell->stopped) {

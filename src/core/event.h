@@ -17,7 +17,8 @@
 #define EVENT_OUTPUT "output"	      /* stream, text: -vv only, never journalled */
 #define EVENT_SHELL                                                                                \
 	"shell" /* status, stopped, not_found: the command that attempt.shell names has ended */
-#define EVENT_SHELL_FAILED "shell_failed" /* text: there was none */
+#define EVENT_SHELL_FAILED                                                                         \
+	"shell_failed" /* text; usage: the mistake is the user's: there was none */
 /* Of the supervisor alone: */
 #define EVENT_PLANNED "planned"
 #define EVENT_STARTED "started"

@@ -240,6 +240,23 @@ static int copy_exclusions(const struct merge_part *part, int dir_fd, const char
 	return path_write(dir_fd, ROLLOUT_EXCLUDED, out.data, out.len, 0644, false, err);
 }
 
+/* What people say of it; of two words for one thing the one that is here stays. */
+static int add_notes(const struct merge *m, const struct merge_part *part,
+		     const struct rollout_ref *into, struct err *err)
+{
+	AUTO(json) json_t *theirs = NULL;
+	AUTO(json) json_t *own = NULL;
+
+	if (store_notes_read(part->store, &part->ref, &theirs, err) ||
+	    store_notes_read(&m->store, into, &own, err))
+		return -1;
+	if (!json_object_get(theirs, "title") && !json_object_get(theirs, "tags"))
+		return 0;
+	json_object_update_missing(own, theirs);
+	json_object_update_missing(json_object_get(own, "tags"), json_object_get(theirs, "tags"));
+	return store_notes_write(&m->store, into, own, err);
+}
+
 static int add_tags(const struct merge *m, const struct merge_part *part,
 		    const struct rollout_ref *into, struct err *err)
 {
@@ -252,7 +269,9 @@ static int add_tags(const struct merge *m, const struct merge_part *part,
 	for (size_t i = 0; i < tags.n; i++)
 		if (!strv_has(&own, tags.v[i]))
 			strv_push(&own, tags.v[i]);
-	return own.n > before ? store_tags_write(&m->store, into, &own, err) : 0;
+	if (own.n > before && store_tags_write(&m->store, into, &own, err))
+		return -1;
+	return add_notes(m, part, into, err);
 }
 
 /* What is written for this rollout and not derived from its plan and its journal. */
@@ -382,6 +401,11 @@ static int write_taken(const struct merge *m, struct merge_part *part,
 
 	if (copy_kept(m, part, dir_fd, err) || copy_exclusions(part, dir_fd, ref->stamp, 0, err) ||
 	    add_tags(m, part, ref, err))
+		return -1;
+	/* Under other names of runs they would speak of nobody. */
+	if (!renamed && path_exists(part->dir_fd, ROLLOUT_EVALUATIONS) &&
+	    !path_exists(dir_fd, ROLLOUT_EVALUATIONS) &&
+	    copy(m, part->dir_fd, ROLLOUT_EVALUATIONS, dir_fd, ROLLOUT_EVALUATIONS, err))
 		return -1;
 	if (renamed) {
 		struct retelling r = {.part = part, .stamp = ref->stamp, .costs = true};

@@ -216,6 +216,7 @@ static void take_line(struct shell *s, const char *text, size_t n)
 	if (!strcmp(event, EVENT_SHELL_FAILED)) {
 		free(s->failed);
 		s->failed = xstrdup(json_get_str(j, "text", ""));
+		s->mistaken = json_get_bool(j, "usage", false);
 	}
 }
 

@@ -28,7 +28,8 @@ struct shell {
 	int status;    /* of it, a wait status */
 	char *stopped; /* why it was ended; NULL: it was not */
 	bool not_found;
-	char *failed; /* why there was no sandbox; NULL: there was */
+	char *failed;  /* why nothing was run in it; NULL: it was */
+	bool mistaken; /* by a mistake of the user's */
 };
 
 /* Start. DESCRIPTORS: the command's standard input, output and error; borrowed. S is to be ended in any case. */

@@ -208,6 +208,7 @@ static int run_shell(struct work *w)
 		return 0;
 	json_t *e = work_event(EVENT_SHELL_FAILED);
 	json_put_str(e, "text", err.msg);
+	json_put_bool(e, "usage", err.kind == ERR_USAGE);
 	work_say(w, e);
 	return 3;
 }

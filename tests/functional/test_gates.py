@@ -68,6 +68,12 @@ def test_mistakes(run_cli, data, words):
     assert done.stderr.startswith("rollouts: --fail-under: ") and done.stderr.count("\n") == 1 and not done.stdout
 
 
+def test_a_mean_over_several_settings_is_nobodys(run_cli, data):
+    of(data, trial("a", label="short", score=.2), trial("a", label="long", score=1))
+    assert run_cli("summarize", "bench", "--fail-under", "0.5", check=1).stderr.splitlines() == [
+        "rollouts: fail: m1, short, nop: mean 0.200 is under 0.5", "rollouts: pass: m1, long, nop: mean 1.000, at least 0.5"]
+
+
 def test_each_task(run_cli, data):
     of(data, *(trial("a", rollout=r, score=s) for r, s in enumerate((1, .2))), *(trial("b", rollout=r, score=1) for r in range(2)))
     run_cli("summarize", "bench", "--each-task", "0.6", check=0)

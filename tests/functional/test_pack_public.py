@@ -56,6 +56,8 @@ def worked(run_cli, make_task, make_bench, agent_script, workdir):
 def test_nothing_of_this_machine_is_in_it(run_cli, worked, workdir):
     run_cli("exclude", worked.name, "--reason", "x", check=0, env={"USER": "zdenka"})
     run_cli("exclude", worked.name, "--undo", check=0, env={"USER": "zdenka"})
+    run_cli("eval", "bench", check=0)
+    run_cli("tag", "bench", "base", "--note", "why", "--title", "Of the night", check=0)
     before = json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)
     run_cli("pack", "bench", "--public", "-o", "p.tar", check=0, env={"USER": "zdenka"})
     members = packed(workdir / "p.tar")
@@ -81,7 +83,9 @@ def test_nothing_of_this_machine_is_in_it(run_cli, worked, workdir):
     assert (workdir / "p.tar").read_bytes() == (workdir / "q.tar").read_bytes()
     run_cli("unpack", "p.tar", "--data-dir", "other", check=0)
     after = json.loads(run_cli("summarize", "bench", "--json", "--data-dir", "other", check=0).stdout)
+    assert (after["title"], after["notes"]) == ("Of the night", {"base": "why"})
     assert after["aggregates"] == before["aggregates"] and after["tasks"] == before["tasks"]
+    assert sorted(p.name for p in workdir.glob("other/rollouts/bench/*/evaluations/*")) == ["1", "2"]
     assert "user at host" in run_cli("show", worked.name, "diff", "--data-dir", "other", check=0).stdout
     [row] = messages(run_cli, "--data-dir", "other")
     assert [m["content"] for m in row["messages"][1:]] == ["cat /data/x on host", "user!", "On.", "Done on host."]

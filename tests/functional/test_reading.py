@@ -490,6 +490,16 @@ def test_what_is_nearly_all_is_not_shown_as_all(run_cli, data, score, never):
     assert json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["aggregates"][0]["mean"] == pytest.approx(score, abs=1e-12)
 
 
+def test_jq_reads_what_is_printed(run_cli, data):
+    hostile(data)
+    jq = lambda text, program, *flags: subprocess.run(["jq", *flags, "-e", program], input=text, capture_output=True, text=True, check=True).stdout.strip()
+    summary = run_cli("summarize", "bench", "--json", check=0).stdout
+    assert float(jq(summary, '[.trials[] | .unit | numbers] | add')) == pytest.approx(1 + 1 / 3, abs=1e-15) and jq(summary, ".v") == "1"
+    rows = run_cli("export", "bench", "--format", "jsonl", check=0).stdout
+    assert jq(rows, "map(select(.score == null)) | length", "-s") == "2" and jq(rows, "map(.model) | unique | length", "-s") == "2"
+    assert jq(run_cli("list", "--json", check=0).stdout, ".[0].trials") == "4"
+
+
 def test_csv_for_programs_and_for_spreadsheets(run_cli, data):
     names = ["@cf/meta/llama", "=1+1", "-x", "plain", 'q"uote, and "more"']
     stored.write(data, [trial(f"t{i}", name, 0, 1) for i, name in enumerate(names)])

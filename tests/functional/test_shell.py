@@ -53,7 +53,7 @@ def test_one_test_as_in_the_grading(run_cli, account, worked):
     assert "1 passed" in run_cli("shell", worked.name, "--test", "test_greet.py", check=0).stdout
     assert "1 failed" in run_cli("shell", worked.name, "--clean", "--test", "test_greet.py", check=1).stdout
     run_cli("shell", worked.name[:-1], "--test", "check_data.sh", check=0)
-    assert 'no test "nope.sh"' in run_cli("shell", worked.name, "--test", "nope.sh").stderr
+    assert 'no test "nope.sh"' in run_cli("shell", worked.name, "--test", "nope.sh", check=2).stderr
 
 
 def test_there_is_no_way_out(run_cli, worked):
@@ -88,9 +88,10 @@ def test_a_terminal(binary, worked, workdir):
         os.chdir(workdir)
         os.environ.update(clean_env(workdir, None, None))
         os.execv(binary, [str(binary), "shell", worked.name])
-    seen = ""
+    seen, everything = "", []
 
     def until(words, seconds=60):
+        """What comes from here on, up to WORDS."""
         nonlocal seen
         end = time.monotonic() + seconds
         while not re.search(words, seen) and time.monotonic() < end:
@@ -99,7 +100,10 @@ def test_a_terminal(binary, worked, workdir):
                     seen += os.read(master, 4096).decode(errors="replace")
                 except OSError:
                     break
-        assert re.search(words, seen), seen
+        found = re.search(words, seen)
+        assert found, seen
+        everything.append(seen[:found.end()])
+        seen = seen[found.end():]
 
     until(r"[$#] ?$")
     os.write(master, b"echo he''re; test -t 0 && test -t 1 && echo ter''minal\r")
@@ -107,13 +111,14 @@ def test_a_terminal(binary, worked, workdir):
     os.write(master, b"echo wai''ting; cat\r")
     until(r"waiting\r\n")
     os.write(master, b"\x03")
+    until(r"\^C\r\n(.*\n)*.*[$#] ?$")  # it takes away what was typed and not read
     os.write(master, b"echo status $? al''ive\r")
     until(r"status 130 alive")
     os.write(master, b"exit 5\r")
     until(r"exit")
     _, status = os.waitpid(pid, 0)
     os.close(master)
-    assert os.waitstatus_to_exitcode(status) == 5 and "no job control" not in seen
+    assert os.waitstatus_to_exitcode(status) == 5 and "no job control" not in "".join(everything)
 
 
 def test_an_end_from_outside_leaves_nothing(start_cli, worked, workdir):
