@@ -81,12 +81,24 @@ static json_t *marked(const json_t *history)
 	return messages;
 }
 
+/* What is thought is a part of it. */
+static int64_t limit_of(const struct conversation *t)
+{
+	enum { ANSWER = 8192 };
+	const int64_t usual = max_tokens(t->model),
+		      thought = strtoll(conversation_thinking(t), NULL, 10);
+
+	if (t->max_output)
+		return t->max_output;
+	return thought && thought + ANSWER > usual ? thought + ANSWER : usual;
+}
+
 static json_t *request(const struct conversation *t)
 {
 	json_t *j = json_object();
 
 	json_put_str(j, "model", t->model);
-	json_put_int(j, "max_tokens", t->max_output ? t->max_output : max_tokens(t->model));
+	json_put_int(j, "max_tokens", limit_of(t));
 	if (conversation_streams(t))
 		json_put_bool(j, "stream", true);
 	if (t->system) {

@@ -37,6 +37,14 @@ def test_each_is_sent_in_its_own_field(run_cli, make_task, make_bench, rollout, 
         assert {name: doc.get(name) for name in fields} == fields
 
 
+def test_thinking_is_a_part_of_the_answer(run_cli, make_task, make_bench, rollout, provided, fake):
+    make_bench({"prepared_dir": make_task(instructions=TURNS), "model_options": {"thinking": 90_000}}, agent="bash",
+               model="claude-opus-4-5-fake", retries=0)
+    run_cli("run", "bench.toml", env=provided(["anthropic"]), check=0, timeout=300)
+    doc = json.loads(fake.log()[0].request.body)
+    assert doc["thinking"] == {"type": "enabled", "budget_tokens": 90_000} and 90_000 < doc["max_tokens"] <= 128_000
+
+
 def test_without_any_nothing_is_sent_that_a_provider_may_refuse(run_cli, make_task, make_bench, rollout, provided, fake):
     make_bench(make_task(instructions=TURNS), agent="bash", model="any-fake", retries=0)
     run_cli("run", "bench.toml", env=provided(["anthropic"]), check=0, timeout=300)
