@@ -321,6 +321,16 @@ static unsigned refused_part(const struct conversation *t, const struct http_ans
 	return asks[2] && names_any(a, schema) ? FORM_SCHEMA : 0;
 }
 
+/* Some providers, and resellers of them, have no whole answers. */
+static bool wants_stream(const struct conversation *t, const struct http_answer *a)
+{
+	static const char *const words[] = {"must",   "only",	    "require",
+					    "enable", "non-stream", NULL};
+
+	return !t->stream && !(t->dropped & FORM_STREAM) && a->status >= 400 && a->status < 500 &&
+	       a->status != 429 && strcasestr(a->body.data, "stream") && names_any(a, words);
+}
+
 /* What a provider refuses in a form that can be mended is mended, and posted again. */
 static int post_what_is_taken(struct conversation *t, const struct model_client *c,
 			      struct http_answer *a, size_t *forgotten, struct err *err)
@@ -336,6 +346,8 @@ static int post_what_is_taken(struct conversation *t, const struct model_client 
 		if (part) {
 			t->dropped |= part;
 			mended = true;
+		} else if (!a->late && wants_stream(t, a)) {
+			mended = t->stream = true;
 		} else if (!a->late && is_about_reasoning(t, a)) {
 			mended = t->plain = true;
 		} else if (!a->late && most_output(a) && most_output(a) != t->max_output &&

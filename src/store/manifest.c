@@ -68,11 +68,10 @@ static json_t *entry(const struct manifest *m, size_t i, const struct exclusions
 	bool counted = k->result_attempt && k->tokens >= 0;
 	json_put(j, "tokens", counted ? json_integer(k->tokens) : json_null());
 	json_put(j, "cost_usd", k->result_attempt && k->usd >= 0 ? json_real(k->usd) : json_null());
-	if (k->result_attempt && k->judge) {
-		json_put_str(j, "judge_model", k->judge);
-		json_put(j, "judge_cost_usd",
-			 k->judge_usd >= 0 ? json_real(k->judge_usd) : json_null());
-	}
+	const bool judged = k->result_attempt && k->judge;
+	json_put_str(j, "judge_model", judged ? k->judge : NULL);
+	json_put(j, "judge_cost_usd",
+		 judged && k->judge_usd >= 0 ? json_real(k->judge_usd) : json_null());
 	json_put_str(j, "model_served", k->result_attempt ? k->served : NULL);
 	json_put(j, "total_score", k->scored ? json_real(k->total_score) : json_null());
 	const struct exclusion *excluded = exclusions_find(excluded_ones, t->run_id);

@@ -161,3 +161,18 @@ def test_the_budget_sees_the_judge(judged, run_cli):
     assert run.result()["judge"]["money_usd"] > 1
     costs = [e for e in run.rollout.events if e["event"] == "spent"]
     assert costs and costs[-1]["usd"] == pytest.approx(run.result()["judge"]["money_usd"])
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_a_provider_that_only_streams(judged, fake, api, run_cli):
+    """It says so once a conversation; a stream that breaks off is asked for again."""
+    run = judged(says(verdict(0.75)), api=api)
+    begun = len(fake.log())
+    whole = {"path": ":generateContent"} if api == "gemini" else {"nth": [1]}
+    message = "Stream must be set to true"
+    fake.configure(rules=[{**whole, "do": {"status": 400, "body": {"error": {"type": "invalid_request_error", "message": message}}}},
+                          {"first": 1, "do": {"cut_after": 1}}])
+    run_cli("eval", "bench", "--judge-only", env=run.env, check=0)
+    assert run.result()["attempt"] == 2 and run.result()["judge_score"] == 0.75
+    asked = [e.request for e in fake.log()[begun:]]
+    assert ["streamGenerateContent" in r.target or bool(json.loads(r.body).get("stream")) for r in asked] == [False, True, True]
