@@ -16,6 +16,24 @@ double stats_normal_quantile(double p)
 	return p > 0 && p < 1 ? gsl_cdf_ugaussian_Pinv(p) : NAN;
 }
 
+/* With less than one degree of freedom tails are too heavy for the library's inverse: where its upper tail is TAIL. */
+static double t_by_bisection(double tail, double df)
+{
+	double low = 0, high = 1;
+
+	while (gsl_cdf_tdist_Q(high, df) > tail && high < HUGE_VAL)
+		high *= 2;
+	for (;;) {
+		double mid = low + (high - low) / 2;
+		if (mid <= low || mid >= high)
+			return mid;
+		if (gsl_cdf_tdist_Q(mid, df) > tail)
+			low = mid;
+		else
+			high = mid;
+	}
+}
+
 /* The library's inverse stops at about eight digits; Newton's step doubles them. */
 double stats_t_quantile(double p, double df)
 {
@@ -23,6 +41,8 @@ double stats_t_quantile(double p, double df)
 		return NAN;
 	if (p == 0.5)
 		return 0;
+	if (df < 1)
+		return p < 0.5 ? -t_by_bisection(p, df) : t_by_bisection(1 - p, df);
 	double q = gsl_cdf_tdist_Pinv(p, df);
 	for (int i = 0; i < 4; i++) {
 		double log_density = lgamma((df + 1) / 2) - lgamma(df / 2) - 0.5 * log(df * M_PI) -

@@ -556,6 +556,16 @@ static void vectors_hold(void **state)
 	json_decref(all);
 }
 
+/* The first value is SciPy's; the density's tails are heavier than Cauchy's. */
+static void less_than_one_degree_of_freedom(void **state)
+{
+	assert_float_equal(stats_t_quantile(.6, .7), 0.35603136523468, 1e-12);
+	assert_float_equal(stats_t_quantile(.4, .7), -0.35603136523468, 1e-12);
+	for (double df = .2; df < 1; df += .2)
+		for (double p = .55; p < 1; p += .1)
+			assert_float_equal(stats_t_lower(stats_t_quantile(p, df), df), p, 1e-12);
+}
+
 static void few_units_have_no_interval(void **state)
 {
 	const double one[] = {0.5}, two[] = {0.25, 0.75};
@@ -660,6 +670,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vectors_hold),
+		cmocka_unit_test(less_than_one_degree_of_freedom),
 		cmocka_unit_test(few_units_have_no_interval),
 		cmocka_unit_test(clusters_of_one_are_no_clusters),
 		cmocka_unit_test(a_higher_level_is_wider),
