@@ -56,12 +56,19 @@ __attribute__((format(printf, 3, 0))) static void fill(struct err *err, int sys,
 		snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", strerror(sys));
 }
 
+/* Whatever file it was: nothing that its user wrote is wrong. */
+static bool is_machines(int sys)
+{
+	return sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == EIO || sys == ENOSPC ||
+	       sys == EDQUOT || sys == ESTALE;
+}
+
 int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 {
 	va_list ap;
 
-	err->kind = kind;
-	err->retry = kind == ERR_INFRA && may_pass(sys);
+	err->kind = kind == ERR_USAGE && is_machines(sys) ? ERR_INFRA : kind;
+	err->retry = err->kind == ERR_INFRA && may_pass(sys);
 	err->from_box = false;
 	va_start(ap, fmt);
 	fill(err, sys, fmt, ap);

@@ -30,7 +30,8 @@ struct err {
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 /* Fill *err; SYS != 0 appends strerror(SYS). An ERR_INFRA is worth a retry when SYS says that the
- * machine was short of something; other errors are not. Always returns -1. */
+ * machine was short of something; other errors are not. An ERR_USAGE with such a SYS becomes an ERR_INFRA. Always
+ * returns -1. */
 int err_set(struct err *err, enum err_kind kind, int sys, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* An ERR_INFRA that is worth a retry whatever SYS is. Always returns -1. */

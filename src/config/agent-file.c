@@ -18,6 +18,8 @@
 
 #define FILE_MAX_BYTES (4u << 20)
 
+enum { REGEX_MAX = 1000, REPEATS_MAX = 10000 };
+
 struct reader {
 	const char *path;
 	struct strv *issues;
@@ -155,12 +157,35 @@ static void check_match(const struct reader *r, const struct toml_node *n, const
 	}
 }
 
+/* How often the parts of an expression are repeated at most, {M,N} in {M,N} multiplied: regcomp copies a part as often, so
+ * that a short one can take all memory. */
+static double repetitions(const char *regex)
+{
+	double all = 1;
+
+	for (const char *p = regex; *p; p += 1 + (*p == '\\' && p[1])) {
+		if (*p != '{')
+			continue;
+		const char *comma = p + strcspn(p, ",}");
+		double low = strtod(p + 1, NULL),
+		       high = *comma == ',' ? strtod(comma + 1, NULL) : 0;
+		all *= high > low ? high : low > 1 ? low : 1;
+	}
+	return all;
+}
+
 static void check_regex(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	regex_t regex;
 	char why[200];
 	if (!expect(r, n, TOML_STRING, name))
 		return;
+	if (strlen(n->text) > REGEX_MAX || repetitions(n->text) > REPEATS_MAX) {
+		complain(r, n->line, n->col,
+			 "the regex is too large: %d characters at most, and %d repetitions",
+			 REGEX_MAX, REPEATS_MAX);
+		return;
+	}
 	int rc = regcomp(&regex, n->text, REG_EXTENDED);
 	if (rc == 0) {
 		regfree(&regex);

@@ -308,15 +308,17 @@ static int check_owner(const struct session *s, struct err *err)
 
 static int open_rollout(struct session *s, struct err *err)
 {
-	if (open_dir(s, err) || planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
+	if (open_dir(s, err))
+		return -1;
+	/* Locked before anything is read: nobody else writes from here on. */
+	if (journal_open(&s->journal, s->dir_fd, err))
+		return err->sys == EACCES ? carried_refuse(&s->store, s->ref.path, err)
+					  : err_wrap(err, "%s/%s", s->store.root, s->ref.path);
+	if (planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
 		return -1;
 	/* Made by an ordinary user, and ours to go on with. */
 	if (!s->plan.uid_base)
 		s->plan.uid_base = create_uid_base(s->plan.n);
-	/* Locked before it is read: nobody else writes from here on. */
-	if (journal_open(&s->journal, s->dir_fd, err))
-		return err->sys == EACCES ? carried_refuse(&s->store, s->ref.path, err)
-					  : err_wrap(err, "%s/%s", s->store.root, s->ref.path);
 	s->progress = xcalloc(s->plan.n ? s->plan.n : 1, sizeof *s->progress);
 	if (progress_read(s->progress, s->plan.trials, s->plan.n, s->dir_fd, JOURNAL_PROGRESS, NULL,
 			  NULL, &s->stats, err))

@@ -159,6 +159,22 @@ static void a_bad_regex_is_told(void **state)
 	assert_non_null(strstr(problems.v[0], "bad.toml:4:9: regex \"(\": "));
 }
 
+static void a_regex_that_would_take_all_memory_is_refused(void **state)
+{
+	static const char *const large[] = {"((a{255}){255}){255}", "((a{1,200}){200}){2,}"};
+	for (size_t i = 0; i < ARRAY_SIZE(large); i++) {
+		AUTO(strv) struct strv problems = STRV_INIT;
+		AUTO(json) json_t *spec = NULL;
+		AUTO(free) char *text = xasprintf(
+			"argv = [\"sh\"]\n[[output.rules]]\nfield = \"turns\"\nregex = \"%s\"\n",
+			large[i]);
+		struct err err;
+		put("conf/agents/bad.toml", text, 0644);
+		assert_int_equal(find(&spec, "bad", &problems, &err), -1);
+		assert_non_null(strstr(problems.v[0], "bad.toml:4:9: the regex is too large"));
+	}
+}
+
 static void folders_have_an_order(void **state)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
@@ -341,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_file_becomes_a_spec),
 		cmocka_unit_test(mistakes_have_places),
 		cmocka_unit_test(a_bad_regex_is_told),
+		cmocka_unit_test(a_regex_that_would_take_all_memory_is_refused),
 		cmocka_unit_test(folders_have_an_order),
 		cmocka_unit_test(missing_ones_say_where_and_what),
 		cmocka_unit_test(auto_goes_by_the_model),
