@@ -35,6 +35,7 @@ struct display {
 	unsigned frame;
 	size_t done, total, shown_done;
 	size_t failed;		  /* ended with a result, but not as they should */
+	size_t queued, running;	  /* elsewhere */
 	int64_t left_ms, next_ms; /* next_ms: of the spinner or the next plain line */
 };
 
@@ -90,6 +91,8 @@ static void add_progress(struct display *d)
 	char left[16];
 
 	buf_addf(&d->pending, "Running tasks... %zu/%zu completed", d->done, d->total);
+	if (d->queued || d->running)
+		buf_addf(&d->pending, ", %zu queued, %zu running", d->queued, d->running);
 	/* An estimate in fractions of a second would only flicker. */
 	if (d->left_ms >= 0 && d->left_ms < 60000 && d->done < d->total)
 		buf_addf(&d->pending, ", about %ds left", (int)(d->left_ms / 1000) + 1);
@@ -250,8 +253,11 @@ static void tell(void *arg, const struct listener_event *e)
 			buf_add(&d->pending, e->text, e->len);
 		break;
 	case LISTENER_TURN:
-		if (e->total)
+		if (e->total) {
+			d->queued = e->queued;
+			d->running = e->running;
 			show_progress(d, e->done, e->total, e->left_ms);
+		}
 		display_flush(d);
 		break;
 	}

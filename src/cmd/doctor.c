@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "config/config.h"
 #include "doctor/doctor.h"
 
 static void print_line(const char *text)
@@ -59,6 +60,8 @@ int cmd_doctor(int argc, char **argv)
 	AUTO(checks) struct checks checks = {.scratch = -1};
 	const char *data = "data";
 	bool json = false, models = false;
+	struct config_request config = {.path = NULL};
+	struct doctor_launcher launcher = {NULL, NULL};
 	const struct option options[] = {
 		{.name = "models",
 		 .kind = OPTION_FLAG,
@@ -69,6 +72,16 @@ int cmd_doctor(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &json,
 		 .help = "the checks as JSON"},
+		{.name = "launcher",
+		 .arg = "NAME",
+		 .kind = OPTION_STR,
+		 .target = &launcher.name,
+		 .help = "also try a launcher: a job that does nothing goes there and comes back"},
+		{.name = "config",
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &config.path,
+		 .help = "a benchmark, whose [launcher.NAME] it is tried with"},
 		OPTION_DATA_DIR(&data),
 		OPTION_END,
 	};
@@ -81,7 +94,9 @@ int cmd_doctor(int argc, char **argv)
 		.text = "✓ works; – rollouts runs, but without something good; ✗ rollouts does not "
 			"run.\n"
 			"The exit status is 0 when nothing has ✗, else 3.",
-		.examples = "rollouts doctor\nrollouts doctor --models\nrollouts doctor --data-dir "
+		.examples = "rollouts doctor\nrollouts doctor --models\nrollouts doctor --launcher "
+			    "slurm --config "
+			    "bench.toml\nrollouts doctor --data-dir "
 			    "/fast/data --json\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
@@ -90,7 +105,13 @@ int cmd_doctor(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (doctor_run(&checks, data, models, &err))
+	AUTO(json) json_t *launchers = NULL;
+	if (launcher.name && config.path) {
+		if (config_launcher_settings(&launchers, &config, &err))
+			return cmd_fail(&err);
+		launcher.settings = json_object_get(launchers, launcher.name);
+	}
+	if (doctor_run(&checks, data, models, launcher.name ? &launcher : NULL, &err))
 		cmd_warn(err.msg);
 	if (json)
 		print_json(&checks);

@@ -35,6 +35,16 @@ int config_load(struct bench *out, const struct config_request *req, struct strv
 	return rc;
 }
 
+int config_launcher_settings(json_t **out, const struct config_request *req, struct err *err)
+{
+	struct config c;
+	int rc = config_read(&c, req, err);
+
+	*out = rc ? NULL : json_incref(c.launchers);
+	config_release(&c);
+	return rc;
+}
+
 int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,
 		   struct err *err)
 {

@@ -44,6 +44,9 @@ int config_load(struct bench *out, const struct config_request *req, struct strv
 		struct err *err) MUST_CHECK;
 /* The name that rollouts of the file at PATH have; tasks need not be there any more. The caller owns *OUT. */
 int config_name(char **out, const char *path, struct err *err) MUST_CHECK;
+/* The tables [launcher.NAME] alone, name -> settings, NULL when there are none; tasks need not be there. The caller owns *OUT. */
+int config_launcher_settings(json_t **out, const struct config_request *req,
+			     struct err *err) MUST_CHECK;
 /* The effective configuration as text, each value with where it comes from. Fails as config_load.
  */
 int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,

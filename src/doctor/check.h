@@ -4,6 +4,7 @@
  * using it, not by looking whether it is there.
  */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include "os/probe.h"
@@ -50,6 +51,9 @@ void check_toolchains(struct checks *c); /* what is installed of languages, in a
 void check_machine(struct checks *c);	 /* disk, clock, open files */
 void check_rollouts(struct checks *c);	 /* what rollouts that are there lack */
 void check_models(struct checks *c);	 /* each key of a provider, by a call that costs a little */
+
+/* The launcher NAME with these settings (NULL: none): a job that does nothing goes there and comes back. Blocks for two minutes at most. */
+void check_launcher(struct checks *c, const char *name, const json_t *settings);
 
 static inline void auto_checks(struct checks *c)
 {

@@ -47,7 +47,8 @@ static int make_scratch(struct checks *c, char **path, struct err *err)
 	return 0;
 }
 
-int doctor_run(struct checks *out, const char *data, bool models, struct err *err)
+int doctor_run(struct checks *out, const char *data, bool models,
+	       const struct doctor_launcher *launcher, struct err *err)
 {
 	AUTO(free) char *path = NULL;
 	struct err why;
@@ -65,6 +66,8 @@ int doctor_run(struct checks *out, const char *data, bool models, struct err *er
 		check_rollouts(out);
 		if (models)
 			check_models(out);
+		if (launcher)
+			check_launcher(out, launcher->name, launcher->settings);
 	}
 	if (out->scratch >= 0)
 		close(out->scratch);

@@ -29,6 +29,8 @@ struct job {
 	size_t item;
 	int attempt;
 	int64_t deadline_ms; /* the phase's, with its grace; 0: none */
+	int64_t named_ms;    /* when its engine had it; 0: not, or it has begun */
+	bool begun;	     /* its worker has said something */
 	bool late;	     /* killed because of it */
 	char phase[16];
 	struct buf partial[2]; /* -vv: the beginning of a line of stdout and stderr */

@@ -24,10 +24,11 @@ struct listener_event {
 	size_t len; /* of TEXT */
 	bool ok;  /* nothing failed of what was to be done: its agent's work, or grading it again */
 	bool cut; /* it was ended before its end: cancelled, interrupted */
-	bool missing;	    /* it has no result that counts */
-	const char *status; /* as in the manifest */
-	size_t done, total; /* trials; TOTAL 0: they are not counted */
-	int64_t left_ms;    /* a guess at the time to the end; -1: none */
+	bool missing;		/* it has no result that counts */
+	const char *status;	/* as in the manifest */
+	size_t done, total;	/* trials; TOTAL 0: they are not counted */
+	size_t queued, running; /* trials elsewhere: that wait for their turn, that have begun */
+	int64_t left_ms;	/* a guess at the time to the end; -1: none */
 };
 
 struct listener {

@@ -146,9 +146,11 @@ static void start_more(struct sched *s)
 	}
 }
 
-static void on_named(struct sched *s, const struct job *job, const char *name)
+static void on_named(struct sched *s, struct job *job, const char *name)
 {
 	json_t *fields = json_object();
+
+	job->named_ms = clock_mono_ms();
 	AUTO(free) char *line = xasprintf("submitted to %s: %s", job->site->name, name);
 
 	json_put_str(fields, "launcher", job->site->name);
@@ -281,9 +283,16 @@ static void tell_progress(const struct sched *s)
 	if (may_start(s) && s->done >= 3 && s->done >= (size_t)s->o->parallel)
 		left = (clock_mono_ms() - s->started_ms) * (int64_t)(n - s->done) /
 		       (int64_t)s->done;
-	listener_tell(s->o->listener,
-		      &(struct listener_event){
-			      .kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left});
+	struct listener_event e = {
+		.kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left};
+	for (size_t i = 0; i < (size_t)s->o->parallel; i++) {
+		const struct job *job = &s->jobs[i];
+		if (!job->used || !job->site->launcher->attach)
+			continue;
+		e.queued += !job->begun;
+		e.running += job->begun;
+	}
+	listener_tell(s->o->listener, &e);
 }
 
 /* The last worker may have filled the disk itself, and what it left goes a little after its end. */

@@ -15,12 +15,23 @@ static void on_phase(struct sched *s, struct job *job, const json_t *j)
 {
 	int64_t within = json_get_int(j, "deadline_ms", 0);
 	const char *phase = json_get_str(j, "phase", "");
-	char line[64];
+	char line[80];
 	json_t *fields = json_object();
 
 	snprintf(job->phase, sizeof job->phase, "%s", phase);
 	job->deadline_ms = within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
 	json_put_str(fields, "phase", phase);
+	if (job->named_ms) {
+		char text[16];
+		json_put_int(fields, "queued_ms", clock_mono_ms() - job->named_ms);
+		clock_human(clock_mono_ms() - job->named_ms, text);
+		snprintf(line, sizeof line, "began after %s in the queue of %.20s", text,
+			 job->site->name);
+		listener_output(s->o->listener, sched_trial(s, job->item)->run_id, line,
+				strlen(line));
+		job->named_ms = 0;
+	}
+	job->begun = true;
 	json_put_int(fields, "deadline_ms", within);
 	progress_apply(sched_progress(s, job->item), EVENT_PHASE, job->attempt, fields);
 	journal_add(s->o->journal, EVENT_PHASE, sched_trial(s, job->item), job->attempt, fields);

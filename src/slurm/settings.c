@@ -40,6 +40,19 @@ static const struct {
 #undef ROW
 };
 
+/* With another value of these, jobs would not be found again, or hold what they must not. */
+static bool is_ours(const char *option)
+{
+	static const char *const ours[] = {"-M",       "--cluster", "--array",	  "-a",
+					   "--output", "--export",  "--job-name", "-J",
+					   "--wrap",   "--parsable"};
+
+	for (size_t i = 0; option && i < ARRAY_SIZE(ours); i++)
+		if (!strncmp(option, ours[i], strlen(ours[i])))
+			return true;
+	return false;
+}
+
 static const char *set(struct settings *s, size_t row, const json_t *value)
 {
 	void *at = (char *)s + table[row].offset;
@@ -68,7 +81,11 @@ static const char *set(struct settings *s, size_t row, const json_t *value)
 		break;
 	}
 	json_array_foreach (value, i, item)
-		if (!json_is_string(item) || *json_string_value(item) != '-')
+		if (is_ours(json_string_value(item)))
+			return "must not hold -M, --clusters, --array, --output, --export, "
+			       "--job-name, "
+			       "--wrap or --parsable: rollouts needs them itself";
+		else if (!json_is_string(item) || *json_string_value(item) != '-')
 			return "must be a list of options of sbatch, each as one text: "
 			       "[\"--exclusive\", \"--reservation=bench\"]";
 		else

@@ -181,6 +181,7 @@ def test_an_interrupt_ends_its_jobs(start_cli, env, cluster, bench, workdir):
     ({"partitoin": "main"}, "partitoin: unknown setting (did you mean partition?)"),
     ({"trials_per_job": 0}, "trials_per_job: must be a whole number"),
     ({"options": "--exclusive"}, "options: must be a list"),
+    ({"options": ["--clusters=other"]}, "options: must not hold -M, --clusters"),
     ({"side_by_side": 2}, "side_by_side: more than trials_per_job"),
     ({"memory_mb": 999999}, "Slurm would not take a job with these settings"),
 ])
@@ -204,3 +205,26 @@ def test_a_job_that_cannot_start(run_cli, env, cluster, bench, rollout, workdir)
     finally:
         cluster.ask("scontrol", "update", "partition=main", "maxtime=INFINITE")
     assert "PartitionTimeLimit" in json.dumps(events(only_folder(workdir), "finished")) or not rollout("far").runs
+
+
+def test_an_answer_of_sbatch_that_was_lost(run_cli, env, bench, rollout, workdir):
+    """Slurm has the job, and sbatch says it failed: it is found by its name, and run once."""
+    put(workdir / "bin/sbatch", """#!/bin/sh
+case "$*" in *--test-only*) exec /usr/bin/sbatch "$@" ;; esac
+echo x >> "$(dirname "$0")/calls"
+/usr/bin/sbatch "$@" > /dev/null
+echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+exit 1
+""")
+    (workdir / "bin/sbatch").chmod(0o755)
+    run_cli("run", bench(), env={**env, "PATH": f"{workdir}/bin:/usr/bin:/bin:/usr/sbin"}, check=0)
+    assert only(rollout("far"))["attempt"] == 1
+    assert (workdir / "bin/calls").read_text() == "x\n"
+
+
+def test_doctor_uses_it(run_cli, env, bench, workdir):
+    done = run_cli("doctor", "--launcher", "slurm", "--config", bench(), env=env)
+    line = next(line for line in done.stdout.splitlines() if "launcher slurm" in line)
+    assert line.startswith("✓") and "came back in" in line, done.stdout
+    done = run_cli("doctor", "--launcher", "slurm", "--config", bench({"partition": "nope"}), env=env, check=3)
+    assert "Invalid partition" in done.stdout
