@@ -10,7 +10,7 @@
 void strv_take(struct strv *s, char *item)
 {
 	if (s->n + 1 >= s->cap) {
-		s->cap = s->cap ? s->cap * 2 : 8;
+		s->cap = s->cap ? s->cap * 2 : 4;
 		s->v = xreallocarray(s->v, s->cap, sizeof *s->v);
 	}
 	s->v[s->n++] = item;

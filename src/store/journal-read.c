@@ -92,11 +92,11 @@ static json_t *parse(const struct journal_reader *r, const char *line, size_t n)
 	    !memmem(line, (size_t)(result - line), last, sizeof last - 1))
 		result = NULL;
 	if (!result)
-		return json_loadb(line, n, 0, NULL);
+		return json_line(line, n, 0);
 	AUTO(buf) struct buf head = BUF_INIT;
 	buf_add(&head, line, (size_t)(result - line));
 	buf_addc(&head, '}');
-	return json_loadb(head.data, head.len, 0, NULL);
+	return json_line(head.data, head.len, 0);
 }
 
 static int take(struct journal_reader *r, const json_t *j, struct err *err)

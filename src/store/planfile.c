@@ -157,7 +157,7 @@ typedef int line_fn(void *arg, const struct plan_line *line, struct err *err);
 
 static int parse_trial(struct trial *out, const struct plan_line *line, struct err *err)
 {
-	AUTO(json) json_t *j = json_loadb(line->text, line->n, JSON_DISABLE_EOF_CHECK, NULL);
+	AUTO(json) json_t *j = json_line(line->text, line->n, JSON_DISABLE_EOF_CHECK);
 
 	if (!j)
 		return err_set(err, ERR_USAGE, 0, "%s:%zu: not a trial in JSON", line->where,

@@ -237,6 +237,70 @@ static void test_remove_hostile_tree(void **state)
 	assert_int_equal(path_remove_tree(p->fd, "missing", &err), 0);
 }
 
+/* What a line means, and whether it is one, the library says; whichever of both reads it. */
+static void test_json_lines(void **state)
+{
+	static const char *const lines[] = {
+		"{\"a\":1,\"b\":-0.5,\"c\":[1,[],{},\"x\"],\"d\":{\"e\":null,\"f\":true,\"g\":"
+		"false}}\n",
+		"{}",
+		"{} ",
+		"{},\n",
+		"{\"a\":1},",
+		"{\"a\":\"\\n\"}",
+		"{\"a\":\"\\ud83d\\ude00 \xc3\xa9\"}",
+		"{\"a\":\"\xff\"}",
+		"{\"a\":\"x\ty\"}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\" : 1}",
+		"{\"a\":01}",
+		"{\"a\":-}",
+		"{\"a\":-0}",
+		"{\"a\":-01}",
+		"{\"a\":1.}",
+		"{\"a\":.5}",
+		"{\"a\":1.e5}",
+		"{\"a\":1.5e5}",
+		"{\"a\":1e5}",
+		"{\"a\":1.5.2}",
+		"{\"a\":+1}",
+		"{\"a\":1e400}",
+		"{\"a\":9223372036854775807}",
+		"{\"a\":18446744073709551615}",
+		"{\"a\":123456789012345678}",
+		"{\"a\":0.1234567890123456789012345678901234567890123456789}",
+		"{\"a\":nul}",
+		"{\"a\":trueish}",
+		"{\"a\":1,}",
+		"{\"a\":[1,]}",
+		"{\"a\"}",
+		"{\"a\":\"x",
+		"{a:1}",
+		"[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]",
+		"{\"a\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}",
+		"{\"a key that is much longer than forty characters are\":1}",
+		"5",
+		"\"x\"",
+		"",
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(lines); i++) {
+		const char *line = lines[i / 2];
+		size_t flags = i % 2 ? JSON_DISABLE_EOF_CHECK : 0;
+		AUTO(json) json_t *ours = json_line(line, strlen(line), flags);
+		AUTO(json) json_t *theirs = json_loadb(line, strlen(line), flags, NULL);
+		AUTO(buf) struct buf a = BUF_INIT;
+		AUTO(buf) struct buf b = BUF_INIT;
+		assert_int_equal(!ours, !theirs);
+		if (!ours)
+			continue;
+		json_format(&a, ours, false);
+		json_format(&b, theirs, false);
+		assert_string_equal(a.data, b.data);
+		assert_true(json_equal(ours, theirs));
+	}
+}
+
 static void test_json(void **state)
 {
 	struct place *p = *state;
@@ -316,6 +380,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copy_tree, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(test_remove_hostile_tree, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(test_json, make_place, remove_place),
+		cmocka_unit_test(test_json_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
