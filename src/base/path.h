@@ -42,6 +42,9 @@ int path_link(int dir_fd, const char *target, const char *path, struct err *err)
 /* rm -rf below DIR_FD, by descriptors, any depth, following nothing; makes directories of ours
  * accessible first. A missing PATH is success. */
 int path_remove_tree(int dir_fd, const char *path, struct err *err) MUST_CHECK;
+/* A folder of our own, NAME-XXXXXX below TMPDIR or /tmp; AUTO(temp_dir) removes it with all that is in it. NULL: ERR_INFRA. */
+char *path_make_temp_dir(const char *name, struct err *err);
+void auto_temp_dir(char **path);
 /* Copy a tree of regular files, directories and symbolic links (as links), with modes and mtimes;
  * reflinks where the file system can. DST must not exist. */
 int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,

@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 
@@ -238,4 +240,26 @@ int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char 
 		    struct err *err)
 {
 	return copy_tree(src_dir_fd, src, dst_dir_fd, dst, true, err);
+}
+
+char *path_make_temp_dir(const char *name, struct err *err)
+{
+	const char *top = getenv("TMPDIR");
+	char *path = xasprintf("%s/%s-XXXXXX", top && *top == '/' ? top : "/tmp", name);
+
+	if (mkdtemp(path))
+		return path;
+	err_set(err, ERR_INFRA, errno, "make a temporary folder %s (TMPDIR names another place)",
+		path);
+	free(path);
+	return NULL;
+}
+
+void auto_temp_dir(char **path)
+{
+	struct err err;
+
+	if (*path && path_remove_tree(AT_FDCWD, *path, &err))
+		log_warn("%s: %s", *path, err.msg);
+	free(*path);
 }

@@ -95,17 +95,22 @@ static int validate_task(const char *dir)
 /* Each remote repository answers, and lets us in. */
 static int ask_remotes(const struct inputs *in, const char *config_path, struct strv *problems)
 {
-	AUTO(strv) struct strv notes = STRV_INIT;
+	AUTO(strv) struct strv notes = STRV_INIT, hollow = STRV_INIT;
 	AUTO(free) struct remotes_task *tasks = xcalloc(in->tasks_n + 1, sizeof *tasks);
 	struct err err;
 
 	for (size_t i = 0; i < in->tasks_n; i++) {
 		const struct task_repo *r = &in->tasks[i].task.repo;
-		tasks[i] = (struct remotes_task){r->git_url, r->start_commit ? NULL : r->branch,
-						 in->tasks[i].source.dir, false};
+		tasks[i] = (struct remotes_task){.git_url = r->git_url,
+						 .branch = r->start_commit ? NULL : r->branch,
+						 .start = r->start_commit,
+						 .dir = in->tasks[i].source.dir,
+						 .id = in->tasks[i].task.id,
+						 .submodules = r->submodules};
 	}
 	remotes_login(tasks, in->tasks_n, config_path);
-	remotes_ask(tasks, in->tasks_n, problems, &notes);
+	remotes_ask(tasks, in->tasks_n, problems, &notes, &hollow);
+	print_notes(&hollow, config_path);
 	if (problems->n + notes.n == 0)
 		return CMD_OK;
 	bool users_fault = problems->n;

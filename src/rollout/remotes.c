@@ -13,6 +13,7 @@
 #include "core/datadir.h"
 #include "os/network-env.h"
 #include "repo/mirror.h"
+#include "repo/peek.h"
 #include "rollout/keys.h"
 #include "task/dotenv.h"
 #include "task/task.h"
@@ -141,9 +142,25 @@ void remotes_login(const struct remotes_task *tasks, size_t n, const char *confi
 		setenv(NETWORK_ENV_LOGINS, logins.data, 1);
 }
 
-void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *problems,
-		 struct strv *notes)
+/* Of one task of each repository. */
+static void look_for_hollow(const struct remotes_task *t, json_t *looked, struct strv *hollow)
 {
+	AUTO(strv) struct strv found = STRV_INIT;
+	AUTO(free) char *what = xasprintf("%s %d", t->git_url, t->submodules);
+
+	if (json_object_get(looked, what))
+		return;
+	json_put_bool(looked, what, true);
+	peek_for_hollow(&found, t->git_url, t->start ? t->start : t->branch, t->submodules,
+			clock_mono_ms() + ASK_MS);
+	for (size_t i = 0; i < found.n; i++)
+		strv_pushf(hollow, "task \"%s\": %s", t->id, found.v[i]);
+}
+
+void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *problems,
+		 struct strv *notes, struct strv *hollow)
+{
+	AUTO(json) json_t *looked = json_object();
 	AUTO(json) json_t *asked = json_object();
 	AUTO(fd) int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -161,6 +178,8 @@ void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *proble
 						     deadline_ms, &err)
 				    : mirror_ask(here, tasks[i].git_url, deadline_ms, &err))
 			strv_push(err.kind == ERR_USAGE ? problems : notes, err.msg);
+		else
+			look_for_hollow(&tasks[i], looked, hollow);
 	}
 }
 
@@ -190,9 +209,14 @@ static size_t collect(const struct session *s, const struct session_work *w, str
 		char *mirror =
 			mirror_path(r->git_url, r->start_commit && strlen(r->start_commit) == 64);
 		/* Where a commit is named, the branch matters to nobody. */
-		out[n] = (struct remotes_task){
-			r->git_url, r->start_commit ? NULL : r->branch, t->task_dir,
-			r->start_commit && path_exists(s->store.root_fd, mirror)};
+		out[n] = (struct remotes_task){.git_url = r->git_url,
+					       .branch = r->start_commit ? NULL : r->branch,
+					       .start = r->start_commit,
+					       .dir = t->task_dir,
+					       .id = loaded[n].id,
+					       .submodules = r->submodules,
+					       .known = r->start_commit &&
+							path_exists(s->store.root_fd, mirror)};
 		n++;
 	}
 	return n;
@@ -201,15 +225,17 @@ static size_t collect(const struct session *s, const struct session_work *w, str
 int remotes_check(struct session *s, const struct listener *l, const struct session_work *w,
 		  struct err *err)
 {
-	AUTO(strv) struct strv problems = STRV_INIT, notes = STRV_INIT;
+	AUTO(strv) struct strv problems = STRV_INIT, notes = STRV_INIT, hollow = STRV_INIT;
 	AUTO(free) struct task *loaded = xcalloc(w->n + 1, sizeof *loaded);
 	AUTO(free) struct remotes_task *tasks = xcalloc(w->n + 1, sizeof *tasks);
 	size_t n = collect(s, w, loaded, tasks);
 
 	remotes_login(tasks, n, w->config ? w->config : s->plan.config);
-	remotes_ask(tasks, n, &problems, &notes);
+	remotes_ask(tasks, n, &problems, &notes, &hollow);
 	for (size_t i = 0; i < n; i++)
 		task_release(&loaded[i]);
+	for (size_t i = 0; i < hollow.n; i++)
+		listener_say(l, "%s", hollow.v[i]);
 	for (size_t i = 0; i < notes.n; i++)
 		listener_say(l, "%s; trials that need it will try again", notes.v[i]);
 	if (!problems.n)

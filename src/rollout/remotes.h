@@ -12,15 +12,19 @@
 
 struct remotes_task {
 	const char *git_url, *branch;
-	const char *dir; /* the task's folder; NULL: not known */
+	const char *start; /* its start commit; NULL: the tip of the branch */
+	const char *dir;   /* the task's folder; NULL: not known */
+	const char *id;
+	bool submodules; /* it asks for them */
 	bool known;	 /* it was fetched from before, and need not be asked */
 };
 /* Have our git and that of our workers log in where there is a token for one of N tasks. CONFIG_PATH may be NULL. */
 void remotes_login(const struct remotes_task *tasks, size_t n, const char *config_path);
 /* Ask each remote of N tasks once. A refusal is a line in PROBLEMS with its remedy, what may pass by itself one in
- * NOTES. Blocks, for 30 s at most where nobody answers. */
+ * NOTES. What agents will not see of a repository, submodules and what Git LFS holds, is one in HOLLOW, for each of them once.
+ * Blocks, for 60 s at most for one that does not answer. */
 void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *problems,
-		 struct strv *notes);
+		 struct strv *notes, struct strv *hollow);
 /* Both for the trials of W; those whose repository was fetched before ask nobody. ERR_USAGE with the first of the refusals. */
 int remotes_check(struct session *s, const struct listener *l, const struct session_work *w,
 		  struct err *err) MUST_CHECK;

@@ -151,32 +151,10 @@ static int read_header(struct buf *header, int fd, struct err *err)
 	return 0;
 }
 
-static void auto_folder(char **path)
-{
-	struct err err;
-
-	if (*path && path_remove_tree(AT_FDCWD, *path, &err))
-		log_warn("%s: %s", *path, err.msg);
-	free(*path);
-}
-
-static char *make_folder(struct err *err)
-{
-	const char *top = getenv("TMPDIR");
-	char *path = xasprintf("%s/rollouts-bundle-XXXXXX", top && *top == '/' ? top : "/tmp");
-
-	if (mkdtemp(path))
-		return path;
-	err_set(err, ERR_INFRA, errno, "make a temporary folder %s (TMPDIR names another place)",
-		path);
-	free(path);
-	return NULL;
-}
-
 /* Only the pack knows what ID is, when it is not the tip of a branch. */
 static int look_into_pack(int fd, const char *id, struct err *err)
 {
-	AUTO(folder) char *dir = make_folder(err);
+	AUTO(temp_dir) char *dir = path_make_temp_dir("rollouts-bundle", err);
 	AUTO(free) char *said = NULL;
 	AUTO(buf) struct buf out = BUF_INIT;
 	const char *format = strlen(id) == 64 ? "--object-format=sha256" : "--object-format=sha1";
@@ -278,8 +256,8 @@ static bool uses_lfs(const char *path, const char *start)
 {
 	AUTO(free) char *said = NULL;
 	AUTO(buf) struct buf out = BUF_INIT;
-	const char *words[] = {"grep",		 "-q", "-e", "filter=lfs", start, "--",
-			       ".gitattributes", NULL};
+	const char *words[] = {
+		"grep", "-q", "-e", "filter=lfs", start, "--", ":(glob)**/.gitattributes", NULL};
 	struct err ignored;
 
 	return look(path, words, 0, LOOK_MS, &out, &said, &ignored) == 0;

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Repositories whose files are partly elsewhere: submodules, which a task may ask for, and Git LFS."""
+import contextlib
+import http.server
+import json
+import os
+import ssl
+import subprocess
+import threading
+
 import pytest
+
 from conftest import git, only, put
+from test_gateway_tls import authority  # noqa: F401: a fixture
 
 SEES = [("check.sh", "a", "grep -q deep lib/inner/deep.txt && grep -q changed lib/code.txt && test -z \"$(git status --porcelain)\"\n")]
 RUBRICS = [{"id": "a", "criterion": "c", "weight": 1.0}]
@@ -53,6 +63,72 @@ def test_what_is_not_there_is_told(run_cli, make_task, make_bench, nested, make_
     for task, words in said.items():
         assert words in run_cli("validate", task, check=0).stdout
         assert all(words in screen for screen in screens)
+
+
+def backend(root):
+    """git's own server, asked by http."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def serve(self):
+            path, _, query = self.path.partition("?")
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            env = {"PATH": os.environ["PATH"], "GIT_PROJECT_ROOT": str(root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path,
+                   "QUERY_STRING": query, "REQUEST_METHOD": self.command, "REMOTE_ADDR": "127.0.0.1",
+                   "CONTENT_TYPE": self.headers.get("Content-Type", ""), "CONTENT_LENGTH": str(len(body)),
+                   "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""), "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                   "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+            out = subprocess.run(["git", "http-backend"], input=body, env=env, capture_output=True).stdout
+            head, _, rest = out.partition(b"\r\n\r\n")
+            lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
+            self.send_response(int(lines.pop("Status", "200").split()[0]))
+            for name, value in {**lines, "Content-Length": str(len(rest))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(rest)
+
+        do_GET = do_POST = serve
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+@contextlib.contextmanager
+def served(root, authority):  # noqa: F811
+    """The URL that the repositories below ROOT are at."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), backend(root))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.sign())
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("filters", [True, False])
+def test_of_a_repository_elsewhere_it_is_told_before_it_is_fetched(run_cli, make_task, make_bench, nested, workdir, authority, filters):  # noqa: F811
+    """By validate --online and on the first screen; whether or not the other side leaves files out for us."""
+    put(nested.path / "big.txt", "much\n" * 1000)
+    put(nested.path / "deep/.gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    git(nested.path, "add", "big.txt", "deep")
+    commit(nested)
+    git(nested.path, "config", "uploadpack.allowFilter", str(filters).lower())
+    task = make_task("far", nested, start=head(nested), gold=False)
+    doc = json.loads((task / "tb_meta.json").read_text())
+    env = {"GIT_SSL_CAINFO": str(authority.pem)}
+    with served(workdir, authority) as url:
+        doc["repo"]["git_url"] = f"{url}/{nested.path.relative_to(workdir)}/.git"
+        (task / "tb_meta.json").write_text(json.dumps(doc))
+        make_bench(task, agent="nop", model="m", evaluate=False)
+        for words in ("validate", "bench.toml", "--online"), ("run", "bench.toml"):
+            said = run_cli(*words, env=env, check=0).stdout
+            assert "submodules, whose folders stay empty" in said and "Git LFS, of which agents see the pointers alone" in said
+    assert "submodules" not in run_cli("validate", "bench.toml", env=env, check=0).stdout
 
 
 @pytest.mark.parametrize("url, words", [
