@@ -2,7 +2,8 @@
 """Container engines of the tests' own: started, filled with images made on the spot, and stopped again.
 
 An engine lives in a mount namespace of its own, so that it leaves no mount. The images: `rollouts-test-base` holds the
-host's bash, python3, pytest, git, all of glibc, libstdc++ and usual programs; `rollouts-test-busybox` holds busybox alone: no bash, no libc.
+host's bash, python3, pytest, git, all of glibc, libstdc++ and usual programs; `rollouts-test-busybox` holds busybox alone: no bash, no libc;
+`rollouts-test-languages`, made where a test asks for it, the base with the host's node, perl, php and gcc.
 """
 import contextlib
 import io
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-BASE, BUSYBOX = "rollouts-test-base", "rollouts-test-busybox"
+BASE, BUSYBOX, LANGUAGES = "rollouts-test-base", "rollouts-test-busybox", "rollouts-test-languages"
 PROGRAMS = """bash sh dash env cat cp mv rm ls mkdir rmdir ln chmod chown touch head tail wc cut sort uniq tr tee sleep
     true false echo printf test expr date id whoami uname hostname pwd dirname basename readlink realpath stat du df seq
     dd yes mktemp mkfifo kill ps pgrep grep egrep sed awk mawk find xargs diff cmp patch git python3 python3.11 python3.12
@@ -110,7 +111,7 @@ class Tar:
             self.add(library)
 
 
-def make_base(path):
+def make_base(path, more=None):
     tar = Tar(path)
     usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     for name in PROGRAMS:
@@ -132,8 +133,33 @@ def make_base(path):
             tar.program(str(path))
     tar.text("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
     tar.text("etc/group", "root:x:0:\n")
+    if more:
+        more(tar)
     tar.tar.close()
     return ["ENV PATH=" + usual, "ENV FROM_IMAGE=base", 'CMD ["/bin/bash"]']
+
+
+def add_languages(tar):
+    """Those of this machine: what is missing is missed."""
+    lib = f"/usr/lib/{os.uname().machine}-linux-gnu"
+    for name in ("node", "perl", "php", "gcc", "g++", "cc", "c++", "as", "ld", "make", "ar"):
+        if shutil.which(name, path="/usr/bin"):
+            tar.program(f"/usr/bin/{name}")
+    for name in ("/etc/alternatives/php", f"{lib}/perl", f"{lib}/perl-base", "/usr/share/perl", "/usr/lib/php", "/etc/php", "/usr/include"):
+        if os.path.exists(name):
+            tar.add(name)
+    for folder in sorted(Path("/usr/lib/gcc").glob("*/*")):
+        tar.add(str(folder))
+        for program in ("cc1", "cc1plus", "collect2", "lto-wrapper"):
+            tar.program(f"{folder}/{program}")
+    for pattern in ("*crt*.o", "libc.so*", "libm.so*", "libm.a", "libmvec*", "libc_nonshared.a", "libgcc_s*", "libpthread*", "libdl*", "librt*",
+                    "libutil*", "libstdc++*", "libasan*", "libubsan*"):
+        for path in sorted(Path(lib).glob(pattern)):
+            tar.program(str(path))
+
+
+def make_languages(path):
+    return make_base(path, add_languages)
 
 
 def make_busybox(path):

@@ -191,6 +191,20 @@ def test_maven_without_a_network(graded, workdir):
 
 # --- in containers ---------------------------------------------------------------------------------
 
+def run_in(run_cli, run_docker, workdir, image):
+    """`run` for try_both: its task gets a Dockerfile of IMAGE."""
+    def run(*args, **more):
+        if args[0] != "run":
+            return run_cli(*args, **more)
+        for task in (workdir / "tasks").iterdir():
+            put(task / "Dockerfile", f"FROM {image}\n")
+        return run_docker(*args[1:], env={"PATH": PATHS, "HOME": os.path.expanduser("~")}, check=more["check"])
+
+    return run
+
+
+def solved_in_a_container(workdir, scores):
+    return scores == {"oracle": 1, "nop": 0} and {row["sandbox"] for row in read_rollout(workdir / "data").manifest["results"]} == {"docker"}
 
 
 @pytest.mark.parametrize("language", ["java", pytest.param("go", marks=pytest.mark.long)])
@@ -199,14 +213,35 @@ def test_tools_below_usr_are_shown_in_containers(run_docker, run_cli, workdir, l
     tools = {"java": [os.path.realpath(shutil.which("javac", path=USUAL) or "/").removesuffix("/bin/javac")], "go": ["go"]}[language]
     if not os.path.isdir("/usr/local/go" if language == "go" else tools[0]) or tools == ["/"]:
         pytest.skip(f"{language} is not installed in a folder of its own below /usr")
-    dockerfile = f"FROM {engines.BASE}\n"
+    assert solved_in_a_container(workdir, try_both(run_in(run_cli, run_docker, workdir, engines.BASE), workdir, language, tools))
 
-    def run(*args, **more):
-        if args[0] == "run":
-            put(workdir / f"tasks/{language}/Dockerfile", dockerfile)
-            return run_docker(*args[1:], env={"PATH": PATHS}, check=more["check"])
-        return run_cli(*args, **more)
 
-    assert try_both(run, workdir, language, tools) == {"oracle": 1, "nop": 0}
-    row = read_rollout(workdir / "data").manifest["results"][0]
-    assert row["sandbox"] == "docker"
+def test_python_of_an_image(run_docker, run_cli, workdir):
+    assert solved_in_a_container(workdir, try_both(run_in(run_cli, run_docker, workdir, engines.BASE), workdir, "python", []))
+
+
+@pytest.fixture(scope="session")
+def languages_image(dockerd):
+    dockerd.load(engines.LANGUAGES, engines.make_languages)
+    return engines.LANGUAGES
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("language", ["node", "c++", "rust"])
+def test_a_task_in_an_image(run_docker, run_cli, workdir, languages_image, language):
+    """Of the image's own; rustup's toolchain of this machine is shown to it, and links with the image's gcc."""
+    tools = found(language)
+    assert solved_in_a_container(workdir, try_both(run_in(run_cli, run_docker, workdir, languages_image), workdir, language, tools))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("program, script", [
+    ("perl", "perl -MTest::More -MFile::Temp -e 'ok(-w File::Temp->new->filename); done_testing'"),
+    ("php", "php -n -r 'exit(array_sum([1, 2]) === 3 && gethostbyname(gethostname()) === \"127.0.0.1\" ? 0 : 1);'"),
+])
+def test_a_script_in_an_image(run_docker, make_task, make_bench, workdir, languages_image, program, script):
+    if not shutil.which(program, path=USUAL):
+        pytest.skip(f"{program} is not installed")
+    task = make_task("script", rubrics=RUBRIC, gold=False, tests=[("t.sh", "r", script)], files={"Dockerfile": f"FROM {languages_image}\n"})
+    run_docker(make_bench(task, agent="nop"), check=0)
+    assert read_rollout(workdir / "data").manifest["results"][-1]["total_score"] == 1
