@@ -29,6 +29,24 @@ static void print_hollow(const struct task *t, const char *dir)
 		printf("%s: note: %s\n", dir, t->hollow.v[i]);
 }
 
+/* What pytest would find nothing in, as far as words tell. */
+static void print_testless(const struct task *t, const char *dir)
+{
+	AUTO(strv) struct strv notes = STRV_INIT;
+
+	for (size_t i = 0; i < t->steps_n; i++)
+		for (size_t k = 0; k < t->steps[i].tests_n; k++) {
+			const struct task_test *test = &t->steps[i].tests[k];
+			if (!test->command && test->content && text_ends_with(test->path, ".py") &&
+			    !strcasestr(test->content, "test") && !strstr(test->content, "import"))
+				strv_pushf(&notes,
+					   "%s holds nothing that pytest takes for a test, a "
+					   "function test_... or a class Test...: it will not pass",
+					   test->path);
+		}
+	print_notes(&notes, dir);
+}
+
 /* Where it runs in a container, its image says what programs there are. */
 static void print_versions(const struct task *t, const char *dir)
 {
@@ -52,6 +70,7 @@ static void print_task(const struct task *t, const char *dir)
 	text_renders(&id, t->id, TEXT_TERMINAL_LINE);
 	print_notes(&t->notes, dir);
 	print_hollow(t, dir);
+	print_testless(t, dir);
 	print_versions(t, dir);
 	printf("%s: fine: task %s, %zu rubric%s, %zu test%s%s\n", dir, id.data, rubrics,
 	       rubrics == 1 ? "" : "s", tests, tests == 1 ? "" : "s",

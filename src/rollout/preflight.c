@@ -24,6 +24,9 @@ enum {
 	EXIT_NOT_FOUND = 127,
 };
 
+/* As eval/test-verdict.c has it. */
+#define PYTEST_FOUND_NONE "pytest found no tests"
+
 /* One task in one kind of sandbox. */
 struct check {
 	char key[HASH_HEX];
@@ -200,6 +203,21 @@ static const char *missed_credential(const struct preflight_job *job, const stru
 	return NULL;
 }
 
+/* A test of which nothing ran, all of it being skipped or none of it found; NULL: each ran something. An agent may bring what it is
+ * skipped for: whether it is a mistake, only the task's own solution can say. */
+static const char *hollow_test(const struct preflight_job *job)
+{
+	const char *path;
+	json_t *test;
+
+	json_object_foreach (json_object_get(job->evaluation, "test_results"), path, test)
+		if (!json_get_bool(test, "success", false) &&
+		    (!strcmp(json_get_str(test, "outcome", ""), "skipped") ||
+		     !strcmp(json_get_str(test, "reason", ""), PYTEST_FOUND_NONE)))
+			return path;
+	return NULL;
+}
+
 static json_t *make_record(const struct preflight_job *job)
 {
 	AUTO(strv) struct strv withheld = STRV_INIT;
@@ -217,6 +235,8 @@ static json_t *make_record(const struct preflight_job *job)
 	}
 	record = json_object();
 	json_put(record, "tests", tests);
+	if (hollow_test(job))
+		json_put_str(record, "hollow", hollow_test(job));
 	read_withheld(&withheld, job->trial);
 	const char *missed = missed_credential(job, &withheld);
 	if (missed)
@@ -274,6 +294,30 @@ static bool has_gold(const struct preflight *p, const struct check *c)
 }
 
 /* A tool may be what the agent is to make: with the task's own solution it is there. */
+static void take_gold(struct check *c, const struct preflight_job *job)
+{
+	AUTO(free) char *fault = find_fault(job);
+	const char *hollow = hollow_test(job);
+
+	if (!job->evaluation || fault)
+		return;
+	free(c->fault);
+	c->fault = NULL;
+	json_object_del(c->record, "hollow");
+	if (hollow)
+		json_put_str(c->record, "void", hollow);
+}
+
+static bool is_hollow(const struct check *c)
+{
+	return json_object_get(c->record, "hollow");
+}
+
+static bool is_void(const struct check *c)
+{
+	return json_object_get(c->record, "void");
+}
+
 static int ask_gold(struct preflight *p, struct err *err)
 {
 	AUTO(free) struct preflight_job *jobs = xcalloc(p->n + 1, sizeof *jobs);
@@ -281,15 +325,13 @@ static int ask_gold(struct preflight *p, struct err *err)
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (p->checks[i].fault && !p->checks[i].mistake && has_gold(p, &p->checks[i]))
+		if ((p->checks[i].fault || is_hollow(&p->checks[i])) && !p->checks[i].mistake &&
+		    !p->checks[i].cached && has_gold(p, &p->checks[i]))
 			which[n++] = &p->checks[i];
 	int rc = run_checks(p, which, n, true, jobs, err);
 	for (size_t i = 0; i < n; i++) {
-		AUTO(free) char *fault = rc ? NULL : find_fault(&jobs[i]);
-		if (!rc && jobs[i].evaluation && !fault) {
-			free(which[i]->fault);
-			which[i]->fault = NULL;
-		}
+		if (!rc)
+			take_gold(which[i], &jobs[i]);
 		preflight_job_release(&jobs[i]);
 	}
 	return rc;
@@ -414,14 +456,20 @@ static int conclude(const struct preflight *p, int64_t took_ms, struct err *err)
 	say_time(p, took_ms);
 	say_credentials(p);
 	remark(p, passes_all, "all tests pass before any work");
+	remark(p, is_hollow,
+	       "runs no test before any work, all being skipped, or there being none (a diff.patch "
+	       "in the task tells whether that is meant)");
+	remark(p, is_void,
+	       "runs no test, with the task's own solution neither, all being skipped, or there "
+	       "being none: it can never pass");
 	remark(p, is_late, "takes longer than its limit, or than 300 s, before any work");
 	if (!faults)
 		return 0;
-	return err_set(
-		err, first->mistake ? ERR_USAGE : ERR_INFRA, 0,
-		"preflight: task %s: %s (%zu of %zu tasks; nothing was started; where an agent "
-		"is to make the tool: --no-preflight)",
-		first->job.trial->task_id, first->fault, faults, p->n);
+	return err_set(err, first->mistake ? ERR_USAGE : ERR_INFRA, 0,
+		       "preflight: task %s: %s (%zu of %zu tasks; nothing was started%s)",
+		       first->job.trial->task_id, first->fault, faults, p->n,
+		       first->mistake ? ""
+				      : "; where an agent is to make the tool: --no-preflight");
 }
 
 int preflight_run(struct session *s, const struct listener *l, const struct session_work *w,

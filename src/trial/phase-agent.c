@@ -256,6 +256,16 @@ static int take_diff(struct work *w, struct sandbox *box, const struct strv *lef
 	return blame_agent(w, err);
 }
 
+/* An agent that could not go on names the answer it had; whether another attempt would have the same, the gateway knows. */
+static int who_failed(struct work *w, struct err *err)
+{
+	struct err why = {0};
+
+	if (!err->from_box && work_metered(w, &why) && w->result.refused)
+		*err = why;
+	return -1;
+}
+
 static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out, struct err *err)
 {
 	struct agent_job job = agent_job(w);
@@ -272,7 +282,7 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	if (failed && err->from_box && has_asked(w))
 		failed = blame_agent(w, err);
 	if (failed && err->kind != ERR_CANCELLED)
-		return -1;
+		return who_failed(w, err);
 	if (!failed)
 		failed = work_metered(w, err);
 	work_phase(w, PHASE_COLLECT, COLLECT_MS);

@@ -220,7 +220,7 @@ def test_python_of_an_image(run_docker, run_cli, workdir):
     assert solved_in_a_container(workdir, try_both(run_in(run_cli, run_docker, workdir, engines.BASE), workdir, "python", []))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def languages_image(dockerd):
     dockerd.load(engines.LANGUAGES, engines.make_languages)
     return engines.LANGUAGES

@@ -183,6 +183,18 @@ def test_a_model_that_never_answered_is_not_scored(run_cli, bench, rollout, fake
     assert len(fake.log()) == 1 and ("paused: " in done.stdout) is refused
 
 
+@pytest.mark.parametrize("do, nth", [({"status": 401}, 1), ({"status": 429, "body": SPENT}, 1), ({"status": 402}, 2),
+                                     ({"status": 429, "body": DAILY}, 2)], ids=["401", "spent", "402-later", "daily-later"])
+def test_the_built_in_agent_cannot_go_on(run_cli, bench, rollout, fake, do, nth):
+    """From the first call on, or in the middle of its work: neither is a score, nor tried again."""
+    fake.configure(rules=[{"nth": list(range(nth, 9)), "do": do}], scripts=[{"turns": [{"shell": "true"}, {"text": "Done."}]}])
+    done = run_cli("run", bench({"agent": "bash"}), env=ENV, check=3)
+    [result] = rollout().runs.values()
+    assert (result["outcome"], result["refused"], result["total_score"]) == ("infra_error", True, None)
+    assert result["reason"].startswith("could not reach fake-one: fake: ") and "paused: " in done.stdout
+    assert len(fake.log()) == nth
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_was_refused_once_and_answered_then_spoils_nothing(run_cli, bench, rollout, fake, status):
     fake.configure(rules=[{"nth": [1], "do": {"status": status}}])

@@ -60,6 +60,23 @@ def test_a_tool_of_the_solution_is_not_missed(run_cli, make_repo, make_task, mak
     assert [r["total_score"] for r in read_rollout(workdir / "data").manifest["results"]] == [1.0]
 
 
+MADE = "import os, pytest\n\n\n@pytest.mark.skipif({}, reason='not there')\ndef test(): pass\n"
+
+
+def test_a_suite_that_only_skips_is_told(run_cli, make_task, make_bench, workdir):
+    """What an agent is to bring may be what it waits for; with the task's own solution nothing is left to wait for."""
+    said = "runs no test before any work"
+    bench = make_bench(task(make_task, MADE.format("True"), path="t.py", gold=False), agent="nop")
+    assert said in run_cli("run", bench, check=0).stdout
+    assert read_rollout(workdir / "data").manifest["results"][0]["total_score"] == 0
+    bench = make_bench(task(make_task, MADE.format("True"), path="t.py", name="mistaken"), agent="oracle")
+    assert "runs no test, with the task's own solution neither" in run_cli("run", bench, check=0).stdout
+    bench = make_bench(task(make_task, MADE.format("'hello' not in open('src/greet.py').read()"), path="t.py", name="meant"), agent="oracle")
+    done = run_cli("run", bench, check=0)
+    assert "runs no test" not in done.stdout
+    assert read_rollout(workdir / "data").manifest["results"][0]["total_score"] == 1
+
+
 def test_it_is_kept_and_seen_nowhere(run_cli, make_task, make_bench, workdir, account):
     bench = make_bench(task(make_task, "true\n"), rollouts=3)
     done = run_cli("run", bench, check=0)

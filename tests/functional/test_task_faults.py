@@ -39,6 +39,7 @@ def test_a_pytest_that_passes_nothing_does_not_pass(workdir, run_cli, make_repo,
              ("c_test.py", "none", "X = 1\n"), ("d_test.py", "some", SKIPPED + "\n\ndef test_d():\n    pass\n")]
     task = make_task("t", make_repo("repo", files, {"x": ""}), tests=tests, gold=False,
                      rubrics=[{"id": t[1], "criterion": "c", "weight": 1} for t in tests])
+    assert "c_test.py holds nothing that pytest takes for a test" in run_cli("validate", task, check=0).stdout
     run_cli("run", make_bench(task), check=0)
     result = only(rollout())
     assert result["total_score"] == 0.25, result
