@@ -90,6 +90,8 @@ run() {
 		status=$?
 		# 128 and more: the wait was ended by a signal, unless the child is gone.
 		kill -0 "$child" 2>/dev/null || break
+		# Once lets what runs finish, which may take hours; whoever stops us waits for minutes. Twice stops it, in order.
+		[ -z "$stopped" ] || { sleep 1; kill -TERM "$child" 2>/dev/null; }
 	done
 	child=
 	[ -z "$stopped" ] || return 130
