@@ -86,7 +86,7 @@ static const char *graded_hash(const struct trial_status *t)
 static void note_limits(struct compare_differences *out, const struct limits *candidate,
 			const struct limits *baseline)
 {
-	if (memcmp(candidate, baseline, sizeof *candidate) == 0)
+	if (limits_equal(candidate, baseline))
 		return;
 	AUTO(json) json_t *a = limits_to_json(candidate), *b = limits_to_json(baseline);
 	for (size_t i = 0; i < ARRAY_SIZE(limit_names); i++) {

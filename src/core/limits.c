@@ -30,6 +30,16 @@ double limits_cpus_here(const struct limits *l)
 	return there >= 1 && l->cpus > there ? there : l->cpus;
 }
 
+bool limits_equal(const struct limits *a, const struct limits *b)
+{
+	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
+	       a->eval_timeout_ms == b->eval_timeout_ms && a->eval_total_ms == b->eval_total_ms &&
+	       !(a->cpus < b->cpus || a->cpus > b->cpus) && a->memory_mb == b->memory_mb &&
+	       a->disk_mb == b->disk_mb && a->diff_mb == b->diff_mb && a->tokens == b->tokens &&
+	       !(a->usd < b->usd || a->usd > b->usd) && a->calls == b->calls &&
+	       a->pids == b->pids && a->files == b->files;
+}
+
 json_t *limits_to_json(const struct limits *l)
 {
 	json_t *j = json_object();

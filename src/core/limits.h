@@ -31,5 +31,6 @@ int64_t limits_wall_ms(const struct limits *l);
 /* The processors that a sandbox here really gets: no engine gives more than the machine has. 0: no limit. */
 double limits_cpus_here(const struct limits *l);
 
+bool limits_equal(const struct limits *a, const struct limits *b);
 json_t *limits_to_json(const struct limits *l);		  /* new reference */
 void limits_from_json(struct limits *l, const json_t *j); /* missing members keep the defaults */

@@ -62,10 +62,10 @@ static bool try_options(struct slurm *s, struct buf *why)
 	batch_options(s, &argv);
 	strv_push(&argv, "--test-only");
 	strv_pushf(&argv, "--cpus-per-task=%lld",
-		   (long long)(s->settings.cpus * s->settings.side_by_side));
+		   (long long)s->settings.cpus * s->settings.side_by_side);
 	if (s->settings.memory_mb)
 		strv_pushf(&argv, "--mem=%lldM",
-			   (long long)(s->settings.memory_mb * s->settings.side_by_side));
+			   (long long)s->settings.memory_mb * s->settings.side_by_side);
 	if (s->settings.time)
 		strv_pushf(&argv, "--time=%s", s->settings.time);
 	strv_push(&argv, "--wrap=true");

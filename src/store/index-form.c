@@ -464,7 +464,7 @@ static const char *usual_id(struct index_unpacking *u, size_t i)
 	for (size_t left = i; left > 9; left /= 10)
 		digits++;
 	char *out = memory_text(&u->r->memory, NULL, n + 1 + digits);
-	memcpy(out, stamp, n);
+	memcpy(out, stamp, n + 1);
 	out[n] = '-';
 	for (size_t k = n + digits, left = i; k > n; k--, left /= 10)
 		out[k] = (char)('0' + left % 10);

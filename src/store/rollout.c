@@ -95,7 +95,8 @@ static const struct result_more *more_of(struct loading *l, const struct finishe
 	keep_custom(l, &more, f->line, f->result);
 	if (l->measured)
 		more.measured = measured_of(f->line, f->result);
-	if (memcmp(&more, &result_no_more, sizeof more) == 0)
+	if (!(more.judge_score >= 0) && !(more.first_score > 0) && !more.skipped && !more.ignored &&
+	    !more.judge_votes && !more.measured && !more.custom_n)
 		return &result_no_more;
 	kept = xmalloc(sizeof *kept);
 	*kept = more;

@@ -150,7 +150,7 @@ def test_a_controller_that_restarts(start_cli, env, cluster, bench, rollout, wor
     cluster.kill("slurmctld")
     wait_for(lambda: subprocess.run(["squeue"], env={**os.environ, **cluster.env}, capture_output=True).returncode, timeout=30)
     cluster.start("slurmctld", "-D")
-    out, _ = child.communicate(timeout=120)
+    out, _ = child.communicate(timeout=240)
     assert child.returncode == 0, out
     assert only(rollout("far"))["attempt"] == 1
 
