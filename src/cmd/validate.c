@@ -100,7 +100,8 @@ static int validate_task(const char *dir)
 	struct err err;
 	int status = CMD_OK;
 	if (task_read(&task, &source, &problems, &err) == 0 &&
-	    check_image(&task, &source, &problems, &err) == 0) {
+	    check_image(&task, &source, &problems, &err) == 0 &&
+	    inputs_check_start(&task, &source, &problems, &err) == 0) {
 		print_task(&task, dir);
 	} else {
 		AUTO(strv) struct strv lines = STRV_INIT;
@@ -125,7 +126,7 @@ static int ask_remotes(const struct inputs *in, const char *config_path, struct 
 						 .start = r->start_commit,
 						 .dir = in->tasks[i].source.dir,
 						 .id = in->tasks[i].task.id,
-						 .submodules = r->submodules};
+						 .repo = r};
 	}
 	remotes_login(tasks, in->tasks_n, config_path);
 	remotes_ask(tasks, in->tasks_n, problems, &notes, &hollow);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "git/git.h"
+#include "repo/start-check.h"
 #include "task/source.h"
 
 #define NAME "refs/rollouts/start"
@@ -99,19 +100,25 @@ static int make(const char *folder, const char *url, bool sha256, struct err *er
 	return gitdir_make(AT_FDCWD, folder, &spec, err);
 }
 
-void peek_for_hollow(struct strv *out, const char *url, const char *start, bool submodules,
-		     int64_t deadline_ms)
+int peek_at_start(struct strv *hollow, const char *start, const struct task_repo *r,
+		  int64_t deadline_ms, struct err *err)
 {
+	static const struct strv no_overlay = STRV_INIT;
 	struct err why = {0};
 	AUTO(temp_dir) char *dir = path_make_temp_dir("rollouts-peek", &why);
 	AUTO(free) char *folder = dir ? path_join(dir, "git") : NULL;
 
-	if (!folder || strchr(url, '\n') ||
-	    make(folder, url, start && strlen(start) == 64 && git_is_full_id(start), &why))
-		return log_debug("%s", why.msg);
+	if (!folder || strchr(r->git_url, '\n') ||
+	    make(folder, r->git_url, start && strlen(start) == 64 && git_is_full_id(start), &why)) {
+		log_debug("%s", why.msg);
+		return 0;
+	}
 	AUTO(fd) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct peek p = {fd, deadline_ms};
-	if (fd < 0 || fetch(&p, start, &why))
-		return log_debug("%s", why.msg);
-	source_look_for_hollow(out, folder, NAME, submodules);
+	if (fd < 0 || fetch(&p, start, &why)) {
+		log_debug("%s", why.msg);
+		return 0;
+	}
+	source_look_for_hollow(hollow, folder, NAME, r->submodules);
+	return start_check(folder, NAME, r, &no_overlay, deadline_ms, err);
 }

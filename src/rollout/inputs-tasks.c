@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <string.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "repo/start-check.h"
 #include "rollout/inputs-internal.h"
+
+enum { CHECK_MS = 60000 };
 
 static bool same_text(const char *a, const char *b)
 {
@@ -32,6 +36,22 @@ void inputs_task_lines(const struct task_source *source, const struct strv *line
 			strv_take(out, path_join(source->dir, lines->v[i]));
 }
 
+int inputs_check_start(const struct task *t, const struct task_source *source,
+		       struct strv *problems, struct err *err)
+{
+	AUTO(strv) struct strv overlay = STRV_INIT;
+
+	/* Of a remote one the start is not here yet. */
+	if (!t->repo.start_commit || *t->repo.git_url != '/')
+		return 0;
+	task_overlay_paths(t, &overlay);
+	if (!start_check(t->repo.git_url, t->repo.start_commit, &t->repo, &overlay,
+			 clock_mono_ms() + CHECK_MS, err))
+		return 0;
+	strv_pushf(problems, "%s: %s", source->dir, err->msg);
+	return -1;
+}
+
 /* -1: the machine's fault, which every task would tell again. */
 static int read_task(struct inputs *in, const struct task_source *source, struct strv *problems,
 		     struct err *err)
@@ -40,8 +60,10 @@ static int read_task(struct inputs *in, const struct task_source *source, struct
 	AUTO(strv) struct strv lines = STRV_INIT;
 
 	t->source = *source;
-	if (task_read(&t->task, source, &lines, err) == 0)
+	if (task_read(&t->task, source, &lines, err) == 0) {
+		(void)!inputs_check_start(&t->task, source, problems, err);
 		return 0;
+	}
 	if (!lines.n && err->kind == ERR_INFRA)
 		return -1;
 	if (!lines.n)

@@ -52,6 +52,10 @@ int inputs_snapshot(struct inputs_task *t, const struct store *s, struct err *er
 int inputs_commit(struct inputs *in, const struct store *s, const char *stamp,
 		  struct err *err) MUST_CHECK;
 void inputs_release(struct inputs *in);
+/* Whether T, just read from SOURCE, can begin as it says where its repository is on this machine (start-check.h): ERR_USAGE with a
+ * line in PROBLEMS. */
+int inputs_check_start(const struct task *t, const struct task_source *source,
+		       struct strv *problems, struct err *err) MUST_CHECK;
 /* The lines of task_read with the folder before the file's name. */
 void inputs_task_lines(const struct task_source *source, const struct strv *lines,
 		       struct strv *out);

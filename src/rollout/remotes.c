@@ -19,6 +19,7 @@
 #include "task/task.h"
 
 #define ASK_MS 30000
+enum { LOOKED_MAX = 40 }; /* each is a fetch of trees */
 
 /* "https://HOST[:PORT]/" of a URL that is asked with a token, or NULL. The caller frees. */
 static char *web_origin(const char *url)
@@ -142,19 +143,56 @@ void remotes_login(const struct remotes_task *tasks, size_t n, const char *confi
 		setenv(NETWORK_ENV_LOGINS, logins.data, 1);
 }
 
-/* Of one task of each repository. */
-static void look_for_hollow(const struct remotes_task *t, json_t *looked, struct strv *hollow)
+static void add_list(struct buf *out, const struct strv *list)
 {
-	AUTO(strv) struct strv found = STRV_INIT;
-	AUTO(free) char *what = xasprintf("%s %d", t->git_url, t->submodules);
+	for (size_t i = 0; i < list->n; i++)
+		buf_addf(out, "%s\n", list->v[i]);
+	buf_addc(out, '\n');
+}
 
-	if (json_object_get(looked, what))
+/* What its agents will miss is told of one task of each repository; what cannot be taken out of it is each task's own. */
+static void look_at_start(const struct remotes_task *t, json_t *looked, struct strv *problems,
+			  struct strv *hollow)
+{
+	const struct task_repo *r = t->repo;
+	const char *start = t->start ? t->start : t->branch;
+	AUTO(strv) struct strv found = STRV_INIT;
+	AUTO(buf) struct buf what = BUF_INIT;
+	AUTO(free) char *told = xasprintf("%s %d", t->git_url, r->submodules);
+	struct err err;
+
+	buf_addf(&what, "%s\n%s\n", told, r->subdir ? r->subdir : "");
+	add_list(&what, &r->sparse);
+	add_list(&what, &r->remove);
+	if (r->subdir || r->sparse.n || r->remove.n)
+		buf_adds(&what, start ? start : "");
+	else if (json_object_get(looked, told))
 		return;
-	json_put_bool(looked, what, true);
-	peek_for_hollow(&found, t->git_url, t->start ? t->start : t->branch, t->submodules,
-			clock_mono_ms() + ASK_MS);
-	for (size_t i = 0; i < found.n; i++)
+	if (json_object_get(looked, what.data) || json_object_size(looked) >= LOOKED_MAX)
+		return;
+	json_put_bool(looked, what.data, true);
+	if (peek_at_start(&found, start, r, clock_mono_ms() + ASK_MS, &err))
+		strv_pushf(problems, "task \"%s\": %s", t->id, err.msg);
+	for (size_t i = 0; !json_object_get(looked, told) && i < found.n; i++)
 		strv_pushf(hollow, "task \"%s\": %s", t->id, found.v[i]);
+	json_put_bool(looked, told, true);
+}
+
+static void ask_one(const struct remotes_task *t, json_t *asked, const char *what, int here,
+		    struct strv *problems, struct strv *notes)
+{
+	AUTO(free) char *id = NULL;
+	struct err err = {0};
+
+	if (json_object_get(asked, what))
+		return;
+	const int64_t deadline_ms = clock_mono_ms() + ASK_MS;
+	const int rc = t->branch
+			       ? mirror_resolve(&id, here, t->git_url, t->branch, deadline_ms, &err)
+			       : mirror_ask(here, t->git_url, deadline_ms, &err);
+	json_put_bool(asked, what, !rc);
+	if (rc)
+		strv_push(err.kind == ERR_USAGE ? problems : notes, err.msg);
 }
 
 void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *problems,
@@ -165,21 +203,14 @@ void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *proble
 	AUTO(fd) int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	for (size_t i = 0; i < n; i++) {
-		AUTO(free) char *id = NULL;
-		AUTO(free)
-		char *what = xasprintf("%s %s", tasks[i].git_url,
-				       tasks[i].branch ? tasks[i].branch : "");
-		struct err err = {0};
-		if (tasks[i].known || !is_remote(tasks[i].git_url) || json_object_get(asked, what))
+		const struct remotes_task *t = &tasks[i];
+		if (t->known || !is_remote(t->git_url))
 			continue;
-		json_put_bool(asked, what, true);
-		int64_t deadline_ms = clock_mono_ms() + ASK_MS;
-		if (tasks[i].branch ? mirror_resolve(&id, here, tasks[i].git_url, tasks[i].branch,
-						     deadline_ms, &err)
-				    : mirror_ask(here, tasks[i].git_url, deadline_ms, &err))
-			strv_push(err.kind == ERR_USAGE ? problems : notes, err.msg);
-		else
-			look_for_hollow(&tasks[i], looked, hollow);
+		AUTO(free)
+		char *what = xasprintf("%s %s", t->git_url, t->branch ? t->branch : "");
+		ask_one(t, asked, what, here, problems, notes);
+		if (json_get_bool(asked, what, false))
+			look_at_start(t, looked, problems, hollow);
 	}
 }
 
@@ -214,7 +245,7 @@ static size_t collect(const struct session *s, const struct session_work *w, str
 					       .start = r->start_commit,
 					       .dir = t->task_dir,
 					       .id = loaded[n].id,
-					       .submodules = r->submodules,
+					       .repo = r,
 					       .known = r->start_commit &&
 							path_exists(s->store.root_fd, mirror)};
 		n++;

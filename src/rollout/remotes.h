@@ -15,12 +15,13 @@ struct remotes_task {
 	const char *start; /* its start commit; NULL: the tip of the branch */
 	const char *dir;   /* the task's folder; NULL: not known */
 	const char *id;
-	bool submodules; /* it asks for them */
-	bool known;	 /* it was fetched from before, and need not be asked */
+	const struct task_repo *repo;
+	bool known; /* it was fetched from before, and need not be asked */
 };
 /* Have our git and that of our workers log in where there is a token for one of N tasks. CONFIG_PATH may be NULL. */
 void remotes_login(const struct remotes_task *tasks, size_t n, const char *config_path);
-/* Ask each remote of N tasks once. A refusal is a line in PROBLEMS with its remedy, what may pass by itself one in
+/* Ask each remote of N tasks once. A refusal is a line in PROBLEMS with its remedy, and so is what a task takes out of the checkout and
+ * is not there; what may pass by itself one in
  * NOTES. What agents will not see of a repository, submodules and what Git LFS holds, is one in HOLLOW, for each of them once.
  * Blocks, for 60 s at most for one that does not answer. */
 void remotes_ask(const struct remotes_task *tasks, size_t n, struct strv *problems,

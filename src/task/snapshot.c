@@ -70,6 +70,13 @@ bool task_step_tests(const struct task_step *step, const char *id)
 	return false;
 }
 
+void task_overlay_paths(const struct task *t, struct strv *out)
+{
+	for (size_t i = 0; t->files && i < t->files->repo.n; i++)
+		if (t->files->repo.v[i].kind != FILETREE_DIR)
+			strv_push(out, t->files->repo.v[i].path);
+}
+
 void task_release(struct task *t)
 {
 	for (size_t i = 0; i < t->steps_n; i++)

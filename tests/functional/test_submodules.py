@@ -128,6 +128,9 @@ def test_of_a_repository_elsewhere_it_is_told_before_it_is_fetched(run_cli, make
         for words in ("validate", "bench.toml", "--online"), ("run", "bench.toml"):
             said = run_cli(*words, env=env, check=0).stdout
             assert "submodules, whose folders stay empty" in said and "Git LFS, of which agents see the pointers alone" in said
+        (task / "overrides.json").write_text('{"remove_repo_paths": ["big.txt", "small.*"]}')
+        assert 'task "far": remove_repo_paths: "small.*" matches nothing' in run_cli("validate", "bench.toml", "--online", env=env, check=2).stderr
+    (task / "overrides.json").unlink()
     assert "submodules" not in run_cli("validate", "bench.toml", env=env, check=0).stdout
 
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What would quietly mean something else: tasks told by validate, refused by run or not passed, names, the latest rollout."""
+import re
+
 import pytest
 
-from conftest import only
+from conftest import git, only
 
 RUBRIC = [{"id": "r", "criterion": "it holds", "weight": 1}]
+WRONG = re.compile("matches nothing in the start commit|has no directory sources|leaves no file|overlay file .* in the repository")
 
 
 @pytest.mark.parametrize("path, content, more, told", [
@@ -65,12 +68,28 @@ def test_a_name_is_no_pattern(run_cli, make_repo, make_task, make_bench, rollout
 
 
 @pytest.mark.parametrize("keys", [{"overrides": {"remove_repo_paths": ["src/gret.py"]}}, {"overrides": {"remove_repo_paths": ["*.rs"]}},
-                                  {"meta": {"repo": {"sparse_checkout": ["src", "!data/*.csv"]}}}])
-def test_what_matches_nothing_is_an_error(run_cli, make_task, make_bench, rollout, keys):
-    run_cli("run", make_bench(make_task("t", **keys)))
-    result = only(rollout())
-    assert result["outcome"] == "infra_error" and "matches nothing in the start commit" in result["reason"]
-    assert result["agent"] is None
+                                  {"meta": {"repo": {"sparse_checkout": ["src", "!data/*.csv"]}}}, {"meta": {"repo": {"subdir": "sources"}}},
+                                  {"meta": {"repo": {"sparse_checkout": ["src"], "subdir": "data"}}},
+                                  {"overrides": {"overlay_repo_files": {"src": "x"}}},
+                                  {"overrides": {"overlay_repo_files": {"README.md/x": "x"}}}])
+def test_what_is_not_there_is_refused(run_cli, workdir, make_task, make_bench, keys):
+    """Before anything starts: each trial would end by it."""
+    task = make_task("t", **keys)
+    bench = make_bench(task)
+    for words in ("validate", task), ("validate", bench), ("run", bench):
+        said = run_cli(*words, check=2).stderr
+        assert "tasks/t: " in said and WRONG.search(said), said
+    assert not list(workdir.glob("data/rollouts/*/*"))
+
+
+def test_paths_of_submodules_are_left_to_the_checkout(run_cli, make_task, make_bench, make_repo, rollout):
+    """What is in them is not known before; and a repository without any is looked at."""
+    repo, said = make_repo("repo"), {"repo": {"submodules": True}}
+    assert "matches nothing" in run_cli("validate", make_task("t", repo, meta=said, overrides={"remove_repo_paths": ["lib/x"]}), check=2).stderr
+    git(repo.path, "update-index", "--add", "--cacheinfo", f"160000,{repo.head},lib")
+    git(repo.path, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "lib")
+    start = git(repo.path, "rev-parse", "HEAD").strip()
+    run_cli("validate", make_task("u", repo, start=start, gold=False, meta=said, overrides={"remove_repo_paths": ["lib/x"]}), check=0)
 
 
 def test_only_prefers_a_name(run_cli, make_task, make_bench, make_repo):
