@@ -150,6 +150,21 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 		line(out, "said", "%s", a->final_message);
 }
 
+static void add_tools(struct buf *out, const struct result *r)
+{
+	const char *name;
+	json_t *file, *tools = r->tools;
+	bool more = false;
+
+	json_object_foreach (tools, name, file) {
+		const char *version = json_get_str(r->tool_versions, name, "");
+		line(out, more ? "" : "tools", "%s%s%s%s%s", name, *version ? ": " : "", version,
+		     strcmp(name, json_string_value(file)) ? " at " : "",
+		     strcmp(name, json_string_value(file)) ? json_string_value(file) : "");
+		more = true;
+	}
+}
+
 static void add_result(struct buf *out, const struct result *r)
 {
 	line(out, "outcome", "%s%s%s", outcome_name(r->outcome), r->reason[0] ? ": " : "",
@@ -175,6 +190,7 @@ static void add_result(struct buf *out, const struct result *r)
 		     r->limits_held ? r->limits_held : "none");
 	if (r->image && *r->image)
 		line(out, "image", "%s", r->image);
+	add_tools(out, r);
 }
 
 static int read_attempt(const struct show_run *r, struct attempt *out, struct err *err)

@@ -196,6 +196,7 @@ void result_release(struct result *r)
 	free(r->image_id);
 	free(r->platform);
 	json_decref(r->tools);
+	json_decref(r->tool_versions);
 	json_decref(r->judge_votes);
 	metrics_release(&r->metrics);
 	strv_release(&r->suspect);
@@ -313,6 +314,8 @@ json_t *result_to_json(const struct result *r)
 	put_steps(j, r);
 	json_put(j, "phases_ms", phases_to_json(r));
 	json_put(j, "tools", r->tools ? json_incref(r->tools) : json_null());
+	json_put(j, "tool_versions",
+		 r->tool_versions ? json_incref(r->tool_versions) : json_null());
 	json_put(j, "judge_votes", r->judge_votes ? json_incref(r->judge_votes) : json_null());
 	json_put(j, "agent", r->has_agent ? agent_record_to_json(&r->agent) : json_null());
 	json_t *judge = r->has_judge ? json_object() : json_null();
@@ -421,6 +424,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	}
 	read_bounds(&read, j);
 	read.tools = object_of(j, "tools");
+	read.tool_versions = object_of(j, "tool_versions");
 	read.judge_votes = object_of(j, "judge_votes");
 	*r = read;
 	return 0;

@@ -135,14 +135,15 @@ struct result {
 	struct test_usage usage;   /* valid when evaluated */
 	struct phase_time *phases; /* in order */
 	size_t phases_n;
-	char *sandbox;	   /* "local", "none" ... */
-	char *image;	   /* of a container: its digest; "": none */
-	char *image_id;	   /* the same as the engine knows it: "sha256:..." */
-	char *platform;	   /* what it is for: "linux/amd64" */
-	char *workspace;   /* "overlay", "copy", "none" */
-	json_t *tools;	   /* {name: its file}: the benchmark's; NULL: none */
-	double cpus;	   /* processors that its sandboxes had; 0: no limit */
-	char *limits_held; /* "cgroup", "watched", "none" */
+	char *sandbox;	       /* "local", "none" ... */
+	char *image;	       /* of a container: its digest; "": none */
+	char *image_id;	       /* the same as the engine knows it: "sha256:..." */
+	char *platform;	       /* what it is for: "linux/amd64" */
+	char *workspace;       /* "overlay", "copy", "none" */
+	json_t *tools;	       /* {name: its file}: the benchmark's; NULL: none */
+	json_t *tool_versions; /* {name: what it says of itself, or null}; NULL: none */
+	double cpus;	       /* processors that its sandboxes had; 0: no limit */
+	char *limits_held;     /* "cgroup", "watched", "none" */
 	char *isolation; /* of a weaker sandbox: what isolated it, "Landlock 7, a user of its own"; NULL: all that it has */
 };
 

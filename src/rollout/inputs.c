@@ -262,6 +262,8 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	inputs_find_agents(out, &choice, req, problems);
 	find_judge(out, req, problems);
 	tools_find(&out->tools, &out->bench.tools, req->path, problems);
+	if (problems->n == before)
+		versions_ask(out->tools);
 	caches_find(&out->tools, &out->bench.caches, req->path, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)

@@ -7,8 +7,10 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "os/spawn.h"
 #include "rollout/tools.h"
 
@@ -84,7 +86,7 @@ void versions_used(struct strv *out, const struct task *t)
 					strv_push(out, programs[p].name);
 }
 
-/* The first line that PROGRAM says of itself; NULL: none. */
+/* The first line that PROGRAM says of itself, safe to print; NULL: none. */
 static char *version_of(const char *program, const char *ask)
 {
 	const char *argv[] = {program, ask, NULL};
@@ -103,7 +105,49 @@ static char *version_of(const char *program, const char *ask)
 	const char *line = out.len ? out.data : words.data;
 	line += strspn(line, "\r\n");
 	size_t n = strcspn(line, "\r\n");
-	return n ? xstrndup(line, n < VERSION_MAX ? n : VERSION_MAX) : NULL;
+	AUTO(buf) struct buf safe = BUF_INIT;
+	text_render(&safe, line, n < VERSION_MAX ? n : VERSION_MAX, TEXT_TERMINAL_LINE);
+	return n ? buf_detach(&safe) : NULL;
+}
+
+static const char *how_to_ask(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		if (!strcmp(programs[i].name, name))
+			return programs[i].ask;
+	return "--version";
+}
+
+/* What is in the folder DIR: a JDK is what its java says. */
+static char *version_of_folder(const char *dir)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		AUTO(free) char *in_bin = xasprintf("%s/bin/%s", dir, programs[i].name);
+		AUTO(free) char *in_dir = path_join(dir, programs[i].name);
+		const char *program = !access(in_bin, X_OK) ? in_bin : in_dir;
+		if (!access(program, X_OK) && !path_is_dir(AT_FDCWD, program))
+			return version_of(program, programs[i].ask);
+	}
+	return NULL;
+}
+
+void versions_ask(json_t *tools)
+{
+	json_t *versions = json_object(), *file;
+	const char *name;
+
+	json_object_foreach (json_object_get(tools, "programs"), name, file) {
+		const char *path = json_string_value(file);
+		AUTO(free)
+		char *said = path_is_dir(AT_FDCWD, path)
+				     ? version_of_folder(path)
+				     : version_of(path, how_to_ask(path_base(name)));
+		json_put_str(versions, name, said);
+	}
+	if (tools)
+		json_put(tools, "versions", versions);
+	else
+		json_decref(versions);
 }
 
 static bool is_shown(const json_t *tools, const char *name)

@@ -293,6 +293,8 @@ static void begin_result(struct work *w)
 	w->result.regrade = a->regrade;
 	if (json_object_size(json_object_get(a->tools, "programs")))
 		w->result.tools = json_incref(json_object_get(a->tools, "programs"));
+	if (json_object_size(json_object_get(a->tools, "versions")))
+		w->result.tool_versions = json_incref(json_object_get(a->tools, "versions"));
 	w->result.cpus = limits_cpus_here(&a->trial.limits);
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
 	w->app = path_join(a->trial.task_snapshot, SNAPSHOT_APP);

@@ -36,14 +36,21 @@ def trial(run_cli, make_task, make_bench, agent_script, workdir):
     return run
 
 
-def test_agent_and_tests_have_the_same_tools(trial, workdir, account):
-    program(workdir / "nvm/v9/bin/node", "echo node9")
-    program(workdir / "jdk/bin/javac", "echo javac99")
-    result, said, _ = trial("[ \"$(node) $(javac)\" = 'node9 javac99' ]", "node; javac", folders=[workdir / "nvm/v9/bin"],
-                            tools=["node", workdir / "jdk"])
+def test_agent_and_tests_have_the_same_tools(trial, workdir, account, run_cli):
+    program(workdir / "nvm/v9/bin/node", "[ \"$1\" = --version ] && printf 'v9\\033[2J\\nmore\\n' || echo node9")
+    program(workdir / "jdk/bin/javac", "[ \"$1\" = -version ] && echo javac 99.1 >&2 || echo javac99")
+    program(workdir / "own/mute", "exit 3")
+    result, said, _ = trial("[ \"$(node) $(javac)\" = 'node9 javac99' ]", "node; javac", folders=[workdir / "nvm/v9/bin", workdir / "own"],
+                            tools=["node", workdir / "jdk", "mute"])
     assert result["total_score"] == 1, result
     assert said.split() == ["node9", "javac99"]
-    assert result["tools"] == {"node": str(workdir / "nvm/v9/bin/node"), str(workdir / "jdk"): str(workdir / "jdk")}
+    assert result["tools"] == {"node": str(workdir / "nvm/v9/bin/node"), str(workdir / "jdk"): str(workdir / "jdk"), "mute": str(workdir / "own/mute")}
+    versions = result["tool_versions"]
+    assert versions.pop("node").startswith("v9") and versions == {str(workdir / "jdk"): "javac 99.1", "mute": None}
+    shown = run_cli("show", result["run_id"], check=0).stdout
+    assert "node: v9" in shown and "javac 99.1" in shown and "\x1b" not in shown
+    plan = json.loads(next((workdir / "data/rollouts").glob("*/*/plan.json")).read_text())
+    assert plan["tools"]["versions"].pop("node").startswith("v9") and plan["tools"]["versions"] == versions
 
 
 def test_a_shim_is_asked_what_it_stands_for(trial, workdir, account):
