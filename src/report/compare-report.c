@@ -118,7 +118,10 @@ static void put_uncertain(struct doc *d, const struct compare_pair *p, bool thes
 			  x->units < x->n ? "cluster" : "task", s_of(x->differing),
 			  x->differing == 1 ? "s" : "");
 	const double seen = ceil(points(x->mde));
-	doc_words(d, "%zu tasks can show %.0f point%s", x->n, seen, seen == 1 ? "" : "s");
+	if (seen > 100)
+		doc_words(d, "with so few tasks no difference can be shown");
+	else
+		doc_words(d, "%zu tasks can show %.0f point%s", x->n, seen, seen == 1 ? "" : "s");
 	/* A larger benchmark is no advice where this one would have seen the effect. */
 	if (x->mde > COMPARE_EFFECT && these)
 		doc_words(d, "; more rollouts of each would show less.");

@@ -89,6 +89,14 @@ def test_few_tasks_that_differ_decide_nothing(run_cli, data):
     assert "only 4 tasks differ" in shown and "20 tasks can show " in shown and "would be needed for 5" in shown
 
 
+def test_with_too_few_tasks_nothing_can_be_shown(run_cli, data):
+    """No difference is larger than 100 points."""
+    write(data, [1, 0, 0], [0, 1, 0])
+    pair, shown = said(run_cli, "bench")
+    assert pair["difference"]["mde"] > 1 and "with so few tasks no difference can be shown" in shown and "tasks can show" not in shown
+    assert "would be needed for 5" in shown
+
+
 def test_equal_sides_are_undecided_until_a_margin_calls_them_equivalent(run_cli, data):
     scores = [i % 2 for i in range(120)]
     write(data, scores, scores)
