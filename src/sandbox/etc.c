@@ -402,7 +402,7 @@ static int copy_all(int root_fd, const char *to, const struct strv *paths, struc
 	return path_remove_tree(root_fd, temp, err);
 }
 
-char *etc_find(int root_fd, struct err *err)
+static char *find_or_copy(int root_fd, struct err *err)
 {
 	AUTO(strv) struct strv paths = STRV_INIT;
 	char key[HASH_HEX];
@@ -419,8 +419,14 @@ char *etc_find(int root_fd, struct err *err)
 	AUTO(free) char *to = path_join(DATA_ETC, key);
 	if (path_is_dir(root_fd, to))
 		return STEAL(&to);
-	mode_t old = umask(022); /* other users read it */
-	int rc = copy_all(root_fd, to, &paths, err);
+	return copy_all(root_fd, to, &paths, err) ? NULL : STEAL(&to);
+}
+
+char *etc_find(int root_fd, struct err *err)
+{
+	mode_t old = umask(022); /* other users read it, and the folders it is in */
+	char *path = find_or_copy(root_fd, err);
+
 	umask(old);
-	return rc ? NULL : STEAL(&to);
+	return path;
 }

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from conftest import put, read_rollout
+from conftest import only, put, read_rollout
 
 RUBRIC = [{"id": "r", "criterion": "c", "weight": 1}]
 
@@ -138,3 +138,13 @@ def test_what_is_no_cache_is_refused(trial, workdir, cache, why):
     put(home / ".cargo/registry/index", "x\n")
     _, _, done = trial("true", check=2, home=home, caches=[cache])
     assert why in done.stderr, done.stderr
+
+
+def test_a_closed_umask_closes_nothing_to_trials(run_cli, make_task, make_bench, rollout):
+    """Workers of root run as other users, who read what it made."""
+    before = os.umask(0o077)
+    try:
+        run_cli("run", make_bench(make_task("t", gold=False), agent="nop", model="m"), check=0)
+    finally:
+        os.umask(before)
+    assert only(rollout())["outcome"] == "completed", only(rollout())["reason"]
