@@ -144,6 +144,7 @@ def test_a_copy_that_slurm_requeued(start_cli, env, cluster, bench, rollout, wor
     assert len(events(only_folder(workdir), "finished")) == 1
 
 
+@pytest.mark.long  # its nodes take half a minute to be themselves again
 def test_a_controller_that_restarts(start_cli, env, cluster, bench, rollout, workdir):
     child = start_cli("run", bench(**slow_agent(workdir, 5)), env=env)
     wait_for(lambda: working(workdir), timeout=60)
@@ -161,7 +162,7 @@ def test_a_supervisor_that_was_killed(run_cli, start_cli, env, bench, rollout, w
     child.kill()
     child.wait()
     run_cli("resume", "far", env=env, check=0)
-    assert only(rollout("far"))["attempt"] == 1
+    assert only(rollout("far"))["attempt"] == 1, events(only_folder(workdir), "finished")
     assert len(events(only_folder(workdir), "started")) == 1
 
 
