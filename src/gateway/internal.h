@@ -161,7 +161,7 @@ struct call_try {
 	double retry_after_s;	      /* negative: not stated */
 	double retry_after_ms;	      /* the same, more exactly: negative: not stated */
 	char retry_after[64];	      /* as its header has it */
-	int64_t date_ms;	      /* of the provider's clock; 0: not stated */
+	char date[40];		      /* of the provider's clock; "": not stated */
 	bool encoded;		      /* the answer came compressed, and is handed on plain */
 	char reason[CURL_ERROR_SIZE]; /* curl's own words */
 	struct quota_report report;

@@ -45,7 +45,7 @@ static void notable_header(struct call *c, const char *name, const char *value)
 	else if (strcasecmp(name, "retry-after-ms") == 0)
 		c->try.retry_after_ms = *value >= '0' && *value <= '9' ? strtod(value, NULL) : -1;
 	else if (strcasecmp(name, "date") == 0)
-		c->try.date_ms = quota_date_ms(value);
+		snprintf(c->try.date, sizeof c->try.date, "%s", value);
 	else if (strcasecmp(name, "content-encoding") == 0)
 		c->try.encoded = strcasecmp(value, "identity") != 0;
 	else
@@ -76,12 +76,13 @@ static void take_header(struct call *c, const char *line, size_t n)
 /* The head is whole. A date is one of the provider's clock, which may go wrong by hours. */
 static void head_ends(struct call *c)
 {
-	int64_t now = c->try.date_ms ? c->try.date_ms : clock_wall_ms();
-
-	if (c->try.retry_after_ms >= 0)
+	if (c->try.retry_after_ms >= 0) {
 		c->try.retry_after_s = c->try.retry_after_ms / 1000;
-	else if (*c->try.retry_after)
-		c->try.retry_after_s = quota_retry_after(c->try.retry_after, now);
+	} else if (*c->try.retry_after) {
+		int64_t now = quota_date_ms(c->try.date);
+		c->try.retry_after_s =
+			quota_retry_after(c->try.retry_after, now ? now : clock_wall_ms());
+	}
 	if (c->try.encoded)
 		c->answer.length = -1;
 	c->try.head_seen = true;
@@ -197,7 +198,7 @@ static void forget_answer(struct call *c)
 	c->answer.length = -1;
 	c->try.retry_after_s = c->try.retry_after_ms = -1;
 	c->try.retry_after[0] = c->try.reason[0] = '\0';
-	c->try.date_ms = 0;
+	*c->try.date = '\0';
 	c->try.encoded = false;
 	c->try.report = (struct quota_report)QUOTA_REPORT_INIT;
 	buf_reset(&c->answer.headers);
