@@ -2,10 +2,12 @@
 #include "base/tar.h"
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -13,6 +15,7 @@
 #include "base/path.h"
 
 enum {
+	CHUNK = 1 << 18, /* of a file that is read */
 	BLOCK = 512,
 	EXTENDED_MAX = 1 << 20, /* bytes of a pax header: names, not contents */
 };
@@ -267,4 +270,28 @@ int tar_read_head(int fd, struct tar_member *out, struct err *err)
 	free(said.path);
 	free(said.link);
 	return status;
+}
+
+int tar_read_file(int fd, const struct tar_member *m, int dir_fd, const char *place,
+		  char sha256[HASH_HEX], struct err *err)
+{
+	AUTO(fd) int out = path_open_beneath(dir_fd, place, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
+	AUTO(free) char *chunk = xmalloc(CHUNK);
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = m->mtime}};
+	struct hash h;
+
+	if (out < 0)
+		return -1;
+	hash_init(&h);
+	for (int64_t left = m->size; left > 0;) {
+		size_t n = left < CHUNK ? (size_t)left : CHUNK;
+		if (tar_read(fd, chunk, n, err) || path_write_all(out, chunk, n, err))
+			return err_wrap(err, "%s", place);
+		hash_bytes(&h, chunk, n);
+		left -= (int64_t)n;
+	}
+	hash_hex(&h, sha256);
+	if (fchmod(out, m->mode & 0777) || futimens(out, times))
+		return err_set(err, ERR_INFRA, errno, "%s", place);
+	return tar_read_pad(fd, m->size, err);
 }

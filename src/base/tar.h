@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "base/err.h"
+#include "base/hash.h"
 
 struct tar_member {
 	char *path; /* owned */
@@ -30,3 +31,6 @@ int tar_read_head(int fd, struct tar_member *out, struct err *err) MUST_CHECK;
 int tar_read_pad(int fd, int64_t size, struct err *err) MUST_CHECK;
 /* Exactly N bytes; ERR_USAGE when it ends before. */
 int tar_read(int fd, void *to, size_t n, struct err *err) MUST_CHECK;
+/* The SIZE bytes of the regular file M, and their padding, into a new file PLACE below DIR_FD with its permissions and time. */
+int tar_read_file(int fd, const struct tar_member *m, int dir_fd, const char *place,
+		  char sha256[HASH_HEX], struct err *err) MUST_CHECK;

@@ -46,18 +46,6 @@ static void auto_series(struct series *s)
 	strv_release(&s->models);
 }
 
-struct rollouts {
-	struct rollout *v;
-	size_t n;
-};
-
-static void auto_rollouts(struct rollouts *r)
-{
-	for (size_t i = 0; i < r->n; i++)
-		rollout_release(&r->v[i]);
-	free(r->v);
-}
-
 /* The models that answered, as one text. */
 static char *served_text(const struct summary *s, const struct summary_group *g)
 {

@@ -22,18 +22,6 @@ struct request {
 	bool all;
 };
 
-struct rollouts {
-	struct rollout *v;
-	size_t n;
-};
-
-static void auto_rollouts(struct rollouts *r)
-{
-	for (size_t i = 0; i < r->n; i++)
-		rollout_release(&r->v[i]);
-	free(r->v);
-}
-
 static int load(struct rollouts *out, const struct request *q, const struct strv *operands,
 		struct err *err)
 {

@@ -212,28 +212,12 @@ static char *place_of(const struct reading *r, const char *path)
 static int read_file(struct reading *r, const struct tar_member *m, const char *place,
 		     struct err *err)
 {
-	AUTO(fd)
-	int fd = path_open_beneath(r->dir_fd, place, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
-	AUTO(free) char *chunk = xmalloc(CHUNK);
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = m->mtime}};
 	char sha256[HASH_HEX];
-	struct hash h;
 
-	if (fd < 0)
+	if (tar_read_file(r->in, m, r->dir_fd, place, sha256, err))
 		return -1;
-	hash_init(&h);
-	for (int64_t left = m->size; left > 0;) {
-		size_t n = left < CHUNK ? (size_t)left : CHUNK;
-		if (tar_read(r->in, chunk, n, err) || path_write_all(fd, chunk, n, err))
-			return err_wrap(err, "%s", place);
-		hash_bytes(&h, chunk, n);
-		left -= (int64_t)n;
-	}
-	hash_hex(&h, sha256);
 	json_put_str(r->made, m->path, sha256);
-	if (fchmod(fd, m->mode & 0777) || futimens(fd, times))
-		return err_set(err, ERR_INFRA, errno, "%s", place);
-	return tar_read_pad(r->in, m->size, err);
+	return 0;
 }
 
 static int read_member(struct reading *r, const struct tar_member *m, struct err *err)

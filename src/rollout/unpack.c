@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -15,7 +14,7 @@
 #include "rollout/merge.h"
 #include "rollout/pack.h"
 
-enum { MANIFEST_MAX = 1 << 30, CHUNK = 1 << 16 };
+enum { MANIFEST_MAX = 1 << 30 };
 #define SCRATCH ".unpack-" /* and a process id, below the data folder */
 
 struct unpacking {
@@ -79,29 +78,13 @@ static int make_parent(const struct unpacking *u, const char *path, struct err *
 static int write_file(const struct unpacking *u, const char *path, const struct tar_member *m,
 		      const json_t *listed, struct err *err)
 {
-	AUTO(fd)
-	int fd = path_open_beneath(u->out_fd, path, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
-	AUTO(free) char *chunk = xmalloc(CHUNK);
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_sec = m->mtime}};
 	char sha256[HASH_HEX];
-	struct hash h;
 
-	if (fd < 0)
+	if (tar_read_file(u->in, m, u->out_fd, path, sha256, err))
 		return -1;
-	hash_init(&h);
-	for (int64_t left = m->size; left > 0;) {
-		size_t n = (size_t)(left < CHUNK ? left : CHUNK);
-		if (tar_read(u->in, chunk, n, err) || path_write_all(fd, chunk, n, err))
-			return err_wrap(err, "%s", path);
-		hash_bytes(&h, chunk, n);
-		left -= (int64_t)n;
-	}
-	hash_hex(&h, sha256);
 	if (strcmp(sha256, json_get_str(listed, "sha256", "")) != 0)
 		return damaged(path, "it is not what " PACK_MANIFEST " says", err);
-	if (fchmod(fd, m->mode & 0777) || futimens(fd, times))
-		return err_set(err, ERR_INFRA, errno, "%s", path);
-	return tar_read_pad(u->in, m->size, err);
+	return 0;
 }
 
 /* In a run, or among the files of a task: what lies above is ours. */

@@ -397,6 +397,14 @@ void rollout_release(struct rollout *r)
 	*r = (struct rollout){0};
 }
 
+void rollouts_release(struct rollouts *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		rollout_release(&r->v[i]);
+	free(r->v);
+	*r = (struct rollouts){0};
+}
+
 bool rollout_is_complete(const struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++)

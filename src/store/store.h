@@ -181,6 +181,17 @@ void rollout_ended(struct rollout *r);
  * called ID@HASH. Takes PARTS, oldest first. */
 void rollout_pool(struct rollout *out, struct rollout *parts_take, size_t n);
 void rollout_release(struct rollout *r);
+
+/* Several of them; owned. */
+struct rollouts {
+	struct rollout *v;
+	size_t n;
+};
+void rollouts_release(struct rollouts *r);
+static inline void auto_rollouts(struct rollouts *r)
+{
+	rollouts_release(r);
+}
 void trial_result_release(struct trial_result *r);
 /* Whether a supervisor writes its journal. */
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
