@@ -6,6 +6,7 @@
  */
 #include "agentkit/agentkit.h"
 #include "agentkit/guard.h"
+#include "agentkit/registry.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -69,29 +70,6 @@ static void say(const struct agentkit_listener *l, const char *fmt, ...)
 	l->said(l->arg, line);
 }
 
-/* Nothing was fetched for want of a network, rather than of a package: npm's code for it, or NULL. */
-static const char *network_code(const char *text)
-{
-	static const char *const codes[] = {
-		"ENOTFOUND",	"EAI_AGAIN",  "ECONNREFUSED", "ETIMEDOUT",	    "ENETUNREACH",
-		"EHOSTUNREACH", "ECONNRESET", "ENETDOWN",     "ERR_SOCKET_TIMEOUT", "EADDRNOTAVAIL",
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
-		if (strstr(text, codes[i]))
-			return codes[i];
-	return NULL;
-}
-
-static int no_network(const char *code, struct err *err)
-{
-	return err_set(
-		err, ERR_INFRA, 0,
-		"npm cannot reach its registry (%s): fetching an agent needs a network; behind "
-		"a proxy set HTTPS_PROXY, for a registry of your own npm_config_registry",
-		code);
-}
-
 /* Scripts of packages are not run: nothing of an agent is executed outside a sandbox. */
 static int run_npm(const struct agent_install *i, int dir, const struct agentkit_listener *l,
 		   struct err *err)
@@ -127,9 +105,8 @@ static int run_npm(const struct agent_install *i, int dir, const struct agentkit
 	}
 	if (!status)
 		return 0;
-	const char *code = network_code(text.len ? text.data : "");
-	if (code)
-		return no_network(code, err);
+	if (registry_network_error(text.len ? text.data : "", err))
+		return -1;
 	l->output(l->arg, "npm", out.data, out.len);
 	l->output(l->arg, "npm", text.data, text.len);
 	return err_set(err, ERR_INFRA, 0, "npm could not fetch %s (%s): see its words above",
@@ -146,7 +123,7 @@ static int fetch(const struct agent_install *i, int folder, const char *temp,
 	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
 	if (dir < 0 ||
 	    path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
-	    run_npm(i, dir, l, err))
+	    registry_reach(dir, err) || run_npm(i, dir, l, err))
 		return -1;
 	for (size_t n = 0; n < i->program.n; n++)
 		if (faccessat(dir, i->program.v[n], n ? R_OK : X_OK, 0))

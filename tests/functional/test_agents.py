@@ -286,7 +286,7 @@ def fake_npm(workdir):
     def make(text):
         bin_dir = workdir / "npm/bin"
         bin_dir.mkdir(parents=True, exist_ok=True)
-        (bin_dir / "npm").write_text("#!/bin/sh\n" + text)
+        (bin_dir / "npm").write_text("#!/bin/sh\n[ \"$1\" = ping ] && exit\n" + text)
         (bin_dir / "npm").chmod(0o755)
         folder = workdir / "xdg/rollouts/agents"
         folder.mkdir(parents=True, exist_ok=True)
@@ -365,6 +365,17 @@ def test_without_a_network_it_is_one_line(run_cli, fake_npm, workdir):
     env = fake_npm("echo 'npm ERR! code EAI_AGAIN' >&2; echo 'npm ERR! request to https://registry failed' >&2; exit 1\n")
     done = run_cli("agents", "install", "hello", env=env, check=3)
     assert done.stderr.startswith("rollouts: npm cannot reach its registry (EAI_AGAIN): ") and done.stderr.count("\n") == 1
+
+
+def test_a_network_that_swallows_packets_is_one_line(run_cli, fake_npm, workdir):
+    """npm itself would wait for minutes. One that says nothing yet, on a busy machine, is not taken for that."""
+    env = fake_npm("")
+    (workdir / "npm/bin/npm").write_text("#!/bin/sh\necho \"$1\" >> " + str(workdir / "asked") + "\nsleep 1\n"
+                                         "echo 'npm notice PING https://registry/' >&2\nexec sleep 600\n")
+    done = run_cli("agents", "install", "hello", env=env, check=3)
+    assert done.stderr.startswith("rollouts: npm cannot reach its registry (it does not answer): ")
+    assert done.stderr.count("\n") == 1 and (workdir / "asked").read_text() == "ping\n"
+    assert [p.name for p in (workdir / "cache/rollouts/agents/hello").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("what, status, words", [
