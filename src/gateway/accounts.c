@@ -241,7 +241,7 @@ bool accounts_reserve(struct account *a, struct call *c)
 	const int64_t dearest =
 		own || a->dearest_tokens ? a->dearest_tokens : a->gw->dearest_tokens;
 	const double dearest_usd = own || a->dearest_tokens ? a->dearest_usd : a->gw->dearest_usd;
-	double usd = usage_usd(&c->price, &u, "");
+	double usd = usage_usd(c->price, &u, "");
 
 	if (!own && !b->tokens && !(b->usd > 0))
 		return true;

@@ -49,7 +49,7 @@ bool admit_route(struct call *c)
 
 	c->provider = own ? own : rule ? rule->provider : NULL;
 	if (rule)
-		c->price = rule->price;
+		c->price = &rule->price;
 	if (c->asked.endpoint.kind == ENDPOINT_MODELS) {
 		if (!c->provider)
 			c->provider = any_provider(d, ~0u);

@@ -49,9 +49,11 @@ static void back_off_ends(void *ctx)
 
 struct call *call_new(struct gateway *gw, const char *uri)
 {
+	static const struct price not_known;
 	struct call *c = xcalloc(1, sizeof *c);
 
 	c->gw = gw;
+	c->price = &not_known;
 	c->asked.uri = xstrdup(uri);
 	c->asked.target = c->asked.body = c->answer.headers = c->answer.out = c->answer.held =
 		(struct buf)BUF_INIT;
@@ -509,9 +511,9 @@ static double usd_of(const struct call *c, const struct token_usage *u)
 
 	if (m->usd_ticks >= 0)
 		return (double)m->usd_ticks / 1e10;
-	if (!c->price.known && m->cost_ticks >= 0)
+	if (!c->price->known && m->cost_ticks >= 0)
 		return (double)m->cost_ticks / 1e10;
-	return usage_usd(&c->price, u, m->service);
+	return usage_usd(c->price, u, m->service);
 }
 
 /* Once for each call that was submitted. */
@@ -550,7 +552,7 @@ static void replayed(struct call *c, const struct replay_cost *cost)
 	c->answer.metering = c->answer.status < 300 && c->asked.endpoint.kind == ENDPOINT_GENERATE;
 	snprintf(c->answer.meter.model, sizeof c->answer.meter.model, "%s", cost->model);
 	account_for(c, &cost->tokens, cost->estimated,
-		    c->answer.metering ? usage_usd(&c->price, &cost->tokens, "") : 0, cost->end);
+		    c->answer.metering ? usage_usd(c->price, &cost->tokens, "") : 0, cost->end);
 	answer_wake(c);
 }
 

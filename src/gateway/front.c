@@ -56,7 +56,7 @@ static bool keeps_back(struct head *h, const char *name, const char *value)
 		h->coding = value;
 	else {
 		for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
-			if (same(name, dropped[i]))
+			if ((*name | 32) == *dropped[i] && same(name, dropped[i]))
 				return true;
 		/* Named in Connection: of this connection alone, too. */
 		return h->connection && strcasestr(h->connection, name) && !same(name, "close");

@@ -199,8 +199,8 @@ struct call {
 	struct call *next, *prev; /* of all calls */
 	struct account *account;  /* NULL: the gateway stands alone, or the attempt is gone */
 	const struct upstream *provider;
-	struct price price;
-	int64_t reserved_tokens; /* of its account */
+	const struct price *price; /* of its model, or one that is not known */
+	int64_t reserved_tokens;   /* of its account */
 	double reserved_usd;
 	bool reserves;
 	struct call_asked asked;   /* front.c and call.c, as it is read */

@@ -78,7 +78,7 @@ void recording_open(struct call *c)
 		return;
 	/* What it is known to cost: its answer may have cost as much again, but nobody saw it. */
 	const struct token_usage u = {.input = accounts_guess_input(a, c->asked.names.tokens)};
-	struct logged_call line = line_of(c, &u, true, usage_usd(&c->price, &u, ""), "lost");
+	struct logged_call line = line_of(c, &u, true, usage_usd(c->price, &u, ""), "lost");
 	line.path = c->asked.target.len < CALL_OPEN_BYTES / 4 ? line.path : "";
 	line.error = NULL;
 	call_log_write(&text, &line);

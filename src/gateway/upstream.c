@@ -17,7 +17,8 @@ static bool is_hop_by_hop(const char *name, size_t len)
 					    "proxy-connection",	 "te",	       "trailer",
 					    "transfer-encoding", "upgrade",    "content-length"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
+		if ((*name | 32) == *names[i] && strlen(names[i]) == len &&
+		    strncasecmp(names[i], name, len) == 0)
 			return true;
 	return false;
 }

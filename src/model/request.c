@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "model/request.h"
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -12,6 +11,21 @@ struct span {
 	size_t len;
 };
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_hex(char c)
+{
+	return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
+static bool is_alnum(char c)
+{
+	return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z');
+}
+
 static size_t space(const char *s, size_t len, size_t i)
 {
 	while (i < len && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r'))
@@ -22,10 +36,14 @@ static size_t space(const char *s, size_t len, size_t i)
 /* Just behind the string that starts at I, or LEN. */
 static size_t string_end(const char *s, size_t len, size_t i)
 {
-	for (i++; i < len; i++) {
-		if (s[i] == '\\')
-			i++;
-		else if (s[i] == '"')
+	const size_t start = i + 1;
+	const char *end;
+
+	for (i = start; i < len && (end = memchr(s + i, '"', len - i)); i++) {
+		size_t at = i = (size_t)(end - s);
+		while (at > start && s[at - 1] == '\\')
+			at--;
+		if ((i - at) % 2 == 0)
 			return i + 1;
 	}
 	return len;
@@ -91,15 +109,21 @@ static bool starts(struct span s, const char *text)
 static void take_model(struct model_request *out, struct span v)
 {
 	enum { LONGEST = 1024 };
-	AUTO(json) json_t *j = v.len && *v.at == '"' && v.len <= LONGEST
-				       ? json_loadb(v.at, v.len, JSON_DECODE_ANY, NULL)
-				       : NULL;
-	const char *name = json_string_value(j);
 	size_t n = 0;
 
-	for (; name && name[n] && n < sizeof out->model - 1; n++)
+	if (v.len < 2 || *v.at != '"' || v.at[v.len - 1] != '"' || v.len > LONGEST)
+		return;
+	while (n < v.len - 2 && n < sizeof out->model - 1 && v.at[n + 1] >= 32 &&
+	       v.at[n + 1] < 127 && v.at[n + 1] != '\\')
+		n++;
+	if (n == v.len - 2) { /* as nearly all are: nothing to resolve */
+		memcpy(out->model, v.at + 1, n);
+		return;
+	}
+	AUTO(json) json_t *j = json_loadb(v.at, v.len, JSON_DECODE_ANY, NULL);
+	const char *name = json_string_value(j);
+	for (n = 0; name && name[n] && n < sizeof out->model - 1; n++)
 		out->model[n] = name[n] >= 32 && name[n] < 127 ? name[n] : '?';
-	out->model[n] = '\0';
 }
 
 static void replace_usage(struct model_request *out, const char *body, struct span v,
@@ -147,7 +171,7 @@ static bool is_base64(const char *s, size_t len)
 	if (memcmp(s, "data:", 5) == 0)
 		return true;
 	for (size_t i = 0; i < LOOK; i++)
-		if (!isalnum((unsigned char)s[i]) && !strchr("+/-_=", s[i]))
+		if (!is_alnum(s[i]) && !strchr("+/-_=", s[i]))
 			return false;
 	return true;
 }
@@ -157,15 +181,13 @@ static int64_t estimate_tokens(const char *body, size_t len)
 	enum { BYTES = 4, PICTURE = 1000 };
 	size_t text = len, pictures = 0;
 
-	for (size_t i = 0; i < len; i++) {
-		if (body[i] != '"')
-			continue;
-		size_t end = string_end(body, len, i);
-		if (is_base64(body + i + 1, end - i - 1)) {
+	for (const char *at = body; (at = memchr(at, '"', len - (size_t)(at - body)));) {
+		size_t i = (size_t)(at - body), end = string_end(body, len, i);
+		if (is_base64(at + 1, end - i - 1)) {
 			text -= end - i;
 			pictures++;
 		}
-		i = end - 1;
+		at = body + end;
 	}
 	return (int64_t)(text / BYTES + pictures * PICTURE);
 }
@@ -254,8 +276,8 @@ static size_t fits(const char *pattern, const char *text, size_t len)
 	for (; pattern[i]; i++) {
 		if (i >= len)
 			return 0;
-		bool ok = pattern[i] == '9'   ? isdigit((unsigned char)text[i])
-			  : pattern[i] == 'x' ? isxdigit((unsigned char)text[i])
+		bool ok = pattern[i] == '9'   ? is_digit(text[i])
+			  : pattern[i] == 'x' ? is_hex(text[i])
 					      : text[i] == pattern[i];
 		if (!ok)
 			return 0;
@@ -267,7 +289,7 @@ static size_t digits(const char *text, size_t len)
 {
 	size_t i = 0;
 
-	while (i < len && isdigit((unsigned char)text[i]))
+	while (i < len && is_digit(text[i]))
 		i++;
 	return i;
 }
@@ -294,7 +316,7 @@ static size_t date(const char *text, size_t len)
 {
 	size_t n = fits("9999-99-99", text, len);
 
-	if (!n || (n < len && isdigit((unsigned char)text[n])))
+	if (!n || (n < len && is_digit(text[n])))
 		return 0;
 	if (n + 1 < len && (text[n] == 'T' || text[n] == ' ')) {
 		size_t t = time_of_day(text + n + 1, len - n - 1);
@@ -321,8 +343,7 @@ static size_t seconds(const char *text, size_t len)
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
 		size_t u = fits(units[i], text + n + gap, len - n - gap);
 		/* "5 s" may be the start of another word. */
-		if (u && (n + gap + u == len || !isalnum((unsigned char)text[n + gap + u])) &&
-		    (u > 1 || !gap))
+		if (u && (n + gap + u == len || !is_alnum(text[n + gap + u])) && (u > 1 || !gap))
 			return n + gap + u;
 	}
 	return 0;
@@ -335,7 +356,7 @@ static size_t volatile_text(const char *text, size_t len, char *mark)
 	*mark = 'U';
 	if ((n = fits("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", text, len)))
 		return n;
-	if (!isdigit((unsigned char)*text))
+	if (!is_digit(*text))
 		return 0;
 	*mark = 'T';
 	if ((n = date(text, len)) || (n = time_of_day(text, len)))
@@ -344,18 +365,20 @@ static size_t volatile_text(const char *text, size_t len, char *mark)
 	return seconds(text, len);
 }
 
+static const bool in_word[256] = {
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['.'] = true};
+
 void model_request_normal_text(struct buf *out, const char *text, size_t len)
 {
 	size_t from = 0;
-	bool word = false; /* inside of one, nothing begins */
 
 	for (size_t i = 0; i < len;) {
 		char mark;
-		size_t n = word || !isxdigit((unsigned char)text[i])
-				   ? 0
-				   : volatile_text(text + i, len - i, &mark);
+		size_t n = is_hex(text[i]) ? volatile_text(text + i, len - i, &mark) : 0;
 		if (!n) {
-			word = isalnum((unsigned char)text[i]) || text[i] == '.';
+			while (i < len &&
+			       in_word[(unsigned char)text[i]]) /* inside of one, nothing begins */
+				i++;
 			i++;
 			continue;
 		}

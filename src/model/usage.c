@@ -77,9 +77,12 @@ static const char *const chunk_frame[] = {
 	"id",	       "object", "created", "model", "service_tier", "system_fingerprint",
 	"obfuscation", NULL};
 
+/* These are asked for each scalar of each answer: most differ in the first letter, which needs no call. */
 static bool is_among(const char *path, const char *const *list)
 {
 	for (; *list; list++) {
+		if (**list != *path)
+			continue;
 		size_t n = strlen(*list);
 		if (strcmp(path, *list) == 0 ||
 		    ((*list)[n - 1] == '.' && strncmp(path, *list, n) == 0))
@@ -91,6 +94,8 @@ static bool is_among(const char *path, const char *const *list)
 static const char *behind(const char *path, const char *const *prefixes)
 {
 	for (; *prefixes; prefixes++) {
+		if (**prefixes != *path)
+			continue;
 		size_t n = strlen(*prefixes);
 		if (strncmp(path, *prefixes, n) == 0)
 			return path + n;
@@ -130,7 +135,7 @@ static bool take_number(struct usage_meter *m, const char *path, const char *tex
 
 	if (!name)
 		return false;
-	while (f->path && strcmp(f->path, name))
+	while (f->path && (*f->path != *name || strcmp(f->path, name)))
 		f++;
 	int64_t v = number(text), had;
 	if (!f->path || v < 0)
