@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * s3-internal.h -- private to S3: requests as they are put together, and what goes up in parts.
+ */
+#pragma once
+#include "aws/s3.h"
+
+/* C for METHOD on KEY (NULL: the bucket) with QUERY (NULL: none). */
+void s3_call(struct s3 *s, struct aws_call *c, const char *method, const char *key,
+	     const char *query);
+/* Headers of an object that is written. */
+void s3_add_encryption(const struct s3 *s, struct aws_call *c);
+/* SHA-256 of BYTES of FD from AT on, or of DATA, into the call: its payload and its checksum header. */
+int s3_add_checksum(struct aws_call *c, const void *data, int fd, int64_t at, size_t bytes,
+		    struct err *err) MUST_CHECK;
+/* Base64 of the call's payload hash, as S3 has checksums; out: 45 bytes. */
+void s3_checksum_text(const struct aws_call *c, char out[45]);
+/* What came of a conditional write or of a read: 0, 1, -1. */
+int s3_outcome(const struct aws_call *c, const char *what, struct err *err);
+/* O in parts. */
+int s3_put_parts(struct s3 *s, struct s3_object *o, struct err *err);
