@@ -187,20 +187,65 @@ static void take_paths(const struct reader *r, const struct toml_node *n, struct
 	}
 }
 
-static void take_key_header(const struct reader *r, const struct toml_node *n, struct provider *v)
+/* { header = "api-key" }, and where more than the key stands in it, value = "Token {key}". */
+static char *auth_header(const struct reader *r, const struct toml_node *n)
 {
-	const char *text = plain(r, n), *colon = text ? strchr(text, ':') : NULL;
-	AUTO(free) char *name = colon ? xstrndup(text, (size_t)(colon - text)) : NULL;
+	static const char *const names[] = {"header", "value", NULL};
+	const char *header = NULL, *value = "{key}";
 
-	if (!text)
-		return;
-	if (!name || !is_name(name, "-_") || !strstr(text, "{key}")) {
-		complain(r, n,
-			 "key_header is a header with {key} in it, such as \"api-key: {key}\"");
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *item = &n->items[i];
+		if (strcmp(item->key, "header") == 0)
+			header = plain(r, item);
+		else if (strcmp(item->key, "value") == 0)
+			value = plain(r, item);
+		else
+			unknown(r, item, "auth", names);
+	}
+	if (!header || !is_name(header, "-_"))
+		complain(r, n, "auth needs header, the name of one, such as \"api-key\"");
+	else if (!value || !strstr(value, "{key}"))
+		complain(r, n, "auth: value must hold {key}, such as \"Token {key}\"");
+	else
+		return xasprintf("%s: %s", header, value);
+	return NULL;
+}
+
+static void take_auth(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	static const struct {
+		const char *name, *header;
+	} usual[] = {
+		{"bearer", "Authorization: Bearer {key}"},
+		{"x-api-key", "x-api-key: {key}"},
+		{"x-goog-api-key", "x-goog-api-key: {key}"},
+	};
+
+	free(v->key_header);
+	v->key_header = NULL;
+	if (n->kind == TOML_TABLE) {
+		v->key_header = auth_header(r, n);
 		return;
 	}
-	free(v->key_header);
-	v->key_header = xstrdup(text);
+	for (size_t i = 0; n->kind == TOML_STRING && i < ARRAY_SIZE(usual); i++)
+		if (strcmp(n->text, usual[i].name) == 0) {
+			v->key_header = xstrdup(usual[i].header);
+			return;
+		}
+	complain(
+		r, n,
+		"auth must be \"bearer\", \"x-api-key\", \"x-goog-api-key\" or the name of another "
+		"header, as { header = \"api-key\" }");
+}
+
+static void take_key_ttl(const struct reader *r, const struct toml_node *n, struct provider *v)
+{
+	if (!expect(r, n, TOML_INT))
+		return;
+	if (n->integer < 1 || n->integer > 365 * 86400)
+		complain(r, n, "key_ttl_sec must be 1 to %d", 365 * 86400);
+	else
+		v->key_ttl_sec = n->integer;
 }
 
 static void take_probe(const struct reader *r, const struct toml_node *n, struct provider *v)
@@ -223,9 +268,10 @@ static const struct {
 	const char *name;
 	void (*take)(const struct reader *r, const struct toml_node *n, struct provider *v);
 } provider_keys[] = {
-	{"base_url", take_url}, {"key_env", take_key_env}, {"key_command", take_command},
-	{"apis", take_apis},	{"headers", take_headers}, {"max_in_flight", take_in_flight},
-	{"probe", take_probe},	{"paths", take_paths},	   {"key_header", take_key_header},
+	{"base_url", take_url},	       {"key_env", take_key_env}, {"key_command", take_command},
+	{"apis", take_apis},	       {"headers", take_headers}, {"max_in_flight", take_in_flight},
+	{"probe", take_probe},	       {"paths", take_paths},	  {"auth", take_auth},
+	{"key_ttl_sec", take_key_ttl},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)
@@ -261,6 +307,9 @@ static void read_provider(const struct reader *r, const struct toml_node *n)
 			complain(r, n, "provider \"%s\" has no base_url", n->key);
 		if (!toml_get(n, "apis"))
 			complain(r, n, "provider \"%s\" has no apis", n->key);
+		if (v.key_ttl_sec && !toml_get(n, "key_command"))
+			complain(r, toml_get(n, "key_ttl_sec"),
+				 "key_ttl_sec goes with key_command, which prints the next key");
 	}
 	GROW(p->list, p->n, p->cap);
 	p->list[p->n++] = v;

@@ -242,6 +242,8 @@ void call_submit(struct call *c)
 		return;
 	recording_request(c);
 	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model, pump_due);
+	if (c->provider->key_command && !c->turn.pool->renewal)
+		renew_join(c->turn.pool);
 	c->asked.names.wants_usage &= !c->turn.pool->plain;
 	c->asked.patched = c->asked.names.wants_usage;
 	model_request_patch(&c->asked.names, &c->asked.body);
@@ -366,7 +368,7 @@ static void pump(struct pool *p)
 	struct lane *lane;
 	struct call *c;
 
-	if (p->pumping) /* by a call that failed at once */
+	if (p->pumping || (p->renewal && renew_holds(p))) /* by a call that failed at once */
 		return;
 	p->pumping = true;
 	while ((c = queue_next(p, &lane)))
@@ -426,6 +428,8 @@ static void error_ended(struct call *c, struct lane *lane, CURLcode code)
 		snprintf(c->error, sizeof c->error, "status %d", c->answer.status);
 	if (!passed && take_back(c)) {
 		wait_again(c, 0);
+	} else if (!passed && (why == REFUSAL_KEY || c->answer.status == 401) && renew_asks(c)) {
+		wait_again(c, 0);
 	} else if (refusal_set_aside(c, lane, why) && !passed) {
 		wait_again(c, 0);
 	} else if (why == REFUSAL_NONE && provider_is_busy(c->answer.status) && !passed &&
@@ -463,6 +467,8 @@ static void try_ended(struct call *c, CURLcode code)
 		try_failed(c, lane);
 	else
 		over(c, code ? "cut" : "ok");
+	if (c->answer.status && c->answer.status < 300)
+		renew_proves(c);
 	leave_lane(c);
 }
 

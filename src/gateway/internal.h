@@ -7,6 +7,7 @@
  *   workers.c   the control socket: attempts come and go, and are told their states
  *   front.c     libmicrohttpd: an agent's connection; reads a request, hands out the answer
  *   call.c      the story of one request: admitted, queued, sent, tried again, accounted for
+ *   renew.c     keys that a command prints, got anew when their time is over
  *   refusal.c   what it means that a provider refuses, fails or stays silent
  *   admit.c     whether a request may be, and which provider it goes to
  *   upstream.c  libcurl: one try of a call at its provider
@@ -79,6 +80,7 @@ struct pool {
 	int last_status;       /* of the last answer that was one; 0: there was no answer */
 	struct loop_timer timer;
 	struct gateway *gw;
+	struct renewal *renewal; /* of the first lane's key; NULL: it stays as it is */
 	bool pumping;
 };
 
@@ -143,6 +145,7 @@ struct call_turn {
 	struct lane *lane;
 	const struct provider_key *key_used; /* of the last try */
 	bool key_tried;			     /* a provider was asked */
+	int renewals;			     /* how often it was refused for a key's age */
 };
 
 struct call_times {
@@ -233,6 +236,18 @@ void call_cancel_all(struct account *a); /* that was detached */
 /* Regularly, of every call that is not over. */
 void call_tick(struct call *c);
 void call_tick_soon(struct gateway *gw); /* sets the timer for it */
+
+/* renew.c */
+
+struct renewal;
+/* P's provider has a command for its key. */
+void renew_join(struct pool *p);
+/* Its key is being got anew, or that begins now since its time is over: nothing is to be sent. Then P is due. P has joined. */
+bool renew_holds(struct pool *p);
+/* The key of C's try was refused; true: there is another by now, or will be, and C is to be queued again. */
+bool renew_asks(struct call *c);
+void renew_proves(const struct call *c); /* the key of its try was good */
+void renew_free_all(struct gateway *gw);
 
 /* refusal.c */
 
@@ -421,6 +436,7 @@ struct gateway {
 		*write; /* the last two: lists of the dirty ones */
 	struct worker *workers;
 	struct pool *pools;
+	struct renewal *renewals;
 	struct call *calls, *todo;
 	CURL **idle;
 	size_t idle_n, idle_cap;

@@ -134,6 +134,7 @@ static void stop(struct gateway *gw)
 		workers_close(gw);
 		upstream_free_all(gw);
 		http_client_free(gw->client);
+		renew_free_all(gw);
 		queue_free_all(gw);
 	}
 	loop_free(gw->loop);

@@ -121,6 +121,25 @@ static int read_keys(struct upstream *p, const json_t *j, const char *where, str
 	return 0;
 }
 
+/* How the only key of everybody is got anew. */
+static int read_key_command(struct upstream *p, const json_t *j, const char *where, struct err *err)
+{
+	const char *command;
+
+	if (!j || json_is_null(j))
+		return 0;
+	if (REFUSE_OTHERS(j, where, err, "command", "env", "ttl_ms", "got_ms") ||
+	    json_need_str(j, "command", where, &command, err) ||
+	    get_count(j, "ttl_ms", where, 0, &p->key_ttl_ms, err) ||
+	    get_count(j, "got_ms", where, 0, &p->key_got_ms, err))
+		return -1;
+	if (p->sets[0].keys_n != 1 || p->sets[0].keys[0])
+		return err_set(err, ERR_USAGE, 0, "%s: \"key_command\" goes with one key", where);
+	p->key_command = xstrdup(command);
+	json_get_strv(j, "env", &p->key_command_env);
+	return 0;
+}
+
 static int read_apis(struct upstream *p, const json_t *apis, const char *where, struct err *err)
 {
 	size_t i;
@@ -183,9 +202,10 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
 	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers",
-			  "max_in_flight", "paths", "key_header") ||
+			  "max_in_flight", "paths", "key_header", "key_command") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
 	    read_apis(p, json_object_get(j, "apis"), where, err) || read_keys(p, j, where, err) ||
+	    read_key_command(p, json_object_get(j, "key_command"), where, err) ||
 	    read_headers(p, json_object_get(j, "headers"), where, err) ||
 	    read_paths(p, json_object_get(j, "paths"), where, err) ||
 	    get_count(j, "max_in_flight", where, 1, &in_flight, err))
@@ -333,6 +353,8 @@ void setup_release(struct setup *d)
 		free(p->name);
 		free(p->base_url);
 		free(p->key_header);
+		free(p->key_command);
+		strv_release(&p->key_command_env);
 		for (size_t k = 0; k < API_COUNT; k++)
 			free(p->paths[k]);
 		strv_release(&p->headers);

@@ -29,7 +29,11 @@ struct upstream {
 	char *key_header;	   /* before and behind "{key}"; NULL: the dialect's own */
 	struct provider_key *keys; /* each one once, whoever may use it */
 	size_t keys_n;		   /* 0: none is sent */
-	struct key_set *sets;	   /* the first is everybody else's */
+	char *key_command;	   /* prints the first of them; NULL: they stay as they are */
+	struct strv key_command_env;
+	int64_t key_ttl_ms;   /* how long what it prints is good, 0: not known */
+	int64_t key_got_ms;   /* when it was run: clock_wall_ms */
+	struct key_set *sets; /* the first is everybody else's */
 	size_t sets_n;
 	struct strv headers; /* "Name: value" */
 	int max_in_flight;

@@ -25,6 +25,8 @@
  *     task_keys{}   TASK -> keys[]: what the attempts of that task (control.h) use instead, and nobody else. No
  *                   key in either: none is sent (a self-hosted server). A key that stands in several places
  *                   has one quota
+ *     key_command   {command: for sh, prints the one key of keys[] anew, env[]: its environment, ttl_ms: how long a key is
+ *                   good or 0, got_ms: when that of keys[] was got, since 1970}; absent: the keys stay as they are
  *     key_header    the header that carries a key, "{key}" in it; absent or null: as the dialect has it
  *     headers{}     further request headers
  *     max_in_flight upper bound of the adaptive concurrency, default 256

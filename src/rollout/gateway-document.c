@@ -4,11 +4,31 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/install.h"
 #include "base/json.h"
 #include "rollout/keys.h"
 
 enum { LINES_MAX = 20 };
+
+/* Where the key is what a command prints, the gateway may have to run it again. */
+static void put_keys(json_t *entry, const struct provider *v, json_t *keys_take)
+{
+	AUTO(strv) struct strv env = STRV_INIT;
+	const char *id = json_get_str(json_array_get(keys_take, 0), "id", "");
+
+	if (v->key_command && strcmp(id, KEY_COMMAND_ID) == 0) {
+		json_t *j = json_object();
+		for (char **e = environ; *e; e++)
+			strv_push(&env, *e);
+		json_put_str(j, "command", v->key_command);
+		json_put_strv(j, "env", &env);
+		json_put_int(j, "ttl_ms", v->key_ttl_sec * 1000);
+		json_put_int(j, "got_ms", clock_wall_ms());
+		json_put(entry, "key_command", j);
+	}
+	json_put(entry, "keys", keys_take);
+}
 
 json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 {
@@ -19,7 +39,7 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 	json_put_str(j, "base_url", v->base_url);
 	json_put_strv(j, "apis", &v->apis);
 	if (keys_take)
-		json_put(j, "keys", keys_take);
+		put_keys(j, v, keys_take);
 	json_put(j, "task_keys", json_object());
 	for (size_t i = 0; i < v->paths.n; i++)
 		json_put_str(paths, v->paths.v[i].key, v->paths.v[i].value);
@@ -71,7 +91,7 @@ static void need_keys(struct search *s, const struct trial *t, const struct prov
 		return;
 	keys = s->with_keys ? keys_of_provider(v, s->files, &err) : json_array();
 	if (keys) {
-		json_put(entry, "keys", keys);
+		put_keys(entry, v, keys);
 		return;
 	}
 	strv_pushf(s->problems, "model \"%s\", %s%s: %s", t->model,
@@ -118,7 +138,7 @@ static void want_keys(struct search *s, const struct provider *v)
 	struct err ignored;
 
 	json_t *keys = keys_of_provider(v, s->files, &ignored);
-	json_put(entry, "keys", keys ? keys : json_array());
+	put_keys(entry, v, keys ? keys : json_array());
 }
 
 /* It is the benchmark's: no task's key is spent for it. */

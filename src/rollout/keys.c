@@ -132,7 +132,7 @@ static int run_command(json_t *keys, const struct provider *v, struct err *err)
 			       rc ? "does not end" : spawn_status_text(status, how));
 	}
 	out.data[strcspn(out.data, "\r\n")] = '\0';
-	rc = add_key(keys, "key_command", out.data, v->place, err);
+	rc = add_key(keys, KEY_COMMAND_ID, out.data, v->place, err);
 	wipe(&out);
 	return rc;
 }

@@ -13,6 +13,8 @@
 #include "base/strv.h"
 #include "config/providers.h"
 
+#define KEY_COMMAND_ID "key_command" /* the id of a key that a command printed */
+
 /* The .env files that may hold keys for every task, the first one first: of CONFIG_PATH's folder (may be
  * NULL), of the working directory. */
 void keys_env_files(struct strv *out, const char *config_path);

@@ -21,6 +21,11 @@ int node_keys_write(char **path, const struct session *s, const struct session_w
 	json_put_int(j, "v", 1);
 	json_put_int(j, "parallel", parallel);
 	json_t *document = json_deep_copy(w->document);
+	/* The command for a key is one of this machine. */
+	const char *name;
+	json_t *provider;
+	json_object_foreach (json_object_get(document, "providers"), name, provider)
+		json_object_del(provider, "key_command");
 	/* Of the budget, each trial has a lease instead. */
 	json_object_del(document, "budget");
 	json_put(j, "document", document);

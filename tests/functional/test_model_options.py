@@ -150,7 +150,7 @@ def test_clouds_are_tables(run_cli, make_task, make_bench, rollout, provided, fa
     env = provided([api])
     file = workdir / "xdg/rollouts/providers.toml"
     file.write_text(file.read_text().replace(f'apis = ["{api}"]',
-                                             f'apis = ["{api}"]\npaths = {paths}\nkey_header = "api-key: <{{key}}>"'))
+                                             f'apis = ["{api}"]\npaths = {paths}\nauth = {{ header = "api-key", value = "<{{key}}>" }}'))
     fake.configure(rules=[{"path": target.split("?")[0], "do": {"status": 404}}])
     make_bench(make_task(instructions=TURNS), agent="bash", model="any-fake", retries=0)
     done = run_cli("run", "bench.toml", env=env)
