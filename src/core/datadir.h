@@ -65,6 +65,9 @@
 #define ROLLOUT_NODE_KEYS                                                                          \
 	"node-keys.json" /* 0600: for gateways of other machines, see node/node-gateway.h */
 
+#define ROLLOUT_NODE_DOOR                                                                          \
+	"node-door.json" /* 0600: by which nodes reach the gateway here, see node/home-models.h */
+
 /* Of a run. */
 #define RUN_ATTEMPTS "attempts" /* N/, from 1 */
 #define RUN_LATEST "latest"	/* a link to the last attempt */

@@ -27,26 +27,6 @@ static int gone(struct err *err)
 	return -1;
 }
 
-/* The path of the socket may be longer than an address has room for: reached by its descriptor it is short. */
-static int connect_to(const struct control_attach *a, struct err *err)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	AUTO(fd) int at = openat(a->root_fd, a->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-
-	if (at < 0)
-		return err_set(err, ERR_INFRA, errno, "open %s", a->path);
-	AUTO(fd) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(err, ERR_INFRA, errno, "socket");
-	snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", at);
-	if (connect(fd, (struct sockaddr *)&to, sizeof to)) {
-		err_set(err, ERR_INFRA, errno, "connect to the gateway, %s", a->path);
-		err->retry = true;
-		return -1;
-	}
-	return fd_steal(&fd);
-}
-
 static json_t *attach_message(const struct control_attach *a)
 {
 	json_t *j = json_object(), *limits = json_object();
@@ -116,7 +96,7 @@ static int attach(struct control *c, const struct control_attach *a, struct err 
 
 int control_open(struct control **out, const struct control_attach *a, struct err *err)
 {
-	struct control c = {.fd = connect_to(a, err)};
+	struct control c = {.fd = fd_connect_at(a->root_fd, a->path, SOCK_SEQPACKET, err)};
 
 	if (c.fd < 0)
 		return -1;

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
@@ -28,7 +26,6 @@ enum {
 	STEADY_MS = 30000, /* a gateway that lived so long starts the count anew */
 	TRIES = 8,
 	LINE_MAX_BYTES = 64 << 10,
-	BACKLOG = 1024,
 };
 
 struct gateway_process {
@@ -50,21 +47,6 @@ struct gateway_process {
 	struct gateway_totals before, now; /* of those that are gone; of the one that runs */
 	struct gateway_totals sum;
 };
-
-/* The path may be longer than a socket's may be: named through its folder's descriptor. */
-static int listen_at(int dir_fd, const char *name, int type, mode_t mode, struct err *err)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	AUTO(fd) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
-	if (unlinkat(dir_fd, name, 0) && errno != ENOENT)
-		return err_set(err, ERR_INFRA, errno, "remove an old %s", name);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) ||
-	    fchmodat(dir_fd, name, mode, 0) || listen(fd, BACKLOG))
-		return err_set(err, ERR_INFRA, errno, "make the socket %s", name);
-	return fd_steal(&fd);
-}
 
 /* What reaches the network as the user has set it up; no key, whatever it is called. */
 static void make_env(struct strv *env)
@@ -356,10 +338,10 @@ static int make_sockets(struct gateway_process *p, struct err *err)
 		p->sockets[0] = fcntl(spec->listener, F_DUPFD_CLOEXEC, 3);
 		return p->sockets[0] < 0 ? err_set(err, ERR_INFRA, errno, "keep a socket") : 0;
 	}
-	p->sockets[0] = listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
+	p->sockets[0] = fd_listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
 	if (p->sockets[0] >= 0)
-		p->sockets[1] =
-			listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET, 0600, err);
+		p->sockets[1] = fd_listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET,
+					     0600, err);
 	return p->sockets[1] < 0 ? -1 : 0;
 }
 

@@ -133,6 +133,7 @@ static void on_hello(struct driver *d, const json_t *m)
 {
 	d->greeted = true;
 	d->is_shared = strcmp(json_get_str(m, "files", "shared"), "copied") != 0;
+	d->asks_here = !strcmp(json_get_str(m, "models", "node"), "here");
 	d->attaches = json_get_bool(m, "attach", false);
 	d->poll_ms = json_get_int(m, "poll_ms", DRIVER_POLL_MS);
 	d->batch = (size_t)json_get_int(m, "batch", DRIVER_BATCH);

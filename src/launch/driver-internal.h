@@ -47,7 +47,7 @@ struct driver {
 	int log_fd;
 	struct job *jobs;
 	bool greeted, polling, answered;
-	bool is_shared, attaches;
+	bool is_shared, attaches, asks_here;
 	int64_t poll_ms, next_poll_ms, ready_since_ms, restart_ms;
 	int deaths;
 	size_t batch;

@@ -209,8 +209,9 @@ static int driver_open(struct launch **out, const struct launch_spec *spec, stru
 /* Over there is no gateway of this machine's and no user of its own: rollouts-node fills in what holds there. */
 static void driver_place(struct launch *launch, struct attempt *a)
 {
-	const bool asks =
-		driver_of(launch)->spec.node_keys && (*a->trial.provider || a->judge.provider);
+	const struct driver *d = driver_of(launch);
+	const bool asks = (d->asks_here ? d->spec.node_door : d->spec.node_keys) &&
+			  (*a->trial.provider || a->judge.provider);
 
 	a->gateway = a->control = asks ? (char *)"elsewhere" : NULL;
 	a->uid = 0;
@@ -238,7 +239,10 @@ static int driver_submit(struct launch *launch, const struct launch_job *job, st
 
 	j->state = PACKING;
 	json_put_str(m, "dir", j->dir);
-	json_put_str(m, "keys", d->spec.node_keys);
+	if (d->asks_here)
+		json_put_str(m, "door", d->spec.node_door);
+	else
+		json_put_str(m, "keys", d->spec.node_keys);
 	peer_send(&d->porter, m);
 	return 0;
 }
@@ -506,6 +510,11 @@ static void driver_cancel(struct launch *launch, size_t id, enum launch_cancel h
 	j->cancel = how;
 	if (how == LAUNCH_KILL && j->state >= SENT && j->state <= THERE)
 		j->due_ms = clock_mono_ms() + GONE_MS;
+}
+
+bool launch_driver_asks_here(const struct launch *launch)
+{
+	return driver_of(launch)->asks_here;
 }
 
 const struct launcher launch_driver = {

@@ -5,4 +5,6 @@
 #pragma once
 #include "launch/launch.h"
 
+/* Whether the trials of that one ask their models by way of the gateway here. */
+bool launch_driver_asks_here(const struct launch *l);
 extern const struct launcher launch_driver;

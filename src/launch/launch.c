@@ -23,7 +23,8 @@ bool launch_attaches(const char *name)
 	return l && l->attach;
 }
 
-int launch_check(int root_fd, const char *name, const json_t *settings, struct err *err)
+int launch_check(int root_fd, const char *name, const json_t *settings, bool *asks_here,
+		 struct err *err)
 {
 	const struct launcher *l = launch_find(name);
 	const struct launch_spec spec = {
@@ -32,10 +33,12 @@ int launch_check(int root_fd, const char *name, const json_t *settings, struct e
 
 	if (!l)
 		return err_set(err, ERR_USAGE, 0, "there is no launcher \"%s\"", name);
+	*asks_here = true;
 	if (l != &launch_driver)
 		return 0;
 	if (l->open(&launch, &spec, err))
 		return -1;
+	*asks_here = launch_driver_asks_here(launch);
 	l->close(launch);
 	return 0;
 }

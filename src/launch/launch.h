@@ -30,8 +30,9 @@ struct launch_spec {
 	size_t parallel;	/* never more at once */
 	/* Sockets of the gateway, absolute: for agents, and for workers. NULL: there is none. */
 	const char *gateway, *control;
-	const char *
-		node_keys; /* below the data folder: what a gateway elsewhere is started with; NULL: none is */
+	/* Files below the data folder: what a gateway elsewhere is started with, and by which the one here is reached from
+	 * elsewhere. NULL: no model is asked so. */
+	const char *node_keys, *node_door;
 	uid_t uid_base; /* where it may, the worker of trial i becomes user uid_base + i; 0: none does */
 };
 
@@ -122,7 +123,9 @@ struct launch {
 const struct launcher *launch_find(const char *name);
 /* Whether jobs of that launcher outlive their supervisor. */
 bool launch_attaches(const char *name);
-/* Whether the launcher can be used with these settings, by starting its program and asking it. Blocks. */
-int launch_check(int root_fd, const char *name, const json_t *settings, struct err *err) MUST_CHECK;
+/* Whether the launcher can be used with these settings, by starting its program and asking it. *ASKS_HERE: whether its trials ask
+ * their models by way of the gateway of this machine. Blocks. */
+int launch_check(int root_fd, const char *name, const json_t *settings, bool *asks_here,
+		 struct err *err) MUST_CHECK;
 /* end_strays of every launcher there is. */
 int launch_end_strays(int root_fd, const char *prefix, struct err *err) MUST_CHECK;

@@ -98,17 +98,21 @@ static int make_parent(const struct cache *c, const char *path, struct err *err)
 	return path_make_dirs(c->root_fd, parent, 0711, err);
 }
 
-static int unpack(const struct cache *c, int store_fd, const char *name, const json_t *input,
+static int unpack(const struct cache *c, int data_fd, const char *name, const json_t *input,
 		  struct err *err)
 {
 	const char *path = json_get_str(input, "path", "");
 	const struct parcel expected = {.bytes = json_get_int(input, "bytes", -1)};
-	AUTO(free) char *archive = xasprintf("%s.tar", json_get_str(input, "sha256", ""));
+	AUTO(free) char *archive =
+		xasprintf(DATA_PARCELS "/%s.tar", json_get_str(input, "sha256", ""));
 	AUTO(free) char *temporary = xasprintf(INPUTS "/%s.new", name);
 	AUTO(free) char *record = xasprintf(INPUTS "/%s.json", name);
 	struct parcel wanted = expected;
-	AUTO(fd) int in = openat(store_fd, archive, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int got = source_get(c->source, data_fd, archive, err);
+	AUTO(fd) int in = got ? -1 : openat(data_fd, archive, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
+	if (got)
+		return -1;
 	if (in < 0)
 		return err_retry(err, errno, "the input %s of this trial", archive);
 	snprintf(wanted.sha256, sizeof wanted.sha256, "%s", json_get_str(input, "sha256", ""));
@@ -119,11 +123,14 @@ static int unpack(const struct cache *c, int store_fd, const char *name, const j
 		return err_wrap(err, "%s", path);
 	if (renameat(c->root_fd, temporary, c->root_fd, path))
 		return err_set(err, ERR_INFRA, errno, "rename to %s", path);
+	/* What came for us alone has done its duty. */
+	if (c->source->ask || c->source->store)
+		unlinkat(data_fd, archive, 0);
 	return json_write(c->root_fd, record, input, false, err);
 }
 
-static int have_one(struct cache_hold *out, const struct cache *c, int store_fd,
-		    const json_t *input, struct err *err)
+static int have_one(struct cache_hold *out, const struct cache *c, int data_fd, const json_t *input,
+		    struct err *err)
 {
 	const char *path = json_get_str(input, "path", "");
 	const char *sha256 = json_get_str(input, "sha256", "");
@@ -144,15 +151,14 @@ static int have_one(struct cache_hold *out, const struct cache *c, int store_fd,
 		fd = lock(c, name, LOCK_EX);
 		if (fd < 0)
 			return err_set(err, ERR_INFRA, errno, "lock %s", name);
-		int rc =
-			is_there(c, name, path, sha256) ? 0 : unpack(c, store_fd, name, input, err);
+		int rc = is_there(c, name, path, sha256) ? 0 : unpack(c, data_fd, name, input, err);
 		close(fd);
 		if (rc)
 			return -1;
 	}
 }
 
-int cache_have(struct cache_hold *out, struct cache *c, int store_fd, const json_t *inputs,
+int cache_have(struct cache_hold *out, struct cache *c, int data_fd, const json_t *inputs,
 	       struct err *err)
 {
 	size_t i;
@@ -160,7 +166,7 @@ int cache_have(struct cache_hold *out, struct cache *c, int store_fd, const json
 
 	*out = (struct cache_hold){xcalloc(json_array_size(inputs) + 1, sizeof *out->fds), 0};
 	json_array_foreach (inputs, i, input)
-		if (have_one(out, c, store_fd, input, err))
+		if (have_one(out, c, data_fd, input, err))
 			return -1;
 	return 0;
 }

@@ -9,10 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "node/source.h"
 
 struct cache {
 	int root_fd;
-	int64_t limit_bytes; /* what is used least recently goes past it; 0: nothing goes */
+	const struct source *source; /* of parcels that are not in the data folder; borrowed */
+	int64_t limit_bytes;	     /* what is used least recently goes past it; 0: nothing goes */
 };
 
 /* Open or make the folder: ours alone (0711), and no link. ERR_USAGE when it is somebody else's. */
@@ -24,9 +26,9 @@ struct cache_hold {
 	int *fds;
 	size_t n;
 };
-/* Have INPUTS of a travel.json (inputs.h), from the parcels in STORE_FD, a folder. They stay until OUT is released, which
+/* Have INPUTS of a travel.json (inputs.h), from the parcels of the data folder DATA_FD. They stay until OUT is released, which
  * is to be done in any case. Blocks: for who unpacks the same one, and for the unpacking. */
-int cache_have(struct cache_hold *out, struct cache *c, int store_fd, const json_t *inputs,
+int cache_have(struct cache_hold *out, struct cache *c, int data_fd, const json_t *inputs,
 	       struct err *err) MUST_CHECK;
 void cache_release(struct cache_hold *h);
 /* Remove what is past the limit and nobody uses. */

@@ -138,7 +138,8 @@ static int collect(struct packer *p, const struct attempt *a, json_t *inputs, st
 		       : 0;
 }
 
-int inputs_pack(struct packer *p, const char *dir, const char *keys, json_t **out, struct err *err)
+int inputs_pack(struct packer *p, const char *dir, const char *keys, const char *door, json_t **out,
+		struct err *err)
 {
 	AUTO(free) char *trial = path_join(dir, ATTEMPT_TRIAL);
 	AUTO(free) char *travel = path_join(dir, ATTEMPT_TRAVEL);
@@ -155,8 +156,10 @@ int inputs_pack(struct packer *p, const char *dir, const char *keys, json_t **ou
 	AUTO(free) char *token = xasprintf("%s.%d", a.trial.run_id, a.number);
 	json_put_str(made, "token", token);
 	json_put_str(made, "dir", dir);
-	if (a.gateway)
+	if (a.gateway && keys)
 		json_put_str(made, "keys", keys);
+	if (a.gateway && door)
+		json_put_str(made, "door", door);
 	int rc = collect(p, &a, inputs, err) || json_write(p->root_fd, travel, made, false, err)
 			 ? -1
 			 : 0;

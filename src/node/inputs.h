@@ -10,6 +10,7 @@
  *   inputs[] {path: where it belongs below a data folder, sha256, bytes, host: the folder of the submitting machine that it was, in
  *            trial.json; absent where it had that path already}
  *   keys     of a trial that asks a model: what its gateway is started with, below the data folder (node-gateway.h)
+ *   door     instead of keys, where it asks by way of the gateway here (home-models.h)
  */
 #pragma once
 #include <jansson.h>
@@ -20,7 +21,7 @@ struct packer {
 	json_t *made; /* path or host -> {path, sha256, bytes}: what was packed by this process */
 };
 
-/* Pack what the attempt in DIR needs and write its travel.json, KEYS (NULL: none) in it where it asks a model; *OUT is that, owned by the caller. Blocks: fetches the
+/* Pack what the attempt in DIR needs and write its travel.json, KEYS and DOOR (NULL: none) in it where it asks a model; *OUT is that, owned by the caller. Blocks: fetches the
  * repository of a task that has no baseline yet, writes large files. ERR_USAGE for what cannot travel. */
-int inputs_pack(struct packer *p, const char *dir, const char *keys, json_t **out,
+int inputs_pack(struct packer *p, const char *dir, const char *keys, const char *door, json_t **out,
 		struct err *err) MUST_CHECK;

@@ -39,7 +39,8 @@ int node_gateway_start(struct node_gateway *g, int cache_fd, int data_fd, const 
 	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(json) json_t *j = NULL;
 
-	if (path_read_beneath(data_fd, file, DOCUMENT_MAX, &text, err) ||
+	if ((*file == '/' ? path_read(AT_FDCWD, file, DOCUMENT_MAX, &text, err)
+			  : path_read_beneath(data_fd, file, DOCUMENT_MAX, &text, err)) ||
 	    json_parse(&j, text.data, text.len, file, err))
 		return err_wrap(err, "the keys of this rollout");
 	g->document = json_incref(json_object_get(j, "document"));

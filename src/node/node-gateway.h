@@ -19,7 +19,7 @@ struct node_gateway {
 	int dir_fd;
 };
 
-/* FILE lies below DATA_FD. SIDE_BY_SIDE of its trials run here at once. Blocks until it is ready. */
+/* FILE lies below DATA_FD, or is absolute. SIDE_BY_SIDE of its trials run here at once. Blocks until it is ready. */
 int node_gateway_start(struct node_gateway *g, int cache_fd, int data_fd, const char *file,
 		       int64_t side_by_side, struct err *err) MUST_CHECK;
 /* The secret that tokens are made from; borrowed. */

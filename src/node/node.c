@@ -32,6 +32,7 @@
 #include "core/token.h"
 #include "core/trial.h"
 #include "node/cache.h"
+#include "node/home-models.h"
 #include "node/node-gateway.h"
 #include "node/parcel.h"
 #include "os/fdio.h"
@@ -69,7 +70,7 @@ struct slot {
 struct node {
 	const struct node_request *q;
 	struct cache cache;
-	int data_fd, store_fd, out_fd, event_fd, signal_fd;
+	int data_fd, out_fd, event_fd, signal_fd;
 	int execution;
 	json_t *ended; /* token -> true: by an earlier execution */
 	struct slot *slots;
@@ -119,7 +120,7 @@ static int pack(struct node *n, const struct slot *s, char **archive, struct par
 		rc = err_set(err, ERR_INFRA, errno, "rename to %s", name);
 	if (rc)
 		unlinkat(n->out_fd, temporary, 0);
-	else
+	else if (!(rc = source_put(&n->q->source, n->out_fd, name, err)))
 		*archive = STEAL(&name);
 	return rc;
 }
@@ -198,6 +199,14 @@ static void place(struct attempt *a, const json_t *inputs)
 	}
 }
 
+static void set_gateway(struct slot *s, const char *dir)
+{
+	free(s->spec.gateway);
+	free(s->spec.control);
+	s->spec.gateway = path_join(dir, ROLLOUT_GATEWAY_SOCKET);
+	s->spec.control = path_join(dir, ROLLOUT_CONTROL_SOCKET);
+}
+
 /* The gateway beside the workers, started with the first that needs it, and what this one shows to it. */
 static int add_gateway(struct node *n, struct slot *s, const char *keys, struct strv *env,
 		       struct err *err)
@@ -207,10 +216,7 @@ static int add_gateway(struct node *n, struct slot *s, const char *keys, struct 
 	if (!n->gateway.process && node_gateway_start(&n->gateway, n->cache.root_fd, n->data_fd,
 						      keys, n->q->side_by_side, err))
 		return -1;
-	free(s->spec.gateway);
-	free(s->spec.control);
-	s->spec.gateway = path_join(n->gateway.dir, ROLLOUT_GATEWAY_SOCKET);
-	s->spec.control = path_join(n->gateway.dir, ROLLOUT_CONTROL_SOCKET);
+	set_gateway(s, n->gateway.dir);
 	const char *secret = node_gateway_secret(&n->gateway);
 	AUTO(free) char *agent = token_make(secret, a->trial.run_id, a->number, "agent");
 	AUTO(free) char *judge = token_make(secret, a->trial.run_id, a->number, "judge");
@@ -219,7 +225,22 @@ static int add_gateway(struct node *n, struct slot *s, const char *keys, struct 
 	return 0;
 }
 
-static int start_worker(struct node *n, struct slot *s, const char *keys, struct err *err)
+/* The gateway of the home, which makes the tokens. */
+static int add_home_gateway(struct node *n, struct slot *s, struct strv *env, struct err *err)
+{
+	AUTO(free) char *path = path_join(s->dir, HOME_TOKENS);
+	AUTO(json) json_t *j = NULL;
+
+	if (source_get(&n->q->source, n->data_fd, path, err) ||
+	    json_read(&j, n->data_fd, path, DOCUMENT_MAX, err))
+		return -1;
+	set_gateway(s, n->q->sockets);
+	strv_setenv(env, "ROLLOUTS_TOKEN", json_get_str(j, "agent", ""));
+	strv_setenv(env, "ROLLOUTS_JUDGE_TOKEN", json_get_str(j, "judge", ""));
+	return 0;
+}
+
+static int start_worker(struct node *n, struct slot *s, const json_t *travel, struct err *err)
 {
 	AUTO(free) char *worker = install_libexec("rollouts-trial");
 	AUTO(free) char *log_path = path_join(s->dir, ATTEMPT_WORKER_LOG);
@@ -228,7 +249,10 @@ static int start_worker(struct node *n, struct slot *s, const char *keys, struct
 
 	AUTO(strv) struct strv env = STRV_INIT;
 	strv_pushv(&env, strv_items(&n->env));
-	if ((keys && add_gateway(n, s, keys, &env, err)) ||
+	const char *keys = json_get_str(travel, "keys", NULL);
+	const bool is_at_home = json_get_str(travel, "door", NULL);
+	if ((keys && add_gateway(n, s, n->q->keys ? n->q->keys : keys, &env, err)) ||
+	    (is_at_home && add_home_gateway(n, s, &env, err)) ||
 	    rundir_make(n->cache.root_fd, &s->spec, err))
 		return -1;
 	AUTO(fd)
@@ -275,7 +299,9 @@ static int read_trial(struct node *n, struct slot *s, json_t **travel, struct er
 	AUTO(free) char *path = path_join(s->dir, ATTEMPT_TRAVEL);
 	AUTO(json) json_t *j = NULL;
 
-	if (json_read(travel, n->data_fd, path, DOCUMENT_MAX, err) ||
+	if (source_get(&n->q->source, n->data_fd, path, err) ||
+	    source_get(&n->q->source, n->data_fd, trial, err) ||
+	    json_read(travel, n->data_fd, path, DOCUMENT_MAX, err) ||
 	    json_read(&j, n->data_fd, trial, DOCUMENT_MAX, err) ||
 	    attempt_from_json(&s->spec, j, trial, err))
 		return -1;
@@ -306,10 +332,10 @@ static int begin(struct node *n, struct slot *s, struct err *err)
 		return err_set(err, ERR_CANCELLED, 0,
 			       "an earlier execution of this job has run it");
 	const json_t *inputs = json_object_get(travel, "inputs");
-	if (cache_have(&s->hold, &n->cache, n->store_fd, inputs, err))
+	if (cache_have(&s->hold, &n->cache, n->data_fd, inputs, err))
 		return -1;
 	place(&s->spec, inputs);
-	return start_worker(n, s, json_get_str(travel, "keys", NULL), err);
+	return start_worker(n, s, travel, err);
 }
 
 static void take_slot(struct node *n, const char *dir)
@@ -507,10 +533,10 @@ static int open_folders(struct node *n, struct err *err)
 	n->data_fd = open(q->data, flags);
 	if (n->data_fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open the data folder %s", q->data);
-	n->store_fd = openat(n->data_fd, DATA_PARCELS, flags);
 	n->out_fd = open(q->out, flags);
 	if (n->out_fd < 0)
 		return err_set(err, ERR_INFRA, errno, "open the folder for archives %s", q->out);
+	n->cache.source = &q->source;
 	return cache_open(&n->cache, q->cache, q->cache_mb << 20, err) ? -1 : open_events(n, err);
 }
 
@@ -581,7 +607,6 @@ int node_run(const struct node_request *q)
 	struct node n = {.q = q,
 			 .cache.root_fd = -1,
 			 .data_fd = -1,
-			 .store_fd = -1,
 			 .out_fd = -1,
 			 .event_fd = -1,
 			 .signal_fd = -1,

@@ -17,12 +17,19 @@
 #include <jansson.h>
 #include <stdint.h>
 #include "base/strv.h"
+#include "node/source.h"
 
 struct node_request {
 	const char *
 		data; /* where cache/parcels and the attempts' folders are: the submitting machine's data folder, or a copy of those */
-	const char *cache;  /* a folder of this machine */
-	const char *out;    /* where archives go */
+	const char *cache; /* a folder of this machine */
+	const char *out;   /* where archives go */
+	/* Where from what is missing in the data folder comes; archives are handed to a store. */
+	struct source source;
+	const char *
+		sockets; /* a folder: the sockets of the gateway at home; NULL: there are none here */
+	const char *
+		keys; /* a file, instead of the one in the data folder (node-gateway.h); NULL: that one */
 	const char *events; /* a file's name, to which ".K" is added; NULL: standard output */
 	int64_t cache_mb;   /* 0: no limit */
 	int64_t side_by_side;

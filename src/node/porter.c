@@ -144,7 +144,8 @@ static json_t *serve(struct packer *p, const json_t *request, const char **event
 
 	*event = "failed";
 	if (!strcmp(op, "pack") &&
-	    !inputs_pack(p, dir, json_get_str(request, "keys", NULL), &travel, err)) {
+	    !inputs_pack(p, dir, json_get_str(request, "keys", NULL),
+			 json_get_str(request, "door", NULL), &travel, err)) {
 		json_put(answer, "inputs", json_incref(json_object_get(travel, "inputs")));
 		json_decref(travel);
 		*event = "packed";

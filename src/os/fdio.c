@@ -6,13 +6,15 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-enum { FDS_MAX = 64 };
+enum { FDS_MAX = 64, BACKLOG = 1024 };
 
 int fd_pipe(int fds[2], struct err *err)
 {
@@ -187,4 +189,31 @@ int fd_lock(int dir_fd, const char *path, int64_t deadline_ms, struct err *err)
 		if (lock_is_current(fd, dir_fd, path))
 			return fd_steal(&fd);
 	}
+}
+
+int fd_listen_at(int dir_fd, const char *name, int type, mode_t mode, struct err *err)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	AUTO(fd) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	/* Named through its folder's descriptor: an address has room for 108 bytes. */
+	snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
+	if (unlinkat(dir_fd, name, 0) && errno != ENOENT)
+		return err_set(err, ERR_INFRA, errno, "remove an old %s", name);
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof at) ||
+	    fchmodat(dir_fd, name, mode, 0) || listen(fd, BACKLOG))
+		return err_set(err, ERR_INFRA, errno, "make the socket %s", name);
+	return fd_steal(&fd);
+}
+
+int fd_connect_at(int dir_fd, const char *path, int type, struct err *err)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	AUTO(fd) int at = openat(dir_fd, path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	AUTO(fd) int fd = at < 0 ? -1 : socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d", at);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&to, sizeof to))
+		return err_retry(err, errno, "connect to %s", path);
+	return fd_steal(&fd);
 }

@@ -28,6 +28,13 @@ int fd_send(int sock, const void *data, size_t n, const int *fds, size_t fds_n,
 ssize_t fd_recv(int sock, void *data, size_t max, int *fds, size_t *fds_n, int64_t deadline_ms,
 		struct err *err) MUST_CHECK;
 
+/* A listening socket of the file system, NAME below DIR_FD, whatever the length of its path; replaces what is there. TYPE is SOCK_STREAM or
+ * SOCK_SEQPACKET. Returns the fd or -1. */
+int fd_listen_at(int dir_fd, const char *name, int type, mode_t mode, struct err *err) MUST_CHECK;
+
+/* Connect to such a socket. Returns the fd or -1, an ERR_INFRA that is worth a retry. */
+int fd_connect_at(int dir_fd, const char *path, int type, struct err *err) MUST_CHECK;
+
 /* Exclusive advisory lock on PATH (made if missing), held until the fd is closed. Blocks until
  * DEADLINE (0: for ever; already past: try once). Returns the fd or -1, ERR_LIMIT when somebody
  * else has it. A holder may unlink PATH: whoever waited then locks the next file of that name. */

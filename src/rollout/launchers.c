@@ -10,15 +10,16 @@ static bool lacks(const struct budget *b, double usd, int64_t tokens)
 	return (b->usd > 0 && !(usd > 0)) || (b->tokens && !tokens);
 }
 
-/* Why T cannot run elsewhere, or NULL. */
-static const char *stays(const struct planfile *p, const struct trial *t)
+/* Why T cannot run elsewhere, or NULL. ASKS_HERE: its calls pass the gateway of this machine. */
+static const char *stays(const struct planfile *p, const struct trial *t, bool asks_here)
 {
 	if (t->sandbox == SANDBOX_DOCKER)
 		return "its sandbox is a container, whose image does not travel yet";
-	if (*t->provider && lacks(&p->budget, t->limits.usd, t->limits.tokens))
+	if (!asks_here && *t->provider && lacks(&p->budget, t->limits.usd, t->limits.tokens))
 		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
 		       "token_limit, whichever the budget is in";
-	if (p->judge.provider && t->evaluate && lacks(&p->budget, p->judge.usd, p->judge.tokens))
+	if (!asks_here && p->judge.provider && t->evaluate &&
+	    lacks(&p->budget, p->judge.usd, p->judge.tokens))
 		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
 		       "token_limit, in [judge] too";
 	if (p->gateway)
@@ -36,23 +37,28 @@ static bool is_first(const struct planfile *p, size_t i)
 	return true;
 }
 
-int launchers_check(int root_fd, const struct planfile *p, struct err *err)
+int launchers_check(int root_fd, const struct planfile *p, struct strv *asks_here, struct err *err)
 {
 	for (size_t i = 0; i < p->n; i++) {
+		const char *name = p->trials[i].launcher;
+		bool here;
+		if (!strcmp(name, LAUNCHER_LOCAL) ||
+		    (i && !strcmp(name, p->trials[i - 1].launcher)) || !is_first(p, i))
+			continue;
+		if (launch_check(root_fd, name, json_object_get(p->launchers, name), &here, err))
+			return -1;
+		if (here)
+			strv_push(asks_here, name);
+	}
+	for (size_t i = 0; i < p->n; i++) {
 		const struct trial *t = &p->trials[i];
-		const char *why = strcmp(t->launcher, LAUNCHER_LOCAL) ? stays(p, t) : NULL;
+		const char *why = strcmp(t->launcher, LAUNCHER_LOCAL)
+					  ? stays(p, t, strv_has(asks_here, t->launcher))
+					  : NULL;
 		if (why)
 			return err_set(err, ERR_USAGE, 0,
 				       "task %s cannot run with launcher = \"%s\": %s", t->task_id,
 				       t->launcher, why);
-	}
-	for (size_t i = 0; i < p->n; i++) {
-		const char *name = p->trials[i].launcher;
-		if (!strcmp(name, LAUNCHER_LOCAL) ||
-		    (i && !strcmp(name, p->trials[i - 1].launcher)) || !is_first(p, i))
-			continue;
-		if (launch_check(root_fd, name, json_object_get(p->launchers, name), err))
-			return -1;
 	}
 	return 0;
 }

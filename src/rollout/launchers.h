@@ -4,8 +4,10 @@
  */
 #pragma once
 #include "base/err.h"
+#include "base/strv.h"
 #include "store/planfile.h"
 
-/* Each launcher that is a program is started and asked once, with its settings; what cannot travel is told in a line. Blocks.
- * ERR_USAGE. */
-int launchers_check(int root_fd, const struct planfile *p, struct err *err) MUST_CHECK;
+/* Each launcher that is a program is started and asked once, with its settings; what cannot travel is told in a line. *ASKS_HERE
+ * becomes the names of those whose trials ask models by way of the gateway here. Blocks. ERR_USAGE. */
+int launchers_check(int root_fd, const struct planfile *p, struct strv *asks_here,
+		    struct err *err) MUST_CHECK;

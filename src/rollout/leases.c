@@ -15,7 +15,7 @@ struct lease {
 
 bool lease_is_needed(const struct session *s, const struct trial *t)
 {
-	return strcmp(t->launcher, LAUNCHER_LOCAL) != 0 &&
+	return strcmp(t->launcher, LAUNCHER_LOCAL) != 0 && !strv_has(&s->asks_here, t->launcher) &&
 	       (*t->provider || (s->plan.judge.provider && t->evaluate));
 }
 

@@ -36,7 +36,30 @@ int node_keys_write(char **path, const struct session *s, const struct session_w
 	return 0;
 }
 
+int node_door_write(char **path, const struct session *s, const struct session_work *w,
+		    const struct sched_options *o, struct err *err)
+{
+	AUTO(json) json_t *j = json_object();
+	AUTO(buf) struct buf text = BUF_INIT;
+	bool needed = false;
+
+	for (size_t i = 0; i < w->n && !needed; i++)
+		needed = strv_has(&s->asks_here, s->plan.trials[w->items[i].index].launcher);
+	if (!w->document || !needed)
+		return 0;
+	json_put_int(j, "v", 1);
+	json_put_str(j, "secret", s->secret);
+	json_put_str(j, "gateway", o->gateway);
+	json_put_str(j, "control", o->control);
+	json_format(&text, j, false);
+	if (path_write(s->dir_fd, ROLLOUT_NODE_DOOR, text.data, text.len, 0600, false, err))
+		return -1;
+	*path = path_join(s->ref.path, ROLLOUT_NODE_DOOR);
+	return 0;
+}
+
 void node_keys_remove(const struct session *s)
 {
 	unlinkat(s->dir_fd, ROLLOUT_NODE_KEYS, 0);
+	unlinkat(s->dir_fd, ROLLOUT_NODE_DOOR, 0);
 }

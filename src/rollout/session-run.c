@@ -91,11 +91,12 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 			session_undo(s);
 		return -1;
 	}
-	if (w->n && ((!s->fresh && (carried_prepare(s, w, err) ||
-				    launchers_check(s->store.root_fd, &s->plan, err))) ||
-		     carried_settle(&s->store, err) || remotes_check(s, l, w, err) ||
-		     session_check_host(s, s->plan.trials, s->plan.n, err) ||
-		     images_open(&images, s, l, w, err))) {
+	if (w->n &&
+	    ((!s->fresh && (carried_prepare(s, w, err) ||
+			    launchers_check(s->store.root_fd, &s->plan, &s->asks_here, err))) ||
+	     carried_settle(&s->store, err) || remotes_check(s, l, w, err) ||
+	     session_check_host(s, s->plan.trials, s->plan.n, err) ||
+	     images_open(&images, s, l, w, err))) {
 		if (images.s)
 			images_close(&images);
 		if (s->fresh)
@@ -151,9 +152,13 @@ static int run_trials(struct session *s, const struct listener *l, const struct 
 				: both.a;
 	o.hook = metered || made ? &hook : NULL;
 	AUTO(free) char *keys = NULL;
+	AUTO(free) char *door = NULL;
 	if (!status)
 		status = node_keys_write(&keys, s, w, o.parallel, err);
+	if (!status)
+		status = node_door_write(&door, s, w, &o, err);
 	o.node_keys = keys;
+	o.node_door = door;
 	if (!status)
 		status = sched_run(&o, end, err) || eval_retries_run(s, &o, l, end, err) ? -1 : 0;
 	node_keys_remove(s);

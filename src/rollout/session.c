@@ -163,7 +163,7 @@ static int build(struct session *s, struct inputs *in, const struct config_reque
 	if (open_dir(s, err))
 		return -1;
 	if (inputs_commit(in, &s->store, s->ref.stamp, err) || make_plan(s, in, req, err) ||
-	    launchers_check(s->store.root_fd, &s->plan, err) ||
+	    launchers_check(s->store.root_fd, &s->plan, &s->asks_here, err) ||
 	    journal_open(&s->journal, s->dir_fd, err))
 		return -1;
 	/* Pending until the first turn of the scheduler, which shows it too. */
@@ -434,5 +434,6 @@ void session_close(struct session *s)
 		store_close(&s->store);
 	auto_fd(&s->dir_fd);
 	free(s->secret);
+	strv_release(&s->asks_here);
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 }

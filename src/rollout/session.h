@@ -21,7 +21,8 @@ struct session {
 	} images;
 	struct journal *journal;
 	struct journal_stats stats;
-	char *secret; /* NULL without a gateway */
+	struct strv asks_here; /* launchers whose trials ask models by way of the gateway here */
+	char *secret;	       /* NULL without a gateway */
 	bool moved; /* trials were made those of changed tasks (regrade_move), and that is not written */
 	bool fresh; /* made by session_create, and no trial was started yet */
 };

@@ -69,9 +69,9 @@ struct sched_options {
 	const char *secret; /* what tokens for the gateway are made from; NULL without a gateway */
 	const char *
 		gateway; /* socket for agents, absolute: of trials that have a provider; NULL: none */
-	const char *control;   /* socket for workers, absolute; NULL: nobody meters */
-	const char *node_keys; /* as launch_spec has it */
-	bool record;	       /* keep recordings of the model calls */
+	const char *control;		   /* socket for workers, absolute; NULL: nobody meters */
+	const char *node_keys, *node_door; /* as launch_spec has them */
+	bool record;			   /* keep recordings of the model calls */
 	/* For each trial of the plan the recording that answers its model calls, or NULL; NULL: none
 	 * has one. */
 	char *const *replay;

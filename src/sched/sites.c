@@ -24,6 +24,7 @@ static int add(struct sites *s, const struct sched_options *o, const struct tria
 		.gateway = o->plan->gateway ? o->plan->gateway : o->gateway,
 		.control = o->plan->gateway ? NULL : o->control,
 		.node_keys = o->node_keys,
+		.node_door = o->node_door,
 		.uid_base = o->plan->uid_base,
 	};
 	struct site site = {.name = t->launcher, .launcher = o->find_launcher(t->launcher)};

@@ -57,7 +57,7 @@ def test_it_is_as_on_this_machine(run_cli, far, rollout, workdir):
 
 
 @pytest.mark.parametrize("text, words", [
-    ('[launcher.example]\nspeed = 3\n', 'launcher example: speed: there are no settings'),
+    ('[launcher.example]\nspeed = 3\n', 'launcher example: speed: the one setting is apart, a folder'),
     ('[launcher]\nexample = 3\n', 'launcher.example: settings stand in a table [launcher.NAME]'),
 ])
 def test_settings_are_the_programs(run_cli, far, workdir, text, words):
