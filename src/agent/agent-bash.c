@@ -12,6 +12,7 @@
 #include <string.h>
 #include "agent/agent-env.h"
 #include "agent/agent-kind.h"
+#include "agent/agent-template.h"
 #include "agent/bash-command.h"
 #include "agent/bash-tool.h"
 #include "base/cleanup.h"
@@ -84,7 +85,11 @@ static const char *const quiet_env[][2] = {
 
 static int64_t setting(const struct bash *b, const char *name, int64_t fallback)
 {
-	const char *text = kvs_get(&b->job->attempt->trial.env, name);
+	const char *own =
+		json_get_str(json_object_get(b->job->attempt->agent_spec, "env"), name, NULL);
+	AUTO(free) char *option = own ? agent_expanded(own, b->job) : NULL;
+	const char *given = kvs_get(&b->job->attempt->trial.env, name),
+		   *text = given ? given : option;
 	int64_t n = text ? strtoll(text, NULL, 10) : 0;
 
 	return n > 0 && n < 1000000 ? n : fallback;
@@ -97,10 +102,15 @@ static char *system_prompt(const struct bash *b)
 						       (long long)(timeout_ms + 59999) / 60000)
 					   : xstrdup("");
 
-	return xasprintf(
+	const json_t *given = json_object_get(b->job->attempt->agent_spec, "system_prompt");
+	const char *text = json_get_str(given, "text", "");
+	if (!strcmp(json_get_str(given, "how", ""), "replace"))
+		return xstrdup(text);
+	AUTO(free) char *usual = xasprintf(
 		system_text, b->shell.dir,
 		b->job->attempt->trial.network ? "it has a network" : "there is no network",
 		(long long)b->shell.command_ms / 1000, BASH_SHOWN, (long long)b->steps_max, time);
+	return xasprintf("%s%s%s", usual, *text ? "\n\n" : "", text);
 }
 
 static int log_text(struct bash *b, const char *head, const char *text, size_t len, struct err *err)

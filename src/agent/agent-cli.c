@@ -5,6 +5,7 @@
 #include "agent/agent-kind.h"
 #include "agent/agent-output.h"
 #include "agent/agent-template.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -59,6 +60,29 @@ static int put_files(const struct agent_job *job, struct sandbox *s, struct err 
 		agent_expand(&text, json_is_string(v) ? json_string_value(v) : "", job);
 		is_script = strncmp(text.data, "#!", 2) == 0;
 		if (sandbox_put(s, path, text.data, text.len, is_script ? 0755 : 0644, err))
+			return err_wrap(err, "files: %s", path);
+	}
+	return 0;
+}
+
+/* Files as they lay where the benchmark was started: nothing in them stands for something else. */
+static int put_copies(const struct agent_job *job, struct sandbox *s, struct err *err)
+{
+	size_t i;
+	json_t *copy;
+
+	json_array_foreach (json_object_get(job->attempt->agent_spec, "copies"), i, copy) {
+		AUTO(free) char *path = agent_expanded(json_get_str(copy, "path", ""), job);
+		const char *coded = json_get_str(copy, "base64", NULL);
+		const json_t *plain = json_object_get(copy, "text");
+		AUTO(buf) struct buf text = BUF_INIT;
+
+		if (coded ? !base64_decode(&text, coded) : !json_is_string(plain))
+			return err_set(err, ERR_USAGE, 0, "copies: %s cannot be read", path);
+		if (!coded)
+			buf_add(&text, json_string_value(plain), json_string_length(plain));
+		if (sandbox_put(s, path, text.data ? text.data : "", text.len,
+				json_get_bool(copy, "executable", false) ? 0755 : 0644, err))
 			return err_wrap(err, "files: %s", path);
 	}
 	return 0;
@@ -135,7 +159,7 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 	AUTO(free) char *text = input ? agent_expanded(input, job) : NULL;
 
 	agent_env(&env, job, s);
-	if (make_argv(&argv, job, err) || put_files(job, s, err) ||
+	if (make_argv(&argv, job, err) || put_copies(job, s, err) || put_files(job, s, err) ||
 	    capped_log_open(&log, job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
 	    capped_log_open(&log_err, job->run_fd, ATTEMPT_AGENT_ERR, CAPPED_LOG_BYTES, err))
 		return -1;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent-template.h"
+#include <string.h>
 #include "agent/agent-kind.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "model/sizes.h"
 
@@ -81,6 +83,12 @@ static void add_repo(struct buf *out, const struct agent_job *job)
 	buf_adds(out, job->task->layout.repo);
 }
 
+static void add_system_prompt(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, json_get_str(json_object_get(job->attempt->agent_spec, "system_prompt"),
+				   "text", ""));
+}
+
 static const struct {
 	const char *name;
 	void (*add)(struct buf *out, const struct agent_job *job);
@@ -98,7 +106,54 @@ static const struct {
 	{"{max_output}", add_max_output},
 	{"{home}", add_home},
 	{"{repo}", add_repo},
+	{"{system_prompt}", add_system_prompt},
 };
+
+static void add_member(struct buf *out, const json_t *table, const char *name, size_t len)
+{
+	AUTO(free) char *key = xstrndup(name, len);
+
+	buf_adds(out, json_get_str(table, key, ""));
+}
+
+/* As agent_env: the benchmark's variables count more than the file's, those more than the task's. */
+static bool add_variable(struct buf *out, const struct agent_job *job, const char *name, size_t len)
+{
+	const json_t *own = json_object_get(job->attempt->agent_spec, "env");
+	AUTO(free) char *key = xstrndup(name, len);
+	const char *value = kvs_get(&job->attempt->trial.env, key);
+	const char *given = json_get_str(own, key, NULL);
+
+	if (kv_is_secret(key))
+		value = NULL;
+	if (!value && given && !strstr(given, "{env:"))
+		agent_expand(out, given, job);
+	else if (!value && !given && !kv_is_secret(key))
+		value = kvs_get(&job->task->env, key);
+	buf_adds(out, value ? value : "");
+	return value || given;
+}
+
+/* "{option:NAME}" and "{env:NAME}"; a variable that nobody set stays as it is written. */
+static size_t expand_named(struct buf *out, const char *text, const struct agent_job *job)
+{
+	static const char option[] = "{option:", env[] = "{env:";
+	const char *end = strchr(text, '}');
+
+	if (!end)
+		return 0;
+	if (!strncmp(text, option, sizeof option - 1)) {
+		const char *name = text + sizeof option - 1;
+		add_member(out, json_object_get(job->attempt->agent_spec, "options"), name,
+			   (size_t)(end - name));
+		return (size_t)(end - text) + 1;
+	}
+	const char *name = text + sizeof env - 1;
+	if (!strncmp(text, env, sizeof env - 1) &&
+	    add_variable(out, job, name, (size_t)(end - name)))
+		return (size_t)(end - text) + 1;
+	return 0;
+}
 
 /* Length of the placeholder that TEXT starts with, its value appended; 0 when it is none. */
 static size_t expand_one(struct buf *out, const char *text, const struct agent_job *job)
@@ -111,7 +166,7 @@ static size_t expand_one(struct buf *out, const char *text, const struct agent_j
 			return n;
 		}
 	}
-	return 0;
+	return expand_named(out, text, job);
 }
 
 void agent_expand(struct buf *out, const char *text, const struct agent_job *job)

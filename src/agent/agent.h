@@ -24,14 +24,19 @@
  *   install{version, before, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
  *               inside it that stand for argv[0] (see config/agent-cache.h)
  *   output{format: "jsonl" | "json" | "text" (the default), rules[]}: what standard output tells
+ *   base, args[], options{}, system_prompt, append_system_prompt  TOML only: variants (config/agent-layers.h)
  * Made by agent_find, not allowed in a file:
+ *   copies[]    {path template, text or base64, executable}: written into the sandbox as they are
+ *   options{}   name -> text: what {option:NAME} stands for
+ *   system_prompt{how, text}: what {system_prompt} stands for
+ *   model_options{}  of the built-in agent: laid over the trial's
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
  *   tree        of what npm installed (config/agent-cache.h)
  *   program     argv[0] as it was written, where that was a name without a slash
  *
  * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout}
- * {task_id} {gateway_url} {token} {home} {repo}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
+ * {task_id} {gateway_url} {token} {home} {repo} {option:NAME} {system_prompt} {env:NAME}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
  * shell scripts need no quoting.
  *
  * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole (json):

@@ -204,7 +204,8 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, calls)) {
 		clock_human(r->metrics.wall_ms, took);
 		/* The built-in agent asks on until the model submits, which the stub never does. */
-		if (calls > 1 && strcmp(name, "bash") != 0)
+		if (calls > 1 &&
+		    strcmp(json_get_str(c->attempt.agent_spec, "kind", ""), "bash") != 0)
 			snprintf(more, sizeof more, ", in %u calls where one would do", calls);
 		AUTO(free)
 		char *line =
@@ -252,9 +253,8 @@ static int check_all(struct check *c, int listener, struct err *err)
 	return rc;
 }
 
-static int prepare(struct check *c, const char *name, struct err *err)
+static int prepare(struct check *c, const struct agent_query *q, struct err *err)
 {
-	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	void *shared = mmap(NULL, sizeof *c->calls, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -263,14 +263,14 @@ static int prepare(struct check *c, const char *name, struct err *err)
 		return err_set(err, ERR_INFRA, errno, "map memory");
 	c->calls = shared;
 
-	if (agent_find(&c->attempt.agent_spec, &q, &problems, err))
+	if (agent_find(&c->attempt.agent_spec, q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
 	if (!json_array_size(json_object_get(c->attempt.agent_spec, "apis")))
 		return err_set(err, ERR_USAGE, 0,
 			       "agent \"%s\" names no apis: there is no model call to be tried",
-			       name);
+			       q->name);
 	c->attempt.number = 1;
-	c->attempt.trial.agent = xstrdup(name);
+	c->attempt.trial.agent = xstrdup(q->name);
 	c->attempt.trial.model = xstrdup("stub");
 	c->attempt.trial.task_id = xstrdup("check");
 	c->attempt.trial.limits = limits_default;
@@ -280,13 +280,13 @@ static int prepare(struct check *c, const char *name, struct err *err)
 	return make_dir(c, err);
 }
 
-int agentkit_check(const char *name, const char *backend, const struct agentkit_listener *l,
-		   struct err *err)
+int agentkit_check(const struct agent_query *q, const char *backend,
+		   const struct agentkit_listener *l, struct err *err)
 {
 	struct check c = {
 		.dir_fd = -1, .attempt.trial.seed = -1, .backend = backend, .listener = l};
 	struct err late;
-	int rc = prepare(&c, name, err), listener = -1;
+	int rc = prepare(&c, q, err), listener = -1;
 
 	if (!rc) {
 		c.attempt.gateway = path_join(c.dir, "stub.sock");

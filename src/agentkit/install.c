@@ -135,12 +135,25 @@ static int fetch(const struct agent_install *i, int folder, const char *temp,
 	return 0;
 }
 
-static int put_in_place(const struct agent_install *i, int folder, const char *temp,
-			struct err *err)
+/* What tells it from others of its name (config/agent-cache.h). */
+static int write_account(const struct agent_install *i, int dir, struct err *err)
 {
-	if (path_remove_tree(folder, i->version, err))
+	AUTO(json) json_t *account = json_object();
+
+	json_put_str(account, "id", i->id);
+	json_put_strv(account, "npm", &i->npm);
+	json_put_str(account, "before", i->before);
+	return json_write(dir, AGENT_FETCHED, account, false, err);
+}
+
+static int put_in_place(const struct agent_install *i, int folder, const char *temp,
+			const char *place, struct err *err)
+{
+	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
+
+	if (dir < 0 || write_account(i, dir, err) || path_remove_tree(folder, place, err))
 		return -1;
-	if (renameat(folder, temp, folder, i->version))
+	if (renameat(folder, temp, folder, place))
 		return err_set(err, ERR_INFRA, errno, "rename %s/%s", i->folder, temp);
 	return 0;
 }
@@ -149,64 +162,65 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 			  const struct agentkit_listener *l, struct err *err)
 {
 	AUTO(free) char *temp = xasprintf(TEMP "%d", (int)getpid());
+	AUTO(free) char *there = NULL;
 	struct err late;
 
 	if (remove_leftovers(folder, err))
 		return -1;
-	if (agent_install_is_there(i)) {
-		say(l, "%s %s is installed already, in %s/%s", name, i->version, i->folder,
-		    i->version);
-		return path_link(folder, i->version, "current", err);
+	there = agent_install_find(i);
+	if (there) {
+		say(l, "%s %s is installed already, in %s", name, i->version, there);
+		return 0;
 	}
+	AUTO(free) char *place = agent_install_name(i);
 	say(l, "fetching %s %s with npm: %s", name, i->version, i->npm.v[0]);
 	struct guard guard;
 	if (guard_start(&guard, folder, temp, err))
 		return -1;
-	int rc = fetch(i, folder, temp, l, err) || put_in_place(i, folder, temp, err) ? -1 : 0;
+	int rc = fetch(i, folder, temp, l, err) || put_in_place(i, folder, temp, place, err) ? -1
+											     : 0;
 	if (rc)
 		(void)!path_remove_tree(folder, temp, &late);
 	guard_stop(&guard);
 	if (rc)
 		return -1;
 	char tree[HASH_HEX] = "";
-	if (agent_install_tree(i, tree))
-		say(l, "%s %s is installed, in %s/%s, tree %.12s", name, i->version, i->folder,
-		    i->version, tree);
-	else
-		say(l, "%s %s is installed, in %s/%s", name, i->version, i->folder, i->version);
-	return path_link(folder, i->version, "current", err);
+	AUTO(free) char *dir = path_join(i->folder, place);
+	const bool known = agent_install_tree(dir, tree);
+	say(l, "%s %s is installed, in %s%s%.12s", name, i->version, dir, known ? ", tree " : "",
+	    tree);
+	return 0;
 }
 
-static int read_install(struct agent_install *out, const char *name, const char *version,
-			struct err *err)
+static int read_install(struct agent_install *out, const struct agent_query *q, struct err *err)
 {
-	const struct agent_query q = {.name = name};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	AUTO(free) char *path = NULL;
 
-	if (agent_read(&file, &path, &q, &problems, err))
+	if (agent_read(&file, &path, q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
 	if (!path)
 		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\" is built in: nothing is to be installed", name);
+			       "agent \"%s\" is built in: nothing is to be installed", q->name);
 	const json_t *spec = json_object_get(file, "install");
 	if (!spec)
 		return err_set(err, ERR_USAGE, 0,
 			       "%s has no [install]: put its program on PATH yourself", path);
-	return agent_install_make(out, name, spec, version, err);
+	return agent_install_make(out, json_get_str(file, "stem", q->name), spec,
+				  json_get_str(file, "pin", NULL), err);
 }
 
-int agentkit_install(const char *what, const struct agentkit_listener *l, struct err *err)
+int agentkit_install(const struct agent_query *q, const struct agentkit_listener *l,
+		     struct err *err)
 {
-	const char *at = strchr(what, '@');
-	AUTO(free) char *name = at ? xstrndup(what, (size_t)(at - what)) : xstrdup(what);
 	AUTO(agent_install) struct agent_install i = {0};
 
-	if (read_install(&i, name, at ? at + 1 : NULL, err))
+	if (read_install(&i, q, err))
 		return -1;
 	AUTO(free) char *npm = program_on_path("npm");
-	if (!npm && !agent_install_is_there(&i))
+	AUTO(free) char *there = agent_install_find(&i);
+	if (!npm && !there)
 		return err_set(
 			err, ERR_INFRA, 0,
 			"agents are fetched by npm, which is not on PATH: apt-get install npm");
@@ -218,6 +232,7 @@ int agentkit_install(const char *what, const struct agentkit_listener *l, struct
 		return err_set(err, ERR_INFRA, errno, "open %s", i.folder);
 	AUTO(fd) int lock = fd_lock(folder, ".lock", clock_mono_ms() + INSTALL_MS, err);
 	if (lock < 0)
-		return err_wrap(err, "%s is being installed by another process", name);
-	return install_locked(&i, name, folder, l, err);
+		return err_wrap(err, "%s is being installed by another process",
+				path_base(i.folder));
+	return install_locked(&i, path_base(i.folder), folder, l, err);
 }

@@ -11,24 +11,24 @@
 #include "cmd/options.h"
 #include "config/agent-cache.h"
 #include "config/agents.h"
+#include "config/config.h"
 #include "report/report.h"
 #include "report/table.h"
 #include "sandbox/sandbox.h"
 
 enum { TREE_SHOWN = 12 }; /* of its 64 digits */
 
-static bool is_installed(const char *name, const json_t *file)
+static bool is_installed(const json_t *file)
 {
-	const json_t *spec = json_object_get(file, "install");
-	AUTO(free) char *version = agent_install_current(name);
 	struct agent_install i;
 	struct err ignored;
 
-	if (!spec || !version || agent_install_make(&i, name, spec, version, &ignored))
+	if (agent_install_make(&i, json_get_str(file, "stem", ""), json_object_get(file, "install"),
+			       json_get_str(file, "pin", NULL), &ignored))
 		return false;
-	bool there = agent_install_is_there(&i);
+	AUTO(free) char *there = agent_install_find(&i);
 	agent_install_release(&i);
-	return there;
+	return there != NULL;
 }
 
 /* The cause without the place of the file, which a row of its own shows. */
@@ -53,10 +53,8 @@ static void fill_state(json_t *row, const struct agent_query *q, const json_t *f
 		json_put_str(row, "remedy", cause(problems.n ? problems.v[0] : err.msg, path));
 		return;
 	}
-	if (is_installed(q->name, file))
-		state = "installed";
-	else if (json_object_get(file, "install"))
-		state = "on PATH";
+	if (json_object_get(file, "install"))
+		state = is_installed(file) ? "installed" : "on PATH";
 	json_put_str(row, "state", state);
 	json_put_str(row, "version", json_get_str(spec, "version", NULL));
 	json_put_str(row, "tree", json_get_str(spec, "tree", NULL));
@@ -78,9 +76,9 @@ static const char *built_in(const char *name)
 	return NULL;
 }
 
-static json_t *describe(const char *name)
+static json_t *describe(const char *name, const struct agent_query *all)
 {
-	const struct agent_query q = {.name = name};
+	const struct agent_query q = {name, all->config_path, all->variants};
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	AUTO(free) char *path = NULL;
@@ -100,6 +98,12 @@ static json_t *describe(const char *name)
 	json_put(row, "apis", apis ? json_incref(apis) : json_array());
 	json_put_str(row, "summary", json_get_str(file, "summary", NULL));
 	json_put_str(row, "file", path);
+	if (json_object_get(file, "install")) {
+		AUTO(strv) struct strv versions = STRV_INIT;
+		agent_install_versions(json_get_str(file, "stem", name),
+				       json_object_get(file, "install"), &versions);
+		json_put_strv(row, "versions", &versions);
+	}
 	if (path) {
 		fill_state(row, &q, file, path);
 	} else {
@@ -110,17 +114,20 @@ static json_t *describe(const char *name)
 }
 
 /* The built-in ones first, then the files in the order in which they are looked for. */
-static json_t *describe_all(void)
+static json_t *describe_all(const struct agent_query *all)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
-	json_t *rows = json_array();
+	json_t *rows = json_array(), *v;
+	const char *name;
 
-	agent_names(NULL, &names);
+	json_object_foreach ((json_t *)all->variants, name, v)
+		strv_push(&names, name);
+	agent_names(all->config_path, &names);
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
 		if (!strv_has(&names, builtins[i][0]))
-			json_array_append_new(rows, describe(builtins[i][0]));
+			json_array_append_new(rows, describe(builtins[i][0], all));
 	for (size_t i = 0; i < names.n; i++)
-		json_array_append_new(rows, describe(names.v[i]));
+		json_array_append_new(rows, describe(names.v[i], all));
 	return rows;
 }
 
@@ -161,9 +168,9 @@ static void print_table(const json_t *rows)
 	fwrite(text.data, 1, text.len, stdout);
 }
 
-static int list(bool json)
+static int list(const struct agent_query *all, bool json)
 {
-	AUTO(json) json_t *rows = describe_all();
+	AUTO(json) json_t *rows = describe_all(all);
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	if (json) {
@@ -199,6 +206,9 @@ static const struct agentkit_listener listener = {.said = print_line, .output = 
 
 struct asked {
 	bool json, weaker;
+	const char *config; /* NULL: the folder agents/ of the working directory, if there is one */
+	json_t *variants;   /* of that benchmark */
+	struct strv used;   /* by it */
 };
 
 static int need_names(const char *what)
@@ -210,15 +220,41 @@ static int need_names(const char *what)
 	return cmd_fail(&err);
 }
 
-static int install(char *const *names, size_t n)
+/* Those of a benchmark that can be fetched, unless somebody names some. */
+static int install(char *const *names, size_t n, struct agent_query q)
 {
 	struct err err;
 	int status = n ? CMD_OK : need_names("install");
 
-	for (size_t i = 0; i < n; i++)
-		if (agentkit_install(names[i], &listener, &err))
+	for (size_t i = 0; i < n; i++) {
+		q.name = names[i];
+		if (agentkit_install(&q, &listener, &err))
 			status = cmd_fail(&err);
+	}
 	return status;
+}
+
+static int install_used(const struct asked *a, struct agent_query q)
+{
+	AUTO(strv) struct strv wanted = STRV_INIT;
+	struct err err;
+
+	for (size_t i = 0; i < a->used.n; i++) {
+		AUTO(strv) struct strv problems = STRV_INIT;
+		AUTO(json) json_t *file = NULL;
+		AUTO(free) char *path = NULL;
+		q.name = a->used.v[i];
+		if (agent_read(&file, &path, &q, &problems, &err))
+			return cmd_refuse(&problems, &err);
+		if (json_object_get(file, "install"))
+			strv_push(&wanted, q.name);
+	}
+	if (!wanted.n) {
+		AUTO(free) char *line = xasprintf("%s: no agent of it is to be fetched", a->config);
+		print_line(NULL, line);
+		return CMD_OK;
+	}
+	return install(wanted.v, wanted.n, q);
 }
 
 /* What else would start, where the fault was the sandbox's. */
@@ -233,7 +269,7 @@ static void add_hint(bool weaker, struct err *err)
 			 "; a weaker one would start: --allow-weaker-sandbox (docs/sandbox.md)");
 }
 
-static int check(char *const *names, size_t n, bool weaker)
+static int check(char *const *names, size_t n, struct agent_query q, bool weaker)
 {
 	struct err why, err;
 
@@ -248,29 +284,44 @@ static int check(char *const *names, size_t n, bool weaker)
 		print_line(NULL, line);
 	}
 	int status = CMD_OK;
-	for (size_t i = 0; i < n; i++)
-		if (agentkit_check(names[i], backend, &listener, &err)) {
+	for (size_t i = 0; i < n; i++) {
+		q.name = names[i];
+		if (agentkit_check(&q, backend, &listener, &err)) {
 			add_hint(weaker, &err);
 			status = cmd_fail(&err);
 		}
+	}
 	return status;
 }
 
 static int dispatch(const struct strv *operands, const struct asked *a)
 {
 	const char *word = operands->n ? operands->v[0] : "list";
+	const struct agent_query q = {.config_path = a->config ? a->config : "",
+				      .variants = a->variants};
 	struct err err;
 
 	if (strcmp(word, "install") == 0)
-		return install(operands->v + 1, operands->n - 1);
+		return a->config && operands->n == 1 ? install_used(a, q)
+						     : install(operands->v + 1, operands->n - 1, q);
 	if (strcmp(word, "check") == 0)
-		return check(operands->v + 1, operands->n - 1, a->weaker);
+		return check(operands->v + 1, operands->n - 1, q, a->weaker);
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
-		return list(a->json);
+		return list(&q, a->json);
 	err_set(&err, ERR_USAGE, 0,
 		"agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
 		operands->v[operands->n - 1]);
 	return cmd_fail(&err);
+}
+
+static int read_config(struct asked *a)
+{
+	AUTO(strv) struct strv problems = STRV_INIT;
+	struct err err;
+
+	if (!a->config || !config_agent_names(&a->variants, &a->used, a->config, &problems, &err))
+		return CMD_OK;
+	return cmd_refuse(&problems, &err);
 }
 
 int cmd_agents(int argc, char **argv)
@@ -285,29 +336,41 @@ int cmd_agents(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &a.weaker,
 		 .help = "check: in one of Landlock where the local sandbox does not start"},
+		{.name = "config",
+		 .short_name = 'c',
+		 .arg = "FILE",
+		 .kind = OPTION_STR,
+		 .target = &a.config,
+		 .help = "the agents of this benchmark and beside it, too; install: all that it "
+			 "uses"},
 		OPTION_END,
 	};
 	const struct usage usage = {
 		.verb = "agents",
-		.operands = "[list | install NAME[@VERSION]... | check NAME...]",
+		.operands = "[list | install [NAME[@VERSION]...] | check NAME...]",
 		.max = 64,
 		.options = options,
 		.summary = "list the agents there are, fetch one, or try one",
 		.text = "install fetches an agent once, through npm, at the version its file names "
-			"or "
-			"the one\ngiven, into ~/.cache/rollouts/agents. Sandboxes see it "
-			"read-only; a trial "
-			"costs no\ncopy. The version installed last is the one that is used, "
-			"before one "
-			"that is on PATH.\ncheck has an agent answer once in a sandbox, with a "
-			"built-in "
-			"stub for its model: no key\nand no network are needed.",
+			"or the one\ngiven, into ~/.cache/rollouts/agents, where versions lie side "
+			"by side. Sandboxes see it\nread-only; a trial costs no copy. What a file "
+			"names is what runs, or nothing does.\ncheck has an agent answer once in a "
+			"sandbox, with a built-in stub for its model: no key\nand no network are "
+			"needed. Files in the folder agents/ here, or beside the benchmark "
+			"that\n-c "
+			"names, are found as by run.",
 		.examples = "rollouts agents\nrollouts agents install codex\n"
-			    "rollouts agents install claude@2.1.330\nrollouts agents check codex "
-			    "bash\n",
+			    "rollouts agents install claude@2.1.330\nrollouts agents install -c "
+			    "bench.toml\nrollouts agents check codex bash\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	return status >= 0 ? status : dispatch(&operands, &a);
+	if (status < 0)
+		status = read_config(&a);
+	if (status == CMD_OK)
+		status = dispatch(&operands, &a);
+	json_decref(a.variants);
+	strv_release(&a.used);
+	return status;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/agent-cache.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -72,6 +74,18 @@ static void expand_all(struct strv *out, const json_t *list, const char *version
 			strv_take(out, expanded(json_string_value(item), version));
 }
 
+static void make_id(struct agent_install *i)
+{
+	struct hash h;
+
+	hash_init(&h);
+	hash_str(&h, "npm");
+	for (size_t n = 0; n < i->npm.n; n++)
+		hash_str(&h, i->npm.v[n]);
+	hash_str(&h, i->before ? i->before : "");
+	hash_hex(&h, i->id);
+}
+
 int agent_install_make(struct agent_install *out, const char *name, const json_t *spec,
 		       const char *version, struct err *err)
 {
@@ -93,6 +107,7 @@ int agent_install_make(struct agent_install *out, const char *name, const json_t
 		out->before = xstrdup(before);
 	expand_all(&out->npm, json_object_get(spec, "npm"), version);
 	expand_all(&out->program, json_object_get(spec, "program"), version);
+	make_id(out);
 	return 0;
 }
 
@@ -106,21 +121,122 @@ void agent_install_release(struct agent_install *i)
 	*i = (struct agent_install){0};
 }
 
-bool agent_install_is_there(const struct agent_install *i)
+static bool has_programs(const struct agent_install *i, const char *dir)
 {
 	for (size_t n = 0; n < i->program.n; n++) {
-		AUTO(free)
-		char *path = xasprintf("%s/%s/%s", i->folder, i->version, i->program.v[n]);
+		AUTO(free) char *path = path_join(dir, i->program.v[n]);
 		if (access(path, n ? R_OK : X_OK))
 			return false;
 	}
 	return i->program.n > 0;
 }
 
-bool agent_install_tree(const struct agent_install *i, char out[HASH_HEX])
+/* An older program left no account: its npm did. */
+static bool depends_on(const char *dir, const struct strv *packages)
 {
-	AUTO(free) char *path =
-		xasprintf("%s/%s/node_modules/.package-lock.json", i->folder, i->version);
+	AUTO(free) char *path = path_join(dir, "package.json");
+	AUTO(json) json_t *doc = NULL;
+	struct err ignored;
+
+	if (json_read(&doc, AT_FDCWD, path, 1 << 20, &ignored))
+		return false;
+	for (size_t n = 0; n < packages->n; n++) {
+		const char *at = strrchr(packages->v[n], '@');
+		AUTO(free)
+		char *name = at ? xstrndup(packages->v[n], (size_t)(at - packages->v[n])) : NULL;
+		if (!at || strcmp(json_get_str(json_object_get(doc, "dependencies"), name, ""),
+				  at + 1) != 0)
+			return false;
+	}
+	return packages->n > 0;
+}
+
+static bool was_fetched(const struct agent_install *i, const char *dir)
+{
+	AUTO(free) char *path = path_join(dir, AGENT_FETCHED);
+	AUTO(json) json_t *doc = NULL;
+	struct err ignored;
+
+	if (json_read(&doc, AT_FDCWD, path, 1 << 20, &ignored))
+		return depends_on(dir, &i->npm);
+	return strcmp(json_get_str(doc, "id", ""), i->id) == 0;
+}
+
+static void list_folders(const char *dir, struct strv *out)
+{
+	DIR *d = opendir(dir);
+
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			strv_take(out, path_join(dir, e->d_name));
+	closedir(d);
+	strv_sort(out);
+}
+
+/* Every installation there is, I's own folder first. */
+static void list_all(const char *folder, struct strv *out)
+{
+	AUTO(free) char *cache = path_folder(folder);
+	AUTO(strv) struct strv names = STRV_INIT;
+
+	list_folders(folder, out);
+	list_folders(cache, &names);
+	for (size_t i = 0; i < names.n; i++)
+		if (strcmp(names.v[i], folder) != 0)
+			list_folders(names.v[i], out);
+}
+
+char *agent_install_find(const struct agent_install *i)
+{
+	AUTO(strv) struct strv all = STRV_INIT;
+
+	list_all(i->folder, &all);
+	for (size_t n = 0; n < all.n; n++) {
+		struct stat st;
+		if (lstat(all.v[n], &st) == 0 && S_ISDIR(st.st_mode) && has_programs(i, all.v[n]) &&
+		    was_fetched(i, all.v[n]))
+			return xstrdup(all.v[n]);
+	}
+	return NULL;
+}
+
+char *agent_install_name(const struct agent_install *i)
+{
+	AUTO(free) char *usual = path_join(i->folder, i->version);
+
+	if (!path_exists(AT_FDCWD, usual) || was_fetched(i, usual))
+		return xstrdup(i->version);
+	return xasprintf("%s-%.8s", i->version, i->id);
+}
+
+void agent_install_versions(const char *name, const json_t *spec, struct strv *out)
+{
+	AUTO(free) char *folder = cache_folder(name);
+	AUTO(strv) struct strv all = STRV_INIT;
+
+	if (!folder)
+		return;
+	list_all(folder, &all);
+	for (size_t n = 0; n < all.n; n++) {
+		const char *version = path_base(all.v[n]);
+		struct agent_install i;
+		struct err ignored;
+		if (!is_exact(version) || strv_has(out, version) ||
+		    agent_install_make(&i, name, spec, version, &ignored))
+			continue;
+		AUTO(free) char *there = agent_install_find(&i);
+		if (there)
+			strv_push(out, version);
+		agent_install_release(&i);
+	}
+	strv_sort(out);
+}
+
+bool agent_install_tree(const char *dir, char out[HASH_HEX])
+{
+	AUTO(free) char *path = path_join(dir, "node_modules/.package-lock.json");
 	AUTO(json) json_t *lock = NULL;
 	AUTO(strv) struct strv lines = STRV_INIT;
 	struct hash h;
@@ -139,19 +255,4 @@ bool agent_install_tree(const struct agent_install *i, char out[HASH_HEX])
 		hash_str(&h, lines.v[n]);
 	hash_hex(&h, out);
 	return true;
-}
-
-char *agent_install_current(const char *name)
-{
-	AUTO(free) char *folder = cache_folder(name);
-	char version[64];
-
-	if (!folder)
-		return NULL;
-	AUTO(free) char *link = path_join(folder, "current");
-	ssize_t n = readlink(link, version, sizeof version - 1);
-	if (n <= 0)
-		return NULL;
-	version[n] = '\0';
-	return is_exact(version) ? xstrdup(version) : NULL;
 }

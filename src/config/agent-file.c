@@ -12,6 +12,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "config/agent-copies.h"
+#include "config/agent-layers.h"
 #include "config/toml.h"
 #include "core/api.h"
 #include "core/kv.h"
@@ -59,6 +61,11 @@ static bool expect(const struct reader *r, const struct toml_node *n, enum toml_
 static void check_string(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	(void)expect(r, n, TOML_STRING, name);
+}
+
+static void check_bool(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	(void)expect(r, n, TOML_BOOL, name);
 }
 
 static void check_day(const struct reader *r, const struct toml_node *n, const char *name)
@@ -287,6 +294,8 @@ static void check_output(const struct reader *r, const struct toml_node *n, cons
 			check_fit(r, &rules->items[i], !has_text(n, "format", structured));
 }
 
+static void check_layer(const struct reader *r, const struct toml_node *n, const char *name);
+
 static void check_apis(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	if (!expect(r, n, TOML_ARRAY, name))
@@ -335,6 +344,66 @@ static void check_program(const struct reader *r, const struct toml_node *n, con
 }
 
 /* clang-format off */
+static const struct member layer_members[] = {
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_map },
+	{ .name = NULL },
+};
+static const struct member option_members[] = {
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_map },
+	{ .name = "choices", .check = check_strings },
+	{ .name = "default", .check = check_string },
+	{ .name = "join", .check = check_string },
+	{ .name = "each", .check = check_string },
+	{ .name = "repeat", .check = check_bool },
+	{ .name = NULL },
+};
+static const struct member prompt_members[] = {
+	{ .name = "replace", .check = check_layer },
+	{ .name = "append", .check = check_layer },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_layer(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (expect(r, n, TOML_TABLE, name))
+		check_members(r, n, layer_members, name);
+}
+
+/* The values of a variant, and the declarations of those who have options, which are tables. */
+static void check_options(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *v = &n->items[i];
+		AUTO(free) char *what = xasprintf("[options.%s]", v->key);
+		bool ok = is_scalar(v);
+		for (size_t k = 0; v->kind == TOML_ARRAY && k < v->n; k++)
+			ok = (k == 0 || ok) && is_scalar(&v->items[k]);
+		if (v->kind == TOML_TABLE)
+			check_members(r, v, option_members, what);
+		else if (!ok)
+			complain(r, v->line, v->col,
+				 "options.%s must be a string, a number, true, false or a list of "
+				 "them",
+				 v->key);
+	}
+}
+
+static void check_prompt(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (n->kind == TOML_TABLE)
+		check_members(r, n, prompt_members, "[system_prompt]");
+	else
+		check_string(r, n, name);
+}
+
+/* clang-format off */
 static const struct member install_members[] = {
 	{ .name = "version", .check = check_string, .required = true },
 	{ .name = "before", .check = check_day },
@@ -354,13 +423,21 @@ static void check_install(const struct reader *r, const struct toml_node *n, con
 static void check_whole(const struct reader *r, const struct toml_node *root)
 {
 	const struct toml_node *apis = toml_get(root, "apis"), *api = toml_get(root, "api");
+	const struct toml_node *prompt = toml_get(root, "system_prompt"),
+			       *more = toml_get(root, "append_system_prompt");
+	if (!toml_get(root, "argv") && !toml_get(root, "base"))
+		complain(r, root->line, root->col,
+			 "an agent has \"argv\", or \"base\", the agent that it is a variant of");
+	if (more && prompt && prompt->kind == TOML_STRING)
+		complain(r, more->line, more->col,
+			 "give either system_prompt or append_system_prompt");
 	for (size_t i = 0; api && api->kind == TOML_TABLE && i < api->n; i++) {
 		const struct toml_node *d = &api->items[i];
 		bool listed = false;
 		for (size_t j = 0; apis && apis->kind == TOML_ARRAY && j < apis->n; j++)
 			listed = listed ||
 				 (apis->items[j].text && strcmp(apis->items[j].text, d->key) == 0);
-		if (!listed)
+		if (!listed && !toml_get(root, "base"))
 			complain(r, d->key_line, d->key_col,
 				 "[api.%s] is never used: apis does not name it", d->key);
 	}
@@ -374,7 +451,12 @@ static const struct member agent_members[] = {
 	{ .name = "models", .check = check_strings },
 	{ .name = "requires", .check = check_strings },
 	{ .name = "version", .check = check_string },
-	{ .name = "argv", .check = check_argv, .required = true },
+	{ .name = "base", .check = check_string },
+	{ .name = "argv", .check = check_argv },
+	{ .name = "args", .check = check_strings },
+	{ .name = "options", .check = check_options },
+	{ .name = "system_prompt", .check = check_prompt },
+	{ .name = "append_system_prompt", .check = check_string },
 	{ .name = "stdin", .check = check_string },
 	{ .name = "env", .check = check_env },
 	{ .name = "files", .check = check_map },
@@ -455,12 +537,29 @@ static int read_text(const char *path, struct buf *text, struct err *err)
 	return 0;
 }
 
+static int take(json_t **out, const struct reader *r, const struct toml_node *root,
+		const char *folder, struct err *err)
+{
+	size_t before = r->issues->n;
+	check_members(r, root, agent_members, "an agent file");
+	check_whole(r, root);
+	if (r->issues->n > before)
+		return err_set(err, ERR_USAGE, 0, "%s: mistakes", r->path);
+	AUTO(json) json_t *spec = to_json(root);
+	if (agent_put_apart(spec, folder, err) || agent_copies_take(spec, folder, err)) {
+		complain(r, root->line, root->col, "%s", err->msg);
+		return -1;
+	}
+	*out = json_incref(spec);
+	return 0;
+}
+
 int agent_file_read(json_t **out, const char *path, struct strv *issues, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(free) char *folder = path_folder(path);
 	const struct reader r = {path, issues};
 	struct toml_error where;
-	size_t before = issues->n;
 	if (read_text(path, &text, err) < 0)
 		return -1;
 	struct toml_node *root = toml_parse(text.data, text.len, &where);
@@ -468,10 +567,15 @@ int agent_file_read(json_t **out, const char *path, struct strv *issues, struct 
 		complain(&r, where.line, where.col, "%s", where.msg);
 		return err_set(err, ERR_USAGE, 0, "%s: not TOML", path);
 	}
-	check_members(&r, root, agent_members, "an agent file");
-	check_whole(&r, root);
-	if (issues->n == before)
-		*out = to_json(root);
+	int rc = take(out, &r, root, folder, err);
 	toml_free(root);
-	return issues->n == before ? 0 : err_set(err, ERR_USAGE, 0, "%s: mistakes", path);
+	return rc;
+}
+
+int agent_table_read(json_t **out, const char *path, const struct toml_node *table,
+		     struct strv *issues, struct err *err)
+{
+	AUTO(free) char *folder = path_folder(path);
+	const struct reader r = {path, issues};
+	return take(out, &r, table, folder, err);
 }

@@ -6,8 +6,13 @@
 #include <jansson.h>
 #include "base/err.h"
 #include "base/strv.h"
+#include "config/toml.h"
 
-/* Read PATH. The caller owns *out: the members as written, `models`, `requires` and `install` included.
+/* Read PATH. The caller owns *out: the members as written, `models`, `requires` and `install` included, but for what
+ * agent-layers.h puts apart and for files that are copied as they lie (agent-copies.h).
  * Issues are lines in ISSUES, "PATH:3:1: ..."; -1 with ERR_USAGE when there is any. */
 int agent_file_read(json_t **out, const char *path, struct strv *issues,
 		    struct err *err) MUST_CHECK;
+/* The same of TABLE, [agents.NAME] of the benchmark at PATH. */
+int agent_table_read(json_t **out, const char *path, const struct toml_node *table,
+		     struct strv *issues, struct err *err) MUST_CHECK;

@@ -10,13 +10,12 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "config/agent-cache.h"
 #include "config/agent-file.h"
-#include "config/agent-program.h"
+#include "config/agent-layers.h"
+#include "config/agent-resolve.h"
 
 static const char *const builtins[] = {"nop", "oracle", "import"};
-#define BASH "bash"		    /* built in as well, but it needs a model */
-#define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
+#define BASH "bash" /* built in as well, but it needs a model */
 
 /* What "auto" falls back to. */
 static const struct usual {
@@ -118,10 +117,22 @@ char *agent_for_model(const char *model, const char *config_path)
 	bug("no agent for model \"%s\"", model);
 }
 
-static int missing(const struct agent_query *q, const struct strv *folders, struct err *err)
+char *agent_bare_name(const char *what, const char **version)
+{
+	const char *at = strchr(what, '@');
+	*version = at ? at + 1 : NULL;
+	return at ? xstrndup(what, (size_t)(at - what)) : xstrdup(what);
+}
+
+static int missing(const char *name, const struct agent_query *q, const struct strv *folders,
+		   struct err *err)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
 	AUTO(buf) struct buf places = BUF_INIT;
+	const char *key;
+	json_t *v;
+	json_object_foreach ((json_t *)q->variants, key, v)
+		strv_push(&names, key);
 	for (size_t i = 0; i < folders->n; i++) {
 		list_names(folders->v[i], &names);
 		buf_addf(&places, "%s%s", i ? ", " : "", folders->v[i]);
@@ -130,174 +141,182 @@ static int missing(const struct agent_query *q, const struct strv *folders, stru
 		strv_push(&names, builtins[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(usual); i++)
 		strv_push(&names, usual[i].agent);
-	const char *near = text_nearest(q->name, strv_items(&names));
-	return err_set(err, ERR_USAGE, 0, "no agent \"%s\"%s%s%s: looked for %s.toml in %s",
-		       q->name, near ? " (did you mean \"" : "", near ? near : "",
-		       near ? "\"?)" : "", q->name, places.data);
+	const char *near = text_nearest(name, strv_items(&names));
+	return err_set(err, ERR_USAGE, 0, "no agent \"%s\"%s%s%s: looked for %s.toml in %s", name,
+		       near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "", name,
+		       places.data);
 }
 
-static char *find_file(const struct agent_query *q, struct err *err)
+/* Where NAME is: the file of the benchmark that has a table for it, or its own. */
+static char *find_file(const char *name, const struct agent_query *q, struct err *err)
 {
 	AUTO(strv) struct strv folders = STRV_INIT;
+	if (json_object_get(q->variants, name))
+		return xstrdup(q->config_path);
 	list_folders(q->config_path, &folders);
 	for (size_t i = 0; i < folders.n; i++) {
-		AUTO(free) char *path = xasprintf("%s/%s.toml", folders.v[i], q->name);
+		AUTO(free) char *path = xasprintf("%s/%s.toml", folders.v[i], name);
 		if (access(path, F_OK) == 0)
 			return STEAL(&path);
 	}
-	(void)missing(q, &folders, err);
+	(void)missing(name, q, &folders, err);
 	return NULL;
 }
 
 /* An agent of the user's own of that name counts more. */
-static bool is_bash(const struct agent_query *q)
+static bool is_bash(const char *name, const struct agent_query *q)
 {
 	struct err ignored;
-	if (strcmp(q->name, BASH) != 0)
+	if (strcmp(name, BASH) != 0)
 		return false;
-	AUTO(free) char *path = find_file(q, &ignored);
+	AUTO(free) char *path = find_file(name, q, &ignored);
 	return !path;
 }
 
 int agent_exists(const struct agent_query *q, struct err *err)
 {
-	if (agent_is_builtin(q->name) || is_bash(q))
+	const char *version;
+	AUTO(free) char *name = agent_bare_name(q->name, &version);
+	if (!version && (agent_is_builtin(name) || is_bash(name, q)))
 		return 0;
-	AUTO(free) char *path = find_file(q, err);
+	AUTO(free) char *path = find_file(name, q, err);
 	return path ? 0 : -1;
 }
 
-/* What `agents install` fetched: a mount of its own, under a name that tells nothing of this machine. */
-static bool use_installed(json_t *spec, const json_t *install, const struct programs *p,
-			  const char *name)
-{
-	AUTO(free) char *version = agent_install_current(name);
-	struct agent_install i;
-	struct err ignored;
-	char tree[HASH_HEX];
-	if (!version || agent_install_make(&i, name, install, version, &ignored) < 0)
-		return false;
-	bool there = agent_install_is_there(&i);
-	if (there) {
-		AUTO(free) char *host = path_join(i.folder, version);
-		json_t *argv = json_object_get(spec, "argv"), *m = json_object();
-		json_put_str(m, "host", host);
-		json_put(m, "box", json_sprintf(BOX_PREFIX "%s", name));
-		json_array_append_new(p->mounts, m);
-		json_array_remove(argv, 0);
-		for (size_t n = i.program.n; n--;)
-			json_array_insert_new(
-				argv, 0, json_sprintf(BOX_PREFIX "%s/%s", name, i.program.v[n]));
-		json_put_str(spec, "version", version);
-		if (agent_install_tree(&i, tree))
-			json_put_str(spec, "tree", tree);
-	}
-	agent_install_release(&i);
-	return there;
-}
-
-static int use_path(json_t *spec, const struct programs *p, const char *first, const char *folder,
-		    struct err *err)
-{
-	AUTO(free) char *inside = NULL;
-	if (program_add(p, first, folder, &inside, err) < 0)
-		return -1;
-	AUTO(free) char *content = program_digest(inside);
-	if (content)
-		json_put_str(spec, "content", content);
-	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
-	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
-	/* A container image has its own: agent/agent.h. */
-	if (on_path)
-		json_put_str(spec, "program", first);
-	json_array_set_new(json_object_get(spec, "argv"), 0,
-			   json_string(inside)); /* FIRST is gone */
-	if (version && !json_object_get(spec, "version"))
-		json_put_str(spec, "version", version);
-	return 0;
-}
-
-static int find_program(json_t *spec, const struct programs *p, const char *folder, struct err *err)
-{
-	const char *name = json_get_str(spec, "name", "");
-	const json_t *install = json_object_get(spec, "install");
-	const char *first = json_string_value(json_array_get(json_object_get(spec, "argv"), 0));
-	/* A program that begins with a placeholder exists inside only. */
-	if (*first == '{' || (install && use_installed(spec, install, p, name)))
-		return 0;
-	if (use_path(spec, p, first, folder, err) == 0)
-		return 0;
-	if (install && !strchr(first, '/'))
-		return err_set(err, ERR_USAGE, 0,
-			       "agent \"%s\" is not installed: rollouts agents install %s", name,
-			       name);
-	return -1;
-}
-
-static int find_programs(json_t *spec, const char *path, struct err *err)
-{
-	const struct programs p = {json_array(), json_array()};
-	AUTO(free) char *folder = path_folder(path);
-	json_t *name;
-	size_t i;
-	json_put(spec, "mounts", p.mounts);
-	json_put(spec, "path", p.path);
-	if (find_program(spec, &p, folder, err) < 0)
-		return err_wrap(err, "%s", path);
-	json_array_foreach (json_object_get(spec, "requires"), i, name)
-		if (program_add(&p, json_string_value(name), folder, NULL, err) < 0)
-			return err_wrap(err, "%s", path);
-	return 0;
-}
+/* What our own agent may be told, in the form of a file. */
+static const char bash_file[] =
+	"{\"apis\": [\"anthropic\", \"responses\", \"gemini\", \"chat\"],"
+	" \"option_layers\": {"
+	"\"effort\": {\"model\": true}, \"thinking\": {\"model\": true},"
+	"\"temperature\": {\"model\": true}, \"top_p\": {\"model\": true},"
+	"\"seed\": {\"model\": true}, \"max_output_tokens\": {\"model\": true},"
+	"\"max_turns\": {\"env\": {\"BASH_AGENT_STEPS\": \"{option:max_turns}\"}},"
+	"\"command_sec\": {\"env\": {\"BASH_AGENT_COMMAND_SEC\": \"{option:command_sec}\"}}},"
+	" \"prompt_layers\": {\"replace\": {}, \"append\": {}}}";
 
 static json_t *builtin_spec(const char *name)
 {
-	json_t *spec = json_object();
-	bool bash = strcmp(name, BASH) == 0;
+	const bool bash = strcmp(name, BASH) == 0;
+	json_t *spec = bash ? json_loads(bash_file, 0, NULL) : json_object();
 	json_put_str(spec, "name", name);
 	json_put_str(spec, "kind", name);
 	json_put_str(spec, "needs", bash ? "model" : "");
-	if (bash) {
-		json_put(spec, "apis",
-			 json_pack("[s, s, s, s]", "anthropic", "responses", "gemini", "chat"));
+	if (bash)
 		json_put_str(spec, "version", ROLLOUTS_VERSION);
-	}
 	return spec;
 }
 
-int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, struct err *err)
+/* Relative places of SPEC, from FOLDER, as they are from anywhere. */
+static void anchor(json_t *spec, const char *folder)
 {
+	AUTO(free) char *real = realpath(folder, NULL);
+	json_t *argv = json_object_get(spec, "argv");
+	const char *first = json_string_value(json_array_get(argv, 0));
+	if (first && strchr(first, '/') && *first != '/' && *first != '{') {
+		AUTO(free) char *path = path_join(real ? real : folder, first);
+		json_array_set_new(argv, 0, json_string(path));
+	}
+}
+
+/* One file or table, without its base. The caller owns *SPEC and *PATH; that is NULL for one that is built in. */
+static int load_one(json_t **spec, char **path, const char *name, const struct agent_query *q,
+		    struct strv *issues, struct err *err)
+{
+	const json_t *table = json_object_get(q->variants, name);
+	AUTO(free) char *found = NULL;
 	AUTO(json) json_t *file = NULL;
-	if (is_bash(q) || agent_is_builtin(q->name)) {
-		*spec = builtin_spec(q->name);
+	if (agent_is_builtin(name) || is_bash(name, q)) {
+		*spec = builtin_spec(name);
+		*path = NULL;
 		return 0;
 	}
-	AUTO(free) char *path = find_file(q, err);
-	if (!path || agent_file_read(&file, path, issues, err) < 0)
+	found = find_file(name, q, err);
+	if (!found)
 		return -1;
-	json_put_str(file, "name", q->name);
+	if (json_is_null(table))
+		return err_set(err, ERR_USAGE, 0, "[agents.%s] has mistakes", name);
+	if (table)
+		file = json_deep_copy(table);
+	else if (agent_file_read(&file, found, issues, err) < 0)
+		return -1;
+	AUTO(free) char *folder = path_folder(found);
+	anchor(file, folder);
+	json_put_str(file, "name", name);
 	json_put_str(file, "kind", "cli");
-	if (find_programs(file, path, err) < 0)
-		return -1;
-	json_object_del(file, "models");
-	json_object_del(file, "requires");
-	json_object_del(file, "install");
 	*spec = json_incref(file);
+	*path = STEAL(&found);
+	return 0;
+}
+
+enum { BASES_MAX = 8 };
+
+/* NAME with all that it is a variant of laid below it. `stem` of it is the name of the last base, `pin` the version asked for. */
+static int load(json_t **spec, char **path, const char *what, int depth,
+		const struct agent_query *q, struct strv *issues, struct err *err)
+{
+	const char *version;
+	AUTO(free) char *name = agent_bare_name(what, &version);
+	AUTO(json) json_t *mine = NULL;
+	AUTO(json) json_t *below = NULL;
+	AUTO(free) char *at = NULL;
+	if (depth > BASES_MAX)
+		return err_set(err, ERR_USAGE, 0, "agent \"%s\": its base leads back to itself",
+			       q->name);
+	if (load_one(&mine, &at, name, q, issues, err) < 0)
+		return -1;
+	const char *base = json_get_str(mine, "base", NULL);
+	if (!at && version)
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" is built in: it has the version of this program",
+			       name);
+	if (base && (!strcmp(base, "nop") || !strcmp(base, "oracle")))
+		return err_set(err, ERR_USAGE, 0, "agent \"%s\": \"%s\" has no variants", name,
+			       base);
+	if (base) {
+		AUTO(free) char *above = STEAL(&at);
+		if (load(&below, &at, base, depth + 1, q, issues, err) < 0) {
+			err->kind = ERR_USAGE;
+			return issues->n ? -1
+					 : err_wrap(err, "agent \"%s\", base \"%s\"", name, base);
+		}
+		agent_lay_over(below, mine);
+	}
+	json_t *out = below ? below : mine;
+	if (!base)
+		json_put_str(out, "stem", name);
+	if (version)
+		json_put_str(out, "pin", version);
+	*spec = json_incref(out);
+	*path = STEAL(&at);
 	return 0;
 }
 
 int agent_read(json_t **file, char **path, const struct agent_query *q, struct strv *issues,
 	       struct err *err)
 {
-	AUTO(free) char *found = NULL;
-	if (agent_is_builtin(q->name) || is_bash(q)) {
-		*file = builtin_spec(q->name);
-		*path = NULL;
-		return 0;
-	}
-	found = find_file(q, err);
-	if (!found || agent_file_read(file, found, issues, err) < 0)
+	AUTO(json) json_t *spec = NULL;
+	AUTO(free) char *at = NULL;
+	if (load(&spec, &at, q->name, 0, q, issues, err) < 0)
 		return -1;
-	*path = STEAL(&found);
+	if (agent_settle(spec, err) < 0)
+		return err_wrap(err, "agent \"%s\"", q->name);
+	json_put_str(spec, "name", q->name);
+	*file = json_incref(spec);
+	*path = STEAL(&at);
+	return 0;
+}
+
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, struct err *err)
+{
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	if (agent_read(&file, &path, q, issues, err) < 0)
+		return -1;
+	if (path && agent_find_programs(file, path, q->config_path, err) < 0)
+		return -1;
+	static const char *const done[] = {"models", "requires", "install", "stem", "pin", "base"};
+	for (size_t i = 0; i < ARRAY_SIZE(done); i++)
+		json_object_del(file, done[i]);
+	*spec = json_incref(file);
 	return 0;
 }

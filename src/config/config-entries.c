@@ -125,17 +125,41 @@ static void land_models(struct config *c, const struct layer *task, struct bench
 			"oracle need none)");
 }
 
+/* What the strongest place says of agents; NULL: nothing. One agent is a list of one. */
+static const struct value *find_agents(const struct config *c, const struct layer *task,
+				       enum key_id *key, struct strv *names)
+{
+	const struct layer *layers[LAYERS];
+	config_layers(c, task, layers);
+	for (size_t i = 0; i < LAYERS; i++) {
+		const struct value *one = &layers[i]->values[KEY_AGENT];
+		const struct value *many = &layers[i]->values[KEY_AGENTS];
+		if (!one->origin && !many->origin)
+			continue;
+		*key = one->origin ? KEY_AGENT : KEY_AGENTS;
+		if (one->origin && one->text)
+			strv_push(names, one->text);
+		else
+			strv_pushv(names, strv_items(&many->list));
+		return one->origin ? one : many;
+	}
+	return NULL;
+}
+
 /* One that is nowhere has been told where it is named, and stops further complaints. */
 static void check_agent(struct config *c, const struct layer *task, struct bench_entry *e)
 {
-	const struct value *v = config_effective(c, task, KEY_AGENT);
-	const struct agent_query q = {.name = e->agent, .config_path = c->req->path};
+	AUTO(strv) struct strv names = STRV_INIT;
+	enum key_id key = KEY_AGENT;
+	const struct value *v = find_agents(c, task, &key, &names);
+	const struct agent_query q = {
+		.name = e->agent, .config_path = c->req->path, .variants = c->agents};
 	struct err err;
-	if (!v || !v->text || c->req->grading_only || strcmp(e->agent, "auto") == 0 ||
+	if (!v || c->req->grading_only || strcmp(e->agent, "auto") == 0 ||
 	    agent_exists(&q, &err) == 0)
 		return;
-	if (!config_keys[KEY_AGENT].complain(v->text))
-		config_value_issue(c, KEY_AGENT, v, "%s", err.msg);
+	if (!config_keys[KEY_AGENT].complain(e->agent))
+		config_value_issue(c, key, v, "%s", err.msg);
 	land_text(&e->agent, "nop");
 }
 
@@ -159,10 +183,11 @@ static char *place_of(const struct config *c, const struct layer *task, const en
 /* Of "auto" it is the model that decides. */
 static void land_places(const struct config *c, const struct layer *task, struct bench_entry *e)
 {
-	const enum key_id agent[] = {KEY_AGENT}, model[] = {KEY_MODEL, KEY_MODELS};
+	const enum key_id agent[] = {KEY_AGENT, KEY_AGENTS}, model[] = {KEY_MODEL, KEY_MODELS};
 	e->model_place = place_of(c, task, model, ARRAY_SIZE(model));
-	e->agent_place = strcmp(e->agent, "auto") == 0 ? xstrdup(e->model_place)
-						       : place_of(c, task, agent, 1);
+	e->agent_place = strcmp(e->agent, "auto") == 0
+				 ? xstrdup(e->model_place)
+				 : place_of(c, task, agent, ARRAY_SIZE(agent));
 }
 
 static void land_overrides(struct config *c, const struct layer *task, struct bench_entry *e)
@@ -208,10 +233,12 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 	}
 }
 
-/* All but the folder, which differs in the entries of one table. */
-static void fill(struct config *c, const struct layer *task, struct bench_entry *e)
+/* All but the folder, which differs in the entries of one table. AGENT NULL: nobody names one. */
+static void fill(struct config *c, const struct layer *task, const char *agent,
+		 struct bench_entry *e)
 {
 	land_all(c, task, e, false);
+	land_text(&e->agent, agent ? agent : "auto");
 	land_options(e);
 	check_agent(c, task, e);
 	land_env(c, task, e);
@@ -227,27 +254,28 @@ static void read_table(struct config *c, int table, struct bench *out)
 	const struct value *dir = &task->values[KEY_PREPARED_DIR];
 	AUTO(strv) struct strv paths = STRV_INIT;
 	AUTO(strv) struct strv shown = STRV_INIT;
+	AUTO(strv) struct strv agents = STRV_INIT;
+	enum key_id key;
+	(void)find_agents(c, task, &key, &agents);
 	if (!dir->origin)
 		config_issue(c, task->line, task->col,
 			     "no prepared_dir in this [[tasks]]: add prepared_dir = \"...\", a "
 			     "task folder");
 	else if (dir->text && *dir->text)
 		config_folders(c, dir, &paths, &shown);
-	for (size_t i = 0; i < paths.n; i++) {
-		struct bench_entry *e = bench_add_entry(out);
-		e->table = table;
-		e->line = dir->line;
-		e->col = dir->col;
-		e->task_path = xstrdup(paths.v[i]);
-		e->prepared_dir = xstrdup(shown.v[i]);
-		fill(c, task, e);
-	}
-	if (paths.n)
-		return;
 	/* The other issues of a table without a folder are worth knowing too. */
 	struct bench aside;
 	bench_init(&aside);
-	fill(c, task, bench_add_entry(&aside));
+	for (size_t i = 0; i < (paths.n ? paths.n : 1); i++)
+		for (size_t a = 0; a < (agents.n ? agents.n : 1); a++) {
+			struct bench_entry *e = bench_add_entry(paths.n ? out : &aside);
+			e->table = table;
+			e->line = dir->line;
+			e->col = dir->col;
+			e->task_path = paths.n ? xstrdup(paths.v[i]) : NULL;
+			e->prepared_dir = paths.n ? xstrdup(shown.v[i]) : NULL;
+			fill(c, task, agents.n ? agents.v[a] : NULL, e);
+		}
 	bench_release(&aside);
 }
 
@@ -307,6 +335,7 @@ void config_entries(struct config *c, struct bench *out)
 	out->config_path = xstrdup(c->req->path);
 	out->config_text = xstrdup(c->text.data);
 	out->launchers = json_incref(c->launchers);
+	out->agents = json_incref(c->agents);
 	land_all(c, NULL, out, true);
 	name_bench(c, out);
 	land_tags(c, out);

@@ -141,6 +141,8 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_LABEL] = {"label", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, IN_ENTRY(label)},
 	[KEY_AGENT] = {"agent", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG, .complain = complain_agent,
 		       .flag = "agent", IN_ENTRY(agent)},
+	[KEY_AGENTS] = {"agents", TYPE_LIST, SCOPE_ENTRY, .complain = complain_agent,
+			.flag = "agent"},
 	[KEY_MODEL] = {"model", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word, .flag = "model"},
 	[KEY_MODELS] = {"models", TYPE_LIST, SCOPE_ENTRY, .complain = complain_word,
 			.flag = "model"},

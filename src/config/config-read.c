@@ -315,12 +315,31 @@ static bool is_of_launchers(const struct key_table *table, const struct toml_nod
 	       strcmp(n->key, config_keys[KEY_LAUNCHER].name) == 0;
 }
 
+/* A list says which agents run, a table what they are. */
+static bool is_of_agents(const struct key_table *table, const struct toml_node *n)
+{
+	return table->scope == SCOPE_TOP && n->kind == TOML_TABLE &&
+	       strcmp(n->key, config_keys[KEY_AGENTS].name) == 0;
+}
+
+static void check_either(struct config *c, const struct layer *l, const struct key_table *table,
+			 enum key_id one, enum key_id many)
+{
+	const struct value *list = &l->values[many];
+	if (config_key_find(table->scope, config_keys[many].name) == many &&
+	    l->values[one].origin && list->origin)
+		config_issue(c, list->line, list->col, "give either \"%s\" or \"%s\" in %s",
+			     config_keys[one].name, config_keys[many].name, table->title);
+}
+
 static void read_table(struct config *c, struct layer *l, const struct key_table *table,
 		       const struct toml_node *node)
 {
 	for (size_t i = 0; i < node->n; i++)
 		if (is_of_launchers(table, &node->items[i]))
 			config_launchers(c, &node->items[i]);
+		else if (is_of_agents(table, &node->items[i]))
+			config_agents(c, &node->items[i]);
 		else if (table->scope != SCOPE_TOP || !find_table(node->items[i].key) ||
 			 find_table(node->items[i].key)->scope == SCOPE_OPTIONS)
 			read_key(c, l, table, &node->items[i]);
@@ -328,11 +347,8 @@ static void read_table(struct config *c, struct layer *l, const struct key_table
 	const struct toml_node *env = toml_get(node, config_keys[KEY_ENV].name);
 	if (env && (config_keys[KEY_ENV].scopes & table->scope))
 		set_env(&(struct spot){c, l, KEY_ENV}, env);
-	const struct value *model = &l->values[KEY_MODEL], *models = &l->values[KEY_MODELS];
-	if (config_key_find(table->scope, "models") == KEY_MODELS && model->origin &&
-	    models->origin)
-		config_issue(c, models->line, models->col,
-			     "give either \"model\" or \"models\" in %s", table->title);
+	check_either(c, l, table, KEY_MODEL, KEY_MODELS);
+	check_either(c, l, table, KEY_AGENT, KEY_AGENTS);
 }
 
 /* A table that may stand once. Those of the whole benchmark land as the top level does. */

@@ -12,6 +12,9 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 /* config-launchers.c: the tables [launcher.NAME] below TABLES become c->launchers. */
 void config_launchers(struct config *c, const struct toml_node *tables);
 
+/* config-agents.c: the tables [agents.NAME] below TABLES become c->agents. */
+void config_agents(struct config *c, const struct toml_node *tables);
+
 /* config-paths.c: where PATH is, tried from the working directory and then from the config's folder. NULL: nowhere,
  * and TRIED says where it was looked for. The caller owns the result. */
 char *config_locate(const struct config *c, const char *path, struct buf *tried);

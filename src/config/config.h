@@ -47,6 +47,10 @@ int config_name(char **out, const char *path, struct err *err) MUST_CHECK;
 /* The tables [launcher.NAME] alone, name -> settings, NULL when there are none; tasks need not be there. The caller owns *OUT. */
 int config_launcher_settings(json_t **out, const struct config_request *req,
 			     struct err *err) MUST_CHECK;
+/* The tables [agents.NAME] of the file at PATH, NULL when there are none, and, each once, the agents that it names or that "auto"
+ * means for its models; tasks need not be there. The caller owns both. Fails as config_load. */
+int config_agent_names(json_t **variants, struct strv *names, const char *path, struct strv *issues,
+		       struct err *err) MUST_CHECK;
 /* The effective configuration as text, each value with where it comes from. Fails as config_load.
  */
 int config_explain(struct buf *out, const struct config_request *req, struct strv *issues,

@@ -36,6 +36,11 @@ void config_issue(struct config *c, int line, int col, const char *fmt, ...)
 		  line ? xasprintf("%s:%d:%d: %s", c->req->path, line, col, text) : xstrdup(text));
 }
 
+void config_whole_issue(struct config *c, int line, int col, const char *text)
+{
+	add_issue(c, line, col, xstrdup(text));
+}
+
 void config_value_issue(struct config *c, enum key_id id, const struct value *v, const char *fmt,
 			...)
 {
@@ -95,6 +100,7 @@ void config_release(struct config *c)
 		free(c->issues[i].text);
 	free(c->tasks);
 	free(c->issues);
+	json_decref(c->agents);
 	json_decref(c->launchers);
 	toml_free(c->root);
 	buf_release(&c->text);

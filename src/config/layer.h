@@ -50,6 +50,7 @@ struct config {
 	struct layer flags, environment, defaults, top;
 	struct layer *tasks;
 	size_t tasks_n;
+	json_t *agents;	   /* of the tables [agents.NAME], as agent-file.h reads them; NULL: none */
 	json_t *launchers; /* of the tables [launcher.NAME]; NULL: there are none */
 	struct issue *issues;
 	size_t issues_n, issues_cap;
@@ -62,6 +63,8 @@ int config_verdict(struct config *c, struct strv *out, struct err *err) MUST_CHE
 /* Note an issue at a place of the file; line 0: not of the file, TEXT is the whole message. */
 void config_issue(struct config *c, int line, int col, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* TEXT is a whole line already, about something at that place of the file. */
+void config_whole_issue(struct config *c, int line, int col, const char *text);
 /* The same at a value, which may stand on the command line: "--parallel: ..." then. */
 void config_value_issue(struct config *c, enum key_id key, const struct value *v, const char *fmt,
 			...) __attribute__((format(printf, 4, 5)));

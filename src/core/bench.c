@@ -100,6 +100,7 @@ void bench_release(struct bench *b)
 	strv_release(&b->tags);
 	strv_release(&b->tools);
 	json_decref(b->launchers);
+	json_decref(b->agents);
 	judge_release(&b->judge);
 	strv_release(&b->caches);
 	bench_init(b);

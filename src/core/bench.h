@@ -80,6 +80,7 @@ struct bench {
 		double max_forecast_usd; /* refuse to start when more is to be expected */
 	} budget;
 	struct judge judge; /* nobody is known to answer yet */
+	json_t *agents; /* name -> what the tables [agents.NAME] say of it, for config/agents.h; NULL: none */
 	json_t *launchers; /* name -> settings, of the tables [launcher.NAME]; NULL: there are none */
 	struct strv tags;
 	struct strv tools;  /* programs by name or path, and folders, of this machine */

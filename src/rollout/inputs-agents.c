@@ -74,7 +74,8 @@ static void find_agent(struct search *s, const char *name, const struct bench_en
 	AUTO(strv) struct strv lines = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
 	struct err err;
-	const struct agent_query q = {.name = name, .config_path = s->req->path};
+	const struct agent_query q = {
+		.name = name, .config_path = s->req->path, .variants = s->in->bench.agents};
 	if (!json_object_get(s->in->agents, name)) {
 		int rc = agent_find(&spec, &q, &lines, &err);
 		for (size_t i = 0; i < lines.n; i++)
@@ -158,7 +159,7 @@ static void check_options(struct search *s, const struct bench_entry *e, const c
 	if (!model_options_any(&e->options))
 		return;
 	AUTO(free) char *text = NULL;
-	if (strcmp(agent, "bash") != 0)
+	if (strcmp(json_get_str(json_object_get(s->in->agents, agent), "kind", ""), "bash") != 0)
 		text = xasprintf("model_options are for the built-in agent, \"bash\": \"%s\" asks "
 				 "its model by settings of its own",
 				 agent);
@@ -167,6 +168,33 @@ static void check_options(struct search *s, const struct bench_entry *e, const c
 		text = xasprintf("model_options, %s by %s: %s", model, api, why);
 	if (text)
 		complain_of_model(s, e, model, text);
+}
+
+/* What a variant of our own agent says of its model, for its trials. */
+static void take_options(struct search *s, struct bench_entry *e, const char *agent,
+			 const char *model)
+{
+	const json_t *given =
+		json_object_get(json_object_get(s->in->agents, agent), "model_options");
+	struct model_options o = model_options_default;
+	AUTO(json) json_t *mine = NULL;
+	const char *key;
+	json_t *v;
+
+	if (!given)
+		return;
+	mine = model_options_to_json(&e->options);
+	json_object_foreach ((json_t *)given, key, v) {
+		const json_t *other = json_object_get(mine, key);
+		if (other && !json_equal(other, v)) {
+			AUTO(free) char *why = xasprintf(
+				"agent \"%s\" and model_options say two things of %s", agent, key);
+			complain_of_model(s, e, model, why);
+		}
+		json_object_set(mine, key, v);
+	}
+	model_options_from_json(&o, mine);
+	e->options = o;
 }
 
 static void read_providers(struct search *s)
@@ -214,7 +242,8 @@ static void find_route(struct search *s, const struct bench_entry *e, const char
 static char *choose_agent(struct search *s, const char *model)
 {
 	AUTO(free) char *usual = agent_for_model(model, s->req->path);
-	const struct agent_query q = {.name = usual, .config_path = s->req->path};
+	const struct agent_query q = {
+		.name = usual, .config_path = s->req->path, .variants = s->in->bench.agents};
 	AUTO(strv) struct strv ignored_lines = STRV_INIT;
 	AUTO(json) json_t *file = NULL;
 	AUTO(free) char *path = NULL;
@@ -240,7 +269,7 @@ void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 	out->agents = xcalloc(b->entries_n + 1, sizeof *out->agents);
 	out->routes = xcalloc(b->entries_n + 1, sizeof *out->routes);
 	for (size_t i = 0; i < b->entries_n; i++) {
-		const struct bench_entry *e = &b->entries[i];
+		struct bench_entry *e = &b->entries[i];
 		bool chosen = strcmp(e->agent, "auto") == 0;
 		char **agents = xcalloc(e->models.n + 1, sizeof *agents);
 		out->agents[i] = agents;
@@ -249,6 +278,7 @@ void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 			const char *model = e->models.v[m];
 			agents[m] = chosen ? choose_agent(&s, model) : xstrdup(e->agent);
 			find_agent(&s, agents[m], e, model);
+			take_options(&s, e, agents[m], model);
 			find_route(&s, e, agents[m], model, &out->routes[i][m]);
 		}
 	}

@@ -325,7 +325,7 @@ def test_an_agent_is_fetched_once_and_used(run_cli, run_one, fake_npm, workdir, 
     asked = (top / "asked").read_text().splitlines()
     assert len(asked) == 1 and "--ignore-scripts" in asked[0]
     assert asked[0].endswith("--before=2026-01-31 -- hello-bot@1.2.3")
-    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]
+    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked"]
     tree = tree_of("node_modules/dep 4.5.6 ", "node_modules/hello-bot 1.2.3 sha512-a")
     listed = {row["agent"]: row for row in json.loads(run_cli("agents", "--json", env=env, check=0).stdout)}
     assert (listed["hello"]["state"], listed["hello"]["version"]) == ("installed", "1.2.3")
@@ -421,7 +421,7 @@ def test_a_killed_installation_leaves_nothing_half_done(start_cli, run_cli, fake
     for pid in children():  # who saw to that, and the npm that was ended; ours by now
         os.waitpid(pid, 0)
     run_cli("agents", "install", "hello", env=fake_npm(PACKAGE), check=0)
-    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked", "current"]
+    assert sorted(p.name for p in top.iterdir()) == [".lock", "1.2.3", "asked"]
 
 
 def test_an_agent_is_tried(run_cli, agent_script, account):

@@ -88,7 +88,8 @@ static void mistakes_have_places(void **state)
 		{"argv = []\n", "1:8: argv must begin with a program"},
 		{"argv = \"sh\"\n", "1:8: argv must be a list, not a string"},
 		{"argv = [1]\n", "1:9: argv must be a string, not a whole number"},
-		{"summary = \"s\"\n", "1:1: an agent file has no \"argv\""},
+		{"summary = \"s\"\n",
+		 "1:1: an agent has \"argv\", or \"base\", the agent that it is a variant of"},
 		{"argv = [\"sh\"]\nkind = \"nop\"\n", "2:8: kind = \"nop\" is not one of: \"cli\""},
 		{"argv = [\"sh\"]\nneeds = \"net\"\n",
 		 "2:9: needs = \"net\" is not one of: \"\", \"model\""},
@@ -287,13 +288,19 @@ static void programs_bring_their_prefix(void **state)
 	assert_memory_equal(system, "||/", 3);
 }
 
+#ifdef __aarch64__
+#define ARCH "arm64"
+#else
+#define ARCH "x64"
+#endif
+
 #define FETCHED                                                                                    \
 	"argv = [\"fetched\", \"--x\"]\n[install]\nversion = \"1.2.3\"\nnpm = "                    \
 	"[\"p@{version}-{arch}\"]\n"                                                               \
 	"program = [\"node_modules/p-{version}/run\", \"node_modules/p-{version}/cli.js\"]\n"
 
-/* What was installed last is used, under a name of its own; before, PATH; else it is told how to get it. */
-static void installed_agents_come_first(void **state)
+/* The version that is named is used, under a name of its own, wherever it lies; another of PATH, or of another package, is not. */
+static void what_a_file_names_is_what_runs(void **state)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(json) json_t *spec = NULL;
@@ -302,18 +309,24 @@ static void installed_agents_come_first(void **state)
 	assert_int_equal(find(&spec, "fetched", &problems, &err), -1);
 	assert_non_null(strstr(err.msg,
 			       "agent \"fetched\" is not installed: rollouts agents install "
-			       "fetched"));
+			       "fetched -c conf/b.toml"));
 	put("node/lib/node_modules/@own/fetched/cli.js", "#!/bin/sh\n", 0755);
 	put("node/lib/node_modules/@own/fetched/package.json", "{\"version\": \"9.8.7\"}", 0644);
 	assert_int_equal(symlink("../lib/node_modules/@own/fetched/cli.js", "node/bin/fetched"), 0);
+	assert_int_equal(find(&spec, "fetched", &problems, &err), -1);
+	assert_non_null(strstr(err.msg, "in version 1.2.3, which its file names (there is 9.8.7 on "
+					"PATH): rollouts agents install fetched"));
+	put("node/lib/node_modules/@own/fetched/package.json", "{\"version\": \"1.2.3\"}", 0644);
 	assert_int_equal(find(&spec, "fetched", &problems, &err), 0);
-	assert_string_equal(json_get_str(spec, "version", ""), "9.8.7");
+	assert_string_equal(json_get_str(spec, "version", ""), "1.2.3");
 	json_decref(spec);
 	spec = NULL;
-	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/run", "#!/bin/sh\n", 0755);
-	put("cache/rollouts/agents/fetched/2.0.0/node_modules/p-2.0.0/cli.js", "", 0644);
-	assert_int_equal(symlink("2.0.0", "cache/rollouts/agents/fetched/current"), 0);
-	assert_int_equal(find(&spec, "fetched", &problems, &err), 0);
+	put("cache/rollouts/agents/other/2.0.0/node_modules/p-2.0.0/run", "#!/bin/sh\n", 0755);
+	put("cache/rollouts/agents/other/2.0.0/node_modules/p-2.0.0/cli.js", "", 0644);
+	assert_int_equal(find(&spec, "fetched@2.0.0", &problems, &err), -1);
+	put("cache/rollouts/agents/other/2.0.0/package.json",
+	    "{\"dependencies\": {\"p\": \"2.0.0-" ARCH "\"}}", 0644);
+	assert_int_equal(find(&spec, "fetched@2.0.0", &problems, &err), 0);
 	assert_string_equal(json_get_str(spec, "version", ""), "2.0.0");
 	AUTO(buf) struct buf text = BUF_INIT;
 	json_format(&text, json_object_get(spec, "argv"), false);
@@ -323,7 +336,7 @@ static void installed_agents_come_first(void **state)
 	const json_t *mount = json_array_get(json_object_get(spec, "mounts"), 0);
 	assert_string_equal(json_get_str(mount, "box", ""), "/opt/rollouts/fetched");
 	assert_string_equal(json_get_str(mount, "host", "") + strlen(top),
-			    "/cache/rollouts/agents/fetched/2.0.0");
+			    "/cache/rollouts/agents/other/2.0.0");
 	assert_null(json_object_get(spec, "install"));
 }
 
@@ -362,7 +375,7 @@ int main(void)
 		cmocka_unit_test(missing_ones_say_where_and_what),
 		cmocka_unit_test(auto_goes_by_the_model),
 		cmocka_unit_test(programs_bring_their_prefix),
-		cmocka_unit_test(installed_agents_come_first),
+		cmocka_unit_test(what_a_file_names_is_what_runs),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "config/agent-resolve.h"
+#include <stdlib.h>
+#include <string.h>
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "config/agent-cache.h"
+#include "config/agent-program.h"
+
+#define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
+
+static void auto_agent_install(struct agent_install *i)
+{
+	agent_install_release(i);
+}
+
+struct resolving {
+	json_t *spec;
+	const char *path, *folder; /* of its last base */
+	const char *config;	   /* of the benchmark, or NULL */
+	struct programs programs;
+};
+
+/* The installation DIR: a mount of its own, under a name that tells nothing of this machine. */
+static void mount_installation(const struct resolving *r, const char *dir, const char *name)
+{
+	json_t *m = json_object();
+	json_put_str(m, "host", dir);
+	json_put(m, "box", json_sprintf(BOX_PREFIX "%s", name));
+	json_array_append_new(r->programs.mounts, m);
+}
+
+/* What `agents install` fetched, for the version that is meant. */
+static bool use_installed(const struct resolving *r, const struct agent_install *i,
+			  const char *name)
+{
+	json_t *argv = json_object_get(r->spec, "argv");
+	AUTO(free) char *dir = agent_install_find(i);
+	char tree[HASH_HEX];
+	if (!dir)
+		return false;
+	mount_installation(r, dir, name);
+	json_array_remove(argv, 0);
+	for (size_t n = i->program.n; n--;)
+		json_array_insert_new(argv, 0,
+				      json_sprintf(BOX_PREFIX "%s/%s", name, i->program.v[n]));
+	json_put_str(r->spec, "version", i->version);
+	if (agent_install_tree(dir, tree))
+		json_put_str(r->spec, "tree", tree);
+	return true;
+}
+
+static int use_path(const struct resolving *r, const char *first, struct err *err)
+{
+	AUTO(free) char *inside = NULL;
+	if (program_add(&r->programs, first, r->folder, &inside, err) < 0)
+		return -1;
+	AUTO(free) char *content = program_digest(inside);
+	if (content)
+		json_put_str(r->spec, "content", content);
+	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
+	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
+	/* A container image has its own: agent/agent.h. */
+	if (on_path)
+		json_put_str(r->spec, "program", first);
+	json_array_set_new(json_object_get(r->spec, "argv"), 0,
+			   json_string(inside)); /* FIRST is gone */
+	if (version && !json_object_get(r->spec, "version"))
+		json_put_str(r->spec, "version", version);
+	return 0;
+}
+
+/* What is there instead, and the command that fetches what is meant. */
+static int not_installed(const struct resolving *r, const struct agent_install *i,
+			 const char *first, struct err *err)
+{
+	const char *stem = json_get_str(r->spec, "stem", ""),
+		   *pin = json_get_str(r->spec, "pin", NULL);
+	AUTO(strv) struct strv others = STRV_INIT;
+	AUTO(buf) struct buf there = BUF_INIT;
+	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
+	AUTO(free) char *version = on_path ? program_version(on_path) : NULL;
+	AUTO(free) char *beside = r->config ? path_folder(r->config) : NULL;
+	const size_t n = beside ? strlen(beside) : 0;
+	const bool of_bench =
+		beside &&
+		(!strcmp(r->path, r->config) ||
+		 (strncmp(r->path, beside, n) == 0 && strncmp(r->path + n, "/agents/", 8) == 0) ||
+		 strncmp(r->path, "agents/", 7) == 0);
+
+	agent_install_versions(stem, json_object_get(r->spec, "install"), &others);
+	for (size_t k = 0; k < others.n; k++)
+		buf_addf(&there, "%s%s", k ? ", " : "", others.v[k]);
+	if (on_path)
+		buf_addf(&there, "%s%s on PATH%s%s", there.len ? ", and " : "",
+			 version ? version : "one",
+			 version ? "" : " that says no version: ", version ? "" : on_path);
+	const char *where = of_bench ? r->config : "", *option = of_bench ? " -c " : "";
+	if (!there.len && !pin)
+		return err_set(err, ERR_USAGE, 0,
+			       "agent \"%s\" is not installed: rollouts agents install %s%s%s",
+			       json_get_str(r->spec, "name", stem), stem, option, where);
+	return err_set(
+		err, ERR_USAGE, 0,
+		"agent \"%s\" is not installed in version %s, which %s names%s%s%s: rollouts "
+		"agents install %s%s%s%s%s",
+		json_get_str(r->spec, "name", stem), i->version, pin ? "the benchmark" : "its file",
+		there.len ? " (there is " : "", there.len ? there.data : "", there.len ? ")" : "",
+		stem, pin ? "@" : "", pin ? pin : "", option, where);
+}
+
+/* A program on PATH will do where it is known to be the very version. */
+static bool path_has(const char *first, const char *version)
+{
+	AUTO(free) char *on_path = strchr(first, '/') ? NULL : program_on_path(first);
+	AUTO(free) char *its = on_path ? program_version(on_path) : NULL;
+	return its && strcmp(its, version) == 0;
+}
+
+static int find_program(const struct resolving *r, struct err *err)
+{
+	const json_t *install = json_object_get(r->spec, "install");
+	const char *stem = json_get_str(r->spec, "stem", ""),
+		   *pin = json_get_str(r->spec, "pin", NULL);
+	const char *first = json_string_value(json_array_get(json_object_get(r->spec, "argv"), 0));
+	AUTO(agent_install) struct agent_install i = {0};
+	if (pin && !install)
+		return err_set(
+			err, ERR_USAGE, 0,
+			"agent \"%s\": %s has no [install], so that no version can be chosen",
+			json_get_str(r->spec, "name", stem), stem);
+	if (install) {
+		if (agent_install_make(&i, stem, install, pin, err) < 0)
+			return -1;
+		if (use_installed(r, &i, stem))
+			return 0;
+		if (!path_has(first, i.version))
+			return not_installed(r, &i, first, err);
+	}
+	/* A program that begins with a placeholder exists inside only. */
+	return *first == '{' ? 0 : use_path(r, first, err);
+}
+
+int agent_find_programs(json_t *spec, const char *path, const char *config, struct err *err)
+{
+	AUTO(free) char *folder = path_folder(path);
+	const struct resolving r = {spec, path, folder, config, {json_array(), json_array()}};
+	json_t *name;
+	size_t i;
+	json_put(spec, "mounts", r.programs.mounts);
+	json_put(spec, "path", r.programs.path);
+	if (find_program(&r, err) < 0)
+		return err_wrap(err, "%s", path);
+	json_array_foreach (json_object_get(spec, "requires"), i, name)
+		if (program_add(&r.programs, json_string_value(name), folder, NULL, err) < 0)
+			return err_wrap(err, "%s", path);
+	return 0;
+}

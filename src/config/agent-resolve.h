@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * agent-resolve.h -- inside src/config: where the programs of an agent are on this machine, and what a sandbox is shown of them.
+ */
+#pragma once
+#include <jansson.h>
+#include "base/err.h"
+
+/* Fill in `mounts`, `path`, `version`, `tree` and the like (agent/agent.h), and write argv as a sandbox has it. SPEC is as agent_read
+ * gives it, with its `stem` and `pin`; PATH is where its last base is, CONFIG the benchmark or NULL. -1 with ERR_USAGE. */
+int agent_find_programs(json_t *spec, const char *path, const char *config,
+			struct err *err) MUST_CHECK;
