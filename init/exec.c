@@ -75,13 +75,20 @@ static int keep_capabilities(uint64_t keep)
 static int become(const struct proto_request *req)
 {
 	if (req->flags & PROTO_SET_USER) {
-		gid_t gid = req->gid;
+		gid_t groups[1 + PROTO_GROUPS] = {req->gid};
+		size_t n = 1;
+		while (n <= req->groups_n && n < PROTO_GROUPS) {
+			groups[n] = req->groups[n - 1];
+			n++;
+		}
 		/* A root-like command keeps what `caps` grants; another user loses all by setresuid. */
-		if (setgroups(1, &gid) || setresgid(gid, gid, gid) ||
+		if (setgroups(n, groups) || setresgid(req->gid, req->gid, req->gid) ||
 		    setresuid(req->uid, req->uid, req->uid))
 			return -1;
 	}
-	return keep_capabilities(req->caps) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -1 : 0;
+	if (keep_capabilities(req->caps))
+		return -1;
+	return req->flags & PROTO_PRIVILEGES ? 0 : prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
 static void raise_oom_score(void)

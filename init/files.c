@@ -239,3 +239,26 @@ int file_get(const char *path)
 	errno = EINVAL;
 	return -1;
 }
+
+int file_folder(const char *path, mode_t mode, bool fresh)
+{
+	char copy_of[4096], *name;
+
+	path = below_root(path);
+	if (!path || snprintf(copy_of, sizeof copy_of, "%s", path) < 2)
+		return EINVAL;
+	int dir = enter_parent(copy_of, &name);
+	if (dir < 0)
+		return errno;
+	int error = fresh && !faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) &&
+				    unlinkat(dir, name, 0) && unlinkat(dir, name, AT_REMOVEDIR)
+			    ? remove_dir(dir, name)
+			    : 0;
+	int fd = error ? -1 : enter(dir, name);
+	if (!error && (fd < 0 || fchmod(fd, mode & 01777)))
+		error = errno;
+	if (fd >= 0)
+		close(fd);
+	close(dir);
+	return error;
+}

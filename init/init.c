@@ -155,6 +155,21 @@ static void kill_all(void)
 	reply_simple(PROTO_KILLALL, 0);
 }
 
+/* What the command has abandoned, a daemon, is meant to go on. */
+static void kill_tree(void)
+{
+	struct rusage usage = {0};
+	int status = SIGKILL;
+
+	if (command) {
+		service_kill_tree(command);
+		while (wait4(command, &status, 0, &usage) < 0 && errno == EINTR)
+			;
+		command_ended(status, &usage, 0);
+	}
+	reply_simple(PROTO_KILLALL, 0);
+}
+
 static void reap(void)
 {
 	struct rusage usage;
@@ -228,6 +243,9 @@ static void dispatch(const struct proto_request *req, const int fds[PROTO_FDS])
 		break;
 	case PROTO_KILLALL:
 		kill_all();
+		break;
+	case PROTO_KILLTREE:
+		kill_tree();
 		break;
 	case PROTO_PUT:
 		reply_simple(PROTO_PUT, file_put(req->path, req->mode, fds[0]));
@@ -362,6 +380,8 @@ int main(int argc, char **argv)
 		for (;;)
 			pause();
 	}
+	if (argc > 2 && getpid() != 1)
+		return helper_run(argc, argv);
 	if (argc != 2)
 		return 2;
 	prctl(PR_SET_DUMPABLE, 0);

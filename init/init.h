@@ -18,6 +18,11 @@ void service_reaped(pid_t pid); /* told of each child that has ended */
 void service_is_ready(void);
 void service_tell(struct proto_reply *out);
 bool service_runs(void);
+/* End the process ROOT, a child of ours, and all that descends from it: stopped first, so that nothing of it gets away by forking. What was
+ * abandoned before is not of its tree. */
+void service_kill_tree(pid_t root);
+/* Whether the process NAME, an entry of /proc, is more than a corpse. */
+bool service_is_alive(const char *name);
 /* SIGKILL for each process that is neither ours nor the service's. Returns how many it met. */
 int service_kill_others(void);
 
@@ -35,6 +40,12 @@ bool confine_is_ours(const char *pid);	/* not PID 1, and no other's */
 int file_root(int fd, const char *path); /* from now on all paths lie below PATH, which FD is */
 int file_put(const char *path, mode_t mode, int content);
 int file_get(const char *path);
+
+/* The folder PATH, made as needed, with MODE; FRESH: empty. */
+int file_folder(const char *path, mode_t mode, bool fresh);
+
+/* helper.c: this program as a command in its own sandbox, with its own arguments. Returns the exit status. */
+int helper_run(int argc, char **argv);
 
 /* stats.c */
 void stats_read(struct proto_reply *out, bool precise);

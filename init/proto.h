@@ -8,6 +8,7 @@
  *                                                          HELLO (status = PROTO_VERSION), once
  *   EXEC    fds: args, stdin, stdout, stderr               EXITED when it has ended
  *   KILLALL                                                EXITED first if a command ran, then KILLALL
+ *   KILLTREE: only the command's own tree ends      the same
  *   PUT     path, mode; fds: content                       PUT
  *   GET     path                                           GET; fds: the file
  *   STATS                                                  STATS
@@ -20,8 +21,9 @@
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 5
+#define PROTO_VERSION 6
 #define PROTO_FDS 4
+#define PROTO_GROUPS 32
 
 enum proto_op {
 	PROTO_HELLO = 1,
@@ -37,6 +39,7 @@ enum proto_op {
 	/* Not PID 1 of a namespace: be held by the ruleset, hold commands by the filters (each a uint32_t, and so many
 	 * struct sock_filter), and know files by paths below PATH, the folder, alone. Before the first EXEC. */
 	PROTO_CONFINE,
+	PROTO_KILLTREE, /* only what descends from the command; the rest lives on */
 };
 
 /* The entry point of an image, which runs on beside the commands. */
@@ -52,6 +55,7 @@ enum proto_flags {
 	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
 	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
 	PROTO_SHARED_USER = 1 << 3, /* CONFINE: others run as our user as well */
+	PROTO_PRIVILEGES = 1 << 5,  /* EXEC: its programs may become others (set-uid): sudo */
 	PROTO_TERMINAL =
 		1 << 4, /* EXEC: standard input is a terminal, and becomes the command's own */
 };
@@ -60,11 +64,12 @@ struct proto_request {
 	uint32_t op, flags;
 	uint32_t argc, envc; /* EXEC: strings in the args file */
 	uint32_t uid, gid;
-	uint64_t caps;		       /* EXEC: the capabilities to keep, as a mask */
-	uint64_t nofile, nproc, fsize; /* EXEC: rlimits; 0 leaves one as it is */
-	uint32_t mode;		       /* PUT */
-	uint32_t port;		       /* FORWARD */
-	char path[4096];	       /* PUT, GET, FORWARD; NUL-terminated */
+	uint32_t groups[PROTO_GROUPS], groups_n; /* EXEC, beside gid */
+	uint64_t caps;				 /* EXEC: the capabilities to keep, as a mask */
+	uint64_t nofile, nproc, fsize;		 /* EXEC: rlimits; 0 leaves one as it is */
+	uint32_t mode;				 /* PUT */
+	uint32_t port;				 /* FORWARD */
+	char path[4096];			 /* PUT, GET, FORWARD; NUL-terminated */
 };
 
 /* The args file of EXEC (a memfd; longer than a message may be): this header, then NUL-terminated strings:

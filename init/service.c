@@ -21,6 +21,7 @@
 #define SYS_close_range 436
 #endif
 #define SEEN_MAX 8192
+#define TREE_ROUNDS 1000
 
 static pid_t keeper; /* 0: none, or it is gone */
 static int from_keeper = -1;
@@ -131,6 +132,13 @@ static bool look(struct seen *out, const char *name)
 	return true;
 }
 
+bool service_is_alive(const char *name)
+{
+	struct seen s;
+
+	return look(&s, name) && !s.dead;
+}
+
 static bool parent_is_spared(const struct seen *all, size_t n, pid_t parent)
 {
 	for (size_t i = 0; i < n && parent != 1; i++)
@@ -161,4 +169,60 @@ int service_kill_others(void)
 		if (!all[i].spared && !all[i].dead && !kill(all[i].pid, SIGKILL))
 			killed++;
 	return killed;
+}
+
+/* Marks as spared what descends from ROOT, itself included. */
+static size_t mark_tree(struct seen *all, size_t size, pid_t root)
+{
+	DIR *d = opendir("/proc");
+	size_t n = 0;
+
+	for (struct dirent *e; d && n < size && (e = readdir(d));)
+		if (*e->d_name >= '1' && *e->d_name <= '9')
+			n += look(&all[n], e->d_name);
+	if (d)
+		closedir(d);
+	for (size_t i = 0; i < n; i++)
+		all[i].spared = all[i].pid == root;
+	for (bool more = true; more;) {
+		more = false;
+		for (size_t i = 0; i < n; i++)
+			if (!all[i].spared && parent_is_spared(all, n, all[i].parent))
+				all[i].spared = more = true;
+	}
+	return n;
+}
+
+void service_kill_tree(pid_t root)
+{
+	static struct seen all[SEEN_MAX];
+	size_t before = 0, n = 0;
+
+	for (int round = 0; round < TREE_ROUNDS; round++) {
+		size_t stopped = 0;
+		n = mark_tree(all, SEEN_MAX, root);
+		for (size_t i = 0; i < n; i++)
+			if (all[i].spared && !all[i].dead && !kill(all[i].pid, SIGSTOP))
+				stopped++;
+		if (round && stopped <= before)
+			break;
+		before = stopped;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (all[i].spared && !all[i].dead)
+			kill(all[i].pid, SIGKILL);
+	kill(root, SIGKILL);
+	/* Whoever looks next shall not meet them any more. */
+	for (int round = 0; round < TREE_ROUNDS; round++) {
+		bool any = false;
+		for (size_t i = 0; i < n && !any; i++) {
+			char name[24];
+			struct seen now;
+			snprintf(name, sizeof name, "%d", (int)all[i].pid);
+			any = all[i].spared && look(&now, name) && !now.dead;
+		}
+		if (!any)
+			break;
+		usleep(1000);
+	}
 }

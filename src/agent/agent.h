@@ -64,7 +64,8 @@
 struct agent_job {
 	const struct attempt *attempt;
 	const struct task *task;
-	const struct task_step *step; /* of the task: what is asked now */
+	const struct task_step *step;	/* of the task: what is asked now */
+	const struct kvs *solution_env; /* of a Harbor task's oracle; NULL: none */
 	int run_fd;	   /* the attempt's directory: logs/ and artifacts/ exist below it */
 	const char *token; /* stands in for provider keys; "" without a gateway */
 	const char *gold;  /* bytes of the gold patch (oracle), or NULL */

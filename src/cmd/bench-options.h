@@ -28,6 +28,12 @@
 		     "let auto be landlock where no other sandbox starts",                         \
 		     .setting = "allow_weaker_sandbox"),                                           \
 	BENCH_SET(req, "rollouts", 'r', "N", "rollouts of every task"),                         \
+	BENCH_SET(req, "attempts", 'k', "N", "the same, by the name others have for it",          \
+		     .setting = "rollouts"),                                                       \
+	BENCH_SET(req, "network", 0, "WHAT", "a network for Harbor tasks that want one: ask, deny or allow", \
+		     .setting = "task_network"),                                                   \
+	BENCH_SET(req, "verifier-network", 0, "WHAT", "the same for their verifiers alone",        \
+		     .setting = "verifier_network"),                                               \
 	BENCH_SET(req, "timeout", 't', "SEC", "working time of the agent",                      \
 		     .setting = "timeout_sec"),                                                    \
 	BENCH_ROW("env", 'e', "K=V", OPTION_KV, &(req)->env,                                    \

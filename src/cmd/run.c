@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -237,11 +238,58 @@ static int run(const struct request *q)
 	return status;
 }
 
+/* One question, answered by the user at the terminal. */
+static bool ask(const char *question)
+{
+	char answer[64] = "";
+
+	fprintf(stderr, "%s [y/N] ", question);
+	fflush(stderr);
+	if (!fgets(answer, sizeof answer, stdin))
+		return false;
+	return *answer == 'y' || *answer == 'Y';
+}
+
+/* An exit status. */
+static int begin(struct request *q, const struct strv *operands)
+{
+	const bool tasks = q->config.tasks.n > 0;
+	size_t quarantined = 0;
+	int status = -1;
+	struct err err;
+
+	if (q->config.replay_or_live && !q->config.replay)
+		err_set(&err, ERR_USAGE, 0, "--replay-or-live needs --replay NAME@STAMP");
+	else if (operands->n && tasks)
+		err_set(&err, ERR_USAGE, 0, "give a CONFIG or --tasks DIR, not both");
+	else if (!operands->n && !tasks)
+		err_set(&err, ERR_USAGE, 0,
+			"what is to be run? give a CONFIG, or tasks with --tasks DIR");
+	else
+		status = 0;
+	if (status)
+		return cmd_fail(&err);
+	AUTO(free) char *file = tasks ? xstrdup("--tasks") : operand_file(operands->v[0]);
+	q->config.path = file;
+	q->config.ask = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) ? ask : NULL;
+	status = q->check ? quarantine(q, &quarantined) : -1;
+	if (status < 0)
+		status = run(q);
+	/* What was asked for is not all there. */
+	return quarantined && status == CMD_OK ? 1 : status;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct request q = {0};
 	const struct option options[] = {
 		BENCH_OPTIONS(&q.config),
+		{.name = "tasks",
+		 .arg = "DIR",
+		 .kind = OPTION_STRV,
+		 .target = &q.config.tasks,
+		 .help = "run these tasks without a CONFIG: a task, a folder of tasks, a glob; "
+			 "repeatable"},
 		{.name = "replay",
 		 .arg = "NAME@STAMP",
 		 .kind = OPTION_STR,
@@ -277,8 +325,8 @@ int cmd_run(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.verb = "run",
-		.operands = "CONFIG",
-		.min = 1,
+		.operands = "[CONFIG]",
+		.min = 0,
 		.max = 1,
 		.summary =
 			"run a benchmark: every task with every model, as many rollouts as asked",
@@ -293,26 +341,14 @@ int cmd_run(int argc, char **argv)
 		.examples =
 			"rollouts run examples/hello/hello.toml\n"
 			"rollouts run bench.toml -j8 --model gpt-4 --rollouts 5 --tag baseline\n"
-			"rollouts run bench.toml --dry-run\n",
+			"rollouts run bench.toml --dry-run\n"
+			"rollouts run --tasks terminal-bench/ -a claude-code -m sonnet -k 5\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);
 
-	if (status < 0 && q.config.replay_or_live && !q.config.replay) {
-		struct err err;
-		err_set(&err, ERR_USAGE, 0, "--replay-or-live needs --replay NAME@STAMP");
-		status = cmd_fail(&err);
-	} else if (status < 0) {
-		size_t quarantined = 0;
-		AUTO(free) char *file = operand_file(operands.v[0]);
-		q.config.path = file;
-		if (q.check)
-			status = quarantine(&q, &quarantined);
-		if (status < 0)
-			status = run(&q);
-		if (quarantined && status == CMD_OK)
-			status = 1; /* what was asked for is not all there */
-	}
+	if (status < 0)
+		status = begin(&q, &operands);
 	config_request_release(&q.config);
 	return status;
 }

@@ -239,6 +239,9 @@ static void fill(struct config *c, const struct layer *task, const char *agent,
 {
 	land_all(c, task, e, false);
 	land_text(&e->agent, agent ? agent : "auto");
+	e->timeout_given = config_effective(c, task, KEY_TIMEOUT) != NULL;
+	e->memory_given = config_effective(c, task, KEY_MEMORY) != NULL;
+	e->cpus_given = config_effective(c, task, KEY_CPUS) != NULL;
 	land_options(e);
 	check_agent(c, task, e);
 	land_env(c, task, e);

@@ -72,6 +72,7 @@ static const char *complain_cache(const char *text)
 /* In the order of the enums of core/bench.h. */
 static const char *const sandboxes[] = {"auto", "local", "docker", "landlock", "none", NULL};
 static const char *const workspaces[] = {"auto", "overlay", "copy", NULL};
+static const char *const consents[] = {"ask", "deny", "allow", NULL};
 static const char *const scorings[] = {"scored", "strict", NULL};
 static const char *const switches[] = {"auto", "true", "false", NULL};
 static const char *const judged[] = {"unscored", "all", NULL};
@@ -158,6 +159,13 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_LAUNCHER] = {"launcher", TYPE_TEXT, SCOPE_ENTRY | SCOPE_FLAG,
 			  .complain = complain_launcher, .flag = "launcher", IN_ENTRY(launcher)},
 	[KEY_NETWORK] = {"network", TYPE_BOOL, SCOPE_ENTRY, IN_ENTRY(network)},
+	[KEY_TASK_NETWORK] = {"task_network", TYPE_CHOICE, SCOPE_ENTRY | SCOPE_FLAG,
+			      .choices = consents, .flag = "network", IN_ENTRY(task_network)},
+	[KEY_VERIFIER_NETWORK] = {"verifier_network", TYPE_CHOICE, SCOPE_ENTRY | SCOPE_FLAG,
+				  .choices = consents, .flag = "verifier-network",
+				  IN_ENTRY(verifier_network)},
+	[KEY_REWARD] = {"score", TYPE_TEXT, SCOPE_ENTRY, .complain = complain_word,
+			IN_ENTRY(reward)},
 	[KEY_TIMEOUT] = {"timeout_sec", TYPE_MS, SCOPE_ENTRY | SCOPE_FLAG, 0.1, WEEK_SEC,
 			 .flag = "timeout", IN_ENTRY(limits.timeout_ms)},
 	[KEY_WALL_TIMEOUT] = {"wall_timeout_sec", TYPE_MS, SCOPE_ENTRY, 0.1, 2 * WEEK_SEC,

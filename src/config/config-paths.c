@@ -100,6 +100,39 @@ static void expand(struct config *c, const struct value *v, struct strv *paths, 
 			v->text, *folder ? folder : "no other place");
 }
 
+/* What makes a folder a task of either format. */
+static bool is_task(const char *path)
+{
+	static const char *const files[] = {"tb_meta.json", "task.toml"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		AUTO(free) char *file = path_join(path, files[i]);
+		if (path_exists(AT_FDCWD, file))
+			return true;
+	}
+	return false;
+}
+
+/* The tasks in the folder PATH, by name; false: there is none. */
+static bool add_dataset(const char *path, const char *shown_as, struct strv *paths,
+			struct strv *shown)
+{
+	AUTO(free) char *folder = xasprintf("%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/");
+	AUTO(strv) struct strv found = STRV_INIT;
+	size_t n = 0;
+
+	match_plain(folder, "*", &found);
+	strv_sort(&found);
+	for (size_t i = 0; i < found.n; i++) {
+		if (!is_task(found.v[i]))
+			continue;
+		n++;
+		strv_push(paths, found.v[i]);
+		strv_take(shown, path_join(shown_as, path_base(found.v[i])));
+	}
+	return n > 0;
+}
+
 void config_folders(struct config *c, const struct value *v, struct strv *paths, struct strv *shown)
 {
 	AUTO(buf) struct buf tried = BUF_INIT;
@@ -111,6 +144,8 @@ void config_folders(struct config *c, const struct value *v, struct strv *paths,
 				   tried.data);
 	} else if (!path_is_dir(AT_FDCWD, path)) {
 		config_value_issue(c, KEY_PREPARED_DIR, v, "\"%s\" is not a folder", path);
+	} else if (!is_task(path) && add_dataset(path, v->text, paths, shown)) {
+		/* each task in it */
 	} else {
 		strv_push(paths, path);
 		strv_push(shown, v->text);

@@ -293,7 +293,9 @@ static void read_options(struct config *c, struct layer *l, const struct toml_no
 static void read_key(struct config *c, struct layer *l, const struct key_table *table,
 		     const struct toml_node *n)
 {
-	enum key_id id = config_key_find(table->scope, n->key);
+	/* Its shorter name. */
+	const bool path = table->scope == SCOPE_TASKS && !strcmp(n->key, "path");
+	enum key_id id = path ? KEY_PREPARED_DIR : config_key_find(table->scope, n->key);
 	enum key_id elsewhere = config_key_find(SCOPE_FILE, n->key);
 	if ((table->scope & SCOPE_ENTRY) && !strcmp(n->key, config_tables[TABLE_OPTIONS].name)) {
 		read_options(c, l, n);
@@ -428,9 +430,48 @@ static void read_environment(struct config *c)
 	*v = (struct value){.origin = ORIGIN_ENVIRONMENT, .text = xstrdup(backend)};
 }
 
+static void add_quoted(struct buf *out, const char *text)
+{
+	buf_addc(out, '"');
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f) {
+			buf_addf(out, "\\u%04x", (unsigned char)*text);
+			continue;
+		}
+		if (*text == '"' || *text == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, *text);
+	}
+	buf_addc(out, '"');
+}
+
+/* Folders of tasks alone make a benchmark, named after the first. */
+static void write_own(struct config *c)
+{
+	AUTO(free) char *folder = xstrdup(c->req->tasks.v[0]);
+
+	for (size_t n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
+		folder[n - 1] = '\0';
+	AUTO(free) char *real = realpath(folder, NULL);
+	const char *name = path_base(real ? real : folder);
+	buf_adds(&c->text, "name = ");
+	add_quoted(&c->text, *name && !strpbrk(name, "*?[") ? name : "tasks");
+	for (size_t i = 0; i < c->req->tasks.n; i++) {
+		buf_adds(&c->text, "\n[[tasks]]\nprepared_dir = ");
+		add_quoted(&c->text, c->req->tasks.v[i]);
+	}
+	buf_addc(&c->text, '\n');
+}
+
 static int parse(struct config *c, struct err *err)
 {
 	struct toml_error where;
+
+	if (c->req->tasks.n) {
+		write_own(c);
+		c->root = toml_parse(c->text.data, c->text.len, &where);
+		return c->root ? 0 : err_set(err, ERR_USAGE, 0, "--tasks: %s", where.msg);
+	}
 	/* The name is the user's: links are followed, and every way it cannot be read is theirs to
 	 * mend. */
 	AUTO(fd) int fd = strcmp(c->req->path, "-") == 0

@@ -8,6 +8,7 @@
 
 void config_request_release(struct config_request *r)
 {
+	strv_release(&r->tasks);
 	kvs_release(&r->settings);
 	strv_release(&r->models);
 	strv_release(&r->only);

@@ -18,7 +18,11 @@
 
 /* What the command line says. Zeroed: nothing but the defaults. */
 struct config_request {
-	const char *path;    /* the benchmark file */
+	const char *path; /* the benchmark file */
+	struct strv
+		tasks; /* instead of one: folders of tasks, or tasks, each as prepared_dir has it; then PATH is for messages only */
+	/* Ask the user QUESTION, yes or no; NULL: nobody can be asked. */
+	bool (*ask)(const char *question);
 	struct kvs settings; /* key -> text, in the words of the file: "parallel", "agent",
 			      * "sandbox", "rollouts", "timeout_sec", "fail_fast" ... */
 	struct strv models;  /* instead of all models of the file, when any */

@@ -22,6 +22,10 @@ enum sandbox_kind {
 };
 enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
 
+/* Whether what a task asks of a network is granted; ASK: one person says so for all of a run, or nobody, then it is not. Of the verifier CONSENT_ASK also
+ * means "as of the agent" where that is said. */
+enum consent { CONSENT_ASK, CONSENT_DENY, CONSENT_ALLOW };
+
 /* By itself USD are and tokens are not. */
 enum budget_hard { BUDGET_AUTO, BUDGET_HARD, BUDGET_SOFT };
 
@@ -54,6 +58,11 @@ struct bench_entry {
 	enum workspace_kind workspace;
 	char *launcher; /* core/launcher.h */
 	bool network;
+	int task_network, verifier_network; /* of Harbor tasks: enum consent, as asked for */
+	char *reward;	   /* which of a Harbor task's rewards is its score; NULL: the usual one */
+	bool eval_network; /* of a Harbor task's verifier */
+	bool timeout_given; /* and not the usual one: limits.timeout_ms stands also where a task says another */
+	bool memory_given, cpus_given;
 	struct limits limits;
 	int retries; /* of infrastructure errors */
 	bool evaluate;

@@ -12,9 +12,9 @@ enum { IMAGE_JSON_MAX = 4 << 20 };
 
 #define IMAGE(member) JSON_FIELD(struct image, member, FIELD_STR, false)
 static const struct json_field fields[] = {
-	IMAGE(name),	IMAGE(engine),	   IMAGE(id),	     IMAGE(digest),
-	IMAGE(error),	IMAGE(passwd),	   IMAGE(group),     IMAGE(platform),
-	IMAGE(created), IMAGE(entrypoint), IMAGE(gitconfig), IMAGE(workdir),
+	IMAGE(name),	  IMAGE(engine),  IMAGE(id),	   IMAGE(digest),  IMAGE(error),
+	IMAGE(passwd),	  IMAGE(group),	  IMAGE(platform), IMAGE(created), IMAGE(entrypoint),
+	IMAGE(gitconfig), IMAGE(workdir), IMAGE(user),
 };
 
 static char *path_of(const char *key, const char *id)
@@ -85,6 +85,7 @@ int image_read(struct image *out, int root_fd, const char *key, const char *id, 
 			      ? json_incref(json_object_get(j, "health"))
 			      : NULL;
 	read.copies = json_incref(json_object_get(j, "copies"));
+	read.sudo = json_get_bool(j, "sudo", false);
 	read.looked = (int)json_get_int(j, "looked", 0);
 	*out = read;
 	return 0;
@@ -103,6 +104,8 @@ int image_write(const struct image *i, int root_fd, const char *key, struct err 
 	json_put_strv(j, "entry", &i->entry);
 	json_put_strv(j, "proxies", &i->proxies);
 	json_put_strv(j, "closed", &i->closed);
+	if (i->sudo)
+		json_put_bool(j, "sudo", true);
 	json_put(j, "health", i->health ? json_incref(i->health) : json_null());
 	json_put(j, "copies", i->copies ? json_incref(i->copies) : json_object());
 	json_put_int(j, "looked", i->looked);

@@ -23,11 +23,13 @@ struct image {
 	char *entrypoint;     /* its ENTRYPOINT, for people; "": none */
 	char *workdir;	      /* its WORKDIR, without a slash at the end; "": none */
 	struct strv env;      /* "K=V": ENV of the image */
+	char *user;	      /* its USER; "": root */
 	struct strv entry;    /* its ENTRYPOINT, as a command */
 	json_t *health;	      /* its HEALTHCHECK as the engine has it; NULL: none */
 	json_t *copies;	      /* {PATH: key in DATA_COPIES, or "" where it has no such folder} */
 	struct strv
 		closed; /* folders that hold programs of its PATH and that only root may enter */
+	bool sudo;	/* programs there may want to gain privileges */
 	int looked;	/* IMAGE_LOOKED when all of this was looked for */
 	struct strv proxies; /* "K=V": what the engine's client gives to what has a network */
 	struct strv bases;   /* "NAME=ID": what it was built on, of those the engine has by name */

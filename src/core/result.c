@@ -198,6 +198,7 @@ void result_release(struct result *r)
 	json_decref(r->tools);
 	json_decref(r->tool_versions);
 	json_decref(r->judge_votes);
+	json_decref(r->harbor);
 	metrics_release(&r->metrics);
 	strv_release(&r->suspect);
 	for (size_t i = 0; i < r->steps_n; i++) {
@@ -322,6 +323,8 @@ json_t *result_to_json(const struct result *r)
 	if (r->has_judge)
 		json_fields_write(judge, &r->judge, usage_fields, ARRAY_SIZE(usage_fields));
 	json_put(j, "judge", judge);
+	if (r->harbor)
+		json_put(j, "harbor", json_incref(r->harbor));
 	json_put_strv(j, "suspect", &r->suspect);
 	json_put(j, "metrics", metrics_to_json(&r->metrics));
 	json_put(j, "self_reported", metrics_self_reported(&r->metrics));
@@ -426,6 +429,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	read.tools = object_of(j, "tools");
 	read.tool_versions = object_of(j, "tool_versions");
 	read.judge_votes = object_of(j, "judge_votes");
+	read.harbor = object_of(j, "harbor");
 	*r = read;
 	return 0;
 }

@@ -130,6 +130,7 @@ struct result {
 	int tests, tests_passed;   /* of all steps */
 	struct step_result *steps; /* those that were graded, in order */
 	size_t steps_n;
+	json_t *harbor; /* of a Harbor task: its rewards as they are, what its container was, what was left running (docs/harbor.md); NULL */
 	struct strv suspect; /* what of its work was meant for its tests: evidence, a line each */
 	struct metrics metrics;	   /* what the tests wrote */
 	struct test_usage usage;   /* valid when evaluated */

@@ -42,7 +42,10 @@ struct trial {
 	char *repo_path; /* where its image has the repository, and the workspace is; "": as the task says */
 	enum workspace_kind workspace;
 	char *launcher;
-	bool network;
+	bool network;	   /* of the agent */
+	bool eval_network; /* of a Harbor task's verifier; else the tests have none */
+	char *reward;	   /* the key of its score among the rewards; "": the usual one */
+	char *contract;	   /* of its container: "harbor" (a Harbor task); "": a prepared task */
 	struct limits limits;
 	int retries;
 	bool evaluate;
@@ -51,6 +54,8 @@ struct trial {
 };
 
 void trial_release(struct trial *t);
+/* Whether it is a Harbor task, in a container of its own making. */
+bool trial_is_harbor(const struct trial *t);
 /* Whether it was planned with another state of its task than it counts for now. */
 bool trial_is_moved(const struct trial *t);
 json_t *trial_to_json(const struct trial *t); /* new reference */

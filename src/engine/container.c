@@ -113,9 +113,12 @@ static json_t *host_config(const json_t *d)
 	/* We remove it. An engine that restarts while its containers go on kills those it was to remove by itself. */
 	json_put_bool(host, "AutoRemove", false);
 	json_put_bool(host, "Init", false);
-	json_put_bool(host, "ReadonlyRootfs", true);
+	json_put_bool(host, "ReadonlyRootfs", !json_get_bool(d, "writable", false));
 	json_put(host, "CapDrop", one_string("ALL"));
-	json_put(host, "SecurityOpt", one_string("no-new-privileges"));
+	if (json_array_size(json_object_get(d, "capabilities")))
+		json_put(host, "CapAdd", json_deep_copy(json_object_get(d, "capabilities")));
+	if (!json_get_bool(d, "privileges", false))
+		json_put(host, "SecurityOpt", one_string("no-new-privileges"));
 	/* Docker's own defaults; Podman's are others. */
 	json_put(host, "Sysctls",
 		 json_pack("{s:s, s:s}", "net.ipv4.ip_unprivileged_port_start", "0",

@@ -13,6 +13,8 @@
  *   shm_bytes                       size of /dev/shm
  *   overlays                        where the mounts go that may come with the word to start (box.h)
  *   open[]                          folders that everybody shall be able to enter, where root can see to it
+ *   writable, privileges            its own root file system may be written to; its programs may gain privileges (sudo)
+ *   capabilities[]                  of root in it; absent: none
  *   network                         true: the engine's default bridge, behind a fence (inside.h); else none
  */
 #pragma once

@@ -14,7 +14,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
-#include "engine/tar.h"
+#include "base/untar.h"
 
 #define TEXT_MAX (256 << 10)
 #define COPY_MS (20 * 60 * 1000)

@@ -141,6 +141,16 @@ static int take_copies(struct engine *e, const char *id, const struct strv *path
 	return 0;
 }
 
+static int find_sudo(struct engine *e, const char *id, struct image *out, struct err *err)
+{
+	struct file_facts facts;
+
+	if (files_look(e, id, "/usr/bin/sudo", &facts, err))
+		return -1;
+	out->sudo = facts.there;
+	return 0;
+}
+
 static int look_inside(struct engine *e, const char *id, const struct strv *paths,
 		       struct image *out, struct err *err)
 {
@@ -151,6 +161,8 @@ static int look_inside(struct engine *e, const char *id, const struct strv *path
 	out->group = files_read(e, id, "/etc/group");
 	out->gitconfig = files_read(e, id, "/etc/gitconfig");
 	strv_release(&out->closed);
+	if (!paths)
+		return find_sudo(e, id, out, err);
 	return check_places(e, id, err) || find_all_closed(e, id, out, err) ||
 			       take_copies(e, id, paths, out, err)
 		       ? -1
@@ -226,6 +238,7 @@ static void take_config(struct image *out, const json_t *j)
 	while (n && dir[n - 1] == '/')
 		n--;
 	replace(&out->workdir, xstrndup(dir, n));
+	replace(&out->user, xstrdup(json_get_str(config, "User", "")));
 	take_list(&out->env, json_object_get(config, "Env"));
 	take_list(&out->entry, json_object_get(config, "Entrypoint"));
 	json_decref(out->health);
@@ -248,4 +261,9 @@ int look_at_image(struct engine *e, const char *name, const struct strv *paths, 
 	unlink(nonce);
 	out->looked = IMAGE_LOOKED;
 	return rc;
+}
+
+int look_at_whole_image(struct engine *e, const char *name, struct image *out, struct err *err)
+{
+	return look_at_image(e, name, NULL, out, err);
 }

@@ -12,5 +12,8 @@
  * container that is never started; both are gone again afterwards. */
 int look_at_image(struct engine *e, const char *name, const struct strv *paths, struct image *out,
 		  struct err *err) MUST_CHECK;
+/* The same for a container that is the image as it is (a Harbor task's): only its accounts are looked at. */
+int look_at_whole_image(struct engine *e, const char *name, struct image *out,
+			struct err *err) MUST_CHECK;
 /* ERR_USAGE: the engine at SOCKET answers here and lives elsewhere. */
 int look_blind(const char *socket, struct err *err);

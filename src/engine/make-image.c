@@ -369,7 +369,10 @@ static int make(struct job *j, struct err *err)
 	const char *to_pull = name_to_pull(j);
 	AUTO(free) char *name = to_pull ? pull(j, to_pull, err) : build(j, err);
 
-	if (!name || look_at_image(j->e, name, j->wish->paths, &j->image, err) ||
+	const bool whole = json_get_bool(j->spec, "whole", false);
+	if (!name ||
+	    (whole ? look_at_whole_image(j->e, name, &j->image, err)
+		   : look_at_image(j->e, name, j->wish->paths, &j->image, err)) ||
 	    bases_now(j, &j->image.bases, err))
 		return -1;
 	/* What was built here is in no registry, whatever Podman says. */

@@ -39,7 +39,8 @@ char *checkouts_paths(const struct session *s, const char *key)
 		json_put_bool(seen, trial->task_snapshot, true);
 		if (task_load(&t, s->store.root_fd, trial->task_snapshot, &ignored))
 			continue;
-		if (!json_object_get(seen, t.layout.repo) && !strchr(t.layout.repo, '@'))
+		if (!t.harbor && !json_object_get(seen, t.layout.repo) &&
+		    !strchr(t.layout.repo, '@'))
 			buf_addf(&out, "@%s", t.layout.repo);
 		json_put_bool(seen, t.layout.repo, true);
 		task_release(&t);
@@ -137,7 +138,8 @@ int checkouts_settle(struct session *s, const struct listener *l, bool *changed,
 		struct trial *t = &s->plan.trials[i];
 		AUTO(free) char *key = xasprintf("%s %s", t->task_snapshot, t->image_id);
 		AUTO(free) char *found = NULL;
-		if (t->sandbox != SANDBOX_DOCKER || !*t->image_id || *t->repo_path)
+		if (trial_is_harbor(t) || t->sandbox != SANDBOX_DOCKER || !*t->image_id ||
+		    *t->repo_path)
 			continue;
 		const char *known = json_get_str(settled, key, NULL);
 		if (!known) {

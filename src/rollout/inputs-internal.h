@@ -32,6 +32,13 @@ void inputs_blank_logins(struct inputs *in, struct strv *notes);
 /* The same program, asked in the same way, wherever it lies. */
 bool inputs_same_agent(const json_t *spec, const json_t *other);
 
+/* inputs-harbor.c: what Harbor tasks say of their trials becomes their entries'; REQ may be asked for a network, at most once for agents and
+ * once for verifiers. */
+void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
+			  struct strv *problems);
+/* What is to be told of them, once there is a plan. */
+void inputs_note_harbor(struct inputs *in);
+
 /* inputs-images.c: make the sandbox of every entry local, docker or none, and read what the images are made from.
  * -1 and ERR_INFRA when a container is needed and no engine answers. */
 int inputs_settle_sandboxes(struct inputs *in, struct strv *problems, struct err *err) MUST_CHECK;

@@ -241,6 +241,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 	note_hollow(in);
 	note_versions(in);
 	note_containers(in);
+	inputs_note_harbor(in);
 	judge_advise(&in->bench.judge, in->plan.trials, in->plan.n, &in->plan.notes);
 	return 0;
 }
@@ -266,6 +267,8 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 		versions_ask(out->tools);
 	caches_find(&out->tools, &out->bench.caches, req->path, problems);
 	check_all_hidden(out, req, problems);
+	if (rc == 0)
+		inputs_settle_harbor(out, req, problems);
 	if (rc == 0)
 		rc = count_mistakes(req->path, problems, before, err);
 	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0)
@@ -328,5 +331,6 @@ void inputs_release(struct inputs *in)
 	free(in->entry_task);
 	free(in->engine);
 	free(in->weaker);
+	strv_release(&in->harbor_notes);
 	*in = (struct inputs){0};
 }

@@ -29,8 +29,9 @@ struct inputs {
 	json_t *agents;	    /* agent name -> spec; every plan.trials[i].agent is there */
 	enum sandbox_kind
 		usual; /* what "auto" is for tasks without an image; SANDBOX_AUTO: not asked */
-	char *weaker;  /* why it is a weaker one; NULL: it is not */
-	char *engine;  /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
+	struct strv harbor_notes; /* what is to be told of Harbor tasks */
+	char *weaker;		  /* why it is a weaker one; NULL: it is not */
+	char *engine; /* "Docker Engine 20.10.24": what containers run in; NULL: not asked */
 	struct providers providers; /* loaded when an agent needs a model, or a judge is named */
 	struct plan plan;	    /* run_id and task_snapshot are set by inputs_commit */
 };

@@ -100,7 +100,8 @@ static void add_item(struct preflight *p, const struct sched_item *item)
 			.task_snapshot = item->task_hash ? item->task_snapshot : t->task_snapshot}};
 	struct err ignored;
 
-	if (t->sandbox == SANDBOX_NONE || !(t->evaluate || item->regrade))
+	/* A Harbor verifier judges a container, not a diff. */
+	if (trial_is_harbor(t) || t->sandbox == SANDBOX_NONE || !(t->evaluate || item->regrade))
 		return;
 	make_key(p, &c.job, c.key);
 	if (json_object_get(p->seen, c.key))

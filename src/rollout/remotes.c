@@ -34,7 +34,7 @@ static char *web_origin(const char *url)
 
 static bool is_remote(const char *url)
 {
-	return *url != '/' && strncmp(url, "file:", strlen("file:")) != 0;
+	return *url && *url != '/' && strncmp(url, "file:", strlen("file:")) != 0;
 }
 
 /* No two hosts have one name. NULL for what is no host's. */

@@ -6,8 +6,16 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "sandbox/sandbox.h"
 
-enum { FIELD_NAME, FIELD_PASSWORD, FIELD_ID, FIELD_GROUP_OF_USER };
+enum {
+	FIELD_NAME,
+	FIELD_PASSWORD,
+	FIELD_ID,
+	FIELD_GROUP_OF_USER,
+	FIELD_MEMBERS = 3,
+	FIELD_HOME = 5
+};
 
 /* The number at TEXT up to one of STOPS or its end; false when there is none. -1 is no id: it means "leave it". */
 static bool read_id(const char *text, const char *stops, uint32_t *out)
@@ -81,4 +89,46 @@ int accounts_find(const struct image *image, const char *user, uid_t *uid, gid_t
 	*uid = id;
 	*gid = group_id;
 	return 0;
+}
+
+static bool lists(const char *members, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (const char *at = members; *at && *at != '\n';) {
+		const size_t n = strcspn(at, ",\n");
+		if (n == len && !strncmp(at, name, n))
+			return true;
+		at += n + (at[n] == ',');
+	}
+	return false;
+}
+
+size_t accounts_groups(const struct image *image, const char *user, uint32_t *out, size_t max)
+{
+	const char *line = find_line(image->passwd, user), *end;
+	size_t n = 0;
+
+	/* Whoever names a group means that one alone. */
+	if (!line || strchr(user, ':'))
+		return 0;
+	AUTO(free) char *name = xstrndup(line, strcspn(line, ":\n"));
+	for (line = image->group ? image->group : ""; *line && n < max;
+	     line = *end ? end + 1 : end) {
+		const char *id = field(line, FIELD_ID), *members = field(line, FIELD_MEMBERS);
+		end = strchrnul(line, '\n');
+		n += id && members && lists(members, name) && read_id(id, ":\n", &out[n]);
+	}
+	return n;
+}
+
+char *sandbox_home(const struct image *image, const char *user)
+{
+	const char *who = *user ? user : image->user && *image->user ? image->user : "0";
+	AUTO(free) char *name = xstrndup(who, strcspn(who, ":"));
+	const char *line = find_line(image->passwd, name);
+	const char *home = line ? field(line, FIELD_HOME) : NULL;
+	const size_t n = home ? strcspn(home, ":\n") : 0;
+
+	return n ? xstrndup(home, n) : xstrdup("/");
 }

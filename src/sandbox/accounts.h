@@ -4,6 +4,8 @@
  * image before a trial, not from inside, where an agent may have written others.
  */
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/err.h"
 #include "core/image.h"
@@ -12,3 +14,5 @@
  * group 0, as container engines have it. ERR_USAGE when IMAGE has no such user or group. */
 int accounts_find(const struct image *image, const char *user, uid_t *uid, gid_t *gid,
 		  struct err *err) MUST_CHECK;
+/* The groups that list USER, by its name, as far as there is room; returns how many. */
+size_t accounts_groups(const struct image *image, const char *user, uint32_t *out, size_t max);

@@ -20,6 +20,7 @@
 #include "sandbox/rootfs-parts.h"
 
 #define GONE_MS 60000
+#define WHOLE_PIDS 4096
 
 static void mount(json_t *mounts, const char *from, const char *to, bool writable)
 {
@@ -85,6 +86,37 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 	return out;
 }
 
+/* Of a container that is the image as it is: PID 1, its way to us, and what an agent brings along. */
+static json_t *mounts_of_whole(const struct sandbox_spec *spec, const char *scratch)
+{
+	AUTO(free) char *init = install_libexec("rollouts-init");
+	AUTO(free) char *ctl = path_join(scratch, "ctl");
+	json_t *out = json_array();
+
+	mount(out, ctl, BOX_CONTROL, false);
+	mount(out, init, "/.rollouts/init", false);
+	if (spec->gateway)
+		mount(out, spec->gateway, "/.rollouts/gateway.sock", false);
+	for (size_t i = 0; i < spec->mounts_n; i++)
+		mount(out, spec->mounts[i].host, spec->mounts[i].box, false);
+	return out;
+}
+
+static void describe_whole(json_t *d, const struct sandbox_spec *spec)
+{
+	static const char *const capabilities[] = {SANDBOX_CAPABILITIES};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
+		json_array_append_new(list, json_string(capabilities[i]));
+	json_put(d, "capabilities", list);
+	json_put_bool(d, "writable", true);
+	json_put_bool(d, "privileges", spec->privileges);
+	/* A package manager or a build starts many. */
+	if (spec->limits.pids == limits_default.pids)
+		json_put_int(d, "pids", WHOLE_PIDS);
+}
+
 static void add_limits(json_t *d, const struct limits *l)
 {
 	int64_t shm_mb = l->memory_mb > 0 ? l->memory_mb / 4 : 256;
@@ -100,7 +132,9 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 {
 	AUTO(free) char *root = path_of_fd(spec->root_fd);
 	AUTO(free) char *scratch = path_join(root, spec->scratch);
-	AUTO(free) char *user = xasprintf("%u:%u", (unsigned)uid, (unsigned)gid);
+	AUTO(free)
+	char *user =
+		spec->whole ? xstrdup("0:0") : xasprintf("%u:%u", (unsigned)uid, (unsigned)gid);
 	AUTO(free) char *name = xasprintf("rollouts-%s", spec->name);
 	AUTO(free) char *host = xasprintf("%.63s", spec->name);
 	json_t *d = json_object();
@@ -117,14 +151,18 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "data", data);
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
-	json_put_strv(d, "open", &spec->image->closed);
+	if (!spec->whole)
+		json_put_strv(d, "open", &spec->image->closed);
 	json_t *overlays = json_pack("[s]", spec->layout->repo);
 	for (size_t i = 0; i < spec->caches_n; i++)
 		json_array_append_new(overlays, json_string(spec->caches[i].box));
 	json_put(d, "overlays", overlays);
 	json_put(d, "entry", json_pack("[s, s]", "/.rollouts/init", BOX_CONTROL "/" BOX_SOCKET));
-	json_put(d, "mounts", mounts_of(spec, scratch));
+	json_put(d, "mounts",
+		 spec->whole ? mounts_of_whole(spec, scratch) : mounts_of(spec, scratch));
 	add_limits(d, &spec->limits);
+	if (spec->whole)
+		describe_whole(d, spec);
 	return d;
 }
 

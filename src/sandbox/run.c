@@ -24,6 +24,9 @@
 #define SWEEP_MS 10000 /* for PID 1 to kill everything; then PID 1 itself goes */
 #define DRAIN_MS 5000  /* for pipes to end once nobody can hold them */
 #define PIECE_BYTES 32768
+/* Those of SANDBOX_CAPABILITIES, by the kernel's numbers. */
+#define WHOLE_CAPABILITIES                                                                         \
+	(1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 18)
 
 struct stream {
 	int fd, number;
@@ -146,6 +149,12 @@ static int set_user(const struct run *r, struct proto_request *req, struct err *
 	const struct image *image = r->s->spec.image;
 	const char *user = r->x->user;
 
+	if (r->s->spec.whole) {
+		req->caps = WHOLE_CAPABILITIES;
+		req->flags |= r->s->spec.privileges ? PROTO_PRIVILEGES : 0;
+		if (!user || !*user)
+			user = image->user;
+	}
 	if (!user || !*user)
 		return 0;
 	if (!image)
@@ -155,7 +164,15 @@ static int set_user(const struct run *r, struct proto_request *req, struct err *
 			"set sandbox = \"docker\"",
 			user);
 	req->flags |= PROTO_SET_USER;
+	if (r->s->spec.whole)
+		req->groups_n = (uint32_t)accounts_groups(image, user, req->groups, PROTO_GROUPS);
 	return accounts_find(image, user, &req->uid, &req->gid, err);
+}
+
+/* Whether what the command started may outlive it. */
+static bool leaves(const struct run *r)
+{
+	return r->s->spec.whole || r->x->at_end == SANDBOX_LEAVE;
 }
 
 static int start(struct run *r, struct err *err)
@@ -163,7 +180,7 @@ static int start(struct run *r, struct err *err)
 	const struct limits *l = &r->s->spec.limits;
 	struct proto_request req = {
 		.op = PROTO_EXEC,
-		.flags = (r->x->at_end == SANDBOX_KILL_ALL ? PROTO_KILL_AT_END : 0) |
+		.flags = (!leaves(r) ? PROTO_KILL_AT_END : 0) |
 			 (r->x->terminal ? PROTO_TERMINAL : 0),
 		.nofile = (uint64_t)l->files,
 		/* Of a container the engine counts; there the number would hold for all of our user's processes. */
@@ -200,7 +217,7 @@ int run_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd, struc
 	int rc = -1;
 
 	AUTO(fd) int in = make_input(x, err);
-	if (in >= 0 && !make_args(&r, &req, err) &&
+	if (in >= 0 && (!s->spec.whole || !set_user(&r, &req, err)) && !make_args(&r, &req, err) &&
 	    !channel_send(&s->channel, &req, (int[]){r.args, in, log_fd, log_fd}, 4, err))
 		rc = channel_receive(&s->channel, &reply, NULL, err);
 	if (!rc && reply.error)
@@ -220,8 +237,8 @@ static int kill_all(struct run *r, enum sandbox_end reason, struct err *err)
 	r->killing = true;
 	r->out->end = reason;
 	r->give_up_ms = clock_mono_ms() + SWEEP_MS;
-	return channel_send(&r->s->channel, &(struct proto_request){.op = PROTO_KILLALL}, NULL, 0,
-			    err);
+	const struct proto_request req = {.op = r->s->spec.whole ? PROTO_KILLTREE : PROTO_KILLALL};
+	return channel_send(&r->s->channel, &req, NULL, 0, err);
 }
 
 static int ask_stats(struct run *r, bool precise, struct err *err)
@@ -410,7 +427,7 @@ static bool finished(const struct run *r)
 {
 	if (!r->exited || (r->killing && !r->swept))
 		return false;
-	return r->x->at_end == SANDBOX_LEAVE || !streams_open(r);
+	return leaves(r) || !streams_open(r);
 }
 
 static int64_t next_wakeup(const struct run *r)

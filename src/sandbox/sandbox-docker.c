@@ -99,6 +99,33 @@ static int accept_init(struct common_sandbox *k, int listener, int64_t deadline_
 	return channel_open(&s->channel, sock, s->spec.cancel_fds, err);
 }
 
+/* PID 1 has connected: from here on it is known. */
+static int take_init(struct common_sandbox *k, int scratch, int64_t deadline, struct err *err)
+{
+	struct sandbox *s = &k->base;
+
+	/* Nobody else shall ever be taken for PID 1. */
+	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
+	if (channel_hello(&s->channel, deadline, err))
+		return -1;
+	processors_hand_to(s->channel.pid);
+	cgroup_of_process(&k->inherited->group, s->channel.pidfd);
+	s->limits_held = k->inherited->group.path ? "cgroup" : "engine";
+	return common_start_forwarder(k, err);
+}
+
+/* Nothing of ours is in it but PID 1, so there is nothing for a mount holder to hold. */
+static int start_whole(struct common_sandbox *k, int scratch, int64_t deadline, struct err *err)
+{
+	AUTO(fd) int listener = listen_for_init(scratch, err);
+
+	k->base.workspace = "image";
+	return listener < 0 || accept_init(k, listener, deadline, err) ||
+			       take_init(k, scratch, deadline, err)
+		       ? -1
+		       : 0;
+}
+
 static int start(struct common_sandbox *k, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + CONNECT_MS;
@@ -107,6 +134,8 @@ static int start(struct common_sandbox *k, struct err *err)
 	int scratch =
 		path_open_beneath(s->spec.root_fd, s->spec.scratch, O_RDONLY | O_DIRECTORY, 0, err);
 
+	if (scratch >= 0 && s->spec.whole)
+		return start_whole(k, scratch, deadline, err);
 	if (scratch < 0 || write_names(scratch, &s->spec, err) ||
 	    (processors_are_fewer() && processors_write(scratch, err)))
 		return -1;
@@ -117,14 +146,7 @@ static int start(struct common_sandbox *k, struct err *err)
 	if (listener < 0 || common_start(k, -1, -1, deadline, err) ||
 	    accept_init(k, listener, deadline, err))
 		return -1;
-	/* Nobody else shall ever be taken for PID 1. */
-	unlinkat(scratch, "ctl/" BOX_SOCKET, 0);
-	if (channel_hello(&s->channel, deadline, err))
-		return -1;
-	processors_hand_to(s->channel.pid);
-	cgroup_of_process(&k->inherited->group, s->channel.pidfd);
-	s->limits_held = k->inherited->group.path ? "cgroup" : "engine";
-	return common_start_forwarder(k, err);
+	return take_init(k, scratch, deadline, err);
 }
 
 static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)

@@ -53,6 +53,11 @@ struct sandbox_spec {
 	struct sandbox_inherited *inherited; /* NULL: open everything with the rights we have now */
 	const struct image *image;	     /* a container of it; NULL: the host's own programs */
 	const char *bench, *run;	     /* for a container's labels; may be NULL */
+	/* Of a container: it is the image as it is, written to freely, and its users are those of the image, root with the capabilities that
+	 * SANDBOX_CAPABILITIES names. Nothing of LAYOUT is shown in it, there is no diff, and what a command leaves running lives
+	 * on: at a deadline only its own tree ends. */
+	bool whole;
+	bool privileges; /* of a whole one: its programs may gain privileges, as sudo must */
 	bool bare; /* a local one without what this machine's programs need of /etc: just tried */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
@@ -126,6 +131,11 @@ enum sandbox_measure {
 	SANDBOX_DISK_LIMIT, /* wait for one if the ceiling may have been passed since the last, at most a moment */
 	SANDBOX_DISK_NOW, /* measure and wait for it, at most a second */
 };
+
+/* Of root in a whole container, by name. */
+#define SANDBOX_CAPABILITIES                                                                       \
+	"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",                   \
+		"NET_BIND_SERVICE", "SYS_CHROOT"
 
 struct sandbox_backend {
 	const char *name; /* as written in the TOML */
@@ -220,6 +230,8 @@ const char *sandbox_workspace(const struct sandbox *s);
 int64_t sandbox_disk_bytes(struct sandbox *s);
 /* Whether the kernel has killed a process in it for memory. Always false where no group holds the limit. */
 bool sandbox_oom_killed(const struct sandbox *s);
+/* The home folder of USER ("": who its commands are by themselves) in IMAGE; "/" where it has none. The caller frees. */
+char *sandbox_home(const struct image *image, const char *user);
 const char *sandbox_limits_held(const struct sandbox *s);
 /* rm -rf a scratch directory left behind by a killed worker, with the rights of our own user over what an
  * agent made unreadable. Not to be used while its sandbox runs. A missing one is success. */

@@ -230,9 +230,36 @@ static int read_files(struct reading *r, struct err *err)
 	return 0;
 }
 
+/* Of a Harbor task: the folder FOLDER as it is. Whatever its Dockerfile says is the engine's to judge, .dockerignore included. */
+static int read_whole_folder(struct task_context *c, const struct task *t, const char *folder,
+			     struct issues *m, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	AUTO(kvs) struct kvs none = KVS_INIT;
+	struct dockerfile file = {0};
+
+	free(c->dir);
+	c->dir = path_join(t->dir, folder);
+	c->whole = true;
+	AUTO(fd) int fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, ERR_USAGE, errno, "open %s", c->dir);
+	if (path_read_beneath(fd, "Dockerfile", DOCKERFILE_MAX, &text, err))
+		return -1;
+	buf_adds(&text, "");
+	dockerfile_parse(&file, text.data, &none);
+	strv_pushv(&c->bases, strv_items(&file.bases));
+	dockerfile_release(&file);
+	c->files.exact = true;
+	filetree_scan(&c->files, fd, ".", NULL, NULL, m);
+	return 0;
+}
+
 static int read_folder(struct task_context *c, const struct task *t, struct issues *m,
 		       struct err *err)
 {
+	if (t->harbor)
+		return read_whole_folder(c, t, "environment", m, err);
 	AUTO(fd) int fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct reading r = {.c = c, .t = t, .dir_fd = fd, .m = m, .ignored = STRV_INIT};
 
@@ -269,6 +296,9 @@ static void make_key(struct task_context *c)
 	hash_init(&h);
 	hash_str(&h, CONTEXT_VERSION);
 	hash_str(&h, c->pull);
+	/* What is looked at in it differs. */
+	if (c->whole)
+		hash_str(&h, "whole");
 	hash_str(&h, args);
 	filetree_hash(&c->files, &h);
 	hash_hex(&h, c->key);
@@ -276,6 +306,7 @@ static void make_key(struct task_context *c)
 
 static int read_all(struct task_context *c, const struct task *t, struct issues *m, struct err *err)
 {
+	c->whole = t->harbor != NULL;
 	if (t->docker_image) {
 		c->pull = xstrdup(t->docker_image);
 		c->name = xstrdup(t->docker_image);
@@ -316,6 +347,8 @@ static int write_spec(const struct task_context *c, int fd, struct err *err)
 	json_put(j, "args", json_incref(c->args));
 	json_put_strv(j, "bases", &c->bases);
 	json_put_strv(j, "kept_out", &c->kept_out);
+	if (c->whole)
+		json_put_bool(j, "whole", true);
 	return json_write(fd, "spec.json", j, false, err);
 }
 

@@ -22,7 +22,8 @@ struct task_context {
 	struct strv bases;    /* images of FROM and COPY --from, as far as they can be told */
 	struct strv kept_out; /* paths of what was not copied though it was asked for */
 	struct filetree files;
-	char *dir; /* the task folder */
+	char *dir; /* what the files lie in: the task folder */
+	bool whole; /* of a Harbor task: its folder environment/, nothing left out; also in spec.json */
 };
 
 /* Whether T asks for a container at all. */

@@ -355,6 +355,22 @@ void filetree_remove(struct filetree *o,
 	}
 }
 
+void filetree_graft(struct filetree *o, const char *name, struct filetree *from)
+{
+	filetree_insert(o, name, FILETREE_DIR);
+	for (size_t i = 0; i < from->n; i++) {
+		struct filetree_item item = from->v[i];
+		AUTO(free) char *below = item.path;
+		item.path = path_join(name, below);
+		GROW(o->v, o->n, o->cap);
+		o->v[o->n++] = item;
+	}
+	o->bytes += from->bytes;
+	free(from->v);
+	*from = (struct filetree){0};
+	qsort(o->v, o->n, sizeof *o->v, by_path);
+}
+
 void filetree_hash(const struct filetree *o, struct hash *h)
 {
 	for (size_t i = 0; i < o->n; i++) {

@@ -44,6 +44,8 @@ struct filetree {
  * which paths below it are left out; it may report issues of its own. */
 void filetree_scan(struct filetree *o, int dir_fd, const char *folder,
 		   bool (*skip)(void *arg, const char *path), void *arg, struct issues *m);
+/* All of FROM, which is emptied, becomes the folder NAME of O. FROM was scanned in a folder of that name below the same task folder. */
+void filetree_graft(struct filetree *o, const char *name, struct filetree *from);
 /* Put a file of DATA at PATH, replacing a file or a link. Executable when it was, or starts with
  * "#!". NULL, or why not (owned by the caller). PATH is inside already. */
 char *filetree_put(struct filetree *o, const char *path, const void *data, size_t len) MUST_CHECK;

@@ -57,6 +57,16 @@ void issues_add(struct issues *m, const char *file, const struct at *at, const c
 	va_end(args);
 }
 
+void issues_line(struct issues *m, const char *line)
+{
+	AUTO(buf) struct buf safe = BUF_INIT;
+
+	if (m->n++ >= ISSUES_MAX)
+		return;
+	text_renders(&safe, line, TEXT_TERMINAL_LINE);
+	strv_push(m->lines, safe.data);
+}
+
 void issues_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
 {
 	va_list args;

@@ -35,6 +35,9 @@ void issues_add(struct issues *m, const char *file, const struct at *at, const c
 void issues_note(struct strv *notes, const char *file, const struct at *at, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* LINE as it is, which names its place itself. */
+void issues_line(struct issues *m, const char *line);
+
 enum shape {
 	SHAPE_STRING, /* without NUL */
 	SHAPE_TEXT,   /* a string that may hold anything */

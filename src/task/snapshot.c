@@ -89,6 +89,8 @@ void task_release(struct task *t)
 	free(t->difficulty);
 	free(t->docker_image);
 	json_decref(t->tags);
+	json_decref(t->harbor);
+	strv_release(&t->unknown);
 	repo_release(&t->repo);
 	kvs_release(&t->env);
 	strv_release(&t->notes);

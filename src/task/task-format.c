@@ -10,7 +10,7 @@
 #include "base/path.h"
 #include "task/files.h"
 
-static const struct task_format *const formats[] = {&task_prepared};
+static const struct task_format *const formats[] = {&task_prepared, &task_harbor};
 
 /* A folder of no format is told what the first one misses in it. */
 static const struct task_format *format_of(int dir_fd)

@@ -15,4 +15,4 @@ struct task_format {
 		    struct err *err);
 };
 
-extern const struct task_format task_prepared;
+extern const struct task_format task_prepared, task_harbor;

@@ -123,6 +123,10 @@ void task_hash(struct task *t)
 		hash_str(&h, t->steps[i].instruction);
 		hash_grading(&h, &t->steps[i]);
 	}
+	if (t->harbor) {
+		hash_str(&h, "harbor");
+		hash_json(&h, t->harbor);
+	}
 	if (memcmp(&t->layout, &task_layout_prepared, sizeof t->layout) != 0) {
 		AUTO(json) json_t *layout = task_layout_to_json(&t->layout);
 		hash_str(&h, "layout");

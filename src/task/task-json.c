@@ -93,6 +93,8 @@ json_t *task_to_json(const struct task *t)
 	json_put(j, "steps", steps);
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put_bool(j, "has_gold", t->has_gold);
+	if (t->harbor)
+		json_put(j, "harbor", json_incref(t->harbor));
 	if (t->docker_image)
 		json_put_str(j, "docker_image", t->docker_image);
 	return j;
@@ -243,6 +245,8 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	t->cluster = copy_str(j, "cluster");
 	t->difficulty = copy_str(j, "difficulty");
 	snprintf(t->trees, sizeof t->trees, "%s", json_get_str(j, "trees", ""));
+	const json_t *harbor = json_object_get(j, "harbor");
+	t->harbor = json_is_object(harbor) ? json_incref((json_t *)harbor) : NULL;
 	t->docker_image = copy_str(j, "docker_image");
 	t->has_gold = json_get_bool(j, "has_gold", false);
 	return 0;

@@ -5,7 +5,7 @@
  *
  * Snapshot layout (made once, atomically; read-only afterwards):
  *   task.json   everything below but the file trees
- *   app/        what the agent may see at layout.app (overlay_files without gold: no diff.patch, no
+ *   app/        of a Harbor task its tests/, solution/, steps/ and what environment/ has to upload; else what the agent may see at layout.app (overlay_files without gold: no diff.patch, no
  *               repo_info.json, no creator's notes.md; tb_meta.json without evaluation and end commit),
  *               LM_INSTRUCTIONS.md included
  *   repo/       overlay_repo_files and injected files, to be laid over the checkout
@@ -74,6 +74,8 @@ struct task {
 	char *docker_image;   /* a name to pull; NULL: none */
 	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
+	json_t *harbor; /* of a Harbor task: what its task.toml says, see harbor/contract.h; else NULL */
+	struct strv unknown; /* keys of its task.toml that nobody knows; of one just read */
 	char hash[HASH_HEX];
 	char trees[HASH_HEX]; /* of the files in a snapshot; "": an older program's */
 	struct strv

@@ -10,6 +10,8 @@
 #include "eval/eval.h"
 #include "trial/phase-shell.h"
 
+#define WHOLE_GATEWAY_PORT 58765
+
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
 	static const char *const scratch[] = {
@@ -47,6 +49,12 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		spec->mounts_n += agent_mounts(w->attempt.tools, "container_mounts",
 					       w->mounts[which] + spec->mounts_n,
 					       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
+	if (trial_is_harbor(t)) {
+		spec->whole = true;
+		spec->privileges = w->privileges = w->image.sudo;
+		spec->app = NULL;
+		spec->baseline = NULL;
+	}
 	spec->caches = w->caches[which];
 	spec->caches_n = agent_mounts(w->attempt.tools, "caches", w->caches[which],
 				      ARRAY_SIZE(w->caches[which]));
@@ -57,7 +65,8 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 			     ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (attempt_agent_asks(&w->attempt))
 		spec->gateway = w->attempt.gateway;
-	spec->gateway_port = AGENT_GATEWAY_PORT;
+	/* Such a task serves ports of its own. */
+	spec->gateway_port = spec->whole ? WHOLE_GATEWAY_PORT : AGENT_GATEWAY_PORT;
 }
 
 int work_unmount(struct work *w, struct err *err)
@@ -83,8 +92,8 @@ int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
 		[BOX_AGENT] = !w->attempt.agent_from && !w->attempt.preflight,
-		[BOX_EVALUATE] =
-			w->attempt.trial.evaluate && eval_needs_sandbox(&w->attempt, w->step),
+		[BOX_EVALUATE] = !trial_is_harbor(&w->attempt.trial) && w->attempt.trial.evaluate &&
+				 eval_needs_sandbox(&w->attempt, w->step),
 	};
 	struct sandbox_spec spec;
 

@@ -36,6 +36,7 @@
 #include "trial/metered.h"
 #include "trial/phase-agent.h"
 #include "trial/phase-evaluate.h"
+#include "trial/phase-harbor.h"
 #include "trial/phase-shell.h"
 #include "trial/work.h"
 
@@ -94,10 +95,10 @@ static int prepare(struct work *w, struct err *err)
 	const json_t *patch = json_object_get(w->attempt.agent_spec, "patch");
 	if (json_is_string(patch))
 		buf_add(&w->gold, json_string_value(patch), json_string_length(patch));
-	else if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from &&
+	else if (!strcmp(t->agent, "oracle") && !w->attempt.agent_from && !w->task.harbor &&
 		 path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
-	if (read_gold_paths(w, gold, err))
+	if (!w->task.harbor && read_gold_paths(w, gold, err))
 		return -1;
 	/* Who strips a text takes its last line's end, and a last line of context that is empty. */
 	if (w->gold.len && w->gold.data[w->gold.len - 1] != '\n')
@@ -106,6 +107,8 @@ static int prepare(struct work *w, struct err *err)
 		return 0;
 	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))
 		return -1;
+	if (trial_is_harbor(t))
+		return 0;
 	const char *why =
 		*t->repo_path ? task_layout_set_repo(&w->task.layout, t->repo_path) : NULL;
 	if (why)
@@ -156,6 +159,20 @@ static bool supervisor_is_gone(const struct work *w)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP));
 }
 
+static int run_harbor(struct work *w, struct err *err)
+{
+	if (work_harbor(w, err))
+		return -1;
+	AUTO(free)
+	char *reason = xasprintf("%s%s%s", w->result.agent.reason,
+				 *w->result.agent.reason && *w->result.reason ? "; " : "",
+				 w->result.reason);
+	w->result.has_agent = true;
+	w->result.outcome = w->result.agent.outcome;
+	snprintf(w->result.reason, sizeof w->result.reason, "%s", reason);
+	return 0;
+}
+
 static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
@@ -164,6 +181,8 @@ static int run_phases(struct work *w, struct err *err)
 	    prepare(w, err) || work_attach(w, err) || open_gateway(w, err) ||
 	    drop_privileges(w, err) || watch_signals(w, err))
 		return -1;
+	if (trial_is_harbor(&w->attempt.trial) && w->attempt.trial.sandbox == SANDBOX_DOCKER)
+		return run_harbor(w, err);
 	if (w->attempt.agent_from ? work_take_over(w, err) : work_agent(w, err))
 		return -1;
 	w->result.has_agent = true;

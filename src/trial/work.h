@@ -31,7 +31,8 @@ struct work {
 	struct buf gold;	/* the gold patch, for the oracle only */
 	struct strv gold_paths; /* the files it touches: an agent may, too */
 	struct image image;	/* of a container */
-	char *app;		/* the snapshot's app/ */
+	bool privileges; /* programs of a Harbor task's container may gain them: its image has sudo */
+	char *app;	 /* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];
 	char box_name[BOX_COUNT_][112];
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */

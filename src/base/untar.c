@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "engine/tar.h"
+#include "base/untar.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

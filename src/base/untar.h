@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * tar.h -- a tar archive read as it arrives: ustar, with the long names of GNU and of pax. Nothing in it is trusted:
+ * untar.h -- a tar archive read as it arrives: ustar, with the long names of GNU and of pax. Nothing in it is trusted:
  * names that leave the folder, and what is neither a file, a folder nor a link, are passed over.
  */
 #pragma once
