@@ -50,6 +50,18 @@ static void add_facts(struct strv *env, const struct agent_job *job)
 	}
 }
 
+static json_t *expanded(const json_t *list, const struct agent_job *job)
+{
+	json_t *out = json_array(), *v;
+	size_t i;
+
+	json_array_foreach ((json_t *)list, i, v) {
+		AUTO(free) char *text = agent_expanded(json_string_value(v), job);
+		json_array_append_new(out, json_string(text));
+	}
+	return out;
+}
+
 /* The task's variables, then the agent file's, then the benchmark's: the nearer to the user wins.
  */
 void agent_env(struct strv *env, const struct agent_job *job, const struct sandbox *s)
@@ -59,8 +71,10 @@ void agent_env(struct strv *env, const struct agent_job *job, const struct sandb
 	add_agent_env(env, job);
 	add_env(env, &job->attempt->trial.env);
 	add_facts(env, job);
-	/* Whoever set PATH last: the agent's own folders come before it, the benchmark's tools before those. */
-	env_path_first(env, json_object_get(job->attempt->agent_spec, "path"));
+	/* Whoever set PATH last: the benchmark's tools come before it, for agent and tests alike. What the agent requires comes
+	 * after it, so that nothing of the agent stands for what the task has. */
+	AUTO(json) json_t *path = expanded(json_object_get(job->attempt->agent_spec, "path"), job);
+	env_path_last(env, path);
 	env_path_first(env, json_object_get(job->attempt->tools, "path"));
 }
 

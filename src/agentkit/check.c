@@ -26,7 +26,7 @@
 #include "os/user.h"
 #include "sandbox/sandbox.h"
 
-enum { CHECK_MS = 120 * 1000, MOUNTS = 16, LOG_TAIL = 2000 };
+enum { CHECK_MS = 120 * 1000, MOUNTS = 64, LOG_TAIL = 2000 };
 
 struct check {
 	char *dir; /* a temporary folder: data root and attempt in one */

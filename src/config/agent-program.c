@@ -75,7 +75,12 @@ static char *prefix_of_node(const char *real)
 	return at ? xstrndup(real, (size_t)(at - real) + sizeof mark - 2) : NULL;
 }
 
-static char *install_prefix(const char *link, const char *real)
+bool program_may_show(const struct programs *p, const char *dir)
+{
+	return is_mountable(dir) && !(p->hidden && is_beneath(p->hidden, dir));
+}
+
+static char *install_prefix(const struct programs *p, const char *link, const char *real)
 {
 	char *prefix = prefix_of_bin(link, real);
 	if (!prefix)
@@ -84,7 +89,7 @@ static char *install_prefix(const char *link, const char *real)
 		prefix = prefix_of_bin(real, real);
 	if (!prefix)
 		prefix = parent(real);
-	if (is_mountable(prefix))
+	if (program_may_show(p, prefix))
 		return prefix;
 	free(prefix);
 	return xstrdup(real);
@@ -128,7 +133,7 @@ static const char *const *parts_of(const char *dir)
 /* FROM is where the program is looked for: its link, or REAL itself. */
 static void mount_installation(const struct programs *p, const char *from, const char *real)
 {
-	AUTO(free) char *prefix = install_prefix(from, real);
+	AUTO(free) char *prefix = install_prefix(p, from, real);
 	const char *const *parts = parts_of(prefix);
 	struct stat st;
 	if (!parts || stat(prefix, &st) || !S_ISDIR(st.st_mode) ||
@@ -236,6 +241,59 @@ static const char *shim_manager(const char *link, const char *real)
 	return in_shims ? "its manager" : NULL;
 }
 
+char *program_venv(const char *path)
+{
+	AUTO(free) char *dir = parent(path);
+	AUTO(free) char *above = parent(dir);
+	AUTO(free) char *cfg = path_join(above, "pyvenv.cfg");
+
+	return strcmp(path_base(dir), "bin") == 0 && access(cfg, R_OK) == 0 ? STEAL(&above) : NULL;
+}
+
+/* Mount the folder that NAMED means, by that name too: a virtual environment's links lead there. */
+static void mount_named(const struct programs *p, const char *named)
+{
+	AUTO(free) char *real = realpath(named, NULL);
+
+	if (!real || is_system(named) || !strcmp(real, named) || is_mounted(p, named))
+		return;
+	json_t *m = json_object();
+	json_put_str(m, "host", real);
+	json_put_str(m, "box", named);
+	json_array_append_new(p->mounts, m);
+}
+
+/* The folder above the one that the line "home = FOLDER" of VENV's pyvenv.cfg names, or NULL. The caller frees. */
+static char *venv_base(const char *venv)
+{
+	AUTO(free) char *cfg = path_join(venv, "pyvenv.cfg");
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (path_read(AT_FDCWD, cfg, SCRIPT_MAX, &text, &ignored))
+		return NULL;
+	for (char *rest = text.data, *line; (line = strsep(&rest, "\n"));) {
+		char *equals = strchr(line, '=');
+		if (!equals || strncmp(line, "home", 4) != 0 || strcspn(line, " =") != 4)
+			continue;
+		equals += 1 + strspn(equals + 1, " \t");
+		return *equals == '/' ? parent(equals) : NULL;
+	}
+	return NULL;
+}
+
+/* A virtual environment is shown whole, its links as they are, with the Python that it was made from. */
+static void mount_venv(const struct programs *p, const char *venv, const char *real)
+{
+	AUTO(free) char *base = venv_base(venv);
+
+	if (!is_mounted(p, venv))
+		mount(p, venv);
+	mount_prefix(p, real, real);
+	if (base)
+		mount_named(p, base);
+}
+
 static int add_located(const struct programs *p, const char *link, int depth, char **inside,
 		       struct err *err)
 {
@@ -250,7 +308,11 @@ static int add_located(const struct programs *p, const char *link, int depth, ch
 			"sandbox: put the folder of the program itself (%s which %s tells it) "
 			"first on PATH, or name it by its whole path",
 			link, manager, manager, path_base(link));
-	mount_prefix(p, link, real);
+	AUTO(free) char *venv = program_venv(link);
+	if (venv && program_may_show(p, venv))
+		mount_venv(p, venv, real);
+	else
+		mount_prefix(p, link, real);
 	const char *seen = is_system(link) || is_mounted(p, link) ? link : real;
 	add_folder(p, seen);
 	if (inside)
@@ -266,6 +328,42 @@ static int add_named(const struct programs *p, const char *name, const char *use
 		return err_set(err, ERR_USAGE, 0, "%s needs \"%s\", which is not on PATH", user,
 			       name);
 	return add_located(p, link, depth, NULL, err);
+}
+
+void program_show(const struct programs *p, const char *path)
+{
+	if (!is_mounted(p, path))
+		mount(p, path);
+}
+
+bool program_is_shown(const struct programs *p, const char *path)
+{
+	static const char *const made[] = {"/dev", "/proc",    "/sys",	     "/etc",
+					   "/app", "/var/tmp", "/home/agent"};
+	size_t i;
+	json_t *m;
+
+	for (i = 0; i < ARRAY_SIZE(made); i++)
+		if (is_beneath(path, made[i]))
+			return true;
+	json_array_foreach (p->mounts, i, m)
+		if (is_beneath(path, json_get_str(m, "box", "")))
+			return true;
+	return is_system(path);
+}
+
+char *program_by_env(const char *path)
+{
+	static const char env[] = "#!/usr/bin/env ";
+	char line[256] = "";
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, line, sizeof line - 1) < (ssize_t)sizeof env ||
+	    strncmp(line, env, sizeof env - 1) != 0)
+		return NULL;
+	char *name = line + sizeof env - 1;
+	name[strcspn(name, "\r\n")] = '\0';
+	return *name && !strpbrk(name, " \t-=/") ? program_on_path(name) : NULL;
 }
 
 /* "#!/usr/bin/env [-S] NAME ..." asks for NAME, anything else for the file named. */
@@ -332,13 +430,20 @@ char *program_version(const char *path)
 
 char *program_digest(const char *path)
 {
-	AUTO(buf) struct buf text = BUF_INIT;
 	AUTO(free) char *real = realpath(path, NULL);
-	struct err ignored;
+	AUTO(fd) int fd = real && !is_system(real) ? open(real, O_RDONLY | O_CLOEXEC) : -1;
+	struct hash h;
+	char block[1 << 16];
+	ssize_t n;
 
-	if (!real || is_system(real) || path_read(AT_FDCWD, real, SCRIPT_MAX, &text, &ignored))
+	if (fd < 0)
+		return NULL;
+	hash_init(&h);
+	while ((n = read(fd, block, sizeof block)) > 0)
+		hash_bytes(&h, block, (size_t)n);
+	if (n < 0)
 		return NULL;
 	char *digest = xcalloc(1, HASH_HEX);
-	hash_once(text.data, text.len, digest);
+	hash_hex(&h, digest);
 	return digest;
 }

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "config/agent-resolve.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/strv.h"
 #include "config/agent-cache.h"
+#include "config/agent-own.h"
 #include "config/agent-program.h"
 
+#define REQUIRED_BIN ".rollouts/bin"
 #define BOX_PREFIX "/opt/rollouts/" /* where what was fetched is mounted, in any image */
 
 static void auto_agent_install(struct agent_install *i)
@@ -17,10 +22,21 @@ static void auto_agent_install(struct agent_install *i)
 	agent_install_release(i);
 }
 
+/* A script whose first line says more than a name: env looks for its interpreter on PATH. */
+static bool needs_path(const char *program)
+{
+	char line[64] = "";
+	AUTO(fd) int fd = open(program, O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, line, sizeof line - 1) > 0 &&
+	       strncmp(line, "#!/usr/bin/env -", 16) == 0;
+}
+
 struct resolving {
 	json_t *spec;
 	const char *path, *folder; /* of its last base */
 	const char *config;	   /* of the benchmark, or NULL */
+	const json_t *variants;
 	struct programs programs;
 };
 
@@ -53,11 +69,18 @@ static bool use_installed(const struct resolving *r, const struct agent_install 
 	return true;
 }
 
+/* It is started by its whole path, as is the interpreter that it asks for by name: what PATH has is the task's. */
 static int use_path(const struct resolving *r, const char *first, struct err *err)
 {
 	AUTO(free) char *inside = NULL;
-	if (program_add(&r->programs, first, r->folder, &inside, err) < 0)
+	AUTO(json) json_t *off_path = json_array();
+	struct programs p = r->programs;
+	p.path = off_path;
+	if (program_add(&p, first, r->folder, &inside, err) < 0)
 		return -1;
+	AUTO(free) char *interpreter = program_by_env(inside);
+	if (!interpreter && needs_path(inside))
+		json_array_extend(r->programs.path, off_path);
 	AUTO(free) char *content = program_digest(inside);
 	if (content)
 		json_put_str(r->spec, "content", content);
@@ -66,8 +89,10 @@ static int use_path(const struct resolving *r, const char *first, struct err *er
 	/* A container image has its own: agent/agent.h. */
 	if (on_path)
 		json_put_str(r->spec, "program", first);
-	json_array_set_new(json_object_get(r->spec, "argv"), 0,
-			   json_string(inside)); /* FIRST is gone */
+	json_t *argv = json_object_get(r->spec, "argv");
+	json_array_set_new(argv, 0, json_string(inside)); /* FIRST is gone */
+	if (interpreter)
+		json_array_insert_new(argv, 0, json_string(interpreter));
 	if (version && !json_object_get(r->spec, "version"))
 		json_put_str(r->spec, "version", version);
 	return 0;
@@ -144,18 +169,90 @@ static int find_program(const struct resolving *r, struct err *err)
 	return *first == '{' ? 0 : use_path(r, first, err);
 }
 
-int agent_find_programs(json_t *spec, const char *path, const char *config, struct err *err)
+/* A program of it that PATH finds by the agent's name: a small script, since what starts it may be an interpreter with a file. */
+static int require_installed(const struct resolving *r, const char *name, const json_t *file,
+			     json_t *versions, struct err *err)
+{
+	AUTO(agent_install) struct agent_install i = {0};
+	AUTO(buf) struct buf script = BUF_INIT;
+	if (agent_install_make(&i, json_get_str(file, "stem", name),
+			       json_object_get(file, "install"), json_get_str(file, "pin", NULL),
+			       err) < 0)
+		return -1;
+	AUTO(free) char *dir = agent_install_find(&i);
+	if (!dir)
+		return err_set(err, ERR_USAGE, 0,
+			       "requires \"%s\", which is not installed: rollouts agents install "
+			       "%s@%s",
+			       name, name, i.version);
+	mount_installation(r, dir, name);
+	buf_adds(&script, "#!/bin/sh\nexec");
+	for (size_t n = 0; n < i.program.n; n++)
+		buf_addf(&script, " " BOX_PREFIX "%s/%s", name, i.program.v[n]);
+	buf_adds(&script, " \"$@\"\n");
+	json_t *files = json_object_get(r->spec, "files");
+	if (!files) {
+		files = json_object();
+		json_put(r->spec, "files", files);
+	}
+	AUTO(free) char *place = xasprintf("{home}/" REQUIRED_BIN "/%s", name);
+	json_put_str(files, place, script.data);
+	json_array_append_new(r->programs.path, json_string("{home}/" REQUIRED_BIN));
+	json_put_str(versions, name, i.version);
+	return 0;
+}
+
+/* Another agent that this one starts: what `agents install` has of it, else what PATH has, with the version. */
+static int require(const struct resolving *r, const char *what, json_t *versions, struct err *err)
+{
+	const struct agent_query q = {
+		.name = what, .config_path = r->config, .variants = r->variants};
+	const char *version;
+	AUTO(free) char *name = agent_bare_name(what, &version);
+	AUTO(strv) struct strv problems = STRV_INIT;
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	struct err ignored;
+
+	if (!agent_is_builtin(name) && !agent_exists(&q, &ignored) &&
+	    !agent_read(&file, &path, &q, &problems, &ignored) && json_object_get(file, "install"))
+		return require_installed(r, name, file, versions, err);
+	AUTO(free) char *on_path = program_on_path(name);
+	AUTO(free) char *its = on_path ? program_version(on_path) : NULL;
+	if (version && (!its || strcmp(its, version) != 0))
+		return err_set(err, ERR_USAGE, 0,
+			       "requires \"%s\": the program on PATH is %s, and no agent file of "
+			       "that name has [install]",
+			       what, its ? its : "of no known version");
+	if (its)
+		json_put_str(versions, name, its);
+	return program_add(&r->programs, name, r->folder, NULL, err);
+}
+
+int agent_find_programs(json_t *spec, const char *path, const struct agent_query *q,
+			struct err *err)
 {
 	AUTO(free) char *folder = path_folder(path);
-	const struct resolving r = {spec, path, folder, config, {json_array(), json_array()}};
+	AUTO(free) char *beside = q->config_path ? path_folder(q->config_path) : NULL;
+	AUTO(free) char *hidden = beside ? realpath(beside, NULL) : NULL;
+	const struct resolving r = {.spec = spec,
+				    .path = path,
+				    .folder = folder,
+				    .config = q->config_path && *q->config_path ? q->config_path
+										: NULL,
+				    .variants = q->variants,
+				    .programs = {json_array(), json_array(), hidden}};
+	AUTO(json) json_t *versions = json_object();
 	json_t *name;
 	size_t i;
 	json_put(spec, "mounts", r.programs.mounts);
 	json_put(spec, "path", r.programs.path);
-	if (find_program(&r, err) < 0)
+	if (agent_own_programs(spec, &r.programs, folder, err) < 0 || find_program(&r, err) < 0)
 		return err_wrap(err, "%s", path);
 	json_array_foreach (json_object_get(spec, "requires"), i, name)
-		if (program_add(&r.programs, json_string_value(name), folder, NULL, err) < 0)
+		if (require(&r, json_string_value(name), versions, err) < 0)
 			return err_wrap(err, "%s", path);
-	return 0;
+	if (json_object_size(versions))
+		json_object_set(spec, "required", versions);
+	return agent_own_check(spec, &r.programs, err) < 0 ? err_wrap(err, "%s", path) : 0;
 }

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "config/agent-file.h"
 #include "config/agent-layers.h"
+#include "config/agent-own.h"
 #include "config/agent-resolve.h"
 
 static const char *const builtins[] = {"nop", "oracle", "import"};
@@ -206,18 +207,6 @@ static json_t *builtin_spec(const char *name)
 	return spec;
 }
 
-/* Relative places of SPEC, from FOLDER, as they are from anywhere. */
-static void anchor(json_t *spec, const char *folder)
-{
-	AUTO(free) char *real = realpath(folder, NULL);
-	json_t *argv = json_object_get(spec, "argv");
-	const char *first = json_string_value(json_array_get(argv, 0));
-	if (first && strchr(first, '/') && *first != '/' && *first != '{') {
-		AUTO(free) char *path = path_join(real ? real : folder, first);
-		json_array_set_new(argv, 0, json_string(path));
-	}
-}
-
 /* One file or table, without its base. The caller owns *SPEC and *PATH; that is NULL for one that is built in. */
 static int load_one(json_t **spec, char **path, const char *name, const struct agent_query *q,
 		    struct strv *issues, struct err *err)
@@ -240,7 +229,7 @@ static int load_one(json_t **spec, char **path, const char *name, const struct a
 	else if (agent_file_read(&file, found, issues, err) < 0)
 		return -1;
 	AUTO(free) char *folder = path_folder(found);
-	anchor(file, folder);
+	agent_anchor(file, folder);
 	json_put_str(file, "name", name);
 	json_put_str(file, "kind", "cli");
 	*spec = json_incref(file);
@@ -312,9 +301,10 @@ int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, 
 	AUTO(free) char *path = NULL;
 	if (agent_read(&file, &path, q, issues, err) < 0)
 		return -1;
-	if (path && agent_find_programs(file, path, q->config_path, err) < 0)
+	if (path && agent_find_programs(file, path, q, err) < 0)
 		return -1;
-	static const char *const done[] = {"models", "requires", "install", "stem", "pin", "base"};
+	static const char *const done[] = {"models", "requires", "install", "stem",
+					   "pin",    "base",	 "shows"};
 	for (size_t i = 0; i < ARRAY_SIZE(done); i++)
 		json_object_del(file, done[i]);
 	*spec = json_incref(file);

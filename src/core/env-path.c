@@ -49,3 +49,17 @@ void env_path_first(struct strv *env, const json_t *dirs)
 	buf_adds(&text, current(env));
 	strv_setenv(env, "PATH", text.data);
 }
+
+void env_path_last(struct strv *env, const json_t *dirs)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	json_t *dir;
+	size_t i;
+
+	buf_adds(&text, current(env));
+	json_array_foreach (dirs, i, dir)
+		if (json_is_string(dir))
+			buf_addf(&text, "%s%s", text.len ? ":" : "", json_string_value(dir));
+	if (json_array_size(dirs))
+		strv_setenv(env, "PATH", text.data);
+}

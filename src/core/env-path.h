@@ -11,3 +11,5 @@
 void env_path_set(struct strv *env, const char *key, const char *value);
 /* Put the folders of DIRS, an array of strings, in front of PATH, in their order. DIRS may be NULL. */
 void env_path_first(struct strv *env, const json_t *dirs);
+/* Put them behind it: what PATH has already counts more. */
+void env_path_last(struct strv *env, const json_t *dirs);

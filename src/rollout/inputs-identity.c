@@ -17,8 +17,13 @@ static json_t *identity(const json_t *spec)
 	json_t *j = json_deep_copy(spec), *argv = json_object_get(j, "argv");
 	const char *program = json_string_value(json_array_get(argv, 0));
 
+	json_t *source;
+	size_t i;
+
 	json_object_del(j, "mounts");
 	json_object_del(j, "path");
+	json_array_foreach (json_object_get(j, "sources"), i, source)
+		json_object_del(source, "path");
 	if (program)
 		json_array_set_new(argv, 0, json_string(path_base(program)));
 	return j;

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Agents that somebody writes, started as people start them: what a sandbox is shown of them, and how edited source is told."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import put
+
+# Says where it runs and what it could import, and what its shell would find.
+AGENT = """import os, shutil, subprocess, sys
+open("/app/notes.md", "w").write("\\n".join([
+    "prefix=" + sys.prefix, "exe=" + sys.executable, "which=" + str(shutil.which("python3")),
+    "path=" + os.environ["PATH"], "words=" + open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "words.txt")).read()]))
+"""
+
+
+@pytest.fixture
+def own(workdir, make_task, run_cli, rollout):
+    """own(table, check=0): one trial of [agents.mine]; returns (its notes as a dict, its result, the outcome of the command)."""
+    def run(table, check=0, env=None):
+        task = workdir / "tasks/greet" if (workdir / "tasks/greet").exists() else make_task()
+        (workdir / "bench.toml").write_text(f"name = 'bench'\nmodel = 'm'\nagent = 'mine'\n[[tasks]]\nprepared_dir = '{task}'\n"
+                                            f"[agents.mine]\n{table}\n")
+        done = run_cli("run", "bench.toml", check=check, env=env)
+        if check:
+            return done
+        row, = rollout().manifest["results"]
+        top = workdir / "data/runs" / row["run_id"]
+        result = json.loads((top / "result.json").read_text())
+        assert result["outcome"] == "completed", result["reason"] + (top / "logs/agent.err").read_text()
+        notes = dict(line.split("=", 1) for line in (top / "artifacts/notes.md").read_text().splitlines() if "=" in line)
+        return notes, result, done
+
+    return run
+
+
+def put_agent(folder):
+    put(folder / "words.txt", "of mine")
+    put(folder / "myagent/__init__.py", "")
+    put(folder / "myagent/words.txt", "of mine")
+    put(folder / "myagent/__main__.py", AGENT)
+    put(folder / "agent.py", AGENT)
+    return folder
+
+
+@pytest.fixture
+def venv(workdir):
+    """A virtual environment with no more than it takes."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", workdir / "src/venv"], check=True)
+    return workdir / "src/venv"
+
+
+def site(venv):
+    return next((venv / "lib").glob("python*/site-packages"))
+
+
+def test_a_script_beside_the_file(own, workdir):
+    put_agent(workdir / "src")
+    notes, result, _ = own('argv = ["python3", "src/agent.py"]')
+    assert notes["words"] == "of mine" and result["agent"]["version"]
+
+
+def test_a_script_in_the_benchmarks_own_folder_does_not_show_its_tasks(own, workdir):
+    put(workdir / "agent.py", "import os\nopen('/app/notes.md', 'w').write('seen=%s' % os.listdir(os.path.dirname(__file__)))\n")
+    notes, _, _ = own('argv = ["python3", "agent.py"]')
+    assert notes["seen"] == "['agent.py']"
+
+
+@pytest.mark.parametrize("argv", [
+    '["src/venv/bin/python", "-m", "myagent"]',
+    '["src/venv/bin/myagent"]',
+])
+def test_a_virtual_environment_with_source_that_is_linked(own, workdir, venv, argv):
+    """As pip install -e leaves it, old and new; the model's PATH is the task's."""
+    put_agent(workdir / "src/lib")
+    info = site(venv) / "myagent-1.0.dist-info"
+    put(info / "direct_url.json", json.dumps({"dir_info": {"editable": True}, "url": f"file://{workdir}/src/lib"}))
+    put(info / "RECORD", "")
+    put(site(venv) / "myagent.pth", f"{workdir}/src/lib\n")
+    put(venv / "bin/myagent", f"#!{venv}/bin/python3\nimport runpy\nrunpy.run_module('myagent', run_name='__main__')\n")
+    (venv / "bin/myagent").chmod(0o755)
+    notes, result, _ = own(f"argv = {argv}")
+    assert notes["prefix"] == str(venv) and notes["words"] == "of mine"
+    assert notes["which"].startswith(("/usr/", "/bin/")) and str(workdir) not in notes["path"]
+    assert len(result["agent"]["tree"]) == 64
+
+
+def test_uv_run(own, workdir, venv):
+    put_agent(workdir / "src")
+    put(workdir / "src/pyproject.toml", "[project]\nname = 'x'\n")
+    put(workdir / "tools/uv", "#!/bin/sh\nexit 9\n")
+    (workdir / "tools/uv").chmod(0o755)
+    argv = 'argv = ["uv", "run", "--project", "src", "src/agent.py"]'
+    done = own(argv, check=2)
+    assert "uv sync --project" in done.stderr
+    venv.rename(workdir / "src/.venv")
+    notes, _, _ = own(argv)
+    assert notes["prefix"] == str(workdir / "src/.venv")
+
+
+def test_shown_source_is_told_by_its_state(own, workdir, run_cli):
+    put_agent(workdir / "src")
+    table = 'argv = ["python3", "-m", "myagent"]\nshows = ["src"]\nenv = { PYTHONPATH = "{folder}/src" }'
+    first = own(table)[1]["agent"]["version"]
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", **{f"GIT_{role}_{what}": "t@example.com" for role in ("AUTHOR", "COMMITTER")
+                                                             for what in ("NAME", "EMAIL")}}
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=workdir / "src", env=env, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=workdir / "src", env=env, check=True, text=True,
+                            capture_output=True).stdout.strip()
+    assert own(table)[1]["agent"]["version"] == commit[:10]
+    put(workdir / "src/words.txt", "edited")
+    edited = own(table)[1]["agent"]["version"]
+    assert edited.startswith(commit[:10] + "+") and first != edited
+    resumed = run_cli("resume", "bench", "--latest", "--config", "bench.toml", check=0)
+    assert "nothing to do" in resumed.stdout + resumed.stderr or resumed.returncode == 0
+    put(workdir / "src/words.txt", "edited again")
+    resumed = run_cli("resume", "bench", "--latest", "--config", "bench.toml", check=0)
+    assert 'agent "mine" is not what it was' in resumed.stdout + resumed.stderr
+
+
+@pytest.mark.parametrize("table, words", [
+    ('argv = ["python3", "{folder}/src/agent.py"]', None),
+    ('argv = ["sh", "-c", "cat {folder}/src/words.txt"]', "argv: {top}/src/words.txt is here, but not in the sandbox: add shows = [\"{top}/src\"]"),
+    ('argv = ["true", "--config={folder}/src/words.txt"]', "argv: {top}/src/words.txt is here"),
+    ('argv = ["true"]\nenv = { PYTHONPATH = "{folder}/src" }', "env.PYTHONPATH: {top}/src is here, but not in the sandbox: add shows = [\"{top}/src\"]"),
+    ('argv = ["true"]\nshows = ["absent"]', "shows: {top}/absent is not there"),
+    ('argv = ["true"]\nshows = ["."]', "shows: {top} holds more than an agent"),
+])
+def test_what_the_sandbox_would_not_have_is_refused(own, workdir, table, words):
+    put_agent(workdir / "src")
+    if words is None:
+        own(table)
+        return
+    done = own(table, check=2)
+    assert words.replace("{top}", str(workdir)) in done.stderr, done.stderr
+
+
+def test_a_binary_by_its_path(own, workdir):
+    """A Go or Rust program as its build leaves it."""
+    put(workdir / "target/release/agent", "#!/bin/sh\necho words=built > /app/notes.md\n")
+    (workdir / "target/release/agent").chmod(0o755)
+    assert own('argv = ["target/release/agent"]')[0]["words"] == "built"
