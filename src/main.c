@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/strv.h"
 #include "base/text.h"
+#include "cmd/bucket.h"
 #include "cmd/cmd.h"
 #include "cmd/plain.h"
 
@@ -34,6 +35,7 @@ static const struct verb verbs[] = {
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"merge", cmd_merge,
 	 "take in the rollouts of other data folders, and join the parts of one"},
+	{"pull", cmd_pull, "bring rollouts of a bucket, with their runs, into a data folder"},
 	{"pack", cmd_pack, "put a rollout with its runs and tasks into one file"},
 	{"unpack", cmd_unpack, "take in a rollout that was packed"},
 	{"tag", cmd_tag, "name a rollout"},
@@ -44,6 +46,7 @@ static const struct verb verbs[] = {
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
 	{"judge", cmd_judge, "check a judging model against examples that people have graded"},
 	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},
+	{"cloud", cmd_cloud, "make, try and reckon what AWS Batch and S3 are needed for"},
 	{"models", cmd_models, "which provider answers which model, and at what price"},
 	{"doctor", cmd_doctor, "check what this machine needs, by using it"},
 	{NULL, NULL, NULL},
@@ -97,6 +100,14 @@ static int help(int argc, char **argv)
 	return v->run(2, args);
 }
 
+static int run_on_bucket(const struct verb *v, int argc, char **argv)
+{
+	AUTO(strv) struct strv args = STRV_INIT;
+	struct err err;
+
+	return bucket_bring(&args, argc, argv, &err) ? cmd_fail(&err) : v->run((int)args.n, args.v);
+}
+
 static int dispatch(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -113,6 +124,8 @@ static int dispatch(int argc, char **argv)
 	if (strcmp(word, "help") == 0)
 		return help(argc - 1, argv + 1);
 	const struct verb *v = find(word);
+	if (v && bucket_is_meant(word, argc - 1, argv + 1))
+		return run_on_bucket(v, argc - 1, argv + 1);
 	return v ? v->run(argc - 1, argv + 1) : unknown(word);
 }
 

@@ -22,7 +22,7 @@ _rollouts()
 	--data-dir | --task) mapfile -t COMPREPLY < <(compgen -d -S / -- "$current"); compopt -o nospace 2>/dev/null; return ;;
 	--config | --policy | --junit | --output | --gateway | --socket) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sandbox) words="auto local docker landlock none" ;;
-	--launcher) words="local slurm example" ;;
+	--launcher) words="local slurm batch example" ;;
 	--format) words="csv jsonl parquet-jsonl junit" ;;
 	--sort) words="mean spread time cost tokens name" ;;
 	--tasks) words="unsolved flaky solved differ" ;;

@@ -23,7 +23,7 @@ _rollouts_value()
 	--data-dir|--task) _files -/ ;;
 	--config|--policy|--junit|--output|--gateway|--socket) _files ;;
 	--sandbox) compadd auto local docker landlock none ;;
-	--launcher) compadd local slurm example ;;
+	--launcher) compadd local slurm batch example ;;
 	--format) compadd csv jsonl parquet-jsonl junit ;;
 	--sort) compadd mean spread time cost tokens name ;;
 	--tasks) compadd unsolved flaky solved differ ;;

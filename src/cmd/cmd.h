@@ -19,6 +19,7 @@ enum cmd_status {
 
 int cmd_agents(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
+int cmd_cloud(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
@@ -34,6 +35,7 @@ int cmd_list(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_report(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_shell(int argc, char **argv);

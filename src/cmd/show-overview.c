@@ -329,6 +329,24 @@ static void add_rollout(struct buf *out, const struct show_run *r, const struct 
 	cmd_warn(text);
 }
 
+/* The machine that it ran on in a cloud. */
+static void add_cloud(struct buf *out, const struct show_run *r)
+{
+	AUTO(free) char *path = xasprintf(RUN_ATTEMPTS "/%d/" ATTEMPT_CLOUD, r->attempt);
+	AUTO(json) json_t *j = NULL;
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (json_read(&j, r->fd, path, SHOW_MAX_FILE, &ignored))
+		return;
+	const char *type = json_get_str(j, "instance_type", NULL);
+	buf_addf(&text, "%.1f s%s", json_get_real(j, "seconds", 0), type ? " of " : "");
+	text_renders(&text, type ? type : "", TEXT_TERMINAL_LINE);
+	if (json_object_get(j, "usd"))
+		buf_addf(&text, ", %.4f USD", json_get_real(j, "usd", 0));
+	line(out, "cloud", "%s", text.data);
+}
+
 static void add_parts(struct buf *out, const struct show_run *r)
 {
 	AUTO(buf) struct buf names = BUF_INIT;
@@ -362,6 +380,7 @@ int show_overview(const struct show_run *r, struct err *err)
 			add_result(&text, &result);
 		else
 			add_unfinished(&text, r);
+		add_cloud(&text, r);
 		add_later(&text, r);
 		add_parts(&text, r);
 		fwrite(text.data, 1, text.len, stdout);

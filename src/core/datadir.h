@@ -75,7 +75,8 @@
 /* Of an attempt. */
 #define ATTEMPT_TRIAL "trial.json"
 #define ATTEMPT_TRAVEL "travel.json" /* what goes with it to another machine, see node/inputs.h */
-#define ATTEMPT_AGENT "agent.json"   /* the agent's work is committed */
+#define ATTEMPT_CLOUD "cloud.json" /* what its machine was in a cloud, and cost: see cloud/node.c */
+#define ATTEMPT_AGENT "agent.json" /* the agent's work is committed */
 #define ATTEMPT_RESULT "result.json" /* the attempt has ended */
 #define ATTEMPT_EVALUATION "evaluation_results.json"
 #define ATTEMPT_SCORING "scoring_results.md"
