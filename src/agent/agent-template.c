@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/roles.h"
 #include "model/sizes.h"
 
 static void add_model(struct buf *out, const struct agent_job *job)
@@ -155,6 +156,49 @@ static size_t expand_named(struct buf *out, const char *text, const struct agent
 	return 0;
 }
 
+/* The same for a role of the trial (core/roles.h): {model:coder}. One that the benchmark leaves out is the trial's own model. */
+static const struct {
+	const char *start, *member;
+	void (*own)(struct buf *out, const struct agent_job *job);
+} role_placeholders[] = {
+	{"{model:", "model_id", add_model},
+	{"{api:", "api", add_api},
+	{"{context:", NULL, add_context},
+	{"{max_output:", NULL, add_max_output},
+};
+
+static void add_role(struct buf *out, size_t i, const char *name, const struct agent_job *job)
+{
+	const json_t *roles = job->attempt->trial.roles;
+	const char *model = role_get(roles, name, "model_id");
+
+	if (!model)
+		role_placeholders[i].own(out, job);
+	else if (role_placeholders[i].member)
+		buf_adds(out, role_get(roles, name, role_placeholders[i].member));
+	else
+		buf_addf(out, "%d",
+			 role_placeholders[i].own == add_context ? model_sizes(model).context
+								 : model_sizes(model).max_output);
+}
+
+static size_t expand_role(struct buf *out, const char *text, const struct agent_job *job)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(role_placeholders); i++) {
+		size_t n = strlen(role_placeholders[i].start);
+		const char *end = strchr(text, '}');
+
+		if (!end || strncmp(text, role_placeholders[i].start, n) != 0)
+			continue;
+		AUTO(free) char *name = xstrndup(text + n, (size_t)(end - text) - n);
+		if (!role_is_name(name))
+			return 0;
+		add_role(out, i, name, job);
+		return (size_t)(end - text) + 1;
+	}
+	return 0;
+}
+
 /* Length of the placeholder that TEXT starts with, its value appended; 0 when it is none. */
 static size_t expand_one(struct buf *out, const char *text, const struct agent_job *job)
 {
@@ -166,7 +210,8 @@ static size_t expand_one(struct buf *out, const char *text, const struct agent_j
 			return n;
 		}
 	}
-	return expand_named(out, text, job);
+	const size_t n = expand_named(out, text, job);
+	return n ? n : expand_role(out, text, job);
 }
 
 void agent_expand(struct buf *out, const char *text, const struct agent_job *job)

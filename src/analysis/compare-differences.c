@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/roles.h"
 
 static const char *or_none(const char *s)
 {
@@ -117,6 +118,18 @@ static void note_options(struct compare_differences *out, const struct model_opt
 	note(out, "model options", x.data, y.data, 1);
 }
 
+static void note_roles(struct compare_differences *out, const json_t *candidate,
+		       const json_t *baseline)
+{
+	AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+
+	if (roles_equal(candidate, baseline))
+		return;
+	roles_text(&x, candidate);
+	roles_text(&y, baseline);
+	note(out, "roles", or_none(x.data), or_none(y.data), 1);
+}
+
 static void note_env(struct compare_differences *out, const struct kvs *candidate,
 		     const struct kvs *baseline)
 {
@@ -150,6 +163,7 @@ void compare_differences_trials(struct compare_differences *out,
 	note(out, "model's name there", or_none(a->model_id), or_none(b->model_id), 1);
 	note(out, "API", or_none(a->api), or_none(b->api), 1);
 	note_options(out, &a->options, &b->options);
+	note_roles(out, a->roles, b->roles);
 	const struct trial_result *x = &candidate->result, *y = &baseline->result;
 	note_seen(out, "model that answered", x->origin->served, y->origin->served);
 	note_seen(out, "agent's version", x->origin->agent_version, y->origin->agent_version);

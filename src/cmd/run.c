@@ -13,6 +13,8 @@
 #include "cmd/validate-run.h"
 #include "core/api.h"
 #include "model/endpoint.h"
+#include "core/roles.h"
+#include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
 #include "rollout/prepare.h"
 #include "rollout/session.h"
@@ -26,26 +28,37 @@ struct request {
 };
 
 /* Where each model is asked: a base URL in another form than the one meant is seen before it costs a night. */
+static void print_url(const struct inputs *in, const char *model_id, const char *provider,
+		      const char *name, struct strv *seen, struct buf *text)
+{
+	const struct provider *v = provider ? providers_find(&in->providers, provider) : NULL;
+	const int api = v ? api_find(name) : -1;
+	AUTO(buf) struct buf line = BUF_INIT;
+
+	if (api < 0)
+		return;
+	buf_addf(&line, "%s is asked at ", model_id);
+	endpoint_url_of(&line, v->base_url, kvs_get(&v->paths, name), (enum api)api, model_id);
+	if (strv_has(seen, line.data))
+		return;
+	strv_push(seen, line.data);
+	text_renders(text, line.data, TEXT_TERMINAL_LINE);
+	buf_addc(text, '\n');
+}
+
 static void print_urls(const struct inputs *in, struct buf *text)
 {
 	AUTO(strv) struct strv seen = STRV_INIT;
+	const char *name;
+	json_t *role;
 
 	for (size_t i = 0; i < in->plan.n; i++) {
 		const struct trial *t = &in->plan.trials[i];
-		const struct provider *v =
-			t->provider ? providers_find(&in->providers, t->provider) : NULL;
-		int api = v ? api_find(t->api) : -1;
-		AUTO(buf) struct buf line = BUF_INIT;
-		if (api < 0)
-			continue;
-		buf_addf(&line, "%s is asked at ", t->model_id);
-		endpoint_url_of(&line, v->base_url, kvs_get(&v->paths, t->api), (enum api)api,
-				t->model_id);
-		if (strv_has(&seen, line.data))
-			continue;
-		strv_push(&seen, line.data);
-		text_renders(text, line.data, TEXT_TERMINAL_LINE);
-		buf_addc(text, '\n');
+		print_url(in, t->model_id, t->provider, t->api, &seen, text);
+		json_object_foreach (t->roles, name, role)
+			print_url(in, role_get(t->roles, name, "model_id"),
+				  role_get(t->roles, name, "provider"),
+				  role_get(t->roles, name, "api"), &seen, text);
 	}
 }
 
@@ -66,6 +79,7 @@ static int print_plan(const struct inputs *in, const struct prepare_request *req
 			buf_addf(&line, "  model %s", t->model);
 		if (t->provider && *t->provider)
 			buf_addf(&line, " (%s at %s by %s)", t->model_id, t->provider, t->api);
+		gateway_document_roles(&line, t->roles);
 		if (*t->variant)
 			buf_addf(&line, "  %s", t->variant);
 		buf_addf(&line, "  rollout %d  sandbox %s  timeout %.15gs", t->rollout,

@@ -451,6 +451,7 @@ static const struct member agent_members[] = {
 	{ .name = "models", .check = check_strings },
 	{ .name = "requires", .check = check_strings },
 	{ .name = "shows", .check = check_strings },
+	{ .name = "optional_roles", .check = check_strings },
 	{ .name = "version", .check = check_string },
 	{ .name = "base", .check = check_string },
 	{ .name = "argv", .check = check_argv },

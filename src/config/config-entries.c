@@ -56,6 +56,12 @@ static void land(void *base, const struct key *k, const struct value *v)
 	case TYPE_WORD:
 		snprintf(at, MODEL_WORD, "%s", v->text);
 		break;
+	case TYPE_ROLES:
+		*(json_t **)at = json_object();
+		for (size_t i = 0; i + 1 < v->list.n; i += 2)
+			json_object_set_new(*(json_t **)at, v->list.v[i],
+					    json_pack("{s:s}", "model", v->list.v[i + 1]));
+		break;
 	case TYPE_ENV:
 		bug("%s does not land by itself", k->name);
 	}

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "config/config-steps.h"
+#include "core/roles.h"
 
 #define COMMENT_COLUMN 40
 
@@ -51,6 +52,20 @@ static void add_number(struct buf *out, enum key_type type, const void *at)
 	}
 }
 
+static void add_roles(struct buf *out, const json_t *roles)
+{
+	const char *name;
+	json_t *role;
+	const char *before = "{ ";
+
+	json_object_foreach ((json_t *)roles, name, role) {
+		buf_addf(out, "%s%s = ", before, name);
+		add_quoted(out, role_get(roles, name, "model"));
+		before = ", ";
+	}
+	buf_adds(out, json_object_size(roles) ? " }" : "{}");
+}
+
 static void add_landed(struct buf *out, const struct key *k, const void *base)
 {
 	const void *at = (const char *)base + k->offset;
@@ -62,6 +77,8 @@ static void add_landed(struct buf *out, const struct key *k, const void *base)
 		add_quoted(out, at);
 	else if (k->type == TYPE_LIST)
 		add_list(out, at);
+	else if (k->type == TYPE_ROLES)
+		add_roles(out, *(json_t *const *)at);
 	else
 		add_number(out, k->type, at);
 }
@@ -78,6 +95,8 @@ static bool is_unset(const struct key *k, const struct value *v, const void *bas
 		return !*(const char *)at;
 	if (k->type == TYPE_LIST)
 		return !((const struct strv *)at)->n;
+	if (k->type == TYPE_ROLES)
+		return !*(json_t *const *)at;
 	if (k->type == TYPE_BIG || k->type == TYPE_MS)
 		return *(const int64_t *)at <= 0;
 	return k->type == TYPE_REAL && *(const double *)at <= 0;

@@ -232,6 +232,8 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_JUDGE_COST] = {"cost_limit_usd", TYPE_REAL, SCOPE_JUDGE, 0.000001, 1000000,
 			    IN_BENCH(judge.usd)},
 	[KEY_JUDGE_CALLS] = {"call_limit", TYPE_BIG, SCOPE_JUDGE, 1, MANY, IN_BENCH(judge.calls)},
+	[KEY_ROLES] = {"roles", TYPE_ROLES, SCOPE_ENTRY, .complain = complain_word,
+		       IN_ENTRY(roles)},
 	[KEY_ENV] = {"environment_variables", TYPE_ENV, SCOPE_ENTRY, .flag = "env"},
 };
 

@@ -73,6 +73,7 @@ enum key_id {
 	KEY_JUDGE_TOKENS,
 	KEY_JUDGE_COST,
 	KEY_JUDGE_CALLS,
+	KEY_ROLES,
 	KEY_ENV, /* environment_variables: kept in layer.env */
 	KEY_COUNT_
 };
@@ -88,6 +89,7 @@ enum key_type {
 	TYPE_BOOL,
 	TYPE_WORD, /* char[MODEL_WORD]: a text, a whole number, true or false */
 	TYPE_ENV,
+	TYPE_ROLES, /* json_t * as core/roles.h has it; a value's list: name, model, name ... */
 };
 
 /* The tables of a benchmark file, and the command line. */

@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "config/config-steps.h"
+#include "core/roles.h"
 
 #define CONFIG_MAX_BYTES (16u << 20)
 
@@ -92,14 +93,42 @@ static void set_list(const struct spot *s, struct value *v, const struct toml_no
 static void wrong_kind(const struct spot *s, const struct value *v, const struct toml_node *n)
 {
 	static const char *const wanted[] = {
-		[TYPE_TEXT] = "a string",	   [TYPE_CHOICE] = "a string",
-		[TYPE_LIST] = "a list of strings", [TYPE_INT] = "a whole number",
-		[TYPE_BIG] = "a whole number",	   [TYPE_REAL] = "a number",
-		[TYPE_MS] = "a number of seconds", [TYPE_BOOL] = "true or false",
-		[TYPE_WORD] = "a string",	   [TYPE_ENV] = "a table of names and strings",
+		[TYPE_TEXT] = "a string",
+		[TYPE_CHOICE] = "a string",
+		[TYPE_LIST] = "a list of strings",
+		[TYPE_INT] = "a whole number",
+		[TYPE_BIG] = "a whole number",
+		[TYPE_REAL] = "a number",
+		[TYPE_MS] = "a number of seconds",
+		[TYPE_BOOL] = "true or false",
+		[TYPE_WORD] = "a string",
+		[TYPE_ENV] = "a table of names and strings",
+		[TYPE_ROLES] = "a table of names and models",
 	};
 	config_value_issue(s->config, s->id, v, "must be %s, not %s",
 			   wanted[config_keys[s->id].type], toml_kind_name(n->kind));
+}
+
+static void set_roles(const struct spot *s, struct value *v, const struct toml_node *n)
+{
+	if (n->n > ROLES_MAX)
+		config_value_issue(s->config, s->id, v, "at most %d roles", ROLES_MAX);
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *role = &n->items[i];
+		const struct value at = {
+			.origin = ORIGIN_FILE, .line = role->line, .col = role->col};
+		const char *why = role->kind == TOML_STRING
+					  ? config_keys[s->id].complain(role->text)
+					  : "must be the name of a model";
+		if (!role_is_name(role->key))
+			why = "is no name of a role: small letters, digits, \"_\" and \"-\"";
+		if (why) {
+			config_value_issue(s->config, s->id, &at, "\"%s\" %s", role->key, why);
+			continue;
+		}
+		strv_push(&v->list, role->key);
+		strv_push(&v->list, role->text);
+	}
 }
 
 static void set_from_node(const struct spot *s, struct value *v, const struct toml_node *n)
@@ -123,6 +152,8 @@ static void set_from_node(const struct spot *s, struct value *v, const struct to
 		set_text(s, v, n->boolean ? "true" : "false");
 	else if (type == TYPE_LIST && n->kind == TOML_ARRAY)
 		set_list(s, v, n);
+	else if (type == TYPE_ROLES && n->kind == TOML_TABLE)
+		set_roles(s, v, n);
 	else if (type == TYPE_BOOL && n->kind == TOML_BOOL)
 		v->boolean = n->boolean;
 	else if ((whole || type == TYPE_REAL || type == TYPE_MS) && n->kind == TOML_INT)

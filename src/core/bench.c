@@ -88,6 +88,7 @@ static void release_entry(struct bench_entry *e)
 	free(e->image);
 	strv_release(&e->models);
 	kvs_release(&e->env);
+	json_decref(e->roles);
 }
 
 void bench_release(struct bench *b)

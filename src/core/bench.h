@@ -70,6 +70,7 @@ struct bench_entry {
 	enum scoring scoring;
 	int64_t seed; /* -1: none given */
 	struct model_options options;
+	json_t *roles; /* core/roles.h; NULL: none */
 };
 
 struct bench {

@@ -96,6 +96,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_put_str(j, "outcome", outcome_name(a->outcome));
 	json_fields_write(j, a, agent_fields, ARRAY_SIZE(agent_fields));
 	json_fields_write(metrics, &a->metrics, metric_fields, ARRAY_SIZE(metric_fields));
+	if (a->metrics.by_model.n)
+		json_put(metrics, "by_model", model_shares_to_json(&a->metrics.by_model));
 	json_put(j, "metrics", metrics);
 	if (model_options_any(&a->options))
 		json_put(j, "model_options", model_options_to_json(&a->options));
@@ -118,6 +120,7 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 	if (metrics && json_fields_read(&read.metrics, metric_fields, ARRAY_SIZE(metric_fields),
 					metrics, where, err))
 		return -1;
+	model_shares_from_json(&read.metrics.by_model, json_object_get(metrics, "by_model"));
 	model_options_from_json(&read.options, json_object_get(j, "model_options"));
 	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
 	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/strv.h"
 #include "core/model-options.h"
+#include "core/model-share.h"
 #include "core/metric.h"
 #include "core/outcome.h"
 #include "core/score.h"
@@ -34,6 +35,7 @@ struct agent_metrics {
 	int64_t left_running; /* processes that ran on when it had ended by itself, and were killed */
 	char model_served[256]; /* as the answers name it, several separated by ", "; "" unknown */
 	char keys[512];		/* names of the provider's keys that were used, as model_served */
+	struct model_shares by_model; /* of a trial with roles (core/roles.h); else none */
 };
 
 extern const struct agent_metrics agent_metrics_unknown;

@@ -32,6 +32,7 @@ void trial_release(struct trial *t)
 			free(*(char **)((char *)t + trial_fields[i].offset));
 	kvs_release(&t->env);
 	strv_release(&t->tags);
+	json_decref(t->roles);
 	*t = (struct trial){.seed = -1, .options = model_options_default};
 }
 
@@ -57,6 +58,8 @@ json_t *trial_to_json(const struct trial *t)
 	json_put(j, "limits", limits_to_json(&t->limits));
 	if (model_options_any(&t->options))
 		json_put(j, "model_options", model_options_to_json(&t->options));
+	if (json_object_size(t->roles))
+		json_put(j, "roles", json_incref(t->roles));
 	return j;
 }
 
@@ -106,6 +109,8 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where, struct 
 	kvs_from_json(&read.env, json_object_get(j, "env"));
 	limits_from_json(&read.limits, json_object_get(j, "limits"));
 	model_options_from_json(&read.options, json_object_get(j, "model_options"));
+	json_t *roles = json_object_get(j, "roles");
+	read.roles = json_object_size(roles) ? json_incref(roles) : NULL;
 	*t = read;
 	return 0;
 }

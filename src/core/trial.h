@@ -35,6 +35,7 @@ struct trial {
 	int rollout;	/* from 0 */
 	int64_t seed;	/* -1: none */
 	struct model_options options;
+	json_t *roles; /* core/roles.h, with who answers them; NULL: none; owned */
 	struct kvs env;
 	enum sandbox_kind sandbox; /* never auto */
 	char *image;		   /* key of core/image.h; "": no container */

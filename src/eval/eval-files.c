@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/model-share.h"
 #include "base/text.h"
 
 enum { DETAILS_MAX = 1000, NAME_BYTES = 200, MESSAGE_BYTES = 2000, PROBLEMS_MAX = 20 };
@@ -49,7 +50,10 @@ static json_t *parse_object(const char *text, size_t len, const char *file, stru
 /* What is wrong with NAME as one more of N, of which there may be MAX; NULL: nothing. */
 static const char *name_fault(const char *name, size_t n, size_t max)
 {
-	return !*name			   ? "is no name"
+	return !*name ? "is no name"
+	       : strncmp(name, SHARE_USD, strlen(SHARE_USD)) == 0 ||
+			       strncmp(name, SHARE_TOKENS, strlen(SHARE_TOKENS)) == 0
+		       ? "is the name of what the gateway counts"
 	       : strlen(name) > NAME_BYTES ? "has too long a name"
 	       : n >= max		   ? "is one too many"
 					   : NULL;

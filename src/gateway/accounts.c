@@ -64,6 +64,23 @@ struct account *accounts_find(struct gateway *gw, const char *token)
 	return NULL;
 }
 
+struct account_use *accounts_use(const struct account *a, const struct upstream *provider)
+{
+	size_t i = 0;
+
+	while (i + 1 < a->uses_n && a->uses[i].provider != provider)
+		i++;
+	return &a->uses[i];
+}
+
+const struct account_use *accounts_declared(const struct account *a, const char *model)
+{
+	for (size_t i = 0; i < a->uses_n; i++)
+		if (strcmp(a->uses[i].model, model) == 0)
+			return &a->uses[i];
+	return NULL;
+}
+
 static void state_timer_fires(void *ctx)
 {
 	accounts_dirty(ctx, true, false);
@@ -300,12 +317,15 @@ static bool is_past_limit(const struct account *a)
 
 void accounts_fail(struct account *a, const char *model, struct control_failure why)
 {
-	struct control_failure *f = strcmp(model, a->model) ? &a->sum.other_failed : &a->sum.failed;
+	const bool own = accounts_declared(a, model);
+	struct control_failure *f = own ? &a->sum.failed : &a->sum.other_failed;
 
 	accounts_unanswered(a, why);
 	if (*f->text && !(f->retry && !why.retry))
 		return;
 	*f = why;
+	if (own)
+		snprintf(a->refused_model, sizeof a->refused_model, "%s", model);
 	accounts_dirty(a, true, false);
 }
 
@@ -336,18 +356,20 @@ void accounts_call_over(struct account *a, const struct call *c, const struct to
 	s->estimated += estimated;
 	if (is_answered(c)) {
 		a->answered = true;
-		a->key = c->turn.key_used;
+		accounts_use(a, c->provider)->key = c->turn.key_used;
 		/* What was refused before, and is not any more, spoiled nothing. */
-		if (strcmp(c->asked.names.model, a->model) == 0) {
+		if (strcmp(c->asked.names.model, a->refused_model) == 0)
 			a->sum.failed = (struct control_failure){0};
-			a->own_answered = true;
-		}
+		a->own_answered |= strcmp(c->asked.names.model, a->model) == 0;
 	}
 	if (usd < 0)
 		a->unpriced = true;
 	else
 		a->priced += usd;
 	learn(a, c, u, estimated, usd);
+	if (a->uses_n > 1)
+		model_shares_add(&s->by_model, c->asked.names.model, c->provider->name,
+				 u->input + u->output, usd);
 	if (is_past_limit(a))
 		accounts_limit(a);
 	if (*c->answer.meter.model && c->answer.metering &&
@@ -396,6 +418,10 @@ json_t *accounts_state(struct account *a)
 		put_failure(j, "other_failed", &s->other_failed);
 		put_failure(j, "unanswered", &a->unanswered);
 	}
+	if (s->by_model.n)
+		json_put(j, "by_model", model_shares_to_json(&s->by_model));
+	if (*s->undeclared)
+		json_put_str(j, "undeclared", s->undeclared);
 	if (*s->diverged)
 		json_put_str(j, "diverged", s->diverged);
 	return j;

@@ -39,11 +39,37 @@ static const struct upstream *any_provider(const struct setup *d, unsigned apis)
 	return NULL;
 }
 
-/* An attempt's calls go to its own provider, whatever model they name: its token buys nothing elsewhere. */
+/* By way of whom C's attempt asks: its own provider, or that of another model that was declared. False: it was refused. */
+static bool find_own(struct call *c, const struct upstream **own)
+{
+	struct account *a = c->account;
+	const char *model = c->asked.names.model;
+	char message[320];
+
+	*own = a->provider;
+	if (!a->declared || !*model)
+		return true;
+	const struct account_use *use = accounts_declared(a, model);
+	if (use) {
+		*own = use->provider;
+		return true;
+	}
+	if (!*a->sum.undeclared)
+		snprintf(a->sum.undeclared, sizeof a->sum.undeclared, "%s", model);
+	snprintf(message, sizeof message,
+		 "the benchmark does not declare the model %.200s: this trial may ask %s%s", model,
+		 a->model, a->uses_n > 1 ? " and those of its roles" : "");
+	answer_own(c, 403, message);
+	return false;
+}
+
+/* An attempt's token buys nothing but the models that were declared, each by its own provider. */
 bool admit_route(struct call *c)
 {
 	const struct setup *d = &c->gw->doc;
-	const struct upstream *own = c->account ? c->account->provider : NULL;
+	const struct upstream *own = NULL;
+	if (c->account && !find_own(c, &own))
+		return false;
 	const struct model_route *rule = setup_model(d, c->asked.names.model, own);
 	char message[320];
 

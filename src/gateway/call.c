@@ -131,7 +131,8 @@ static bool is_replayed(struct call *c)
 static void refused_here(struct call *c)
 {
 	enum { PATH_SHOWN = 200 };
-	struct control_failure f = {0};
+	/* A model that was not declared: no attempt is given it. */
+	struct control_failure f = {.refused = c->answer.status == 403};
 	bool counts = c->asked.endpoint.kind == ENDPOINT_GENERATE ||
 		      c->asked.endpoint.kind == ENDPOINT_NONE ||
 		      c->asked.endpoint.kind == ENDPOINT_METHOD;

@@ -311,6 +311,15 @@ void front_watch(struct call *c); /* notice when the agent leaves */
 
 /* accounts.c */
 
+/* A model that an attempt may ask, by way of whom. */
+struct account_use {
+	const struct upstream *provider;
+	char *model;
+	const struct key_set *keys; /* that it may use */
+	/* The one that answered last: what a provider encrypted or holds in a cache belongs to it. NULL: none yet. */
+	const struct provider_key *key;
+};
+
 /* What one token stands for: an attached attempt, what it may use, and what it has used. */
 struct account {
 	struct account *next; /* of its bucket */
@@ -329,14 +338,15 @@ struct account {
 	struct request_chain requests; /* that were recorded */
 	/* Sums; control_state is what the worker sees of them. */
 	struct control_state sum;
-	double priced;			    /* USD, of the calls that have a price */
-	bool unpriced;			    /* some have none */
-	bool leaving;			    /* it is detached: nothing of it starts any more */
-	bool answered, own_answered;	    /* some call was; one of its own model */
-	struct control_failure unanswered;  /* why the last one was not */
-	const struct key_set *keys_allowed; /* by its provider */
-	/* The one that answered last: what a provider encrypted or holds in a cache belongs to it. NULL: none yet. */
-	const struct provider_key *key;
+	double priced;			   /* USD, of the calls that have a price */
+	bool unpriced;			   /* some have none */
+	bool leaving;			   /* it is detached: nothing of it starts any more */
+	bool answered, own_answered;	   /* some call was; one of its own model */
+	char refused_model[128];	   /* that sum.failed is of */
+	struct control_failure unanswered; /* why the last one was not */
+	struct account_use *uses; /* of PROVIDER and MODEL; of the others that were declared */
+	size_t uses_n;
+	bool declared;		  /* nothing else may be asked */
 	struct strv keys, models; /* ids of those used; as served */
 	int waiting, flying, held;
 	/* What calls under way may still use, and by what that is guessed: the dearest call so far, and the input of the
@@ -359,6 +369,10 @@ void accounts_remove(struct account *a); /* that has no calls any more; writes i
 /* Constant time in all but who it is that claims to call. NULL: nobody. */
 struct account *accounts_find(struct gateway *gw, const char *token);
 bool accounts_token_ok(const char *secret, const char *token);
+/* How A asks PROVIDER: the first of its models there. */
+struct account_use *accounts_use(const struct account *a, const struct upstream *provider);
+/* The use that is MODEL's; NULL: it was not declared. */
+const struct account_use *accounts_declared(const struct account *a, const char *model);
 /* Counting who waits and who is served; *C moves from the one to the other. */
 void accounts_wait(struct account *a, int waiting, int flying);
 /* "token_limit of ... reached (...)", or NULL. Sets it in the state. */

@@ -44,7 +44,7 @@ void queue_free_all(struct gateway *gw)
 /* The keys that ATTEMPT (NULL: nobody in particular) may use. */
 static const struct key_set *keys_of(const struct pool *p, const struct account *a)
 {
-	return a ? a->keys_allowed : &p->provider->sets[0];
+	return a ? accounts_use(a, p->provider)->keys : &p->provider->sets[0];
 }
 
 /* The last key of all that somebody may use is never set aside: L is one of SET. */
@@ -142,12 +142,14 @@ void queue_leave_lane(struct call *c)
 }
 
 /* A key that ATTEMPT stays with, if it can: it is waited for while it has no room, and while it is shut for a moment. */
-static bool is_kept(const struct lane *l, const struct account *attempt, int64_t now_ms)
+static bool is_kept(const struct pool *p, const struct lane *l, const struct account *attempt,
+		    int64_t now_ms)
 {
 	enum { MOMENT_MS = 10000 };
 
-	return attempt && attempt->key && l->key == attempt->key &&
-	       l->quota.shut_until_ms - now_ms <= MOMENT_MS;
+	const struct provider_key *key = attempt ? accounts_use(attempt, p->provider)->key : NULL;
+
+	return key && l->key == key && l->quota.shut_until_ms - now_ms <= MOMENT_MS;
 }
 
 /* ATTEMPT's own, or of those it may use the one that was not used for longest. */
@@ -158,7 +160,7 @@ static struct lane *free_lane(struct pool *p, const struct account *attempt, int
 
 	for (size_t i = 0; i < set->keys_n; i++) {
 		struct lane *l = &p->lanes[set->keys[i]];
-		if (is_kept(l, attempt, now_ms) && !is_aside(p, set, l))
+		if (is_kept(p, l, attempt, now_ms) && !is_aside(p, set, l))
 			return quota_has_room(&l->quota, now_ms) ? l : NULL;
 	}
 

@@ -34,6 +34,9 @@ static void account_free(struct account *a)
 	request_chain_release(&a->requests);
 	strv_release(&a->keys);
 	strv_release(&a->models);
+	for (size_t i = 0; i < a->uses_n; i++)
+		free(a->uses[i].model);
+	free(a->uses);
 	free(a->token);
 	free(a->model);
 	free(a);
@@ -104,6 +107,44 @@ static int take_fds(struct account *a, bool record, int *fds, size_t n, struct e
 	return 0;
 }
 
+static int add_use(struct account *a, const struct upstream *provider, const char *model,
+		   const char *task, struct err *err)
+{
+	struct account_use *use = &a->uses[a->uses_n++];
+
+	*use = (struct account_use){provider, xstrdup(model), setup_keys(provider, task), NULL};
+	if (!use->keys->keys_n)
+		return err_set(err, ERR_USAGE, 0,
+			       "attach: no key of provider \"%s\" is for this task",
+			       provider->name);
+	return 0;
+}
+
+/* Its own model, and the others that were declared. */
+static int read_uses(struct gateway *gw, struct account *a, const json_t *j, struct err *err)
+{
+	const char *task = json_get_str(j, "task", "");
+	const json_t *models = json_object_get(j, "models"), *one;
+	size_t i;
+
+	a->declared = json_is_array(models);
+	a->uses = xcalloc(1 + json_array_size(models), sizeof *a->uses);
+	if (add_use(a, a->provider, a->model, task, err))
+		return -1;
+	json_array_foreach (models, i, one) {
+		const char *model, *provider;
+		if (json_need_str(one, "model", "attach, models", &model, err) ||
+		    json_need_str(one, "provider", "attach, models", &provider, err))
+			return -1;
+		const struct upstream *by = setup_provider(&gw->doc, provider);
+		if (!by)
+			return err_set(err, ERR_USAGE, 0, "attach: no provider \"%s\"", provider);
+		if (add_use(a, by, model, task, err))
+			return -1;
+	}
+	return 0;
+}
+
 static int read_attach(struct gateway *gw, struct account *a, const json_t *j, int *fds,
 		       size_t fds_n, struct err *err)
 {
@@ -119,10 +160,8 @@ static int read_attach(struct gateway *gw, struct account *a, const json_t *j, i
 	a->provider = setup_provider(&gw->doc, provider);
 	if (!a->provider)
 		return err_set(err, ERR_USAGE, 0, "attach: no provider \"%s\"", provider);
-	a->keys_allowed = setup_keys(a->provider, json_get_str(j, "task", ""));
-	if (!a->keys_allowed->keys_n)
-		return err_set(err, ERR_USAGE, 0,
-			       "attach: no key of provider \"%s\" is for this task", provider);
+	if (read_uses(gw, a, j, err))
+		return -1;
 	if (replay && strcmp(replay, "strict") && strcmp(replay, "live"))
 		return err_set(err, ERR_USAGE, 0,
 			       "attach: \"replay\" must be \"strict\" or \"live\"");

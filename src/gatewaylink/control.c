@@ -27,6 +27,21 @@ static int gone(struct err *err)
 	return -1;
 }
 
+/* The models of ROLES, by those who answer them. */
+static json_t *others(const json_t *roles)
+{
+	json_t *list = json_array(), *role;
+	const char *name;
+
+	json_object_foreach ((json_t *)roles, name, role) {
+		json_t *j = json_object();
+		json_put_str(j, "model", json_get_str(role, "model_id", ""));
+		json_put_str(j, "provider", json_get_str(role, "provider", ""));
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
 static json_t *attach_message(const struct control_attach *a)
 {
 	json_t *j = json_object(), *limits = json_object();
@@ -43,6 +58,8 @@ static json_t *attach_message(const struct control_attach *a)
 	if (a->limits.usd > 0)
 		json_put_real(limits, "usd", a->limits.usd);
 	json_put(j, "limits", limits);
+	if (a->declared)
+		json_put(j, "models", others(a->roles));
 	if (a->open_fd >= 0)
 		json_put_bool(j, "open", true);
 	if (a->replay_fd >= 0)
@@ -154,6 +171,8 @@ static void read_state(struct control_state *out, const json_t *j)
 	read_failure(&out->other_failed, json_object_get(j, "other_failed"));
 	read_failure(&out->unanswered, json_object_get(j, "unanswered"));
 	out->answered = json_get_bool(j, "answered", false);
+	snprintf(out->undeclared, sizeof out->undeclared, "%s", json_get_str(j, "undeclared", ""));
+	model_shares_from_json(&out->by_model, json_object_get(j, "by_model"));
 	snprintf(out->diverged, sizeof out->diverged, "%s", json_get_str(j, "diverged", ""));
 	join(out->models, sizeof out->models, json_object_get(j, "models"));
 	join(out->keys, sizeof out->keys, json_object_get(j, "keys"));

@@ -7,7 +7,8 @@
  *   worker:   {"op":"attach","token":T,"provider":NAME,"model":M (as requests will name it),
  *              "task":TASK (whose keys are used, see gateway.h; may be absent),
  *              "limits":{"tokens":N,"usd":X,"calls":N} (each may be absent), "replay":"strict"|"live" (or absent),
- *              "open":bool (or absent)}
+ *              "open":bool (or absent), "models":[{"model","provider"}] (the others that its agent may ask, may be empty: any
+ *              model but these and its own is answered with 403. Absent: all are its own provider's)}
  *             with descriptors by SCM_RIGHTS, in this order: logs/llm.jsonl (append; one line a call, see
  *             docs/formats.md), with "open": true the file of calls under way (write; a line of CALL_OPEN_BYTES each,
  *             written before it is sent, blank once its line stands in the log), the recording (append; -1 is not sent: "record" of the document false means
@@ -20,6 +21,8 @@
  *             calls, tokens_input (cached ones and cache writes included), tokens_cached, tokens_cache_write,
  *             tokens_output (reasoning included), tokens_reasoning, usd (null: some call had no price),
  *             estimated (calls without reported usage), models[] (as served), keys[] (ids used)
+ *             by_model[]  {model, provider, calls, tokens, usd (null: not known)}, where "models" names others
+ *             undeclared  the first model asked for that was answered with 403, as above
  *             limit       text, once a limit is reached: "token_limit of 20000 reached (20412)"; the agent
  *                         was answered with a 400
  *             failed      {text, retry, refused}: how the attempt's own model could not be asked last, while it
@@ -39,6 +42,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "base/err.h"
+#include "core/model-share.h"
 
 #define CALL_OPEN_BYTES 1024
 
@@ -57,6 +61,8 @@ struct control_attach {
 	struct control_limits limits;
 	int log_fd, open_fd, record_fd, replay_fd; /* borrowed; -1: none */
 	bool replay_or_live;
+	bool declared;	     /* only MODEL and those of ROLES may be asked */
+	const json_t *roles; /* core/roles.h */
 };
 
 struct control_failure {
@@ -75,7 +81,9 @@ struct control_state {
 	bool answered; /* some call was */
 	char diverged[512];
 	char models[256]; /* as served, separated by ", " */
-	char keys[512];	  /* ids of those that were used, separated by ", " */
+	char undeclared[128];
+	struct model_shares by_model;
+	char keys[512]; /* ids of those that were used, separated by ", " */
 };
 
 /* Blocks for an answer, at most a few seconds. ERR_INFRA. The caller owns *out. */

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/roles.h"
 
 #define TEXT 64
 
@@ -170,8 +171,17 @@ static void show_max_output(const struct bench_entry *e, char out[TEXT])
 		snprintf(out, TEXT, "%lld", (long long)e->options.max_output_tokens);
 }
 
+static void show_roles(const struct bench_entry *e, char out[TEXT])
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+
+	roles_text(&text, e->roles);
+	snprintf(out, TEXT, "%s", text.len ? text.data : "");
+}
+
 static const struct facet facets[] = {
 	{"agent", show_agent},
+	{"roles", show_roles},
 	{"effort", show_effort},
 	{"thinking", show_thinking},
 	{"temperature", show_temperature},
@@ -309,7 +319,7 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 static bool same_settings(const struct bench_entry *e, const struct trial *t)
 {
 	return same_env(&e->env, &t->env) && model_options_equal(&e->options, &t->options) &&
-	       same_limits(&e->limits, &t->limits) &&
+	       roles_equal(e->roles, t->roles) && same_limits(&e->limits, &t->limits) &&
 	       (e->sandbox == SANDBOX_AUTO || e->sandbox == t->sandbox) &&
 	       e->workspace == t->workspace && e->network == t->network &&
 	       e->evaluate == t->evaluate && (e->scoring == SCORING_STRICT) == t->strict &&
@@ -425,6 +435,7 @@ static struct bench_entry settings_of(const struct trial *t, const struct bench_
 		.scoring = t->strict ? SCORING_STRICT : SCORING_SCORED,
 		.seed = t->seed < 0 ? -1 : t->seed - t->rollout,
 		.options = t->options,
+		.roles = t->roles,
 	};
 }
 

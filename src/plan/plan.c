@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "core/roles.h"
 #include "plan/label.h"
 
 #define TRIALS_MAX 1000000
@@ -131,7 +132,7 @@ static void choose(struct planner *p)
 
 static void make_key(char out[HASH_HEX], const char *task_hash, const char *variant,
 		     const char *agent, const char *model, int rollout,
-		     const struct model_options *options, const char *tools)
+		     const struct model_options *options, const json_t *roles, const char *tools)
 {
 	struct hash h;
 	char number[16];
@@ -146,6 +147,11 @@ static void make_key(char out[HASH_HEX], const char *task_hash, const char *vari
 		AUTO(json) json_t *j = model_options_to_json(options);
 		AUTO(buf) struct buf text = BUF_INIT;
 		json_format(&text, j, false);
+		hash_str(&h, text.data);
+	}
+	if (json_object_size(roles)) {
+		AUTO(buf) struct buf text = BUF_INIT;
+		roles_text(&text, roles);
 		hash_str(&h, text.data);
 	}
 	if (tools)
@@ -203,7 +209,7 @@ static struct plan_route route_of(const struct planner *p, const struct choice *
 	const char *model = p->in->bench->entries[c->entry].models.v[c->m];
 	if (routes && routes[c->m].model_id)
 		return routes[c->m];
-	return (struct plan_route){"", "", model};
+	return (struct plan_route){"", "", model, p->in->bench->entries[c->entry].roles};
 }
 
 /* A path of this machine has no business in what travels: two repositories are told apart all the same. */
@@ -260,6 +266,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.rollout = rollout,
 		.seed = e->seed < 0 ? -1 : e->seed + rollout,
 		.options = e->options,
+		.roles = json_incref(route->roles),
 		.sandbox = resolve_sandbox(e->sandbox),
 		.image = xstrdup(e->image && e->sandbox == SANDBOX_DOCKER ? e->image : ""),
 		.image_id = xstrdup(""),
@@ -291,7 +298,8 @@ static void plan_one(struct planner *p, size_t entry, size_t m, int rollout)
 	const char *agent = p->in->agents[entry][m];
 	char key[HASH_HEX];
 	make_key(key, p->in->tasks[entry]->hash, p->variants[entry][m], agent, model, rollout,
-		 &p->in->bench->entries[entry].options, p->in->tools);
+		 &p->in->bench->entries[entry].options, p->in->bench->entries[entry].roles,
+		 p->in->tools);
 	struct slot *slot = find_slot(p, key);
 	if (slot->key && slot->entry == SIZE_MAX)
 		return;
@@ -354,7 +362,7 @@ static void remember_old(struct planner *p)
 		/* Moved to a changed task, it keeps the key that its journal knows. */
 		if (trial_is_moved(t)) {
 			make_key(key, t->task_hash, t->variant, t->agent, t->model, t->rollout,
-				 &t->options, p->in->tools);
+				 &t->options, t->roles, p->in->tools);
 			remember(p, key);
 		}
 		if (t->index >= p->next_index)

@@ -14,6 +14,7 @@
 /* Who answers a model's requests; borrowed. */
 struct plan_route {
 	const char *provider, *api, *model_id;
+	json_t *roles; /* core/roles.h; NULL: none */
 };
 
 struct plan_input {

@@ -466,6 +466,7 @@ void report_document_rest(struct doc *d, const struct summary *s, const struct r
 	put_notes(d, s, r);
 	put_some(d, "Effort", s, tables_effort);
 	put_some(d, "Excluded", s, tables_excluded);
+	put_some(d, "Models", s, tables_models);
 	put_some(d, "Metrics", s, tables_measures);
 	put_some(d, "Failures", s, tables_failures);
 	put_spent(d, s, r);
@@ -505,6 +506,7 @@ static void make_document(struct doc *d, const struct summary *s, const struct r
 	}
 	if (!brief) {
 		put_some(d, "Excluded", s, tables_excluded);
+		put_some(d, "Models", s, tables_models);
 		put_some(d, "Metrics", s, tables_measures);
 		put_some(d, "Failures", s, tables_failures);
 	}

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
+#include "core/model-share.h"
 #include "report/number.h"
 
 #define DECIMALS 3
@@ -475,6 +476,63 @@ void tables_groups(struct table *out, const struct summary *s)
 	}
 }
 
+/* The model that NAME is the share of, or NULL. */
+static const char *of_model(const char *name, const char *prefix)
+{
+	const size_t n = strlen(prefix);
+
+	return strncmp(name, prefix, n) == 0 ? name + n : NULL;
+}
+
+/* What NAME comes to over all trials that have it. */
+static double share_sum(const struct summary *s, const char *prefix, const char *model,
+			size_t *trials)
+{
+	AUTO(free) char *name = xasprintf("%s%s", prefix, model);
+	double sum = 0;
+
+	*trials = 0;
+	for (size_t i = 0; i < s->rows_n; i++) {
+		double v = measure_custom(s->rows[i].status, name);
+		if (isnan(v))
+			continue;
+		sum += v;
+		(*trials)++;
+	}
+	return sum;
+}
+
+void tables_models(struct table *out, const struct summary *s)
+{
+	struct measures custom = {0};
+	size_t trials, priced;
+
+	measures_custom(s, &custom.names, &custom.n);
+	table_column(out, "model", TABLE_LEFT);
+	table_column(out, "trials", TABLE_RIGHT);
+	table_column(out, "tokens", TABLE_RIGHT);
+	table_column(out, "USD", TABLE_RIGHT);
+	table_column(out, "USD/trial", TABLE_RIGHT);
+	for (size_t i = 0; i < custom.n; i++) {
+		const char *model = of_model(custom.names[i], SHARE_TOKENS);
+		if (!model)
+			continue;
+		double tokens = share_sum(s, SHARE_TOKENS, model, &trials);
+		double usd = share_sum(s, SHARE_USD, model, &priced);
+		table_text(out, model);
+		table_int(out, (int64_t)trials);
+		table_int(out, (int64_t)tokens);
+		if (priced == trials) {
+			table_real(out, usd, CENT);
+			table_real(out, usd / (double)trials, CENT);
+		} else {
+			table_missing(out, "N/A");
+			table_missing(out, "N/A");
+		}
+	}
+	free(custom.names);
+}
+
 void tables_measures(struct table *out, const struct summary *s)
 {
 	struct measures custom = {0};
@@ -487,7 +545,9 @@ void tables_measures(struct table *out, const struct summary *s)
 	table_column(out, "trials", TABLE_RIGHT);
 	table_column(out, "from", TABLE_WHOLE);
 	for (size_t i = 0; i < custom.n; i++)
-		for (size_t k = 0; k < s->groups_n; k++)
+		for (size_t k = 0; k < s->groups_n && !of_model(custom.names[i], SHARE_USD) &&
+				   !of_model(custom.names[i], SHARE_TOKENS);
+		     k++)
 			if (tables_has_group(s, &s->groups[k]))
 				add_measure_row(out, s, &s->groups[k], custom.names[i]);
 	free(custom.names);

@@ -25,6 +25,8 @@ void tables_excluded(struct table *out, const struct summary *s);
 void tables_groups(struct table *out, const struct summary *s);
 /* One row per task and condition: mean and max over rollouts. */
 void tables_tasks(struct table *out, const struct summary *s);
+/* What each of the several models of trials with roles cost; empty without such. */
+void tables_models(struct table *out, const struct summary *s);
 /* What the tests wrote, a metric after the other: one row per group that has it. */
 void tables_measures(struct table *out, const struct summary *s);
 void tables_failures(struct table *out, const struct summary *s);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "core/roles.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
@@ -21,15 +22,16 @@ struct history {
 	json_t *agents, *judges;
 };
 
-static char *key_of(const char *task_id, const char *model)
+static char *key_of(const char *task_id, const char *model, const char *roles)
 {
-	return xasprintf("%s\n%s", task_id, model);
+	return xasprintf("%s\n%s\n%s", task_id, model, roles);
 }
 
 /* {key: [sum of USD, trials]} */
-static void add_cost(json_t *history, const char *task_id, const char *model, double usd)
+static void add_cost(json_t *history, const char *task_id, const char *model, const char *roles,
+		     double usd)
 {
-	AUTO(free) char *key = key_of(task_id, model);
+	AUTO(free) char *key = key_of(task_id, model, roles);
 	const json_t *old = json_object_get(history, key);
 	double sum = json_real_value(json_array_get(old, 0));
 	json_int_t count = json_integer_value(json_array_get(old, 1));
@@ -52,8 +54,8 @@ static void add_manifest(struct history *h, const json_t *manifest)
 		    outcome_is_missing(outcome))
 			continue;
 		add_cost(h->agents, task, json_get_str(row, "model", ""),
-			 json_get_real(row, "cost_usd", -1));
-		add_cost(h->judges, task, json_get_str(row, "judge_model", ""),
+			 json_get_str(row, "roles", ""), json_get_real(row, "cost_usd", -1));
+		add_cost(h->judges, task, json_get_str(row, "judge_model", ""), "",
 			 json_get_real(row, "judge_cost_usd", -1));
 	}
 }
@@ -106,9 +108,9 @@ static double bound(double usd, int64_t tokens, const struct price *price)
 
 /* MOST: what its limits let it cost. */
 static void add_trial(struct forecast_part *f, const json_t *history, const char *task_id,
-		      const char *model, double most)
+		      const char *model, const char *roles, double most)
 {
-	AUTO(free) char *key = key_of(task_id, model);
+	AUTO(free) char *key = key_of(task_id, model, roles);
 	const json_t *past = json_object_get(history, key);
 
 	f->trials++;
@@ -136,6 +138,26 @@ static const struct price *price_of(const struct providers *p, const char *model
 	return providers_route(p, model, &route, &ignored) ? NULL : route.price;
 }
 
+static double most_of(const struct price *price)
+{
+	return price && price->known ? fmax(price->usual.input, price->usual.output) : HUGE_VAL;
+}
+
+/* Of the models that T may ask. */
+static const struct price *dearest(const struct providers *p, const struct trial *t)
+{
+	const struct price *found = price_of(p, t->model);
+	const char *name;
+	json_t *role;
+
+	json_object_foreach (t->roles, name, role) {
+		const struct price *price = price_of(p, role_get(t->roles, name, "model"));
+		if (most_of(price) > most_of(found))
+			found = price;
+	}
+	return found;
+}
+
 void forecast_make(struct forecast *out, const char *data_dir, const struct providers *p,
 		   const struct forecast_of *of)
 {
@@ -147,15 +169,17 @@ void forecast_make(struct forecast *out, const char *data_dir, const struct prov
 		read_history(&h, data_dir);
 	for (size_t i = 0; i < of->n; i++) {
 		const struct trial *t = &of->trials[i];
-		const struct price *price = *t->provider ? price_of(p, t->model) : NULL;
+		const struct price *price = *t->provider ? dearest(p, t) : NULL;
+		AUTO(buf) struct buf roles = BUF_INIT;
+		roles_text(&roles, t->roles);
 		if (*t->provider && !is_free(price))
-			add_trial(&out->agents, h.agents, t->task_id, t->model,
+			add_trial(&out->agents, h.agents, t->task_id, t->model, roles.data,
 				  bound(t->limits.usd, t->limits.tokens, price));
 	}
 	for (size_t i = 0; of->judge && !is_free(judging) && i < of->judged_n; i++)
 		if (of->judged[i].judged)
 			add_trial(&out->judge, h.judges, of->judged[i].task_id, of->judge->model_id,
-				  bound(of->judge->usd, of->judge->tokens, judging));
+				  "", bound(of->judge->usd, of->judge->tokens, judging));
 	json_decref(h.agents);
 	json_decref(h.judges);
 }

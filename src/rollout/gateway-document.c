@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/install.h"
 #include "base/json.h"
+#include "core/roles.h"
 #include "rollout/keys.h"
 
 enum { LINES_MAX = 20 };
@@ -156,7 +157,8 @@ static void add_judge(struct search *s, const struct judge *judge)
 		want_keys(s, v);
 }
 
-static void add_trial(struct search *s, const struct trial *t)
+/* By way of whom T's own model is asked, or one of its roles. */
+static void add_asked(struct search *s, const struct trial *t)
 {
 	const struct provider *v = providers_find(s->p, t->provider);
 	json_t *tasks = json_object_get(s->seen, t->provider);
@@ -171,6 +173,23 @@ static void add_trial(struct search *s, const struct trial *t)
 	json_put_bool(tasks, t->task_dir, true);
 	if (!add_task_keys(s, t, v))
 		need_keys(s, t, v);
+}
+
+static void add_trial(struct search *s, const struct trial *t)
+{
+	const char *name;
+	json_t *role;
+
+	add_asked(s, t);
+	json_object_foreach (t->roles, name, role) {
+		const struct trial asked = {
+			.model = (char *)role_get(t->roles, name, "model"),
+			.provider = (char *)role_get(t->roles, name, "provider"),
+			.task_dir = t->task_dir,
+		};
+		if (*asked.provider)
+			add_asked(s, &asked);
+	}
 }
 
 static int check_program(struct err *err)
@@ -216,6 +235,22 @@ int gateway_document_make(json_t **out, const struct providers *p, const char *c
 	return 0;
 }
 
+void gateway_document_roles(struct buf *line, const json_t *roles)
+{
+	const char *name;
+	json_t *role;
+
+	json_object_foreach ((json_t *)roles, name, role) {
+		const char *model = json_get_str(role, "model", ""),
+			   *id = json_get_str(role, "model_id", "");
+		buf_addf(line, "; %s: %s", name, model);
+		if (strcmp(model, id))
+			buf_addf(line, ", %s,", id);
+		buf_addf(line, " at %s by %s", json_get_str(role, "provider", ""),
+			 json_get_str(role, "api", ""));
+	}
+}
+
 void model_lines(struct strv *out, const struct trial *trials, size_t n)
 {
 	size_t more = 0;
@@ -231,6 +266,7 @@ void model_lines(struct strv *out, const struct trial *trials, size_t n)
 			buf_addf(&line, "%s ", t->model_id);
 		buf_addf(&line, "at %s%s%s, agent %s", t->provider, *t->api ? " by " : "", t->api,
 			 t->agent);
+		gateway_document_roles(&line, t->roles);
 		if (strv_has(out, line.data))
 			continue;
 		if (out->n < LINES_MAX)

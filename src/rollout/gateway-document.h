@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include "base/buf.h"
 #include "base/strv.h"
 #include "config/providers.h"
 #include "core/trial.h"
@@ -19,5 +20,7 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take);
 /* The document's models[] for those of PROVIDERS, an object with their names. */
 json_t *gateway_document_models(const struct providers *p, const json_t *providers);
 
+/* Append "; coder: gpt-5 at openai by responses" for each of ROLES. */
+void gateway_document_roles(struct buf *line, const json_t *roles);
 /* One line for each model of TRIALS: who answers it, by which name, which agent asks. */
 void model_lines(struct strv *out, const struct trial *trials, size_t n);

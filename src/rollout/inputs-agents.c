@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "config/agents.h"
+#include "core/roles.h"
 #include "model/options.h"
 #include "rollout/inputs-internal.h"
 
@@ -234,7 +235,83 @@ static void find_route(struct search *s, const struct bench_entry *e, const char
 	check_limits(s, e, model, &route);
 	check_options(s, e, agent, model, route.model_id, api);
 	*out = (struct plan_route){route.provider && !own ? route.provider->name : "", api,
-				   route.model_id};
+				   route.model_id, NULL};
+}
+
+/* Who answers one role: a row beside those of the trial's own model. */
+static json_t *role_route(struct search *s, const struct bench_entry *e, const char *agent,
+			  const char *model)
+{
+	struct plan_route route = {"", "", model, NULL};
+
+	find_route(s, e, agent, model, &route);
+	return json_pack("{s:s,s:s,s:s,s:s}", "model", model, "model_id", route.model_id,
+			 "provider", route.provider, "api", route.api);
+}
+
+static bool has_string(const json_t *list, const char *text)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach ((json_t *)list, i, item)
+		if (json_is_string(item) && strcmp(json_string_value(item), text) == 0)
+			return true;
+	return false;
+}
+
+/* A name that stands in a text of an agent's file as {model:NAME} and is no role: the first, or NULL. The caller frees. */
+static char *unknown_role(const json_t *j, const json_t *roles, const json_t *optional)
+{
+	static const char *const marks[] = {"{model:", "{api:", "{context:", "{max_output:"};
+	const char *text = json_string_value(j), *key;
+	char *found = NULL;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach ((json_t *)j, i, item)
+		found = found ? found : unknown_role(item, roles, optional);
+	json_object_foreach ((json_t *)j, key, item)
+		found = found ? found : unknown_role(item, roles, optional);
+	for (i = 0; text && !found && i < ARRAY_SIZE(marks); i++)
+		for (const char *at = text; !found && (at = strstr(at, marks[i]));) {
+			at += strlen(marks[i]);
+			AUTO(free) char *name = xstrndup(at, strcspn(at, "}"));
+			if (role_is_name(name) && !json_object_get(roles, name) &&
+			    !has_string(optional, name))
+				found = STEAL(&name);
+		}
+	return found;
+}
+
+/* The models that the entry's agent asks beside its own. */
+static json_t *find_roles(struct search *s, const struct bench_entry *e, const char *agent)
+{
+	const json_t *spec = json_object_get(s->in->agents, agent);
+	json_t *found = json_object(), *role;
+	const char *name;
+	AUTO(free) char *why = NULL;
+	const bool is_bash = strcmp(agent, "bash") == 0;
+
+	json_object_foreach (e->roles, name, role)
+		json_put(found, name, role_route(s, e, agent, role_get(e->roles, name, "model")));
+	AUTO(free)
+	char *unknown = unknown_role(spec, e->roles, json_object_get(spec, "optional_roles"));
+	if (unknown)
+		why = xasprintf("agent \"%s\" asks a model as its \"%s\": add roles = { %s = "
+				"\"MODEL\" } to the [[tasks]]",
+				agent, unknown, unknown);
+	else if (e->roles && (is_bash || !*json_get_str(spec, "needs", "")))
+		why = xasprintf("roles are for agents that ask several models: \"%s\" asks %s",
+				agent, is_bash ? "one" : "none");
+	if (why && !strv_has(&s->unrouted, why)) {
+		strv_push(&s->unrouted, why);
+		strv_pushf(s->problems, "%s: %s", e->agent_place, why);
+	}
+	if (json_object_size(found))
+		return found;
+	json_decref(found);
+	return NULL;
 }
 
 /* "auto" goes by the model's name, but a server of one's own may answer it in a dialect of its own: then the
@@ -280,6 +357,7 @@ void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 			find_agent(&s, agents[m], e, model);
 			take_options(&s, e, agents[m], model);
 			find_route(&s, e, agents[m], model, &out->routes[i][m]);
+			out->routes[i][m].roles = find_roles(&s, e, agents[m]);
 		}
 	}
 	tell_unusable(&s);
@@ -289,8 +367,10 @@ void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 void inputs_choice_release(struct inputs_choice *c)
 {
 	for (size_t i = 0; i < c->entries_n; i++) {
-		for (char **name = c->agents[i]; *name; name++)
-			free(*name);
+		for (size_t m = 0; c->agents[i][m]; m++) {
+			free(c->agents[i][m]);
+			json_decref(c->routes[i][m].roles);
+		}
 		free(c->agents[i]);
 		free(c->routes[i]);
 	}

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "core/roles.h"
 
 #define VERSION 1
 #define RESULTS_OPEN ",\n  \"results\": ["
@@ -57,6 +58,11 @@ static json_t *entry(const struct manifest *m, size_t i, const struct exclusions
 	json_put_str(j, "model", t->model);
 	json_put_str(j, "provider", t->provider && *t->provider ? t->provider : NULL);
 	json_put_str(j, "model_id", t->model_id && *t->model_id ? t->model_id : NULL);
+	if (t->roles) {
+		AUTO(buf) struct buf roles = BUF_INIT;
+		roles_text(&roles, t->roles);
+		json_put_str(j, "roles", roles.data);
+	}
 	json_put_str(j, "label", t->variant);
 	json_put_int(j, "rollout", t->rollout);
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));

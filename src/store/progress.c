@@ -3,10 +3,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/event.h"
 #include "core/metric.h"
+#include "core/model-share.h"
 
 void progress_release(struct trial_progress *p)
 {
@@ -16,6 +18,25 @@ void progress_release(struct trial_progress *p)
 	free(p->judge);
 	free(p->job);
 	p->reason = p->graded = p->served = p->judge = p->job = NULL;
+}
+
+/* What each of several models cost, beside the numbers that tests wrote. */
+static json_t *with_shares(const json_t *custom, const json_t *result)
+{
+	const json_t *agent = json_object_get(result, "agent");
+	const json_t *shares = json_object_get(json_object_get(agent, "metrics"), "by_model"), *one;
+	json_t *all = custom ? json_copy((json_t *)custom) : json_object();
+	size_t i;
+
+	json_array_foreach (shares, i, one) {
+		const char *model = json_get_str(one, "model", "");
+		AUTO(free) char *usd = xasprintf(SHARE_USD "%s", model);
+		AUTO(free) char *tokens = xasprintf(SHARE_TOKENS "%s", model);
+		if (json_get_real(one, "usd", -1) >= 0)
+			json_put_real(all, usd, json_get_real(one, "usd", -1));
+		json_put_int(all, tokens, json_get_int(one, "tokens", 0));
+	}
+	return all;
 }
 
 /* The last members before the result tell a reader that it needs none of that: see journal-read.c. */
@@ -33,8 +54,9 @@ static void put_measured(json_t *fields, const json_t *result)
 	if (json_array_size(json_object_get(result, "suspect")))
 		json_put_int(fields, "suspect",
 			     (int64_t)json_array_size(json_object_get(result, "suspect")));
-	if (json_object_size(custom))
-		json_put(fields, "custom", json_incref(custom));
+	AUTO(json) json_t *named = with_shares(custom, result);
+	if (json_object_size(named))
+		json_put(fields, "custom", json_incref(named));
 	if (json_array_size(self_reported))
 		json_put(fields, "self_reported", json_incref(self_reported));
 	json_put(fields, "measured", list);

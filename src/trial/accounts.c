@@ -65,6 +65,8 @@ static int attach_agent(struct work *w, struct err *err)
 		.limits = {.tokens = l->tokens, .usd = l->usd, .calls = l->calls},
 		.replay_fd = replay,
 		.replay_or_live = at->replay_or_live,
+		.declared = true,
+		.roles = at->trial.roles,
 	};
 	return attach(w, &a, agent_files, &w->control, err);
 }

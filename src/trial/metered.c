@@ -129,6 +129,7 @@ static void take_numbers(struct work *w)
 	m->money_usd = s->usd;
 	snprintf(m->model_served, sizeof m->model_served, "%s", s->models);
 	snprintf(m->keys, sizeof m->keys, "%s", s->keys);
+	m->by_model = s->by_model;
 	note_difference(w, m->tokens_agent, m->tokens_total);
 }
 
@@ -165,6 +166,19 @@ static int waited_too_long(struct work *w, struct err *err)
 	return -1;
 }
 
+/* What an agent asked for and was not given is told, however it ended. */
+static void say_undeclared(struct work *w)
+{
+	const struct agent_record *a = &w->result.agent;
+	AUTO(free)
+	char *text = xasprintf("%s%sasked for the model \"%s\", which is not declared (answered "
+			       "403): roles = { NAME = \"%s\" } in its [[tasks]] declares it",
+			       a->reason, *a->reason ? "; " : "", w->metered.undeclared,
+			       w->metered.undeclared);
+
+	work_end_agent(w, a->outcome, "", text);
+}
+
 int work_metered(struct work *w, struct err *err)
 {
 	const struct control_state *s = &w->metered;
@@ -199,5 +213,7 @@ int work_metered(struct work *w, struct err *err)
 		work_end_agent(w, OUTCOME_BUDGET, "", s->limit);
 	else if (is_late && s->waited_ms >= 1000)
 		say_waiting(w);
+	if (*s->undeclared)
+		say_undeclared(w);
 	return 0;
 }

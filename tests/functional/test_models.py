@@ -262,20 +262,20 @@ def gateway_pid(parent):
     return None
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_a_model_beside_its_own_may_be_missing(run_cli, bench, rollout, fake, status):
-    fake.configure(rules=[{"model": "side-model", "do": {"status": status}}])
+def test_a_model_beside_its_own_is_refused_unless_it_is_declared(run_cli, bench, rollout, fake):
+    """For titles, say: the trial goes on without, and tells it."""
     run_cli("run", bench(calls=2, env={"SIDE": "side-model"}), env=ENV, check=0)
     [result] = rollout().runs.values()
-    assert result["outcome"] == "completed" and result["agent"]["metrics"]["calls"] == 3
+    assert result["outcome"] == "completed" and result["agent"]["metrics"]["calls"] == 2
+    assert 'asked for the model "side-model", which is not declared (answered 403)' in result["reason"]
+    assert {e.model for e in fake.log()} == {"fake-one"}
 
 
-def test_where_only_a_model_beside_its_own_was_asked_and_is_missing_nothing_was_asked(run_cli, bench, rollout, fake):
-    fake.configure(rules=[{"model": "side-model", "do": {"status": 404}}])
+def test_where_only_a_model_that_is_not_declared_was_asked_nothing_was(run_cli, bench, rollout, fake):
     run_cli("run", bench(calls=0, env={"SIDE": "side-model"}), env=ENV, check=3)
     [result] = rollout().runs.values()
-    assert result["outcome"] == "infra_error"
-    assert result["reason"].startswith("could not reach fake-one: fake: 404")
+    assert result["outcome"] == "infra_error" and not fake.log()
+    assert result["reason"].startswith("no answer from fake-one: gateway: 403: the benchmark does not declare the model side-model")
 
 
 def test_a_gateway_that_dies_is_started_again_and_its_trials_too(start_cli, bench, rollout, fake):
