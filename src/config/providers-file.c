@@ -248,6 +248,17 @@ static void take_key_ttl(const struct reader *r, const struct toml_node *n, stru
 		v->key_ttl_sec = n->integer;
 }
 
+static void take_anthropic_version(const struct reader *r, const struct toml_node *n,
+				   struct provider *v)
+{
+	const char *text = plain(r, n);
+
+	if (text && !is_name(text, "-_."))
+		complain(r, n, "anthropic_version is a version such as \"vertex-2023-10-16\"");
+	free(v->anthropic_version);
+	v->anthropic_version = xstrdup(text);
+}
+
 static void take_probe(const struct reader *r, const struct toml_node *n, struct provider *v)
 {
 	free(v->probe);
@@ -268,10 +279,17 @@ static const struct {
 	const char *name;
 	void (*take)(const struct reader *r, const struct toml_node *n, struct provider *v);
 } provider_keys[] = {
-	{"base_url", take_url},	       {"key_env", take_key_env}, {"key_command", take_command},
-	{"apis", take_apis},	       {"headers", take_headers}, {"max_in_flight", take_in_flight},
-	{"probe", take_probe},	       {"paths", take_paths},	  {"auth", take_auth},
+	{"base_url", take_url},
+	{"key_env", take_key_env},
+	{"key_command", take_command},
+	{"apis", take_apis},
+	{"headers", take_headers},
+	{"max_in_flight", take_in_flight},
+	{"probe", take_probe},
+	{"paths", take_paths},
+	{"auth", take_auth},
 	{"key_ttl_sec", take_key_ttl},
+	{"anthropic_version", take_anthropic_version},
 };
 
 static void read_provider_key(const struct reader *r, const struct toml_node *n, struct provider *v)

@@ -91,6 +91,7 @@ static void release_provider(struct provider *v)
 	free(v->key_command);
 	free(v->probe);
 	free(v->key_header);
+	free(v->anthropic_version);
 	strv_release(&v->key_env);
 	strv_release(&v->apis);
 	kvs_release(&v->headers);

@@ -30,12 +30,13 @@ struct provider {
 	char *base_url;	     /* without a slash at its end */
 	struct strv key_env; /* names of variables, used in turn; none: no key is sent */
 	char *key_command; /* for a shell: its first line of output is the key; NULL: none. The user's only */
-	int64_t key_ttl_sec;   /* how long such a key is good; 0: not known */
-	char *key_header;      /* "api-key: {key}", where it is not the dialect's own; NULL */
-	struct strv apis;      /* of responses, chat, anthropic, gemini; at least one */
-	struct kvs headers;    /* of every request */
-	struct kvs paths;      /* api -> path, where it is not the usual one */
-	char *probe;	       /* the model a key is tried with (doctor --models); NULL: any */
+	int64_t key_ttl_sec; /* how long such a key is good; 0: not known */
+	char *key_header;    /* "api-key: {key}", where it is not the dialect's own; NULL */
+	struct strv apis;    /* of responses, chat, anthropic, gemini; at least one */
+	struct kvs headers;  /* of every request */
+	struct kvs paths;    /* api -> path, where it is not the usual one */
+	char *anthropic_version; /* in the body of that API, in place of the model: Claude on Vertex; NULL */
+	char *probe;		 /* the model a key is tried with (doctor --models); NULL: any */
 	int64_t max_in_flight; /* 0: the gateway's own bound */
 };
 

@@ -161,5 +161,10 @@ bool admit_body(struct call *c)
 		/* A server of one model needs no name; it costs what the attempt's own does. */
 		snprintf(names->model, sizeof names->model, "%s", c->account->model);
 	}
+	if (c->asked.endpoint.api != API_GEMINI) {
+		c->asked.endpoint.model = names->model;
+		c->asked.endpoint.model_len = strlen(names->model);
+		c->asked.endpoint.stream = names->stream;
+	}
 	return is_readable(c);
 }

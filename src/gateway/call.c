@@ -248,6 +248,9 @@ void call_submit(struct call *c)
 	c->asked.names.wants_usage &= !c->turn.pool->plain;
 	c->asked.patched = c->asked.names.wants_usage;
 	model_request_patch(&c->asked.names, &c->asked.body);
+	if (c->provider->anthropic_version && c->asked.endpoint.api == API_ANTHROPIC)
+		model_request_put_version(&c->asked.names, &c->asked.body,
+					  c->provider->anthropic_version);
 	c->times.wait_ms = now_ms(c);
 	if (c->account)
 		accounts_wait(c->account, 1, 0);

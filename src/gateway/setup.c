@@ -202,7 +202,8 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	snprintf(where, sizeof where, "provider %.80s", name);
 	p->name = xstrdup(name);
 	if (REFUSE_OTHERS(j, where, err, "base_url", "apis", "keys", "task_keys", "headers",
-			  "max_in_flight", "paths", "key_header", "key_command") ||
+			  "max_in_flight", "paths", "key_header", "key_command",
+			  "anthropic_version") ||
 	    json_need_str(j, "base_url", where, &url, err) ||
 	    read_apis(p, json_object_get(j, "apis"), where, err) || read_keys(p, j, where, err) ||
 	    read_key_command(p, json_object_get(j, "key_command"), where, err) ||
@@ -217,6 +218,10 @@ static int read_provider(struct upstream *p, const char *name, const json_t *j, 
 	if (header && (!is_header_text(header) || !strstr(header, "{key}")))
 		return err_set(err, ERR_USAGE, 0, "%s: \"key_header\" holds no {key}", where);
 	p->key_header = xstrdup(header);
+	const char *version = json_get_str(j, "anthropic_version", NULL);
+	if (version && (!is_header_text(version) || strpbrk(version, "\"\\")))
+		return err_set(err, ERR_USAGE, 0, "%s: \"anthropic_version\" is a bad one", where);
+	p->anthropic_version = xstrdup(version);
 	p->base_url = xstrdup(url);
 	for (size_t n = strlen(url); n && url[n - 1] == '/'; n--)
 		p->base_url[n - 1] = '\0';
@@ -353,6 +358,7 @@ void setup_release(struct setup *d)
 		free(p->name);
 		free(p->base_url);
 		free(p->key_header);
+		free(p->anthropic_version);
 		free(p->key_command);
 		strv_release(&p->key_command_env);
 		for (size_t k = 0; k < API_COUNT; k++)

@@ -29,6 +29,7 @@ struct upstream {
 	char *key_header;	   /* before and behind "{key}"; NULL: the dialect's own */
 	struct provider_key *keys; /* each one once, whoever may use it */
 	size_t keys_n;		   /* 0: none is sent */
+	char *anthropic_version;   /* in the body, in place of the model; NULL: none */
 	char *key_command;	   /* prints the first of them; NULL: they stay as they are */
 	struct strv key_command_env;
 	int64_t key_ttl_ms;   /* how long what it prints is good, 0: not known */

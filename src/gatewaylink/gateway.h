@@ -27,6 +27,7 @@
  *                   has one quota
  *     key_command   {command: for sh, prints the one key of keys[] anew, env[]: its environment, ttl_ms: how long a key is
  *                   good or 0, got_ms: when that of keys[] was got, since 1970}; absent: the keys stay as they are
+ *     anthropic_version  what bodies of the Anthropic API say in place of the model's name, which is in the path then; or absent
  *     key_header    the header that carries a key, "{key}" in it; absent or null: as the dialect has it
  *     headers{}     further request headers
  *     max_in_flight upper bound of the adaptive concurrency, default 256

@@ -141,7 +141,10 @@ static void add_own_path(struct buf *out, const char *path, const struct endpoin
 			buf_add(out, e->model, e->model_len);
 			path += sizeof model - 1;
 		} else if (strncmp(path, verb, sizeof verb - 1) == 0) {
-			buf_adds(out, e->stream ? "streamGenerateContent" : "generateContent");
+			buf_adds(out, e->api == API_ANTHROPIC
+					      ? e->stream ? "streamRawPredict" : "rawPredict"
+				      : e->stream ? "streamGenerateContent"
+						  : "generateContent");
 			path += sizeof verb - 1;
 		} else {
 			buf_addc(out, *path++);

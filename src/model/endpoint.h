@@ -20,8 +20,8 @@ enum endpoint_kind {
 struct endpoint {
 	enum endpoint_kind kind;
 	enum api api;
-	bool stream;	   /* of Gemini, whose path says so */
-	const char *model; /* of Gemini, not terminated: inside the URI */
+	bool stream;	   /* of Gemini, whose path says so; of others once the body was read */
+	const char *model; /* the same; of Gemini not terminated: inside the URI */
 	size_t model_len;
 };
 
@@ -34,7 +34,7 @@ void endpoint_strip_key(const char *uri, struct buf *out, struct buf *key);
 /* Where a provider is asked what a client asks of TARGET, a path of API with its query. BASE is its URL as vendors print
  * it: one whose path ends in a version ("/v1", "/api/paas/v4", "/v1beta/openai") is complete, and the version of TARGET
  * falls away. OWN_PATH (NULL: none) stands for the whole path; "{model}" in it for the model of E,
- * "{verb}" for what is asked of it (generateContent, streamGenerateContent). */
+ * "{verb}" for what is asked of it (generateContent, streamGenerateContent; of Anthropic's API rawPredict, streamRawPredict). */
 void endpoint_url(struct buf *out, const char *base, const char *own_path, const struct endpoint *e,
 		  const char *target, size_t len);
 /* The same for a request of MODEL as our own programs make it, for people to look at. */

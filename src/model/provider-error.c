@@ -43,6 +43,7 @@ static void on_scalar(void *ctx, const char *path, enum json_scan_kind kind, con
 		"error.status",
 		"code",
 		"type",
+		"error.details.error_code",
 		"error.details.[].reason",
 		"error.details.[].violations.[].quotaId",
 	};
@@ -97,7 +98,11 @@ static bool is_spent(const struct provider_error *e, int status)
 					    "quota_exceeded",
 					    "exceeded_current_quota",
 					    "PerDay",
-					    "insufficient_credit"};
+					    "insufficient_credit",
+					    "spend_limit_reached",
+					    " 1113",  /* Z.ai: no balance, */
+					    " 1308",  /* the plan's hours, */
+					    " 1310"}; /* its week or month are used up */
 	static const char *const words[] = {"insufficient balance",
 					    "no balance",
 					    "credit balance",
@@ -119,6 +124,8 @@ static bool is_spent(const struct provider_error *e, int status)
 	if (status != 403 && status != 429)
 		return status == 402;
 	if (says(e->codes, codes, ARRAY_SIZE(codes)))
+		return true;
+	if (strcasestr(e->message, "prepayment credits"))
 		return true;
 	/* Google speaks of "billing details" whichever of its quotas is meant: the quota's name tells. */
 	return !strstr(e->codes, "RESOURCE_EXHAUSTED") &&

@@ -225,9 +225,12 @@ void model_request_read(struct model_request *out, enum api api, const char *bod
 	out->usage_words = "\"stream_options\":{\"include_usage\":true},";
 	while (next_member(body, len, &i, &key, &value)) {
 		look_at_key(out, key, &seen);
-		if (span_is(key, "model"))
+		if (span_is(key, "model")) {
 			take_model(out, value);
-		else if (span_is(key, "stream"))
+			out->model_at = (size_t)(key.at - body) - 1; /* with its quotation mark */
+			out->model_drop = (size_t)(value.at + value.len - key.at) + 1;
+		}
+		if (span_is(key, "stream"))
 			out->stream = starts(value, "true");
 		else if (span_is(key, "background"))
 			out->background = api == API_RESPONSES && starts(value, "true");
@@ -250,6 +253,17 @@ void model_request_patch(const struct model_request *r, struct buf *body)
 {
 	if (r->wants_usage)
 		splice(body, r->usage_at, r->usage_drop, r->usage_words, strlen(r->usage_words));
+}
+
+void model_request_put_version(struct model_request *r, struct buf *body, const char *version)
+{
+	AUTO(buf) struct buf member = BUF_INIT;
+
+	if (!r->model_drop)
+		return;
+	buf_addf(&member, "\"anthropic_version\":\"%s\"", version);
+	splice(body, r->model_at, r->model_drop, member.data, member.len);
+	r->model_drop = 0;
 }
 
 void model_request_unpatch(const struct model_request *r, struct buf *body)

@@ -20,15 +20,18 @@ struct model_request {
 	bool wants_usage;
 	size_t usage_at, usage_drop;
 	const char *usage_words;
-	char usage_had[8]; /* those bytes */
-	int64_t tokens;	   /* an estimate: four bytes each, a picture or a file 1,000 */
-	char odd[120];	   /* why nobody can tell what it asks; "" */
+	char usage_had[8];	     /* those bytes */
+	size_t model_at, model_drop; /* the member that names the model; 0: there is none */
+	int64_t tokens;		     /* an estimate: four bytes each, a picture or a file 1,000 */
+	char odd[120];		     /* why nobody can tell what it asks; "" */
 };
 
 /* Of a body that is not a JSON object, everything but ODD stays empty. */
 void model_request_read(struct model_request *out, enum api api, const char *body, size_t len);
 /* Write what R found missing, and take it back. */
 void model_request_patch(const struct model_request *r, struct buf *body);
+/* Instead of the model's name the body says {"anthropic_version": VERSION}; only where R is of that body as it is. */
+void model_request_put_version(struct model_request *r, struct buf *body, const char *version);
 void model_request_unpatch(const struct model_request *r, struct buf *body);
 
 /*

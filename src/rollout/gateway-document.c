@@ -47,6 +47,7 @@ json_t *gateway_document_provider(const struct provider *v, json_t *keys_take)
 	json_put(j, "headers", headers);
 	json_put(j, "paths", paths);
 	json_put_str(j, "key_header", v->key_header);
+	json_put_str(j, "anthropic_version", v->anthropic_version);
 	if (v->max_in_flight)
 		json_put_int(j, "max_in_flight", v->max_in_flight);
 	return j;

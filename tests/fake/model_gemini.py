@@ -217,6 +217,9 @@ class Gemini:
             parts.append(cls.calls(turn) or [{"text": ""}])
         docs = [cls.document(request, part, served, partial) for part in parts[:-1]]
         docs.append(cls.document(request, parts[-1], served, usage if reported else None, cls.finish(turn)))
+        if turn.refusal:
+            docs = [cls.document(request, [], served, usage if reported else None, "SAFETY")]
+            del docs[0]["candidates"][0]["content"]
         if "alt=sse" in request.query.split("&"):
             # As the real one: lines end in CR LF.
             yield from (data_event(doc).replace(b"\n\n", b"\r\n\r\n") for doc in docs)

@@ -299,8 +299,9 @@ class Chat:
         if "thinks" in request.doc["model"]:
             for piece in pieces(turn.reasoning or "", 9) or [""]:
                 yield chunk({"reasoning_content": piece})
-        for piece in pieces(turn.text, piece_size(turn.text)):
-            yield chunk({"content": piece})
+        said, text = ("refusal", turn.refusal) if turn.refusal else ("content", turn.text)
+        for piece in pieces(text, piece_size(text)):
+            yield chunk({said: piece})
         for at, call in enumerate(cls.calls(request, turn)):
             inner = call["function"]
             yield chunk({"tool_calls": [{"index": at, "id": call["id"], "type": "function",
@@ -554,13 +555,14 @@ class Responses:
             yield event("response.reasoning_summary_part.done", **where, part=item["summary"][0])
         elif kind == "message":
             part = item["content"][0]
-            text = part["text"]
+            member, said = ("refusal", "refusal") if part["type"] == "refusal" else ("text", "output_text")
+            text = part[member]
             yield event("response.output_item.added", output_index=index, item={**empty, "content": []})
             where["content_index"] = 0
-            yield event("response.content_part.added", **where, part={**part, "text": ""})
+            yield event("response.content_part.added", **where, part={**part, member: ""})
             for piece in pieces(text, piece_size(text)):
-                yield event("response.output_text.delta", **where, delta=piece, logprobs=[])
-            yield event("response.output_text.done", **where, text=text, logprobs=[])
+                yield event(f"response.{said}.delta", **where, delta=piece, **({} if said == "refusal" else {"logprobs": []}))
+            yield event(f"response.{said}.done", **where, **{member: text})
             yield event("response.content_part.done", **where, part=part)
         else:
             member, stem = (("arguments", "function_call_arguments") if kind == "function_call"

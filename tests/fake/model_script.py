@@ -52,7 +52,7 @@ class Turn:
     stop: str = ""      # "length": the answer was cut at its limit; else made from calls
     usage: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)
-    refusal: str = ""   # said instead of an answer, as the dialect marks it (not in a stream)
+    refusal: str = ""   # said instead of an answer, as the dialect marks it
 
 
 def directive(history):

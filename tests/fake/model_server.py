@@ -46,6 +46,7 @@ The configuration, a JSON object; every member may be absent:
   plain          no Transfer-Encoding: the answer ends with the connection
   no_usage       report no usage
   split N        answer a "status" in two pieces, the first of N bytes (cut_after 1: without the second)
+  spent NAME, busy NAME   refuse as that provider does an account that is spent, or too many requests: model_quota.py
   context N      a request of more than N tokens, 4 bytes of its body each, is refused as too long
   add_headers    {name: value} more headers of a good answer
 
@@ -69,6 +70,7 @@ import time
 import urllib.parse
 
 import model_openai
+import model_quota
 from model_anthropic import Anthropic
 from model_dialects import Refusal, Request, compact
 from model_gemini import ROUTE, Gemini
@@ -77,7 +79,7 @@ from model_script import BadScript, make_turn
 
 MEMBERS = {"keys", "models", "aliases", "scripts", "rules", "options", "quotas"}
 DOINGS = set("""status body headers stall delay stall_after cut_after reset reset_after close drip chunk plain no_usage
-    split context add_headers""".split())
+    split context add_headers spent busy""".split())
 MAX_HEAD, MAX_BODY = 256 << 10, 1 << 30
 REASON = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
           405: "Method Not Allowed", 413: "Content Too Large", 415: "Unsupported Media Type", 426: "Upgrade Required",
@@ -368,6 +370,8 @@ class Connection:
             body, entry.status = compact(do["body"]), do["status"]
             pieces = [body[:do["split"]], body[do["split"]:]]
             return await self.stream(entry, pieces, do, list(do.get("headers", {}).items()), False, do["status"])
+        if "spent" in do or "busy" in do:
+            raise model_quota.refusal(do)
         if "status" in do:
             raise Refusal(do["status"], do["body"] if "body" in do else dialect.fault(do["status"]),
                           list(do.get("headers", {}).items()))

@@ -140,6 +140,23 @@ def test_what_the_provider_refuses_is_told_and_not_left_out(run_cli, make_task, 
     assert len(fake.log()) == 1 and "total_score" not in result or result["total_score"] is None
 
 
+def test_claude_at_vertex(run_cli, make_task, make_bench, provided, fake, workdir):
+    """The model is in the path and not in the body, which says the version instead."""
+    env = provided(["anthropic"])
+    file = workdir / "xdg/rollouts/providers.toml"
+    path = "/v1/projects/p/locations/global/publishers/anthropic/models/{model}:{verb}"
+    file.write_text(file.read_text().replace(
+        "apis =", f'paths = {{ anthropic = "{path}" }}\nauth = "bearer"\nanthropic_version = "vertex-2023-10-16"\napis ='))
+    fake.configure(rules=[{"do": {"status": 404}}])
+    make_bench(make_task(instructions=TURNS), agent="bash", model="any-fake", retries=0)
+    run_cli("run", "bench.toml", env=env, check=3)
+    request = fake.log()[0].request
+    assert request.target == path.replace("{model}:{verb}", "any-fake:streamRawPredict")
+    assert request.header("authorization") == f"Bearer {env['FAKE_API_KEY']}"
+    body = json.loads(request.body)
+    assert "model" not in body and body["anthropic_version"] == "vertex-2023-10-16" and body["stream"] and body["messages"]
+
+
 @pytest.mark.parametrize("api,paths,target", [
     ("chat", '{ chat = "/openai/deployments/mine/chat/completions?api-version=2024-10-21" }',
      "/openai/deployments/mine/chat/completions?api-version=2024-10-21"),
