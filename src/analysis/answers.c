@@ -18,7 +18,7 @@ static void add(json_t *to, const char *model, int64_t n)
 const char *summary_answer(const struct summary_row *row)
 {
 	const struct trial_result *r = &row->status->result;
-	const char *planned = row->status->trial->model_id;
+	const char *planned = row->status->shared->setting->model_id;
 
 	if (!row->status->has_result)
 		return "";

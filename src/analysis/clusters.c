@@ -26,7 +26,7 @@ int clusters_check(const char *key, struct err *err)
 		       key);
 }
 
-static const char *first_tag(const struct trial *t, const char *prefix)
+static const char *first_tag(const struct trial_shared *t, const char *prefix)
 {
 	for (size_t i = 0; i < t->tags.n; i++)
 		if (strncmp(t->tags.v[i], prefix, strlen(prefix)) == 0)
@@ -40,7 +40,7 @@ static const char *or_null(const char *s)
 }
 
 /* NULL: none. */
-static const char *cluster_of(const struct trial *t, const char *key)
+static const char *cluster_of(const struct trial_shared *t, const char *key)
 {
 	if (key && strncmp(key, TAG, strlen(TAG)) == 0)
 		return first_tag(t, key + strlen(TAG));
@@ -60,7 +60,7 @@ static size_t number(json_t *names, const char *name)
 	return n;
 }
 
-static bool any_declared(const struct trial *const *tasks, size_t n)
+static bool any_declared(const struct trial_shared *const *tasks, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (or_null(tasks[i]->cluster))
@@ -68,7 +68,7 @@ static bool any_declared(const struct trial *const *tasks, size_t n)
 	return false;
 }
 
-static size_t count_repositories(const struct trial *const *tasks, size_t n)
+static size_t count_repositories(const struct trial_shared *const *tasks, size_t n)
 {
 	AUTO(json) json_t *names = json_object();
 
@@ -79,7 +79,8 @@ static size_t count_repositories(const struct trial *const *tasks, size_t n)
 }
 
 /* Those without a cluster come after all that have one. */
-static void fill(struct clusters *out, const struct trial *const *tasks, size_t n, const char *key)
+static void fill(struct clusters *out, const struct trial_shared *const *tasks, size_t n,
+		 const char *key)
 {
 	AUTO(json) json_t *names = json_object();
 	size_t alone = 0;
@@ -93,7 +94,7 @@ static void fill(struct clusters *out, const struct trial *const *tasks, size_t 
 	out->n = json_object_size(names) + alone;
 }
 
-void clusters_make(struct clusters *out, const struct trial *const *tasks, size_t n,
+void clusters_make(struct clusters *out, const struct trial_shared *const *tasks, size_t n,
 		   const char *key)
 {
 	*out = (struct clusters){.n = n, .repositories = count_repositories(tasks, n)};

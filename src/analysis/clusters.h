@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "base/err.h"
-#include "core/trial.h"
+#include "store/store.h"
 
 struct clusters {
 	size_t *of;	     /* by task: a number below n; NULL: each task is one of its own */
@@ -21,7 +21,7 @@ struct clusters {
 
 /* KEY: "cluster", "repository", "tag:PREFIX" (the first tag that begins with it) or "none"; NULL: as above. */
 int clusters_check(const char *key, struct err *err) MUST_CHECK;
-/* Of N tasks, a trial of each. */
-void clusters_make(struct clusters *out, const struct trial *const *tasks, size_t n,
+/* Of N tasks, what the trials of each share. */
+void clusters_make(struct clusters *out, const struct trial_shared *const *tasks, size_t n,
 		   const char *key);
 void clusters_release(struct clusters *c);

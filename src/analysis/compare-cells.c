@@ -31,8 +31,8 @@ double compare_score_of(const struct summary_row *row)
 enum standing compare_standing_of(const struct summary_row *row)
 {
 	const struct trial_result *r = &row->status->result;
-	if (!r->replaced || row->status->excluded)
-		return row->standing;
+	if (!r->replaced || trial_excluded(row->status))
+		return (enum standing)row->standing;
 	return r->first_scored ? STANDING_SCORED : STANDING_UNSCORED;
 }
 
@@ -41,7 +41,7 @@ static void add_excluded(struct compare_cell *c, const struct summary_row *row)
 	const struct trial_result *r = &row->status->result;
 
 	c->excluded++;
-	if (!row->status->has_result || outcome_is_missing(r->outcome) ||
+	if (!row->status->has_result || outcome_is_missing((enum outcome)r->outcome) ||
 	    !(r->replaced ? r->first_scored : r->scored))
 		return;
 	c->excluded_scored++;
@@ -57,7 +57,7 @@ void compare_cells_add(struct compare_cells *cells, size_t side, const struct su
 	c->missing += compare_standing_of(row) == STANDING_MISSING;
 	if (!c->any)
 		c->any = row;
-	if (row->status->excluded)
+	if (trial_excluded(row->status))
 		add_excluded(c, row);
 	if (!c->missed && compare_standing_of(row) == STANDING_MISSING)
 		c->missed = row;

@@ -80,8 +80,9 @@ static void note_seen(struct compare_differences *out, const char *what, const c
 /* With whose tests it was graded, if it was. */
 static const char *graded_hash(const struct trial_status *t)
 {
-	return t->has_result && t->result.origin->task_hash[0] ? t->result.origin->task_hash
-							       : or_none(t->trial->task_hash);
+	const char *graded = trial_graded_hash(t);
+
+	return or_none(*graded ? graded : t->shared->task_hash);
 }
 
 static void note_limits(struct compare_differences *out, const struct limits *candidate,
@@ -149,7 +150,7 @@ void compare_differences_trials(struct compare_differences *out,
 				const struct trial_status *candidate,
 				const struct trial_status *baseline)
 {
-	const struct trial *a = candidate->trial, *b = baseline->trial;
+	const struct trial *a = candidate->shared->setting, *b = baseline->shared->setting;
 
 	note(out, "task hash", graded_hash(candidate), graded_hash(baseline), 1);
 	note(out, "judge", or_none(candidate->result.origin->judge_model),
@@ -171,7 +172,7 @@ void compare_differences_trials(struct compare_differences *out,
 	note_seen(out, "image as run", x->origin->image_id, y->origin->image_id);
 	note_seen(out, "build of rollouts", x->origin->program, y->origin->program);
 	note(out, "sandbox", sandbox_kind_name(a->sandbox), sandbox_kind_name(b->sandbox), 1);
-	note(out, "image", or_none(a->image), or_none(b->image), 1);
+	note(out, "image", or_none(candidate->shared->image), or_none(baseline->shared->image), 1);
 	note(out, "workspace", workspace_kind_name(a->workspace), workspace_kind_name(b->workspace),
 	     1);
 	note(out, "launcher", or_none(a->launcher), or_none(b->launcher), 1);

@@ -37,7 +37,7 @@ static const char *find_part(const struct parts *p, const char *name)
 static void list_parts(struct parts *out, const struct rollout *r, enum kind kind)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
-		const char *name = part(r->trials[i].trial, kind);
+		const char *name = part(r->trials[i].shared->setting, kind);
 		if ((out->n && strcmp(out->v[out->n - 1], name) == 0) || find_part(out, name))
 			continue;
 		GROW(out->v, out->n, out->cap);
@@ -285,7 +285,7 @@ static int check_apart(const struct compare_sides *s, struct err *err)
 		for (size_t j = i + 1; j < s->n; j++) {
 			const struct rollout *r = s->v[i].rollout, *q = s->v[j].rollout;
 			for (size_t k = 0; k < r->trials_n; k++) {
-				const struct trial *t = r->trials[k].trial;
+				const struct trial *t = r->trials[k].shared->setting;
 				const char *m = part(t, KIND_MODEL), *l = part(t, KIND_LABEL),
 					   *a = part(t, KIND_AGENT);
 				if (q == r && compare_side_holds(&s->v[i], r, m, l, a) &&
@@ -294,7 +294,7 @@ static int check_apart(const struct compare_sides *s, struct err *err)
 						err, ERR_USAGE, 0,
 						"\"%s\" and \"%s\" share trials, such as %s: they "
 						"cannot be compared",
-						s->v[i].name, s->v[j].name, r->trials[k].run_id);
+						s->v[i].name, s->v[j].name, RUN_ID(&r->trials[k]));
 			}
 		}
 	}

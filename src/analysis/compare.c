@@ -58,16 +58,12 @@ static void find_flips(struct compare_pair *out, const struct compare_pairing *p
 		double x = compare_cell_mean_with(a, fill), y = compare_cell_mean_with(b, fill);
 		if (isnan(x) || isnan(y) || fabs(x - y) < ROUNDING)
 			continue;
-		const struct trial_status *of_a = shows(a, x < y, fill)->status,
-					  *of_b = shows(b, y < x, fill)->status;
 		out->flips[out->flips_n++] =
 			(struct compare_flip){.task = summary_task_name(s, a->any),
 					      .candidate = x,
 					      .baseline = y,
-					      .candidate_run = of_a->run_id,
-					      .baseline_run = of_b->run_id,
-					      .candidate_attempt = of_a->result.attempt,
-					      .baseline_attempt = of_b->result.attempt};
+					      .candidate_run = shows(a, x < y, fill)->status,
+					      .baseline_run = shows(b, y < x, fill)->status};
 		out->regressions += x < y;
 	}
 	qsort(out->flips, out->flips_n, sizeof *out->flips, by_change);

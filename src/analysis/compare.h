@@ -37,9 +37,8 @@ struct compare_difference {
 /* A paired task whose mean is not the same on both sides. */
 struct compare_flip {
 	const char *task;
-	double candidate, baseline;		  /* means over the scored rollouts */
-	const char *candidate_run, *baseline_run; /* the runs that show it best */
-	int candidate_attempt, baseline_attempt;  /* whose results count */
+	double candidate, baseline; /* means over the scored rollouts */
+	const struct trial_status *candidate_run, *baseline_run; /* those that show it best */
 };
 
 enum compare_reason {

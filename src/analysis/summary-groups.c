@@ -90,7 +90,7 @@ struct gathering {
 	size_t scores_n, scores_cap;
 	size_t *cell_k;
 	size_t cell_k_n, cell_k_cap;
-	int64_t *walls;
+	uint32_t *walls; /* ms; 49 days at most */
 	size_t walls_n, walls_cap;
 };
 
@@ -129,7 +129,7 @@ static void add_usage(struct gathering *a, const struct summary_row *row)
 	if (r->wall_ms < 0 || row->standing == STANDING_MISSING)
 		return;
 	GROW(a->walls, a->walls_n, a->walls_cap);
-	a->walls[a->walls_n++] = r->wall_ms;
+	a->walls[a->walls_n++] = r->wall_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)r->wall_ms;
 }
 
 static void end_cell(struct gathering *a)
@@ -247,18 +247,18 @@ static void add_row(const struct summary *s, struct gathering *a, const struct s
 		a->cell_scored++;
 		keep_score(s, a, r->total_score);
 	}
-	if (row->status->has_result && r->scored && !outcome_is_missing(r->outcome)) {
+	if (row->status->has_result && r->scored && !outcome_is_missing((enum outcome)r->outcome)) {
 		a->all_sum += r->total_score;
 		a->all_scored++;
 	}
 }
 
 /* Hoare's selection: V[k] is then what it would be sorted, nothing before it is larger and nothing behind it smaller. */
-static void select_at(int64_t *v, size_t n, size_t k)
+static void select_at(uint32_t *v, size_t n, size_t k)
 {
 	for (size_t low = 0, high = n; high - low > 1;) {
 		/* The lower one of two in the middle: so J ends below HIGH - 1. */
-		int64_t pivot = v[low + (high - 1 - low) / 2];
+		uint32_t pivot = v[low + (high - 1 - low) / 2];
 		size_t i = low, j = high - 1;
 		for (;; i++, j--) {
 			while (v[i] < pivot)
@@ -267,7 +267,7 @@ static void select_at(int64_t *v, size_t n, size_t k)
 				j--;
 			if (i >= j)
 				break;
-			int64_t swapped = v[i];
+			uint32_t swapped = v[i];
 			v[i] = v[j];
 			v[j] = swapped;
 		}
@@ -280,16 +280,17 @@ static void select_at(int64_t *v, size_t n, size_t k)
 }
 
 /* Linear between the two that are next to it. */
-static int64_t quantile(int64_t *v, size_t n, double q)
+static int64_t quantile(uint32_t *v, size_t n, double q)
 {
 	double at = q * (double)(n - 1);
 	size_t low = (size_t)at;
 
 	select_at(v, n, low);
-	int64_t next = low + 1 < n ? v[low + 1] : v[low];
+	uint32_t next = low + 1 < n ? v[low + 1] : v[low];
 	for (size_t i = low + 2; i < n; i++)
 		next = v[i] < next ? v[i] : next;
-	return v[low] + (int64_t)llround((at - (double)low) * (double)(next - v[low]));
+	return (int64_t)v[low] +
+	       (int64_t)llround((at - (double)low) * ((double)next - (double)v[low]));
 }
 
 static void end_walls(struct gathering *a)
@@ -429,7 +430,7 @@ static const char *value_of(const struct summary *s, const struct summary_row *r
 			    enum summary_by by, size_t tag)
 {
 	const struct summary_condition *c = &s->conditions[row->condition];
-	const struct strv *tags = &row->status->trial->tags;
+	const struct strv *tags = &row->status->shared->tags;
 
 	switch (by) {
 	case BY_MODEL:
@@ -490,7 +491,7 @@ static bool is_repeated(const struct strv *tags, size_t at)
 /* A task with several tags is in a group of each. */
 static void add_by(struct gatherings *all, const struct summary_row *row)
 {
-	const struct strv *tags = &row->status->trial->tags;
+	const struct strv *tags = &row->status->shared->tags;
 
 	add_row(all->s, group_by(all, row, 0), row);
 	for (size_t i = 1; by_tag(&all->s->options) && i < tags->n; i++)
@@ -500,7 +501,7 @@ static void add_by(struct gatherings *all, const struct summary_row *row)
 
 static bool has_tag(const struct summary_row *row, const char *tag)
 {
-	const struct strv *tags = &row->status->trial->tags;
+	const struct strv *tags = &row->status->shared->tags;
 
 	return tags->n ? strv_has(tags, tag) : strcmp(tag, "(none)") == 0;
 }

@@ -50,6 +50,12 @@ static bool is_solved(const struct summary_row *row)
 	return row->status->result.total_score > 1 - ROUNDING;
 }
 
+/* Of a cell with a score. */
+static double mean_of(const struct summary_cell *c)
+{
+	return c->sum / (double)c->tally.scored;
+}
+
 static void look_at(struct task *tasks, const struct summary *s)
 {
 	for (size_t i = 0; i < s->tasks_n; i++)
@@ -64,8 +70,8 @@ static void look_at(struct task *tasks, const struct summary *s)
 		}
 		if (!c->tally.scored)
 			continue;
-		t->lowest = fmin(t->lowest, c->over_rollouts.mean);
-		t->highest = fmax(t->highest, c->over_rollouts.mean);
+		t->lowest = fmin(t->lowest, mean_of(c));
+		t->highest = fmax(t->highest, mean_of(c));
 	}
 }
 
@@ -131,8 +137,7 @@ static double spread_of(const struct summary *s, const struct summary_cell *c)
 		high = fmax(high, row->status->result.total_score);
 	}
 	/* Of two that reach as far, the one whose rollouts are more evenly divided. */
-	return c->tally.scored ? -(high - low) + fabs(c->over_rollouts.mean - (low + high) / 2)
-			       : INFINITY;
+	return c->tally.scored ? -(high - low) + fabs(mean_of(c) - (low + high) / 2) : INFINITY;
 }
 
 static double value_of(const struct summary *s, const struct summary_cell *c,
@@ -141,7 +146,7 @@ static double value_of(const struct summary *s, const struct summary_cell *c,
 	if (sort == SORT_NONE || sort == SORT_NAME)
 		return 0;
 	if (sort == SORT_MEAN)
-		return c->tally.scored ? c->over_rollouts.mean : INFINITY;
+		return c->tally.scored ? mean_of(c) : INFINITY;
 	return sort == SORT_SPREAD ? spread_of(s, c) : sum_of(s, c, sort);
 }
 

@@ -27,16 +27,17 @@ static int name_number(json_t *names, const char *key)
 
 static enum standing standing_of(const struct trial_status *t)
 {
-	if (t->excluded || !t->has_result || outcome_is_missing(t->result.outcome))
+	if (trial_excluded(t) || !t->has_result ||
+	    outcome_is_missing((enum outcome)t->result.outcome))
 		return STANDING_MISSING;
 	return t->result.scored ? STANDING_SCORED : STANDING_UNSCORED;
 }
 
 static int state_of(const struct trial_status *t)
 {
-	if (t->excluded)
+	if (trial_excluded(t))
 		return STATE_EXCLUDED;
-	if (t->has_result && !outcome_is_missing(t->result.outcome))
+	if (t->has_result && !outcome_is_missing((enum outcome)t->result.outcome))
 		return (int)t->result.outcome;
 	if (t->state == TRIAL_RUNNING)
 		return STATE_RUNNING;
@@ -60,10 +61,9 @@ static const char *or_empty(const char *s)
 
 static const char *own_name(const struct summary_row *row)
 {
-	const struct trial *t = row->status->trial;
-	if (t->task_id && t->task_id[0])
-		return t->task_id;
-	return t->task_dir ? path_base(t->task_dir) : "";
+	const struct trial_shared *t = row->status->shared;
+
+	return t->task_id[0] ? t->task_id : path_base(t->task_dir);
 }
 
 /* What has been met so far: key -> number, as of name_number(). */
@@ -75,7 +75,7 @@ struct names {
 /* Its name, however its path is written. The caller frees. */
 static char *folder_of(const struct summary_row *row)
 {
-	const char *dir = or_empty(row->status->trial->task_dir);
+	const char *dir = row->status->shared->task_dir;
 	size_t n = strlen(dir);
 
 	while (n && dir[n - 1] == '/')
@@ -148,22 +148,17 @@ static bool same_cell(const struct summary_row *a, const struct summary_row *b)
 }
 
 /* Sort N rows by a number below LIMIT, those of the same number in the order they have. */
-static void sort_by(struct summary_row *to, const struct summary_row *from, size_t n,
-		    size_t number_at, size_t limit)
+static void sort_by(struct summary_row *to, const struct summary_row *from, size_t n, bool by_task,
+		    size_t limit)
 {
 	AUTO(free) size_t *place = xcalloc(limit + 1, sizeof *place);
-	int number;
 
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&number, (const char *)&from[i] + number_at, sizeof number);
-		place[number + 1]++;
-	}
+	for (size_t i = 0; i < n; i++)
+		place[(by_task ? from[i].task : from[i].condition) + 1]++;
 	for (size_t i = 1; i < limit; i++)
 		place[i] += place[i - 1];
-	for (size_t i = 0; i < n; i++) {
-		memcpy(&number, (const char *)&from[i] + number_at, sizeof number);
-		to[place[number]++] = from[i];
-	}
+	for (size_t i = 0; i < n; i++)
+		to[place[by_task ? from[i].task : from[i].condition]++] = from[i];
 }
 
 /* By task, condition and number of the rollout; rows come in the order of their plan, which has nearly always the last. */
@@ -171,9 +166,8 @@ static void sort_rows(struct summary *s)
 {
 	AUTO(free) struct summary_row *other = xcalloc(s->rows_n + 1, sizeof *other);
 
-	sort_by(other, s->rows, s->rows_n, offsetof(struct summary_row, condition),
-		s->conditions_n);
-	sort_by(s->rows, other, s->rows_n, offsetof(struct summary_row, task), s->tasks_n);
+	sort_by(other, s->rows, s->rows_n, false, s->conditions_n);
+	sort_by(s->rows, other, s->rows_n, true, s->tasks_n);
 	for (size_t i = 1; i < s->rows_n; i++) {
 		const struct summary_row row = s->rows[i];
 		size_t k = i;
@@ -188,13 +182,13 @@ static void sort_rows(struct summary *s)
 /* What trials share says which task and condition they are of; open addressing. */
 struct shared {
 	struct one_shared {
-		const struct trial *trial;
+		const struct trial_shared *trial;
 		int task, condition;
 	} * v;
 	size_t n, cap;
 };
 
-static struct one_shared *find_shared(const struct shared *s, const struct trial *t)
+static struct one_shared *find_shared(const struct shared *s, const struct trial_shared *t)
 {
 	size_t i = ((uintptr_t)t >> 4) * 0x9e3779b97f4a7c15 >> 16 & (s->cap - 1);
 
@@ -226,14 +220,13 @@ static void add_rows(struct summary *s, struct names *names, const struct rollou
 		struct summary_row *row = &s->rows[s->rows_n++];
 		row->status = &r->trials[i];
 		row->standing = standing_of(row->status);
-		row->state = state_of(row->status);
-		row->outcome = summary_state_name(row->state);
+		row->state = (unsigned)state_of(row->status);
 		make_room(&shared);
-		struct one_shared *one = find_shared(&shared, row->status->trial);
+		struct one_shared *one = find_shared(&shared, row->status->shared);
 		if (!one->trial) {
-			*one = (struct one_shared){
-				row->status->trial, task_number(names, row),
-				condition_number(s, names, r, rollout, row->status->trial)};
+			*one = (struct one_shared){row->status->shared, task_number(names, row),
+						   condition_number(s, names, r, rollout,
+								    row->status->shared->setting)};
 			shared.n++;
 		}
 		row->task = one->task;
@@ -274,11 +267,8 @@ static size_t count_distinct(const struct summary *s, size_t offset)
 	return json_object_size(names);
 }
 
-static void fill_cell(struct summary_cell *cell, const struct summary_row *rows, size_t n,
-		      double level)
+static void fill_cell(struct summary_cell *cell, const struct summary_row *rows, size_t n)
 {
-	AUTO(free) double *scores = xcalloc(n + 1, sizeof *scores);
-
 	cell->tally.planned = n;
 	cell->max = -INFINITY;
 	for (size_t i = 0; i < n; i++) {
@@ -289,13 +279,24 @@ static void fill_cell(struct summary_cell *cell, const struct summary_row *rows,
 		if (rows[i].standing != STANDING_SCORED)
 			continue;
 		double score = rows[i].status->result.total_score;
-		scores[cell->tally.scored++] = score;
+		cell->tally.scored++;
 		cell->sum += score;
 		cell->tally.suspect += rows[i].status->result.suspect > 0;
 		cell->max = fmax(cell->max, score);
 	}
-	stats_mean_fixed_tasks(&cell->over_rollouts, scores, &cell->tally.scored,
-			       cell->tally.scored > 0, level);
+}
+
+struct stats_mean summary_cell_mean(const struct summary *s, const struct summary_cell *c)
+{
+	AUTO(free) double *scores = xcalloc(c->tally.scored + 1, sizeof *scores);
+	struct stats_mean out;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->tally.planned; i++)
+		if (s->rows[c->first + i].standing == STANDING_SCORED)
+			scores[n++] = s->rows[c->first + i].status->result.total_score;
+	stats_mean_fixed_tasks(&out, scores, &n, n > 0, s->options.level);
+	return out;
 }
 
 static void make_cells(struct summary *s)
@@ -308,7 +309,7 @@ static void make_cells(struct summary *s)
 		cell->task = s->rows[from].task;
 		cell->condition = s->rows[from].condition;
 		cell->first = from;
-		fill_cell(cell, &s->rows[from], to - from, s->options.level);
+		fill_cell(cell, &s->rows[from], to - from);
 	}
 }
 
@@ -320,10 +321,11 @@ static void count_missing(struct summary *s)
 		size_t k = 0;
 		if (s->rows[i].standing != STANDING_MISSING)
 			continue;
-		while (k < m->n && strcmp(m->outcome[k], s->rows[i].outcome) != 0)
+		const char *outcome = summary_state_name(s->rows[i].state);
+		while (k < m->n && strcmp(m->outcome[k], outcome) != 0)
 			k++;
 		if (k == m->n)
-			m->outcome[m->n++] = s->rows[i].outcome;
+			m->outcome[m->n++] = outcome;
 		m->count[k]++;
 	}
 }
@@ -371,11 +373,11 @@ static void make_failures(struct summary *s)
 	s->failures = xcalloc(s->rows_n + 1, sizeof *s->failures);
 	for (size_t i = 0; i < s->rows_n; i++) {
 		const struct trial_status *t = s->rows[i].status;
-		if (t->excluded || !t->has_result || t->result.outcome == OUTCOME_COMPLETED)
+		if (trial_excluded(t) || !t->has_result || t->result.outcome == OUTCOME_COMPLETED)
 			continue;
 		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
 		s->failures[s->failures_n++] = (struct summary_failure){
-			outcome_name(t->result.outcome), reason, 1, or_empty(t->run_id), i};
+			outcome_name((enum outcome)t->result.outcome), reason, 1, i};
 	}
 	merge_failures(s);
 }
@@ -390,10 +392,10 @@ static void show_all(struct summary *s)
 
 static void make_clusters(struct summary *s)
 {
-	AUTO(free) const struct trial **tasks = xcalloc(s->tasks_n + 1, sizeof *tasks);
+	AUTO(free) const struct trial_shared **tasks = xcalloc(s->tasks_n + 1, sizeof *tasks);
 
 	for (size_t i = 0; i < s->rows_n; i++)
-		tasks[s->rows[i].task] = s->rows[i].status->trial;
+		tasks[s->rows[i].task] = s->rows[i].status->shared;
 	clusters_make(&s->clusters, tasks, s->tasks_n, s->options.cluster);
 }
 

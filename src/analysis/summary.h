@@ -59,10 +59,11 @@ const char *summary_state_name(int state); /* "completed" ... "not run", "exclud
 
 struct summary_row {
 	const struct trial_status *status;
-	int task, condition; /* in order of appearance; a task is the same one in every rollout */
-	enum standing standing;
-	int state;	     /* an outcome, or of enum summary_state */
-	const char *outcome; /* its name; static */
+	/* In order of appearance; a task is the same one in every rollout. */
+	int task;
+	int condition : 24;
+	unsigned standing : 2; /* enum standing */
+	unsigned state : 6;    /* an outcome, or of enum summary_state */
 };
 
 /* Which tasks are shown, and in which order. */
@@ -98,7 +99,6 @@ struct summary_cell {
 	size_t first; /* of the rows; tally.planned of them */
 	struct tally tally;
 	double sum, max; /* of the scores */
-	struct stats_mean over_rollouts;
 };
 
 struct summary_condition {
@@ -147,8 +147,7 @@ struct summary_group {
 struct summary_failure {
 	const char *outcome, *reason; /* borrowed */
 	size_t n;
-	const char *run_id; /* of the first */
-	size_t place;	    /* its row */
+	size_t place; /* the row of the first */
 };
 
 /* Missing trials by outcome, of which there are a few. */
@@ -197,6 +196,8 @@ const struct summary_group *summary_all(const struct summary *s);
 /* Who answered the trials of G, by the names that the answers give: {model: number of trials}, most first. Empty where no
  * model was asked. New reference. */
 json_t *summary_answered_by(const struct summary *s, const struct summary_group *g);
+/* The mean of C's scores, and its interval over the rollouts. */
+struct stats_mean summary_cell_mean(const struct summary *s, const struct summary_cell *c);
 /* Who answered one trial, as the plan has it where no answer said; "" nobody did, or it is not known. */
 const char *summary_answer(const struct summary_row *row);
 /* The name of a row's task: its id, else its folder's; "ID (FOLDER)" where several have that id. */

@@ -161,7 +161,8 @@ static void check_cells(struct threshold_lines *out, const struct threshold_line
 							.label = s->labels_n > 1 ? c->label : NULL,
 							.agent = s->agents_n > 1 ? c->agent : NULL};
 		one.what = name_of(summary_task_name(s, &s->rows[cell->first]), &named, line->of);
-		add(out, one, &cell->over_rollouts, &cell->tally,
+		const struct stats_mean mean = summary_cell_mean(s, cell);
+		add(out, one, &mean, &cell->tally,
 		    (cell->sum + (double)(cell->tally.planned - cell->tally.scored)) /
 			    (double)cell->tally.planned);
 	}

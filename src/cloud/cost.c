@@ -27,9 +27,9 @@ struct sum {
 static void add_trial(struct sum *s, const struct store *store, const struct trial_status *t)
 {
 	AUTO(free)
-	char *cloud = datadir_attempt_file(t->run_id, t->result.attempt, ATTEMPT_CLOUD);
+	char *cloud = datadir_attempt_file(RUN_ID(t), (int)t->result.attempt, ATTEMPT_CLOUD);
 	AUTO(free)
-	char *result = datadir_attempt_file(t->run_id, t->result.attempt, ATTEMPT_RESULT);
+	char *result = datadir_attempt_file(RUN_ID(t), (int)t->result.attempt, ATTEMPT_RESULT);
 	AUTO(json) json_t *c = NULL;
 	AUTO(json) json_t *r = NULL;
 	struct err ignored;

@@ -27,7 +27,7 @@ struct target {
 static bool has_run(const struct rollout *r, const char *run_id)
 {
 	for (size_t i = 0; i < r->trials_n; i++)
-		if (strcmp(r->trials[i].run_id, run_id) == 0)
+		if (strcmp(RUN_ID(&r->trials[i]), run_id) == 0)
 			return true;
 	return false;
 }

@@ -62,9 +62,9 @@ static bool is_wanted(const struct writing *x, const struct summary_row *row)
 {
 	const struct trial_status *t = row->status;
 
-	if (!t->has_result || t->excluded)
+	if (!t->has_result || trial_excluded(t))
 		return false;
-	if (x->w->outcomes.n && !strv_has(&x->w->outcomes, row->outcome))
+	if (x->w->outcomes.n && !strv_has(&x->w->outcomes, summary_state_name(row->state)))
 		return false;
 	return isnan(x->min_score) ||
 	       (row->standing == STANDING_SCORED && t->result.total_score >= x->min_score - 1e-12);
@@ -73,12 +73,12 @@ static bool is_wanted(const struct writing *x, const struct summary_row *row)
 static void put_row(struct writing *x, const struct summary_row *row, size_t number,
 		    const struct conversation_said *s)
 {
-	const struct trial *t = row->status->trial;
+	const struct trial *t = row->status->shared->setting;
 	const struct trial_result *r = &row->status->result;
 	AUTO(json) json_t *j = json_object();
 
 	json_put_int(j, "v", 1);
-	json_put_str(j, "run_id", row->status->run_id);
+	json_put_str(j, "run_id", RUN_ID(row->status));
 	json_put_int(j, "conversation", (int64_t)number);
 	json_put_str(j, "part", messages_part_name(s->part));
 	json_put_str(j, "task", summary_task_name(x->w->summary, row));
@@ -87,7 +87,7 @@ static void put_row(struct writing *x, const struct summary_row *row, size_t num
 	json_put_str(j, "agent", t->agent);
 	json_put_int(j, "rollout", row->status->rollout);
 	json_put_str(j, "model_served", *s->model ? s->model : NULL);
-	json_put_str(j, "outcome", row->outcome);
+	json_put_str(j, "outcome", summary_state_name(row->state));
 	json_put_real(j, "score", r->scored ? r->total_score : NAN);
 	json_put_int(j, "calls", (int64_t)s->calls);
 	json_put(j, "messages", json_incref(s->messages));
@@ -101,7 +101,7 @@ static int put_trial(struct writing *x, const struct summary_row *row, struct er
 {
 	const struct trial_status *t = row->status;
 	AUTO(free)
-	char *path = datadir_attempt_file(t->run_id, t->result.attempt, ATTEMPT_RECORDING);
+	char *path = datadir_attempt_file(RUN_ID(t), (int)t->result.attempt, ATTEMPT_RECORDING);
 	AUTO(buf) struct buf recording = BUF_INIT;
 	struct messages all;
 
@@ -116,7 +116,7 @@ static int put_trial(struct writing *x, const struct summary_row *row, struct er
 		put_row(x, row, i, &all.v[i]);
 	x->without += !status && !all.n;
 	messages_release(&all);
-	return status ? err_wrap(err, "%s", t->run_id) : 0;
+	return status ? err_wrap(err, "%s", RUN_ID(t)) : 0;
 }
 
 static int put_all(struct writing *x, struct err *err)

@@ -124,7 +124,7 @@ static json_t *patch_of(struct batches *all, const struct summary_row *row, cons
 	const struct buf *patch = diff;
 	json_t *j = json_object();
 
-	load_task(all, row->status->trial->task_snapshot);
+	load_task(all, row->status->shared->task_snapshot);
 	if (all->task.steps_n && diff->len)
 		tamper_look(&t, &all->task.steps[0], &all->gold, diff->data, diff->len);
 	if (t.left_out)
@@ -132,8 +132,8 @@ static json_t *patch_of(struct batches *all, const struct summary_row *row, cons
 	for (size_t i = 0; t.left_out && i < t.evidence.n; i++) {
 		AUTO(free)
 		char *line =
-			xasprintf("%s %s: left out of its patch: %s", row->status->trial->task_id,
-				  row->status->run_id, t.evidence.v[i]);
+			xasprintf("%s %s: left out of its patch: %s", row->status->shared->task_id,
+				  RUN_ID(row->status), t.evidence.v[i]);
 		tell(all, line);
 	}
 	json_put_strn(j, "patch", patch->data ? patch->data : "", patch->len);
@@ -147,18 +147,19 @@ static bool has_work(const struct summary_row *row)
 {
 	const struct trial_status *t = row->status;
 
-	return t->has_result && !t->excluded && !outcome_is_missing(t->result.outcome);
+	return t->has_result && !trial_excluded(t) &&
+	       !outcome_is_missing((enum outcome)t->result.outcome);
 }
 
 static int add(struct batches *all, struct batch *b, const struct summary_row *row, struct err *err)
 {
 	const struct trial_status *t = row->status;
 	AUTO(free)
-	char *path = datadir_attempt_file(t->run_id, t->result.attempt, ATTEMPT_DIFF);
+	char *path = datadir_attempt_file(RUN_ID(t), (int)t->result.attempt, ATTEMPT_DIFF);
 	AUTO(buf) struct buf diff = BUF_INIT;
 
 	if (path_read_beneath(all->w->root_fd, path, FILE_MAX, &diff, err))
-		return err_wrap(err, "the patch of %s", t->run_id);
+		return err_wrap(err, "the patch of %s", RUN_ID(t));
 	GROW(b->v, b->n, b->cap);
 	b->v[b->n++] = (struct prediction){row, patch_of(all, row, &diff)};
 	return 0;
@@ -331,7 +332,7 @@ static void read_file(const struct batches *all, const struct prediction *p, con
 		      struct buf *out)
 {
 	const struct trial_status *t = p->row->status;
-	AUTO(free) char *path = datadir_attempt_file(t->run_id, t->result.attempt, file);
+	AUTO(free) char *path = datadir_attempt_file(RUN_ID(t), (int)t->result.attempt, file);
 	struct err none;
 
 	if (path_read_beneath(all->w->root_fd, path, FILE_MAX, out, &none))

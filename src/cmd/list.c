@@ -27,7 +27,7 @@ static int64_t disk_bytes(const struct store *s, const struct rollout *r)
 	int64_t bytes = usage_bytes(s->root_fd, r->ref.path);
 
 	for (size_t i = 0; i < r->trials_n; i++) {
-		AUTO(free) char *run = path_join("runs", r->trials[i].run_id);
+		AUTO(free) char *run = path_join("runs", RUN_ID(&r->trials[i]));
 		bytes += usage_bytes(s->root_fd, run);
 	}
 	return bytes;

@@ -51,9 +51,9 @@ static bool is_comparable(const struct rollouts *r)
 		return true;
 	if (!r->v[0].trials_n)
 		return false;
-	first = r->v[0].trials[0].trial;
+	first = r->v[0].trials[0].shared->setting;
 	for (size_t i = 1; i < r->v[0].trials_n; i++) {
-		const struct trial *t = r->v[0].trials[i].trial;
+		const struct trial *t = r->v[0].trials[i].shared->setting;
 		if (strcmp(t->model, first->model) != 0 ||
 		    strcmp(t->variant, first->variant) != 0 || strcmp(t->agent, first->agent) != 0)
 			return true;

@@ -234,7 +234,7 @@ static bool find_trial(const struct show_run *r, struct rollout *out, size_t *tr
 		if (!found && strncmp(r->id, refs[i].stamp, len) == 0 && r->id[len] == '-' &&
 		    !rollout_load(out, r->store, &refs[i], &ignored)) {
 			for (*trial = 0; *trial < out->trials_n && !found; *trial += !found)
-				found = strcmp(out->trials[*trial].run_id, r->id) == 0;
+				found = strcmp(RUN_ID(&out->trials[*trial]), r->id) == 0;
 			if (!found)
 				rollout_release(out);
 		}
@@ -251,7 +251,7 @@ int show_counting_attempt(const struct show_run *r)
 
 	if (!find_trial(r, &rollout, &i))
 		return 0;
-	int attempt = rollout.trials[i].has_result ? rollout.trials[i].result.attempt : 0;
+	int attempt = rollout.trials[i].has_result ? (int)rollout.trials[i].result.attempt : 0;
 	rollout_release(&rollout);
 	return attempt;
 }
@@ -266,9 +266,11 @@ static void add_unfinished(struct buf *out, const struct show_run *r)
 		return;
 	const struct trial_status *t = &rollout.trials[i];
 	if (t->state == TRIAL_RUNNING)
-		line(out, "outcome", "running: %s", t->phase[0] ? t->phase : "started");
+		line(out, "outcome", "running: %s",
+		     t->result.more->phase ? t->result.more->phase : "started");
 	else if (t->has_result)
-		line(out, "outcome", "%s: %s", outcome_name(t->result.outcome), t->result.reason);
+		line(out, "outcome", "%s: %s", outcome_name((enum outcome)t->result.outcome),
+		     t->result.reason);
 	else
 		line(out, "outcome", "none yet: %s",
 		     t->state == TRIAL_INTERRUPTED ? "interrupted" : "not run");

@@ -63,26 +63,27 @@ static bool is_usual(const struct request *q)
 	       !s->failed && !s->limit;
 }
 
-/* summary.md says what everybody is told who asks for nothing in particular. SUM is what was asked for. */
-static void write_summary(const struct request *q, const struct rollout *r,
-			  const struct summary *sum)
+/* SUM is the usual one. */
+static void write_summary(const struct rollout *r, const struct summary *sum)
 {
 	struct store store;
-	struct summary usual;
 	struct err err;
 
 	if (r->parts_n || store_open(&store, r->root, false, &err))
 		return;
-	if (!is_usual(q)) {
-		summary_make(&usual, (const struct rollout *[]){r}, 1, &SUMMARY_DEFAULT);
-		sum = &usual;
-	}
 	/* Reading the runs of somebody else is no mistake. */
 	if (report_write_summary(&store, sum, r, &err))
 		cmd_warn(err.msg);
-	if (sum == &usual)
-		summary_release(&usual);
 	store_close(&store);
+}
+
+/* summary.md says what everybody is told who asks for nothing in particular. */
+static void write_usual(const struct rollout *r)
+{
+	AUTO(summary) struct summary usual;
+
+	summary_make(&usual, (const struct rollout *[]){r}, 1, &SUMMARY_DEFAULT);
+	write_summary(r, &usual);
 }
 
 /* The tasks that are shown, each once, for --only. */
@@ -95,7 +96,7 @@ static void put_ids(struct buf *out, const struct summary *s)
 		if (told[cell->task])
 			continue;
 		told[cell->task] = true;
-		text_renders(out, s->rows[cell->first].status->trial->task_id, TEXT_TERMINAL_LINE);
+		text_renders(out, s->rows[cell->first].status->shared->task_id, TEXT_TERMINAL_LINE);
 		buf_addc(out, '\n');
 	}
 }
@@ -124,6 +125,8 @@ static int show(const struct rollout *r, struct request *q, struct err *err)
 
 	if (gate_check(&q->gate, r, &q->options, err))
 		return -1;
+	if (!is_usual(q))
+		write_usual(r);
 	summary_make(&sum, (const struct rollout *[]){r}, 1, &q->options);
 	summary_select(&sum, &q->selection);
 	if (q->ids)
@@ -135,7 +138,8 @@ static int show(const struct rollout *r, struct request *q, struct err *err)
 	if (q->max_bytes && text.len > (size_t)q->max_bytes)
 		return err_set(err, ERR_USAGE, 0, "--max-bytes: the shortest summary takes %zu",
 			       text.len);
-	write_summary(q, r, &sum);
+	if (is_usual(q))
+		write_summary(r, &sum);
 	return print(&text, err) || gate_tell(&q->gate, r, &sum, err) ? -1 : 0;
 }
 

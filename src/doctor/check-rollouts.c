@@ -44,15 +44,15 @@ static bool check_rollout(struct checks *c, const struct store *s, const struct 
 
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
-		AUTO(free) char *run = path_join(DATA_RUNS, t->run_id);
+		AUTO(free) char *run = path_join(DATA_RUNS, RUN_ID(t));
 		if (t->attempts && !path_exists(s->root_fd, run))
-			count(&runs, t->run_id);
+			count(&runs, RUN_ID(t));
 		else if (t->attempts && faccessat(s->root_fd, run, W_OK | X_OK, AT_EACCESS))
-			count(&closed, t->run_id);
-		if (!json_object_get(seen, t->trial->task_snapshot) &&
-		    !path_exists(s->root_fd, t->trial->task_snapshot))
-			count(&tasks, t->trial->task_id);
-		json_put_bool(seen, t->trial->task_snapshot, true);
+			count(&closed, RUN_ID(t));
+		if (!json_object_get(seen, t->shared->task_snapshot) &&
+		    !path_exists(s->root_fd, t->shared->task_snapshot))
+			count(&tasks, t->shared->task_id);
+		json_put_bool(seen, t->shared->task_snapshot, true);
 	}
 	add_part(&text, runs.n, "run folder", "run folders", "missing", runs.first);
 	add_part(&text, tasks.n, "task's snapshot", "tasks' snapshots", "missing", tasks.first);

@@ -33,7 +33,7 @@ static const struct summary_cell *cell_of(const struct heat *h, size_t task, siz
 
 static double mean_of(const struct summary_cell *c)
 {
-	return c && c->tally.scored ? c->over_rollouts.mean : NAN;
+	return c && c->tally.scored ? c->sum / (double)c->tally.scored : NAN;
 }
 
 /* How CONDITION differs from the first on TASK; 0 where either is not known. */

@@ -287,10 +287,10 @@ void texts_put(struct buf *out, int root_fd, const struct trial_status *t, size_
 		texts[i] = (struct text){.bytes = BUF_INIT};
 	for (size_t i = 0; i < SOURCES && attempt > 0; i++) {
 		AUTO(free)
-		char *path = datadir_attempt_file(t->run_id, attempt, sources[i].file);
+		char *path = datadir_attempt_file(RUN_ID(t), attempt, sources[i].file);
 		/* Our own log is for those who look for our own mistakes. */
 		if (strcmp(sources[i].file, ATTEMPT_WORKER_LOG) != 0 || !t->has_result ||
-		    outcome_is_missing(t->result.outcome))
+		    outcome_is_missing((enum outcome)t->result.outcome))
 			read_one(&texts[i], &sources[i], root_fd, path, room);
 		/* More of what was put together than can be shown need not be escaped. */
 		if (texts[i].bytes.len > room)
@@ -307,10 +307,10 @@ void texts_put(struct buf *out, int root_fd, const struct trial_status *t, size_
 		buf_release(&texts[i].bytes);
 	}
 	if (cut) {
-		AUTO(free) char *folder = datadir_attempt(t->run_id, attempt);
+		AUTO(free) char *folder = datadir_attempt(RUN_ID(t), attempt);
 		buf_addf(out,
 			 "<p class=\"cut\">All of what is cut: <code>rollouts show %s</code>, or "
 			 "in <code>%s</code></p>\n",
-			 t->run_id, folder);
+			 RUN_ID(t), folder);
 	}
 }

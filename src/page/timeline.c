@@ -151,7 +151,7 @@ static void add_waits(struct timeline *t, size_t lane, int root)
 	const struct lane *l = &t->lanes[lane];
 	const struct trial_status *trial = &t->r->trials[l->trial];
 	AUTO(free)
-	char *path = datadir_attempt_file(trial->run_id, l->attempt, ATTEMPT_CALLS);
+	char *path = datadir_attempt_file(RUN_ID(trial), l->attempt, ATTEMPT_CALLS);
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct logged_call c;
 	struct err ignored;
@@ -236,7 +236,8 @@ static int timeline_read(struct timeline *t, struct err *err)
 	if (dir < 0)
 		return -1;
 	for (size_t i = 0; i < t->r->trials_n; i++)
-		json_object_set_new(t->trials, t->r->trials[i].run_id, json_integer((json_int_t)i));
+		json_object_set_new(t->trials, RUN_ID(&t->r->trials[i]),
+				    json_integer((json_int_t)i));
 	if (journal_read(dir, JOURNAL_ALL, on_line, t, &stats, err))
 		return -1;
 	for (size_t i = 0; i < t->lanes_n; i++)
@@ -358,7 +359,7 @@ static void fill_table(struct table *out, const struct timeline *t, const int64_
 	for (size_t i = 0; i < t->lanes_n && each; i++) {
 		const struct lane *l = &t->lanes[i];
 		table_textf(out, l->attempt > 1 ? "%s attempt %d" : "%s",
-			    t->r->trials[l->trial].run_id, l->attempt);
+			    RUN_ID(&t->r->trials[l->trial]), l->attempt);
 		table_int(out, (int64_t)l->slot + 1);
 		add_time(out, l->from - t->first);
 		for (int k = 0; k < PARTS; k++)

@@ -86,8 +86,8 @@ static void put_score(struct buf *out, const struct summary_row *row)
 
 static const char *reason_of(const struct trial_status *t)
 {
-	if (t->excluded)
-		return t->excluded->reason;
+	if (trial_excluded(t))
+		return trial_excluded(t)->reason;
 	return t->has_result && t->result.reason ? t->result.reason : "";
 }
 
@@ -98,7 +98,7 @@ static void put_outcome(struct buf *out, const struct summary_row *row)
 	       shown = len > REASON_SHOWN ? text_cut(reason, REASON_SHOWN) : len;
 	AUTO(buf) struct buf part = BUF_INIT;
 
-	buf_addf(out, "<td>%s", row->outcome);
+	buf_addf(out, "<td>%s", summary_state_name(row->state));
 	if (row->status->has_result && row->status->result.suspect)
 		buf_adds(out, ", suspect");
 	if (shown) {
@@ -162,7 +162,7 @@ static void put_facts(struct buf *out, const struct trial_status *t)
 	AUTO(free) char *cut = NULL;
 
 	buf_adds(out, "<dl>");
-	put_fact(out, "run", t->run_id);
+	put_fact(out, "run", RUN_ID(t));
 	if (strlen(reason) > REASON_SHOWN) {
 		cut = xstrndup(reason, text_cut(reason, strlen(reason) < REASON_MAX ? strlen(reason)
 										    : REASON_MAX));
@@ -173,7 +173,8 @@ static void put_facts(struct buf *out, const struct trial_status *t)
 		put_fact(out, "attempt", number);
 	}
 	if (t->has_result) {
-		if (x->origin->served && strcmp(x->origin->served, t->trial->model_id) != 0)
+		if (x->origin->served &&
+		    strcmp(x->origin->served, t->shared->setting->model_id) != 0)
 			put_fact(out, "answered by", x->origin->served);
 		put_fact(out, "agent's version", x->origin->agent_version);
 		if (x->suspect) {
@@ -194,7 +195,7 @@ static size_t width_of(const struct columns *c, bool series)
 static void put_trial(struct buf *out, const struct series_list *l, const struct columns *c,
 		      const struct summary_row *row, const struct buf *texts)
 {
-	buf_addf(out, "<tbody id=\"%s\" class=\"%c\">", row->status->run_id, standing_letter(row));
+	buf_addf(out, "<tbody id=\"%s\" class=\"%c\">", RUN_ID(row->status), standing_letter(row));
 	put_row(out, l, c, row);
 	buf_addf(out, "<tr class=\"more\"><td colspan=\"%zu\">", width_of(c, l->n > 1));
 	put_facts(out, row->status);
@@ -204,7 +205,7 @@ static void put_trial(struct buf *out, const struct series_list *l, const struct
 		buf_adds(out, "<p>It was not started.</p>");
 	else
 		buf_addf(out, "<p>Its texts: <code>rollouts show %s</code></p>",
-			 row->status->run_id);
+			 RUN_ID(row->status));
 	buf_adds(out, "</td></tr></tbody>\n");
 }
 

@@ -25,8 +25,8 @@ static void put_table(struct doc *d, const struct compare_flip *flips, size_t n)
 		table_score(&t, f->candidate);
 		table_score(&t, f->baseline);
 		table_textf(&t, "%+.1f", 100 * (f->candidate - f->baseline));
-		table_text(&t, f->candidate_run);
-		table_text(&t, f->baseline_run);
+		table_text(&t, RUN_ID(f->candidate_run));
+		table_text(&t, RUN_ID(f->baseline_run));
 	}
 	doc_table(d, &t);
 }
@@ -39,9 +39,8 @@ static void put_failure(struct doc *d, const struct comparison *c, const struct 
 	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
 	struct failed_test failed;
 
-	if (!failed_test_find(&failed, side->rollout->root,
-			      worse ? f->candidate_run : f->baseline_run,
-			      worse ? f->candidate_attempt : f->baseline_attempt))
+	const struct trial_status *run = worse ? f->candidate_run : f->baseline_run;
+	if (!failed_test_find(&failed, side->rollout->root, RUN_ID(run), (int)run->result.attempt))
 		return;
 	doc_item(d);
 	doc_text(d, f->task);
@@ -72,9 +71,9 @@ static void put_commands(struct doc *d, const struct comparison *c, const struct
 	AUTO(buf) struct buf command = BUF_INIT;
 
 	buf_adds(&command, "diff -y ");
-	add_show(&command, f->candidate_run, c->sides->v[p->candidate].rollout);
+	add_show(&command, RUN_ID(f->candidate_run), c->sides->v[p->candidate].rollout);
 	buf_addc(&command, ' ');
-	add_show(&command, f->baseline_run, c->sides->v[p->baseline].rollout);
+	add_show(&command, RUN_ID(f->baseline_run), c->sides->v[p->baseline].rollout);
 	doc_words(d, "Look at one: rollouts show RUN_ID score. Both diffs side by side: ");
 	doc_code(d, command.data);
 }

@@ -70,9 +70,8 @@ static json_t *failed_json(const struct comparison *c, const struct compare_pair
 	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
 	struct failed_test failed;
 
-	if (!failed_test_find(&failed, side->rollout->root,
-			      worse ? f->candidate_run : f->baseline_run,
-			      worse ? f->candidate_attempt : f->baseline_attempt))
+	const struct trial_status *run = worse ? f->candidate_run : f->baseline_run;
+	if (!failed_test_find(&failed, side->rollout->root, RUN_ID(run), (int)run->result.attempt))
 		return json_null();
 	json_t *j = json_object();
 	json_put_str(j, "test", failed.path);
@@ -94,8 +93,8 @@ static json_t *flips_json(const struct comparison *c, const struct compare_pair 
 			     f->candidate < f->baseline ? "regression" : "improvement");
 		json_put_real(j, "candidate", f->candidate);
 		json_put_real(j, "baseline", f->baseline);
-		json_put_str(j, "candidate_run", f->candidate_run);
-		json_put_str(j, "baseline_run", f->baseline_run);
+		json_put_str(j, "candidate_run", RUN_ID(f->candidate_run));
+		json_put_str(j, "baseline_run", RUN_ID(f->baseline_run));
 		json_put(j, "failed_test", failed_json(c, p, f));
 		json_array_append_new(all, j);
 	}

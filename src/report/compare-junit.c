@@ -49,7 +49,7 @@ static void explain(struct buf *out, const struct comparison *c, const struct co
 		buf_addf(out, ": %s, was %s: ",
 			 number_score((char[NUMBER_TEXT]){0}, p->flips[i].candidate),
 			 number_score((char[NUMBER_TEXT]){0}, p->flips[i].baseline));
-		doc_html_text(out, p->flips[i].candidate_run);
+		doc_html_text(out, RUN_ID(p->flips[i].candidate_run));
 	}
 }
 

@@ -41,30 +41,31 @@ static void put_count(json_t *j, const char *key, bool known, int64_t value)
 
 static void put_trial(json_t *j, const struct rollout *r, const struct trial_status *status)
 {
-	const struct trial *t = status->trial;
-	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", r->root, status->run_id);
+	const struct trial *t = status->shared->setting;
+	const struct trial_shared *of = status->shared;
+	const char *run_id = RUN_ID(status);
+	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", r->root, run_id);
 	/* Of several rollouts read as one, each trial's own is in its id. */
-	const char *dash = strrchr(status->run_id, '-');
+	const char *dash = strrchr(run_id, '-');
 	AUTO(free)
-	char *stamp = xstrndup(status->run_id,
-			       dash ? (size_t)(dash - status->run_id) : strlen(status->run_id));
+	char *stamp = xstrndup(run_id, dash ? (size_t)(dash - run_id) : strlen(run_id));
 
 	json_put_str(j, "benchmark", r->ref.name);
 	json_put_str(j, "stamp", r->parts_n ? stamp : r->ref.stamp);
-	json_put_str(j, "run_id", status->run_id);
+	json_put_str(j, "run_id", run_id);
 	json_put_str(j, "run_dir", dir);
-	json_put_str(j, "task", t->task_id);
-	json_put_str(j, "task_dir", t->task_dir);
-	put_text(j, "task_hash", t->task_hash);
-	put_text(j, "repository", t->repository);
-	put_text(j, "cluster", t->cluster);
+	json_put_str(j, "task", of->task_id);
+	json_put_str(j, "task_dir", of->task_dir);
+	put_text(j, "task_hash", of->task_hash);
+	put_text(j, "repository", of->repository);
+	put_text(j, "cluster", of->cluster);
 	put_text(j, "model", t->model);
 	put_text(j, "model_id", t->model_id);
 	put_text(j, "provider", t->provider);
 	put_text(j, "agent", t->agent);
 	put_text(j, "label", t->variant);
 	json_put_int(j, "rollout", status->rollout);
-	put_count(j, "seed", true, status->seed);
+	put_count(j, "seed", true, trial_seed(status));
 	json_put_str(j, "sandbox", sandbox_kind_name(t->sandbox));
 }
 
@@ -73,7 +74,7 @@ static void put_result(json_t *j, const struct trial_status *t)
 	const struct trial_result *x = &t->result;
 	bool has = t->has_result;
 
-	put_text(j, "graded_hash", has ? x->origin->task_hash : NULL);
+	put_text(j, "graded_hash", trial_graded_hash(t));
 	put_text(j, "model_served", has ? x->origin->served : NULL);
 	put_text(j, "agent_version", has ? x->origin->agent_version : NULL);
 	put_text(j, "judge_model", has ? x->origin->judge_model : NULL);
@@ -117,10 +118,10 @@ static json_t *row_json(const struct rollout *r, const struct summary_row *row)
 	put_trial(j, r, t);
 	json_put_int(j, "attempts", t->attempts);
 	json_put_str(j, "standing", standing_name(row->standing));
-	json_put_str(j, "outcome", row->outcome);
-	put_text(j, "excluded", t->excluded ? t->excluded->reason : NULL);
+	json_put_str(j, "outcome", summary_state_name(row->state));
+	put_text(j, "excluded", trial_excluded(t) ? trial_excluded(t)->reason : NULL);
 	put_result(j, t);
-	json_put_strv(j, "tags", &t->trial->tags);
+	json_put_strv(j, "tags", &t->shared->tags);
 	json_put(j, "metrics", metrics_of(&t->result));
 	return j;
 }
@@ -222,12 +223,13 @@ static void attribute(struct buf *out, const char *name, const char *value)
 static void junit_case(struct buf *out, const struct summary *s, const struct summary_row *row)
 {
 	const struct trial_result *x = &row->status->result;
-	const char *reason = row->status->has_result && *x->reason ? x->reason : row->outcome;
+	const char *reason =
+		row->status->has_result && *x->reason ? x->reason : summary_state_name(row->state);
 	char score[32];
 
 	buf_adds(out, "    <testcase");
 	attribute(out, "classname", summary_task_name(s, row));
-	attribute(out, "name", row->status->run_id);
+	attribute(out, "name", RUN_ID(row->status));
 	if (row->status->has_result && x->wall_ms >= 0)
 		buf_addf(out, " time=\"%.3f\"", (double)x->wall_ms / 1000);
 	buf_adds(out, ">");

@@ -73,9 +73,9 @@ static size_t count_regraded(const struct rollout *r, bool moved)
 
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
-		n += t->has_result && t->result.scored && t->result.origin->task_hash[0] &&
-		     trial_is_moved(t->trial) == moved &&
-		     strcmp(t->result.origin->task_hash, t->trial->task_hash) != 0;
+		const char *graded = trial_graded_hash(t);
+		n += t->result.scored && *graded && (*t->shared->planned_hash != '\0') == moved &&
+		     strcmp(graded, t->shared->task_hash) != 0;
 	}
 	return n;
 }
@@ -249,7 +249,7 @@ static void put_weaker(struct doc *d, const struct rollout *r)
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->trials_n; i++)
-		n += r->trials[i].trial->sandbox == SANDBOX_LANDLOCK;
+		n += r->trials[i].shared->setting->sandbox == SANDBOX_LANDLOCK;
 	if (!n)
 		return;
 	doc_line_end(d);
@@ -520,11 +520,11 @@ static int tells(const struct summary *s, size_t shown)
 {
 	const struct summary_cell *c = &s->cells[s->shown[shown]];
 
-	if (c->tally.missing || c->tally.unscored || !c->over_rollouts.n)
+	if (c->tally.missing || c->tally.unscored || !c->tally.scored)
 		return 3;
-	if (c->over_rollouts.mean > 0 && c->over_rollouts.mean < 1)
+	if (c->sum > 0 && c->sum < (double)c->tally.scored)
 		return 2;
-	return c->over_rollouts.mean > 0 ? 0 : 1;
+	return c->sum > 0 ? 0 : 1;
 }
 
 /* As Markdown with the N rows of tasks that tell most, in their order. */

@@ -153,15 +153,16 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 static json_t *cell_json(const struct summary *s, const struct summary_cell *cell)
 {
 	const struct summary_condition *c = &s->conditions[cell->condition];
+	const struct stats_mean mean = summary_cell_mean(s, cell);
 	json_t *j = json_object();
 
 	json_put_str(j, "task", summary_task_name(s, &s->rows[cell->first]));
 	json_put_str(j, "model", c->model);
 	json_put_str(j, "label", c->label);
 	json_put_str(j, "agent", c->agent);
-	json_put_real(j, "mean", cell->over_rollouts.mean);
+	json_put_real(j, "mean", mean.mean);
 	json_put_real(j, "max", cell->tally.scored ? cell->max : NAN);
-	json_put(j, "interval", interval_json(&cell->over_rollouts, s->options.level, "rollouts"));
+	json_put(j, "interval", interval_json(&mean, s->options.level, "rollouts"));
 	put_tally(j, &cell->tally);
 	json_put(j, "metrics", measures_json(s, NULL, cell));
 	json_t *scores = json_array();
@@ -258,7 +259,7 @@ static json_t *excluded_json(const struct summary *s)
 	json_t *all = json_array();
 
 	for (size_t i = 0; i < s->rows_n; i++) {
-		const struct exclusion *e = s->rows[i].status->excluded;
+		const struct exclusion *e = trial_excluded(s->rows[i].status);
 		if (!e)
 			continue;
 		json_t *j = json_object();
@@ -277,7 +278,7 @@ static json_t *sandboxes_json(const struct rollout *r)
 	json_t *j = json_object();
 
 	for (size_t i = 0; i < r->trials_n; i++) {
-		const char *kind = sandbox_kind_name(r->trials[i].trial->sandbox);
+		const char *kind = sandbox_kind_name(r->trials[i].shared->setting->sandbox);
 		json_put_int(j, kind, json_get_int(j, kind, 0) + 1);
 	}
 	return j;

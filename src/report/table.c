@@ -39,7 +39,7 @@ static void add_cell(struct table *t, enum table_kind kind, double number, const
 	}
 	memcpy(t->texts + t->texts_len, text, size);
 	GROW(t->cells, t->cells_n, t->cells_cap);
-	t->cells[t->cells_n++] = (struct table_cell){kind, number, t->texts_len};
+	t->cells[t->cells_n++] = (struct table_cell){number, t->texts_len, kind};
 	t->texts_len += size;
 }
 
@@ -134,7 +134,7 @@ static void copy_cell(struct table *out, const struct table *t, const struct tab
 	const char *text = table_cell_text(t, cell);
 	AUTO(free) char *rest = skip ? xasprintf("…%s", text + skip) : NULL;
 
-	add_cell(out, cell->kind, cell->number, rest ? rest : text);
+	add_cell(out, (enum table_kind)cell->kind, cell->number, rest ? rest : text);
 }
 
 void table_compact(struct table *out, const struct table *t)

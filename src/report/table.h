@@ -24,9 +24,9 @@ struct table_column {
 enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_MISSING };
 
 struct table_cell {
-	enum table_kind kind;
 	double number;
-	size_t text; /* see table_cell_text() */
+	uint64_t text : 56; /* see table_cell_text() */
+	uint64_t kind : 8;  /* enum table_kind */
 };
 
 /* All zero: an empty one. */

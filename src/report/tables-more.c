@@ -138,7 +138,7 @@ void tables_excluded(struct table *out, const struct summary *s)
 	table_column(out, "reason", TABLE_LEFT);
 	for (size_t i = 0; i < s->rows_n; i++) {
 		const struct summary_row *row = &s->rows[i];
-		const struct exclusion *e = row->status->excluded;
+		const struct exclusion *e = trial_excluded(row->status);
 		if (!e)
 			continue;
 		table_text(out, e->run_id);

@@ -67,7 +67,7 @@ static void add_trial(struct table *t, const struct summary *s, const struct sum
 	const struct trial_result *r = &row->status->result;
 
 	table_text(t, summary_task_name(s, row));
-	table_text(t, row->status->run_id ? row->status->run_id : "");
+	table_text(t, RUN_ID(row->status));
 	add_score(t, row);
 	if (row->status->has_result && r->more->judge_score >= 0)
 		table_score(t, r->more->judge_score);
@@ -146,12 +146,12 @@ static void add_details(struct table *t, const struct summary *s, const struct s
 {
 	const struct trial_result *r = &row->status->result;
 	const struct rollout *rollout = s->conditions[row->condition].rollout;
-	const char *run = row->status->run_id;
-	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", rollout->root, run ? run : "");
+	const char *run = RUN_ID(row->status);
+	AUTO(free) char *dir = xasprintf("%s/" DATA_RUNS "/%s", rollout->root, run);
 
 	table_int(t, row->status->rollout);
 	table_int(t, row->status->attempts);
-	table_text(t, row->outcome);
+	table_text(t, summary_state_name(row->state));
 	add_name(t, row->status->has_result ? row->status->result.reason : NULL);
 	if (r->replaced && r->first_scored)
 		table_score(t, r->more->first_score);
@@ -188,7 +188,7 @@ static void add_row(struct table *t, const struct summary *s, const struct summa
 		add_details(t, s, row);
 		add_measures(t, row->status, custom);
 	} else if (outcomes) {
-		table_text(t, row->outcome);
+		table_text(t, summary_state_name(row->state));
 	}
 }
 
@@ -595,14 +595,15 @@ void tables_tasks(struct table *out, const struct summary *s)
 	table_column(out, "rollouts", TABLE_WHOLE);
 	for (size_t i = 0; i < s->shown_n; i++) {
 		const struct summary_cell *cell = &s->cells[s->shown[i]];
+		const struct stats_mean mean = summary_cell_mean(s, cell);
 		table_text(out, summary_task_name(s, &s->rows[cell->first]));
 		add_names(out, s, cell->condition, false);
-		add_mean(out, &cell->over_rollouts);
+		add_mean(out, &mean);
 		if (cell->tally.scored)
 			table_score(out, cell->max);
 		else
 			table_missing(out, NULL);
-		add_interval(out, &cell->over_rollouts);
+		add_interval(out, &mean);
 		table_textf(out, "%zu/%zu", cell->tally.scored, cell->tally.planned);
 		add_strip(out, &s->rows[cell->first], cell->tally.planned);
 	}
@@ -617,7 +618,7 @@ void tables_failures(struct table *out, const struct summary *s)
 	for (size_t i = 0; i < s->failures_n; i++) {
 		table_int(out, (int64_t)s->failures[i].n);
 		table_text(out, s->failures[i].outcome);
-		table_text(out, s->failures[i].run_id);
+		table_text(out, RUN_ID(s->rows[s->failures[i].place].status));
 		table_text(out, s->failures[i].reason);
 	}
 }

@@ -127,11 +127,11 @@ static void scan_rollout(struct leftovers *l, const struct rollout *r)
 	scan(l, r->ref.path, NULL);
 	scan(l, results, NULL);
 	for (size_t i = 0; i < r->trials_n; i++)
-		scan_run(l, r->trials[i].run_id);
+		scan_run(l, RUN_ID(&r->trials[i]));
 }
 
 /* What was taken out of the image for its trials. */
-static void use_copies(struct leftovers *l, const struct trial *t)
+static void use_copies(struct leftovers *l, const struct trial_shared *t)
 {
 	struct image image;
 	struct err ignored;
@@ -150,15 +150,15 @@ static void use_copies(struct leftovers *l, const struct trial *t)
 /* As planned, and as graded. */
 static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 {
-	const char *hash = t->has_result ? t->result.origin->task_hash : "";
+	const char *hash = trial_graded_hash(t);
 
-	json_object_set_new(l->used, t->trial->task_snapshot, json_true());
-	if (*t->trial->image) {
-		AUTO(free) char *context = xasprintf(DATA_CONTEXTS "/%s", t->trial->image);
-		AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", t->trial->image);
+	json_object_set_new(l->used, t->shared->task_snapshot, json_true());
+	if (*t->shared->image) {
+		AUTO(free) char *context = xasprintf(DATA_CONTEXTS "/%s", t->shared->image);
+		AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", t->shared->image);
 		json_object_set_new(l->used, context, json_true());
 		json_object_set_new(l->used, record, json_true());
-		use_copies(l, t->trial);
+		use_copies(l, t->shared);
 	}
 	if (*hash) {
 		AUTO(free) char *path = xasprintf(DATA_TASKS "/%s", hash);
@@ -290,7 +290,7 @@ static int add_runs(struct leftovers *l, const struct rollout *r, struct err *er
 	struct leftover *i = add(l, label);
 
 	for (size_t k = 0; k < r->trials_n; k++) {
-		const char *id = r->trials[k].run_id;
+		const char *id = RUN_ID(&r->trials[k]);
 		AUTO(free) char *run = path_join(DATA_RUNS, id);
 		if (!is_component(id) || strncmp(id, r->ref.stamp, strlen(r->ref.stamp)) != 0)
 			return err_set(err, ERR_USAGE, 0,

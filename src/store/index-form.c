@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 enum { PIECE = 8192 };
 
@@ -85,13 +86,15 @@ static uint32_t text_of(struct texts *t, const char *text)
 struct packing {
 	const struct rollout *r;
 	struct texts texts;
-	json_t *settings; /* text -> number */
-	struct buf settings_text, entries, origins, more, trials;
+	struct buf settings, entries, origins, more, trials;
+	uint32_t settings_n;
 	struct known {
 		const void *of;
 		uint32_t number;
-	} * known; /* entries and origins by their addresses; open addressing */
+	} * known; /* settings, entries and origins by their addresses; open addressing */
 	size_t known_n, known_cap;
+	index_put_fn *fn;
+	void *arg;
 };
 
 static struct known *find_known(const struct packing *p, const void *of)
@@ -119,12 +122,28 @@ static struct known *known(struct packing *p, const void *of)
 	return find_known(p, of);
 }
 
-/* The trial without what an entry of the index has. */
+/* The place of OF, which is NUMBER if it was not known. */
+static bool is_new(struct packing *p, const void *of, uint32_t number, uint32_t *out)
+{
+	struct known *k = known(p, of);
+	bool is_new = !k->of;
+
+	if (is_new) {
+		*k = (struct known){of, number};
+		p->known_n++;
+	}
+	*out = k->number;
+	return is_new;
+}
+
+/* What of T is somebody's; see struct trial_shared. */
 static uint32_t setting_of(struct packing *p, const struct trial *t)
 {
-	struct trial bare = *t;
-	AUTO(buf) struct buf text = BUF_INIT;
+	uint32_t number;
 
+	if (!is_new(p, t, p->settings_n, &number))
+		return number;
+	struct trial bare = *t;
 	bare.task_dir = bare.task_id = bare.task_hash = bare.planned_hash = bare.task_snapshot =
 		bare.repository = bare.cluster = bare.image = bare.image_id = bare.run_id =
 			(char *)"";
@@ -132,52 +151,55 @@ static uint32_t setting_of(struct packing *p, const struct trial *t)
 	bare.index = bare.rollout = 0;
 	bare.tags = (struct strv)STRV_INIT;
 	AUTO(json) json_t *j = trial_to_json(&bare);
-	json_format(&text, j, false);
-	const json_t *number = json_object_get(p->settings, text.data);
-	if (number)
-		return (uint32_t)json_integer_value(number);
-	uint32_t n = (uint32_t)json_object_size(p->settings);
-	json_put_int(p->settings, text.data, n);
-	buf_add(&p->settings_text, text.data, text.len + 1);
-	return n;
+	json_format(&p->settings, j, false);
+	buf_addc(&p->settings, '\0');
+	p->settings_n++;
+	return number;
 }
 
-static uint32_t entry_of(struct packing *p, const struct trial *t)
+/* TEXT, where WHOLE, which is at AT, ends in it: a snapshot in the hash of its task, a folder in its task's name. */
+static uint32_t tail_of(struct packing *p, uint32_t at, const char *whole, const char *text)
 {
-	struct known *k = known(p, t);
+	size_t n = strlen(whole), m = strlen(text);
 
-	if (k->of)
-		return k->number;
-	*k = (struct known){t, (uint32_t)(p->entries.len / sizeof(struct index_entry))};
-	p->known_n++;
-	struct index_entry e = {.task_dir = text_of(&p->texts, t->task_dir),
-				.task_id = text_of(&p->texts, t->task_id),
-				.task_hash = text_of(&p->texts, t->task_hash),
+	return m && n >= m && !strcmp(whole + (n - m), text) ? at + (uint32_t)(n - m)
+							     : text_of(&p->texts, text);
+}
+
+static uint32_t entry_of(struct packing *p, const struct trial_shared *t)
+{
+	uint32_t number;
+
+	if (!is_new(p, t, (uint32_t)(p->entries.len / sizeof(struct index_entry)), &number))
+		return number;
+	struct index_entry e = {.seed = t->seed,
+				.stem = text_of(&p->texts, t->stem),
+				.task_dir = text_of(&p->texts, t->task_dir),
 				.planned_hash = text_of(&p->texts, t->planned_hash),
 				.task_snapshot = text_of(&p->texts, t->task_snapshot),
 				.repository = text_of(&p->texts, t->repository),
 				.cluster = text_of(&p->texts, t->cluster),
 				.image = text_of(&p->texts, t->image),
 				.image_id = text_of(&p->texts, t->image_id),
-				.setting = setting_of(p, t),
+				.setting = setting_of(p, t->setting),
 				.tags_n = (uint32_t)t->tags.n};
+	e.task_id = tail_of(p, e.task_dir, t->task_dir, t->task_id);
+	e.task_hash = tail_of(p, e.task_snapshot, t->task_snapshot, t->task_hash);
 	for (size_t i = 0; i < t->tags.n; i++) {
 		uint32_t at = append(&p->texts, t->tags.v[i]);
 		if (!i)
 			e.tags = at;
 	}
 	buf_add(&p->entries, &e, sizeof e);
-	return k->number;
+	return number;
 }
 
 static uint32_t origin_of(struct packing *p, const struct result_origin *o)
 {
-	struct known *k = known(p, o);
+	uint32_t number;
 
-	if (k->of)
-		return k->number;
-	*k = (struct known){o, (uint32_t)(p->origins.len / sizeof(struct index_origin))};
-	p->known_n++;
+	if (!is_new(p, o, (uint32_t)(p->origins.len / sizeof(struct index_origin)), &number))
+		return number;
 	const struct index_origin packed = {.task_hash = text_of(&p->texts, o->task_hash),
 					    .served = text_of(&p->texts, o->served),
 					    .agent_version = text_of(&p->texts, o->agent_version),
@@ -187,7 +209,7 @@ static uint32_t origin_of(struct packing *p, const struct result_origin *o)
 					    .image_id = text_of(&p->texts, o->image_id),
 					    .program = text_of(&p->texts, o->program)};
 	buf_add(&p->origins, &packed, sizeof packed);
-	return k->number;
+	return number;
 }
 
 static json_t *custom_to_json(const struct result_more *m)
@@ -226,69 +248,65 @@ static void put_more(struct packing *p, uint32_t trial, const struct result_more
 	buf_add(&p->more, &packed, sizeof packed);
 }
 
-static bool is_usual(const struct rollout *r, const char *run_id, size_t i)
+static int put_trials(struct packing *p)
 {
-	char usual[64];
+	int status = p->trials.len ? p->fn(p->arg, INDEX_TRIALS, p->trials.data, p->trials.len) : 0;
 
-	return (size_t)snprintf(usual, sizeof usual, "%s-%zu", r->ref.stamp, i) < sizeof usual &&
-	       strcmp(usual, run_id) == 0;
+	buf_reset(&p->trials);
+	return status;
 }
 
-static bool fits(int64_t n)
-{
-	return n >= INT32_MIN && n <= INT32_MAX;
-}
-
-static bool put_trial(struct packing *p, size_t i)
+static int put_trial(struct packing *p, size_t i)
 {
 	const struct trial_status *t = &p->r->trials[i];
 	const struct trial_result *x = &t->result;
-	struct index_trial packed = {
-		.total_score = x->total_score,
-		.money_usd = x->money_usd,
-		.tokens = x->tokens,
-		.wall_ms = x->wall_ms,
-		.seed = t->seed,
-		.tool_calls = (int32_t)x->tool_calls,
-		.calls = (int32_t)x->calls,
-		.rollout = t->rollout,
-		.attempts = t->attempts,
-		.attempt = x->attempt,
-		.suspect = x->suspect,
-		.entry = entry_of(p, t->trial),
-		.run_id = is_usual(p->r, t->run_id, i) ? 0 : text_of(&p->texts, t->run_id),
-		.origin = origin_of(p, x->origin),
-		.reason = text_of(&p->texts, x->reason),
-		.outcome = (uint8_t)x->outcome,
-		.state = (uint8_t)t->state,
-		.has_result = t->has_result,
-		.scored = x->scored,
-		.replaced = x->replaced,
-		.first_scored = x->first_scored};
+	struct index_trial packed = {.total_score = x->total_score,
+				     .money_usd = x->money_usd,
+				     .tokens = x->tokens,
+				     .wall_ms = x->wall_ms,
+				     .tool_calls = x->tool_calls,
+				     .calls = x->calls,
+				     .rollout = t->rollout,
+				     .attempts = t->attempts,
+				     .attempt = (int32_t)x->attempt,
+				     .suspect = (uint16_t)x->suspect,
+				     .entry = entry_of(p, t->shared),
+				     .number = t->number,
+				     .origin = origin_of(p, x->origin),
+				     .reason = text_of(&p->texts, x->reason),
+				     .outcome = (uint8_t)x->outcome,
+				     .state = (uint8_t)t->state,
+				     .has_result = t->has_result,
+				     .scored = x->scored,
+				     .replaced = x->replaced,
+				     .first_scored = x->first_scored,
+				     .as_planned = x->as_planned};
 
 	put_more(p, (uint32_t)i, x->more);
 	buf_add(&p->trials, &packed, sizeof packed);
-	return fits(x->tool_calls) && fits(x->calls) && p->texts.all.len < UINT32_MAX / 2;
+	if (p->texts.all.len >= UINT32_MAX / 2)
+		return -1;
+	return p->trials.len < PIECE * sizeof packed ? 0 : put_trials(p);
 }
 
-static int hand_out(const struct buf *b, enum index_kind kind, size_t item, index_put_fn *fn,
-		    void *arg)
+static int hand_out(const struct packing *p, const struct buf *b, enum index_kind kind, size_t item)
 {
 	size_t step = item * PIECE;
 
 	for (size_t at = 0; at < b->len; at += step)
-		if (fn(arg, kind, b->data + at, b->len - at < step ? b->len - at : step))
+		if (p->fn(p->arg, kind, b->data + at, b->len - at < step ? b->len - at : step))
 			return -1;
 	return 0;
 }
 
-static int pack(struct packing *p, struct index_head *head, index_put_fn *fn, void *arg)
+/* Pieces are read by their kinds: so trials go out as they are packed, whatever text is still to come. */
+static int pack(struct packing *p, struct index_head *head)
 {
 	const struct rollout *r = p->r;
 
 	buf_addc(&p->texts.all, '\0');
 	for (size_t i = 0; i < r->trials_n; i++)
-		if (!put_trial(p, i))
+		if (put_trial(p, i))
 			return -1;
 	*head = (struct index_head){.form = INDEX_FORM,
 				    .sizes = sizes(),
@@ -296,18 +314,16 @@ static int pack(struct packing *p, struct index_head *head, index_put_fn *fn, vo
 				    .entries = p->entries.len / sizeof(struct index_entry),
 				    .origins = p->origins.len / sizeof(struct index_origin),
 				    .more = p->more.len / sizeof(struct index_more),
-				    .settings = json_object_size(p->settings),
+				    .settings = p->settings_n,
 				    .damaged_lines = r->damaged_lines,
 				    .cost = r->cost};
-	if (fn(arg, INDEX_TEXT, p->texts.all.data, p->texts.all.len) ||
-	    fn(arg, INDEX_SETTINGS, p->settings_text.data, p->settings_text.len))
+	if (put_trials(p) || p->fn(p->arg, INDEX_TEXT, p->texts.all.data, p->texts.all.len) ||
+	    p->fn(p->arg, INDEX_SETTINGS, p->settings.data, p->settings.len))
 		return -1;
-	return hand_out(&p->entries, INDEX_ENTRIES, sizeof(struct index_entry), fn, arg) ||
-			       hand_out(&p->origins, INDEX_ORIGINS, sizeof(struct index_origin), fn,
-					arg) ||
-			       hand_out(&p->trials, INDEX_TRIALS, sizeof(struct index_trial), fn,
-					arg) ||
-			       hand_out(&p->more, INDEX_MORE, sizeof(struct index_more), fn, arg)
+	return hand_out(p, &p->entries, INDEX_ENTRIES, sizeof(struct index_entry)) ||
+			       hand_out(p, &p->origins, INDEX_ORIGINS,
+					sizeof(struct index_origin)) ||
+			       hand_out(p, &p->more, INDEX_MORE, sizeof(struct index_more))
 		       ? -1
 		       : 0;
 }
@@ -316,16 +332,16 @@ int index_pack(const struct rollout *r, struct index_head *head, index_put_fn *f
 {
 	struct packing p = {.r = r,
 			    .texts = {.all = BUF_INIT},
-			    .settings = json_object(),
-			    .settings_text = BUF_INIT,
+			    .settings = BUF_INIT,
 			    .entries = BUF_INIT,
 			    .origins = BUF_INIT,
 			    .more = BUF_INIT,
-			    .trials = BUF_INIT};
-	int status = pack(&p, head, fn, arg);
+			    .trials = BUF_INIT,
+			    .fn = fn,
+			    .arg = arg};
+	int status = pack(&p, head);
 
-	json_decref(p.settings);
-	buf_release(&p.settings_text);
+	buf_release(&p.settings);
 	buf_release(&p.entries);
 	buf_release(&p.origins);
 	buf_release(&p.more);
@@ -362,7 +378,7 @@ bool index_unpack_begin(struct index_unpacking *u, struct rollout *r, const stru
 
 static bool take_text(struct index_unpacking *u, const char *data, size_t n)
 {
-	if (u->text || !n || data[0] || data[n - 1])
+	if (u->text || !n || data[0] || data[n - 1] || !text_is_utf8(data, n))
 		return false;
 	char *kept = xmalloc(n);
 	memcpy(kept, data, n);
@@ -393,10 +409,16 @@ static char *text_at(const struct index_unpacking *u, uint32_t at)
 	return (char *)u->text + at;
 }
 
+/* Whether a text begins there, and not in the middle of a letter. */
+static bool is_text(const struct index_unpacking *u, uint32_t at)
+{
+	return at < u->text_n && ((unsigned char)u->text[at] & 0xc0) != 0x80;
+}
+
 static bool all_within(const struct index_unpacking *u, const uint32_t *at, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (at[i] >= u->text_n)
+		if (!is_text(u, at[i]))
 			return false;
 	return true;
 }
@@ -417,15 +439,17 @@ static bool take_tags(struct index_unpacking *u, struct strv *to, uint32_t at, u
 
 static bool take_entry(struct index_unpacking *u, const struct index_entry *e)
 {
-	const uint32_t texts[] = {e->task_dir,	    e->task_id,	   e->task_hash, e->planned_hash,
-				  e->task_snapshot, e->repository, e->cluster,	 e->image,
-				  e->image_id,	    e->tags};
+	const uint32_t texts[] = {e->stem,	   e->task_dir,	     e->task_id,    e->task_hash,
+				  e->planned_hash, e->task_snapshot, e->repository, e->cluster,
+				  e->image,	   e->image_id,	     e->tags};
 
 	if (!u->text || u->entries_n == u->head.entries || e->setting >= u->settings_n ||
 	    !all_within(u, texts, ARRAY_SIZE(texts)))
 		return false;
-	struct trial *t = &u->entries[u->entries_n++];
-	*t = *u->settings[e->setting];
+	struct trial_shared *t = &u->entries[u->entries_n++];
+	t->setting = u->settings[e->setting];
+	t->seed = e->seed;
+	t->stem = text_at(u, e->stem);
 	t->task_dir = text_at(u, e->task_dir);
 	t->task_id = text_at(u, e->task_id);
 	t->task_hash = text_at(u, e->task_hash);
@@ -435,7 +459,6 @@ static bool take_entry(struct index_unpacking *u, const struct index_entry *e)
 	t->cluster = text_at(u, e->cluster);
 	t->image = text_at(u, e->image);
 	t->image_id = text_at(u, e->image_id);
-	t->index = t->rollout = -1;
 	return take_tags(u, &t->tags, e->tags, e->tags_n);
 }
 
@@ -455,36 +478,18 @@ static bool take_origin(struct index_unpacking *u, const struct index_origin *o)
 	return true;
 }
 
-/* STAMP-I, by hand: a million of them are made at once. */
-static const char *usual_id(struct index_unpacking *u, size_t i)
-{
-	const char *stamp = u->r->ref.stamp;
-	size_t n = strlen(stamp), digits = 1;
-
-	for (size_t left = i; left > 9; left /= 10)
-		digits++;
-	char *out = memory_text(&u->r->memory, NULL, n + 1 + digits);
-	memcpy(out, stamp, n + 1);
-	out[n] = '-';
-	for (size_t k = n + digits, left = i; k > n; k--, left /= 10)
-		out[k] = (char)('0' + left % 10);
-	return out;
-}
-
 static bool take_trial(struct index_unpacking *u, const struct index_trial *p)
 {
 	if (u->trials_n == u->head.trials || p->entry >= u->entries_n ||
-	    p->origin >= u->origins_n || p->run_id >= u->text_n || p->reason >= u->text_n ||
-	    p->outcome >= OUTCOME_COUNT_ || p->state > TRIAL_FINISHED)
+	    p->origin >= u->origins_n || !is_text(u, p->reason) || p->outcome >= OUTCOME_COUNT_ ||
+	    p->state > TRIAL_FINISHED ||
+	    (p->number != TRIAL_NO_NUMBER && strlen(u->entries[p->entry].stem) > TRIAL_STEM_MAX))
 		return false;
-	size_t i = u->trials_n++;
-	u->r->trials[i] =
-		(struct trial_status){.trial = &u->entries[p->entry],
-				      .run_id = p->run_id ? text_at(u, p->run_id) : usual_id(u, i),
-				      .seed = p->seed,
+	u->r->trials[u->trials_n++] =
+		(struct trial_status){.shared = &u->entries[p->entry],
+				      .number = p->number,
 				      .rollout = p->rollout,
 				      .attempts = p->attempts,
-				      .phase = "",
 				      .result = {.origin = &u->origins[p->origin],
 						 .more = &result_no_more,
 						 .reason = text_at(u, p->reason),
@@ -494,13 +499,14 @@ static bool take_trial(struct index_unpacking *u, const struct index_trial *p)
 						 .calls = p->calls,
 						 .wall_ms = p->wall_ms,
 						 .money_usd = p->money_usd,
-						 .outcome = (enum outcome)p->outcome,
+						 .outcome = p->outcome,
 						 .attempt = p->attempt,
 						 .suspect = p->suspect,
 						 .scored = p->scored == 1,
 						 .replaced = p->replaced == 1,
-						 .first_scored = p->first_scored == 1},
-				      .state = (enum trial_state)p->state,
+						 .first_scored = p->first_scored == 1,
+						 .as_planned = p->as_planned == 1},
+				      .state = p->state,
 				      .has_result = p->has_result == 1};
 	return true;
 }
@@ -528,7 +534,7 @@ static void take_extra(struct index_unpacking *u, struct result_more *to, const 
 static bool take_more(struct index_unpacking *u, const struct index_more *p)
 {
 	if (u->more_n == u->head.more || u->trials_n != u->head.trials || p->trial >= u->trials_n ||
-	    p->extra >= u->text_n)
+	    !is_text(u, p->extra))
 		return false;
 	struct trial_result *x = &u->r->trials[p->trial].result;
 	if (x->more != &result_no_more)

@@ -7,7 +7,7 @@
 #include "store/store.h"
 
 /* Another number wherever a record, or what is read from a journal, changes its meaning. */
-#define INDEX_FORM 1
+#define INDEX_FORM 2
 
 struct index_head {
 	uint64_t form, sizes; /* what the program takes them for */
@@ -18,8 +18,10 @@ struct index_head {
 
 /* What trials of one task in one entry share. SETTING: which of the settings has the rest, as JSON. */
 struct index_entry {
-	uint32_t task_dir, task_id, task_hash, planned_hash, task_snapshot, repository, cluster,
-		image, image_id, setting, tags, tags_n; /* tags: the first of tags_n strings */
+	int64_t seed;
+	uint32_t stem, task_dir, task_id, task_hash, planned_hash, task_snapshot, repository,
+		cluster, image, image_id, setting, tags,
+		tags_n; /* tags: the first of tags_n strings */
 };
 
 struct index_origin {
@@ -29,10 +31,11 @@ struct index_origin {
 
 struct index_trial {
 	double total_score, money_usd;
-	int64_t tokens, wall_ms, seed;
-	int32_t tool_calls, calls, rollout, attempts, attempt, suspect;
-	uint32_t entry, run_id, origin, reason; /* run_id 0: STAMP-number */
-	uint8_t outcome, state, has_result, scored, replaced, first_scored, unused[2];
+	int64_t tokens, wall_ms;
+	int32_t tool_calls, calls, rollout, attempts, attempt;
+	uint32_t entry, number, origin, reason;
+	uint16_t suspect;
+	uint8_t outcome, state, has_result, scored, replaced, first_scored, as_planned, unused[3];
 };
 
 /* Of trial number TRIAL; EXTRA: JSON, or 0. */
@@ -63,9 +66,9 @@ struct index_unpacking {
 	struct index_head head;
 	const char *text;
 	size_t text_n;
-	struct trial *entries;
+	struct trial_shared *entries;
 	size_t entries_n;
-	struct trial **settings;
+	const struct trial **settings;
 	size_t settings_n;
 	struct result_origin *origins;
 	size_t origins_n, more_n, trials_n;

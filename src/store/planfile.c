@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "store/planfile-lines.h"
 
 #define TRIALS_OPEN ",\"trials\":["
 #define TRIALS_CLOSE "]}"
@@ -147,15 +148,7 @@ static int take_header(struct planfile *p, char *line, size_t n, const char *whe
 	return read_header(p, j, where, err);
 }
 
-/* A line of plan.json, and which trial it is. */
-struct plan_line {
-	const char *text;
-	size_t n, index;
-	const char *where;
-};
-typedef int line_fn(void *arg, const struct plan_line *line, struct err *err);
-
-static int parse_trial(struct trial *out, const struct plan_line *line, struct err *err)
+int plan_parse_trial(struct trial *out, const struct plan_line *line, struct err *err)
 {
 	AUTO(json) json_t *j = json_line(line->text, line->n, JSON_DISABLE_EOF_CHECK);
 
@@ -182,14 +175,14 @@ static int take_trial(void *arg, const struct plan_line *line, struct err *err)
 	struct planfile *p = w->plan;
 
 	GROW(p->trials, p->n, w->cap);
-	if (parse_trial(&p->trials[p->n], line, err))
+	if (plan_parse_trial(&p->trials[p->n], line, err))
 		return -1;
 	p->n++;
 	return 0;
 }
 
 /* FN is NULL: only the head. */
-static int read_lines(struct planfile *p, FILE *f, line_fn *fn, void *arg, const char *where,
+static int read_lines(struct planfile *p, FILE *f, plan_line_fn *fn, void *arg, const char *where,
 		      struct err *err)
 {
 	AUTO(free) char *line = NULL;
@@ -207,8 +200,8 @@ static int read_lines(struct planfile *p, FILE *f, line_fn *fn, void *arg, const
 	return fn ? err_set(err, ERR_USAGE, 0, "%s ends too early", where) : 0;
 }
 
-static int read_plan(struct planfile *out, int dir_fd, line_fn *fn, void *arg, const char *where,
-		     struct err *err)
+int plan_read_lines(struct planfile *out, int dir_fd, plan_line_fn *fn, void *arg,
+		    const char *where, struct err *err)
 {
 	int fd = openat(dir_fd, ROLLOUT_PLAN, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
@@ -227,198 +220,12 @@ static int read_plan(struct planfile *out, int dir_fd, line_fn *fn, void *arg, c
 
 int planfile_read(struct planfile *out, int dir_fd, const char *where, struct err *err)
 {
-	return read_plan(out, dir_fd, take_trial, &(struct whole){.plan = out}, where, err);
+	return plan_read_lines(out, dir_fd, take_trial, &(struct whole){.plan = out}, where, err);
 }
 
 int planfile_read_head(struct planfile *out, int dir_fd, const char *where, struct err *err)
 {
-	return read_plan(out, dir_fd, NULL, NULL, where, err);
-}
-
-/* What a line has of its trial alone, as planfile_write puts it, and what is left: REST, where all trials of a task in an
- * entry are alike. */
-struct cut {
-	const char *run_id, *key;
-	size_t run_id_n;
-	int64_t index, rollout, seed;
-	const char *rest[2];
-	size_t rest_n[2];
-};
-
-static bool number_after(const char **at, const char *member, int64_t *out)
-{
-	size_t n = strlen(member);
-	char *end;
-
-	if (strncmp(*at, member, n) != 0)
-		return false;
-	*out = strtoll(*at + n, &end, 10);
-	bool found = end > *at + n && (*end == ',' || *end == '}');
-	*at = end;
-	return found;
-}
-
-static bool text_after(const char **at, const char *member, const char **out, size_t *out_n)
-{
-	size_t n = strlen(member);
-
-	if (strncmp(*at, member, n) != 0)
-		return false;
-	*out = *at + n;
-	*out_n = strcspn(*out, "\"\\");
-	*at = *out + *out_n + 1;
-	return (*out)[*out_n] == '"';
-}
-
-/* Quotes inside of strings are escaped: what looks like a member is one. */
-static bool cut_up(struct cut *c, const struct plan_line *line)
-{
-	static const char rollout[] = ",\"rollout\":";
-	const char *at = line->text;
-	size_t key_n;
-
-	if (strlen(at) != line->n || !number_after(&at, "{\"index\":", &c->index) ||
-	    !text_after(&at, ",\"run_id\":\"", &c->run_id, &c->run_id_n) ||
-	    !text_after(&at, ",\"key\":\"", &c->key, &key_n) || key_n != HASH_HEX - 1)
-		return false;
-	c->rest[0] = at;
-	at = strstr(at, rollout);
-	if (!at || memchr(c->rest[0], '{', (size_t)(at - c->rest[0])))
-		return false;
-	c->rest_n[0] = (size_t)(at - c->rest[0]);
-	if (!number_after(&at, rollout, &c->rollout) || !number_after(&at, ",\"seed\":", &c->seed))
-		return false;
-	c->rest[1] = at;
-	c->rest_n[1] = strcspn(at, "\n");
-	if (c->rest_n[1] && at[c->rest_n[1] - 1] == ',')
-		c->rest_n[1]--;
-	return c->index == (int64_t)line->index && c->rollout >= 0 && c->rollout <= INT32_MAX;
-}
-
-/* Two hashes of all that is left of a line: 128 bits, of nothing that anybody gains by forging, as the plan is theirs. */
-struct likeness {
-	uint64_t v[2];
-};
-
-static struct likeness likeness_of(const struct cut *c)
-{
-	struct likeness l = {{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}};
-
-	for (size_t part = 0; part < 2; part++) {
-		const char *p = c->rest[part];
-		for (size_t left = c->rest_n[part]; left;) {
-			uint64_t word = 0;
-			size_t n = left < sizeof word ? left : sizeof word;
-			memcpy(&word, p, n);
-			l.v[0] = (l.v[0] ^ word) * 0xff51afd7ed558ccd;
-			l.v[0] ^= l.v[0] >> 29;
-			l.v[1] = (l.v[1] + word) * 0xc4ceb9fe1a85ec53;
-			l.v[1] ^= l.v[1] >> 31;
-			p += n;
-			left -= n;
-		}
-		l.v[1] += c->rest_n[part];
-	}
-	return l;
-}
-
-/* Trials by their likeness, while a plan is read; open addressing. */
-struct alike {
-	struct one_alike {
-		struct likeness of;
-		const struct trial *trial; /* NULL: free */
-	} * v;
-	size_t n, cap;
-};
-
-static struct one_alike *find_alike(const struct alike *a, struct likeness of)
-{
-	size_t i = of.v[0] & (a->cap - 1);
-
-	while (a->v[i].trial && memcmp(&a->v[i].of, &of, sizeof of) != 0)
-		i = (i + 1) & (a->cap - 1);
-	return &a->v[i];
-}
-
-static void make_room(struct alike *a)
-{
-	struct alike larger = {.n = a->n, .cap = a->cap ? 2 * a->cap : 64};
-
-	if (2 * a->n < a->cap)
-		return;
-	larger.v = xcalloc(larger.cap, sizeof *larger.v);
-	for (size_t i = 0; i < a->cap; i++)
-		if (a->v[i].trial)
-			*find_alike(&larger, a->v[i].of) = a->v[i];
-	free(a->v);
-	*a = larger;
-}
-
-struct sharing {
-	struct plan_trial *v;
-	size_t n, cap;
-	struct alike alike;
-	struct rollout_memory *memory, *keys;
-};
-
-/* What is of one trial alone is taken out of T. */
-static int take_apart(struct sharing *s, struct plan_trial *to, const struct plan_line *line,
-		      struct err *err)
-{
-	struct trial t;
-
-	if (parse_trial(&t, line, err))
-		return -1;
-	*to = (struct plan_trial){.run_id = memory_text(s->memory, t.run_id, strlen(t.run_id)),
-				  .key = memory_text(s->keys, t.key, strlen(t.key)),
-				  .rollout = t.rollout,
-				  .seed = t.seed};
-	t.run_id[0] = t.key[0] = '\0';
-	t.index = t.rollout = -1;
-	t.seed = -1;
-	to->shared = memory_trial(s->memory, &t);
-	return 0;
-}
-
-static int take_shared(void *arg, const struct plan_line *line, struct err *err)
-{
-	struct sharing *s = arg;
-	struct one_alike *one = NULL;
-	struct cut c;
-
-	GROW(s->v, s->n, s->cap);
-	struct plan_trial *to = &s->v[s->n];
-	if (cut_up(&c, line)) {
-		struct likeness of = likeness_of(&c);
-		make_room(&s->alike);
-		one = find_alike(&s->alike, of);
-		one->of = of;
-	}
-	if (one && one->trial)
-		*to = (struct plan_trial){one->trial, memory_text(s->memory, c.run_id, c.run_id_n),
-					  memory_text(s->keys, c.key, HASH_HEX - 1), (int)c.rollout,
-					  c.seed};
-	else if (take_apart(s, to, line, err))
-		return -1;
-	if (one && !one->trial) {
-		one->trial = to->shared;
-		s->alike.n++;
-	}
-	s->n++;
-	return 0;
-}
-
-int planfile_read_shared(struct planfile *head, struct plan_trial **out, size_t *n,
-			 struct rollout_memory *memory, struct rollout_memory *keys, int dir_fd,
-			 const char *where, struct err *err)
-{
-	struct sharing s = {.memory = memory, .keys = keys};
-	int status = read_plan(head, dir_fd, take_shared, &s, where, err);
-
-	free(s.alike.v);
-	*out = s.v;
-	*n = s.n;
-	return status;
+	return plan_read_lines(out, dir_fd, NULL, NULL, where, err);
 }
 
 int planfile_keep_config(int dir_fd, const char *text, char **file, struct err *err)

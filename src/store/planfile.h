@@ -48,16 +48,17 @@ int planfile_read_head(struct planfile *out, int dir_fd, const char *where,
 
 /* A trial of a plan that is only looked at. */
 struct plan_trial {
-	const struct trial *shared; /* as in trial_status: of memory */
-	const char *run_id;	    /* of memory */
-	const char *key;	    /* of KEYS */
+	const struct trial_shared *shared; /* of memory */
+	uint64_t key;			   /* plan_key_of() its key */
+	uint32_t number;		   /* as in trial_status */
 	int rollout;
-	int64_t seed;
 };
-/* HEAD is all but its trials; those are *OUT, owned by the caller. What they point at is in MEMORY and in KEYS. */
+/* A number for a trial's key, so that lines about another one are told by it. */
+uint64_t plan_key_of(const char *key);
+/* HEAD is all but its trials; those are *OUT, owned by the caller. What they point at is in the memory of WORDS. */
 int planfile_read_shared(struct planfile *head, struct plan_trial **out, size_t *n,
-			 struct rollout_memory *memory, struct rollout_memory *keys, int dir_fd,
-			 const char *where, struct err *err) MUST_CHECK;
+			 struct words *words, int dir_fd, const char *where,
+			 struct err *err) MUST_CHECK;
 /* Every file that made trials is kept beside the plan: config.toml, config-2.toml and so on. *FILE, owned by the caller, is the
  * one that holds TEXT. */
 int planfile_keep_config(int dir_fd, const char *text, char **file, struct err *err) MUST_CHECK;

@@ -8,36 +8,34 @@
 #include "base/path.h"
 #include "store/store.h"
 
-static const char *graded_hash(const struct trial_status *t)
+static const char *form_of(const struct trial_status *t)
 {
-	return t->has_result && *t->result.origin->task_hash ? t->result.origin->task_hash
-							     : t->trial->task_hash;
+	const char *graded = trial_graded_hash(t);
+
+	return *graded ? graded : t->shared->task_hash;
 }
 
-static char *task_key(const struct trial *t)
+static char *task_key(const struct trial_shared *t)
 {
 	return xasprintf("%s\n%s", t->task_id, path_base(t->task_dir));
 }
 
 /* A copy of T that is called ID@HASH; the same for all of RENAMED, by their keys. */
-static const struct trial *earlier_form(struct rollout *r, json_t *renamed, const struct trial *t,
-					const char *hash)
+static const struct trial_shared *earlier_form(struct rollout *r, json_t *renamed,
+					       const struct trial_shared *t, const char *hash)
 {
 	enum { DIGITS = 8 };
 	AUTO(free) char *key = xasprintf("%p %s", (const void *)t, hash);
 	const json_t *known = json_object_get(renamed, key);
-	struct err never;
-	struct trial copy;
 
 	if (known)
-		return r->memory.trials[json_integer_value(known)];
-	AUTO(json) json_t *j = trial_to_json(t);
-	if (trial_from_json(&copy, j, "a trial", &never))
-		bug("a trial is not read as it was written");
-	free(copy.task_id);
-	copy.task_id = xasprintf("%s@%.*s", t->task_id, DIGITS, hash);
-	json_put_int(renamed, key, (int64_t)r->memory.trials_n);
-	return memory_trial(&r->memory, &copy);
+		return (const struct trial_shared *)(intptr_t)json_integer_value(known);
+	AUTO(free) char *name = xasprintf("%s@%.*s", t->task_id, DIGITS, hash);
+	struct trial_shared *copy = memory_get(&r->memory, sizeof *copy);
+	*copy = *t;
+	copy->task_id = memory_text(&r->memory, name, strlen(name));
+	json_put_int(renamed, key, (intptr_t)copy);
+	return copy;
 }
 
 /* A task that changed in between is another task: the trials of all but its latest form get names of their own. */
@@ -47,8 +45,8 @@ static void rename_changed(struct rollout *r)
 
 	for (size_t i = r->trials_n; i-- > 0;) {
 		struct trial_status *t = &r->trials[i];
-		const char *hash = graded_hash(t);
-		AUTO(free) char *key = task_key(t->trial);
+		const char *hash = form_of(t);
+		AUTO(free) char *key = task_key(t->shared);
 		const char *known = json_get_str(latest, key, NULL);
 		if (!known) {
 			json_put_str(latest, key, hash);
@@ -56,7 +54,7 @@ static void rename_changed(struct rollout *r)
 		}
 		if (strcmp(known, hash) == 0)
 			continue;
-		t->trial = earlier_form(r, renamed, t->trial, hash);
+		t->shared = earlier_form(r, renamed, t->shared, hash);
 		r->renamed++;
 	}
 }
@@ -125,7 +123,6 @@ void rollout_pool(struct rollout *out, struct rollout *parts, size_t n)
 		take_part(out, &parts[i], i);
 		rollout_release(&parts[i]);
 	}
-	for (size_t i = 0; i < out->trials_n; i++)
-		out->trials[i].excluded = exclusions_find(&out->exclusions, out->trials[i].run_id);
+	rollout_mark_excluded(out);
 	rename_changed(out);
 }

@@ -124,6 +124,10 @@ static bool on_started(struct trial_progress *p, int attempt, const json_t *fiel
 		p->attempts = attempt;
 	p->whole = json_get_bool(fields, "whole", false);
 	p->phase[0] = '\0';
+	if (!json_get_int(fields, "agent_from", 0) && attempt > p->agent_started) {
+		p->agent_started = attempt;
+		p->agent_committed = 0;
+	}
 	return false;
 }
 
@@ -143,7 +147,7 @@ static bool on_phase(struct trial_progress *p, int attempt, const json_t *fields
 
 static bool on_agent_done(struct trial_progress *p, int attempt, const json_t *fields)
 {
-	if (attempt > p->agent_committed)
+	if (attempt > p->agent_committed && attempt >= p->agent_started)
 		p->agent_committed = attempt;
 	return false;
 }
@@ -228,7 +232,7 @@ bool progress_apply(struct trial_progress *p, const char *event, int attempt, co
 struct reading {
 	struct trial_progress *progress;
 	const struct trial *trials;
-	const struct trial_name *names; /* where there are no trials */
+	const struct progress_keeper *keeper; /* where there are no trials */
 	size_t n;
 	struct journal_cost *cost;
 	char *rollout_id; /* as in journal_stats, or NULL */
@@ -236,21 +240,20 @@ struct reading {
 	void *arg;
 };
 
-/* The trial a line is about: RUN_ID ends in its index. N when there is none. */
-static size_t find(const struct reading *m, const json_t *line)
+/* The trial a line is about: RUN_ID ends in its index. N when there is none. KEPT: how far it is, of a keeper's. */
+static size_t find(const struct reading *m, const json_t *line, struct trial_progress *kept)
 {
 	const char *run = json_get_str(line, "run", "");
+	const char *key = json_get_str(line, "trial", "");
 	const char *dash = strrchr(run, '-');
 	size_t index = dash ? strtoul(dash + 1, NULL, 10) : m->n;
 
 	if (index >= m->n)
 		return m->n;
-	struct trial_name name =
-		m->names ? m->names[index]
-			 : (struct trial_name){m->trials[index].run_id, m->trials[index].key};
-	if (strcmp(name.run_id, run) || strcmp(name.key, json_get_str(line, "trial", "")))
-		return m->n;
-	return index;
+	bool found = m->keeper ? m->keeper->get(m->keeper->arg, index, run, key, kept)
+			       : !strcmp(m->trials[index].run_id, run) &&
+					 !strcmp(m->trials[index].key, key);
+	return found ? index : m->n;
 }
 
 static void on_cost(struct journal_cost *to, const json_t *line)
@@ -272,16 +275,19 @@ static void on_line(void *arg, const json_t *line)
 	if (!strcmp(event, EVENT_PLANNED) && m->rollout_id && !*m->rollout_id)
 		snprintf(m->rollout_id, sizeof(struct journal_stats){0}.rollout_id, "%s",
 			 json_get_str(line, "rollout_id", ""));
-	size_t i = find(m, line);
+	struct trial_progress kept = {0};
+	size_t i = find(m, line, &kept);
 	int64_t attempt = json_get_int(line, "attempt", 0);
 
-	if (i == m->n || attempt < 1 || attempt > INT32_MAX)
+	if (i == m->n || attempt < 1 || attempt > TRIAL_ATTEMPT_MAX)
 		return;
-	if (progress_apply(&m->progress[i], event, (int)attempt, line) && m->on_result)
+	bool result =
+		progress_apply(m->keeper ? &kept : &m->progress[i], event, (int)attempt, line);
+	if (m->keeper)
+		m->keeper->put(m->keeper->arg, i, &kept, line, result);
+	else if (result && m->on_result)
 		m->on_result(m->arg, i, line);
-	/* Who only looks took what it wants from the line: of a million trials the texts are more than all else. */
-	if (m->names)
-		progress_release(&m->progress[i]);
+	progress_release(&kept);
 }
 
 static int read_all(struct reading *m, int dir_fd, enum journal_depth depth,
@@ -308,12 +314,10 @@ int progress_read(struct trial_progress *progress, const struct trial *trials, s
 	return read_all(&m, dir_fd, depth, stats, err);
 }
 
-int progress_read_named(struct trial_progress *progress, const struct trial_name *names, size_t n,
-			int dir_fd, enum journal_depth depth, progress_result_fn *on_result,
-			void *arg, struct journal_stats *stats, struct err *err)
+int progress_read_kept(const struct progress_keeper *keeper, size_t n, int dir_fd,
+		       enum journal_depth depth, struct journal_stats *stats, struct err *err)
 {
-	struct reading m = {
-		.progress = progress, .names = names, .n = n, .on_result = on_result, .arg = arg};
+	struct reading m = {.keeper = keeper, .n = n};
 
 	return read_all(&m, dir_fd, depth, stats, err);
 }

@@ -13,6 +13,7 @@ struct trial_progress {
 	enum trial_state state;
 	int attempts;	     /* the highest one started */
 	int agent_committed; /* the last attempt whose agent's work is committed; 0: none */
+	int agent_started; /* the last one that began with its agent: what was committed before is to be replaced */
 	int last_finished;  /* the highest one with a result: a second result of one is not taken */
 	int result_attempt; /* the attempt whose result counts; 0: there is none */
 	enum outcome outcome; /* of that result, as all that follows but job and phase */
@@ -52,13 +53,22 @@ typedef void progress_result_fn(void *arg, size_t index, const json_t *line);
 int progress_read(struct trial_progress *progress, const struct trial *trials, size_t n, int dir_fd,
 		  enum journal_depth depth, progress_result_fn *on_result, void *arg,
 		  struct journal_stats *stats, struct err *err) MUST_CHECK;
-/* The same for whoever has no more of its trials than what lines name them by; no texts are kept in PROGRESS. */
-struct trial_name {
-	const char *run_id, *key;
+/* Whoever keeps progress in a form of its own, and as much of it as is asked for here alone: how far trial INDEX has come, and
+ * what a line changed about it. */
+struct progress_keeper {
+	void *arg;
+	/* False: trial INDEX is not the one of RUN_ID and KEY. P is zeroed; what counts of it are state, attempts, last_finished,
+	 * whole, and of the result that counts its attempt, outcome, score and what it replaces. */
+	bool (*get)(void *arg, size_t index, const char *run_id, const char *key,
+		    struct trial_progress *p);
+	/* RESULT: LINE brought the result that counts now. */
+	void (*put)(void *arg, size_t index, const struct trial_progress *p, const json_t *line,
+		    bool result);
 };
-int progress_read_named(struct trial_progress *progress, const struct trial_name *names, size_t n,
-			int dir_fd, enum journal_depth depth, progress_result_fn *on_result,
-			void *arg, struct journal_stats *stats, struct err *err) MUST_CHECK;
+/* The same as progress_read for N trials of KEEPER. */
+int progress_read_kept(const struct progress_keeper *keeper, size_t n, int dir_fd,
+		       enum journal_depth depth, struct journal_stats *stats,
+		       struct err *err) MUST_CHECK;
 /* Take in what READER finds to have been added, for a view of a benchmark that runs. ON_RESULT needs
  * a reader of more than JOURNAL_PROGRESS. */
 int progress_follow(struct trial_progress *progress, const struct trial *trials, size_t n,

@@ -44,6 +44,11 @@ struct loading {
 	struct rollout *r;
 	struct words words;
 	bool measured;
+	struct loaded {
+		uint64_t key;
+		int32_t last_finished : 31; /* as in trial_progress */
+		bool whole : 1;
+	} * trials;
 };
 
 /* The first of A and B that says something. */
@@ -103,12 +108,12 @@ static const struct result_more *more_of(struct loading *l, const struct finishe
 	return kept;
 }
 
-static const struct result_origin *origin_of(struct loading *l, const struct finished *f)
+static const struct result_origin *origin_of(struct loading *l, const struct finished *f,
+					     const char *task_hash)
 {
 	const json_t *agent = json_object_get(f->result, "agent");
-	const char *hash = word(l, member(f, "task_hash"), NULL);
 	const struct result_origin o = {
-		.task_hash = hash ? hash : "",
+		.task_hash = task_hash,
 		.served = word(l, json_object_get(f->line, "served"),
 			       json_object_get(f->metrics, "model_served")),
 		.agent_version = word(l, json_object_get(f->line, "agent_version"),
@@ -125,39 +130,53 @@ static const struct result_origin *origin_of(struct loading *l, const struct fin
 	return words_origin(&l->words, &o);
 }
 
-static void keep_result(void *arg, size_t i, const json_t *line)
+static int64_t at_most(int64_t n, int64_t most)
 {
-	struct loading *l = arg;
-	struct trial_status *t = &l->r->trials[i];
+	return n > most ? most : n < -1 ? -1 : n;
+}
+
+static bool keep_result(struct loading *l, struct trial_status *t, const json_t *line)
+{
 	const json_t *whole = json_object_get(line, "result");
 	const json_t *metrics = json_object_get(json_object_get(whole, "agent"), "metrics");
 	const struct finished f = {line, whole, metrics};
 	const json_t *score = member(&f, "total_score"), *usd = json_object_get(line, "usd");
 	struct trial_result result = {
-		.attempt = (int)json_get_int(line, "attempt", 0),
+		.attempt = at_most(json_get_int(line, "attempt", 0), TRIAL_ATTEMPT_MAX),
 		.scored = json_is_number(score),
 		.total_score = json_number_value(score),
-		.tokens = count(&f, "tokens", "tokens_total"),
-		.tool_calls = count(&f, "tool_calls", "tool_calls"),
-		.calls = count(&f, "calls", "calls"),
-		.wall_ms = count(&f, "wall_ms", "wall_ms"),
+		.tokens = at_most(count(&f, "tokens", "tokens_total"), TRIAL_AMOUNT_MAX),
+		.tool_calls =
+			(int32_t)at_most(count(&f, "tool_calls", "tool_calls"), TRIAL_COUNT_MAX),
+		.calls = (int32_t)at_most(count(&f, "calls", "calls"), TRIAL_COUNT_MAX),
+		.wall_ms = at_most(count(&f, "wall_ms", "wall_ms"), TRIAL_AMOUNT_MAX),
 		.money_usd = usd ? (json_is_number(usd) ? json_number_value(usd) : -1)
 				 : json_get_real(metrics, "money_usd", -1),
-		.suspect = (int)json_get_int(
-			line, "suspect",
-			(int64_t)json_array_size(json_object_get(whole, "suspect"))),
+		.suspect = (uint16_t)at_most(
+			json_get_int(line, "suspect",
+				     (int64_t)json_array_size(json_object_get(whole, "suspect"))),
+			TRIAL_SUSPECT_MAX),
 	};
+	const char *hash = text(member(&f, "task_hash"));
+	enum outcome outcome;
 
-	if (!outcome_parse(text(member(&f, "outcome")), &result.outcome))
-		return;
+	if (!outcome_parse(text(member(&f, "outcome")), &outcome))
+		return false;
+	result.outcome = outcome;
 	result.reason = word(l, member(&f, "reason"), NULL);
 	result.reason = result.reason ? result.reason : "";
-	result.origin = origin_of(l, &f);
+	result.as_planned = *hash && strcmp(hash, t->shared->task_hash) == 0;
+	hash = result.as_planned ? NULL : words_text(&l->words, hash);
+	result.origin = origin_of(l, &f, hash ? hash : "");
 	result.more = more_of(l, &f);
 	trial_result_release(&t->result);
 	t->result = result;
 	t->has_result = true;
+	return true;
 }
+
+/* A million results are compared in 200 MB. */
+_Static_assert(sizeof(struct trial_status) <= 88, "a trial takes more memory than it has");
 
 const struct result_origin result_no_origin = {.task_hash = ""};
 const struct result_more result_no_more = {.judge_score = -1};
@@ -182,18 +201,54 @@ static void take_head(struct rollout *r, struct planfile *head)
 	r->agents = json_incref(head->agents);
 }
 
-static void take_trials(struct rollout *r, const struct plan_trial *v, size_t n)
+struct result_more *trial_result_more(struct trial_result *r)
+{
+	if (r->more != &result_no_more)
+		return (struct result_more *)r->more;
+	struct result_more *more = xmalloc(sizeof *more);
+	*more = result_no_more;
+	r->more = more;
+	return more;
+}
+
+const char *trial_run_id(const struct trial_status *t, struct run_id_room *room)
+{
+	size_t n = strlen(t->shared->stem), digits = 1;
+
+	if (t->number == TRIAL_NO_NUMBER)
+		return t->shared->stem;
+	for (uint32_t left = t->number; left > 9; left /= 10)
+		digits++;
+	if (n + 1 + digits >= sizeof room->text)
+		bug("a run ID is longer than its reader took it for");
+	memcpy(room->text, t->shared->stem, n);
+	room->text[n] = '-';
+	room->text[n + 1 + digits] = '\0';
+	for (uint32_t left = t->number; digits--; left /= 10)
+		room->text[n + 1 + digits] = (char)('0' + left % 10);
+	return room->text;
+}
+
+const char *trial_graded_hash(const struct trial_status *t)
+{
+	if (!t->has_result)
+		return "";
+	return t->result.as_planned ? t->shared->task_hash : t->result.origin->task_hash;
+}
+
+static void take_trials(struct rollout *r, struct loaded *to, const struct plan_trial *v, size_t n)
 {
 	r->trials = xcalloc(n + 1, sizeof *r->trials);
 	r->trials_n = n;
-	for (size_t i = 0; i < n; i++)
-		r->trials[i] = (struct trial_status){
-			.trial = v[i].shared,
-			.run_id = v[i].run_id,
-			.rollout = v[i].rollout,
-			.seed = v[i].seed,
-			.phase = "",
-			.result = {.origin = &result_no_origin, .more = &result_no_more}};
+	for (size_t i = 0; i < n; i++) {
+		to[i].key = v[i].key;
+		r->trials[i] = (struct trial_status){.shared = v[i].shared,
+						     .number = v[i].number,
+						     .rollout = v[i].rollout,
+						     .result = {.origin = &result_no_origin,
+								.more = &result_no_more,
+								.reason = ""}};
+	}
 }
 
 static void end_trial(struct trial_status *t, bool has_result)
@@ -205,65 +260,81 @@ static void end_trial(struct trial_status *t, bool has_result)
 		t->state = TRIAL_FINISHED;
 }
 
-static void take_first_try(struct trial_result *to, const struct trial_progress *m)
+static bool get_progress(void *arg, size_t i, const char *run_id, const char *key,
+			 struct trial_progress *p)
 {
-	struct result_more *more = (struct result_more *)to->more;
+	const struct loading *l = arg;
+	const struct trial_status *t = &l->r->trials[i];
+	const struct trial_result *x = &t->result;
 
-	to->replaced = m->replaced;
-	to->first_scored = m->first_scored;
-	if (!m->replaced)
-		return;
-	if (more == &result_no_more) {
-		more = xmalloc(sizeof *more);
-		*more = result_no_more;
-		to->more = more;
-	}
-	more->first_score = m->first_score;
+	if (plan_key_of(key) != l->trials[i].key || strcmp(RUN_ID(t), run_id) != 0)
+		return false;
+	p->state = (enum trial_state)t->state;
+	p->attempts = t->attempts;
+	p->last_finished = l->trials[i].last_finished;
+	p->whole = l->trials[i].whole;
+	snprintf(p->phase, sizeof p->phase, "%s", x->more->phase ? x->more->phase : "");
+	if (!t->has_result)
+		return true;
+	p->result_attempt = (int)x->attempt;
+	p->outcome = (enum outcome)x->outcome;
+	p->scored = x->scored;
+	p->total_score = x->total_score;
+	p->replaced = x->replaced;
+	p->first_scored = x->first_scored;
+	p->first_score = x->replaced ? x->more->first_score : 0;
+	return true;
 }
 
-static void take_progress(struct loading *l, size_t i, const struct trial_progress *m)
+static void put_progress(void *arg, size_t i, const struct trial_progress *p, const json_t *line,
+			 bool result)
 {
+	struct loading *l = arg;
 	struct trial_status *t = &l->r->trials[i];
-	const char *phase = words_text(&l->words, m->phase);
 
-	t->state = m->state;
-	t->attempts = m->attempts;
-	t->phase = phase ? phase : "";
-	take_first_try(&t->result, m);
-	if (!l->r->live)
-		end_trial(t, progress_has_result(m));
+	t->state = p->state;
+	t->attempts = p->attempts;
+	l->trials[i].last_finished = p->last_finished;
+	l->trials[i].whole = p->whole;
+	if (l->r->live && (*p->phase || t->result.more->phase))
+		trial_result_more(&t->result)->phase = words_text(&l->words, p->phase);
+	if (!result || !keep_result(l, t, line))
+		return;
+	t->result.replaced = p->replaced;
+	t->result.first_scored = p->first_scored;
+	if (p->replaced)
+		trial_result_more(&t->result)->first_score = p->first_score;
+}
+
+static bool can_be_counted(const struct trial_status *t)
+{
+	return t->has_result && !outcome_is_missing((enum outcome)t->result.outcome);
 }
 
 void rollout_ended(struct rollout *r)
 {
 	r->live = false;
 	for (size_t i = 0; i < r->trials_n; i++)
-		end_trial(&r->trials[i], r->trials[i].has_result &&
-						 !outcome_is_missing(r->trials[i].result.outcome));
+		end_trial(&r->trials[i], can_be_counted(&r->trials[i]));
 }
 
-static int read_progress(struct loading *l, const struct planfile *plan,
-			 const struct trial_name *names, int dir_fd, struct err *err)
+static int read_progress(struct loading *l, const struct planfile *plan, int dir_fd,
+			 struct err *err)
 {
 	struct rollout *r = l->r;
-	AUTO(free) struct trial_progress *progress = xcalloc(r->trials_n + 1, sizeof *progress);
+	const struct progress_keeper keeper = {l, get_progress, put_progress};
+	/* Which phase a trial is in is asked only while it runs. */
+	const enum journal_depth depth = r->live ? JOURNAL_ALL : JOURNAL_RESULTS;
 	struct journal_stats stats;
 
-	/* Which phase a trial is in is asked only while it runs. */
-	int status = progress_read_named(progress, names, r->trials_n, dir_fd,
-					 r->live ? JOURNAL_ALL : JOURNAL_RESULTS, keep_result, l,
-					 &stats, err);
-	if (!status)
-		status = owner_check_journal(plan, stats.rollout_id, r->ref.path, err);
-	for (size_t i = 0; i < r->trials_n; i++) {
-		if (!status)
-			take_progress(l, i, &progress[i]);
-		progress_release(&progress[i]);
-	}
-	r->damaged_lines = status ? 0 : stats.damaged;
-	if (!status)
-		r->cost = stats.cost;
-	return status;
+	if (progress_read_kept(&keeper, r->trials_n, dir_fd, depth, &stats, err) ||
+	    owner_check_journal(plan, stats.rollout_id, r->ref.path, err))
+		return -1;
+	if (!r->live)
+		rollout_ended(r);
+	r->damaged_lines = stats.damaged;
+	r->cost = stats.cost;
+	return 0;
 }
 
 /* Its trials, as plan and journal have them. HEAD: of the plan. */
@@ -272,22 +343,18 @@ static int read_files(struct rollout *r, struct planfile *head, int dir_fd, bool
 {
 	struct loading l = {.r = r, .words = {.memory = &r->memory}, .measured = measured};
 	AUTO(free) struct plan_trial *trials = NULL;
-	struct rollout_memory keys = {0};
 	size_t n = 0;
-	int status = planfile_read_shared(head, &trials, &n, &r->memory, &keys, dir_fd, r->ref.path,
-					  err);
+	int status = planfile_read_shared(head, &trials, &n, &l.words, dir_fd, r->ref.path, err);
 
-	AUTO(free) struct trial_name *names = xcalloc(n + 1, sizeof *names);
-	for (size_t i = 0; i < n; i++)
-		names[i] = (struct trial_name){trials[i].run_id, trials[i].key};
+	AUTO(free) struct loaded *loaded = xcalloc(n + 1, sizeof *loaded);
+	l.trials = loaded;
 	if (!status)
-		take_trials(r, trials, n);
-	/* Of a million trials it is fifty megabytes. */
+		take_trials(r, loaded, trials, n);
+	/* Of a million trials it is twenty megabytes. */
 	free(STEAL(&trials));
 	if (!status)
-		status = read_progress(&l, head, names, dir_fd, err);
+		status = read_progress(&l, head, dir_fd, err);
 	words_end(&l.words);
-	memory_release(&keys);
 	return status;
 }
 
@@ -298,7 +365,8 @@ static bool seems_own(const struct rollout *r, const struct store *s, const stru
 	size_t step = r->trials_n / SAMPLE + 1;
 
 	for (size_t i = 0; i < r->trials_n; i += step)
-		if (owner_is_stranger(s->root_fd, plan, r->trials[i].run_id, r->trials[i].attempts))
+		if (owner_is_stranger(s->root_fd, plan, RUN_ID(&r->trials[i]),
+				      r->trials[i].attempts))
 			return false;
 	return true;
 }
@@ -307,10 +375,10 @@ static void find_strangers(struct rollout *r, const struct store *s, const struc
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
 		const struct trial_status *t = &r->trials[i];
-		if (!owner_is_stranger(s->root_fd, plan, t->run_id, t->attempts))
+		if (!owner_is_stranger(s->root_fd, plan, RUN_ID(t), t->attempts))
 			continue;
 		if (!r->strangers++)
-			r->stranger = xstrdup(t->run_id);
+			r->stranger = xstrdup(RUN_ID(t));
 	}
 }
 
@@ -366,10 +434,19 @@ int rollout_read(struct rollout *out, const struct store *s, const struct rollou
 		rollout_release(&r);
 		return -1;
 	}
-	for (size_t i = 0; r.exclusions.n && i < r.trials_n; i++)
-		r.trials[i].excluded = exclusions_find(&r.exclusions, r.trials[i].run_id);
+	rollout_mark_excluded(&r);
 	*out = r;
 	return 0;
+}
+
+void rollout_mark_excluded(struct rollout *r)
+{
+	for (size_t i = 0; r->exclusions.n && i < r->trials_n; i++) {
+		struct trial_status *t = &r->trials[i];
+		const struct exclusion *found = exclusions_find(&r->exclusions, RUN_ID(t));
+		if (found || trial_excluded(t))
+			trial_result_more(&t->result)->excluded = found;
+	}
 }
 
 void rollout_release(struct rollout *r)
@@ -408,7 +485,7 @@ void rollouts_release(struct rollouts *r)
 bool rollout_is_complete(const struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++)
-		if (!r->trials[i].has_result || outcome_is_missing(r->trials[i].result.outcome))
+		if (!can_be_counted(&r->trials[i]))
 			return false;
 	return true;
 }

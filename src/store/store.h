@@ -72,9 +72,10 @@ int store_tags_write(const struct store *s, const struct rollout_ref *ref, const
 enum trial_state { TRIAL_PLANNED, TRIAL_RUNNING, TRIAL_INTERRUPTED, TRIAL_FINISHED };
 
 /* What many results say alike, held once: strings of rollout.memory. NULL where it is not known, as of what older
- * programs wrote, but for task_hash. */
+ * programs wrote, but for task_hash: trial_graded_hash() knows it. */
 struct result_origin {
-	const char *task_hash;	   /* of the task it was graded with; "": an older program's */
+	const char *
+		task_hash; /* of the task it was graded with, unless it is as_planned; "": an older program's */
 	const char *served;	   /* the models that answered it, by their own names */
 	const char *agent_version; /* what the agent says it is */
 	const char *judge_served;  /* the models that graded it */
@@ -89,8 +90,12 @@ struct result_more {
 	double judge_score;	  /* -1: not judged */
 	double first_score;	  /* see progress.h */
 	int64_t skipped, ignored; /* paths that the diff leaves out: see core/result.h */
-	json_t *judge_votes;	  /* as result.h has it; owned; NULL: none */
-	double *measured; /* as metric_values, when it was asked for; owned; NULL: not known */
+	const char *
+		phase; /* of a live rollout, the last one that a running trial entered; NULL: none */
+	const struct exclusion
+		*excluded;   /* somebody said that the trial shall not count; NULL: it does */
+	json_t *judge_votes; /* as result.h has it; owned; NULL: none */
+	double *measured;    /* as metric_values, when it was asked for; owned; NULL: not known */
 	struct trial_metric {
 		const char *name; /* of rollout.memory */
 		double value;
@@ -99,39 +104,78 @@ struct result_more {
 	size_t custom_n;
 };
 
-/* What is counted and shown of a result; the whole of it is in the attempt's folder, and eight times as large. */
+/* What is counted and shown of a result; the whole of it is in the attempt's folder, and ten times as large. A million of
+ * them are held at once: so numbers have no more bits than they need, and what is beyond that is the most that they hold. */
 struct trial_result {
 	const struct result_origin *origin; /* never NULL */
 	const struct result_more *more;	    /* never NULL; owned, unless it is result_no_more */
 	const char *reason;		    /* of rollout.memory; "" when completed */
 	double total_score;
-	int64_t tokens, tool_calls, calls; /* of the agent; -1: not known */
-	int64_t wall_ms;		   /* of the agent phase; the same */
-	double money_usd;		   /* the same */
-	enum outcome outcome;
-	int attempt; /* whose result it is */
-	int suspect; /* lines of evidence that some of its work was meant for its tests */
-	bool scored;
-	bool replaced, first_scored; /* it replaces an earlier one: see progress.h */
+	double money_usd;      /* of the agent; -1: not known */
+	int64_t tokens : 40;   /* the same */
+	int64_t attempt : 24;  /* whose result it is */
+	int64_t wall_ms : 40;  /* of the agent phase; -1: not known */
+	uint64_t suspect : 16; /* lines of evidence that some of its work was meant for its tests */
+	uint64_t outcome : 4;  /* enum outcome */
+	bool scored : 1;
+	bool replaced : 1, first_scored : 1; /* it replaces an earlier one: see progress.h */
+	bool as_planned : 1;		     /* it was graded with the task that was planned */
+	int32_t tool_calls, calls;	     /* of the agent; -1: not known */
 };
+#define TRIAL_COUNT_MAX INT32_MAX		  /* tool_calls, calls */
+#define TRIAL_AMOUNT_MAX (((int64_t)1 << 39) - 1) /* tokens, wall_ms: 17 years */
+#define TRIAL_SUSPECT_MAX UINT16_MAX
 extern const struct result_origin result_no_origin;
 extern const struct result_more result_no_more;
 
+/* Of the plan, what all trials of its task in its entry share, held once. Strings are never NULL, and of rollout.memory. */
+struct trial_shared {
+	/* What tasks have alike, too: all of a trial that is named neither here nor in trial_status. What is named there is
+	 * nobody's in this one. */
+	const struct trial *setting;
+	const char *stem; /* of run IDs */
+	int64_t seed;	  /* of its rollout 0, and one more for each; TRIAL_NO_SEED */
+	const char *task_dir, *task_id, *task_hash, *planned_hash, *task_snapshot, *repository,
+		*cluster, *image, *image_id; /* as in struct trial */
+	struct strv tags;
+};
+
 /* A trial and what the journal says of it. */
 struct trial_status {
-	/* Of the plan, what all trials of its task in its entry share, held once: so index, run_id, key, rollout and seed of it
-	 * are nobody's. */
-	const struct trial *trial;
-	const char *run_id; /* STAMP-index; with a suffix where two benchmarks share a second */
-	int64_t seed;	    /* -1: none */
-	int rollout;	    /* from 0 */
-	int attempts;	    /* started so far */
-	const char *phase;  /* the last one entered, of a live rollout; else "" */
-	const struct exclusion *excluded; /* somebody said that it shall not count; NULL: it does */
-	struct trial_result result;	  /* the one that counts, when has_result */
-	enum trial_state state; /* never RUNNING in a journal that nobody writes any more */
-	bool has_result;
+	const struct trial_shared *shared;
+	uint32_t
+		number; /* at the end of its run ID, see trial_run_id(); TRIAL_NO_NUMBER: the stem is all of it */
+	int32_t rollout;       /* from 0 */
+	int32_t attempts : 24; /* started so far */
+	uint32_t
+		state : 4; /* enum trial_state; never RUNNING in a journal that nobody writes any more */
+	bool has_result : 1;
+	struct trial_result result; /* the one that counts, when has_result */
 };
+#define TRIAL_NO_NUMBER UINT32_MAX
+#define TRIAL_STEM_MAX 84 /* a longer one is all of its run ID */
+#define TRIAL_NO_SEED INT64_MIN
+#define TRIAL_ATTEMPT_MAX ((1 << 23) - 1)
+
+/* Its run ID, STAMP-index; with a suffix where two benchmarks share a second. It is put together in ROOM. */
+struct run_id_room {
+	char text[96];
+};
+const char *trial_run_id(const struct trial_status *t, struct run_id_room *room);
+/* Valid until the end of the block that it stands in. */
+#define RUN_ID(t) trial_run_id(t, &(struct run_id_room){.text = ""})
+/* The task that it was graded with, as far as it is known; "": it is not. */
+const char *trial_graded_hash(const struct trial_status *t);
+/* -1: none. */
+static inline int64_t trial_seed(const struct trial_status *t)
+{
+	return t->shared->seed == TRIAL_NO_SEED ? -1 : t->shared->seed + t->rollout;
+}
+/* NULL: it counts. */
+static inline const struct exclusion *trial_excluded(const struct trial_status *t)
+{
+	return t->result.more->excluded;
+}
 
 /* One of several rollouts that are read as one. */
 struct rollout_part {
@@ -193,6 +237,10 @@ static inline void auto_rollouts(struct rollouts *r)
 	rollouts_release(r);
 }
 void trial_result_release(struct trial_result *r);
+/* What R has more than others, for who wants to fill it in. */
+struct result_more *trial_result_more(struct trial_result *r);
+/* Which of its trials R->exclusions are of. */
+void rollout_mark_excluded(struct rollout *r);
 /* Whether a supervisor writes its journal. */
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
 /* No trial is missing and none is infra_error or cancelled. */

@@ -38,13 +38,25 @@ static void make(struct rollout *r, const struct made *m, size_t n)
 			      .trials_n = n};
 	for (size_t i = 0; i < n; i++) {
 		struct trial_status *t = &r->trials[i];
+		struct trial_shared *shared = xcalloc(1, sizeof *shared);
 		struct trial *of = xcalloc(1, sizeof *of);
-		of->task_id = of->task_dir = (char *)m[i].task;
+		*shared = (struct trial_shared){.setting = of,
+						.stem = "20250824__12-34-56",
+						.seed = TRIAL_NO_SEED,
+						.task_dir = m[i].task,
+						.task_id = m[i].task,
+						.task_hash = "",
+						.planned_hash = "",
+						.task_snapshot = "",
+						.repository = "",
+						.cluster = "",
+						.image = "",
+						.image_id = ""};
 		of->model = (char *)m[i].model;
 		of->variant = (char *)m[i].label;
 		of->agent = (char *)"bash";
-		t->trial = of;
-		t->run_id = xasprintf("20250824__12-34-56-%zu", i);
+		t->shared = shared;
+		t->number = (uint32_t)i;
 		t->rollout = m[i].rollout;
 		t->state = m[i].state;
 		t->has_result = m[i].has_result;
@@ -69,8 +81,8 @@ static void sum_up(struct summary *s, const struct rollout *r)
 static void drop(struct rollout *r)
 {
 	for (size_t i = 0; i < r->trials_n; i++) {
-		free((void *)r->trials[i].trial);
-		free((void *)r->trials[i].run_id);
+		free((void *)r->trials[i].shared->setting);
+		free((void *)r->trials[i].shared);
 	}
 	free(r->trials);
 }
@@ -95,7 +107,7 @@ static void means_are_over_task_means(void **state)
 	assert_int_equal(g->rollouts_min, 1);
 	assert_int_equal(g->rollouts_max, 4);
 	assert_int_equal(s.cells_n, 2);
-	near(s.cells[0].over_rollouts.mean, .75);
+	near(summary_cell_mean(&s, &s.cells[0]).mean, .75);
 	near(s.cells[0].max, 1);
 	summary_release(&s);
 	drop(&r);
@@ -145,7 +157,7 @@ static void missing_is_no_zero(void **state)
 	near(g->best, (.875 + .625 + 1) / 3);
 	assert_int_equal(s.failures_n, 1);
 	assert_int_equal(s.failures[0].n, 2);
-	assert_string_equal(s.failures[0].run_id, "20250824__12-34-56-1");
+	assert_string_equal(RUN_ID(s.rows[s.failures[0].place].status), "20250824__12-34-56-1");
 	summary_release(&s);
 
 	AUTO(buf) struct buf out = BUF_INIT;
