@@ -18,7 +18,7 @@ struct request {
 	bool no_preflight;
 	const char *selector;
 	struct strv retry; /* names of outcomes */
-	struct strv rerun; /* tasks, by id or glob */
+	struct strv rerun; /* tasks, by id or glob, and runs */
 	bool again[OUTCOME_COUNT_];
 	int64_t parallel;
 	bool dry_run;
@@ -42,10 +42,10 @@ static int read_outcomes(struct request *q, struct err *err)
 	return 0;
 }
 
-static bool is_rerun(const struct request *q, const struct trial *t)
+static bool is_rerun(const struct request *q, const char *name)
 {
 	for (size_t i = 0; i < q->rerun.n; i++)
-		if (!fnmatch(q->rerun.v[i], t->task_id, 0))
+		if (!fnmatch(q->rerun.v[i], name, 0))
 			return true;
 	return false;
 }
@@ -55,9 +55,11 @@ static int check_rerun(const struct request *q, const struct session *s, struct 
 	for (size_t i = 0; i < q->rerun.n; i++) {
 		bool found = false;
 		for (size_t k = 0; k < s->plan.n && !found; k++)
-			found = !fnmatch(q->rerun.v[i], s->plan.trials[k].task_id, 0);
+			found = !fnmatch(q->rerun.v[i], s->plan.trials[k].task_id, 0) ||
+				!fnmatch(q->rerun.v[i], s->plan.trials[k].run_id, 0);
 		if (!found)
-			return err_set(err, ERR_USAGE, 0, "--rerun: no task of %s %s is \"%s\"",
+			return err_set(err, ERR_USAGE, 0,
+				       "--rerun: no task and no run of %s %s is \"%s\"",
 				       s->plan.name, s->plan.stamp, q->rerun.v[i]);
 	}
 	return 0;
@@ -75,10 +77,10 @@ static bool is_outdated(const struct trial *t, const struct trial_progress *m)
 static bool choose(const struct request *q, const struct trial *t, const struct trial_progress *m,
 		   struct sched_item *item)
 {
-	if (is_rerun(q, t)) {
-		item->whole = true;
+	/* All rollouts of a task are no selection of those that somebody liked less. */
+	item->whole = is_rerun(q, t->task_id);
+	if (item->whole || is_rerun(q, t->run_id))
 		return true;
-	}
 	if (m->result_attempt && q->again[m->outcome]) {
 		item->agent_from = outcome_is_missing(m->outcome) ? m->agent_committed : 0;
 		return true;
@@ -265,11 +267,11 @@ int cmd_resume(int argc, char **argv)
 		 .target = &q.retry,
 		 .help = "also run again what ended so: timeout, agent_error ...; repeatable"},
 		{.name = "rerun",
-		 .arg = "TASK",
+		 .arg = "TASK|RUN",
 		 .kind = OPTION_STRV,
 		 .target = &q.rerun,
-		 .help = "run all trials of this task again, however they ended; repeatable, "
-			 "globs"},
+		 .help = "run again all trials of this task, or this run, however they ended; "
+			 "repeatable, globs"},
 		{.name = "config",
 		 .arg = "FILE",
 		 .kind = OPTION_STR,

@@ -53,7 +53,7 @@ static void take_attempt(struct session *s, size_t i, int attempt)
 	struct rundir_left left;
 
 	rundir_look(s->store.root_fd, &s->plan, t, attempt, &left);
-	if (left.agent_committed && attempt > m->agent_committed) {
+	if (left.agent_committed && attempt > m->agent_committed && attempt >= m->agent_started) {
 		progress_apply(m, EVENT_AGENT_DONE, attempt, NULL);
 		journal_add(s->journal, EVENT_AGENT_DONE, t, attempt, NULL);
 	}

@@ -62,7 +62,8 @@ static struct attempt describe(const struct sched *s, size_t item)
 	return a;
 }
 
-static void journal_start(struct sched *s, const struct attempt *a, bool whole)
+static void journal_start(struct sched *s, struct trial_progress *progress, const struct attempt *a,
+			  bool whole)
 {
 	json_t *fields = json_object();
 
@@ -72,6 +73,7 @@ static void journal_start(struct sched *s, const struct attempt *a, bool whole)
 		json_put_bool(fields, "regrade", true);
 	if (whole)
 		json_put_bool(fields, "whole", true);
+	progress_apply(progress, EVENT_STARTED, a->number, fields);
 	journal_add(s->o->journal, EVENT_STARTED, &a->trial, a->number, fields);
 }
 
@@ -117,9 +119,7 @@ void attempt_start(struct sched *s, size_t id, size_t item)
 	if (old) {
 		a.number = old->attempts;
 	} else {
-		journal_start(s, &a, s->items[item].item.whole);
-		progress_apply(progress, EVENT_STARTED, a.number, NULL);
-		progress->whole = s->items[item].item.whole;
+		journal_start(s, progress, &a, s->items[item].item.whole);
 	}
 	if (launch(s, site, id, &a, old, &err)) {
 		finish_unstarted(s, item, a.number, &err);

@@ -357,7 +357,7 @@ static void take_past(struct work *w, int from_fd)
 	result_release(&past);
 }
 
-int work_take_over(struct work *w, struct err *err)
+static int take_over(struct work *w, struct err *err)
 {
 	static const char *const taken[] = {ATTEMPT_ARTIFACTS, ATTEMPT_AGENT_LOG, ATTEMPT_AGENT_ERR,
 					    ATTEMPT_CALLS, ATTEMPT_RECORDING};
@@ -368,21 +368,32 @@ int work_take_over(struct work *w, struct err *err)
 	AUTO(fd) int from =
 		openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
-		return err_set(err, ERR_INFRA, errno, "open attempt %d", w->attempt.agent_from);
+		return err_set(err, ERR_INFRA, errno, "open its folder");
 	if (json_read(&record, from, ATTEMPT_AGENT, AGENT_JSON_MAX, err) ||
 	    agent_record_from_json(&w->result.agent, record, ATTEMPT_AGENT, err))
-		return err_wrap(err, "attempt %d", w->attempt.agent_from);
+		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
 		if (take(w, from, taken[i], err))
-			return err_wrap(err, "take over attempt %d", w->attempt.agent_from);
+			return err_wrap(err, "take over");
 	char committed[HASH_HEX];
 	memcpy(committed, w->result.agent.digest, sizeof committed);
 	if (digest_patch(w, err))
 		return -1;
 	if (strcmp(committed, w->result.agent.digest))
 		return err_set(err, ERR_USAGE, 0,
-			       "attempt %d: " ATTEMPT_DIFF " was changed since it was committed",
-			       w->attempt.agent_from);
+			       ATTEMPT_DIFF " was changed since it was committed");
 	take_past(w, from);
 	return commit_agent(w, err);
+}
+
+/* What is damaged is not run again by itself: it may be dear, and somebody may have a copy. */
+int work_take_over(struct work *w, struct err *err)
+{
+	if (!take_over(w, err))
+		return 0;
+	/* No room, say, is no damage. */
+	if (err->retry || err_no_room(err))
+		return err_wrap(err, "attempt %d", w->attempt.agent_from);
+	return err_wrap(err, "attempt %d (rollouts resume %s --rerun %s runs its agent again)",
+			w->attempt.agent_from, w->attempt.bench, w->attempt.trial.run_id);
 }

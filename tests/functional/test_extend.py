@@ -226,6 +226,27 @@ def test_rerunning_whole_tasks_is_no_selection(run_cli, make_task, make_bench, a
     assert "first_try" not in (rollout().dir / "manifest.json").read_text()
 
 
+@pytest.mark.parametrize("file, said", [("agent.json", "not valid JSON"), ("artifacts/diff.patch", "was changed since it was committed")])
+def test_damaged_work_is_made_again_when_somebody_says_so(run_cli, make_task, make_bench, agent_script, rollout, workdir, file, said):
+    """What a disk lost of an agent's committed work, before it was graded."""
+    make_bench({"prepared_dir": make_task("ta", tests=ONE, rubrics=RUBRICS), "rollouts": 2}, agent=agent_script("touch ok\n"), model="acme-1")
+    run_cli("run", "bench.toml", check=0)
+    run = rollout().manifest["results"][0]["run_id"]
+    attempts = workdir / "data/runs" / run / "attempts"
+    (attempts / "1" / file).write_text("")
+    (attempts / "1/result.json").unlink()
+    journal = rollout().dir / "events.jsonl"
+    journal.write_text("".join(line for line in journal.read_text().splitlines(True)
+                               if run not in line or '"event":"finished"' not in line))
+    done = run_cli("resume", "bench", check=1)
+    assert said in done.stdout and f"rollouts resume bench --rerun {run}" in done.stdout
+    run_cli("resume", "bench", check=1)  # and not by itself
+    run_cli("resume", "bench", "--rerun", run, check=0)
+    assert [row["outcome"] for row in rollout().manifest["results"]] == ["completed"] * 2
+    assert (attempts / "1" / file).read_text() == ""
+    assert "first tries" not in run_cli("summarize", "bench", check=0).stdout
+
+
 def test_the_first_screen_says_what_is_missing_and_what_a_tag_is(run_cli, make_task, make_bench):
     """A credential that the tests need and no sandbox gets; a --tag that is one of the tasks."""
     ask = [("check.sh", "a", 'test -n "$DEEPL_API_KEY"\n')]

@@ -178,6 +178,36 @@ def test_retry_starts_the_agent_again(run_cli, fake_bench, workdir, rollout):
     assert "an outcome is one of" in run_cli("resume", "bench", "--retry", "tiemout", check=2).stderr
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_retry_that_fails_does_not_hand_back_what_it_was_to_replace(run_cli, fake_bench, workdir, rollout, retries):
+    fake_bench(1, env={"FAKE_OUTCOME": "timeout", "FAKE_SPOILT": "2", "FAKE_HEAL": "3"}, retries=retries)
+    run_cli("run", "bench.toml", check=0)
+    run_cli("resume", "bench", "--retry", "timeout", check=1 - retries)
+    assert rollout().manifest["results"][0]["outcome"] == ("completed" if retries else "infra_error")
+    run_cli("resume", "bench", check=0)
+    run = rollout().manifest["results"][0]["run_id"]
+    assert starts(workdir) == [f"{run} 1", f"{run} 3"]
+    assert rollout().manifest["results"][0]["outcome"] == "completed"
+
+
+def test_a_retry_cut_short_does_not_hand_back_what_it_was_to_replace(start_cli, run_cli, fake_bench, workdir, rollout, journal):
+    """What the first attempt came to counts until the agent, which is asked for again, has done something else."""
+    fake_bench(1, env={"FAKE_OUTCOME": "timeout", "FAKE_HEAL": "2"})
+    run_cli("run", "bench.toml", check=0)
+    run = rollout().manifest["results"][0]["run_id"]
+    plan = rollout().dir / "plan.json"
+    plan.write_text(plan.read_text().replace('"FAKE_OUTCOME":', '"FAKE_HOLD":"agent","FAKE_OUTCOME":'))
+    child = start_cli("resume", "bench", "--retry", "timeout")
+    wait_for(lambda: journal().count('"phase":"agent"') == 2)
+    child.kill()
+    child.wait()
+    (workdir / "data/go").touch()
+    assert "1 scored" not in run_cli("summarize", "bench", check=0).stdout
+    run_cli("resume", "bench", "--retry", "timeout", check=0)
+    assert starts(workdir)[0] == f"{run} 1" and starts(workdir)[-1] == f"{run} 3"
+    assert rollout().manifest["results"][0]["outcome"] == "completed"
+
+
 def test_config_appends(run_cli, fake_bench, workdir, rollout):
     fake_bench(2)
     run_cli("run", "bench.toml", check=0)
