@@ -247,6 +247,11 @@ char *path_of_fd(int fd)
 	return xstrndup(path, n > 0 ? (size_t)n : 0);
 }
 
+void path_touch(int dir_fd, const char *path)
+{
+	(void)utimensat(dir_fd, path, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
 bool path_exists(int dir_fd, const char *path)
 {
 	struct stat st;

@@ -54,5 +54,6 @@ int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char 
 		    struct err *err) MUST_CHECK;
 /* Where FD is, by /proc; "" when that cannot be told. The caller owns it. */
 char *path_of_fd(int fd);
+void path_touch(int dir_fd, const char *path);	/* it is new again, where it may be */
 bool path_exists(int dir_fd, const char *path); /* without following a last link */
 bool path_is_dir(int dir_fd, const char *path); /* following links */

@@ -45,10 +45,12 @@ static int finish(const struct leftovers *l, bool engine, bool dry_run, struct e
 	return 0;
 }
 
-static int clean(const struct store *s, const struct leftovers_request *q, bool dry_run,
-		 struct err *err)
+static int clean(struct store *s, const struct leftovers_request *q, bool dry_run, struct err *err)
 {
 	struct leftovers l;
+
+	if (q->cache && !dry_run && store_claim_cache(s, err))
+		return -1;
 	int status = leftovers_find(&l, s, q, err);
 
 	for (size_t i = 0; i < l.unreadable.n; i++)

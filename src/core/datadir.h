@@ -8,7 +8,8 @@
 
 /* Below the data folder. */
 #define DATA_CACHE "cache"
-#define DATA_TASKS DATA_CACHE "/tasks"	   /* HASH/: a snapshot, see task/task.h */
+#define DATA_CACHE_LOCK DATA_CACHE "/in-use.lock" /* see store_use_cache() */
+#define DATA_TASKS DATA_CACHE "/tasks"		  /* HASH/: a snapshot, see task/task.h */
 #define DATA_PLACE DATA_CACHE "/place"	   /* the inode of DATA_CACHE: another one after a copy */
 #define DATA_PINS DATA_CACHE "/pins"	   /* HASH: the start commit of that task */
 #define DATA_MIRRORS DATA_CACHE "/mirrors" /* HASH.git/: of a repository's URL */

@@ -309,10 +309,11 @@ int repo_baseline_get(struct repo_baseline *out, int root_fd, const struct task 
 {
 	AUTO(pin) struct pin pin = {0};
 	pin_read(&pin, root_fd, t);
-	if (!own_copy && pin.key && meta_read(out, root_fd, pin.key))
+	if ((!own_copy && pin.key && meta_read(out, root_fd, pin.key)) ||
+	    get_slowly(out, root_fd, t, snapshot, own_copy, deadline_ms, &pin, err) == 0) {
+		path_touch(root_fd, out->path);
 		return 0;
-	if (get_slowly(out, root_fd, t, snapshot, own_copy, deadline_ms, &pin, err) == 0)
-		return 0;
+	}
 	// A slow network or a busy disk is nobody's mistake and may be better next time.
 	if (err->kind == ERR_LIMIT) {
 		err->kind = ERR_INFRA;

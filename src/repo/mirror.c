@@ -338,6 +338,7 @@ int mirror_need(char **path, int root_fd, const char *url, const char *commit, i
 			   .deadline_ms = deadline_ms};
 	if (path_make_dirs(root_fd, DATA_MIRRORS, 0755, err) < 0 || have_commit(&m, err) < 0)
 		return -1;
+	path_touch(root_fd, mine);
 	*path = STEAL(&mine);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -257,7 +258,8 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 	const char *snapshot;
 	json_t *value;
 
-	if (l->live)
+	/* Workers go on for a moment without their supervisor. */
+	if (l->live || l->busy.n)
 		return err_set(err, ERR_USAGE, 0,
 			       "a benchmark is running and uses the cache; wait for it");
 	if (l->unreadable.n)
@@ -310,6 +312,23 @@ static int add_runs(struct leftovers *l, const struct rollout *r, struct err *er
 	return 0;
 }
 
+/* From here on nobody goes on with it. */
+static int claim(struct leftovers *l, const struct rollout_ref *ref, struct err *err)
+{
+	AUTO(free) char *path = path_join(ref->path, ROLLOUT_JOURNAL);
+	AUTO(fd) int fd = openat(l->store->root_fd, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_set(err, ERR_INFRA, errno, "open %s/%s", l->store->root, path);
+	if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+		return err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", ref->name,
+			       ref->stamp);
+	l->claimed = fd_steal(&fd) + 1;
+	return 0;
+}
+
 static int find_runs(struct leftovers *l, const char *name, const char *stamp, struct err *err)
 {
 	struct rollout_ref ref = {0};
@@ -321,17 +340,16 @@ static int find_runs(struct leftovers *l, const char *name, const char *stamp, s
 	if (store_find(l->store, name, stamp, &ref, err))
 		return -1;
 	int status = strcmp(ref.stamp, stamp) == 0
-			     ? rollout_load(&r, l->store, &ref, err)
+			     ? claim(l, &ref, err)
 			     : err_set(err, ERR_USAGE, 0,
 				       "--runs removes results: give the whole stamp, %s/%s", name,
 				       ref.stamp);
+	if (!status)
+		status = rollout_load(&r, l->store, &ref, err);
 	rollout_ref_release(&ref);
 	if (status)
 		return -1;
-	if (r.live)
-		status = err_set(err, ERR_USAGE, 0, "%s %s is running; interrupt it first", name,
-				 stamp);
-	else if (r.strangers)
+	if (r.strangers)
 		status = owner_refuse(name, stamp, r.strangers, r.stranger, err);
 	else
 		status = add_runs(l, &r, err);
@@ -365,9 +383,21 @@ int leftovers_find(struct leftovers *l, const struct store *s, const struct left
 
 int leftovers_remove(const struct leftovers *l, const struct leftover *i, struct err *err)
 {
-	for (size_t k = 0; k < i->paths.n; k++)
-		if (path_remove_tree(l->store->root_fd, i->paths.v[k], err))
+	const int root_fd = l->store->root_fd;
+
+	for (size_t k = 0; k < i->paths.n; k++) {
+		AUTO(free) char *gone = NULL;
+		/* Of a rollout's folder no part may be left while it has its name: somebody would go on with that. */
+		if (i->name_folder && k == i->paths.n - 1)
+			gone = xasprintf(DATA_TEMP "/%s.tmp.%d.0", path_base(i->paths.v[k]),
+					 (int)getpid());
+		if (gone && (path_make_dirs(root_fd, DATA_TEMP, 0755, err) ||
+			     (renameat(root_fd, i->paths.v[k], root_fd, gone) &&
+			      err_set(err, ERR_INFRA, errno, "rename %s", i->paths.v[k]))))
 			return -1;
+		if (path_remove_tree(root_fd, gone ? gone : i->paths.v[k], err))
+			return -1;
+	}
 	/* The folder of a name whose last rollout this was. */
 	if (i->name_folder)
 		(void)unlinkat(l->store->root_fd, i->name_folder, AT_REMOVEDIR);
@@ -449,5 +479,7 @@ void leftovers_release(struct leftovers *l)
 	json_decref(l->used);
 	strv_release(&l->busy);
 	strv_release(&l->unreadable);
+	if (l->claimed)
+		close(l->claimed - 1);
 	*l = (struct leftovers){0};
 }

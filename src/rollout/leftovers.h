@@ -30,6 +30,7 @@ struct leftovers {
 	bool live;		/* some rollout is running */
 	json_t *used;		/* in the cache, by some plan: path -> true */
 	struct strv busy;	/* attempts' folders with a living worker */
+	int claimed; /* the rollout to be removed: its journal's descriptor and one, locked; 0: none */
 };
 
 /* ERR_USAGE when what is asked for is in use, or may be. OUT must be released in any case. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -314,6 +315,12 @@ static int open_rollout(struct session *s, struct err *err)
 	if (journal_open(&s->journal, s->dir_fd, err))
 		return err->sys == EACCES ? carried_refuse(&s->store, s->ref.path, err)
 					  : err_wrap(err, "%s/%s", s->store.root, s->ref.path);
+	/* Before its lock was ours, `clean --runs` may have had it. */
+	struct stat there, ours;
+	if (fstatat(s->store.root_fd, s->ref.path, &there, AT_SYMLINK_NOFOLLOW) ||
+	    fstat(s->dir_fd, &ours) || there.st_ino != ours.st_ino || there.st_dev != ours.st_dev)
+		return err_set(err, ERR_USAGE, 0, "%s/%s was removed just now", s->store.root,
+			       s->ref.path);
 	if (planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
 		return -1;
 	/* Made by an ordinary user, and ours to go on with. */
@@ -339,7 +346,7 @@ int session_open(struct session *s, const char *data_dir, const char *name, cons
 	*s = (struct session){.dir_fd = -1, .store.root_fd = -1};
 	if (store_open(&s->store, data_dir ? data_dir : "data", false, err))
 		return -1;
-	if (store_check_links(&s->store, err) ||
+	if (store_check_links(&s->store, err) || store_use_cache(&s->store, err) ||
 	    store_find(&s->store, name, selector, &s->ref, err) || open_rollout(s, err)) {
 		session_close(s);
 		return -1;

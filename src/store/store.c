@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/buf.h"
@@ -115,18 +116,63 @@ int store_open(struct store *s, const char *data_dir, bool create, struct err *e
 		return -1;
 	if (create && make_folders(fd, err))
 		return err_wrap(err, "data folder %s (--data-dir names another)", data_dir);
-	s->root_fd = fd_steal(&fd);
-	s->root = xstrdup(data_dir);
+	*s = (struct store){.root_fd = fd_steal(&fd), .root = xstrdup(data_dir)};
 	for (size_t n = strlen(s->root); n > 1 && s->root[n - 1] == '/'; n--)
 		s->root[n - 1] = '\0';
-	return 0;
+	if (!create || !store_use_cache(s, err))
+		return 0;
+	store_close(s);
+	return -1;
 }
 
 void store_close(struct store *s)
 {
 	close(s->root_fd);
+	if (s->cache_lock)
+		close(s->cache_lock - 1);
 	free(s->root);
-	*s = (struct store){-1, NULL};
+	*s = (struct store){.root_fd = -1};
+}
+
+/* HOW: of flock(). */
+static int lock_cache(struct store *s, int how, struct err *err)
+{
+	/* A lock for writing on a network file system wants a file open for writing; who may not write can still read. */
+	AUTO(fd)
+	int fd = openat(s->root_fd, DATA_CACHE_LOCK,
+			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+	struct stat dir, st;
+
+	if (fd >= 0 && geteuid() == 0 && !fstat(s->root_fd, &dir) && !fstat(fd, &st) &&
+	    st.st_uid != dir.st_uid && S_ISREG(st.st_mode))
+		(void)!fchown(fd, dir.st_uid, dir.st_gid);
+	if (fd < 0)
+		fd = openat(s->root_fd, DATA_CACHE_LOCK,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0
+				       : err_set(err, ERR_INFRA, errno, "open %s/" DATA_CACHE_LOCK,
+						 s->root);
+	while (flock(fd, how)) {
+		if (errno == EWOULDBLOCK)
+			return err_set(err, ERR_USAGE, 0,
+				       "a benchmark is running, or about to, and uses the cache; "
+				       "wait for it");
+		if (errno != EINTR)
+			break;
+	}
+	s->cache_lock = fd_steal(&fd) + 1;
+	return 0;
+}
+
+int store_use_cache(struct store *s, struct err *err)
+{
+	return lock_cache(s, LOCK_SH, err);
+}
+
+int store_claim_cache(struct store *s, struct err *err)
+{
+	return lock_cache(s, LOCK_EX | LOCK_NB, err);
 }
 
 void rollout_ref_release(struct rollout_ref *r)

@@ -25,10 +25,17 @@
 
 struct store {
 	int root_fd;
-	char *root; /* as the user named it ("data"): prefix of the run_dir shown to people */
+	char *root;	/* as the user named it ("data"): prefix of the run_dir shown to people */
+	int cache_lock; /* its descriptor and one; 0: not held */
 };
 
+/* CREATE: for who writes to it, with store_use_cache(). */
 int store_open(struct store *s, const char *data_dir, bool create, struct err *err) MUST_CHECK;
+/* Who uses the cache of a data folder, and who removes from it, keep each other out for as long as S is open. Taken before
+ * any other lock below the data folder, and by no worker. Using it waits for who removes; claiming it is ERR_USAGE while
+ * somebody uses it. Where a file system has no locks, neither does anything. */
+int store_use_cache(struct store *s, struct err *err) MUST_CHECK;
+int store_claim_cache(struct store *s, struct err *err) MUST_CHECK;
 void store_close(struct store *s);
 /* ERR_USAGE when a folder of the data root is a link: below the root nothing is followed. store_open asks it where it
  * creates; whoever writes to what is there asks it too. */

@@ -372,6 +372,7 @@ int task_context_write(const struct task_context *c, int root_fd, struct err *er
 	AUTO(free) char *path = xasprintf(DATA_CONTEXTS "/%s", c->key);
 	AUTO(free) char *spec = path_join(path, "spec.json");
 
+	path_touch(root_fd, path);
 	if (path_exists(root_fd, spec))
 		return 0;
 	if (path_make_dirs(root_fd, path, 0755, err))

@@ -280,6 +280,7 @@ int task_snapshot(const struct task *t, const struct task_source *src, int root_
 		return -1;
 	if (look(t, root_fd, where) != FOUND_SAME && update_snapshot(t, root_fd, where, err))
 		return err_wrap(err, "snapshot of task %s", src->dir);
+	path_touch(root_fd, where);
 	*path = STEAL(&where);
 	return 0;
 }

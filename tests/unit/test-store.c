@@ -138,7 +138,8 @@ static void test_marks(void **state)
 	progress_apply(&m, EVENT_AGENT_DONE, 1, NULL);
 	assert_true(apply_end(&m, 1, finished("infra_error", false, -1)));
 	assert_false(progress_has_result(&m));
-	progress_apply(&m, EVENT_STARTED, 2, NULL);
+	AUTO(json) json_t *goes_on = json_pack("{s:i}", "agent_from", 1);
+	progress_apply(&m, EVENT_STARTED, 2, goes_on);
 	assert_true(apply_end(&m, 2, finished("completed", false, 0.5)));
 	assert_true(progress_has_result(&m));
 	assert_int_equal(m.agent_committed, 1);
@@ -153,6 +154,14 @@ static void test_marks(void **state)
 	assert_true(m.total_score == 1);
 	assert_false(progress_apply(&m, "of a later version", 5, NULL));
 	progress_release(&m);
+
+	/* An agent that is started again replaces what was committed, whatever becomes of it. */
+	progress_apply(&m, EVENT_STARTED, 9, NULL);
+	assert_int_equal(m.agent_committed, 0);
+	progress_apply(&m, EVENT_AGENT_DONE, 1, NULL);
+	assert_int_equal(m.agent_committed, 0);
+	progress_apply(&m, EVENT_AGENT_DONE, 9, NULL);
+	assert_int_equal(m.agent_committed, 9);
 }
 
 static void test_rollout_reads_running_as_interrupted(void **state)
