@@ -35,7 +35,8 @@ struct display {
 	unsigned frame;
 	size_t done, total, shown_done;
 	size_t failed;		  /* ended with a result, but not as they should */
-	size_t queued, running;	  /* elsewhere */
+	struct buf elsewhere;	  /* where trials run elsewhere: how they are */
+	char *shown_elsewhere;	  /* what plain lines said of that last */
 	int64_t left_ms, next_ms; /* next_ms: of the spinner or the next plain line */
 };
 
@@ -48,7 +49,7 @@ struct display *display_new(int fd, enum display_mode mode)
 	const char *terminal = getenv("TERM");
 	d->tty = isatty(fd) && !(terminal && strcmp(terminal, "dumb") == 0);
 	d->plain = mode != DISPLAY_JSON && plain_is_wanted();
-	d->pending = (struct buf)BUF_INIT;
+	d->pending = d->elsewhere = (struct buf)BUF_INIT;
 	d->left_ms = -1;
 	return d;
 }
@@ -91,8 +92,7 @@ static void add_progress(struct display *d)
 	char left[16];
 
 	buf_addf(&d->pending, "Running tasks... %zu/%zu completed", d->done, d->total);
-	if (d->queued || d->running)
-		buf_addf(&d->pending, ", %zu queued, %zu running", d->queued, d->running);
+	buf_adds(&d->pending, d->elsewhere.data);
 	/* An estimate in fractions of a second would only flicker. */
 	if (d->left_ms >= 0 && d->left_ms < 60000 && d->done < d->total)
 		buf_addf(&d->pending, ", about %ds left", (int)(d->left_ms / 1000) + 1);
@@ -134,8 +134,16 @@ static void spin(struct display *d)
 static void plain_progress(struct display *d)
 {
 	add_progress(d);
+	free(d->shown_elsewhere);
+	d->shown_elsewhere = xstrdup(d->elsewhere.data);
 	buf_addc(&d->pending, '\n');
 	d->next_ms = clock_mono_ms() + (d->mode == DISPLAY_DEFAULT ? PLAIN_MS : PLAIN_VERBOSE_MS);
+}
+
+static bool has_plain_news(const struct display *d)
+{
+	return d->done < d->total &&
+	       (d->done != d->shown_done || strcmp(d->elsewhere.data, d->shown_elsewhere) != 0);
 }
 
 static void show_progress(struct display *d, size_t done, size_t total, int64_t left_ms)
@@ -148,8 +156,7 @@ static void show_progress(struct display *d, size_t done, size_t total, int64_t 
 	if (has_spinner(d)) {
 		if (!d->transient || clock_mono_ms() >= d->next_ms)
 			spin(d);
-	} else if (!d->begun ||
-		   (done != d->shown_done && done < total && clock_mono_ms() >= d->next_ms)) {
+	} else if (!d->begun || (has_plain_news(d) && clock_mono_ms() >= d->next_ms)) {
 		plain_progress(d);
 	}
 	d->begun = true;
@@ -234,6 +241,29 @@ void display_flush(struct display *d)
 		write_out(d, 0);
 }
 
+static void add_count(struct buf *out, const char **between, size_t n, const char *what)
+{
+	if (!n)
+		return;
+	buf_addf(out, "%s%zu %s", *between, n, what);
+	*between = ", ";
+}
+
+/* ", slurm: 3 queued, 2 starting, 5 running, 10 done" */
+static void note_sites(struct display *d, const struct listener_event *e)
+{
+	buf_reset(&d->elsewhere);
+	for (size_t i = 0; i < e->sites_n; i++) {
+		const struct listener_site *site = &e->sites[i];
+		const char *between = " ";
+		buf_addf(&d->elsewhere, "%s %s:", i ? ";" : ",", site->name);
+		add_count(&d->elsewhere, &between, site->queued, "queued");
+		add_count(&d->elsewhere, &between, site->starting, "starting");
+		add_count(&d->elsewhere, &between, site->running, "running");
+		buf_addf(&d->elsewhere, "%s%zu done", between, site->done);
+	}
+}
+
 static void tell(void *arg, const struct listener_event *e)
 {
 	struct display *d = arg;
@@ -254,8 +284,7 @@ static void tell(void *arg, const struct listener_event *e)
 		break;
 	case LISTENER_TURN:
 		if (e->total) {
-			d->queued = e->queued;
-			d->running = e->running;
+			note_sites(d, e);
 			show_progress(d, e->done, e->total, e->left_ms);
 		}
 		display_flush(d);
@@ -282,5 +311,7 @@ void display_free(struct display *d)
 	clear_transient(d);
 	write_out(d, PATIENCE_MS);
 	buf_release(&d->pending);
+	buf_release(&d->elsewhere);
+	free(d->shown_elsewhere);
 	free(d);
 }

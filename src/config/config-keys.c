@@ -122,8 +122,8 @@ const struct key_table config_tables[TABLE_COUNT_] = {
 
 const struct key config_keys[KEY_COUNT_] = {
 	[KEY_NAME] = {"name", TYPE_TEXT, SCOPE_TOP, .complain = complain_name, IN_BENCH(name)},
-	[KEY_PARALLEL] = {"parallel", TYPE_INT, SCOPE_TOP | SCOPE_FLAG, 1, 4096, .flag = "parallel",
-			  IN_BENCH(parallel)},
+	[KEY_PARALLEL] = {"parallel", TYPE_INT, SCOPE_TOP | SCOPE_FLAG, 1, 100000,
+			  .flag = "parallel", IN_BENCH(parallel)},
 	[KEY_FAIL_FAST] = {"fail_fast", TYPE_BOOL, SCOPE_FLAG, .flag = "fail-fast",
 			   IN_BENCH(fail_fast)},
 	[KEY_ALLOW_WEAKER] = {"allow_weaker_sandbox", TYPE_BOOL, SCOPE_FLAG,

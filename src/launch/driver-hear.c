@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "launch/driver-internal.h"
 
 enum {
@@ -17,6 +18,29 @@ static void set(char **to, const char *text)
 {
 	free(*to);
 	*to = xstrdup(text);
+}
+
+char *driver_token(const char *dir)
+{
+	AUTO(free) char *attempts = path_folder(dir);
+	AUTO(free) char *run = path_folder(attempts);
+
+	return xasprintf("%s.%s", path_base(run), path_base(dir));
+}
+
+void driver_pack(struct driver *d, size_t id)
+{
+	struct job *j = &d->jobs[id];
+	json_t *m = json_object();
+
+	j->state = PACKING;
+	json_put_str(m, "op", "pack");
+	json_put_str(m, "dir", j->dir);
+	if (d->asks_here)
+		json_put_str(m, "door", d->spec.node_door);
+	else
+		json_put_str(m, "keys", d->spec.node_keys);
+	peer_send(&d->porter, m);
 }
 
 void driver_tell(struct driver *d, size_t id, enum launch_kind kind, struct launch_event e)
@@ -43,14 +67,19 @@ void driver_release(struct job *j)
 	*j = (struct job){FREE};
 }
 
-static struct job *find(struct driver *d, const char *key, const char *value)
+static struct job *find(const struct driver *d, const char *token)
 {
-	for (size_t i = 0; i < d->spec.parallel; i++) {
-		struct job *j = &d->jobs[i];
-		if (j->state != FREE && !strcmp(*key == 't' ? j->token : j->dir, value))
-			return j;
-	}
-	return NULL;
+	const json_t *id = json_object_get(d->by_token, token);
+
+	return id ? &d->jobs[json_integer_value(id)] : NULL;
+}
+
+/* Its token is made of the parts of its folder. */
+static struct job *find_by_dir(const struct driver *d, const char *dir)
+{
+	AUTO(free) char *token = driver_token(dir);
+
+	return find(d, token);
 }
 
 static size_t id_of(const struct driver *d, const struct job *j)
@@ -87,8 +116,8 @@ static void on_submitted(struct driver *d, struct job *j, const json_t *m)
 	if (j->state != SENT && j->state != ASKED && j->state != THERE)
 		return;
 	if (!name && j->again && json_get_bool(m, "unknown", false)) {
-		j->state = READY;
 		j->asked = j->again = false;
+		driver_pack(d, id_of(d, j));
 		return;
 	}
 	if (!name) {
@@ -144,12 +173,14 @@ static void on_hello(struct driver *d, const json_t *m)
 /* Of one job: the message itself says which, or lists several. */
 static void on_job(struct driver *d, const char *event, const json_t *m)
 {
-	struct job *j = find(d, "token", json_get_str(m, "token", ""));
+	struct job *j = find(d, json_get_str(m, "token", ""));
 
 	if (!j)
 		return;
 	if (!strcmp(event, "submitted"))
 		on_submitted(d, j, m);
+	else if (!strcmp(event, "starting") && j->state == THERE)
+		driver_tell(d, id_of(d, j), LAUNCH_STARTING, (struct launch_event){0});
 	else if (!strcmp(event, "line"))
 		on_line(d, j, m);
 	else if (!strcmp(event, "fetched"))
@@ -192,7 +223,7 @@ void driver_hear_porter(void *arg, const json_t *m)
 {
 	struct driver *d = arg;
 	const char *event = json_get_str(m, "event", "");
-	struct job *j = find(d, "dir", json_get_str(m, "dir", ""));
+	struct job *j = find_by_dir(d, json_get_str(m, "dir", ""));
 
 	if (!j)
 		return;

@@ -27,7 +27,7 @@ enum state {
 struct job {
 	enum state state;
 	char *token, *dir, *name, *how, *archive;
-	json_t *inputs;
+	json_t *inputs; /* until it was submitted */
 	struct limits limits;
 	bool asked;		 /* the program was sent the wish of this state */
 	bool again;		 /* whether it is known is asked before it is submitted again */
@@ -46,6 +46,7 @@ struct driver {
 	struct peer peer, porter;
 	int log_fd;
 	struct job *jobs;
+	json_t *by_token; /* token -> index: of those that are not free */
 	bool greeted, polling, answered;
 	bool is_shared, attaches, asks_here;
 	int64_t poll_ms, next_poll_ms, ready_since_ms, restart_ms;
@@ -68,3 +69,7 @@ void driver_over(struct job *j, const char *how);
 /* driver-hear.c: hand on an event of job ID; only while poll runs. */
 void driver_tell(struct driver *d, size_t id, enum launch_kind kind, struct launch_event e);
 void driver_release(struct job *j);
+/* driver-hear.c: "RUN_ID.ATTEMPT" of a job's folder; the caller frees. */
+char *driver_token(const char *dir);
+/* driver-hear.c: have what job ID needs packed, to be submitted then. */
+void driver_pack(struct driver *d, size_t id);

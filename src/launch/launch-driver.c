@@ -157,6 +157,7 @@ static void driver_close(struct launch *launch)
 		driver_release(&d->jobs[i]);
 	auto_fd(&d->log_fd);
 	json_decref(d->done);
+	json_decref(d->by_token);
 	free(d->jobs);
 	free(d->program);
 	free(d->node);
@@ -191,6 +192,7 @@ static int driver_open(struct launch **out, const struct launch_spec *spec, stru
 			     .porter = PEER_NONE,
 			     .log_fd = -1,
 			     .done = json_array(),
+			     .by_token = json_object(),
 			     .jobs = xcalloc(spec->parallel, sizeof *d->jobs),
 			     .poll_ms = DRIVER_POLL_MS,
 			     .batch = DRIVER_BATCH};
@@ -217,16 +219,22 @@ static void driver_place(struct launch *launch, struct attempt *a)
 	a->uid = 0;
 }
 
+/* It is free from here on. */
+static void drop(struct driver *d, struct job *j)
+{
+	if (j->token)
+		json_object_del(d->by_token, j->token);
+	driver_release(j);
+}
+
 static struct job *take(struct driver *d, const struct launch_job *job)
 {
 	struct job *j = &d->jobs[job->id];
-	const char *number = path_base(job->dir);
-	AUTO(free) char *attempts = path_folder(job->dir);
-	AUTO(free) char *run = path_folder(attempts);
 
-	driver_release(j);
+	drop(d, j);
 	j->dir = xstrdup(job->dir);
-	j->token = xasprintf("%s.%s", path_base(run), number);
+	j->token = driver_token(job->dir);
+	json_put_int(d->by_token, j->token, (int64_t)job->id);
 	j->limits = *job->limits;
 	return j;
 }
@@ -234,16 +242,9 @@ static struct job *take(struct driver *d, const struct launch_job *job)
 static int driver_submit(struct launch *launch, const struct launch_job *job, struct err *err)
 {
 	struct driver *d = driver_of(launch);
-	struct job *j = take(d, job);
-	json_t *m = message("pack");
 
-	j->state = PACKING;
-	json_put_str(m, "dir", j->dir);
-	if (d->asks_here)
-		json_put_str(m, "door", d->spec.node_door);
-	else
-		json_put_str(m, "keys", d->spec.node_keys);
-	peer_send(&d->porter, m);
+	take(d, job);
+	driver_pack(d, job->id);
 	return 0;
 }
 
@@ -314,7 +315,8 @@ static void send_all(struct driver *d, const char *op, enum state state, bool wh
 		j->asked = true;
 		if (state == READY) {
 			j->state = SENT;
-			j->asked = true;
+			json_decref(j->inputs);
+			j->inputs = NULL;
 		}
 		if (json_array_size(jobs) == d->batch) {
 			peer_send(&d->peer, m);
@@ -413,6 +415,7 @@ static void advance(struct driver *d, size_t id)
 	if (j->state == OVER) {
 		struct job done = *j;
 		json_array_append_new(d->done, describe(j, false));
+		json_object_del(d->by_token, done.token);
 		*j = (struct job){FREE};
 		driver_tell(d, id, LAUNCH_ENDED, (struct launch_event){.how = done.how});
 		driver_release(&done);

@@ -49,6 +49,8 @@ enum launch_kind {
 	/* The job is known to its engine by NAME. Told before its first line, again if that changes,
 	 * and never by a launcher that cannot attach. */
 	LAUNCH_NAMED,
+	/* Its engine has begun with it; it has not said anything yet. Never told by a launcher that does not know. */
+	LAUNCH_STARTING,
 	/* LINE is one event line of the worker. The first one says that it has started. */
 	LAUNCH_LINE,
 	/* The worker is gone, it has said its last line, its folder is complete. HOW tells of the end

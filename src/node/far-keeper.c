@@ -468,8 +468,13 @@ static void turn(struct keeper *k)
 	}
 	free(fds);
 	send_all(k);
-	if (k->connection >= 0 &&
-	    (!frames_write(&k->frames) || clock_mono_ms() >= k->heard_ms + SILENT_MS))
+	if (k->connection < 0)
+		return;
+	const bool broken = !frames_write(&k->frames);
+	/* Its last word may be there already. */
+	if (broken)
+		frames_read(&k->frames, on_frame, k);
+	if (broken || clock_mono_ms() >= k->heard_ms + SILENT_MS)
 		hang_up(k);
 }
 

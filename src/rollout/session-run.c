@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/install.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "core/launcher.h"
 #include "os/open-files.h"
 #include "rollout/carried.h"
 #include "rollout/eval-retries.h"
@@ -81,12 +83,23 @@ static int parallel_of(const struct session *s, const struct session_work *w)
 	return (int)(parallel < w->n ? parallel : w->n ? w->n : 1);
 }
 
+/* Only those that run here have files of ours open. */
+static int parallel_here(const struct session *s, const struct session_work *w)
+{
+	const int parallel = parallel_of(s, w);
+	int here = 0;
+
+	for (size_t i = 0; i < w->n && here < parallel; i++)
+		here += !strcmp(s->plan.trials[w->items[i].index].launcher, LAUNCHER_LOCAL);
+	return here > 0 ? here : 1;
+}
+
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
 	struct images images = {0};
 
-	if (open_files_allow(parallel_of(s, w), err)) {
+	if (open_files_allow(parallel_here(s, w), err)) {
 		if (s->fresh)
 			session_undo(s);
 		return -1;

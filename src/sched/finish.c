@@ -196,6 +196,7 @@ static void settle(struct sched *s, const struct ending *e)
 
 	p->done = true;
 	s->done += e->outcome != OUTCOME_CANCELLED;
+	sites_count(&s->sites, sched_trial(s, e->item));
 	show(s, e);
 	if (s->o->on_done)
 		s->o->on_done(s->o->on_done_arg, e->item, e->outcome);

@@ -30,6 +30,7 @@ struct job {
 	int attempt;
 	int64_t deadline_ms; /* the phase's, with its grace; 0: none */
 	int64_t named_ms;    /* when its engine had it; 0: not, or it has begun */
+	bool starting;	     /* its engine has begun with it */
 	bool begun;	     /* its worker has said something */
 	bool late;	     /* killed because of it */
 	char phase[16];

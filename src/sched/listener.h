@@ -16,6 +16,12 @@ enum listener_kind {
 	LISTENER_TURN,	  /* nothing more is told for now: show it. DONE, TOTAL, LEFT_MS */
 };
 
+/* Trials at a launcher: that wait for their turn, that their engine has begun, that have said something, that have ended. */
+struct listener_site {
+	const char *name;
+	size_t queued, starting, running, done;
+};
+
 /* Everything is borrowed for the call. Text that is not ours (OUTPUT, ENDED) may hold anything. */
 struct listener_event {
 	enum listener_kind kind;
@@ -24,11 +30,13 @@ struct listener_event {
 	size_t len; /* of TEXT */
 	bool ok;  /* nothing failed of what was to be done: its agent's work, or grading it again */
 	bool cut; /* it was ended before its end: cancelled, interrupted */
-	bool missing;		/* it has no result that counts */
-	const char *status;	/* as in the manifest */
-	size_t done, total;	/* trials; TOTAL 0: they are not counted */
-	size_t queued, running; /* trials elsewhere: that wait for their turn, that have begun */
-	int64_t left_ms;	/* a guess at the time to the end; -1: none */
+	bool missing;	    /* it has no result that counts */
+	const char *status; /* as in the manifest */
+	size_t done, total; /* trials; TOTAL 0: they are not counted */
+	/* Where trials run elsewhere: one for each launcher. */
+	const struct listener_site *sites;
+	size_t sites_n;
+	int64_t left_ms; /* a guess at the time to the end; -1: none */
 };
 
 struct listener {

@@ -170,6 +170,9 @@ static void on_launch_event(void *arg, const struct launch_event *e)
 	case LAUNCH_NAMED:
 		on_named(s, job, e->name);
 		break;
+	case LAUNCH_STARTING:
+		job->starting = true;
+		break;
 	case LAUNCH_LINE:
 		worker_line(s, job, e->line, e->len);
 		break;
@@ -285,12 +288,24 @@ static void tell_progress(const struct sched *s)
 		       (int64_t)s->done;
 	struct listener_event e = {
 		.kind = LISTENER_TURN, .done = s->done, .total = n, .left_ms = left};
-	for (size_t i = 0; i < (size_t)s->o->parallel; i++) {
+	AUTO(free) struct listener_site *sites = xcalloc(s->sites.n + 1, sizeof *sites);
+	for (size_t i = 0; i < s->sites.n; i++) {
+		const struct site *site = &s->sites.v[i];
+		if (site->launcher->attach)
+			sites[e.sites_n++] =
+				(struct listener_site){.name = site->name, .done = site->done};
+	}
+	e.sites = sites;
+	for (size_t i = 0; e.sites_n && i < (size_t)s->o->parallel; i++) {
 		const struct job *job = &s->jobs[i];
+		struct listener_site *site = sites;
 		if (!job->used || !job->site->launcher->attach)
 			continue;
-		e.queued += !job->begun;
-		e.running += job->begun;
+		while (site->name != job->site->name)
+			site++;
+		site->running += job->begun;
+		site->starting += !job->begun && job->starting;
+		site->queued += !job->begun && !job->starting;
 	}
 	listener_tell(s->o->listener, &e);
 }

@@ -60,6 +60,12 @@ const struct site *sites_of(const struct sites *s, const struct trial *t)
 	return site;
 }
 
+void sites_count(struct sites *s, const struct trial *t)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->v[i].done += !strcmp(s->v[i].name, t->launcher);
+}
+
 size_t sites_watch(struct sites *s, struct pollfd *fds)
 {
 	size_t n = 0;

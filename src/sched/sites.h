@@ -11,6 +11,7 @@ struct site {
 	const struct launcher *launcher;
 	struct launch *launch;
 	struct pollfd *fds; /* what it watches in this turn */
+	size_t done;	    /* trials that ended there and are not tried again */
 };
 
 struct sites {
@@ -23,6 +24,8 @@ struct sites {
 int sites_open(struct sites *out, const struct sched_options *o, struct err *err) MUST_CHECK;
 /* That of the trial of an item. */
 const struct site *sites_of(const struct sites *s, const struct trial *t);
+/* The trial has ended there for good. */
+void sites_count(struct sites *s, const struct trial *t);
 /* What to poll; at most LAUNCH_FDS for each job and site. Returns how many. */
 size_t sites_watch(struct sites *s, struct pollfd *fds);
 /* When one of them wants to be polled without an event, as clock_mono_ms; -1: never. */

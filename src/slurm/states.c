@@ -231,6 +231,16 @@ static void on_waiting(struct task *t, const struct report *r)
 	set_why(t, xstrdup(r->reason));
 }
 
+static void say_starting(const struct task *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		json_t *m = json_object();
+		json_put_str(m, "event", "starting");
+		json_put_str(m, "token", t->trials[i].token);
+		slurm_say(m);
+	}
+}
+
 static void take(struct slurm *s, const struct report *r)
 {
 	struct task *t = NULL;
@@ -250,6 +260,8 @@ static void take(struct slurm *s, const struct report *r)
 		t->ended_ms = clock_mono_ms() + (in_order ? LATE_IN_ORDER_MS - LATE_MS : 0);
 		set_why(t, in_order ? NULL : explain(r));
 	} else if (IS_ONE_OF(running_states, r->state)) {
+		if (t->state == TASK_QUEUED)
+			say_starting(t);
 		t->state = TASK_RUNNING;
 		t->ended_ms = 0;
 		set_why(t, NULL);

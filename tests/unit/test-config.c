@@ -192,7 +192,7 @@ static const struct wrong wrongs[] = {
 	 {0},
 	 "b.toml:4:13: overrides: \"tasks\" is a folder, not a file"},
 	{TM, {"parallel", "many"}, "--parallel: \"many\" is not a whole number"},
-	{TM, {"parallel", "0"}, "--parallel: 0 is out of range (1 to 4096)"},
+	{TM, {"parallel", "0"}, "--parallel: 0 is out of range (1 to 100000)"},
 	{TM, {"timeout_sec", "1e9"}, "--timeout: 1000000000 is out of range (0.1 to 604800)"},
 	/* All in one go, in the order of the file, each once. */
 	{"[defaults]\nrollouts = 0\n" TM "x = 1\n" TM "y = 1\n",
