@@ -401,6 +401,8 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	p->n += more;
 	in->plan.n = 0;
 	p->budget = in->bench.budget;
+	json_decref(p->launchers);
+	p->launchers = json_incref(in->bench.launchers);
 	judge_release(&p->judge);
 	p->judge = in->bench.judge;
 	in->bench.judge = judge_default;

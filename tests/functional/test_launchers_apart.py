@@ -136,6 +136,18 @@ def test_a_job_that_dies_is_the_engines_fault(start_cli, bench, rollout, workdir
     assert trial["attempt"] == 2 and trial["outcome"] == "completed"
 
 
+def test_settings_that_changed(run_cli, bench, rollout, workdir, apart):
+    """Trials that are still to be run go by what the file says now."""
+    path = bench(retries=0)
+    text = path.read_text()
+    path.write_text(text.replace(str(apart), str(apart / "missing/there")))
+    run_cli("run", path, check=1)
+    assert only(rollout("far")) is None
+    path.write_text(text)
+    run_cli("resume", "far", "--config", path, check=0)
+    assert only(rollout("far"))["total_score"] == 1.0
+
+
 # A node that wants more than its job's: frames of src/node/frames.h.
 GREEDY = r'''
 import struct, sys
