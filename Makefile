@@ -51,7 +51,10 @@ test: setup-test form unit-tests
 
 # With what is marked long: more of the same, for a night.
 test-long: TESTS = not none
-test-long: test
+test-long: setup-long test
+
+setup-long:
+	@tools/setup accounting || echo "test: there is no accounting for Slurm here: its tests are left out (tools/setup accounting)"
 
 # All six coding agents, for real: 1.5 GB through npm the first time, a minute afterwards. `make test` takes three.
 test-agents: setup-test
@@ -127,4 +130,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all quickstart test test-long test-agents setup-test unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean
+.PHONY: all quickstart test test-long test-agents setup-test setup-long unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean

@@ -18,6 +18,7 @@
 
 enum {
 	BATCH_JSON_MAX = 64 << 20,
+	ROOM_MS = 1000,	   /* before it is looked again whether there is room */
 	FULL_MS = 10000,   /* before what a limit held back is tried again */
 	PASSING_MS = 5000, /* before a controller that is away is asked again */
 	PASSING_TRIES = 60,
@@ -366,13 +367,29 @@ static bool are_alike(const json_t *a, const json_t *b)
 	return true;
 }
 
+/* Array tasks that may be submitted yet, as far as accounting tells. */
+static int64_t room(const struct slurm *s)
+{
+	int64_t left = s->submit_max ? s->submit_max : INT64_MAX;
+
+	for (size_t i = 0; s->submit_max && i < s->n; i++)
+		for (size_t k = 0; k < s->batches[i].n; k++)
+			left -= s->batches[i].tasks[k].state != TASK_ENDED;
+	return left;
+}
+
 /* Jobs that ask for the same are one array, as far as the site allows. */
 void batch_submit(struct slurm *s, const json_t *jobs)
 {
 	AUTO(json) json_t *left = json_copy((json_t *)jobs);
-	const size_t most = (size_t)(s->array_max * s->settings.trials_per_job);
-
 	while (json_array_size(left)) {
+		const int64_t tasks = room(s) < s->array_max ? room(s) : s->array_max;
+		const size_t most = (size_t)(tasks * s->settings.trials_per_job);
+		if (tasks <= 0) {
+			wait_for_room(s, left);
+			s->again_ms = clock_mono_ms() + ROOM_MS;
+			return;
+		}
 		AUTO(json) json_t *alike = json_array();
 		json_t *others = json_array(), *job;
 		size_t i;

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "slurm/slurm.h"
 
-enum { ARRAY_MAX = 1000, BATCH = 1000 };
+enum { BATCH = 1000 };
 
 static void refuse(const char *text, bool fault)
 {
@@ -23,33 +23,6 @@ static void refuse(const char *text, bool fault)
 	json_put_str(m, "text", text);
 	json_put_bool(m, "fault", fault);
 	slurm_say(m);
-}
-
-/* What the site allows, as it says. */
-static bool read_limits(struct slurm *s, struct buf *why)
-{
-	const char *argv[] = {"scontrol", "show", "config", NULL};
-	struct answer a;
-	struct err err;
-	const char *line;
-
-	s->array_max = ARRAY_MAX;
-	if (slurm_ask(&a, argv, &err)) {
-		buf_addf(why,
-			 "no scontrol is to be had (%s): Slurm's programs have to be on PATH of "
-			 "this machine",
-			 err.msg);
-	} else if (a.status) {
-		buf_addf(why, "Slurm does not answer: %s", answer_words(&a));
-	} else if ((line = strstr(a.out.data, "MaxArraySize"))) {
-		const char *equals = strchr(line, '=');
-		int64_t size = equals ? strtoll(equals + 1, NULL, 10) : 0;
-		/* Indices are below it. */
-		if (size > 1)
-			s->array_max = size - 1;
-	}
-	answer_release(&a);
-	return !why->len;
 }
 
 /* Slurm says by itself what it would not take: before money is spent. */
@@ -90,7 +63,7 @@ static void on_hello(struct slurm *s, const json_t *m)
 		refuse(why.data, false);
 		return;
 	}
-	const bool there = read_limits(s, &why);
+	const bool there = limits_read(s, &why);
 	if (!there || !try_options(s, &why)) {
 		refuse(why.data, !there);
 		return;

@@ -92,7 +92,8 @@ struct slurm {
 	char *data, *state, *node;
 	int64_t parallel;
 	int64_t array_max; /* tasks in one array; MaxArraySize of the site */
-	bool no_sacct;	   /* it has failed: there is no accounting */
+	int64_t submit_max; /* jobs that this user may have submitted at once, as accounting says; 0: it says nothing */
+	bool no_sacct; /* it has failed: there is no accounting */
 	struct batch *batches;
 	size_t n, cap;
 	json_t *waiting;      /* jobs that a limit of the site held back */
@@ -103,6 +104,9 @@ struct slurm {
 /* ask.c: a message to the supervisor, sent at once. */
 void slurm_say(json_t *message_take);
 void slurm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* limits.c: read what the site allows. False: WHY says why Slurm is not to be used. */
+bool limits_read(struct slurm *s, struct buf *why);
 
 /* batch.c: sbatch with what every job has. */
 void batch_options(const struct slurm *s, struct strv *argv);

@@ -4,6 +4,7 @@
  * asked of all jobs of this user at once and says why a job never wrote its last line. A shared file system may show
  * a file late, so a task that has ended without a word of its node is waited for a while.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "os/dir.h"
 #include "os/lines.h"
 #include "slurm/slurm.h"
 
@@ -450,12 +452,53 @@ static void look(struct slurm *s, struct batch *b, struct task *t, bool answered
 		give_up(b, t);
 }
 
-void states_poll(struct slurm *s)
+/* A task whose node has begun to write has begun, whatever Slurm was last heard to say. */
+static void find_begun(struct slurm *s, struct batch *b)
+{
+	int fd = openat(b->dir_fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		char *end;
+		size_t i = strtoul(e->d_name, &end, 10);
+		if (end == e->d_name || strcmp(end, ".events.0") != 0 || i >= b->n ||
+		    b->tasks[i].state != TASK_QUEUED)
+			continue;
+		say_starting(&b->tasks[i]);
+		b->tasks[i].state = TASK_RUNNING;
+	}
+}
+
+static bool has_queued(const struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->tasks[i].state == TASK_QUEUED)
+			return true;
+	return false;
+}
+
+/* What nodes wrote: read each time, which asks Slurm nothing. */
+static void read_all(struct slurm *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct batch *b = &s->batches[i];
+		if (has_queued(b))
+			find_begun(s, b);
+		for (size_t k = 0; k < b->n; k++) {
+			struct task *t = &b->tasks[k];
+			if (t->state == TASK_QUEUED || is_over(t))
+				continue;
+			read_task(s, b, t);
+			say_stopped(b, t);
+		}
+	}
+}
+
+/* What Slurm says of them all. */
+static void ask_slurm(struct slurm *s)
 {
 	int64_t start = clock_mono_ms();
 
-	if (start < s->next_poll_ms || !s->n)
-		return;
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k < s->batches[i].n; k++)
 			s->batches[i].tasks[k].seen = is_over(&s->batches[i].tasks[k]);
@@ -465,8 +508,17 @@ void states_poll(struct slurm *s)
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k < s->batches[i].n; k++)
 			look(s, &s->batches[i], &s->batches[i].tasks[k], answered);
-	batch_cancel(s, false);
 	/* Never more than a tenth of the time: asking of ten thousand jobs takes a while. */
 	int64_t cost = clock_mono_ms() - start, pause = s->settings.poll_sec * 1000;
 	s->next_poll_ms = start + (cost * 10 > pause ? cost * 10 : pause);
+}
+
+void states_poll(struct slurm *s)
+{
+	if (!s->n)
+		return;
+	read_all(s);
+	if (clock_mono_ms() >= s->next_poll_ms)
+		ask_slurm(s);
+	batch_cancel(s, false);
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Slurm cluster on this machine: a controller and several slurmd, without munge and without accounting."""
+"""A real Slurm cluster on this machine: a controller and several slurmd, without munge; with accounting where it is asked for."""
 import os
 import shutil
 import signal
@@ -67,21 +67,68 @@ def free_ports(count):
     raise AssertionError("no ports")
 
 
+DBD = """\
+AuthType=auth/none
+DbdHost=localhost
+DbdPort={port}
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=slurm
+LogFile={top}/log/slurmdbd.log
+PidFile={top}/slurmdbd.lock
+"""
+ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={port}
+AccountingStorageEnforce=limits,qos
+"""
+
+
 class Cluster:
-    def __init__(self, nodes=3, cpus=8, array=1001):
+    def __init__(self, nodes=3, cpus=8, array=1001, accounting=False, more=""):
         self.top = Path(tempfile.mkdtemp(prefix="rollouts-slurm-"))
         self.top.chmod(0o755)
         self.nodes, self.children = nodes, {}
         for name in ("state", "log", *(f"spool/n{i}" for i in range(1, nodes + 1))):
             (self.top / name).mkdir(parents=True)
-        port = free_ports(nodes + 1)
-        (self.top / "slurm.conf").write_text(CONF.format(top=self.top, port=port, first=port + 1, last=port + nodes,
-                                                         nodes=nodes, cpus=cpus, array=array, host=socket.gethostname()))
+        port = free_ports(nodes + 2)
+        conf = CONF.format(top=self.top, port=port, first=port + 1, last=port + nodes, nodes=nodes, cpus=cpus, array=array,
+                           host=socket.gethostname())
+        if accounting:
+            conf = conf.replace("AccountingStorageType=accounting_storage/none\n", ACCOUNTING.format(port=port + nodes + 1))
+        (self.top / "slurm.conf").write_text(conf + more)
         self.env = {"SLURM_CONF": str(self.top / "slurm.conf")}
+        if accounting:
+            self.start_accounting(port + nodes + 1)
         self.start("slurmctld", "-D")
         for i in range(1, nodes + 1):
             self.start_node(i)
         self.wait_idle()
+
+    def start_accounting(self, port):
+        """A database that is spoken to over its socket only, and slurmdbd, with an account for root."""
+        self.env["MYSQL_UNIX_PORT"] = str(self.top / "db.sock")
+        (self.top / "slurmdbd.conf").write_text(DBD.format(top=self.top, port=port))
+        (self.top / "slurmdbd.conf").chmod(0o600)
+        subprocess.run(["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={self.top}/db",
+                        "--auth-root-authentication-method=normal", "--skip-test-db"], check=True, capture_output=True)
+        self.start("mariadbd", "--no-defaults", "--user=root", f"--datadir={self.top}/db", f"--socket={self.top}/db.sock",
+                   f"--pid-file={self.top}/db.lock", "--skip-networking", "--innodb-lock-wait-timeout=900",
+                   "--innodb-flush-log-at-trx-commit=0")
+        self.until(60, "mariadb", "--no-defaults", "-S", f"{self.top}/db.sock", "-e", "select 1")
+        self.start("slurmdbd", "-D")
+        self.until(60, "sacctmgr", "-n", "list", "cluster")
+        for what in ("cluster t", "account a", "user root account=a"):
+            self.until(10, "sacctmgr", "-i", "add", *what.split())
+
+    def until(self, timeout, *argv):
+        end = time.monotonic() + timeout
+        while (done := subprocess.run(argv, env={**os.environ, **self.env}, capture_output=True, text=True)).returncode:
+            assert time.monotonic() < end, done.stdout + done.stderr
+            time.sleep(0.2)
 
     def start(self, *argv, key=None):
         key = key or argv[0]
