@@ -185,13 +185,29 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 	return 0;
 }
 
+/* What failed before it could begin is no result of it; a limit of its own is no failure. */
+static int end_by_its_words(const struct cli *c, struct agent_record *out, struct err *err)
+{
+	const char *setup = agent_output_text(c->output, AGENT_SAID_SETUP_ERROR),
+		   *limit = agent_output_text(c->output, AGENT_SAID_LIMIT);
+
+	if (setup) {
+		AUTO(buf) struct buf line = BUF_INIT;
+		text_renders(&line, setup, TEXT_TERMINAL_LINE);
+		return err_set(err, ERR_INFRA, 0, "its set-up failed: %s", line.data);
+	}
+	if (limit)
+		agent_end(out, OUTCOME_BUDGET, "it reached a limit of its own: %s", limit);
+	return 0;
+}
+
 static void end_by_itself(const struct cli *c, int status, const char *error,
 			  struct agent_record *out)
 {
 	AUTO(free) char *words = error ? xstrdup(error) : last_words(c);
 	char how[48];
 
-	if (status == 0 && !error)
+	if (out->outcome != OUTCOME_COMPLETED || (status == 0 && !error))
 		return;
 	if (status == 0)
 		agent_end(out, OUTCOME_AGENT_ERROR, "it reported: %s", words);
@@ -266,6 +282,8 @@ static int judge(const struct cli *c, const struct sandbox_exit *end, const char
 			cannot_start(c, words, err);
 			return err_from_box(err);
 		}
+		if (end_by_its_words(c, out, err))
+			return -1;
 		end_by_itself(c, end->status, error, out);
 		return 0;
 	case SANDBOX_TIMED_OUT:
@@ -308,8 +326,10 @@ static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_
 	if (agent_output_new(&output, json_object_get(spec, "output"), err))
 		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
 	c.output = output;
-	if (run_box(&c, s, &end, err) ||
-	    judge(&c, &end, agent_output_finish(output, out), out, err))
+	if (run_box(&c, s, &end, err))
+		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
+	agent_output_finish(output, out);
+	if (judge(&c, &end, agent_output_text(output, AGENT_SAID_ERROR), out, err))
 		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
 	measure(&end, &out->metrics);
 	return 0;

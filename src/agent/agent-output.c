@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent-output.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 #include "agent/agent-rule.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -23,6 +25,8 @@ struct agent_output {
 	double number[F_FIRST_TEXT];
 	bool known[F_FIRST_TEXT];
 	struct buf text[F_COUNT_ - F_FIRST_TEXT];
+	struct agent_counted counted[AGENT_COUNTED_MAX]; /* of F_METRIC */
+	size_t counted_n;
 };
 
 /* With "add", lines that follow each other hold pieces of one text. */
@@ -37,6 +41,8 @@ static void set_text(struct agent_output *o, const struct agent_rule *r,
 	struct buf *b = &o->text[r->field - F_FIRST_TEXT];
 	size_t n = v->text_len;
 
+	if (r->field == F_SETUP_ERROR && b->len)
+		return;
 	if (!v->found) {
 		if (r->field == F_ERROR)
 			buf_reset(b);
@@ -52,25 +58,46 @@ static void set_text(struct agent_output *o, const struct agent_rule *r,
 		buf_addf(b, "%.15g", v->number);
 }
 
+/* Where the number of a rule's field is kept; NULL: there is no room for one more name. */
+static double *place_of(struct agent_output *o, const struct agent_rule *r, bool **known)
+{
+	size_t i = 0;
+
+	if (r->field != F_METRIC) {
+		*known = &o->known[r->field];
+		return &o->number[r->field];
+	}
+	while (i < o->counted_n && strcmp(o->counted[i].name, r->metric) != 0)
+		i++;
+	if (i == AGENT_COUNTED_MAX)
+		return NULL;
+	if (i == o->counted_n)
+		snprintf(o->counted[o->counted_n++].name, sizeof o->counted[i].name, "%s",
+			 r->metric);
+	*known = &o->counted[i].known;
+	return &o->counted[i].value;
+}
+
 static void set_number(struct agent_output *o, const struct agent_rule *r, double n)
 {
-	double *now = &o->number[r->field];
+	bool *known = NULL;
+	double *now = place_of(o, r, &known);
 
 	/* A wild number is no measurement; nor may it spoil the sum of the true ones. */
-	if (!isfinite(n) || n < 0 || n > 1e15)
+	if (!now || !isfinite(n) || n < 0 || n > 1e15)
 		return;
-	if (!o->known[r->field] || r->how == HOW_LAST)
+	if (!*known || r->how == HOW_LAST)
 		*now = n;
 	else if (r->how == HOW_MAX)
 		*now = n > *now ? n : *now;
 	else if (*now + n <= 1e15)
 		*now += n;
-	o->known[r->field] = true;
+	*known = true;
 }
 
 static void apply(struct agent_output *o, struct agent_rule *r, const struct agent_value *v)
 {
-	if (r->field >= F_FIRST_TEXT)
+	if (agent_field_is_text(r->field))
 		set_text(o, r, v);
 	else if (v->found)
 		set_number(o, r, v->number);
@@ -185,10 +212,25 @@ static void copy_field(char *to, size_t size, const struct buf *from)
 	to[n] = '\0';
 }
 
-const char *agent_output_finish(struct agent_output *o, struct agent_record *out)
+/* What is counted is 0 until something is; what was never seen otherwise is not known. */
+static void finish_counted(const struct agent_output *o, struct agent_record *out)
+{
+	for (size_t i = 0; i < o->counted_n; i++)
+		if (o->counted[i].known)
+			out->counted[out->counted_n++] = o->counted[i];
+}
+
+const char *agent_output_text(const struct agent_output *o, enum agent_said what)
+{
+	static const enum agent_field fields[] = {F_ERROR, F_SETUP_ERROR, F_LIMIT};
+	const struct buf *b = &o->text[fields[what] - F_FIRST_TEXT];
+
+	return b->len ? b->data : NULL;
+}
+
+void agent_output_finish(struct agent_output *o, struct agent_record *out)
 {
 	struct agent_metrics *m = &out->metrics;
-	const struct buf *error = &o->text[F_ERROR - F_FIRST_TEXT];
 
 	if (o->format == FORMAT_JSON)
 		read_document(o);
@@ -205,7 +247,7 @@ const char *agent_output_finish(struct agent_output *o, struct agent_record *out
 	m->money_usd = o->known[F_MONEY_USD] ? o->number[F_MONEY_USD] : -1;
 	copy_field(out->final_message, sizeof out->final_message, &o->text[0]);
 	copy_field(out->version, sizeof out->version, &o->text[F_VERSION - F_FIRST_TEXT]);
-	return error->len ? error->data : NULL;
+	finish_counted(o, out);
 }
 
 static int add_rule(struct agent_output *o, const json_t *j, struct err *err)
@@ -216,6 +258,9 @@ static int add_rule(struct agent_output *o, const json_t *j, struct err *err)
 	if (wrong)
 		return err_set(err, ERR_USAGE, 0, "output.rules[%zu]: %s", o->rules_n, wrong);
 	o->rules_n++;
+	bool *known;
+	if (r->field == F_METRIC && r->how == HOW_COUNT && place_of(o, r, &known))
+		*known = true;
 	if (!agent_rule_marks(r, &o->marks))
 		o->read_all = true;
 	return 0;

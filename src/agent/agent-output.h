@@ -17,8 +17,10 @@ struct agent_output;
  * sense. */
 int agent_output_new(struct agent_output **out, const json_t *spec, struct err *err) MUST_CHECK;
 void agent_output_add(struct agent_output *o, const char *data, size_t n);
-/* After the last byte: sets what the output told of tokens, tool calls, turns, money, version and
- * final message; leaves the rest of OUT as it is. Returns the text of a set `error` field,
- * borrowed, or NULL. */
-const char *agent_output_finish(struct agent_output *o, struct agent_record *out);
+/* After the last byte: sets what the output told of tokens, tool calls, turns, money, version, final message and what
+ * its rules count; leaves the rest of OUT as it is. */
+void agent_output_finish(struct agent_output *o, struct agent_record *out);
+/* What it said of how it went, borrowed, or NULL: an `error`, a `setup_error`, a `limit`. */
+enum agent_said { AGENT_SAID_ERROR, AGENT_SAID_SETUP_ERROR, AGENT_SAID_LIMIT };
+const char *agent_output_text(const struct agent_output *o, enum agent_said what);
 void agent_output_free(struct agent_output *o);

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent-rule.h"
 #include "agent/json-pointer.h"
+#include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
 
 static const char *const format_names[] = {"text", "jsonl", "json"};
 static const char *const how_names[] = {"last", "add", "max", "count"};
 static const char *const field_names[] = {
-	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls",
-	"turns",	"money_usd",	 "final_message", "version",	  "error",
+	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls",	 "turns",
+	"money_usd",	"final_message", "version",	  "error",	  "setup_error", "limit",
 };
+static const char metric_prefix[] = "metrics.";
 
 static bool find_name(const char *name, const char *const *names, size_t n, unsigned *out)
 {
@@ -50,19 +52,24 @@ const char *agent_rule_compile(struct agent_rule *r, const json_t *j, enum agent
 	*r = (struct agent_rule){0};
 	r->match = json_object_get(j, "match");
 	r->pointer = json_object_get(j, "pointer");
-	if (!find_name(json_get_str(j, "field", NULL), field_names, ARRAY_SIZE(field_names),
-		       &field))
+	const char *name = json_get_str(j, "field", "");
+	if (!strncmp(name, metric_prefix, sizeof metric_prefix - 1) &&
+	    name[sizeof metric_prefix - 1]) {
+		field = F_METRIC;
+		r->metric = name + sizeof metric_prefix - 1;
+	} else if (!find_name(name, field_names, ARRAY_SIZE(field_names), &field)) {
 		return "field is not one that can be read";
+	}
 	if (!find_name(json_get_str(j, "how", "last"), how_names, ARRAY_SIZE(how_names), &how))
 		return "how is none of last, add, max, count";
 	r->field = (enum agent_field)field;
 	r->how = (enum agent_how)how;
-	if (r->field >= F_FIRST_TEXT && r->how != HOW_LAST && r->how != HOW_ADD)
+	if (agent_field_is_text(r->field) && r->how != HOW_LAST && r->how != HOW_ADD)
 		return "a text can only be read with how = \"last\" or \"add\"";
 	if (format == FORMAT_TEXT ? !regex || r->match || r->pointer : regex != NULL)
 		return "text is read by regex, jsonl and json by match and pointer";
 	if (format != FORMAT_TEXT &&
-	    (r->how == HOW_COUNT ? r->pointer != NULL : !is_pointer(r->pointer)))
+	    (r->how == HOW_COUNT ? r->pointer != NULL && !r->metric : !is_pointer(r->pointer)))
 		return "needs a pointer (or how = \"count\" and none)";
 	if (r->match && !json_is_object(r->match))
 		return "match is not a table";
@@ -104,6 +111,14 @@ static void take_text(struct agent_value *v, const char *s, size_t len)
 	v->text_len = len;
 	if (parse_number(s, len, &number))
 		v->number += number;
+}
+
+static void count_json(void *arg, const json_t *j)
+{
+	struct agent_value *v = arg;
+
+	v->found = true;
+	v->number++;
 }
 
 static void take_json(void *arg, const json_t *j)
@@ -168,12 +183,15 @@ bool agent_rule_json(const struct agent_rule *r, const json_t *doc, struct agent
 
 	if (!n)
 		return false;
-	if (r->how == HOW_COUNT)
+	/* With a pointer it counts what is there, else how often it holds. */
+	void (*take)(void *, const json_t *) = r->how == HOW_COUNT ? count_json : take_json;
+	if (r->how == HOW_COUNT && !r->pointer)
 		v = (struct agent_value){.found = true, .number = (double)n};
 	else if (json_is_string(r->pointer))
-		json_pointer_walk(doc, json_string_value(r->pointer), take_json, &v);
+		json_pointer_walk(doc, json_string_value(r->pointer), take, &v);
 	json_array_foreach (r->pointer, i, p)
-		json_pointer_walk(doc, json_string_value(p), take_json, &v);
+		json_pointer_walk(doc, json_string_value(p), take, &v);
+	v.found = v.found || r->how == HOW_COUNT;
 	*out = v;
 	return true;
 }
@@ -191,7 +209,7 @@ bool agent_rule_text(const struct agent_rule *r, const char *line, struct agent_
 		v = (struct agent_value){.found = true, .number = 1};
 	else
 		take_text(&v, line + use->rm_so, (size_t)(use->rm_eo - use->rm_so));
-	if (r->field < F_FIRST_TEXT && r->how != HOW_COUNT)
+	if (!agent_field_is_text(r->field) && r->how != HOW_COUNT)
 		v.found = parse_number(v.text, v.text_len, &v.number);
 	*out = v;
 	return true;

@@ -25,9 +25,17 @@ enum agent_field {
 	F_FINAL_MESSAGE,
 	F_VERSION,
 	F_ERROR,
+	F_SETUP_ERROR, /* what failed before it began; no later line takes it back */
+	F_LIMIT,       /* a limit that somebody set was reached */
+	F_METRIC,      /* "metrics.NAME": a number, but of the rule's own name */
 	F_COUNT_
 };
 #define F_FIRST_TEXT F_FINAL_MESSAGE
+
+static inline bool agent_field_is_text(enum agent_field f)
+{
+	return f >= F_FIRST_TEXT && f != F_METRIC;
+}
 
 struct agent_rule {
 	const json_t *match;   /* object or NULL; borrowed from the spec, as the next */
@@ -36,7 +44,8 @@ struct agent_rule {
 	bool has_regex;
 	enum agent_field field;
 	enum agent_how how;
-	int64_t line; /* used by agent-output.c: the line that matched last */
+	const char *metric; /* of F_METRIC; borrowed from the spec */
+	int64_t line;	    /* used by agent-output.c: the line that matched last */
 };
 
 struct agent_value {

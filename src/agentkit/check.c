@@ -188,10 +188,30 @@ static void tell_log(const struct check *c, const char *name)
 	c->listener->output(c->listener->arg, title, text.data + from, text.len - from);
 }
 
-static bool is_understood(const struct agent_record *r, unsigned calls)
+/* One that asks no model has nothing to say of it. */
+static bool is_understood(const struct agent_record *r, const char *api, unsigned calls)
 {
-	return strstr(r->final_message, STUB_WORDS) &&
-	       r->metrics.tokens_total == (int64_t)calls * STUB_TOKENS;
+	return (!*api && !calls) || (strstr(r->final_message, STUB_WORDS) &&
+				     r->metrics.tokens_total == (int64_t)calls * STUB_TOKENS);
+}
+
+static void tell_success(const struct check *c, const struct agent_record *r, const char *api,
+			 unsigned calls)
+{
+	const char *kind = json_get_str(c->attempt.agent_spec, "kind", "");
+	char took[16], more[48] = "";
+
+	clock_human(r->metrics.wall_ms, took);
+	/* The built-in agent asks on until the model submits, which the stub never does. */
+	if (calls > 1 && strcmp(kind, "bash") != 0)
+		snprintf(more, sizeof more, ", in %u calls where one would do", calls);
+	AUTO(free) char *tokens =
+		*api ? xasprintf(", %lld tokens", (long long)r->metrics.tokens_total) : xstrdup("");
+	AUTO(free)
+	char *line = xasprintf("%s%s%s: works%s%s, %s%s%s", c->attempt.trial.agent,
+			       *r->version ? " " : "", r->version,
+			       *api ? " by " : ", asks no model", api, took, tokens, more);
+	c->listener->said(c->listener->arg, line);
 }
 
 static int judge(const struct check *c, const struct agent_record *r, const char *api,
@@ -199,18 +219,9 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 {
 	const char *name = c->attempt.trial.agent;
 	unsigned calls = atomic_load(c->calls);
-	char took[16], more[48] = "";
 
-	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, calls)) {
-		clock_human(r->metrics.wall_ms, took);
-		/* The built-in agent asks on until the model submits, which the stub never does. */
-		if (calls > 1 &&
-		    strcmp(json_get_str(c->attempt.agent_spec, "kind", ""), "bash") != 0)
-			snprintf(more, sizeof more, ", in %u calls where one would do", calls);
-		AUTO(free)
-		char *line =
-			xasprintf("%s %s: works by %s, %s%s", name, r->version, api, took, more);
-		c->listener->said(c->listener->arg, line);
+	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, api, calls)) {
+		tell_success(c, r, api, calls);
 		return 0;
 	}
 	tell_log(c, ATTEMPT_AGENT_LOG);
@@ -245,12 +256,19 @@ static int check_all(struct check *c, int listener, struct err *err)
 
 	if (stub < 0)
 		return err_set(err, ERR_INFRA, errno, "start a process");
+	if (!json_array_size(apis))
+		rc = check_api(c, "", err);
 	json_array_foreach (apis, i, api)
 		if (!rc)
 			rc = check_api(c, json_string_value(api), err);
 	kill(stub, SIGKILL);
 	waitpid(stub, NULL, 0);
 	return rc;
+}
+
+static bool needs_model(const struct check *c)
+{
+	return *json_get_str(c->attempt.agent_spec, "needs", "") != '\0';
 }
 
 static int prepare(struct check *c, const struct agent_query *q, struct err *err)
@@ -265,7 +283,8 @@ static int prepare(struct check *c, const struct agent_query *q, struct err *err
 
 	if (agent_find(&c->attempt.agent_spec, q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
-	if (!json_array_size(json_object_get(c->attempt.agent_spec, "apis")))
+	if (!json_array_size(json_object_get(c->attempt.agent_spec, "apis")) &&
+	    (needs_model(c) || agent_is_builtin(q->name)))
 		return err_set(err, ERR_USAGE, 0,
 			       "agent \"%s\" names no apis: there is no model call to be tried",
 			       q->name);

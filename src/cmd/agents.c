@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cmd/agents-new.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "config/agent-cache.h"
@@ -209,6 +210,7 @@ struct asked {
 	const char *config; /* NULL: the folder agents/ of the working directory, if there is one */
 	json_t *variants;   /* of that benchmark */
 	struct strv used;   /* by it */
+	bool python, cli, script; /* what `new` writes */
 };
 
 static int need_names(const char *what)
@@ -306,10 +308,13 @@ static int dispatch(const struct strv *operands, const struct asked *a)
 						     : install(operands->v + 1, operands->n - 1, q);
 	if (strcmp(word, "check") == 0)
 		return check(operands->v + 1, operands->n - 1, q, a->weaker);
+	if (strcmp(word, "new") == 0 && operands->n == 2 && a->python + a->cli + a->script == 1)
+		return agents_new(operands->v[1], a->python ? "python" : a->cli ? "cli" : "script");
 	if (strcmp(word, "list") == 0 && operands->n <= 1)
 		return list(&q, a->json);
 	err_set(&err, ERR_USAGE, 0,
-		"agents takes: list, install NAME[@VERSION], or check NAME; not \"%s\"",
+		"agents takes: list, install NAME[@VERSION], check NAME, or new NAME with one of "
+		"--python, --cli, --script; not \"%s\"",
 		operands->v[operands->n - 1]);
 	return cmd_fail(&err);
 }
@@ -336,6 +341,18 @@ int cmd_agents(int argc, char **argv)
 		 .kind = OPTION_FLAG,
 		 .target = &a.weaker,
 		 .help = "check: in one of Landlock where the local sandbox does not start"},
+		{.name = "python",
+		 .kind = OPTION_FLAG,
+		 .target = &a.python,
+		 .help = "new: a small agent in Python"},
+		{.name = "cli",
+		 .kind = OPTION_FLAG,
+		 .target = &a.cli,
+		 .help = "new: a file for a command line"},
+		{.name = "script",
+		 .kind = OPTION_FLAG,
+		 .target = &a.script,
+		 .help = "new: a script that asks no model"},
 		{.name = "config",
 		 .short_name = 'c',
 		 .arg = "FILE",
@@ -347,7 +364,7 @@ int cmd_agents(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.verb = "agents",
-		.operands = "[list | install [NAME[@VERSION]...] | check NAME...]",
+		.operands = "[list | install [NAME[@VERSION]...] | check NAME... | new NAME]",
 		.max = 64,
 		.options = options,
 		.summary = "list the agents there are, fetch one, or try one",
@@ -361,7 +378,8 @@ int cmd_agents(int argc, char **argv)
 			"names, are found as by run.",
 		.examples = "rollouts agents\nrollouts agents install codex\n"
 			    "rollouts agents install claude@2.1.330\nrollouts agents install -c "
-			    "bench.toml\nrollouts agents check codex bash\n",
+			    "bench.toml\nrollouts agents check codex bash\nrollouts agents new "
+			    "mine --python\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	int status = cmd_options(&usage, argc, argv, &operands);

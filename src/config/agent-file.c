@@ -58,9 +58,40 @@ static bool expect(const struct reader *r, const struct toml_node *n, enum toml_
 	return false;
 }
 
+/* What an agent file's texts may hold (agent/agent-template.c fills it in). */
+static const char *const placeholders[] = {
+	"model", "api",		  "instruction", "instruction_file",
+	"seed",	 "rollout",	  "task_id",	 "gateway_url",
+	"token", "context",	  "max_output",	 "home",
+	"repo",	 "system_prompt", "folder",	 "mcp",
+	NULL};
+
+/* A word in braces that is nearly one of them was meant to be it. In the text of a program, braces are its own. */
+static void check_placeholders(const struct reader *r, const struct toml_node *n)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+	const char *text = n->text ? n->text : "";
+	for (const char *at = text; (at = strchr(at, '{')); at++) {
+		const size_t len = strspn(at + 1, letters);
+		AUTO(free) char *name = xstrndup(at + 1, len);
+		if (at[len + 1] != '}' || !len || (at > text && at[-1] == '$'))
+			continue;
+		const char *near = text_nearest(name, placeholders);
+		if (near && strcmp(near, name) != 0)
+			complain(r, n->line, n->col, "{%s} is no placeholder (did you mean {%s}?)",
+				 name, near);
+	}
+}
+
 static void check_string(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	(void)expect(r, n, TOML_STRING, name);
+}
+
+static void check_template(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (expect(r, n, TOML_STRING, name))
+		check_placeholders(r, n);
 }
 
 static void check_bool(const struct reader *r, const struct toml_node *n, const char *name)
@@ -80,7 +111,7 @@ static void check_strings(const struct reader *r, const struct toml_node *n, con
 	if (!expect(r, n, TOML_ARRAY, name))
 		return;
 	for (size_t i = 0; i < n->n; i++)
-		check_string(r, &n->items[i], name);
+		check_template(r, &n->items[i], name);
 }
 
 static void check_argv(const struct reader *r, const struct toml_node *n, const char *name)
@@ -95,7 +126,30 @@ static void check_map(const struct reader *r, const struct toml_node *n, const c
 	if (!expect(r, n, TOML_TABLE, name))
 		return;
 	for (size_t i = 0; i < n->n; i++)
-		check_string(r, &n->items[i], n->items[i].key);
+		check_template(r, &n->items[i], n->items[i].key);
+}
+
+/* Names are templates, and so are contents unless they are a program, by their first line or their name. */
+static void check_files(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	static const char *const ends[] = {".sh", ".py", ".js", ".mjs", ".ts", ".rb", ".pl"};
+	if (!expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		const struct toml_node *v = &n->items[i], key = {.line = v->key_line,
+								 .col = v->key_col,
+								 .text = v->key};
+		const size_t len = strlen(v->key);
+		bool program = v->text && strncmp(v->text, "#!", 2) == 0;
+		for (size_t e = 0; e < ARRAY_SIZE(ends); e++)
+			program = program || (len > strlen(ends[e]) &&
+					      strcmp(v->key + len - strlen(ends[e]), ends[e]) == 0);
+		check_placeholders(r, &key);
+		if (program)
+			check_string(r, v, v->key);
+		else
+			check_template(r, v, v->key);
+	}
 }
 
 /* A placeholder stands for the per-trial token, which is worth nothing outside. */
@@ -207,15 +261,33 @@ static const char *const needs[] = {"", "model", NULL};
 static const char *const formats[] = {"text", "jsonl", "json", NULL};
 static const char *const hows[] = {"last", "add", "max", "count", NULL};
 static const char *const fields[] = {
-	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls", "turns",
-	"money_usd",	"final_message", "version",	  "error",	  NULL,
+	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls",	 "turns",
+	"money_usd",	"final_message", "version",	  "error",	  "setup_error", "limit",
+	NULL,
 };
+
+static bool is_metric(const struct toml_node *n)
+{
+	static const char prefix[] = "metrics.";
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	const char *name = n && n->text ? n->text : "";
+	if (strncmp(name, prefix, sizeof prefix - 1) != 0)
+		return false;
+	name += sizeof prefix - 1;
+	return *name && strlen(name) < 40 && !name[strspn(name, allowed)];
+}
+
+static void check_field(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!is_metric(n))
+		check_choice(r, n, name, fields);
+}
 
 /* clang-format off */
 static const struct member rule_members[] = {
 	{ .name = "match", .check = check_match },
 	{ .name = "regex", .check = check_regex },
-	{ .name = "field", .choices = fields, .required = true },
+	{ .name = "field", .check = check_field, .required = true },
 	{ .name = "pointer", .check = check_pointer },
 	{ .name = "how", .choices = hows },
 	{ .name = NULL },
@@ -235,7 +307,7 @@ static void check_rule(const struct reader *r, const struct toml_node *n)
 	bool regex = toml_get(n, "regex"), pointer = toml_get(n, "pointer");
 	if (regex && (pointer || toml_get(n, "match")))
 		complain(r, n->line, n->col, "a rule with regex has neither match nor pointer");
-	else if (counts && pointer)
+	else if (counts && pointer && !is_metric(toml_get(n, "field")))
 		complain(r, n->line, n->col, "how = \"count\" has no pointer");
 	else if (!counts && !regex && !pointer)
 		complain(r, n->line, n->col, "a rule needs pointer or regex, or how = \"count\"");
@@ -269,7 +341,8 @@ static bool has_text(const struct toml_node *table, const char *key, const char 
 /* What the worker would refuse in every trial. */
 static void check_fit(const struct reader *r, const struct toml_node *rule, bool is_text)
 {
-	static const char *const words[] = {"final_message", "version", "error", NULL};
+	static const char *const words[] = {"final_message", "version", "error",
+					    "setup_error",   "limit",	NULL};
 	static const char *const sums[] = {"max", "count", NULL};
 	bool regex = toml_get(rule, "regex");
 	if (is_text && !regex)
@@ -310,7 +383,7 @@ static void check_apis(const struct reader *r, const struct toml_node *n, const 
 static const struct member dialect_members[] = {
 	{ .name = "args", .check = check_strings },
 	{ .name = "env", .check = check_env },
-	{ .name = "files", .check = check_map },
+	{ .name = "files", .check = check_files },
 	{ .name = NULL },
 };
 /* clang-format on */
@@ -347,13 +420,13 @@ static void check_program(const struct reader *r, const struct toml_node *n, con
 static const struct member layer_members[] = {
 	{ .name = "args", .check = check_strings },
 	{ .name = "env", .check = check_env },
-	{ .name = "files", .check = check_map },
+	{ .name = "files", .check = check_files },
 	{ .name = NULL },
 };
 static const struct member option_members[] = {
 	{ .name = "args", .check = check_strings },
 	{ .name = "env", .check = check_env },
-	{ .name = "files", .check = check_map },
+	{ .name = "files", .check = check_files },
 	{ .name = "choices", .check = check_strings },
 	{ .name = "default", .check = check_string },
 	{ .name = "join", .check = check_string },
@@ -459,9 +532,9 @@ static const struct member agent_members[] = {
 	{ .name = "options", .check = check_options },
 	{ .name = "system_prompt", .check = check_prompt },
 	{ .name = "append_system_prompt", .check = check_string },
-	{ .name = "stdin", .check = check_string },
+	{ .name = "stdin", .check = check_template },
 	{ .name = "env", .check = check_env },
-	{ .name = "files", .check = check_map },
+	{ .name = "files", .check = check_files },
 	{ .name = "collect", .check = check_strings },
 	{ .name = "output", .check = check_output },
 	{ .name = "apis", .check = check_apis },

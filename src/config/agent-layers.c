@@ -226,8 +226,38 @@ static int settle_prompt(json_t *spec, struct err *err)
 	return 0;
 }
 
+/* Every {option:NAME} in J is declared. */
+static int check_places(const json_t *spec, const json_t *j, struct err *err)
+{
+	static const char place[] = "{option:";
+	const char *key, *at = json_is_string(j) ? json_string_value(j) : "";
+	json_t *v;
+	size_t i;
+
+	for (; (at = strstr(at, place)); at += sizeof place - 1) {
+		const char *from = at + sizeof place - 1;
+		AUTO(free) char *name = xstrndup(from, strcspn(from, "}"));
+		if (!json_object_get(json_object_get(spec, "option_layers"), name))
+			return unknown_option(spec, name, err);
+	}
+	if (json_is_array(j))
+		json_array_foreach (j, i, v)
+			if (check_places(spec, v, err))
+				return -1;
+	if (json_is_object(j))
+		json_object_foreach ((json_t *)j, key, v)
+			if (check_places(spec, v, err))
+				return -1;
+	return 0;
+}
+
 int agent_settle(json_t *spec, struct err *err)
 {
+	static const char *const texts[] = {"argv", "env",	     "files",	     "stdin",
+					    "api",  "option_layers", "prompt_layers"};
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (check_places(spec, json_object_get(spec, texts[i]), err))
+			return -1;
 	AUTO(json) json_t *options = json_deep_copy(json_object_get(spec, "options"));
 	const char *name;
 	json_t *v;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/result.h"
 #include <math.h>
+#include <stdio.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -101,9 +102,29 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_put(j, "metrics", metrics);
 	if (model_options_any(&a->options))
 		json_put(j, "model_options", model_options_to_json(&a->options));
+	if (a->counted_n) {
+		json_t *counted = json_object();
+		for (size_t i = 0; i < a->counted_n; i++)
+			json_put_real(counted, a->counted[i].name, a->counted[i].value);
+		json_put(j, "counted", counted);
+	}
 	put_lines(j, "ignored", a->ignored);
 	put_lines(j, "skipped", a->skipped);
 	return j;
+}
+
+static void read_counted(struct agent_record *a, const json_t *counted)
+{
+	const char *name;
+	json_t *v;
+
+	json_object_foreach ((json_t *)counted, name, v)
+		if (a->counted_n < AGENT_COUNTED_MAX && json_is_number(v)) {
+			struct agent_counted *c = &a->counted[a->counted_n++];
+			snprintf(c->name, sizeof c->name, "%s", name);
+			c->value = json_number_value(v);
+			c->known = true;
+		}
 }
 
 int agent_record_from_json(struct agent_record *a, const json_t *j, const char *where,
@@ -122,6 +143,7 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 		return -1;
 	model_shares_from_json(&read.metrics.by_model, json_object_get(metrics, "by_model"));
 	model_options_from_json(&read.options, json_object_get(j, "model_options"));
+	read_counted(&read, json_object_get(j, "counted"));
 	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
 	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));
 	*a = read;

@@ -40,6 +40,14 @@ struct agent_metrics {
 
 extern const struct agent_metrics agent_metrics_unknown;
 
+/* What rules of an agent's file read of its output beside what all agents have: "metrics.NAME". */
+enum { AGENT_COUNTED_MAX = 16 };
+struct agent_counted {
+	char name[40];
+	double value;
+	bool known;
+};
+
 /* How the agent phase ended. Committed to agent.json once the artifacts are complete. */
 struct agent_record {
 	enum outcome outcome;
@@ -59,6 +67,8 @@ struct agent_record {
 	char tree[HASH_HEX]; /* of what npm installed (config/agent-cache.h); "": something else */
 	char final_message[1024];
 	struct model_options options; /* that its requests said */
+	struct agent_counted counted[AGENT_COUNTED_MAX];
+	size_t counted_n;
 };
 
 json_t *agent_record_to_json(const struct agent_record *a);

@@ -167,6 +167,36 @@ static void put_mixed(struct doc *d, const struct summary *s)
 	}
 }
 
+/* Which version of its agent each was; our own has that of the program. */
+static void put_versions(struct doc *d, const struct summary *s)
+{
+	AUTO(strv) struct strv seen = STRV_INIT;
+
+	for (size_t i = 0; i < s->rows_n; i++) {
+		const struct summary_row *row = &s->rows[i];
+		const char *agent = s->conditions[row->condition].agent;
+		const struct trial_result *r = &row->status->result;
+		const char *version =
+			row->status->has_result && r->origin && r->origin->agent_version
+				? r->origin->agent_version
+				: "";
+		if (!*version || !strcmp(agent, "bash") || strchr(agent, '@'))
+			continue;
+		AUTO(free) char *line = xasprintf("%s %s", agent, version);
+		if (!strv_has(&seen, line))
+			strv_push(&seen, line);
+	}
+	if (!seen.n)
+		return;
+	doc_line_end(d);
+	doc_words(d, seen.n == 1 ? "Agent: " : "Agents: ");
+	for (size_t i = 0; i < seen.n; i++) {
+		doc_words(d, i ? ", " : "");
+		doc_text(d, seen.v[i]);
+	}
+	doc_words(d, ".");
+}
+
 static void put_clusters(struct doc *d, const struct summary *s)
 {
 	const struct clusters *c = &s->clusters;
@@ -310,6 +340,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 	put_builds(d, s);
 	put_unsolved(d, s);
 	put_weaker(d, r);
+	put_versions(d, s);
 	put_mixed(d, s);
 	put_judges(d, r);
 	AUTO(buf) struct buf replaced = BUF_INIT;

@@ -168,6 +168,7 @@ static void add_details(struct table *t, const struct summary *s, const struct s
 	add_name(t, summary_answer(row));
 	table_text(t, dir);
 	table_int(t, r->suspect);
+	add_name(t, row->status->has_result && r->origin ? r->origin->agent_version : NULL);
 }
 
 static bool all_completed(const struct summary *s)
@@ -218,6 +219,7 @@ void tables_trials(struct table *out, const struct summary *s, bool full)
 		table_column(out, "answered_by", TABLE_LEFT);
 		table_column(out, "run_dir", TABLE_WHOLE);
 		table_column(out, "suspect", TABLE_RIGHT);
+		table_column(out, "agent_version", TABLE_LEFT);
 		measures_custom(s, &custom.names, &custom.n);
 		measure_columns(out, &custom);
 	}

@@ -232,10 +232,20 @@ static int run_shell(struct work *w)
 	return 3;
 }
 
+/* What its agent's output tells stands with what its tests wrote, by whose names it goes. */
+static void add_counted(struct result *r)
+{
+	for (size_t i = 0; r->has_agent && i < r->agent.counted_n; i++)
+		if (!metrics_find(&r->metrics, r->agent.counted[i].name))
+			metrics_add(&r->metrics, r->agent.counted[i].name,
+				    r->agent.counted[i].value, true);
+}
+
 static int finish(struct work *w, struct err *err)
 {
 	work_phase(w, PHASE_DONE, 0);
 	w->phase = NULL;
+	add_counted(&w->result);
 	AUTO(json) json_t *result = result_to_json(&w->result);
 	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err))
 		return -1;

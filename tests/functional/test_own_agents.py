@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Agents that somebody writes, started as people start them: what a sandbox is shown of them, and how edited source is told."""
+import csv
 import json
 import os
 import subprocess
@@ -143,3 +144,51 @@ def test_a_binary_by_its_path(own, workdir):
     put(workdir / "target/release/agent", "#!/bin/sh\necho words=built > /app/notes.md\n")
     (workdir / "target/release/agent").chmod(0o755)
     assert own('argv = ["target/release/agent"]')[0]["words"] == "built"
+
+
+def test_what_an_agent_says_of_how_it_went(workdir, make_task, make_bench, agent_script, run_cli, rollout):
+    """What failed before it began is not scored, a limit of its own is no failure, and what it counts is a metric."""
+    rules = {"format": "jsonl", "rules": [
+        {"match": {"/type": "init", "/servers/*/status": "failed"}, "field": "setup_error", "pointer": "/servers/*/name"},
+        {"match": {"/type": "end"}, "field": "setup_error", "pointer": "/none"},
+        {"match": {"/type": "end", "/why": "max_turns"}, "field": "limit", "pointer": "/why"},
+        {"match": {"/type": "denied"}, "field": "metrics.denials", "how": "count"},
+        {"match": {"/type": "end"}, "field": "metrics.listed", "how": "count", "pointer": "/list/*/name"},
+        {"match": {"/type": "none"}, "field": "metrics.never", "how": "count"},
+        {"match": {"/type": "end"}, "field": "metrics.depth", "pointer": "/depth"}]}
+    end = '{"type":"end","depth":3,"list":[{"name":"a"},{"name":"b"}]'
+    words = {"fails": '{"type":"init","servers":[{"name":"docs","status":"failed"}]}\n' + end + "}",
+             "limited": end + ',"why":"max_turns"}', "counts": '{"type":"denied"}\n{"type":"denied"}\n' + end + "}"}
+    for name, text in words.items():
+        agent_script(f"cat <<'E'\n{text}\nE\n{'exit 1' if name == 'limited' else ''}", name=name, output=rules)
+    make_bench({"prepared_dir": make_task(), "model": "m", "agents": list(words)}, agent="nop", retries=0)
+    run_cli("run", "bench.toml", check=1)
+    found = {row["agent"]: rollout().runs[row["run_id"]] for row in rollout().manifest["results"]}
+    assert (found["fails"]["outcome"], found["fails"]["total_score"]) == ("infra_error", None)
+    assert "its set-up failed: docs" in found["fails"]["reason"]
+    assert found["limited"]["outcome"] == "budget" and found["limited"]["reason"] == "it reached a limit of its own: max_turns"
+    assert found["counts"]["outcome"] == "completed"
+    assert found["counts"]["metrics"] == {"denials": 2, "listed": 2, "never": 0, "depth": 3}
+    rows = list(csv.DictReader(run_cli("summarize", "bench", "--latest", "--csv", check=0).stdout.splitlines()))
+    counts, = [row for row in rows if row["agent"] == "counts"]
+    assert float(counts["denials"]) == 2, counts
+
+
+@pytest.mark.parametrize("line, words", [
+    ('argv = ["true", "{modle}"]', "{modle} is no placeholder (did you mean {model}?)"),
+    ('argv = ["true"]\nfiles = { "{home}/c.json" = "{gateway_ulr}" }', "{gateway_ulr} is no placeholder (did you mean {gateway_url}?)"),
+    ('argv = ["true"]\nfiles = { "{hom}/c.json" = "x" }', "{hom} is no placeholder"),
+    ('argv = ["true", "{option:effort}"]', 'it has no option "effort"'),
+    ('argv = ["awk", "{print}", "${modle}"]\nfiles = { "{home}/x.py" = "f\'{modle}\'" }', None),
+])
+def test_a_misspelt_placeholder_is_found_before_anything_runs(workdir, make_task, run_cli, line, words):
+    (workdir / "bench.toml").write_text(f"model = 'm'\nagent = 'mine'\n[[tasks]]\nprepared_dir = '{make_task()}'\n[agents.mine]\n{line}\n")
+    done = run_cli("validate", "bench.toml", check=2 if words else 0)
+    assert not words or words in done.stderr + done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("kind, words", [("python", "works by chat, "), ("cli", "works by chat, "), ("script", "works, asks no model, ")])
+def test_what_new_writes_passes_its_check(workdir, run_cli, kind, words):
+    run_cli("agents", "new", "mine", f"--{kind}", check=0)
+    assert words in run_cli("agents", "check", "mine", check=0).stdout
+    assert "agents/mine.toml is there already" in run_cli("agents", "new", "mine", f"--{kind}", check=2).stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import engines
+from conftest import put
 from models import DIALECTS, KEY, cost, fake, provided  # noqa: F401 (fixtures)
 from test_docker import docker_task  # noqa: F401 (a fixture)
 
@@ -56,11 +57,11 @@ def installed(binary):
 def run_real(run_cli, make_task, make_bench, rollout, provided, installed, workdir):
     """run_real(name, turns, api, check=0, task=make_task, env={}, **bench): one trial; returns (result, run directory)."""
     def run(name, turns, api, check=0, task=make_task, env=None, **more):
-        if name != "bash":
+        if name in APIS:
             installed(name)
         env = {**provided([api]), "XDG_CACHE_HOME": str(CACHE), **(env or {})}
         folder = task(instructions=f"Fix greet() in src/greet.py. [[fake {json.dumps({'turns': turns})}]]\n")
-        make_bench(folder, agent=name, model=MODELS.get(name, "any-fake"), timeout_sec=300, retries=0, **more)
+        make_bench(folder, agent=name, **{"model": MODELS.get(name, "any-fake"), **more}, timeout_sec=300, retries=0)
         run_cli("run", "bench.toml", check=check, timeout=600, env=env)
         (run_id, result), = rollout().runs.items()
         return result, workdir / "data/runs" / run_id
@@ -176,3 +177,23 @@ def test_what_it_did_can_be_replayed(run_real, run_cli, rollout, fake, name, api
     again = next(iter(rollout(stamp=stamps[-1]).runs.values()))
     assert (again["outcome"], again["total_score"]) == ("completed", 1), again["reason"]
     assert len(fake.log()) == asked, "the provider was asked"
+
+
+PROMPT = "You are ROLLOUTS-7, who mends greetings."
+OPTIONS = {"claude": {"effort": "high", "max_turns": 9, "disallowed_tools": ["Task", "WebSearch"]}, "codex": {"effort": "high"},
+           "pi": {"effort": "low", "compaction": False}, "gemini": {"max_turns": 9, "disallowed_tools": ["save_memory"]},
+           "opencode": {"max_turns": 9, "disallowed_tools": ["task"], "compaction": True},
+           "qwen": {"max_turns": 9, "disallowed_tools": ["task"]}}
+
+
+@pytest.mark.parametrize("how", ["system_prompt", "append_system_prompt"])
+@pytest.mark.parametrize("name, api", {name: (name, api) for name, api in reversed(WANTED)}.values())
+def test_options_and_a_prompt_reach_an_agent(run_real, fake, workdir, installed, name, api, how):
+    """As a variant says them, whatever way the agent wants them."""
+    installed(name)
+    options = ", ".join(f"{key} = {json.dumps(value)}" for key, value in OPTIONS[name].items())
+    put(workdir / "agents/other.toml", f'base = "{name}"\n{how} = "{PROMPT}"\noptions = {{ {options} }}\n')
+    result, top = run_real("other", TURNS, api, model=MODELS.get(name, "any-fake"))
+    assert (result["outcome"], result["total_score"]) == ("completed", 1), tail(top)
+    asked = [entry.request.body.decode() for entry in fake.log() if entry.status == 200]
+    assert any(PROMPT in text for text in asked), asked[0][:3000]

@@ -146,7 +146,7 @@ def test_csv_has_every_column_always(run_cli, data):
     rows = list(csv.DictReader(io.StringIO(run_cli("summarize", "bench", "--csv", check=0).stdout)))
     assert list(rows[0]) == ["task", "run", "unit", "lm", "tokens", "tools", "model", "label", "agent",
                              "rollout", "attempts", "outcome", "reason", "first_try",
-                             "cost_usd", "time_s", "answered_by", "run_dir", "suspect",
+                             "cost_usd", "time_s", "answered_by", "run_dir", "suspect", "agent_version",
                              "wall_seconds", "evaluation_seconds", "waiting_seconds", "tokens_input", "tokens_cached",
                              "tokens_cache_write", "tokens_output", "tokens_reasoning", "model_calls", "files_changed",
                              "lines_changed", "memory_max_mb", "cpu_seconds", "disk_mb", "evaluation_memory_max_mb",

@@ -181,7 +181,8 @@ static struct told read_output(const char *spec, const char *text, size_t len)
 		fail_msg("%s", err.msg);
 	for (size_t i = 0; i < len; i += 13)
 		agent_output_add(o, text + i, len - i < 13 ? len - i : 13);
-	error = agent_output_finish(o, &t.record);
+	agent_output_finish(o, &t.record);
+	error = agent_output_text(o, AGENT_SAID_ERROR);
 	snprintf(t.error, sizeof t.error, "%s", error ? error : "");
 	agent_output_free(o);
 	return t;

@@ -119,7 +119,7 @@ static void mistakes_have_places(void **state)
 		{RULE "field = \"turn\"\nhow = \"count\"\n",
 		 "5:9: field = \"turn\" is not one of: \"tokens_input\", \"tokens_cached\", "
 		 "\"tokens_output\", \"tokens_total\", \"tool_calls\", \"turns\", \"money_usd\", "
-		 "\"final_message\", \"version\", \"error\""},
+		 "\"final_message\", \"version\", \"error\", \"setup_error\", \"limit\""},
 		{RULE "how = \"count\"\n", "4:1: a rule has no \"field\""},
 		{RULE "field = \"turns\"\n",
 		 "4:1: a rule needs pointer or regex, or how = \"count\""},
