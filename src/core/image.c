@@ -17,7 +17,7 @@ static const struct json_field fields[] = {
 	IMAGE(gitconfig), IMAGE(workdir), IMAGE(user),
 };
 
-static char *path_of(const char *key, const char *id)
+char *image_path(const char *key, const char *id)
 {
 	const char *digits = id ? strchr(id, ':') : NULL;
 
@@ -61,7 +61,7 @@ const char *image_copy(const struct image *i, const char *path)
 
 int image_read(struct image *out, int root_fd, const char *key, const char *id, struct err *err)
 {
-	AUTO(free) char *path = path_of(key, id);
+	AUTO(free) char *path = image_path(key, id);
 	AUTO(json) json_t *j = NULL;
 	struct image read = {.env = STRV_INIT, .bases = STRV_INIT};
 
@@ -93,8 +93,8 @@ int image_read(struct image *out, int root_fd, const char *key, const char *id, 
 
 int image_write(const struct image *i, int root_fd, const char *key, struct err *err)
 {
-	AUTO(free) char *own = path_of(key, i->id);
-	AUTO(free) char *latest = path_of(key, NULL);
+	AUTO(free) char *own = image_path(key, i->id);
+	AUTO(free) char *latest = image_path(key, NULL);
 	AUTO(json) json_t *j = json_object();
 
 	json_put_int(j, "v", JSON_FIELDS_VERSION);

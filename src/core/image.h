@@ -41,6 +41,8 @@ struct image {
 bool image_runs_entry(const struct image *i);
 /* The key of the image's own copy of what lies at PATH; NULL: it has none. Borrowed. */
 const char *image_copy(const struct image *i, const char *path);
+/* Where its record is below the data folder, "...json"; ID as in image_read. The caller frees. */
+char *image_path(const char *key, const char *id);
 /* ID: "sha256:..." as image.id; "" or NULL: the latest. */
 int image_read(struct image *out, int root_fd, const char *key, const char *id,
 	       struct err *err) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -26,7 +27,17 @@ struct answer {
 	void *arg;
 	struct err *err; /* what it said */
 	CURL *curl;
+	int up; /* what is sent, so many bytes; -1: nothing */
+	int64_t up_bytes;
 };
+
+static size_t give(char *data, size_t size, size_t n, void *arg)
+{
+	const struct answer *a = arg;
+	ssize_t got = read(a->up, data, size * n);
+
+	return got < 0 ? CURL_READFUNC_ABORT : (size_t)got;
+}
 
 static size_t take(char *data, size_t size, size_t n, void *arg)
 {
@@ -68,9 +79,10 @@ static int call(struct engine *e, const char *method, const char *path, const js
 	AUTO(free) char *url =
 		xasprintf("http://engine%s%s%s", *e->version ? "/" : "", e->version, path);
 	AUTO(buf) struct buf text = BUF_INIT;
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
 
-	headers = curl_slist_append(headers, "Expect:");
+	if (a->up < 0)
+		headers = curl_slist_append(headers, "Content-Type: application/json");
 	if (body)
 		json_format(&text, body, false);
 	curl_easy_reset(e->curl);
@@ -83,7 +95,14 @@ static int call(struct engine *e, const char *method, const char *path, const js
 	curl_easy_setopt(e->curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
 	curl_easy_setopt(e->curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(e->curl, CURLOPT_WRITEDATA, a);
-	if (body || !strcmp(method, "POST")) {
+	if (a->up >= 0) {
+		headers = curl_slist_append(headers, "Content-Type: application/x-tar");
+		curl_easy_setopt(e->curl, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(e->curl, CURLOPT_READFUNCTION, give);
+		curl_easy_setopt(e->curl, CURLOPT_READDATA, a);
+		curl_easy_setopt(e->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)a->up_bytes);
+		curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, headers);
+	} else if (body || !strcmp(method, "POST")) {
 		curl_easy_setopt(e->curl, CURLOPT_POSTFIELDSIZE, (long)text.len);
 		curl_easy_setopt(e->curl, CURLOPT_POSTFIELDS, text.data);
 		curl_easy_setopt(e->curl, CURLOPT_HTTPHEADER, headers);
@@ -99,15 +118,23 @@ static int call(struct engine *e, const char *method, const char *path, const js
 int engine_call(struct engine *e, const char *method, const char *path, const json_t *body,
 		int64_t timeout_ms, long *status, struct buf *out, struct err *err)
 {
-	struct answer a = {.out = out};
+	struct answer a = {.out = out, .up = -1};
 
 	return call(e, method, path, body, timeout_ms, status, &a, err);
+}
+
+int engine_upload(struct engine *e, const char *path, int fd, int64_t n, int64_t timeout_ms,
+		  long *status, struct buf *out, struct err *err)
+{
+	struct answer a = {.out = out, .up = fd, .up_bytes = n};
+
+	return call(e, "POST", path, NULL, timeout_ms, status, &a, err);
 }
 
 int engine_stream(struct engine *e, const char *path, int64_t timeout_ms, long *status,
 		  engine_piece_fn *piece, void *arg, struct err *err)
 {
-	struct answer a = {.piece = piece, .arg = arg, .err = err, .curl = e->curl};
+	struct answer a = {.piece = piece, .arg = arg, .err = err, .curl = e->curl, .up = -1};
 
 	return call(e, "GET", path, NULL, timeout_ms, status, &a, err);
 }

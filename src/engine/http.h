@@ -34,6 +34,9 @@ int engine_json(struct engine *e, const char *method, const char *path, const js
 typedef int engine_piece_fn(void *arg, const char *data, size_t n, struct err *err);
 int engine_stream(struct engine *e, const char *path, int64_t timeout_ms, long *status,
 		  engine_piece_fn *piece, void *arg, struct err *err) MUST_CHECK;
+/* POST the N bytes of FD, a tar archive, to PATH. As engine_call. */
+int engine_upload(struct engine *e, const char *path, int fd, int64_t n, int64_t timeout_ms,
+		  long *status, struct buf *out, struct err *err) MUST_CHECK;
 /* A header of the last answer; "" without. Borrowed until the next call. */
 const char *engine_header(struct engine *e, const char *name);
 /* For a query. The caller frees. */

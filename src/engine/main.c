@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "engine/box.h"
+#include "engine/carry.h"
 #include "engine/container.h"
 #include "engine/find.h"
 #include "engine/images.h"
@@ -100,6 +101,38 @@ static int cmd_forget(int argc, char **argv)
 	return images_forget(argv, (size_t)argc, &err) ? complain(&err) : 0;
 }
 
+/* save SOCKET ID: to standard output. */
+static int cmd_save(int argc, char **argv)
+{
+	struct err err = {0};
+
+	if (!carry_save(argv[0], argv[1], STDOUT_FILENO, &err))
+		return 0;
+	fprintf(stderr, "%s\n", err.msg);
+	return 3;
+}
+
+/* look ID: the engine's socket, a line; 4: it lacks that image. */
+static int cmd_look(int argc, char **argv)
+{
+	AUTO(free) char *socket = NULL;
+	struct err err = {0};
+	int has = carry_look(argv[0], &socket, &err);
+
+	if (has < 0)
+		return complain(&err);
+	printf("%s\n", socket);
+	return has ? 0 : 4;
+}
+
+/* load ID: standard input is a file that `save` wrote. */
+static int cmd_load(int argc, char **argv)
+{
+	struct err err = {0};
+
+	return carry_load(argv[0], STDIN_FILENO, &err) ? complain(&err) : 0;
+}
+
 static int cmd_box(int argc, char **argv)
 {
 	return box_serve(STDIN_FILENO);
@@ -110,8 +143,9 @@ static const struct {
 	int least;
 	int (*run)(int argc, char **argv);
 } modes[] = {
-	{"box", 0, cmd_box},	   {"find", 0, cmd_find},	{"forget", 1, cmd_forget},
-	{"images", 1, cmd_images}, {"orphans", 0, cmd_orphans}, {"prune", 1, cmd_prune},
+	{"box", 0, cmd_box},	     {"find", 0, cmd_find},   {"forget", 1, cmd_forget},
+	{"images", 1, cmd_images},   {"load", 1, cmd_load},   {"look", 1, cmd_look},
+	{"orphans", 0, cmd_orphans}, {"prune", 1, cmd_prune}, {"save", 2, cmd_save},
 };
 
 int main(int argc, char **argv)
@@ -124,7 +158,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
 			return modes[i].run(argc - 2, argv + 2);
-	fputs("usage: rollouts-docker box|find|forget|images|orphans|prune   (started by "
+	fputs("usage: rollouts-docker box|find|forget|images|load|look|orphans|prune|save   "
+	      "(started by "
 	      "`rollouts`, not "
 	      "by hand)\n",
 	      stderr);

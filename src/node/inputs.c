@@ -12,7 +12,9 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
+#include "core/image.h"
 #include "core/trial.h"
+#include "node/node-image.h"
 #include "node/parcel.h"
 #include "repo/repo.h"
 #include "task/task.h"
@@ -77,12 +79,13 @@ static int add(struct packer *p, const char *path, json_t *inputs, struct err *e
 	return 0;
 }
 
-static int add_mounts(struct packer *p, const json_t *spec, json_t *inputs, struct err *err)
+static int add_mounts(struct packer *p, const json_t *spec, const char *key, json_t *inputs,
+		      struct err *err)
 {
 	size_t i;
 	json_t *m;
 
-	json_array_foreach (json_object_get(spec, "mounts"), i, m)
+	json_array_foreach (json_object_get(spec, key), i, m)
 		if (add(p, json_get_str(m, "host", ""), inputs, err))
 			return -1;
 	return 0;
@@ -122,14 +125,60 @@ static int add_task(struct packer *p, const struct attempt *a, json_t *inputs, s
 	return rc;
 }
 
+/* It is saved once, and that is kept in mind beside its record. */
+static int add_image_archive(struct packer *p, const char *record, const struct image *image,
+			     json_t *inputs, struct err *err)
+{
+	AUTO(free) char *known = xasprintf("%s.parcel", record);
+	AUTO(json) json_t *entry = NULL;
+	struct err ignored;
+
+	if (!json_read(&entry, p->root_fd, known, TRIAL_JSON_MAX, &ignored)) {
+		AUTO(free)
+		char *parcel = xasprintf(DATA_PARCELS "/%s.tar", json_get_str(entry, "sha256", ""));
+		if (path_exists(p->root_fd, parcel)) {
+			json_array_append(inputs, entry);
+			return 0;
+		}
+	}
+	AUTO(free) char *archive = NULL;
+	int rc = node_image_save(&archive, p->root_fd, record, image->engine, image->id, err) ||
+				 add(p, archive, inputs, err)
+			 ? -1
+			 : 0;
+	unlinkat(p->root_fd, archive, 0);
+	if (rc)
+		return -1;
+	json_t *made = json_array_get(inputs, json_array_size(inputs) - 1);
+	json_put_str(made, "image", image->id);
+	return json_write(p->root_fd, known, made, false, err);
+}
+
+static int add_image(struct packer *p, const struct trial *t, json_t *inputs, struct err *err)
+{
+	struct image image;
+
+	if (t->sandbox != SANDBOX_DOCKER)
+		return 0;
+	if (image_read(&image, p->root_fd, t->image, t->image_id, err))
+		return err_wrap(err, "the image of task %s", t->task_id);
+	AUTO(free) char *record = image_path(t->image, image.id);
+	AUTO(free) char *latest = image_path(t->image, NULL);
+	int rc = add(p, latest, inputs,
+		     err) || (!*image.error && (add(p, record, inputs, err) ||
+						add_image_archive(p, record, &image, inputs, err)))
+			 ? -1
+			 : 0;
+	image_release(&image);
+	return rc;
+}
+
 static int collect(struct packer *p, const struct attempt *a, json_t *inputs, struct err *err)
 {
-	if (a->trial.sandbox == SANDBOX_DOCKER)
-		return err_set(
-			err, ERR_USAGE, 0,
-			"a trial in a container stays on this machine: its image does not travel");
-	return add_task(p, a, inputs, err) || add_mounts(p, a->agent_spec, inputs, err) ||
-			       add_mounts(p, a->tools, inputs, err) ||
+	return add_task(p, a, inputs, err) || add_image(p, &a->trial, inputs, err) ||
+			       add_mounts(p, a->agent_spec, "mounts", inputs, err) ||
+			       add_mounts(p, a->tools, "mounts", inputs, err) ||
+			       add_mounts(p, a->tools, "caches", inputs, err) ||
 			       add_attempt(p, a, a->agent_from, inputs, err) ||
 			       (a->grades_from != a->agent_from &&
 				add_attempt(p, a, a->grades_from, inputs, err)) ||

@@ -8,7 +8,7 @@
  *   token    "RUN_ID.ATTEMPT"
  *   dir      "runs/RUN_ID/attempts/N"
  *   inputs[] {path: where it belongs below a data folder, sha256, bytes, host: the folder of the submitting machine that it was, in
- *            trial.json; absent where it had that path already}
+ *            trial.json; absent where it had that path already; image: the id of the image that it is the archive of (node-image.h)}
  *   keys     of a trial that asks a model: what its gateway is started with, below the data folder (node-gateway.h)
  *   door     instead of keys, where it asks by way of the gateway here (home-models.h)
  */

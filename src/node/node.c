@@ -34,6 +34,7 @@
 #include "node/cache.h"
 #include "node/home-models.h"
 #include "node/node-gateway.h"
+#include "node/node-image.h"
 #include "node/parcel.h"
 #include "os/fdio.h"
 #include "os/lines.h"
@@ -176,20 +177,27 @@ static void fail(struct node *n, struct slot *s, const struct err *err)
 	end(n, s, how);
 }
 
-/* Where its agent's programs are here, and who it is here. */
-static void place(struct attempt *a, const json_t *inputs)
+/* Where its agent's programs, its tools and its caches are here, and who it is here. */
+static void place(const struct node *n, struct attempt *a, const json_t *inputs)
 {
 	const json_t *lists[] = {json_object_get(a->agent_spec, "mounts"),
-				 json_object_get(a->tools, "mounts")};
+				 json_object_get(a->tools, "mounts"),
+				 json_object_get(a->tools, "caches")};
+	AUTO(free) char *root = path_of_fd(n->cache.root_fd);
 	size_t i, k;
 	json_t *m, *input;
 
 	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
 		json_array_foreach (lists[l], i, m)
-			json_array_foreach (inputs, k, input)
-				if (!strcmp(json_get_str(input, "host", ""),
-					    json_get_str(m, "host", "-")))
-					json_put_str(m, "host", json_get_str(input, "path", ""));
+			json_array_foreach (inputs, k, input) {
+				if (strcmp(json_get_str(input, "host", ""),
+					   json_get_str(m, "host", "-")) != 0)
+					continue;
+				AUTO(free)
+				char *here = path_join(root, json_get_str(input, "path", ""));
+				json_put_str(m, "host", here);
+				break;
+			}
 	a->uid = 0;
 	if (user_may_change()) {
 		char hex[HASH_HEX];
@@ -315,6 +323,18 @@ static int read_trial(struct node *n, struct slot *s, json_t **travel, struct er
 
 static bool was_ended(struct node *n, const char *token);
 
+/* Those are asked for where the engine here lacks them. */
+static json_t *without_images(const json_t *inputs)
+{
+	json_t *needed = json_array(), *input;
+	size_t i;
+
+	json_array_foreach (inputs, i, input)
+		if (!json_object_get(input, "image"))
+			json_array_append(needed, input);
+	return needed;
+}
+
 /* Begun, or waiting for the lock. */
 static int begin(struct node *n, struct slot *s, struct err *err)
 {
@@ -332,9 +352,12 @@ static int begin(struct node *n, struct slot *s, struct err *err)
 		return err_set(err, ERR_CANCELLED, 0,
 			       "an earlier execution of this job has run it");
 	const json_t *inputs = json_object_get(travel, "inputs");
-	if (cache_have(&s->hold, &n->cache, n->data_fd, inputs, err))
+	AUTO(json) json_t *needed = without_images(inputs);
+	if (cache_have(&s->hold, &n->cache, n->data_fd, needed, err) ||
+	    (s->spec.trial.sandbox == SANDBOX_DOCKER &&
+	     node_image_have(&n->cache, n->data_fd, inputs, &s->spec.trial, err)))
 		return -1;
-	place(&s->spec, inputs);
+	place(n, &s->spec, inputs);
 	return start_worker(n, s, travel, err);
 }
 

@@ -13,8 +13,6 @@ static bool lacks(const struct budget *b, double usd, int64_t tokens)
 /* Why T cannot run elsewhere, or NULL. ASKS_HERE: its calls pass the gateway of this machine. */
 static const char *stays(const struct planfile *p, const struct trial *t, bool asks_here)
 {
-	if (t->sandbox == SANDBOX_DOCKER)
-		return "its sandbox is a container, whose image does not travel yet";
 	if (!asks_here && *t->provider && lacks(&p->budget, t->limits.usd, t->limits.tokens))
 		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
 		       "token_limit, whichever the budget is in";
@@ -22,11 +20,7 @@ static const char *stays(const struct planfile *p, const struct trial *t, bool a
 	    lacks(&p->budget, p->judge.usd, p->judge.tokens))
 		return "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or "
 		       "token_limit, in [judge] too";
-	if (p->gateway)
-		return "--gateway is a socket of this machine";
-	return json_array_size(json_object_get(p->tools, "caches"))
-		       ? "caches are folders of this machine"
-		       : NULL;
+	return p->gateway ? "--gateway is a socket of this machine" : NULL;
 }
 
 static bool is_first(const struct planfile *p, size_t i)

@@ -10,15 +10,13 @@ import subprocess
 import pytest
 
 from conftest import SOURCE, clean_env, only, put, wait_for
+from conformance import (  # noqa: F401
+    attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
+    test_jobs_of_the_protocol)
 from launching import Launcher, events
 
 pytestmark = pytest.mark.local("a container does not travel")
 EXAMPLE = SOURCE / "drivers/example/launch"
-
-
-@pytest.fixture
-def node(binary):
-    return next(p for top in (binary.parent, binary.parent.parent) for p in top.glob("**/rollouts-node"))
 
 
 @pytest.fixture
@@ -154,43 +152,20 @@ def test_a_node_that_dies_is_the_engines_fault(run_cli, start_cli, far, rollout,
     assert "its process is gone" in json.dumps(events(folder, "finished")[0])
 
 
-@pytest.mark.parametrize("more, words", [
-    ({"sandbox": "docker"}, "whose image does not travel yet"),
-])
-def test_what_cannot_travel_is_said(run_cli, far, more, words):
-    done = run_cli("run", far(**more), env={"OPENAI_API_KEY": "sk-none"})
-    if "sandbox" in more and words not in done.stderr:
-        pytest.skip("no engine here")
-    assert done.returncode == 2 and words in done.stderr
+def test_caches_travel(run_cli, far, agent_script, workdir):
+    """Each trial sees the folder, and what it writes there goes with it."""
+    put(workdir / "kept/a/word", "fetched\n")
+    agent_script('[ ! -e ~/kept/new ] || exit 1; cat ~/kept/a/word > word.txt; echo x > ~/kept/new\n', name="reader")
+    run_cli("run", far(agent="reader", caches=[f"{workdir}/kept:~/kept"], rollouts=2, evaluate=False), check=0)
+    diffs = [p.read_text() for p in (workdir / "data/runs").glob("2*/artifacts/diff.patch")]
+    assert len(diffs) == 2 and all("+fetched" in d for d in diffs)
+    assert not (workdir / "kept/new").exists()
 
 
-# What every launcher's program keeps to
-
-@pytest.fixture
-def attempts(run_cli, make_task, make_bench, workdir, node):
-    """attempts(N): folders of attempts that were never run, each with its travel.json; a data folder."""
-    def make(count):
-        bench = make_bench(make_task("conform"), name="conform", model="none", agent="nop", sandbox="none",
-                           evaluate=False, rollouts=count)
-        run_cli("run", bench, check=0)
-        data = workdir / "data"
-        dirs = []
-        for run in sorted((data / "runs").glob("2*")):
-            trial = json.loads((run / "attempts/1/trial.json").read_text())
-            put(run / "attempts/2/trial.json", json.dumps({**trial, "number": 2, "uid": 0}))
-            dirs.append(f"runs/{run.name}/attempts/2")
-        asked = "".join(json.dumps({"op": "pack", "dir": d}) + "\n" for d in dirs)
-        done = subprocess.run([node, "porter"], cwd=data, input=asked, capture_output=True, text=True, check=True)
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [t["event"] for t in told] == ["packed"] * count, done.stdout
-        return data, [{"token": d.split("/")[1] + ".2", "dir": d, "inputs": t["inputs"], "cpus": 0, "memory_mb": 0,
-                       "disk_mb": 0, "time_sec": 60} for d, t in zip(dirs, told)]
-
-    return make
-
+# What every launcher's program keeps to, of the example
 
 @pytest.fixture
-def program(workdir, node):
+def program(workdir, node):  # noqa: F811
     """program(data): the launcher's program, started. Killed at the end if it still runs."""
     started = []
 
@@ -202,45 +177,3 @@ def program(workdir, node):
     for one in started:
         if one.child.poll() is None:
             one.kill()
-
-
-def test_jobs_of_the_protocol(attempts, program):
-    """Submitted at once, named, heard in order, ended once, with an archive of their folder."""
-    data, jobs = attempts(3)
-    launcher = program(data)
-    launcher.say(op="submit", jobs=jobs)
-    for job in jobs:
-        named = launcher.wait(lambda m: m["event"] == "submitted" and m["token"] == job["token"])
-        assert named["job"]
-        end = launcher.wait(lambda m: m["event"] == "ended" and m["token"] == job["token"], poll=True)
-        assert end["how"] == "exit status 0"
-        lines = [m["line"]["event"] for m in launcher.heard if m["event"] == "line" and m["token"] == job["token"]]
-        assert lines[0] == "phase" and lines[-1] == "finished"
-        names = subprocess.run(["tar", "tf", end["archive"]], capture_output=True, text=True, check=True).stdout.split()
-        assert "t/result.json" in names and names[-1] == "manifest.json"
-    launcher.leave()
-
-
-def test_a_token_is_submitted_once(attempts, program):
-    """A program that was killed before its answer was heard is asked by token alone, and knows it."""
-    data, jobs = attempts(1)
-    first = program(data)
-    first.say(op="submit", jobs=jobs)
-    name = first.wait(lambda m: m["event"] == "submitted")["job"]
-    first.kill()
-    second = program(data)
-    second.say(op="attach", jobs=[{"token": jobs[0]["token"], "dir": jobs[0]["dir"]},
-                                  {"token": "19990101__00-00-00-0.1", "dir": "runs/19990101__00-00-00-0/attempts/1"}])
-    assert second.wait(lambda m: m["event"] == "submitted" and "job" in m)["job"] == name
-    assert second.wait(lambda m: m.get("unknown"))["token"] == "19990101__00-00-00-0.1"
-    end = second.wait(lambda m: m["event"] == "ended", poll=True)
-    assert end["token"] == jobs[0]["token"] and end["archive"]
-    second.say(op="done", jobs=[{"token": jobs[0]["token"]}])
-    second.leave()
-
-
-def test_a_refusal_names_the_setting(attempts, program):
-    data, _ = attempts(1)
-    launcher = program(data, settings={"no_such_setting": 1}, greet=False)
-    assert "no_such_setting" in launcher.wait(lambda m: m["event"] == "refused")["text"]
-    launcher.leave()

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import only, wait_for
-from launching import events
+from conftest import clean_env, only, wait_for
+from launching import Launcher, events
 from models import fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, check_metrics, look, no_key_anywhere, talker  # noqa: F401
-from test_launchers import node, slow_agent  # noqa: F401
+from conformance import (  # noqa: F401
+    attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
+    test_jobs_of_the_protocol)
+from test_launchers import EXAMPLE, slow_agent  # noqa: F401
 
 pytestmark = pytest.mark.local("a container does not travel")
 
@@ -53,8 +56,23 @@ def test_inputs_go_and_results_come(run_cli, bench, rollout, workdir, apart):
     assert len(kept) == len(parcels)
 
 
-def processes(workdir, word, *more):
-    """Those of rollouts-node with this verb, whose command line holds all of MORE."""
+@pytest.fixture
+def program(workdir, node, apart):  # noqa: F811
+    started = []
+
+    def start(data, **more):
+        settings = {"apart": str(apart), **more.pop("settings", {})}
+        started.append(Launcher(EXAMPLE, data, node, "example", clean_env(workdir, None, None), settings=settings, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.child.poll() is None:
+            one.kill()
+
+
+def processes(workdir, word):
+    """Those of rollouts-node with this verb."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -6,7 +6,8 @@ import pytest
 
 from conftest import put, wait_for
 from launching import events
-from test_launchers import EXAMPLE, node, slow_agent  # noqa: F401
+from conformance import node  # noqa: F401
+from test_launchers import EXAMPLE, slow_agent  # noqa: F401
 from test_launchers_apart import apart, bench, processes, working  # noqa: F401
 
 pytestmark = pytest.mark.local("a container does not travel")
