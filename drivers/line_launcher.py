@@ -180,7 +180,8 @@ class Launcher:
                 raise Refused(f"{key}: unknown setting" + (f" (did you mean {near[0]}?)" if near else ""))
         settings = {key: given.get(key, default) for key, (default, _) in self.SETTINGS.items()}
         for key, (default, words) in self.SETTINGS.items():
-            if key in given and (type(given[key]) is not type(default) or (type(default) is int and given[key] < 0)):
+            kinds = (int, float) if type(default) is float else (type(default),)
+            if key in given and (type(given[key]) not in kinds or (type(default) in (int, float) and given[key] < 0)):
                 raise Refused(f"{key}: must be {words}")
         return settings
 

@@ -45,6 +45,7 @@ static const struct verb verbs[] = {
 	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},
 	{"agents", cmd_agents, "the agents there are, and how to get them"},
+	{"launcher", cmd_launcher, "install what a launcher needs, end what it left"},
 	{"judge", cmd_judge, "check a judging model against examples that people have graded"},
 	{"gateway", cmd_gateway, "pass model requests on with your keys, outside of any benchmark"},
 	{"cloud", cmd_cloud, "make, try and reckon what AWS Batch and S3 are needed for"},

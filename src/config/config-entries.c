@@ -232,7 +232,7 @@ static void check_sandbox(struct config *c, const struct layer *task, const stru
 		    strcmp(v->text, "docker") && strcmp(v->text, "landlock"))
 			config_value_issue(c, KEY_SANDBOX, v,
 					   "\"%s\" is not built yet; unset it or set it to "
-					   "\"local\", \"docker\" or \"landlock\"",
+					   "\"local\", \"docker\", \"landlock\" or \"modal\"",
 					   v->text);
 	} else if (e->sandbox == SANDBOX_NONE) {
 		check_bare(c, v, e);

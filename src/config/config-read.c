@@ -457,7 +457,9 @@ static void read_environment(struct config *c)
 	const char *backend = getenv("SANDBOX_BACKEND");
 	if (!backend || !*backend)
 		return;
-	struct value *v = &c->environment.values[KEY_SANDBOX];
+	/* There a launcher decides where sandboxes are, and which kind of them is for auto. */
+	struct value *v =
+		&c->environment.values[strcmp(backend, "modal") ? KEY_SANDBOX : KEY_LAUNCHER];
 	*v = (struct value){.origin = ORIGIN_ENVIRONMENT, .text = xstrdup(backend)};
 }
 

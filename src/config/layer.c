@@ -121,8 +121,16 @@ const struct value *config_effective(const struct config *c, const struct layer 
 {
 	const struct layer *layers[LAYERS];
 	config_layers(c, task, layers);
-	for (size_t i = 0; i < LAYERS; i++)
-		if (layers[i] && layers[i]->values[id].origin)
-			return &layers[i]->values[id];
+	for (size_t i = 0; i < LAYERS; i++) {
+		if (!layers[i] || !layers[i]->values[id].origin)
+			continue;
+		/* SANDBOX_BACKEND=modal names a launcher, and counts for nothing where a sandbox is named. */
+		const struct value *sandbox = layers[i] == &c->environment && id == KEY_LAUNCHER
+						      ? config_effective(c, task, KEY_SANDBOX)
+						      : NULL;
+		return sandbox && sandbox->text && strcmp(sandbox->text, "auto")
+			       ? NULL
+			       : &layers[i]->values[id];
+	}
 	return NULL;
 }

@@ -171,13 +171,22 @@ rollouts = 4
     assert tomllib.loads(again.stdout)["tasks"] == tomllib.loads(done.stdout)["tasks"]
 
 
-@pytest.mark.parametrize("backend", ["none", "modal"])
+@pytest.mark.parametrize("backend", ["none", "e2b"])
 def test_backends_that_are_not_there_are_refused(run_cli, workdir, tasks, backend):
     name = write(workdir, SPEC.format(name="x", parallel=1))
     done = run_cli("validate", name, "-a", "nop", env={"SANDBOX_BACKEND": backend}, check=2)
     assert done.stderr == (f'SANDBOX_BACKEND in the environment: "{backend}" is not built yet; '
-                           'unset it or set it to "local", "docker" or "landlock"\n')
+                           'unset it or set it to "local", "docker", "landlock" or "modal"\n')
     run_cli("validate", name, "-a", "nop", "--sandbox", "local", env={"SANDBOX_BACKEND": backend}, check=0)
+
+
+def test_modal_is_a_launcher(run_cli, workdir, tasks):
+    """Named by SANDBOX_BACKEND it is where nothing else is said; a sandbox that is named outweighs it."""
+    name, env = write(workdir, SPEC.format(name="x", parallel=1)), {"SANDBOX_BACKEND": "modal"}
+    lines = {" ".join(line.split()) for line in run_cli("config", name, env=env, check=0).stdout.splitlines()}
+    assert {'launcher = "modal" # SANDBOX_BACKEND in the environment', '# sandbox = "auto" # default'} & lines
+    for flags in (["--sandbox", "local"], ["--launcher", "local"]):
+        assert '"modal"' not in run_cli("config", name, *flags, env=env, check=0).stdout
 
 
 def test_only_limit_and_flags(run_cli, workdir, tasks):

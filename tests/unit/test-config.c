@@ -443,9 +443,10 @@ static void sandbox_backend_is_the_weakest(void **state)
 		{"local", TM, NULL, SANDBOX_LOCAL},
 		{"", TM, NULL, SANDBOX_AUTO},
 		{"modal", "sandbox = \"local\"\n" TM, NULL, SANDBOX_LOCAL},
-		{"modal", TM,
-		 "SANDBOX_BACKEND in the environment: \"modal\" is not built yet; unset it or set "
-		 "it to \"local\", \"docker\" or \"landlock\"",
+		{"modal", TM, NULL, SANDBOX_AUTO},
+		{"e2b", TM,
+		 "SANDBOX_BACKEND in the environment: \"e2b\" is not built yet; unset it or set "
+		 "it to \"local\", \"docker\", \"landlock\" or \"modal\"",
 		 SANDBOX_AUTO},
 		{"docker", TM TM, NULL, SANDBOX_DOCKER},
 	};

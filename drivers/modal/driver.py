@@ -1,0 +1,417 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launcher of Modal (docs/launchers.md), by Modal's own SDK, version 1.6.4. Each trial has a sandbox of its own; `rollouts-node far` runs there by exec,
+and its standard streams are the line to `rollouts-node home` here. So a sandbox needs no network and has no port, and model calls come to the gateway of
+this machine.
+
+What the SDK does not do, and we do: each call has a time limit of ours, since a server that does not answer would be waited for without end; a sandbox is created by a
+name that was written down before, and looked up by it when the answer was lost; it has a span of life; while a session goes on it is asked beside
+it whether the sandbox is there; what throttles us is waited for within the trial's clock."""
+import asyncio
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "60")
+from line_launcher import CUT, DONE, GONE, Job, Launcher, Refused, note, say  # noqa: E402
+import modal  # noqa: E402
+from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFoundError, ResourceExhaustedError,  # noqa: E402
+                             SandboxTerminatedError, SandboxTimeoutError)
+
+VERSION = "1.6.4"
+CALL_SEC, WATCH_SEC, BLOCK = 30, 5, 1 << 20
+CREATES = 20  # at once
+TRIES = 5     # sessions in a row that end at once
+JOB, CACHE, PROGRAMS = "/rollouts/job", "/rollouts/cache", "/rollouts/programs"
+PARCELS = f"{JOB}/data/cache/parcels"
+DEFAULT_IMAGE = ["RUN apt-get update && apt-get install -y --no-install-recommends git bubblewrap python3 python3-pytest "
+                 "&& rm -rf /var/lib/apt/lists/*"]
+BUILDERS = ("2025.06", "2026.10")
+# GenericResult's numbers beyond success and failure, in words; who ends so did not fail by itself.
+STATUSES = {3: "was terminated", 4: "reached the end of its span of life", 5: "failed to start on Modal's side", 6: "failed on Modal's side",
+            7: "was idle for too long", 8: "ran out of memory", 9: "ran out of memory", 10: "ran out of memory"}
+
+
+class Gone(Exception):
+    """The sandbox has ended, or is not to be had."""
+
+
+async def within(seconds, call):
+    """A call of the SDK, which has no time limit of its own."""
+    try:
+        return await asyncio.wait_for(call, seconds)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"no answer from Modal within {seconds} s") from None
+
+
+def one_line(error):
+    words = " ".join(str(error).split())
+    return words or type(error).__name__
+
+
+class Trial(Job):
+    sandbox, created_at = None, None
+
+    def cancel(self, how):
+        super().cancel(how)
+        if not self.sandbox:
+            self.end("cancelled before its sandbox was there")
+
+    def name(self):
+        return f"r-{self.launcher.who[:12]}-{self.token}"[:63]
+
+    # -- the sandbox
+
+    async def find(self):
+        try:
+            return await within(CALL_SEC, modal.Sandbox.from_name.aio(self.launcher.settings["app"], self.name()))
+        except NotFoundError:
+            return None
+
+    async def create(self):
+        s, launcher = self.launcher.settings, self.launcher
+        spec = self.spec
+        cpu, memory = spec.get("cpus") or s["cpu"], spec.get("memory_mb") or s["memory_mb"]
+        more = {"cpu": cpu} if cpu else {}
+        if memory:
+            more["memory"] = (memory, memory)
+        if s["gpu"]:
+            more["gpu"] = s["gpu"]
+        if s["region"]:
+            more["region"] = s["region"]
+        if s["runtime"]:
+            more["runtime"] = s["runtime"]
+        life = min(24 * 3600, s["timeout_sec"] or spec["time_sec"] + 600)
+        async with launcher.creates:
+            return await within(s["create_sec"], modal.Sandbox.create.aio(
+                app=launcher.app, image=launcher.image, name=self.name(), timeout=life, block_network=not s["network"],
+                tags={"rollouts": launcher.who, "token": self.token}, secrets=[modal.Secret.from_name(n) for n in s["secrets"]],
+                volumes={PARCELS: launcher.volume.with_mount_options(read_only=True)}, **more))
+
+    async def have(self):
+        """Its sandbox: the one that was made for it, or a new one. Throttling and lost answers are waited out within the trial's clock."""
+        end, patience = time.monotonic() + self.spec["time_sec"], 1
+        if self.known.get("name"):
+            if found := await self.find():
+                return found
+            if self.known.get("created"):
+                raise Gone("its sandbox is gone")
+        self.write(name=self.name())
+        while not self.over:
+            try:
+                return await self.create()
+            except AlreadyExistsError:
+                if found := await self.find():
+                    return found
+            except TimeoutError as e:
+                if found := await self.find():
+                    return found
+                why = e
+            except ResourceExhaustedError as e:
+                why = e
+            except (ConnectionError, OSError) as e:
+                why = e
+            else:
+                why = "its name is taken"
+            if time.monotonic() + patience > end:
+                raise Gone(f"no sandbox was to be had: {one_line(why)}")
+            await asyncio.sleep(patience)
+            patience = min(2 * patience, 30)
+        raise Gone("cancelled")
+
+    async def fate(self):
+        """How its sandbox ended, in words; None while it is there."""
+        try:
+            code = await within(CALL_SEC, self.sandbox.poll.aio())
+        except NotFoundError:
+            return "its sandbox is gone"
+        if code is None:
+            return None
+        status = None
+        try:
+            from modal._utils.async_utils import synchronizer
+            result = synchronizer._translate_in(self.sandbox)._impl.result
+            status = result.status if result else None
+        except AttributeError:
+            try:
+                await within(CALL_SEC, self.sandbox.wait.aio())
+            except SandboxTimeoutError:
+                status = 4
+            except SandboxTerminatedError:
+                status = 3
+        return f"its sandbox {self.sandbox.object_id} {STATUSES.get(status, f'ended with {code}')}"
+
+    # -- a session in it
+
+    async def pump(self, process, reader, writer):
+        async def there():
+            while data := await reader.read(BLOCK):
+                process.stdin.write(data)
+                await within(CALL_SEC * 2, process.stdin.drain.aio())
+
+        async def back():
+            async for data in process.stdout:
+                writer.write(data)
+                await writer.drain()
+
+        async def words():
+            async for data in process.stderr:
+                with open(self.folder / "log", "ab") as log:
+                    log.write(data)
+
+        tasks = [asyncio.ensure_future(f()) for f in (there, back, words)]
+        try:
+            await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks[:2]:
+                if task.done() and task.exception():
+                    print(f"{self.token}: {one_line(task.exception())}", file=sys.stderr, flush=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def session(self):
+        launcher, began = self.launcher, time.monotonic()
+        script = (f"test -x {PROGRAMS}/rollouts-node || {{ mkdir -p {PROGRAMS} && tar -xf {PARCELS}/{launcher.programs} -C {PROGRAMS}; }} && "
+                  f"exec {PROGRAMS}/rollouts-node far --job {JOB} --cache {CACHE} {self.spec['dir']}")
+        try:
+            process = await within(CALL_SEC, self.sandbox.exec.aio("sh", "-c", script, text=False, bufsize=-1))
+            status = await self.line(pump=lambda reader, writer: self.pump(process, reader, writer))
+        except (NotFoundError, TimeoutError, ConnectionError, OSError) as e:
+            self.launcher.trouble(e)
+            return CUT, False
+        return status, self.begun or time.monotonic() - began > 30
+
+    async def watch(self):
+        """The SDK would wait for ever for what is gone."""
+        silent = None
+        while not self.over:
+            await asyncio.sleep(WATCH_SEC)
+            try:
+                ended, silent = await self.fate(), None
+            except Exception as e:  # whatever it is, the sandbox may be there
+                self.launcher.trouble(e)
+                silent = silent or time.monotonic()
+                ended = (f"Modal was out of reach for {self.launcher.settings['lost_after_sec']} s: {one_line(e)}"
+                         if time.monotonic() - silent > self.launcher.settings["lost_after_sec"] else None)
+            if ended:
+                self.hear()
+                self.end(ended)
+                if self.home:
+                    self.home.kill()
+
+    async def go(self):
+        try:
+            await self.launcher.prepare(self)
+            self.sandbox = await self.have()
+        except Exception as e:
+            return self.end(one_line(e) if isinstance(e, Gone) else f"Modal could not begin it: {one_line(e)}")
+        if self.over:  # cancelled meanwhile
+            return await self.terminate()
+        if not self.known.get("created"):
+            self.write(created=True, id=self.sandbox.object_id, at=time.time())
+        self.submitted(self.sandbox.object_id)
+        watch, short = asyncio.ensure_future(self.watch()), 0
+        while not self.over:
+            status, lasted = await self.session()
+            short = 0 if lasted else short + 1
+            if self.over:
+                break
+            if status in (DONE, GONE):
+                self.end("its process is gone")
+            elif status != CUT or short >= TRIES:
+                try:
+                    ended = await self.fate()
+                except Exception as e:
+                    ended = one_line(e)
+                self.end(ended or f"rollouts-node could not begin there: {self.last_words()}")
+            else:
+                await asyncio.sleep(min(2 ** short, 10))
+        watch.cancel()
+        return await self.terminate()
+
+    async def terminate(self):
+        """Harmless twice; what stays all the same ends with its span of life."""
+        if not self.sandbox or self.known.get("ended"):
+            return
+        for seconds in (1, 4, 16):
+            try:
+                await within(CALL_SEC, self.sandbox.terminate.aio())
+                break
+            except NotFoundError:
+                break
+            except Exception as e:
+                self.launcher.trouble(e)
+                await asyncio.sleep(seconds)
+        if self.folder.exists():
+            self.write(ended=True)
+
+
+class Modal(Launcher):
+    job_class = Trial
+    SETTINGS = {
+        "app": ("rollouts", "a name: the app of Modal in which the sandboxes are"),
+        "image": ("", 'an image of a registry that has git, bubblewrap and what the tasks need: "ghcr.io/ann/bench:1"'),
+        "dockerfile": ("", "a Dockerfile, whose folder is its context; relative to the data folder's parent, or absolute"),
+        "secrets": ([], 'a list of names of Modal secrets: ["github"]'),
+        "cpu": (0.0, "a number of processors, for trials that say nothing"),
+        "memory_mb": (0, "a whole number of MB, for trials that say nothing"),
+        "gpu": ("", 'a GPU as Modal has it: "T4"'),
+        "region": ("", 'a region as Modal has it: "eu-west"'),
+        "runtime": ("", '"gvisor" or "vm"'),
+        "network": (False, "true, where sandboxes may reach the network"),
+        "volume": ("rollouts-inputs", "a name: the volume for inputs of trials"),
+        "timeout_sec": (0, "a whole number: how long a sandbox lives at most"),
+        "create_sec": (180, "a whole number: how long Modal may take to answer that a sandbox was made, before it is looked up by its name"),
+        "lost_after_sec": (600, "a whole number: how long Modal may be out of reach before trials are given up"),
+        "cpu_usd_per_hour": (0.1419, "a number: the list price of one processor"),
+        "memory_usd_per_gib_hour": (0.0242, "a number: the list price of memory"),
+    }
+
+    def __init__(self, hello):
+        super().__init__(hello)
+        self.creates, self.preparing, self.there, self.uploads = asyncio.Semaphore(CREATES), None, None, {}
+        self.last_trouble = 0.0
+
+    def read(self, given):
+        s = super().read(given)
+        if s["runtime"] not in ("", "gvisor", "vm"):
+            self.wrong("runtime")
+        if not all(isinstance(n, str) and n for n in s["secrets"]):
+            self.wrong("secrets")
+        if s["image"] and s["dockerfile"]:
+            raise Refused("image and dockerfile: one of them")
+        if s["dockerfile"] and not Path(s["dockerfile"]).is_file():
+            raise Refused(f"dockerfile: {s['dockerfile']}: no such file")
+        return s
+
+    def trouble(self, error):
+        print(f"{one_line(error)}", file=sys.stderr, flush=True)
+        if time.monotonic() - self.last_trouble > 60:
+            self.last_trouble = time.monotonic()
+            note(one_line(error)[:300])
+
+    async def start(self):
+        """Credentials and the app; nothing is made that costs."""
+        if modal.__version__ != VERSION:
+            raise Refused(f"modal {modal.__version__} is installed where {VERSION} is needed: rollouts launcher install modal", fault=True)
+        hold(Path(self.state))
+        apps = Path(self.state, "apps")  # where clean looks
+        if self.settings["app"] not in (apps.read_text().split("\n") if apps.exists() else []):
+            with open(apps, "a") as file:
+                file.write(self.settings["app"] + "\n")
+        try:
+            self.app = await within(CALL_SEC, modal.App.lookup.aio(self.settings["app"], create_if_missing=True))
+        except AuthError as e:
+            raise Refused(f"{one_line(e)} (MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or ~/.modal.toml by `modal token new`)", fault=True) from None
+        except Exception as e:
+            raise Refused(f"Modal does not answer: {one_line(e)}", fault=True) from None
+        for name in self.settings["secrets"]:
+            try:
+                await within(CALL_SEC, modal.Secret.from_name(name).hydrate.aio())
+            except NotFoundError:
+                raise Refused(f"secrets: there is no secret {name} at Modal") from None
+        s = self.settings
+        if s["dockerfile"]:
+            path = Path(s["dockerfile"]).resolve()
+            self.image = modal.Image.from_dockerfile(path, context_dir=path.parent)
+        elif s["image"]:
+            self.image = modal.Image.from_registry(s["image"])
+        else:
+            self.image = modal.Image.from_registry("debian:bookworm").dockerfile_commands(DEFAULT_IMAGE)
+        self.volume = modal.Volume.from_name(s["volume"], create_if_missing=True)
+
+    # -- what trials need, once for all
+
+    async def prepare(self, job):
+        if not self.preparing or (self.preparing.done() and self.preparing.exception()):
+            self.preparing = asyncio.ensure_future(self.prepare_all())
+        await asyncio.shield(self.preparing)
+        await asyncio.gather(*(self.upload(f"{i['sha256']}.tar") for i in job.spec["inputs"]))
+
+    async def prepare_all(self):
+        programs, name = self.bundle()
+        self.programs = f"programs-{name}.tar"
+        path = Path(self.state, self.programs)
+        path.write_bytes(programs)
+        try:
+            await within(CALL_SEC * 4, self.volume.hydrate.aio())
+            self.there = {entry.path.lstrip("/") for entry in await within(CALL_SEC * 4, self.volume.listdir.aio("/"))}
+            await self.upload(self.programs, path)
+        finally:
+            path.unlink(missing_ok=True)
+        try:
+            await within(3600, self.image.build.aio(self.app))
+        except Exception as e:
+            raise Gone(f"its image could not be built: {one_line(e)}") from None
+
+    async def upload(self, name, path=None):
+        if name not in self.uploads or (self.uploads[name].done() and self.uploads[name].exception()):
+            self.uploads[name] = asyncio.ensure_future(self.put_file(name, path or Path(self.data, "cache/parcels", name)))
+        await asyncio.shield(self.uploads[name])
+
+    async def put_file(self, name, path):
+        if name in self.there:
+            return
+
+        async def work():
+            async with self.volume.batch_upload(force=True) as batch:
+                batch.put_file(path, f"/{name}")
+
+        await within(3600, work())
+
+    # -- trials
+
+    async def put(self, job):
+        self.task(job.go())
+
+    def words(self, job, how):
+        at, s = job.known.get("at"), self.settings
+        if at and not job.known.get("told"):
+            hours = (time.time() - at) / 3600
+            cpu, memory = job.spec.get("cpus") or s["cpu"] or 0.125, (job.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
+            usd = hours * (cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"])
+            job.known["told"] = True
+            say("line", token=job.token, line={"event": "note", "text": f"sandbox {job.known.get('id')} of Modal: {hours * 3600:.0f} s, "
+                                               f"about ${usd:.4f} at list price"})
+        return f"{how} in Modal's sandbox"
+
+    async def done(self, job):
+        await job.terminate()
+
+
+async def clean(data):
+    """End the sandboxes of rollouts of that data folder, found by their tag: all of them, or while one of us runs those that it has forgotten."""
+    state = Path(data, "launch/modal")
+    apps = (state / "apps").read_text().split("\n") if (state / "apps").exists() else []
+    self, n = Launcher({"data": data, "state": str(state), "node": "", "parallel": 0, "settings": {}}), 0
+    busy = not hold(state, alone=True) if apps else False
+    for app in filter(None, apps):
+        try:
+            found = await within(CALL_SEC, modal.App.lookup.aio(app))
+        except NotFoundError:
+            continue
+        async for sandbox in modal.Sandbox.list.aio(app_id=found.app_id, tags={"rollouts": self.who}):
+            token = (await within(CALL_SEC, sandbox.get_tags.aio())).get("token", "-")
+            if not (busy and (state / token / "job.json").exists()):
+                await within(CALL_SEC, sandbox.terminate.aio())
+                print(f"ended sandbox {sandbox.object_id} of {token}", file=sys.stderr)
+                n += 1
+    print(f"{n} ended" if n else "nothing to end", file=sys.stderr)
+
+
+def hold(state, alone=False):
+    """The lock that each of us shares while it runs; whether it was to be had."""
+    fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    asyncio.run(clean(sys.argv[2]) if sys.argv[1:2] == ["clean"] else Modal.serve())
