@@ -41,6 +41,7 @@ static const struct verb verbs[] = {
 	{"unpack", cmd_unpack, "take in a rollout that was packed"},
 	{"tag", cmd_tag, "name a rollout"},
 	{"export", cmd_export, "one row per trial for other programs"},
+	{"simulate", cmd_simulate, "how long a benchmark would take, without running it"},
 	{"power", cmd_power, "how many tasks and rollouts a difference takes"},
 	{"exclude", cmd_exclude, "take runs out of all numbers, with a reason"},
 	{"clean", cmd_clean, "remove what killed runs left, the cache, or whole rollouts"},

@@ -7,6 +7,8 @@
 
 int64_t clock_mono_ms(void);
 int64_t clock_mono_ns(void);
+/* From now on the clock of this process stands at MS until it is set again, 0: it is the machine's. For simulations. */
+void clock_virtual_set(int64_t ms);
 int64_t clock_wall_ms(void); /* since the epoch */
 
 /* How long a worker may take to end in order before it is ended: USUAL_MS, or what ROLLOUTS_TEST_GRACE_MS

@@ -18,6 +18,7 @@ enum cmd_status {
 };
 
 int cmd_agents(int argc, char **argv);
+int cmd_simulate(int argc, char **argv);
 int cmd_launcher(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
 int cmd_cloud(int argc, char **argv);

@@ -65,6 +65,8 @@ static struct attempt describe(const struct sched *s, size_t item)
 static void journal_start(struct sched *s, struct trial_progress *progress, const struct attempt *a,
 			  bool whole)
 {
+	if (s->o->world)
+		return;
 	json_t *fields = json_object();
 
 	if (a->agent_from)
@@ -78,9 +80,17 @@ static void journal_start(struct sched *s, struct trial_progress *progress, cons
 }
 
 /* Hand it to its launcher: as a new job, or as the one it is already. */
-static int launch(struct sched *s, const struct site *site, size_t id, struct attempt *a,
-		  const struct trial_progress *old, struct err *err)
+static int launch(struct sched *s, const struct site *site, size_t id, size_t item,
+		  struct attempt *a, const struct trial_progress *old, struct err *err)
 {
+	const struct sched_world *world = s->o->world;
+
+	if (world) {
+		world->begin(world->arg, item, a->number);
+		const struct launch_job simulated = {
+			.id = id, .dir = "", .limits = &a->trial.limits};
+		return site->launcher->submit(site->launch, &simulated, err);
+	}
 	AUTO(free) char *dir = datadir_attempt(a->trial.run_id, a->number);
 	AUTO(free) char *agent = token(s, a, "agent");
 	AUTO(free) char *judge = token(s, a, "judge");
@@ -121,7 +131,7 @@ void attempt_start(struct sched *s, size_t id, size_t item)
 	} else {
 		journal_start(s, progress, &a, s->items[item].item.whole);
 	}
-	if (launch(s, site, id, &a, old, &err)) {
+	if (launch(s, site, id, item, &a, old, &err)) {
 		finish_unstarted(s, item, a.number, &err);
 		return;
 	}

@@ -118,12 +118,17 @@ static void journal_end(struct sched *s, const struct ending *e)
 {
 	json_t *fields = progress_finished(e->outcome, e->result);
 
-	if (progress_apply(sched_progress(s, e->item), EVENT_FINISHED, e->attempt, fields)) {
+	if (progress_apply(sched_progress(s, e->item), EVENT_FINISHED, e->attempt, fields) &&
+	    !s->o->world) {
 		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->progress,
 				     s->o->dir_fd};
 		struct err err;
 		if (manifest_task_result(&m, s->items[e->item].item.index, e->result, &err))
 			log_warn("%s", err.msg);
+	}
+	if (s->o->world) {
+		json_decref(fields);
+		return;
 	}
 	journal_add(s->o->journal, EVENT_FINISHED, sched_trial(s, e->item), e->attempt, fields);
 	s->manifest_stale = true;
@@ -278,8 +283,12 @@ static void judge(struct sched *s, const struct job *job, const char *how)
 	struct rundir_left left;
 	struct ending e = {.item = job->item, .attempt = job->attempt};
 
-	rundir_look(s->o->store->root_fd, s->o->plan, sched_trial(s, job->item), job->attempt,
-		    &left);
+	const struct sched_world *world = s->o->world;
+	if (world)
+		world->look(world->arg, job->item, &left);
+	else
+		rundir_look(s->o->store->root_fd, s->o->plan, sched_trial(s, job->item),
+			    job->attempt, &left);
 	if (left.agent_committed && sched_progress(s, job->item)->agent_committed < job->attempt) {
 		journal_add(s->o->journal, EVENT_AGENT_DONE, sched_trial(s, job->item),
 			    job->attempt, NULL);

@@ -88,7 +88,7 @@ static inline const struct trial *sched_trial(const struct sched *s, size_t item
 
 static inline struct trial_progress *sched_progress(const struct sched *s, size_t item)
 {
-	return &s->o->progress[s->items[item].item.index];
+	return &s->o->progress[s->o->world ? item : s->items[item].item.index];
 }
 
 /* attempt.c: start the next attempt of ITEM in the free job ID, or take up the one that an earlier

@@ -44,7 +44,7 @@ static void write_manifest(struct sched *s, const char *state, bool now)
 	int64_t start = clock_mono_ms();
 	struct err err;
 
-	if (!now && (!s->manifest_stale || start < s->manifest_due_ms))
+	if (s->o->world || (!now && (!s->manifest_stale || start < s->manifest_due_ms)))
 		return;
 	if (manifest_write(&m, state, &err))
 		log_warn("%s", err.msg);
@@ -71,7 +71,7 @@ static size_t free_job(const struct sched *s)
 
 static bool disk_allows(struct sched *s)
 {
-	if (disk_has_room(&s->disk)) {
+	if (s->o->world || disk_has_room(&s->disk)) {
 		s->disk_full = false;
 		return true;
 	}
@@ -266,7 +266,7 @@ static int64_t next_due(struct sched *s)
 		due = earlier(due, queue_next_due(&s->queue));
 	if (s->kill_ms)
 		due = earlier(due, s->kill_ms);
-	if (s->manifest_stale)
+	if (s->manifest_stale && !s->o->world)
 		due = earlier(due, s->manifest_due_ms);
 	if (s->disk_full || s->unwritten)
 		due = earlier(due, now + AGAIN_MS);
@@ -331,6 +331,8 @@ static bool is_over(struct sched *s)
 /* What runs was paid for: it goes on without a journal, and is found in its folders. -1: not written. */
 static int flush(struct sched *s, struct err *err)
 {
+	if (s->o->world)
+		return 0;
 	const struct buf *lines = journal_pending(s->o->journal);
 
 	if (lines->len > s->told)
@@ -357,6 +359,10 @@ static int turn(struct sched *s, struct pollfd *fds, struct err *err)
 
 	fds[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
 	n += hook ? hook->watch(hook->arg, others) : 0;
+	if (s->o->world) {
+		s->o->world->pass(s->o->world->arg, wait);
+		wait = 0;
+	}
 	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
 	if (ready < 0 && errno != EINTR)
 		return err_set(err, ERR_INFRA, errno, "wait for %zu descriptors", n);
@@ -456,7 +462,8 @@ static int open_sched(struct sched *s, struct err *err)
 		s->items[i].item = o->items[i];
 	s->jobs = xcalloc((size_t)o->parallel, sizeof *s->jobs);
 	queue_init(&s->queue, o->items_n);
-	disk_init(&s->disk, o->store->root_fd);
+	if (!o->world)
+		disk_init(&s->disk, o->store->root_fd);
 	s->started_ms = clock_mono_ms();
 	if (sites_open(&s->sites, o, err))
 		return -1;
@@ -478,7 +485,7 @@ static void sweep_leftovers(struct sched *s)
 
 static bool is_complete(const struct sched *s)
 {
-	for (size_t i = 0; i < s->o->plan->n; i++)
+	for (size_t i = 0; !s->o->world && i < s->o->plan->n; i++)
 		if (!progress_has_result(&s->o->progress[i]))
 			return false;
 	return true;

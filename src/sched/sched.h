@@ -11,6 +11,7 @@
 #include "store/journal.h"
 #include "store/progress.h"
 #include "store/planfile.h"
+#include "store/rundir.h"
 #include "store/store.h"
 
 /* A trial that is to be run, or graded. */
@@ -51,8 +52,22 @@ struct sched_hook {
 	void *arg;
 };
 
+/* Another world than this machine: nothing is written or read there, and time passes as it says. For simulations; items may be more than
+ * trials of the plan, and `progress` has one for each item. */
+struct sched_world {
+	/* Instead of waiting in poll: go on to MS later. -1: nothing is due. */
+	void (*pass)(void *arg, int64_t ms);
+	/* ITEM is about to be submitted, for the TRY-th time. */
+	void (*begin)(void *arg, size_t item, int try);
+	/* What that left, once its launcher says that it has ended. */
+	void (*look)(void *arg, size_t item, struct rundir_left *out);
+	void *arg;
+};
+
 /* Everything is borrowed until sched_run returns. */
 struct sched_options {
+	const struct sched_world
+		*world; /* NULL: this machine. Otherwise without journal, listener and hook */
 	const struct store *store;
 	const struct rollout_ref *ref;
 	int dir_fd; /* of the rollout */

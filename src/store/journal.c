@@ -177,6 +177,9 @@ void journal_add(struct journal *j, const char *event, const struct trial *t, in
 		 json_t *fields_take)
 {
 	AUTO(json) json_t *fields = fields_take;
+
+	if (!j)
+		return;
 	struct buf *line = &j->pending;
 	size_t start = line->len;
 

@@ -24,7 +24,7 @@ struct journal;
 int journal_open(struct journal **out, int dir_fd, struct err *err) MUST_CHECK;
 /* Number lines on from LAST_SEQ, which journal_read found. */
 void journal_continue(struct journal *j, int64_t last_seq);
-/* Add a line. T may be NULL: an event of the whole rollout. FIELDS (may be NULL) is an object. */
+/* Add a line; J NULL: nobody keeps it. T may be NULL: an event of the whole rollout. FIELDS (may be NULL) is an object. */
 void journal_add(struct journal *j, const char *event, const struct trial *t, int attempt,
 		 json_t *fields_take);
 /* Add LINE of another journal as it is but for its number. */

@@ -20,7 +20,7 @@ FILES = {"plan": "rollouts/*/*/plan.json", "manifest": "rollouts/*/*/manifest.js
          "events.line": "rollouts/*/*/events.jsonl", "excluded.line": "rollouts/*/*/excluded.jsonl", "scores.line": "rollouts/*/*/evaluations/*/*.jsonl",
          "llm.line": "runs/*/attempts/*/logs/*.jsonl", "verdicts.line": "runs/*/attempts/*/verdicts.jsonl"}
 ANSWERS = {"summarize": ["summarize", "bench"], "compare": ["compare", "other"], "list": ["list"], "history": ["list", "bench", "--history"],
-           "agents": ["agents"], "models": ["models"], "power": ["power", "other"], "doctor": ["doctor"], "validate_run": ["validate", "bench.toml", "--run"],
+           "agents": ["agents"], "models": ["models"], "power": ["power", "other"], "simulate": ["simulate", "other.toml", "--durations", "fixed(2)"], "doctor": ["doctor"], "validate_run": ["validate", "bench.toml", "--run"],
            "llm.line": ["show", "RUN", "llm"], "result": ["show", "RUN", "result"]}
 
 ASK = """import json, os, sys, urllib.request
