@@ -8,6 +8,7 @@ name that was written down before, and looked up by it when the answer was lost;
 it whether the sandbox is there; what throttles us is waited for within the trial's clock."""
 import asyncio
 import fcntl
+import json
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "60")
-from line_launcher import CUT, DONE, GONE, Job, Launcher, Refused, note, say  # noqa: E402
+from line_launcher import CUT, DONE, GONE, OUT, Job, Launcher, Refused, note, say  # noqa: E402
 import modal  # noqa: E402
 from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFoundError, ResourceExhaustedError,  # noqa: E402
                              SandboxTerminatedError, SandboxTimeoutError)
@@ -383,6 +384,50 @@ class Modal(Launcher):
         await job.terminate()
 
 
+# What our own sandbox is made of, tried where it would be made. Each line: a name, whether it works.
+PROBE = r"""
+tell() { if "$@" >/dev/null 2>&1; then echo "$name yes"; else echo "$name no"; fi; }
+name=user-namespaces; tell unshare --user --map-root-user true
+name=mounts; tell unshare --user --map-root-user --mount mount -t tmpfs none /mnt
+name=overlay; tell unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m &&
+	mount -t overlay none -o userxattr,lowerdir=/usr,upperdir=/mnt/u,workdir=/mnt/w /mnt/m'
+name=pid-namespaces; tell unshare --user --map-root-user --pid --fork true
+name=network-namespaces; tell unshare --user --map-root-user --net true
+name=process-groups; tell sh -c 'setsid sh -c "sleep 60 & echo \$\$ >/tmp/group; wait" & sleep 1; read g </tmp/group; kill -KILL -$g; sleep 1; ! kill -0 -$g'
+name=ptrace; tell python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)'
+name=bubblewrap; tell bwrap --unshare-all --ro-bind / / true
+name=git; tell git --version
+echo "kernel $(uname -r)"
+"""
+NEEDED = {"user-namespaces", "mounts", "pid-namespaces", "network-namespaces", "bubblewrap", "git"}
+REMEDIES = {"git": "take an image that has git", "bubblewrap": "take an image that has bubblewrap",
+            "overlay": "without it each workspace is a copy", "process-groups": "processes are signalled one by one, which ours do",
+            "ptrace": "debuggers and strace do not work there"}
+
+
+async def probe():
+    """For doctor: find out in a sandbox what its runtime allows. Lines of JSON: check, ok, needed, text, remedy."""
+    def line(check, ok, text, remedy=None, needed=True):
+        os.write(OUT, (json.dumps({"check": check, "ok": ok, "needed": needed, "text": text, "remedy": remedy}) + "\n").encode())
+
+    self = Modal(json.loads(sys.stdin.readline()))
+    await self.start()
+    job = Trial(self, {"token": f"doctor-{os.getpid()}", "time_sec": 300, "inputs": []})
+    await self.prepare(job)
+    sandbox = await job.create()
+    try:
+        process = await within(CALL_SEC, sandbox.exec.aio("sh", "-c", PROBE, text=False, timeout=120))
+        out = (await within(150, process.stdout.read.aio())).decode(errors="replace")
+    finally:
+        await within(CALL_SEC, sandbox.terminate.aio())
+    facts = dict(x.partition(" ")[::2] for x in out.splitlines())
+    line("modal runtime", True, f"{self.settings['runtime'] or 'gvisor, the default'}, kernel {facts.pop('kernel', 'unknown')}")
+    for name, answer in facts.items():
+        ok, needed = answer == "yes", name in NEEDED
+        line(f"modal {name}", ok, "works there" if ok else "does not work there",
+             None if ok else REMEDIES.get(name, 'runtime = "vm" has a Linux kernel of its own, where the workspace has it'), needed)
+
+
 async def clean(data):
     """End the sandboxes of rollouts of that data folder, found by their tag: all of them, or while one of us runs those that it has forgotten."""
     state = Path(data, "launch/modal")
@@ -414,4 +459,7 @@ def hold(state, alone=False):
 
 
 if __name__ == "__main__":
-    asyncio.run(clean(sys.argv[2]) if sys.argv[1:2] == ["clean"] else Modal.serve())
+    try:
+        asyncio.run(clean(sys.argv[2]) if sys.argv[1:2] == ["clean"] else probe() if sys.argv[1:] == ["try"] else Modal.serve())
+    except Exception as error:  # of clean and try; serve tells its own
+        sys.exit(f"Modal: {one_line(error)}")

@@ -3,18 +3,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/install.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
 #include "core/datadir.h"
+#include "core/launcher.h"
 #include "doctor/check.h"
 #include "launch/launch.h"
+#include "os/spawn.h"
 #include "store/rundir.h"
 
-enum { WAIT_MS = 120000, TURN_MS = 500, LOG_MAX = 1 << 20 };
+enum { TRY_MS = 600000, WAIT_MS = 120000, TURN_MS = 500, LOG_MAX = 1 << 20 };
 #define RUN_ID "19700101__00-00-00-0" /* of the one trial, in the scratch folder */
 
 struct tried {
@@ -101,6 +105,62 @@ static void tell(struct checks *c, const char *name, const struct tried *t)
 			  queue);
 }
 
+static void add_found(struct checks *c, const json_t *found)
+{
+	const bool ok = json_get_bool(found, "ok", false);
+	const bool needed = json_get_bool(found, "needed", true);
+
+	check_add(c,
+		  ok	   ? CHECK_OK
+		  : needed ? CHECK_FAILED
+			   : CHECK_LESS,
+		  json_get_str(found, "check", "launcher"), json_get_str(found, "remedy", NULL),
+		  "%s", json_get_str(found, "text", ""));
+}
+
+/* What its engine's machines allow, where it has a program `try` beside it that finds out: it is given what the launcher
+ * is greeted with, and says lines of JSON (check, ok, needed, text, remedy). */
+static void try_machines(struct checks *c, const char *name, const json_t *settings)
+{
+	AUTO(free) char *check = xasprintf("launcher %s", name);
+	AUTO(free) char *program = launcher_program(name);
+	AUTO(free) char *folder = program ? path_folder(program) : NULL;
+	AUTO(free) char *file = folder ? path_join(folder, "try") : NULL;
+	AUTO(free) char *data = path_of_fd(c->scratch);
+	AUTO(free) char *node = install_libexec("rollouts-node");
+	AUTO(json) json_t *hello =
+		json_pack("{s:i,s:s,s:s,s:s,s:i,s:O}", "v", 1, "data", data, "state", data, "node",
+			  node, "parallel", 1, "settings", settings ? settings : json_null());
+	AUTO(buf) struct buf text = BUF_INIT, out = BUF_INIT, said = BUF_INIT;
+	const char *const argv[] = {file, NULL};
+	const struct spawn s = {.argv = argv, .dir_fd = c->scratch, .in = -1, .out = -1, .err = -1};
+	int status = 0;
+	struct err err;
+
+	if (!file || access(file, X_OK))
+		return;
+	if (!settings)
+		json_put(hello, "settings", json_object());
+	json_format(&text, hello, false);
+	buf_addc(&text, '\n');
+	if (spawn_run(&s, text.data, text.len, LOG_MAX, clock_mono_ms() + TRY_MS, &out, &said,
+		      &status, &err)) {
+		check_add_error(c, CHECK_FAILED, check, &err, NULL);
+		return;
+	}
+	char *rest = out.data;
+	for (char *line; out.len && (line = strsep(&rest, "\n"));) {
+		AUTO(json) json_t *found = json_loads(line, 0, NULL);
+		if (json_is_object(found))
+			add_found(c, found);
+	}
+	if (status) {
+		AUTO(buf) struct buf words = BUF_INIT;
+		text_renders(&words, said.len ? said.data : "nothing was said", TEXT_TERMINAL_LINE);
+		check_add(c, CHECK_FAILED, check, "docs/launchers.md", "%s", words.data);
+	}
+}
+
 void check_launcher(struct checks *c, const char *name, const json_t *settings)
 {
 	AUTO(free) char *check = xasprintf("launcher %s", name);
@@ -135,6 +195,8 @@ void check_launcher(struct checks *c, const char *name, const json_t *settings)
 			l->poll(launch, fds, on_event, &t);
 	}
 	l->close(launch);
+	if (strcmp(name, LAUNCHER_LOCAL) != 0)
+		try_machines(c, name, settings);
 	free(t.job);
 	free(t.how);
 }

@@ -11,9 +11,10 @@ import pytest
 
 import engines
 from conftest import SOURCE, clean_env, only, put, toml_table, wait_for
-from launching import events
+from launching import Launcher, events
 from models import KEY, fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, look, no_key_anywhere, talker  # noqa: F401
+from test_launchers import attempts, node, test_a_refusal_names_the_setting, test_a_token_is_submitted_once, test_jobs_of_the_protocol  # noqa: F401
 
 pytestmark = [pytest.mark.local("a container does not travel"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root makes sandboxes out of namespaces")]
@@ -216,3 +217,49 @@ def test_settings(run_cli, far, modal, settings, env, status, words):
     done = run_cli("run", far(settings=settings), env={**modal.env, **env}, check=status)
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
     assert not modal.get("/sandboxes")
+
+
+@pytest.fixture
+def program(workdir, node, modal):  # noqa: F811
+    """As test_launchers.py has it: what every launcher keeps to, this one keeps to."""
+    started = []
+
+    def start(data, settings=None, **more):
+        driver = node.parent / "drivers/modal/launch"
+        started.append(Launcher(driver, data, node, "modal", clean_env(workdir, None, modal.env), settings={"image": "tests", **(settings or {})}, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.child.poll() is None:
+            one.kill()
+
+
+def test_doctor(run_cli, far, modal):
+    """It finds out by trying, in a sandbox of its own, which it ends."""
+    done = run_cli("doctor", "--launcher", "modal", "--config", far(), env=modal.env)
+    assert "a job went there and its files came back" in done.stdout
+    for name in ("user-namespaces", "mounts", "pid-namespaces", "bubblewrap", "process-groups", "ptrace"):
+        assert [line for line in done.stdout.splitlines() if f"modal {name}" in line and "works there" in line], done.stdout
+    nothing_runs(modal)
+
+
+@pytest.mark.long
+def test_two_hundred_trials(talker, make_task, make_bench, start_cli, run_cli, rollout, fake, modal, workdir):  # noqa: F811
+    """With models, throttled, faults on the way, a supervisor killed in the middle and resumed: each trial once."""
+    for method in ("TaskExecStdioRead", "TaskExecStdinWrite", "SandboxWaitV2"):
+        modal.post("/fault", method=method, status="UNAVAILABLE", skip=40, times=5)
+    prompt = scripted(turns=[{"shell": FIX}, {"text": "Fixed."}])
+    path = make_bench(make_task(instructions=prompt), agent=talker("anthropic"), model="fake-one", rollouts=200, parallel=20)
+    path.write_text(path.read_text() + '\n[launcher.modal]\nimage = "tests"\n')
+    env = {**ENV, **modal.env, "SANDBOX_BACKEND": "modal"}
+    child = start_cli("run", path, env=env)
+    wait_for(lambda: sum(b'"finished"' in p.read_bytes() for p in workdir.glob("data/rollouts/*/*/events.jsonl"))
+             and len(list(workdir.glob("data/runs/*/result.json"))) > 50, timeout=600, interval=0.5)
+    child.kill()
+    child.wait()
+    look(run_cli("resume", "bench", env=env, check=0, timeout=1200))
+    results = rollout().runs.values()
+    assert len(results) == 200 and {r["total_score"] for r in results} == {1.0}
+    assert len(modal.get("/sandboxes")) <= 201 + sum(r["attempt"] - 1 for r in results)
+    nothing_runs(modal)

@@ -7,11 +7,12 @@ import signal
 import pytest
 
 import engines
-from conftest import only, put, toml_table, wait_for
-from launching import events
+from conftest import clean_env, only, put, toml_table, wait_for
+from launching import Launcher, events
 from models import KEY, fake, scripted  # noqa: F401
 from ssh_hosts import Hosts
 from test_gateway_run import ENV, FIX, look, no_key_anywhere, talker  # noqa: F401
+from test_launchers import attempts, node, test_a_refusal_names_the_setting, test_a_token_is_submitted_once, test_jobs_of_the_protocol  # noqa: F401
 
 pytestmark = [pytest.mark.local("a container does not travel"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root makes hosts out of namespaces")]
@@ -167,3 +168,19 @@ def test_settings(run_cli, far, hosts, more, status, words):
 def test_doctor(run_cli, far):
     done = run_cli("doctor", "--launcher", "ssh", "--config", far())
     assert "a job went there and its files came back" in done.stdout
+
+
+@pytest.fixture
+def program(workdir, node, hosts):  # noqa: F811
+    """As test_launchers.py has it: what every launcher keeps to, this one keeps to."""
+    started = []
+
+    def start(data, settings=None, **more):
+        driver = node.parent / "drivers/ssh/launch"
+        started.append(Launcher(driver, data, node, "ssh", clean_env(workdir, None, None), settings=hosts.settings(**(settings or {})), **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.child.poll() is None:
+            one.kill()
