@@ -75,6 +75,10 @@ struct account_use *accounts_use(const struct account *a, const struct upstream 
 
 const struct account_use *accounts_declared(const struct account *a, const char *model)
 {
+	static const char google[] = "models/"; /* as its API in OpenAI's dialect has them */
+
+	if (strncmp(model, google, sizeof google - 1) == 0)
+		model += sizeof google - 1;
 	for (size_t i = 0; i < a->uses_n; i++)
 		if (strcmp(a->uses[i].model, model) == 0)
 			return &a->uses[i];

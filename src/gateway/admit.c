@@ -40,7 +40,7 @@ static const struct upstream *any_provider(const struct setup *d, unsigned apis)
 }
 
 /* By way of whom C's attempt asks: its own provider, or that of another model that was declared. False: it was refused. */
-static bool find_own(struct call *c, const struct upstream **own)
+static bool find_own(struct call *c, const struct upstream **own, const char **model_id)
 {
 	struct account *a = c->account;
 	const char *model = c->asked.names.model;
@@ -52,6 +52,7 @@ static bool find_own(struct call *c, const struct upstream **own)
 	const struct account_use *use = accounts_declared(a, model);
 	if (use) {
 		*own = use->provider;
+		*model_id = use->model;
 		return true;
 	}
 	if (!*a->sum.undeclared)
@@ -68,9 +69,10 @@ bool admit_route(struct call *c)
 {
 	const struct setup *d = &c->gw->doc;
 	const struct upstream *own = NULL;
-	if (c->account && !find_own(c, &own))
+	const char *model = c->asked.names.model;
+	if (c->account && !find_own(c, &own, &model))
 		return false;
-	const struct model_route *rule = setup_model(d, c->asked.names.model, own);
+	const struct model_route *rule = setup_model(d, model, own);
 	char message[320];
 
 	c->provider = own ? own : rule ? rule->provider : NULL;

@@ -19,7 +19,7 @@
 enum {
 	COMMAND_MS = 60000,
 	KEY_MAX = 8192,
-	TRIES = 3,
+	TRIES = 5,	     /* a token is not to be had for a moment around its hour, at times */
 	EARLY_MS = 60000,    /* before its time is over, or a tenth of that time */
 	GIVEN_UP_MS = 60000, /* a command that failed is not run again for so long */
 };
@@ -79,10 +79,13 @@ static void done(struct renewal *r)
 
 static void failed(struct renewal *r, const char *why)
 {
-	static const int pause_ms[TRIES] = {0, 1000, 5000};
+	static const int pause_ms[TRIES] = {0, 1000, 4000, 10000, 30000};
 
 	command_drop(r);
 	if (++r->tries < TRIES) {
+		if (r->tries == 2)
+			events_note(r->gw, "%s: key_command fails (%s), it is run again",
+				    r->provider->name, why);
 		loop_set(r->gw->loop, &r->timer, loop_now_ms(r->gw->loop) + pause_ms[r->tries]);
 		return;
 	}

@@ -61,9 +61,19 @@ def test_a_key_is_renewed_before_its_time_is_over(run_cli, renewed, rollout, wor
     assert len(keys) == len(set(keys)) == 3 and len((workdir / "asked").read_text().split()) >= 3
 
 
+def test_a_command_that_fails_for_a_moment_is_run_again(run_cli, renewed, rollout, workdir, fake):
+    """Around the hour a token is not to be had, at times: the calls wait, and nobody hears of it but people."""
+    file = renewed('echo x >> asked; test $(wc -l < asked) != 2 && echo "sk-$(wc -l < asked)"', calls=3)
+    fake.configure(rules=[{"key": "sk-1", "nth": list(range(2, 100)), "do": {"status": 401}}])
+    run_cli("run", file, check=0)
+    assert {r["outcome"] for r in rollout().runs.values()} == {"completed"}
+    assert (workdir / "asked").read_text() == "x\nx\nx\n" and fake.log()[-1].key == "sk-3"
+
+
 @pytest.mark.parametrize("command, words", [
-    ("test ! -e asked && echo sk-1 && touch asked", "key_command fails, the key stays as it was: exit status 1"),
-    ("test -e asked && echo 'no key' || echo sk-1; touch asked", "it prints no key"),
+    pytest.param("test ! -e asked && echo sk-1 && touch asked", "key_command fails, the key stays as it was: exit status 1",
+                 marks=pytest.mark.long),
+    pytest.param("test -e asked && echo 'no key' || echo sk-1; touch asked", "it prints no key", marks=pytest.mark.long),
     ("echo sk-1", None)])
 def test_a_command_that_has_no_better_key(run_cli, renewed, rollout, fake, command, words):
     """What the provider says of the key is the agent's then, and the run's; it is not asked for ever."""

@@ -130,6 +130,15 @@ def test_a_role_is_looked_after_before_the_start(run_cli, two, make_bench, workd
     assert not fake.log() and not other.log()
 
 
+def test_googles_names_of_models_are_the_same_models(run_cli, two, rollout, fake, other):
+    """Gemini's API in OpenAI's dialect is asked for models/NAME."""
+    file, env = two("chat models/any-fake")
+    run_cli("run", file, env=env, check=0)
+    (_, result), = rollout().runs.items()
+    assert result["reason"] == "" and result["agent"]["metrics"]["money_usd"] is not None
+    assert [e.model for e in fake.log()] == ["any-fake", "models/any-fake"]
+
+
 def test_a_role_may_be_left_out_where_the_agent_says_so(run_cli, two, rollout, fake, other):
     file, env = two(roles=None, file={"optional_roles": ["coder"]})
     run_cli("run", file, env=env, check=0)
