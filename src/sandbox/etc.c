@@ -34,6 +34,7 @@ static const char *const by_name[] = {
 	"OpenCL",
 	"R",
 	"crypto-policies",
+	"debian_version",
 	"dpkg/origins",
 	"ethertypes",
 	"fonts",
@@ -42,26 +43,34 @@ static const char *const by_name[] = {
 	"java*",
 	"jvm*",
 	"ld-musl-*",
+	"ld.so.cache",
+	"ld.so.conf",
+	"ld.so.conf.d",
 	"libblas*",
 	"lsb-release",
 	"lua*",
 	"magic*",
 	"maven*",
+	"mime.types",
 	"mke2fs.conf",
 	"mono",
 	"netconfig",
 	"octave*",
 	"openmpi*",
+	"os-release",
 	"papersize",
 	"perl",
 	"php*",
 	"pki/java",
 	"postgresql-common",
+	"protocols",
 	"python*",
 	"redhat-release",
 	"rpc",
+	"services",
 	"sgml",
 	"shells",
+	"ssl/openssl.cnf",
 	"system-release",
 	"terminfo",
 	"texmf",
@@ -79,8 +88,21 @@ static const char *const never[] = {
 	"pam*",	      "default",      "systemd",     "alternatives",
 };
 
-/* Certificates: shown whole, hundreds of links. */
-static const char *const shown_whole[] = {"ssl/certs", "pki/tls/certs", "pki/ca-trust/extracted"};
+const char *const etc_shown[4] = {"alternatives", "ssl/certs", "pki/tls/certs",
+				  "pki/ca-trust/extracted"};
+
+/* Over the names of a sandbox, which are empty here, each lays its own. */
+static const struct {
+	const char *name, *text;
+} ours[] = {
+	{"group", "root:x:0:\nagent:x:1000:\nnogroup:x:65534:\n"},
+	{"resolv.conf", "# no network\n"},
+	{"host.conf", "multi on\n"}, /* or localhost would be 127.0.0.1 alone */
+	{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
+	{"gitconfig", ETC_GITCONFIG},
+	{"hostname", ""},
+	{"hosts", ""},
+};
 
 struct search {
 	struct strv paths; /* "java-17-openjdk/net.properties": files and links, below /etc */
@@ -101,7 +123,7 @@ static bool is_refused(const char *rel)
 	const char *base = path_base(rel);
 
 	return matches(never, ARRAY_SIZE(never), first) ||
-	       matches(shown_whole, ARRAY_SIZE(shown_whole), rel) || strcasestr(base, "password") ||
+	       matches(etc_shown, ARRAY_SIZE(etc_shown), rel) || strcasestr(base, "password") ||
 	       strcasestr(base, "secret") || strcasestr(base, "credential") ||
 	       !fnmatch("*.key", base, 0);
 }
@@ -271,13 +293,16 @@ static void add_by_name(struct search *s)
 static void add_stat(struct hash *h, const char *path)
 {
 	struct stat st = {0};
-	char text[96] = "";
+	int64_t what[4] = {-1};
 
-	if (!lstat(path, &st))
-		snprintf(text, sizeof text, "%jd.%ld %jd %o", (intmax_t)st.st_mtim.tv_sec,
-			 st.st_mtim.tv_nsec, (intmax_t)st.st_size, (unsigned)st.st_mode);
+	if (!lstat(path, &st)) {
+		what[0] = st.st_mtim.tv_sec;
+		what[1] = st.st_mtim.tv_nsec;
+		what[2] = st.st_size;
+		what[3] = st.st_mode;
+	}
 	hash_str(h, path);
-	hash_str(h, text);
+	hash_bytes(h, what, sizeof what);
 }
 
 /* Differs when programs came or went: by a package manager's books, or by the folders that programs are put into. */
@@ -303,6 +328,8 @@ static void programs_key(char key[static HASH_HEX])
 
 	hash_init(&h);
 	hash_str(&h, ROLLOUTS_VERSION);
+	for (size_t i = 0; i < ARRAY_SIZE(by_name); i++)
+		hash_str(&h, by_name[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		add_stat(&h, places[i]);
 	hash_hex(&h, key);
@@ -375,22 +402,77 @@ static int copy_list(int dir, const struct strv *paths, struct err *err)
 	AUTO(free) char *made = NULL;
 
 	for (size_t i = 0; i < paths->n; i++)
-		if (copy_one(dir, paths->v[i], &made, err))
+		if ((!i || strcmp(paths->v[i], paths->v[i - 1]) != 0) &&
+		    copy_one(dir, paths->v[i], &made, err))
 			return -1;
 	return 0;
 }
 
-static int copy_all(int root_fd, const char *to, const struct strv *paths, struct err *err)
+/* For what is shown as it is; where that is a link, as on Fedora, the link does. */
+static int make_place(int dir, const char *rel, struct err *err)
+{
+	AUTO(free) char *host = path_join("/etc", rel);
+	AUTO(free) char *folder = path_folder(rel);
+	struct stat st;
+
+	if (lstat(host, &st))
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return path_make_dirs(dir, rel, 0755, err);
+	return path_make_dirs(dir, folder, 0755, err) ||
+			       path_copy_tree(AT_FDCWD, host, dir, rel, err)
+		       ? -1
+		       : 0;
+}
+
+static int write_ours(int dir, const char *home, struct err *err)
+{
+	AUTO(free)
+	char *passwd = xasprintf("root:x:0:0:root:/root:/usr/sbin/nologin\n"
+				 "agent:x:1000:1000:agent:%s:/bin/bash\n"
+				 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+				 home);
+
+	if (path_write(dir, "passwd", passwd, strlen(passwd), 0444, false, err))
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (path_write(dir, ours[i].name, ours[i].text, strlen(ours[i].text), 0444, false,
+			       err))
+			return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(etc_shown); i++)
+		if (make_place(dir, etc_shown[i], err))
+			return -1;
+	return 0;
+}
+
+int etc_write(int dir, const char *home, struct err *err)
+{
+	struct search s = {.paths = STRV_INIT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(by_name); i++) {
+		AUTO(free) char *path = path_join("/etc", by_name[i]);
+		if (!is_folder(path))
+			add(&s, by_name[i], 0, 0);
+	}
+	strv_sort(&s.paths);
+	int rc = write_ours(dir, home, err) || copy_list(dir, &s.paths, err) ? -1 : 0;
+	strv_release(&s.paths);
+	return rc;
+}
+
+static int make(int root_fd, const char *to, const struct strv *paths, const char *home,
+		struct err *err)
 {
 	AUTO(free) char *temp = xasprintf("%s.%d", to, (int)getpid());
+	AUTO(free) char *etc = path_join(temp, "etc");
 	struct err ignored;
 
-	if (path_remove_tree(root_fd, temp, err) || path_make_dirs(root_fd, temp, 0755, err))
+	if (path_remove_tree(root_fd, temp, err) || path_make_dirs(root_fd, etc, 0755, err))
 		return -1;
-	AUTO(fd) int dir = path_open_beneath(root_fd, temp, O_RDONLY | O_DIRECTORY, 0, err);
+	AUTO(fd) int dir = path_open_beneath(root_fd, etc, O_RDONLY | O_DIRECTORY, 0, err);
 	if (dir < 0)
 		return -1;
-	if (copy_list(dir, paths, err)) {
+	if (write_ours(dir, home, err) || copy_list(dir, paths, err)) {
 		(void)!path_remove_tree(root_fd, temp, &ignored);
 		return -1;
 	}
@@ -402,30 +484,43 @@ static int copy_all(int root_fd, const char *to, const struct strv *paths, struc
 	return path_remove_tree(root_fd, temp, err);
 }
 
-static char *find_or_copy(int root_fd, struct err *err)
+/* Of what it would hold, and of its form. */
+static void contents_key(const struct strv *paths, const char *home, char key[static HASH_HEX])
 {
-	AUTO(strv) struct strv paths = STRV_INIT;
-	char key[HASH_HEX];
 	struct hash h;
 
-	if (list_paths(root_fd, &paths, err))
-		return NULL;
 	hash_init(&h);
-	for (size_t i = 0; i < paths.n; i++) {
-		AUTO(free) char *path = path_join("/etc", paths.v[i]);
+	hash_str(&h, home);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		hash_str(&h, ours[i].text);
+	for (size_t i = 0; i < ARRAY_SIZE(etc_shown) + paths->n; i++) {
+		AUTO(free)
+		char *path =
+			path_join("/etc", i < paths->n ? paths->v[i] : etc_shown[i - paths->n]);
 		add_stat(&h, path);
 	}
 	hash_hex(&h, key);
-	AUTO(free) char *to = path_join(DATA_ETC, key);
-	if (path_is_dir(root_fd, to))
-		return STEAL(&to);
-	return copy_all(root_fd, to, &paths, err) ? NULL : STEAL(&to);
 }
 
-char *etc_find(int root_fd, struct err *err)
+static char *find_or_make(int root_fd, const char *home, struct err *err)
+{
+	AUTO(strv) struct strv paths = STRV_INIT;
+	char key[HASH_HEX];
+
+	if (list_paths(root_fd, &paths, err))
+		return NULL;
+	contents_key(&paths, home, key);
+	AUTO(free) char *to = path_join(DATA_ETC, key);
+	AUTO(free) char *etc = path_join(to, "etc");
+	if (path_is_dir(root_fd, etc))
+		return STEAL(&etc);
+	return make(root_fd, to, &paths, home, err) ? NULL : STEAL(&etc);
+}
+
+char *etc_find(int root_fd, const char *home, struct err *err)
 {
 	mode_t old = umask(022); /* other users read it, and the folders it is in */
-	char *path = find_or_copy(root_fd, err);
+	char *path = find_or_make(root_fd, home, err);
 
 	umask(old);
 	return path;

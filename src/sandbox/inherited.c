@@ -148,10 +148,10 @@ static int enable_mounts(int root_fd, struct err *err)
 }
 
 /* Many a program does without, so a sandbox does. */
-static char *find_etc(int root_fd)
+static char *find_etc(int root_fd, const char *home)
 {
 	struct err err;
-	char *path = etc_find(root_fd, &err);
+	char *path = etc_find(root_fd, home, &err);
 
 	if (!path)
 		log_warn("what programs need of /etc cannot be shown to them: %s", err.msg);
@@ -193,7 +193,7 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 	if (spec->plain)
 		return open_plain(r, spec, err);
 	if (!spec->bare)
-		r->etc = find_etc(spec->root_fd);
+		r->etc = find_etc(spec->root_fd, spec->layout->home);
 	if (detach && enable_mounts(spec->root_fd, err))
 		return -1;
 	r->seccomp = open_filter("seccomp.bpf", err);

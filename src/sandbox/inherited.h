@@ -20,7 +20,7 @@ struct sandbox_inherited {
 	bool by_root; /* the processes inside will be the machine's root, without its capabilities */
 	int seccomp;
 	bool own_user; /* nothing else on the machine runs as the user of the processes inside */
-	char *etc; /* below the data root, what of /etc its programs need (etc.h); owned; NULL: not known */
+	char *etc;     /* below the data root, its /etc (etc.h); owned; NULL: there is none */
 	struct source init;
 	struct source gateway; /* path NULL: no forwarder */
 	struct source

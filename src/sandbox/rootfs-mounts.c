@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -62,6 +63,17 @@ int rootfs_tmpfs(const struct rootfs *st, const char *name, const char *options,
 	    mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		return err_set(err, ERR_INFRA, errno, "mount a tmpfs on %s", to);
 	return 0;
+}
+
+/* The tmpfs is ours alone: nobody sees a file half made. */
+int rootfs_file(const struct rootfs *st, const char *name, const char *text, struct err *err)
+{
+	AUTO(free) char *path = rootfs_at(st, name);
+	AUTO(fd) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+	if (fd < 0 || fchmod(fd, 0444))
+		return err_set(err, ERR_INFRA, errno, "make %s", path);
+	return path_write_all(fd, text, strlen(text), err);
 }
 
 /* Overlayfs keeps what it must remember in user.* attributes here, which not every file system has. */

@@ -52,9 +52,8 @@ static void mount_group(const struct rootfs *st, const struct sandbox_inherited 
 static int write_group(const struct rootfs *st, const char *name, const char *text, struct err *err)
 {
 	AUTO(free) char *rel = path_join(GROUP, name);
-	AUTO(free) char *path = rootfs_at(st, rel);
 
-	return path_write(AT_FDCWD, path, text, strlen(text), 0444, false, err);
+	return rootfs_file(st, rel, text, err);
 }
 
 /* The list of processors lies over the machine's. */
@@ -113,10 +112,8 @@ int rootfs_sys(const struct rootfs *st, const struct sandbox_spec *spec,
 	       const struct sandbox_inherited *inherited, struct err *err)
 {
 	AUTO(free) char *group = rootfs_at(st, GROUP);
-	AUTO(free) char *list = rootfs_at(st, "cgroups");
 
-	if (path_make_dirs(AT_FDCWD, group, 0755, err) ||
-	    path_write(AT_FDCWD, list, cgroups, strlen(cgroups), 0444, false, err))
+	if (path_make_dirs(AT_FDCWD, group, 0755, err) || rootfs_file(st, "cgroups", cgroups, err))
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
 		AUTO(free) char *to = rootfs_at(st, shown[i] + 1);

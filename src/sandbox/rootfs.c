@@ -49,9 +49,9 @@ static int open_caches(struct sandbox_inherited *r, struct err *err)
 	return 0;
 }
 
-static bool is_of_etc(const char *box)
+const char *rootfs_name_in_etc(const char *box)
 {
-	return !strncmp(box, "/etc/", 5) && !strchr(box + 5, '/');
+	return !strncmp(box, "/etc/", 5) && box[5] && !strchr(box + 5, '/') ? box + 5 : NULL;
 }
 
 static int place_sources(const struct rootfs *st, const struct sandbox_spec *spec,
@@ -66,7 +66,8 @@ static int place_sources(const struct rootfs *st, const struct sandbox_spec *spe
 		const char *box = spec->mounts[i].box;
 		snprintf(name, sizeof name, "mount%zu", i);
 		/* bubblewrap makes no new name in a read-only /etc. */
-		if (rootfs_place(st, is_of_etc(box) ? box + 1 : name, r->mounts[i].tree, err))
+		if (rootfs_place(st, rootfs_name_in_etc(box) ? box + 1 : name, r->mounts[i].tree,
+				 err))
 			return err_wrap(err, "%s", r->mounts[i].path);
 	}
 	return 0;
@@ -353,7 +354,7 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 		option(argv, "--bind", st, "repo", spec->layout->repo);
 	for (size_t i = 0; i < inherited->mounts_n; i++) {
 		snprintf(name, sizeof name, "mount%zu", i);
-		if (!is_shown_already(&spec->mounts[i]) && !is_of_etc(spec->mounts[i].box))
+		if (!is_shown_already(&spec->mounts[i]) && !rootfs_name_in_etc(spec->mounts[i].box))
 			option(argv, "--ro-bind", st, name, spec->mounts[i].box);
 	}
 	for (size_t i = 0; i < spec->caches_n; i++) {

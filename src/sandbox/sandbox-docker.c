@@ -18,6 +18,7 @@
 #include "sandbox/box.h"
 #include "sandbox/backend-common.h"
 #include "sandbox/processors.h"
+#include "sandbox/etc.h"
 #include "sandbox/rootfs-parts.h"
 #include "os/user.h"
 
@@ -45,7 +46,7 @@ static int write_names(int scratch, const struct sandbox_spec *spec, struct err 
 	AUTO(free) char *hosts = xasprintf(ROOTFS_HOSTS, name);
 
 	return write_account(scratch, "hosts", "", hosts, err) ||
-			       write_account(scratch, "gitconfig", ROOTFS_GITCONFIG,
+			       write_account(scratch, "gitconfig", ETC_GITCONFIG,
 					     spec->image->gitconfig, err) ||
 			       write_account(scratch, "passwd", spec->image->passwd, user, err) ||
 			       write_account(scratch, "group", spec->image->group, group, err)

@@ -146,7 +146,7 @@ void sandbox_warm(int root_fd)
 {
 	struct err ignored;
 
-	free(etc_find(root_fd, &ignored));
+	free(etc_find(root_fd, task_layout_prepared.home, &ignored));
 }
 
 int sandbox_try_script(int root_fd, const char *script, struct buf *out, struct err *err)
