@@ -84,82 +84,38 @@ void memory_release(struct rollout_memory *m)
 	*m = (struct rollout_memory){0};
 }
 
-/* FNV-1a (Fowler, Noll, Vo), 64 bits. */
-static uint64_t hash_of(const void *data, size_t n)
-{
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ ((const unsigned char *)data)[i]) * 0x100000001b3;
-	return h ^ h >> 32;
-}
-
-typedef size_t size_fn(const void *item);
-
-static size_t text_size(const void *item)
-{
-	return strlen(item) + 1;
-}
-
-static size_t origin_size(const void *item)
-{
-	(void)item;
-	return sizeof(struct result_origin);
-}
-
-/* Where ITEM is, or where it would be: that is NULL. */
-static const void **slot_of(const struct words_table *t, const void *item, size_fn *size_of)
-{
-	size_t size = size_of(item), i = hash_of(item, size) & (t->cap - 1);
-
-	while (t->v[i] && (size_of(t->v[i]) != size || memcmp(t->v[i], item, size) != 0))
-		i = (i + 1) & (t->cap - 1);
-	return &t->v[i];
-}
-
-static void make_room(struct words_table *t, size_fn *size_of)
-{
-	struct words_table larger = {.n = t->n, .cap = t->cap ? 2 * t->cap : 64};
-
-	if (2 * t->n < t->cap)
-		return;
-	larger.v = xcalloc(larger.cap, sizeof *larger.v);
-	for (size_t i = 0; i < t->cap; i++)
-		if (t->v[i])
-			*slot_of(&larger, t->v[i], size_of) = t->v[i];
-	free(t->v);
-	*t = larger;
-}
-
 const char *words_text(struct words *w, const char *text)
 {
-	if (!text || !*text)
+	size_t n = text ? strlen(text) : 0;
+
+	if (!n)
 		return NULL;
-	make_room(&w->texts, text_size);
-	const void **slot = slot_of(&w->texts, text, text_size);
-	if (!*slot) {
-		*slot = memory_text(w->memory, text, strlen(text));
-		w->texts.n++;
-	}
-	return *slot;
+	struct hashtable_slot *slot = hashtable_first(&w->texts, hashtable_hash(text, n));
+	while (slot->item && strcmp(slot->item, text) != 0)
+		slot = hashtable_next(&w->texts, slot);
+	if (!slot->item)
+		hashtable_put(&w->texts, slot, memory_text(w->memory, text, n));
+	return slot->item;
 }
 
 /* Its texts are held once, so that equal ones are the same pointers. */
 const struct result_origin *words_origin(struct words *w, const struct result_origin *like)
 {
-	make_room(&w->origins, origin_size);
-	const void **slot = slot_of(&w->origins, like, origin_size);
-	if (!*slot) {
+	struct hashtable_slot *slot =
+		hashtable_first(&w->origins, hashtable_hash(like, sizeof *like));
+
+	while (slot->item && memcmp(slot->item, like, sizeof *like) != 0)
+		slot = hashtable_next(&w->origins, slot);
+	if (!slot->item) {
 		struct result_origin *kept = memory_get(w->memory, sizeof *kept);
 		*kept = *like;
-		*slot = kept;
-		w->origins.n++;
+		hashtable_put(&w->origins, slot, kept);
 	}
-	return *slot;
+	return slot->item;
 }
 
 void words_end(struct words *w)
 {
-	free(w->texts.v);
-	free(w->origins.v);
+	hashtable_release(&w->texts);
+	hashtable_release(&w->origins);
 }

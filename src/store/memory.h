@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <stddef.h>
+#include "base/hashtable.h"
 #include "core/trial.h"
 
 struct rollout_memory {
@@ -31,10 +32,7 @@ void memory_release(struct rollout_memory *m);
 /* Texts and structs that come again and again, each held once, while a rollout is read. */
 struct words {
 	struct rollout_memory *memory;
-	struct words_table {
-		const void **v; /* open addressing; cap is a power of two */
-		size_t n, cap;
-	} texts, origins;
+	struct hashtable texts, origins;
 };
 
 /* NULL for NULL and "". */
