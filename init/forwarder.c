@@ -42,23 +42,20 @@ static struct sockaddr_un target;
 static struct connection connections[FORWARDER_CONNECTIONS];
 static int open_connections;
 
-int forwarder_open(unsigned *port, const char *path, int socket_fd)
+int forwarder_open(unsigned *port, int socket_fd)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET,
 				   .sin_port = htons((uint16_t)*port),
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t addr_len = sizeof addr;
-	int kept = *path ? -1 : fcntl(socket_fd, F_DUPFD_CLOEXEC, 3);
 
 	if (listener >= 0)
 		return EALREADY;
-	if (strlen(path) >= sizeof target.sun_path || *port > 65535 || (!*path && kept < 0))
+	int kept = fcntl(socket_fd, F_DUPFD_CLOEXEC, 3);
+	if (*port > 65535 || kept < 0)
 		return EINVAL;
 	target.sun_family = AF_UNIX;
-	if (*path)
-		memcpy(target.sun_path, path, strlen(path) + 1);
-	else
-		snprintf(target.sun_path, sizeof target.sun_path, "/proc/self/fd/%d", kept);
+	snprintf(target.sun_path, sizeof target.sun_path, "/proc/self/fd/%d", kept);
 	for (int i = 0; i < FORWARDER_CONNECTIONS; i++)
 		connections[i].tcp = -1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

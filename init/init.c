@@ -222,7 +222,7 @@ static void forward(const struct proto_request *req, int socket)
 	struct proto_reply r = {.op = PROTO_FORWARD};
 	unsigned port = req->port;
 
-	r.error = forwarder_open(&port, req->path, socket);
+	r.error = forwarder_open(&port, socket);
 	r.status = (int32_t)port;
 	reply(&r, -1);
 }

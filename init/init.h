@@ -54,7 +54,8 @@ int64_t stats_children_cpu_us(void); /* of everything reaped so far */
 /* forwarder.c: forwards 127.0.0.1:PORT to a unix socket inside the poll loop. */
 #define FORWARDER_CONNECTIONS 64
 #define FORWARDER_POLLFDS (1 + 2 * FORWARDER_CONNECTIONS)
-/* 0 or an errno; one forwarder. *PORT 0 becomes one that is free. PATH "": the socket is SOCKET, of which a copy is kept. */
-int forwarder_open(unsigned *port, const char *path, int socket);
+/* 0 or an errno; one forwarder. *PORT 0 becomes one that is free. SOCKET, of which a copy is kept, was opened by its path, which
+ * commands do not have: nobody but PID 1 connects to it. */
+int forwarder_open(unsigned *port, int socket);
 size_t forwarder_poll_add(struct pollfd *pfds, int *timeout_ms);
 void forwarder_poll_done(const struct pollfd *pfds);

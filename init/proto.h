@@ -12,8 +12,7 @@
  *   PUT     path, mode; fds: content                       PUT
  *   GET     path                                           GET; fds: the file
  *   STATS                                                  STATS
- *   FORWARD port (0: any), path of a unix socket;          FORWARD (status = port)
- *           fds: the socket itself, where PATH is ""
+ *   FORWARD port (0: any); fds: a unix socket, O_PATH      FORWARD (status = port)
  *   CONFINE path; fds: Landlock ruleset, filters, folder   CONFINE
  *   SERVE   as EXEC                                        SERVE: it is being started
  *   SERVICE                                                SERVICE (processes: enum proto_service; status, once it ended)
@@ -69,7 +68,7 @@ struct proto_request {
 	uint64_t nofile, nproc, fsize;		 /* EXEC: rlimits; 0 leaves one as it is */
 	uint32_t mode;				 /* PUT */
 	uint32_t port;				 /* FORWARD */
-	char path[4096];			 /* PUT, GET, FORWARD; NUL-terminated */
+	char path[4096];			 /* PUT, GET; NUL-terminated */
 };
 
 /* The args file of EXEC (a memfd; longer than a message may be): this header, then NUL-terminated strings:

@@ -61,8 +61,10 @@
 #define ROLLOUT_CHANGES "CHANGES" /* as it lay beside the benchmark: see store/changes.h */
 #define ROLLOUT_EXCLUDED "excluded.jsonl"
 #define ROLLOUT_GATEWAY_LOG "gateway.log"
-#define ROLLOUT_GATEWAY_SOCKET "gateway.sock" /* for agents: 0666 */
-#define ROLLOUT_CONTROL_SOCKET "control.sock" /* for workers: 0600 */
+/* 0700: workers open what is in it before they become another user, and hand on what they opened. */
+#define ROLLOUT_SOCKETS "sockets"
+#define ROLLOUT_GATEWAY_SOCKET ROLLOUT_SOCKETS "/gateway.sock" /* for agents: 0666 */
+#define ROLLOUT_CONTROL_SOCKET ROLLOUT_SOCKETS "/control.sock" /* for workers: 0600 */
 #define ROLLOUT_NODE_KEYS                                                                          \
 	"node-keys.json" /* 0600: for gateways of other machines, see node/node-gateway.h */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
@@ -338,6 +339,8 @@ static int make_sockets(struct gateway_process *p, struct err *err)
 		p->sockets[0] = fcntl(spec->listener, F_DUPFD_CLOEXEC, 3);
 		return p->sockets[0] < 0 ? err_set(err, ERR_INFRA, errno, "keep a socket") : 0;
 	}
+	if (mkdirat(spec->dir_fd, ROLLOUT_SOCKETS, 0700) && errno != EEXIST)
+		return err_set(err, ERR_INFRA, errno, "make a folder for the gateway's sockets");
 	p->sockets[0] = fd_listen_at(spec->dir_fd, ROLLOUT_GATEWAY_SOCKET, SOCK_STREAM, 0666, err);
 	if (p->sockets[0] >= 0)
 		p->sockets[1] = fd_listen_at(spec->dir_fd, ROLLOUT_CONTROL_SOCKET, SOCK_SEQPACKET,
@@ -400,6 +403,8 @@ void gateway_process_stop(struct gateway_process *p)
 			p->spec.note(p->spec.arg, "a socket of the gateway could not be removed");
 		auto_fd(&p->sockets[i]);
 	}
+	if (!p->alone)
+		unlinkat(p->spec.dir_fd, ROLLOUT_SOCKETS, AT_REMOVEDIR);
 	auto_fd(&p->log_fd);
 	buf_release(&p->line);
 	free(p->program);

@@ -414,7 +414,8 @@ static int open_keeper(struct keeper *k, struct err *err)
 	if (k->lock_fd < 0)
 		return -1;
 	if (path_make_dirs(k->dir_fd, "data/" DATA_PARCELS, 0711, err) ||
-	    path_make_dirs(k->dir_fd, "out", 0700, err))
+	    path_make_dirs(k->dir_fd, "out", 0700, err) ||
+	    path_make_dirs(k->dir_fd, ROLLOUT_SOCKETS, 0700, err))
 		return -1;
 	k->data_fd = openat(k->dir_fd, "data", flags);
 	k->out_fd = openat(k->dir_fd, "out", flags);

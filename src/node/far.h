@@ -7,7 +7,7 @@
  *
  * The folder:
  *   data/      trial.json and the like of the attempts, as they came; out/ archives; events   event lines so far
- *   begun      what runs was started once; line.sock, ask.sock, gateway.sock, control.sock; lock   held by the keeper; log
+ *   begun      what runs was started once; line.sock, ask.sock, sockets/; lock   held by the keeper; log
  */
 #pragma once
 #include <stdint.h>

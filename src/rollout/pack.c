@@ -104,8 +104,8 @@ static int add_tree(struct packing *p, const char *path, struct err *err)
 
 static bool is_kept(const char *name)
 {
-	static const char *const left_out[] = {ROLLOUT_GATEWAY_SOCKET, ROLLOUT_CONTROL_SOCKET,
-					       ROLLOUT_NODE_KEYS, ROLLOUT_NODE_DOOR, "secret"};
+	static const char *const left_out[] = {ROLLOUT_SOCKETS, ROLLOUT_NODE_KEYS,
+					       ROLLOUT_NODE_DOOR, "secret"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(left_out); i++)
 		if (!strcmp(name, left_out[i]))

@@ -298,8 +298,7 @@ int common_start_forwarder(struct common_sandbox *l, struct err *err)
 
 	if (!s->spec.gateway)
 		return 0;
-	snprintf(req.path, sizeof req.path, "/.rollouts/gateway.sock");
-	return channel_call(&s->channel, &req, -1, &reply, NULL, err);
+	return channel_call(&s->channel, &req, l->inherited->gateway.tree, &reply, NULL, err);
 }
 
 static char *read_text(int fd)

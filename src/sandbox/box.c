@@ -72,8 +72,6 @@ static json_t *mounts_of(const struct sandbox_spec *spec, const char *scratch)
 			mount(out, from, own[i].to, own[i].writable);
 	}
 	mount(out, init, "/.rollouts/init", false);
-	if (spec->gateway)
-		mount(out, spec->gateway, "/.rollouts/gateway.sock", false);
 	for (size_t i = 0; i < spec->caches_n; i++) {
 		AUTO(free) char *name = xasprintf(ROOTFS_CACHE, i);
 		AUTO(free) char *from = path_join(scratch, name);
@@ -95,8 +93,6 @@ static json_t *mounts_of_whole(const struct sandbox_spec *spec, const char *scra
 
 	mount(out, ctl, BOX_CONTROL, false);
 	mount(out, init, "/.rollouts/init", false);
-	if (spec->gateway)
-		mount(out, spec->gateway, "/.rollouts/gateway.sock", false);
 	for (size_t i = 0; i < spec->mounts_n; i++)
 		mount(out, spec->mounts[i].host, spec->mounts[i].box, false);
 	return out;

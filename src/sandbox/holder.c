@@ -67,9 +67,8 @@ static void keep_only_ours(const struct holder_start *k)
 {
 	const struct sandbox_inherited *r = k->inherited;
 	AUTO(free) int *keep = xcalloc(r->mounts_n + SANDBOX_CACHES_MAX + 10, sizeof *keep);
-	const int own[] = {k->serve,	  k->ctl,	 k->errors,	  k->spec->root_fd,
-			   r->seccomp,	  r->init.tree,	 r->gateway.tree, r->lower.tree,
-			   r->below.tree, r->group.procs};
+	const int own[] = {k->serve,	 k->ctl,	k->errors,     k->spec->root_fd, r->seccomp,
+			   r->init.tree, r->lower.tree, r->below.tree, r->group.procs};
 
 	memcpy(keep, own, sizeof own);
 	size_t n = ARRAY_SIZE(own);

@@ -166,14 +166,10 @@ static int open_itself(struct source *out, char *path_take, struct err *err)
 
 static int open_plain(struct sandbox_inherited *r, const struct sandbox_spec *spec, struct err *err)
 {
-	const bool gateway = spec->gateway != NULL;
-
-	r->seccomp =
-		open_filter(gateway ? "seccomp-landlock-tcp.bpf" : "seccomp-landlock.bpf", err);
-	return r->seccomp < 0 || open_itself(&r->init, install_libexec("rollouts-init"), err) ||
-			       (gateway && open_itself(&r->gateway, xstrdup(spec->gateway), err))
-		       ? -1
-		       : 0;
+	r->seccomp = open_filter(
+		spec->gateway ? "seccomp-landlock-tcp.bpf" : "seccomp-landlock.bpf", err);
+	return r->seccomp < 0 || open_itself(&r->init, install_libexec("rollouts-init"), err) ? -1
+											      : 0;
 }
 
 static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec, uid_t uid,
@@ -181,6 +177,8 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 {
 	const bool detach = uid != geteuid();
 
+	if (spec->gateway && open_itself(&r->gateway, xstrdup(spec->gateway), err))
+		return -1;
 	if (spec->image) {
 		if (box_start(r, spec, uid, gid, err))
 			return -1;
@@ -199,7 +197,6 @@ static int open_all(struct sandbox_inherited *r, const struct sandbox_spec *spec
 	r->seccomp = open_filter("seccomp.bpf", err);
 	if (r->seccomp < 0 ||
 	    open_source(&r->init, install_libexec("rollouts-init"), detach, err) ||
-	    (spec->gateway && open_source(&r->gateway, xstrdup(spec->gateway), detach, err)) ||
 	    open_mounts(r, spec, detach, err) || open_caches(r, spec, uid, gid, detach, err))
 		return -1;
 	open_lower(r, spec, uid, gid);

@@ -22,7 +22,7 @@ struct sandbox_inherited {
 	bool own_user; /* nothing else on the machine runs as the user of the processes inside */
 	char *etc;     /* below the data root, its /etc (etc.h); owned; NULL: there is none */
 	struct source init;
-	struct source gateway; /* path NULL: no forwarder */
+	struct source gateway; /* its socket, handed to PID 1 alone; path NULL: no forwarder */
 	struct source
 		lower; /* the baseline's repo with its owner mapped; tree -1: use the folder itself */
 	struct source below;   /* the same of its below/, where it has one */

@@ -26,11 +26,8 @@ static const char *const system_dirs[] = {"/usr",   "/bin",   "/sbin",	"/lib",
 /* All sources are opened before the rootfs covers a directory that may hold them. */
 static int open_sources(struct sandbox_inherited *r, struct err *err)
 {
-	struct source *fixed[] = {&r->init, &r->gateway};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fixed) + r->mounts_n; i++) {
-		struct source *s =
-			i < ARRAY_SIZE(fixed) ? fixed[i] : &r->mounts[i - ARRAY_SIZE(fixed)];
+	for (size_t i = 0; i <= r->mounts_n; i++) {
+		struct source *s = i < r->mounts_n ? &r->mounts[i] : &r->init;
 		if (s->path && s->tree < 0 &&
 		    (s->tree = rootfs_clone(AT_FDCWD, s->path, true, err)) < 0)
 			return -1;
@@ -59,8 +56,7 @@ static int place_sources(const struct rootfs *st, const struct sandbox_spec *spe
 {
 	char name[32];
 
-	if (rootfs_place(st, "init", r->init.tree, err) ||
-	    (r->gateway.path && rootfs_place(st, "gateway.sock", r->gateway.tree, err)))
+	if (rootfs_place(st, "init", r->init.tree, err))
 		return -1;
 	for (size_t i = 0; i < r->mounts_n; i++) {
 		const char *box = spec->mounts[i].box;
@@ -362,8 +358,6 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 		option(argv, "--bind", st, name, spec->caches[i].box);
 	}
 	option(argv, "--ro-bind", st, "init", OWN "/init");
-	if (inherited->gateway.path)
-		option(argv, "--ro-bind", st, "gateway.sock", OWN "/gateway.sock");
 	/* The kernel's switches below /proc/sys ask for the machine's root, not for a capability. */
 	if (inherited->by_root)
 		strv_pushv(argv, (const char *const[]){"--remount-ro", "/proc", NULL});
