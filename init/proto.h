@@ -20,7 +20,7 @@
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 6
+#define PROTO_VERSION 7
 #define PROTO_FDS 4
 #define PROTO_GROUPS 32
 

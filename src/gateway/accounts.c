@@ -85,6 +85,39 @@ const struct account_use *accounts_declared(const struct account *a, const char 
 	return NULL;
 }
 
+bool accounts_hold(struct call *c, size_t n)
+{
+	const int64_t longest = c->gw->doc.body_bytes, more = (int64_t)n;
+	struct account *a = c->account;
+
+	if ((a && a->held_bytes + more > ACCOUNT_BODIES * longest) ||
+	    c->gw->held_bytes + more > ALL_BODIES * longest)
+		return false;
+	c->asked.held_bytes += more;
+	c->gw->held_bytes += more;
+	if (a)
+		a->held_bytes += more;
+	return true;
+}
+
+bool accounts_join(struct call *c, struct account *a)
+{
+	if (a->calls_open >= ACCOUNT_CALLS)
+		return false;
+	a->calls_open++;
+	c->account = a;
+	return true;
+}
+
+void accounts_leave(struct call *c)
+{
+	if (!c->account)
+		return;
+	c->account->calls_open--;
+	c->account->held_bytes -= c->asked.held_bytes;
+	c->account = NULL;
+}
+
 static void state_timer_fires(void *ctx)
 {
 	accounts_dirty(ctx, true, false);
@@ -158,6 +191,7 @@ void accounts_remove(struct account *a)
 	while (*at != a)
 		at = &(*at)->next;
 	*at = a->next;
+	queue_leave_all(a);
 	write_files(a);
 	forget(a);
 	loop_unset(gw->loop, &a->state_timer);

@@ -16,9 +16,11 @@ void admit_head(struct call *c, const char *method, bool upgrade, const char *to
 	c->asked.endpoint = endpoint_of(method, c->asked.uri, upgrade);
 	endpoint_strip_key(c->asked.uri, &c->asked.target, &key);
 	if (c->gw->doc.secret || c->gw->doc.control) {
-		c->account = accounts_find(c->gw, token ? token : key.data);
-		if (!c->account)
+		struct account *a = accounts_find(c->gw, token ? token : key.data);
+		if (!a)
 			answer_own(c, 401, "the token is not that of a trial that runs now");
+		else if (!accounts_join(c, a))
+			answer_own(c, 429, "too many requests of this trial are under way");
 	}
 	explicit_bzero(key.data, key.len);
 	if (c->answer.done)
@@ -121,6 +123,11 @@ static bool decode(struct call *c)
 		return false;
 	}
 	buf_release(&c->asked.body);
+	if (!accounts_hold(c, plain.len)) {
+		buf_release(&plain);
+		answer_own(c, 503, "the requests under way are too large together");
+		return false;
+	}
 	c->asked.body = plain;
 	return true;
 }

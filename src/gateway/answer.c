@@ -169,6 +169,10 @@ bool answer_got_bytes(struct call *c, const char *data, size_t n)
 		c->try.paused = true;
 		return false;
 	}
+	c->try.bytes += (int64_t)n;
+	c->try.endless = c->try.bytes > c->gw->doc.answer_bytes;
+	if (c->try.endless)
+		return false;
 	if (!c->try.kept)
 		c->answer.bytes += (int64_t)n;
 	if (c->answer.status >= 300) {

@@ -73,6 +73,9 @@ void call_free(struct call *c)
 	struct gateway *gw = c->gw;
 
 	call_cancel(c, "client_left");
+	accounts_leave(c);
+	gw->held_bytes -= c->asked.held_bytes;
+	queue_leave_pool(c);
 	if (c->on_todo)
 		for (struct call **at = &gw->todo; *at; at = &(*at)->todo_next)
 			if (*at == c) {
@@ -150,6 +153,18 @@ static void refused_here(struct call *c)
 	settle(c, "error");
 }
 
+static bool join_pool(struct call *c)
+{
+	char message[80];
+
+	if (queue_join_pool(c, pump_due))
+		return true;
+	snprintf(message, sizeof message, "this trial has asked for %d models already",
+		 ACCOUNT_POOLS);
+	answer_own(c, 400, message);
+	return false;
+}
+
 static void hold(struct call *c)
 {
 	c->state = CALL_HELD;
@@ -221,7 +236,11 @@ void call_submit(struct call *c)
 		answer_own(c, 413, message);
 		return;
 	}
-	if (!admit_body(c) || !admit_route(c)) {
+	if (c->asked.too_much) {
+		answer_own(c, 503, "the requests under way are too large together");
+		return;
+	}
+	if (!admit_body(c) || !admit_route(c) || !join_pool(c)) {
 		refused_here(c);
 		return;
 	}
@@ -242,7 +261,6 @@ void call_submit(struct call *c)
 	if ((c->account && c->account->replay && is_replayed(c)) || is_out_of_budget(c))
 		return;
 	recording_request(c);
-	c->turn.pool = queue_pool(c->gw, c->provider, c->asked.names.model, pump_due);
 	if (c->provider->key_command && !c->turn.pool->renewal)
 		renew_join(c->turn.pool);
 	c->asked.names.wants_usage &= !c->turn.pool->plain;
@@ -495,7 +513,8 @@ static void account_for(struct call *c, const struct token_usage *u, bool estima
 	struct gateway *gw = c->gw;
 
 	c->settled = true;
-	if (c->account) {
+	const bool nowhere = !c->turn.key_tried && !c->replayed;
+	if (c->account && (!nowhere || c->account->refused++ < ACCOUNT_REFUSED)) {
 		recording_log(c, u, estimated, usd, end);
 		accounts_dirty(c->account, true, false);
 	}
@@ -569,7 +588,7 @@ static void replayed(struct call *c, const struct replay_cost *cost)
 void call_cancel(struct call *c, const char *end)
 {
 	if (!c->asked.body_read || c->state == CALL_OVER) {
-		c->account = NULL;
+		accounts_leave(c);
 		if (c->replayed) { /* the recording goes with the attempt */
 			replay_call_free(c);
 			c->answer.done = c->answer.cut = true;
@@ -594,7 +613,7 @@ void call_cancel(struct call *c, const char *end)
 	settle(c, end);
 	if (c->account)
 		accounts_wait(c->account, waits ? -1 : 0, waits ? 0 : -1);
-	c->account = NULL;
+	accounts_leave(c);
 	leave_lane(c);
 	answer_wake(c);
 }
@@ -606,7 +625,7 @@ void call_cancel_all(struct account *a)
 		if (c->account != a)
 			continue;
 		call_cancel(c, "cut");
-		c->account = NULL;
+		accounts_leave(c);
 		if (!c->answer.head_ready)
 			answer_own(c, 401, "the trial is over");
 	}

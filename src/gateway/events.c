@@ -9,7 +9,11 @@
 #include "base/json.h"
 #include "gateway/internal.h"
 
-enum { TOTALS_MS = 200 };
+enum {
+	TOTALS_MS = 200,
+	NOTES = 40,	  /* at once; what agents and providers do may cause any number */
+	NOTES_MS = 30000, /* and as many again after this long */
+};
 
 static void write_event(const json_t *event)
 {
@@ -40,6 +44,12 @@ void events_note(struct gateway *gw, const char *fmt, ...)
 	char text[512];
 	va_list ap;
 
+	if (gw->notes_said == NOTES) {
+		gw->notes_unsaid++;
+		return;
+	}
+	if (!gw->notes_said++)
+		loop_set(gw->loop, &gw->notes_timer, loop_now_ms(gw->loop) + NOTES_MS);
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
@@ -87,7 +97,18 @@ void events_changed(struct gateway *gw)
 			 gw->totals_ms + TOTALS_MS > now ? gw->totals_ms + TOTALS_MS : now);
 }
 
+static void notes_due(void *ctx)
+{
+	struct gateway *gw = ctx;
+	const int unsaid = gw->notes_unsaid;
+
+	gw->notes_said = gw->notes_unsaid = 0;
+	if (unsaid)
+		events_note(gw, "%d more notes were left out", unsaid);
+}
+
 void events_open(struct gateway *gw)
 {
+	gw->notes_timer = (struct loop_timer){.fire = notes_due, .ctx = gw};
 	gw->totals_timer = (struct loop_timer){.fire = totals_due, .ctx = gw};
 }

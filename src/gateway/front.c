@@ -28,7 +28,7 @@ enum {
 struct head {
 	struct call *call;
 	const char *bearer, *api_key, *google_key, *connection, *coding;
-	bool upgrade, has_type, has_accept;
+	bool upgrade, has_type, has_accept, odd;
 };
 
 static bool same(const char *a, const char *b)
@@ -64,14 +64,28 @@ static bool keeps_back(struct head *h, const char *name, const char *value)
 	return true;
 }
 
+/* As RFC 9110 has names and values. What one server takes for two headers and another for one may carry a request in a
+ * request. */
+static bool is_plain(const char *name, size_t name_n, const char *value, size_t value_n)
+{
+	for (size_t i = 0; i < name_n; i++)
+		if (name[i] <= ' ' || name[i] >= 127 || strchr("\"(),/:;<=>?@[\\]{}", name[i]))
+			return false;
+	for (size_t i = 0; i < value_n; i++)
+		if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 127)
+			return false;
+	return name_n > 0;
+}
+
 static enum MHD_Result on_request_header(void *ctx, enum MHD_ValueKind kind, const char *name,
-					 const char *value)
+					 size_t name_n, const char *value, size_t value_n)
 {
 	struct head *h = ctx;
 	struct call *c = h->call;
 
 	value = value ? value : "";
-	if (keeps_back(h, name, value))
+	h->odd |= !is_plain(name, name_n, value, value_n);
+	if (h->odd || keeps_back(h, name, value))
 		return MHD_YES;
 	h->has_type |= same(name, "content-type");
 	h->has_accept |= same(name, "accept");
@@ -93,7 +107,9 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 	c->agent.conn = conn;
 	h.connection = MHD_lookup_connection_value(conn, MHD_HEADER_KIND, "Connection");
 	c->agent.closes = h.connection && strcasestr(h.connection, "close");
-	MHD_get_connection_values(conn, MHD_HEADER_KIND, on_request_header, &h);
+	MHD_get_connection_values_n(conn, MHD_HEADER_KIND, on_request_header, &h);
+	for (const char *p = c->asked.uri; *p; p++)
+		h.odd |= *p <= ' ' || *p >= 127;
 	if (h.coding)
 		c->asked.coding = xstrdup(h.coding);
 	/* What libcurl would add by itself. */
@@ -102,6 +118,8 @@ static void read_head(struct call *c, struct MHD_Connection *conn, const char *m
 		c->asked.headers = curl_slist_append(c->asked.headers, "Accept:");
 	if (!h.has_type)
 		c->asked.headers = curl_slist_append(c->asked.headers, "Content-Type:");
+	if (h.odd)
+		answer_own(c, 400, "the head of the request is malformed");
 	admit_head(c, method, h.upgrade,
 		   h.bearer    ? h.bearer
 		   : h.api_key ? h.api_key
@@ -192,7 +210,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 	if (*n) {
 		/* What is refused is taken in all the same: many clients look for an answer only then. */
 		c->asked.too_big |= c->asked.body.len + *n > (size_t)c->gw->doc.body_bytes;
-		if (!c->asked.too_big && !c->answer.done)
+		c->asked.too_much |= !c->asked.too_big && !c->answer.done && !accounts_hold(c, *n);
+		if (!c->asked.too_big && !c->asked.too_much && !c->answer.done)
 			buf_add(&c->asked.body, data, *n);
 		else
 			buf_release(&c->asked.body);

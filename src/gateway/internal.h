@@ -41,6 +41,12 @@ enum {
 	OUT_MAX = 64 << 10, /* of an answer that waits for its agent; then the provider is paused */
 	OUT_LOW = 16 << 10, /* and goes on */
 	ERROR_MAX = 256 << 10, /* of a provider's error, which is kept until it is whole */
+	/* What one attempt may have. PID 1 of its sandbox opens fewer connections. */
+	ACCOUNT_POOLS = 16,	/* models */
+	ACCOUNT_CALLS = 4096,	/* requests at a time */
+	ACCOUNT_REFUSED = 1000, /* lines in its log of calls that went nowhere */
+	ACCOUNT_BODIES = 2,	/* times the longest body, of all bodies at a time */
+	ALL_BODIES = 16,	/* the same of all attempts */
 };
 
 struct gateway;
@@ -82,6 +88,8 @@ struct pool {
 	struct gateway *gw;
 	struct renewal *renewal; /* of the first lane's key; NULL: it stays as it is */
 	bool pumping;
+	int uses;    /* calls and attempts that know of it */
+	bool is_own; /* some attempt is there to ask this model */
 };
 
 /* One attempt's calls in a pool, in order. */
@@ -101,9 +109,11 @@ struct call *queue_next(struct pool *p, struct lane **lane);
 void queue_wait(struct pool *p);      /* until a lane that is shut opens: then the pool is due */
 void queue_look_soon(struct pool *p); /* the pool is due at once; from within a callback of curl */
 void queue_free_all(struct gateway *gw);
-/* DUE is called, with the pool, when more of it may start. */
-struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model,
-			void (*due)(void *pool));
+/* C joins those who wait for its model; DUE is called, with the pool, when more of it may start. False: its attempt has asked
+ * for so many models that this one is not asked for. A pool that nobody is in, and whose model never answered, goes. */
+bool queue_join_pool(struct call *c, void (*due)(void *pool));
+void queue_leave_pool(struct call *c);
+void queue_leave_all(struct account *a);
 /* Another key than that of its lane, which C may use, was not refused. */
 bool queue_has_other(const struct call *c);
 int queue_in_flight(const struct pool *p);
@@ -134,7 +144,8 @@ struct call_asked {
 	bool patched;	    /* BODY has what model_request_patch adds */
 	struct curl_slist *headers;
 	char hash[HASH_HEX];
-	bool head_read, body_read, too_big;
+	int64_t held_bytes; /* of the body, as its account counts them */
+	bool head_read, body_read, too_big, too_much;
 };
 
 /* Its place in the queue, and the key it got there. */
@@ -159,7 +170,9 @@ struct call_try {
 	void (*ended)(struct call *c, CURLcode code);
 	struct curl_slist *sent_headers; /* the agent's and the key, while it is under way */
 	bool head_seen, paused, hopeless;
-	bool kept; /* an error: nothing of it goes to the agent before it is whole */
+	int64_t bytes; /* of its answer */
+	bool endless;  /* its answer is longer than any may be */
+	bool kept;     /* an error: nothing of it goes to the agent before it is whole */
 	struct provider_error said;
 	double retry_after_s;	      /* negative: not stated */
 	double retry_after_ms;	      /* the same, more exactly: negative: not stated */
@@ -280,7 +293,8 @@ bool admit_route(struct call *c); /* its provider and price; false: it was refus
 
 /* From upstream.c: the head of an answer is there, bytes of it are. */
 void answer_got_head(struct call *c);
-bool answer_got_bytes(struct call *c, const char *data, size_t n); /* false: not now, pause */
+/* False: not now, pause; or never, where the try is endless then. */
+bool answer_got_bytes(struct call *c, const char *data, size_t n);
 /* Its connection is to be looked at, before the loop waits again. */
 void answer_wake(struct call *c);
 /* One of our own, in the shape of the API. */
@@ -346,8 +360,13 @@ struct account {
 	struct control_failure unanswered; /* why the last one was not */
 	struct account_use *uses; /* of PROVIDER and MODEL; of the others that were declared */
 	size_t uses_n;
-	bool declared;		  /* nothing else may be asked */
-	struct strv keys, models; /* ids of those used; as served */
+	bool declared;			   /* nothing else may be asked */
+	struct strv keys, models;	   /* ids of those used; as served */
+	struct pool *pools[ACCOUNT_POOLS]; /* of the models it asked for */
+	int pools_n;
+	int calls_open;	    /* requests that are read, under way, or whose answer is fetched */
+	int64_t held_bytes; /* of their bodies */
+	int refused;	    /* calls that no provider was asked */
 	int waiting, flying, held;
 	/* What calls under way may still use, and by what that is guessed: the dearest call so far, and the input of the
 	 * last one whose usage was reported, beside what its body was estimated at. */
@@ -366,6 +385,11 @@ struct account {
 /* Takes what A holds. ERR_USAGE for a bad token or a token that is attached. */
 int accounts_add(struct gateway *gw, struct account *a, struct err *err) MUST_CHECK;
 void accounts_remove(struct account *a); /* that has no calls any more; writes its files */
+/* N bytes more of C's body are kept; false: they may not be. */
+bool accounts_hold(struct call *c, size_t n);
+/* C belongs to A, or to nobody any more. False: A has too many. */
+bool accounts_join(struct call *c, struct account *a);
+void accounts_leave(struct call *c);
 /* Constant time in all but who it is that claims to call. NULL: nobody. */
 struct account *accounts_find(struct gateway *gw, const char *token);
 bool accounts_token_ok(const char *secret, const char *token);
@@ -461,9 +485,13 @@ struct gateway {
 	/* Of calls under way, and of the dearest one so far. */
 	int64_t reserved_tokens, dearest_tokens;
 	double reserved_usd, dearest_usd;
+	int64_t held_bytes; /* of bodies of requests */
 	bool budget_noted;
 	int64_t totals_ms, told[4];
 	int64_t last_call;
+	/* Notes that may still be said now, and those that were not. */
+	struct loop_timer notes_timer;
+	int notes_said, notes_unsaid;
 };
 
 /* events.c */

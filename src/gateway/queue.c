@@ -4,8 +4,8 @@
 #include "base/mem.h"
 #include "gateway/internal.h"
 
-struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, const char *model,
-			void (*due)(void *pool))
+static struct pool *find(struct gateway *gw, const struct upstream *provider, const char *model,
+			 void (*due)(void *pool))
 {
 	struct pool *p;
 
@@ -28,16 +28,69 @@ struct pool *queue_pool(struct gateway *gw, const struct upstream *provider, con
 	return p;
 }
 
+bool queue_join_pool(struct call *c, void (*due)(void *pool))
+{
+	const char *model = c->asked.names.model;
+	struct account *a = c->account;
+	int i = 0;
+
+	while (a && i < a->pools_n &&
+	       (a->pools[i]->provider != c->provider || strcmp(a->pools[i]->model, model)))
+		i++;
+	if (a && i == ACCOUNT_POOLS)
+		return false;
+	struct pool *p = a && i < a->pools_n ? a->pools[i] : find(c->gw, c->provider, model, due);
+	if (a && i == a->pools_n) {
+		a->pools[a->pools_n++] = p;
+		p->uses++;
+	}
+	p->uses++;
+	p->is_own |= a && accounts_declared(a, model);
+	c->turn.pool = p;
+	return true;
+}
+
+static void pool_free(struct pool *p)
+{
+	loop_unset(p->gw->loop, &p->timer);
+	free(p->lanes);
+	free(p->model);
+	free(p);
+}
+
+/* What is known of a trial's own model, or of one that answered, is kept. */
+static void leave(struct pool *p)
+{
+	struct pool **at = &p->gw->pools;
+
+	if (--p->uses || p->is_own || p->good_ms)
+		return;
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	pool_free(p);
+}
+
+void queue_leave_pool(struct call *c)
+{
+	if (c->turn.pool)
+		leave(c->turn.pool);
+	c->turn.pool = NULL;
+}
+
+void queue_leave_all(struct account *a)
+{
+	while (a->pools_n)
+		leave(a->pools[--a->pools_n]);
+}
+
 void queue_free_all(struct gateway *gw)
 {
 	struct pool *p;
 
 	while ((p = gw->pools)) {
 		gw->pools = p->next;
-		loop_unset(gw->loop, &p->timer);
-		free(p->lanes);
-		free(p->model);
-		free(p);
+		pool_free(p);
 	}
 }
 

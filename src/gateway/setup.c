@@ -286,11 +286,13 @@ static int read_limits(struct setup *d, const json_t *limits, struct err *err)
 	d->connect_ms = 10000;
 	d->shut_ms = 900000;
 	d->body_bytes = 64 << 20;
+	d->answer_bytes = 128 << 20;
 	if (!limits)
 		return 0;
-	if (REFUSE_OTHERS(limits, "limits", err, "stall_ms", "connect_ms", "shut_ms",
-			  "body_bytes") ||
+	if (REFUSE_OTHERS(limits, "limits", err, "stall_ms", "connect_ms", "shut_ms", "body_bytes",
+			  "answer_bytes") ||
 	    get_count(limits, "stall_ms", "limits", 1, &d->stall_ms, err) ||
+	    get_count(limits, "answer_bytes", "limits", 1, &d->answer_bytes, err) ||
 	    get_count(limits, "connect_ms", "limits", 1, &d->connect_ms, err) ||
 	    get_count(limits, "shut_ms", "limits", 0, &d->shut_ms, err))
 		return -1;

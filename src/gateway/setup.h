@@ -61,7 +61,7 @@ struct setup {
 	struct model_route *models;
 	size_t models_n;
 	struct setup_budget budget;
-	int64_t stall_ms, connect_ms, shut_ms, body_bytes;
+	int64_t stall_ms, connect_ms, shut_ms, body_bytes, answer_bytes;
 };
 
 /* ERR_USAGE for anything that gateway.h does not say. The caller releases *out, also after a failure. */

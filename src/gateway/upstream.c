@@ -116,7 +116,7 @@ static size_t on_bytes(char *data, size_t one, size_t n, void *ctx)
 {
 	struct call *c = ctx;
 
-	return answer_got_bytes(c, data, n) ? n : CURL_WRITEFUNC_PAUSE;
+	return answer_got_bytes(c, data, n) ? n : c->try.endless ? 0 : CURL_WRITEFUNC_PAUSE;
 }
 
 static CURL *take_handle(struct gateway *gw)
@@ -196,6 +196,8 @@ static void forget_answer(struct call *c)
 {
 	c->answer.status = 0;
 	c->try.head_seen = c->answer.is_events = c->try.kept = c->try.paused = false;
+	c->try.endless = false;
+	c->try.bytes = 0;
 	c->answer.length = -1;
 	c->try.retry_after_s = c->try.retry_after_ms = -1;
 	c->try.retry_after[0] = c->try.reason[0] = '\0';
@@ -295,7 +297,10 @@ void upstream_done(void *ctx, CURL *easy, CURLcode code)
 {
 	struct call *c = ctx;
 
-	if (code)
+	if (c->try.endless)
+		snprintf(c->error, sizeof c->error, "its answer is longer than %lld bytes",
+			 (long long)c->gw->doc.answer_bytes);
+	else if (code)
 		explain(c, easy, code);
 	let_go(c);
 	c->try.ended(c, code);

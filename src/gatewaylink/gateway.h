@@ -36,7 +36,7 @@
  *               null}; first match wins
  *   limits      {stall_ms: no byte from a provider for so long ends a call (default 300000), connect_ms
  *               (10000), shut_ms: how long a provider may stay shut (429, 5xx, refused) before an agent is
- *               told (900000), body_bytes: largest request (64 MB)}
+ *               told (900000), body_bytes: largest request (64 MB), answer_bytes: largest answer (128 MB)}
  *   budget      {usd, usd_spent, tokens, tokens_spent}: what all attempts may spend, and what was spent before this
  *               process; usd or tokens may be absent. Once it is spent, what an attempt asks is answered as at a limit
  *               of its own; of calls of one attempt at once, those that might pass it wait for the others

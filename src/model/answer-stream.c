@@ -87,7 +87,7 @@ static bool begins_another(const json_t *call, const json_t *v)
 	if (!*json_get_str(json_object_get(v, "function"), "name", "") ||
 	    !json_object_get(had, "name"))
 		return false;
-	AUTO(json) json_t *whole = json_loads(arguments, 0, NULL);
+	AUTO(json) json_t *whole = json_foreign(arguments, strlen(arguments));
 	return json_is_object(whole);
 }
 

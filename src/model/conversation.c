@@ -144,7 +144,7 @@ void reply_add_call_text(struct reply *r, const char *id, const char *name, json
 	AUTO(json) json_t *read = text	  ? json_foreign(text, json_string_length(given))
 				  : given ? json_deep_copy(given)
 					  : NULL;
-	AUTO(json) json_t *strict = text ? json_loads(text, 0, NULL) : NULL;
+	AUTO(json) json_t *strict = text && read ? json_loads(text, 0, NULL) : NULL;
 
 	reply_add_call(r, id, name, read);
 	if (json_is_object(strict))

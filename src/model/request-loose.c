@@ -52,7 +52,7 @@ static void loosen(json_t *j, int depth)
 void model_request_loose_hash(const char *method, const char *path, const char *body, size_t len,
 			      char out[HASH_HEX])
 {
-	AUTO(json) json_t *j = json_loadb(body, len, JSON_ALLOW_NUL, NULL);
+	AUTO(json) json_t *j = json_foreign(body, len);
 	AUTO(buf) struct buf text = BUF_INIT;
 
 	loosen(j, 0);
