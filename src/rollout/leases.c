@@ -2,6 +2,7 @@
 #include "rollout/leases.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/mem.h"
 #include "core/launcher.h"
 #include "rollout/cost.h"
@@ -41,12 +42,39 @@ static void add(struct leases *l, size_t i, bool started)
 	l->out.tokens += l->v[l->n - 1].cost.tokens;
 }
 
-void leases_open(struct leases *l, const struct session *s)
+void leases_open(struct leases *l, const struct session *s, const json_t *document)
 {
-	*l = (struct leases){.s = s};
+	*l = (struct leases){.s = s, .providers = json_object_get(document, "providers")};
 	for (size_t i = 0; i < s->plan.n; i++)
 		if (s->progress[i].state == TRIAL_RUNNING && lease_is_needed(s, &s->plan.trials[i]))
 			add(l, i, true);
+}
+
+static bool asks(const struct leases *l, size_t trial, const char *provider)
+{
+	const struct trial *t = &l->s->plan.trials[trial];
+	const char *judge = t->evaluate ? l->s->plan.judge.provider : NULL;
+
+	return !strcmp(t->provider, provider) || (judge && !strcmp(judge, provider));
+}
+
+static bool is_free(const struct leases *l, const char *provider)
+{
+	const int64_t most =
+		json_get_int(json_object_get(l->providers, provider), "max_in_flight", 0);
+	int64_t n = 0;
+
+	for (size_t k = 0; most && k < l->n; k++)
+		n += asks(l, l->v[k].trial, provider);
+	return !most || n < most;
+}
+
+static bool has_slot(const struct leases *l, size_t trial)
+{
+	const struct trial *t = &l->s->plan.trials[trial];
+	const char *judge = t->evaluate ? l->s->plan.judge.provider : NULL;
+
+	return (!*t->provider || is_free(l, t->provider)) && (!judge || is_free(l, judge));
 }
 
 bool leases_take(struct leases *l, size_t i, const struct journal_cost *spent)
@@ -57,6 +85,8 @@ bool leases_take(struct leases *l, size_t i, const struct journal_cost *spent)
 	for (size_t k = 0; k < l->n; k++)
 		if (l->v[k].trial == i)
 			return true;
+	if (!has_slot(l, i))
+		return false;
 	if ((b->usd > 0 && spent->usd + l->out.usd + want.usd > b->usd) ||
 	    (b->tokens && spent->tokens + l->out.tokens + want.tokens > b->tokens))
 		return false;

@@ -2,13 +2,15 @@
  *
  * leases.h -- the budget of a benchmark among trials whose models are asked by a gateway of another machine, which nobody here hears
  * while it works. Each has a lease of what its own limits let it spend, from before it is started until its call log is here; then
- * what that shows was spent, or, where it never came, all of the lease.
+ * what that shows was spent, or, where it never came, all of the lease. Where a provider has max_in_flight, each trial holds one of those calls
+ * as well, which is what its gateway has at least (node/node-gateway.h): so all of them together never ask more at once.
  */
 #pragma once
 #include "rollout/session.h"
 
 struct leases {
 	const struct session *s;
+	const json_t *providers; /* of the gateways' document; borrowed */
 	struct lease *v;
 	size_t n, cap;
 	struct journal_cost spent; /* by leases that were given back since the start */
@@ -16,7 +18,7 @@ struct leases {
 };
 
 /* Those of trials that an earlier supervisor left running are out. */
-void leases_open(struct leases *l, const struct session *s);
+void leases_open(struct leases *l, const struct session *s, const json_t *document);
 /* Whether trial I has one, or there is room for it in what is left of the budget after SPENT: then it has one from here on. */
 bool leases_take(struct leases *l, size_t i, const struct journal_cost *spent);
 /* Give back those of trials that have ended. True: *spent has changed. */

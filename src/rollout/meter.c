@@ -84,7 +84,7 @@ int meter_open(struct meter *m, const struct session *s, const struct listener *
 		return err_set(err, ERR_INFRA, errno, "open " ROLLOUT_GATEWAY_LOG);
 	json_put_str(w->document, "secret", s->secret);
 	m->document = w->document;
-	leases_open(&m->leases, s);
+	leases_open(&m->leases, s, w->document);
 	tell_budget(m);
 	const struct gateway_spec spec = {.program = program,
 					  .dir_fd = s->dir_fd,

@@ -42,3 +42,16 @@ def test_a_budget_needs_limits(talker, make_task, make_bench, run_cli):  # noqa:
     path.write_text(path.read_text() + "\n[budget]\ntokens = 60000\n")
     done = run_cli("run", path, env=ENV, check=2)
     assert "of a [budget] each trial elsewhere has a lease: say cost_limit_usd, or token_limit" in done.stderr
+
+
+def test_calls_at_once_among_nodes(talker, make_task, make_bench, run_cli, rollout, fake, workdir):  # noqa: F811
+    """max_in_flight of a provider holds for the gateways of all nodes together."""
+    prompt = scripted(turns=[{"shell": "true"}, {"text": "Done."}])
+    path = make_bench(make_task(instructions=prompt), agent=talker("anthropic"), model="fake-one", launcher="example",
+                      rollouts=8, parallel=8, evaluate=False)
+    providers = workdir / "xdg/rollouts/providers.toml"
+    providers.write_text(providers.read_text().replace("[providers.fake]\n", "[providers.fake]\nmax_in_flight = 2\n"))
+    fake.configure(quotas=[{"concurrent": 2}], options={"delay": 0.1})
+    look(run_cli("run", path, env=ENV, check=0, timeout=300))
+    assert len([r for r in rollout().runs.values() if r["outcome"] == "completed"]) == 8
+    assert {e.status for e in fake.log()} == {200}  # the fake would have refused a third one at once

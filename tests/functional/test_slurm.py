@@ -230,3 +230,38 @@ def test_doctor_uses_it(run_cli, env, bench, workdir):
     assert line.startswith("✓") and "came back in" in line, done.stdout
     done = run_cli("doctor", "--launcher", "slurm", "--config", bench({"partition": "nope"}), env=env, check=3)
     assert "Invalid partition" in done.stdout
+
+
+# What squeue says of a job that runs, once `say` is there: another state for each array task.
+STATES = ["OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "BOOT_FAIL"]
+SQUEUE = """#!/bin/sh
+[ -e {top}/say ] || exec /usr/bin/squeue "$@"
+/usr/bin/squeue "$@" | sed {edits}
+"""
+
+
+def test_each_end_that_slurm_makes(start_cli, env, cluster, bench, workdir):
+    """Is a fault of the engine's with its word for it, whatever its node still said."""
+    edits = " ".join(f"-e '/_{i}|RUNNING|/s/|RUNNING|[^|]*|/|{state}|None|/'" for i, state in enumerate(STATES))
+    put(workdir / "bin/squeue", SQUEUE.format(top=workdir, edits=edits))
+    (workdir / "bin/squeue").chmod(0o755)
+    count = len(STATES)
+    child = start_cli("run", bench(rollouts=count, parallel=count, retries=0, **slow_agent(workdir, 60)),
+                      env={**env, "PATH": f"{workdir}/bin:/usr/bin:/bin:/usr/sbin"})
+    wait_for(lambda: working(workdir, count), timeout=60)
+    put(workdir / "say", "")
+    child.communicate(timeout=120)
+    ends = events(only_folder(workdir), "finished")
+    assert {e["outcome"] for e in ends} == {"infra_error"}
+    assert sorted(state for e in ends for state in STATES if f"Slurm says {state} of job" in e["reason"]) == sorted(STATES)
+    cluster.ask("scancel", "--user", "root")
+
+
+def test_a_job_that_is_held(start_cli, env, cluster, bench, rollout, workdir):
+    """Waits, and a line says what lets it go."""
+    with open(workdir / "screen", "w") as screen:
+        child = start_cli("run", bench({"options": ["--hold"]}), env=env, stdout=screen)
+        wait_for(lambda: "is held (JobHeldUser): scontrol release" in (workdir / "screen").read_text(), timeout=60)
+        cluster.ask("scontrol", "release", cluster.ask("squeue", "-h", "-t", "PD", "-o", "%A").split()[0])
+        assert child.wait(120) == 0, (workdir / "screen").read_text()
+    assert only(rollout("far"))["attempt"] == 1
