@@ -5,7 +5,7 @@
 #   make test         the same set-up, then every test that is not marked long; test-long: those too
 #   make              build, into build/
 #   make install      PREFIX=/usr/local DESTDIR=      make uninstall, dist, clean
-#   make check asan tidy bench test-cgroup test-agents
+#   make check asan tidy bench test-cgroup test-agents moto
 
 BUILD  ?= build
 PREFIX ?= /usr/local
@@ -38,6 +38,8 @@ $(BUILD)/build.ninja:
 quickstart:
 	@tools/check-kernel
 	@tools/setup build run
+	@test -e "$${ROLLOUTS_TEST_CACHE:-$$HOME/.cache/rollouts-tests}/moto" || \
+		echo "test: moto is not there: a second opinion on the tests' own AWS is left out (make moto)"
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 	$(strip $(BUILD)/rollouts run examples/hello/hello.toml $(shell tools/check-kernel run))
@@ -60,6 +62,10 @@ setup-long:
 test-agents: setup-test
 	@tools/setup agents
 	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py
+
+# A fake of AWS, for a second opinion on our own: through pip, once.
+moto:
+	@tools/moto
 
 setup-test:
 	@tools/setup build run test engine
@@ -130,4 +136,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all quickstart test test-long test-agents setup-test setup-long unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean
+.PHONY: all moto quickstart test test-long test-agents setup-test setup-long unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean

@@ -11,8 +11,10 @@ void s3_call(struct s3 *s, struct aws_call *c, const char *method, const char *k
 /* Headers of an object that is written. */
 void s3_add_encryption(const struct s3 *s, struct aws_call *c);
 /* SHA-256 of BYTES of FD from AT on, or of DATA, into the call: its payload and its checksum header. */
-int s3_add_checksum(struct aws_call *c, const void *data, int fd, int64_t at, size_t bytes,
-		    struct err *err) MUST_CHECK;
+int s3_add_checksum(const struct s3 *s, struct aws_call *c, const void *data, int fd, int64_t at,
+		    size_t bytes, struct err *err) MUST_CHECK;
+/* Whether C was refused for its checksum, which R2 and older stores do not know; it is sent without from here on. */
+bool s3_learns(struct s3 *s, const struct aws_call *c);
 /* Base64 of the call's payload hash, as S3 has checksums; out: 45 bytes. */
 void s3_checksum_text(const struct aws_call *c, char out[45]);
 /* What came of a conditional write or of a read: 0, 1, -1. */

@@ -16,8 +16,11 @@ static int begin(struct s3 *s, const struct s3_object *o, char **id, struct err 
 
 	s3_call(s, &c, "POST", o->key, "uploads=");
 	s3_add_encryption(s, &c);
-	strv_push(&c.http.headers, "x-amz-checksum-algorithm: SHA256");
+	if (!s->no_checksums)
+		strv_push(&c.http.headers, "x-amz-checksum-algorithm: SHA256");
 	aws_perform(s->aws, &call, 1);
+	if (s3_learns(s, &c))
+		return begin(s, o, id, err);
 	if (aws_result(&c, "begin an upload in parts", err))
 		return -1;
 	*id = xml_text(c.http.answer.data, c.http.answer.len, "UploadId");
@@ -44,7 +47,7 @@ static int send_part(struct s3 *s, const struct s3_object *o, const char *id, si
 	c->http.body_fd = o->fd;
 	c->http.body_from = from;
 	c->http.body_len = bytes;
-	return s3_add_checksum(c, c->http.body, o->fd, from, bytes, err);
+	return s3_add_checksum(s, c, c->http.body, o->fd, from, bytes, err);
 }
 
 /* *LIST: the parts as the end of the upload names them. */
@@ -73,12 +76,14 @@ static int send_parts(struct s3 *s, const struct s3_object *o, const char *id, s
 		if (!rc)
 			rc = aws_result(&calls[i], "send a part", err);
 		AUTO(free) char *etag = rc ? NULL : http_header(&calls[i].http, "ETag");
-		if (!rc)
-			s3_checksum_text(&calls[i], sum),
-				buf_addf(list,
-					 "<Part><PartNumber>%zu</PartNumber><ETag>%s</ETag>"
-					 "<ChecksumSHA256>%s</ChecksumSHA256></Part>",
-					 i + 1, etag ? etag : "", sum);
+		if (!rc) {
+			s3_checksum_text(&calls[i], sum);
+			buf_addf(list, "<Part><PartNumber>%zu</PartNumber><ETag>%s</ETag>", i + 1,
+				 etag ? etag : "");
+			if (!s->no_checksums)
+				buf_addf(list, "<ChecksumSHA256>%s</ChecksumSHA256>", sum);
+			buf_adds(list, "</Part>");
+		}
 		aws_call_release(&calls[i]);
 	}
 	return rc;

@@ -5,6 +5,7 @@
 #include <md5.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "aws/service.h"
@@ -45,7 +46,12 @@ void s3_place_release(struct s3_place *p)
 
 int s3_open(struct s3 *s, struct aws *a, const char *url, struct err *err)
 {
-	*s = (struct s3){.aws = a, .part_bytes = PART_BYTES};
+	const char *when = profiles_setting(&a->profiles, "AWS_REQUEST_CHECKSUM_CALCULATION",
+					    "request_checksum_calculation");
+
+	*s = (struct s3){.aws = a,
+			 .part_bytes = PART_BYTES,
+			 .no_checksums = when && !strcasecmp(when, "when_required")};
 	return s3_place_parse(&s->place, url, err);
 }
 
@@ -128,8 +134,8 @@ void s3_checksum_text(const struct aws_call *c, char out[45])
 	base64(digest, sizeof digest, out);
 }
 
-int s3_add_checksum(struct aws_call *c, const void *data, int fd, int64_t at, size_t bytes,
-		    struct err *err)
+int s3_add_checksum(const struct s3 *s, struct aws_call *c, const void *data, int fd, int64_t at,
+		    size_t bytes, struct err *err)
 {
 	struct hash h;
 	char text[45];
@@ -148,7 +154,8 @@ int s3_add_checksum(struct aws_call *c, const void *data, int fd, int64_t at, si
 	}
 	hash_hex(&h, c->payload);
 	s3_checksum_text(c, text);
-	strv_pushf(&c->http.headers, "x-amz-checksum-sha256: %s", text);
+	if (!s->no_checksums)
+		strv_pushf(&c->http.headers, "x-amz-checksum-sha256: %s", text);
 	return 0;
 }
 
@@ -177,13 +184,29 @@ static int prepare_put(struct s3 *s, struct aws_call *c, struct s3_object *o)
 	s3_add_encryption(s, c);
 	if (o->only_new)
 		strv_push(&c->http.headers, "If-None-Match: *");
-	return s3_add_checksum(c, o->data, o->fd, 0, o->bytes, &o->err);
+	return s3_add_checksum(s, c, o->data, o->fd, 0, o->bytes, &o->err);
 }
 
 /* 409: another conditional write of that key is under way. */
 static bool is_conflict(const struct aws_call *c)
 {
 	return c->http.status == 409 && c->code && !strcmp(c->code, "ConditionalRequestConflict");
+}
+
+/* The body is another one than its checksum says. */
+static bool is_digest(const struct aws_call *c)
+{
+	return c->code && (!strcmp(c->code, "BadDigest") || strstr(c->code, "Mismatch"));
+}
+
+bool s3_learns(struct s3 *s, const struct aws_call *c)
+{
+	if (s->no_checksums || c->http.status / 100 == 2 ||
+	    !(c->http.status == 501 || (c->http.status == 400 && c->message &&
+					strcasestr(c->message, "checksum") && !is_digest(c))))
+		return false;
+	s->no_checksums = true;
+	return true;
 }
 
 static int first_error(const struct s3_object *objects, size_t n, struct err *err)
@@ -196,7 +219,8 @@ static int first_error(const struct s3_object *objects, size_t n, struct err *er
 	return 0;
 }
 
-int s3_put(struct s3 *s, struct s3_object *objects, size_t n, struct err *err)
+static int put_all(struct s3 *s, struct s3_object *objects, size_t n, bool *learned,
+		   struct err *err)
 {
 	AUTO(free) struct aws_call *calls = xcalloc(n ? n : 1, sizeof *calls);
 	AUTO(free) struct aws_call **list = xcalloc(n ? n : 1, sizeof(struct aws_call *));
@@ -222,11 +246,20 @@ int s3_put(struct s3 *s, struct s3_object *objects, size_t n, struct err *err)
 			usleep(200000);
 			aws_perform(s->aws, &list[i], 1);
 		}
+		*learned |= s3_learns(s, list[i]);
 		of[i]->rc = s3_outcome(list[i], what, &of[i]->err);
 	}
 	for (size_t i = 0; i < n; i++)
 		aws_call_release(&calls[i]);
 	return first_error(objects, n, err);
+}
+
+int s3_put(struct s3 *s, struct s3_object *objects, size_t n, struct err *err)
+{
+	bool learned = false;
+	int rc = put_all(s, objects, n, &learned, err);
+
+	return rc && learned ? put_all(s, objects, n, &learned, err) : rc;
 }
 
 int s3_get(struct s3 *s, struct s3_object *objects, size_t n, struct err *err)
@@ -390,7 +423,7 @@ int s3_bucket(struct s3 *s, const char *method, const char *query, const char *b
 	if (body) {
 		c.http.body = body;
 		c.http.body_len = strlen(body);
-		if (s3_add_checksum(&c, body, -1, 0, c.http.body_len, err))
+		if (s3_add_checksum(s, &c, body, -1, 0, c.http.body_len, err))
 			return -1;
 	}
 	aws_perform(s->aws, &call, 1);

@@ -18,6 +18,7 @@ struct s3 {
 	struct s3_place place;
 	const char *sse,
 		*kms_key; /* server-side encryption: "AES256", "aws:kms"; NULL: the bucket's own. Borrowed */
+	bool no_checksums; /* this store refuses headers that it does not know: bodies are signed alone */
 	int64_t part_bytes; /* what is larger goes up in parts of so much */
 };
 int s3_open(struct s3 *s, struct aws *a, const char *url, struct err *err) MUST_CHECK;

@@ -12,7 +12,7 @@
 #include "base/strv.h"
 #include "cloud/settings.h"
 
-enum task_state { TASK_QUEUED, TASK_RUNNING, TASK_ENDED };
+enum task_state { TASK_THERE, TASK_ENDED };
 
 struct trial_ref {
 	char *token, *dir;
@@ -33,7 +33,6 @@ struct task {
 	char *why;	  /* how Batch says that it ended, or why it waits; NULL: nothing */
 	int64_t ended_ms; /* when that was seen; 0: not yet */
 	bool cancel_sent;
-	bool explained; /* why was asked for */
 };
 
 struct array {
@@ -44,7 +43,7 @@ struct array {
 	size_t n;
 	char *heard;	   /* the last key of its events that was read; NULL: none */
 	json_t *read;	   /* keys near it that were read */
-	int64_t counts[3]; /* of the answer before: succeeded, failed, running */
+	int64_t counts[2]; /* of those that were listed: succeeded, failed */
 	bool seen;
 	int missed;
 };
@@ -64,7 +63,6 @@ struct batch {
 	json_t *files;	  /* of rollouts: path -> what was uploaded of it */
 	int64_t files_ms, next_poll_ms;
 	bool no_bulk; /* this endpoint has no bulk calls */
-	int throttled;
 };
 
 /* say.c */

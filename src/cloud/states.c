@@ -23,6 +23,7 @@ enum {
 	MISSED_MAX = 5,
 	LINE_MAX_BYTES = 16 << 20,
 	GET_MANY = 64,
+	LIST_FROM = 16,
 };
 
 static struct trial_ref *trial_of(struct array *a, const char *token)
@@ -34,31 +35,21 @@ static struct trial_ref *trial_of(struct array *a, const char *token)
 	return NULL;
 }
 
-static struct task *task_with(struct array *a, const struct trial_ref *r)
-{
-	for (size_t i = 0; i < a->n; i++)
-		if (r >= a->tasks[i].trials && r < a->tasks[i].trials + a->tasks[i].n)
-			return &a->tasks[i];
-	bug("a trial of no task");
-}
-
 static void set(char **to, const char *text)
 {
 	free(*to);
 	*to = xstrdup(text);
 }
 
-static void take_end(struct batch *b, struct array *a, struct trial_ref *r, const json_t *j)
+static void take_end(struct batch *b, struct trial_ref *r, const json_t *j)
 {
-	const struct task *t = task_with(a, r);
-
 	r->stopped = json_get_bool(j, "stopped", false);
 	r->committed = json_get_bool(j, "committed", false);
 	if (!r->cloud)
 		r->cloud = json_incref(json_object_get(j, "cloud"));
 	const char *how = json_get_str(j, "ended", json_get_str(j, "how", "it ended"));
 	/* What its engine stopped is told once the engine has said why. */
-	if (r->stopped && !r->cancelled && t->state != TASK_ENDED)
+	if (r->stopped && !r->cancelled)
 		set(&r->how, how);
 	else
 		say_ended(b, r, how, true);
@@ -78,7 +69,7 @@ static void on_line(void *arg, const char *line, size_t len)
 	if (!r || r->ended || r->how)
 		return;
 	if (json_object_get(j, "ended")) {
-		take_end(h->b, h->a, r, j);
+		take_end(h->b, r, j);
 	} else if (r->attached && json_is_object(json_object_get(j, "line"))) {
 		json_put_str(j, "event", "line");
 		say(json_incref(j));
@@ -192,11 +183,6 @@ static void take_status(struct task *t, const char *status)
 {
 	if (!strcmp(status, "SUCCEEDED"))
 		end_task(t, NULL);
-	else if (!strcmp(status, "FAILED"))
-		t->state = t->state == TASK_ENDED ? TASK_ENDED : TASK_QUEUED,
-		t->explained = t->state == TASK_ENDED;
-	else if (!strcmp(status, "RUNNING") && t->state == TASK_QUEUED)
-		t->state = TASK_RUNNING;
 }
 
 struct asked {
@@ -243,7 +229,8 @@ static int ask_why(struct batch *b, struct array *a, struct task *t, struct aske
 }
 
 /* The children of A with STATUS, page by page. */
-static int list_children(struct batch *b, struct array *a, const char *status, struct err *err)
+static int list_children(struct batch *b, struct array *a, const char *status, int64_t *listed,
+			 struct err *err)
 {
 	AUTO(free) char *next = NULL;
 	struct asked q = {.ids = json_array()};
@@ -266,6 +253,7 @@ static int list_children(struct batch *b, struct array *a, const char *status, s
 					     colon ? strtoll(colon + 1, NULL, 10) : -1);
 			if (rc || index < 0 || (size_t)index >= a->n)
 				continue;
+			++*listed;
 			take_status(&a->tasks[index], json_get_str(one, "status", status));
 			if (!strcmp(status, "FAILED"))
 				rc = ask_why(b, a, &a->tasks[index], &q, err);
@@ -280,7 +268,7 @@ static int list_children(struct batch *b, struct array *a, const char *status, s
 
 static int take_array(struct batch *b, struct array *a, const json_t *job, struct err *err)
 {
-	static const char *const names[] = {"SUCCEEDED", "FAILED", "RUNNING"};
+	static const char *const names[] = {"SUCCEEDED", "FAILED"};
 	const json_t *counts =
 		json_object_get(json_object_get(job, "arrayProperties"), "statusSummary");
 	const char *status = json_get_str(job, "status", "");
@@ -290,9 +278,11 @@ static int take_array(struct batch *b, struct array *a, const json_t *job, struc
 		int64_t n = json_get_int(counts, names[i], 0);
 		if (n == a->counts[i])
 			continue;
-		if (list_children(b, a, names[i], err))
+		int64_t listed = 0;
+		if (list_children(b, a, names[i], &listed, err))
 			return -1;
-		a->counts[i] = n;
+		/* A list may be behind its count: it is asked for again. */
+		a->counts[i] = listed < n ? listed : n;
 	}
 	/* Whatever its counts say, none of it runs any more. */
 	for (size_t i = 0; over && i < a->n; i++) {
@@ -343,35 +333,101 @@ static int ask_batch(struct batch *b, struct err *err)
 	return 0;
 }
 
-/* Of trials whose job has ended, and whose own last word was not heard: it may be in the bucket. */
-static void look_for_result(struct batch *b, struct array *a, struct task *t, struct trial_ref *r)
-{
-	AUTO(free) char *key = xasprintf(LAYOUT_RESULTS "/%s.json", r->token);
-	struct s3_object o = {.key = key, .fd = -1, .text = BUF_INIT};
-	struct err err;
+/* Trials whose job has ended, and whose own last word was not heard: it may be in the bucket. */
+struct unheard {
+	struct task **tasks;
+	struct trial_ref **refs;
+	size_t n, tasks_cap, refs_cap;
+	json_t *there; /* keys of results that were listed; NULL: it is not known which there are */
+};
 
-	int rc = s3_get(&b->s3, &o, 1, &err);
-	AUTO(json) json_t *j = rc || o.rc ? NULL : json_loadb(o.text.data, o.text.len, 0, NULL);
-	buf_release(&o.text);
-	if (rc < 0) {
-		say_note("%s", err.msg);
-		return;
+static void on_result(void *arg, const char *key, int64_t bytes, const char *etag)
+{
+	json_put_bool(arg, key, true);
+}
+
+/* Of many, it is listed which there are. */
+static int list_results(struct batch *b, struct unheard *u, struct err *err)
+{
+	size_t common = strlen(u->refs[0]->token);
+
+	if (u->n < LIST_FROM)
+		return 0;
+	for (size_t i = 1; i < u->n; i++) {
+		size_t k = 0;
+		while (k < common && u->refs[i]->token[k] == u->refs[0]->token[k])
+			k++;
+		common = k;
 	}
-	if (j) {
-		take_end(b, a, r, j);
-		return;
-	}
+	AUTO(free)
+	char *prefix = xasprintf(LAYOUT_RESULTS "/%.*s", (int)common, u->refs[0]->token);
+	u->there = json_object();
+	return s3_list(&b->s3, prefix, NULL, on_result, u->there, err);
+}
+
+static void tell_unheard(struct batch *b, struct array *a, const struct task *t,
+			 struct trial_ref *r)
+{
 	AUTO(free) char *child = array_child(a, t);
 	AUTO(free) char *silent = xasprintf("job %s ended without a word of its node", child);
+
 	say_ended(b, r, t->why ? t->why : silent, false);
 }
 
-static void look(struct batch *b, struct array *a, struct task *t)
+static void get_results(struct batch *b, struct array *a, struct task **tasks,
+			struct trial_ref **refs, const struct strv *keys)
 {
-	if (t->state != TASK_ENDED)
+	struct s3_object objects[GET_MANY];
+	struct err err;
+
+	for (size_t i = 0; i < keys->n; i++)
+		objects[i] = (struct s3_object){.key = keys->v[i], .fd = -1, .text = BUF_INIT};
+	if (s3_get(&b->s3, objects, keys->n, &err))
+		say_note("%s", err.msg);
+	for (size_t i = 0; i < keys->n; i++) {
+		AUTO(buf) struct buf text = objects[i].text;
+		AUTO(json)
+		json_t *j = objects[i].rc ? NULL : json_loadb(text.data, text.len, 0, NULL);
+		if (j)
+			take_end(b, refs[i], j);
+		else if (objects[i].rc > 0)
+			tell_unheard(b, a, tasks[i], refs[i]);
+	}
+}
+
+static void look_for_results(struct batch *b, struct array *a, struct unheard *u)
+{
+	struct task *tasks[GET_MANY];
+	struct trial_ref *refs[GET_MANY];
+	AUTO(strv) struct strv keys = STRV_INIT;
+	struct err err;
+
+	if (list_results(b, u, &err)) {
+		say_note("%s", err.msg);
 		return;
-	for (size_t i = 0; i < t->n; i++) {
+	}
+	for (size_t i = 0; i < u->n; i++) {
+		AUTO(free) char *key = xasprintf(LAYOUT_RESULTS "/%s.json", u->refs[i]->token);
+		if (u->there && !json_object_get(u->there, key)) {
+			tell_unheard(b, a, u->tasks[i], u->refs[i]);
+			continue;
+		}
+		tasks[keys.n] = u->tasks[i];
+		refs[keys.n] = u->refs[i];
+		strv_push(&keys, key);
+		if (keys.n == GET_MANY) {
+			get_results(b, a, tasks, refs, &keys);
+			strv_release(&keys);
+		}
+	}
+	get_results(b, a, tasks, refs, &keys);
+}
+
+static void look(struct batch *b, struct task *t, struct unheard *u)
+{
+	for (size_t i = 0; i < t->n && t->state == TASK_ENDED; i++) {
 		struct trial_ref *r = &t->trials[i];
+		size_t n = u->n;
 		if (r->ended)
 			continue;
 		if (r->how) {
@@ -380,20 +436,30 @@ static void look(struct batch *b, struct array *a, struct task *t)
 					      t->why ? t->why : "");
 			say_ended(b, r, how, true);
 		} else if (clock_mono_ms() >= t->ended_ms + LATE_MS) {
-			look_for_result(b, a, t, r);
+			GROW(u->tasks, n, u->tasks_cap);
+			GROW(u->refs, n, u->refs_cap);
+			u->tasks[n] = t;
+			u->refs[n] = r;
+			u->n++;
 		}
 	}
 }
 
 static void look_at_array(struct batch *b, struct array *a, bool answered)
 {
+	struct unheard u = {.n = 0};
+
 	if (answered && !a->seen && ++a->missed > MISSED_MAX)
 		for (size_t i = 0; i < a->n; i++)
 			end_task(&a->tasks[i], xasprintf("AWS Batch no longer knows job %s",
 							 a->job ? a->job : "?"));
 	for (size_t i = 0; i < a->n; i++)
-		if (!is_over(&a->tasks[i]))
-			look(b, a, &a->tasks[i]);
+		look(b, &a->tasks[i], &u);
+	if (u.n)
+		look_for_results(b, a, &u);
+	json_decref(u.there);
+	free(u.tasks);
+	free(u.refs);
 }
 
 void states_poll(struct batch *b)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fake AWS Batch whose jobs truly run, as processes of this machine or as RUN says: arrays and their index, attempts, retries and
 evaluateOnExit, exit codes, pages, bulk calls, reasons of spot instances, memory and images."""
+import contextlib
 import fnmatch
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 import uuid
+from pathlib import Path
 
 from aws_signatures import Refused
 
@@ -27,12 +29,20 @@ def milliseconds():
     return int(time.time() * 1000)
 
 
+def session(leader):
+    """Who is in the session of LEADER, by /proc."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rsplit(")", 1)[1].split()[3]) == leader:
+                yield int(path.parent.name)
+
+
 class Job:
     def __init__(self, request, definition, parent=None, index=None):
         self.id = f"{parent.id}:{index}" if parent else str(uuid.uuid4())
         self.request, self.definition, self.index = request, definition, index
         self.status, self.reason, self.attempts, self.children = "SUBMITTED", None, [], []
-        self.process, self.told, self.created = None, None, milliseconds()
+        self.process, self.told, self.struck, self.created, self.left = None, None, None, milliseconds(), 0
 
     def over(self):
         return self.status in ("SUCCEEDED", "FAILED")
@@ -54,7 +64,7 @@ class Job:
 
 class Batch:
     """RUN: what comes before a job's command, a list; None: nothing is run, and all exit with EXIT. RULES: what happens to jobs, the first that
-    matches: {"index", "attempt": exactly; "do": "spot"|"lost"|"oom"|"pull"|"timeout", "after": a text in its log}."""
+    matches, once: {"index", "attempt": exactly; "do": "spot"|"lost"|"oom"|"pull"|"timeout"; "when": a function that says that it is time}."""
 
     def __init__(self, run=None, slots=4, rules=(), exit_code=0, environment=None, secrets=None):
         self.run, self.slots, self.rules, self.exit_code = run, slots, list(rules), exit_code
@@ -113,6 +123,7 @@ class Batch:
         job.children = [Job(body, definition, job, i) for i in range(size or 0)]
         for one in (job, *job.children):
             self.jobs[one.id] = one
+        job.left = len(job.children)
         if job.children:
             job.status = "PENDING"
         self.kick()
@@ -164,7 +175,9 @@ class Batch:
         job.told = reason
         if job.process:
             self.signal(job, signal.SIGTERM)
-            threading.Timer(30, self.signal, (job, signal.SIGKILL)).start()
+            later = threading.Timer(30, self.signal, (job, signal.SIGKILL))
+            later.daemon = True
+            later.start()
         elif not job.children:
             self.end(job, "FAILED", reason)
 
@@ -190,9 +203,11 @@ class Batch:
                 self.wake.wait(0.2)
 
     def rule(self, job):
-        for rule in self.rules:
-            if rule.get("index", job.index) == job.index and rule.get("attempt", len(job.attempts) + 1) == len(job.attempts) + 1:
-                return rule
+        with self.lock:
+            for rule in self.rules:
+                if rule.get("index", job.index) == job.index and rule.get("attempt", len(job.attempts) + 1) == len(job.attempts) + 1:
+                    self.rules.remove(rule)
+                    return rule
         return {}
 
     def work(self, job):
@@ -216,7 +231,7 @@ class Batch:
         code = job.process.wait()
         self.signal(job, signal.SIGKILL)
         job.process.stdout.close()
-        struck, reason, why = getattr(job, "struck", None), None, "Essential container in task exited"
+        struck, reason, why = job.struck, None, "Essential container in task exited"
         code = 128 - code if code < 0 else code
         if struck in ("spot", "lost"):
             why = f"Host EC2 (instance i-{job.id[:8]}) terminated."
@@ -230,18 +245,23 @@ class Batch:
         self.finish(job, code, reason, stream, why)
 
     def strike(self, job, what, when):
-        while when and not when() and job.process.poll() is None:
+        process = job.process
+        while when and not when() and process.poll() is None:
             time.sleep(0.05)
-        if job.process.poll() is not None:
+        if process.poll() is not None:
             return
         job.struck = what
         self.signal(job, signal.SIGTERM if what in ("spot", "timeout") else signal.SIGKILL)
 
     def signal(self, job, signo):
-        try:
-            os.killpg(job.process.pid, signo)
-        except ProcessLookupError:
-            pass
+        """A container ends with all that is in it: by SIGKILL every process of the job's session goes."""
+        process = job.process
+        if not process:
+            return
+        found = [process.pid] if signo != signal.SIGKILL else [process.pid, *session(process.pid)]
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signo)
 
     def finish(self, job, code, reason, stream, why):
         with self.lock:
@@ -271,7 +291,10 @@ class Batch:
     def end(self, job, status, reason):
         job.status, job.reason = status, reason
         parent = self.jobs[job.id.rsplit(":", 1)[0]] if job.index is not None else None
-        if parent and all(c.over() for c in parent.children):
+        if not parent:
+            return
+        parent.left -= 1
+        if not parent.left:
             parent.status = "FAILED" if any(c.status == "FAILED" for c in parent.children) else "SUCCEEDED"
             parent.reason = "Array Child Job failed" if parent.status == "FAILED" else None
 

@@ -13,7 +13,8 @@ PART_LEAST = 5 << 20
 
 
 class Store:
-    def __init__(self, page=PAGE, part_least=PART_LEAST):
+    def __init__(self, page=PAGE, part_least=PART_LEAST, checksums=True):
+        self.checksums = checksums
         self.buckets, self.uploads, self.lifecycle = {}, {}, {}
         self.page, self.part_least = page, part_least
         self.lock = threading.RLock()
@@ -81,7 +82,9 @@ class Store:
     def handle_object(self, method, bucket, key, headers, body):
         objects = self.objects(bucket)
         if method == "PUT":
-            if "x-amz-checksum-sha256" not in headers:
+            if not self.checksums and "x-amz-checksum-sha256" in headers:
+                raise Refused(501, "NotImplemented", "Header 'x-amz-checksum-sha256' not implemented")
+            if self.checksums and "x-amz-checksum-sha256" not in headers:
                 raise Refused(400, "InvalidRequest", "this store wants a checksum")
             return 200, self.put(bucket, key, body, headers), b""
         if method == "DELETE":

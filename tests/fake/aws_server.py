@@ -60,14 +60,14 @@ class Listener(ThreadingHTTPServer):
 
 
 class AwsServer:
-    def __init__(self, page=1000, **batch):
+    def __init__(self, page=1000, checksums=True, **batch):
         self.http = Listener(("127.0.0.1", 0), Handler)
         self.http.aws = self
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         self.keys = {"AKIAUSER": {"secret": "user/secret+"}}
         self.container_key = {"AccessKeyId": "ASIACONTAINER", "SecretAccessKey": "of/container", "Token": "con/tain+er==",
                               "Expiration": SOON}
-        self.store, self.batch = Store(page=page), None
+        self.store, self.batch = Store(page=page, checksums=checksums), None
         self.calls, self.bodies, self.faults, self.skew = Counter(), [], [], 0
         self.sso, self.instance = {}, None
         self.environment = {"AWS_ENDPOINT_URL": self.url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "AKIAUSER",
