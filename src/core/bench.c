@@ -80,6 +80,7 @@ static void release_entry(struct bench_entry *e)
 	strv_release(&e->exclude);
 	free(e->label);
 	free(e->reward);
+	free(e->verifier_images);
 	free(e->agent_place);
 	free(e->model_place);
 	free(e->agent);

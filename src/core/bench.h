@@ -59,8 +59,9 @@ struct bench_entry {
 	char *launcher; /* core/launcher.h */
 	bool network;
 	int task_network, verifier_network; /* of Harbor tasks: enum consent, as asked for */
-	char *reward;	   /* which of a Harbor task's rewards is its score; NULL: the usual one */
-	bool eval_network; /* of a Harbor task's verifier */
+	char *reward; /* which of a Harbor task's rewards is its score; NULL: the usual one */
+	char *verifier_images; /* as struct trial has them; NULL: none, or not looked for yet */
+	bool eval_network;     /* of a Harbor task's verifier */
 	bool timeout_given; /* and not the usual one: limits.timeout_ms stands also where a task says another */
 	bool memory_given, cpus_given;
 	struct limits limits;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "core/trial.h"
+#include <stdio.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -7,21 +8,37 @@
 
 #define TRIAL(member, kind, required) JSON_FIELD(struct trial, member, kind, required)
 static const struct json_field trial_fields[] = {
-	TRIAL(index, FIELD_INT, true),		TRIAL(run_id, FIELD_STR, true),
-	TRIAL(key, FIELD_DIGEST, true),		TRIAL(task_dir, FIELD_STR, false),
-	TRIAL(task_id, FIELD_STR, true),	TRIAL(task_hash, FIELD_STR, false),
-	TRIAL(task_snapshot, FIELD_STR, true),	TRIAL(variant, FIELD_STR, false),
-	TRIAL(agent, FIELD_STR, true),		TRIAL(model, FIELD_STR, false),
-	TRIAL(provider, FIELD_STR, false),	TRIAL(api, FIELD_STR, false),
-	TRIAL(model_id, FIELD_STR, false),	TRIAL(rollout, FIELD_INT, true),
-	TRIAL(seed, FIELD_INT64, false),	TRIAL(launcher, FIELD_STR, false),
-	TRIAL(network, FIELD_BOOL, false),	TRIAL(image, FIELD_STR, false),
-	TRIAL(image_id, FIELD_STR, false),	TRIAL(retries, FIELD_INT, false),
-	TRIAL(evaluate, FIELD_BOOL, false),	TRIAL(strict, FIELD_BOOL, false),
-	TRIAL(eval_retries, FIELD_INT, false),	TRIAL(repository, FIELD_STR, false),
-	TRIAL(cluster, FIELD_STR, false),	TRIAL(planned_hash, FIELD_STR, false),
-	TRIAL(reward, FIELD_STR, false),	TRIAL(contract, FIELD_STR, false),
-	TRIAL(eval_network, FIELD_BOOL, false), TRIAL(repo_path, FIELD_STR, false),
+	TRIAL(index, FIELD_INT, true),
+	TRIAL(run_id, FIELD_STR, true),
+	TRIAL(key, FIELD_DIGEST, true),
+	TRIAL(task_dir, FIELD_STR, false),
+	TRIAL(task_id, FIELD_STR, true),
+	TRIAL(task_hash, FIELD_STR, false),
+	TRIAL(task_snapshot, FIELD_STR, true),
+	TRIAL(variant, FIELD_STR, false),
+	TRIAL(agent, FIELD_STR, true),
+	TRIAL(model, FIELD_STR, false),
+	TRIAL(provider, FIELD_STR, false),
+	TRIAL(api, FIELD_STR, false),
+	TRIAL(model_id, FIELD_STR, false),
+	TRIAL(rollout, FIELD_INT, true),
+	TRIAL(seed, FIELD_INT64, false),
+	TRIAL(launcher, FIELD_STR, false),
+	TRIAL(network, FIELD_BOOL, false),
+	TRIAL(image, FIELD_STR, false),
+	TRIAL(image_id, FIELD_STR, false),
+	TRIAL(retries, FIELD_INT, false),
+	TRIAL(evaluate, FIELD_BOOL, false),
+	TRIAL(strict, FIELD_BOOL, false),
+	TRIAL(eval_retries, FIELD_INT, false),
+	TRIAL(repository, FIELD_STR, false),
+	TRIAL(cluster, FIELD_STR, false),
+	TRIAL(planned_hash, FIELD_STR, false),
+	TRIAL(reward, FIELD_STR, false),
+	TRIAL(contract, FIELD_STR, false),
+	TRIAL(verifier_images, FIELD_STR, false),
+	TRIAL(eval_network, FIELD_BOOL, false),
+	TRIAL(repo_path, FIELD_STR, false),
 	TRIAL(judged, FIELD_INT, false),
 };
 
@@ -39,6 +56,17 @@ void trial_release(struct trial *t)
 bool trial_is_harbor(const struct trial *t)
 {
 	return t->contract && !strcmp(t->contract, "harbor");
+}
+
+void trial_verifier_image(const struct trial *t, size_t i, char out[HASH_HEX])
+{
+	const char *at = t->verifier_images ? t->verifier_images : "";
+
+	while (i-- && *at) {
+		at += strcspn(at, " ");
+		at += *at == ' ';
+	}
+	snprintf(out, HASH_HEX, "%.*s", *at ? (int)strcspn(at, " ") : 1, *at ? at : "-");
 }
 
 bool trial_is_moved(const struct trial *t)

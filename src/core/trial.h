@@ -45,8 +45,9 @@ struct trial {
 	char *launcher;
 	bool network;	   /* of the agent */
 	bool eval_network; /* of a Harbor task's verifier; else the tests have none */
-	char *reward;	   /* the key of its score among the rewards; "": the usual one */
-	char *contract;	   /* of its container: "harbor" (a Harbor task); "": a prepared task */
+	char *verifier_images; /* of a Harbor task: a word for each step, see task/context.h; "": it is none */
+	char *reward;	/* the key of its score among the rewards; "": the usual one */
+	char *contract; /* of its container: "harbor" (a Harbor task); "": a prepared task */
 	struct limits limits;
 	int retries;
 	bool evaluate;
@@ -57,6 +58,8 @@ struct trial {
 void trial_release(struct trial *t);
 /* Whether it is a Harbor task, in a container of its own making. */
 bool trial_is_harbor(const struct trial *t);
+/* The word of step I among its verifier_images, copied to OUT; "-" where there is none. */
+void trial_verifier_image(const struct trial *t, size_t i, char out[HASH_HEX]);
 /* Whether it was planned with another state of its task than it counts for now. */
 bool trial_is_moved(const struct trial *t);
 json_t *trial_to_json(const struct trial *t); /* new reference */

@@ -276,6 +276,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.network = e->network,
 		.eval_network = e->eval_network,
 		.reward = xstrdup(e->reward ? e->reward : ""),
+		.verifier_images = xstrdup(e->verifier_images ? e->verifier_images : ""),
 		.contract = xstrdup(task->harbor ? "harbor" : ""),
 		.limits = e->limits,
 		.retries = e->retries,

@@ -31,6 +31,46 @@ static const char *pinned_id(const struct session *s, const char *key)
 	return NULL;
 }
 
+/* Images that verifiers of T have beside it: told one by one. False: FN has ended it. */
+static bool each_verifier(const struct trial *t, bool (*fn)(void *arg, const char *key), void *arg)
+{
+	const char *at = t->verifier_images ? t->verifier_images : "";
+
+	for (size_t n; *at; at += n + (at[n] == ' ')) {
+		n = strcspn(at, " ");
+		AUTO(free) char *key = xstrndup(at, n);
+		if (n > 1 && !fn(arg, key))
+			return false;
+	}
+	return true;
+}
+
+static bool is_in(void *arg, const char *key)
+{
+	return json_object_get(arg, key) != NULL;
+}
+
+/* Whether all images of T are among KEYS. */
+static bool has_all(json_t *keys, const struct trial *t)
+{
+	return is_in(keys, t->image) && each_verifier(t, is_in, keys);
+}
+
+struct collecting {
+	json_t *seen;
+	struct strv *items;
+};
+
+static bool collect_verifier(void *arg, const char *key)
+{
+	struct collecting *c = arg;
+
+	if (!json_object_get(c->seen, key))
+		strv_push(c->items, key);
+	json_object_set_new(c->seen, key, json_true());
+	return true;
+}
+
 /* "KEY", or "KEY=ID" where trials of this rollout ran in an image already. */
 static void collect_items(const struct session *s, const struct session_work *w, struct strv *items)
 {
@@ -38,6 +78,9 @@ static void collect_items(const struct session *s, const struct session_work *w,
 
 	for (size_t i = 0; i < w->n; i++) {
 		const struct trial *t = &s->plan.trials[w->items[i].index];
+		struct collecting c = {seen, items};
+		if (t->sandbox == SANDBOX_DOCKER)
+			each_verifier(t, collect_verifier, &c);
 		if (t->sandbox != SANDBOX_DOCKER || json_object_get(seen, t->image))
 			continue;
 		json_object_set_new(seen, t->image, json_true());
@@ -232,9 +275,7 @@ static size_t take_made(struct images *im, struct sched_item **out)
 	for (size_t i = 0; i < im->w->n; i++) {
 		const struct trial *t = &im->s->plan.trials[im->w->items[i].index];
 		const bool boxed = t->sandbox == SANDBOX_DOCKER;
-		if (boxed ? json_object_get(im->made, t->image) &&
-				    !json_object_get(im->open, t->image)
-			  : !im->tried)
+		if (boxed ? has_all(im->made, t) && !has_all(im->open, t) : !im->tried)
 			(*out)[n++] = im->w->items[i];
 	}
 	return n;
@@ -417,7 +458,7 @@ static bool is_ready(void *arg, size_t trial)
 	const struct images *im = arg;
 	const struct trial *t = &im->s->plan.trials[trial];
 
-	return t->sandbox != SANDBOX_DOCKER || json_object_get(im->open, t->image);
+	return t->sandbox != SANDBOX_DOCKER || has_all(im->open, t);
 }
 
 struct sched_hook images_hook(struct images *im)

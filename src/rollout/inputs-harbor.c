@@ -77,17 +77,25 @@ static void settle_network(struct consent_state *c, const struct config_request 
 	e->eval_network = any_wants(harbor, phases[1]) && grant(c, req, 1, tests);
 }
 
+static bool is_separate(const json_t *harbor)
+{
+	const json_t *verifier = json_object_get(harbor, phases[1]);
+
+	return json_is_true(json_object_get(verifier, "separate"));
+}
+
 /* One network for the whole life of a container, or none. */
 static void check_network(const struct inputs *in, const struct bench_entry *e,
 			  const json_t *harbor, struct strv *problems)
 {
 	const char *why = NULL;
 
-	if (e->network != e->eval_network)
+	if (e->network != e->eval_network && !is_separate(harbor))
 		why = "agent and verifier of a Harbor task in one container have a network "
 		      "together or not at all: --network deny";
 	for (size_t p = 0; p < ARRAY_SIZE(phases) && !why; p++)
-		if (e->network && wants(network_of(harbor, phases[p])) == WANTED_LIST)
+		if ((p ? e->eval_network : e->network) &&
+		    wants(network_of(harbor, phases[p])) == WANTED_LIST)
 			why = "lists of allowed hosts cannot be held here yet: --network deny";
 	if (why)
 		strv_pushf(problems, "%s:%d:%d: \"%s\": %s", in->bench.config_path, e->line, e->col,

@@ -45,6 +45,14 @@ static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_
 		return 0;
 	}
 	e->image = xstrdup(t->context->key);
+	if (t->task.harbor && !t->verifier_keys &&
+	    task_context_verifiers(&t->verifiers, &t->verifier_keys, &t->task, &t->source, &lines,
+				   err)) {
+		if (!lines.n)
+			return -1;
+		inputs_task_lines(&t->source, &lines, problems);
+	}
+	e->verifier_images = xstrdup(t->verifier_keys);
 	return 0;
 }
 

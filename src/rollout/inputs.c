@@ -310,6 +310,9 @@ int inputs_commit(struct inputs *in, const struct store *s, const char *stamp, s
 		if (*t->image && task->context &&
 		    task_context_write(task->context, s->root_fd, err))
 			return err_wrap(err, "%s", task->source.dir);
+		for (size_t k = 0; k < task->verifiers.n; k++)
+			if (task_context_write(task->verifiers.v[k], s->root_fd, err))
+				return err_wrap(err, "%s", task->source.dir);
 	}
 	plan_stamp(&in->plan, stamp);
 	return 0;
@@ -321,6 +324,10 @@ void inputs_release(struct inputs *in)
 		task_release(&in->tasks[i].task);
 		free(in->tasks[i].snapshot);
 		task_context_free(in->tasks[i].context);
+		for (size_t k = 0; k < in->tasks[i].verifiers.n; k++)
+			task_context_free(in->tasks[i].verifiers.v[k]);
+		free(in->tasks[i].verifiers.v);
+		free(in->tasks[i].verifier_keys);
 	}
 	plan_release(&in->plan);
 	providers_release(&in->providers);

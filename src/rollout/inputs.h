@@ -15,9 +15,11 @@
 
 struct inputs_task {
 	struct task task;
-	struct task_source source;    /* its strings belong to the bench */
-	char *snapshot;		      /* "cache/tasks/HASH" once committed */
-	struct task_context *context; /* of its image, where it runs in a container */
+	struct task_source source;	/* its strings belong to the bench */
+	char *snapshot;			/* "cache/tasks/HASH" once committed */
+	struct task_context *context;	/* of its image, where it runs in a container */
+	struct task_contexts verifiers; /* of a Harbor task: those of its verifiers' own images */
+	char *verifier_keys; /* as task_context_verifiers has them; NULL: not looked for */
 };
 
 struct inputs {

@@ -148,6 +148,28 @@ static void use_copies(struct leftovers *l, const struct trial_shared *t)
 	image_release(&image);
 }
 
+static void use_image(struct leftovers *l, const char *key)
+{
+	AUTO(free) char *context = xasprintf(DATA_CONTEXTS "/%s", key);
+	AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", key);
+
+	json_object_set_new(l->used, context, json_true());
+	json_object_set_new(l->used, record, json_true());
+}
+
+/* Of a Harbor task. */
+static void use_verifiers(struct leftovers *l, const struct trial *t)
+{
+	const char *at = t->verifier_images ? t->verifier_images : "";
+
+	for (size_t n; *at; at += n + (at[n] == ' ')) {
+		n = strcspn(at, " ");
+		AUTO(free) char *key = xstrndup(at, n);
+		if (n > 1)
+			use_image(l, key);
+	}
+}
+
 /* As planned, and as graded. */
 static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 {
@@ -155,10 +177,8 @@ static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 
 	json_object_set_new(l->used, t->shared->task_snapshot, json_true());
 	if (*t->shared->image) {
-		AUTO(free) char *context = xasprintf(DATA_CONTEXTS "/%s", t->shared->image);
-		AUTO(free) char *record = xasprintf(DATA_IMAGES "/%s", t->shared->image);
-		json_object_set_new(l->used, context, json_true());
-		json_object_set_new(l->used, record, json_true());
+		use_image(l, t->shared->image);
+		use_verifiers(l, t->shared);
 		use_copies(l, t->shared);
 	}
 	if (*hash) {

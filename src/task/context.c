@@ -337,6 +337,83 @@ int task_context_read(struct task_context **out, const struct task *t,
 	return 0;
 }
 
+/* The image that the verifier of step NAME ("": the only one) is defined by, the nearest definition first. Returns whether it has one
+ * of its own: *PULL is a name, or *FOLDER holds a Dockerfile; both the caller's. */
+static bool own_verifier(const struct task *t, const json_t *step, const char *name, char **pull,
+			 char **folder)
+{
+	const json_t *verifiers[] = {json_object_get(step, "verifier"),
+				     json_object_get(t->harbor, "verifier")};
+	AUTO(free) char *own = xasprintf("steps/%s/tests", name);
+	const char *folders[] = {step ? own : NULL, "tests"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(verifiers); i++) {
+		const char *image = json_get_str(json_object_get(verifiers[i], "environment"),
+						 "docker_image", NULL);
+		AUTO(free)
+		char *file = folders[i] ? xasprintf("%s/%s/Dockerfile", t->dir, folders[i]) : NULL;
+		if (image)
+			*pull = xstrdup(image);
+		else if (file && path_exists(AT_FDCWD, file))
+			*folder = xstrdup(folders[i]);
+		if (*pull || *folder)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the verifier of STEP (NULL: the only one) has a container of its own. */
+static bool is_separate(const struct task *t, const json_t *step)
+{
+	const json_t *own = json_object_get(json_object_get(step, "verifier"), "separate");
+	const json_t *task = json_object_get(json_object_get(t->harbor, "verifier"), "separate");
+
+	return json_is_boolean(own) ? json_is_true(own) : json_is_true(task);
+}
+
+static int add_verifier(struct task_contexts *out, struct buf *keys, const struct task *t, size_t i,
+			struct issues *m, struct err *err)
+{
+	const json_t *step = json_array_get(json_object_get(t->harbor, "steps"), i);
+	AUTO(free) char *pull = NULL;
+	AUTO(free) char *folder = NULL;
+
+	if (i)
+		buf_addc(keys, ' ');
+	if (!is_separate(t, step) || !own_verifier(t, step, t->steps[i].name, &pull, &folder)) {
+		buf_addc(keys, is_separate(t, step) ? '+' : '-');
+		return 0;
+	}
+	struct task_context *c = xcalloc(1, sizeof *c);
+	out->v = xreallocarray(out->v, out->n + 1, sizeof *out->v);
+	out->v[out->n++] = c;
+	c->args = json_object();
+	c->dir = xstrdup(t->dir);
+	c->whole = true;
+	c->name = pull ? xstrdup(pull) : xasprintf("%s (verifier)", t->id);
+	c->pull = xstrdup(pull);
+	if (folder && read_whole_folder(c, t, folder, m, err))
+		return -1;
+	make_key(c);
+	buf_adds(keys, c->key);
+	return 0;
+}
+
+int task_context_verifiers(struct task_contexts *out, char **keys, const struct task *t,
+			   const struct task_source *src, struct strv *issues, struct err *err)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct issues m = {issues, 0};
+
+	for (size_t i = 0; i < t->steps_n; i++)
+		if (add_verifier(out, &text, t, i, &m, err))
+			return -1;
+	if (m.n)
+		return err_set(err, ERR_USAGE, 0, "task %s: %zu mistakes", src->dir, m.n);
+	*keys = xstrdup(text.data);
+	return 0;
+}
+
 static int write_spec(const struct task_context *c, int fd, struct err *err)
 {
 	AUTO(json) json_t *j = json_object();

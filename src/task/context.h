@@ -33,6 +33,15 @@ bool task_wants_image(const struct task *t);
 int task_context_read(struct task_context **out, const struct task *t,
 		      const struct task_source *src, struct strv *issues,
 		      struct err *err) MUST_CHECK;
+/* Of a Harbor task: what the images of verifiers are made from that have one of their own. *KEYS has a word for each step of T, the key of
+ * its context, "+" where its verifier has a container of the agent's image, "-" where it shares the agent's; the caller frees all. */
+struct task_contexts {
+	struct task_context **v;
+	size_t n;
+};
+int task_context_verifiers(struct task_contexts *out, char **keys, const struct task *t,
+			   const struct task_source *src, struct strv *issues,
+			   struct err *err) MUST_CHECK;
 /* Write it below ROOT_FD unless it is there. */
 int task_context_write(const struct task_context *c, int root_fd, struct err *err) MUST_CHECK;
 /* The digest of the Dockerfile of T and of what it copies, for the task's identity. Reads only. */

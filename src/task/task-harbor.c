@@ -126,6 +126,10 @@ static void check_environment(struct harbor_reader *rd)
 	if (!strcmp(os, "windows"))
 		issues_add(rd->m, "task.toml", NULL,
 			   "environment.os = \"windows\": this machine runs Linux containers only");
+	if (json_array_size(json_object_get(env, "mcp_servers")) ||
+	    json_is_string(json_object_get(env, "skills_dir")))
+		issues_note(&rd->t->notes, "task.toml", NULL,
+			    "MCP servers and skills are not handed to agents");
 	if (json_get_int(env, "gpus", 0) > 0)
 		issues_add(rd->m, "task.toml", NULL,
 			   "environment.gpus: containers here are given no GPU");
@@ -141,16 +145,23 @@ static void check_environment(struct harbor_reader *rd)
 static void check_verifiers(struct harbor_reader *rd)
 {
 	const json_t *steps = json_object_get(rd->t->harbor, "steps"), *s;
-	bool separate = json_is_true(
-		json_object_get(json_object_get(rd->t->harbor, "verifier"), "separate"));
+	const size_t n = json_array_size(steps);
 	size_t i;
 
-	json_array_foreach (steps, i, s)
-		separate |=
-			json_is_true(json_object_get(json_object_get(s, "verifier"), "separate"));
-	if (separate)
-		issues_add(rd->m, "task.toml", NULL,
-			   "a verifier with an environment of its own cannot be run here yet");
+	/* There are two containers in a trial's life at most, one after the other. */
+	json_array_foreach (steps, i, s) {
+		const json_t *own = json_object_get(json_object_get(s, "verifier"), "separate");
+		const json_t *all =
+			json_object_get(json_object_get(rd->t->harbor, "verifier"), "separate");
+		if (i + 1 < n && json_is_true(json_is_boolean(own) ? own : all))
+			issues_add(rd->m, "task.toml", NULL,
+				   "steps[%zu]: only the last step's verifier can have an "
+				   "environment of its own here",
+				   i);
+	}
+	if (path_exists(rd->dir_fd, "tests/docker-compose.yaml"))
+		issues_add(rd->m, "tests/docker-compose.yaml", NULL,
+			   "tasks of several services (docker compose) cannot be run here yet");
 }
 
 /* Paths inside. The workspace is the image's WORKDIR where nothing is said; the home is that of the user, once it is known. */

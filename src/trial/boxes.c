@@ -51,7 +51,11 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 					       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (trial_is_harbor(t)) {
 		spec->whole = true;
-		spec->privileges = w->privileges = w->image.sudo;
+		if (which == BOX_EVALUATE) {
+			spec->image = &w->verifier_image;
+			spec->network = t->eval_network;
+		}
+		spec->privileges = w->privileges = spec->image->sudo;
 		spec->app = NULL;
 		spec->baseline = NULL;
 	}
@@ -92,8 +96,10 @@ int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
 		[BOX_AGENT] = !w->attempt.agent_from && !w->attempt.preflight,
-		[BOX_EVALUATE] = !trial_is_harbor(&w->attempt.trial) && w->attempt.trial.evaluate &&
-				 eval_needs_sandbox(&w->attempt, w->step),
+		[BOX_EVALUATE] = w->attempt.trial.evaluate &&
+				 (trial_is_harbor(&w->attempt.trial)
+					  ? w->separate
+					  : eval_needs_sandbox(&w->attempt, w->step)),
 	};
 	struct sandbox_spec spec;
 

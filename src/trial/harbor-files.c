@@ -170,6 +170,19 @@ int harbor_put(struct sandbox *box, int dir_fd, const char *from, const char *to
 								     : 0;
 }
 
+int harbor_put_file(struct sandbox *box, int dir_fd, const char *from, const char *to,
+		    struct err *err)
+{
+	struct stat st;
+
+	AUTO(fd) int fd = path_open_beneath(dir_fd, from, O_RDONLY, 0, err);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st))
+		return err_set(err, ERR_INFRA, errno, "stat %s", from);
+	return put_file(box, dir_fd, from, to, st.st_mode & 0777, err);
+}
+
 /* Where an archive is unpacked to. */
 struct unpacking {
 	const struct work *w;

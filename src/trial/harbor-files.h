@@ -14,6 +14,10 @@ int harbor_folders(struct sandbox *box, bool fresh, const char *mode, const char
 int harbor_put(struct sandbox *box, int dir_fd, const char *from, const char *to,
 	       const char *executable, struct err *err) MUST_CHECK;
 
+/* The file FROM becomes TO in BOX, root's. */
+int harbor_put_file(struct sandbox *box, int dir_fd, const char *from, const char *to,
+		    struct err *err) MUST_CHECK;
+
 enum harbor_taken { HARBOR_TAKEN, HARBOR_MISSING, HARBOR_TOO_LARGE };
 
 struct harbor_take {

@@ -11,13 +11,17 @@
 
 struct harbor_trial {
 	struct work *w;
-	const json_t *contract; /* harbor/contract.h */
-	struct sandbox *box;
-	int app_fd;	      /* the snapshot's app/: tests, solution, steps */
-	struct strv at_start; /* processes that ran before the agent did, "PID NAME" */
-	json_t *survivors;    /* those that the agent left, names */
-	json_t *steps;	      /* what came of each, for the result */
-	json_t *values[256];  /* their rewards, NULL: none; owned */
+	const json_t *contract;	     /* harbor/contract.h */
+	struct sandbox *box;	     /* the agent's, or later that of a separate verifier */
+	const struct image *image;   /* of it */
+	char workdir[TASK_PATH_MAX]; /* where commands run in it */
+	bool brings_tests;	     /* its image has /tests itself */
+	bool shared;		     /* a verifier ran beside what its agent left */
+	int app_fd;		     /* the snapshot's app/: tests, solution, steps */
+	struct strv at_start;	     /* processes that ran before the agent did, "PID NAME" */
+	json_t *survivors;	     /* those that the agent left, names */
+	json_t *steps;		     /* what came of each, for the result */
+	json_t *values[256];	     /* their rewards, NULL: none; owned */
 	size_t n;
 };
 
@@ -43,6 +47,8 @@ int harbor_bash(struct harbor_trial *h, struct sandbox *box, const char *command
 /* Put the tests into H's container, run them, read the reward, keep /logs/verifier. */
 int harbor_verify(struct harbor_trial *h, const struct harbor_step *s, struct reward *out,
 		  struct err *err) MUST_CHECK;
+/* Put what harbor_artifacts took back to where it came from, in the box of a separate verifier. */
+int harbor_restore(struct harbor_trial *h, const struct harbor_step *s, struct err *err) MUST_CHECK;
 /* What the artifacts of task and step name goes to artifacts/, with a manifest. */
 int harbor_artifacts(struct harbor_trial *h, const struct harbor_step *s,
 		     struct err *err) MUST_CHECK;

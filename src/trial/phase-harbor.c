@@ -38,7 +38,7 @@ static void auto_sandbox(struct sandbox **s)
 /* The first thing every command needs; Harbor's own need it as well. */
 static int check_bash(struct harbor_trial *h, struct err *err)
 {
-	const char *const workdir[] = {h->w->task.layout.repo, NULL};
+	const char *const workdir[] = {h->workdir, NULL};
 	struct sandbox_exit end = {0};
 
 	if (harbor_bash(h, h->box, "true", "", NULL, CHECK_MS, &end, err))
@@ -65,14 +65,14 @@ static int start_entry(struct harbor_trial *h, struct err *err)
 	AUTO(strv) struct strv env = STRV_INIT;
 	struct work *w = h->w;
 
-	if (!w->image.entry.n)
+	if (!h->image->entry.n)
 		return 0;
 	AUTO(fd)
-	int log = path_open_beneath(w->run_fd, ATTEMPT_ENTRY_LOG,
-				    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644, err);
+	int log = path_open_beneath(w->run_fd, ATTEMPT_ENTRY_LOG, O_WRONLY | O_CREAT | O_APPEND,
+				    0644, err);
 	if (log < 0)
 		return -1;
-	strv_pushv(&argv, strv_items(&w->image.entry));
+	strv_pushv(&argv, strv_items(&h->image->entry));
 	strv_pushv(&argv, (const char *const[]){"sh", "-c", "sleep infinity", NULL});
 	harbor_command_env(h, h->box, "", NULL, &env);
 	const struct sandbox_exec x = {
@@ -123,29 +123,57 @@ static int64_t health_ms(const json_t *check)
 				     : 0;
 }
 
-static const json_t *environment_of(const struct harbor_trial *h)
+/* From an open box on: its entry point, what is to lie in it, its health. */
+static int begin_container(struct harbor_trial *h, const json_t *environment, struct err *err)
 {
-	return json_object_get(h->contract, "environment");
+	static const char *const logs[] = {"/logs/agent", "/logs/verifier", "/logs/artifacts",
+					   NULL};
+
+	return start_entry(h, err) ||
+			       harbor_put(h->box, h->app_fd, "environment", h->workdir, NULL,
+					  err) ||
+			       harbor_folders(h->box, false, "777", logs, err) ||
+			       check_bash(h, err) ||
+			       await_health(h, json_object_get(environment, "healthcheck"), err)
+		       ? -1
+		       : 0;
 }
 
 static int open_container(struct harbor_trial *h, struct err *err)
 {
-	static const char *const logs[] = {"/logs/agent", "/logs/verifier", "/logs/artifacts",
-					   NULL};
 	struct work *w = h->w;
-	const json_t *check = json_object_get(environment_of(h), "healthcheck");
+	const json_t *environment = json_object_get(h->contract, "environment");
 
-	work_phase(w, PHASE_SANDBOX, SANDBOX_MS + health_ms(check));
+	work_phase(w, PHASE_SANDBOX,
+		   SANDBOX_MS + health_ms(json_object_get(environment, "healthcheck")));
 	if (work_sandbox(w, &h->box, BOX_AGENT, err))
 		return -1;
 	w->result.workspace = xstrdup(sandbox_workspace(h->box));
 	w->result.limits_held = xstrdup(sandbox_limits_held(h->box));
-	if (start_entry(h, err) ||
-	    harbor_put(h->box, h->app_fd, "environment", w->task.layout.repo, NULL, err) ||
-	    harbor_folders(h->box, false, "777", logs, err) || check_bash(h, err) ||
-	    await_health(h, check, err))
-		return -1;
-	return harbor_processes(h->box, &h->at_start, err);
+	return begin_container(h, environment, err) || harbor_processes(h->box, &h->at_start, err)
+		       ? -1
+		       : 0;
+}
+
+/* The agent's container goes, and the verifier's comes, which only artifacts reach. */
+static int change_container(struct harbor_trial *h, const struct harbor_step *s, struct err *err)
+{
+	struct work *w = h->w;
+	const json_t *own = harbor_said(h, s, "verifier", "environment");
+	const json_t *environment =
+		json_is_object(own) ? own : json_object_get(h->contract, "environment");
+	const char *workdir = json_get_str(environment, "workdir", w->verifier_image.workdir);
+
+	sandbox_close(STEAL(&h->box));
+	if (work_sandbox(w, &h->box, BOX_EVALUATE, err))
+		return err_wrap(err, "the verifier's container");
+	h->image = &w->verifier_image;
+	snprintf(h->workdir, sizeof h->workdir, "%s", workdir && *workdir ? workdir : "/");
+	kvs_release(&w->task.env);
+	harbor_env(w, json_object_get(environment, "env"), &w->task.env);
+	return begin_container(h, environment, err) || harbor_restore(h, s, err)
+		       ? err_wrap(err, "the verifier's container")
+		       : 0;
 }
 
 /* What a step's agent must not find there. */
@@ -308,7 +336,13 @@ static int run_step(struct harbor_trial *h, const struct harbor_step *s, bool *g
 	}
 	const json_t *limit = harbor_said(h, s, "verifier", "timeout_ms");
 	work_phase(w, PHASE_EVALUATE, json_integer_value(limit) + VERIFY_EXTRA_MS);
-	if (harbor_verify(h, s, &reward, err))
+	char key[HASH_HEX];
+	trial_verifier_image(&w->attempt.trial, h->n - 1, key);
+	const bool separate = strcmp(key, "-") != 0;
+	h->brings_tests = separate && strcmp(key, "+") != 0;
+	json_put_str(s->told, "verifier", separate ? "separate" : "shared");
+	h->shared |= !separate;
+	if ((separate && change_container(h, s, err)) || harbor_verify(h, s, &reward, err))
 		return -1;
 	h->values[h->n - 1] = STEAL(&reward.values);
 	json_put(s->told, "rewards",
@@ -422,7 +456,9 @@ static void tell_result(struct harbor_trial *h)
 	json_put(r->harbor, "container", contract_told(h));
 	json_put(r->harbor, "survivors", json_incref(h->survivors));
 	/* What lives on beside the tests, with their rights, may write the reward itself. */
-	json_put_bool(r->harbor, "forgeable", h->w->attempt.trial.evaluate);
+	json_put_bool(r->harbor, "forgeable", h->shared);
+	if (h->w->separate)
+		json_put_str(r->harbor, "verifier_image", h->w->verifier_image.digest);
 	if (h->w->attempt.trial.evaluate)
 		take_scores(h, values);
 	json_decref(values);
@@ -449,10 +485,30 @@ static void prepare(struct work *w)
 	set_home(w, l->agent_user);
 }
 
+int work_harbor_prepare(struct work *w, struct err *err)
+{
+	const struct trial *t = &w->attempt.trial;
+	char key[HASH_HEX];
+
+	trial_verifier_image(t, w->task.steps_n - 1, key);
+	w->separate = strcmp(key, "-") != 0;
+	if (!w->separate)
+		return 0;
+	const bool own = strcmp(key, "+") != 0;
+	if (image_read(&w->verifier_image, w->root_fd, own ? key : t->image,
+		       own ? NULL : t->image_id, err))
+		return err_wrap(err, "the image of this task's verifier");
+	if (*w->verifier_image.error)
+		return err_set(err, ERR_USAGE, 0, "no image for this task's verifier: %s",
+			       w->verifier_image.error);
+	return 0;
+}
+
 int work_harbor(struct work *w, struct err *err)
 {
 	AUTO(sandbox) struct sandbox *box = NULL;
 	struct harbor_trial h = {.w = w,
+				 .image = &w->image,
 				 .contract = w->task.harbor,
 				 .app_fd = -1,
 				 .at_start = STRV_INIT,
@@ -465,6 +521,7 @@ int work_harbor(struct work *w, struct err *err)
 			       "which is gone: run the trial again");
 	w->result.agent.metrics = agent_metrics_unknown;
 	prepare(w);
+	snprintf(h.workdir, sizeof h.workdir, "%s", w->task.layout.repo);
 	h.app_fd = path_open_beneath(w->root_fd, w->app, O_RDONLY | O_DIRECTORY, 0, err);
 	int rc = h.app_fd < 0 || open_container(&h, err) || run_steps(&h, err) ? -1 : 0;
 	box = h.box;

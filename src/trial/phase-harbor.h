@@ -6,6 +6,8 @@
 #pragma once
 #include "trial/work.h"
 
+/* While we may still read the cache: which image its verifier has. */
+int work_harbor_prepare(struct work *w, struct err *err) MUST_CHECK;
 /* Fills w->result: the agent's record, w->result.harbor, the scores. A reward that is missing or cannot be read leaves it unscored, with the
  * reason; -1 where our side failed. */
 int work_harbor(struct work *w, struct err *err) MUST_CHECK;

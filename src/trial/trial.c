@@ -108,7 +108,7 @@ static int prepare(struct work *w, struct err *err)
 	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))
 		return -1;
 	if (trial_is_harbor(t))
-		return 0;
+		return work_harbor_prepare(w, err);
 	const char *why =
 		*t->repo_path ? task_layout_set_repo(&w->task.layout, t->repo_path) : NULL;
 	if (why)
@@ -339,6 +339,7 @@ static void release(struct work *w)
 	strv_release(&w->gold_paths);
 	buf_release(&w->events);
 	image_release(&w->image);
+	image_release(&w->verifier_image);
 	work_leave_agent(w);
 	work_leave_judge(w);
 	free(w->token);

@@ -31,6 +31,9 @@ struct work {
 	struct buf gold;	/* the gold patch, for the oracle only */
 	struct strv gold_paths; /* the files it touches: an agent may, too */
 	struct image image;	/* of a container */
+	struct image
+		verifier_image; /* of that of a Harbor task's verifier, where it has one: the last step's */
+	bool separate;		/* it has one */
 	bool privileges; /* programs of a Harbor task's container may gain them: its image has sudo */
 	char *app;	 /* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];

@@ -142,6 +142,16 @@ allow_internet = false
     "plain": (task(files={"solution/solve.sh": "touch /srv/plain\n", "tests/test.sh": "test -e /srv/plain; echo $((1 - $?)) > /logs/verifier/reward.txt\n"}),
               1, 0),
     "steps": (STEPS, {"reward": 2.5 / 3, "shape": 1 / 3}, 0),
+    "separate": (task(head='artifacts = ["/srv/answer", "/srv/tree"]\n', limits='[agent]\n[verifier]\nenvironment_mode = "separate"\n',
+                      solve="""echo 42 > /srv/answer; mkdir -p /srv/tree/deep /tests; echo 7 > /srv/tree/deep/n
+echo 1 > /srv/undeclared; echo note > /logs/artifacts/note; echo 1 > /logs/verifier/reward.txt; echo agent > /etc/which
+""", test="""[ "$(cat /etc/which)" = verifier ] && [ ! -e /srv/undeclared ] && [ "$PWD" = /srv ] || fail "$PWD"
+[ "$(cat /srv/answer)" = 42 ] && [ "$(cat /srv/tree/deep/n)" = 7 ] && [ "$(cat /logs/artifacts/note)" = note ] || fail artifacts
+pass
+""", files={"tests/Dockerfile": f"FROM {engines.BASE}\nRUN echo verifier > /etc/which\nCOPY . /tests/\nRUN chmod 755 /tests/test.sh\nWORKDIR /\n"}), 1, 0),
+    "copy": (task(head='artifacts = ["out"]\n', limits='[agent]\n[verifier]\nenvironment_mode = "separate"\n',
+                  solve="echo x > out; echo y > other\n", test="[ -e out ] && [ ! -e other ] && [ -e /tests/more ] || fail\npass\n",
+                  files={"tests/more": "m"}), 1, 0),
     "beyond": (task(test="echo 3 > /logs/verifier/reward.txt\n"), 3, 3),
     "none": (broken("true\n"), None, None),
     "empty": (broken(": > /logs/verifier/reward.txt\n"), None, None),

@@ -84,6 +84,7 @@ def look_at_results(got):
     assert "RewardFileEmptyError" in got["empty"][0]["reason"]
     for name in ("words", "list", "string", "infinite"):
         assert "VerifierOutputParseError" in got[name][0]["reason"]
+    assert not got["separate"][0]["harbor"]["forgeable"] and got["separate"][0]["harbor"]["verifier_image"].startswith("sha256:")
     container = got["json"][0]["harbor"]["container"]
     assert container["writable_root"] and container["no_new_privileges"] and len(container["capabilities"]) == 9
     assert json.loads((got["old"][1] / "trial.json").read_text())["trial"]["limits"]["memory_mb"] == 512
