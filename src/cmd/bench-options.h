@@ -44,6 +44,10 @@
 		     "only tasks whose id or folder matches, or tag:GLOB a tag; repeatable"),      \
 	BENCH_ROW("exclude", 0, "GLOB", OPTION_STRV, &(req)->exclude,                           \
 		     "not those tasks, as --only; repeatable"),                                    \
+	BENCH_ROW("sample", 0, "N", OPTION_INT, &(req)->sample,                                        \
+		     "N of those tasks, drawn by --seed", .min = 1, .max = 10000000),              \
+	BENCH_ROW("seed", 0, "S", OPTION_INT, &(req)->sample_seed, "of --sample (0)",              \
+		     .min = 0, .max = 1000000000000),                                              \
 	BENCH_ROW("limit", 0, "N", OPTION_INT, &(req)->limit, "at most N trials",               \
 		     .min = 1, .max = 10000000),                                                   \
 	BENCH_ROW("tag", 0, "TAG", OPTION_STRV, &(req)->tags, "give this run a name; repeatable"), \

@@ -4,6 +4,7 @@
  * folder, conversations. Each tells on standard error what it leaves out, and why.
  */
 #pragma once
+#include <jansson.h>
 #include "analysis/summary.h"
 
 struct export_work {
@@ -22,6 +23,14 @@ int export_predictions(const struct export_work *w, struct err *err) MUST_CHECK;
 int export_leaderboard(const struct export_work *w, struct err *err) MUST_CHECK;
 /* JSON lines: each conversation of each trial, out of its recording. */
 int export_messages(const struct export_work *w, struct err *err) MUST_CHECK;
+
+/* JSON lines: each trial's conversations as one trajectory (model/trajectory.h). */
+int export_atif(const struct export_work *w, struct err *err) MUST_CHECK;
+/* The same of one trial: a new reference, NULL where nothing was recorded. */
+int export_trajectory(json_t **out, const struct export_work *w, const struct summary_row *row,
+		      struct err *err) MUST_CHECK;
+/* The folder of a Harbor job, which must not be there yet. */
+int export_harbor(const struct export_work *w, struct err *err) MUST_CHECK;
 
 /* The models under test of ROW's condition as one name: with its label and agent where several are there. The caller frees. */
 char *export_model(const struct summary *s, const struct summary_row *row);

@@ -23,7 +23,9 @@ static const struct {
 	int (*write)(const struct export_work *w, struct err *err);
 } of_work[] = {{"predictions", export_predictions},
 	       {"leaderboard", export_leaderboard},
-	       {"messages", export_messages}};
+	       {"messages", export_messages},
+	       {"atif", export_atif},
+	       {"harbor", export_harbor}};
 
 static int export_work(const struct request *q, size_t kind, const char *operand, struct err *err)
 {
@@ -101,7 +103,7 @@ int cmd_export(int argc, char **argv)
 		 .kind = OPTION_STR,
 		 .target = &q.format,
 		 .help = "csv, jsonl, parquet-jsonl (each column of one plain type), junit; "
-			 "predictions, leaderboard, messages"},
+			 "predictions, leaderboard, messages; atif, harbor"},
 		{.name = "output",
 		 .arg = "FILE",
 		 .kind = OPTION_STR,
@@ -132,9 +134,9 @@ int cmd_export(int argc, char **argv)
 	};
 	const struct usage usage = {
 		.verb = "export",
-		.operands = "ROLLOUT",
+		.operands = "ROLLOUT [DIR]",
 		.min = 1,
-		.max = 1,
+		.max = 2,
 		.options = options,
 		.summary = "one row per trial for other programs, with columns that stay",
 		.text = "Nothing is rounded, and what is not known is empty or null. In JUnit a "
@@ -144,12 +146,15 @@ int cmd_export(int argc, char **argv)
 			"leaderboard are\n"
 			"patches as SWE-bench reads them, a file for each model and rollout; "
 			"messages is every\n"
-			"conversation with a model.",
+			"conversation with a model, atif the same as trajectories (ATIF 1.7). "
+			"harbor is the folder DIR\n"
+			"of a job, as Harbor's readers and its viewer take it.",
 		.examples = "rollouts export hello --format csv --output trials.csv\n"
 			    "rollouts export hello@baseline --format jsonl | jq .score\n"
 			    "rollouts export hello --format junit --output results.xml\n"
 			    "rollouts export hello --format predictions --output preds\n"
-			    "rollouts export hello --format messages --min-score 1\n",
+			    "rollouts export hello --format messages --min-score 1\n"
+			    "rollouts export hello --format harbor jobs/hello\n",
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
 	struct err err;
@@ -157,6 +162,12 @@ int cmd_export(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (operands.n > 1 && (q.output || !q.format || strcmp(q.format, "harbor") != 0)) {
+		err_set(&err, ERR_USAGE, 0, "a folder DIR goes with --format harbor alone");
+		return cmd_fail(&err);
+	}
+	if (operands.n > 1)
+		q.output = operands.v[1];
 	status = check(&q, &err) || export_rollout(&q, operands.v[0], &err) ? cmd_fail(&err)
 									    : CMD_OK;
 	strv_release(&q.work.outcomes);

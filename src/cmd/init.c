@@ -66,6 +66,17 @@ static int name_task(const char *dir, struct err *err)
 	return json_write(AT_FDCWD, path, meta, false, err);
 }
 
+/* By the folder's name as well. */
+static int write_harbor_task(const char *dir, struct err *err)
+{
+	AUTO(free) char *from = install_share("init/harbor");
+
+	return refuse_existing(dir, err) < 0 ||
+			       path_copy_tree(AT_FDCWD, from, AT_FDCWD, dir, err) < 0
+		       ? -1
+		       : 0;
+}
+
 /* LANGUAGE NULL: the one that needs a shell only. */
 static int write_task(const char *dir, const char *language, struct err *err)
 {
@@ -133,6 +144,20 @@ static int init_task(const char *arg, const char *name)
 	return CMD_OK;
 }
 
+static int init_harbor(const char *arg)
+{
+	AUTO(free) char *dir = without_slashes(arg);
+	AUTO(buf) struct buf word = BUF_INIT;
+	struct err err;
+
+	if (write_harbor_task(dir, &err))
+		return cmd_fail(&err);
+	text_shell(&word, dir);
+	printf("Wrote the Harbor task %s.\nNext: rollouts run --tasks %s --agent oracle\n", dir,
+	       word.data);
+	return CMD_OK;
+}
+
 static int init_bench(const char *path)
 {
 	struct err err;
@@ -145,7 +170,7 @@ static int init_bench(const char *path)
 
 int cmd_init(int argc, char **argv)
 {
-	const char *task = NULL, *language = NULL;
+	const char *task = NULL, *language = NULL, *format = NULL;
 	const struct option options[] = {
 		{.name = "task",
 		 .arg = "DIR",
@@ -158,6 +183,11 @@ int cmd_init(int argc, char **argv)
 		 .target = &language,
 		 .help = "of the task: go, rust, java, node, python or c++, with tests in its own "
 			 "way"},
+		{.name = "format",
+		 .arg = "F",
+		 .kind = OPTION_STR,
+		 .target = &format,
+		 .help = "of the task: prepared (the default) or harbor"},
 		OPTION_END,
 	};
 	const struct usage usage = {
@@ -169,7 +199,8 @@ int cmd_init(int argc, char **argv)
 		.examples = "rollouts init\n"
 			    "rollouts init configs/nightly.toml\n"
 			    "rollouts init --task tasks/first\n"
-			    "rollouts init --task tasks/first --language go\n",
+			    "rollouts init --task tasks/first --language go\n"
+			    "rollouts init --task tasks/first --format harbor\n",
 		.options = options,
 	};
 	AUTO(strv) struct strv operands = STRV_INIT;
@@ -186,6 +217,17 @@ int cmd_init(int argc, char **argv)
 		err_set(&err, ERR_USAGE, 0, "--language is of a task: give --task DIR as well");
 		return cmd_fail(&err);
 	}
+	const bool harbor = format && !strcmp(format, "harbor");
+	if (format &&
+	    (!task || (harbor && language) || (!harbor && strcmp(format, "prepared") != 0))) {
+		struct err err;
+		err_set(&err, ERR_USAGE, 0,
+			"--format is prepared or harbor, of --task DIR; a Harbor task has no "
+			"--language");
+		return cmd_fail(&err);
+	}
+	if (harbor)
+		return init_harbor(task);
 	return task ? init_task(task, language)
 		    : init_bench(operands.n ? operands.v[0] : "bench.toml");
 }

@@ -31,7 +31,9 @@ struct config_request {
 	struct strv tags;
 	struct strv
 		only; /* globs over task ids, folder names and prepared_dir, or "tag:GLOB"; none: all */
-	struct strv exclude;  /* the same, of tasks left out */
+	struct strv exclude; /* the same, of tasks left out */
+	int64_t sample;	     /* so many tasks of those, drawn by sample_seed; 0: all */
+	int64_t sample_seed;
 	int64_t limit;	      /* at most this many trials; 0: all */
 	const char *data_dir; /* NULL: "data" */
 	bool grading_only;    /* no agent will be started: it need not be installed */

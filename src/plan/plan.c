@@ -118,6 +118,47 @@ static void choose_in_tables(struct planner *p)
 		p->chosen[i] &= (only[i] || !b->entries[i].only.n) && !excluded[i];
 }
 
+struct drawn {
+	const char *hash;     /* of a task */
+	char order[HASH_HEX]; /* where it is in the draw: of the seed and its name alone */
+};
+
+static int by_order(const void *a, const void *b)
+{
+	return strcmp(((const struct drawn *)a)->order, ((const struct drawn *)b)->order);
+}
+
+static bool is_drawn(const struct drawn *v, size_t n, const char *hash)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].hash, hash))
+			return true;
+	return false;
+}
+
+/* So many tasks of those that are chosen, the same ones for the same seed, whichever others there are. */
+static void draw(struct planner *p)
+{
+	const struct plan_input *in = p->in;
+	const size_t all = in->bench->entries_n;
+	AUTO(free) struct drawn *v = xcalloc(all + 1, sizeof *v);
+	size_t n = 0;
+
+	for (size_t i = 0; in->sample && i < all; i++) {
+		const struct task *t = in->tasks[i];
+		if (!p->chosen[i] || is_drawn(v, n, t->hash))
+			continue;
+		AUTO(free) char *text = xasprintf("%lld %s", (long long)in->sample_seed, t->id);
+		v[n].hash = t->hash;
+		hash_once(text, strlen(text), v[n++].order);
+	}
+	qsort(v, n, sizeof *v, by_order);
+	if ((int64_t)n > in->sample)
+		n = (size_t)in->sample;
+	for (size_t i = 0; in->sample && i < all; i++)
+		p->chosen[i] &= is_drawn(v, n, in->tasks[i]->hash);
+}
+
 static void choose(struct planner *p)
 {
 	const struct plan_input *in = p->in;
@@ -128,6 +169,7 @@ static void choose(struct planner *p)
 	for (size_t i = 0; i < n; i++)
 		p->chosen[i] = (p->chosen[i] || !in->only || !in->only->n) && !excluded[i];
 	choose_in_tables(p);
+	draw(p);
 }
 
 static void make_key(char out[HASH_HEX], const char *task_hash, const char *variant,

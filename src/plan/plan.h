@@ -27,8 +27,9 @@ struct plan_input {
 	/* Globs over task ids, folder names and prepared_dir, or "tag:GLOB" over a task's tags; NULL or none: all,
 	 * and all of those but EXCLUDE. One that matches nothing is an issue. */
 	const struct strv *only, *exclude;
-	int64_t limit;		 /* at most this many trials, 0: all */
-	const struct trial *old; /* planned earlier: not planned again (by key), new ones are
+	int64_t sample, sample_seed; /* of what is left so many tasks, drawn by the seed; 0: all */
+	int64_t limit;		     /* at most this many trials, 0: all */
+	const struct trial *old;     /* planned earlier: not planned again (by key), new ones are
 				    numbered after them */
 	size_t old_n;
 };

@@ -143,7 +143,12 @@ static int resolve(struct inputs *in, size_t i, struct strv *problems, struct er
 		return 0;
 	}
 	if (find_engine(in, err)) {
-		if (!asked)
+		if (!asked && t->task.harbor)
+			err_wrap(err,
+				 "task %s is a Harbor task, which runs in a container, and no "
+				 "container engine is to be had; start one (rollouts doctor)",
+				 t->task.id);
+		else if (!asked)
 			err_wrap(err,
 				 "task %s has a %s, and no container engine is to be had; start "
 				 "one (rollouts doctor), "

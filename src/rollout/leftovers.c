@@ -178,7 +178,7 @@ static void use_snapshots(struct leftovers *l, const struct trial_status *t)
 	json_object_set_new(l->used, t->shared->task_snapshot, json_true());
 	if (*t->shared->image) {
 		use_image(l, t->shared->image);
-		use_verifiers(l, t->shared);
+		use_verifiers(l, t->shared->setting);
 		use_copies(l, t->shared);
 	}
 	if (*hash) {

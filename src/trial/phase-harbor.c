@@ -397,6 +397,13 @@ static void take_scores(struct harbor_trial *h, const json_t *values)
 	r->evaluated = true;
 	r->coverage = 0;
 	const bool known = values && reward_total(values, chosen, &total, &mean);
+	if (known && mean && !h->w->attempt.trial.rollout) {
+		json_t *e = work_event(EVENT_NOTE);
+		json_put_str(e, "text",
+			     "its rewards have no key \"reward\": the score is their mean "
+			     "(score = \"KEY\" takes one)");
+		work_say(h->w, e);
+	}
 	json_object_foreach ((json_t *)values, key, v) {
 		const double n = json_number_value(v);
 		const char *one = chosen && *chosen ? chosen : "reward";

@@ -7,6 +7,7 @@ import pytest
 import engines
 import harbor
 from conftest import only
+from models import fake, provided, scripted  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,8 @@ def dockerd():
 
 @pytest.fixture
 def run_harbor(run_cli, dockerd):
-    def run(*args, **more):
-        return run_cli("run", *args, env={"DOCKER_HOST": dockerd.host, "DOCKER_BUILDKIT": "0"}, timeout=600, **more)
+    def run(*args, env=None, **more):
+        return run_cli("run", *args, env={"DOCKER_HOST": dockerd.host, "DOCKER_BUILDKIT": "0", **(env or {})}, timeout=600, **more)
 
     return run
 
@@ -156,3 +157,49 @@ def test_an_image_without_bash_is_said(run_harbor, tasks, workdir, dockerd, roll
     toml.write_text(toml.read_text().replace(engines.BASE, engines.BUSYBOX))
     run_harbor("--tasks", "set", "-a", "nop", "--network", "deny", check=1)
     assert only(rollout("set"))["outcome"] == "infra_error" and "no bash" in only(rollout("set"))["reason"]
+
+
+def test_a_rollout_as_the_folder_of_a_harbor_job(run_harbor, run_cli, tasks, workdir, provided):
+    """The built-in agent, so that something was said to a model; one trial of its task has no reward."""
+    tasks("plain", "none")
+    for name in ("plain", "none"):
+        (workdir / "set" / name / "instruction.md").write_text(scripted(turns=[{"shell": "touch /srv/plain"}, {"shell": "submit"}]))
+    run_harbor("--tasks", "set", "-a", "bash", "-m", "claude-fake", "--network", "deny", "-j", 2, check=0, env=provided())
+    run_cli("export", "set", "job", "--format", "harbor", check=0)
+    job = json.loads((workdir / "job/result.json").read_text())
+    stats = job["stats"]["evals"]["bash__claude-fake__set"]
+    assert job["n_total_trials"] == 2 and stats["n_trials"] == 1 and list(stats["exception_stats"]) == ["RewardFileNotFoundError"]
+    assert stats["reward_stats"] == {"reward": {"1": [next(p.name for p in (workdir / "job").glob("plain__*"))]}}
+    trials = {t["task_name"]: t for t in (json.loads(p.read_text()) for p in (workdir / "job").glob("*__*/result.json"))}
+    plain = trials["plain"]
+    assert plain["verifier_result"] == {"rewards": {"reward": 1.0}} and plain["reward_valid"] and plain["exception_info"] is None
+    assert plain["agent_info"]["model_info"]["name"] == "claude-fake" and plain["config"]["agent"]["name"] == "bash"
+    assert plain["agent_result"]["n_input_tokens"] > 0 and not trials["none"]["reward_valid"]
+    where = workdir / "job" / plain["trial_name"]
+    assert (where / "verifier/reward.txt").read_text() == "1\n" and (where / "artifacts/manifest.json").exists()
+    lines = run_cli("export", "set", "--format", "atif", check=0).stdout.splitlines()
+    assert len(lines) == 2
+    for trajectory in [json.loads((where / "agent/trajectory.json").read_text()), *map(json.loads, lines)]:
+        steps = trajectory["steps"]
+        assert trajectory["schema_version"] == "ATIF-v1.7" and [s["step_id"] for s in steps] == list(range(1, len(steps) + 1))
+        assert {s["source"] for s in steps} == {"system", "user", "agent"}
+        called = next(s for s in steps if s.get("tool_calls"))
+        assert called["observation"]["results"][0]["source_call_id"] == called["tool_calls"][0]["tool_call_id"]
+        assert isinstance(called["tool_calls"][0]["arguments"], dict)
+    assert "File exists" in run_cli("export", "set", "job", "--format", "harbor", check=2).stderr
+
+
+def test_a_sample_is_the_same_for_the_same_seed(run_cli, tasks, workdir, dockerd):
+    def drawn(seed):
+        done = run_cli("run", "--tasks", tasks(), "-a", "nop", "--sample", 5, "--seed", seed, "-e", "T_GIVEN=x", "--dry-run", check=0,
+                       env={"DOCKER_HOST": dockerd.host})
+        return [line.split()[1] for line in done.stdout.splitlines() if " agent nop " in line]
+
+    assert len(set(drawn(1))) == 5 and drawn(1) == drawn(1) and drawn(1) != drawn(2)
+
+
+def test_a_written_task_runs(run_harbor, run_cli, workdir):
+    run_cli("init", "--task", "mine", "--format", "harbor", check=0)
+    (workdir / "mine/environment/Dockerfile").write_text(f"FROM {engines.BASE}\nWORKDIR /app\n")
+    run_harbor("--tasks", "mine", "-a", "oracle", check=0)
+    assert results(workdir)["mine"][0]["total_score"] == 1
