@@ -355,15 +355,13 @@ static bool is_past_limit(const struct account *a)
 
 void accounts_fail(struct account *a, const char *model, struct control_failure why)
 {
-	const bool own = accounts_declared(a, model);
-	struct control_failure *f = own ? &a->sum.failed : &a->sum.other_failed;
+	struct control_failure *f = &a->sum.failed;
 
 	accounts_unanswered(a, why);
-	if (*f->text && !(f->retry && !why.retry))
+	if (!accounts_declared(a, model) || (*f->text && !(f->retry && !why.retry)))
 		return;
 	*f = why;
-	if (own)
-		snprintf(a->refused_model, sizeof a->refused_model, "%s", model);
+	snprintf(a->refused_model, sizeof a->refused_model, "%s", model);
 	accounts_dirty(a, true, false);
 }
 
@@ -452,10 +450,8 @@ json_t *accounts_state(struct account *a)
 		json_put_str(j, "limit", s->limit);
 	put_failure(j, "failed", &s->failed);
 	json_put_bool(j, "answered", a->answered);
-	if (!a->answered) {
-		put_failure(j, "other_failed", &s->other_failed);
+	if (!a->answered)
 		put_failure(j, "unanswered", &a->unanswered);
-	}
 	if (s->by_model.n)
 		json_put(j, "by_model", model_shares_to_json(&s->by_model));
 	if (*s->undeclared)

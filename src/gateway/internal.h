@@ -409,7 +409,7 @@ bool accounts_reserve(struct account *a, struct call *c);
 void accounts_unreserve(struct account *a, struct call *c);
 /* Tokens of a request estimated at TOKENS: history that was counted before counts as it was. */
 int64_t accounts_guess_input(const struct account *a, int64_t tokens);
-/* A call to MODEL failed for good. It is the attempt's failure when that is its own model, until that answers again. */
+/* A call to MODEL failed for good. It is the attempt's failure when that is one of its own models, until that answers again. */
 void accounts_fail(struct account *a, const char *model, struct control_failure why);
 /* A call was made, and was not answered: WHY. */
 void accounts_unanswered(struct account *a, struct control_failure why);

@@ -168,7 +168,6 @@ static void read_state(struct control_state *out, const json_t *j)
 	};
 	snprintf(out->limit, sizeof out->limit, "%s", json_get_str(j, "limit", ""));
 	read_failure(&out->failed, json_object_get(j, "failed"));
-	read_failure(&out->other_failed, json_object_get(j, "other_failed"));
 	read_failure(&out->unanswered, json_object_get(j, "unanswered"));
 	out->answered = json_get_bool(j, "answered", false);
 	snprintf(out->undeclared, sizeof out->undeclared, "%s", json_get_str(j, "undeclared", ""));

@@ -32,8 +32,6 @@
  *                         asks so; 401, 402 and a used up quota are not
  *             answered    bool: some call was
  *             unanswered  {text, retry, refused}: why the last call was not, while none was
- *             other_failed  the same of a call to another model (a title, a summary), while no call of the
- *                         attempt was answered: how it ends is decided by those that are
  *             diverged    text, once a replay met a request that is not the recorded one and was refused;
  *                         with "live" there is a note for people instead
  */
@@ -77,7 +75,7 @@ struct control_state {
 	int64_t estimated;
 	double usd;	 /* -1: unknown */
 	char limit[256]; /* "" none */
-	struct control_failure failed, other_failed, unanswered;
+	struct control_failure failed, unanswered;
 	bool answered; /* some call was */
 	char diverged[512];
 	char models[256]; /* as served, separated by ", " */

@@ -199,12 +199,9 @@ int work_metered(struct work *w, struct err *err)
 		w->diverged = true;
 		return err_set(err, ERR_LIMIT, 0, "%s", s->diverged);
 	}
-	/* Whatever an agent exits with when its model is not to be had. A model beside its own, for titles say, may be
-	 * missing where its own was not. */
+	/* Whatever an agent exits with when a model of its own is not to be had. */
 	if (*s->failed.text)
 		return unasked(w, "could not reach", &s->failed, err);
-	if (*s->other_failed.text)
-		return unasked(w, "could not reach", &s->other_failed, err);
 	if (!s->answered && *s->unanswered.text)
 		return unasked(w, "no answer from", &s->unanswered, err);
 	if (is_late && s->waited_ms && wall && clock_mono_ms() >= wall)

@@ -322,19 +322,19 @@ def test_an_unknown_model_is_told_and_ends_the_attempt(gateway, fake, name):
 
 @pytest.mark.parametrize("status", [401, 403, 404, 503])
 def test_a_call_to_another_model_that_fails_is_no_failure_of_the_attempt(make_gateway, fake, status):
-    """A title, say, that a small model was asked for. It counts only while nothing at all was answered."""
+    """One that is not its own: it counts only while nothing at all was answered."""
     fake.configure(rules=[{"model": "small-model", "do": {"status": status}}])
     gateway = make_gateway()
     gateway.document["limits"]["shut_ms"] = 0
     attempt = gateway.start().attach()
     assert attempt.ask(model="small-model").status == status
-    state = attempt.wait(lambda s: s.get("other_failed"))
-    assert "failed" not in state and str(status) in state["other_failed"]["text"]
-    assert state["other_failed"]["retry"] is (status == 503)
+    state = attempt.wait(lambda s: s.get("unanswered"))
+    assert "failed" not in state and str(status) in state["unanswered"]["text"]
+    assert state["unanswered"]["retry"] is (status == 503)
     assert attempt.ask().status == 200
     assert attempt.ask(model="small-model").status == status
     state = attempt.wait(lambda s: s["calls"] == 3)
-    assert "failed" not in state and "other_failed" not in state
+    assert "failed" not in state and "unanswered" not in state
 
 
 SPLIT_ERROR = {"error": {"message": f"Incorrect API key provided: {KEY}{KEY}, not {KEY[:-1]}.", "type": "invalid"}}
