@@ -85,12 +85,15 @@ class Job:
             event = json.loads(line)
             if "line" in event:
                 self.begun = True
-                say("line", token=self.token, line=event["line"])
+                self.pass_on(event["line"])
             elif "ended" in event:
                 more = {k: event[k] for k in ("stopped", "committed") if k in event}
                 if event.get("archive"):
                     more["archive"] = str(self.folder / event["archive"])
                 self.end(self.launcher.words(self, str(event["ended"])), **more)
+
+    def pass_on(self, line):
+        say("line", token=self.token, line=line)
 
     def last_words(self):
         try:
@@ -266,8 +269,8 @@ class Launcher:
             except Refused as e:
                 say("refused", text=str(e), fault=e.fault)
         if self:
-            closing = [t for t in self.tasks if t.get_coro().__name__ == "forget"]
+            closing = [t for t in self.tasks if t.get_coro().__name__ in ("forget", "bury")]
             if closing:
-                await asyncio.wait(closing, timeout=3)
+                await asyncio.wait(closing, timeout=4)
             await self.leave()
         os._exit(0)  # what still waits for a line would only be told that it is cut

@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "60")
-from line_launcher import CUT, DONE, GONE, OUT, Job, Launcher, Refused, note, say  # noqa: E402
+from line_launcher import CUT, DONE, GONE, OUT, Job, Launcher, Refused, note  # noqa: E402
 import modal  # noqa: E402
 from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFoundError, ResourceExhaustedError,  # noqa: E402
                              SandboxTerminatedError, SandboxTimeoutError)
@@ -63,6 +63,15 @@ class Trial(Job):
 
     def name(self):
         return f"r-{self.launcher.who[:12]}-{self.token}"[:63]
+
+    def pass_on(self, line):
+        """Before the last one, what it came to."""
+        if line.get("event") == "finished" and self.known.get("at"):
+            s, hours = self.launcher.settings, (time.time() - self.known["at"]) / 3600
+            cpu, memory = self.spec.get("cpus") or s["cpu"] or 0.125, (self.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
+            usd = hours * (cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"])
+            super().pass_on({"event": "note", "text": f"sandbox {self.known.get('id')} of Modal: {hours * 3600:.0f} s, about ${usd:.4f} at list price"})
+        super().pass_on(line)
 
     # -- the sandbox
 
@@ -206,6 +215,10 @@ class Trial(Job):
 
     async def go(self):
         try:
+            trial = json.loads(Path(self.launcher.data, self.spec["dir"], "trial.json").read_text())
+            if trial.get("sandbox") == "docker":
+                raise Gone('its task has a Dockerfile of its own, and sandboxes of Modal have no engine for it: build that image by '
+                           'dockerfile or image of [launcher.modal], and say sandbox = "local"')
             await self.launcher.prepare(self)
             self.sandbox = await self.have()
         except Exception as e:
@@ -370,15 +383,7 @@ class Modal(Launcher):
         self.task(job.go())
 
     def words(self, job, how):
-        at, s = job.known.get("at"), self.settings
-        if at and not job.known.get("told"):
-            hours = (time.time() - at) / 3600
-            cpu, memory = job.spec.get("cpus") or s["cpu"] or 0.125, (job.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
-            usd = hours * (cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"])
-            job.known["told"] = True
-            say("line", token=job.token, line={"event": "note", "text": f"sandbox {job.known.get('id')} of Modal: {hours * 3600:.0f} s, "
-                                               f"about ${usd:.4f} at list price"})
-        return f"{how} in Modal's sandbox"
+        return how if how == "exit status 0" else f"{how} in Modal's sandbox {job.known.get('id')}"
 
     async def done(self, job):
         await job.terminate()
@@ -393,7 +398,8 @@ name=overlay; tell unshare --user --map-root-user --mount sh -c 'mount -t tmpfs 
 	mount -t overlay none -o userxattr,lowerdir=/usr,upperdir=/mnt/u,workdir=/mnt/w /mnt/m'
 name=pid-namespaces; tell unshare --user --map-root-user --pid --fork true
 name=network-namespaces; tell unshare --user --map-root-user --net true
-name=process-groups; tell sh -c 'setsid sh -c "sleep 60 & echo \$\$ >/tmp/group; wait" & sleep 1; read g </tmp/group; kill -KILL -$g; sleep 1; ! kill -0 -$g'
+name=process-groups; tell sh -c 'setsid sh -c "sleep 60 & echo \\$\\$ >/tmp/group; wait" & n=0; until read g </tmp/group; do sleep 0.1; done
+	kill -KILL -$g; while kill -0 -$g; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done'
 name=ptrace; tell python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)'
 name=bubblewrap; tell bwrap --unshare-all --ro-bind / / true
 name=git; tell git --version

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 
 import engines
 from conftest import SOURCE, clean_env, only, put, toml_table, wait_for
+from conformance import (  # noqa: F401
+    attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
+    test_jobs_of_the_protocol)
 from launching import Launcher, events
 from models import KEY, fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, look, no_key_anywhere, talker  # noqa: F401
-from test_launchers import attempts, node, test_a_refusal_names_the_setting, test_a_token_is_submitted_once, test_jobs_of_the_protocol  # noqa: F401
 
 pytestmark = [pytest.mark.local("a container does not travel"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root makes sandboxes out of namespaces")]
@@ -83,7 +86,7 @@ def far(make_task, make_bench):
 
 
 def nothing_runs(modal):
-    wait_for(lambda: all(s["ended"] for s in modal.get("/sandboxes")), timeout=60)
+    wait_for(lambda: all(s["ended"] for s in modal.get("/sandboxes")), timeout=120)
 
 
 def test_trials_at_modal(run_cli, far, rollout, modal, workdir):
@@ -147,9 +150,9 @@ def test_faults_that_cost_nothing(run_cli, far, rollout, modal, fault):
 def test_a_sandbox_is_lost(start_cli, slow, rollout, modal, workdir, status, words):
     """Its trial is tried again in another one."""
     child = start_cli("run", slow(3, retries=1), env=modal.env)
-    wait_for(lambda: at_work(workdir), timeout=60)
+    wait_for(lambda: at_work(workdir), timeout=120)
     modal.post("/end", token=tokens(workdir)[0], status=status)
-    out, _ = child.communicate(timeout=90)
+    out, _ = child.communicate(timeout=300)
     assert child.returncode == 0, out
     assert only(rollout("far"))["attempt"] == 2 and words in first_reason(workdir)
     nothing_runs(modal)
@@ -169,7 +172,7 @@ def test_an_image_that_does_not_build(run_cli, far, modal, workdir):
 def test_a_supervisor_is_killed(start_cli, run_cli, slow, rollout, modal, workdir):
     """resume takes up what runs at Modal; nothing runs twice. What nobody takes up is ended by clean."""
     child = start_cli("run", slow(4, rollouts=3, parallel=3), env=modal.env)
-    wait_for(lambda: at_work(workdir, 3), timeout=60)
+    wait_for(lambda: at_work(workdir, 3), timeout=120)
     child.kill()
     child.wait()
     run_cli("resume", "far", env=modal.env, check=0)
@@ -177,7 +180,7 @@ def test_a_supervisor_is_killed(start_cli, run_cli, slow, rollout, modal, workdi
     assert len(modal.get("/sandboxes")) == 3
     nothing_runs(modal)
     child = start_cli("run", slow(60, name="left"), env=modal.env)
-    wait_for(lambda: at_work(workdir), timeout=60)
+    wait_for(lambda: at_work(workdir), timeout=120)
     child.kill()
     child.wait()
     wait_for(lambda: "ended sandbox" in run_cli("launcher", "clean", "modal", env=modal.env, check=0).stderr)
@@ -186,11 +189,11 @@ def test_a_supervisor_is_killed(start_cli, run_cli, slow, rollout, modal, workdi
 
 def test_an_interrupt_reaches_it(start_cli, slow, modal, workdir):
     child = start_cli("run", slow(60), env=modal.env)
-    wait_for(lambda: at_work(workdir), timeout=60)
+    wait_for(lambda: at_work(workdir), timeout=120)
     child.send_signal(signal.SIGINT)
     wait_for(lambda: b"interrupted" in next(workdir.glob("data/rollouts/far/*/events.jsonl")).read_bytes())
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=90)
+    child.communicate(timeout=300)
     [folder] = (workdir / "data/rollouts/far").iterdir()
     assert events(folder, "finished")[0]["outcome"] == "cancelled"
     nothing_runs(modal)
@@ -221,7 +224,7 @@ def test_settings(run_cli, far, modal, settings, env, status, words):
 
 @pytest.fixture
 def program(workdir, node, modal):  # noqa: F811
-    """As test_launchers.py has it: what every launcher keeps to, this one keeps to."""
+    """As conformance.py has it: what every launcher keeps to, this one keeps to."""
     started = []
 
     def start(data, settings=None, **more):
@@ -241,6 +244,24 @@ def test_doctor(run_cli, far, modal):
     assert "a job went there and its files came back" in done.stdout
     for name in ("user-namespaces", "mounts", "pid-namespaces", "bubblewrap", "process-groups", "ptrace"):
         assert [line for line in done.stdout.splitlines() if f"modal {name}" in line and "works there" in line], done.stdout
+    nothing_runs(modal)
+
+
+@pytest.mark.long
+def test_a_server_that_never_answers(run_cli, start_cli, far, slow, rollout, modal, workdir):
+    """From the start on: told in a line. In the middle of a trial: it is waited for, and the trial goes on."""
+    modal.post("/stop")
+    done = run_cli("run", far(name="first"), env=modal.env, check=3)
+    assert "Modal does not answer: no answer from Modal within 30 s" in done.stderr
+    modal.post("/stop", dumb=False)
+    child = start_cli("run", slow(3), env=modal.env)
+    wait_for(lambda: at_work(workdir), timeout=120)
+    modal.post("/stop")
+    time.sleep(8)
+    modal.post("/stop", dumb=False)
+    out, _ = child.communicate(timeout=300)
+    assert child.returncode == 0, out
+    assert only(rollout("far"))["attempt"] == 1
     nothing_runs(modal)
 
 

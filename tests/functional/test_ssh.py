@@ -8,11 +8,13 @@ import pytest
 
 import engines
 from conftest import clean_env, only, put, toml_table, wait_for
+from conformance import (  # noqa: F401
+    attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
+    test_jobs_of_the_protocol)
 from launching import Launcher, events
 from models import KEY, fake, scripted  # noqa: F401
 from ssh_hosts import Hosts
 from test_gateway_run import ENV, FIX, look, no_key_anywhere, talker  # noqa: F401
-from test_launchers import attempts, node, test_a_refusal_names_the_setting, test_a_token_is_submitted_once, test_jobs_of_the_protocol  # noqa: F401
 
 pytestmark = [pytest.mark.local("a container does not travel"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root makes hosts out of namespaces")]
@@ -40,9 +42,8 @@ def far(make_task, make_bench, workdir, hosts):
 
 
 def nothing_is_left(hosts, workdir):
-    for host in hosts.hosts.values():
-        assert not [p for p in (host.cache / "jobs").glob("*/*")]
-        assert not host.pids("rollouts-node") and not host.pids("rollouts-trial")
+    for host in hosts.hosts.values():  # a host clears up after the last word was said
+        wait_for(lambda: not [*(host.cache / "jobs").glob("*/*"), *host.pids("rollouts-node"), *host.pids("rollouts-trial")], timeout=60)
     assert {p.name for p in (workdir / "data/launch/ssh").iterdir()} <= {"log"}
 
 
@@ -94,35 +95,40 @@ def log_of(workdir):
     return (workdir / "data/launch/ssh/log").read_text() if (workdir / "data/launch/ssh/log").exists() else ""
 
 
-@pytest.mark.parametrize("silently", [False, True])
+@pytest.mark.parametrize("silently", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_host_is_cut_off_and_comes_back(start_cli, slow, rollout, hosts, workdir, silently):
     """Its trial went on meanwhile, and is heard on from where it had been heard: one attempt, no line twice."""
     child = start_cli("run", slow(3))
-    host = wait_for(lambda: host_of_agent(hosts), timeout=60)
+    host = wait_for(lambda: host_of_agent(hosts), timeout=120)
     host.unplug(silently)
-    wait_for(lambda: b'"left"' in b"".join(e.read_bytes() for e in (host.cache / "jobs").glob("*/*/events*")), timeout=60)
+    wait_for(lambda: b'"left"' in b"".join(e.read_bytes() for e in (host.cache / "jobs").glob("*/*/events*")), timeout=120)
     host.replug()
-    out, _ = child.communicate(timeout=90)
+    out, _ = child.communicate(timeout=300)
     assert child.returncode == 0, out
     assert only(rollout("far"))["attempt"] == 1
     [folder] = (workdir / "data/rollouts/far").iterdir()
     phases = [e["phase"] for e in events(folder, "phase")]
-    assert len(phases) == len(set(phases)) and (silently or "out of reach" in out)
+    assert len(phases) == len(set(phases))
     nothing_is_left(hosts, workdir)
 
 
 def test_a_host_that_stays_away(start_cli, run_cli, slow, rollout, hosts, workdir):
     """Its trial is tried again on the other one; what still ran there is ended once it is back."""
     child = start_cli("run", slow(5, retries=1, ssh={"lost_after_sec": 2}))
-    host = wait_for(lambda: host_of_agent(hosts), timeout=60)
+    host = wait_for(lambda: host_of_agent(hosts), timeout=120)
     host.unplug()
-    out, _ = child.communicate(timeout=90)
+    out, _ = child.communicate(timeout=300)
     assert child.returncode == 0, out
     assert only(rollout("far"))["attempt"] == 2
     [folder] = (workdir / "data/rollouts/far").iterdir()
     assert f"host {host.name} was out of reach for 2 s" in str(events(folder, "finished")[0])
     host.replug()
-    run_cli("run", "far.toml", "--agent", "nop", check=0)
+
+    def is_swept():
+        run_cli("run", "far.toml", "--agent", "nop", check=0)
+        return not (workdir / "data/launch/ssh/lost").exists()
+
+    wait_for(is_swept, timeout=300)
     nothing_is_left(hosts, workdir)
 
 
@@ -139,13 +145,14 @@ def test_a_supervisor_and_its_launcher_are_killed(start_cli, run_cli, slow, roll
     nothing_is_left(hosts, workdir)
 
 
+@pytest.mark.long
 def test_an_interrupt_reaches_it(start_cli, slow, hosts, workdir):
     child = start_cli("run", slow(60, rollouts=5, parallel=5))
     wait_for(lambda: host_of_agent(hosts), timeout=60)
     child.send_signal(signal.SIGINT)
     wait_for(lambda: b"interrupted" in next(workdir.glob("data/rollouts/far/*/events.jsonl")).read_bytes())
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=90)
+    child.communicate(timeout=300)
     [folder] = (workdir / "data/rollouts/far").iterdir()
     assert {e["outcome"] for e in events(folder, "finished")} == {"cancelled"}
     nothing_is_left(hosts, workdir)
@@ -165,6 +172,7 @@ def test_settings(run_cli, far, hosts, more, status, words):
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_doctor(run_cli, far):
     done = run_cli("doctor", "--launcher", "ssh", "--config", far())
     assert "a job went there and its files came back" in done.stdout
@@ -172,7 +180,7 @@ def test_doctor(run_cli, far):
 
 @pytest.fixture
 def program(workdir, node, hosts):  # noqa: F811
-    """As test_launchers.py has it: what every launcher keeps to, this one keeps to."""
+    """As conformance.py has it: what every launcher keeps to, this one keeps to."""
     started = []
 
     def start(data, settings=None, **more):
