@@ -11,6 +11,11 @@ void clock_virtual_set(int64_t ms)
 	virtual_ns = ms * 1000000;
 }
 
+/* No processor is kept away so long by others that merely want it, too; and a deadline that comes later then is right as well. */
+#define STOOD_STILL_MS 5000
+
+static int64_t stopped_ms; /* clock_mono_ms is so far behind the kernel's */
+
 int64_t clock_mono_ns(void)
 {
 	struct timespec ts;
@@ -23,7 +28,46 @@ int64_t clock_mono_ns(void)
 
 int64_t clock_mono_ms(void)
 {
-	return clock_mono_ns() / 1000000;
+	return clock_mono_ns() / 1000000 - stopped_ms;
+}
+
+void clock_woke(int64_t due_ms)
+{
+	int64_t late_ms = clock_mono_ms() - due_ms;
+
+	if (late_ms >= STOOD_STILL_MS)
+		stopped_ms += late_ms;
+}
+
+/* The kernel's monotonic clock stands still with a machine that is suspended, this one does not. */
+static int64_t suspended_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ((int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec - clock_mono_ns()) / 1000000;
+}
+
+static int64_t suspended_before_ms;
+
+__attribute__((constructor)) static void remember_suspended(void)
+{
+	suspended_before_ms = suspended_ms();
+}
+
+int64_t clock_stood_still_ms(void)
+{
+	return stopped_ms + suspended_ms() - suspended_before_ms;
+}
+
+int64_t clock_for_others_ms(int64_t mono_ms)
+{
+	return mono_ms + stopped_ms;
+}
+
+int64_t clock_from_others_ms(int64_t ms)
+{
+	return ms - stopped_ms;
 }
 
 int64_t clock_wall_ms(void)

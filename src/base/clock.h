@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * clock.h -- time. mono_* for durations and deadlines, wall_* for people.
+ *
+ * A machine may stand still, suspended or with all of its processes stopped. What it missed is nobody's working time: the
+ * kernel's clock leaves out the one, and clock_mono_ms the other, as far as clock_woke noticed it. So deadlines move by
+ * themselves, each in the process that has it.
  */
 #pragma once
 #include <stdint.h>
 
 int64_t clock_mono_ms(void);
-int64_t clock_mono_ns(void);
 /* From now on the clock of this process stands at MS until it is set again, 0: it is the machine's. For simulations. */
 void clock_virtual_set(int64_t ms);
+int64_t clock_mono_ns(void); /* all of it: to measure a moment */
+/* After a wait that was to end at DUE_MS (clock_mono_ms) at the latest. */
+void clock_woke(int64_t due_ms);
+/* How long this process has stood still since it began, as far as it was noticed: stopped, or the machine suspended. */
+int64_t clock_stood_still_ms(void);
+/* A time of clock_mono_ms as another process of this machine tells it, and back. */
+int64_t clock_for_others_ms(int64_t mono_ms);
+int64_t clock_from_others_ms(int64_t ms);
 int64_t clock_wall_ms(void); /* since the epoch */
 
 /* How long a worker may take to end in order before it is ended: USUAL_MS, or what ROLLOUTS_TEST_GRACE_MS

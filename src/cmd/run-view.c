@@ -93,7 +93,7 @@ int run_view_status(const struct sched_end *end)
 	case SCHED_HELD:
 		break;
 	}
-	return end->missing ? CMD_MISSING : CMD_OK;
+	return end->missing || *end->underived ? CMD_MISSING : CMD_OK;
 }
 
 static bool any_evaluated(const struct session *s)
@@ -175,6 +175,12 @@ void run_view_stopped(struct display *d, const struct sched_end *end)
 
 	if (reasons[end->why])
 		display_say(d, "%s%s%s", reasons[end->why], *end->text ? ": " : "", end->text);
+	if (*end->underived)
+		display_say(
+			d,
+			"results are kept, but not all that is made from them could be written: "
+			"%s; once it can be, `rollouts resume` writes it",
+			end->underived);
 }
 
 void run_view_conclude(struct display *d, const struct session *s, const struct sched_end *end)

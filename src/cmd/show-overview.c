@@ -175,6 +175,13 @@ static void add_result(struct buf *out, const struct result *r)
 	add_metrics(out, &r->metrics);
 	if (r->has_agent)
 		add_usage(out, &r->agent);
+	if (r->frozen_ms > 0) {
+		char still[16];
+		clock_human(r->frozen_ms, still);
+		line(out, "stood still", "%s, which no deadline counts", still);
+	}
+	if (r->usage.killed)
+		line(out, "tests", "one was killed, by nothing of ours");
 	if (r->oom_killed && !(r->has_agent && r->agent.oom_killed))
 		line(out, "tests", "the kernel killed for memory while they ran");
 	AUTO(buf) struct buf phases = BUF_INIT;

@@ -165,7 +165,7 @@ static const struct json_field result_fields[] = {
 	RESULT(oom_killed, FIELD_BOOL, false),	   RESULT(program, FIELD_STR, false),
 	RESULT(judge_score, FIELD_KNOWN, false),   RESULT(judge_model, FIELD_TEXT, false),
 	RESULT(judge_prompt, FIELD_DIGEST, false), RESULT(isolation, FIELD_STR, false),
-	RESULT(cpus, FIELD_REAL, false),
+	RESULT(cpus, FIELD_REAL, false),	   RESULT(frozen_ms, FIELD_INT64, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
@@ -185,11 +185,10 @@ static const struct json_field usage_fields[] = {
 
 #define TESTS(member, kind) JSON_FIELD(struct test_usage, member, kind, false)
 static const struct json_field test_usage_fields[] = {
-	TESTS(wall_ms, FIELD_INT64),
-	TESTS(cpu_ms, FIELD_INT64),
-	TESTS(memory_max, FIELD_INT64),
-	TESTS(cpu_pressure, FIELD_KNOWN),
-	TESTS(timed_out_under_load, FIELD_BOOL),
+	TESTS(wall_ms, FIELD_INT64),	TESTS(cpu_ms, FIELD_INT64),
+	TESTS(memory_max, FIELD_INT64), TESTS(cpu_pressure, FIELD_KNOWN),
+	TESTS(cpu_steal, FIELD_KNOWN),	TESTS(timed_out_under_load, FIELD_BOOL),
+	TESTS(killed, FIELD_BOOL),
 };
 
 void result_init(struct result *r)
@@ -200,7 +199,7 @@ void result_init(struct result *r)
 			  .exit_status = -1,
 			  .diff_files = -1,
 			  .metrics = agent_metrics_unknown},
-		.usage.cpu_pressure = -1,
+		.usage = {.cpu_pressure = -1, .cpu_steal = -1},
 		.coverage = -1,
 		.score_low = -1,
 		.score_high = -1,

@@ -98,7 +98,9 @@ struct test_usage {
 	int64_t wall_ms;
 	int64_t cpu_ms, memory_max; /* as in agent_metrics */
 	double cpu_pressure; /* share of that time in which something on this machine waited for a processor; -1 unknown */
+	double cpu_steal; /* share of its processors' time that the host gave to others; -1 unknown */
 	bool timed_out_under_load; /* a test whose time was up, on a busy machine */
+	bool killed;		   /* a test that something killed, and nothing of ours */
 };
 
 struct phase_time {
@@ -128,6 +130,7 @@ struct result {
 	struct agent_record agent;
 	bool has_judge; /* judge is valid: graders could ask a model */
 	struct model_usage judge;
+	int64_t frozen_ms; /* the machine, or all of its processes, stood still meanwhile, and no deadline counts that */
 	bool oom_killed; /* in any sandbox of this attempt; not by our own watch */
 	bool evaluated;
 	bool scored;	    /* total_score is a number */

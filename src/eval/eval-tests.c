@@ -48,8 +48,11 @@ static json_t *test_doc(const struct task_test *t, const struct test_outcome *o)
 	json_put_str(j, "rubric_id", t->rubric_id);
 	json_put_str(j, "runner", test_runner_name(t));
 	json_put(j, "cpu_pressure", o->cpu_pressure < 0 ? json_null() : json_real(o->cpu_pressure));
+	json_put(j, "cpu_steal", o->cpu_steal < 0 ? json_null() : json_real(o->cpu_steal));
 	if (o->under_load)
 		json_put_bool(j, "under_load", true);
+	if (o->killed)
+		json_put_bool(j, "killed", true);
 	if (o->has_report)
 		put_report(j, &o->report);
 	if (o->details)
@@ -109,6 +112,7 @@ static int run_tests(struct grading *g, struct err *err)
 	for (size_t i = 0; i < step->tests_n; i++) {
 		g->out->tests_passed += tests[i].verdict == TEST_PASSED;
 		g->out->usage.timed_out_under_load |= tests[i].under_load;
+		g->out->usage.killed |= tests[i].killed;
 		put_test(results, &step->tests[i], test_doc(&step->tests[i], &tests[i]));
 	}
 	for (size_t i = 0; i < step->rubrics_n; i++)

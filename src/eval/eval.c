@@ -35,8 +35,9 @@ static int ask_graders(struct grading *g, struct err *err)
 
 int eval_run(const struct eval_job *job, struct sandbox *s, struct evaluation *out, struct err *err)
 {
-	struct evaluation e = {
-		.doc = eval_doc_begin(job), .judge_score = -1, .usage.cpu_pressure = -1};
+	struct evaluation e = {.doc = eval_doc_begin(job),
+			       .judge_score = -1,
+			       .usage = {.cpu_pressure = -1, .cpu_steal = -1}};
 	struct judge_files files = {0};
 	struct grading g = {.job = job, .sandbox = s, .out = &e, .files = &files};
 

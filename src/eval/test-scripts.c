@@ -339,7 +339,8 @@ static void tell_limit(const struct test_run *run, const struct sandbox_exit *en
 	bool together = run->end_ms && clock_mono_ms() >= run->end_ms;
 
 	test_broke(o);
-	o->under_load = end->end == SANDBOX_TIMED_OUT && o->cpu_pressure > UNDER_LOAD;
+	o->under_load = end->end == SANDBOX_TIMED_OUT &&
+			(o->cpu_pressure > UNDER_LOAD || o->cpu_steal > UNDER_LOAD);
 	if (end->end == SANDBOX_TIMED_OUT && together)
 		snprintf(o->reason, sizeof o->reason, "timed out: the tests may take %g s together",
 			 (double)l->eval_total_ms / 1000);
@@ -505,10 +506,11 @@ static int exec_test(struct test_run *run, const struct task_test *t, const stru
 		.deadline_ms = test_deadline(run, timeout_ms),
 		.at_end = SANDBOX_KILL_ALL,
 	};
-	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
+	const struct pressure before = pressure_now();
 	if (sandbox_exec(run->s, &x, &end, err))
 		return err_wrap(err, "test %s", t->path);
-	o->cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
+	o->cpu_pressure = pressure_cpu_since(&before);
+	o->cpu_steal = pressure_steal_since(&before);
 	o->ran = true;
 	o->wall_ms = end.wall_ms;
 	run->usage->cpu_ms += end.cpu_ms;
@@ -605,7 +607,7 @@ static int run_logged(struct test_run *run, struct test_outcome *out, struct eva
 		      struct err *err)
 {
 	const struct eval_job *job = run->job;
-	int64_t start_ms = clock_mono_ms(), stalled_us = pressure_cpu_us();
+	const struct pressure before = pressure_now();
 
 	if (job->patch_refused)
 		refuse_all(run, out);
@@ -616,8 +618,9 @@ static int run_logged(struct test_run *run, struct test_outcome *out, struct eva
 	if (job->attempt->watch_network && run->s && !job->attempt->trial.network &&
 	    test_network_attempts(job, run->s, &e->network_attempts, err))
 		return -1;
-	e->usage.wall_ms = clock_mono_ms() - start_ms;
-	e->usage.cpu_pressure = pressure_cpu_since(stalled_us, start_ms);
+	e->usage.wall_ms = clock_mono_ms() - before.at_ms;
+	e->usage.cpu_pressure = pressure_cpu_since(&before);
+	e->usage.cpu_steal = pressure_steal_since(&before);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "eval/test-verdict.h"
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include "base/cleanup.h"
@@ -23,6 +24,7 @@ void test_outcome_init(struct test_outcome *t)
 {
 	*t = (struct test_outcome){.exit_code = -1,
 				   .cpu_pressure = -1,
+				   .cpu_steal = -1,
 				   .out = EXCERPT_INIT,
 				   .err = EXCERPT_INIT,
 				   .problems = STRV_INIT};
@@ -62,6 +64,8 @@ void test_ended(struct test_outcome *o, bool pytest, int status)
 
 	o->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	o->clean = code == 0;
+	/* A shell says so of the command that it waited for. */
+	o->killed = code == 128 + SIGKILL || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	o->verdict = code == 0					? TEST_PASSED
 		     : code == UINT_MAX || (pytest && code > 1) ? TEST_ERROR
 								: TEST_FAILED;

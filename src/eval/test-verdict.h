@@ -24,8 +24,10 @@ struct test_outcome {
 	int exit_code; /* -1: none (killed, not run) */
 	int64_t wall_ms;
 	double cpu_pressure; /* of the machine meanwhile, as os/pressure.h; -1 unknown */
+	double cpu_steal;    /* the same */
 	bool under_load;     /* its time was up, and the machine was busy */
-	char reason[256];    /* one line; "" when passed */
+	bool killed; /* by a signal that nobody can refuse, and that was none of ours: by the machine, a person, or the code under test */
+	char reason[256]; /* one line; "" when passed */
 	struct excerpt out, err;
 	bool has_report;
 	struct junit report; /* of pytest */

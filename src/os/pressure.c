@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-int64_t pressure_cpu_us(void)
+static int64_t read_stalled(void)
 {
 	AUTO(fd) int fd = open("/proc/pressure/cpu", O_RDONLY | O_CLOEXEC);
 	char text[256];
@@ -20,6 +20,40 @@ int64_t pressure_cpu_us(void)
 	return total ? strtoll(total + strlen(" total="), NULL, 10) : -1;
 }
 
+/* "cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ..."; what guests took is in USER. */
+static void read_stolen(struct pressure *p)
+{
+	enum { COUNTED = 8 };
+	AUTO(fd) int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	char text[512];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	p->stolen = p->ticks = -1;
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	if (strncmp(text, "cpu ", 4) != 0)
+		return;
+	char *at = text + 4, *end;
+	int64_t all = 0, last = 0;
+	for (int i = 0; i < COUNTED; i++, at = end) {
+		last = strtoll(at, &end, 10);
+		if (end == at)
+			return;
+		all += last;
+	}
+	p->stolen = last;
+	p->ticks = all;
+}
+
+struct pressure pressure_now(void)
+{
+	struct pressure p = {.stalled_us = read_stalled(), .at_ms = clock_mono_ms()};
+
+	read_stolen(&p);
+	return p;
+}
+
 static double from_load(void)
 {
 	double load;
@@ -30,14 +64,26 @@ static double from_load(void)
 	return load > (double)cpus ? 1 - (double)cpus / load : 0;
 }
 
-double pressure_cpu_since(int64_t before_us, int64_t since_ms)
+double pressure_cpu_since(const struct pressure *before)
 {
-	int64_t now_us = pressure_cpu_us(), took_us = 1000 * (clock_mono_ms() - since_ms);
+	int64_t now_us = read_stalled(), took_us = 1000 * (clock_mono_ms() - before->at_ms);
 
-	if (before_us < 0 || now_us < before_us)
+	if (before->stalled_us < 0 || now_us < before->stalled_us)
 		return from_load();
 	if (took_us <= 0)
 		return 0;
-	double share = (double)(now_us - before_us) / (double)took_us;
+	double share = (double)(now_us - before->stalled_us) / (double)took_us;
 	return share < 1 ? share : 1;
+}
+
+double pressure_steal_since(const struct pressure *before)
+{
+	struct pressure now = {0};
+
+	read_stolen(&now);
+	if (before->ticks < 0 || now.ticks < before->ticks || now.stolen < before->stolen)
+		return -1;
+	if (now.ticks == before->ticks)
+		return 0;
+	return (double)(now.stolen - before->stolen) / (double)(now.ticks - before->ticks);
 }

@@ -310,6 +310,22 @@ static void put_builds(struct doc *d, const struct summary *s)
 	doc_words(d, ".");
 }
 
+/* Such a grading may say more of the machine than of the work. */
+static void put_disturbed(struct doc *d, const struct rollout *r)
+{
+	size_t n = rollout_count_disturbed(r);
+
+	if (!n)
+		return;
+	doc_line_end(d);
+	doc_words(
+		d,
+		"%zu grading%s disturbed: a test timed out while the machine was busy, or was "
+		"killed. Once it is quiet: rollouts eval; with eval_retries such are graded again, "
+		"one at a time, when a run ends.",
+		n, n == 1 ? " was" : "s were");
+}
+
 static void put_notes(struct doc *d, const struct summary *s, const struct rollout *r)
 {
 	double percent = 100 * s->options.level;
@@ -367,6 +383,7 @@ static void put_notes(struct doc *d, const struct summary *s, const struct rollo
 			  "Suspect trials changed what their tests are run with. They are scored "
 			  "on a tree without those changes; what each did: rollouts show RUN_ID.");
 	}
+	put_disturbed(d, r);
 	size_t outdated = count_regraded(r, true), regraded = count_regraded(r, false);
 	if (outdated) {
 		doc_line_end(d);

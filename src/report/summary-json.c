@@ -306,6 +306,7 @@ void summary_json(struct buf *out, const struct summary *s, const struct rollout
 	json_put_real(j, "spent_usd", r->cost.calls && !r->cost.unpriced_calls ? r->cost.usd : NAN);
 	json_put(j, "judges", judges_json(r));
 	json_put(j, "excluded", excluded_json(s));
+	json_put_int(j, "disturbed", (int64_t)rollout_count_disturbed(r));
 	json_put(j, "sandboxes", sandboxes_json(r));
 	put_tally(j, &summary_all(s)->tally);
 	json_put(j, "missing_by_outcome", missing_json(s));

@@ -49,6 +49,8 @@ int eval_retries_run(const struct session *s, const struct sched_options *o,
 		alone.items_n = n;
 		if (sched_run(&alone, &again, err))
 			return -1;
+		if (*again.underived)
+			memcpy(end->underived, again.underived, sizeof end->underived);
 		if (again.why == SCHED_INTERRUPTED)
 			end->why = again.why;
 	}

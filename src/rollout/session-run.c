@@ -10,6 +10,7 @@
 #include "core/launcher.h"
 #include "os/open-files.h"
 #include "rollout/carried.h"
+#include "rollout/derived.h"
 #include "rollout/eval-retries.h"
 #include "rollout/images.h"
 #include "rollout/launchers.h"
@@ -94,6 +95,18 @@ static int parallel_here(const struct session *s, const struct session_work *w)
 	return here > 0 ? here : 1;
 }
 
+/* Results are kept whatever becomes of what is made from them. */
+static void derive(const struct session *s, bool fresh, struct sched_end *end)
+{
+	struct err err;
+
+	if (fresh && !*end->underived)
+		return;
+	end->underived[0] = '\0';
+	if (derived_mend(s, &err))
+		snprintf(end->underived, sizeof end->underived, "%s", err.msg);
+}
+
 int session_run(struct session *s, const struct listener *l, const struct session_work *w,
 		struct sched_end *end, struct err *err)
 {
@@ -116,10 +129,13 @@ int session_run(struct session *s, const struct listener *l, const struct sessio
 			session_undo(s);
 		return -1;
 	}
+	bool fresh = s->fresh;
 	s->fresh = false;
 	int rc = run_trials(s, l, w, &images, end, err);
 	if (images.s)
 		images_close(&images);
+	if (!rc)
+		derive(s, fresh, end);
 	return rc;
 }
 

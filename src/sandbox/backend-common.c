@@ -154,7 +154,7 @@ static int call(struct common_sandbox *l, enum holder_op op, int fd, int64_t tim
 		struct holder_reply *r, int *text, struct err *err)
 {
 	const int64_t deadline = clock_mono_ms() + timeout_ms;
-	struct holder_request req = {.op = op, .deadline_ms = deadline};
+	struct holder_request req = {.op = op, .deadline_ms = clock_for_others_ms(deadline)};
 
 	if (ask(l, &req, fd, err))
 		return -1;

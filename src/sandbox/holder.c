@@ -303,7 +303,7 @@ static int serve_apply(struct holder *k, const struct holder_request *req, int f
 	AUTO(free) char *why = NULL;
 	AUTO(buf) struct buf b = BUF_INIT;
 
-	if (repo_apply(k->base, k->work, fd, req->deadline_ms, &why, err))
+	if (repo_apply(k->base, k->work, fd, clock_from_others_ms(req->deadline_ms), &why, err))
 		return -1;
 	r->refused = why != NULL;
 	if (!why)
@@ -342,7 +342,7 @@ static int serve_diff(struct holder *k, const struct holder_request *req, int fd
 				      .scratch = k->diff,
 				      .out_fd = fd,
 				      .max_bytes = k->start->spec->limits.diff_mb << 20,
-				      .deadline_ms = req->deadline_ms};
+				      .deadline_ms = clock_from_others_ms(req->deadline_ms)};
 	int rc = repo_diff(&d, &spec, err);
 	if (!rc) {
 		r->bytes = d.bytes;

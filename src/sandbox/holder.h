@@ -16,8 +16,8 @@ enum holder_op { HOLDER_READY, HOLDER_DU, HOLDER_APPLY, HOLDER_TIMES, HOLDER_DIF
 
 struct holder_request {
 	uint32_t op, seq;
-	int64_t limit; /* DU: it may stop counting there */
-	int64_t deadline_ms;
+	int64_t limit;	     /* DU: it may stop counting there */
+	int64_t deadline_ms; /* as clock_for_others_ms tells it */
 };
 
 /* With the descriptor of a text: why a patch was refused; or the ignored, then the skipped paths, then the

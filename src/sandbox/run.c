@@ -486,7 +486,10 @@ static int step(struct run *r, struct err *err)
 					   .events = POLLIN};
 	}
 	p[5] = (struct pollfd){.fd = is_watched(r) ? r->x->watch->fd : -1, .events = POLLIN};
-	if (poll(p, ARRAY_SIZE(p), fd_poll_ms(next_wakeup(r))) < 0)
+	const int64_t due = next_wakeup(r);
+	const int ready = poll(p, ARRAY_SIZE(p), fd_poll_ms(due));
+	clock_woke(due);
+	if (ready < 0)
 		return errno == EINTR ? 0 : err_set(err, ERR_INFRA, errno, "poll");
 	for (int i = 0; i < 2; i++)
 		if (p[1 + i].revents && carry(r, &r->streams[i], err) < 0)

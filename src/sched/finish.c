@@ -123,8 +123,10 @@ static void journal_end(struct sched *s, const struct ending *e)
 		struct manifest m = {s->o->store, s->o->ref, s->o->plan, s->o->progress,
 				     s->o->dir_fd};
 		struct err err;
-		if (manifest_task_result(&m, s->items[e->item].item.index, e->result, &err))
+		if (manifest_task_result(&m, s->items[e->item].item.index, e->result, &err)) {
 			log_warn("%s", err.msg);
+			snprintf(s->underived, sizeof s->underived, "%s", err.msg);
+		}
 	}
 	if (s->o->world) {
 		json_decref(fields);

@@ -69,6 +69,7 @@ struct sched {
 		kill_ms; /* kill_ms: when patience with stopped workers ends; 0: not yet */
 	int64_t manifest_due_ms;
 	bool manifest_stale;
+	char underived[1024]; /* as in sched_end */
 	bool failed_fast, disk_full;
 	int64_t idle_stuck_ms; /* since when nothing runs and nothing can be written; 0: not so */
 	bool unwritten;	       /* the journal could not be written, and was not since */

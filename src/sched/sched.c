@@ -35,6 +35,7 @@ enum {
 	MANIFEST_MS = 2000,
 	AGAIN_MS = 1000, /* what may mend itself is looked at again */
 	READY_AGAIN_MS = 500,
+	LOOK_MS = 1000, /* at the clock: who stood still must know before deadlines come */
 };
 
 /* As things stand, when it is due or NOW; a failure is reported and tried again later. */
@@ -46,8 +47,10 @@ static void write_manifest(struct sched *s, const char *state, bool now)
 
 	if (s->o->world || (!now && (!s->manifest_stale || start < s->manifest_due_ms)))
 		return;
-	if (manifest_write(&m, state, &err))
+	if (manifest_write(&m, state, &err)) {
 		log_warn("%s", err.msg);
+		snprintf(s->underived, sizeof s->underived, "%s", err.msg);
+	}
 	s->manifest_stale = false;
 	/* Writing ten thousand entries takes a while: never more than a hundredth of the time. */
 	int64_t cost = clock_mono_ms() - start;
@@ -274,6 +277,9 @@ static int64_t next_due(struct sched *s)
 	for (size_t i = 0; i < (size_t)s->o->parallel; i++)
 		if (s->jobs[i].used && s->jobs[i].deadline_ms)
 			due = earlier(due, s->jobs[i].deadline_ms);
+	/* In a simulation no time passes between two turns but what it says. */
+	if (s->running && !s->o->world)
+		due = earlier(due, now + LOOK_MS);
 	return due < 0 ? -1 : due > now ? due - now : 0;
 }
 
@@ -363,7 +369,10 @@ static int turn(struct sched *s, struct pollfd *fds, struct err *err)
 		s->o->world->pass(s->o->world->arg, wait);
 		wait = 0;
 	}
+	const int64_t due_ms = clock_mono_ms() + wait;
 	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
+	if (wait >= 0)
+		clock_woke(due_ms);
 	if (ready < 0 && errno != EINTR)
 		return err_set(err, ERR_INFRA, errno, "wait for %zu descriptors", n);
 	if (ready > 0 && fds[0].revents)
@@ -407,6 +416,7 @@ static int loop(struct sched *s, struct err *err)
 static void sum_up(const struct sched *s, struct sched_end *out)
 {
 	*out = (struct sched_end){.done = s->done};
+	memcpy(out->underived, s->underived, sizeof out->underived);
 	for (size_t i = 0; i < s->o->items_n; i++)
 		out->missing += !s->items[i].done || !progress_has_result(sched_progress(s, i));
 	if (s->level) {

@@ -118,6 +118,8 @@ struct sched_end {
 	size_t done;	/* items that ended */
 	size_t missing; /* of all items: without a result */
 	char text[512]; /* why, in words; "" for DONE and INTERRUPTED */
+	/* A file that is made from the journal could not be written, and is not up to date: why; "": all are. */
+	char underived[1024];
 };
 
 /* Blocks until nothing runs any more. -1: there is no such launcher, or the journal cannot be written. For the

@@ -280,7 +280,8 @@ static int put_trial(struct packing *p, size_t i)
 				     .scored = x->scored,
 				     .replaced = x->replaced,
 				     .first_scored = x->first_scored,
-				     .as_planned = x->as_planned};
+				     .as_planned = x->as_planned,
+				     .disturbed = x->disturbed};
 
 	put_more(p, (uint32_t)i, x->more);
 	buf_add(&p->trials, &packed, sizeof packed);
@@ -501,11 +502,12 @@ static bool take_trial(struct index_unpacking *u, const struct index_trial *p)
 						 .money_usd = p->money_usd,
 						 .outcome = p->outcome,
 						 .attempt = p->attempt,
-						 .suspect = p->suspect,
+						 .suspect = p->suspect & TRIAL_SUSPECT_MAX,
 						 .scored = p->scored == 1,
 						 .replaced = p->replaced == 1,
 						 .first_scored = p->first_scored == 1,
-						 .as_planned = p->as_planned == 1},
+						 .as_planned = p->as_planned == 1,
+						 .disturbed = p->disturbed == 1},
 				      .state = p->state,
 				      .has_result = p->has_result == 1};
 	return true;

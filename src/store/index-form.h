@@ -7,7 +7,7 @@
 #include "store/store.h"
 
 /* Another number wherever a record, or what is read from a journal, changes its meaning. */
-#define INDEX_FORM 2
+#define INDEX_FORM 3
 
 struct index_head {
 	uint64_t form, sizes; /* what the program takes them for */
@@ -35,7 +35,8 @@ struct index_trial {
 	int32_t tool_calls, calls, rollout, attempts, attempt;
 	uint32_t entry, number, origin, reason;
 	uint16_t suspect;
-	uint8_t outcome, state, has_result, scored, replaced, first_scored, as_planned, unused[3];
+	uint8_t outcome, state, has_result, scored, replaced, first_scored, as_planned, disturbed,
+		unused[2];
 };
 
 /* Of trial number TRIAL; EXTRA: JSON, or 0. */

@@ -49,7 +49,9 @@ static void put_measured(json_t *fields, const json_t *result)
 	metric_values(values, result);
 	for (size_t i = 0; i < METRIC_COUNT; i++)
 		json_array_append_new(list, isnan(values[i]) ? json_null() : json_real(values[i]));
-	if (json_get_bool(json_object_get(result, "evaluation"), "timed_out_under_load", false))
+	const json_t *tests = json_object_get(result, "evaluation");
+	if (json_get_bool(tests, "timed_out_under_load", false) ||
+	    json_get_bool(tests, "killed", false))
 		json_put_bool(fields, "late", true);
 	if (json_array_size(json_object_get(result, "suspect")))
 		json_put_int(fields, "suspect",

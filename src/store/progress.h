@@ -18,7 +18,7 @@ struct trial_progress {
 	int result_attempt; /* the attempt whose result counts; 0: there is none */
 	enum outcome outcome; /* of that result, as all that follows but job and phase */
 	bool scored;
-	bool late; /* one of its tests timed out on a busy machine */
+	bool late; /* one of its tests timed out on a busy machine, or was killed by nothing of ours */
 	double total_score;
 	/* A result that could be counted was replaced by that of a rerun, which somebody asked for because of its
 	 * outcome (resume --retry): what the first try was is kept. Grading again replaces nothing. */

@@ -152,7 +152,7 @@ static bool keep_result(struct loading *l, struct trial_status *t, const json_t 
 		.wall_ms = at_most(count(&f, "wall_ms", "wall_ms"), TRIAL_AMOUNT_MAX),
 		.money_usd = usd ? (json_is_number(usd) ? json_number_value(usd) : -1)
 				 : json_get_real(metrics, "money_usd", -1),
-		.suspect = (uint16_t)at_most(
+		.suspect = (uint64_t)at_most(
 			json_get_int(line, "suspect",
 				     (int64_t)json_array_size(json_object_get(whole, "suspect"))),
 			TRIAL_SUSPECT_MAX),
@@ -163,6 +163,9 @@ static bool keep_result(struct loading *l, struct trial_status *t, const json_t 
 	if (!outcome_parse(text(member(&f, "outcome")), &outcome))
 		return false;
 	result.outcome = outcome;
+	result.disturbed =
+		json_get_bool(line, "late", false) ||
+		json_get_bool(json_object_get(whole, "evaluation"), "timed_out_under_load", false);
 	result.reason = word(l, member(&f, "reason"), NULL);
 	result.reason = result.reason ? result.reason : "";
 	result.as_planned = *hash && strcmp(hash, t->shared->task_hash) == 0;
@@ -480,6 +483,15 @@ void rollouts_release(struct rollouts *r)
 		rollout_release(&r->v[i]);
 	free(r->v);
 	*r = (struct rollouts){0};
+}
+
+size_t rollout_count_disturbed(const struct rollout *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->trials_n; i++)
+		n += r->trials[i].has_result && r->trials[i].result.disturbed;
+	return n;
 }
 
 bool rollout_is_complete(const struct rollout *r)

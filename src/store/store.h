@@ -122,8 +122,9 @@ struct trial_result {
 	int64_t tokens : 40;   /* the same */
 	int64_t attempt : 24;  /* whose result it is */
 	int64_t wall_ms : 40;  /* of the agent phase; -1: not known */
-	uint64_t suspect : 16; /* lines of evidence that some of its work was meant for its tests */
+	uint64_t suspect : 15; /* lines of evidence that some of its work was meant for its tests */
 	uint64_t outcome : 4;  /* enum outcome */
+	bool disturbed : 1; /* a test timed out on a busy machine, or was killed by nothing of ours */
 	bool scored : 1;
 	bool replaced : 1, first_scored : 1; /* it replaces an earlier one: see progress.h */
 	bool as_planned : 1;		     /* it was graded with the task that was planned */
@@ -131,7 +132,7 @@ struct trial_result {
 };
 #define TRIAL_COUNT_MAX INT32_MAX		  /* tool_calls, calls */
 #define TRIAL_AMOUNT_MAX (((int64_t)1 << 39) - 1) /* tokens, wall_ms: 17 years */
-#define TRIAL_SUSPECT_MAX UINT16_MAX
+#define TRIAL_SUSPECT_MAX INT16_MAX
 extern const struct result_origin result_no_origin;
 extern const struct result_more result_no_more;
 
@@ -250,6 +251,8 @@ struct result_more *trial_result_more(struct trial_result *r);
 void rollout_mark_excluded(struct rollout *r);
 /* Whether a supervisor writes its journal. */
 bool rollout_is_live(const struct store *s, const struct rollout_ref *ref);
+/* Results that something else on the machine may have changed. */
+size_t rollout_count_disturbed(const struct rollout *r);
 /* No trial is missing and none is infra_error or cancelled. */
 bool rollout_is_complete(const struct rollout *r);
 /* "complete", "running" (somebody writes its journal), "interrupted" (a trial was left half way, or

@@ -246,6 +246,7 @@ static int finish(struct work *w, struct err *err)
 	work_phase(w, PHASE_DONE, 0);
 	w->phase = NULL;
 	add_counted(&w->result);
+	w->result.frozen_ms = clock_stood_still_ms();
 	AUTO(json) json_t *result = result_to_json(&w->result);
 	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err))
 		return -1;

@@ -257,3 +257,36 @@ def test_a_grade_that_fails_leaves_the_one_there_was(run_cli, fake_bench, workdi
     assert [(e["eval_rc"], e["status"]) for e in doc["results"]] == [(1, "eval_failed")]
     row = rollout().manifest["results"][0]
     assert (row["outcome"], row["total_score"]) == ("completed", 0.5)
+
+
+def test_what_is_derived_is_made_again_by_whoever_holds_the_rollout(run_cli, fake_bench, workdir, rollout):
+    fake_bench(3, env={"FAKE_SCORE": "0.5"})
+    run_cli("run", "bench.toml", check=0)
+    top = rollout().dir
+    files = [top / "manifest.json", top / "runs.txt", *sorted((top / "task_results").iterdir()),
+             *(workdir / "data/rollouts/temp").iterdir()]
+    assert len(files) == 6
+    wanted = [f.read_text() for f in files]
+    for damage in (lambda f: f.unlink(), lambda f: f.write_text(""), lambda f: f.write_text(f.read_text()[:-20])):
+        for f in files:
+            damage(f)
+        run_cli("resume", "bench", check=0)
+        assert [f.read_text() for f in files] == wanted
+
+
+def test_a_manifest_that_cannot_be_written_is_told_and_made_later(run_cli, fake_bench, workdir, rollout):
+    """Something is in its place: the results are kept, and the exit status says that not all is well."""
+    fake_bench(2, env={"FAKE_HOLD": "agent", "FAKE_SCORE": "1"})
+    (workdir / "data").mkdir()
+    (workdir / "data/go").touch()
+    done = run_cli("run", "bench.toml", check=0)
+    top = rollout().dir
+    (top / "manifest.json").unlink()
+    (top / "manifest.json").mkdir()
+    (top / "manifest.json/inside").touch()
+    done = run_cli("resume", "bench", check=1)
+    assert "manifest.json" in done.stdout and "results are kept" in done.stdout, done.stdout
+    (top / "manifest.json/inside").unlink()
+    (top / "manifest.json").rmdir()
+    run_cli("resume", "bench", check=0)
+    assert json.loads((top / "manifest.json").read_text())["state"] == "complete"
