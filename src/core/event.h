@@ -38,3 +38,5 @@ void event_add(struct buf *lines, json_t *event_take);
 /* Write LINES to FD (the worker's standard output) and empty them. Failure is silent: the reader's death is
  * noticed by polling FD for POLLERR. */
 void event_send(int fd, struct buf *lines);
+/* The same for as much as goes into a pipe without waiting for its reader; the rest stays in LINES. */
+void event_try_send(int fd, struct buf *lines);

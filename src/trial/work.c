@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "core/event.h"
 
@@ -43,14 +44,36 @@ void work_phase(struct work *w, const char *phase, int64_t deadline_ms)
 	work_say(w, e);
 }
 
-void work_output(void *arg, int stream, const char *data, size_t n)
+static void add_output(struct work *w, int stream, const char *data, size_t n)
 {
-	struct work *w = arg;
 	json_t *e = work_event(EVENT_OUTPUT);
 
 	json_put_str(e, "stream", stream == 2 ? "stderr" : "stdout");
 	json_put_strn(e, "text", data, n);
-	work_say(w, e);
+	event_add(&w->events, e);
+}
+
+/* Only told so that somebody can watch, and in the logs anyway: nothing waits for a reader that does not read, least of
+ * all a deadline. */
+void work_output(void *arg, int stream, const char *data, size_t n)
+{
+	enum { UNREAD_MAX = 1 << 20 };
+	struct work *w = arg;
+	AUTO(free) char *note = NULL;
+
+	event_try_send(w->event_fd, &w->events);
+	if (w->events.len > UNREAD_MAX) {
+		w->unread += n;
+		return;
+	}
+	if (w->unread) {
+		note = xasprintf("\n[%zu bytes that nobody read in time: see the logs]\n",
+				 w->unread);
+		add_output(w, stream, note, strlen(note));
+		w->unread = 0;
+	}
+	add_output(w, stream, data, n);
+	event_try_send(w->event_fd, &w->events);
 }
 
 void work_end_agent(struct work *w, enum outcome outcome, const char *why, const char *text)

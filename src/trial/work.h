@@ -20,6 +20,7 @@ struct work {
 	int trial_fd;	     /* the trial's directory, above attempts/ */
 	int event_fd;	     /* standard output */
 	struct buf events;   /* lines not yet written to it */
+	size_t unread;	     /* bytes of output that found no room there */
 	int signal_fd;	     /* SIGTERM: cancelled */
 	int gateway_fd; /* O_PATH of the gateway's socket, for what asks models from in here; -1: none */
 	const char *dir; /* "runs/RUN_ID/attempts/N" */

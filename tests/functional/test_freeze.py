@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def descendants(pid):
             except OSError:
                 pass
     return found
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def stop_all(pid):
@@ -69,3 +77,19 @@ def test_a_test_that_was_killed_is_marked_and_counted(make_task, make_bench, run
     assert "1 grading was disturbed" in run_cli("summarize", "bench", check=0).stdout
     assert json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["disturbed"] == 1
     assert "killed, by nothing of ours" in run_cli("show", run, check=0).stdout
+
+
+def test_a_supervisor_that_does_not_read_stretches_no_deadline(make_task, make_bench, agent_script, start_cli, workdir, rollout):
+    """With -vv an agent's output goes to it; its worker does not wait until somebody reads that."""
+    agent_script("while :; do echo 0123456789abcdef0123456789abcdef0123456789abcdef; done\n")
+    make_bench({"prepared_dir": make_task("one")}, agent="scripted", model="m", sandbox="local", timeout_sec=3)
+    child = start_cli("run", "bench.toml", "-vv", stdout=subprocess.DEVNULL)
+    flooding = lambda: [p for p in descendants(child.pid) if b"agent.sh" in command_line(p)]  # noqa: E731
+    wait_for(flooding)
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: not flooding(), timeout=60)
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+    child.communicate(timeout=120)
+    assert rollout().manifest["results"][0]["outcome"] == "timeout"
