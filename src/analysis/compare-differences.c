@@ -14,8 +14,9 @@ static const char *or_none(const char *s)
 
 /* The fields of limits_to_json() as names that live as long as the program. */
 static const char *const limit_names[] = {
-	"timeout_ms", "eval_timeout_ms", "eval_total_ms", "cpus",  "memory_mb", "disk_mb",
-	"diff_mb",    "tokens",		 "usd",		  "calls", "pids",	"files",
+	"timeout_ms", "eval_timeout_ms", "eval_total_ms", "cpus", "memory_mb", "disk_mb",
+	"disk_files", "diff_mb",	 "tokens",	  "usd",  "calls",     "pids",
+	"files",
 };
 
 static void note(struct compare_differences *out, const char *what, const char *candidate,

@@ -179,6 +179,8 @@ const struct key config_keys[KEY_COUNT_] = {
 	[KEY_MEMORY] = {"memory_mb", TYPE_BIG, SCOPE_ENTRY, 16, 16777216,
 			IN_ENTRY(limits.memory_mb)},
 	[KEY_DISK] = {"disk_mb", TYPE_BIG, SCOPE_ENTRY, 1, 16777216, IN_ENTRY(limits.disk_mb)},
+	[KEY_DISK_FILES] = {"disk_files", TYPE_BIG, SCOPE_ENTRY, 100, 1000000000,
+			    IN_ENTRY(limits.disk_files)},
 	[KEY_DIFF] = {"diff_mb", TYPE_BIG, SCOPE_ENTRY, 1, 4096, IN_ENTRY(limits.diff_mb)},
 	[KEY_PROCESSES] = {"process_limit", TYPE_INT, SCOPE_ENTRY, 16, 4194304,
 			   IN_ENTRY(limits.pids)},

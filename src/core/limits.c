@@ -35,7 +35,8 @@ bool limits_equal(const struct limits *a, const struct limits *b)
 	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
 	       a->eval_timeout_ms == b->eval_timeout_ms && a->eval_total_ms == b->eval_total_ms &&
 	       !(a->cpus < b->cpus || a->cpus > b->cpus) && a->memory_mb == b->memory_mb &&
-	       a->disk_mb == b->disk_mb && a->diff_mb == b->diff_mb && a->tokens == b->tokens &&
+	       a->disk_mb == b->disk_mb && a->disk_files == b->disk_files &&
+	       a->diff_mb == b->diff_mb && a->tokens == b->tokens &&
 	       !(a->usd < b->usd || a->usd > b->usd) && a->calls == b->calls &&
 	       a->pids == b->pids && a->files == b->files;
 }
@@ -52,6 +53,8 @@ json_t *limits_to_json(const struct limits *l)
 	json_put_real(j, "cpus", l->cpus);
 	json_put_int(j, "memory_mb", l->memory_mb);
 	json_put_int(j, "disk_mb", l->disk_mb);
+	if (l->disk_files)
+		json_put_int(j, "disk_files", l->disk_files);
 	json_put_int(j, "diff_mb", l->diff_mb);
 	json_put_int(j, "pids", l->pids);
 	json_put_int(j, "files", l->files);
@@ -72,6 +75,7 @@ void limits_from_json(struct limits *l, const json_t *j)
 		.cpus = json_get_real(j, "cpus", d->cpus),
 		.memory_mb = json_get_int(j, "memory_mb", d->memory_mb),
 		.disk_mb = json_get_int(j, "disk_mb", d->disk_mb),
+		.disk_files = json_get_int(j, "disk_files", 0),
 		.diff_mb = json_get_int(j, "diff_mb", d->diff_mb),
 		.pids = (int)json_get_int(j, "pids", d->pids),
 		.files = (int)json_get_int(j, "files", d->files),

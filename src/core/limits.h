@@ -15,6 +15,7 @@ struct limits {
 	double cpus;		 /* reservation for admission, cpu.max where cgroups hold it */
 	int64_t memory_mb;	 /* reservation, and the ceiling of the whole sandbox */
 	int64_t disk_mb;	 /* what the sandbox may write; default 10240 */
+	int64_t disk_files;	 /* and into how many files and folders */
 	int64_t diff_mb;	 /* what is kept of its changes; default 256 */
 	int64_t tokens;		 /* input and output of all model calls together */
 	double usd;		 /* cost of all model calls */

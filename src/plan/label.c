@@ -98,6 +98,12 @@ static void show_disk(const struct bench_entry *e, char out[TEXT])
 	snprintf(out, TEXT, "%lld", (long long)e->limits.disk_mb);
 }
 
+static void show_disk_files(const struct bench_entry *e, char out[TEXT])
+{
+	if (e->limits.disk_files)
+		snprintf(out, TEXT, "%lld", (long long)e->limits.disk_files);
+}
+
 static void show_diff(const struct bench_entry *e, char out[TEXT])
 {
 	snprintf(out, TEXT, "%lld", (long long)e->limits.diff_mb);
@@ -200,6 +206,7 @@ static const struct facet facets[] = {
 	{"cpus", show_cpus},
 	{"memory_mb", show_memory},
 	{"disk_mb", show_disk},
+	{"disk_files", show_disk_files},
 	{"diff_mb", show_diff},
 	{"evaluate", show_evaluate},
 	{"scoring", show_scoring},
@@ -311,8 +318,8 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
 	       a->eval_timeout_ms == b->eval_timeout_ms && a->eval_total_ms == b->eval_total_ms &&
 	       a->cpus == b->cpus && a->memory_mb == b->memory_mb && a->disk_mb == b->disk_mb &&
-	       a->diff_mb == b->diff_mb && a->tokens == b->tokens && a->usd == b->usd &&
-	       a->calls == b->calls;
+	       a->disk_files == b->disk_files && a->diff_mb == b->diff_mb &&
+	       a->tokens == b->tokens && a->usd == b->usd && a->calls == b->calls;
 }
 
 /* The settings of E are those that T was planned with; its sandbox was resolved then. */

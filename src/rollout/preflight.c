@@ -79,6 +79,8 @@ static void make_key(const struct preflight *p, const struct preflight_job *job,
 	json_put_int(j, "eval_timeout_ms", t->limits.eval_timeout_ms);
 	json_put_int(j, "memory_mb", t->limits.memory_mb);
 	json_put_int(j, "disk_mb", t->limits.disk_mb);
+	if (t->limits.disk_files)
+		json_put_int(j, "disk_files", t->limits.disk_files);
 	json_put_real(j, "cpus", t->limits.cpus);
 	if (t->sandbox == SANDBOX_LOCAL || t->sandbox == SANDBOX_LANDLOCK)
 		json_put(j, "programs", programs_state());

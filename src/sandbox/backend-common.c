@@ -22,6 +22,7 @@
 #define DISK_WAIT_MS 200 /* for the measurement at the end of a command */
 #define DISK_NOW_MS 1000 /* for the figure in a result */
 #define DISK_EVERY_MS 1000
+#define MADE_PER_MS 500LL	   /* files: the same */
 #define WRITTEN_PER_MS (4LL << 20) /* 4 GB a second: more than two cores copy into the page cache */
 #define DISK_SHARE 20		   /* a walk is followed by a pause so many times as long */
 #define DIFF_MS 300000
@@ -98,6 +99,7 @@ static void take_measurement(struct common_sandbox *l, const struct holder_reply
 	l->du_pending = false;
 	if (!r->failed) {
 		l->disk = r->bytes;
+		l->base.disk_files = r->files;
 		l->disk_at_ms = l->du_asked_ms;
 	}
 	l->du_next_ms = clock_mono_ms() + (pause > DISK_EVERY_MS ? pause : DISK_EVERY_MS);
@@ -220,7 +222,8 @@ static void measure(struct common_sandbox *l, int64_t now)
 		return;
 	l->free = free_bytes(l);
 	/* Once far above the ceiling the exact number no longer matters. */
-	req.limit = (l->base.spec.limits.disk_mb << 20) * 2;
+	req.limit = (struct du){(l->base.spec.limits.disk_mb << 20) * 2,
+				l->base.spec.limits.disk_files * 2};
 	l->du_asked_ms = now;
 	l->du_pending = !ask(l, &req, -1, &ignored);
 	l->du_seq = req.seq;
@@ -361,6 +364,10 @@ static bool may_be_above(const struct common_sandbox *l, int64_t now)
 {
 	const int64_t limit = l->base.spec.limits.disk_mb << 20, room = limit - l->disk;
 
+	const int64_t files = l->base.spec.limits.disk_files;
+
+	if (files > 0 && (now - l->disk_at_ms) * MADE_PER_MS > files - l->base.disk_files)
+		return true;
 	return limit > 0 && (!l->disk_at_ms || (now - l->disk_at_ms) * WRITTEN_PER_MS > room ||
 			     l->free - free_bytes(l) > room);
 }

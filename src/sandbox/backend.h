@@ -18,6 +18,7 @@ struct sandbox {
 		*way;	    /* to the scratch directory, where an agent is its owner's user; NULL */
 	char isolation[64]; /* of a weaker one: what it is; "" */
 	int64_t memory_max; /* bytes, of all samples so far */
+	int64_t disk_files; /* below the scratch directory, as last measured */
 	bool oom_killed;
 	const struct strv
 		*image_env; /* of a container: what a command's own environment lacks; else NULL */

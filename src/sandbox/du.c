@@ -33,7 +33,7 @@ struct walk {
 	struct level levels[DU_DEPTH_MAX];
 	int depth; /* of the level being read; -1: done */
 	dev_t dev;
-	int64_t total;
+	struct du sum;
 };
 
 static bool is_dots(const char *name)
@@ -51,11 +51,13 @@ static bool visit(struct walk *w, const char *name)
 		return false;
 	const int64_t blocks = (int64_t)st.st_blocks * 512;
 	const int64_t bytes = blocks < FILE_BYTES ? FILE_BYTES : blocks;
-	w->total += S_ISDIR(st.st_mode) || st.st_nlink < 2 ? bytes : bytes / (int64_t)st.st_nlink;
+	w->sum.files++;
+	w->sum.bytes +=
+		S_ISDIR(st.st_mode) || st.st_nlink < 2 ? bytes : bytes / (int64_t)st.st_nlink;
 	if (!S_ISDIR(st.st_mode))
 		return false;
 	if (w->depth + 1 == DU_DEPTH_MAX) {
-		w->total = DU_TOO_DEEP;
+		w->sum.bytes = DU_TOO_DEEP;
 		return false;
 	}
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -89,12 +91,12 @@ static void read_level(struct walk *w)
 		l->at = e->next;
 		if (is_dots(e->name))
 			continue;
-		if (visit(w, e->name) || w->total == DU_TOO_DEEP)
+		if (visit(w, e->name) || w->sum.bytes == DU_TOO_DEEP)
 			return;
 	}
 }
 
-int64_t du_bytes(int dir_fd, int64_t limit)
+struct du du_measure(int dir_fd, const struct du *limit)
 {
 	struct walk w = {.depth = 0};
 	struct stat st;
@@ -103,19 +105,20 @@ int64_t du_bytes(int dir_fd, int64_t limit)
 	if (w.levels[0].fd < 0 || fstat(w.levels[0].fd, &st)) {
 		if (w.levels[0].fd >= 0)
 			close(w.levels[0].fd);
-		return 0;
+		return w.sum;
 	}
 	const int root = w.levels[0].fd;
 	w.dev = st.st_dev;
 	const int64_t deadline = clock_mono_ms() + WALK_MS;
 	while (w.depth >= 0) {
 		read_level(&w);
-		if (w.total == DU_TOO_DEEP || (limit > 0 && w.total > limit) ||
-		    clock_mono_ms() > deadline)
+		if (w.sum.bytes == DU_TOO_DEEP ||
+		    (limit->bytes > 0 && w.sum.bytes > limit->bytes) ||
+		    (limit->files > 0 && w.sum.files > limit->files) || clock_mono_ms() > deadline)
 			break;
 	}
 	for (; w.depth > 0; w.depth--)
 		close(w.levels[w.depth].fd);
 	close(root);
-	return w.total;
+	return w.sum;
 }

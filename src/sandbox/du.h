@@ -10,7 +10,10 @@
 /* Instead of a number: a tree nested so deeply that it can only be meant to hide something. */
 #define DU_TOO_DEEP INT64_MAX
 
-/* Bytes of the blocks below DIR_FD, at least one for each file, counting a file with several links
- * in parts. Follows nothing, crosses no mount, needs memory for the depth alone; stops early once
- * above LIMIT (0: none). */
-int64_t du_bytes(int dir_fd, int64_t limit);
+struct du {
+	int64_t bytes; /* of the blocks, at least one for each file; a file with several links counts in parts */
+	int64_t files; /* names, of folders, too */
+};
+/* What is below DIR_FD. Follows nothing, crosses no mount, needs memory for the depth alone; stops early once above one of
+ * LIMIT (0: none). */
+struct du du_measure(int dir_fd, const struct du *limit);

@@ -292,7 +292,9 @@ static int serve_du(struct holder *k, const struct holder_request *req, struct h
 
 	if (dir < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", spec->scratch);
-	r->bytes = du_bytes(dir, req->limit);
+	const struct du found = du_measure(dir, &req->limit);
+	r->bytes = found.bytes;
+	r->files = found.files;
 	r->took_ms = (clock_mono_ns() - began) / 1000000;
 	return 0;
 }

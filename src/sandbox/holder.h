@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "os/spawn.h"
+#include "sandbox/du.h"
 #include "sandbox/inherited.h"
 #include "sandbox/sandbox.h"
 
@@ -16,7 +17,7 @@ enum holder_op { HOLDER_READY, HOLDER_DU, HOLDER_APPLY, HOLDER_TIMES, HOLDER_DIF
 
 struct holder_request {
 	uint32_t op, seq;
-	int64_t limit;	     /* DU: it may stop counting there */
+	struct du limit;     /* DU: it may stop counting there */
 	int64_t deadline_ms; /* as clock_for_others_ms tells it */
 };
 

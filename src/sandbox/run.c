@@ -250,6 +250,14 @@ static int ask_stats(struct run *r, bool precise, struct err *err)
 		NULL, 0, err);
 }
 
+/* As last measured. */
+static bool has_too_many_files(const struct run *r)
+{
+	const int64_t limit = r->s->spec.limits.disk_files;
+
+	return limit > 0 && r->s->disk_files > limit;
+}
+
 static void explain_disk(const struct run *r)
 {
 	struct sandbox_exit *out = r->out;
@@ -258,6 +266,10 @@ static void explain_disk(const struct run *r)
 		snprintf(out->text, sizeof out->text,
 			 "made folders more than %d levels deep, which nobody can measure",
 			 DU_DEPTH_MAX);
+	else if (has_too_many_files(r))
+		snprintf(out->text, sizeof out->text,
+			 "made %lld files and folders, the limit is %lld (disk_files)",
+			 (long long)r->s->disk_files, (long long)r->s->spec.limits.disk_files);
 	else
 		snprintf(out->text, sizeof out->text,
 			 "wrote %lld MB to disk, the limit is %lld MB (disk_mb)",
@@ -272,7 +284,7 @@ static int check_disk(struct run *r, enum sandbox_measure how, struct err *err)
 
 	/* What has no name is gone with the processes that had it open. */
 	r->out->disk_bytes = too_deep ? -1 : named + (r->exited ? 0 : r->unlinked);
-	if (limit <= 0 || (!too_deep && r->out->disk_bytes <= limit))
+	if (!has_too_many_files(r) && (limit <= 0 || (!too_deep && r->out->disk_bytes <= limit)))
 		return 0;
 	if (r->out->end == SANDBOX_EXITED)
 		explain_disk(r);

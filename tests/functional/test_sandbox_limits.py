@@ -166,6 +166,15 @@ time.sleep(20)
     assert done["end"] == "no_disk", done
 
 
+def test_files_and_folders_are_counted(plain):
+    """disk_files, for disks with few inodes: while a command runs, and at the end of a short one."""
+    many = "import os, time\nfor i in range(3000): os.mknod(f'/tmp/{i}')\ntime.sleep(%d)"
+    for sleep in (50, 0):
+        done = plain.run(("exec", {"argv": [PY, "-c", many % sleep], "timeout_ms": 50000}), limits={"disk_files": 1000})[1]
+        assert done["end"] == "no_disk" and "the limit is 1000 (disk_files)" in done["text"], done
+    assert plain.run(("exec", {"argv": [PY, "-c", many % 0]}), limits={"disk_files": 5000})[1]["end"] == "exited"
+
+
 def test_one_file_is_bounded(plain):
     done = plain.sh("head -c 100M /dev/zero > /tmp/x; wc -c < /tmp/x", limits={"disk_mb": 32})
     assert done["out"] == f"{32 << 20}\n"
