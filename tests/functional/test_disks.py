@@ -169,3 +169,40 @@ def test_no_room_for_an_agents_work_is_waited_out(lacking, small, make_task, mak
     out, _ = child.communicate(timeout=120)
     assert child.returncode == 0 and "All 3 tasks completed!" in out, out
     assert len(list(place.glob("data/runs/*/attempts/*"))) == 3  # none was tried again
+
+
+@pytest.fixture
+def remote(workdir):
+    """Stands for a network file system, where the kernel has no server of one: in user space, slow, and its attributes and names
+    are three seconds old."""
+    if not shutil.which("bindfs") or not os.path.exists("/dev/fuse"):
+        pytest.skip("bindfs is not installed, or the kernel has no FUSE")
+    behind, place = workdir / "behind", workdir / "remote"
+    behind.mkdir()
+    place.mkdir()
+    options = "attr_timeout=3,entry_timeout=3,negative_timeout=3,allow_other"
+    system("bindfs", "-o", options, "--write-rate=20M", "--read-rate=20M", behind, place).check_returncode()
+    yield place
+    wait_for(lambda: system("umount", place) and not os.path.ismount(place), timeout=60)
+
+
+@pytest.mark.long
+def test_a_data_folder_far_away(remote, make_task, make_bench, agent_script, start_cli, run_cli):
+    """A run that is killed there, gone on with, graded again, read, cleaned, and a second one."""
+    agent_script("echo changed >> README.md\nsleep 1\n")
+    for name in ("one", "two"):
+        make_task(name, tests=[("quick.sh", "works", "grep -q changed README.md\n")])
+    make_bench({"prepared_dir": "tasks/*", "rollouts": 2}, agent="scripted", model="m", sandbox="local", parallel=2)
+    data = ["--data-dir", remote / "data"]
+    child = start_cli("run", "bench.toml", *data)
+    journals = lambda: list(remote.glob("data/rollouts/bench/*/events.jsonl"))
+    wait_for(lambda: journals() and '"phase":"agent"' in journals()[0].read_text() or child.poll() is not None, timeout=120)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+    assert "All" in run_cli("resume", "bench", *data, check=0, timeout=300).stdout
+    assert "4 scored, 0 missing" in run_cli("summarize", "bench", *data, check=0).stdout
+    run_cli("eval", "bench", *data, check=0, timeout=300)
+    run_cli("clean", "--cache", *data, check=0)
+    assert "All 4 tasks completed!" in run_cli("run", "bench.toml", *data, check=0, timeout=300).stdout
+    assert not (remote / "data/index.db").exists()
