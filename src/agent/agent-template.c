@@ -90,6 +90,12 @@ static void add_system_prompt(struct buf *out, const struct agent_job *job)
 				   "text", ""));
 }
 
+/* What the agent is told of its MCP servers, in the form that it takes. */
+static void add_mcp(struct buf *out, const struct agent_job *job)
+{
+	agent_expand(out, json_get_str(job->attempt->agent_spec, "mcp_text", "{}"), job);
+}
+
 static const struct {
 	const char *name;
 	void (*add)(struct buf *out, const struct agent_job *job);
@@ -108,6 +114,7 @@ static const struct {
 	{"{home}", add_home},
 	{"{repo}", add_repo},
 	{"{system_prompt}", add_system_prompt},
+	{"{mcp}", add_mcp},
 };
 
 static void add_member(struct buf *out, const json_t *table, const char *name, size_t len)

@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 #include <stdarg.h>
 #include "agent/agent-kind.h"
+#include "agent/agent-services.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -161,6 +162,17 @@ static int run_kind(const struct agent_kind *kind, const struct agent_job *job, 
 	attempt.agent_spec = spec;
 	mine.attempt = &attempt;
 	return kind->run(&mine, s, out, err);
+}
+
+int agent_prepare(const struct agent_job *job, struct sandbox *s, struct err *err)
+{
+	AUTO(json) json_t *spec = spec_for_api(job->attempt);
+	struct attempt attempt = *job->attempt;
+	struct agent_job mine = *job;
+
+	attempt.agent_spec = spec;
+	mine.attempt = &attempt;
+	return agent_services_start(&mine, s, err);
 }
 
 int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,

@@ -24,11 +24,14 @@
  *   install{version, before, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
  *               inside it that stand for argv[0] (see config/agent-cache.h)
  *   output{format: "jsonl" | "json" | "text" (the default), rules[]}: what standard output tells
+ *   mcp{}       name -> {command[] or url, env{}}: servers; mcp_config{format, args[], env{}, files{}}  TOML only: how it is told of them
+ *   before[]    commands, a text for a shell or a list of words; services{}  name -> {argv[], ready[], ready_sec, log}
  *   base, args[], options{}, system_prompt, append_system_prompt  TOML only: variants (config/agent-layers.h)
  * Made by agent_find, not allowed in a file:
  *   copies[]    {path template, text or base64, executable}: written into the sandbox as they are
  *   options{}   name -> text: what {option:NAME} stands for
  *   system_prompt{how, text}: what {system_prompt} stands for
+ *   mcp_text    what {mcp} stands for
  *   model_options{}  of the built-in agent: laid over the trial's
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
@@ -86,6 +89,8 @@ size_t agent_mounts(const json_t *spec, const char *key, struct sandbox_mount *o
 /* SPEC for a sandbox in which nothing is mounted: all that it says by a path in the sandbox it says by that on this machine.
  * NULL: nothing to do. */
 void agent_unmount(json_t *spec);
+/* What is to be there before it starts, outside of its time: its `before` and its `services`, which run on until it ends. */
+int agent_prepare(const struct agent_job *job, struct sandbox *s, struct err *err) MUST_CHECK;
 /* Run it: fills outcome, reason, exit_status, metrics, version, final_message of OUT. S may be NULL for
  * nop and oracle. What the agent does wrong is an outcome; -1 only when our side failed or ERR_CANCELLED.
  * Logs to logs/agent.log (stdout) and logs/agent.err. */

@@ -122,7 +122,8 @@ static json_t *describe_all(const struct agent_query *all)
 	const char *name;
 
 	json_object_foreach ((json_t *)all->variants, name, v)
-		strv_push(&names, name);
+		if (*name)
+			strv_push(&names, name);
 	agent_names(all->config_path, &names);
 	for (size_t i = 0; i < ARRAY_SIZE(builtins); i++)
 		if (!strv_has(&names, builtins[i][0]))

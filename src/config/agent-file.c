@@ -2,7 +2,6 @@
 #include "config/agent-file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "config/agent-copies.h"
+#include "config/agent-file-checks.h"
 #include "config/agent-layers.h"
 #include "config/toml.h"
 #include "core/api.h"
@@ -20,25 +20,7 @@
 
 #define FILE_MAX_BYTES (4u << 20)
 
-enum { REGEX_MAX = 1000, REPEATS_MAX = 10000 };
-
-struct reader {
-	const char *path;
-	struct strv *issues;
-};
-
-struct member {
-	const char *name;
-	/* Check N, which is called NAME. */
-	void (*check)(const struct reader *r, const struct toml_node *n, const char *name);
-	const char *const *choices; /* of check_choice */
-	bool required;
-};
-
-static void complain(const struct reader *r, int line, int col, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void complain(const struct reader *r, int line, int col, const char *fmt, ...)
+void file_complain(const struct reader *r, int line, int col, const char *fmt, ...)
 {
 	char text[512];
 	va_list args;
@@ -48,13 +30,13 @@ static void complain(const struct reader *r, int line, int col, const char *fmt,
 	strv_pushf(r->issues, "%s:%d:%d: %s", r->path, line, col, text);
 }
 
-static bool expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
-		   const char *name)
+bool file_expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
+		 const char *name)
 {
 	if (n->kind == kind)
 		return true;
-	complain(r, n->line, n->col, "%s must be %s, not %s", name, toml_kind_name(kind),
-		 toml_kind_name(n->kind));
+	file_complain(r, n->line, n->col, "%s must be %s, not %s", name, toml_kind_name(kind),
+		      toml_kind_name(n->kind));
 	return false;
 }
 
@@ -78,37 +60,43 @@ static void check_placeholders(const struct reader *r, const struct toml_node *n
 			continue;
 		const char *near = text_nearest(name, placeholders);
 		if (near && strcmp(near, name) != 0)
-			complain(r, n->line, n->col, "{%s} is no placeholder (did you mean {%s}?)",
-				 name, near);
+			file_complain(r, n->line, n->col,
+				      "{%s} is no placeholder (did you mean {%s}?)", name, near);
 	}
 }
 
-static void check_string(const struct reader *r, const struct toml_node *n, const char *name)
+void file_string(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	(void)expect(r, n, TOML_STRING, name);
+	(void)file_expect(r, n, TOML_STRING, name);
 }
 
 static void check_template(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_STRING, name))
+	if (file_expect(r, n, TOML_STRING, name))
 		check_placeholders(r, n);
+}
+
+static void check_seconds(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (file_expect(r, n, TOML_INT, name) && (n->integer < 1 || n->integer > 86400))
+		file_complain(r, n->line, n->col, "%s is from 1 to 86400", name);
 }
 
 static void check_bool(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	(void)expect(r, n, TOML_BOOL, name);
+	(void)file_expect(r, n, TOML_BOOL, name);
 }
 
 static void check_day(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_STRING, name) &&
+	if (file_expect(r, n, TOML_STRING, name) &&
 	    !text_glob("[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]", n->text))
-		complain(r, n->line, n->col, "\"%s\" is no day as \"2026-01-31\" is", n->text);
+		file_complain(r, n->line, n->col, "\"%s\" is no day as \"2026-01-31\" is", n->text);
 }
 
 static void check_strings(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (!expect(r, n, TOML_ARRAY, name))
+	if (!file_expect(r, n, TOML_ARRAY, name))
 		return;
 	for (size_t i = 0; i < n->n; i++)
 		check_template(r, &n->items[i], name);
@@ -118,12 +106,12 @@ static void check_argv(const struct reader *r, const struct toml_node *n, const 
 {
 	check_strings(r, n, name);
 	if (n->kind == TOML_ARRAY && (!n->n || (n->items[0].text && !*n->items[0].text)))
-		complain(r, n->line, n->col, "argv must begin with a program");
+		file_complain(r, n->line, n->col, "argv must begin with a program");
 }
 
 static void check_map(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (!expect(r, n, TOML_TABLE, name))
+	if (!file_expect(r, n, TOML_TABLE, name))
 		return;
 	for (size_t i = 0; i < n->n; i++)
 		check_template(r, &n->items[i], n->items[i].key);
@@ -133,7 +121,7 @@ static void check_map(const struct reader *r, const struct toml_node *n, const c
 static void check_files(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	static const char *const ends[] = {".sh", ".py", ".js", ".mjs", ".ts", ".rb", ".pl"};
-	if (!expect(r, n, TOML_TABLE, name))
+	if (!file_expect(r, n, TOML_TABLE, name))
 		return;
 	for (size_t i = 0; i < n->n; i++) {
 		const struct toml_node *v = &n->items[i], key = {.line = v->key_line,
@@ -146,7 +134,7 @@ static void check_files(const struct reader *r, const struct toml_node *n, const
 					      strcmp(v->key + len - strlen(ends[e]), ends[e]) == 0);
 		check_placeholders(r, &key);
 		if (program)
-			check_string(r, v, v->key);
+			file_string(r, v, v->key);
 		else
 			check_template(r, v, v->key);
 	}
@@ -159,224 +147,46 @@ static void check_env(const struct reader *r, const struct toml_node *n, const c
 	for (size_t i = 0; n->kind == TOML_TABLE && i < n->n; i++) {
 		const struct toml_node *v = &n->items[i];
 		if (v->text && kv_is_secret(v->key) && !strstr(v->text, "{token}"))
-			complain(r, v->line, v->col,
-				 "env.%s names a credential, which never enters a sandbox; write "
-				 "\"{token}\"",
-				 v->key);
+			file_complain(
+				r, v->line, v->col,
+				"env.%s names a credential, which never enters a sandbox; write "
+				"\"{token}\"",
+				v->key);
 	}
 }
 
-static void check_choice(const struct reader *r, const struct toml_node *n, const char *name,
-			 const char *const *choices)
+void file_choice(const struct reader *r, const struct toml_node *n, const char *name,
+		 const char *const *choices)
 {
 	AUTO(buf) struct buf all = BUF_INIT;
-	if (!expect(r, n, TOML_STRING, name))
+	if (!file_expect(r, n, TOML_STRING, name))
 		return;
 	for (const char *const *c = choices; *c; c++) {
 		if (strcmp(*c, n->text) == 0)
 			return;
 		buf_addf(&all, "%s\"%s\"", all.len ? ", " : "", *c);
 	}
-	complain(r, n->line, n->col, "%s = \"%s\" is not one of: %s", name, n->text, all.data);
+	file_complain(r, n->line, n->col, "%s = \"%s\" is not one of: %s", name, n->text, all.data);
 }
 
-static bool is_scalar(const struct toml_node *n)
+bool file_is_scalar(const struct toml_node *n)
 {
 	return n->kind == TOML_STRING || n->kind == TOML_INT || n->kind == TOML_REAL ||
 	       n->kind == TOML_BOOL;
 }
 
-static void check_pointer_text(const struct reader *r, int line, int col, const char *text)
-{
-	if (*text && *text != '/')
-		complain(r, line, col, "\"%s\" is not a JSON pointer: it must begin with a slash",
-			 text);
-}
-
-static void check_pointer(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	const struct toml_node *items = n->kind == TOML_ARRAY ? n->items : n;
-	size_t count = n->kind == TOML_ARRAY ? n->n : 1;
-	for (size_t i = 0; i < count; i++)
-		if (expect(r, &items[i], TOML_STRING, name))
-			check_pointer_text(r, items[i].line, items[i].col, items[i].text);
-}
-
-static void check_match(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	if (!expect(r, n, TOML_TABLE, name))
-		return;
-	for (size_t i = 0; i < n->n; i++) {
-		const struct toml_node *v = &n->items[i];
-		bool ok = is_scalar(v);
-		for (size_t j = 0; v->kind == TOML_ARRAY && j < v->n; j++)
-			ok = j == 0 ? is_scalar(&v->items[0]) : ok && is_scalar(&v->items[j]);
-		if (!ok)
-			complain(r, v->line, v->col,
-				 "match values are strings, numbers, booleans or lists of them");
-		check_pointer_text(r, v->key_line, v->key_col, v->key);
-	}
-}
-
-/* How often the parts of an expression are repeated at most, {M,N} in {M,N} multiplied: regcomp copies a part as often, so
- * that a short one can take all memory. */
-static double repetitions(const char *regex)
-{
-	double all = 1;
-
-	for (const char *p = regex; *p; p += 1 + (*p == '\\' && p[1])) {
-		if (*p != '{')
-			continue;
-		const char *comma = p + strcspn(p, ",}");
-		double low = strtod(p + 1, NULL),
-		       high = *comma == ',' ? strtod(comma + 1, NULL) : 0;
-		all *= high > low ? high : low > 1 ? low : 1;
-	}
-	return all;
-}
-
-static void check_regex(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	regex_t regex;
-	char why[200];
-	if (!expect(r, n, TOML_STRING, name))
-		return;
-	if (strlen(n->text) > REGEX_MAX || repetitions(n->text) > REPEATS_MAX) {
-		complain(r, n->line, n->col,
-			 "the regex is too large: %d characters at most, and %d repetitions",
-			 REGEX_MAX, REPEATS_MAX);
-		return;
-	}
-	int rc = regcomp(&regex, n->text, REG_EXTENDED);
-	if (rc == 0) {
-		regfree(&regex);
-		return;
-	}
-	regerror(rc, &regex, why, sizeof why);
-	complain(r, n->line, n->col, "regex \"%s\": %s", n->text, why);
-}
-
 static const char *const kinds[] = {"cli", NULL};
 static const char *const needs[] = {"", "model", NULL};
-static const char *const formats[] = {"text", "jsonl", "json", NULL};
-static const char *const hows[] = {"last", "add", "max", "count", NULL};
-static const char *const fields[] = {
-	"tokens_input", "tokens_cached", "tokens_output", "tokens_total", "tool_calls",	 "turns",
-	"money_usd",	"final_message", "version",	  "error",	  "setup_error", "limit",
-	NULL,
-};
-
-static bool is_metric(const struct toml_node *n)
-{
-	static const char prefix[] = "metrics.";
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
-	const char *name = n && n->text ? n->text : "";
-	if (strncmp(name, prefix, sizeof prefix - 1) != 0)
-		return false;
-	name += sizeof prefix - 1;
-	return *name && strlen(name) < 40 && !name[strspn(name, allowed)];
-}
-
-static void check_field(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	if (!is_metric(n))
-		check_choice(r, n, name, fields);
-}
-
-/* clang-format off */
-static const struct member rule_members[] = {
-	{ .name = "match", .check = check_match },
-	{ .name = "regex", .check = check_regex },
-	{ .name = "field", .check = check_field, .required = true },
-	{ .name = "pointer", .check = check_pointer },
-	{ .name = "how", .choices = hows },
-	{ .name = NULL },
-};
-/* clang-format on */
-
-static void check_members(const struct reader *r, const struct toml_node *table,
-			  const struct member *members, const char *what);
-
-static void check_rule(const struct reader *r, const struct toml_node *n)
-{
-	if (!expect(r, n, TOML_TABLE, "a rule"))
-		return;
-	check_members(r, n, rule_members, "a rule");
-	const struct toml_node *how = toml_get(n, "how");
-	bool counts = how && how->text && strcmp(how->text, "count") == 0;
-	bool regex = toml_get(n, "regex"), pointer = toml_get(n, "pointer");
-	if (regex && (pointer || toml_get(n, "match")))
-		complain(r, n->line, n->col, "a rule with regex has neither match nor pointer");
-	else if (counts && pointer && !is_metric(toml_get(n, "field")))
-		complain(r, n->line, n->col, "how = \"count\" has no pointer");
-	else if (!counts && !regex && !pointer)
-		complain(r, n->line, n->col, "a rule needs pointer or regex, or how = \"count\"");
-}
-
-static void check_rules(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	if (!expect(r, n, TOML_ARRAY, name))
-		return;
-	for (size_t i = 0; i < n->n; i++)
-		check_rule(r, &n->items[i]);
-}
-
-/* clang-format off */
-static const struct member output_members[] = {
-	{ .name = "format", .choices = formats },
-	{ .name = "rules", .check = check_rules },
-	{ .name = NULL },
-};
-/* clang-format on */
-
-static bool has_text(const struct toml_node *table, const char *key, const char *const *texts)
-{
-	const struct toml_node *n = toml_get(table, key);
-	for (; n && n->text && *texts; texts++)
-		if (strcmp(n->text, *texts) == 0)
-			return true;
-	return false;
-}
-
-/* What the worker would refuse in every trial. */
-static void check_fit(const struct reader *r, const struct toml_node *rule, bool is_text)
-{
-	static const char *const words[] = {"final_message", "version", "error",
-					    "setup_error",   "limit",	NULL};
-	static const char *const sums[] = {"max", "count", NULL};
-	bool regex = toml_get(rule, "regex");
-	if (is_text && !regex)
-		complain(r, rule->line, rule->col, "a rule for format = \"text\" needs a regex");
-	else if (!is_text && regex)
-		complain(r, rule->line, rule->col, "regex is for format = \"text\" only");
-	if (has_text(rule, "field", words) && has_text(rule, "how", sums))
-		complain(r, rule->line, rule->col,
-			 "field = \"%s\" is a text: only how = \"last\" or \"add\" will do",
-			 toml_get(rule, "field")->text);
-}
-
-static void check_output(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	static const char *const structured[] = {"json", "jsonl", NULL};
-	if (!expect(r, n, TOML_TABLE, name))
-		return;
-	check_members(r, n, output_members, "[output]");
-	const struct toml_node *rules = toml_get(n, "rules");
-	for (size_t i = 0; rules && rules->kind == TOML_ARRAY && i < rules->n; i++)
-		if (rules->items[i].kind == TOML_TABLE)
-			check_fit(r, &rules->items[i], !has_text(n, "format", structured));
-}
-
 static void check_layer(const struct reader *r, const struct toml_node *n, const char *name);
 
 static void check_apis(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (!expect(r, n, TOML_ARRAY, name))
+	if (!file_expect(r, n, TOML_ARRAY, name))
 		return;
 	if (!n->n)
-		complain(r, n->line, n->col, "apis must name one API at least");
+		file_complain(r, n->line, n->col, "apis must name one API at least");
 	for (size_t i = 0; i < n->n; i++)
-		check_choice(r, &n->items[i], name, api_names);
+		file_choice(r, &n->items[i], name, api_names);
 }
 
 /* clang-format off */
@@ -390,7 +200,7 @@ static const struct member dialect_members[] = {
 
 static void check_dialects(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (!expect(r, n, TOML_TABLE, name))
+	if (!file_expect(r, n, TOML_TABLE, name))
 		return;
 	for (size_t i = 0; i < n->n; i++) {
 		const struct toml_node *d = &n->items[i];
@@ -399,9 +209,9 @@ static void check_dialects(const struct reader *r, const struct toml_node *n, co
 					      .col = d->key_col,
 					      .text = d->key};
 		AUTO(free) char *what = xasprintf("[api.%s]", d->key);
-		check_choice(r, &key, "an API", api_names);
-		if (expect(r, d, TOML_TABLE, what))
-			check_members(r, d, dialect_members, what);
+		file_choice(r, &key, "an API", api_names);
+		if (file_expect(r, d, TOML_TABLE, what))
+			file_members(r, d, dialect_members, what);
 	}
 }
 
@@ -410,10 +220,11 @@ static void check_program(const struct reader *r, const struct toml_node *n, con
 	check_strings(r, n, name);
 	for (size_t i = 0; n->kind == TOML_ARRAY && i < n->n; i++)
 		if (n->items[i].text && !path_is_inside(n->items[i].text))
-			complain(r, n->items[i].line, n->items[i].col,
-				 "\"%s\" is not a path inside the installation", n->items[i].text);
+			file_complain(r, n->items[i].line, n->items[i].col,
+				      "\"%s\" is not a path inside the installation",
+				      n->items[i].text);
 	if (n->kind == TOML_ARRAY && !n->n)
-		complain(r, n->line, n->col, "%s must begin with a program", name);
+		file_complain(r, n->line, n->col, "%s must begin with a program", name);
 }
 
 /* clang-format off */
@@ -428,9 +239,9 @@ static const struct member option_members[] = {
 	{ .name = "env", .check = check_env },
 	{ .name = "files", .check = check_files },
 	{ .name = "choices", .check = check_strings },
-	{ .name = "default", .check = check_string },
-	{ .name = "join", .check = check_string },
-	{ .name = "each", .check = check_string },
+	{ .name = "default", .check = file_string },
+	{ .name = "join", .check = file_string },
+	{ .name = "each", .check = file_string },
 	{ .name = "repeat", .check = check_bool },
 	{ .name = NULL },
 };
@@ -443,42 +254,115 @@ static const struct member prompt_members[] = {
 
 static void check_layer(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_TABLE, name))
-		check_members(r, n, layer_members, name);
+	if (file_expect(r, n, TOML_TABLE, name))
+		file_members(r, n, layer_members, name);
 }
 
 /* The values of a variant, and the declarations of those who have options, which are tables. */
 static void check_options(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (!expect(r, n, TOML_TABLE, name))
+	if (!file_expect(r, n, TOML_TABLE, name))
 		return;
 	for (size_t i = 0; i < n->n; i++) {
 		const struct toml_node *v = &n->items[i];
 		AUTO(free) char *what = xasprintf("[options.%s]", v->key);
-		bool ok = is_scalar(v);
+		bool ok = file_is_scalar(v);
 		for (size_t k = 0; v->kind == TOML_ARRAY && k < v->n; k++)
-			ok = (k == 0 || ok) && is_scalar(&v->items[k]);
+			ok = (k == 0 || ok) && file_is_scalar(&v->items[k]);
 		if (v->kind == TOML_TABLE)
-			check_members(r, v, option_members, what);
+			file_members(r, v, option_members, what);
 		else if (!ok)
-			complain(r, v->line, v->col,
-				 "options.%s must be a string, a number, true, false or a list of "
-				 "them",
-				 v->key);
+			file_complain(
+				r, v->line, v->col,
+				"options.%s must be a string, a number, true, false or a list of "
+				"them",
+				v->key);
 	}
+}
+
+static const char *const mcp_formats[] = {"json", "toml", "opencode", NULL};
+
+/* clang-format off */
+static const struct member mcp_config_members[] = {
+	{ .name = "format", .choices = mcp_formats },
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_files },
+	{ .name = NULL },
+};
+static const struct member server_members[] = {
+	{ .name = "command", .check = check_argv },
+	{ .name = "url", .check = check_template },
+	{ .name = "env", .check = check_env },
+	{ .name = NULL },
+};
+static const struct member service_members[] = {
+	{ .name = "argv", .check = check_argv, .required = true },
+	{ .name = "ready", .check = check_argv },
+	{ .name = "ready_sec", .check = check_seconds },
+	{ .name = "log", .check = check_template },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_mcp_config(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (file_expect(r, n, TOML_TABLE, name))
+		file_members(r, n, mcp_config_members, "[mcp_config]");
+}
+
+static void check_mcp(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!file_expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		AUTO(free) char *what = xasprintf("[mcp.%s]", n->items[i].key);
+		if (!file_expect(r, &n->items[i], TOML_TABLE, what))
+			continue;
+		file_members(r, &n->items[i], server_members, what);
+		if (!toml_get(&n->items[i], "command") == !toml_get(&n->items[i], "url"))
+			file_complain(r, n->items[i].line, n->items[i].col,
+				      "%s needs either command or url", what);
+	}
+}
+
+static void check_services(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!file_expect(r, n, TOML_TABLE, name))
+		return;
+	for (size_t i = 0; i < n->n; i++) {
+		AUTO(free) char *what = xasprintf("[services.%s]", n->items[i].key);
+		if (strpbrk(n->items[i].key, "/ ") || *n->items[i].key == '.')
+			file_complain(r, n->items[i].key_line, n->items[i].key_col,
+				      "\"%s\" is no name of a service", n->items[i].key);
+		if (file_expect(r, &n->items[i], TOML_TABLE, what))
+			file_members(r, &n->items[i], service_members, what);
+	}
+}
+
+/* Commands: a text for a shell, or a list of words. */
+static void check_before(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (!file_expect(r, n, TOML_ARRAY, name))
+		return;
+	for (size_t i = 0; i < n->n; i++)
+		if (n->items[i].kind == TOML_ARRAY)
+			check_argv(r, &n->items[i], name);
+		else
+			check_template(r, &n->items[i], name);
 }
 
 static void check_prompt(const struct reader *r, const struct toml_node *n, const char *name)
 {
 	if (n->kind == TOML_TABLE)
-		check_members(r, n, prompt_members, "[system_prompt]");
+		file_members(r, n, prompt_members, "[system_prompt]");
 	else
-		check_string(r, n, name);
+		file_string(r, n, name);
 }
 
 /* clang-format off */
 static const struct member install_members[] = {
-	{ .name = "version", .check = check_string, .required = true },
+	{ .name = "version", .check = file_string, .required = true },
 	{ .name = "before", .check = check_day },
 	{ .name = "npm", .check = check_strings, .required = true },
 	{ .name = "program", .check = check_program, .required = true },
@@ -488,8 +372,8 @@ static const struct member install_members[] = {
 
 static void check_install(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (expect(r, n, TOML_TABLE, name))
-		check_members(r, n, install_members, "[install]");
+	if (file_expect(r, n, TOML_TABLE, name))
+		file_members(r, n, install_members, "[install]");
 }
 
 /* What can only be seen with the whole file in view. */
@@ -499,11 +383,12 @@ static void check_whole(const struct reader *r, const struct toml_node *root)
 	const struct toml_node *prompt = toml_get(root, "system_prompt"),
 			       *more = toml_get(root, "append_system_prompt");
 	if (!toml_get(root, "argv") && !toml_get(root, "base"))
-		complain(r, root->line, root->col,
-			 "an agent has \"argv\", or \"base\", the agent that it is a variant of");
+		file_complain(
+			r, root->line, root->col,
+			"an agent has \"argv\", or \"base\", the agent that it is a variant of");
 	if (more && prompt && prompt->kind == TOML_STRING)
-		complain(r, more->line, more->col,
-			 "give either system_prompt or append_system_prompt");
+		file_complain(r, more->line, more->col,
+			      "give either system_prompt or append_system_prompt");
 	for (size_t i = 0; api && api->kind == TOML_TABLE && i < api->n; i++) {
 		const struct toml_node *d = &api->items[i];
 		bool listed = false;
@@ -511,32 +396,36 @@ static void check_whole(const struct reader *r, const struct toml_node *root)
 			listed = listed ||
 				 (apis->items[j].text && strcmp(apis->items[j].text, d->key) == 0);
 		if (!listed && !toml_get(root, "base"))
-			complain(r, d->key_line, d->key_col,
-				 "[api.%s] is never used: apis does not name it", d->key);
+			file_complain(r, d->key_line, d->key_col,
+				      "[api.%s] is never used: apis does not name it", d->key);
 	}
 }
 
 /* clang-format off */
 static const struct member agent_members[] = {
 	{ .name = "kind", .choices = kinds },
-	{ .name = "summary", .check = check_string },
+	{ .name = "summary", .check = file_string },
 	{ .name = "needs", .choices = needs },
 	{ .name = "models", .check = check_strings },
 	{ .name = "requires", .check = check_strings },
 	{ .name = "shows", .check = check_strings },
+	{ .name = "mcp_config", .check = check_mcp_config },
+	{ .name = "mcp", .check = check_mcp },
+	{ .name = "services", .check = check_services },
+	{ .name = "before", .check = check_before },
 	{ .name = "optional_roles", .check = check_strings },
-	{ .name = "version", .check = check_string },
-	{ .name = "base", .check = check_string },
+	{ .name = "version", .check = file_string },
+	{ .name = "base", .check = file_string },
 	{ .name = "argv", .check = check_argv },
 	{ .name = "args", .check = check_strings },
 	{ .name = "options", .check = check_options },
 	{ .name = "system_prompt", .check = check_prompt },
-	{ .name = "append_system_prompt", .check = check_string },
+	{ .name = "append_system_prompt", .check = file_string },
 	{ .name = "stdin", .check = check_template },
 	{ .name = "env", .check = check_env },
 	{ .name = "files", .check = check_files },
 	{ .name = "collect", .check = check_strings },
-	{ .name = "output", .check = check_output },
+	{ .name = "output", .check = file_output },
 	{ .name = "apis", .check = check_apis },
 	{ .name = "api", .check = check_dialects },
 	{ .name = "install", .check = check_install },
@@ -551,12 +440,12 @@ static void unknown(const struct reader *r, const struct toml_node *n, const str
 	for (; members->name; members++)
 		strv_push(&names, members->name);
 	const char *near = text_nearest(n->key, strv_items(&names));
-	complain(r, n->key_line, n->key_col, "unknown key \"%s\" in %s%s%s%s", n->key, what,
-		 near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+	file_complain(r, n->key_line, n->key_col, "unknown key \"%s\" in %s%s%s%s", n->key, what,
+		      near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
 }
 
-static void check_members(const struct reader *r, const struct toml_node *table,
-			  const struct member *members, const char *what)
+void file_members(const struct reader *r, const struct toml_node *table,
+		  const struct member *members, const char *what)
 {
 	for (size_t i = 0; i < table->n; i++) {
 		const struct toml_node *n = &table->items[i];
@@ -566,13 +455,14 @@ static void check_members(const struct reader *r, const struct toml_node *table,
 		if (!m->name)
 			unknown(r, n, members, what);
 		else if (m->choices)
-			check_choice(r, n, m->name, m->choices);
+			file_choice(r, n, m->name, m->choices);
 		else
 			m->check(r, n, m->name);
 	}
 	for (const struct member *m = members; m->name; m++)
 		if (m->required && !toml_get(table, m->name))
-			complain(r, table->line, table->col, "%s has no \"%s\"", what, m->name);
+			file_complain(r, table->line, table->col, "%s has no \"%s\"", what,
+				      m->name);
 }
 
 static json_t *to_json(const struct toml_node *n)
@@ -616,13 +506,13 @@ static int take(json_t **out, const struct reader *r, const struct toml_node *ro
 		const char *folder, struct err *err)
 {
 	size_t before = r->issues->n;
-	check_members(r, root, agent_members, "an agent file");
+	file_members(r, root, agent_members, "an agent file");
 	check_whole(r, root);
 	if (r->issues->n > before)
 		return err_set(err, ERR_USAGE, 0, "%s: mistakes", r->path);
 	AUTO(json) json_t *spec = to_json(root);
 	if (agent_put_apart(spec, folder, err) || agent_copies_take(spec, folder, err)) {
-		complain(r, root->line, root->col, "%s", err->msg);
+		file_complain(r, root->line, root->col, "%s", err->msg);
 		return -1;
 	}
 	*out = json_incref(spec);
@@ -639,12 +529,38 @@ int agent_file_read(json_t **out, const char *path, struct strv *issues, struct 
 		return -1;
 	struct toml_node *root = toml_parse(text.data, text.len, &where);
 	if (!root) {
-		complain(&r, where.line, where.col, "%s", where.msg);
+		file_complain(&r, where.line, where.col, "%s", where.msg);
 		return err_set(err, ERR_USAGE, 0, "%s: not TOML", path);
 	}
 	int rc = take(out, &r, root, folder, err);
 	toml_free(root);
 	return rc;
+}
+
+bool agent_is_around(const char *key)
+{
+	static const char *const keys[] = {"mcp", "services", "before"};
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (strcmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+json_t *agent_around_read(const char *path, const struct toml_node *root, struct strv *issues)
+{
+	const struct reader r = {path, issues};
+	json_t *around = json_object();
+	for (size_t i = 0; i < root->n; i++) {
+		const struct toml_node *n = &root->items[i];
+		const struct member *m = agent_members;
+		if (!agent_is_around(n->key))
+			continue;
+		while (strcmp(m->name, n->key) != 0)
+			m++;
+		m->check(&r, n, m->name);
+		json_put(around, n->key, to_json(n));
+	}
+	return around;
 }
 
 int agent_table_read(json_t **out, const char *path, const struct toml_node *table,

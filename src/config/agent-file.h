@@ -4,6 +4,7 @@
  */
 #pragma once
 #include <jansson.h>
+#include <stdbool.h>
 #include "base/err.h"
 #include "base/strv.h"
 #include "config/toml.h"
@@ -16,3 +17,7 @@ int agent_file_read(json_t **out, const char *path, struct strv *issues,
 /* The same of TABLE, [agents.NAME] of the benchmark at PATH. */
 int agent_table_read(json_t **out, const char *path, const struct toml_node *table,
 		     struct strv *issues, struct err *err) MUST_CHECK;
+/* What a benchmark gives to each of its agents, whichever it is: of ROOT, the benchmark at PATH, those keys that agents have as
+ * well (agent_is_around), as agent_file_read has them. A new reference. */
+json_t *agent_around_read(const char *path, const struct toml_node *root, struct strv *issues);
+bool agent_is_around(const char *key);

@@ -60,7 +60,8 @@ static void put_folder(json_t *v, const char *folder)
 
 void agent_anchor(json_t *spec, const char *folder)
 {
-	static const char *const members[] = {"argv", "args", "env", "stdin", "shows", "files"};
+	static const char *const members[] = {"argv",  "args", "env",	   "stdin", "shows",
+					      "files", "mcp",  "services", "before"};
 	AUTO(free) char *found = realpath(folder, NULL);
 	const char *real = found ? found : folder;
 	json_t *argv = json_object_get(spec, "argv"), *shows = json_object_get(spec, "shows"), *v;
@@ -266,6 +267,15 @@ int agent_own_check(const json_t *spec, const struct programs *p, struct err *er
 		AUTO(free) char *path = missing_path(item(argv, i), p);
 		if (path)
 			return refuse("argv", path, err);
+	}
+	json_object_foreach (json_object_get(spec, "mcp"), key, v) {
+		const json_t *command = json_object_get(v, "command");
+		for (size_t i = 0; i < json_array_size(command); i++) {
+			AUTO(free) char *path = missing_path(item(command, i), p);
+			AUTO(free) char *what = xasprintf("mcp.%s", key);
+			if (path)
+				return refuse(what, path, err);
+		}
 	}
 	json_object_foreach (json_object_get(spec, "env"), key, v) {
 		AUTO(free) char *path = missing_path(json_string_value(v), p);

@@ -133,7 +133,8 @@ static int missing(const char *name, const struct agent_query *q, const struct s
 	const char *key;
 	json_t *v;
 	json_object_foreach ((json_t *)q->variants, key, v)
-		strv_push(&names, key);
+		if (*key)
+			strv_push(&names, key);
 	for (size_t i = 0; i < folders->n; i++) {
 		list_names(folders->v[i], &names);
 		buf_addf(&places, "%s%s", i ? ", " : "", folders->v[i]);
@@ -287,6 +288,9 @@ int agent_read(json_t **file, char **path, const struct agent_query *q, struct s
 	AUTO(free) char *at = NULL;
 	if (load(&spec, &at, q->name, 0, q, issues, err) < 0)
 		return -1;
+	const json_t *around = json_object_get(q->variants, AGENT_AROUND);
+	if (around && *json_get_str(spec, "needs", ""))
+		agent_lay_over(spec, around);
 	if (agent_settle(spec, err) < 0)
 		return err_wrap(err, "agent \"%s\"", q->name);
 	json_put_str(spec, "name", q->name);

@@ -20,6 +20,9 @@ void agent_names(const char *config_path, struct strv *names);
  * the usual one for such a name. The caller frees. */
 char *agent_for_model(const char *model, const char *config_path);
 
+/* The member of `variants` that is no variant: what the benchmark gives to each agent, {mcp, services, before}. */
+#define AGENT_AROUND ""
+
 struct agent_query {
 	const char
 		*name; /* never "auto"; "NAME@VERSION" asks for that version of what is fetched */

@@ -21,7 +21,8 @@ static const char *complain_name(const char *name)
 
 void config_agents(struct config *c, const struct toml_node *tables)
 {
-	c->agents = json_object();
+	if (!c->agents)
+		c->agents = json_object();
 	for (size_t i = 0; i < tables->n; i++) {
 		const struct toml_node *t = &tables->items[i];
 		AUTO(strv) struct strv lines = STRV_INIT;
@@ -49,4 +50,17 @@ void config_agents(struct config *c, const struct toml_node *tables)
 		}
 		json_put(c->agents, t->key, spec);
 	}
+}
+
+void config_around(struct config *c)
+{
+	AUTO(strv) struct strv lines = STRV_INIT;
+	AUTO(json) json_t *around = agent_around_read(c->req->path, c->root, &lines);
+	for (size_t i = 0; i < lines.n; i++)
+		config_whole_issue(c, 1, 1, lines.v[i]);
+	if (!json_object_size(around))
+		return;
+	if (!c->agents)
+		c->agents = json_object();
+	json_object_set(c->agents, AGENT_AROUND, around);
 }

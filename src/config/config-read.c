@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "config/agent-file.h"
 #include "config/config-steps.h"
 #include "core/roles.h"
 
@@ -373,6 +374,8 @@ static void read_table(struct config *c, struct layer *l, const struct key_table
 			config_launchers(c, &node->items[i]);
 		else if (is_of_agents(table, &node->items[i]))
 			config_agents(c, &node->items[i]);
+		else if (table->scope == SCOPE_TOP && agent_is_around(node->items[i].key))
+			continue; /* read by config_around */
 		else if (table->scope != SCOPE_TOP || !find_table(node->items[i].key) ||
 			 find_table(node->items[i].key)->scope == SCOPE_OPTIONS)
 			read_key(c, l, table, &node->items[i]);
@@ -537,6 +540,7 @@ int config_read(struct config *c, const struct config_request *req, struct err *
 	read_flags(c);
 	read_environment(c);
 	read_table(c, &c->top, &config_tables[TABLE_TOP], c->root);
+	config_around(c);
 	for (int i = 0; i < TABLE_COUNT_; i++)
 		if (config_tables[i].whole && config_tables[i].name)
 			read_single(c, i, &c->top);

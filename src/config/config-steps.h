@@ -14,6 +14,8 @@ void config_launchers(struct config *c, const struct toml_node *tables);
 
 /* config-agents.c: the tables [agents.NAME] below TABLES become c->agents. */
 void config_agents(struct config *c, const struct toml_node *tables);
+/* What the top level gives to each agent becomes the member AGENT_AROUND of c->agents. */
+void config_around(struct config *c);
 
 /* config-paths.c: where PATH is, tried from the working directory and then from the config's folder. NULL: nowhere,
  * and TRIED says where it was looked for. The caller owns the result. */

@@ -274,6 +274,8 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	work_phase(w, PHASE_AGENT, wall_ms ? wall_ms + AGENT_EXTRA_MS : 0);
 	job.watch = work_watch(w);
 	job.gateway_port = sandbox_gateway_port(box);
+	if (agent_prepare(&job, box, err))
+		return -1;
 	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
 	int failed = agent_run(&job, box, &w->result.agent, err);
 	if (w->result.agent.metrics.disk_bytes >= 0)
