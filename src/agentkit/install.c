@@ -5,6 +5,7 @@
  * left half done is removed by the next one who holds the lock.
  */
 #include "agentkit/agentkit.h"
+#include "agentkit/fetch.h"
 #include "agentkit/guard.h"
 #include "agentkit/registry.h"
 #include <dirent.h>
@@ -113,17 +114,34 @@ static int run_npm(const struct agent_install *i, int dir, const struct agentkit
 		       i->npm.v[0], spawn_status_text(status, ended));
 }
 
-static int fetch(const struct agent_install *i, int folder, const char *temp,
-		 const struct agentkit_listener *l, struct err *err)
+static int fetch_npm(const struct agent_install *i, int dir, const struct agentkit_listener *l,
+		     struct err *err)
 {
 	static const char package[] = "{\"private\": true}\n";
 
+	return path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
+			       registry_reach(dir, err) || run_npm(i, dir, l, err)
+		       ? -1
+		       : 0;
+}
+
+/* The first of what it fetches, for people. */
+static const char *what(const struct agent_install *i)
+{
+	return i->npm.n ? i->npm.v[0] : i->pip.n ? i->pip.v[0] : i->url;
+}
+
+static int fetch(const struct agent_install *i, int folder, const char *temp,
+		 const struct agentkit_listener *l, struct err *err)
+{
 	if (mkdirat(folder, temp, 0755))
 		return err_set(err, ERR_INFRA, errno, "make %s/%s", i->folder, temp);
 	AUTO(fd) int dir = path_open_beneath(folder, temp, O_RDONLY | O_DIRECTORY, 0, err);
-	if (dir < 0 ||
-	    path_write(dir, "package.json", package, strlen(package), 0644, false, err) ||
-	    registry_reach(dir, err) || run_npm(i, dir, l, err))
+	if (dir < 0)
+		return -1;
+	if (i->npm.n   ? fetch_npm(i, dir, l, err)
+	    : i->pip.n ? fetch_pip(i, dir, l, err)
+		       : fetch_url(i, dir, l, err))
 		return -1;
 	for (size_t n = 0; n < i->program.n; n++)
 		if (faccessat(dir, i->program.v[n], n ? R_OK : X_OK, 0))
@@ -131,7 +149,7 @@ static int fetch(const struct agent_install *i, int folder, const char *temp,
 				err, ERR_INFRA, 0,
 				"%s was fetched, but holds no %s: another version may be laid out "
 				"differently",
-				i->npm.v[0], i->program.v[n]);
+				what(i), i->program.v[n]);
 	return 0;
 }
 
@@ -142,6 +160,8 @@ static int write_account(const struct agent_install *i, int dir, struct err *err
 
 	json_put_str(account, "id", i->id);
 	json_put_strv(account, "npm", &i->npm);
+	json_put_strv(account, "pip", &i->pip);
+	json_put_str(account, "url", i->url);
 	json_put_str(account, "before", i->before);
 	return json_write(dir, AGENT_FETCHED, account, false, err);
 }
@@ -173,7 +193,11 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 		return 0;
 	}
 	AUTO(free) char *place = agent_install_name(i);
-	say(l, "fetching %s %s with npm: %s", name, i->version, i->npm.v[0]);
+	say(l, "fetching %s %s with %s: %s", name, i->version,
+	    i->npm.n   ? "npm"
+	    : i->pip.n ? "pip"
+		       : "curl",
+	    what(i));
 	struct guard guard;
 	if (guard_start(&guard, folder, temp, err))
 		return -1;
@@ -220,7 +244,7 @@ int agentkit_install(const struct agent_query *q, const struct agentkit_listener
 		return -1;
 	AUTO(free) char *npm = program_on_path("npm");
 	AUTO(free) char *there = agent_install_find(&i);
-	if (!npm && !there)
+	if (i.npm.n && !npm && !there)
 		return err_set(
 			err, ERR_INFRA, 0,
 			"agents are fetched by npm, which is not on PATH: apt-get install npm");

@@ -35,25 +35,84 @@ static void note(struct compare_differences *out, const char *what, const char *
 		(struct compare_difference){what, xstrdup(candidate), xstrdup(baseline), tasks};
 }
 
-/* Two agents of one name may be told different things. */
+/* A text of a member of a spec: itself where it is short, else its digest. The caller frees. */
+static char *member_text(const json_t *spec, const char *key)
+{
+	enum { SHOWN = 80 };
+	const json_t *v = json_object_get(spec, key);
+	AUTO(buf) struct buf text = BUF_INIT;
+	char digest[HASH_HEX];
+
+	if (!v)
+		return xstrdup("none");
+	if (json_is_string(v))
+		buf_adds(&text, json_string_value(v));
+	else
+		json_format(&text, v, false);
+	if (text.len <= SHOWN)
+		return buf_detach(&text);
+	hash_once(text.data, text.len, digest);
+	return xasprintf("%.12s", digest);
+}
+
+/* Two agents, or two of one name, may be told different things: a row for each kind. */
+static void note_specs(struct compare_differences *out, const json_t *a, const json_t *b,
+		       size_t tasks)
+{
+	static const struct {
+		const char *key, *what;
+	} rows[] = {
+		{"options", "agent's options"},
+		{"system_prompt", "agent's system prompt"},
+		{"argv", "agent's command"},
+		{"env", "agent's variables"},
+		{"files", "agent's files"},
+		{"copies", "agent's copied files"},
+		{"mcp", "agent's MCP servers"},
+		{"services", "agent's services"},
+		{"before", "agent's commands before"},
+		{"sources", "agent's source"},
+		{"required", "agent's required programs"},
+		{"tree", "agent's packages"},
+	};
+	bool any = false;
+
+	if (!a || !b || json_equal((json_t *)a, (json_t *)b))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO(free) char *x = member_text(a, rows[i].key);
+		AUTO(free) char *y = member_text(b, rows[i].key);
+		any = any || strcmp(x, y) != 0;
+		note(out, rows[i].what, x, y, tasks);
+	}
+	if (any)
+		return;
+	AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
+	char of_a[HASH_HEX], of_b[HASH_HEX];
+	json_format(&x, a, false);
+	json_format(&y, b, false);
+	hash_once(x.data, x.len, of_a);
+	hash_once(y.data, y.len, of_b);
+	note(out, "agent's file", of_a, of_b, tasks);
+}
+
 static void note_agents(struct compare_differences *out, const json_t *candidate,
 			const json_t *baseline)
 {
 	const char *name;
 	json_t *a;
 
-	json_object_foreach ((json_t *)candidate, name, a) {
-		const json_t *b = json_object_get(baseline, name);
-		AUTO(buf) struct buf x = BUF_INIT, y = BUF_INIT;
-		char of_a[HASH_HEX], of_b[HASH_HEX];
-		if (!b || json_equal(a, b))
-			continue;
-		json_format(&x, a, false);
-		json_format(&y, b, false);
-		hash_once(x.data, x.len, of_a);
-		hash_once(y.data, y.len, of_b);
-		note(out, "agent's file", of_a, of_b, 0);
-	}
+	json_object_foreach ((json_t *)candidate, name, a)
+		note_specs(out, a, json_object_get(baseline, name), 0);
+}
+
+void compare_differences_agents(struct compare_differences *out, const struct rollout *candidate,
+				const char *agent, const struct rollout *baseline,
+				const char *other)
+{
+	if (strcmp(agent, other) != 0)
+		note_specs(out, json_object_get(candidate->agents, agent),
+			   json_object_get(baseline->agents, other), 0);
 }
 
 void compare_differences_rollouts(struct compare_differences *out, const struct rollout *candidate,

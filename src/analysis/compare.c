@@ -73,14 +73,22 @@ static void find_differences(struct compare_pair *out, const struct compare_pair
 			     const struct compare_sides *sides)
 {
 	struct compare_differences found = {0};
+	bool looked = false;
 
 	compare_differences_rollouts(&found, sides->v[p->candidate].rollout,
 				     sides->v[p->baseline].rollout);
 	for (size_t i = 0; i < p->cells->tasks; i++) {
 		const struct compare_cell *a = compare_cell_of(p->cells, p->candidate, i),
 					  *b = compare_cell_of(p->cells, p->baseline, i);
-		if (a->planned && b->planned)
-			compare_differences_trials(&found, a->any->status, b->any->status);
+		if (!a->planned || !b->planned)
+			continue;
+		if (!looked)
+			compare_differences_agents(&found, sides->v[p->candidate].rollout,
+						   a->any->status->shared->setting->agent,
+						   sides->v[p->baseline].rollout,
+						   b->any->status->shared->setting->agent);
+		looked = true;
+		compare_differences_trials(&found, a->any->status, b->any->status);
 	}
 	out->differences = found.v;
 	out->differences_n = found.n;

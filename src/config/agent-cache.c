@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "config/agent-source.h"
 
 enum { LOCK_BYTES = 16 << 20 };
 
@@ -79,9 +80,15 @@ static void make_id(struct agent_install *i)
 	struct hash h;
 
 	hash_init(&h);
-	hash_str(&h, "npm");
+	hash_str(&h, i->npm.n ? "npm" : i->pip.n ? "pip" : "url");
 	for (size_t n = 0; n < i->npm.n; n++)
 		hash_str(&h, i->npm.v[n]);
+	for (size_t n = 0; n < i->pip.n; n++)
+		hash_str(&h, i->pip.v[n]);
+	if (i->url) {
+		hash_str(&h, i->url);
+		hash_str(&h, i->sha256);
+	}
 	hash_str(&h, i->before ? i->before : "");
 	hash_hex(&h, i->id);
 }
@@ -106,6 +113,14 @@ int agent_install_make(struct agent_install *out, const char *name, const json_t
 	if (before && strcmp(version, own) == 0)
 		out->before = xstrdup(before);
 	expand_all(&out->npm, json_object_get(spec, "npm"), version);
+	expand_all(&out->pip, json_object_get(spec, "pip"), version);
+	const char *url = json_get_str(spec, "url", NULL);
+	if (url) {
+		out->url = expanded(url, version);
+		/* A digest is of one version. */
+		out->sha256 =
+			xstrdup(strcmp(version, own) == 0 ? json_get_str(spec, "sha256", "") : "");
+	}
 	expand_all(&out->program, json_object_get(spec, "program"), version);
 	make_id(out);
 	return 0;
@@ -117,6 +132,9 @@ void agent_install_release(struct agent_install *i)
 	free(i->folder);
 	free(i->before);
 	strv_release(&i->npm);
+	strv_release(&i->pip);
+	free(i->url);
+	free(i->sha256);
 	strv_release(&i->program);
 	*i = (struct agent_install){0};
 }
@@ -244,6 +262,12 @@ bool agent_install_tree(const char *dir, char out[HASH_HEX])
 	const char *where;
 	json_t *package;
 
+	AUTO(free) char *venv = path_join(dir, AGENT_VENV);
+	if (path_is_dir(AT_FDCWD, venv)) {
+		AUTO(json) json_t *linked = json_array();
+		agent_venv(out, venv, linked);
+		return true;
+	}
 	if (json_read(&lock, AT_FDCWD, path, LOCK_BYTES, &ignored))
 		return false;
 	json_object_foreach (json_object_get(lock, "packages"), where, package)

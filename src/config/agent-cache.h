@@ -16,14 +16,18 @@
 #include "base/strv.h"
 
 #define AGENT_FETCHED ".fetched"
+#define AGENT_VENV "venv" /* in an installation: what pip made */
 
 /* An [install] table with its placeholders filled in: {version}, {arch} ("x64", "arm64") and {machine}
  * ("x86_64", "aarch64"). */
 struct agent_install {
 	char *version;
-	char *folder;	 /* CACHE/NAME */
-	char *before;	 /* what packages depend on is taken as it was then; NULL: as it is now */
-	struct strv npm; /* packages, "NAME@VERSION" */
+	char *folder; /* CACHE/NAME */
+	char *before; /* what packages depend on is taken as it was then; NULL: as it is now */
+	/* One of these three says what is fetched. */
+	struct strv npm;     /* packages, "NAME@VERSION" */
+	struct strv pip;     /* packages, "NAME==VERSION", into venv/ */
+	char *url, *sha256;  /* one file, an archive's content or a program */
 	struct strv program; /* below the installation: what stands for argv[0] */
 	char id[HASH_HEX];   /* of all that says what is fetched */
 };
@@ -37,7 +41,7 @@ void agent_install_release(struct agent_install *i);
 char *agent_install_find(const struct agent_install *i);
 /* The name in I's folder that a new installation gets; the caller frees. */
 char *agent_install_name(const struct agent_install *i);
-/* Hash of the tree that npm resolved in the installation DIR: where each package lies, its version, its digest. Two of one
+/* Hash of the tree that npm, or pip, resolved in the installation DIR: where each package lies, its version, its digest. Two of one
  * version may differ in what it depends on. False: npm left no account of it. */
 bool agent_install_tree(const char *dir, char out[HASH_HEX]);
 /* The versions that are there of what SPEC would fetch, whatever it names; sorted. */

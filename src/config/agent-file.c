@@ -360,11 +360,21 @@ static void check_prompt(const struct reader *r, const struct toml_node *n, cons
 		file_string(r, n, name);
 }
 
+static void check_sha256(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (file_expect(r, n, TOML_STRING, name) &&
+	    (strlen(n->text) != 64 || strspn(n->text, "0123456789abcdef") != 64))
+		file_complain(r, n->line, n->col, "sha256 is 64 digits of 0-9 and a-f");
+}
+
 /* clang-format off */
 static const struct member install_members[] = {
 	{ .name = "version", .check = file_string, .required = true },
 	{ .name = "before", .check = check_day },
-	{ .name = "npm", .check = check_strings, .required = true },
+	{ .name = "npm", .check = check_strings },
+	{ .name = "pip", .check = check_strings },
+	{ .name = "url", .check = file_string },
+	{ .name = "sha256", .check = check_sha256 },
 	{ .name = "program", .check = check_program, .required = true },
 	{ .name = NULL },
 };
@@ -372,8 +382,17 @@ static const struct member install_members[] = {
 
 static void check_install(const struct reader *r, const struct toml_node *n, const char *name)
 {
-	if (file_expect(r, n, TOML_TABLE, name))
-		file_members(r, n, install_members, "[install]");
+	if (!file_expect(r, n, TOML_TABLE, name))
+		return;
+	file_members(r, n, install_members, "[install]");
+	const int ways = !!toml_get(n, "npm") + !!toml_get(n, "pip") + !!toml_get(n, "url");
+	if (ways != 1)
+		file_complain(r, n->line, n->col,
+			      "[install] needs one of npm, pip and url, which say what is fetched");
+	if (toml_get(n, "url") && !toml_get(n, "sha256"))
+		file_complain(
+			r, n->line, n->col,
+			"[install] needs the sha256 of what url names: curl -sL URL | sha256sum");
 }
 
 /* What can only be seen with the whole file in view. */

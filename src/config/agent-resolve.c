@@ -66,6 +66,16 @@ static bool use_installed(const struct resolving *r, const struct agent_install 
 	json_put_str(r->spec, "version", i->version);
 	if (agent_install_tree(dir, tree))
 		json_put_str(r->spec, "tree", tree);
+	/* A Python that is not the system's comes with the environment that was made from it. */
+	AUTO(free) char *program = path_join(dir, i->program.v[0]);
+	AUTO(free) char *real = realpath(program, NULL);
+	struct err ignored;
+	if (i->pip.n && real && !program_is_shown(&r->programs, real)) {
+		AUTO(json) json_t *off_path = json_array();
+		struct programs p = r->programs;
+		p.path = off_path;
+		return program_add(&p, real, "/", NULL, &ignored) == 0;
+	}
 	return true;
 }
 

@@ -13,7 +13,8 @@
 
 enum {
 	STREAK = 5,
-	SHARE_FROM = 10, /* trials that ended, before their failures are a share */
+	AT_ONCE_MS = 10 * 1000, /* an agent that failed sooner did not work first */
+	SHARE_FROM = 10,	/* trials that ended, before their failures are a share */
 	BACKOFF_MS = 1000,
 	BACKOFF_MAX_MS = 60000,
 };
@@ -66,6 +67,18 @@ static void watch_refusals(struct sched *s, const struct ending *e)
 	listener_say(s->o->listener, "paused: %s; nothing more is started", s->refused.reason);
 }
 
+/* Its agent failed at once and never asked the model that it is there to ask: it was not started as it should be. */
+static bool never_asked(const struct sched *s, const struct ending *e)
+{
+	const json_t *agent = json_object_get(e->result, "agent"),
+		     *metrics = json_object_get(agent, "metrics");
+
+	return e->outcome == OUTCOME_AGENT_ERROR && *sched_trial(s, e->item)->provider &&
+	       json_get_int(agent, "exit_status", 0) != 0 &&
+	       json_get_int(metrics, "calls", -1) == 0 &&
+	       json_get_int(metrics, "wall_ms", AT_ONCE_MS) < AT_ONCE_MS;
+}
+
 /* Failures of one kind, whatever their words: the first trials of all, since then the set-up is at fault; or any trials in
  * a row whose provider cannot be asked, since one task that cannot be had is no reason to leave out the others. */
 static void watch_streak(struct sched *s, const struct ending *e)
@@ -73,11 +86,12 @@ static void watch_streak(struct sched *s, const struct ending *e)
 	struct streak *k = &s->streak;
 	const char *reason = json_get_str(e->result, "reason", "");
 	const char *cause = json_get_str(e->result, "cause", "");
-	const char *kind = *cause ? cause : reason;
+	const bool idle = never_asked(s, e);
+	const char *kind = idle ? "agent" : *cause ? cause : reason;
 
 	if (e->outcome == OUTCOME_CANCELLED)
 		return;
-	if (e->outcome != OUTCOME_INFRA_ERROR) {
+	if (e->outcome != OUTCOME_INFRA_ERROR && !idle) {
 		if (k->paused)
 			listener_say(s->o->listener, "going on: a trial got further");
 		*k = (struct streak){.broken = true};
@@ -96,7 +110,8 @@ static void watch_streak(struct sched *s, const struct ending *e)
 	if (k->failures < STREAK || k->paused)
 		return;
 	k->paused = true;
-	listener_say(s->o->listener, "paused: %d trials in a row failed for one reason: %s", STREAK,
+	listener_say(s->o->listener, "paused: %d trials in a row failed for one reason%s: %s",
+		     STREAK, idle ? ", before their agent had asked its model once" : "",
 		     k->reason);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Agents that somebody writes, started as people start them: what a sandbox is shown of them, and how edited source is told."""
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 from conftest import put
+from models import fake, provided  # noqa: F401 (fixtures)
 
 # Says where it runs and what it could import, and what its shell would find.
 AGENT = """import os, shutil, subprocess, sys
@@ -192,3 +194,67 @@ def test_what_new_writes_passes_its_check(workdir, run_cli, kind, words):
     run_cli("agents", "new", "mine", f"--{kind}", check=0)
     assert words in run_cli("agents", "check", "mine", check=0).stdout
     assert "agents/mine.toml is there already" in run_cli("agents", "new", "mine", f"--{kind}", check=2).stderr
+
+
+PYTHON_AGENT = """summary = "from the Python index"
+argv = ["hello-py", "there"]
+[install]
+version = "1.2.3"
+before = "2026-01-31"
+pip = ["hello-py=={version}"]
+program = ["venv/bin/python", "venv/bin/hello-py"]
+"""
+UV = """#!/bin/sh
+echo "$*" > asked
+cat > venv/bin/hello-py <<'E'
+#!/nowhere
+import sys
+open("/app/notes.md", "w").write("words=%s from %s" % (sys.argv[1], sys.prefix))
+E
+chmod 755 venv/bin/hello-py
+mkdir -p venv/lib/python3/site-packages/hello_py-1.2.3.dist-info && echo hello.py,sha256=x,1 > venv/lib/python3/site-packages/hello_py-1.2.3.dist-info/RECORD
+"""
+
+
+def test_an_agent_from_the_python_index(own, workdir, run_cli):
+    put(workdir / "agents/hello.toml", PYTHON_AGENT)
+    put(workdir / "tools/uv", UV)
+    (workdir / "tools/uv").chmod(0o755)
+    env = {"PATH": f"{workdir}/tools:/usr/bin:/bin", "XDG_CACHE_HOME": str(workdir / "cache")}
+    refused = own('base = "hello"', env=env, check=2)
+    assert "rollouts agents install hello" in refused.stderr
+    done = run_cli("agents", "install", "-c", "bench.toml", env=env, check=0)
+    assert "fetching hello 1.2.3 with pip: hello-py==1.2.3" in done.stdout and ", tree " in done.stdout
+    asked, = (workdir / "cache").rglob("asked")
+    assert asked.read_text().split()[:4] == ["pip", "install", "--python", "venv/bin/python"]
+    assert "--exclude-newer=2026-01-31 -- hello-py==1.2.3" in asked.read_text() and "--only-binary :all:" in asked.read_text()
+    notes, result, _ = own('base = "hello"', env=env)
+    assert notes["words"] == "there from /opt/rollouts/hello/venv"
+    assert (result["agent"]["version"], len(result["agent"]["tree"])) == ("1.2.3", 64)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_an_agent_from_a_url(own, workdir, run_cli, archive):
+    put(workdir / "dist/hello", "#!/bin/sh\necho words=fetched > /app/notes.md\n")
+    (workdir / "dist/hello").chmod(0o755)
+    subprocess.run(["tar", "-czf", workdir / "dist/hello-1.2.3.tar.gz", "-C", workdir / "dist", "hello"], check=True)
+    name = "hello-{version}.tar.gz" if archive else "hello"
+    digest = hashlib.sha256((workdir / "dist" / name.replace("{version}", "1.2.3")).read_bytes()).hexdigest()
+    table = 'argv = ["hello"]\n[agents.mine.install]\nversion = "1.2.3"\nprogram = ["hello"]\nurl = "file://%s/dist/%s"\nsha256 = "%s"'
+    env = {"XDG_CACHE_HOME": str(workdir / "cache")}
+    own(table % (workdir, name, "0" * 64), env=env, check=2)
+    wrong = run_cli("agents", "install", "-c", "bench.toml", env=env, check=3)
+    assert f"its SHA-256 is {digest}, not 000000" in wrong.stderr
+    own(table % (workdir, name, digest), env=env, check=2)
+    run_cli("agents", "install", "mine", "-c", "bench.toml", env=env, check=0)
+    notes, result, _ = own(table % (workdir, name, digest), env=env)
+    assert notes["words"] == "fetched" and result["agent"]["version"] == "1.2.3"
+
+
+def test_an_agent_that_never_asks_its_model_pauses_the_run(workdir, make_task, run_cli, rollout, provided):
+    """A module that is missing, say: what it would be scored would be nobody's."""
+    (workdir / "bench.toml").write_text(f"name = 'bench'\nmodel = 'any-fake'\nagent = 'mine'\nrollouts = 20\n[[tasks]]\nprepared_dir = '{make_task()}'\n"
+                                        "[agents.mine]\nneeds = 'model'\napis = ['chat']\nargv = ['sh', '-c', 'echo no module >&2; exit 1']\n")
+    done = run_cli("run", "bench.toml", check=3, env=provided(["chat"]))
+    assert "paused: 5 trials in a row failed for one reason, before their agent had asked its model once: exit status 1: no module" in done.stderr + done.stdout
+    assert len([row for row in rollout().manifest["results"] if row["status"] not in ("pending", "planned")]) < 20
