@@ -7,7 +7,8 @@
 #include "rollout/inputs.h"
 
 /* inputs-tasks.c: the tasks of IN's benchmark. -1 where the machine is at fault, and not a task. */
-int inputs_read_tasks(struct inputs *in, struct strv *problems, struct err *err) MUST_CHECK;
+int inputs_read_tasks(struct inputs *in, const struct config_request *req, struct strv *problems,
+		      struct err *err) MUST_CHECK;
 
 /* Who works on which entry, as plan_input wants it. */
 struct inputs_choice {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <fnmatch.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -52,9 +53,36 @@ int inputs_check_start(const struct task *t, const struct task_source *source,
 	return -1;
 }
 
+/* What --exclude names by its folder is not run, whatever is wrong with it. */
+static bool is_left_out(const struct config_request *req, const struct bench_entry *e)
+{
+	for (size_t i = 0; i < req->exclude.n; i++) {
+		const char *pattern = req->exclude.v[i];
+		if (!fnmatch(pattern, e->prepared_dir, 0) ||
+		    !fnmatch(pattern, path_base(e->prepared_dir), 0))
+			return true;
+	}
+	return false;
+}
+
+/* In the place of one that cannot be read and has no trials. */
+static void stand_in(struct task *t, const char *dir)
+{
+	*t = (struct task){.layout = task_layout_prepared};
+	t->dir = xstrdup(dir);
+	t->id = xstrdup(path_base(dir));
+	t->title = xstrdup(t->id);
+	t->repo.git_url = xstrdup("");
+	t->steps = xcalloc(1, sizeof *t->steps);
+	t->steps_n = 1;
+	t->steps[0].name = xstrdup("");
+	t->steps[0].instruction = xstrdup("");
+	hash_once(dir, strlen(dir), t->hash);
+}
+
 /* -1: the machine's fault, which every task would tell again. */
-static int read_task(struct inputs *in, const struct task_source *source, struct strv *problems,
-		     struct err *err)
+static int read_task(struct inputs *in, const struct task_source *source, bool left_out,
+		     struct strv *problems, struct err *err)
 {
 	struct inputs_task *t = &in->tasks[in->tasks_n++];
 	AUTO(strv) struct strv lines = STRV_INIT;
@@ -66,6 +94,10 @@ static int read_task(struct inputs *in, const struct task_source *source, struct
 	}
 	if (!lines.n && err->kind == ERR_INFRA)
 		return -1;
+	if (left_out) {
+		stand_in(&t->task, source->dir);
+		return 0;
+	}
 	if (!lines.n)
 		strv_push(&lines, err->msg);
 	inputs_task_lines(source, &lines, problems);
@@ -73,8 +105,9 @@ static int read_task(struct inputs *in, const struct task_source *source, struct
 }
 
 /* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */
-static int find_task(struct inputs *in, const struct bench_entry *e, size_t *out,
-		     struct strv *problems, struct err *err)
+static int find_task(struct inputs *in, const struct config_request *req,
+		     const struct bench_entry *e, size_t *out, struct strv *problems,
+		     struct err *err)
 {
 	const struct task_source source = {e->task_path, e->overrides, e->apply_overrides};
 
@@ -84,17 +117,18 @@ static int find_task(struct inputs *in, const struct bench_entry *e, size_t *out
 			return 0;
 		}
 	*out = in->tasks_n;
-	return read_task(in, &source, problems, err);
+	return read_task(in, &source, is_left_out(req, e), problems, err);
 }
 
-int inputs_read_tasks(struct inputs *in, struct strv *problems, struct err *err)
+int inputs_read_tasks(struct inputs *in, const struct config_request *req, struct strv *problems,
+		      struct err *err)
 {
 	const struct bench *b = &in->bench;
 
 	in->tasks = xcalloc(b->entries_n + 1, sizeof *in->tasks);
 	in->entry_task = xcalloc(b->entries_n + 1, sizeof *in->entry_task);
 	for (size_t i = 0; i < b->entries_n; i++)
-		if (find_task(in, &b->entries[i], &in->entry_task[i], problems, err))
+		if (find_task(in, req, &b->entries[i], &in->entry_task[i], problems, err))
 			return -1;
 	return 0;
 }

@@ -97,7 +97,7 @@ int inputs_load_tasks(struct inputs *out, const struct config_request *req, stru
 	bench_init(&out->bench);
 	struct err more;
 	int rc = config_load(&out->bench, &grading, problems, err);
-	if (inputs_read_tasks(out, problems, rc ? &more : err))
+	if (inputs_read_tasks(out, req, problems, rc ? &more : err))
 		rc = -1;
 	AUTO(strv) struct strv told = STRV_INIT;
 	inputs_blank_logins(out, &told);
@@ -260,7 +260,7 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	bench_init(&out->bench);
 	int rc = config_load(&out->bench, req, problems, err);
 	check_gateway(req->gateway, problems);
-	if (inputs_read_tasks(out, problems, rc ? &more : err))
+	if (inputs_read_tasks(out, req, problems, rc ? &more : err))
 		rc = -1;
 	inputs_find_agents(out, &choice, req, problems);
 	find_judge(out, req, problems);

@@ -96,6 +96,7 @@ LOOK = r"""grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status > /srv/stat
 head -c 6 "$ROLLOUTS_INSTRUCTION_FILE" > /srv/first; ls /tests /solution > /srv/there 2>/dev/null
 for p in / /usr /logs/agent; do touch $p/mine && echo $p; done > /srv/writable; ls -A /.rollouts/ctl > /srv/ctl
 (setsid sleep 1000 </dev/null >/dev/null 2>&1 &)
+until grep -qs sleep /proc/[0-9]*/comm; do /usr/bin/true; done
 """
 
 
@@ -133,6 +134,13 @@ def test_what_is_wrong_with_a_task_is_told_before_anything_runs(run_harbor, task
             (workdir / "set/plain" / path).write_text(content)
     done = run_harbor("--tasks", "set", "-a", "nop", check=2)
     assert text in done.stderr and not (workdir / "data/runs").exists(), done.stderr
+
+
+def test_a_task_that_cannot_be_run_is_left_out_by_its_folder(run_harbor, tasks, workdir):
+    tasks("plain", "json")
+    (workdir / "set/json/task.toml").write_text("[environment]\nos = 'windows'\ndocker_image = 'x'\n")
+    run_harbor("--tasks", "set", "-a", "nop", "--network", "deny", "--exclude", "json", check=0)
+    assert set(results(workdir)) == {"plain"}
 
 
 def test_both_formats_stand_in_one_benchmark(run_harbor, tasks, make_task, make_bench, workdir, rollout):
