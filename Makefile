@@ -38,8 +38,6 @@ $(BUILD)/build.ninja:
 quickstart:
 	@tools/check-kernel
 	@tools/setup build run
-	@test -e "$${ROLLOUTS_TEST_CACHE:-$$HOME/.cache/rollouts-tests}/moto" || \
-		echo "test: moto is not there: a second opinion on the tests' own AWS is left out (make moto)"
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 	$(strip $(BUILD)/rollouts run examples/hello/hello.toml $(shell tools/check-kernel run))
@@ -70,6 +68,8 @@ moto:
 setup-test:
 	@tools/setup build run test engine
 	@tools/setup slurm || echo "test: there is no Slurm here: its tests are left out (tools/setup slurm)"
+	@test -e "$${ROLLOUTS_TEST_CACHE:-$$HOME/.cache/rollouts-tests}/moto" || \
+		echo "test: moto is not there: a second opinion on the tests' own AWS is left out (make moto)"
 	@$(MAKE) --no-print-directory all
 	@tools/apparmor add rollouts-checkout $(BUILD)/rollouts $(BUILD)/rollouts-trial
 

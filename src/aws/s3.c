@@ -13,7 +13,6 @@
 #include "aws/sigv4.h"
 #include "aws/xml.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/mem.h"
 
 enum { PART_BYTES = 32 << 20, HASH_CHUNK = 1 << 20, PAGE = 1000, CONFLICT_TRIES = 5 };
@@ -85,16 +84,6 @@ void s3_call(struct s3 *s, struct aws_call *c, const char *method, const char *k
 	*c = (struct aws_call){.http = HTTP_CALL_INIT, .service = "s3"};
 	c->http.method = method;
 	c->http.url = url_of(s, key, query);
-}
-
-char *s3_presign(struct s3 *s, const char *method, const char *key, int64_t expires_sec)
-{
-	AUTO(free) char *url = url_of(s, key, NULL);
-	const struct credentials *k = &s->aws->key;
-
-	return sigv4_presign(&(struct sigv4){k->id, k->secret, k->token, s->aws->region, "s3",
-					     clock_wall_ms() + s->aws->clock_off_ms},
-			     method, url, expires_sec);
 }
 
 void s3_add_encryption(const struct s3 *s, struct aws_call *c)

@@ -50,5 +50,3 @@ int s3_delete(struct s3 *s, const struct strv *keys, struct err *err) MUST_CHECK
  * goes to OUT. -1: there was no answer. */
 int s3_bucket(struct s3 *s, const char *method, const char *query, const char *body, long *status,
 	      struct buf *out, struct err *err) MUST_CHECK;
-/* A URL with which anybody may GET, or PUT, KEY for EXPIRES_SEC. The caller frees. */
-char *s3_presign(struct s3 *s, const char *method, const char *key, int64_t expires_sec);

@@ -112,7 +112,11 @@ static void sort(struct strv *s)
 		qsort(s->v, s->n, sizeof *s->v, by_bytes);
 }
 
-/* "name=value" in the order of names, then values. '\1' sorts before all that an encoded name can hold, as '=' would not. */
+/* Between a name and its value while lines are sorted: before all that a name can hold, so that a name goes before those that begin
+ * with it. Neither '=' nor ':' does. */
+#define BETWEEN '\1'
+
+/* "name=value" in the order of names, then values. */
 static void add_query(struct buf *out, const char *query)
 {
 	AUTO(strv) struct strv pairs = STRV_INIT;
@@ -121,7 +125,7 @@ static void add_query(struct buf *out, const char *query)
 		size_t n = strcspn(query, "&#"), name = strcspn(query, "=&#");
 		AUTO(buf) struct buf pair = BUF_INIT;
 		add_normal(&pair, query, name);
-		buf_addc(&pair, '\1');
+		buf_addc(&pair, BETWEEN);
 		if (name < n)
 			add_normal(&pair, query + name + 1, n - name - 1);
 		if (n)
@@ -130,7 +134,7 @@ static void add_query(struct buf *out, const char *query)
 	}
 	sort(&pairs);
 	for (size_t i = 0; i < pairs.n; i++) {
-		*strchr(pairs.v[i], '\1') = '=';
+		*strchr(pairs.v[i], BETWEEN) = '=';
 		buf_addf(out, "%s%s", i ? "&" : "", pairs.v[i]);
 	}
 }
@@ -155,7 +159,7 @@ static bool is_signed(const char *header)
 	       !strncasecmp(header, "host:", 5);
 }
 
-/* "name:value", the name small and the value without needless space. */
+/* The name, small, and the value without needless space. */
 static char *canonical_header(const char *header)
 {
 	struct buf out = BUF_INIT;
@@ -163,7 +167,7 @@ static char *canonical_header(const char *header)
 
 	for (const char *p = header; p < value; p++)
 		buf_addc(&out, (char)tolower((unsigned char)*p));
-	buf_addc(&out, ':');
+	buf_addc(&out, BETWEEN);
 	value += *value == ':';
 	value += strspn(value, " \t");
 	for (; *value; value++)
@@ -179,12 +183,13 @@ static void add_headers(struct buf *out, struct buf *names, const struct url *u,
 {
 	AUTO(strv) struct strv lines = STRV_INIT;
 
-	strv_pushf(&lines, "host:%.*s", (int)u->host_len, u->host);
+	strv_pushf(&lines, "host%c%.*s", BETWEEN, (int)u->host_len, u->host);
 	for (size_t i = 0; headers && i < headers->n; i++)
 		if (is_signed(headers->v[i]) && strncasecmp(headers->v[i], "host:", 5))
 			strv_take(&lines, canonical_header(headers->v[i]));
 	sort(&lines);
 	for (size_t i = 0; i < lines.n; i++) {
+		*strchr(lines.v[i], BETWEEN) = ':';
 		buf_addf(out, "%s\n", lines.v[i]);
 		buf_addf(names, "%s%.*s", i ? ";" : "", (int)strcspn(lines.v[i], ":"), lines.v[i]);
 	}

@@ -44,8 +44,8 @@ struct array {
 	char *heard;	   /* the last key of its events that was read; NULL: none */
 	json_t *read;	   /* keys near it that were read */
 	int64_t counts[2]; /* of those that were listed: succeeded, failed */
-	bool seen;
-	int missed;
+	bool seen, warned;
+	int missed, idle;
 };
 
 struct batch {
@@ -97,7 +97,7 @@ void submit_gather(struct batch *b, const json_t *jobs);
 void submit_due(struct batch *b, bool now);
 /* The id of the array A at Batch, by its name. 1: there is none; -1: Batch is not to be asked. */
 int submit_find(struct batch *b, const struct array *a, char **job, struct err *err) MUST_CHECK;
-void submit_cancel(struct batch *b, bool kill);
+void submit_cancel(struct batch *b);
 
 /* states.c: ask the bucket and Batch what became of everything, and tell. */
 void states_poll(struct batch *b);

@@ -9,7 +9,7 @@
 
 /* rollouts-cloud node URL BATCH: in the container of a job, runs its trials. */
 int cloud_node(int argc, char **argv);
-/* rollouts-cloud read|pull URL FOLDER [RUN_ID]: rollouts of a bucket into a data folder of this machine. */
+/* rollouts-cloud read|pull URL FOLDER [RUN_ID|all]: rollouts of a bucket into a data folder of this machine. */
 int cloud_read(int argc, char **argv);
 /* rollouts-cloud init|doctor|cost SETTINGS NAME DATA yes|no: SETTINGS are [launcher.batch] as JSON, NAME the benchmark's, DATA the data folder. */
 int cloud_init(int argc, char **argv);

@@ -149,7 +149,7 @@ static void on_cancel(struct batch *b, const json_t *m)
 		if (r)
 			r->cancelled = true;
 	}
-	submit_cancel(b, !strcmp(json_get_str(m, "how", ""), "kill"));
+	submit_cancel(b);
 	b->next_poll_ms = 0;
 }
 

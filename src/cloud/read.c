@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * rollouts-cloud read URL FOLDER [RUN_ID], pull URL FOLDER: what the verbs that read need of a bucket. One line of JSON says where it is:
+ * rollouts-cloud read URL FOLDER [RUN_ID|all], pull URL FOLDER: what the verbs that read need of a bucket. One line of JSON says where it is:
  * data, the data folder; name and stamp, where URL says them; names, of the benchmarks that there are.
  */
 #include <errno.h>
@@ -155,7 +155,8 @@ static int work(struct mirror *m, struct place *p, struct aws *a, struct s3 *s, 
 	m->stamp = p->stamp;
 	if (m->dir_fd < 0 || mirror_update(m, err))
 		return -1;
-	if ((pull || argv[3]) && mirror_archives(m, pull ? NULL : argv[3], &archives, err))
+	if ((pull || argv[3]) &&
+	    mirror_archives(m, pull || !strcmp(argv[3], "all") ? NULL : argv[3], &archives, err))
 		return -1;
 	tell(m, p, archives);
 	return 0;

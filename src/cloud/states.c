@@ -24,6 +24,7 @@ enum {
 	LINE_MAX_BYTES = 16 << 20,
 	GET_MANY = 64,
 	LIST_FROM = 16,
+	IDLE_POLLS = 5, /* of an array that waits, before it is asked why */
 };
 
 static struct trial_ref *trial_of(struct array *a, const char *token)
@@ -266,6 +267,34 @@ static int list_children(struct batch *b, struct array *a, const char *status, i
 	return rc;
 }
 
+/* Batch says of a job that waits why it cannot start as things are: a queue without instances, one that is too small. */
+static void warn_of_waiting(struct array *a, const json_t *job)
+{
+	const char *why = json_get_str(job, "statusReason", "");
+
+	if (strcmp(json_get_str(job, "status", ""), "RUNNABLE") || !*why || a->warned)
+		return;
+	a->warned = true;
+	say_note("job %s waits: %s", a->job, why);
+}
+
+/* Of an array that waits as a whole, its first child tells. */
+static int ask_first(struct batch *b, struct array *a, const json_t *counts, struct err *err)
+{
+	AUTO(free) char *id = xasprintf("%s:0", a->job);
+	AUTO(json) json_t *ask = json_pack("{s:[s]}", "jobs", id);
+	AUTO(json) json_t *answer = NULL;
+
+	if (a->warned || !json_get_int(counts, "RUNNABLE", 0) ||
+	    json_get_int(counts, "RUNNING", 0) + json_get_int(counts, "STARTING", 0) ||
+	    ++a->idle % IDLE_POLLS)
+		return 0;
+	if (aws_json(&b->aws, "batch", "/v1/describejobs", NULL, ask, false, &answer, err))
+		return -1;
+	warn_of_waiting(a, json_array_get(json_object_get(answer, "jobs"), 0));
+	return 0;
+}
+
 static int take_array(struct batch *b, struct array *a, const json_t *job, struct err *err)
 {
 	static const char *const names[] = {"SUCCEEDED", "FAILED"};
@@ -274,6 +303,8 @@ static int take_array(struct batch *b, struct array *a, const json_t *job, struc
 	const char *status = json_get_str(job, "status", "");
 	const bool over = !strcmp(status, "SUCCEEDED") || !strcmp(status, "FAILED");
 
+	if (ask_first(b, a, counts, err))
+		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		int64_t n = json_get_int(counts, names[i], 0);
 		if (n == a->counts[i])
@@ -296,6 +327,8 @@ static int take_array(struct batch *b, struct array *a, const json_t *job, struc
 static int take_job(struct batch *b, struct array *a, const json_t *job, struct err *err)
 {
 	const char *status = json_get_str(job, "status", "");
+
+	warn_of_waiting(a, job);
 
 	a->seen = true;
 	a->missed = 0;

@@ -296,7 +296,7 @@ static bool is_cancelled(const struct task *t)
 }
 
 /* A job ends once none of its trials is wanted; an array that is wanted no more is one job. */
-void submit_cancel(struct batch *b, bool kill)
+void submit_cancel(struct batch *b)
 {
 	json_t *ids = json_array();
 

@@ -82,7 +82,7 @@ static int bring(json_t **out, const char *url, const char *run, struct err *err
 }
 
 /* The operand as a verb takes rollouts of this machine. */
-static int add_rollout(struct strv *out, const char *url, struct err *err)
+static int add_rollout(struct strv *out, const char *url, bool whole, struct err *err)
 {
 	AUTO(free) char *place = xstrdup(url);
 	AUTO(json) json_t *j = NULL;
@@ -92,7 +92,7 @@ static int add_rollout(struct strv *out, const char *url, struct err *err)
 		*at++ = '\0';
 	else
 		at = NULL;
-	if (bring(&j, place, NULL, err))
+	if (bring(&j, place, whole ? "all" : NULL, err))
 		return -1;
 	const json_t *names = json_object_get(j, "names");
 	const char *name = json_get_str(j, "name", NULL), *stamp = json_get_str(j, "stamp", at);
@@ -143,6 +143,9 @@ int bucket_bring(struct strv *out, int argc, char **argv, struct err *err)
 {
 	const bool is_list = !strcmp(argv[0], "list"), is_show = !strcmp(argv[0], "show");
 
+	/* What agents did and said is in the archives. */
+	const bool whole = !strcmp(argv[0], "report") || !strcmp(argv[0], "export");
+
 	strv_push(out, argv[0]);
 	for (int i = 1; i < argc; i++) {
 		const char *run = NULL;
@@ -151,7 +154,7 @@ int bucket_bring(struct strv *out, int argc, char **argv, struct err *err)
 		if (!is_bucket(argv[i]))
 			strv_push(out, argv[i]);
 		else if (is_list || is_show ? add_folder(out, argv[i], run, is_list, err)
-					    : add_rollout(out, argv[i], err))
+					    : add_rollout(out, argv[i], whole, err))
 			return -1;
 	}
 	return 0;

@@ -77,6 +77,8 @@ def test_a_benchmark_goes_there_and_comes_back(run_cli, aws, bench, rollout, wor
     assert "far" in run_cli("list", "s3://bkt/pre/fix", env=cache, check=0).stdout
     assert run_cli("show", "s3://bkt/pre/fix", ids[0], "diff", env=cache, check=0).stdout == run_cli("show", ids[0], "diff", check=0).stdout
     assert run_cli("compare", "s3://bkt/pre/fix", env=cache).returncode in (0, 2)
+    run_cli("report", "s3://bkt/pre/fix", "--output", "page.html", env=cache, check=0)
+    assert "return" in (workdir / "page.html").read_text()
     pulled = run_cli("pull", "s3://bkt/pre/fix", "--data-dir", "pulled", env=cache, check=0)
     assert pulled.stdout == f"pulled/rollouts/far/{folder.name}\n"
     assert {p.name for p in (workdir / "pulled/runs" / ids[1] / "attempts/1").iterdir()} \

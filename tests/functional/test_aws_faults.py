@@ -107,6 +107,19 @@ def test_a_store_without_checksums(run_cli, aws, slow, rollout):  # noqa: F811
     assert only(rollout("far"))["outcome"] == "completed"
 
 
+def test_what_is_large_goes_up_in_parts(run_cli, aws, slow, rollout, workdir):  # noqa: F811
+    """And everything is encrypted by the store as the settings say."""
+    server = aws()
+    path = slow(0, settings={"sse": "aws:kms", "kms_key": "k"})
+    put(workdir / "tasks/far/overlay_repo_files/big.txt", "0123456789abcde\n" * (34 << 16))
+    run_cli("run", path, "--launcher", "batch", env=server.environment, check=0)
+    assert only(rollout("far"))["outcome"] == "completed"
+    objects = server.store.buckets["bkt"]
+    assert {(o["sse"], o["kms"]) for o in objects.values()} == {("aws:kms", "k")}
+    large = [o for k, o in objects.items() if "/parcels/" in k and len(o["body"]) > 34 << 20]
+    assert large and all("-" in o["etag"] for o in large) and not server.store.uploads
+
+
 def test_a_key_that_ends(run_cli, aws, bench, rollout, workdir):  # noqa: F811
     """One of a program is asked for again when AWS says that it has expired."""
     server = aws()

@@ -5,6 +5,7 @@ The images are Debian 12 and 13 with the packages of tools/packages.txt, made by
 $ROLLOUTS_TEST_CACHE (~/.cache/rollouts-tests). Containers here have no network.
 """
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 import engines
 from conftest import SOURCE
+from test_aws_batch import aws, bench, keys  # noqa: F401
 
 CACHE = Path(os.environ.get("ROLLOUTS_TEST_CACHE", "~/.cache/rollouts-tests")).expanduser()
 PAGE = (SOURCE / "docs/inside-a-container.md").read_text()
@@ -133,6 +135,32 @@ def test_quickstart_ends_in_the_tables(run_in, debian, build_dir, checkout):
         in_volume, on_its_own, _ = done.stdout.split("Ready to run.")
         assert "put the data folder on a volume" in on_its_own and "on a volume" not in in_volume
         assert "✓ All 6 tasks completed!" in done.stdout
+
+
+STARTER = """#!/usr/bin/python3
+import os, sys
+given = [word for name in os.environ if name.startswith("AWS_") for word in ("--env", name)]
+os.execvp("docker", {before} + given + {after} + sys.argv[1:])
+"""
+
+
+def test_jobs_of_aws_batch_are_such_containers(run_cli, dockerd, load, checkout, build_dir, aws, bench, rollout, workdir):  # noqa: F811
+    """The evaluation truly runs in a container with the rights that it needs, and what it made comes back by way of the bucket."""
+    add_programs(build_dir, checkout)
+    for name in ("rollouts-cloud", "rollouts-node"):
+        shutil.copy(build_dir / name, checkout / "build" / name)
+    options = [*PRINTED.split(), "--rm", "--network", "host", "--volume", f"{checkout}:{CHECKOUT}"]
+    start = workdir / "start"
+    start.write_text(STARTER.format(before=options, after=[load("trixie"), f"{CHECKOUT}/build/rollouts"]))
+    start.chmod(0o755)
+    server = aws(run=[str(start)], environment={"DOCKER_HOST": dockerd.host})
+    path = bench({"image": "debian-trixie"}, rollouts=2, parallel=2)
+    done = run_cli("run", path, "--launcher", "batch", env=server.environment, timeout=300)
+    assert done.returncode == 0, done.stdout + str(server.batch.logs)
+    assert [t["total_score"] for t in rollout("far").runs.values()] == [1.0] * 2
+    assert len(keys(server, "archives/2")) == 2
+    ran = [json.loads(o["body"]) for k, o in server.store.buckets["bkt"].items() if "/results/2" in k]
+    assert {r["result"]["sandbox"] for r in ran} == {"local"}
 
 
 NO_LANDLOCK = "--security-opt seccomp=" + str(Path(__file__).parent / "no-landlock.json")

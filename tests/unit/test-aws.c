@@ -38,6 +38,10 @@ static void test_signatures(void **state)
 		 "arn%3Aaws%3Abedrock%3Ax%2Fy/invoke",
 		 "Content-Type: application/json", "{\"a\":1}",
 		 "13274688ca7f756f899d309919e38b8317c0c8847cd32b453a072bd4256007dd"},
+		{"s3", NULL, "PUT", "https://b.s3.us-east-1.amazonaws.com/k",
+		 "x-amz-server-side-encryption-aws-kms-key-id: k\n"
+		 "x-amz-server-side-encryption: aws:kms",
+		 "hello", "864c3b674e109af0371c0d3dfa86bdce406c29c72c4b6065f9eb81847346f035"},
 		{"s3", "tok/en==", "PUT", "https://b.s3.us-east-1.amazonaws.com:443/a%20b/c%2Bd",
 		 "x-amz-meta-z:  a   b ", "hello",
 		 "481f41829c8905ee7eefc190d983b8945c428b9d0e54a98cee139584d437c0b6"},
@@ -47,8 +51,9 @@ static void test_signatures(void **state)
 		AUTO(strv) struct strv headers = STRV_INIT;
 		char hash[HASH_HEX];
 		hash_once(t[i].body, strlen(t[i].body), hash);
-		if (t[i].header)
-			strv_push(&headers, t[i].header);
+		AUTO(free) char *lines = xstrdup(t[i].header);
+		for (char *rest = lines, *line; (line = strsep(&rest, "\n"));)
+			strv_push(&headers, line);
 		sigv4_sign(&(struct sigv4){"AKIDEXAMPLE", SECRET, t[i].token, "us-east-1",
 					   t[i].service, WHEN},
 			   t[i].method, t[i].url, hash, &headers);
