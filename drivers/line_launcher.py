@@ -231,6 +231,7 @@ class Launcher:
     async def forget(self, token):
         job = self.jobs.pop(token, None)
         if job:
+            job.write(forgotten=True)
             await self.done(job)
             await job.forget()
 

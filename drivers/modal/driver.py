@@ -54,7 +54,7 @@ def one_line(error):
 
 
 class Trial(Job):
-    sandbox, created_at = None, None
+    sandbox, making = None, None
 
     def cancel(self, how):
         super().cancel(how)
@@ -337,6 +337,7 @@ class Modal(Launcher):
         else:
             self.image = modal.Image.from_registry("debian:bookworm").dockerfile_commands(DEFAULT_IMAGE)
         self.volume = modal.Volume.from_name(s["volume"], create_if_missing=True)
+        self.task(self.bury())
 
     # -- what trials need, once for all
 
@@ -380,13 +381,26 @@ class Modal(Launcher):
     # -- trials
 
     async def put(self, job):
-        self.task(job.go())
+        job.making = self.task(job.go())
 
     def words(self, job, how):
         return how if how == "exit status 0" else f"{how} in Modal's sandbox {job.known.get('id')}"
 
     async def done(self, job):
+        """One that was cancelled while its sandbox was made has one all the same."""
+        if job.making:
+            await asyncio.wait({job.making})
         await job.terminate()
+
+    async def bury(self):
+        """What an earlier one of us did not get done in the time that it had to leave."""
+        for file in Path(self.state).glob("*/job.json"):
+            kept = json.loads(file.read_text())
+            if kept["known"].get("forgotten") and file.parent.name not in self.jobs:
+                job = Trial(self, kept["job"], kept["known"])
+                job.sandbox = await job.find()
+                await job.terminate()
+                await job.forget()
 
 
 # What our own sandbox is made of, tried where it would be made. Each line: a name, whether it works.

@@ -29,7 +29,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 USER_PREFIX = "rollouts-test-"
 ENGINE = os.environ.get("ROLLOUTS_TEST_ENGINE")  # a DOCKER_HOST: every task then has a Dockerfile (test_docker_suite.py)
 SANDBOX = os.environ.get("ROLLOUTS_TEST_SANDBOX")  # "landlock": every benchmark's, where it says nothing (test_landlock.py)
-LONGEST_FIRST = ["test_docker_suite.py", "test_inside_a_container.py", "test_slurm.py", "test_landlock.py", "test_hostile.py", "test_real_agents.py", "test_docker.py",
+LONGEST_FIRST = ["test_docker_suite.py", "test_inside_a_container.py", "test_slurm.py", "test_modal.py", "test_ssh.py", "test_landlock.py", "test_hostile.py", "test_real_agents.py", "test_docker.py",
                  "test_docker_tasks.py", "test_engine.py", "test_gateway_quota.py", "test_gateway.py", "test_sandbox_limits.py", "test_automation.py", "test_kill.py"]
 PR_SET_CHILD_SUBREAPER = 36
 GIT_DATE = 1700000000  # 2023-11-14 22:13:20 UTC: every run makes the same commits

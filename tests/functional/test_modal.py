@@ -199,6 +199,18 @@ def test_an_interrupt_reaches_it(start_cli, slow, modal, workdir):
     nothing_runs(modal)
 
 
+def test_an_interrupt_while_a_sandbox_is_made(start_cli, slow, modal, workdir):
+    """It is made all the same, at Modal, and ended once its answer is there."""
+    modal.post("/fault", method="SandboxCreateV2", when="after", delay=2)
+    child = start_cli("run", slow(60), env=modal.env)
+    wait_for(lambda: modal.get("/sandboxes"), timeout=120)
+    for _ in range(2):
+        child.send_signal(signal.SIGINT)
+        wait_for(lambda: b"interrupted" in next(workdir.glob("data/rollouts/far/*/events.jsonl")).read_bytes())
+    child.communicate(timeout=300)
+    nothing_runs(modal)
+
+
 def test_models_are_asked_from_here(talker, make_task, make_bench, run_cli, rollout, fake, modal):  # noqa: F811
     """By the exec's own streams: the sandboxes have no network, and no key; named by SANDBOX_BACKEND alone."""
     prompt = scripted(turns=[{"shell": FIX}, {"text": "Fixed."}])
