@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "config/agent-file.h"
 #include "config/config-steps.h"
 #include "core/roles.h"
 
@@ -123,6 +124,8 @@ static void explain_landed(struct buf *out, const struct config *c, const struct
 {
 	const struct key *k = &config_keys[id];
 	const struct value *v = config_effective(c, task, id);
+	if (!v && id == KEY_AGENT)
+		v = config_effective(c, task, KEY_AGENTS);
 	size_t start = out->len;
 	const char *table = k->scopes == SCOPE_OPTIONS ? "model_options." : "";
 	if (is_unset(k, v, base)) {
@@ -221,11 +224,64 @@ static void explain_table(struct buf *out, const struct config *c, const struct 
 			explain_landed(out, c, NULL, (enum key_id)i, b);
 }
 
+/* N on one line. */
+static void add_node(struct buf *out, const struct toml_node *n)
+{
+	switch (n->kind) {
+	case TOML_INT:
+		buf_addf(out, "%lld", (long long)n->integer);
+		return;
+	case TOML_REAL:
+		buf_addf(out, "%.17g", n->real);
+		return;
+	case TOML_BOOL:
+		buf_adds(out, n->boolean ? "true" : "false");
+		return;
+	case TOML_ARRAY:
+	case TOML_TABLE:
+		break;
+	default:
+		add_quoted(out, n->text ? n->text : "");
+		return;
+	}
+	const bool table = n->kind == TOML_TABLE;
+	buf_adds(out, table ? "{ " : "[");
+	for (size_t i = 0; i < n->n; i++) {
+		buf_adds(out, i ? ", " : "");
+		if (table) {
+			add_quoted(out, n->items[i].key);
+			buf_adds(out, " = ");
+		}
+		add_node(out, &n->items[i]);
+	}
+	buf_adds(out, table ? " }" : "]");
+}
+
+/* What agents there are beside those of files, and what each has around it, as the file says it. */
+static void explain_agents(struct buf *out, const struct config *c)
+{
+	for (size_t i = 0; i < c->root->n; i++) {
+		const struct toml_node *n = &c->root->items[i];
+		const struct value at = {
+			.origin = ORIGIN_FILE, .line = n->key_line, .col = n->key_col};
+		const size_t start = out->len;
+		if (!agent_is_around(n->key) &&
+		    (strcmp(n->key, config_keys[KEY_AGENTS].name) != 0 || n->kind != TOML_TABLE))
+			continue;
+		buf_addf(out, "%s = ", n->key);
+		add_node(out, n);
+		add_origin(out, start, c, NULL, &at);
+	}
+}
+
 void config_write(struct buf *out, const struct config *c, const struct bench *b)
 {
-	for (int i = 0; i < TABLE_COUNT_; i++)
+	for (int i = 0; i < TABLE_COUNT_; i++) {
 		if (config_tables[i].whole)
 			explain_table(out, c, b, &config_tables[i]);
+		if (i == TABLE_TOP)
+			explain_agents(out, c);
+	}
 	for (size_t i = 0; i < b->entries_n; i++)
 		explain_entry(out, c, &b->entries[i]);
 }

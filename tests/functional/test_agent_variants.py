@@ -127,3 +127,12 @@ def test_a_file_for_a_fork_never_runs_the_original(told, fake_npm, run_cli, work
     assert told("", ["hello"], env=env)["hello"][1]["outcome"] == "completed"
     folders = sorted(p.name for p in (workdir / "cache/rollouts/agents/hello").iterdir() if p.is_dir())
     assert len(folders) == 2 and folders[0] == "1.2.3" and folders[1].startswith("1.2.3-")
+
+
+def test_the_configuration_as_it_is_understood_has_the_variants(told, workdir, run_cli):
+    """It is a benchmark itself, and means the same."""
+    told('[agents.terse]\nbase = "told"\noptions = { effort = "high", off = ["a"] }\nargs = ["--say", "a \\"b\\""]\n', ["told", "terse"])
+    text = run_cli("config", "bench.toml", check=0).stdout
+    (workdir / "again.toml").write_text(text)
+    first, again = (run_cli("run", name, "--dry-run", check=0).stdout for name in ("bench.toml", "again.toml"))
+    assert "agent terse" in first and first == again
