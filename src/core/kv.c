@@ -77,11 +77,16 @@ static const char *const secret_names[] = {
 	"SECRET*",
 	"*_SECRET*",
 	"*PASSWORD*",
-	"*_PASSWD",
+	"*_PASS*",
+	"*_PWD",
 	"*_PAT",
+	"*_AUTH",
+	"*_SK",
+	"*JWT*",
+	"*DATABASE_URL",
 	"*CREDENTIAL*",
 	"*_ACCESS_KEY*",
-	"*_PRIVATE_KEY*",
+	"*PRIVATE*",
 	"*_CONNECTION_STRING",
 	"AWS_*",
 	"OPENAI_*KEY*",
@@ -97,6 +102,8 @@ static const char *const secret_names[] = {
 
 bool kv_is_secret(const char *name)
 {
+	if (strstr(name, "GOPRIVATE")) /* names of modules */
+		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(secret_names); i++)
 		if (!fnmatch(secret_names[i], name, FNM_CASEFOLD))
 			return true;

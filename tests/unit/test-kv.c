@@ -76,11 +76,19 @@ static void credentials_are_known_by_name(void **state)
 		"AZURE_OPENAI_KEY",
 		"OPENROUTER_KEY_1",
 		"ANTHROPIC_AUTH_TOKEN",
+		"DB_PASS",
+		"GPG_PASSPHRASE",
+		"MYSQL_PWD",
+		"DATABASE_URL",
+		"JWT",
+		"PROXY_AUTH",
+		"PRIVATE_PEM",
+		"STRIPE_SK",
 	};
 	static const char *const plain[] = {
-		"PATH",	    "TIMEOUT_SEC",  "DEBUG",	    "MAX_TOKENS",
-		"KEYBOARD", "OPENAI_MODEL", "TOKENIZER",    "OPENAI_BASE_URL",
-		"PATTERN",  "SORT_KEY",	    "DATABASE_URL", "",
+		"PATH",		"TIMEOUT_SEC", "DEBUG",		  "MAX_TOKENS",	   "KEYBOARD",
+		"OPENAI_MODEL", "TOKENIZER",   "OPENAI_BASE_URL", "PATTERN",	   "SORT_KEY",
+		"GOPRIVATE",	"PWD",	       "OLDPWD",	  "SSH_AUTH_SOCK", "",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(secret); i++)
 		if (!kv_is_secret(secret[i]))
