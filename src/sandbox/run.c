@@ -276,6 +276,18 @@ static void explain_disk(const struct run *r)
 			 (long long)(out->disk_bytes >> 20), (long long)r->s->spec.limits.disk_mb);
 }
 
+static int64_t bytes_beside(const struct sandbox_spec *spec)
+{
+	int64_t sum = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(spec->counted); i++)
+		if (spec->counted[i] &&
+		    !fstatat(spec->root_fd, spec->counted[i], &st, AT_SYMLINK_NOFOLLOW))
+			sum += st.st_size;
+	return sum;
+}
+
 static int check_disk(struct run *r, enum sandbox_measure how, struct err *err)
 {
 	const int64_t limit = r->s->spec.limits.disk_mb << 20;
@@ -283,7 +295,8 @@ static int check_disk(struct run *r, enum sandbox_measure how, struct err *err)
 	const bool too_deep = named == DU_TOO_DEEP;
 
 	/* What has no name is gone with the processes that had it open. */
-	r->out->disk_bytes = too_deep ? -1 : named + (r->exited ? 0 : r->unlinked);
+	r->out->disk_bytes =
+		too_deep ? -1 : named + bytes_beside(&r->s->spec) + (r->exited ? 0 : r->unlinked);
 	if (!has_too_many_files(r) && (limit <= 0 || (!too_deep && r->out->disk_bytes <= limit)))
 		return 0;
 	if (r->out->end == SANDBOX_EXITED)

@@ -49,6 +49,8 @@ struct sandbox_spec {
 	bool network; /* of a container: the engine's default bridge beside the forwarder; else refused */
 	const char *gateway; /* unix socket on the host, or NULL: no forwarder */
 	int gateway_port;    /* 127.0.0.1:PORT inside leads to the gateway */
+	/* Files below ROOT_FD that somebody else writes because of what runs in it: they count as its disk. NULL: none. */
+	const char *counted[2];
 	struct limits limits;
 	struct sandbox_inherited *inherited; /* NULL: open everything with the rights we have now */
 	const struct image *image;	     /* a container of it; NULL: the host's own programs */

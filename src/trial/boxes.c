@@ -69,6 +69,10 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 			     ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (attempt_agent_asks(&w->attempt))
 		spec->gateway = w->attempt.gateway;
+	snprintf(w->calls, sizeof w->calls, "%s/" ATTEMPT_CALLS, w->dir);
+	snprintf(w->recording, sizeof w->recording, "%s/" ATTEMPT_RECORDING, w->dir);
+	spec->counted[0] = w->calls;
+	spec->counted[1] = w->recording;
 	/* Such a task serves ports of its own. */
 	spec->gateway_port = spec->whole ? WHOLE_GATEWAY_PORT : AGENT_GATEWAY_PORT;
 }

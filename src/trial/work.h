@@ -39,6 +39,8 @@ struct work {
 	char *app;	 /* the snapshot's app/ */
 	char *scratch[BOX_COUNT_];
 	char box_name[BOX_COUNT_][112];
+	char calls[512],
+		recording[512]; /* what the gateway writes for the agent, below the data root */
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[BOX_COUNT_][64];
 	struct sandbox_mount caches[BOX_COUNT_][SANDBOX_CACHES_MAX];

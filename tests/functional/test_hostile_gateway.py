@@ -10,9 +10,10 @@ import pytest
 
 from conftest import wait_for
 from gateways import connect, gateway, gateway_program, make_gateway  # noqa: F401
-from models import DIALECTS, fake  # noqa: F401
+from models import DIALECTS, KEY, fake  # noqa: F401
 from sandboxes import box, driver  # noqa: F401
 from test_gateway_hostile import raw_provider  # noqa: F401
+from test_models import provided  # noqa: F401
 from test_sandbox_forwarder import forwarder, through
 
 MB = 1 << 20
@@ -189,3 +190,25 @@ def test_models_without_end(gateway):
     assert [a.status for a in answers[15:]].count(400) >= 20 and b"asked for 16 models" in answers[-1].body
     assert good.ask().status == 200
     assert bad.ask(model="invented-0").status == 200
+
+
+# --- what is kept of calls is the trial's -----------------------------------------------------------
+
+FLOOD = """
+import json, os, sys, urllib.request
+url, token, model = sys.argv[1:]
+for _ in range(500):
+    body = json.dumps({"model": model, "messages": [{"role": "user", "content": os.urandom(1 << 20).hex()}]}).encode()
+    request = urllib.request.Request(url + "/v1/chat/completions", body, {"Content-Type": "application/json",
+                                                                          "Authorization": "Bearer " + token})
+    urllib.request.urlopen(request).read()
+"""
+
+
+def test_what_is_recorded_of_calls_counts_as_disk(run_cli, provided, make_bench, make_task, agent_script, rollout):
+    agent_script('exec /usr/bin/python3 ~/flood.py "$URL" "$TOKEN" "$NAME"', name="flooder", needs="model",
+                 env={"URL": "{gateway_url}", "TOKEN": "{token}", "NAME": "{model}"}, files={"{home}/flood.py": FLOOD})
+    run_cli("run", make_bench({"prepared_dir": make_task(instructions="Say something.\n")}, agent="flooder", model="fake-one",
+                              disk_mb=24, evaluate=False), env={"FAKE_API_KEY": KEY}, check=None)
+    [result] = rollout().runs.values()
+    assert result["outcome"] == "agent_error" and "MB to disk, the limit is 24 MB" in result["reason"], result
