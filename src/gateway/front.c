@@ -68,8 +68,13 @@ static bool keeps_back(struct head *h, const char *name, const char *value)
  * request. */
 static bool is_plain(const char *name, size_t name_n, const char *value, size_t value_n)
 {
+	static const bool in_name[256] = {
+		['0' ... '9'] = true,  ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+		['#' ... '\''] = true, ['*'] = true,	     ['+'] = true,	   ['-'] = true,
+		['.'] = true,	       ['^' ... '`'] = true, ['|'] = true,	   ['~'] = true};
+
 	for (size_t i = 0; i < name_n; i++)
-		if (name[i] <= ' ' || name[i] >= 127 || strchr("\"(),/:;<=>?@[\\]{}", name[i]))
+		if (!in_name[(unsigned char)name[i]])
 			return false;
 	for (size_t i = 0; i < value_n; i++)
 		if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 127)
