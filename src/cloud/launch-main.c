@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "aws/sigv4.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -75,7 +76,13 @@ static int try_settings(struct batch *b, struct err *err)
 			       "definition: AWS Batch in %s has no active job definition \"%s\"; "
 			       "rollouts cloud init makes one",
 			       b->aws.region, s->definition);
-	if (s3_bucket(&b->s3, "GET", "list-type=2&max-keys=1", NULL, &status, &answer, err))
+	/* A policy may allow no list but that of the prefix. */
+	AUTO(free)
+	char *below = xasprintf("%s%s" LAYOUT_PARCELS "/", b->s3.place.prefix,
+				*b->s3.place.prefix ? "/" : "");
+	AUTO(free) char *encoded = sigv4_encode(below, false);
+	AUTO(free) char *query = xasprintf("list-type=2&max-keys=1&prefix=%s", encoded);
+	if (s3_bucket(&b->s3, "GET", query, NULL, &status, &answer, err))
 		return -1;
 	if (status == 404)
 		return err_set(err, ERR_USAGE, 0, "storage: there is no bucket \"%s\"",

@@ -14,7 +14,7 @@ PART_LEAST = 5 << 20
 
 class Store:
     def __init__(self, page=PAGE, part_least=PART_LEAST, checksums=True):
-        self.checksums = checksums
+        self.checksums, self.within = checksums, None
         self.buckets, self.uploads, self.lifecycle = {}, {}, {}
         self.page, self.part_least = page, part_least
         self.lock = threading.RLock()
@@ -58,6 +58,8 @@ class Store:
 
     def list(self, objects, asked):
         prefix = asked.get("prefix", [""])[0]
+        if self.within and not prefix.startswith(self.within):
+            raise Refused(403, "AccessDenied", "the policy allows lists below the prefix alone")
         after = asked.get("continuation-token", asked.get("start-after", [""]))[0]
         most = min(self.page, int(asked.get("max-keys", [self.page])[0]))
         keys = [k for k in sorted(objects) if k.startswith(prefix) and k > after]
