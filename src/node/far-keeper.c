@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
-#include "node/streams.h"
+#include "node/far-accounts.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 
@@ -70,10 +70,10 @@ static void drop_wish_file(struct keeper *k)
 	k->wish.sent = false;
 }
 
-/* Agents see a gateway that is away for a while. */
+/* Agents see a gateway that is away for a while; workers see nothing. */
 static void hang_up(struct keeper *k)
 {
-	streams_close(&k->streams);
+	streams_close(&k->streams, far_account_cut);
 	frames_release(&k->frames);
 	auto_fd(&k->connection);
 	auto_fd(&k->archive);
@@ -170,6 +170,14 @@ static void on_log(struct keeper *k, const struct frame *f)
 		log_warn("%s", err.msg);
 }
 
+static void on_spent(struct keeper *k, const struct frame *f)
+{
+	struct stream *s = streams_find(&k->streams, f->id);
+
+	if (s)
+		far_account_spent(s, f->data, f->len);
+}
+
 static void on_frame(void *arg, const struct frame *f)
 {
 	struct keeper *k = arg;
@@ -183,6 +191,8 @@ static void on_frame(void *arg, const struct frame *f)
 		k->sent = (size_t)json_get_int(j, "events", 0);
 		if (k->sent > k->events.len)
 			k->sent = k->events.len;
+		for (size_t i = 0; i < k->streams.n; i++)
+			far_account_again(&k->streams.v[i], &k->frames);
 		break;
 	case FRAME_FILE:
 	case FRAME_FILE_END:
@@ -202,6 +212,9 @@ static void on_frame(void *arg, const struct frame *f)
 		break;
 	case FRAME_LOG:
 		on_log(k, f);
+		break;
+	case FRAME_SPENT:
+		on_spent(k, f);
 		break;
 	case FRAME_DATA:
 	case FRAME_END:
@@ -487,6 +500,7 @@ static void tidy(struct keeper *k)
 
 	end_run(k, SIGKILL);
 	hang_up(k);
+	streams_close(&k->streams, NULL);
 	if (k->bye && *dir && path_remove_tree(AT_FDCWD, dir, &err))
 		log_warn("%s", err.msg);
 }
@@ -505,7 +519,10 @@ int far_keep(const struct far_request *q, int dir_fd)
 			   .alone_ms = clock_mono_ms()};
 	struct err err;
 
-	k.streams.frames = &k.frames;
+	k.streams = (struct streams){.frames = &k.frames,
+				     .sent = far_account_sent,
+				     .came = far_account_came,
+				     .forget = far_account_free};
 	if (open_keeper(&k, &err)) {
 		log_warn("%s", err.msg);
 		return 1;

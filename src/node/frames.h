@@ -20,6 +20,8 @@ enum frame_type {
 	FRAME_STOP = 'S',     /* SIGTERM to what runs */
 	FRAME_KILL = 'X',     /* SIGKILL */
 	FRAME_BYE = 'B',      /* everything is at home: the job's folder may go */
+	FRAME_SPENT =
+		'U', /* about a worker's connection: what its calls came to before, as a state has it */
 	FRAME_LOG =
 		'L', /* about a worker's connection: a byte (0 calls, 1 recording), and what to add there */
 	/* From the node. */

@@ -15,9 +15,10 @@
 #include "core/datadir.h"
 #include "core/token.h"
 #include "core/trial.h"
+#include "model/call-log.h"
 #include "os/fdio.h"
 
-enum { DOCUMENT_MAX = 16 << 20, CHUNK = 32 << 10 };
+enum { DOCUMENT_MAX = 16 << 20, LOG_MAX = 1 << 30, CHUNK = 32 << 10 };
 
 /* What came to the logs of a worker's calls goes to it first. */
 static void send_logs(void *arg, struct stream *s)
@@ -188,6 +189,92 @@ static int open_files(const struct home_models *m, struct stream *s, struct hand
 	return 0;
 }
 
+static void lower(json_t *limits, const char *key, double spent)
+{
+	const json_t *limit = json_object_get(limits, key);
+	const double left = json_number_value(limit) - spent;
+
+	/* Nothing at all would be no limit. */
+	if (json_is_integer(limit))
+		json_put_int(limits, key, left >= 1 ? (json_int_t)left : 1);
+	else if (limit)
+		json_put_real(limits, key, left > 1e-9 ? left : 1e-9);
+}
+
+static void add_name(json_t *list, const char *name)
+{
+	size_t i;
+	json_t *known;
+
+	json_array_foreach (list, i, known)
+		if (!strcmp(json_string_value(known), name))
+			return;
+	if (*name)
+		json_array_append_new(list, json_string(name));
+}
+
+/* What the calls in LOG came to, as a state has it; NULL: there are none. The caller owns it. */
+static json_t *sum_up(const struct buf *log)
+{
+	struct call_log_reader r = {.at = log->data, .end = log->data + log->len};
+	struct token_usage t = {0};
+	int64_t calls = 0, estimated = 0;
+	json_t *models = json_array(), *keys = json_array();
+	struct logged_call c;
+	double usd = 0;
+
+	while (call_log_read(&r, &c)) {
+		if (!call_log_is_paid(&c))
+			continue;
+		calls++;
+		estimated += c.estimated;
+		t.input += c.tokens.input;
+		t.cached += c.tokens.cached;
+		t.cache_write += c.tokens.cache_write;
+		t.output += c.tokens.output;
+		t.reasoning += c.tokens.reasoning;
+		usd = usd < 0 || c.usd < 0 ? -1 : usd + c.usd;
+		add_name(models, c.model_served);
+		add_name(keys, c.key);
+	}
+	call_log_release(&r);
+	json_t *j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:o}", "calls",
+			      (json_int_t)calls, "estimated", (json_int_t)estimated, "tokens_input",
+			      (json_int_t)t.input, "tokens_cached", (json_int_t)t.cached,
+			      "tokens_cache_write", (json_int_t)t.cache_write, "tokens_output",
+			      (json_int_t)t.output, "tokens_reasoning", (json_int_t)t.reasoning,
+			      "answered", calls > 0, "models", models, "keys", keys);
+	if (usd >= 0)
+		json_put_real(j, "usd", usd);
+	if (calls)
+		return j;
+	json_decref(j);
+	return NULL;
+}
+
+/* An account that is opened anew begins with what is left, and its node is told what was spent. */
+static void go_on(struct home_models *m, const struct stream *s, json_t *attach)
+{
+	AUTO(buf) struct buf log = BUF_INIT;
+	AUTO(buf) struct buf text = BUF_INIT;
+	json_t *limits = json_object_get(attach, "limits");
+	struct err ignored;
+
+	if (s->files[0] < 0 || lseek(s->files[0], 0, SEEK_SET) < 0 ||
+	    path_read_fd(s->files[0], LOG_MAX, &log, &ignored))
+		return;
+	AUTO(json) json_t *spent = sum_up(&log);
+	if (!spent)
+		return;
+	lower(limits, "tokens",
+	      (double)(json_get_int(spent, "tokens_input", 0) +
+		       json_get_int(spent, "tokens_output", 0)));
+	lower(limits, "calls", (double)json_get_int(spent, "calls", 0));
+	lower(limits, "usd", json_get_real(spent, "usd", 0));
+	json_format(&text, spent, false);
+	frames_send(m->streams.frames, FRAME_SPENT, s->id, text.data, text.len);
+}
+
 static int attach(struct home_models *m, struct stream *s, const struct frame *f, struct err *err)
 {
 	AUTO(json) json_t *j = json_loadb(f->data, f->len, 0, NULL);
@@ -200,8 +287,12 @@ static int attach(struct home_models *m, struct stream *s, const struct frame *f
 	int rc = read_door(m, dir, &door, err) || open_files(m, s, &handed, dir, j, err) ? -1 : 0;
 	if (!rc && (s->fd = reach(door, "control", SOCK_SEQPACKET, err)) < 0)
 		rc = -1;
-	if (!rc && fd_send(s->fd, f->data, f->len, handed.fds, handed.n, err) < 0)
-		rc = -1;
+	if (!rc) {
+		AUTO(buf) struct buf text = BUF_INIT;
+		go_on(m, s, j);
+		json_format(&text, j, false);
+		rc = fd_send(s->fd, text.data, text.len, handed.fds, handed.n, err) < 0 ? -1 : 0;
+	}
 	for (size_t i = 0; i < handed.n; i++)
 		close(handed.fds[i]);
 	if (s->fd >= 0)
@@ -226,5 +317,5 @@ void home_models_hear(struct home_models *m, const struct frame *f)
 
 void home_models_release(struct home_models *m)
 {
-	streams_close(&m->streams);
+	streams_close(&m->streams, NULL);
 }

@@ -349,6 +349,7 @@ static int open_home(struct home *h, struct err *err)
 	if (open_events(h, err))
 		return -1;
 	home_models_init(&h->models, h->data_fd, &h->q->dirs, &h->frames);
+	h->models.streams.lost = &h->broken;
 	for (size_t i = 0; i < h->q->dirs.n; i++)
 		if (allow(h, h->q->dirs.v[i], err))
 			return -1;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -46,6 +47,25 @@ static bool waits(const char *name)
 		if (!strcmp(names[i], name))
 			return true;
 	return false;
+}
+
+/* What the gateway here wrote of the calls of a trial elsewhere is whole, and what went there of that may lack its end. */
+static int keep_calls(int fd, struct err *err)
+{
+	static const char *const names[] = {ATTEMPT_CALLS, ATTEMPT_JUDGE_CALLS, ATTEMPT_RECORDING,
+					    ATTEMPT_JUDGE_RECORDING};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *came = path_join(CAME, names[i]);
+		struct stat here, there;
+		if (fstatat(fd, names[i], &here, AT_SYMLINK_NOFOLLOW) ||
+		    fstatat(fd, came, &there, AT_SYMLINK_NOFOLLOW) || !S_ISREG(here.st_mode) ||
+		    here.st_size <= there.st_size)
+			continue;
+		if (renameat(fd, names[i], fd, came))
+			return err_set(err, ERR_INFRA, errno, "rename to %s", came);
+	}
+	return 0;
 }
 
 static int take_over(int fd, struct err *err)
@@ -127,7 +147,7 @@ static int unpack(const char *dir, const json_t *request, struct err *err)
 	if (in < 0 || run < 0)
 		return err_retry(err, errno, "open %s", archive);
 	if (path_remove_tree(fd, CAME, err) || parcel_read(in, NULL, fd, CAME, err) ||
-	    drop_doubtful(fd, request, err) || take_over(fd, err))
+	    drop_doubtful(fd, request, err) || keep_calls(fd, err) || take_over(fd, err))
 		return -1;
 	/* Its number is the last part of its path. */
 	if (show(fd, run, (int)strtol(path_base(dir), NULL, 10), err) ||

@@ -35,8 +35,9 @@ size_t streams_watch(const struct streams *s, struct pollfd *fds)
 		const struct stream *t = &s->v[i];
 		bool reads =
 			!t->ended && t->on_its_way < STREAM_WINDOW && !frames_are_many(s->frames);
+		/* Without a line nobody is heard. */
 		fds[i] = (struct pollfd){
-			.fd = t->fd,
+			.fd = s->frames->out < 0 ? -1 : t->fd,
 			.events = (short)((reads ? POLLIN : 0) | (t->waiting.len ? POLLOUT : 0))};
 	}
 	return s->n;
@@ -86,11 +87,13 @@ static void read_message(struct streams *s, struct stream *t)
 		keep_files(t, fds, fds_n, strstr(message, "\"open\":true"));
 		if (s->before)
 			s->before(s->arg, t);
+		if (s->sent)
+			s->sent(t, message, (size_t)n);
 		frames_send(s->frames, FRAME_DATA, t->id, message, (size_t)n);
 		t->on_its_way += (size_t)n;
+	} else if (s->lost) {
+		*s->lost = t->ended = true;
 	} else {
-		if (s->before)
-			s->before(s->arg, t);
 		end(s, t);
 	}
 }
@@ -171,8 +174,11 @@ static void take_data(struct streams *s, struct stream *t, const struct frame *f
 		write_some(s, t);
 		return;
 	}
+	AUTO(buf) struct buf text = BUF_INIT;
+	buf_add(&text, f->data, f->len);
 	/* Few and small: a socket that is full of them has nobody behind it. */
-	if (send(t->fd, f->data, f->len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+	if ((!s->came || s->came(t, &text)) &&
+	    send(t->fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
 		abandon(s, t);
 	else
 		give_credit(s, t, f->len);
@@ -199,8 +205,10 @@ void streams_hear(struct streams *s, const struct frame *f)
 	}
 }
 
-static void release(struct stream *t)
+static void release(const struct streams *s, struct stream *t)
 {
+	if (s->forget)
+		s->forget(t->account);
 	if (t->fd >= 0)
 		close(t->fd);
 	for (int i = 0; i < 2; i++)
@@ -221,16 +229,24 @@ void streams_sweep(struct streams *s)
 			continue;
 		}
 		end(s, t);
-		release(t);
+		release(s, t);
 		*t = s->v[--s->n];
 	}
 }
 
-void streams_close(struct streams *s)
+void streams_close(struct streams *s, bool (*stays)(struct stream *s))
 {
-	for (size_t i = 0; i < s->n; i++)
-		release(&s->v[i]);
+	for (size_t i = 0; i < s->n;) {
+		if (stays && s->v[i].is_worker && stays(&s->v[i])) {
+			i++;
+			continue;
+		}
+		release(s, &s->v[i]);
+		s->v[i] = s->v[--s->n];
+	}
+	if (s->n)
+		return;
 	free(s->v);
 	s->v = NULL;
-	s->n = s->cap = 0;
+	s->cap = 0;
 }

@@ -19,6 +19,7 @@ struct stream {
 	/* Of a worker's, the calls' log and the recording: written to where it runs, read at home. Owned; -1: none */
 	int files[2];
 	int64_t read_bytes[2];
+	struct far_account *account; /* of a worker's, on its node: far-accounts.h; owned */
 };
 
 struct streams {
@@ -27,6 +28,12 @@ struct streams {
 	struct frames *frames;
 	/* Called with a message that a worker or a gateway sent, before it is sent on; may be NULL. */
 	void (*before)(void *arg, struct stream *s);
+	/* At home: set where a gateway left a worker, who is not to know: there will be another one. NULL: workers hear of it. */
+	bool *lost;
+	/* On a node: a worker's message is about to be sent; one for it came, which may be changed. False: it is not for it. */
+	void (*sent)(struct stream *s, const char *text, size_t n);
+	bool (*came)(struct stream *s, struct buf *text);
+	void (*forget)(struct far_account *a);
 	void *arg;
 };
 
@@ -40,4 +47,5 @@ void streams_turn(struct streams *s, const struct pollfd *fds, size_t n);
 void streams_hear(struct streams *s, const struct frame *f);
 /* Free those that are over. */
 void streams_sweep(struct streams *s);
-void streams_close(struct streams *s);
+/* Close those for which STAYS, NULL: none, says no. */
+void streams_close(struct streams *s, bool (*stays)(struct stream *s));

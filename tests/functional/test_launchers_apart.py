@@ -119,6 +119,30 @@ def test_a_line_that_is_cut(start_cli, bench, rollout, workdir, verb):
     assert only(rollout("far"))["attempt"] == 1
 
 
+@pytest.mark.parametrize("who", ["home", "supervisor"])
+def test_calls_over_a_line_that_is_cut(talker, bench, make_task, start_cli, run_cli, rollout, fake, workdir, who):  # noqa: F811
+    """Between two calls, on this side or with the supervisor: the agent notices nothing, and nothing is missing from what it spent."""
+    prompt = scripted(turns=[{"shell": "sleep 5"}, {"shell": FIX}, {"text": "Fixed."}])
+    path = bench(make_task(instructions=prompt), agent=talker("anthropic"), model="fake-one", token_limit=100000)
+    child = start_cli("run", path, env=ENV)
+    wait_for(lambda: any(p.read_bytes().count(b"\n") == 1 for p in workdir.glob("data/runs/2*/attempts/1/logs/llm.jsonl")), timeout=60)
+    if who == "supervisor":
+        child.kill()
+        child.wait()
+        wait_for(lambda: not processes(workdir, "home"))
+        look(run_cli("resume", "far", env=ENV, check=0))
+    else:
+        [home] = processes(workdir, "home")
+        os.kill(home, signal.SIGKILL)
+        out, _ = child.communicate(timeout=120)
+        assert child.returncode == 0, out
+    trial = only(rollout("far"))
+    assert trial["attempt"] == 1 and trial["total_score"] == 1.0
+    check_metrics(trial, fake.log())
+    assert [e for e in rollout("far").events if e["event"] == "spent"][-1]["calls"] == 3
+    assert len((workdir / "data/runs" / trial["run_id"] / "logs/llm.jsonl").read_text().splitlines()) == 3
+
+
 def test_a_supervisor_that_was_killed(run_cli, start_cli, bench, rollout, workdir):
     slow_agent(workdir, 2)
     child = start_cli("run", bench(agent="slow", evaluate=False))
