@@ -257,6 +257,8 @@ static int driver_attach(struct launch *launch, const struct launch_job *job, co
 
 	j->state = ASKED;
 	j->name = xstrdup(name);
+	/* Nobody wrote down that its engine has it: where that has not, it was never begun. */
+	j->again = !name;
 	if (path_exists(d->spec.root_fd, result))
 		driver_over(j, "it had ended, and its supervisor had not written that down");
 	return 0;

@@ -97,8 +97,8 @@ struct launcher {
 	int (*submit)(struct launch *l, const struct launch_job *job, struct err *err);
 	/* Take up a job that was submitted under a supervisor that is gone, whether it waits, runs or
 	 * has ended. From here on it is like one submitted now; lines told before may be told again.
-	 * NAME is as in LAUNCH_NAMED; NULL: nobody wrote it down, and there may be no such job (it ends
-	 * at once). NULL in the table: jobs do not outlive their supervisor, see end_strays. */
+	 * NAME is as in LAUNCH_NAMED; NULL: nobody wrote it down, and there may be no such job: then it
+	 * is submitted. NULL in the table: jobs do not outlive their supervisor, see end_strays. */
 	int (*attach)(struct launch *l, const struct launch_job *job, const char *name,
 		      struct err *err);
 	/* End what a supervisor that is gone left running in folders that start with PREFIX, and wait

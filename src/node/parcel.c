@@ -92,6 +92,12 @@ static bool is_second_name(struct writing *w, const struct stat *st, const char 
 	return first;
 }
 
+/* That of the tree itself says when it was used last. */
+static int64_t time_of(const struct stat *st, const char *path)
+{
+	return strcmp(path, TOP) ? st->st_mtime : 0;
+}
+
 static int write_file(struct writing *w, int dir_fd, const char *name, const char *path,
 		      struct err *err)
 {
@@ -105,7 +111,7 @@ static int write_file(struct writing *w, int dir_fd, const char *name, const cha
 	const struct tar_member m = {.path = (char *)path,
 				     .mode = st.st_mode & 0777,
 				     .size = st.st_size,
-				     .mtime = st.st_mtime};
+				     .mtime = time_of(&st, path)};
 	return tar_write_head(w->out, &m, err) ? -1 : write_contents(w, fd, path, st.st_size, err);
 }
 
@@ -137,7 +143,7 @@ static int write_tree(struct writing *w, int dir_fd, const char *name, const cha
 	const struct tar_member m = {.path = (char *)path,
 				     .is_dir = true,
 				     .mode = st.st_mode & 0777,
-				     .mtime = st.st_mtime};
+				     .mtime = time_of(&st, path)};
 	if (tar_write_head(w->out, &m, err))
 		return -1;
 	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
