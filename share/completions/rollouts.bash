@@ -57,7 +57,7 @@ _rollouts()
 		[ -n "$words" ] || words=$(cd "$data/runs" 2>/dev/null && ls)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	agents)
-		words="list install check"
+		words="list install check new"
 		[ "$COMP_CWORD" -gt 2 ] && words=$(_rollouts_agents "$program")
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	unpack) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;

@@ -54,7 +54,7 @@ _rollouts_operand()
 			found=($data/runs/*(N:t))
 		fi
 		compadd -- $found ;;
-	agents) if (( CURRENT > 3 )); then _rollouts_agents; else compadd list install check; fi ;;
+	agents) if (( CURRENT > 3 )); then _rollouts_agents; else compadd list install check new; fi ;;
 	help) (( CURRENT == 3 )) && _rollouts_verbs ;;
 	merge) _files -/ ;;
 	unpack) _files ;;

@@ -66,7 +66,7 @@ COMPLETIONS = [
     ("resume nightly --retry re", ["replay_diverged"]),
     ("run b.toml --agent co", ["codex"]),
     ("run b.toml --agent my", ["mybot"]),
-    ("agents ", ["check", "install", "list"]),
+    ("agents ", ["check", "install", "list", "new"]),
     ("agents check qw", ["qwen"]),
     ("show 2025", ["20250824__12-34-56-0"]),
     ("show 20250824__12-34-56-0 ", PARTS),
