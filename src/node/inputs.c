@@ -125,7 +125,8 @@ static int add_task(struct packer *p, const struct attempt *a, json_t *inputs, s
 	return rc;
 }
 
-/* It is saved once, and that is kept in mind beside its record. */
+/* It is saved once, and that is kept in mind beside its record. What a power cut has shortened is
+ * saved again: every node would refuse it for its hash. */
 static int add_image_archive(struct packer *p, const char *record, const struct image *image,
 			     json_t *inputs, struct err *err)
 {
@@ -136,7 +137,9 @@ static int add_image_archive(struct packer *p, const char *record, const struct 
 	if (!json_read(&entry, p->root_fd, known, TRIAL_JSON_MAX, &ignored)) {
 		AUTO(free)
 		char *parcel = xasprintf(DATA_PARCELS "/%s.tar", json_get_str(entry, "sha256", ""));
-		if (path_exists(p->root_fd, parcel)) {
+		struct stat st;
+		if (!fstatat(p->root_fd, parcel, &st, AT_SYMLINK_NOFOLLOW) &&
+		    st.st_size == json_get_int(entry, "bytes", -1)) {
 			json_array_append(inputs, entry);
 			return 0;
 		}

@@ -48,7 +48,7 @@ def test_batch_begins_a_job_again(run_cli, aws, slow, rollout, workdir):  # noqa
     """With attempts = 2 a spot instance that is taken away costs no attempt of ours; what it left is kept."""
     server = aws()
     server.batch.rules.append({"do": "spot", "when": begun(server)})
-    run_cli("run", slow(8, retries=0, settings={"attempts": 2}), "--launcher", "batch", env=server.environment, check=0)
+    run_cli("run", slow(20, retries=0, settings={"attempts": 2}), "--launcher", "batch", env=server.environment, check=0)
     trial = only(rollout("far"))
     assert trial["outcome"] == "completed" and trial["attempt"] == 1
     [job] = server.batch.jobs.values()
