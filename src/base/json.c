@@ -148,6 +148,51 @@ void json_put_bool(json_t *obj, const char *key, bool value)
 	json_put(obj, key, json_boolean(value));
 }
 
+/* The code point of what stands at S, and must not be seen by a person as it is: another control character, or one that turns
+ * the direction of text or has no width; 0: nothing such. *LEN: its bytes. */
+static unsigned unseen(const char *s, size_t room, size_t *len)
+{
+	const unsigned char *u = (const unsigned char *)s;
+
+	*len = *u == 0x7f ? 1 : *u == 0xc2 ? 2 : 3;
+	if (*u == 0x7f)
+		return 0x7f;
+	if (*len > room)
+		return 0;
+	if (*u == 0xc2)
+		return u[1] < 0xa0 ? u[1] : 0;
+	const unsigned c = (*u & 0xfu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+	const bool such = (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+			  (c >= 0x2060 && c <= 0x2069) || c == 0xfeff;
+	return such ? c : 0;
+}
+
+/* From FROM on, as \uXXXX: the same JSON, and nothing that a terminal or a reader is misled by. */
+static void escape_unseen(struct buf *out, size_t from)
+{
+	static const char begin[] = "\x7f\xc2\xe2\xef";
+	size_t len;
+
+	if (!out->data[from + strcspn(out->data + from, begin)])
+		return;
+	AUTO(buf) struct buf old = BUF_INIT;
+	buf_add(&old, out->data + from, out->len - from);
+	out->len = from;
+	for (const char *s = old.data, *end = old.data + old.len; s < end;) {
+		const size_t plain = strcspn(s, begin);
+		buf_add(out, s, plain);
+		s += plain;
+		if (s == end)
+			break;
+		const unsigned c = unseen(s, (size_t)(end - s), &len);
+		if (c)
+			buf_addf(out, "\\u%04X", c);
+		else
+			buf_add(out, s, len = 1);
+		s += len;
+	}
+}
+
 void json_format(struct buf *out, const json_t *j, bool pretty)
 {
 	enum { USUAL_BYTES = 2048 };
@@ -165,8 +210,10 @@ void json_format(struct buf *out, const json_t *j, bool pretty)
 			break;
 		room = need;
 	}
+	const size_t from = out->len;
 	out->len += need;
 	out->data[out->len] = '\0';
+	escape_unseen(out, from);
 }
 
 int json_write(int dir_fd, const char *path, const json_t *j, bool sync, struct err *err)

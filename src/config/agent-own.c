@@ -277,8 +277,11 @@ int agent_own_check(const json_t *spec, const struct programs *p, struct err *er
 				return refuse(what, path, err);
 		}
 	}
+	/* What else a variable says may be meant for there, or for nobody. */
 	json_object_foreach (json_object_get(spec, "env"), key, v) {
-		AUTO(free) char *path = missing_path(json_string_value(v), p);
+		const size_t n = strlen(key);
+		const bool searched = n >= 4 && !strcmp(key + n - 4, "PATH");
+		AUTO(free) char *path = searched ? missing_path(json_string_value(v), p) : NULL;
 		if (path) {
 			AUTO(free) char *what = xasprintf("env.%s", key);
 			return refuse(what, path, err);

@@ -370,6 +370,22 @@ static int list_paths(int root_fd, struct strv *out, struct err *err)
 		       : 0;
 }
 
+/* Where the link at FROM leads to, when that is out of /etc: as an absolute path, owned, which holds wherever the folder lies (a data
+ * folder is copied with links followed); else NULL. */
+static char *leads_out(const char *from)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlink(from, target, sizeof target - 1);
+
+	if (n <= 0 || *target == '/')
+		return NULL;
+	target[n] = '\0';
+	AUTO(free) char *dir = path_folder(from);
+	AUTO(free) char *whole = path_join(dir, target);
+	AUTO(free) char *plain = tidy(whole);
+	return strncmp(plain, "/etc/", 5) ? STEAL(&plain) : NULL;
+}
+
 /* MADE: the folder made last, owned. Paths are sorted, so that most need no other. */
 static int copy_one(int dir, const char *rel, char **made, struct err *err)
 {
@@ -386,8 +402,11 @@ static int copy_one(int dir, const char *rel, char **made, struct err *err)
 		*made = STEAL(&folder);
 	}
 	struct err why = {0};
-	if (!path_copy_tree(AT_FDCWD, from, dir, rel, &why))
+	AUTO(free) char *out = leads_out(from);
+	if (out ? !symlinkat(out, dir, rel) : !path_copy_tree(AT_FDCWD, from, dir, rel, &why))
 		return 0;
+	if (out)
+		err_set(&why, ERR_INFRA, errno, "link %s", rel);
 	/* A full disk, say, would leave half of a file. */
 	if (why.sys && why.sys != ENOENT && why.sys != EACCES) {
 		*err = why;

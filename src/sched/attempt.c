@@ -65,8 +65,6 @@ static struct attempt describe(const struct sched *s, size_t item)
 static void journal_start(struct sched *s, struct trial_progress *progress, const struct attempt *a,
 			  bool whole)
 {
-	if (s->o->world)
-		return;
 	json_t *fields = json_object();
 
 	if (a->agent_from)
@@ -76,7 +74,10 @@ static void journal_start(struct sched *s, struct trial_progress *progress, cons
 	if (whole)
 		json_put_bool(fields, "whole", true);
 	progress_apply(progress, EVENT_STARTED, a->number, fields);
-	journal_add(s->o->journal, EVENT_STARTED, &a->trial, a->number, fields);
+	if (s->o->world)
+		json_decref(fields);
+	else
+		journal_add(s->o->journal, EVENT_STARTED, &a->trial, a->number, fields);
 }
 
 /* Hand it to its launcher: as a new job, or as the one it is already. */

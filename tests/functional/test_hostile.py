@@ -962,21 +962,24 @@ def test_a_name_is_only_ever_a_name(run_cli, make_task, make_bench, rollout):
     assert [r["outcome"] for r in rollout().runs.values()] == ["completed"]
 
 
-def test_a_program_beside_the_tasks(run_cli, workdir, make_task, make_bench):
-    """A program is shown with the folder it lies in: that must not be where the solutions are."""
-    program = workdir / "work.sh"
-    program.write_text("#!/bin/sh\nls -R ..\n")
+def test_a_program_beside_the_tasks(run_cli, workdir, make_task, make_bench, rollout):
+    """A program is shown with the folder it lies in: that must not be where the solutions are. Beside the benchmark it is shown alone."""
+    task = make_task()
+    program = task.parent / "work.sh"
+    program.write_text('#!/bin/sh\nls -R "${0%/*}"\n')
     program.chmod(0o755)
     (workdir / "agents").mkdir()
-    (workdir / "agents/near.toml").write_text('argv = ["../work.sh"]\n')
-    bench = make_bench({"prepared_dir": make_task(), "model": "m"}, agent="near")
+    (workdir / "agents/near.toml").write_text('argv = ["../tasks/work.sh"]\n')
+    bench = make_bench({"prepared_dir": task, "model": "m"}, agent="near")
     done = run_cli("run", bench.name, check=2)
-    assert 'agent "near" would see a task folder' in done.stderr and "a task's repository" in done.stderr
+    assert 'agent "near" would see a task folder' in done.stderr
     assert not (workdir / "data/runs").exists()
-    (workdir / "own").mkdir()
-    program.rename(workdir / "own/work.sh")
-    (workdir / "agents/near.toml").write_text('argv = ["../own/work.sh"]\n')
+    program.rename(workdir / "work.sh")
+    (workdir / "agents/near.toml").write_text('argv = ["../work.sh"]\n')
     run_cli("run", bench.name, check=0)
+    [run] = rollout().runs
+    seen = (workdir / "data/runs" / run / "attempts/1/logs/agent.log").read_text()
+    assert "work.sh" in seen and "tasks" not in seen and bench.name not in seen
 
 
 def test_credentials_are_refused_where_they_are_written(run_cli, make_task, make_bench, workdir):
