@@ -79,7 +79,8 @@ static int run_before(const struct agent_job *job, struct sandbox *s, const json
 		return err_wrap(err, "before");
 	if (went_well(&end))
 		return 0;
-	AUTO(free) char *what = xasprintf("before: %s failed", command.v[command.n - 1]);
+	AUTO(free) char *what =
+		xasprintf("before: %s failed", command.n ? command.v[command.n - 1] : "");
 	return complain(what, &words, err);
 }
 

@@ -417,7 +417,7 @@ static void get_results(struct batch *b, struct array *a, struct task **tasks,
 		objects[i] = (struct s3_object){.key = keys->v[i], .fd = -1, .text = BUF_INIT};
 	if (s3_get(&b->s3, objects, keys->n, &err))
 		say_note("%s", err.msg);
-	for (size_t i = 0; i < keys->n; i++) {
+	for (size_t i = 0; i < keys->n && tasks[i] && refs[i]; i++) {
 		AUTO(buf) struct buf text = objects[i].text;
 		AUTO(json)
 		json_t *j = objects[i].rc ? NULL : json_loadb(text.data, text.len, 0, NULL);
@@ -430,8 +430,8 @@ static void get_results(struct batch *b, struct array *a, struct task **tasks,
 
 static void look_for_results(struct batch *b, struct array *a, struct unheard *u)
 {
-	struct task *tasks[GET_MANY];
-	struct trial_ref *refs[GET_MANY];
+	struct task *tasks[GET_MANY] = {0};
+	struct trial_ref *refs[GET_MANY] = {0};
 	AUTO(strv) struct strv keys = STRV_INIT;
 	struct err err;
 

@@ -289,7 +289,7 @@ static int run(const struct request *q)
 		 .kind = OPTION_INT, \
 		 .target = &(q).seed, \
 		 .help = "of all that is drawn (default: 1)"}, \
-		{.name = "json", .kind = OPTION_FLAG, .target = &q.json, .help = "print JSON"}, \
+		{.name = "json", .kind = OPTION_FLAG, .target = &(q).json, .help = "print JSON"}, \
 		OPTION_DATA_DIR(&(q).config.data_dir), \
 		OPTION_END
 /* clang-format on */

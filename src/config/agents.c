@@ -263,7 +263,7 @@ static int load(json_t **spec, char **path, const char *what, int depth,
 		return err_set(err, ERR_USAGE, 0, "agent \"%s\": \"%s\" has no variants", name,
 			       base);
 	if (base) {
-		AUTO(free) char *above = STEAL(&at);
+		free(STEAL(&at));
 		if (load(&below, &at, base, depth + 1, q, issues, err) < 0) {
 			err->kind = ERR_USAGE;
 			return issues->n ? -1

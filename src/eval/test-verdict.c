@@ -60,7 +60,7 @@ void test_ended(struct test_outcome *o, bool pytest, int status)
 {
 	char how[48];
 	unsigned code = WIFEXITED(status) ? (unsigned)WEXITSTATUS(status) : UINT_MAX;
-	bool known = pytest && code < ARRAY_SIZE(pytest_codes) && pytest_codes[code];
+	const char *known = pytest && code < ARRAY_SIZE(pytest_codes) ? pytest_codes[code] : NULL;
 
 	o->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	o->clean = code == 0;
@@ -71,7 +71,7 @@ void test_ended(struct test_outcome *o, bool pytest, int status)
 								: TEST_FAILED;
 	if (code != 0)
 		snprintf(o->reason, sizeof o->reason, "%s",
-			 known ? pytest_codes[code] : spawn_status_text(status, how));
+			 known ? known : spawn_status_text(status, how));
 }
 
 static void fail(struct test_outcome *o, enum test_verdict verdict, const char *why)

@@ -55,7 +55,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 			spec->image = &w->verifier_image;
 			spec->network = t->eval_network;
 		}
-		spec->privileges = w->privileges = spec->image->sudo;
+		spec->privileges = w->privileges = spec->image && spec->image->sudo;
 		spec->app = NULL;
 		spec->baseline = NULL;
 	}
