@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from conftest import wait_for
 
 
@@ -41,6 +43,7 @@ def stop_all(pid):
     return stopped
 
 
+@pytest.mark.long  # by the clock: it wants a machine that has nothing else to do
 def test_time_that_a_machine_stood_still_is_not_counted(make_task, make_bench, agent_script, start_cli, workdir, rollout):
     """Everything is stopped for longer than the agent may work. It takes ten steps, of which the stop costs one."""
     agent_script("echo begun > begun\nfor i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done\necho changed >> README.md\n")
