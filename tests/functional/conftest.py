@@ -489,7 +489,8 @@ def read_rollout(data, name="bench", stamp=None):
     stamps = sorted(p.name for p in folder.iterdir() if p.is_dir())
     top = folder / (stamp or stamps[-1])
     manifest = json.loads((top / "manifest.json").read_text())
-    events = [json.loads(line) for line in (top / "events.jsonl").read_text().splitlines()]
+    # Who reads beside a run may meet a line that is being written.
+    events = [json.loads(line) for line in (top / "events.jsonl").read_text().rpartition("\n")[0].splitlines()]
     runs = {}
     for row in manifest["results"]:
         path = data / "runs" / row["run_id"] / "result.json"

@@ -64,5 +64,5 @@ class Launcher:
 
 
 def events(rollout_dir, event):
-    lines = (rollout_dir / "events.jsonl").read_text().splitlines()
+    lines = (rollout_dir / "events.jsonl").read_text().rpartition("\n")[0].splitlines()  # the last may be being written
     return [e for e in map(json.loads, lines) if e["event"] == event]
