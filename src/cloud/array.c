@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cloud/batch.h"
+#include "core/driver.h"
 #include "core/datadir.h"
 #include "os/dir.h"
 
@@ -156,12 +157,12 @@ static bool load(struct batch *b, const char *name)
 		/* It may be submitted yet, by a program that was slow to die: it must not run then. */
 		if (path_write(a.dir_fd, "void", "", 0, 0600, true, &err) ||
 		    upload_forget(b, &a, &err))
-			say_note("%s", err.msg);
+			driver_note("%s", err.msg);
 		array_release(&a);
 		return false;
 	}
 	if (array_set_job(&a, a.job ? a.job : "", &err))
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	keep(b, &a);
 	return true;
 }
@@ -215,14 +216,14 @@ void array_done(struct batch *b, const char *token)
 	if (r->cloud) {
 		AUTO(free) char *path = path_join(r->dir, ATTEMPT_CLOUD);
 		if (json_write(b->data_fd, path, r->cloud, false, &err))
-			say_note("%s", err.msg);
+			driver_note("%s", err.msg);
 	}
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < a->tasks[i].n; k++)
 			if (!a->tasks[i].trials[k].done)
 				return;
 	if (path_remove_tree(AT_FDCWD, a->dir, &err))
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	array_release(a);
 	*a = b->arrays[--b->n];
 }

@@ -66,10 +66,7 @@ struct batch {
 };
 
 /* say.c */
-void say(json_t *message_take);
-void say_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void say_submitted(const struct array *a, const struct task *t, const struct trial_ref *r);
-void say_failed(const char *token, const char *why);
 void say_ended(struct batch *b, struct trial_ref *r, const char *how, bool has_result);
 
 /* array.c: the arrays there are. */

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "cloud/archive.h"
 #include "cloud/batch.h"
+#include "core/driver.h"
 #include "cloud/layout.h"
 #include "os/lines.h"
 
@@ -28,7 +29,7 @@ static void refuse(const char *text, bool fault)
 	json_put_str(m, "event", "refused");
 	json_put_str(m, "text", text);
 	json_put_bool(m, "fault", fault);
-	say(m);
+	driver_say(m);
 }
 
 static int describe(struct batch *b, const char *what, const char *list, const char *key,
@@ -121,7 +122,7 @@ static void on_hello(struct batch *b, const json_t *m)
 	json_put_bool(hello, "attach", true);
 	json_put_int(hello, "batch", BATCH);
 	json_put_int(hello, "poll_ms", POLL_MS);
-	say(hello);
+	driver_say(hello);
 }
 
 static void on_attach(struct batch *b, const json_t *jobs)
@@ -139,7 +140,7 @@ static void on_attach(struct batch *b, const json_t *jobs)
 		json_put_str(m, "token", token);
 		json_put_str(m, "error", "AWS Batch was never given this trial");
 		json_put_bool(m, "unknown", true);
-		say(m);
+		driver_say(m);
 	}
 }
 
@@ -180,7 +181,7 @@ static void fetch_one(struct batch *b, const char *token)
 		AUTO(free) char *path = xasprintf("%s/%s", a->dir, name);
 		json_put_str(m, "archive", path);
 	}
-	say(m);
+	driver_say(m);
 }
 
 static void on_poll(struct batch *b)
@@ -189,7 +190,7 @@ static void on_poll(struct batch *b)
 	states_poll(b);
 	json_t *polled = json_object();
 	json_put_str(polled, "event", "polled");
-	say(polled);
+	driver_say(polled);
 }
 
 static void on_message(struct batch *b, const json_t *m)

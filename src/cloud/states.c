@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cloud/batch.h"
+#include "core/driver.h"
 #include "cloud/layout.h"
 #include "os/lines.h"
 
@@ -73,7 +74,7 @@ static void on_line(void *arg, const char *line, size_t len)
 		take_end(h->b, r, j);
 	} else if (r->attached && json_is_object(json_object_get(j, "line"))) {
 		json_put_str(j, "event", "line");
-		say(json_incref(j));
+		driver_say(json_incref(j));
 	}
 }
 
@@ -275,7 +276,7 @@ static void warn_of_waiting(struct array *a, const json_t *job)
 	if (strcmp(json_get_str(job, "status", ""), "RUNNABLE") || !*why || a->warned)
 		return;
 	a->warned = true;
-	say_note("job %s waits: %s", a->job, why);
+	driver_note("job %s waits: %s", a->job, why);
 }
 
 /* Of an array that waits as a whole, its first child tells. */
@@ -416,7 +417,7 @@ static void get_results(struct batch *b, struct array *a, struct task **tasks,
 	for (size_t i = 0; i < keys->n; i++)
 		objects[i] = (struct s3_object){.key = keys->v[i], .fd = -1, .text = BUF_INIT};
 	if (s3_get(&b->s3, objects, keys->n, &err))
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	for (size_t i = 0; i < keys->n && tasks[i] && refs[i]; i++) {
 		AUTO(buf) struct buf text = objects[i].text;
 		AUTO(json)
@@ -436,7 +437,7 @@ static void look_for_results(struct batch *b, struct array *a, struct unheard *u
 	struct err err;
 
 	if (list_results(b, u, &err)) {
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 		return;
 	}
 	for (size_t i = 0; i < u->n; i++) {
@@ -506,13 +507,13 @@ void states_poll(struct batch *b)
 		b->arrays[i].seen = !has_work(&b->arrays[i]);
 	bool answered = !ask_batch(b, &err);
 	if (!answered)
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	for (size_t i = 0; i < b->n; i++) {
 		struct array *a = &b->arrays[i];
 		if (!has_work(a))
 			continue;
 		if (read_events(b, a, &err))
-			say_note("%s", err.msg);
+			driver_note("%s", err.msg);
 		look_at_array(b, a, answered);
 	}
 	upload_rollouts(b, false);

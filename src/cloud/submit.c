@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cloud/batch.h"
+#include "core/driver.h"
 
 #define NAME_PREFIX "rollouts-"
 
@@ -142,29 +143,16 @@ static void drop(struct batch *b, struct array *a, const char *why)
 
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < a->tasks[i].n; k++)
-			say_failed(a->tasks[i].trials[k].token, why);
+			driver_say_failed(a->tasks[i].trials[k].token, why);
 	if (path_remove_tree(AT_FDCWD, a->dir, &err))
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	array_release(a);
 	*a = b->arrays[--b->n];
 }
 
-static json_t *lists_of(const struct batch *b, const json_t *jobs)
-{
-	json_t *lists = json_array(), *list = NULL, *job;
-	size_t i;
-
-	json_array_foreach (jobs, i, job) {
-		if (i % (size_t)b->settings.trials_per_job == 0)
-			json_array_append_new(lists, list = json_array());
-		json_array_append(list, json_object_get(job, "dir"));
-	}
-	return lists;
-}
-
 static void submit_array(struct batch *b, const json_t *jobs)
 {
-	AUTO(json) json_t *lists = lists_of(b, jobs);
+	AUTO(json) json_t *lists = driver_lists_of(jobs, b->settings.trials_per_job);
 	struct err err = {0};
 	struct array *a = array_new(b, lists, &err);
 	size_t i;
@@ -172,7 +160,7 @@ static void submit_array(struct batch *b, const json_t *jobs)
 
 	if (!a) {
 		json_array_foreach (jobs, i, job)
-			say_failed(json_get_str(job, "token", ""), err.msg);
+			driver_say_failed(json_get_str(job, "token", ""), err.msg);
 		return;
 	}
 	json_array_foreach (jobs, i, job)
@@ -265,7 +253,7 @@ static int terminate_bulk(struct batch *b, const json_t *ids, struct err *err)
 	if (aws_json(&b->aws, "batch", "/v1/terminatejobs", NULL, ask, false, &answer, err))
 		return strstr(err->msg, "HTTP 404") || strstr(err->msg, "HTTP 405") ? 1 : -1;
 	json_array_foreach (json_object_get(answer, "errors"), i, one)
-		say_note(
+		driver_note(
 			"job %s could not be ended: %s", json_get_str(one, "job", "?"),
 			json_get_str(one, "message", json_get_str(one, "code", "no reason given")));
 	return 0;
@@ -279,12 +267,12 @@ static void terminate(struct batch *b, const json_t *ids)
 	int rc = b->no_bulk ? 1 : terminate_bulk(b, ids, &err);
 
 	if (rc < 0)
-		say_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	b->no_bulk |= rc > 0;
 	if (rc > 0)
 		json_array_foreach (ids, i, id)
 			if (terminate_one(b, json_string_value(id), &err))
-				say_note("%s", err.msg);
+				driver_note("%s", err.msg);
 }
 
 static bool is_cancelled(const struct task *t)

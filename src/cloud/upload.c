@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cloud/batch.h"
+#include "core/driver.h"
 #include "cloud/layout.h"
 #include "core/datadir.h"
 #include "os/dir.h"
@@ -257,7 +258,7 @@ static void upload_rollout(struct batch *b, const char *folder, json_t *known)
 		AUTO(free) char *key = xasprintf("%s/%s", folder, e->d_name);
 		struct s3_object o = {.key = key, .fd = file, .bytes = (size_t)st.st_size};
 		if (s3_put(&b->s3, &o, 1, &err))
-			say_note("%s", err.msg);
+			driver_note("%s", err.msg);
 		else
 			json_put_str(known, e->d_name, is);
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -9,7 +8,6 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "core/event.h"
 #include "os/spawn.h"
 #include "slurm/slurm.h"
 
@@ -69,25 +67,4 @@ bool answer_is_full(const struct answer *a)
 		"MaxSubmitJob", "job submit limit",	"Reached maximum number of jobs",
 		"MaxJobCount",	"Slurm job queue full", NULL};
 	return says(a, words);
-}
-
-void slurm_say(json_t *message_take)
-{
-	AUTO(buf) struct buf line = BUF_INIT;
-
-	event_add(&line, message_take);
-	event_send(STDOUT_FILENO, &line);
-}
-
-void slurm_note(const char *fmt, ...)
-{
-	json_t *m = json_object();
-	va_list ap;
-
-	va_start(ap, fmt);
-	AUTO(free) char *text = xvasprintf(fmt, ap);
-	va_end(ap);
-	json_put_str(m, "event", "note");
-	json_put_str(m, "text", text);
-	slurm_say(m);
 }

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "core/driver.h"
 #include "os/dir.h"
 #include "slurm/slurm.h"
 
@@ -217,7 +218,7 @@ static void set_job(struct batch *b, int64_t job)
 
 	b->job = job;
 	if (path_write(b->dir_fd, "job", text, strlen(text), 0600, true, &err))
-		slurm_note("%s", err.msg);
+		driver_note("%s", err.msg);
 }
 
 void batch_say_submitted(const struct batch *b, const struct task *t, const struct trial_ref *r)
@@ -229,7 +230,7 @@ void batch_say_submitted(const struct batch *b, const struct task *t, const stru
 	json_put_str(m, "event", "submitted");
 	json_put_str(m, "token", r->token);
 	json_put_str(m, "job", name);
-	slurm_say(m);
+	driver_say(m);
 }
 
 static void say_failed(const json_t *jobs, const char *why)
@@ -238,26 +239,8 @@ static void say_failed(const json_t *jobs, const char *why)
 	size_t i;
 	json_t *job;
 
-	json_array_foreach (jobs, i, job) {
-		json_t *m = json_object();
-		json_put_str(m, "event", "submitted");
-		json_put_str(m, "token", json_get_str(job, "token", ""));
-		json_put_str(m, "error", error);
-		slurm_say(m);
-	}
-}
-
-static json_t *lists_of(const struct slurm *s, const json_t *jobs)
-{
-	json_t *lists = json_array(), *list = NULL, *job;
-	size_t i;
-
-	json_array_foreach (jobs, i, job) {
-		if (i % (size_t)s->settings.trials_per_job == 0)
-			json_array_append_new(lists, list = json_array());
-		json_array_append(list, json_object_get(job, "dir"));
-	}
-	return lists;
+	json_array_foreach (jobs, i, job)
+		driver_say_failed(json_get_str(job, "token", ""), error);
 }
 
 static void wait_for_room(struct slurm *s, const json_t *jobs)
@@ -303,7 +286,7 @@ static void submit_array(struct slurm *s, const json_t *jobs)
 	unsigned char noise[6];
 	struct batch b = {.dir_fd = -1};
 	AUTO(strv) struct strv argv = STRV_INIT;
-	AUTO(json) json_t *lists = lists_of(s, jobs);
+	AUTO(json) json_t *lists = driver_lists_of(jobs, s->settings.trials_per_job);
 	AUTO(free) char *why = NULL;
 	struct err err;
 
@@ -330,7 +313,7 @@ static void submit_array(struct slurm *s, const json_t *jobs)
 	int rc = ask_sbatch(&b, &argv, &why);
 	if (rc) {
 		if (path_remove_tree(AT_FDCWD, b.dir, &err))
-			slurm_note("%s", err.msg);
+			driver_note("%s", err.msg);
 		batch_release(&b);
 	}
 	if (rc < 0) {
@@ -511,7 +494,7 @@ void batch_done(struct slurm *s, const char *token)
 			if (!b->tasks[i].trials[k].done)
 				return;
 	if (path_remove_tree(AT_FDCWD, b->dir, &err))
-		slurm_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	batch_release(b);
 	*b = s->batches[--s->n];
 }
@@ -529,9 +512,9 @@ static void scancel(const struct strv *ids, bool kill)
 	}
 	strv_pushv(&argv, strv_items(ids));
 	if (slurm_ask(&a, strv_items(&argv), &err))
-		slurm_note("%s", err.msg);
+		driver_note("%s", err.msg);
 	else if (a.status && !kill)
-		slurm_note("scancel: %s", answer_words(&a));
+		driver_note("scancel: %s", answer_words(&a));
 	answer_release(&a);
 }
 

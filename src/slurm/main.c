@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "slurm/slurm.h"
+#include "core/driver.h"
 
 enum { BATCH = 1000 };
 
@@ -22,7 +23,7 @@ static void refuse(const char *text, bool fault)
 	json_put_str(m, "event", "refused");
 	json_put_str(m, "text", text);
 	json_put_bool(m, "fault", fault);
-	slurm_say(m);
+	driver_say(m);
 }
 
 /* Slurm says by itself what it would not take: before money is spent. */
@@ -75,7 +76,7 @@ static void on_hello(struct slurm *s, const json_t *m)
 	json_put_bool(hello, "attach", true);
 	json_put_int(hello, "batch", BATCH);
 	json_put_int(hello, "poll_ms", s->settings.poll_sec * 1000);
-	slurm_say(hello);
+	driver_say(hello);
 }
 
 static void on_attach(struct slurm *s, const json_t *jobs)
@@ -92,7 +93,7 @@ static void on_attach(struct slurm *s, const json_t *jobs)
 		json_put_str(m, "token", token);
 		json_put_str(m, "error", "Slurm was never given this trial");
 		json_put_bool(m, "unknown", true);
-		slurm_say(m);
+		driver_say(m);
 	}
 }
 
@@ -128,7 +129,7 @@ static void on_poll(struct slurm *s)
 	states_poll(s);
 	json_t *polled = json_object();
 	json_put_str(polled, "event", "polled");
-	slurm_say(polled);
+	driver_say(polled);
 }
 
 static void on_message(struct slurm *s, const json_t *m)

@@ -101,10 +101,6 @@ struct slurm {
 	int64_t next_poll_ms; /* Slurm is not asked before */
 };
 
-/* ask.c: a message to the supervisor, sent at once. */
-void slurm_say(json_t *message_take);
-void slurm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
 /* limits.c: read what the site allows. False: WHY says why Slurm is not to be used. */
 bool limits_read(struct slurm *s, struct buf *why);
 

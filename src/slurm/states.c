@@ -19,6 +19,7 @@
 #include "os/dir.h"
 #include "os/lines.h"
 #include "slurm/slurm.h"
+#include "core/driver.h"
 
 enum {
 	LINE_MAX_BYTES = 16 << 20,
@@ -63,7 +64,7 @@ static void say_ended(const struct batch *b, struct trial_ref *r, const char *ho
 		AUTO(free) char *path = xasprintf("%s/out/%s", b->dir, archive);
 		json_put_str(m, "archive", path);
 	}
-	slurm_say(m);
+	driver_say(m);
 }
 
 /* The first end there is counts: an execution that goes on somewhere may bring another. */
@@ -78,7 +79,7 @@ static void on_line(void *arg, const char *line, size_t len)
 		return;
 	if (!ended && r->attached) {
 		json_put_str(j, "event", "line");
-		slurm_say(json_incref(j));
+		driver_say(json_incref(j));
 	}
 	if (!ended)
 		return;
@@ -227,8 +228,8 @@ static void on_waiting(struct task *t, const struct report *r)
 		return;
 	}
 	if (IS_ONE_OF(held, r->reason) && (!t->why || strcmp(t->why, r->reason) != 0))
-		slurm_note("job %lld_%zu is held (%s): scontrol release %lld_%zu, or scancel it",
-			   (long long)r->job, r->index, r->reason, (long long)r->job, r->index);
+		driver_note("job %lld_%zu is held (%s): scontrol release %lld_%zu, or scancel it",
+			    (long long)r->job, r->index, r->reason, (long long)r->job, r->index);
 	t->state = TASK_QUEUED;
 	set_why(t, xstrdup(r->reason));
 }
@@ -239,7 +240,7 @@ static void say_starting(const struct task *t)
 		json_t *m = json_object();
 		json_put_str(m, "event", "starting");
 		json_put_str(m, "token", t->trials[i].token);
-		slurm_say(m);
+		driver_say(m);
 	}
 }
 
@@ -387,7 +388,7 @@ static bool ask_squeue(struct slurm *s)
 
 	bool ok = !slurm_ask(&a, s->settings.json ? json : text, &err) && !a.status;
 	if (ok && s->settings.json && !take_json(s, &a.out)) {
-		slurm_note("squeue --json gives no JSON here: asking for text");
+		driver_note("squeue --json gives no JSON here: asking for text");
 		s->settings.json = false;
 	} else if (ok && !s->settings.json) {
 		each_line(s, a.out.data, false);
