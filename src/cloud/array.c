@@ -107,9 +107,11 @@ struct array *array_new(struct batch *b, const json_t *lists, struct err *err)
 
 int array_set_job(struct array *a, const char *job, struct err *err)
 {
+	char *named = xstrdup(job); /* before what it may be is freed */
+
 	free(a->job);
-	a->job = xstrdup(job);
-	return path_write(a->dir_fd, "job", job, strlen(job), 0600, true, err);
+	a->job = named;
+	return path_write(a->dir_fd, "job", named, strlen(named), 0600, true, err);
 }
 
 char *array_child(const struct array *a, const struct task *t)
