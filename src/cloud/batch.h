@@ -67,7 +67,7 @@ struct batch {
 
 /* say.c */
 void say_submitted(const struct array *a, const struct task *t, const struct trial_ref *r);
-void say_ended(struct batch *b, struct trial_ref *r, const char *how, bool has_result);
+void say_ended(struct trial_ref *r, const char *how, bool has_result);
 
 /* array.c: the arrays there are. */
 struct array *array_new(struct batch *b, const json_t *lists, struct err *err);

@@ -22,16 +22,6 @@
 
 enum { BATCH = 1000, POLL_MS = 1000, GATHER_POLL_MS = 200, LINE_MAX_BYTES = 256 << 20 };
 
-static void refuse(const char *text, bool fault)
-{
-	json_t *m = json_object();
-
-	json_put_str(m, "event", "refused");
-	json_put_str(m, "text", text);
-	json_put_bool(m, "fault", fault);
-	driver_say(m);
-}
-
 static int describe(struct batch *b, const char *what, const char *list, const char *key,
 		    const char *name, json_t **out, struct err *err)
 {
@@ -105,24 +95,17 @@ static void on_hello(struct batch *b, const json_t *m)
 	b->data_fd = open(b->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	b->parallel = json_get_int(m, "parallel", 1);
 	if (settings_read(&b->settings, json_object_get(m, "settings"), &why)) {
-		refuse(why.data, false);
+		driver_refuse(why.data, false);
 		return;
 	}
 	if (aws_open(&b->aws, b->settings.region, &err) ||
 	    s3_open(&b->s3, &b->aws, b->settings.storage, &err) || try_settings(b, &err)) {
-		refuse(err.msg, err.kind != ERR_USAGE);
+		driver_refuse(err.msg, err.kind != ERR_USAGE);
 		return;
 	}
 	b->s3.sse = b->settings.sse;
 	b->s3.kms_key = b->settings.kms_key;
-	json_t *hello = json_object();
-	json_put_str(hello, "event", "hello");
-	json_put_int(hello, "v", 1);
-	json_put_str(hello, "files", "copied");
-	json_put_bool(hello, "attach", true);
-	json_put_int(hello, "batch", BATCH);
-	json_put_int(hello, "poll_ms", POLL_MS);
-	driver_say(hello);
+	driver_say_hello("copied", BATCH, POLL_MS);
 }
 
 static void on_attach(struct batch *b, const json_t *jobs)
@@ -133,14 +116,8 @@ static void on_attach(struct batch *b, const json_t *jobs)
 	submit_due(b, true);
 	json_array_foreach (jobs, i, job) {
 		const char *token = json_get_str(job, "token", "");
-		if (array_attach(b, token, json_get_str(job, "job", NULL)))
-			continue;
-		json_t *m = json_object();
-		json_put_str(m, "event", "submitted");
-		json_put_str(m, "token", token);
-		json_put_str(m, "error", "AWS Batch was never given this trial");
-		json_put_bool(m, "unknown", true);
-		driver_say(m);
+		if (!array_attach(b, token, json_get_str(job, "job", NULL)))
+			driver_say_unknown(token, "AWS Batch was never given this trial");
 	}
 }
 
@@ -188,9 +165,7 @@ static void on_poll(struct batch *b)
 {
 	submit_due(b, false);
 	states_poll(b);
-	json_t *polled = json_object();
-	json_put_str(polled, "event", "polled");
-	driver_say(polled);
+	driver_say_polled();
 }
 
 static void on_message(struct batch *b, const json_t *m)

@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cloud/settings.h"
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
-#include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/strv.h"
-#include "base/text.h"
+#include "core/driver-settings.h"
 
-enum kind { TEXT, NUMBER, REAL, SWITCH, TEXTS, PRICES, LIST };
+static const char *check_table(const json_t *value)
+{
+	const char *key;
+	json_t *one;
 
-static const struct row {
-	const char *name;
-	enum kind kind;
-	size_t offset;
-	int64_t min, max;
-} table[] = {
+	json_object_foreach ((json_t *)value, key, one)
+		if (!json_is_string(one))
+			return "must be a table of texts: {NAME = \"...\"}";
+	return json_is_object(value) ? NULL : "must be a table of texts: {NAME = \"...\"}";
+}
+
+static const char *check_prices(const json_t *value)
+{
+	const char *key;
+	json_t *one;
+	bool ok = json_is_object(value);
+
+	json_object_foreach ((json_t *)value, key, one)
+		ok &= json_is_number(one) && json_number_value(one) >= 0;
+	return ok ? NULL : "must be a table of numbers: {\"c7i.large\" = 0.09}";
+}
+
+static const struct driver_setting table[] = {
 #define ROW(name, kind, ...)                                                                       \
 	{                                                                                          \
-#name, kind, offsetof(struct settings, name), __VA_ARGS__                          \
+#name, DRIVER_##kind, offsetof(struct settings, name), __VA_ARGS__                 \
 	}
 	ROW(queue, TEXT),
 	ROW(storage, TEXT),
@@ -47,84 +59,13 @@ static const struct row {
 	ROW(priority, NUMBER, 0, 9999),
 	ROW(expire_days, NUMBER, 1, 36500),
 	ROW(privileged, SWITCH),
-	ROW(price_per_hour, REAL),
-	ROW(prices, PRICES),
-	ROW(secrets, TEXTS),
-	ROW(tags, TEXTS),
-	ROW(command, LIST),
+	ROW(price_per_hour, AMOUNT),
+	ROW(prices, JSON, .check = check_prices),
+	ROW(secrets, JSON, .check = check_table),
+	ROW(tags, JSON, .check = check_table),
+	ROW(command, JSON, .check = driver_check_texts),
 #undef ROW
 };
-
-static bool are_of(const json_t *value, enum kind kind)
-{
-	const char *key;
-	json_t *one;
-	size_t i;
-
-	if (kind == LIST) {
-		json_array_foreach (value, i, one)
-			if (!json_is_string(one))
-				return false;
-		return json_is_array(value);
-	}
-	json_object_foreach ((json_t *)value, key, one)
-		if (kind == TEXTS ? !json_is_string(one)
-				  : !json_is_number(one) || json_number_value(one) < 0)
-			return false;
-	return json_is_object(value);
-}
-
-/* Why VALUE cannot be; NULL: it is set. */
-static const char *set(struct settings *s, const struct row *r, const json_t *value)
-{
-	void *at = (char *)s + r->offset;
-
-	switch (r->kind) {
-	case TEXT:
-		if (!json_is_string(value) || !*json_string_value(value))
-			return "must be a text";
-		free(*(char **)at);
-		*(char **)at = xstrdup(json_string_value(value));
-		return NULL;
-	case NUMBER:
-		if (!json_is_integer(value) || json_integer_value(value) < r->min ||
-		    json_integer_value(value) > r->max)
-			return "must be a whole number within reason";
-		*(int64_t *)at = json_integer_value(value);
-		return NULL;
-	case REAL:
-		if (!json_is_number(value) || json_number_value(value) < 0)
-			return "must be a number that is not negative";
-		*(double *)at = json_number_value(value);
-		return NULL;
-	case SWITCH:
-		if (!json_is_boolean(value))
-			return "must be true or false";
-		*(bool *)at = json_is_true(value);
-		return NULL;
-	case TEXTS:
-	case PRICES:
-	case LIST:
-		break;
-	}
-	if (!are_of(value, r->kind))
-		return r->kind == TEXTS	   ? "must be a table of texts: {NAME = \"...\"}"
-		       : r->kind == PRICES ? "must be a table of numbers: {\"c7i.large\" = 0.09}"
-					   : "must be a list of texts";
-	*(json_t **)at = json_deep_copy(value);
-	return NULL;
-}
-
-static void unknown(const char *key, struct buf *text)
-{
-	AUTO(strv) struct strv names = STRV_INIT;
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-		strv_push(&names, table[i].name);
-	const char *near = text_nearest(key, strv_items(&names));
-	buf_addf(text, "%s: unknown setting%s%s%s", key, near ? " (did you mean " : "",
-		 near ? near : "", near ? "?)" : "");
-}
 
 static int check(const struct settings *s, struct buf *text)
 {
@@ -143,9 +84,6 @@ static int check(const struct settings *s, struct buf *text)
 
 int settings_read(struct settings *s, const json_t *j, struct buf *text)
 {
-	const char *key;
-	json_t *value;
-
 	*s = (struct settings){.definition = xstrdup("rollouts"),
 			       .log_group = xstrdup("/aws/batch/job"),
 			       .vcpus = 1,
@@ -160,31 +98,11 @@ int settings_read(struct settings *s, const json_t *j, struct buf *text)
 			       .priority = -1,
 			       .expire_days = 30,
 			       .privileged = true};
-	json_object_foreach ((json_t *)j, key, value) {
-		size_t i = 0;
-		while (i < ARRAY_SIZE(table) && strcmp(table[i].name, key) != 0)
-			i++;
-		if (i == ARRAY_SIZE(table)) {
-			unknown(key, text);
-			return -1;
-		}
-		const char *why = set(s, &table[i], value);
-		if (why) {
-			buf_addf(text, "%s: %s", key, why);
-			return -1;
-		}
-	}
-	return check(s, text);
+	return driver_settings_read(s, table, ARRAY_SIZE(table), j, text) ? -1 : check(s, text);
 }
 
 void settings_release(struct settings *s)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		void *at = (char *)s + table[i].offset;
-		if (table[i].kind == TEXT)
-			free(*(char **)at);
-		else if (table[i].kind >= TEXTS)
-			json_decref(*(json_t **)at);
-	}
+	driver_settings_release(s, table, ARRAY_SIZE(table));
 	*s = (struct settings){0};
 }

@@ -54,7 +54,7 @@ static void take_end(struct batch *b, struct trial_ref *r, const json_t *j)
 	if (r->stopped && !r->cancelled)
 		set(&r->how, how);
 	else
-		say_ended(b, r, how, true);
+		say_ended(r, how, true);
 }
 
 struct hearer {
@@ -405,7 +405,7 @@ static void tell_unheard(struct batch *b, struct array *a, const struct task *t,
 	AUTO(free) char *child = array_child(a, t);
 	AUTO(free) char *silent = xasprintf("job %s ended without a word of its node", child);
 
-	say_ended(b, r, t->why ? t->why : silent, false);
+	say_ended(r, t->why ? t->why : silent, false);
 }
 
 static void get_results(struct batch *b, struct array *a, struct task **tasks,
@@ -468,7 +468,7 @@ static void look(struct batch *b, struct task *t, struct unheard *u)
 			AUTO(free)
 			char *how = xasprintf("%s%s%s", r->how, t->why ? "; " : "",
 					      t->why ? t->why : "");
-			say_ended(b, r, how, true);
+			say_ended(r, how, true);
 		} else if (clock_mono_ms() >= t->ended_ms + LATE_MS) {
 			GROW(u->tasks, n, u->tasks_cap);
 			GROW(u->refs, n, u->refs_cap);

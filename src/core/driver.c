@@ -30,14 +30,74 @@ void driver_note(const char *fmt, ...)
 	driver_say(m);
 }
 
-void driver_say_failed(const char *token, const char *why)
+void driver_refuse(const char *text, bool fault)
 {
 	json_t *m = json_object();
 
-	json_put_str(m, "event", "submitted");
-	json_put_str(m, "token", token);
-	json_put_str(m, "error", why);
+	json_put_str(m, "event", "refused");
+	json_put_str(m, "text", text);
+	json_put_bool(m, "fault", fault);
 	driver_say(m);
+}
+
+void driver_say_hello(const char *files, int64_t batch, int64_t poll_ms)
+{
+	json_t *m = json_object();
+
+	json_put_str(m, "event", "hello");
+	json_put_int(m, "v", 1);
+	json_put_str(m, "files", files);
+	json_put_bool(m, "attach", true);
+	json_put_int(m, "batch", batch);
+	json_put_int(m, "poll_ms", poll_ms);
+	driver_say(m);
+}
+
+void driver_say_polled(void)
+{
+	json_t *m = json_object();
+
+	json_put_str(m, "event", "polled");
+	driver_say(m);
+}
+
+static json_t *about(const char *token, const char *event, const char *key, const char *value)
+{
+	json_t *m = json_object();
+
+	json_put_str(m, "event", event);
+	json_put_str(m, "token", token);
+	json_put_str(m, key, value);
+	return m;
+}
+
+void driver_say_submitted(const char *token, const char *job)
+{
+	driver_say(about(token, "submitted", "job", job));
+}
+
+void driver_say_failed(const char *token, const char *why)
+{
+	driver_say(about(token, "submitted", "error", why));
+}
+
+void driver_say_unknown(const char *token, const char *why)
+{
+	json_t *m = about(token, "submitted", "error", why);
+
+	json_put_bool(m, "unknown", true);
+	driver_say(m);
+}
+
+json_t *driver_ended(const char *token, const char *how, bool stopped, bool committed)
+{
+	json_t *m = about(token, "ended", "how", how);
+
+	if (stopped) {
+		json_put_bool(m, "stopped", true);
+		json_put_bool(m, "committed", committed);
+	}
+	return m;
 }
 
 json_t *driver_lists_of(const json_t *jobs, int64_t per_job)

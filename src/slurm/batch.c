@@ -155,6 +155,8 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 void batch_options(const struct slurm *s, struct strv *argv)
 {
 	const struct settings *q = &s->settings;
+	size_t i;
+	json_t *option;
 
 	strv_push(argv, "sbatch");
 	strv_push(argv, "--parsable");
@@ -166,7 +168,8 @@ void batch_options(const struct slurm *s, struct strv *argv)
 	add_option(argv, "constraint", q->constraint);
 	add_option(argv, "gres", q->gres);
 	strv_push(argv, q->requeue ? "--requeue" : "--no-requeue");
-	strv_pushv(argv, strv_items(&q->options));
+	json_array_foreach (q->options, i, option)
+		strv_push(argv, json_string_value(option));
 }
 
 static void add_resources(const struct slurm *s, const json_t *job, struct strv *argv)
@@ -225,12 +228,8 @@ void batch_say_submitted(const struct batch *b, const struct task *t, const stru
 {
 	AUTO(free) char *name =
 		xasprintf("%lld_%zu@%s", (long long)b->job, (size_t)(t - b->tasks), b->name);
-	json_t *m = json_object();
 
-	json_put_str(m, "event", "submitted");
-	json_put_str(m, "token", r->token);
-	json_put_str(m, "job", name);
-	driver_say(m);
+	driver_say_submitted(r->token, name);
 }
 
 static void say_failed(const json_t *jobs, const char *why)

@@ -16,16 +16,6 @@
 
 enum { BATCH = 1000 };
 
-static void refuse(const char *text, bool fault)
-{
-	json_t *m = json_object();
-
-	json_put_str(m, "event", "refused");
-	json_put_str(m, "text", text);
-	json_put_bool(m, "fault", fault);
-	driver_say(m);
-}
-
 /* Slurm says by itself what it would not take: before money is spent. */
 static bool try_options(struct slurm *s, struct buf *why)
 {
@@ -61,22 +51,15 @@ static void on_hello(struct slurm *s, const json_t *m)
 	s->node = xstrdup(json_get_str(m, "node", ""));
 	s->parallel = json_get_int(m, "parallel", 1);
 	if (settings_read(&s->settings, json_object_get(m, "settings"), &why)) {
-		refuse(why.data, false);
+		driver_refuse(why.data, false);
 		return;
 	}
 	const bool there = limits_read(s, &why);
 	if (!there || !try_options(s, &why)) {
-		refuse(why.data, !there);
+		driver_refuse(why.data, !there);
 		return;
 	}
-	json_t *hello = json_object();
-	json_put_str(hello, "event", "hello");
-	json_put_int(hello, "v", 1);
-	json_put_str(hello, "files", "shared");
-	json_put_bool(hello, "attach", true);
-	json_put_int(hello, "batch", BATCH);
-	json_put_int(hello, "poll_ms", s->settings.poll_sec * 1000);
-	driver_say(hello);
+	driver_say_hello("shared", BATCH, s->settings.poll_sec * 1000);
 }
 
 static void on_attach(struct slurm *s, const json_t *jobs)
@@ -86,14 +69,8 @@ static void on_attach(struct slurm *s, const json_t *jobs)
 
 	json_array_foreach (jobs, i, job) {
 		const char *token = json_get_str(job, "token", "");
-		if (batch_attach(s, token, json_get_str(job, "job", NULL)))
-			continue;
-		json_t *m = json_object();
-		json_put_str(m, "event", "submitted");
-		json_put_str(m, "token", token);
-		json_put_str(m, "error", "Slurm was never given this trial");
-		json_put_bool(m, "unknown", true);
-		driver_say(m);
+		if (!batch_attach(s, token, json_get_str(job, "job", NULL)))
+			driver_say_unknown(token, "Slurm was never given this trial");
 	}
 }
 
@@ -127,9 +104,7 @@ static void on_poll(struct slurm *s)
 		batch_submit(s, jobs);
 	}
 	states_poll(s);
-	json_t *polled = json_object();
-	json_put_str(polled, "event", "polled");
-	driver_say(polled);
+	driver_say_polled();
 }
 
 static void on_message(struct slurm *s, const json_t *m)

@@ -21,8 +21,8 @@
 
 struct settings {
 	char *partition, *account, *qos, *constraint, *gres, *time, *cache, *setup,
-		*node;	     /* NULL: not set */
-	struct strv options; /* as sbatch takes them */
+		*node;	 /* NULL: not set */
+	json_t *options; /* texts, as sbatch takes them; NULL: none */
 	int64_t trials_per_job, side_by_side, cpus, memory_mb, cache_mb, poll_sec;
 	bool requeue, json; /* json: squeue is asked for JSON */
 };

@@ -48,18 +48,10 @@ static struct trial_ref *find(const struct task *t, const char *token)
 static void say_ended(const struct batch *b, struct trial_ref *r, const char *how,
 		      const char *archive)
 {
-	json_t *m = json_object();
-
 	r->ended = true;
 	if (!r->attached)
-		return json_decref(m);
-	json_put_str(m, "event", "ended");
-	json_put_str(m, "token", r->token);
-	json_put_str(m, "how", how);
-	if (r->how) {
-		json_put_bool(m, "stopped", true);
-		json_put_bool(m, "committed", r->committed);
-	}
+		return;
+	json_t *m = driver_ended(r->token, how, r->how != NULL, r->committed);
 	if (archive) {
 		AUTO(free) char *path = xasprintf("%s/out/%s", b->dir, archive);
 		json_put_str(m, "archive", path);
