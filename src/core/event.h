@@ -14,7 +14,10 @@
 #define EVENT_NOTE "note"	      /* text */
 #define EVENT_AGENT_DONE "agent_done" /* digest, outcome: the agent's work is committed */
 #define EVENT_FINISHED "finished"     /* outcome, digest: result.json is in place */
-#define EVENT_OUTPUT "output"	      /* stream, text: -vv only, never journalled */
+/* calls, tokens, usd, unpriced_calls: what the calls of an attempt came to so far, where a gateway beside its worker makes them;
+ * those under way as they were estimated. Said by rollouts-node. */
+#define EVENT_SPENDING "spending"
+#define EVENT_OUTPUT "output" /* stream, text: -vv only, never journalled */
 #define EVENT_SHELL                                                                                \
 	"shell" /* status, stopped, not_found: the command that attempt.shell names has ended */
 #define EVENT_SHELL_FAILED                                                                         \

@@ -12,7 +12,7 @@ const struct limits limits_default = {
 	.files = 8192,
 };
 
-enum { WAIT_MS = 4 * 60 * 60 * 1000 };
+enum { WAIT_MS = 4 * 60 * 60 * 1000, PREPARE_SEC = 900 };
 
 int64_t limits_wall_ms(const struct limits *l)
 {
@@ -21,6 +21,14 @@ int64_t limits_wall_ms(const struct limits *l)
 	if (!l->wall_ms)
 		return l->timeout_ms + WAIT_MS;
 	return l->wall_ms > l->timeout_ms ? l->wall_ms : l->timeout_ms;
+}
+
+int64_t limits_job_sec(const struct limits *l)
+{
+	int64_t agent = l->timeout_ms > l->wall_ms ? l->timeout_ms : l->wall_ms;
+	int64_t tests = l->eval_total_ms ? l->eval_total_ms : 2 * l->eval_timeout_ms;
+
+	return (agent + tests) / 1000 + PREPARE_SEC;
 }
 
 double limits_cpus_here(const struct limits *l)

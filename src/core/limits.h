@@ -29,6 +29,9 @@ extern const struct limits limits_default;
 /* Never less than the working time, and four hours more where nothing is said; 0: no end. */
 int64_t limits_wall_ms(const struct limits *l);
 
+/* How long a trial may take in all, from its worker's first line on, in seconds: what engines are told. */
+int64_t limits_job_sec(const struct limits *l);
+
 /* The processors that a sandbox here really gets: no engine gives more than the machine has. 0: no limit. */
 double limits_cpus_here(const struct limits *l);
 

@@ -30,8 +30,7 @@ enum {
 	GATHER_MS = 200, /* jobs that are ready wait so long for others that are being packed */
 	RESTARTS = 5,	 /* one after the other, without an answer between them */
 	RESTART_MS = 500,
-	GONE_MS = 60000,   /* a job that was to be killed ends by then, or is given up */
-	PREPARE_SEC = 900, /* added to a job's own limits */
+	GONE_MS = 60000, /* a job that was to be killed ends by then, or is given up */
 };
 
 static struct driver *driver_of(const struct launch *l)
@@ -108,15 +107,6 @@ static int greet(struct driver *d, struct err *err)
 			   : 0;
 }
 
-/* As long as it may take, from its first line on. */
-static int64_t time_sec(const struct limits *l)
-{
-	int64_t agent = l->timeout_ms > l->wall_ms ? l->timeout_ms : l->wall_ms;
-	int64_t tests = l->eval_total_ms ? l->eval_total_ms : 2 * l->eval_timeout_ms;
-
-	return (agent + tests) / 1000 + PREPARE_SEC;
-}
-
 static json_t *describe(const struct job *j, bool whole)
 {
 	json_t *m = json_object();
@@ -131,7 +121,7 @@ static json_t *describe(const struct job *j, bool whole)
 	json_put_real(m, "cpus", j->limits.cpus);
 	json_put_int(m, "memory_mb", j->limits.memory_mb);
 	json_put_int(m, "disk_mb", j->limits.disk_mb);
-	json_put_int(m, "time_sec", time_sec(&j->limits));
+	json_put_int(m, "time_sec", limits_job_sec(&j->limits));
 	return m;
 }
 

@@ -104,3 +104,19 @@ bool call_log_is_paid(const struct logged_call *c)
 	return *c->provider && !c->replayed &&
 	       endpoint_of("POST", c->path, false).kind == ENDPOINT_GENERATE;
 }
+
+void call_log_add_up(struct call_log_sum *to, const char *text, size_t len)
+{
+	struct call_log_reader r = {.at = text, .end = text + len};
+	struct logged_call c;
+
+	while (call_log_read(&r, &c)) {
+		if (!call_log_is_paid(&c))
+			continue;
+		to->calls++;
+		to->tokens += c.tokens.input + c.tokens.output;
+		to->usd += c.usd >= 0 ? c.usd : 0;
+		to->unpriced_calls += c.usd < 0;
+	}
+	call_log_release(&r);
+}

@@ -44,6 +44,14 @@ struct call_log_reader {
  * was torn as the gateway was killed is damaged like any other; one that lost only its newline is a call. */
 bool call_log_read(struct call_log_reader *r, struct logged_call *out);
 void call_log_release(struct call_log_reader *r);
+/* What the calls of logs come to. */
+struct call_log_sum {
+	int64_t calls, tokens, unpriced_calls;
+	double usd;
+};
+
+/* Add those of a log's text that are paid. */
+void call_log_add_up(struct call_log_sum *to, const char *text, size_t len);
 /* Whether C went to a provider now and is counted, priced and limited: not one answered from a recording, nor one that
  * lists models or counts tokens. */
 bool call_log_is_paid(const struct logged_call *c);

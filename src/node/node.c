@@ -35,6 +35,7 @@
 #include "node/home-models.h"
 #include "node/node-gateway.h"
 #include "node/node-image.h"
+#include "node/node-spending.h"
 #include "node/parcel.h"
 #include "os/fdio.h"
 #include "os/lines.h"
@@ -66,6 +67,7 @@ struct slot {
 	int attempt;
 	int64_t deadline_ms; /* 0: none */
 	struct attempt spec;
+	struct node_spending spending;
 };
 
 struct node {
@@ -80,6 +82,7 @@ struct node {
 	struct strv env;
 	struct node_gateway gateway;
 	bool stopped; /* SIGTERM came */
+	bool to_sync; /* something that must not be lost with this machine */
 };
 
 static void say(struct node *n, json_t *event_take)
@@ -98,6 +101,7 @@ static void say_end(struct node *n, const struct slot *s, const char *how, const
 		json_put_bool(e, "committed", s->committed);
 	}
 	json_put_str(e, "ended", how);
+	n->to_sync = true;
 	json_put_str(e, "archive", archive);
 	if (archive) {
 		json_put_str(e, "sha256", made->sha256);
@@ -278,6 +282,8 @@ static int start_worker(struct node *n, struct slot *s, const json_t *travel, st
 			      .err = log};
 	if (spawn_start(&s->child, &spawn, true, err))
 		return -1;
+	if (keys)
+		node_spending_start(&s->spending);
 	fd_set_nonblock(in, true);
 	s->out = fd_steal(&in);
 	return 0;
@@ -399,10 +405,19 @@ struct hearer {
 	struct slot *s;
 };
 
+static void say_line(struct node *n, const struct slot *s, json_t *line_take)
+{
+	json_t *e = json_object();
+
+	json_put_str(e, "token", s->token);
+	json_put(e, "line", line_take);
+	say(n, e);
+}
+
 static void on_line(void *arg, const char *line, size_t len)
 {
 	struct hearer *h = arg;
-	json_t *j = json_loadb(line, len, 0, NULL), *e = json_object();
+	json_t *j = json_loadb(line, len, 0, NULL);
 
 	const char *event = json_get_str(j, "event", "");
 	/* An engine that ends a job signals all of its processes: what is said from then on may come of that. */
@@ -413,9 +428,8 @@ static void on_line(void *arg, const char *line, size_t len)
 		h->s->deadline_ms =
 			within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
 	}
-	json_put_str(e, "token", h->s->token);
-	json_put(e, "line", j ? j : json_null());
-	say(h->n, e);
+	say_line(h->n, h->s, j ? j : json_null());
+	h->n->to_sync |= strcmp(event, EVENT_OUTPUT) != 0;
 }
 
 /* True while there may be more to read at once. */
@@ -465,6 +479,8 @@ static int due(const struct node *n)
 			     : s->child.pid <= 0 ? now + RETRY_LOCK_MS
 			     : s->deadline_ms	 ? s->deadline_ms
 						 : -1;
+		if (s->spending.next_ms && (at < 0 || s->spending.next_ms < at))
+			at = s->spending.next_ms;
 		if (at >= 0 && (first < 0 || at < first))
 			first = at;
 	}
@@ -508,6 +524,12 @@ static void turn(struct node *n, struct pollfd *fds)
 		else if (fds[2 * i + 1].revents)
 			read_lines(n, s);
 		enforce(n, s);
+		json_t *news = s->child.pid > 0
+				       ? node_spending_news(&s->spending, n->cache.root_fd, s->dir)
+				       : NULL;
+		if (news)
+			say_line(n, s, news);
+		n->to_sync |= news != NULL;
 	}
 }
 
@@ -608,6 +630,15 @@ static void greet(struct node *n)
 	say(n, e);
 }
 
+/* Where machines share a file system, the others may see what was written only once it is synced. */
+static void send_events(struct node *n)
+{
+	event_send(n->event_fd, &n->events);
+	if (n->to_sync && n->q->events)
+		fdatasync(n->event_fd);
+	n->to_sync = false;
+}
+
 static void loop(struct node *n)
 {
 	AUTO(free)
@@ -618,7 +649,7 @@ static void loop(struct node *n)
 		while (!n->stopped && n->running < (size_t)n->q->side_by_side &&
 		       n->next < n->q->dirs.n)
 			take_slot(n, n->q->dirs.v[n->next++]);
-		event_send(n->event_fd, &n->events);
+		send_events(n);
 		if (!n->running && (n->stopped || n->next == n->q->dirs.n))
 			return;
 		turn(n, fds);
@@ -648,7 +679,7 @@ int node_run(const struct node_request *q)
 		json_t *e = json_object();
 		json_put_str(e, "left", n.stopped ? "stopped" : "done");
 		say(&n, e);
-		event_send(n.event_fd, &n.events);
+		send_events(&n);
 		status = n.stopped;
 	}
 	node_gateway_stop(&n.gateway, n.cache.root_fd);

@@ -14,21 +14,16 @@ static void add_log(struct journal_cost *to, const struct session *s, const char
 {
 	AUTO(free) char *path = datadir_attempt_file(run_id, attempt, name);
 	AUTO(buf) struct buf log = BUF_INIT;
-	struct logged_call c;
+	struct call_log_sum sum = {0};
 	struct err ignored; /* it never came to a call */
 
 	if (path_read_beneath(s->store.root_fd, path, LOG_MAX, &log, &ignored))
 		return;
-	struct call_log_reader r = {.at = log.data, .end = log.data + log.len};
-	while (call_log_read(&r, &c)) {
-		if (!call_log_is_paid(&c))
-			continue;
-		to->calls++;
-		to->tokens += c.tokens.input + c.tokens.output;
-		to->usd += c.usd >= 0 ? c.usd : 0;
-		to->unpriced_calls += c.usd < 0;
-	}
-	call_log_release(&r);
+	call_log_add_up(&sum, log.data, log.len);
+	to->calls += sum.calls;
+	to->tokens += sum.tokens;
+	to->usd += sum.usd;
+	to->unpriced_calls += sum.unpriced_calls;
 }
 
 /* And what was under way as a gateway was killed, as it was estimated before it was sent. */

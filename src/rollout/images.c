@@ -463,7 +463,7 @@ static bool is_ready(void *arg, size_t trial)
 
 struct sched_hook images_hook(struct images *im)
 {
-	return (struct sched_hook){watch, turn, due, hold, is_ready, im};
+	return (struct sched_hook){watch, turn, due, hold, is_ready, NULL, im};
 }
 
 void images_close(struct images *im)

@@ -159,6 +159,9 @@ static int64_t due(void *arg)
 
 	if (has_news(m) && (at < 0 || m->tell_ms < at))
 		at = m->tell_ms;
+	const int64_t lease = leases_due(&m->leases);
+	if (lease >= 0 && (at < 0 || lease < at))
+		at = lease;
 	/* Once it is past, nothing is started and nobody has to be woken. */
 	if (wall > clock_mono_ms() && (at < 0 || wall < at))
 		at = wall;
@@ -220,18 +223,25 @@ static bool is_ready(void *arg, size_t trial)
 	return false;
 }
 
+static void heard(void *arg, size_t trial, const char *event, const json_t *line)
+{
+	struct meter *m = arg;
+
+	leases_hear(&m->leases, trial, event, line);
+}
+
 struct sched_hook meter_hook(struct meter *m)
 {
-	return (struct sched_hook){watch, turn, due, hold, is_ready, m};
+	return (struct sched_hook){watch, turn, due, hold, is_ready, heard, m};
 }
 
 void meter_close(struct meter *m)
 {
 	if (!m->gateway)
 		return;
-	leases_return(&m->leases);
+	const bool settled = leases_settle(&m->leases);
 	gateway_process_leave(m->gateway);
-	if (has_news(m))
+	if (settled || has_news(m))
 		tell(m);
 	m->before = cost_of(m);
 	leases_close(&m->leases);

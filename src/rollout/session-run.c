@@ -73,6 +73,13 @@ static bool is_ready(void *arg, size_t trial)
 	return h->a.ready(h->a.arg, trial) && h->b.ready(h->b.arg, trial);
 }
 
+static void heard(void *arg, size_t trial, const char *event, const json_t *line)
+{
+	struct both *h = arg;
+
+	h->a.heard(h->a.arg, trial, event, line);
+}
+
 static int run_trials(struct session *s, const struct listener *l, const struct session_work *w,
 		      struct images *images, struct sched_end *end, struct err *err);
 
@@ -176,9 +183,10 @@ static int run_trials(struct session *s, const struct listener *l, const struct 
 	const bool metered = meter.gateway || w->wall_ms, made = images->s && images->in >= 0;
 	struct both both = {.a = meter_hook(&meter), .b = images_hook(images)};
 	const struct sched_hook hook =
-		made && metered ? (struct sched_hook){watch, turn, due, hold, is_ready, &both}
-		: made		? both.b
-				: both.a;
+		made && metered
+			? (struct sched_hook){watch, turn, due, hold, is_ready, heard, &both}
+		: made ? both.b
+		       : both.a;
 	o.hook = metered || made ? &hook : NULL;
 	AUTO(free) char *keys = NULL;
 	AUTO(free) char *door = NULL;

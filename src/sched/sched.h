@@ -49,6 +49,8 @@ struct sched_hook {
 	enum sched_hold (*hold)(void *arg, char *why, size_t size);
 	/* Whether the trial (its place in the plan) may be started by now: asked again after a while. NULL: any may. */
 	bool (*ready)(void *arg, size_t trial);
+	/* A worker of the trial said EVENT (event.h), a phase or what it has spent. NULL: it is not asked. */
+	void (*heard)(void *arg, size_t trial, const char *event, const json_t *line);
 	void *arg;
 };
 

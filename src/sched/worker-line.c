@@ -91,7 +91,10 @@ void worker_line(struct sched *s, struct job *job, const char *line, size_t len)
 	};
 	AUTO(json) json_t *j = json_loadb(line, len, 0, NULL);
 	const char *event = json_get_str(j, "event", "");
+	const struct sched_hook *hook = s->o->hook;
 
+	if (hook && hook->heard && (!strcmp(event, EVENT_PHASE) || !strcmp(event, EVENT_SPENDING)))
+		hook->heard(hook->arg, s->items[job->item].item.index, event, j);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (!strcmp(event, table[i].event))
 			table[i].take(s, job, j);

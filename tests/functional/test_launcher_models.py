@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Agents that ask models from another node: a gateway beside each worker, keys in a file, leases of the budget. After each test
 the provider's key is looked for in all that was left."""
+import os
+import signal
+
 import pytest
 
+from conftest import wait_for
 from models import fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, check_metrics, look, no_key_anywhere, talker  # noqa: F401
 
@@ -35,6 +39,26 @@ def test_a_budget_among_twenty_nodes(talker, make_task, make_bench, run_cli, rol
     assert [e for e in t.events if e["event"] == "spent"][-1]["tokens"] == used
     assert done.returncode == 1 and "budget" in done.stdout + done.stderr
     assert 0 < len([r for r in t.runs.values() if r]) < 20
+
+
+def test_a_node_that_is_lost(talker, make_task, make_bench, start_cli, rollout, fake, workdir):  # noqa: F811
+    """Its call log is lost with it. What it had told of that counts as spent, and as much more as came between two words of it; not all
+    that its trial might have spent."""
+    prompt = scripted(turns=[*[{"shell": f"echo {n}; sleep 2"} for n in range(2)], {"shell": "sleep 300"}, {"text": "Done."}])
+    path = make_bench(make_task(instructions=prompt), agent=talker("anthropic"), model="fake-one", launcher="example", retries=0,
+                      token_limit=200000, evaluate=False)
+    path.write_text(path.read_text() + "\n[budget]\ntokens = 1000000\n")
+    child = start_cli("run", path, env=ENV)
+    heard = lambda: [p for p in workdir.glob("data/launch/example/2*/events.0") if b'"calls":3' in p.read_bytes()]  # noqa: E731
+    wait_for(heard, timeout=120)
+    [folder] = [p.parent for p in heard()]
+    used = sum(e.usage["input"] + e.usage["output"] for e in fake.log() if e.status == 200)
+    os.killpg(int((folder / "pid").read_text()), signal.SIGKILL)
+    child.communicate(timeout=120)
+    [end] = [e for e in rollout().events if e["event"] == "finished"]
+    assert end["outcome"] == "infra_error" and "its process is gone" in end["reason"]
+    spent = [e for e in rollout().events if e["event"] == "spent"][-1]
+    assert spent["calls"] == 3 and used <= spent["tokens"] <= 2 * used
 
 
 def test_a_budget_needs_limits(talker, make_task, make_bench, run_cli):  # noqa: F811
