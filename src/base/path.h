@@ -6,6 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include "base/buf.h"
 #include "base/err.h"
@@ -49,6 +50,14 @@ void auto_temp_dir(char **path);
  * reflinks where the file system can. DST must not exist. */
 int path_copy_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
 		   struct err *err) MUST_CHECK;
+/* The same of regular files and folders alone, for a tree that somebody else made: what is anything else, too deep, or more than
+ * LEFT bytes in all is not copied, and counted. DST may exist. */
+struct path_copied {
+	int64_t left;
+	size_t left_out;
+};
+int path_copy_files(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		    struct path_copied *told, struct err *err) MUST_CHECK;
 /* The same, with the very files of SRC (hard links) where the file system and their owner allow it. */
 int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
 		    struct err *err) MUST_CHECK;

@@ -242,6 +242,45 @@ int path_share_tree(int src_dir_fd, const char *src, int dst_dir_fd, const char 
 	return copy_tree(src_dir_fd, src, dst_dir_fd, dst, true, err);
 }
 
+enum { FOREIGN_DEPTH = 32 };
+
+static int copy_foreign(int src_dir, const char *src, int dst_dir, const char *dst, int depth,
+			struct path_copied *told, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(src_dir, src, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (S_ISREG(st.st_mode) && st.st_size <= told->left) {
+		told->left -= st.st_size;
+		st.st_mode = 0644;
+		return copy_file(src_dir, src, dst_dir, dst, &st, err);
+	}
+	AUTO(fd)
+	int from = S_ISDIR(st.st_mode) && depth < FOREIGN_DEPTH ? open_dir(src_dir, src) : -1;
+	if (from < 0) {
+		told->left_out++;
+		return 0;
+	}
+	if (mkdirat(dst_dir, dst, 0755) && errno != EEXIST)
+		return err_set(err, ERR_INFRA, errno, "make directory %s", dst);
+	AUTO(fd) int to = openat(dst_dir, dst, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO(dir) DIR *d = to < 0 ? NULL : list_dir(from);
+	if (!d)
+		return err_set(err, ERR_INFRA, errno, "open %s", dst);
+	for (struct dirent *e; (e = readdir(d));)
+		if (!is_dots(e->d_name) &&
+		    copy_foreign(from, e->d_name, to, e->d_name, depth + 1, told, err))
+			return err_wrap(err, "%s", src);
+	return 0;
+}
+
+int path_copy_files(int src_dir_fd, const char *src, int dst_dir_fd, const char *dst,
+		    struct path_copied *told, struct err *err)
+{
+	return copy_foreign(src_dir_fd, src, dst_dir_fd, dst, 0, told, err);
+}
+
 char *path_make_temp_dir(const char *name, struct err *err)
 {
 	const char *top = getenv("TMPDIR");

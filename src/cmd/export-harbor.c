@@ -19,6 +19,7 @@
 #include "cmd/export-work.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "harbor/job.h"
 
 enum { RESULT_MAX = 16 << 20, NAME_MAX_ = 32 };
 
@@ -85,6 +86,10 @@ static const char *exception_of(const json_t *result, enum outcome outcome)
 	const json_t *steps = json_object_get(json_object_get(result, "harbor"), "steps"), *s;
 	size_t i;
 
+	const char *own = json_get_str(json_object_get(result, "harbor"), "exception", NULL);
+
+	if (own)
+		return own;
 	if (outcome == OUTCOME_TIMEOUT)
 		return "AgentTimeoutError";
 	if (outcome == OUTCOME_AGENT_ERROR)
@@ -101,25 +106,22 @@ static const char *exception_of(const json_t *result, enum outcome outcome)
 	return NULL;
 }
 
-/* Whether a trial with such an error is counted there. */
-static bool counts(const char *type)
-{
-	return !strcmp(type, "AgentTimeoutError") || !strcmp(type, "NonZeroAgentExitCodeError") ||
-	       !strcmp(type, "RuntimeError");
-}
-
 static json_t *exception_info(const char *type, const json_t *result, time_t at)
 {
+	const struct harbor_policy policy = harbor_policy_of(type);
+	const char *why = json_get_str(result, "reason", "");
+	const size_t n = strlen(type);
 	json_t *j = json_object();
 
 	json_put_str(j, "exception_type", type);
-	json_put_str(j, "exception_message", json_get_str(result, "reason", ""));
+	if (!strncmp(why, type, n) && !strncmp(why + n, ": ", 2))
+		why += n + 2;
+	json_put_str(j, "exception_message", why);
 	json_put_str(j, "exception_traceback", "");
 	json_put(j, "occurred_at", time_of(at));
 	json_put(j, "policy",
-		 json_pack("{s:b, s:b, s:b}", "should_retry", !strcmp(type, "RuntimeError"),
-			   "should_grade", strcmp(type, "CancelledError") != 0, "has_valid_reward",
-			   counts(type)));
+		 json_pack("{s:b, s:b, s:b}", "should_retry", policy.retry, "should_grade",
+			   strcmp(type, "CancelledError") != 0, "has_valid_reward", policy.counts));
 	return j;
 }
 
@@ -262,7 +264,7 @@ static json_t *trial_result(struct job *job, const struct summary_row *row, cons
 	json_put(j, "verifier_result",
 		 rewards ? json_pack("{s:O}", "rewards", rewards) : json_null());
 	json_put(j, "exception_info", error ? exception_info(error, result, ended) : json_null());
-	json_put_bool(j, "reward_valid", rewards && (!error || counts(error)));
+	json_put_bool(j, "reward_valid", rewards && (!error || harbor_policy_of(error).counts));
 	put_steps(j, result, ended);
 	json_put(j, "started_at", time_of(began));
 	json_put(j, "finished_at", time_of(ended));

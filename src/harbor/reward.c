@@ -185,3 +185,30 @@ bool reward_total(const json_t *values, const char *chosen, double *out, bool *m
 	*mean = json_object_size(values) > 1;
 	return true;
 }
+
+void reward_grade(struct scores *out, const json_t *values, const char *chosen,
+		  struct reward_score *got)
+{
+	const char *key, *one = chosen && *chosen ? chosen : "reward";
+	const bool known = values && reward_total(values, chosen, &got->total, &got->mean);
+	const json_t *v;
+
+	got->scored = known && got->total >= 0 && got->total <= 1;
+	*got->why = '\0';
+	if (values && !known)
+		snprintf(got->why, sizeof got->why, "unscored: no reward is called \"%.60s\"",
+			 chosen);
+	else if (known && !got->scored)
+		snprintf(got->why, sizeof got->why, "unscored: the reward %.15g is outside of 0..1",
+			 got->total);
+	json_object_foreach ((json_t *)values, key, v) {
+		const double n = json_number_value(v);
+		struct score *score = scores_add(
+			out, key,
+			got->mean || !strcmp(key, one) || json_object_size(values) == 1 ? 1 : 0);
+		if (n >= 0 && n <= 1)
+			score_set(score, "verifier", n);
+		else
+			score->reason = xasprintf("%.15g is outside of 0..1", n);
+	}
+}

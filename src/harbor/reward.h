@@ -6,6 +6,7 @@
 #pragma once
 #include <jansson.h>
 #include "base/err.h"
+#include "core/score.h"
 
 /* By Harbor's names, which its users look for. */
 #define REWARD_NOT_FOUND "RewardFileNotFoundError"
@@ -30,3 +31,14 @@ bool reward_passes(const json_t *values, const json_t *gate);
 json_t *reward_of_steps(json_t *const *values, size_t n, const char *strategy);
 /* The one number that VALUES come to: the key CHOSEN, else "reward", else their mean, which *MEAN then says. False: there is none. */
 bool reward_total(const json_t *values, const char *chosen, double *out, bool *mean);
+
+/* What VALUES (NULL: there are none) come to as a score, with CHOSEN as in reward_total. */
+struct reward_score {
+	bool scored; /* TOTAL is a score, 0..1 */
+	bool mean;   /* of several keys, none of which is "reward" */
+	double total;
+	char why[120]; /* why it is none, "" where that is known already: there are no values */
+};
+/* Each of VALUES is added to OUT; what is outside of 0..1 stays a reward, and is unscored there with that reason. */
+void reward_grade(struct scores *out, const json_t *values, const char *chosen,
+		  struct reward_score *got);

@@ -430,6 +430,18 @@ static void put_spent(struct doc *d, const struct summary *s, const struct rollo
 	doc_words(d, ".");
 }
 
+/* Its trials ran elsewhere, and cannot here. */
+static bool is_imported(const struct rollout *r)
+{
+	const char *name;
+	json_t *spec;
+
+	json_object_foreach (r->agents, name, spec)
+		if (!strcmp(json_get_str(spec, "kind", ""), "imported"))
+			return true;
+	return false;
+}
+
 static void put_next(struct doc *d, const struct rollout *r)
 {
 	AUTO(buf) struct buf command = BUF_INIT;
@@ -448,7 +460,7 @@ static void put_next(struct doc *d, const struct rollout *r)
 			", belong%s to another rollout: data folders were copied over each other.",
 			r->strangers == 1 ? "s" : "");
 	}
-	if (r->live || rollout_is_complete(r))
+	if (r->live || rollout_is_complete(r) || is_imported(r))
 		return;
 	for (size_t i = 0; i < r->parts_n; i++) {
 		if (r->parts[i].complete)

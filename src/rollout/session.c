@@ -323,6 +323,13 @@ static int open_rollout(struct session *s, struct err *err)
 			       s->ref.path);
 	if (planfile_read(&s->plan, s->dir_fd, s->ref.path, err))
 		return -1;
+	if (s->plan.imported)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s %s was imported from the Harbor job %s: its tasks, agents and "
+			       "containers are not here, and nothing of it can be run or graded "
+			       "again; run its tasks with: rollouts run --tasks DIR",
+			       s->plan.name, s->plan.stamp,
+			       json_get_str(s->plan.imported, "job", "?"));
 	/* Made by an ordinary user, and ours to go on with. */
 	if (!s->plan.uid_base)
 		s->plan.uid_base = create_uid_base(s->plan.n);

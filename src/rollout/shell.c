@@ -76,6 +76,11 @@ static int note_changes(struct shell *s, const struct store *store, const struct
 {
 	const char *hash = json_get_str(result, "task_hash", "");
 
+	if (!strcmp(json_get_str(a->agent_spec, "kind", ""), "imported"))
+		return err_set(err, ERR_USAGE, 0,
+			       "%s was imported from a Harbor job: its task and its container are "
+			       "not here",
+			       a->trial.run_id);
 	if (!path_exists(store->root_fd, a->trial.task_snapshot))
 		return err_set(
 			err, ERR_USAGE, 0,

@@ -53,6 +53,8 @@ static json_t *header(const struct planfile *p)
 		json_put_str(j, "rollout_id", p->id);
 	if (p->merged)
 		json_put(j, "merged", json_incref(p->merged));
+	if (p->imported)
+		json_put(j, "imported", json_incref(p->imported));
 	json_put_str(j, "name", p->name);
 	json_put_str(j, "stamp", p->stamp);
 	json_put_str(j, "config", p->config);
@@ -110,6 +112,7 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 			       where, (long long)version);
 	p->id = xstrdup(json_get_str(j, "rollout_id", NULL));
 	p->merged = json_incref(json_object_get(j, "merged"));
+	p->imported = json_incref(json_object_get(j, "imported"));
 	p->name = xstrdup(name);
 	p->stamp = xstrdup(stamp);
 	p->config = xstrdup(json_get_str(j, "config", ""));
@@ -250,6 +253,7 @@ void planfile_release(struct planfile *p)
 {
 	free(p->id);
 	json_decref(p->merged);
+	json_decref(p->imported);
 	free(p->name);
 	free(p->stamp);
 	free(p->config);

@@ -17,6 +17,7 @@
 struct planfile {
 	char *id;	/* of this start and no other (store/owner.h); NULL: an older program's */
 	json_t *merged; /* of merged rollouts: {rollout_id, stamp, host, trials} each; NULL: none */
+	json_t *imported; /* from elsewhere, where nothing of it can be run: {format, job, id, version, digest}; NULL: it ran here */
 	char *name, *stamp;
 	char *config;	   /* path as given at `run` */
 	char *config_hash; /* of its bytes */

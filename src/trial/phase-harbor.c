@@ -384,49 +384,28 @@ static int run_steps(struct harbor_trial *h, struct err *err)
 	return 0;
 }
 
-/* VALUES become the scores of a step without a name: what is outside 0..1 is kept among the rewards, and is no score. */
+/* VALUES become the scores of a step without a name. */
 static void take_scores(struct harbor_trial *h, const json_t *values)
 {
 	struct result *r = &h->w->result;
-	struct step_result *step = result_add_step(r, "");
-	const char *key, *chosen = h->w->attempt.trial.reward;
-	const json_t *v;
-	double total = 0;
-	bool mean = false;
+	struct reward_score got = {0};
 
 	r->evaluated = true;
 	r->coverage = 0;
-	const bool known = values && reward_total(values, chosen, &total, &mean);
-	if (known && mean && !h->w->attempt.trial.rollout) {
+	reward_grade(&result_add_step(r, "")->scores, values, h->w->attempt.trial.reward, &got);
+	if (got.mean && !h->w->attempt.trial.rollout) {
 		json_t *e = work_event(EVENT_NOTE);
 		json_put_str(e, "text",
 			     "its rewards have no key \"reward\": the score is their mean "
 			     "(score = \"KEY\" takes one)");
 		work_say(h->w, e);
 	}
-	json_object_foreach ((json_t *)values, key, v) {
-		const double n = json_number_value(v);
-		const char *one = chosen && *chosen ? chosen : "reward";
-		struct score *score = scores_add(
-			&step->scores, key,
-			mean || !strcmp(key, one) || json_object_size(values) == 1 ? 1 : 0);
-		if (n >= 0 && n <= 1)
-			score_set(score, "verifier", n);
-		else
-			score->reason = xasprintf("%.15g is outside of 0..1", n);
-	}
-	if (!values)
-		return;
-	if (known && total >= 0 && total <= 1) {
+	if (got.scored) {
 		r->scored = true;
-		r->total_score = r->score_low = r->score_high = total;
+		r->total_score = r->score_low = r->score_high = got.total;
 		r->coverage = 1;
-	} else if (!*r->reason && known) {
-		snprintf(r->reason, sizeof r->reason,
-			 "unscored: the reward %.15g is outside of 0..1", total);
 	} else if (!*r->reason) {
-		snprintf(r->reason, sizeof r->reason, "unscored: no reward is called \"%.60s\"",
-			 chosen);
+		snprintf(r->reason, sizeof r->reason, "%s", got.why);
 	}
 }
 
