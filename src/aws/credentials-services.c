@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 #include "aws/credentials-internal.h"
 #include "aws/service.h"
@@ -18,6 +19,33 @@
 #include "base/path.h"
 
 enum { ASK_MS = 20000, AGAIN_MS = 500, TRIES = 4, TOKEN_MAX = 1 << 20 };
+
+int64_t credentials_time(const char *text)
+{
+	struct tm tm = {0};
+
+	if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
+		return 0;
+	return (int64_t)timegm(&tm) * 1000;
+}
+
+int credentials_from_json(struct credentials *c, const char *text, size_t len, const char *from,
+			  struct err *err)
+{
+	AUTO(json) json_t *j = json_loadb(text, len, 0, NULL);
+	const char *id = json_get_str(j, "AccessKeyId", NULL);
+	const char *secret = json_get_str(j, "SecretAccessKey", NULL);
+	const char *token = json_get_str(j, "SessionToken", json_get_str(j, "Token", NULL));
+
+	if (!id || !secret)
+		return err_set(err, ERR_USAGE, 0, "%s gave no AWS key: %s", from,
+			       json_get_str(j, "Message",
+					    json_get_str(j, "Code", "no AccessKeyId in it")));
+	*c = (struct credentials){
+		xstrdup(id), xstrdup(secret), token && *token ? xstrdup(token) : NULL,
+		credentials_time(json_get_str(j, "Expiration", NULL)), xstrdup(from)};
+	return 0;
+}
 
 static int64_t again(void *ctx, struct http_call *c)
 {
@@ -299,6 +327,8 @@ int credentials_web_identity(struct credentials *c, const struct seeker *s, cons
 				      : getenv("AWS_ROLE_SESSION_NAME");
 	AUTO(buf) struct buf form = BUF_INIT, token = BUF_INIT;
 
+	if (!file)
+		return err_set(err, ERR_USAGE, 0, "AWS_WEB_IDENTITY_TOKEN_FILE is not set");
 	if (read_token(&token, file, err))
 		return -1;
 	buf_adds(&form, "Action=AssumeRoleWithWebIdentity");

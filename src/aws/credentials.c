@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include "aws/credentials-internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -14,37 +13,11 @@
 
 enum { DEPTH_MAX = 8, PROCESS_MS = 60000, PROCESS_MAX = 1 << 20 };
 
-int64_t credentials_time(const char *text)
-{
-	struct tm tm = {0};
-
-	if (!text || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-		return 0;
-	return (int64_t)timegm(&tm) * 1000;
-}
-
 static int set(struct credentials *c, const char *id, const char *secret, const char *token,
 	       const char *from)
 {
 	*c = (struct credentials){xstrdup(id), xstrdup(secret),
 				  token && *token ? xstrdup(token) : NULL, 0, xstrdup(from)};
-	return 0;
-}
-
-int credentials_from_json(struct credentials *c, const char *text, size_t len, const char *from,
-			  struct err *err)
-{
-	AUTO(json) json_t *j = json_loadb(text, len, 0, NULL);
-	const char *id = json_get_str(j, "AccessKeyId", NULL);
-	const char *secret = json_get_str(j, "SecretAccessKey", NULL);
-	const char *token = json_get_str(j, "SessionToken", json_get_str(j, "Token", NULL));
-
-	if (!id || !secret)
-		return err_set(err, ERR_USAGE, 0, "%s gave no AWS key: %s", from,
-			       json_get_str(j, "Message",
-					    json_get_str(j, "Code", "no AccessKeyId in it")));
-	set(c, id, secret, token, from);
-	c->expires_ms = credentials_time(json_get_str(j, "Expiration", NULL));
 	return 0;
 }
 

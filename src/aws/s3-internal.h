@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * s3-internal.h -- private to S3: requests as they are put together, and what goes up in parts.
+ * s3-internal.h -- private to S3: requests as they are put together (s3-call.c), and what goes up in parts (s3-parts.c).
  */
 #pragma once
 #include "aws/s3.h"
@@ -15,8 +15,8 @@ int s3_add_checksum(const struct s3 *s, struct aws_call *c, const void *data, in
 		    size_t bytes, struct err *err) MUST_CHECK;
 /* Whether C was refused for its checksum, which R2 and older stores do not know; it is sent without from here on. */
 bool s3_learns(struct s3 *s, const struct aws_call *c);
-/* Base64 of the call's payload hash, as S3 has checksums; out: 45 bytes. */
-void s3_checksum_text(const struct aws_call *c, char out[45]);
+/* Base64 of the call's payload hash, as S3 has checksums. Owned by the caller. */
+char *s3_checksum_text(const struct aws_call *c);
 /* What came of a conditional write or of a read: 0, 1, -1. */
 int s3_outcome(const struct aws_call *c, const char *what, struct err *err);
 /* O in parts. */

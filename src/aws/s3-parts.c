@@ -72,12 +72,11 @@ static int send_parts(struct s3 *s, const struct s3_object *o, const char *id, s
 	if (!rc)
 		aws_perform(s->aws, all, n);
 	for (size_t i = 0; i < n; i++) {
-		char sum[45];
 		if (!rc)
 			rc = aws_result(&calls[i], "send a part", err);
 		AUTO(free) char *etag = rc ? NULL : http_header(&calls[i].http, "ETag");
 		if (!rc) {
-			s3_checksum_text(&calls[i], sum);
+			AUTO(free) char *sum = s3_checksum_text(&calls[i]);
 			buf_addf(list, "<Part><PartNumber>%zu</PartNumber><ETag>%s</ETag>", i + 1,
 				 etag ? etag : "");
 			if (!s->no_checksums)

@@ -8,14 +8,14 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "aws/service.h"
 #include "aws/s3-internal.h"
 #include "aws/sigv4.h"
 #include "aws/xml.h"
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
 
-enum { PART_BYTES = 32 << 20, HASH_CHUNK = 1 << 20, PAGE = 1000, CONFLICT_TRIES = 5 };
+enum { PART_BYTES = 32 << 20, PAGE = 1000, CONFLICT_TRIES = 5 };
 
 int s3_place_parse(struct s3_place *p, const char *url, struct err *err)
 {
@@ -59,103 +59,6 @@ void s3_close(struct s3 *s)
 	s3_place_release(&s->place);
 }
 
-static char *url_of(struct s3 *s, const char *key, const char *query)
-{
-	bool own;
-	AUTO(free) char *base = service_url(&s->aws->profiles, "s3", s->aws->region, &own);
-	AUTO(free)
-	char *whole = !key		 ? xstrdup("")
-		      : *s->place.prefix ? xasprintf("%s/%s", s->place.prefix, key)
-					 : xstrdup(key);
-	AUTO(free) char *path = sigv4_encode(whole, true);
-	const char *more = query ? query : "", *sign = query ? "?" : "";
-
-	/* A name with a dot is no name in a wildcard certificate, and stores of one's own have no names for buckets. */
-	if (own || strchr(s->place.bucket, '.'))
-		return xasprintf("%s/%s%s%s%s%s", base, s->place.bucket, key ? "/" : "", path, sign,
-				 more);
-	return xasprintf("https://%s.%s/%s%s%s", s->place.bucket, base + strlen("https://"), path,
-			 sign, more);
-}
-
-void s3_call(struct s3 *s, struct aws_call *c, const char *method, const char *key,
-	     const char *query)
-{
-	*c = (struct aws_call){.http = HTTP_CALL_INIT, .service = "s3"};
-	c->http.method = method;
-	c->http.url = url_of(s, key, query);
-}
-
-void s3_add_encryption(const struct s3 *s, struct aws_call *c)
-{
-	if (s->sse)
-		strv_pushf(&c->http.headers, "x-amz-server-side-encryption: %s", s->sse);
-	if (s->kms_key)
-		strv_pushf(&c->http.headers, "x-amz-server-side-encryption-aws-kms-key-id: %s",
-			   s->kms_key);
-}
-
-static void base64(const uint8_t *data, size_t n, char *out)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)data[i] << 16;
-		v |= i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0;
-		v |= i + 2 < n ? data[i + 2] : 0;
-		*out++ = digits[v >> 18];
-		*out++ = digits[v >> 12 & 63];
-		*out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-		*out++ = i + 2 < n ? digits[v & 63] : '=';
-	}
-	*out = '\0';
-}
-
-void s3_checksum_text(const struct aws_call *c, char out[45])
-{
-	uint8_t digest[SHA256_DIGEST_LENGTH];
-
-	for (size_t i = 0; i < sizeof digest; i++) {
-		char two[3] = {c->payload[2 * i], c->payload[2 * i + 1], '\0'};
-		digest[i] = (uint8_t)strtoul(two, NULL, 16);
-	}
-	base64(digest, sizeof digest, out);
-}
-
-int s3_add_checksum(const struct s3 *s, struct aws_call *c, const void *data, int fd, int64_t at,
-		    size_t bytes, struct err *err)
-{
-	struct hash h;
-	char text[45];
-
-	hash_init(&h);
-	if (data)
-		hash_bytes(&h, data, bytes);
-	AUTO(free) char *chunk = data ? NULL : xmalloc(HASH_CHUNK);
-	for (size_t done = 0; !data && done < bytes;) {
-		size_t want = bytes - done < HASH_CHUNK ? bytes - done : HASH_CHUNK;
-		ssize_t n = pread(fd, chunk, want, at + (int64_t)done);
-		if (n <= 0)
-			return err_set(err, ERR_INFRA, n ? errno : 0, "read what is to be sent");
-		hash_bytes(&h, chunk, (size_t)n);
-		done += (size_t)n;
-	}
-	hash_hex(&h, c->payload);
-	s3_checksum_text(c, text);
-	if (!s->no_checksums)
-		strv_pushf(&c->http.headers, "x-amz-checksum-sha256: %s", text);
-	return 0;
-}
-
-int s3_outcome(const struct aws_call *c, const char *what, struct err *err)
-{
-	if (c->http.status == 412 || (c->http.status == 404 && !c->code) ||
-	    (c->code && !strcmp(c->code, "NoSuchKey")))
-		return 1;
-	return aws_result(c, what, err);
-}
-
 static char *describe(const struct s3 *s, const char *verb, const char *key)
 {
 	return xasprintf("%s s3://%s/%s%s%s", verb, s->place.bucket, s->place.prefix,
@@ -180,22 +83,6 @@ static int prepare_put(struct s3 *s, struct aws_call *c, struct s3_object *o)
 static bool is_conflict(const struct aws_call *c)
 {
 	return c->http.status == 409 && c->code && !strcmp(c->code, "ConditionalRequestConflict");
-}
-
-/* The body is another one than its checksum says. */
-static bool is_digest(const struct aws_call *c)
-{
-	return c->code && (!strcmp(c->code, "BadDigest") || strstr(c->code, "Mismatch"));
-}
-
-bool s3_learns(struct s3 *s, const struct aws_call *c)
-{
-	if (s->no_checksums || c->http.status / 100 == 2 ||
-	    !(c->http.status == 501 || (c->http.status == 400 && c->message &&
-					strcasestr(c->message, "checksum") && !is_digest(c))))
-		return false;
-	s->no_checksums = true;
-	return true;
 }
 
 static int first_error(const struct s3_object *objects, size_t n, struct err *err)
@@ -360,9 +247,8 @@ static int delete_page(struct s3 *s, const struct strv *keys, size_t from, size_
 {
 	AUTO(aws_call) struct aws_call c;
 	struct aws_call *call = &c;
-	AUTO(buf) struct buf body = BUF_INIT;
+	AUTO(buf) struct buf body = BUF_INIT, sum = BUF_INIT;
 	uint8_t md5[MD5_DIGEST_LENGTH];
-	char text[25];
 	MD5_CTX ctx;
 
 	buf_adds(&body,
@@ -383,8 +269,8 @@ static int delete_page(struct s3 *s, const struct strv *keys, size_t from, size_
 	MD5Init(&ctx);
 	MD5Update(&ctx, (const uint8_t *)body.data, body.len);
 	MD5Final(md5, &ctx);
-	base64(md5, sizeof md5, text);
-	strv_pushf(&c.http.headers, "Content-MD5: %s", text);
+	base64_encode(&sum, md5, sizeof md5);
+	strv_pushf(&c.http.headers, "Content-MD5: %s", sum.data);
 	strv_push(&c.http.headers, "Content-Type: application/xml");
 	aws_perform(s->aws, &call, 1);
 	if (aws_result(&c, "remove objects", err))

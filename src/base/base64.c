@@ -20,6 +20,11 @@ void base64_encode(struct buf *out, const void *data, size_t len)
 	}
 }
 
+static char usual(char letter)
+{
+	return letter == '-' ? '+' : letter == '_' ? '/' : letter;
+}
+
 bool base64_decode(struct buf *out, const char *text)
 {
 	const size_t len = strlen(text);
@@ -31,8 +36,9 @@ bool base64_decode(struct buf *out, const char *text)
 		const int pad = !last ? 0 : text[i + 2] == '=' ? 2 : text[i + 3] == '=' ? 1 : 0;
 		uint32_t v = 0;
 		for (int k = 0; k < 4; k++) {
-			const char *at = k < 4 - pad ? strchr(digits, text[i + (size_t)k]) : digits;
-			if (!at || (k >= 4 - pad && text[i + (size_t)k] != '='))
+			const char c = text[i + (size_t)k];
+			const char *at = k < 4 - pad ? strchr(digits, usual(c)) : digits;
+			if (!at || (k >= 4 - pad && c != '='))
 				return false;
 			v = v << 6 | (uint32_t)(at - digits);
 		}

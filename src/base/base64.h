@@ -8,5 +8,5 @@
 #include "base/buf.h"
 
 void base64_encode(struct buf *out, const void *data, size_t len);
-/* Append the bytes that TEXT stands for. False: it is not base64; OUT then has some of them. */
+/* Append the bytes that TEXT stands for, in the usual letters or in those for URLs (Podman's headers). False: it is not base64; OUT then has some of them. */
 bool base64_decode(struct buf *out, const char *text);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -29,26 +30,6 @@ static char *url_of(const struct engine *e, const char *id, const char *path)
 	return xasprintf("/containers/%s/archive?path=%s", id, escaped);
 }
 
-static void decode_base64(struct buf *out, const char *text)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned bits = 0;
-	int n = 0;
-
-	for (; *text && *text != '='; text++) {
-		const char *at = strchr(digits, *text);
-		if (!at)
-			return;
-		bits = bits << 6 | (unsigned)(at - digits);
-		n += 6;
-		if (n >= 8) {
-			n -= 8;
-			buf_addc(out, (char)(bits >> n & 0xff));
-		}
-	}
-}
-
 int files_look(struct engine *e, const char *id, const char *path, struct file_facts *out,
 	       struct err *err)
 {
@@ -62,7 +43,8 @@ int files_look(struct engine *e, const char *id, const char *path, struct file_f
 		return -1;
 	if (status != 200)
 		return 0;
-	decode_base64(&text, engine_header(e, "X-Docker-Container-Path-Stat"));
+	if (!base64_decode(&text, engine_header(e, "X-Docker-Container-Path-Stat")))
+		return err_set(err, ERR_INFRA, 0, "the engine says nothing readable of %s", path);
 	if (json_parse(&j, text.data, text.len, "the engine's answer", err))
 		return -1;
 	const unsigned mode = (unsigned)json_get_int(j, "mode", 0);

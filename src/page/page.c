@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "page/page.h"
 #include <string.h>
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -15,25 +16,14 @@
 /* What CSP takes for TEXT: its SHA-256 as base64. */
 static void put_hash(struct buf *out, const char *text)
 {
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned char sum[SHA256_DIGEST_LENGTH + 1] = {0};
+	unsigned char sum[SHA256_DIGEST_LENGTH];
 	SHA2_CTX ctx;
 
 	SHA256Init(&ctx);
 	SHA256Update(&ctx, (const uint8_t *)text, strlen(text));
 	SHA256Final(sum, &ctx);
 	buf_adds(out, "'sha256-");
-	/* 32 bytes: ten groups of three, and two bytes. */
-	for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i += 3) {
-		unsigned group = (unsigned)sum[i] << 16 | (unsigned)sum[i + 1] << 8 |
-				 (i + 2 < SHA256_DIGEST_LENGTH ? sum[i + 2] : 0);
-		bool last = i + 3 > SHA256_DIGEST_LENGTH;
-		buf_addc(out, letters[group >> 18]);
-		buf_addc(out, letters[group >> 12 & 63]);
-		buf_addc(out, letters[group >> 6 & 63]);
-		buf_addc(out, last ? '=' : letters[group & 63]);
-	}
+	base64_encode(out, sum, sizeof sum);
 	buf_addc(out, '\'');
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -88,21 +89,6 @@ static bool find_token(struct buf *out, const struct strv *names, const struct s
 	return false;
 }
 
-static void add_base64(struct buf *out, const char *text)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t n = strlen(text); n; text += 3, n -= n < 3 ? n : 3) {
-		unsigned char b[3] = {(unsigned char)text[0], n > 1 ? (unsigned char)text[1] : 0,
-				      n > 2 ? (unsigned char)text[2] : 0};
-		buf_addc(out, digits[b[0] >> 2]);
-		buf_addc(out, digits[(b[0] & 3) << 4 | b[1] >> 4]);
-		buf_addc(out, n > 1 ? digits[(b[1] & 15) << 2 | b[2] >> 6] : '=');
-		buf_addc(out, n > 2 ? digits[b[2] & 63] : '=');
-	}
-}
-
 static bool is_plain(const char *token)
 {
 	for (const char *c = token; *c; c++)
@@ -132,7 +118,7 @@ void remotes_login(const struct remotes_task *tasks, size_t n, const char *confi
 				strchr(token.data, ':') ? "" : "x-access-token:", token.data);
 			json_put_bool(seen, origin, true);
 			buf_addf(&logins, "%s ", origin);
-			add_base64(&logins, login);
+			base64_encode(&logins, login, strlen(login));
 			buf_addc(&logins, '\n');
 			explicit_bzero(login, strlen(login));
 			explicit_bzero(token.data, token.len);
