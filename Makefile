@@ -83,6 +83,7 @@ unit-tests: setup-test
 
 # What needs no test: the shape of the code, its form, and what clang-tidy says of the files that changed.
 check: form all
+	@$(PYTHON) tools/check-circles $(BUILD)
 	@tools/tidy $(BUILD) --changed
 
 form:

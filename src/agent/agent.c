@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent.h"
-#include <stdarg.h>
 #include "agent/agent-kind.h"
 #include "agent/agent-services.h"
 #include "base/cleanup.h"
@@ -90,23 +89,6 @@ void agent_unmount(json_t *spec)
 	}
 }
 
-void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
-{
-	AUTO(buf) struct buf line = BUF_INIT;
-	char text[1024];
-	size_t n;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
-	text_render(&line, text, text_cut(text, strlen(text)), TEXT_TERMINAL_LINE);
-	n = line.len < sizeof out->reason ? line.len : text_cut(line.data, sizeof out->reason - 1);
-	memcpy(out->reason, line.data, n);
-	out->reason[n] = '\0';
-	out->outcome = outcome;
-}
-
 static void merge(json_t *spec, const char *key, json_t *over)
 {
 	json_t *mine = json_copy(json_object_get(spec, key));
@@ -122,20 +104,6 @@ static void merge(json_t *spec, const char *key, json_t *over)
 	else
 		json_object_update(mine, over);
 	json_object_set_new(spec, key, mine);
-}
-
-/* What the plan chose; before there was a choice, what the agent prefers. */
-int64_t agent_deadline(const struct agent_job *job)
-{
-	return job->watch ? job->watch->deadline(job->watch->arg) : job->deadline_ms;
-}
-
-const char *agent_api(const struct attempt *a)
-{
-	const json_t *apis = json_object_get(a->agent_spec, "apis");
-	const char *first = json_string_value(json_array_get(apis, 0));
-
-	return a->trial.api && *a->trial.api ? a->trial.api : first ? first : "";
 }
 
 /* The spec with the table of the trial's API laid over it; the caller releases. */

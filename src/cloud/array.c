@@ -12,11 +12,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cloud/batch.h"
-#include "core/driver.h"
 #include "core/datadir.h"
-#include "os/dir.h"
-
-enum { ARRAY_JSON_MAX = 64 << 20 };
+#include "core/driver.h"
 
 void array_release(struct array *a)
 {
@@ -50,7 +47,7 @@ static char *token_of(const char *dir)
 	return xasprintf("%s.%s", path_base(run), path_base(dir));
 }
 
-static void fill(struct array *a, const json_t *lists)
+void array_fill(struct array *a, const json_t *lists)
 {
 	size_t i, k;
 	json_t *list, *dir;
@@ -69,7 +66,7 @@ static void fill(struct array *a, const json_t *lists)
 	}
 }
 
-static struct array *keep(struct batch *b, struct array *a)
+struct array *array_keep(struct batch *b, struct array *a)
 {
 	GROW(b->arrays, b->n, b->cap);
 	b->arrays[b->n] = *a;
@@ -91,7 +88,7 @@ struct array *array_new(struct batch *b, const json_t *lists, struct err *err)
 	json_put_int(j, "v", 1);
 	json_put_str(j, "storage", b->settings.storage);
 	json_put(j, "tasks", json_incref((json_t *)lists));
-	fill(&a, lists);
+	array_fill(&a, lists);
 	if (mkdir(a.dir, 0700)) {
 		err_set(err, ERR_INFRA, errno, "make directory %s", a.dir);
 	} else {
@@ -99,7 +96,7 @@ struct array *array_new(struct batch *b, const json_t *lists, struct err *err)
 		if (a.dir_fd < 0)
 			err_set(err, ERR_INFRA, errno, "open %s", a.dir);
 		else if (!json_write(a.dir_fd, "array.json", j, true, err))
-			return keep(b, &a);
+			return array_keep(b, &a);
 	}
 	array_release(&a);
 	return NULL;
@@ -134,75 +131,6 @@ struct trial_ref *array_find(const struct batch *b, const char *token, struct ar
 				return r;
 			}
 	return NULL;
-}
-
-/* One that was written down, and not given up. */
-static bool load(struct batch *b, const char *name)
-{
-	struct array a = {.dir_fd = -1};
-	AUTO(json) json_t *j = NULL;
-	AUTO(buf) struct buf job = BUF_INIT;
-	struct err err;
-
-	a.name = xstrdup(name);
-	a.dir = path_join(b->state, name);
-	a.dir_fd = open(a.dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (a.dir_fd < 0 || path_exists(a.dir_fd, "void") ||
-	    json_read(&j, a.dir_fd, "array.json", ARRAY_JSON_MAX, &err)) {
-		array_release(&a);
-		return false;
-	}
-	fill(&a, json_object_get(j, "tasks"));
-	if (!path_read(a.dir_fd, "job", 1024, &job, &err) && job.len)
-		a.job = xstrdup(job.data);
-	if (!a.job && submit_find(b, &a, &a.job, &err)) {
-		/* It may be submitted yet, by a program that was slow to die: it must not run then. */
-		if (path_write(a.dir_fd, "void", "", 0, 0600, true, &err) ||
-		    upload_forget(b, &a, &err))
-			driver_note("%s", err.msg);
-		array_release(&a);
-		return false;
-	}
-	if (array_set_job(&a, a.job ? a.job : "", &err))
-		driver_note("%s", err.msg);
-	keep(b, &a);
-	return true;
-}
-
-/* Which array folder holds TOKEN, where nobody wrote its name down. */
-static bool load_holder(struct batch *b, const char *token)
-{
-	AUTO(dir) DIR *d = opendir(b->state);
-	struct array *a;
-	struct task *t;
-
-	for (struct dirent *e; d && (e = readdir(d));) {
-		bool known = *e->d_name == '.';
-		for (size_t k = 0; k < b->n; k++)
-			known |= !strcmp(b->arrays[k].name, e->d_name);
-		if (!known && load(b, e->d_name) && array_find(b, token, &a, &t))
-			return true;
-	}
-	return false;
-}
-
-bool array_attach(struct batch *b, const char *token, const char *name)
-{
-	const char *at = name ? strrchr(name, '@') : NULL;
-	struct array *a;
-	struct task *t;
-	struct trial_ref *r = array_find(b, token, &a, &t);
-
-	if (!r && at && load(b, at + 1))
-		r = array_find(b, token, &a, &t);
-	if (!r && load_holder(b, token))
-		r = array_find(b, token, &a, &t);
-	if (!r)
-		return false;
-	r->attached = true;
-	upload_remember(b, r->dir);
-	say_submitted(a, t, r);
-	return true;
 }
 
 void array_done(struct batch *b, const char *token)

@@ -72,14 +72,20 @@ void say_ended(struct trial_ref *r, const char *how, bool has_result);
 /* array.c: the arrays there are. */
 struct array *array_new(struct batch *b, const json_t *lists, struct err *err);
 void array_release(struct array *a);
+/* Its tasks, as lists of trials' folders; then it is one of B's, which takes what A holds. */
+void array_fill(struct array *a, const json_t *lists);
+struct array *array_keep(struct batch *b, struct array *a);
 int array_set_job(struct array *a, const char *job, struct err *err) MUST_CHECK;
-bool array_attach(struct batch *b, const char *token, const char *name);
 struct trial_ref *array_find(const struct batch *b, const char *token, struct array **a,
 			     struct task **t);
 /* Its files may go; so may its array's, once that is so for all of them. */
 void array_done(struct batch *b, const char *token);
 /* The id of child T: "JOB:INDEX", or the job's own. The caller frees. */
 char *array_child(const struct array *a, const struct task *t);
+
+/* attach.c: the trial TOKEN of an array that a program before us wrote down, in the array that NAME ends with (NULL: not known).
+ * False: there is none. */
+bool array_attach(struct batch *b, const char *token, const char *name);
 
 /* upload.c: what nodes need, and what the bucket shows of rollouts. */
 int upload_inputs(struct batch *b, const json_t *jobs, struct err *err) MUST_CHECK;

@@ -3,18 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
-#include "base/text.h"
 #include "base/cleanup.h"
 #include "cloud/cloud.h"
-
-int cloud_fail(const struct err *err)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	text_renders(&text, err->msg, TEXT_TERMINAL_LINE);
-	fprintf(stderr, "rollouts: %s\n", text.data);
-	return err->kind == ERR_USAGE ? 2 : 3;
-}
 
 int main(int argc, char **argv)
 {

@@ -2,7 +2,6 @@
 #include "config/agent-file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,26 +18,6 @@
 #include "core/kv.h"
 
 #define FILE_MAX_BYTES (4u << 20)
-
-void file_complain(const struct reader *r, int line, int col, const char *fmt, ...)
-{
-	char text[512];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(text, sizeof text, fmt, args);
-	va_end(args);
-	strv_pushf(r->issues, "%s:%d:%d: %s", r->path, line, col, text);
-}
-
-bool file_expect(const struct reader *r, const struct toml_node *n, enum toml_kind kind,
-		 const char *name)
-{
-	if (n->kind == kind)
-		return true;
-	file_complain(r, n->line, n->col, "%s must be %s, not %s", name, toml_kind_name(kind),
-		      toml_kind_name(n->kind));
-	return false;
-}
 
 /* What an agent file's texts may hold (agent/agent-template.c fills it in). */
 static const char *const placeholders[] = {
@@ -63,11 +42,6 @@ static void check_placeholders(const struct reader *r, const struct toml_node *n
 			file_complain(r, n->line, n->col,
 				      "{%s} is no placeholder (did you mean {%s}?)", name, near);
 	}
-}
-
-void file_string(const struct reader *r, const struct toml_node *n, const char *name)
-{
-	(void)file_expect(r, n, TOML_STRING, name);
 }
 
 static void check_template(const struct reader *r, const struct toml_node *n, const char *name)
@@ -153,26 +127,6 @@ static void check_env(const struct reader *r, const struct toml_node *n, const c
 				"\"{token}\"",
 				v->key);
 	}
-}
-
-void file_choice(const struct reader *r, const struct toml_node *n, const char *name,
-		 const char *const *choices)
-{
-	AUTO(buf) struct buf all = BUF_INIT;
-	if (!file_expect(r, n, TOML_STRING, name))
-		return;
-	for (const char *const *c = choices; *c; c++) {
-		if (strcmp(*c, n->text) == 0)
-			return;
-		buf_addf(&all, "%s\"%s\"", all.len ? ", " : "", *c);
-	}
-	file_complain(r, n->line, n->col, "%s = \"%s\" is not one of: %s", name, n->text, all.data);
-}
-
-bool file_is_scalar(const struct toml_node *n)
-{
-	return n->kind == TOML_STRING || n->kind == TOML_INT || n->kind == TOML_REAL ||
-	       n->kind == TOML_BOOL;
 }
 
 static const char *const kinds[] = {"cli", NULL};
@@ -451,38 +405,6 @@ static const struct member agent_members[] = {
 	{ .name = NULL },
 };
 /* clang-format on */
-
-static void unknown(const struct reader *r, const struct toml_node *n, const struct member *members,
-		    const char *what)
-{
-	AUTO(strv) struct strv names = STRV_INIT;
-	for (; members->name; members++)
-		strv_push(&names, members->name);
-	const char *near = text_nearest(n->key, strv_items(&names));
-	file_complain(r, n->key_line, n->key_col, "unknown key \"%s\" in %s%s%s%s", n->key, what,
-		      near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
-}
-
-void file_members(const struct reader *r, const struct toml_node *table,
-		  const struct member *members, const char *what)
-{
-	for (size_t i = 0; i < table->n; i++) {
-		const struct toml_node *n = &table->items[i];
-		const struct member *m = members;
-		while (m->name && strcmp(m->name, n->key) != 0)
-			m++;
-		if (!m->name)
-			unknown(r, n, members, what);
-		else if (m->choices)
-			file_choice(r, n, m->name, m->choices);
-		else
-			m->check(r, n, m->name);
-	}
-	for (const struct member *m = members; m->name; m++)
-		if (m->required && !toml_get(table, m->name))
-			file_complain(r, table->line, table->col, "%s has no \"%s\"", what,
-				      m->name);
-}
 
 static json_t *to_json(const struct toml_node *n)
 {

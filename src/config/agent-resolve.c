@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "config/agent-resolve.h"
+#include "config/agents.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,8 +239,10 @@ static int require(const struct resolving *r, const char *what, json_t *versions
 	return program_add(&r->programs, name, r->folder, NULL, err);
 }
 
-int agent_find_programs(json_t *spec, const char *path, const struct agent_query *q,
-			struct err *err)
+/* Fill in `mounts`, `path`, `version`, `tree` and the like (agent/agent.h), and write argv as a sandbox has it. SPEC is as agent_read
+ * gives it for Q, with its `stem` and `pin`; PATH is where its last base is. */
+static int find_programs(json_t *spec, const char *path, const struct agent_query *q,
+			 struct err *err)
 {
 	AUTO(free) char *folder = path_folder(path);
 	AUTO(free) char *beside = q->config_path ? path_folder(q->config_path) : NULL;
@@ -265,4 +267,20 @@ int agent_find_programs(json_t *spec, const char *path, const struct agent_query
 	if (json_object_size(versions))
 		json_object_set(spec, "required", versions);
 	return agent_own_check(spec, &r.programs, err) < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, struct err *err)
+{
+	AUTO(json) json_t *file = NULL;
+	AUTO(free) char *path = NULL;
+	if (agent_read(&file, &path, q, issues, err) < 0)
+		return -1;
+	if (path && find_programs(file, path, q, err) < 0)
+		return -1;
+	static const char *const done[] = {"models", "requires", "install", "stem",
+					   "pin",    "base",	 "shows"};
+	for (size_t i = 0; i < ARRAY_SIZE(done); i++)
+		json_object_del(file, done[i]);
+	*spec = json_incref(file);
+	return 0;
 }

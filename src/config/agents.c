@@ -13,7 +13,6 @@
 #include "config/agent-file.h"
 #include "config/agent-layers.h"
 #include "config/agent-own.h"
-#include "config/agent-resolve.h"
 
 static const char *const builtins[] = {"nop", "oracle", "import"};
 #define BASH "bash" /* built in as well, but it needs a model */
@@ -296,21 +295,5 @@ int agent_read(json_t **file, char **path, const struct agent_query *q, struct s
 	json_put_str(spec, "name", q->name);
 	*file = json_incref(spec);
 	*path = STEAL(&at);
-	return 0;
-}
-
-int agent_find(json_t **spec, const struct agent_query *q, struct strv *issues, struct err *err)
-{
-	AUTO(json) json_t *file = NULL;
-	AUTO(free) char *path = NULL;
-	if (agent_read(&file, &path, q, issues, err) < 0)
-		return -1;
-	if (path && agent_find_programs(file, path, q, err) < 0)
-		return -1;
-	static const char *const done[] = {"models", "requires", "install", "stem",
-					   "pin",    "base",	 "shows"};
-	for (size_t i = 0; i < ARRAY_SIZE(done); i++)
-		json_object_del(file, done[i]);
-	*spec = json_incref(file);
 	return 0;
 }

@@ -64,27 +64,6 @@ struct account *accounts_find(struct gateway *gw, const char *token)
 	return NULL;
 }
 
-struct account_use *accounts_use(const struct account *a, const struct upstream *provider)
-{
-	size_t i = 0;
-
-	while (i + 1 < a->uses_n && a->uses[i].provider != provider)
-		i++;
-	return &a->uses[i];
-}
-
-const struct account_use *accounts_declared(const struct account *a, const char *model)
-{
-	static const char google[] = "models/"; /* as its API in OpenAI's dialect has them */
-
-	if (strncmp(model, google, sizeof google - 1) == 0)
-		model += sizeof google - 1;
-	for (size_t i = 0; i < a->uses_n; i++)
-		if (strcmp(a->uses[i].model, model) == 0)
-			return &a->uses[i];
-	return NULL;
-}
-
 bool accounts_hold(struct call *c, size_t n)
 {
 	const int64_t longest = c->gw->doc.body_bytes, more = (int64_t)n;
@@ -262,13 +241,6 @@ const char *accounts_budget(struct account *a)
 	gw->budget_noted = true;
 	accounts_dirty(a, true, false);
 	return a->sum.limit;
-}
-
-int64_t accounts_guess_input(const struct account *a, int64_t tokens)
-{
-	int64_t more = tokens - a->exact_estimate;
-
-	return a->exact_input ? a->exact_input + (more > 0 ? more : 0) : tokens;
 }
 
 /* With what calls under way may still use, TOKENS and USD more are too much for A's own limits or for the budget. */
@@ -459,22 +431,6 @@ json_t *accounts_state(struct account *a)
 	if (*s->diverged)
 		json_put_str(j, "diverged", s->diverged);
 	return j;
-}
-
-void accounts_dirty(struct account *a, bool state, bool files)
-{
-	struct gateway *gw = a->gw;
-
-	if (state && !a->state_dirty) {
-		a->state_dirty = true;
-		a->tell_next = gw->tell;
-		gw->tell = a;
-	}
-	if (files && !a->files_dirty) {
-		a->files_dirty = true;
-		a->write_next = gw->write;
-		gw->write = a;
-	}
 }
 
 void accounts_write(struct gateway *gw)

@@ -105,3 +105,8 @@ int rootfs_etc(const struct rootfs *st, const struct sandbox_spec *spec, int roo
 	}
 	return show_names(st, err);
 }
+
+const char *rootfs_name_in_etc(const char *box)
+{
+	return !strncmp(box, "/etc/", 5) && box[5] && !strchr(box + 5, '/') ? box + 5 : NULL;
+}

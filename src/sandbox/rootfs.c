@@ -46,11 +46,6 @@ static int open_caches(struct sandbox_inherited *r, struct err *err)
 	return 0;
 }
 
-const char *rootfs_name_in_etc(const char *box)
-{
-	return !strncmp(box, "/etc/", 5) && box[5] && !strchr(box + 5, '/') ? box + 5 : NULL;
-}
-
 static int place_sources(const struct rootfs *st, const struct sandbox_spec *spec,
 			 const struct sandbox_inherited *r, struct err *err)
 {

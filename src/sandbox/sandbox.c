@@ -18,29 +18,6 @@
 #include "sandbox/rights.h"
 #include "sandbox/userns.h"
 
-static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker,
-							 &sandbox_landlock};
-
-static const struct sandbox_backend *find_backend(const char *name)
-{
-	for (size_t i = 0; i < sizeof backends / sizeof backends[0]; i++)
-		if (!strcmp(backends[i]->name, name))
-			return backends[i];
-	return NULL;
-}
-
-int sandbox_open(struct sandbox **out, const char *backend, const struct sandbox_spec *spec,
-		 struct err *err)
-{
-	const struct sandbox_backend *b = find_backend(backend);
-
-	if (!b)
-		return err_set(err, ERR_USAGE, 0,
-			       "there is no sandbox \"%s\" (there are: local, docker, landlock)",
-			       backend);
-	return b->open(out, spec, err);
-}
-
 static int check_running(const struct sandbox *s, struct err *err)
 {
 	return s->stopped ? err_set(err, ERR_INFRA, 0, "the sandbox has been stopped") : 0;

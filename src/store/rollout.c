@@ -182,20 +182,6 @@ static bool keep_result(struct loading *l, struct trial_status *t, const json_t 
 _Static_assert(sizeof(struct trial_status) <= 88, "a trial takes more memory than it has");
 
 const struct result_origin result_no_origin = {.task_hash = ""};
-const struct result_more result_no_more = {.judge_score = -1};
-
-void trial_result_release(struct trial_result *r)
-{
-	struct result_more *more = (struct result_more *)r->more;
-
-	if (!more || more == &result_no_more)
-		return;
-	json_decref(more->judge_votes);
-	free(more->custom);
-	free(more->measured);
-	free(more);
-}
-
 static void take_head(struct rollout *r, struct planfile *head)
 {
 	r->config = STEAL(&head->config);

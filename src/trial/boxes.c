@@ -2,13 +2,14 @@
 #include "trial/boxes.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "core/datadir.h"
 #include "eval/eval.h"
-#include "trial/phase-shell.h"
 
 #define WHOLE_GATEWAY_PORT 58765
 
@@ -96,6 +97,12 @@ int work_sandbox(struct work *w, struct sandbox **out, enum work_box which, stru
 	return sandbox_open(out, sandbox_kind_name(w->attempt.trial.sandbox), &spec, err);
 }
 
+/* Whether WHICH is the sandbox that somebody looks into. */
+static bool shell_wants(const struct work *w, enum work_box which)
+{
+	return (which == BOX_AGENT) == !strcmp(json_get_str(w->attempt.shell, "mode", ""), "agent");
+}
+
 int work_open_inherited(struct work *w, struct err *err)
 {
 	const bool wanted[] = {
@@ -110,7 +117,7 @@ int work_open_inherited(struct work *w, struct err *err)
 	if (w->attempt.trial.sandbox == SANDBOX_NONE)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		if (w->attempt.shell ? !work_shell_wants(w, (enum work_box)i) : !wanted[i])
+		if (w->attempt.shell ? !shell_wants(w, (enum work_box)i) : !wanted[i])
 			continue;
 		fill_spec(w, &spec, (enum work_box)i);
 		if (sandbox_inherited_open(&w->inherited[i], &spec, w->attempt.uid, w->attempt.uid,

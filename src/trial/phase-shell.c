@@ -26,11 +26,6 @@ static bool is_mode(const struct work *w, const char *mode)
 	return !strcmp(json_get_str(w->attempt.shell, "mode", ""), mode);
 }
 
-bool work_shell_wants(const struct work *w, enum work_box which)
-{
-	return (which == BOX_AGENT) == is_mode(w, "agent");
-}
-
 /* The agent's own sandbox once more, with what it did, all of it. */
 static int open_agents(struct work *w, struct sandbox **box, char **refused, struct err *err)
 {

@@ -9,7 +9,5 @@
 /* What the command reads and writes, in the worker: passed by whoever started it. */
 enum { SHELL_FD = 3, SHELL_FDS = 3 };
 
-/* Whether WHICH is the sandbox that is looked into. */
-bool work_shell_wants(const struct work *w, enum work_box which);
 /* Open it, run the command, tell EVENT_SHELL. Blocks until the command ends. */
 int work_shell(struct work *w, struct err *err) MUST_CHECK;
