@@ -101,6 +101,23 @@ def test_a_job_that_is_cancelled(attempts, program):
     launcher.leave()
 
 
+def test_what_it_does_not_know(program, workdir):
+    """It says what it can do in words of the protocol, passes over what it does not know, and ends with its input."""
+    data = workdir / "data"
+    data.mkdir(exist_ok=True)
+    launcher = program(data)
+    [hello] = launcher.heard
+    assert hello["v"] == 1 and hello.get("files", "shared") in ("shared", "copied") and hello.get("models", "node") in ("node", "here")
+    assert hello["attach"] is True and 1 <= hello.get("batch", 1) <= 1000
+    launcher.say(op="dance", jobs=[])
+    for op in ("cancel", "done"):
+        launcher.say(op=op, how="kill", jobs=[{"token": "19990101__00-00-00-0.1"}], since="tomorrow")
+    launcher.say(op="poll")
+    launcher.wait(lambda m: m["event"] == "polled")
+    assert {m["event"] for m in launcher.heard} <= {"hello", "polled", "note"}
+    launcher.leave()
+
+
 def test_a_refusal_names_the_setting(attempts, program):
     data, _ = attempts(1)
     launcher = program(data, settings={"no_such_setting": 1}, greet=False)

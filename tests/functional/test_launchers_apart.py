@@ -16,7 +16,7 @@ from models import fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, check_metrics, look, no_key_anywhere, talker  # noqa: F401
 from conformance import (  # noqa: F401
     attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
-    test_jobs_of_the_protocol)
+    test_jobs_of_the_protocol, test_what_it_does_not_know)
 from test_launchers import EXAMPLE, slow_agent  # noqa: F401
 
 pytestmark = pytest.mark.local("a container does not travel")

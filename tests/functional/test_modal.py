@@ -14,7 +14,7 @@ import engines
 from conftest import SOURCE, clean_env, only, put, toml_table, wait_for
 from conformance import (  # noqa: F401
     attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
-    test_jobs_of_the_protocol)
+    test_jobs_of_the_protocol, test_what_it_does_not_know)
 from launching import Launcher, events
 from models import KEY, fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, look, no_key_anywhere, talker  # noqa: F401

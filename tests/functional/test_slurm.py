@@ -14,7 +14,7 @@ from launching import Launcher, events
 # The protocol's own tests are collected here once more, with the `program` of this file.
 from conformance import (  # noqa: F401
     attempts, node, test_a_job_that_is_cancelled, test_a_refusal_names_the_setting, test_a_token_is_submitted_once,
-    test_jobs_of_the_protocol)
+    test_jobs_of_the_protocol, test_what_it_does_not_know)
 
 pytestmark = pytest.mark.local("a container does not travel")
 ARRAY = 21  # MaxArraySize: 20 tasks in one array
