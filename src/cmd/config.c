@@ -4,6 +4,7 @@
 #include "cmd/bench-options.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
+#include "rollout/datasets.h"
 #include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
 
@@ -27,6 +28,7 @@ static int print(struct config_request *req)
 	AUTO(strv) struct strv problems = STRV_INIT;
 	AUTO(buf) struct buf text = BUF_INIT;
 	struct err err;
+	req->datasets = datasets_find;
 	if (config_explain(&text, req, &problems, &err) < 0)
 		return cmd_refuse(&problems, &err);
 	fwrite(text.data, 1, text.len, stdout);

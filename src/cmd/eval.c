@@ -143,6 +143,11 @@ static int execute(struct session *s, const struct request *q, const struct regr
 	if (without)
 		strv_push(&lines,
 			  "trials without an agent's work cannot be graded and are left out");
+	if (evaluation_without(s))
+		strv_pushf(&lines,
+			   "%zu trial%s of Harbor tasks keep their rewards: a container cannot be "
+			   "graded again",
+			   evaluation_without(s), evaluation_without(s) == 1 ? "" : "s");
 	if (e->done)
 		strv_pushf(&lines, "going on with evaluation %d: %zu of %zu are graded", e->number,
 			   e->done, e->done + w->n);

@@ -22,6 +22,7 @@
 #include "config/config.h"
 #include "eval/gold.h"
 #include "eval/judge-ask.h"
+#include "rollout/datasets.h"
 #include "rollout/gateway-document.h"
 #include "rollout/judge.h"
 
@@ -166,7 +167,8 @@ static int check(const struct request *q, const struct judge *j, const struct go
 /* [judge] of the benchmark, if one is named, with what the command line says over it. */
 static int choose(struct judge *j, const struct request *q, struct strv *problems, struct err *err)
 {
-	struct config_request config = {.path = q->config, .grading_only = true};
+	struct config_request config = {
+		.path = q->config, .grading_only = true, .datasets = datasets_find};
 	AUTO(providers) struct providers p = {0};
 	struct bench bench;
 

@@ -143,7 +143,8 @@ static void explain_paths(struct buf *out, const struct config *c, const struct 
 	const struct value *v = config_effective(c, task, KEY_OVERRIDES);
 	size_t start = out->len;
 	buf_adds(out, "prepared_dir = ");
-	add_quoted(out, e->task_path);
+	/* Where it was fetched to is of this machine alone. */
+	add_quoted(out, strncmp(e->prepared_dir, "git+", 4) ? e->task_path : e->prepared_dir);
 	add_origin(out, start, c, NULL, &task->values[KEY_PREPARED_DIR]);
 	start = out->len;
 	if (e->overrides) {

@@ -133,9 +133,58 @@ static bool add_dataset(const char *path, const char *shown_as, struct strv *pat
 	return n > 0;
 }
 
+/* The file of data sets that TEXT begins with, "DIR/registry.json:NAME", in FILE; what follows it, else NULL: it is none. */
+static const char *dataset_file(const char *text, char **file)
+{
+	const char *json = strstr(text, ".json");
+	const size_t n = strlen(text);
+
+	if (json && (!json[5] || json[5] == ':')) {
+		*file = xstrndup(text, (size_t)(json + 5 - text));
+		return json + 5;
+	}
+	if (!strcmp(path_base(text), "dataset.toml")) {
+		*file = xstrdup(text);
+		return text + n;
+	}
+	return NULL;
+}
+
+/* False: V is no data set but a folder. */
+static bool add_listed(struct config *c, const struct value *v, struct strv *paths,
+		       struct strv *shown)
+{
+	AUTO(free) char *file = NULL;
+	AUTO(free) char *path = NULL;
+	AUTO(free) char *spec = NULL;
+	AUTO(buf) struct buf tried = BUF_INIT;
+	const char *rest = NULL;
+	struct err err;
+
+	if (strncmp(v->text, "git+", 4) != 0) {
+		rest = dataset_file(v->text, &file);
+		path = rest ? config_locate(c, file, &tried) : NULL;
+		if (!rest || (path && path_is_dir(AT_FDCWD, path)))
+			return false;
+		if (!path) {
+			config_value_issue(c, KEY_PREPARED_DIR, v, "no file \"%s\": %s", file,
+					   tried.data);
+			return true;
+		}
+	}
+	spec = path ? xasprintf("%s%s", path, rest) : xstrdup(v->text);
+	if (!c->req->datasets)
+		config_value_issue(c, KEY_PREPARED_DIR, v, "\"%s\" is not looked up here", v->text);
+	else if (c->req->datasets(c->req, spec, paths, shown, &err))
+		config_value_issue(c, KEY_PREPARED_DIR, v, "%s", err.msg);
+	return true;
+}
+
 void config_folders(struct config *c, const struct value *v, struct strv *paths, struct strv *shown)
 {
 	AUTO(buf) struct buf tried = BUF_INIT;
+	if (add_listed(c, v, paths, shown))
+		return;
 	AUTO(free) char *path = config_locate(c, v->text, &tried);
 	if (!path && strpbrk(v->text, "*?[")) {
 		expand(c, v, paths, shown);

@@ -481,10 +481,32 @@ static void add_quoted(struct buf *out, const char *text)
 	buf_addc(out, '"');
 }
 
+/* What a benchmark of the tasks SPEC is called: a repository without its commit, a data set of a registry, else a folder. */
+static char *name_of_tasks(const char *spec)
+{
+	const char *json = strstr(spec, ".json:"), *hash = strchr(spec, '#');
+	char *name;
+
+	if (json)
+		return xstrndup(json + 6, strcspn(json + 6, "@"));
+	if (strncmp(spec, "git+", 4) != 0)
+		return xstrdup(spec);
+	name = xstrndup(spec, hash ? (size_t)(hash - spec) : strlen(spec));
+	char *path = strstr(name, "://");
+	char *at = path && strchr(path + 3, '/') ? strrchr(strchr(path + 3, '/'), '@') : NULL;
+	if (at)
+		*at = '\0';
+	for (size_t n = strlen(name); n && name[n - 1] == '/'; n--)
+		name[n - 1] = '\0';
+	if (text_ends_with(name, ".git"))
+		name[strlen(name) - 4] = '\0';
+	return name;
+}
+
 /* Folders of tasks alone make a benchmark, named after the first. */
 static void write_own(struct config *c)
 {
-	AUTO(free) char *folder = xstrdup(c->req->tasks.v[0]);
+	AUTO(free) char *folder = name_of_tasks(c->req->tasks.v[0]);
 
 	for (size_t n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
 		folder[n - 1] = '\0';

@@ -39,6 +39,12 @@ struct config_request {
 	bool grading_only;    /* no agent will be started: it need not be installed */
 	const char *replay;   /* "NAME@STAMP": a rollout whose recordings answer; NULL: none */
 	bool replay_or_live;  /* what they do not hold goes to the provider */
+	/* The tasks of SPEC: "git+https://HOST/REPO@COMMIT#FOLDER" (a branch, a tag or nothing in place of the commit), or a file that lists
+	 * some, "DIR/registry.json:NAME[@VERSION]" or "DIR/dataset.toml" (also as FOLDER). Appended to PATHS, as seen from here, and to SHOWN as
+	 * they are called. ERR_USAGE for what there is not. NULL: none of it is known. */
+	int (*datasets)(const struct config_request *req, const char *spec, struct strv *paths,
+			struct strv *shown, struct err *err);
+	struct strv *notes;		     /* what is to be told of that; NULL: nobody is */
 	bool pull, rebuild, allow_emulation; /* of images: see engine/make-image.h */
 	const char *gateway; /* unix socket that answers model requests, or NULL: none */
 };

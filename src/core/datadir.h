@@ -19,8 +19,10 @@
 #define DATA_IMAGES DATA_CACHE "/images" /* KEY.json, KEY.log, KEY.lock: see core/image.h */
 #define DATA_ETC DATA_CACHE "/etc"	 /* KEY/, KEY.list: see sandbox/etc.h */
 #define DATA_COPIES                                                                                \
-	DATA_CACHE "/copies"  /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
-#define DATA_INDEX "index.db" /* see store/index.h */
+	DATA_CACHE "/copies" /* KEY/: an image's own copy of a repository, see repo/own-copy.h */
+#define DATA_DATASETS                                                                              \
+	DATA_CACHE "/datasets" /* REPOSITORY-COMMIT/: its files, see rollout/datasets.h */
+#define DATA_INDEX "index.db"  /* see store/index.h */
 #define DATA_PARCELS                                                                               \
 	DATA_CACHE "/parcels" /* SHA256.tar: an input of a trial that travels, see node/inputs.h */
 #define DATA_LAUNCH "launch"  /* NAME/: what the program of a launcher keeps */

@@ -58,6 +58,16 @@ bool trial_is_harbor(const struct trial *t)
 	return t->contract && !strcmp(t->contract, "harbor");
 }
 
+size_t trial_verifier_images(const struct trial *t)
+{
+	const char *at = t->verifier_images ? t->verifier_images : "";
+	size_t n = *at != '\0';
+
+	for (; *at; at++)
+		n += *at == ' ';
+	return n;
+}
+
 void trial_verifier_image(const struct trial *t, size_t i, char out[HASH_HEX])
 {
 	const char *at = t->verifier_images ? t->verifier_images : "";

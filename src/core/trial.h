@@ -58,6 +58,8 @@ struct trial {
 void trial_release(struct trial *t);
 /* Whether it is a Harbor task, in a container of its own making. */
 bool trial_is_harbor(const struct trial *t);
+/* How many words it has. */
+size_t trial_verifier_images(const struct trial *t);
 /* The word of step I among its verifier_images, copied to OUT; "-" where there is none. */
 void trial_verifier_image(const struct trial *t, size_t i, char out[HASH_HEX]);
 /* Whether it was planned with another state of its task than it counts for now. */

@@ -156,7 +156,8 @@ static int list_remote(int root_fd, const char *const *argv, const char *url, in
 int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, int64_t deadline_ms,
 		   struct err *err)
 {
-	AUTO(free) char *ref = branch ? xasprintf("refs/heads/%s", branch) : xstrdup("HEAD");
+	const char *place = branch && strncmp(branch, "refs/", 5) != 0 ? "refs/heads/" : "";
+	AUTO(free) char *ref = xasprintf("%s%s", place, branch ? branch : "HEAD");
 	const char *argv[] = {"ls-remote", "-q", is_local(url) ? mirror_local_upload_pack : "-q",
 			      "--",	   url,	 ref,
 			      NULL};

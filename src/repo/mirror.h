@@ -12,7 +12,7 @@
 char *mirror_shown_url(const char *url);
 /* ERR_USAGE when URL cannot be one of ours. */
 int mirror_check_url(const char *url, struct err *err) MUST_CHECK;
-/* Ask the other side what BRANCH (NULL: its HEAD) is. *ID is owned by the caller. */
+/* Ask the other side what BRANCH (NULL: its HEAD; "refs/...": what has that whole name) is. *ID is owned by the caller. */
 int mirror_resolve(char **id, int root_fd, const char *url, const char *branch, int64_t deadline_ms,
 		   struct err *err) MUST_CHECK;
 /* Whether the other side answers and lets us in; fails as mirror_resolve. */

@@ -16,8 +16,11 @@ enum { VERSION = 1, DOC_MAX = 256 << 20, RESULT_MAX = 4 << 20 };
 
 /* --- what is asked -------------------------------------------------------------------------------- */
 
+/* A container is not kept, as a diff is: what was verified in it cannot be again. */
 static bool is_asked(const struct evaluation_asked *a, const struct trial *t)
 {
+	if (trial_is_harbor(t))
+		return false;
 	if (!a->only || !a->only->n)
 		return true;
 	for (size_t i = 0; i < a->only->n; i++) {
@@ -47,6 +50,15 @@ static void keep(struct sched_item *item, const struct session *s, const struct 
 	item->keep_judge = a->tests_only || again;
 }
 
+size_t evaluation_without(const struct session *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->plan.n; i++)
+		n += trial_is_harbor(&s->plan.trials[i]);
+	return n;
+}
+
 int evaluation_items(struct sched_item *items, size_t *n, size_t *asked, const struct session *s,
 		     const struct evaluation_asked *a, struct err *err)
 {
@@ -55,6 +67,12 @@ int evaluation_items(struct sched_item *items, size_t *n, size_t *asked, const s
 	*asked = 0;
 	for (size_t i = 0; i < s->plan.n; i++)
 		*asked += regrade_asks(a->regrade, i) && is_asked(a, &s->plan.trials[i]);
+	if (!*asked && evaluation_without(s) == s->plan.n && s->plan.n)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s %s is of Harbor tasks alone: they are verified in the container "
+			       "that their agent left, which is not kept, so that nothing can be "
+			       "graded again; rollouts resume %s --rerun TASK runs trials anew",
+			       s->plan.name, s->plan.stamp, s->plan.name);
 	if (!*asked && a->only && a->only->n)
 		return err_set(err, ERR_USAGE, 0,
 			       "--only %s: no trial has a task, a folder or a run id like that",

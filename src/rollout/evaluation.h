@@ -26,6 +26,8 @@ struct evaluation_run {
 	json_t *before; /* array of score lines */
 };
 
+/* How many trials of S can never be graded again: those of Harbor tasks. */
+size_t evaluation_without(const struct session *s);
 /* Fill ITEMS with what is to be graded and how; *ASKED gets the number of trials that were meant. ERR_USAGE when --only matches
  * nothing. */
 int evaluation_items(struct sched_item *items, size_t *n, size_t *asked, const struct session *s,

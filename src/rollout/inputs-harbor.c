@@ -222,6 +222,13 @@ void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
 				   "%s:%d:%d: \"%s\" is a Harbor task, which runs in a container: "
 				   "sandbox = \"docker\"",
 				   in->bench.config_path, e->line, e->col, e->prepared_dir);
+		if (e->launcher && strcmp(e->launcher, "local") != 0)
+			strv_pushf(problems,
+				   "%s:%d:%d: \"%s\" is a Harbor task, which runs on this machine "
+				   "alone: launcher = \"%s\" cannot bring its container, its "
+				   "verifier's image and its artifacts along",
+				   in->bench.config_path, e->line, e->col, e->prepared_dir,
+				   e->launcher);
 		settle_limits(e, t->harbor);
 		settle_network(&c, req, e, t->harbor);
 		check_network(in, e, t->harbor, problems);

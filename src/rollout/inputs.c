@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "rollout/datasets.h"
 #include "rollout/inputs-internal.h"
 #include "rollout/judge.h"
 #include "rollout/tools.h"
@@ -93,6 +94,7 @@ int inputs_load_tasks(struct inputs *out, const struct config_request *req, stru
 	size_t before = problems->n;
 
 	grading.grading_only = true;
+	grading.datasets = datasets_find;
 	*out = (struct inputs){.agents = json_object()};
 	bench_init(&out->bench);
 	struct err more;
@@ -258,7 +260,10 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 
 	*out = (struct inputs){.agents = json_object()};
 	bench_init(&out->bench);
-	int rc = config_load(&out->bench, req, problems, err);
+	struct config_request known = *req;
+	known.datasets = datasets_find;
+	known.notes = &out->harbor_notes;
+	int rc = config_load(&out->bench, &known, problems, err);
 	check_gateway(req->gateway, problems);
 	if (inputs_read_tasks(out, req, problems, rc ? &more : err))
 		rc = -1;

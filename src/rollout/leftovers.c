@@ -302,6 +302,7 @@ static int find_in_cache(struct leftovers *l, struct err *err)
 	scan_cache(l, DATA_PREFLIGHT);
 	scan_cache(l, DATA_ETC);
 	scan_cache(l, DATA_PARCELS);
+	scan_cache(l, DATA_DATASETS);
 	return 0;
 }
 

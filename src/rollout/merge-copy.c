@@ -84,6 +84,13 @@ static int copy_tasks(const struct merge *m, const struct merge_part *part, stru
 			return -1;
 		if (*t->image && copy_cached(m, part, context, err))
 			return -1;
+		for (size_t k = 0; k < trial_verifier_images(t); k++) {
+			char key[HASH_HEX];
+			trial_verifier_image(t, k, key);
+			AUTO(free) char *verifier = path_join(DATA_CONTEXTS, key);
+			if (strlen(key) > 1 && copy_cached(m, part, verifier, err))
+				return -1;
+		}
 	}
 	return 0;
 }

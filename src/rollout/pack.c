@@ -139,6 +139,23 @@ static int add_rollout(struct packing *p, struct err *err)
 	return 0;
 }
 
+/* Of a Harbor task: what the images of its verifiers are made from. */
+static int add_verifiers(struct packing *p, const struct trial *t, json_t *seen, struct err *err)
+{
+	char key[HASH_HEX];
+
+	for (size_t i = 0; i < trial_verifier_images(t); i++) {
+		trial_verifier_image(t, i, key);
+		AUTO(free) char *path = path_join(DATA_CONTEXTS, key);
+		if (strlen(key) < 2 || json_object_get(seen, path))
+			continue;
+		json_object_set_new(seen, path, json_true());
+		if (path_exists(p->store->root_fd, path) && add_tree(p, path, err))
+			return -1;
+	}
+	return 0;
+}
+
 /* Tasks as they were, what they were resolved to, and what their images are made from: once each. */
 static int add_tasks(struct packing *p, struct err *err)
 {
@@ -156,6 +173,8 @@ static int add_tasks(struct packing *p, struct err *err)
 			if (is_new && *(k < 2 ? hash : t->image) && add_tree(p, paths[k], err))
 				return -1;
 		}
+		if (add_verifiers(p, t, seen, err))
+			return -1;
 	}
 	return 0;
 }

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Harbor task folders in containers of a real dockerd: each as its format says, with the rewards that it must get."""
 import json
+import os
+import re
+import subprocess
 
 import pytest
 
@@ -30,7 +33,7 @@ def results(workdir):
     found = {}
     for run in (workdir / "data/runs").iterdir():
         trial = json.loads((run / "latest/trial.json").read_text())["trial"]
-        found[trial["task_dir"].rpartition("/")[2]] = (json.loads((run / "result.json").read_text()), run / "latest")
+        found[re.split("[/#]", trial["task_dir"])[-1]] = (json.loads((run / "result.json").read_text()), run / "latest")
     return found
 
 
@@ -143,19 +146,32 @@ def test_a_task_that_cannot_be_run_is_left_out_by_its_folder(run_harbor, tasks, 
     assert set(results(workdir)) == {"plain"}
 
 
-def test_both_formats_stand_in_one_benchmark(run_harbor, tasks, make_task, make_bench, workdir, rollout):
+def test_both_formats_stand_in_one_benchmark(run_harbor, run_cli, tasks, make_task, make_bench, workdir, rollout):
     tasks("plain", "json")
     bench = make_bench({"prepared_dir": make_task("greet"), "agent": "oracle"}, {"path": "set", "agent": "oracle", "score": "style"})
     run_harbor(bench, "--network", "deny", "--only", "*", "-k", 2, check=0)
     scores = sorted((r["total_score"] for r in rollout().runs.values()), key=str)
     assert scores == [1.0, 1.0, 1.0, 1.0, None, None]  # `plain` has no reward that is called so
+    done = run_cli("eval", "bench", check=0)
+    assert "4 trials of Harbor tasks keep their rewards" in done.stdout and "left out" not in done.stdout
+    assert sorted((r["total_score"] for r in rollout().runs.values()), key=str) == scores
 
 
-def test_nobody_is_asked_for_a_network_without_a_terminal(run_harbor, tasks, workdir):
-    done = run_harbor("--tasks", tasks("plain"), "-a", "nop", check=0)
+def test_nobody_is_asked_for_a_network_and_what_ran_is_not_graded_again(run_harbor, run_cli, tasks, workdir):
+    tasks("plain")
+    env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", workdir / "set", *words], check=True, env=env)
+    done = run_harbor("--tasks", f"git+file://{workdir}/set", "-a", "nop", check=0)
+    assert re.search(r"names no commit: it is ([0-9a-f]{40}) now; @\1 runs the same tasks again", done.stdout)
     assert "1 Harbor task would like a network for the agent and gets none (--network allow grants it)" in done.stdout
     result, where = results(workdir)["plain"]
     assert not result["harbor"]["container"]["agent_network"] and result["total_score"] == 0
+    assert json.loads((where / "trial.json").read_text())["trial"]["task_dir"].startswith("git+file://")
+    done = run_cli("eval", "set", check=2)
+    assert done.stderr.count("\n") == 1 and "is of Harbor tasks alone" in done.stderr
+    done = run_harbor("--tasks", "set", "-a", "nop", "--launcher", "slurm", check=2)
+    assert "runs on this machine alone" in done.stderr
 
 
 def test_an_image_without_bash_is_said(run_harbor, tasks, workdir, dockerd, rollout):
