@@ -5,9 +5,8 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "gateway/internal.h"
-
-enum { KEY_MIN = 8 };
 
 void answer_wake(struct call *c)
 {
@@ -36,21 +35,20 @@ void answer_own(struct call *c, int status, const char *message)
 	answer_wake(c);
 }
 
-/* A provider may repeat the key that it was sent, and nobody else is to see that. Returns how many bytes at the
- * end of DATA may be the beginning of it. */
-static size_t hide_key(const struct call *c, char *data, size_t n)
+/* A provider may repeat the key that it was sent, and nobody else is to see that: of the head here, of the rest by its mask. */
+static void hide_key(struct call *c)
 {
-	const char *key = c->turn.key_used ? c->turn.key_used->key : "";
-	size_t len = strlen(key), tail;
-	char *at;
+	AUTO(buf) struct buf masked = BUF_INIT;
+	struct key_mask m = KEY_MASK_INIT;
 
-	if (len < KEY_MIN) /* a self-hosted server's "none" is no secret */
-		return 0;
-	while ((at = memmem(data, n, key, len)))
-		memset(at, '*', len);
-	for (tail = n < len ? n : len - 1; tail && memcmp(data + n - tail, key, tail); tail--)
-		;
-	return tail;
+	if (!c->turn.key_used)
+		return;
+	key_mask_begin(&c->answer.mask, c->turn.key_used->key, c->answer.is_events);
+	key_mask_begin(&m, c->turn.key_used->key, false);
+	key_mask_feed(&m, c->answer.headers.data, c->answer.headers.len, &masked);
+	key_mask_end(&m, &masked);
+	key_mask_release(&m);
+	memcpy(c->answer.headers.data, masked.data, masked.len);
 }
 
 /* It is the agent's, head first. */
@@ -80,7 +78,7 @@ void answer_got_head(struct call *c)
 	int64_t now = loop_now_ms(c->gw->loop);
 
 	quota_report(&c->turn.lane->quota, &c->try.report, now);
-	hide_key(c, c->answer.headers.data, c->answer.headers.len);
+	hide_key(c);
 	c->try.kept = c->answer.status >= 300;
 	c->answer.metering = !c->try.kept && c->asked.endpoint.kind == ENDPOINT_GENERATE;
 	if (c->try.kept) {
@@ -135,30 +133,35 @@ static void keep_error(struct call *c, const char *data, size_t n)
 	}
 }
 
-/* What may be the beginning of the key is held back until more of it comes, or nothing does. */
-static void pass_error(struct call *c, const char *data, size_t n)
+/* Of what the key was taken out. */
+static void pass_masked(struct call *c, const char *data, size_t n)
 {
-	buf_add(&c->answer.held, data, n);
-	size_t tail = hide_key(c, c->answer.held.data, c->answer.held.len),
-	       whole = c->answer.held.len - tail;
-	keep_error(c, c->answer.held.data, whole);
-	memmove(c->answer.held.data, c->answer.held.data + whole, tail);
-	c->answer.held.len = tail;
-	answer_wake(c);
+	if (c->answer.status >= 300) {
+		keep_error(c, data, n);
+		return;
+	}
+	for (size_t at = 0; c->answer.metering && at < n;) {
+		bool end;
+		size_t taken = usage_meter_feed(&c->answer.meter, data + at, n - at, &end);
+		if (c->asked.names.wants_usage && c->answer.meter.is_events)
+			pass_events(c, data + at, taken, end);
+		else if (c->asked.names.wants_usage)
+			pass(c, data + at, taken);
+		at += taken;
+	}
+	if (!c->asked.names.wants_usage)
+		pass(c, data, n);
 }
 
-/* The answer is over: what was held back goes the same way, but a good part of a key does not. */
 void answer_pass_held(struct call *c)
 {
-	if (!c->answer.held.len)
-		return;
-	if (c->answer.status >= 300) {
-		if (c->answer.held.len >= KEY_MIN)
-			memset(c->answer.held.data, '*', c->answer.held.len);
-		keep_error(c, c->answer.held.data, c->answer.held.len);
-	} else {
+	AUTO(buf) struct buf rest = BUF_INIT;
+
+	key_mask_end(&c->answer.mask, &rest);
+	if (rest.len)
+		pass_masked(c, rest.data, rest.len);
+	if (c->answer.held.len)
 		pass(c, c->answer.held.data, c->answer.held.len);
-	}
 	buf_reset(&c->answer.held);
 }
 
@@ -175,21 +178,13 @@ bool answer_got_bytes(struct call *c, const char *data, size_t n)
 		return false;
 	if (!c->try.kept)
 		c->answer.bytes += (int64_t)n;
-	if (c->answer.status >= 300) {
-		pass_error(c, data, n);
-		return true;
+	if (c->answer.mask.key) {
+		AUTO(buf) struct buf masked = BUF_INIT;
+		key_mask_feed(&c->answer.mask, data, n, &masked);
+		pass_masked(c, masked.data, masked.len);
+	} else {
+		pass_masked(c, data, n);
 	}
-	for (size_t at = 0; c->answer.metering && at < n;) {
-		bool end;
-		size_t taken = usage_meter_feed(&c->answer.meter, data + at, n - at, &end);
-		if (c->asked.names.wants_usage && c->answer.meter.is_events)
-			pass_events(c, data + at, taken, end);
-		else if (c->asked.names.wants_usage)
-			pass(c, data + at, taken);
-		at += taken;
-	}
-	if (!c->asked.names.wants_usage)
-		pass(c, data, n);
 	answer_wake(c);
 	return true;
 }

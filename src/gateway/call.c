@@ -57,6 +57,7 @@ struct call *call_new(struct gateway *gw, const char *uri)
 	c->asked.uri = xstrdup(uri);
 	c->asked.target = c->asked.body = c->answer.headers = c->answer.out = c->answer.held =
 		(struct buf)BUF_INIT;
+	c->answer.mask = (struct key_mask)KEY_MASK_INIT;
 	c->answer.length = -1;
 	c->timer = (struct loop_timer){.fire = back_off_ends, .ctx = c};
 	c->agent.watch.fd = -1;
@@ -95,6 +96,7 @@ void call_free(struct call *c)
 	buf_release(&c->answer.headers);
 	buf_release(&c->answer.out);
 	buf_release(&c->answer.held);
+	key_mask_release(&c->answer.mask);
 	free(c);
 }
 

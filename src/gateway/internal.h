@@ -26,6 +26,7 @@
 #include <curl/curl.h>
 #include <microhttpd.h>
 #include "base/buf.h"
+#include "gateway/key-mask.h"
 #include "gatewaylink/control.h"
 #include "gateway/setup.h"
 #include "model/usage.h"
@@ -189,6 +190,7 @@ struct call_answer {
 	struct buf headers; /* "Name\0Value\0" each */
 	int64_t length;	    /* -1: not stated */
 	bool is_events;
+	struct key_mask mask; /* of the key that it was asked with */
 	struct buf out, held; /* for the agent; not to be given before more of it is there */
 	size_t out_at;
 	int64_t bytes; /* from the provider */

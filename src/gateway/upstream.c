@@ -207,6 +207,7 @@ static void forget_answer(struct call *c)
 	buf_reset(&c->answer.headers);
 	buf_reset(&c->answer.out);
 	buf_reset(&c->answer.held);
+	key_mask_release(&c->answer.mask);
 	c->answer.out_at = 0;
 	c->error[0] = '\0';
 }
