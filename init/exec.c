@@ -18,6 +18,8 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#define SIGNALS_AND_TIMERS 1024
+#define MESSAGE_QUEUES (200 << 10) /* bytes: two queues as they are by default */
 #define OOM_SCORE "500" /* under memory pressure a command goes before us and before the worker */
 
 static _Noreturn void failed(struct proto_args *args, enum proto_step step)
@@ -45,6 +47,10 @@ static void set_limits(const struct proto_request *req)
 	set_limit(RLIMIT_NPROC, confine_nproc(req->nproc));
 	set_limit(RLIMIT_FSIZE, req->fsize);
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	if (req->nproc) { /* All sandboxes of one user share what he may have of these. */
+		set_limit(RLIMIT_SIGPENDING, SIGNALS_AND_TIMERS);
+		set_limit(RLIMIT_MSGQUEUE, MESSAGE_QUEUES);
+	}
 }
 
 static int keep_capabilities(uint64_t keep)
@@ -202,7 +208,8 @@ static _Noreturn void child(const struct proto_request *req, const int fds[PROTO
 	if (chdir(cwd))
 		failed(args, PROTO_STEP_CWD);
 	reset_signals();
-	if (confine_command())
+	if (confine_command() ||
+	    (!(req->flags & PROTO_PRIVILEGES) && filter_command(req->flags & PROTO_UNTRACED)))
 		failed(args, PROTO_STEP_SETUP);
 	exec_by_path(argv, env);
 	failed(args, PROTO_STEP_PROGRAM);

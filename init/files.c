@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define MOUNT_DEPTH 64 /* folders below one that is emptied */
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
@@ -113,6 +114,59 @@ static int remove_dir(int dir, const char *name)
 	}
 	if (!error && unlinkat(dir, name, AT_REMOVEDIR))
 		error = errno;
+	return error;
+}
+
+/* Remove what is in FD but mounts, and the folders above those: *MOUNTS then. */
+static int empty(int fd, int depth, bool *mounts)
+{
+	const int listed = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = listed < 0 ? NULL : fdopendir(listed);
+	int error = d ? 0 : errno;
+	struct dirent *e;
+
+	while (d && !error && (e = readdir(d))) {
+		bool below = false;
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+		    !unlinkat(fd, e->d_name, 0) || !unlinkat(fd, e->d_name, AT_REMOVEDIR))
+			continue;
+		if (errno == EBUSY) {
+			*mounts = true;
+			continue;
+		}
+		if (errno != ENOTEMPTY && errno != EEXIST) {
+			error = errno;
+			continue;
+		}
+		/* We mount nothing as deep as that. */
+		if (depth == MOUNT_DEPTH) {
+			error = remove_dir(fd, e->d_name);
+			continue;
+		}
+		const int child = open_dir(fd, e->d_name);
+		error = child < 0 ? errno : empty(child, depth + 1, &below);
+		if (child >= 0)
+			close(child);
+		*mounts |= below;
+		if (!error && !below && unlinkat(fd, e->d_name, AT_REMOVEDIR))
+			error = errno;
+	}
+	if (d)
+		closedir(d);
+	else if (listed >= 0)
+		close(listed);
+	return error;
+}
+
+int file_empty(const char *path)
+{
+	bool mounts = false;
+	const int fd = open_dir(AT_FDCWD, path);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : errno;
+	const int error = empty(fd, 0, &mounts);
+	close(fd);
 	return error;
 }
 

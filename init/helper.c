@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What a worker needs done inside a container whose files are its own, and no image can be counted on to have a program
- * for: `rollouts-init folder|fresh|pack|ps ...`, run as a command like any other.
+ * for: `rollouts-init folder|fresh|empty|pack|ps ...`, run as a command like any other.
  */
 #include "init/init.h"
 #include <dirent.h>
@@ -179,6 +179,14 @@ static int folders(char **argv, bool fresh)
 	return 0;
 }
 
+static int empty(char **argv)
+{
+	for (; *argv; argv++)
+		if (file_empty(*argv))
+			return 1;
+	return 0;
+}
+
 /* ps: "PID NAME" of each process but us and PID 1, a line each. */
 static int processes(void)
 {
@@ -211,6 +219,8 @@ int helper_run(int argc, char **argv)
 		return folders(argv + 2, false);
 	if (argc >= 4 && !strcmp(argv[1], "fresh"))
 		return folders(argv + 2, true);
+	if (argc >= 3 && !strcmp(argv[1], "empty"))
+		return empty(argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "ps"))
 		return processes();
 	return 64;

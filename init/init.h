@@ -36,6 +36,9 @@ uint64_t confine_nproc(uint64_t nproc); /* what to set for NPROC processes of th
 void confine_look(void);		/* for what follows: */
 bool confine_is_ours(const char *pid);	/* not PID 1, and no other's */
 
+/* filter.c: in the child, once it can gain no privileges; -1 with errno. UNTRACED: nobody traces anybody. */
+int filter_command(bool untraced);
+
 /* files.c: 0 or an errno; file_get returns the descriptor or -1 with errno. */
 int file_root(int fd, const char *path); /* from now on all paths lie below PATH, which FD is */
 int file_put(const char *path, mode_t mode, int content);
@@ -43,6 +46,8 @@ int file_get(const char *path);
 
 /* The folder PATH, made as needed, with MODE; FRESH: empty. */
 int file_folder(const char *path, mode_t mode, bool fresh);
+/* Remove what is in the folder PATH but what is mounted there. None is well. */
+int file_empty(const char *path);
 
 /* helper.c: this program as a command in its own sandbox, with its own arguments. Returns the exit status. */
 int helper_run(int argc, char **argv);

@@ -20,7 +20,7 @@
 #pragma once
 #include <stdint.h>
 
-#define PROTO_VERSION 7
+#define PROTO_VERSION 8
 #define PROTO_FDS 4
 #define PROTO_GROUPS 32
 
@@ -55,6 +55,7 @@ enum proto_flags {
 	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
 	PROTO_SHARED_USER = 1 << 3, /* CONFINE: others run as our user as well */
 	PROTO_PRIVILEGES = 1 << 5,  /* EXEC: its programs may become others (set-uid): sudo */
+	PROTO_UNTRACED = 1 << 6,    /* EXEC: tracing is refused */
 	PROTO_TERMINAL =
 		1 << 4, /* EXEC: standard input is a terminal, and becomes the command's own */
 };

@@ -78,14 +78,16 @@ static bool read_stat(const char *pid, int64_t *cpu_ticks, int64_t *pages)
 }
 
 /* What this process is to be charged for memory it shares. One that made itself unreadable pays in full, one
- * that is just ending has none left. */
-static int64_t proportional(const char *pid, int64_t resident)
+ * that is just ending has none left. Adds to *SHARED what of it lies in shared memory. */
+static int64_t proportional(const char *pid, int64_t resident, int64_t *shared)
 {
 	char buf[4096];
 	errno = 0;
 	const char *text = read_proc(pid, "smaps_rollup", buf, sizeof buf);
 	const char *at = text ? strstr(text, "\nPss:") : NULL;
+	const char *shmem = text ? strstr(text, "\nPss_Shmem:") : NULL;
 
+	*shared += shmem ? strtoll(shmem + 11, NULL, 10) * 1024 : 0;
 	if (at)
 		return strtoll(at + 5, NULL, 10) * 1024;
 	return errno == EACCES || errno == EPERM ? resident : 0;
@@ -98,6 +100,27 @@ static int64_t tmpfs_bytes(const char *path)
 	if (statfs(path, &fs) || fs.f_type != TMPFS)
 		return 0;
 	return (int64_t)(fs.f_blocks - fs.f_bfree) * fs.f_bsize;
+}
+
+/* Segments of System V: they live without any process that has them. Of those that one has attached, what is touched is
+ * in the processes' own sums. */
+static int64_t segments_bytes(int64_t *attached)
+{
+	long long rss, swap;
+	unsigned long users;
+	int64_t alone = 0;
+	char line[512];
+	FILE *f = fopen("/proc/sysvipc/shm", "re");
+
+	*attached = 0;
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line,
+			   "%*s %*s %*s %*s %*s %*s %lu %*s %*s %*s %*s %*s %*s %*s %lld %lld",
+			   &users, &rss, &swap) == 3)
+			*(users ? attached : &alone) += rss + swap;
+	if (f)
+		fclose(f);
+	return alone;
 }
 
 static bool is_new(struct nameless *u, const struct stat *st)
@@ -139,7 +162,7 @@ void stats_read(struct proto_reply *out, bool precise)
 {
 	const long page = sysconf(_SC_PAGESIZE), hz = sysconf(_SC_CLK_TCK);
 	static struct nameless nameless;
-	int64_t cpu, pages;
+	int64_t cpu, pages, attached = 0, shared = 0;
 	struct dirent *e;
 	DIR *d = opendir("/proc");
 
@@ -147,17 +170,22 @@ void stats_read(struct proto_reply *out, bool precise)
 	nameless.bytes = 0;
 	out->cpu_us = stats_children_cpu_us();
 	/* Without namespaces these are the machine's. */
-	out->memory = confine_is_on() ? 0 : tmpfs_bytes("/dev/shm") + tmpfs_bytes("/run");
+	out->memory = confine_is_on() ? 0
+				      : tmpfs_bytes("/dev/shm") + tmpfs_bytes("/run") +
+						segments_bytes(&attached);
 	confine_look();
 	while (d && (e = readdir(d))) {
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !confine_is_ours(e->d_name) ||
 		    !read_stat(e->d_name, &cpu, &pages))
 			continue;
-		out->memory += precise ? proportional(e->d_name, pages * page) : pages * page;
+		out->memory +=
+			precise ? proportional(e->d_name, pages * page, &shared) : pages * page;
 		out->cpu_us += cpu * (1000000 / hz);
 		out->processes++;
 		add_nameless(&nameless, e->d_name);
 	}
+	if (attached > shared)
+		out->memory += attached - shared;
 	out->unlinked = nameless.bytes;
 	if (d)
 		closedir(d);

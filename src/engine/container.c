@@ -20,6 +20,7 @@
 #define START_MS 120000
 #define GONE_POLL_MS 20
 #define REMOVE_MS 30000
+#define OOM_SCORE 500
 
 static char *start_time(int pid)
 {
@@ -123,6 +124,10 @@ static json_t *host_config(const json_t *d)
 	json_put(host, "Sysctls",
 		 json_pack("{s:s, s:s}", "net.ipv4.ip_unprivileged_port_start", "0",
 			   "net.ipv4.ping_group_range", "0 2147483647"));
+	if (json_get_bool(d, "untraced", false)) {
+		json_put(host, "ReadonlyPaths", one_string("/proc"));
+		json_put_int(host, "OomScoreAdj", OOM_SCORE); /* no command can raise its own */
+	}
 	json_put(host, "LogConfig", json_pack("{s:s}", "Type", "none"));
 	json_put_int(host, "ShmSize", json_get_int(d, "shm_bytes", 64 << 20));
 	if (memory > 0) {

@@ -553,8 +553,8 @@ static int run_test(struct test_run *run, size_t i, struct err *err)
 	}
 	/* Once more: an earlier test ran the agent's code, which could have changed this one. What it left in the way makes
 	 * this test fail, and no failure of ours. */
-	if (put_script(run, t, err) || put_result_dir(run, t, i + 1, err) ||
-	    clear_results(run, t, i + 1, err) ||
+	if ((run->ran && sandbox_freshen(run->s, err)) || put_script(run, t, err) ||
+	    put_result_dir(run, t, i + 1, err) || clear_results(run, t, i + 1, err) ||
 	    exec_test(run, t, r, i + 1, strv_items(&env), err)) {
 		if (!run->ran || !err->from_box)
 			return -1;

@@ -147,6 +147,7 @@ static json_t *describe(const struct sandbox_spec *spec, uid_t uid, gid_t gid)
 	json_put_str(d, "data", data);
 	json_put_int(d, "supervisor", getppid());
 	json_put_bool(d, "network", spec->network);
+	json_put_bool(d, "untraced", spec->untraced);
 	if (!spec->whole)
 		json_put_strv(d, "open", &spec->image->closed);
 	json_t *overlays = json_pack("[s]", spec->layout->repo);

@@ -31,6 +31,8 @@
 #include "sandbox/userns.h"
 
 #define FIRST_GONE_MS 10000
+#define OOM_SCORE "500"
+#define INOTIFY_SHARE 4 /* of what a user may have on the machine */
 
 struct holder {
 	const struct holder_start *start;
@@ -106,12 +108,25 @@ static void raise_open_files(void)
 	setrlimit(RLIMIT_NOFILE, &lim);
 }
 
+/* Of all that is in the sandbox, before the worker: commands raise their own, but not where /proc is read-only. */
+static void raise_oom_score(void)
+{
+	prctl(PR_SET_DUMPABLE, 1); /* the file is ours only then; what comes next is an exec */
+	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
+		log_debug("cannot raise a sandbox's score for the kernel's killer: %s",
+			  strerror(errno));
+}
+
 static void run_bwrap(const struct holder *k, char *const *argv)
 {
 	const struct holder_start *s = k->start;
 
 	signal(SIGPIPE, SIG_DFL);
 	dup2(s->errors, 2);
+	if (s->spec->untraced)
+		raise_oom_score();
 	cgroup_join(&s->inherited->group);
 	fd_cloexec_from(3);
 	fd_set_cloexec(s->ctl, false);
@@ -145,6 +160,34 @@ static int mount_proc(struct err *err)
 	return refusal_explain(err);
 }
 
+/* Of what the kernel counts for each user on the whole machine, a sandbox gets a part, so that one cannot leave the others, and the
+ * user's own programs, without any. No more than tried: older kernels have no such switch. */
+static void share_inotify(void)
+{
+	static const struct {
+		const char *whole, *ours;
+		long at_least;
+	} shared[] = {
+		{"/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances",
+		 32},
+		{"/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches",
+		 8192},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
+		AUTO(buf) struct buf text = BUF_INIT;
+		struct err ignored = {0};
+		/* The first may not be shown in a container: then the least. */
+		if (path_read(AT_FDCWD, shared[i].whole, 64, &text, &ignored))
+			buf_reset(&text);
+		const long whole = strtol(text.data, NULL, 10), part = whole / INOTIFY_SHARE;
+		AUTO(fd) int fd = open(shared[i].ours, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 ||
+		    dprintf(fd, "%ld\n", part > shared[i].at_least ? part : shared[i].at_least) < 0)
+			log_debug("%s: %s", shared[i].ours, strerror(errno));
+	}
+}
+
 static int start_bwrap(struct holder *k, struct err *err)
 {
 	const struct holder_start *s = k->start;
@@ -152,6 +195,7 @@ static int start_bwrap(struct holder *k, struct err *err)
 
 	if (mount_proc(err) || network_enter(err))
 		return -1;
+	share_inotify();
 	rootfs_command(&k->rootfs, &argv, s->spec, s->inherited, s->ctl);
 	return start_first(k, run_bwrap, (char *const *)argv.v, err);
 }

@@ -353,8 +353,9 @@ static void add_places(struct strv *argv, const struct rootfs *st, const struct 
 		option(argv, "--bind", st, name, spec->caches[i].box);
 	}
 	option(argv, "--ro-bind", st, "init", OWN "/init");
-	/* The kernel's switches below /proc/sys ask for the machine's root, not for a capability. */
-	if (inherited->by_root)
+	/* The kernel's switches below /proc/sys ask for the machine's root, not for a capability; and the memory of another process
+	 * can be written to by its name there. */
+	if (inherited->by_root || spec->untraced)
 		strv_pushv(argv, (const char *const[]){"--remount-ro", "/proc", NULL});
 	/* Both are tmpfs without a size: nothing of the agent's may grow there. */
 	strv_pushv(argv, (const char *const[]){"--remount-ro", "/dev", "--remount-ro", "/", NULL});

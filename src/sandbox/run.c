@@ -181,7 +181,8 @@ static int start(struct run *r, struct err *err)
 	struct proto_request req = {
 		.op = PROTO_EXEC,
 		.flags = (!leaves(r) ? PROTO_KILL_AT_END : 0) |
-			 (r->x->terminal ? PROTO_TERMINAL : 0),
+			 (r->x->terminal ? PROTO_TERMINAL : 0) |
+			 (r->s->spec.untraced ? PROTO_UNTRACED : 0),
 		.nofile = (uint64_t)l->files,
 		/* Of a container the engine counts; there the number would hold for all of our user's processes. */
 		.nproc = r->s->image_env ? 0 : (uint64_t)l->pids,

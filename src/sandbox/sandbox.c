@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "os/fdio.h"
@@ -18,6 +19,7 @@
 #include "sandbox/rights.h"
 #include "sandbox/userns.h"
 
+#define FRESHEN_MS 60000
 static int check_running(const struct sandbox *s, struct err *err)
 {
 	return s->stopped ? err_set(err, ERR_INFRA, 0, "the sandbox has been stopped") : 0;
@@ -88,6 +90,12 @@ void sandbox_env(const struct sandbox *s, struct strv *env)
 		const char *own = of_image(s, base[i]);
 		strv_push(env, own ? own : base[i]);
 	}
+	/* A user's site that the image made has a place of its own. */
+	if (s->spec.grading && !of_image(s, "PYTHONUSERBASE="))
+		strv_push(env, "PYTHONNOUSERSITE=1");
+	/* It traces the process that it looks at, and ends it where it may not. */
+	if (s->spec.untraced)
+		strv_push(env, "LSAN_OPTIONS=detect_leaks=0");
 	/* Where the machine's /etc/gitconfig is there and may not be read, git gives up. */
 	if (s->top)
 		strv_push(env, "GIT_CONFIG_NOSYSTEM=1");
@@ -97,6 +105,33 @@ void sandbox_env(const struct sandbox *s, struct strv *env)
 	if (own && own[5])
 		path = own + 5;
 	strv_setenv(env, "PATH", path);
+}
+
+int sandbox_freshen(struct sandbox *s, struct err *err)
+{
+	const char *home = s->spec.layout->home;
+	AUTO(free) char *tmp = xasprintf("%s/tmp", s->top ? s->top : "");
+	const bool keep =
+		s->top && (s->spec.caches_n || !strncmp(s->spec.layout->repo, home, strlen(home)));
+	const char *const plain[] = {"find",	tmp, keep ? tmp : home, "-mindepth", "1",
+				     "-delete", NULL};
+	const char *const mounted[] = {SANDBOX_KEEP_ALIVE, "empty",    home, "/tmp",
+				       "/var/tmp",	   "/dev/shm", NULL};
+	AUTO(strv) struct strv env = STRV_INIT;
+	struct sandbox_exit end = {0};
+
+	sandbox_env(s, &env);
+	const struct sandbox_exec x = {.argv = s->top ? plain : mounted,
+				       .env = strv_items(&env),
+				       .cwd = "/",
+				       .deadline_ms = clock_mono_ms() + FRESHEN_MS,
+				       .at_end = SANDBOX_KILL_ALL};
+	if (sandbox_exec(s, &x, &end, err))
+		return -1;
+	if (end.end == SANDBOX_EXITED && !end.status)
+		return 0;
+	err_set(err, ERR_INFRA, 0, "what an earlier script left cannot be removed");
+	return err_from_box(err);
 }
 
 static int set_path(struct proto_request *req, const char *path, struct err *err)

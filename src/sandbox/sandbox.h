@@ -60,6 +60,9 @@ struct sandbox_spec {
 	 * on: at a deadline only its own tree ends. */
 	bool whole;
 	bool privileges; /* of a whole one: its programs may gain privileges, as sudo must */
+	bool grading;	 /* tests run in it, whose Python looks into no site folder of a user */
+	/* No command traces another, or writes to its memory, and /proc is read-only. */
+	bool untraced;
 	bool bare; /* a local one without what this machine's programs need of /etc: just tried */
 	/* Polled while anything blocks: readable, hung up or in error means stop with ERR_CANCELLED. -1: unused. */
 	int cancel_fds[2];
@@ -186,6 +189,9 @@ int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why,
  * container's image does not set them; and PATH, which is
  * that of the container's image (it may have its programs where no other system does), else the usual one. */
 void sandbox_env(const struct sandbox *s, struct strv *env);
+/* Before the next of several scripts: empty the home folder and those of temporary files, but for what is mounted there (and of a
+ * home with copied caches nothing). -1 with from_box: what is in the way cannot be removed. */
+int sandbox_freshen(struct sandbox *s, struct err *err) MUST_CHECK;
 /* The port that leads to the gateway: the spec's, but where a sandbox shares the machine's, and then one that was free. */
 int sandbox_gateway_port(const struct sandbox *s);
 /* Make L's paths, which begin with "/", those of a sandbox without mounts in SCRATCH below ROOT_FD. */

@@ -509,6 +509,7 @@ static void fill_test(struct fill *f, const char *where, size_t i, const json_t 
 	test->rubric_id = item_string(item, "rubric_id");
 	test->command = item_string(item, "command");
 	test->partial_credit = json_get_bool(item, "partial_credit", false);
+	test->tracing = json_get_bool(item, "tracing", false);
 	test->timeout_ms = timeout_sec <= MAX_TIMEOUT_SEC ? (int64_t)(timeout_sec * 1000) : 0;
 	AUTO(free) char *why = path_issue(test->path ? test->path : "", "the repository");
 	if (why)

@@ -75,13 +75,10 @@ static const struct member rubric_members[] = {
 };
 
 static const struct member test_members[] = {
-	{"path", SHAPE_STRING},
-	{"rubric_id", SHAPE_STRING},
-	{"content", SHAPE_TEXT},
-	{"command", SHAPE_STRING},
-	{"timeout_sec", SHAPE_NUMBER},
-	{"partial_credit", SHAPE_BOOL},
-	{NULL, 0},
+	{"path", SHAPE_STRING},	       {"rubric_id", SHAPE_STRING},
+	{"content", SHAPE_TEXT},       {"command", SHAPE_STRING},
+	{"timeout_sec", SHAPE_NUMBER}, {"partial_credit", SHAPE_BOOL},
+	{"tracing", SHAPE_BOOL},       {NULL, 0},
 };
 
 /* The lists, with what identifies an item of each. */

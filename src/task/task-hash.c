@@ -70,6 +70,8 @@ static void hash_grading(struct hash *h, const struct task_step *s)
 		hash_number(h, (double)s->tests[i].timeout_ms);
 		if (s->tests[i].partial_credit)
 			hash_str(h, "partial_credit");
+		if (s->tests[i].tracing)
+			hash_str(h, "tracing");
 	}
 	hash_str(h, NULL);
 }

@@ -57,6 +57,8 @@ static json_t *tests_to_json(const struct task_step *t)
 		json_put_int(j, "timeout_ms", test->timeout_ms);
 		if (test->partial_credit)
 			json_put_bool(j, "partial_credit", true);
+		if (test->tracing)
+			json_put_bool(j, "tracing", true);
 		json_array_append_new(list, j);
 	}
 	return list;
@@ -182,6 +184,7 @@ static int tests_from_json(struct task_step *t, const json_t *list, const char *
 		test->command = copy_str(j, "command");
 		test->timeout_ms = json_get_int(j, "timeout_ms", 0);
 		test->partial_credit = json_get_bool(j, "partial_credit", false);
+		test->tracing = json_get_bool(j, "tracing", false);
 	}
 	return 0;
 }

@@ -46,6 +46,7 @@ struct task_test {
 	char *command;	     /* NULL: by suffix (.py pytest, .sh bash, else the file itself) */
 	int64_t timeout_ms;  /* 0: the trial's eval_timeout */
 	bool partial_credit; /* what passed of it counts, not only all of it */
+	bool tracing;	     /* it may use a debugger, and so may what it tests */
 };
 
 /* What the agent is asked, and what its work is graded by. */

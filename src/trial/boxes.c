@@ -63,6 +63,10 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	spec->caches = w->caches[which];
 	spec->caches_n = agent_mounts(w->attempt.tools, "caches", w->caches[which],
 				      ARRAY_SIZE(w->caches[which]));
+	spec->grading = which == BOX_EVALUATE && !spec->whole;
+	spec->untraced = spec->grading;
+	for (size_t i = 0; w->step && i < w->step->tests_n; i++)
+		spec->untraced &= !w->step->tests[i].tracing;
 	if (which != BOX_AGENT)
 		return;
 	spec->mounts_n +=

@@ -145,9 +145,9 @@ static json_t *do_exec(struct driver *d, const json_t *step)
 		return failure(&err);
 	sandbox_env(d->box, &usual);
 	struct sandbox_exec x = {.argv = argv,
-				 .env = json_object_get(step, "env") ? env
-					: d->spec.plain		     ? strv_items(&usual)
-								     : fallback_env,
+				 .env = json_object_get(step, "env")	   ? env
+					: d->spec.plain || d->spec.grading ? strv_items(&usual)
+									   : fallback_env,
 				 .cwd = json_get_str(step, "cwd", "/"),
 				 .user = json_get_str(step, "user", NULL),
 				 .input = json_get_str(step, "input", NULL),
@@ -289,6 +289,7 @@ static void read_spec(struct driver *d, struct sandbox_mount *mounts, size_t max
 	d->layout = task_layout_prepared;
 	s->layout = &d->layout;
 	s->plain = json_get_bool(doc, "plain", false);
+	s->untraced = s->grading = json_get_bool(doc, "untraced", false);
 	s->baseline = json_get_str(doc, "baseline", NULL);
 	s->app = json_get_str(doc, "app", NULL);
 	s->scratch = json_get_str(doc, "scratch", "scratch");

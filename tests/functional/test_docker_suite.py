@@ -15,6 +15,7 @@ from conftest import ENGINE, SOURCE
 
 ON_DOCKERD = {
     "test_sandbox.py": "", "test_sandbox_forwarder.py": "", "test_sandbox_limits.py": "",
+    "test_hostile_kernel.py": "",
     "test_eval.py": "each_kind or hangs or missing_tool or whatever or next or hostile_files or apply or variables",
     "test_overrides.py": "every_override or gold or half_way",
     "test_regrade.py": "corrected or variants or keeps_the_hash",
@@ -23,6 +24,7 @@ ON_DOCKERD = {
 ON_PODMAN = {
     "test_sandbox.py": "command or environment or privileges or pid_1 or read_only or put_and_get",
     "test_sandbox_forwarder.py": "half_closes or dead_gateway", "test_sandbox_limits.py": "deadline_ends or kill_9 or copy",
+    "test_hostile_kernel.py": "",
     "test_eval.py": "kind_of_script or hostile_files",
 }
 

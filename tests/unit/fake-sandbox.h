@@ -118,6 +118,11 @@ const char *sandbox_inside(const struct sandbox *s, const char *path)
 	return path;
 }
 
+int sandbox_freshen(struct sandbox *s, struct err *err)
+{
+	return 0;
+}
+
 int sandbox_apply(struct sandbox *s, int patch_fd, int times_fd, char **why, struct err *err)
 {
 	if (!s->applied.data)
