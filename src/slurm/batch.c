@@ -197,7 +197,7 @@ static void add_resources(const struct slurm *s, const json_t *job, struct strv 
 static int64_t find_job(const struct batch *b)
 {
 	AUTO(free) char *name = xasprintf("--name=" NAME_PREFIX "%s", b->name);
-	const char *argv[] = {"squeue", "-h", "-t", "all", "-o", "%F", name, NULL};
+	const char *argv[] = {"squeue", "-h", "--all", "-t", "all", "-o", "%F", name, NULL};
 	const char *old[] = {"sacct", "-n", "-X", "-P",		"-o",
 			     "JobID", name, "-S", "now-30days", NULL};
 	struct answer a;
@@ -249,6 +249,24 @@ static void wait_for_room(struct slurm *s, const json_t *jobs)
 		s->again_ms = clock_mono_ms() + FULL_MS;
 }
 
+/* The id in what sbatch says: "123", "123;cluster", or "Submitted batch job 123" of one that does not know --parsable; a site's own words may stand
+ * around it. 0: there is none. */
+static int64_t id_of(const char *text)
+{
+	static const char words[] = "Submitted batch job ";
+
+	for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+		const char *line = text + strspn(text, " ");
+		char *end;
+		if (!strncmp(line, words, strlen(words)))
+			line += strlen(words);
+		int64_t id = strtoll(line, &end, 10);
+		if (id > 0 && strchr("\n; ", *end))
+			return id;
+	}
+	return 0;
+}
+
 /* Until Slurm has answered, whichever way: 0, the id is in B. 1: a limit of the site. -1: refused, *WHY (owned) says why. */
 static int ask_sbatch(struct batch *b, const struct strv *argv, char **why)
 {
@@ -258,7 +276,16 @@ static int ask_sbatch(struct batch *b, const struct strv *argv, char **why)
 		int rc = slurm_ask(&a, strv_items(argv), &err);
 		bool passing =
 			(rc && err.kind == ERR_LIMIT) || (!rc && a.status && answer_is_passing(&a));
-		int64_t job = !rc && !a.status ? strtoll(a.out.data, NULL, 10) : 0;
+		int64_t job = !rc && !a.status ? id_of(a.out.data) : 0;
+		/* It may have taken the job, and says so in words of its own. */
+		if (!job && !rc && !a.status) {
+			*why = xasprintf("sbatch said no job id (\"%.60s\")", a.out.data);
+			answer_release(&a);
+			job = find_job(b);
+			if (job > 0)
+				set_job(b, job);
+			return job > 0 ? 0 : -1;
+		}
 		bool full = !rc && !passing && answer_is_full(&a);
 		if (!job && !passing && !full)
 			*why = xstrdup(rc ? err.msg : answer_words(&a));
@@ -498,7 +525,8 @@ void batch_done(struct slurm *s, const char *token)
 	*b = s->batches[--s->n];
 }
 
-static void scancel(const struct strv *ids, bool kill)
+/* False: Slurm was not to be reached. */
+static bool scancel(const struct strv *ids, bool kill)
 {
 	AUTO(strv) struct strv argv = STRV_INIT;
 	struct answer a;
@@ -510,11 +538,22 @@ static void scancel(const struct strv *ids, bool kill)
 		strv_push(&argv, "--full");
 	}
 	strv_pushv(&argv, strv_items(ids));
-	if (slurm_ask(&a, strv_items(&argv), &err))
+	const int rc = slurm_ask(&a, strv_items(&argv), &err);
+	const bool heard = !rc && !(a.status && answer_is_passing(&a));
+	if (rc)
 		driver_note("%s", err.msg);
 	else if (a.status && !kill)
 		driver_note("scancel: %s", answer_words(&a));
 	answer_release(&a);
+	return heard;
+}
+
+/* What nobody heard is sent again, with the next poll. */
+static void send_again(struct slurm *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t k = 0; k < s->batches[i].n; k++)
+			s->batches[i].tasks[k].cancel_sent = false;
 }
 
 /* A task ends when all of its trials are to end. */
@@ -539,5 +578,6 @@ void batch_cancel(struct slurm *s, bool kill)
 		return;
 	if (kill)
 		scancel(&ids, true);
-	scancel(&ids, false);
+	if (!scancel(&ids, false))
+		send_again(s);
 }

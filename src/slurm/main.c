@@ -54,12 +54,42 @@ static void on_hello(struct slurm *s, const json_t *m)
 		driver_refuse(why.data, false);
 		return;
 	}
+	const char *clusters[] = {getenv("SLURM_CLUSTERS"), getenv("SBATCH_CLUSTERS")};
+	for (size_t i = 0; i < ARRAY_SIZE(clusters); i++)
+		if (clusters[i] && *clusters[i]) {
+			buf_addf(&why,
+				 "%s is set to \"%s\": jobs go to the cluster of this machine "
+				 "alone; "
+				 "unset it, or run rollouts on a machine of that cluster",
+				 i ? "SBATCH_CLUSTERS" : "SLURM_CLUSTERS", clusters[i]);
+			driver_refuse(why.data, false);
+			return;
+		}
 	const bool there = limits_read(s, &why);
 	if (!there || !try_options(s, &why)) {
 		driver_refuse(why.data, !there);
 		return;
 	}
 	driver_say_hello("shared", BATCH, s->settings.poll_sec * 1000);
+}
+
+/* What a user's shell says to Slurm's programs for use by hand: another form of their answers, jobs left out of them, or an sbatch that waits for
+ * the end of its job. Where jobs go by default (SBATCH_ACCOUNT, SBATCH_PARTITION ...) is left. */
+static void forget_environment(void)
+{
+	static const char *const ours[] = {
+		"SQUEUE_",	  "SACCT_",	      "SACCTMGR_",	 "SCANCEL_",
+		"SBATCH_WAIT",	  "SBATCH_ARRAY_INX", "SBATCH_JOB_NAME", "SBATCH_EXPORT",
+		"SBATCH_OUTPUT",  "SBATCH_ERROR",     "SBATCH_INPUT",	 "SBATCH_GET_USER_ENV",
+		"SBATCH_MEM_PER_"};
+	AUTO(strv) struct strv names = STRV_INIT;
+
+	for (char **e = environ; *e; e++)
+		for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+			if (!strncmp(*e, ours[i], strlen(ours[i])))
+				strv_pushf(&names, "%.*s", (int)strcspn(*e, "="), *e);
+	for (size_t i = 0; i < names.n; i++)
+		unsetenv(names.v[i]);
 }
 
 static void on_attach(struct slurm *s, const json_t *jobs)
@@ -143,6 +173,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	forget_environment();
 	while ((n = getline(&line, &size, stdin)) > 0) {
 		AUTO(json) json_t *m = json_loadb(line, (size_t)n, 0, NULL);
 		on_message(&s, m);

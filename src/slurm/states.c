@@ -98,36 +98,32 @@ static void say_stopped(const struct batch *b, struct task *t)
 		if (r->ended || !r->how ||
 		    (t->state != TASK_ENDED && clock_mono_ms() < r->held_ms + WHY_MS))
 			continue;
-		AUTO(free) char *how =
-			xasprintf("%s%s%s", r->how, t->why ? "; " : "", t->why ? t->why : "");
+		AUTO(free)
+		char *how = xasprintf(
+			"%s; %s", r->how,
+			t->why ? t->why : "its job was told to stop, and Slurm does not say why");
 		say_ended(b, r, how, r->archive);
 	}
 }
 
-/* Opened anew each time, which makes a network file system ask its server. False: there is no such file. */
-static bool read_events(struct hearer *h, size_t execution)
+/* Opened anew each time, which makes a network file system ask its server. */
+static void read_events(struct hearer *h, size_t execution)
 {
 	AUTO(free)
 	char *path = xasprintf("out/%zu.events.%zu", (size_t)(h->t - h->b->tasks), execution);
 	AUTO(fd) int fd = openat(h->b->dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct execution *e = &h->t->executions[execution];
 	char chunk[CHUNK];
 	ssize_t n;
 
 	if (fd < 0)
-		return false;
-	if (execution == h->t->executions_n) {
-		h->t->executions =
-			xreallocarray(h->t->executions, execution + 1, sizeof *h->t->executions);
-		h->t->executions[h->t->executions_n++] = (struct execution){0, BUF_INIT};
-	}
-	struct execution *e = &h->t->executions[execution];
+		return;
 	if (!e->read_bytes)
 		buf_reset(&e->begun);
 	while ((n = pread(fd, chunk, sizeof chunk, e->read_bytes)) > 0) {
 		e->read_bytes += n;
 		lines_feed(&e->begun, chunk, (size_t)n, LINE_MAX_BYTES, on_line, h);
 	}
-	return true;
 }
 
 static bool is_over(const struct task *t)
@@ -141,11 +137,10 @@ static bool is_over(const struct task *t)
 static void read_task(struct slurm *s, struct batch *b, struct task *t)
 {
 	struct hearer h = {s, b, t};
-	size_t k = 0;
 
 	/* A slow first execution is heard beside the one that replaced it. */
-	while (k < EXECUTIONS_MAX && read_events(&h, k))
-		k++;
+	for (size_t k = 0; k < t->executions_n; k++)
+		read_events(&h, k);
 }
 
 static const char *const ended_states[] = {"COMPLETED", "FAILED",	 "CANCELLED",	"TIMEOUT",
@@ -373,8 +368,10 @@ static bool take_json(struct slurm *s, const struct buf *text)
 static bool ask_squeue(struct slurm *s)
 {
 	AUTO(free) char *user = xasprintf("--user=%u", (unsigned)geteuid());
-	const char *text[] = {"squeue", "-h", "-t", "all", "-o", "%i|%T|%r|%N", user, NULL};
-	const char *json[] = {"squeue", "--json", NULL};
+	/* All: those of partitions that are hidden, too. */
+	const char *text[] = {"squeue", "-h",	       "--all", "-t", "all",
+			      "-o",	"%i|%T|%r|%N", user,	NULL};
+	const char *json[] = {"squeue", "--all", "--json", NULL};
 	struct answer a;
 	struct err err;
 
@@ -414,6 +411,57 @@ static void ask_sacct(struct slurm *s)
 	answer_release(&a);
 }
 
+/* The value of KEY ("JobState=") in a line of scontrol, up to the next space; "": there is none. */
+static const char *field_of(const char *line, const char *key, char *out, size_t size)
+{
+	const char *at = strstr(line, key);
+
+	at = at ? at + strlen(key) : "";
+	snprintf(out, size, "%.*s", (int)strcspn(at, " \n"), at);
+	return out;
+}
+
+/* Of those that no list has: a list may be short of some, where the controller is busy or a site keeps something from its users. The controller
+ * itself knows whether there is such a job. */
+static void ask_scontrol(struct slurm *s, const struct batch *b)
+{
+	AUTO(free) char *id = xasprintf("%lld", (long long)b->job);
+	const char *argv[] = {"scontrol", "--all", "--oneliner", "show", "job", id, NULL};
+	struct answer a;
+	struct err err;
+
+	const bool ok = !slurm_ask(&a, argv, &err) && !a.status;
+	for (char *line = ok ? a.out.data : NULL, *next; line && *line; line = next) {
+		char task[256], state[64], reason[128], node[128], exit[32];
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		else
+			next = line + strlen(line);
+		struct report r = {.state = field_of(line, " JobState=", state, sizeof state),
+				   .reason = field_of(line, " Reason=", reason, sizeof reason),
+				   .node = field_of(line, " NodeList=", node, sizeof node),
+				   .exit = field_of(line, " ExitCode=", exit, sizeof exit)};
+		AUTO(free)
+		char *which = xasprintf("%s_[%s]", id,
+					field_of(line, " ArrayTaskId=", task, sizeof task));
+		take_id(s, &r, which);
+	}
+	answer_release(&a);
+}
+
+static void ask_of_missing(struct slurm *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t k = 0; k < s->batches[i].n; k++) {
+			const struct task *t = &s->batches[i].tasks[k];
+			if (t->seen || t->state == TASK_ENDED)
+				continue;
+			ask_scontrol(s, &s->batches[i]);
+			break;
+		}
+}
+
 static void give_up(struct batch *b, struct task *t)
 {
 	AUTO(free) char *unknown =
@@ -445,27 +493,43 @@ static void look(struct slurm *s, struct batch *b, struct task *t, bool answered
 		give_up(b, t);
 }
 
-/* A task whose node has begun to write has begun, whatever Slurm was last heard to say. */
-static void find_begun(struct slurm *s, struct batch *b)
+static void add_executions(struct task *t, size_t n)
+{
+	if (n <= t->executions_n)
+		return;
+	t->executions = xreallocarray(t->executions, n, sizeof *t->executions);
+	while (t->executions_n < n)
+		t->executions[t->executions_n++] = (struct execution){0, BUF_INIT};
+}
+
+/* Which event files there are: listed once for all tasks. Looking for one that is not there yet would be a question to the file system for each,
+ * and a network file system would go on saying for a minute that it is not there. A task whose node has begun to write has
+ * begun, whatever Slurm was last heard to say. */
+static void find_events(struct batch *b)
 {
 	int fd = openat(b->dir_fd, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	AUTO(dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	for (struct dirent *e; d && (e = readdir(d));) {
-		char *end;
-		size_t i = strtoul(e->d_name, &end, 10);
-		if (end == e->d_name || strcmp(end, ".events.0") != 0 || i >= b->n ||
-		    b->tasks[i].state != TASK_QUEUED)
+		char *end, *last;
+		const size_t i = strtoul(e->d_name, &end, 10);
+		if (end == e->d_name || strncmp(end, ".events.", 8) != 0 || i >= b->n)
 			continue;
-		say_starting(&b->tasks[i]);
-		b->tasks[i].state = TASK_RUNNING;
+		const size_t k = strtoul(end + 8, &last, 10);
+		if (last == end + 8 || *last || k >= EXECUTIONS_MAX)
+			continue;
+		add_executions(&b->tasks[i], k + 1);
+		if (b->tasks[i].state == TASK_QUEUED) {
+			say_starting(&b->tasks[i]);
+			b->tasks[i].state = TASK_RUNNING;
+		}
 	}
 }
 
-static bool has_queued(const struct batch *b)
+static bool has_news(const struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		if (b->tasks[i].state == TASK_QUEUED)
+		if (!is_over(&b->tasks[i]))
 			return true;
 	return false;
 }
@@ -475,8 +539,8 @@ static void read_all(struct slurm *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		struct batch *b = &s->batches[i];
-		if (has_queued(b))
-			find_begun(s, b);
+		if (has_news(b))
+			find_events(b);
 		for (size_t k = 0; k < b->n; k++) {
 			struct task *t = &b->tasks[k];
 			if (t->state == TASK_QUEUED || is_over(t))
@@ -496,8 +560,10 @@ static void ask_slurm(struct slurm *s)
 		for (size_t k = 0; k < s->batches[i].n; k++)
 			s->batches[i].tasks[k].seen = is_over(&s->batches[i].tasks[k]);
 	bool answered = ask_squeue(s);
-	if (answered)
+	if (answered) {
 		ask_sacct(s);
+		ask_of_missing(s);
+	}
 	for (size_t i = 0; i < s->n; i++)
 		for (size_t k = 0; k < s->batches[i].n; k++)
 			look(s, &s->batches[i], &s->batches[i].tasks[k], answered);

@@ -38,7 +38,7 @@ SchedulerParameters=bf_interval=1,batch_sched_delay=0,sched_min_interval=0,defau
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
-SlurmdTimeout=5
+SlurmdTimeout=60
 KillWait=5
 MinJobAge=300
 MaxArraySize={array}

@@ -163,7 +163,7 @@ def test_a_supervisor_that_was_killed(run_cli, start_cli, env, bench, rollout, w
     child.kill()
     child.wait()
     run_cli("resume", "far", env=env, check=0)
-    assert only(rollout("far"))["attempt"] == 1, events(only_folder(workdir), "finished")
+    assert only(rollout("far"))["attempt"] == 1, json.dumps(events(only_folder(workdir), "finished"))
     assert len(events(only_folder(workdir), "started")) == 1
 
 
