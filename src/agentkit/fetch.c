@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/install.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/strv.h"
@@ -186,4 +187,40 @@ int fetch_url(const struct agent_install *i, int dir, const struct agentkit_list
 			       unpack(i, dir, l, err)
 		       ? -1
 		       : 0;
+}
+
+/* Devices and what an engine puts over an image's folders are none of its files. */
+static int unpack_files(const struct agent_install *i, int dir, const struct agentkit_listener *l,
+			struct err *err)
+{
+	static const char *const tar[] = {"tar",
+					  "-xf",
+					  ARCHIVE,
+					  "--no-same-owner",
+					  "--no-same-permissions",
+					  "--delay-directory-restore",
+					  "--exclude=dev",
+					  "--exclude=proc",
+					  "--exclude=sys",
+					  "--anchored",
+					  NULL};
+	AUTO(strv) struct strv argv = STRV_INIT;
+
+	push(&argv, tar);
+	if (run(&argv, dir, i->image, l, err))
+		return -1;
+	return unlinkat(dir, ARCHIVE, 0) ? err_set(err, ERR_INFRA, errno, "remove an archive") : 0;
+}
+
+int fetch_image(const struct agent_install *i, int dir, const struct agentkit_listener *l,
+		struct err *err)
+{
+	AUTO(free) char *engine = install_libexec("rollouts-docker");
+	const char *const words[] = {engine, "unpack", i->image, ARCHIVE, NULL};
+	AUTO(strv) struct strv argv = STRV_INIT;
+
+	push(&argv, words);
+	if (run(&argv, dir, i->image, l, err))
+		return -1;
+	return unpack_files(i, dir, l, err);
 }

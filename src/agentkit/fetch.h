@@ -10,6 +10,9 @@
  * built from. */
 int fetch_pip(const struct agent_install *i, int dir, const struct agentkit_listener *l,
 	      struct err *err) MUST_CHECK;
+/* The files of I's image, by way of the container engine here; nothing of it is started. */
+int fetch_image(const struct agent_install *i, int dir, const struct agentkit_listener *l,
+		struct err *err) MUST_CHECK;
 /* I's file by curl, if it has the digest that was named; an archive is unpacked. */
 int fetch_url(const struct agent_install *i, int dir, const struct agentkit_listener *l,
 	      struct err *err) MUST_CHECK;

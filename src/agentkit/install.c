@@ -128,7 +128,22 @@ static int fetch_npm(const struct agent_install *i, int dir, const struct agentk
 /* The first of what it fetches, for people. */
 static const char *what(const struct agent_install *i)
 {
-	return i->npm.n ? i->npm.v[0] : i->pip.n ? i->pip.v[0] : i->url;
+	return i->npm.n ? i->npm.v[0] : i->pip.n ? i->pip.v[0] : i->image ? i->image : i->url;
+}
+
+/* A link of an image that begins at its root leads elsewhere here. */
+static int check_inside(const struct agent_install *i, int dir, struct err *err)
+{
+	for (size_t n = 0; n < i->program.n; n++) {
+		AUTO(fd) int fd = path_open_beneath(dir, i->program.v[n], O_RDONLY, 0, err);
+		if (fd < 0)
+			return err_set(
+				err, ERR_INFRA, 0,
+				"%s holds a link at %s that leads out of it: name the file that is "
+				"meant",
+				i->image, i->program.v[n]);
+	}
+	return 0;
 }
 
 static int fetch(const struct agent_install *i, int folder, const char *temp,
@@ -141,6 +156,7 @@ static int fetch(const struct agent_install *i, int folder, const char *temp,
 		return -1;
 	if (i->npm.n   ? fetch_npm(i, dir, l, err)
 	    : i->pip.n ? fetch_pip(i, dir, l, err)
+	    : i->image ? fetch_image(i, dir, l, err)
 		       : fetch_url(i, dir, l, err))
 		return -1;
 	for (size_t n = 0; n < i->program.n; n++)
@@ -150,7 +166,7 @@ static int fetch(const struct agent_install *i, int folder, const char *temp,
 				"%s was fetched, but holds no %s: another version may be laid out "
 				"differently",
 				what(i), i->program.v[n]);
-	return 0;
+	return i->image ? check_inside(i, dir, err) : 0;
 }
 
 /* What tells it from others of its name (config/agent-cache.h). */
@@ -162,6 +178,7 @@ static int write_account(const struct agent_install *i, int dir, struct err *err
 	json_put_strv(account, "npm", &i->npm);
 	json_put_strv(account, "pip", &i->pip);
 	json_put_str(account, "url", i->url);
+	json_put_str(account, "image", i->image);
 	json_put_str(account, "before", i->before);
 	return json_write(dir, AGENT_FETCHED, account, false, err);
 }
@@ -196,6 +213,7 @@ static int install_locked(const struct agent_install *i, const char *name, int f
 	say(l, "fetching %s %s with %s: %s", name, i->version,
 	    i->npm.n   ? "npm"
 	    : i->pip.n ? "pip"
+	    : i->image ? "the container engine"
 		       : "curl",
 	    what(i));
 	struct guard guard;

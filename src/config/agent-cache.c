@@ -80,7 +80,7 @@ static void make_id(struct agent_install *i)
 	struct hash h;
 
 	hash_init(&h);
-	hash_str(&h, i->npm.n ? "npm" : i->pip.n ? "pip" : "url");
+	hash_str(&h, i->npm.n ? "npm" : i->pip.n ? "pip" : i->image ? "image" : "url");
 	for (size_t n = 0; n < i->npm.n; n++)
 		hash_str(&h, i->npm.v[n]);
 	for (size_t n = 0; n < i->pip.n; n++)
@@ -89,6 +89,8 @@ static void make_id(struct agent_install *i)
 		hash_str(&h, i->url);
 		hash_str(&h, i->sha256);
 	}
+	if (i->image)
+		hash_str(&h, i->image);
 	hash_str(&h, i->before ? i->before : "");
 	hash_hex(&h, i->id);
 }
@@ -121,6 +123,9 @@ int agent_install_make(struct agent_install *out, const char *name, const json_t
 		out->sha256 =
 			xstrdup(strcmp(version, own) == 0 ? json_get_str(spec, "sha256", "") : "");
 	}
+	const char *image = json_get_str(spec, "image", NULL);
+	if (image)
+		out->image = expanded(image, version);
 	expand_all(&out->program, json_object_get(spec, "program"), version);
 	make_id(out);
 	return 0;
@@ -135,6 +140,7 @@ void agent_install_release(struct agent_install *i)
 	strv_release(&i->pip);
 	free(i->url);
 	free(i->sha256);
+	free(i->image);
 	strv_release(&i->program);
 	*i = (struct agent_install){0};
 }

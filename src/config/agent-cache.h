@@ -24,10 +24,11 @@ struct agent_install {
 	char *version;
 	char *folder; /* CACHE/NAME */
 	char *before; /* what packages depend on is taken as it was then; NULL: as it is now */
-	/* One of these three says what is fetched. */
+	/* One of these four says what is fetched. */
 	struct strv npm;     /* packages, "NAME@VERSION" */
 	struct strv pip;     /* packages, "NAME==VERSION", into venv/ */
 	char *url, *sha256;  /* one file, an archive's content or a program */
+	char *image;	     /* of a container engine, "NAME@sha256:...": its files */
 	struct strv program; /* below the installation: what stands for argv[0] */
 	char id[HASH_HEX];   /* of all that says what is fetched */
 };

@@ -321,6 +321,20 @@ static void check_sha256(const struct reader *r, const struct toml_node *n, cons
 		file_complain(r, n->line, n->col, "sha256 is 64 digits of 0-9 and a-f");
 }
 
+static void check_image(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	const char *digest =
+		file_expect(r, n, TOML_STRING, name) ? strstr(n->text, "@sha256:") : "";
+	const char *digits = digest && *digest ? digest + strlen("@sha256:") : "";
+
+	if (!digest || (*digest && (digest == n->text || strlen(digits) != 64 ||
+				    strspn(digits, "0123456789abcdef") != 64)))
+		file_complain(r, n->line, n->col,
+			      "image is NAME@sha256: and 64 digits, which name one image for ever: "
+			      "docker "
+			      "inspect --format '{{.RepoDigests}}' NAME");
+}
+
 /* clang-format off */
 static const struct member install_members[] = {
 	{ .name = "version", .check = file_string, .required = true },
@@ -329,6 +343,7 @@ static const struct member install_members[] = {
 	{ .name = "pip", .check = check_strings },
 	{ .name = "url", .check = file_string },
 	{ .name = "sha256", .check = check_sha256 },
+	{ .name = "image", .check = check_image },
 	{ .name = "program", .check = check_program, .required = true },
 	{ .name = NULL },
 };
@@ -339,10 +354,12 @@ static void check_install(const struct reader *r, const struct toml_node *n, con
 	if (!file_expect(r, n, TOML_TABLE, name))
 		return;
 	file_members(r, n, install_members, "[install]");
-	const int ways = !!toml_get(n, "npm") + !!toml_get(n, "pip") + !!toml_get(n, "url");
+	const int ways = !!toml_get(n, "npm") + !!toml_get(n, "pip") + !!toml_get(n, "url") +
+			 !!toml_get(n, "image");
 	if (ways != 1)
 		file_complain(r, n->line, n->col,
-			      "[install] needs one of npm, pip and url, which say what is fetched");
+			      "[install] needs one of npm, pip, url and image, which say what is "
+			      "fetched");
 	if (toml_get(n, "url") && !toml_get(n, "sha256"))
 		file_complain(
 			r, n->line, n->col,

@@ -17,6 +17,7 @@
 #include "engine/container.h"
 #include "engine/find.h"
 #include "engine/images.h"
+#include "engine/unpack.h"
 
 #define TOLD_ONE_BY_ONE 12 /* images: of more, only what is new is told */
 
@@ -133,6 +134,14 @@ static int cmd_load(int argc, char **argv)
 	return carry_load(argv[0], STDIN_FILENO, &err) ? complain(&err) : 0;
 }
 
+/* unpack IMAGE FILE: its files, a tar archive, to FILE, which is not there yet. */
+static int cmd_unpack(int argc, char **argv)
+{
+	struct err err = {0};
+
+	return unpack_image(argv[0], argv[1], &err) ? complain(&err) : 0;
+}
+
 static int cmd_box(int argc, char **argv)
 {
 	return box_serve(STDIN_FILENO);
@@ -146,6 +155,7 @@ static const struct {
 	{"box", 0, cmd_box},	     {"find", 0, cmd_find},   {"forget", 1, cmd_forget},
 	{"images", 1, cmd_images},   {"load", 1, cmd_load},   {"look", 1, cmd_look},
 	{"orphans", 0, cmd_orphans}, {"prune", 1, cmd_prune}, {"save", 2, cmd_save},
+	{"unpack", 2, cmd_unpack},
 };
 
 int main(int argc, char **argv)
@@ -158,7 +168,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(modes[i].name, argv[1]) && argc - 2 >= modes[i].least)
 			return modes[i].run(argc - 2, argv + 2);
-	fputs("usage: rollouts-docker box|find|forget|images|load|look|orphans|prune|save   "
+	fputs("usage: rollouts-docker box|find|forget|images|load|look|orphans|prune|save|unpack   "
 	      "(started by "
 	      "`rollouts`, not "
 	      "by hand)\n",

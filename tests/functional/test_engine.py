@@ -52,6 +52,34 @@ def test_an_image_is_pulled(run_cli, bench, engine, registry, rollout, workdir, 
         engine.client("rmi", image)
 
 
+def test_an_agent_that_comes_in_an_image(run_cli, make_task, engine, registry, rollout, workdir):
+    """Its files, below /opt in a sandbox of any kind, whether the engine is there then or not."""
+    image = f"{registry.host}/me/agent@{registry.push(engine, engines.BUSYBOX, 'me/agent:1')}"
+    env = {"DOCKER_HOST": engine.host, "XDG_CACHE_HOME": str(workdir / "cache")}
+    table = 'argv = ["tool", "sh", "-c", "echo $0 > /app/notes.md; cat /opt/rollouts/tool/layer >> /app/notes.md"]\n[install]\nversion = "1.2.3"\n' \
+            'program = ["bin/busybox"]\nimage = "%s"\n'
+    bench = f"agent = 'tool'\nmodel = 'm'\nevaluate = false\n[[tasks]]\nprepared_dir = '{make_task()}'\n"
+    put(workdir / "bench.toml", bench)
+    put(workdir / "agents/tool.toml", table % "me/agent:1")
+    assert "image is NAME@sha256: and 64 digits" in run_cli("agents", "install", "tool", env=env, check=2).stderr
+    put(workdir / "agents/tool.toml", table % image.replace("me/agent@", "me/none@"))
+    assert "could not fetch" in run_cli("agents", "install", "tool", env=env, check=3).stderr
+    put(workdir / "agents/tool.toml", table % image)
+    assert "rollouts agents install tool" in run_cli("run", "bench.toml", env=env, check=2).stderr
+    try:
+        done = run_cli("agents", "install", "tool", env=env, check=0)
+        assert f"fetching tool 1.2.3 with the container engine: {image}" in done.stdout
+    finally:
+        engine.client("rmi", image, check=False)
+    assert not engine.containers()
+    run_cli("run", "bench.toml", env=env, check=0)
+    result = only(rollout())
+    assert (result["outcome"], result["sandbox"], result["agent"]["version"]) == ("completed", "local", "1.2.3"), result["reason"]
+    notes = (workdir / "data/runs" / rollout().manifest["results"][0]["run_id"] / "artifacts/notes.md").read_text()
+    assert notes.split()[-1] == "me/agent:1", notes
+    assert not list((workdir / "cache").rglob("archive")) and not list((workdir / "cache").rglob(".new.*"))
+
+
 def test_an_image_nobody_has_is_an_infra_error(run_cli, bench, engine, registry, rollout):
     image = f"{registry.host}/nobody/has:this"
     done = run_cli("run", bench(dockerfile=None, task={"meta": {"docker_image": image}}), env={"DOCKER_HOST": engine.host}, check=1)
