@@ -134,15 +134,19 @@ static bool add_variable(struct buf *out, const struct agent_job *job, const cha
 
 	if (kv_is_secret(key))
 		value = NULL;
-	if (!value && given && !strstr(given, "{env:"))
+	if (!value && given && !strstr(given, "{env:")) {
 		agent_expand(out, given, job);
-	else if (!value && !given && !kv_is_secret(key))
+		return true;
+	}
+	if (!value && !kv_is_secret(key))
 		value = kvs_get(&job->task->env, key);
+	if (!value && !strcmp(key, "HOME"))
+		value = job->task->layout.home;
 	buf_adds(out, value ? value : "");
-	return value || given;
+	return value;
 }
 
-/* "{option:NAME}" and "{env:NAME}"; a variable that nobody set stays as it is written. */
+/* "{option:NAME}", "{env:NAME}" and "{env:NAME:-text}", where the text is for a variable that nobody set. */
 static size_t expand_named(struct buf *out, const char *text, const struct agent_job *job)
 {
 	static const char option[] = "{option:", env[] = "{env:";
@@ -157,10 +161,16 @@ static size_t expand_named(struct buf *out, const char *text, const struct agent
 		return (size_t)(end - text) + 1;
 	}
 	const char *name = text + sizeof env - 1;
-	if (!strncmp(text, env, sizeof env - 1) &&
-	    add_variable(out, job, name, (size_t)(end - name)))
-		return (size_t)(end - text) + 1;
-	return 0;
+	if (strncmp(text, env, sizeof env - 1) != 0)
+		return 0;
+	const char *otherwise = memmem(name, (size_t)(end - name), ":-", 2);
+	const char *stop = otherwise ? otherwise : end;
+	if (!add_variable(out, job, name, (size_t)(stop - name))) {
+		if (!otherwise)
+			return 0;
+		buf_add(out, otherwise + 2, (size_t)(end - otherwise - 2));
+	}
+	return (size_t)(end - text) + 1;
 }
 
 /* The same for a role of the trial (core/roles.h): {model:coder}. One that the benchmark leaves out is the trial's own model. */

@@ -33,6 +33,9 @@ void inputs_blank_logins(struct inputs *in, struct strv *notes);
 /* The same program, asked in the same way, wherever it lies. */
 bool inputs_same_agent(const json_t *spec, const json_t *other);
 
+/* inputs-variables.c: once there is a plan, that every {env:NAME} of an agent is set in its trials. CONFIG is the benchmark's file. */
+void inputs_check_variables(const struct inputs *in, const char *config, struct strv *problems);
+
 /* inputs-harbor.c: what Harbor tasks say of their trials becomes their entries'; REQ may be asked for a network, at most once for agents and
  * once for verifiers. */
 void inputs_settle_harbor(struct inputs *in, const struct config_request *req,

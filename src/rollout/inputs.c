@@ -286,6 +286,10 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 			inputs_rename_agents(out, &choice, old->agents, &notes);
 		rc = make_plan(out, req, &choice, old, problems, err);
 	}
+	if (rc == 0) {
+		inputs_check_variables(out, req->path, problems);
+		rc = count_mistakes(req->path, problems, before, err);
+	}
 	if (rc == 0)
 		strv_pushv(&out->plan.notes, strv_items(&notes));
 	if (rc == 0 && out->weaker)

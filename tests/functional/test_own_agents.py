@@ -189,6 +189,18 @@ def test_a_misspelt_placeholder_is_found_before_anything_runs(workdir, make_task
     assert not words or words in done.stderr + done.stdout, done.stderr
 
 
+def test_a_variable_that_nobody_sets_is_refused(own):
+    table = 'argv = ["sh", "{home}/go.sh"]\nenv = { BASE = "at-{env:PLACE}", MODE = "{env:MODE_OF:-plain}" }\n' \
+            'files = { "{home}/go.sh" = \'echo "words=$BASE $MODE {env:HOME}" > /app/notes.md\' }'
+    refused = own(table, check=2)
+    assert 'bench.toml: agent "mine": env.BASE holds {env:PLACE}: nobody sets PLACE for the task' in refused.stderr
+    assert "environment_variables = { PLACE =" in refused.stderr and "MODE_OF" not in refused.stderr
+    secret = own(table.replace("{env:PLACE}", "{env:OPENAI_API_KEY}"), check=2)
+    assert "env.BASE holds {env:OPENAI_API_KEY}: it names a credential" in secret.stderr
+    notes, _, _ = own(table.replace("{env:PLACE}", "{env:PLACE:-home}", 1))
+    assert notes["words"] == "at-home plain /home/agent"
+
+
 @pytest.mark.parametrize("kind, words", [("python", "works by chat, "), ("cli", "works by chat, "), ("script", "works, asks no model, ")])
 def test_what_new_writes_passes_its_check(workdir, run_cli, kind, words):
     run_cli("agents", "new", "mine", f"--{kind}", check=0)
