@@ -17,7 +17,7 @@ static void print_models(const struct config_request *req)
 	struct err ignored;
 
 	if (!inputs_load(&in, req, NULL, &problems, &ignored))
-		model_lines(&lines, in.plan.trials, in.plan.n);
+		model_lines(&lines, in.plan.trials, in.plan.n, in.agents);
 	for (size_t i = 0; i < lines.n; i++)
 		printf("%s# %s\n", i ? "" : "\n", lines.v[i]);
 	inputs_release(&in);

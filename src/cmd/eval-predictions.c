@@ -57,6 +57,7 @@ static int prepare(struct inputs *in, const struct predictions_request *q, struc
 	const struct prepare_request request = {
 		.trials = in->plan.trials,
 		.n = in->plan.n,
+		.agents = in->agents,
 		.items = items,
 		.items_n = in->plan.n,
 		.judge = &in->bench.judge,

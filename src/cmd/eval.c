@@ -192,6 +192,7 @@ static int evaluate(struct session *s, const struct request *q, const struct reg
 	const struct prepare_request request = {
 		.trials = s->plan.trials,
 		.n = s->plan.n,
+		.agents = s->plan.agents,
 		.items = items,
 		.items_n = w.n,
 		.judge = any_judged(items, w.n) ? &s->plan.judge : NULL,

@@ -158,6 +158,7 @@ static int go_on(struct session *s, const struct request *q)
 	const struct prepare_request request = {
 		.trials = s->plan.trials,
 		.n = s->plan.n,
+		.agents = s->plan.agents,
 		.items = items,
 		.items_n = w.n,
 		.judge = &s->plan.judge,

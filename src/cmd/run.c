@@ -62,16 +62,6 @@ static void print_urls(const struct inputs *in, struct buf *text)
 	}
 }
 
-/* Where the agent's name does not say it. */
-static void add_version(struct buf *line, const struct inputs *in, const char *agent)
-{
-	const json_t *spec = json_object_get(in->agents, agent);
-	const char *version = json_get_str(spec, "version", "");
-
-	if (!strcmp(json_get_str(spec, "kind", ""), "cli") && *version && !strchr(agent, '@'))
-		buf_addf(line, " %s", version);
-}
-
 /* An exit status. */
 static int print_plan(const struct inputs *in, const struct prepare_request *request)
 {
@@ -84,8 +74,8 @@ static int print_plan(const struct inputs *in, const struct prepare_request *req
 	for (size_t i = 0; i < in->plan.n; i++) {
 		const struct trial *t = &in->plan.trials[i];
 		AUTO(buf) struct buf line = BUF_INIT;
-		buf_addf(&line, "%5d  %s  agent %s", t->index, t->task_id, t->agent);
-		add_version(&line, in, t->agent);
+		buf_addf(&line, "%5d  %s  ", t->index, t->task_id);
+		gateway_document_agent(&line, in->agents, t->agent);
 		if (*t->model)
 			buf_addf(&line, "  model %s", t->model);
 		if (t->provider && *t->provider)
@@ -188,6 +178,7 @@ static int run_plan(struct inputs *in, const struct request *q)
 	const struct prepare_request request = {
 		.trials = in->plan.trials,
 		.n = in->plan.n,
+		.agents = in->agents,
 		.items = items,
 		.items_n = in->plan.n,
 		.judge = &in->bench.judge,

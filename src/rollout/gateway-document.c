@@ -252,7 +252,17 @@ void gateway_document_roles(struct buf *line, const json_t *roles)
 	}
 }
 
-void model_lines(struct strv *out, const struct trial *trials, size_t n)
+void gateway_document_agent(struct buf *line, const json_t *agents, const char *name)
+{
+	const json_t *spec = json_object_get(agents, name);
+	const char *version = json_get_str(spec, "version", "");
+
+	buf_addf(line, "agent %s", name);
+	if (!strcmp(json_get_str(spec, "kind", ""), "cli") && *version && !strchr(name, '@'))
+		buf_addf(line, " %s", version);
+}
+
+void model_lines(struct strv *out, const struct trial *trials, size_t n, const json_t *agents)
 {
 	size_t more = 0;
 
@@ -265,8 +275,8 @@ void model_lines(struct strv *out, const struct trial *trials, size_t n)
 		buf_addf(&line, "model %s: ", t->model);
 		if (strcmp(t->model, t->model_id))
 			buf_addf(&line, "%s ", t->model_id);
-		buf_addf(&line, "at %s%s%s, agent %s", t->provider, *t->api ? " by " : "", t->api,
-			 t->agent);
+		buf_addf(&line, "at %s%s%s, ", t->provider, *t->api ? " by " : "", t->api);
+		gateway_document_agent(&line, agents, t->agent);
 		gateway_document_roles(&line, t->roles);
 		if (strv_has(out, line.data))
 			continue;

@@ -22,5 +22,7 @@ json_t *gateway_document_models(const struct providers *p, const json_t *provide
 
 /* Append "; coder: gpt-5 at openai by responses" for each of ROLES. */
 void gateway_document_roles(struct buf *line, const json_t *roles);
-/* One line for each model of TRIALS: who answers it, by which name, which agent asks. */
-void model_lines(struct strv *out, const struct trial *trials, size_t n);
+/* Append an agent's name, and its version, of AGENTS (name -> spec), where its name does not say it. */
+void gateway_document_agent(struct buf *line, const json_t *agents, const char *name);
+/* One line for each model of TRIALS: who answers it, by which name, which agent asks. AGENTS as above. */
+void model_lines(struct strv *out, const struct trial *trials, size_t n, const json_t *agents);

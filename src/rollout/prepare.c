@@ -73,7 +73,7 @@ static int prepare_calls(struct prepared *out, const struct prepare_request *q,
 	const bool live = !q->replay || q->replay_or_live;
 	const struct judge *judge = judge_of(q);
 
-	model_lines(&out->notes, a->agents, a->agents_n);
+	model_lines(&out->notes, a->agents, a->agents_n, q->agents);
 	judge_line(&out->notes, judge);
 	if (gateway_document_make(&out->document, p, q->config_path, a->agents, a->agents_n, judge,
 				  live, problems, err) ||

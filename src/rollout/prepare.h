@@ -15,6 +15,7 @@
 struct prepare_request {
 	const struct trial *trials; /* of the plan */
 	size_t n;
+	const json_t *agents;		/* of the plan, name -> spec */
 	const struct sched_item *items; /* what is to be done of them */
 	size_t items_n;
 	const struct judge *judge;	   /* NULL or without a provider: nobody judges */
