@@ -56,7 +56,7 @@ test-long: setup-long test
 setup-long:
 	@tools/setup accounting || echo "test: there is no accounting for Slurm here: its tests are left out (tools/setup accounting)"
 
-# All six coding agents, for real: 1.5 GB through npm the first time, a minute afterwards. `make test` takes three.
+# All eight coding agents, for real: 2 GB through npm and from the Python index the first time, a minute afterwards. `make test` takes three.
 test-agents: setup-test
 	@tools/setup agents
 	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "agent/agent.h"
+#include "agentkit/lookups.h"
 #include "agentkit/stub.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -26,7 +27,15 @@
 #include "os/user.h"
 #include "sandbox/sandbox.h"
 
+#define LOOKUPS_SOCKET "lookups.sock"
+
 enum { CHECK_MS = 120 * 1000, MOUNTS = 64, LOG_TAIL = 2000 };
+
+/* Shared with the processes that answer. */
+struct seen {
+	atomic_uint calls; /* of the model */
+	struct lookups lookups;
+};
 
 struct check {
 	char *dir; /* a temporary folder: data root and attempt in one */
@@ -35,7 +44,7 @@ struct check {
 	struct task task;
 	struct task_step step;
 	const char *backend;
-	atomic_uint *calls; /* how often the stub has answered; shared with it */
+	struct seen *seen;
 	const struct agentkit_listener *listener;
 };
 
@@ -99,9 +108,12 @@ static int run_boxed(const struct check *c, struct agent_job *job, const struct 
 		return -1;
 	AUTO(free) char *path = path_join(job->task->layout.repo, "README.md");
 	job->gateway_port = sandbox_gateway_port(box);
-	int rc = sandbox_put(box, path, readme, strlen(readme), 0644, err);
-	if (!rc)
-		rc = agent_run(job, box, out, err);
+	const char *asked = job->step->instruction;
+	int rc = sandbox_put(box, path, readme, strlen(readme), 0644, err) ||
+				 sandbox_put(box, job->task->layout.instructions, asked,
+					     strlen(asked), 0644, err)
+			 ? -1
+			 : agent_run(job, box, out, err);
 	sandbox_close(box);
 	return rc;
 }
@@ -118,7 +130,7 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 		.scratch = "box",
 		.workspace = WORKSPACE_COPY,
 		.mounts = mounts,
-		.mounts_n = agent_mounts(c->attempt.agent_spec, "mounts", mounts, MOUNTS),
+		.mounts_n = agent_mounts(c->attempt.agent_spec, "mounts", mounts, MOUNTS - 1),
 		.gateway = c->attempt.gateway,
 		.gateway_port = AGENT_GATEWAY_PORT,
 		.limits = limits_default,
@@ -133,6 +145,10 @@ static int run_here(const struct check *c, struct agent_record *out, struct err 
 
 	if (fchdir(c->dir_fd))
 		return err_set(err, ERR_INFRA, errno, "enter %s", c->dir);
+	AUTO(free) char *lookups = path_join(c->dir, LOOKUPS_SOCKET);
+	if (!spec.plain)
+		mounts[spec.mounts_n++] =
+			(struct sandbox_mount){.host = lookups, .box = LOOKUPS_BOX};
 	if (spec.plain) {
 		if (sandbox_plain_layout(&task.layout, c->dir_fd, spec.scratch, err))
 			return -1;
@@ -218,7 +234,7 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 		 struct err *err)
 {
 	const char *name = c->attempt.trial.agent;
-	unsigned calls = atomic_load(c->calls);
+	unsigned calls = atomic_load(&c->seen->calls);
 
 	if (r->outcome == OUTCOME_COMPLETED && is_understood(r, api, calls)) {
 		tell_success(c, r, api, calls);
@@ -236,33 +252,63 @@ static int judge(const struct check *c, const struct agent_record *r, const char
 		       calls == 1 ? "" : "s", r->final_message);
 }
 
+/* Each is time that every trial loses, and a variable mostly keeps an agent from it (docs/agents.md). */
+static void tell_lookups(const struct check *c, const char *api)
+{
+	AUTO(strv) struct strv lines = STRV_INIT;
+
+	lookups_tell(&c->seen->lookups, &lines);
+	for (size_t i = 0; i < lines.n; i++) {
+		AUTO(free) char *line = xasprintf("%s%s%s: %s", c->attempt.trial.agent,
+						  *api ? " by " : "", api, lines.v[i]);
+		c->listener->said(c->listener->arg, line);
+	}
+}
+
 static int check_api(struct check *c, const char *api, struct err *err)
 {
 	struct told told;
 
 	free(c->attempt.trial.api);
 	c->attempt.trial.api = xstrdup(api);
-	atomic_store(c->calls, 0);
-	return run_child(c, &told, err) || judge(c, &told.record, api, err) ? -1 : 0;
+	atomic_store(&c->seen->calls, 0);
+	atomic_store(&c->seen->lookups.n, 0);
+	int rc = run_child(c, &told, err) || judge(c, &told.record, api, err) ? -1 : 0;
+	tell_lookups(c, api);
+	return rc;
 }
 
-static int check_all(struct check *c, int listener, struct err *err)
+static void end(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int check_all(struct check *c, struct err *err)
 {
 	const json_t *apis = json_object_get(c->attempt.agent_spec, "apis");
-	pid_t stub = stub_start(listener, c->calls);
+	AUTO(free) char *names = path_join(c->dir, LOOKUPS_SOCKET);
+	AUTO(fd) int model = listen_at(c->attempt.gateway, err);
+	AUTO(fd) int lookups = model < 0 ? -1 : listen_at(names, err);
 	int rc = 0;
 	size_t i;
 	json_t *api;
 
-	if (stub < 0)
-		return err_set(err, ERR_INFRA, errno, "start a process");
-	if (!json_array_size(apis))
+	if (lookups < 0)
+		return -1;
+	pid_t stub = stub_start(model, &c->seen->calls),
+	      resolver = lookups_start(lookups, &c->seen->lookups);
+	if (stub < 0 || resolver < 0)
+		rc = err_set(err, ERR_INFRA, errno, "start a process");
+	if (!rc && !json_array_size(apis))
 		rc = check_api(c, "", err);
 	json_array_foreach (apis, i, api)
 		if (!rc)
 			rc = check_api(c, json_string_value(api), err);
-	kill(stub, SIGKILL);
-	waitpid(stub, NULL, 0);
+	end(stub);
+	end(resolver);
 	return rc;
 }
 
@@ -274,12 +320,12 @@ static bool needs_model(const struct check *c)
 static int prepare(struct check *c, const struct agent_query *q, struct err *err)
 {
 	AUTO(strv) struct strv problems = STRV_INIT;
-	void *shared = mmap(NULL, sizeof *c->calls, PROT_READ | PROT_WRITE,
+	void *shared = mmap(NULL, sizeof *c->seen, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED)
 		return err_set(err, ERR_INFRA, errno, "map memory");
-	c->calls = shared;
+	c->seen = shared;
 
 	if (agent_find(&c->attempt.agent_spec, q, &problems, err))
 		return problems.n ? err_set(err, ERR_USAGE, 0, "%s", problems.v[0]) : -1;
@@ -305,23 +351,20 @@ int agentkit_check(const struct agent_query *q, const char *backend,
 	struct check c = {
 		.dir_fd = -1, .attempt.trial.seed = -1, .backend = backend, .listener = l};
 	struct err late;
-	int rc = prepare(&c, q, err), listener = -1;
+	int rc = prepare(&c, q, err);
 
 	if (!rc) {
 		c.attempt.gateway = path_join(c.dir, "stub.sock");
-		listener = listen_at(c.attempt.gateway, err);
-		rc = listener < 0 ? -1 : check_all(&c, listener, err);
+		rc = check_all(&c, err);
 	}
-	if (listener >= 0)
-		close(listener);
 	if (c.dir_fd >= 0)
 		close(c.dir_fd);
 	if (c.dir && path_remove_tree(AT_FDCWD, c.dir, &late) && !rc) {
 		*err = late;
 		rc = -1;
 	}
-	if (c.calls)
-		munmap(c.calls, sizeof *c.calls);
+	if (c.seen)
+		munmap(c.seen, sizeof *c.seen);
 	free(c.dir);
 	free(c.step.instruction);
 	attempt_release(&c.attempt);

@@ -369,14 +369,19 @@ int cmd_agents(int argc, char **argv)
 		.max = 64,
 		.options = options,
 		.summary = "list the agents there are, fetch one, or try one",
-		.text = "install fetches an agent once, through npm, at the version its file names "
-			"or the one\ngiven, into ~/.cache/rollouts/agents, where versions lie side "
-			"by side. Sandboxes see it\nread-only; a trial costs no copy. What a file "
-			"names is what runs, or nothing does.\ncheck has an agent answer once in a "
-			"sandbox, with a built-in stub for its model: no key\nand no network are "
-			"needed. Files in the folder agents/ here, or beside the benchmark "
-			"that\n-c "
-			"names, are found as by run.",
+		.text = "install fetches an agent once, at the version its file names or the one "
+			"given, into\n"
+			"~/.cache/rollouts/agents, where versions lie side by side: through npm, "
+			"from the Python\n"
+			"index, from a URL, or out of a container image. Sandboxes see it "
+			"read-only; a trial costs\n"
+			"no copy. What a file names is what runs, or nothing does.\n"
+			"check has an agent answer once in a sandbox, with a built-in stub for its "
+			"model: no key\n"
+			"and no network are needed. It tells version, tokens, and hosts that were "
+			"looked up in vain.\n"
+			"Files in the folder agents/ here, or beside the benchmark that -c names, "
+			"are found as by run.",
 		.examples = "rollouts agents\nrollouts agents install codex\n"
 			    "rollouts agents install claude@2.1.330\nrollouts agents install -c "
 			    "bench.toml\nrollouts agents check codex bash\nrollouts agents new "

@@ -201,6 +201,27 @@ def test_a_variable_that_nobody_sets_is_refused(own):
     assert notes["words"] == "at-home plain /home/agent"
 
 
+def test_check_says_which_hosts_were_looked_up(workdir, run_cli):
+    put(workdir / "agents/looker.toml", """argv = ["/usr/bin/python3", "{home}/look.py"]
+[files]
+"{home}/look.py" = '''
+import socket
+assert socket.getaddrinfo("localhost", 80)[0][4][0] in ("127.0.0.1", "::1")
+assert socket.gethostbyname("localhost") == "127.0.0.1"
+for host in ("prices.example.com", "prices.example.com", "old.example.org"):
+    try:
+        socket.getaddrinfo(host, 443)
+    except socket.gaierror as error:
+        assert error.errno == socket.EAI_NONAME, error
+'''
+""")
+    done = run_cli("agents", "check", "looker", check=0)
+    assert "looker: works, asks no model" in done.stdout
+    assert "looker: looked up prices.example.com, which no sandbox can reach, 2 times, " in done.stdout
+    assert "looker: looked up old.example.org, which no sandbox can reach\n" in done.stdout
+    assert done.stdout.count("looked up") == 2  # localhost is there
+
+
 @pytest.mark.parametrize("kind, words", [("python", "works by chat, "), ("cli", "works by chat, "), ("script", "works, asks no model, ")])
 def test_what_new_writes_passes_its_check(workdir, run_cli, kind, words):
     run_cli("agents", "new", "mine", f"--{kind}", check=0)
