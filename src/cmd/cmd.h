@@ -52,7 +52,11 @@ int cmd_validate(int argc, char **argv);
 int cmd_fail(const struct err *err) MUST_CHECK;
 /* Print "rollouts: TEXT" there, and go on. */
 void cmd_warn(const char *text);
-/* Bring summary.md of a rollout that was taken in up to date; a failure is a warning. */
+/* Bring summary.md of a rollout up to date, and append to SHOWN (NULL: nothing) the summary for a terminal. Its journal must be closed
+ * by then: the rollout reads as complete. */
+int cmd_make_summary(struct buf *shown, const char *data, const char *name, const char *stamp,
+		     struct err *err) MUST_CHECK;
+/* The same without a text, of one that was taken in; a failure is a warning. */
 void cmd_write_summary(const char *data, const char *name, const char *stamp);
 /* That run folders of R are another rollout's, where some are. */
 void cmd_warn_strangers(const struct rollout *r);

@@ -11,7 +11,6 @@
 #include "cmd/options.h"
 #include "cmd/run-view.h"
 #include "core/datadir.h"
-#include "report/report.h"
 #include "rollout/evaluation.h"
 #include "rollout/judge.h"
 #include "rollout/prepare.h"
@@ -50,39 +49,6 @@ static size_t count_ok(const struct session *s, const bool *ok)
 	for (size_t i = 0; i < s->plan.n; i++)
 		n += ok[i];
 	return n;
-}
-
-/* The journal must be closed by then: the rollout reads as complete. */
-static int print_summary(const struct request *q, const char *name, const char *stamp,
-			 struct err *err)
-{
-	AUTO(buf) struct buf text = BUF_INIT;
-	struct rollout_ref ref = {0};
-	struct store store;
-	struct rollout r;
-	struct summary sum;
-
-	if (q->view.json)
-		return 0;
-	if (store_open(&store, q->config.data_dir, false, err))
-		return -1;
-	int status =
-		store_find(&store, name, stamp, &ref, err) || rollout_load(&r, &store, &ref, err)
-			? -1
-			: 0;
-	if (!status) {
-		summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
-		report_summary(&text, &sum, &r,
-			       &(struct report_form){.format = REPORT_TERMINAL,
-						     .width = report_width(STDOUT_FILENO)});
-		status = report_write_summary(&store, &sum, &r, err);
-		summary_release(&sum);
-		rollout_release(&r);
-	}
-	rollout_ref_release(&ref);
-	store_close(&store);
-	fwrite(text.data, 1, text.len, stdout);
-	return status;
 }
 
 /* Whoever is named here, else by --config's file, else who judges by the plan. */
@@ -259,7 +225,7 @@ static int eval(const char *name, const struct request *q)
 	struct sched_end end;
 	struct err err;
 
-	AUTO(buf) struct buf changes = BUF_INIT;
+	AUTO(buf) struct buf changes = BUF_INIT, summary = BUF_INIT;
 	if (check_request(q, &err) || session_open(&s, q->config.data_dir, name, q->selector, &err))
 		return cmd_fail(&err);
 	AUTO(free) char *stamp = xstrdup(s.ref.stamp);
@@ -267,8 +233,10 @@ static int eval(const char *name, const struct request *q)
 	session_close(&s);
 	if (status > 0)
 		return status;
-	if (status || print_summary(q, name, stamp, &err))
+	if (status ||
+	    (!q->view.json && cmd_make_summary(&summary, q->config.data_dir, name, stamp, &err)))
 		return cmd_fail(&err);
+	fwrite(summary.data, 1, summary.len, stdout);
 	fwrite(changes.data, 1, changes.len, stdout);
 	return run_view_status(&end);
 }

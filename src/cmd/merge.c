@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "report/report.h"
 #include "rollout/merge.h"
 
 struct told {
@@ -45,38 +44,6 @@ static void tell(void *arg, const struct merge_step *step)
 	puts(safe.data);
 	if (step->kind != MERGE_KNOWN && !t->q->dry_run)
 		touch(t, step);
-}
-
-static int write_summary(const char *data, const char *name, const char *stamp, struct err *err)
-{
-	struct rollout_ref ref = {0};
-	struct summary sum;
-	struct store store;
-	struct rollout r;
-
-	if (store_open(&store, data, false, err))
-		return -1;
-	int status =
-		store_find(&store, name, stamp, &ref, err) || rollout_load(&r, &store, &ref, err)
-			? -1
-			: 0;
-	if (!status) {
-		summary_make(&sum, (const struct rollout *[]){&r}, 1, &SUMMARY_DEFAULT);
-		status = report_write_summary(&store, &sum, &r, err);
-		summary_release(&sum);
-		rollout_release(&r);
-	}
-	rollout_ref_release(&ref);
-	store_close(&store);
-	return status;
-}
-
-void cmd_write_summary(const char *data, const char *name, const char *stamp)
-{
-	struct err err;
-
-	if (write_summary(data, name, stamp, &err))
-		cmd_warn(err.msg);
 }
 
 int cmd_merge(int argc, char **argv)

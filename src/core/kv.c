@@ -39,6 +39,18 @@ void kvs_copy(struct kvs *to, const struct kvs *from)
 		kvs_set(to, from->v[i].key, from->v[i].value);
 }
 
+bool kvs_equal(const struct kvs *a, const struct kvs *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		const char *other = kvs_get(b, a->v[i].key);
+		if (!other || strcmp(other, a->v[i].value) != 0)
+			return false;
+	}
+	return true;
+}
+
 void kvs_release(struct kvs *s)
 {
 	for (size_t i = 0; i < s->n; i++) {

@@ -24,6 +24,7 @@ struct kvs {
 void kvs_set(struct kvs *s, const char *key, const char *value); /* replaces or appends; copies */
 const char *kvs_get(const struct kvs *s, const char *key);	 /* borrowed, or NULL */
 void kvs_copy(struct kvs *to, const struct kvs *from);		 /* set all of FROM in TO */
+bool kvs_equal(const struct kvs *a, const struct kvs *b);	 /* in any order */
 void kvs_release(struct kvs *s);
 json_t *kvs_to_json(const struct kvs *s); /* new reference; names of keys left out */
 void kvs_from_json(struct kvs *s, const json_t *obj);

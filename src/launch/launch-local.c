@@ -55,22 +55,6 @@ static struct local *local_of(const struct launch *l)
 	return (struct local *)l;
 }
 
-static void add_environment(struct strv *env)
-{
-	const char *path = getenv("PATH"), *tz = getenv("TZ");
-
-	strv_setenv(env, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
-	strv_setenv(env, "LANG", "C.UTF-8");
-	if (tz)
-		strv_setenv(env, "TZ", tz);
-	/* The worker fetches repositories. It hands nothing of its environment to a sandbox. */
-	network_env_add(env);
-	/* A sanitizer in the worker obeys the same settings as ours. */
-	for (char **e = environ; *e; e++)
-		if (strstr(*e, "SAN_OPTIONS="))
-			strv_push(env, *e);
-}
-
 static int local_open(struct launch **out, const struct launch_spec *spec, struct err *err)
 {
 	if (access(spec->worker, X_OK))
@@ -79,7 +63,7 @@ static int local_open(struct launch **out, const struct launch_spec *spec, struc
 	struct local *l = xcalloc(1, sizeof *l);
 	l->base.launcher = &launch_local;
 	l->spec = *spec;
-	add_environment(&l->env);
+	worker_env_add(&l->env);
 	admit_init(&l->admit);
 	l->slots = xcalloc(spec->parallel, sizeof *l->slots);
 	l->block = xmalloc(READ_BYTES);

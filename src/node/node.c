@@ -585,17 +585,6 @@ static int open_folders(struct node *n, struct err *err)
 	return cache_open(&n->cache, q->cache, q->cache_mb << 20, err) ? -1 : open_events(n, err);
 }
 
-static void add_environment(struct strv *env)
-{
-	const char *path = getenv("PATH"), *tz = getenv("TZ");
-
-	strv_setenv(env, "PATH", path && *path ? path : "/usr/local/bin:/usr/bin:/bin");
-	strv_setenv(env, "LANG", "C.UTF-8");
-	if (tz)
-		strv_setenv(env, "TZ", tz);
-	network_env_add(env);
-}
-
 static int open_node(struct node *n, struct err *err)
 {
 	sigset_t set;
@@ -610,7 +599,7 @@ static int open_node(struct node *n, struct err *err)
 	n->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (n->signal_fd < 0)
 		return err_set(err, ERR_INFRA, errno, "signalfd");
-	add_environment(&n->env);
+	worker_env_add(&n->env);
 	n->slots = xcalloc((size_t)n->q->side_by_side, sizeof *n->slots);
 	for (int64_t i = 0; i < n->q->side_by_side; i++)
 		n->slots[i] =

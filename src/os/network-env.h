@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * network-env.h -- the variables of the user's environment that a connection to a repository may need: an ssh agent,
- * the home folder with its .netrc and known hosts, proxies, authorities. Everything else stays outside.
+ * network-env.h -- what a worker gets of the user's environment: little, and the variables that a connection to a repository may
+ * need (an ssh agent, the home folder with its .netrc and known hosts, proxies, authorities). Everything else stays outside.
  */
 #pragma once
 #include "base/strv.h"
@@ -12,3 +12,5 @@
 
 /* Add those that are set to ENV as "K=V". */
 void network_env_add(struct strv *env);
+/* All that a worker is started with: those, PATH, LANG, TZ, and what a sanitizer in it obeys. */
+void worker_env_add(struct strv *env);

@@ -301,18 +301,6 @@ static char *make_label(const struct plan_input *in, size_t i, const struct benc
 	return buf_detach(&label);
 }
 
-static bool same_env(const struct kvs *a, const struct kvs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		const char *other = kvs_get(b, a->v[i].key);
-		if (!other || strcmp(other, a->v[i].value) != 0)
-			return false;
-	}
-	return true;
-}
-
 static bool same_limits(const struct limits *a, const struct limits *b)
 {
 	return a->timeout_ms == b->timeout_ms && a->wall_ms == b->wall_ms &&
@@ -325,7 +313,7 @@ static bool same_limits(const struct limits *a, const struct limits *b)
 /* The settings of E are those that T was planned with; its sandbox was resolved then. */
 static bool same_settings(const struct bench_entry *e, const struct trial *t)
 {
-	return same_env(&e->env, &t->env) && model_options_equal(&e->options, &t->options) &&
+	return kvs_equal(&e->env, &t->env) && model_options_equal(&e->options, &t->options) &&
 	       roles_equal(e->roles, t->roles) && same_limits(&e->limits, &t->limits) &&
 	       (e->sandbox == SANDBOX_AUTO || e->sandbox == t->sandbox) &&
 	       e->workspace == t->workspace && e->network == t->network &&

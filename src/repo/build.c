@@ -30,17 +30,6 @@ static const char agent_config[] = "\tcheckStat = minimal\n"
 				   "[maintenance]\n\tauto = false\n"
 				   "[user]\n\tname = agent\n\temail = agent@localhost\n";
 
-static int git_in(const struct build *b, const char *const *argv, const char *const *env,
-		  struct buf *out, struct err *err)
-{
-	struct git_cmd c = {.dir_fd = b->tmp_fd,
-			    .argv = argv,
-			    .env = env,
-			    .max = 1 << 30,
-			    .deadline_ms = b->deadline_ms};
-	return git_must(&c, out, err);
-}
-
 static bool is_sha256(const struct build *b)
 {
 	return strlen(b->start) == 64;
@@ -70,7 +59,7 @@ static int start_info(const struct build *b, int64_t *date, char **tree_id, stru
 	const char *argv[] = {"log", "-1", "--format=%ct %T", b->start, "--", NULL};
 	static const char *const env[] = {STAGE, NULL};
 	AUTO(buf) struct buf out = BUF_INIT;
-	if (git_in(b, argv, env, &out, err) < 0)
+	if (build_git(b, argv, env, &out, err) < 0)
 		return -1;
 	char *rest;
 	*date = strtoll(out.data, &rest, 10);
@@ -87,7 +76,7 @@ static int rev_parse(const struct build *b, const char *name, char **id, struct 
 	const char *argv[] = {"rev-parse", "--verify", "-q", name, NULL};
 	static const char *const env[] = {STAGE, NULL};
 	AUTO(buf) struct buf out = BUF_INIT;
-	if (git_in(b, argv, env, &out, err) < 0)
+	if (build_git(b, argv, env, &out, err) < 0)
 		return -1;
 	*id = xstrndup(out.data, strcspn(out.data, "\n"));
 	return 0;
@@ -234,7 +223,7 @@ static int repo_fetch(const struct build *b, const char *commit, struct err *err
 			      refspec,
 			      NULL};
 	static const char *const env[] = {"GIT_DIR=repo/.git", NULL};
-	return git_in(b, argv, env, NULL, err);
+	return build_git(b, argv, env, NULL, err);
 }
 
 // The objects lie beside .git/objects, which only names them. `git clone PATH` links or copies what is in
@@ -308,13 +297,13 @@ static int repo_checkout(const struct build *b, int64_t date, struct err *err)
 	struct settle s = {.times = {t, t},
 			   .links_fd =
 				   openat(b->tmp_fd, "links", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-	int rc = git_in(b, read_tree, env, NULL, err) < 0 ||
+	int rc = build_git(b, read_tree, env, NULL, err) < 0 ||
 		 settle(&s, b->tmp_fd, BASELINE_REPO, err) < 0;
 	s.keep_times = true;
 	rc = rc || (b->own_copy &&
 		    (own_copy_lay(b, err) < 0 || settle(&s, b->tmp_fd, BASELINE_BELOW, err) < 0));
 	auto_fd(&s.links_fd);
-	if (rc || git_in(b, refresh, env, NULL, err) < 0)
+	if (rc || build_git(b, refresh, env, NULL, err) < 0)
 		return -1;
 	if (unlinkat(b->tmp_fd, "repo/.git/info/attributes", 0) < 0)
 		return err_set(err, ERR_INFRA, errno, "remove info/attributes");
@@ -326,7 +315,7 @@ static int count_files(const struct build *b, struct built *out, struct err *err
 	const char *argv[] = {"ls-tree", "-r", "-l", "-z", "--full-tree", out->commit, NULL};
 	static const char *const env[] = {"GIT_DIR=repo/.git", NULL};
 	AUTO(buf) struct buf list = BUF_INIT;
-	if (git_in(b, argv, env, &list, err) < 0)
+	if (build_git(b, argv, env, &list, err) < 0)
 		return -1;
 	// "MODE TYPE ID   SIZE\tPATH\0"; a submodule's size is "-".
 	for (const char *s = list.data, *end = s + list.len; s < end; s += strlen(s) + 1) {
@@ -345,7 +334,7 @@ static int check_branch(const struct build *b, struct err *err)
 	AUTO(free) char *name = xasprintf("refs/heads/%s", b->branch);
 	const char *argv[] = {"check-ref-format", name, NULL};
 	struct err ignored = {0};
-	if (git_in(b, argv, NULL, NULL, &ignored) == 0)
+	if (build_git(b, argv, NULL, NULL, &ignored) == 0)
 		return 0;
 	return err_set(err, ERR_USAGE, 0, "repo.branch: \"%s\" is not a branch name", b->branch);
 }

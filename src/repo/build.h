@@ -10,6 +10,7 @@
  */
 #pragma once
 #include <stdint.h>
+#include "base/buf.h"
 #include "base/err.h"
 #include "repo/overlay.h"
 #include "task/task.h"
@@ -35,3 +36,6 @@ struct built {
 /* Leaves repo/ and host.git/ in the directory. host.git is a git directory beside the agent's, for
  * our own git: it borrows the objects and switches attributes off. */
 int build_baseline(const struct build *b, struct built *out, struct err *err) MUST_CHECK;
+/* git in B's directory, with ENV (NULL: nothing more); what it prints goes to OUT (NULL: nowhere). ERR_INFRA when it fails. */
+int build_git(const struct build *b, const char *const *argv, const char *const *env,
+	      struct buf *out, struct err *err) MUST_CHECK;

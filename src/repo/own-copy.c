@@ -81,7 +81,9 @@ static bool packs_have(int git_fd, const char *commit)
 	size_t n = strlen(commit) / 2;
 	bool has = false;
 
-	for (size_t i = 0; i < n && i < sizeof id; i++)
+	if (!n || n > sizeof id)
+		return false;
+	for (size_t i = 0; i < n; i++)
 		if (sscanf(commit + 2 * i, "%2hhx", &id[i]) != 1)
 			return false;
 	for (struct dirent *e; d && !has && (e = readdir(d));)
@@ -185,18 +187,7 @@ static int lay_folder(struct lay *l, int depth, struct err *err)
 	return 0;
 }
 
-static int git_below(const struct build *b, const char *const *argv, struct buf *out,
-		     struct err *err)
-{
-	static const char *const env[] = {"GIT_DIR=repo/.git", "GIT_WORK_TREE=below", NULL};
-	struct git_cmd c = {.dir_fd = b->tmp_fd,
-			    .argv = argv,
-			    .env = env,
-			    .max = 1 << 30,
-			    .deadline_ms = b->deadline_ms};
-
-	return git_must(&c, out, err);
-}
+static const char *const below_env[] = {"GIT_DIR=repo/.git", "GIT_WORK_TREE=below", NULL};
 
 /* The rules that the repository tracks, where git looks for them. */
 static int show_rules(const struct build *b, struct strv *shown, struct err *err)
@@ -204,7 +195,7 @@ static int show_rules(const struct build *b, struct strv *shown, struct err *err
 	static const char *const argv[] = {"ls-files", "-z", "--", ":(glob)**/.gitignore", NULL};
 	AUTO(buf) struct buf list = BUF_INIT;
 
-	if (git_below(b, argv, &list, err))
+	if (build_git(b, argv, below_env, &list, err))
 		return -1;
 	for (const char *s = list.data; s < list.data + list.len; s += strlen(s) + 1) {
 		AUTO(free) char *from = path_join("repo", s);
@@ -269,7 +260,7 @@ static int sort_out(const struct build *b, bool git, struct err *err)
 	AUTO(strv) struct strv shown = STRV_INIT;
 	AUTO(buf) struct buf rest = BUF_INIT;
 
-	if (show_rules(b, &shown, err) || git_below(b, argv, &rest, err))
+	if (show_rules(b, &shown, err) || build_git(b, argv, below_env, &rest, err))
 		return -1;
 	for (size_t i = 0; i < shown.n; i++)
 		if (unlinkat(b->tmp_fd, shown.v[i], 0))

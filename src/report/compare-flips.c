@@ -5,7 +5,6 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "report/failed-test.h"
 
 #define DECIMALS 3
 
@@ -31,16 +30,23 @@ static void put_table(struct doc *d, const struct compare_flip *flips, size_t n)
 	doc_table(d, &t);
 }
 
+bool compare_failed_test(struct failed_test *out, const struct comparison *c,
+			 const struct compare_pair *p, const struct compare_flip *f)
+{
+	bool worse = f->candidate < f->baseline;
+	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
+	const struct trial_status *run = worse ? f->candidate_run : f->baseline_run;
+
+	return failed_test_find(out, side->rollout->root, RUN_ID(run), (int)run->result.attempt);
+}
+
 /* "t003: tests/quotes.sh: tests failed: assert 3 == 4", of the side that is worse. */
 static void put_failure(struct doc *d, const struct comparison *c, const struct compare_pair *p,
 			const struct compare_flip *f)
 {
-	bool worse = f->candidate < f->baseline;
-	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
 	struct failed_test failed;
 
-	const struct trial_status *run = worse ? f->candidate_run : f->baseline_run;
-	if (!failed_test_find(&failed, side->rollout->root, RUN_ID(run), (int)run->result.attempt))
+	if (!compare_failed_test(&failed, c, p, f))
 		return;
 	doc_item(d);
 	doc_text(d, f->task);

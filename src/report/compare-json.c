@@ -5,8 +5,8 @@
 #include "analysis/compare-measures.h"
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "report/compare-flips.h"
 #include "report/compare-report.h"
-#include "report/failed-test.h"
 
 static const char *const missing_names[] = {"bounds", "zero", "drop"};
 static const char *const test_names[] = {NULL, "t", "sign-flip", "mcnemar"};
@@ -66,12 +66,9 @@ static json_t *difference_json(const struct stats_difference *d)
 static json_t *failed_json(const struct comparison *c, const struct compare_pair *p,
 			   const struct compare_flip *f)
 {
-	bool worse = f->candidate < f->baseline;
-	const struct compare_side *side = &c->sides->v[worse ? p->candidate : p->baseline];
 	struct failed_test failed;
 
-	const struct trial_status *run = worse ? f->candidate_run : f->baseline_run;
-	if (!failed_test_find(&failed, side->rollout->root, RUN_ID(run), (int)run->result.attempt))
+	if (!compare_failed_test(&failed, c, p, f))
 		return json_null();
 	json_t *j = json_object();
 	json_put_str(j, "test", failed.path);

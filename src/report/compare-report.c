@@ -636,10 +636,5 @@ void compare_report(struct buf *out, const struct comparison *c, const struct re
 		return;
 	}
 	compare_report_document(&d, c, form->all_trials);
-	if (form->format == REPORT_TERMINAL)
-		doc_terminal(&d, form->width, out);
-	else if (form->format == REPORT_MARKDOWN)
-		doc_markdown(&d, out);
-	else
-		doc_html(&d, out);
+	report_document(out, &d, form);
 }

@@ -2,8 +2,6 @@
 #include "report/report.h"
 #include <math.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 #include "analysis/judges.h"
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -15,15 +13,6 @@
 #include "report/number.h"
 #include "report/summary-json.h"
 #include "report/tables.h"
-
-int report_width(int fd)
-{
-	struct winsize size;
-
-	if (!isatty(fd))
-		return 0;
-	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
-}
 
 static void put_counts(struct doc *d, const struct summary *s)
 {
@@ -651,12 +640,7 @@ void report_summary(struct buf *out, const struct summary *s, const struct rollo
 		return;
 	}
 	make_document(&d, s, r, form, 0, false);
-	if (form->format == REPORT_TERMINAL)
-		doc_terminal(&d, form->width, out);
-	else if (form->format == REPORT_MARKDOWN)
-		doc_markdown(&d, out);
-	else
-		doc_html(&d, out);
+	report_document(out, &d, form);
 }
 
 int report_write_summary(const struct store *store, const struct summary *s,

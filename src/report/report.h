@@ -31,6 +31,8 @@ struct report_form {
  * trials where there are few. CSV holds the table of trials only. */
 void report_summary(struct buf *out, const struct summary *s, const struct rollout *r,
 		    const struct report_form *form);
+/* Append D as TERMINAL, MARKDOWN or HTML. */
+void report_document(struct buf *out, const struct doc *d, const struct report_form *form);
 /* Write it to DATA/rollouts/NAME/STAMP/summary.md, atomically. */
 int report_write_summary(const struct store *store, const struct summary *s,
 			 const struct rollout *r, struct err *err) MUST_CHECK;

@@ -32,18 +32,6 @@ static bool same_strv(const struct strv *a, const struct strv *b)
 	return true;
 }
 
-static bool same_env(const struct kvs *a, const struct kvs *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		const char *other = kvs_get(b, a->v[i].key);
-		if (!other || strcmp(other, a->v[i].value) != 0)
-			return false;
-	}
-	return true;
-}
-
 /* The tree FOLDER of SNAPSHOT against one that is in memory only. */
 static int compare_tree(bool *same, const struct filetree *now, int root_fd, const char *snapshot,
 			const char *folder, struct err *err)
@@ -101,7 +89,7 @@ int task_compare(struct task_change *out, const struct task *t, int root_fd, con
 			.instruction = !same_instructions(&old, t),
 			.surroundings = !same_app ||
 					!same_text(old.docker_image, t->docker_image) ||
-					!same_env(&old.env, &t->env),
+					!kvs_equal(&old.env, &t->env),
 		};
 	task_release(&old);
 	return status;
