@@ -49,6 +49,7 @@ class Job:
         self.known = known or {}  # what has to be found again
         self.over, self.cancelled, self.begun = False, None, False
         self.home, self.told, self.rest = None, 0, b""
+        self.events, self.home_options = "events", []
         self.stop = asyncio.Event()  # set by a cancel, for who waits for something else than home
 
     def write(self, **known):
@@ -74,7 +75,7 @@ class Job:
     def hear(self):
         """Hand on what home has written since."""
         try:
-            with open(self.folder / "events.0", "rb") as file:
+            with open(self.folder / f"{self.events}.0", "rb") as file:
                 file.seek(self.told)
                 data = file.read()
         except FileNotFoundError:
@@ -90,7 +91,11 @@ class Job:
                 more = {k: event[k] for k in ("stopped", "committed") if k in event}
                 if event.get("archive"):
                     more["archive"] = str(self.folder / event["archive"])
-                self.end(self.launcher.words(self, str(event["ended"])), **more)
+                self.left(self.launcher.words(self, str(event["ended"])), more)
+
+    def left(self, how, more):
+        """Its worker is gone; its archive is here."""
+        self.end(how, **more)
 
     def pass_on(self, line):
         say("line", token=self.token, line=line)
@@ -105,7 +110,7 @@ class Job:
     async def line(self, command=None, pump=None, cwd=None, env=None):
         """One home, by COMMAND or with its streams given to PUMP(reader, writer), until it ends. Its status; CUT for one that was killed."""
         argv = [str(self.launcher.node), "home", "--data", self.launcher.data, "--out", str(self.folder), "--events",
-                str(self.folder / "events"), self.spec["dir"], *(["--", *command] if command else [])]
+                str(self.folder / self.events), *self.home_options, self.spec["dir"], *(["--", *command] if command else [])]
         pipe = asyncio.subprocess.PIPE if pump else asyncio.subprocess.DEVNULL
         with open(self.folder / "log", "ab") as log:
             self.home = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=log, start_new_session=True, cwd=cwd, env=env)
@@ -147,6 +152,7 @@ class Launcher:
     """One launcher; a subclass knows an engine. SETTINGS: name -> (default, what it must be, in words)."""
     SETTINGS = {}
     job_class = Job
+    ABLE = {}  # what more it can, for its hello
 
     def __init__(self, hello):
         self.data, self.state, self.node, self.parallel = hello["data"], hello["state"], Path(hello["node"]), hello["parallel"]
@@ -266,7 +272,7 @@ class Launcher:
             try:
                 self = cls(message)
                 await self.start()
-                say("hello", v=1, files="shared", models="here", attach=True, poll_ms=1000)
+                say("hello", v=1, files="shared", models="here", attach=True, poll_ms=1000, **cls.ABLE)
             except Refused as e:
                 say("refused", text=str(e), fault=e.fault)
         if self:

@@ -90,7 +90,7 @@ int confine(const struct proto_request *req, const int fds[PROTO_FDS])
 		return error;
 	hold_oom_score();
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    syscall(SYS_landlock_restrict_self, fds[0], 0U))
+	    (!(req->flags & PROTO_UNHELD) && syscall(SYS_landlock_restrict_self, fds[0], 0U)))
 		return errno;
 	confined = true;
 	user_is_shared = req->flags & PROTO_SHARED_USER;

@@ -54,6 +54,7 @@ enum proto_flags {
 	PROTO_SET_USER = 1 << 1,    /* EXEC: become uid and gid */
 	PROTO_PRECISE = 1 << 2,	    /* STATS: proportional memory instead of the plain sum */
 	PROTO_SHARED_USER = 1 << 3, /* CONFINE: others run as our user as well */
+	PROTO_UNHELD = 1 << 6,	    /* CONFINE: there is no ruleset */
 	PROTO_PRIVILEGES = 1 << 5,  /* EXEC: its programs may become others (set-uid): sudo */
 	PROTO_UNTRACED = 1 << 6,    /* EXEC: tracing is refused */
 	PROTO_TERMINAL =

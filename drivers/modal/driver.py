@@ -7,16 +7,19 @@ What the SDK does not do, and we do: each call has a time limit of ours, since a
 name that was written down before, and looked up by it when the answer was lost; it has a span of life; while a session goes on it is asked beside
 it whether the sandbox is there; what throttles us is waited for within the trial's clock."""
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "60")
+os.environ.setdefault("MODAL_IMAGE_BUILDER_VERSION", "2025.06")  # older ones want a Python in each image
 from line_launcher import CUT, DONE, GONE, OUT, Job, Launcher, Refused, note  # noqa: E402
 import modal  # noqa: E402
 from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFoundError, ResourceExhaustedError,  # noqa: E402
@@ -28,9 +31,13 @@ CREATES = 20  # at once
 TRIES = 5     # sessions in a row that end at once
 JOB, CACHE, PROGRAMS = "/rollouts/job", "/rollouts/cache", "/rollouts/programs"
 PARCELS = f"{JOB}/data/cache/parcels"
+VOLUME = "/rollouts/volume"  # in a sandbox alone, where parcels come by the line as well
 DEFAULT_IMAGE = ["RUN apt-get update && apt-get install -y --no-install-recommends git bubblewrap python3 python3-pytest "
                  "&& rm -rf /var/lib/apt/lists/*"]
-BUILDERS = ("2025.06", "2026.10")
+OPEN = ("cache/baselines/", "cache/carried/", "cache/pins/")  # inputs that hold no test and no solution
+AROUND = {"gvisor": "gVisor, a sandbox of Modal", "vm": "a virtual machine, a sandbox of Modal"}
+OWN_IMAGE = ('its task has a Dockerfile of its own, and sandboxes of Modal have no engine for it: build that image by dockerfile or image of '
+             '[launcher.modal], and say sandbox = "local"')
 # GenericResult's numbers beyond success and failure, in words; who ends so did not fail by itself.
 STATUSES = {3: "was terminated", 4: "reached the end of its span of life", 5: "failed to start on Modal's side", 6: "failed on Modal's side",
             7: "was idle for too long", 8: "ran out of memory", 9: "ran out of memory", 10: "ran out of memory"}
@@ -53,27 +60,83 @@ def one_line(error):
     return words or type(error).__name__
 
 
+def members(archive):
+    """Names directly in the folder that an archive is of."""
+    with tarfile.open(archive) as tar:
+        return {m.name[2:] for m in tar if m.name.count("/") == 1}
+
+
 class Trial(Job):
-    sandbox, making = None, None
+    """One trial. Where our own sandbox can be made in one of Modal's, that is one sandbox for all of it (its part "all"). Where it cannot, Modal's
+    is the box: one for the agent ("agent"), which gets nothing of the tests, then one for grading ("evaluate")."""
+    sandbox, making, part, is_left = None, None, "all", False
 
     def cancel(self, how):
         super().cancel(how)
         if not self.sandbox:
             self.end("cancelled before its sandbox was there")
 
+    def of(self):
+        """What is known of the sandbox of the part that is under way."""
+        return self.known.setdefault("parts", {}).setdefault(self.part, {})
+
+    def note(self, **known):
+        self.of().update(known)
+        self.write()
+
     def name(self):
-        return f"r-{self.launcher.who[:12]}-{self.token}"[:63]
+        return f"r-{self.launcher.who[:12]}-{self.token}"[:60] + {"all": "", "agent": "-a", "evaluate": "-e"}[self.part]
+
+    def cost(self):
+        """Seconds of its sandboxes so far, and what they come to by list price."""
+        s = self.launcher.settings
+        seconds = sum(part.get("until", time.time()) - part["at"] for part in self.known.get("parts", {}).values() if part.get("at"))
+        cpu, memory = self.spec.get("cpus") or s["cpu"] or 0.125, (self.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
+        per_hour = cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"]
+        return seconds, per_hour, seconds / 3600 * per_hour
 
     def pass_on(self, line):
         """Before the last one, what it came to."""
-        if line.get("event") == "finished" and self.known.get("at"):
-            s, hours = self.launcher.settings, (time.time() - self.known["at"]) / 3600
-            cpu, memory = self.spec.get("cpus") or s["cpu"] or 0.125, (self.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
-            usd = hours * (cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"])
-            super().pass_on({"event": "note", "text": f"sandbox {self.known.get('id')} of Modal: {hours * 3600:.0f} s, about ${usd:.4f} at list price"})
+        if line.get("event") == "finished":
+            seconds, _, usd = self.cost()
+            super().pass_on({"event": "note", "text": f"sandbox {self.of().get('id')} of Modal: {seconds:.0f} s, about ${usd:.4f} at list price"})
         super().pass_on(line)
 
+    def left(self, how, more):
+        """What its agent did is kept before it is graded elsewhere; a result ends the trial wherever it was made."""
+        if self.part == "agent" and "archive" in more and "agent.json" in (names := members(more["archive"])) and "result.json" not in names:
+            self.is_left = True
+            return self.note(archive=more["archive"])
+        return super().left(how, more)
+
+    def end(self, how, **more):
+        """Work that was done outlives the sandbox in which it was to be graded."""
+        done = self.known.get("parts", {}).get("agent", {}).get("archive")
+        if done and "archive" not in more:
+            more["archive"] = done
+        if not self.over:
+            self.tell_cost()
+        super().end(how, **more)
+
+    def tell_cost(self):
+        seconds, per_hour, usd = self.cost()
+        if not seconds:
+            return
+        with contextlib.suppress(OSError):
+            new = Path(self.launcher.data, self.spec["dir"], ".cloud.json")
+            new.write_text(json.dumps({"instance_type": f"Modal, {self.launcher.around()}", "job": self.of().get("id"), "seconds": round(seconds, 1),
+                                       "share": 1, "usd_per_hour": round(per_hour, 6), "usd": round(usd, 6)}) + "\n")
+            new.rename(new.with_name("cloud.json"))
+
     # -- the sandbox
+
+    def place(self):
+        return PARCELS if self.part == "all" else VOLUME
+
+    def brought(self):
+        """Shell that puts what is in the volume where `far` looks for it."""
+        names = [f"{i['sha256']}.tar" for i in self.spec["inputs"] if i["path"].startswith(OPEN)] if self.part != "all" else []
+        return f"mkdir -p {PARCELS} && for f in {' '.join(names)}; do test -e {PARCELS}/$f || cp {VOLUME}/$f {PARCELS}/$f; done" if names else "true"
 
     async def find(self):
         try:
@@ -95,21 +158,22 @@ class Trial(Job):
         if s["runtime"]:
             more["runtime"] = s["runtime"]
         life = min(24 * 3600, s["timeout_sec"] or spec["time_sec"] + 600)
+        volume = launcher.volumes[self.part == "all"]
         async with launcher.creates:
             return await within(s["create_sec"], modal.Sandbox.create.aio(
                 app=launcher.app, image=launcher.image, name=self.name(), timeout=life, block_network=not s["network"],
                 tags={"rollouts": launcher.who, "token": self.token}, secrets=[modal.Secret.from_name(n) for n in s["secrets"]],
-                volumes={PARCELS: launcher.volume.with_mount_options(read_only=True)}, **more))
+                volumes={self.place(): volume.there.with_mount_options(read_only=True)}, **more))
 
     async def have(self):
         """Its sandbox: the one that was made for it, or a new one. Throttling and lost answers are waited out within the trial's clock."""
         end, patience = time.monotonic() + self.spec["time_sec"], 1
-        if self.known.get("name"):
+        if self.of().get("name"):
             if found := await self.find():
                 return found
-            if self.known.get("created"):
+            if self.of().get("id"):
                 raise Gone("its sandbox is gone")
-        self.write(name=self.name())
+        self.note(name=self.name())
         while not self.over:
             try:
                 return await self.create()
@@ -131,6 +195,12 @@ class Trial(Job):
             await asyncio.sleep(patience)
             patience = min(2 * patience, 30)
         raise Gone("cancelled")
+
+    async def have_part(self):
+        """The sandbox of its part, and that written down."""
+        self.sandbox = await self.have()
+        if not self.of().get("id"):
+            self.note(id=self.sandbox.object_id, at=time.time())
 
     async def fate(self):
         """How its sandbox ended, in words; None while it is there."""
@@ -185,8 +255,9 @@ class Trial(Job):
 
     async def session(self):
         launcher, began = self.launcher, time.monotonic()
-        script = (f"test -x {PROGRAMS}/rollouts-node || {{ mkdir -p {PROGRAMS} && tar -xf {PARCELS}/{launcher.programs} -C {PROGRAMS}; }} && "
-                  f"exec {PROGRAMS}/rollouts-node far --job {JOB} --cache {CACHE} {self.spec['dir']}")
+        alone = "" if self.part == "all" else f"--alone={self.part} "
+        script = (f"{launcher.unpacked(self.place())} && {self.brought()} && exec {PROGRAMS}/rollouts-node far --job {JOB} --cache {CACHE} "
+                  f"{alone}--around='{launcher.around()}' {self.spec['dir']}")
         try:
             process = await within(CALL_SEC, self.sandbox.exec.aio("sh", "-c", script, text=False, bufsize=-1))
             status = await self.line(pump=lambda reader, writer: self.pump(process, reader, writer))
@@ -198,7 +269,7 @@ class Trial(Job):
     async def watch(self):
         """The SDK would wait for ever for what is gone."""
         silent = None
-        while not self.over:
+        while not self.over and not self.is_left:
             await asyncio.sleep(WATCH_SEC)
             try:
                 ended, silent = await self.fate(), None
@@ -207,49 +278,76 @@ class Trial(Job):
                 silent = silent or time.monotonic()
                 ended = (f"Modal was out of reach for {self.launcher.settings['lost_after_sec']} s: {one_line(e)}"
                          if time.monotonic() - silent > self.launcher.settings["lost_after_sec"] else None)
-            if ended:
+            if ended and not self.is_left:
                 self.hear()
-                self.end(ended)
+                if not self.is_left:
+                    self.end(ended)
                 if self.home:
                     self.home.kill()
 
-    async def go(self):
-        try:
-            trial = json.loads(Path(self.launcher.data, self.spec["dir"], "trial.json").read_text())
-            if trial.get("sandbox") == "docker":
-                raise Gone('its task has a Dockerfile of its own, and sandboxes of Modal have no engine for it: build that image by '
-                           'dockerfile or image of [launcher.modal], and say sandbox = "local"')
-            await self.launcher.prepare(self)
-            self.sandbox = await self.have()
-        except Exception as e:
-            return self.end(one_line(e) if isinstance(e, Gone) else f"Modal could not begin it: {one_line(e)}")
+    async def parts(self):
+        """What is to be run, each in a sandbox of its own."""
+        attempt = json.loads(Path(self.launcher.data, self.spec["dir"], "trial.json").read_text())
+        if attempt["trial"].get("sandbox") == "docker":
+            raise Gone(OWN_IMAGE)
+        if self.known.get("alone") is None:
+            self.write(alone=attempt["trial"].get("sandbox") != "none" and await self.launcher.find_out(self))
+        if not self.known["alone"]:
+            return ["all"]
+        if attempt.get("agent_from") or attempt.get("preflight"):
+            return ["evaluate"]
+        return ["agent", "evaluate"] if attempt["trial"].get("evaluate", True) else ["agent"]
+
+    async def run(self, part):
+        """One part, from where it was."""
+        self.part, self.is_left, self.told, self.rest, self.begun = part, False, 0, b"", False
+        self.events = "events" if part == "all" else f"events-{part}"
+        self.home_options = [] if part == "all" else ["--alone", part]
+        if part == "evaluate" and (archive := self.known.get("parts", {}).get("agent", {}).get("archive")):
+            self.home_options += ["--agent", archive]
+        if self.of().get("archive"):
+            return self.hear()
+        await self.have_part()
         if self.over:  # cancelled meanwhile
-            return await self.terminate()
-        if not self.known.get("created"):
-            self.write(created=True, id=self.sandbox.object_id, at=time.time())
+            return None
         self.submitted(self.sandbox.object_id)
         watch, short = asyncio.ensure_future(self.watch()), 0
-        while not self.over:
-            status, lasted = await self.session()
-            short = 0 if lasted else short + 1
-            if self.over:
-                break
-            if status in (DONE, GONE):
-                self.end("its process is gone")
-            elif status != CUT or short >= TRIES:
-                try:
-                    ended = await self.fate()
-                except Exception as e:
-                    ended = one_line(e)
-                self.end(ended or f"rollouts-node could not begin there: {self.last_words()}")
-            else:
-                await asyncio.sleep(min(2 ** short, 10))
-        watch.cancel()
+        try:
+            while not self.over and not self.is_left:
+                status, lasted = await self.session()
+                short = 0 if lasted else short + 1
+                if self.over or self.is_left:
+                    break
+                if status in (DONE, GONE):
+                    self.end("its process is gone")
+                elif status != CUT or short >= TRIES:
+                    try:
+                        ended = await self.fate()
+                    except Exception as e:
+                        ended = one_line(e)
+                    self.end(ended or f"rollouts-node could not begin there: {self.last_words()}")
+                else:
+                    await asyncio.sleep(min(2 ** short, 10))
+        finally:
+            watch.cancel()
+
+    async def go(self):
+        try:
+            await self.launcher.prepare(self)
+            for part in await self.parts():
+                await self.run(part)
+                if self.over:
+                    break
+                await self.terminate()
+        except Exception as e:
+            self.end(one_line(e) if isinstance(e, Gone) else f"Modal could not begin it: {one_line(e)}")
+        if not self.over:
+            self.end("its agent's work came without an end")
         return await self.terminate()
 
     async def terminate(self):
         """Harmless twice; what stays all the same ends with its span of life."""
-        if not self.sandbox or self.known.get("ended"):
+        if not self.sandbox or self.of().get("until"):
             return
         for seconds in (1, 4, 16):
             try:
@@ -261,11 +359,40 @@ class Trial(Job):
                 self.launcher.trouble(e)
                 await asyncio.sleep(seconds)
         if self.folder.exists():
-            self.write(ended=True)
+            self.note(until=time.time())
+
+
+class Volume:
+    """Files of this machine at Modal, by names that say what is in them, each uploaded once."""
+
+    def __init__(self, name):
+        self.there, self.names, self.uploads = modal.Volume.from_name(name, create_if_missing=True), None, {}
+
+    async def open(self):
+        if self.names is None:
+            await within(CALL_SEC * 4, self.there.hydrate.aio())
+            self.names = {entry.path.lstrip("/") for entry in await within(CALL_SEC * 4, self.there.listdir.aio("/"))}
+
+    async def have(self, path):
+        name = path.name
+        if name not in self.uploads or (self.uploads[name].done() and self.uploads[name].exception()):
+            self.uploads[name] = asyncio.ensure_future(self.put(path))
+        await asyncio.shield(self.uploads[name])
+
+    async def put(self, path):
+        if path.name in self.names:
+            return
+
+        async def work():
+            async with self.there.batch_upload(force=True) as batch:
+                batch.put_file(path, f"/{path.name}")
+
+        await within(3600, work())
 
 
 class Modal(Launcher):
     job_class = Trial
+    ABLE = {"shares": True}
     SETTINGS = {
         "app": ("rollouts", "a name: the app of Modal in which the sandboxes are"),
         "image": ("", 'an image of a registry that has git, bubblewrap and what the tasks need: "ghcr.io/ann/bench:1"'),
@@ -287,7 +414,7 @@ class Modal(Launcher):
 
     def __init__(self, hello):
         super().__init__(hello)
-        self.creates, self.preparing, self.there, self.uploads = asyncio.Semaphore(CREATES), None, None, {}
+        self.creates, self.preparing, self.finding = asyncio.Semaphore(CREATES), None, None
         self.last_trouble = 0.0
 
     def read(self, given):
@@ -336,7 +463,8 @@ class Modal(Launcher):
             self.image = modal.Image.from_registry(s["image"])
         else:
             self.image = modal.Image.from_registry("debian:bookworm").dockerfile_commands(DEFAULT_IMAGE)
-        self.volume = modal.Volume.from_name(s["volume"], create_if_missing=True)
+        # What a sandbox of Modal's alone may see, in which an agent and what it made have the machine to themselves; and all.
+        self.volumes = Volume(f"{s['volume']}-open"), Volume(s["volume"])
         self.task(self.bury())
 
     # -- what trials need, once for all
@@ -345,7 +473,13 @@ class Modal(Launcher):
         if not self.preparing or (self.preparing.done() and self.preparing.exception()):
             self.preparing = asyncio.ensure_future(self.prepare_all())
         await asyncio.shield(self.preparing)
-        await asyncio.gather(*(self.upload(f"{i['sha256']}.tar") for i in job.spec["inputs"]))
+        for entry in job.spec["inputs"]:
+            path = Path(self.data, "cache/parcels", f"{entry['sha256']}.tar")
+            alone = job.known.get("alone")
+            if alone is not True:
+                await self.volumes[1].have(path)
+            if alone is not False and entry["path"].startswith(OPEN):
+                await self.volumes[0].have(path)
 
     async def prepare_all(self):
         programs, name = self.bundle()
@@ -353,9 +487,9 @@ class Modal(Launcher):
         path = Path(self.state, self.programs)
         path.write_bytes(programs)
         try:
-            await within(CALL_SEC * 4, self.volume.hydrate.aio())
-            self.there = {entry.path.lstrip("/") for entry in await within(CALL_SEC * 4, self.volume.listdir.aio("/"))}
-            await self.upload(self.programs, path)
+            for volume in self.volumes:
+                await volume.open()
+                await volume.have(path)
         finally:
             path.unlink(missing_ok=True)
         try:
@@ -363,20 +497,41 @@ class Modal(Launcher):
         except Exception as e:
             raise Gone(f"its image could not be built: {one_line(e)}") from None
 
-    async def upload(self, name, path=None):
-        if name not in self.uploads or (self.uploads[name].done() and self.uploads[name].exception()):
-            self.uploads[name] = asyncio.ensure_future(self.put_file(name, path or Path(self.data, "cache/parcels", name)))
-        await asyncio.shield(self.uploads[name])
+    def unpacked(self, place=PARCELS):
+        return f"{{ test -x {PROGRAMS}/rollouts-node || {{ mkdir -p {PROGRAMS} && tar -xf {place}/{self.programs} -C {PROGRAMS}; }}; }}"
 
-    async def put_file(self, name, path):
-        if name in self.there:
-            return
+    def around(self):
+        return AROUND[self.settings["runtime"] or "gvisor"]
 
-        async def work():
-            async with self.volume.batch_upload(force=True) as batch:
-                batch.put_file(path, f"/{name}")
+    # -- what its sandboxes allow
 
-        await within(3600, work())
+    async def find_out(self, job):
+        """Whether Modal's sandbox has to be the box, by trying whether ours starts there, once: in the sandbox of the first trial."""
+        while True:
+            own = not self.finding or (self.finding.done() and (self.finding.cancelled() or self.finding.exception()))
+            if own:
+                self.finding = asyncio.ensure_future(self.try_sandbox(job))
+            try:
+                return await asyncio.shield(self.finding)
+            except Exception:
+                if own:
+                    raise
+
+    async def refused(self, sandbox):
+        """Why our sandbox does not start in that one, as a trial would have it; "" where it does."""
+        script = f"{self.unpacked()} && mkdir -p /rollouts/try && cd /rollouts/try && exec {PROGRAMS}/rollouts-trial --try-sandbox"
+        process = await within(CALL_SEC, sandbox.exec.aio("sh", "-c", script, text=False, timeout=60))
+        words = (await within(90, process.stderr.read.aio())).decode(errors="replace").split()
+        return " ".join(words).partition(";")[0][:300] or "no reason given" if await within(CALL_SEC, process.wait.aio()) else ""
+
+    async def try_sandbox(self, job):
+        await job.have_part()
+        why = await self.refused(job.sandbox)
+        if why:
+            note(f"our sandbox does not start in Modal's ({why}), so that is the box: one for each agent, one for its grading")
+            await job.terminate()
+            job.sandbox = None
+        return bool(why)
 
     # -- trials
 
@@ -384,7 +539,7 @@ class Modal(Launcher):
         job.making = self.task(job.go())
 
     def words(self, job, how):
-        return how if how == "exit status 0" else f"{how} in Modal's sandbox {job.known.get('id')}"
+        return how if how == "exit status 0" else f"{how} in Modal's sandbox {job.of().get('id')}"
 
     async def done(self, job):
         """One that was cancelled while its sandbox was made has one all the same."""
@@ -398,8 +553,9 @@ class Modal(Launcher):
             kept = json.loads(file.read_text())
             if kept["known"].get("forgotten") and file.parent.name not in self.jobs:
                 job = Trial(self, kept["job"], kept["known"])
-                job.sandbox = await job.find()
-                await job.terminate()
+                for job.part in list(kept["known"].get("parts", {})):
+                    job.sandbox = await job.find()
+                    await job.terminate()
                 await job.forget()
 
 
@@ -419,8 +575,8 @@ name=bubblewrap; tell bwrap --unshare-all --ro-bind / / true
 name=git; tell git --version
 echo "kernel $(uname -r)"
 """
-NEEDED = {"user-namespaces", "mounts", "pid-namespaces", "network-namespaces", "bubblewrap", "git"}
-REMEDIES = {"git": "take an image that has git", "bubblewrap": "take an image that has bubblewrap",
+BOX = "then Modal's sandbox is the box, one for each agent and one for its grading (docs/sandbox.md)"
+REMEDIES = {"git": "take an image that has git", "bubblewrap": f"take an image that has bubblewrap; {BOX}",
             "overlay": "without it each workspace is a copy", "process-groups": "processes are signalled one by one, which ours do",
             "ptrace": "debuggers and strace do not work there"}
 
@@ -434,18 +590,20 @@ async def probe():
     await self.start()
     job = Trial(self, {"token": f"doctor-{os.getpid()}", "time_sec": 300, "inputs": []})
     await self.prepare(job)
-    sandbox = await job.create()
+    job.sandbox = await job.create()
     try:
-        process = await within(CALL_SEC, sandbox.exec.aio("sh", "-c", PROBE, text=False, timeout=120))
+        process = await within(CALL_SEC, job.sandbox.exec.aio("sh", "-c", PROBE, text=False, timeout=120))
         out = (await within(150, process.stdout.read.aio())).decode(errors="replace")
+        why = await self.refused(job.sandbox)
     finally:
-        await within(CALL_SEC, sandbox.terminate.aio())
+        await within(CALL_SEC, job.sandbox.terminate.aio())
     facts = dict(x.partition(" ")[::2] for x in out.splitlines())
     line("modal runtime", True, f"{self.settings['runtime'] or 'gvisor, the default'}, kernel {facts.pop('kernel', 'unknown')}")
     for name, answer in facts.items():
-        ok, needed = answer == "yes", name in NEEDED
-        line(f"modal {name}", ok, "works there" if ok else "does not work there",
-             None if ok else REMEDIES.get(name, 'runtime = "vm" has a Linux kernel of its own, where the workspace has it'), needed)
+        ok = answer == "yes"
+        line(f"modal {name}", ok, "works there" if ok else "does not work there", None if ok else REMEDIES.get(name, BOX), name == "git")
+    line("modal our-sandbox", not why, "starts there" if not why else f"does not start there: {why}",
+         f'{BOX}; runtime = "vm" has a Linux kernel of its own, where the workspace has it' if why else None, False)
 
 
 async def clean(data):

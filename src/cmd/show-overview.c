@@ -191,9 +191,10 @@ static void add_result(struct buf *out, const struct result *r)
 	if (phases.len)
 		line(out, "phases", "%s", phases.data);
 	if (r->sandbox)
-		line(out, "sandbox", "%s%s%s%s, workspace %s, limits %s", r->sandbox,
+		line(out, "sandbox", "%s%s%s%s%s%s, workspace %s, limits %s", r->sandbox,
 		     r->isolation ? " (weaker: " : "", r->isolation ? r->isolation : "",
-		     r->isolation ? ")" : "", r->workspace ? r->workspace : "none",
+		     r->isolation ? ")" : "", r->around ? ", within " : "",
+		     r->around ? r->around : "", r->workspace ? r->workspace : "none",
 		     r->limits_held ? r->limits_held : "none");
 	if (r->image && *r->image)
 		line(out, "image", "%s", r->image);

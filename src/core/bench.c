@@ -6,7 +6,7 @@
 
 static const char *const sandbox_names[] = {
 	[SANDBOX_AUTO] = "auto",	 [SANDBOX_LOCAL] = "local", [SANDBOX_DOCKER] = "docker",
-	[SANDBOX_LANDLOCK] = "landlock", [SANDBOX_NONE] = "none",
+	[SANDBOX_LANDLOCK] = "landlock", [SANDBOX_NONE] = "none",   [SANDBOX_LAUNCHER] = "launcher",
 };
 
 static const char *const workspace_names[] = {
@@ -34,6 +34,11 @@ bool sandbox_kind_parse(const char *name, enum sandbox_kind *out)
 	if (i >= 0)
 		*out = (enum sandbox_kind)i;
 	return i >= 0;
+}
+
+bool sandbox_kind_is_plain(enum sandbox_kind k)
+{
+	return k == SANDBOX_LANDLOCK || k == SANDBOX_LAUNCHER;
 }
 
 const char *workspace_kind_name(enum workspace_kind k)

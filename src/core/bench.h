@@ -18,7 +18,8 @@ enum sandbox_kind {
 	SANDBOX_LOCAL,
 	SANDBOX_DOCKER,
 	SANDBOX_LANDLOCK, /* without namespaces: weaker than the others */
-	SANDBOX_NONE
+	SANDBOX_NONE,
+	SANDBOX_LAUNCHER, /* that of a launcher's engine alone, one for each phase: never planned, a node chooses it */
 };
 enum workspace_kind { WORKSPACE_AUTO, WORKSPACE_OVERLAY, WORKSPACE_COPY };
 
@@ -31,6 +32,8 @@ enum budget_hard { BUDGET_AUTO, BUDGET_HARD, BUDGET_SOFT };
 
 const char *sandbox_kind_name(enum sandbox_kind k);
 bool sandbox_kind_parse(const char *name, enum sandbox_kind *out);
+/* Whether nothing is mounted in it: what an agent works in keeps the path that it has on its machine. */
+bool sandbox_kind_is_plain(enum sandbox_kind k);
 const char *workspace_kind_name(enum workspace_kind k);
 bool workspace_kind_parse(const char *name, enum workspace_kind *out);
 

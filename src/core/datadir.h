@@ -77,11 +77,15 @@
 #define RUN_ATTEMPTS "attempts" /* N/, from 1 */
 #define RUN_LATEST "latest"	/* a link to the last attempt */
 
+/* Beside N/ while a trial has a sandbox for each of its phases: what its agent's came to. On a node only. */
+#define ATTEMPT_OF_AGENT "agent"
+
 /* Of an attempt. */
 #define ATTEMPT_TRIAL "trial.json"
 #define ATTEMPT_TRAVEL "travel.json" /* what goes with it to another machine, see node/inputs.h */
 #define ATTEMPT_CLOUD "cloud.json" /* what its machine was in a cloud, and cost: see cloud/node.c */
 #define ATTEMPT_AGENT "agent.json" /* the agent's work is committed */
+#define ATTEMPT_SO_FAR "so_far.json" /* of one that goes on elsewhere: its result until then */
 #define ATTEMPT_RESULT "result.json" /* the attempt has ended */
 #define ATTEMPT_EVALUATION "evaluation_results.json"
 #define ATTEMPT_SCORING "scoring_results.md"

@@ -166,6 +166,7 @@ static const struct json_field result_fields[] = {
 	RESULT(judge_score, FIELD_KNOWN, false),   RESULT(judge_model, FIELD_TEXT, false),
 	RESULT(judge_prompt, FIELD_DIGEST, false), RESULT(isolation, FIELD_STR, false),
 	RESULT(cpus, FIELD_REAL, false),	   RESULT(frozen_ms, FIELD_INT64, false),
+	RESULT(around, FIELD_STR, false),
 };
 
 #define USAGE(member, kind) JSON_FIELD(struct model_usage, member, kind, false)
@@ -216,6 +217,7 @@ void result_release(struct result *r)
 	free(r->workspace);
 	free(r->limits_held);
 	free(r->isolation);
+	free(r->around);
 	free(r->image);
 	free(r->image_id);
 	free(r->platform);

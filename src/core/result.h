@@ -161,6 +161,7 @@ struct result {
 	double cpus;	       /* processors that its sandboxes had; 0: no limit */
 	char *limits_held;     /* "cgroup", "watched", "none" */
 	char *isolation; /* of a weaker sandbox: what isolated it, "Landlock 7, a user of its own"; NULL: all that it has */
+	char *around; /* as struct attempt has it */
 };
 
 void result_init(struct result *r);

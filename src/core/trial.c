@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/datadir.h"
 #include "core/json-fields.h"
 
 #define TRIAL(member, kind, required) JSON_FIELD(struct trial, member, kind, required)
@@ -164,7 +165,8 @@ static const struct json_field attempt_fields[] = {
 	ATTEMPT(replay_or_live, FIELD_BOOL, false), ATTEMPT(bench, FIELD_STR, false),
 	ATTEMPT(preflight, FIELD_BOOL, false),	    ATTEMPT(grades_from, FIELD_INT, false),
 	ATTEMPT(keep_tests, FIELD_BOOL, false),	    ATTEMPT(keep_judge, FIELD_BOOL, false),
-	ATTEMPT(watch_network, FIELD_BOOL, false),
+	ATTEMPT(watch_network, FIELD_BOOL, false),  ATTEMPT(agent_only, FIELD_BOOL, false),
+	ATTEMPT(around, FIELD_STR, false),
 };
 
 void attempt_release(struct attempt *a)
@@ -180,7 +182,16 @@ void attempt_release(struct attempt *a)
 	free(a->replay);
 	free(a->bench);
 	free(a->rollout_id);
+	free(a->around);
 	*a = (struct attempt){.trial.seed = -1};
+}
+
+const char *attempt_taken_folder(const struct attempt *a, char number[static 16])
+{
+	if (a->agent_from == a->number)
+		return ATTEMPT_OF_AGENT;
+	snprintf(number, 16, "%d", a->agent_from);
+	return number;
 }
 
 bool attempt_agent_asks(const struct attempt *a)

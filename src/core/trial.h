@@ -74,9 +74,13 @@ int trial_from_json(struct trial *t, const json_t *j, const char *where,
 struct attempt {
 	struct trial trial;
 	char *rollout_id; /* of the start that made it (store/planfile.h); NULL or "": an older program's */
-	int number;	/* from 1 */
-	int agent_from; /* an earlier attempt whose committed agent work is taken over; 0: none */
-	bool regrade;	/* `eval`: only evaluation, of agent_from */
+	int number; /* from 1 */
+	/* An earlier attempt whose committed agent work is taken over; 0: none. Its own number: what its agent did in another sandbox, brought
+	 * here as ATTEMPT_OF_AGENT. */
+	int agent_from;
+	bool agent_only; /* it goes on elsewhere: the worker ends once its agent's work is committed, without a result */
+	char *around; /* what holds the machine that it runs on, where that is no plain one: "gVisor, in a sandbox of Modal"; NULL: nothing */
+	bool regrade; /* `eval`: only evaluation, of agent_from */
 	/* An earlier attempt that was graded: what its tests, or its judge, said is kept and not asked for anew, and so is
 	 * what people said unless there are ratings here. 0: none. */
 	int grades_from;
@@ -102,6 +106,8 @@ struct attempt {
 };
 
 void attempt_release(struct attempt *a);
+/* The folder beside A's own in which the work is that it takes over, "N" or ATTEMPT_OF_AGENT. */
+const char *attempt_taken_folder(const struct attempt *a, char number[static 16]);
 /* Whether its agent will run and ask a model through its gateway: one of the user's own serves everybody, that of the
  * rollout those whose model some provider answers. */
 bool attempt_agent_asks(const struct attempt *a);

@@ -36,6 +36,7 @@ void driver_pack(struct driver *d, size_t id)
 	j->state = PACKING;
 	json_put_str(m, "op", "pack");
 	json_put_str(m, "dir", j->dir);
+	json_put_bool(m, "shares", d->shares);
 	if (d->asks_here)
 		json_put_str(m, "door", d->spec.node_door);
 	else
@@ -163,6 +164,7 @@ static void on_hello(struct driver *d, const json_t *m)
 	d->greeted = true;
 	d->is_shared = strcmp(json_get_str(m, "files", "shared"), "copied") != 0;
 	d->asks_here = !strcmp(json_get_str(m, "models", "node"), "here");
+	d->shares = json_get_bool(m, "shares", false);
 	d->attaches = json_get_bool(m, "attach", false);
 	d->poll_ms = json_get_int(m, "poll_ms", DRIVER_POLL_MS);
 	d->batch = (size_t)json_get_int(m, "batch", DRIVER_BATCH);

@@ -49,6 +49,7 @@ struct driver {
 	json_t *by_token; /* token -> index: of those that are not free */
 	bool greeted, polling, answered;
 	bool is_shared, attaches, asks_here;
+	bool shares; /* agents may work where nothing of their tests is */
 	int64_t poll_ms, next_poll_ms, ready_since_ms, restart_ms;
 	int deaths;
 	size_t batch;

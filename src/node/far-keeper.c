@@ -385,6 +385,10 @@ static int start_run(struct keeper *k, struct err *err)
 	strv_pushf(&argv, "--cache=%s", q->cache);
 	strv_pushf(&argv, "--cache-mb=%lld", (long long)q->cache_mb);
 	strv_pushf(&argv, "--side-by-side=%lld", (long long)q->side_by_side);
+	if (q->around)
+		strv_pushf(&argv, "--around=%s", q->around);
+	if (q->alone)
+		strv_pushf(&argv, "--alone=%s", q->alone);
 	strv_pushv(&argv, strv_items(&q->dirs));
 	const struct spawn spawn = {.argv = strv_items(&argv),
 				    .dir_fd = AT_FDCWD,

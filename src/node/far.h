@@ -17,6 +17,7 @@ struct far_request {
 	const char *dir;   /* of the job; its parent exists */
 	const char *cache; /* as node.h has it, and so on */
 	int64_t cache_mb, side_by_side;
+	const char *around, *alone;
 	struct strv dirs; /* of attempts */
 };
 

@@ -25,6 +25,7 @@
 #include "core/datadir.h"
 #include "core/token.h"
 #include "node/home-models.h"
+#include "node/inputs.h"
 #include "os/lines.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
@@ -83,9 +84,15 @@ static int allow(struct home *h, const char *dir, struct err *err)
 	json_put_bool(h->allowed, travel, true);
 	json_put_bool(h->allowed, tokens, true);
 	json_array_foreach (json_object_get(j, "inputs"), i, input) {
+		const json_t *share = json_object_get(input, "share");
+		const json_t *entry = share && inputs_of_agent(h->q->alone) ? share : input;
 		AUTO(free) char *parcel =
-			xasprintf(DATA_PARCELS "/%s.tar", json_get_str(input, "sha256", ""));
+			xasprintf(DATA_PARCELS "/%s.tar", json_get_str(entry, "sha256", ""));
 		json_put_bool(h->allowed, parcel, true);
+	}
+	if (h->q->agent) {
+		AUTO(free) char *agent = path_join(dir, HOME_AGENT);
+		json_put_bool(h->allowed, agent, true);
 	}
 	return 0;
 }
@@ -122,7 +129,11 @@ static void on_get(struct home *h, const struct frame *f)
 		give_tokens(h, f->id, path);
 		return;
 	}
-	int fd = path_open_beneath(h->data_fd, path, O_RDONLY, 0, &err);
+	const bool of_agent = h->q->agent && !strcmp(path_base(path), HOME_AGENT);
+	int fd = of_agent ? open(h->q->agent, O_RDONLY | O_CLOEXEC)
+			  : path_open_beneath(h->data_fd, path, O_RDONLY, 0, &err);
+	if (fd < 0 && of_agent)
+		err_set(&err, ERR_INFRA, errno, "%s", h->q->agent);
 	if (fd < 0) {
 		refuse(h, f->id, err.msg);
 		return;

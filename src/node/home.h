@@ -9,10 +9,15 @@
 
 struct home_request {
 	const char *data, *out, *events;
+	/* As struct node_request has it: "agent": of a task it gets the share that its agent may see (inputs.h). "evaluate": and it may ask for AGENT, an
+	 * archive that came from there, as HOME_AGENT. */
+	const char *alone, *agent;
 	struct strv dirs; /* of attempts, below data */
 	const char *const
 		*command; /* whose standard streams lead to `rollouts-node far`; NULL: our own do */
 };
+
+#define HOME_AGENT "agent.tar" /* beside trial.json, for who asks */
 
 enum home_status {
 	HOME_DONE = 0, /* everything is here */

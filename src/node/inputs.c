@@ -19,7 +19,7 @@
 #include "repo/repo.h"
 #include "task/task.h"
 
-enum { TRIAL_JSON_MAX = 16 << 20, PREPARE_MS = 60 * 60 * 1000 };
+enum { TRIAL_JSON_MAX = 16 << 20, TASK_JSON_MAX = 1 << 28, PREPARE_MS = 60 * 60 * 1000 };
 #define CARRIED                                                                                    \
 	DATA_CACHE "/carried" /* SHA256/: what had a place of its own on the submitting machine */
 
@@ -99,6 +99,75 @@ static int add_attempt(struct packer *p, const struct attempt *a, int number, js
 	return number ? add(p, dir, inputs, err) : 0;
 }
 
+/* A folder of its own that begins as the snapshot, by other names of its files. */
+static int make_share(const struct packer *p, const char *snapshot, const char *share, bool gold,
+		      struct err *err)
+{
+	static const char *const kept[] = {SNAPSHOT_APP, SNAPSHOT_REPO, SNAPSHOT_GOLD};
+	AUTO(free) char *file = path_join(snapshot, SNAPSHOT_TASK);
+	AUTO(json) json_t *task = NULL;
+	size_t i;
+	json_t *step;
+
+	if (path_remove_tree(p->root_fd, share, err) ||
+	    path_make_dirs(p->root_fd, share, 0755, err) ||
+	    json_read(&task, p->root_fd, file, TASK_JSON_MAX, err))
+		return -1;
+	json_array_foreach (json_object_get(task, "steps"), i, step) {
+		json_put(step, "tests", json_array());
+		json_put(step, "rubrics", json_array());
+	}
+	json_put(json_object_get(task, "repo"), "end_commit", json_null());
+	AUTO(fd) int from = path_open_beneath(p->root_fd, snapshot, O_RDONLY | O_DIRECTORY, 0, err);
+	AUTO(fd) int to = path_open_beneath(p->root_fd, share, O_RDONLY | O_DIRECTORY, 0, err);
+	if (from < 0 || to < 0 || json_write(to, SNAPSHOT_TASK, task, false, err))
+		return -1;
+	for (i = 0; i < ARRAY_SIZE(kept) - !gold; i++)
+		if (path_exists(from, kept[i]) && path_share_tree(from, kept[i], to, kept[i], err))
+			return -1;
+	return 0;
+}
+
+static int add_share(struct packer *p, const struct trial *t, json_t *entry, struct err *err)
+{
+	const bool gold = !strcmp(t->agent, "oracle");
+	AUTO(free) char *key = xasprintf("%s %s", gold ? "oracle" : "agent", t->task_snapshot);
+	AUTO(free) char *share = xasprintf(DATA_PARCELS "/.share-%d", (int)getpid());
+	json_t *made = json_object_get(p->made, key);
+	struct parcel parcel;
+	struct err ignored;
+
+	if (!made) {
+		int rc = make_share(p, t->task_snapshot, share, gold, err) ||
+			 pack_tree(p, p->root_fd, share, &parcel, err);
+		if (path_remove_tree(p->root_fd, share, rc ? &ignored : err) || rc)
+			return err_wrap(err, "pack what the agent may see of %s", t->task_snapshot);
+		made = json_object();
+		json_put_str(made, "sha256", parcel.sha256);
+		json_put_int(made, "bytes", parcel.bytes);
+		json_put(p->made, key, made);
+	}
+	json_put(entry, "share", json_incref(made));
+	return 0;
+}
+
+bool inputs_of_agent(const char *alone)
+{
+	return alone && !strcmp(alone, "agent");
+}
+
+void inputs_take_shares(json_t *inputs)
+{
+	size_t i;
+	json_t *input;
+
+	json_array_foreach (inputs, i, input) {
+		json_t *share = json_object_get(input, "share");
+		if (share)
+			json_object_update(input, share);
+	}
+}
+
 static int add_task(struct packer *p, const struct attempt *a, json_t *inputs, struct err *err)
 {
 	const struct trial *t = &a->trial;
@@ -111,6 +180,14 @@ static int add_task(struct packer *p, const struct attempt *a, json_t *inputs, s
 		return 0;
 	if (add(p, t->task_snapshot, inputs, err))
 		return -1;
+	const size_t last = json_array_size(inputs) - 1;
+	if (p->shares) {
+		/* The entry itself is that of other trials, too: an oracle's share is another. */
+		json_t *own = json_deep_copy(json_array_get(inputs, last));
+		json_array_set_new(inputs, last, own);
+		if (add_share(p, t, own, err))
+			return -1;
+	}
 	if (t->sandbox == SANDBOX_NONE)
 		return 0;
 	if (task_load(&task, p->root_fd, t->task_snapshot, err))

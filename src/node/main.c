@@ -68,6 +68,7 @@ static int run(int argc, char **argv)
 		{"cache-mb", 1, NULL, 'm'}, {"side-by-side", 1, NULL, 's'},
 		{"store", 1, NULL, 't'},    {"keys", 1, NULL, 'k'},
 		{"ask", 1, NULL, 'a'},	    {"sockets", 1, NULL, 'g'},
+		{"around", 1, NULL, 'r'},   {"alone", 1, NULL, 'n'},
 		{NULL, 0, NULL, 0}};
 	struct node_request q = {.side_by_side = 1, .dirs = STRV_INIT};
 	const char *list = NULL;
@@ -77,7 +78,8 @@ static int run(int argc, char **argv)
 		const char **texts[] = {
 			['d'] = &q.data,   ['c'] = &q.cache,	  ['o'] = &q.out,
 			['e'] = &q.events, ['l'] = &list,	  ['t'] = &q.source.store,
-			['k'] = &q.keys,   ['a'] = &q.source.ask, ['g'] = &q.sockets};
+			['k'] = &q.keys,   ['a'] = &q.source.ask, ['g'] = &q.sockets,
+			['r'] = &q.around, ['n'] = &q.alone};
 		if (o == 'i')
 			index = strtoul(optarg, NULL, 10);
 		else if (o == 'm')
@@ -100,11 +102,11 @@ static int run(int argc, char **argv)
 
 static int far(int argc, char **argv)
 {
-	static const struct option options[] = {{"job", 1, NULL, 'j'},
-						{"cache", 1, NULL, 'c'},
-						{"cache-mb", 1, NULL, 'm'},
-						{"side-by-side", 1, NULL, 's'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"job", 1, NULL, 'j'},	    {"cache", 1, NULL, 'c'},
+		{"cache-mb", 1, NULL, 'm'}, {"side-by-side", 1, NULL, 's'},
+		{"around", 1, NULL, 'r'},   {"alone", 1, NULL, 'n'},
+		{NULL, 0, NULL, 0}};
 	struct far_request q = {.side_by_side = 1, .dirs = STRV_INIT};
 
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -116,6 +118,10 @@ static int far(int argc, char **argv)
 			q.cache_mb = strtoll(optarg, NULL, 10);
 		else if (o == 's')
 			q.side_by_side = strtoll(optarg, NULL, 10);
+		else if (o == 'r')
+			q.around = optarg;
+		else if (o == 'n')
+			q.alone = optarg;
 		else
 			return 2;
 	}
@@ -130,10 +136,9 @@ static int far(int argc, char **argv)
 
 static int home(int argc, char **argv)
 {
-	static const struct option options[] = {{"data", 1, NULL, 'd'},
-						{"out", 1, NULL, 'o'},
-						{"events", 1, NULL, 'e'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"data", 1, NULL, 'd'},	  {"out", 1, NULL, 'o'},
+						{"events", 1, NULL, 'e'}, {"alone", 1, NULL, 'n'},
+						{"agent", 1, NULL, 'a'},  {NULL, 0, NULL, 0}};
 	struct home_request q = {.dirs = STRV_INIT};
 	int end = argc;
 
@@ -144,7 +149,11 @@ static int home(int argc, char **argv)
 	for (int o; (o = getopt_long(end, argv, "", options, NULL)) != -1;) {
 		if (o == '?')
 			return HOME_USAGE;
-		*(o == 'd' ? &q.data : o == 'o' ? &q.out : &q.events) = optarg;
+		*(o == 'd'   ? &q.data
+		  : o == 'o' ? &q.out
+		  : o == 'n' ? &q.alone
+		  : o == 'a' ? &q.agent
+			     : &q.events) = optarg;
 	}
 	push_rest(&q.dirs, end, argv);
 	if (!q.data || !q.out || !q.events || !q.dirs.n)

@@ -33,6 +33,8 @@
 #include "core/trial.h"
 #include "node/cache.h"
 #include "node/home-models.h"
+#include "node/home.h"
+#include "node/inputs.h"
 #include "node/node-gateway.h"
 #include "node/node-image.h"
 #include "node/node-spending.h"
@@ -202,6 +204,9 @@ static void place(const struct node *n, struct attempt *a, const json_t *inputs)
 				json_put_str(m, "host", here);
 				break;
 			}
+	a->around = n->q->around ? xstrdup(n->q->around) : NULL;
+	if (n->q->alone && a->trial.sandbox == SANDBOX_LOCAL)
+		a->trial.sandbox = SANDBOX_LAUNCHER;
 	a->uid = 0;
 	if (user_may_change()) {
 		char hex[HASH_HEX];
@@ -341,6 +346,24 @@ static json_t *without_images(const json_t *inputs)
 	return needed;
 }
 
+/* What its agent came to in another sandbox; whatever else is there is nobody's word. */
+static int have_agent(struct node *n, struct slot *s, struct err *err)
+{
+	AUTO(free) char *archive = path_join(s->dir, HOME_AGENT);
+	AUTO(free) char *attempts = path_folder(s->dir);
+	AUTO(free) char *to = path_join(attempts, ATTEMPT_OF_AGENT);
+
+	if (source_get(&n->q->source, n->data_fd, archive, err) ||
+	    path_make_dirs(n->cache.root_fd, attempts, 0755, err))
+		return -1;
+	AUTO(fd) int in = path_open_beneath(n->data_fd, archive, O_RDONLY, 0, err);
+	if (in < 0 || parcel_read(in, NULL, n->cache.root_fd, to, err))
+		return -1;
+	AUTO(free) char *result = path_join(to, ATTEMPT_RESULT);
+	s->spec.agent_from = s->spec.number;
+	return path_remove_tree(n->cache.root_fd, result, err);
+}
+
 /* Begun, or waiting for the lock. */
 static int begin(struct node *n, struct slot *s, struct err *err)
 {
@@ -358,12 +381,19 @@ static int begin(struct node *n, struct slot *s, struct err *err)
 		return err_set(err, ERR_CANCELLED, 0,
 			       "an earlier execution of this job has run it");
 	const json_t *inputs = json_object_get(travel, "inputs");
+	if (inputs_of_agent(n->q->alone))
+		inputs_take_shares((json_t *)inputs);
 	AUTO(json) json_t *needed = without_images(inputs);
 	if (cache_have(&s->hold, &n->cache, n->data_fd, needed, err) ||
 	    (s->spec.trial.sandbox == SANDBOX_DOCKER &&
 	     node_image_have(&n->cache, n->data_fd, inputs, &s->spec.trial, err)))
 		return -1;
 	place(n, &s->spec, inputs);
+	if (n->q->alone && !s->spec.agent_from && !s->spec.preflight) {
+		s->spec.agent_only = inputs_of_agent(n->q->alone) && s->spec.trial.evaluate;
+		if (!inputs_of_agent(n->q->alone) && have_agent(n, s, err))
+			return -1;
+	}
 	return start_worker(n, s, travel, err);
 }
 

@@ -31,7 +31,12 @@ struct node_request {
 	const char *
 		keys; /* a file, instead of the one in the data folder (node-gateway.h); NULL: that one */
 	const char *events; /* a file's name, to which ".K" is added; NULL: standard output */
-	int64_t cache_mb;   /* 0: no limit */
+	/* What holds this machine, as struct attempt has it; NULL: nothing. */
+	const char *around;
+	/* Our own sandbox does not start here, and this machine is one itself, of one trial: "agent": its agent works here and nothing else happens;
+	 * "evaluate": what that came to, which its home has, is graded here. NULL: it starts. */
+	const char *alone;
+	int64_t cache_mb; /* 0: no limit */
 	int64_t side_by_side;
 	struct strv dirs; /* of attempts, below data */
 };

@@ -163,6 +163,7 @@ static json_t *serve(struct packer *p, const json_t *request, const char **event
 	json_t *travel = NULL;
 
 	*event = "failed";
+	p->shares = json_get_bool(request, "shares", false);
 	if (!strcmp(op, "pack") &&
 	    !inputs_pack(p, dir, json_get_str(request, "keys", NULL),
 			 json_get_str(request, "door", NULL), &travel, err)) {

@@ -26,7 +26,8 @@ struct sandbox {
 	bool stopped;
 };
 
-extern const struct sandbox_backend sandbox_local, sandbox_docker, sandbox_landlock;
+extern const struct sandbox_backend sandbox_local, sandbox_docker, sandbox_landlock,
+	sandbox_launcher;
 
 /* run.c: sandbox_serve without the checks. */
 int run_serve(struct sandbox *s, const struct sandbox_exec *x, int log_fd,

@@ -5,7 +5,7 @@
 #include "sandbox/sandbox.h"
 
 static const struct sandbox_backend *const backends[] = {&sandbox_local, &sandbox_docker,
-							 &sandbox_landlock};
+							 &sandbox_landlock, &sandbox_launcher};
 
 static const struct sandbox_backend *find_backend(const char *name)
 {

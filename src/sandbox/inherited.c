@@ -166,8 +166,9 @@ static int open_itself(struct source *out, char *path_take, struct err *err)
 
 static int open_plain(struct sandbox_inherited *r, const struct sandbox_spec *spec, struct err *err)
 {
-	r->seccomp = open_filter(
-		spec->gateway ? "seccomp-landlock-tcp.bpf" : "seccomp-landlock.bpf", err);
+	r->seccomp = open_filter(spec->gateway || spec->alone ? "seccomp-landlock-tcp.bpf"
+							      : "seccomp-landlock.bpf",
+				 err);
 	return r->seccomp < 0 || open_itself(&r->init, install_libexec("rollouts-init"), err) ? -1
 											      : 0;
 }

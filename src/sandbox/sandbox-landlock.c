@@ -123,9 +123,10 @@ static int confine(struct common_sandbox *k, int abi, struct err *err)
 {
 	struct sandbox *s = &k->base;
 	const pid_t pids[] = {s->channel.pid, k->holder.pid, getpid(), getppid()};
-	const bool gateway = k->inherited->gateway.tree >= 0 && abi >= LANDLOCK_TCP;
+	const bool gateway = k->inherited->gateway.tree >= 0 && (!abi || abi >= LANDLOCK_TCP);
 	struct proto_request req = {.op = PROTO_CONFINE,
-				    .flags = k->inherited->own_user ? 0 : PROTO_SHARED_USER};
+				    .flags = (k->inherited->own_user ? 0 : PROTO_SHARED_USER) |
+					     (abi ? 0 : PROTO_UNHELD)};
 	struct proto_reply reply;
 
 	if (strlen(s->top) >= sizeof req.path)
@@ -136,16 +137,22 @@ static int confine(struct common_sandbox *k, int abi, struct err *err)
 	AUTO(fd) int top = open(s->top, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return err_set(err, ERR_INFRA, errno, "open %s", s->top);
-	AUTO(fd) int ruleset = make_ruleset(s, abi, gateway ? s->spec.gateway_port : 0, err);
+	AUTO(fd)
+	int ruleset = abi ? make_ruleset(s, abi, gateway ? s->spec.gateway_port : 0, err)
+			  : fcntl(top, F_DUPFD_CLOEXEC, 0);
 	AUTO(fd)
 	int filter = ruleset < 0 ? -1
 				 : plain_filter(k->inherited->seccomp, pids, ARRAY_SIZE(pids),
-						abi >= LANDLOCK_TRUNCATES, err);
+						!abi || abi >= LANDLOCK_TRUNCATES, err);
 	if (filter < 0 || channel_send(&s->channel, &req, (int[]){ruleset, filter, top}, 3, err) ||
 	    channel_answer(&s->channel, &req, &reply, NULL, err))
 		return -1;
-	snprintf(s->isolation, sizeof s->isolation, "Landlock %d, %s", abi,
-		 k->inherited->own_user ? "a user of its own" : "the user of rollouts");
+	if (abi)
+		snprintf(s->isolation, sizeof s->isolation, "Landlock %d, %s", abi,
+			 k->inherited->own_user ? "a user of its own" : "the user of rollouts");
+	else
+		snprintf(s->isolation, sizeof s->isolation,
+			 "no sandbox of ours, a user of its own");
 	return 0;
 }
 
@@ -186,19 +193,11 @@ static int start(struct common_sandbox *k, int abi, struct err *err)
 	return confine(k, abi, err);
 }
 
-static int landlock_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
+/* ABI 0: nothing of Landlock. */
+static int open_plain(struct sandbox **out, const struct sandbox_backend *backend,
+		      const struct sandbox_spec *spec, int abi, struct err *err)
 {
-	if (user_may_change())
-		return err_set(err, ERR_INFRA, 0,
-			       "a sandbox is never opened as root: become another user first");
-	if (spec->network || spec->image)
-		return err_set(err, ERR_USAGE, 0,
-			       "%s needs sandbox = \"docker\": a sandbox of Landlock has none",
-			       spec->image ? "an image" : "network = true");
-	const int abi = landlock_abi(err);
-	if (!abi)
-		return err_wrap(err, "sandbox");
-	struct common_sandbox *k = common_new(&sandbox_landlock, spec, err);
+	struct common_sandbox *k = common_new(backend, spec, err);
 	if (!k)
 		return -1;
 	if (start(k, abi, err)) {
@@ -210,9 +209,41 @@ static int landlock_open(struct sandbox **out, const struct sandbox_spec *spec, 
 	return 0;
 }
 
+static int landlock_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
+{
+	if (user_may_change())
+		return err_set(err, ERR_INFRA, 0,
+			       "a sandbox is never opened as root: become another user first");
+	if (spec->network || spec->image)
+		return err_set(err, ERR_USAGE, 0,
+			       "%s needs sandbox = \"docker\": a sandbox of Landlock has none",
+			       spec->image ? "an image" : "network = true");
+	const int abi = landlock_abi(err);
+	return abi ? open_plain(out, &sandbox_landlock, spec, abi, err) : err_wrap(err, "sandbox");
+}
+
+/* The machine is a sandbox already, of this phase of this trial: neither namespaces nor Landlock, but one's own user and the filter. */
+static int launcher_open(struct sandbox **out, const struct sandbox_spec *spec, struct err *err)
+{
+	if (user_may_change() || !spec->inherited || !spec->inherited->own_user)
+		return err_set(err, ERR_INFRA, 0,
+			       "a launcher's sandbox alone needs a user of the trial's own in it");
+	return open_plain(out, &sandbox_launcher, spec, 0, err);
+}
+
 const struct sandbox_backend sandbox_landlock = {
 	.name = "landlock",
 	.open = landlock_open,
+	.apply = common_apply,
+	.stop = common_stop,
+	.diff = common_diff,
+	.disk_bytes = common_disk_bytes,
+	.close = common_close,
+};
+
+const struct sandbox_backend sandbox_launcher = {
+	.name = "launcher",
+	.open = launcher_open,
 	.apply = common_apply,
 	.stop = common_stop,
 	.diff = common_diff,

@@ -41,7 +41,8 @@ struct sandbox_spec {
 	enum workspace_kind workspace;
 	const struct sandbox_mount *mounts;
 	size_t mounts_n;
-	bool plain; /* for "landlock": nothing is mounted, LAYOUT is one of sandbox_plain_layout */
+	bool plain; /* for "landlock" and "launcher": nothing is mounted, LAYOUT is one of sandbox_plain_layout */
+	bool alone; /* for "launcher": nobody else is on the machine */
 	/* Folders that are shown and may be written to, as a layer above that goes with the sandbox: HOST never changes. A copy
 	 * where that cannot be had. At most SANDBOX_CACHES_MAX. */
 	const struct sandbox_mount *caches;

@@ -92,10 +92,9 @@ static int give_tree(int dir_fd, const char *name, uid_t uid, struct err *err)
 
 /* An attempt whose work is taken over has to be its trial's user's, which it is not where the data folder was carried here. It is
  * copied rather than given away: other names of its files may be of somebody else. */
-static int own_attempt(int attempts_fd, int number, uid_t uid, struct err *err)
+static int own_attempt(int attempts_fd, const char *name, uid_t uid, struct err *err)
 {
-	AUTO(free) char *name = xasprintf("%d", number);
-	AUTO(free) char *own = xasprintf(".%d.own", number);
+	AUTO(free) char *own = xasprintf(".%s.own", name);
 	struct stat st;
 
 	if (!uid || fstatat(attempts_fd, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid == uid)
@@ -118,7 +117,8 @@ int rundir_make(int root_fd, const struct attempt *a, struct err *err)
 	/* Every time: whoever began the first attempt may have been killed at any of these steps. */
 	AUTO(fd) int run_fd = make_own_dir(root_fd, run, a->uid, err);
 	AUTO(fd) int top = run_fd < 0 ? -1 : make_own_dir(root_fd, attempts, a->uid, err);
-	if (top < 0 || (a->agent_from && own_attempt(top, a->agent_from, a->uid, err)))
+	if (top < 0 ||
+	    (a->agent_from && own_attempt(top, attempt_taken_folder(a, number), a->uid, err)))
 		return -1;
 	/* A copy that followed links would keep the names of the last attempt from being moved on. */
 	int latest = rundir_latest(root_fd, a->trial.run_id);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "trial/boxes.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "agent/agent.h"
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -18,7 +20,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	static const char *const scratch[] = {
 		[BOX_AGENT] = ATTEMPT_BOX_AGENT, [BOX_EVALUATE] = ATTEMPT_BOX_EVALUATE};
 	const struct trial *t = &w->attempt.trial;
-	const bool plain = t->sandbox == SANDBOX_LANDLOCK;
+	const bool plain = sandbox_kind_is_plain(t->sandbox);
 
 	free(w->scratch[which]);
 	w->scratch[which] = path_join(w->dir, scratch[plain ? BOX_AGENT : which]);
@@ -35,6 +37,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 		.scratch = w->scratch[which],
 		.workspace = t->workspace,
 		.plain = plain,
+		.alone = t->sandbox == SANDBOX_LAUNCHER,
 		.network = t->network,
 		.limits = t->limits,
 		.inherited = w->inherited[which],
@@ -82,11 +85,29 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 	spec->gateway_port = spec->whole ? WHOLE_GATEWAY_PORT : AGENT_GATEWAY_PORT;
 }
 
+/* Nobody else is on the machine, so that the usual names may lead to what an agent works in. */
+static int lead_to(const char *scratch, int root_fd, struct err *err)
+{
+	static const char *const names[] = {"/app", "/home/agent"};
+	AUTO(free) char *root = path_of_fd(root_fd);
+	AUTO(free) char *top = path_join(root, scratch);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *to = xasprintf("%s%s", top, names[i]);
+		unlink(names[i]);
+		if (symlink(to, names[i]) && errno != EEXIST && errno != EISDIR)
+			return err_set(err, ERR_INFRA, errno, "link %s", names[i]);
+	}
+	return 0;
+}
+
 int work_unmount(struct work *w, struct err *err)
 {
 	AUTO(free) char *scratch = path_join(w->dir, ATTEMPT_BOX_AGENT);
 
 	if (sandbox_plain_layout(&w->task.layout, w->root_fd, scratch, err))
+		return -1;
+	if (w->attempt.trial.sandbox == SANDBOX_LAUNCHER && lead_to(scratch, w->root_fd, err))
 		return -1;
 	agent_unmount(w->attempt.agent_spec);
 	agent_unmount(w->attempt.tools);

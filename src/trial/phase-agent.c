@@ -342,8 +342,9 @@ static void take_past(struct work *w, int from_fd)
 	struct err ignored;
 
 	result_init(&past);
-	if (!json_read(&j, from_fd, ATTEMPT_RESULT, RESULT_JSON_MAX, &ignored) &&
-	    !result_from_json(&past, j, ATTEMPT_RESULT, &ignored)) {
+	const char *name = path_exists(from_fd, ATTEMPT_RESULT) ? ATTEMPT_RESULT : ATTEMPT_SO_FAR;
+	if (!json_read(&j, from_fd, name, RESULT_JSON_MAX, &ignored) &&
+	    !result_from_json(&past, j, name, &ignored)) {
 		w->result.workspace = STEAL(&past.workspace);
 		w->result.limits_held = STEAL(&past.limits_held);
 		w->result.isolation = STEAL(&past.isolation);
@@ -364,9 +365,9 @@ static int take_over(struct work *w, struct err *err)
 	static const char *const taken[] = {ATTEMPT_ARTIFACTS, ATTEMPT_AGENT_LOG, ATTEMPT_AGENT_ERR,
 					    ATTEMPT_CALLS, ATTEMPT_RECORDING};
 	AUTO(json) json_t *record = NULL;
-	char name[16];
-
-	snprintf(name, sizeof name, "../%d", w->attempt.agent_from);
+	char number[16];
+	AUTO(free)
+	char *name = path_join("..", attempt_taken_folder(&w->attempt, number));
 	AUTO(fd) int from =
 		openat(w->run_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)

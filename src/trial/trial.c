@@ -69,12 +69,28 @@ static int read_gold_paths(struct work *w, const char *gold, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
 
-	if (!w->task.has_gold || !w->attempt.trial.evaluate)
+	if (!w->task.has_gold || !w->attempt.trial.evaluate || w->attempt.agent_only)
 		return 0;
 	if (path_read(w->root_fd, gold, GOLD_MAX, &text, err))
 		return err_wrap(err, "the task's gold diff.patch");
 	if (text.len)
 		tamper_paths(&w->gold_paths, text.data, text.len);
+	return 0;
+}
+
+/* Nothing but its user keeps what runs in a launcher's sandbox alone from reading files: tests and solution stay root's. */
+static int hide(const struct work *w, struct err *err)
+{
+	static const char *const names[] = {SNAPSHOT_TASK, SNAPSHOT_GOLD};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO(free) char *path = path_join(w->attempt.trial.task_snapshot, names[i]);
+		AUTO(fd) int fd = path_open_beneath(w->root_fd, path, O_RDONLY, 0, err);
+		if (fd < 0 && err->sys == ENOENT)
+			continue;
+		if (fd < 0 || fchmod(fd, 0600))
+			return err_set(err, ERR_INFRA, errno, "hide %s", path);
+	}
 	return 0;
 }
 
@@ -90,7 +106,7 @@ static int prepare(struct work *w, struct err *err)
 	if (task_load(&w->task, w->root_fd, t->task_snapshot, err))
 		return err_wrap(err, "task %s", t->task_id);
 	w->step = &w->task.steps[0];
-	if (t->sandbox == SANDBOX_LANDLOCK && work_unmount(w, err))
+	if (sandbox_kind_is_plain(t->sandbox) && work_unmount(w, err))
 		return -1;
 	const json_t *patch = json_object_get(w->attempt.agent_spec, "patch");
 	if (json_is_string(patch))
@@ -99,6 +115,8 @@ static int prepare(struct work *w, struct err *err)
 		 path_read(w->root_fd, gold, GOLD_MAX, &w->gold, err))
 		return err_wrap(err, "the oracle needs the task's gold diff.patch");
 	if (!w->task.harbor && read_gold_paths(w, gold, err))
+		return -1;
+	if (t->sandbox == SANDBOX_LAUNCHER && hide(w, err))
 		return -1;
 	/* Who strips a text takes its last line's end, and a last line of context that is empty. */
 	if (w->gold.len && w->gold.data[w->gold.len - 1] != '\n')
@@ -173,6 +191,14 @@ static int run_harbor(struct work *w, struct err *err)
 	return 0;
 }
 
+/* Its phases, its workspace and what held it go into the result that another sandbox makes. */
+static int keep_so_far(struct work *w, struct err *err)
+{
+	work_phase(w, PHASE_DONE, 0);
+	AUTO(json) json_t *so_far = result_to_json(&w->result);
+	return json_write(w->run_fd, ATTEMPT_SO_FAR, so_far, false, err);
+}
+
 static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
@@ -188,6 +214,8 @@ static int run_phases(struct work *w, struct err *err)
 	w->result.has_agent = true;
 	w->result.outcome = w->result.agent.outcome;
 	snprintf(w->result.reason, sizeof w->result.reason, "%s", w->result.agent.reason);
+	if (w->attempt.agent_only)
+		return keep_so_far(w, err);
 	if (w->attempt.trial.evaluate && work_evaluate(w, err))
 		return -1;
 	return w->attempt.regrade ? run_links_make(w->trial_fd, w->attempt.number, err) : 0;
@@ -327,6 +355,7 @@ static void begin_result(struct work *w)
 		w->result.tool_versions = json_incref(json_object_get(a->tools, "versions"));
 	w->result.cpus = limits_cpus_here(&a->trial.limits);
 	w->result.sandbox = xstrdup(sandbox_kind_name(a->trial.sandbox));
+	w->result.around = a->around ? xstrdup(a->around) : NULL;
 	w->app = path_join(a->trial.task_snapshot, SNAPSHOT_APP);
 }
 
@@ -401,7 +430,10 @@ int trial_run(const char *attempt_dir)
 		}
 		record_failure(&w, &err);
 	}
-	if (finish(&w, &err))
+	if (w.attempt.agent_only && w.result.has_agent) {
+		event_send(w.event_fd, &w.events);
+		status = 0;
+	} else if (finish(&w, &err))
 		log_warn("%s", err.msg);
 	else
 		status = 0;
