@@ -86,12 +86,19 @@ class Job:
             event = json.loads(line)
             if "line" in event:
                 self.begun = True
-                self.pass_on(event["line"])
+                self.member(event).pass_on(event["line"])
             elif "ended" in event:
                 more = {k: event[k] for k in ("stopped", "committed") if k in event}
                 if event.get("archive"):
                     more["archive"] = str(self.folder / event["archive"])
-                self.left(self.launcher.words(self, str(event["ended"])), more)
+                self.member(event).left(self.launcher.words(self, str(event["ended"])), more)
+
+    def member(self, event):
+        """Whose event it is, of a job that is several trials."""
+        return self
+
+    def dirs(self):
+        return [self.spec["dir"]]
 
     def left(self, how, more):
         """Its worker is gone; its archive is here."""
@@ -110,7 +117,7 @@ class Job:
     async def line(self, command=None, pump=None, cwd=None, env=None):
         """One home, by COMMAND or with its streams given to PUMP(reader, writer), until it ends. Its status; CUT for one that was killed."""
         argv = [str(self.launcher.node), "home", "--data", self.launcher.data, "--out", str(self.folder), "--events",
-                str(self.folder / self.events), *self.home_options, self.spec["dir"], *(["--", *command] if command else [])]
+                str(self.folder / self.events), *self.home_options, *self.dirs(), *(["--", *command] if command else [])]
         pipe = asyncio.subprocess.PIPE if pump else asyncio.subprocess.DEVNULL
         with open(self.folder / "log", "ab") as log:
             self.home = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=log, start_new_session=True, cwd=cwd, env=env)

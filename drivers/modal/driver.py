@@ -17,17 +17,19 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("MODAL_MAX_THROTTLE_WAIT", "60")
 os.environ.setdefault("MODAL_IMAGE_BUILDER_VERSION", "2025.06")  # older ones want a Python in each image
 from line_launcher import CUT, DONE, GONE, OUT, Job, Launcher, Refused, note  # noqa: E402
+from volume import CALL_SEC, Volume, one_line, within  # noqa: E402
 import modal  # noqa: E402
 from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFoundError, ResourceExhaustedError,  # noqa: E402
                              SandboxTerminatedError, SandboxTimeoutError)
 
 VERSION = "1.6.4"
-CALL_SEC, WATCH_SEC, BLOCK = 30, 5, 1 << 20
+WATCH_SEC, BLOCK = 5, 1 << 20
 CREATES = 20  # at once
+GATHER_SEC = 0.5  # for the others of a group
 TRIES = 5     # sessions in a row that end at once
 JOB, CACHE, PROGRAMS = "/rollouts/job", "/rollouts/cache", "/rollouts/programs"
 PARCELS = f"{JOB}/data/cache/parcels"
@@ -47,19 +49,6 @@ class Gone(Exception):
     """The sandbox has ended, or is not to be had."""
 
 
-async def within(seconds, call):
-    """A call of the SDK, which has no time limit of its own."""
-    try:
-        return await asyncio.wait_for(call, seconds)
-    except asyncio.TimeoutError:
-        raise TimeoutError(f"no answer from Modal within {seconds} s") from None
-
-
-def one_line(error):
-    words = " ".join(str(error).split())
-    return words or type(error).__name__
-
-
 def members(archive):
     """Names directly in the folder that an archive is of."""
     with tarfile.open(archive) as tar:
@@ -69,11 +58,13 @@ def members(archive):
 class Trial(Job):
     """One trial. Where our own sandbox can be made in one of Modal's, that is one sandbox for all of it (its part "all"). Where it cannot, Modal's
     is the box: one for the agent ("agent"), which gets nothing of the tests, then one for grading ("evaluate")."""
-    sandbox, making, part, is_left = None, None, "all", False
+    sandbox, making, part, is_left, group, since = None, None, "all", False, None, None
 
     def cancel(self, how):
         super().cancel(how)
-        if not self.sandbox:
+        if self.group:
+            self.group.cancel_if_all()
+        elif not self.sandbox:
             self.end("cancelled before its sandbox was there")
 
     def of(self):
@@ -90,16 +81,18 @@ class Trial(Job):
     def cost(self):
         """Seconds of its sandboxes so far, and what they come to by list price."""
         s = self.launcher.settings
-        seconds = sum(part.get("until", time.time()) - part["at"] for part in self.known.get("parts", {}).values() if part.get("at"))
+        seconds = time.time() - self.since if self.since else sum(part.get("until", time.time()) - part["at"] for part in self.known.get("parts", {}).values() if part.get("at"))
         cpu, memory = self.spec.get("cpus") or s["cpu"] or 0.125, (self.spec.get("memory_mb") or s["memory_mb"] or 128) / 1024
         per_hour = cpu * s["cpu_usd_per_hour"] + memory * s["memory_usd_per_gib_hour"]
         return seconds, per_hour, seconds / 3600 * per_hour
 
     def pass_on(self, line):
         """Before the last one, what it came to."""
+        if self.group and not self.since:
+            self.since = time.time()
         if line.get("event") == "finished":
             seconds, _, usd = self.cost()
-            super().pass_on({"event": "note", "text": f"sandbox {self.of().get('id')} of Modal: {seconds:.0f} s, about ${usd:.4f} at list price"})
+            super().pass_on({"event": "note", "text": f"sandbox {(self.group or self).of().get('id')} of Modal: {seconds:.0f} s, about ${usd:.4f} at list price"})
         super().pass_on(line)
 
     def left(self, how, more):
@@ -124,7 +117,7 @@ class Trial(Job):
             return
         with contextlib.suppress(OSError):
             new = Path(self.launcher.data, self.spec["dir"], ".cloud.json")
-            new.write_text(json.dumps({"instance_type": f"Modal, {self.launcher.around()}", "job": self.of().get("id"), "seconds": round(seconds, 1),
+            new.write_text(json.dumps({"instance_type": f"Modal, {self.launcher.around()}", "job": (self.group or self).of().get("id"), "seconds": round(seconds, 1),
                                        "share": 1, "usd_per_hour": round(per_hour, 6), "usd": round(usd, 6)}) + "\n")
             new.rename(new.with_name("cloud.json"))
 
@@ -138,6 +131,9 @@ class Trial(Job):
         names = [f"{i['sha256']}.tar" for i in self.spec["inputs"] if i["path"].startswith(OPEN)] if self.part != "all" else []
         return f"mkdir -p {PARCELS} && for f in {' '.join(names)}; do test -e {PARCELS}/$f || cp {VOLUME}/$f {PARCELS}/$f; done" if names else "true"
 
+    def at_once(self):
+        return 1
+
     async def find(self):
         try:
             return await within(CALL_SEC, modal.Sandbox.from_name.aio(self.launcher.settings["app"], self.name()))
@@ -147,7 +143,7 @@ class Trial(Job):
     async def create(self):
         s, launcher = self.launcher.settings, self.launcher
         spec = self.spec
-        cpu, memory = spec.get("cpus") or s["cpu"], spec.get("memory_mb") or s["memory_mb"]
+        cpu, memory = ((spec.get(given) or s[own]) * self.at_once() for given, own in (("cpus", "cpu"), ("memory_mb", "memory_mb")))
         more = {"cpu": cpu} if cpu else {}
         if memory:
             more["memory"] = (memory, memory)
@@ -257,7 +253,7 @@ class Trial(Job):
         launcher, began = self.launcher, time.monotonic()
         alone = "" if self.part == "all" else f"--alone={self.part} "
         script = (f"{launcher.unpacked(self.place())} && {self.brought()} && exec {PROGRAMS}/rollouts-node far --job {JOB} --cache {CACHE} "
-                  f"{alone}--around='{launcher.around()}' {self.spec['dir']}")
+                  f"{alone}--side-by-side={self.at_once()} --around='{launcher.around()}' {' '.join(self.dirs())}")
         try:
             process = await within(CALL_SEC, self.sandbox.exec.aio("sh", "-c", script, text=False, bufsize=-1))
             status = await self.line(pump=lambda reader, writer: self.pump(process, reader, writer))
@@ -362,32 +358,65 @@ class Trial(Job):
             self.note(until=time.time())
 
 
-class Volume:
-    """Files of this machine at Modal, by names that say what is in them, each uploaded once."""
+class Group(Trial):
+    """Several trials in one sandbox, one after the other or side by side, over one line; each ends by itself. Its folder is STATE/g-TOKEN of the first."""
 
-    def __init__(self, name):
-        self.there, self.names, self.uploads = modal.Volume.from_name(name, create_if_missing=True), None, {}
+    def __init__(self, launcher, spec, known=None):
+        self.members = {}
+        super().__init__(launcher, spec, known)
 
-    async def open(self):
-        if self.names is None:
-            await within(CALL_SEC * 4, self.there.hydrate.aio())
-            self.names = {entry.path.lstrip("/") for entry in await within(CALL_SEC * 4, self.there.listdir.aio("/"))}
+    @staticmethod
+    def spec_of(specs, side_by_side):
+        rounds = -(-len(specs) // side_by_side)
+        return {**specs[0], "token": f"g-{specs[0]['token']}", "jobs": specs, "side_by_side": min(side_by_side, len(specs)),
+                "inputs": list({i["sha256"]: i for spec in specs for i in spec["inputs"]}.values()), "time_sec": rounds * max(s["time_sec"] for s in specs)}
 
-    async def have(self, path):
-        name = path.name
-        if name not in self.uploads or (self.uploads[name].done() and self.uploads[name].exception()):
-            self.uploads[name] = asyncio.ensure_future(self.put(path))
-        await asyncio.shield(self.uploads[name])
+    def take(self, job):
+        self.members[job.token], job.group = job, self
 
-    async def put(self, path):
-        if path.name in self.names:
-            return
+    over = property(lambda self: all(job.over for job in self.members.values()), lambda self, _: None)
 
-        async def work():
-            async with self.there.batch_upload(force=True) as batch:
-                batch.put_file(path, f"/{path.name}")
+    def member(self, event):
+        return self.members.get(event["token"], Nobody)
 
-        await within(3600, work())
+    def dirs(self):
+        return [spec["dir"] for spec in self.spec["jobs"]]
+
+    def at_once(self):
+        return self.spec["side_by_side"]
+
+    def submitted(self, name):
+        for job in self.members.values():
+            if not job.over:
+                job.submitted(name)
+
+    def end(self, how, **more):
+        for job in self.members.values():
+            job.end(how)
+
+    def cancel_if_all(self):
+        """A signal reaches all that run there: one that is cancelled alone is not heard of any more."""
+        hows = [job.cancelled for job in self.members.values() if not job.over]
+        if all(hows):
+            self.cancel("kill" if "kill" in hows else "stop")
+
+    async def parts(self):
+        """Where Modal's sandbox has to be the box, each has its own."""
+        if self.known.get("alone") is None:
+            self.write(alone=await self.launcher.find_out(self))
+        if not self.known["alone"]:
+            return ["all"]
+        members, self.members = self.members, {}
+        for job in members.values():
+            job.group = None
+            job.write(group=None)
+            job.making = self.launcher.task(job.go())
+        return []
+
+
+class Nobody:
+    """Of a group that is heard again: a trial whose end was told."""
+    pass_on = left = staticmethod(lambda *_: None)
 
 
 class Modal(Launcher):
@@ -405,6 +434,8 @@ class Modal(Launcher):
         "runtime": ("", '"gvisor" or "vm"'),
         "network": (False, "true, where sandboxes may reach the network"),
         "volume": ("rollouts-inputs", "a name: the volume for inputs of trials"),
+        "trials_per_job": (1, "a whole number: trials in one sandbox"),
+        "side_by_side": (1, "a whole number: so many of them at once, with so many times the resources"),
         "timeout_sec": (0, "a whole number: how long a sandbox lives at most"),
         "create_sec": (180, "a whole number: how long Modal may take to answer that a sandbox was made, before it is looked up by its name"),
         "lost_after_sec": (600, "a whole number: how long Modal may be out of reach before trials are given up"),
@@ -415,7 +446,7 @@ class Modal(Launcher):
     def __init__(self, hello):
         super().__init__(hello)
         self.creates, self.preparing, self.finding = asyncio.Semaphore(CREATES), None, None
-        self.last_trouble = 0.0
+        self.last_trouble, self.gathered, self.groups = 0.0, {}, {}
 
     def read(self, given):
         s = super().read(given)
@@ -423,6 +454,11 @@ class Modal(Launcher):
             self.wrong("runtime")
         if not all(isinstance(n, str) and n for n in s["secrets"]):
             self.wrong("secrets")
+        for key in ("trials_per_job", "side_by_side"):
+            if s[key] < 1:
+                self.wrong(key)
+        if s["side_by_side"] > s["trials_per_job"]:
+            raise Refused("side_by_side: more than trials_per_job")
         if s["image"] and s["dockerfile"]:
             raise Refused("image and dockerfile: one of them")
         if s["dockerfile"] and not Path(s["dockerfile"]).is_file():
@@ -536,7 +572,49 @@ class Modal(Launcher):
     # -- trials
 
     async def put(self, job):
-        job.making = self.task(job.go())
+        if group := job.known.get("group"):
+            return self.rejoin(job, group)
+        attempt = json.loads(Path(self.data, job.spec["dir"], "trial.json").read_text())
+        if self.settings["trials_per_job"] == 1 or job.known.get("parts") or attempt["trial"].get("sandbox") != "local":
+            job.making = self.task(job.go())
+            return None
+        like = self.gathered.setdefault((job.spec.get("cpus"), job.spec.get("memory_mb")), [])
+        like.append(job)
+        if len(like) == self.settings["trials_per_job"]:
+            return self.begin_group(like)
+        await asyncio.sleep(GATHER_SEC)
+        return self.begin_group(like) if job in like else None
+
+    def begin_group(self, like):
+        jobs = [job for job in like if not job.over]
+        like.clear()
+        if not jobs:
+            return
+        group = Group(self, Group.spec_of([job.spec for job in jobs], self.settings["side_by_side"]))
+        self.groups[group.token] = group
+        group.write()
+        for job in jobs:
+            group.take(job)
+            job.write(group=group.token)
+        group.making = self.task(group.go())
+
+    def rejoin(self, job, token):
+        """Those of one group are attached to one after the other; it goes on when all that were not told of are there."""
+        group = self.groups.get(token)
+        if not group:
+            try:
+                kept = json.loads(Path(self.state, token, "job.json").read_text())
+            except OSError:
+                return job.end("its group is gone")
+            group = self.groups[token] = Group(self, kept["job"], kept["known"])
+        group.take(job)
+        if not group.making:
+            group.making = self.task(self.begin_again(group))
+        return None
+
+    async def begin_again(self, group):
+        await asyncio.sleep(GATHER_SEC)
+        await group.go()
 
     def words(self, job, how):
         return how if how == "exit status 0" else f"{how} in Modal's sandbox {job.of().get('id')}"
@@ -545,85 +623,31 @@ class Modal(Launcher):
         """One that was cancelled while its sandbox was made has one all the same."""
         if job.making:
             await asyncio.wait({job.making})
+        if job.group:
+            return await self.leave_group(job)
         await job.terminate()
+
+    async def leave_group(self, job):
+        group = job.group
+        group.members.pop(job.token, None)
+        if not group.members:
+            self.groups.pop(group.token, None)
+            await asyncio.wait({group.making})
+            await group.terminate()
+            await group.forget()
 
     async def bury(self):
         """What an earlier one of us did not get done in the time that it had to leave."""
         for file in Path(self.state).glob("*/job.json"):
             kept = json.loads(file.read_text())
-            if kept["known"].get("forgotten") and file.parent.name not in self.jobs:
+            # Of a group each is done by itself.
+            done = all(not Path(self.state, j["token"]).exists() for j in kept["job"]["jobs"]) if "jobs" in kept["job"] else kept["known"].get("forgotten")
+            if done and file.parent.name not in self.jobs:
                 job = Trial(self, kept["job"], kept["known"])
                 for job.part in list(kept["known"].get("parts", {})):
                     job.sandbox = await job.find()
                     await job.terminate()
                 await job.forget()
-
-
-# What our own sandbox is made of, tried where it would be made. Each line: a name, whether it works.
-PROBE = r"""
-tell() { if "$@" >/dev/null 2>&1; then echo "$name yes"; else echo "$name no"; fi; }
-name=user-namespaces; tell unshare --user --map-root-user true
-name=mounts; tell unshare --user --map-root-user --mount mount -t tmpfs none /mnt
-name=overlay; tell unshare --user --map-root-user --mount sh -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m &&
-	mount -t overlay none -o userxattr,lowerdir=/usr,upperdir=/mnt/u,workdir=/mnt/w /mnt/m'
-name=pid-namespaces; tell unshare --user --map-root-user --pid --fork true
-name=network-namespaces; tell unshare --user --map-root-user --net true
-name=process-groups; tell sh -c 'setsid sh -c "sleep 60 & echo \\$\\$ >/tmp/group; wait" & n=0; until read g </tmp/group; do sleep 0.1; done
-	kill -KILL -$g; while kill -0 -$g; do sleep 0.1; n=$((n + 1)); [ $n -lt 100 ] || exit 1; done'
-name=ptrace; tell python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)'
-name=bubblewrap; tell bwrap --unshare-all --ro-bind / / true
-name=git; tell git --version
-echo "kernel $(uname -r)"
-"""
-BOX = "then Modal's sandbox is the box, one for each agent and one for its grading (docs/sandbox.md)"
-REMEDIES = {"git": "take an image that has git", "bubblewrap": f"take an image that has bubblewrap; {BOX}",
-            "overlay": "without it each workspace is a copy", "process-groups": "processes are signalled one by one, which ours do",
-            "ptrace": "debuggers and strace do not work there"}
-
-
-async def probe():
-    """For doctor: find out in a sandbox what its runtime allows. Lines of JSON: check, ok, needed, text, remedy."""
-    def line(check, ok, text, remedy=None, needed=True):
-        os.write(OUT, (json.dumps({"check": check, "ok": ok, "needed": needed, "text": text, "remedy": remedy}) + "\n").encode())
-
-    self = Modal(json.loads(sys.stdin.readline()))
-    await self.start()
-    job = Trial(self, {"token": f"doctor-{os.getpid()}", "time_sec": 300, "inputs": []})
-    await self.prepare(job)
-    job.sandbox = await job.create()
-    try:
-        process = await within(CALL_SEC, job.sandbox.exec.aio("sh", "-c", PROBE, text=False, timeout=120))
-        out = (await within(150, process.stdout.read.aio())).decode(errors="replace")
-        why = await self.refused(job.sandbox)
-    finally:
-        await within(CALL_SEC, job.sandbox.terminate.aio())
-    facts = dict(x.partition(" ")[::2] for x in out.splitlines())
-    line("modal runtime", True, f"{self.settings['runtime'] or 'gvisor, the default'}, kernel {facts.pop('kernel', 'unknown')}")
-    for name, answer in facts.items():
-        ok = answer == "yes"
-        line(f"modal {name}", ok, "works there" if ok else "does not work there", None if ok else REMEDIES.get(name, BOX), name == "git")
-    line("modal our-sandbox", not why, "starts there" if not why else f"does not start there: {why}",
-         f'{BOX}; runtime = "vm" has a Linux kernel of its own, where the workspace has it' if why else None, False)
-
-
-async def clean(data):
-    """End the sandboxes of rollouts of that data folder, found by their tag: all of them, or while one of us runs those that it has forgotten."""
-    state = Path(data, "launch/modal")
-    apps = (state / "apps").read_text().split("\n") if (state / "apps").exists() else []
-    self, n = Launcher({"data": data, "state": str(state), "node": "", "parallel": 0, "settings": {}}), 0
-    busy = not hold(state, alone=True) if apps else False
-    for app in filter(None, apps):
-        try:
-            found = await within(CALL_SEC, modal.App.lookup.aio(app))
-        except NotFoundError:
-            continue
-        async for sandbox in modal.Sandbox.list.aio(app_id=found.app_id, tags={"rollouts": self.who}):
-            token = (await within(CALL_SEC, sandbox.get_tags.aio())).get("token", "-")
-            if not (busy and (state / token / "job.json").exists()):
-                await within(CALL_SEC, sandbox.terminate.aio())
-                print(f"ended sandbox {sandbox.object_id} of {token}", file=sys.stderr)
-                n += 1
-    print(f"{n} ended" if n else "nothing to end", file=sys.stderr)
 
 
 def hold(state, alone=False):
@@ -638,6 +662,6 @@ def hold(state, alone=False):
 
 if __name__ == "__main__":
     try:
-        asyncio.run(clean(sys.argv[2]) if sys.argv[1:2] == ["clean"] else probe() if sys.argv[1:] == ["try"] else Modal.serve())
-    except Exception as error:  # of clean and try; serve tells its own
+        asyncio.run(Modal.serve())
+    except Exception as error:
         sys.exit(f"Modal: {one_line(error)}")

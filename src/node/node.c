@@ -21,7 +21,6 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/install.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -33,17 +32,16 @@
 #include "core/trial.h"
 #include "node/cache.h"
 #include "node/home-models.h"
-#include "node/home.h"
 #include "node/inputs.h"
 #include "node/node-gateway.h"
 #include "node/node-image.h"
+#include "node/node-place.h"
 #include "node/node-spending.h"
 #include "node/parcel.h"
 #include "os/fdio.h"
 #include "os/lines.h"
 #include "os/network-env.h"
 #include "os/spawn.h"
-#include "os/user.h"
 #include "store/rundir.h"
 
 enum {
@@ -54,8 +52,6 @@ enum {
 	RETRY_LOCK_MS = 500,
 	EXECUTIONS_MAX = 1000,
 	EVENTS_MAX = 1 << 30,
-	UID_BASE = 1800000000, /* of workers, where we are root */
-	UID_SPAN = 100000000,
 };
 
 struct slot {
@@ -181,39 +177,6 @@ static void fail(struct node *n, struct slot *s, const struct err *err)
 	AUTO(free) char *how = xasprintf("its node could not run it: %s", err->msg);
 
 	end(n, s, how);
-}
-
-/* Where its agent's programs, its tools and its caches are here, and who it is here. */
-static void place(const struct node *n, struct attempt *a, const json_t *inputs)
-{
-	const json_t *lists[] = {json_object_get(a->agent_spec, "mounts"),
-				 json_object_get(a->tools, "mounts"),
-				 json_object_get(a->tools, "caches")};
-	AUTO(free) char *root = path_of_fd(n->cache.root_fd);
-	size_t i, k;
-	json_t *m, *input;
-
-	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
-		json_array_foreach (lists[l], i, m)
-			json_array_foreach (inputs, k, input) {
-				if (strcmp(json_get_str(input, "host", ""),
-					   json_get_str(m, "host", "-")) != 0)
-					continue;
-				AUTO(free)
-				char *here = path_join(root, json_get_str(input, "path", ""));
-				json_put_str(m, "host", here);
-				break;
-			}
-	a->around = n->q->around ? xstrdup(n->q->around) : NULL;
-	if (n->q->alone && a->trial.sandbox == SANDBOX_LOCAL)
-		a->trial.sandbox = SANDBOX_LAUNCHER;
-	a->uid = 0;
-	if (user_may_change()) {
-		char hex[HASH_HEX];
-		hash_once(a->trial.run_id, strlen(a->trial.run_id), hex);
-		hex[8] = '\0';
-		a->uid = UID_BASE + (uid_t)(strtoul(hex, NULL, 16) % UID_SPAN);
-	}
 }
 
 static void set_gateway(struct slot *s, const char *dir)
@@ -346,24 +309,6 @@ static json_t *without_images(const json_t *inputs)
 	return needed;
 }
 
-/* What its agent came to in another sandbox; whatever else is there is nobody's word. */
-static int have_agent(struct node *n, struct slot *s, struct err *err)
-{
-	AUTO(free) char *archive = path_join(s->dir, HOME_AGENT);
-	AUTO(free) char *attempts = path_folder(s->dir);
-	AUTO(free) char *to = path_join(attempts, ATTEMPT_OF_AGENT);
-
-	if (source_get(&n->q->source, n->data_fd, archive, err) ||
-	    path_make_dirs(n->cache.root_fd, attempts, 0755, err))
-		return -1;
-	AUTO(fd) int in = path_open_beneath(n->data_fd, archive, O_RDONLY, 0, err);
-	if (in < 0 || parcel_read(in, NULL, n->cache.root_fd, to, err))
-		return -1;
-	AUTO(free) char *result = path_join(to, ATTEMPT_RESULT);
-	s->spec.agent_from = s->spec.number;
-	return path_remove_tree(n->cache.root_fd, result, err);
-}
-
 /* Begun, or waiting for the lock. */
 static int begin(struct node *n, struct slot *s, struct err *err)
 {
@@ -388,12 +333,8 @@ static int begin(struct node *n, struct slot *s, struct err *err)
 	    (s->spec.trial.sandbox == SANDBOX_DOCKER &&
 	     node_image_have(&n->cache, n->data_fd, inputs, &s->spec.trial, err)))
 		return -1;
-	place(n, &s->spec, inputs);
-	if (n->q->alone && !s->spec.agent_from && !s->spec.preflight) {
-		s->spec.agent_only = inputs_of_agent(n->q->alone) && s->spec.trial.evaluate;
-		if (!inputs_of_agent(n->q->alone) && have_agent(n, s, err))
-			return -1;
-	}
+	if (node_place(&s->spec, n->q, n->cache.root_fd, n->data_fd, inputs, err))
+		return -1;
 	return start_worker(n, s, travel, err);
 }
 

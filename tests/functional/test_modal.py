@@ -103,6 +103,17 @@ def test_trials_at_modal(run_cli, far, rollout, modal, workdir):
     assert {p.name for p in (workdir / "data/launch/modal").iterdir()} == {"apps", "lock", "log"}
 
 
+def test_several_trials_in_one_sandbox(run_cli, far, rollout, modal):
+    """Each ends by itself, with files of its own; the sandbox has what all that run at once ask for."""
+    settings = {"trials_per_job": 3, "side_by_side": 2, "cpu": 0.5, "memory_mb": 300}
+    run_cli("run", far(rollouts=5, parallel=5, settings=settings), env=modal.env, check=0)
+    t = rollout("far")
+    assert [(r["total_score"], r["attempt"]) for r in t.runs.values()] == [(1.0, 1)] * 5
+    made = modal.get("/sandboxes")
+    assert sorted(s["cpu"] for s in made) == [500, 1000, 1000] and len({e["text"] for e in events(t.dir, "note")}) <= 5
+    nothing_runs(modal)
+
+
 @pytest.fixture
 def slow(far, workdir):
     """slow(seconds, ...): a trial whose agent takes so long."""
@@ -223,6 +234,7 @@ def test_models_are_asked_from_here(talker, make_task, make_bench, run_cli, roll
 
 @pytest.mark.parametrize("settings, env, status, words", [
     ({"cpus": 2}, {}, 2, "launcher modal: cpus: unknown setting (did you mean cpu?)"),
+    ({"trials_per_job": 2, "side_by_side": 3}, {}, 2, "launcher modal: side_by_side: more than trials_per_job"),
     ({"runtime": "kvm"}, {}, 2, 'launcher modal: runtime: must be "gvisor" or "vm"'),
     ({"secrets": ["nobody"]}, {}, 2, "launcher modal: secrets: there is no secret nobody at Modal"),
     ({}, {"MODAL_TOKEN_SECRET": "wrong"}, 3, "launcher modal: Token missing or wrong"),
