@@ -25,6 +25,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "node/far-keeper.h"
+#include "node/frames.h"
 #include "os/fdio.h"
 #include "os/spawn.h"
 
@@ -137,6 +138,8 @@ int far_run(const struct far_request *q)
 		log_warn("%s", err.msg);
 		return 1;
 	}
+	if (path_write_all(STDOUT_FILENO, FRAMES_GREETING, strlen(FRAMES_GREETING), &err))
+		return 0;
 	pump(line);
 	return 0;
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include "base/err.h"
 
-enum { HEAD = 9, READ_BYTES = 64 << 10, READ_ROUNDS = 16 };
+enum { HEAD = 9, READ_BYTES = 64 << 10, READ_ROUNDS = 16, TALK_MAX = 1 << 20 };
 
 void frames_open(struct frames *f, int in, int out)
 {
@@ -85,7 +85,7 @@ bool frames_write(struct frames *f)
 static bool hand_on(struct frames *f, void (*fn)(void *arg, const struct frame *frame), void *arg)
 {
 	/* The handler may close the connection. */
-	while (f->in >= 0 && f->begun.len - f->begun_at >= HEAD) {
+	while (f->in >= 0 && !f->is_ungreeted && f->begun.len - f->begun_at >= HEAD) {
 		const char *head = f->begun.data + f->begun_at;
 		struct frame frame = {.type = head[4],
 				      .id = number_at(head + 5),
@@ -102,6 +102,20 @@ static bool hand_on(struct frames *f, void (*fn)(void *arg, const struct frame *
 	return true;
 }
 
+/* False: nobody talks that much. */
+static bool find_greeting(struct frames *f)
+{
+	const size_t n = strlen(FRAMES_GREETING);
+	const char *found =
+		f->begun.len ? memmem(f->begun.data, f->begun.len, FRAMES_GREETING, n) : NULL;
+
+	if (!found)
+		return f->begun.len < TALK_MAX;
+	f->begun_at = (size_t)(found + n - f->begun.data);
+	f->is_ungreeted = false;
+	return true;
+}
+
 bool frames_read(struct frames *f, void (*fn)(void *arg, const struct frame *frame), void *arg)
 {
 	char block[READ_BYTES];
@@ -114,6 +128,8 @@ bool frames_read(struct frames *f, void (*fn)(void *arg, const struct frame *fra
 			return false;
 		if (n > 0)
 			buf_add(&f->begun, block, (size_t)n);
+		if (f->is_ungreeted && !find_greeting(f))
+			return false;
 		if (!hand_on(f, fn, arg))
 			return false;
 	}

@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include "base/buf.h"
 
+/* What a node says before its first frame. A login shell, or what an engine starts, may have talked before. */
+#define FRAMES_GREETING "\nrollouts: frames\n"
+
 enum { FRAME_MAX = 128 << 10, FRAMES_FULL = 512 << 10 };
 
 enum frame_type {
@@ -52,11 +55,12 @@ struct frames {
 	int in, out; /* not blocking; borrowed. -1: there is no connection */
 	struct buf begun, waiting;
 	size_t begun_at, waiting_at; /* what of them is done with */
+	bool is_ungreeted;	     /* what comes before the greeting is passed over */
 };
 
 #define FRAMES_NONE                                                                                \
 	{                                                                                          \
-		-1, -1, BUF_INIT, BUF_INIT, 0, 0                                                   \
+		-1, -1, BUF_INIT, BUF_INIT, 0, 0, false                                            \
 	}
 
 void frames_open(struct frames *f, int in, int out);

@@ -416,6 +416,7 @@ static enum home_status serve(struct home *h)
 	fd_set_nonblock(h->pipes[0], true);
 	fd_set_nonblock(h->pipes[1], true);
 	frames_open(&h->frames, h->pipes[0], h->pipes[1]);
+	h->frames.is_ungreeted = true;
 	say_hello(h);
 	while (turn(h) && !h->left && !h->gone)
 		;

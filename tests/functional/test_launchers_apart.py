@@ -193,6 +193,7 @@ def test_settings_that_changed(run_cli, bench, rollout, workdir, apart):
 # A node that wants more than its job's: frames of src/node/frames.h.
 GREEDY = r'''
 import struct, sys
+sys.stdout.buffer.write(b"\nrollouts: frames\n")
 for number, path in enumerate(sys.argv[1:]):
     sys.stdout.buffer.write(struct.pack(">IcI", len(path), b"G", number) + path.encode())
 sys.stdout.buffer.flush()
