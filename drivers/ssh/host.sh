@@ -42,5 +42,11 @@ awk '/^MemTotal:/ { print "memory_mb", int($2 / 1024) }' /proc/meminfo
 "$here/rollouts-node" --version
 chmod 711 "$top"
 mkdir -p "$top/jobs/$1"
+echo "disk_mb $(df -Pk "$top" | awk 'NR == 2 { print int($4 / 1024) }')"
+# As a trial would have it, in a folder that its user can reach.
+mkdir -m 755 "$top/try.$$"
+why=$(cd "$top/try.$$" && "$here/rollouts-trial" --try-sandbox 2>&1) || echo "refuses $why" | tr '\n' ' '
+echo
+rm -rf "$top/try.$$"
 touch "$here"
 find "$top/programs" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +

@@ -57,3 +57,32 @@ def test_a_login_shell_that_talks(run_cli, far, hosts, rollout, workdir):  # noq
             inside(host, "rm -f /root/.bashrc /root/.profile /root/.bash_profile")
     assert [r["total_score"] for r in rollout("far").runs.values()] == [1.0] * 2
     assert not [p for h in hosts.hosts.values() for p in Path(f"/proc/{h.pid}/root/etc").glob(".cache")]
+
+
+@pytest.mark.long
+def test_hosts_without_our_sandbox_and_without_room(run_cli, far, hosts, rollout, workdir):  # noqa: F811
+    """They get no such trial, and doctor tells before; one of another processor is not used at all."""
+    ann, bob = hosts["ann"], hosts["bob"]
+    inside(ann, "mount -t tmpfs none /usr/local/bin && printf '#!/bin/sh\\nexit 1\\n' >/usr/local/bin/bwrap && chmod 755 /usr/local/bin/bwrap")
+    try:
+        path = far(rollouts=4, parallel=4)
+        done = run_cli("run", path, check=0)
+        assert "ann: our sandbox does not start there: " in done.stderr
+        t = rollout("far")
+        assert [r["attempt"] for r in t.runs.values()] == [1] * 4
+        assert {e["job"].partition("/")[0] for e in events(t.dir, "submitted") if "/" in e["job"]} == {"bob"}
+        told = run_cli("doctor", "--launcher", "ssh", "--config", path).stdout
+        assert [line for line in told.splitlines() if "ssh ann" in line and "our sandbox does not start there" in line], told
+        assert [line for line in told.splitlines() if "ssh bob" in line and "2 trials at once" in line], told
+        inside(bob, "mount -t tmpfs -o size=200m none /mnt && mount --bind /mnt /var/cache")
+        done = run_cli("run", far(name="full"), check=1)
+        assert "no host takes it: ann: our sandbox does not start there" in done.stdout and "MB are free in /var/cache/rollouts-hosts there" in done.stdout
+    finally:
+        inside(bob, "umount /var/cache /mnt || true")
+        inside(ann, "umount /usr/local/bin")
+    inside(ann, "mount -t tmpfs none /usr/local/bin && printf '#!/bin/sh\\necho riscv64\\n' >/usr/local/bin/uname && chmod 755 /usr/local/bin/uname")
+    try:
+        done = run_cli("run", far(name="other"), check=0)
+        assert "ann: it is a riscv64, and our programs are for " in done.stderr
+    finally:
+        inside(ann, "umount /usr/local/bin")
