@@ -36,6 +36,7 @@ static const struct verb verbs[] = {
 	{"list", cmd_list, "the rollouts there are: state, score, disk use"},
 	{"merge", cmd_merge,
 	 "take in the rollouts of other data folders, and join the parts of one"},
+	{"convert", cmd_convert, "write a prepared task as a Harbor task, or such a one back"},
 	{"import", cmd_import, "take in what Harbor ran, as rollouts"},
 	{"pull", cmd_pull, "bring rollouts of a bucket, with their runs, into a data folder"},
 	{"pack", cmd_pack, "put a rollout with its runs and tasks into one file"},

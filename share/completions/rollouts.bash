@@ -61,7 +61,7 @@ _rollouts()
 		[ "$COMP_CWORD" -gt 2 ] && words=$(_rollouts_agents "$program")
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
 	unpack) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-	merge | import)
+	merge | import | convert)
 		mapfile -t COMPREPLY < <(compgen -d -S / -- "$current")
 		compopt -o nospace 2>/dev/null ;;
 	doctor | help | gateway | models) ;;

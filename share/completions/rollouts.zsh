@@ -56,7 +56,7 @@ _rollouts_operand()
 		compadd -- $found ;;
 	agents) if (( CURRENT > 3 )); then _rollouts_agents; else compadd list install check new; fi ;;
 	help) (( CURRENT == 3 )) && _rollouts_verbs ;;
-	merge|import) _files -/ ;;
+	merge|import|convert) _files -/ ;;
 	unpack) _files ;;
 	doctor|gateway|models) ;;
 	*)

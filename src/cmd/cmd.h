@@ -24,6 +24,7 @@ int cmd_clean(int argc, char **argv);
 int cmd_cloud(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_convert(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_power(int argc, char **argv);

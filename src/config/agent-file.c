@@ -423,31 +423,6 @@ static const struct member agent_members[] = {
 };
 /* clang-format on */
 
-static json_t *to_json(const struct toml_node *n)
-{
-	json_t *j;
-	switch (n->kind) {
-	case TOML_INT:
-		return json_integer(n->integer);
-	case TOML_REAL:
-		return json_real(n->real);
-	case TOML_BOOL:
-		return json_boolean(n->boolean);
-	case TOML_ARRAY:
-		j = json_array();
-		for (size_t i = 0; i < n->n; i++)
-			json_array_append_new(j, to_json(&n->items[i]));
-		return j;
-	case TOML_TABLE:
-		j = json_object();
-		for (size_t i = 0; i < n->n; i++)
-			json_put(j, n->items[i].key, to_json(&n->items[i]));
-		return j;
-	default:
-		return json_string(n->text ? n->text : "");
-	}
-}
-
 static int read_text(const char *path, struct buf *text, struct err *err)
 {
 	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -468,7 +443,7 @@ static int take(json_t **out, const struct reader *r, const struct toml_node *ro
 	check_whole(r, root);
 	if (r->issues->n > before)
 		return err_set(err, ERR_USAGE, 0, "%s: mistakes", r->path);
-	AUTO(json) json_t *spec = to_json(root);
+	AUTO(json) json_t *spec = toml_to_json(root);
 	if (agent_put_apart(spec, folder, err) || agent_copies_take(spec, folder, err)) {
 		file_complain(r, root->line, root->col, "%s", err->msg);
 		return -1;
@@ -516,7 +491,7 @@ json_t *agent_around_read(const char *path, const struct toml_node *root, struct
 		while (strcmp(m->name, n->key) != 0)
 			m++;
 		m->check(&r, n, m->name);
-		json_put(around, n->key, to_json(n));
+		json_put(around, n->key, toml_to_json(n));
 	}
 	return around;
 }

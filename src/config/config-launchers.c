@@ -4,36 +4,6 @@
 #include "config/config-steps.h"
 #include "core/launcher.h"
 
-static json_t *to_json(const struct toml_node *node)
-{
-	json_t *j = node->kind == TOML_TABLE ? json_object() : json_array();
-
-	switch (node->kind) {
-	case TOML_STRING:
-	case TOML_TIME:
-		json_decref(j);
-		return json_string(node->text ? node->text : "");
-	case TOML_INT:
-		json_decref(j);
-		return json_integer(node->integer);
-	case TOML_REAL:
-		json_decref(j);
-		return json_real(node->real);
-	case TOML_BOOL:
-		json_decref(j);
-		return json_boolean(node->boolean);
-	case TOML_ARRAY:
-	case TOML_TABLE:
-		break;
-	}
-	for (size_t i = 0; i < node->n; i++)
-		if (node->kind == TOML_TABLE)
-			json_put(j, node->items[i].key, to_json(&node->items[i]));
-		else
-			json_array_append_new(j, to_json(&node->items[i]));
-	return j;
-}
-
 /* What a launcher may be told is for its program to say. */
 void config_launchers(struct config *c, const struct toml_node *tables)
 {
@@ -48,6 +18,6 @@ void config_launchers(struct config *c, const struct toml_node *tables)
 				     "\"NAME\" in [defaults] or [[tasks]], or --launcher",
 				     t->key);
 		else
-			json_put(c->launchers, t->key, to_json(t));
+			json_put(c->launchers, t->key, toml_to_json(t));
 	}
 }

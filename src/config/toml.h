@@ -4,6 +4,7 @@
  * parser is toml++, behind toml-shim.cc, the only C++ in the program; no exception leaves it.
  */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +38,9 @@ struct toml_node *toml_parse(const char *text, size_t len, struct toml_error *er
 void toml_free(struct toml_node *root);
 /* The member KEY of a table, or NULL. */
 const struct toml_node *toml_get(const struct toml_node *table, const char *key);
+/* N as JSON, a new reference: times are texts, and so is a number that JSON does not have, "inf" or "nan", which whoever wants a number
+ * refuses. */
+json_t *toml_to_json(const struct toml_node *n);
 const char *toml_kind_name(enum toml_kind k); /* "a string", "a table" ... */
 
 #ifdef __cplusplus

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "harbor/contract.h"
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/cleanup.h"
@@ -16,35 +15,6 @@ struct reading {
 };
 
 /* A document without its places: what is wrong is named by its key. */
-static json_t *to_json(const struct toml_node *n)
-{
-	json_t *j;
-
-	switch (n->kind) {
-	case TOML_STRING:
-	case TOML_TIME:
-		return json_string(n->text ? n->text : "");
-	case TOML_INT:
-		return json_integer(n->integer);
-	case TOML_REAL:
-		/* JSON has no infinity: refused as what it is not. */
-		return isfinite(n->real) ? json_real(n->real) : json_string("inf");
-	case TOML_BOOL:
-		return json_boolean(n->boolean);
-	case TOML_ARRAY:
-		j = json_array();
-		for (size_t i = 0; i < n->n; i++)
-			json_array_append_new(j, to_json(&n->items[i]));
-		return j;
-	case TOML_TABLE:
-		break;
-	}
-	j = json_object();
-	for (size_t i = 0; i < n->n; i++)
-		json_object_set_new(j, n->items[i].key, to_json(&n->items[i]));
-	return j;
-}
-
 static json_t *object_at(json_t *j, const char *key)
 {
 	json_t *v = json_object_get(j, key);
@@ -368,7 +338,7 @@ json_t *harbor_contract_read(const char *text, size_t len, struct strv *issues, 
 		strv_pushf(issues, "task.toml:%d:%d: %s", where.line, where.col, where.msg);
 		return NULL;
 	}
-	AUTO(json) json_t *read = to_json(root);
+	AUTO(json) json_t *read = toml_to_json(root);
 	toml_free(root);
 	AUTO(json) json_t *doc = harbor_schema_check(read, issues, unknown);
 	if (issues->n > before)

@@ -173,26 +173,60 @@ static void take_exception(struct harbor_job_trial *t, const json_t *info)
 	t->policy.counts = json_get_bool(policy, "has_valid_reward", t->policy.counts);
 }
 
+/* What goes wrong in a step is told there, and not of the trial; so is what its agent used. */
+static void take_step(struct harbor_job_trial *t, const json_t *s)
+{
+	const json_t *info = json_object_get(s, "exception_info");
+	json_t *step = json_object(), *rewards = rewards_of(json_object_get(s, "verifier_result"));
+	AUTO(free) char *name = text_of(s, "step_name");
+
+	json_put_str(step, "name", name);
+	json_put(step, "rewards", rewards ? rewards : json_null());
+	if (json_is_object(info)) {
+		AUTO(free) char *error = text_of(info, "exception_type");
+		AUTO(free) char *why = text_of(info, "exception_message");
+		json_put_str(step, "error", error);
+		json_put_str(step, "why", why);
+	}
+	if (json_is_object(info) && !*t->exception) {
+		free(t->exception);
+		free(t->message);
+		take_exception(t, info);
+	} else if (json_is_object(info)) {
+		t->policy.counts &= harbor_policy_of(json_get_str(step, "error", "")).counts;
+	}
+	json_array_append_new(t->steps, step);
+}
+
+static void add_known(int64_t *sum, int64_t more)
+{
+	if (more >= 0)
+		*sum = more + (*sum < 0 ? 0 : *sum);
+}
+
 static void take_steps(struct harbor_job_trial *t, const json_t *steps)
 {
+	const bool apart = t->tokens_input < 0 && t->tokens_output < 0 && t->usd < 0;
+	const bool timed = t->agent_ms < 0;
 	const json_t *s;
 	size_t i;
 
 	t->steps = json_array();
 	json_array_foreach ((json_t *)steps, i, s) {
-		const json_t *info = json_object_get(s, "exception_info");
-		json_t *step = json_object(),
-		       *rewards = rewards_of(json_object_get(s, "verifier_result"));
-		AUTO(free) char *name = text_of(s, "step_name");
-		json_put_str(step, "name", name);
-		json_put(step, "rewards", rewards ? rewards : json_null());
-		if (json_is_object(info)) {
-			AUTO(free) char *error = text_of(info, "exception_type");
-			AUTO(free) char *why = text_of(info, "exception_message");
-			json_put_str(step, "error", error);
-			json_put_str(step, "why", why);
+		const json_t *used = json_object_get(s, "agent_result");
+		const double usd = json_get_real(used, "cost_usd", -1);
+		take_step(t, s);
+		if (apart) {
+			add_known(&t->tokens_input, json_get_int(used, "n_input_tokens", -1));
+			add_known(&t->tokens_cached, json_get_int(used, "n_cache_tokens", -1));
+			add_known(&t->tokens_output, json_get_int(used, "n_output_tokens", -1));
+			if (usd >= 0)
+				t->usd = usd + (t->usd < 0 ? 0 : t->usd);
 		}
-		json_array_append_new(t->steps, step);
+		if (timed) {
+			add_known(&t->agent_ms, span_of(s, "agent_execution"));
+			add_known(&t->verifier_ms, span_of(s, "verifier"));
+		}
 	}
 }
 
@@ -315,6 +349,23 @@ static json_t *read_json(int dir_fd, const char *path, char *said, size_t size)
 	return NULL;
 }
 
+/* "TASK__1234567" is all that is known of it. */
+static void name_by_folder(struct harbor_job_trial *t)
+{
+	const char *end = strstr(t->folder, "__");
+
+	free(t->task);
+	AUTO(free) char *name =
+		xstrndup(t->folder, end ? (size_t)(end - t->folder) : strlen(t->folder));
+	t->task = harmless(name, TEXT_MAX);
+}
+
+/* One that died before it had written anything has this at least. */
+static bool has_traces(int fd)
+{
+	return path_exists(fd, "exception.txt") || path_exists(fd, "trial.log");
+}
+
 /* False: FOLDER is no trial. */
 static bool read_trial(struct harbor_job *job, int dir_fd, const char *folder)
 {
@@ -326,7 +377,7 @@ static bool read_trial(struct harbor_job *job, int dir_fd, const char *folder)
 		return false;
 	AUTO(json) json_t *config = read_json(fd, "config.json", unused, sizeof unused);
 	AUTO(json) json_t *result = read_json(fd, "result.json", said, sizeof said);
-	if (!config && !result)
+	if (!config && !result && !has_traces(fd))
 		return false;
 	/* A job that lies in another's folder has these files, too. */
 	if (json_object_get(result, "stats") || json_object_get(config, "n_concurrent_trials") ||
@@ -337,6 +388,8 @@ static bool read_trial(struct harbor_job *job, int dir_fd, const char *folder)
 	*t = (struct harbor_job_trial){.folder = xstrdup(folder)};
 	const json_t *own = json_object_get(result, "config");
 	take_trial(t, json_is_object(own) ? own : config, result);
+	if (!config && !result)
+		name_by_folder(t);
 	if (!result) {
 		free(t->exception);
 		free(t->message);

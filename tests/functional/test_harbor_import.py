@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harbor_jobs import trial, write
+from harbor_jobs import at, span, trial, write
 
 TIMEOUT = {"error": "AgentTimeoutError", "message": "Agent execution timed out after 30 seconds"}
 
@@ -79,6 +79,30 @@ def test_what_harbor_left_half_done_is_missing(run_cli, workdir):
     got = trials(run_cli, "cut")
     assert got["a", 0]["score"] == 1 and len(got) == 3
     assert got["b", 0]["reason"] == "Unfinished: Harbor result.json is cut, or no JSON" and got["c", 0]["reason"] == "Unfinished: Harbor left no result.json"
+
+
+def test_what_stands_in_its_steps_is_taken_from_there(run_cli, workdir):
+    """A task of several steps has its costs, times and errors there; of one that died at once there is nothing but a log."""
+    def step(name, reward, start, error=None):
+        return {"step_name": name, "agent_result": {"n_input_tokens": 100, "n_cache_tokens": 0, "n_output_tokens": 5, "cost_usd": 0.5},
+                "verifier_result": {"rewards": {"reward": reward}}, "agent_execution": span(start, 7), "verifier": span(start + 7, 2),
+                "exception_info": error and {"exception_type": error, "exception_message": "why", "exception_traceback": "", "occurred_at": at(9)}}
+
+    def steps(*of):
+        return {"steps": list(of), "agent_result": None, "agent_execution": None, "verifier": None}
+
+    job = write(workdir / "jobs/x",
+                trial("a", 0, rewards={"reward": 0.5}, **steps(step("one", 1, 0), step("two", 0, 10, "AgentTimeoutError"))),
+                trial("b", 1, rewards={"reward": 1}, **steps(step("one", 1, 0, "VerifierTimeoutError"))))
+    (job / "c__0000002").mkdir()
+    (job / "c__0000002/trial.log").write_text("began\n")
+    run_cli("import", "jobs/x", "--name", "x", check=0)
+    got = trials(run_cli, "x")
+    a, b, c = (got[name, 0] for name in "abc")
+    assert (a["score"], a["outcome"], a["tokens"], a["cost_usd"]) == (0.5, "timeout", 210, 1) and "AgentTimeoutError: why" in a["reason"]
+    assert b["score"] is None and "VerifierTimeoutError" in b["reason"] and c["reason"] == "Unfinished: Harbor left no result.json"
+    result = json.loads((workdir / "data/runs" / a["run_id"] / "result.json").read_text())
+    assert result["phases_ms"]["agent"] == 14000 and [s["name"] for s in result["harbor"]["steps"]] == ["one", "two"]
 
 
 def test_options_of_one_agent_tell_its_trials_apart(run_cli, workdir):
