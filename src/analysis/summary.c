@@ -368,16 +368,29 @@ static void merge_failures(struct summary *s)
 	qsort(s->failures, s->failures_n, sizeof *s->failures, by_count);
 }
 
+/* What the agent did is fine, and its verifier gave no score for it: said as such, and no way in which a trial ended. */
+static const char *failure_of(const struct trial_result *r)
+{
+	static const char unscored[] = "unscored";
+
+	if (r->outcome != OUTCOME_COMPLETED)
+		return outcome_name((enum outcome)r->outcome);
+	return !r->scored && !strncmp(r->reason, "unscored: ", strlen("unscored: ")) ? unscored
+										     : NULL;
+}
+
 static void make_failures(struct summary *s)
 {
 	s->failures = xcalloc(s->rows_n + 1, sizeof *s->failures);
 	for (size_t i = 0; i < s->rows_n; i++) {
 		const struct trial_status *t = s->rows[i].status;
-		if (trial_excluded(t) || !t->has_result || t->result.outcome == OUTCOME_COMPLETED)
+		const char *how = t->has_result ? failure_of(&t->result) : NULL;
+		if (trial_excluded(t) || !how)
 			continue;
 		const char *reason = t->result.reason[0] ? t->result.reason : "no reason given";
-		s->failures[s->failures_n++] = (struct summary_failure){
-			outcome_name((enum outcome)t->result.outcome), reason, 1, i};
+		if (t->result.outcome == OUTCOME_COMPLETED)
+			reason += strlen("unscored: ");
+		s->failures[s->failures_n++] = (struct summary_failure){how, reason, 1, i};
 	}
 	merge_failures(s);
 }

@@ -145,7 +145,8 @@ struct summary_group {
 };
 
 struct summary_failure {
-	const char *outcome, *reason; /* borrowed */
+	const char *outcome,
+		*reason; /* borrowed; of an outcome, or "unscored" where the trial was completed */
 	size_t n;
 	size_t place; /* the row of the first */
 };

@@ -114,6 +114,8 @@ static json_t *exception_info(const char *type, const json_t *result, time_t at)
 	json_t *j = json_object();
 
 	json_put_str(j, "exception_type", type);
+	if (!strncmp(why, "unscored: ", strlen("unscored: ")))
+		why += strlen("unscored: ");
 	if (!strncmp(why, type, n) && !strncmp(why + n, ": ", 2))
 		why += n + 2;
 	json_put_str(j, "exception_message", why);

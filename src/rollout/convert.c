@@ -217,7 +217,6 @@ static int write_bundle(struct conversion *c, struct err *err)
 static int write_environment(struct conversion *c, struct err *err)
 {
 	AUTO(free) char *app = path_join(c->snapshot, SNAPSHOT_APP);
-	AUTO(free) char *own = path_join(c->q->task, "environment");
 
 	if (write_bundle(c, err) || write_dockerfile(c, err))
 		return -1;
@@ -399,7 +398,6 @@ static bool is_plain_path(const char *path)
 static int check_convertible(const struct conversion *c, struct err *err)
 {
 	const struct task *t = &c->task;
-	AUTO(free) char *own = path_join(c->q->task, "environment");
 
 	if (!t->docker_image && !t->has_dockerfile && !c->q->image)
 		return err_set(

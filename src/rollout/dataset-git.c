@@ -113,6 +113,38 @@ static int resolve(char **commit, int root_fd, const char *url, const char *ref,
 		       shown, ref);
 }
 
+/* Whether the file NAME at the top of DIR says WORD. */
+static bool says(int root_fd, const char *dir, const char *name, const char *word)
+{
+	AUTO(free) char *path = path_join(dir, name);
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	return !path_read_beneath(root_fd, path, 1 << 20, &text, &ignored) &&
+	       strstr(text.data, word);
+}
+
+/* Tasks that miss their data fail for every agent. */
+static void note_hollow(const struct config_request *req, int root_fd, const char *dir,
+			const char *shown)
+{
+	const char *const lines[] = {
+		says(root_fd, dir, ".gitattributes", "filter=lfs")
+			? "keeps files in Git LFS, which is not fetched: its tasks have pointers "
+			  "in "
+			  "their place"
+			: NULL,
+		says(root_fd, dir, ".gitmodules", "[submodule")
+			? "has submodules, which are not fetched: their folders are empty"
+			: NULL};
+
+	for (size_t i = 0; req->notes && i < ARRAY_SIZE(lines); i++) {
+		AUTO(free) char *line = lines[i] ? xasprintf("git+%s %s", shown, lines[i]) : NULL;
+		if (line && !strv_has(req->notes, line))
+			strv_push(req->notes, line);
+	}
+}
+
 static int get(struct dataset_commit *out, const struct store *s, const struct config_request *req,
 	       const char *url, const char *ref, struct err *err)
 {
@@ -128,13 +160,15 @@ static int get(struct dataset_commit *out, const struct store *s, const struct c
 	char *dir = xasprintf(DATA_DATASETS "/%.12s-%s", path_base(mirror), commit);
 	if (have(s->root_fd, dir, url, commit, err))
 		return -1;
+	note_hollow(req, s->root_fd, dir, shown);
 	out->dir = path_join(s->root, dir);
 	out->shown = xasprintf("git+%s@%s", shown, commit);
-	if (!given && req->notes)
-		strv_pushf(
-			req->notes,
-			"git+%s%s%s names no commit: it is %s now; @%s runs the same tasks again",
-			shown, ref ? "@" : "", ref ? ref : "", commit, commit);
+	AUTO(free)
+	char *line =
+		xasprintf("git+%s%s%s names no commit: it is %s now; @%s runs the same tasks again",
+			  shown, ref ? "@" : "", ref ? ref : "", commit, commit);
+	if (!given && req->notes && !strv_has(req->notes, line))
+		strv_push(req->notes, line);
 	return 0;
 }
 

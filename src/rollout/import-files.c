@@ -133,7 +133,8 @@ void import_result(struct import *m, size_t i, struct result *r)
 	r->outcome = outcome_of(t);
 	r->retry = r->outcome == OUTCOME_INFRA_ERROR && t->policy.retry;
 	if (*t->exception)
-		snprintf(r->reason, sizeof r->reason, "%s%s%s", t->exception,
+		snprintf(r->reason, sizeof r->reason, "%s%s%s%s",
+			 r->outcome == OUTCOME_COMPLETED ? "unscored: " : "", t->exception,
 			 *t->message ? ": " : "", t->message);
 	if (t->agent_ms >= 0)
 		take_agent(r, t);

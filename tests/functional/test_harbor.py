@@ -160,10 +160,12 @@ def test_both_formats_stand_in_one_benchmark(run_harbor, run_cli, tasks, make_ta
 def test_nobody_is_asked_for_a_network_and_what_ran_is_not_graded_again(run_harbor, run_cli, tasks, workdir):
     tasks("plain")
     env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    (workdir / "set/.gitattributes").write_text("*.bin filter=lfs\n")
     for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", workdir / "set", *words], check=True, env=env)
     done = run_harbor("--tasks", f"git+file://{workdir}/set", "-a", "nop", check=0)
     assert re.search(r"names no commit: it is ([0-9a-f]{40}) now; @\1 runs the same tasks again", done.stdout)
+    assert "keeps files in Git LFS, which is not fetched" in done.stdout
     assert "1 Harbor task would like a network for the agent and gets none (--network allow grants it)" in done.stdout
     result, where = results(workdir)["plain"]
     assert not result["harbor"]["container"]["agent_network"] and result["total_score"] == 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Harbor ran, as rollouts here: counted as Harbor counts it, missing where it does not, and read by every reader."""
 import json
+import re
 
 import pytest
 
@@ -43,6 +44,8 @@ def test_what_harbor_counts_is_counted(run_cli, workdir, jobs):
     assert got["a", 0]["cost_usd"] == 0.25 and got["a", 0]["tokens"] == 1050 and got["a", 0]["model"] == "anthropic/claude-x"
     text = run_cli("summarize", "terminal-bench@one", check=0).stdout
     assert "claude-code 2.0.1" in text and "2 missing (2 infra_error)" in text and "Finish it" not in text
+    assert re.search(r"1 \| unscored +\| \S+ \| the reward 7 is outside of 0..1", text)
+    assert re.search(r"1 \| unscored +\| \S+ \| RewardFileNotFoundError: none", text)
     compared = run_cli("compare", "terminal-bench@one", "terminal-bench@two").stdout
     assert "3 paired tasks, 2 differ" in compared
     run = got["a", 1]["run_id"]
