@@ -391,6 +391,7 @@ static void on_line(void *arg, const char *line, size_t len)
 	json_t *j = json_loadb(line, len, 0, NULL);
 
 	const char *event = json_get_str(j, "event", "");
+	const char *phase = json_get_str(j, "phase", "");
 	/* An engine that ends a job signals all of its processes: what is said from then on may come of that. */
 	h->s->committed |= !h->n->stopped && !strcmp(event, EVENT_AGENT_DONE);
 	h->s->finished |= !h->n->stopped && !strcmp(event, EVENT_FINISHED);
@@ -399,8 +400,9 @@ static void on_line(void *arg, const char *line, size_t len)
 		h->s->deadline_ms =
 			within > 0 ? clock_mono_ms() + within + clock_grace_ms(GRACE_MS) : 0;
 	}
+	/* From its agent's phase on it may cost something. */
+	h->n->to_sync |= !strcmp(event, EVENT_AGENT_DONE) || !strcmp(phase, PHASE_AGENT);
 	say_line(h->n, h->s, j ? j : json_null());
-	h->n->to_sync |= strcmp(event, EVENT_OUTPUT) != 0;
 }
 
 /* True while there may be more to read at once. */

@@ -83,6 +83,10 @@ def test_a_supervisor_that_was_killed(run_cli, start_cli, env, bench, shared, wo
     wait_for(lambda: any(b'"phase":"agent"' in p.read_bytes() for p in shared.behind.glob("data/launch/slurm/*/out/*.events.0")), timeout=120)
     child.kill()
     child.wait()
+    # What docs/scaling.md says lies there: few files for a batch, one for each array task, an archive for each attempt that has ended.
+    [batch] = [p for p in (shared.behind / "data/launch/slurm").iterdir() if p.is_dir()]
+    assert {p.name for p in batch.iterdir()} <= {"batch.json", "list.json", "script", "job", "log", "out"}
+    assert len([p for p in (batch / "out").iterdir() if not p.name.endswith(".tar")]) <= 4
     run_cli("resume", "far", *shared.data, env=env, check=0, timeout=300)
     ends = events(folder_of(shared), "finished")
     assert [(e["outcome"], e["attempt"]) for e in ends] == [("completed", 1)] * 4
