@@ -3,6 +3,7 @@
 #include "agent/agent-kind.h"
 #include "agent/agent-services.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -143,6 +144,34 @@ int agent_prepare(const struct agent_job *job, struct sandbox *s, struct err *er
 	return agent_services_start(&mine, s, err);
 }
 
+static json_t *digest_of(const char *text)
+{
+	char digest[HASH_HEX];
+
+	hash_once(text, strlen(text), digest);
+	return json_string(digest);
+}
+
+static void tell_variant(struct agent_record *out, const json_t *spec)
+{
+	const json_t *options = json_object_get(spec, "options"),
+		     *prompt = json_object_get(spec, "system_prompt");
+	AUTO(json) json_t *told = json_object();
+	AUTO(free) char *text = json_dumps(options, JSON_COMPACT | JSON_SORT_KEYS);
+
+	if (text && json_object_size(options))
+		json_put(told, "options",
+			 strlen(text) < sizeof out->variant / 2 ? json_deep_copy(options)
+								: digest_of(text));
+	if (prompt)
+		json_put(told, "system_prompt",
+			 json_pack("{s:s, s:o}", "how", json_get_str(prompt, "how", ""), "sha256",
+				   digest_of(json_get_str(prompt, "text", ""))));
+	AUTO(free) char *all = json_dumps(told, JSON_COMPACT | JSON_SORT_KEYS);
+	if (json_object_size(told) && all)
+		snprintf(out->variant, sizeof out->variant, "%s", all);
+}
+
 int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 	      struct err *err)
 {
@@ -157,5 +186,6 @@ int agent_run(const struct agent_job *job, struct sandbox *s, struct agent_recor
 		 json_get_str(job->attempt->agent_spec, "version", ""));
 	snprintf(out->tree, sizeof out->tree, "%s",
 		 json_get_str(job->attempt->agent_spec, "tree", ""));
+	tell_variant(out, job->attempt->agent_spec);
 	return run_kind(kind, job, s, out, err);
 }

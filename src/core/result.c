@@ -102,6 +102,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 	json_put(j, "metrics", metrics);
 	if (model_options_any(&a->options))
 		json_put(j, "model_options", model_options_to_json(&a->options));
+	if (*a->variant)
+		json_put(j, "variant", json_loads(a->variant, 0, NULL));
 	if (a->counted_n) {
 		json_t *counted = json_object();
 		for (size_t i = 0; i < a->counted_n; i++)
@@ -143,6 +145,9 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 		return -1;
 	model_shares_from_json(&read.metrics.by_model, json_object_get(metrics, "by_model"));
 	model_options_from_json(&read.options, json_object_get(j, "model_options"));
+	AUTO(free) char *variant = json_dumps(json_object_get(j, "variant"), JSON_COMPACT);
+	snprintf(read.variant, sizeof read.variant, "%s",
+		 variant && strlen(variant) < sizeof read.variant ? variant : "");
 	read_counted(&read, json_object_get(j, "counted"));
 	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
 	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));

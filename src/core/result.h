@@ -65,6 +65,8 @@ struct agent_record {
 	char digest[HASH_HEX]; /* SHA-256 of artifacts/diff.patch */
 	char version[64];      /* of the agent, "" unknown */
 	char tree[HASH_HEX]; /* of what npm installed (config/agent-cache.h); "": something else */
+	/* What a variant says of it: {options{}, system_prompt{how, sha256}} as JSON, options as their SHA-256 where they are long; "": nothing. */
+	char variant[1024];
 	char final_message[1024];
 	struct model_options options; /* that its requests said */
 	struct agent_counted counted[AGENT_COUNTED_MAX];

@@ -78,6 +78,10 @@ options = { max_turns = 3 }
     assert "it runs {home}" in lines and f"{hashlib.sha256(PICTURE).hexdigest()}  -" in lines
     assert '"turns": 3' in found["terser"][0] and "--more 40 --last" in found["terser"][0]
     assert all(result["outcome"] == "completed" for _, result in found.values())
+    said = {name: result["agent"].get("variant") for name, (_, result) in found.items()}
+    prompt = (workdir / "prompts/terse.md").read_bytes()
+    assert said["terse"]["system_prompt"] == {"how": "replace", "sha256": hashlib.sha256(prompt).hexdigest()}
+    assert (said["terse"]["options"]["effort"], said["terser"]["options"]["max_turns"]) == ("high", "3"), said
 
 
 @pytest.mark.parametrize("table, words", [
