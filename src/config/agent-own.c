@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -257,6 +258,18 @@ static int refuse(const char *what, const char *path, struct err *err)
 		       dir);
 }
 
+/* A variable that is a file here and nothing else is meant for it; of folders, which a sandbox may have as well or make, those
+ * that are searched. */
+static char *missing_in_env(const char *key, const char *value, const struct programs *p)
+{
+	const size_t n = strlen(key);
+	struct stat st;
+	const bool searched = n >= 4 && !strcmp(key + n - 4, "PATH");
+	const bool is_file = value && *value == '/' && stat(value, &st) == 0 && S_ISREG(st.st_mode);
+
+	return searched || is_file ? missing_path(value, p) : NULL;
+}
+
 int agent_own_check(const json_t *spec, const struct programs *p, struct err *err)
 {
 	const json_t *argv = json_object_get(spec, "argv");
@@ -277,11 +290,8 @@ int agent_own_check(const json_t *spec, const struct programs *p, struct err *er
 				return refuse(what, path, err);
 		}
 	}
-	/* What else a variable says may be meant for there, or for nobody. */
 	json_object_foreach (json_object_get(spec, "env"), key, v) {
-		const size_t n = strlen(key);
-		const bool searched = n >= 4 && !strcmp(key + n - 4, "PATH");
-		AUTO(free) char *path = searched ? missing_path(json_string_value(v), p) : NULL;
+		AUTO(free) char *path = missing_in_env(key, json_string_value(v), p);
 		if (path) {
 			AUTO(free) char *what = xasprintf("env.%s", key);
 			return refuse(what, path, err);

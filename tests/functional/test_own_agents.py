@@ -129,6 +129,7 @@ def test_shown_source_is_told_by_its_state(own, workdir, run_cli):
     ('argv = ["sh", "-c", "cat {folder}/src/words.txt"]', "argv: {top}/src/words.txt is here, but not in the sandbox: add shows = [\"{top}/src\"]"),
     ('argv = ["true", "--config={folder}/src/words.txt"]', "argv: {top}/src/words.txt is here"),
     ('argv = ["true"]\nenv = { PYTHONPATH = "{folder}/src" }', "env.PYTHONPATH: {top}/src is here, but not in the sandbox: add shows = [\"{top}/src\"]"),
+    ('argv = ["true"]\nenv = { SETTINGS = "{folder}/src/words.txt", CA = "/etc/ssl/certs/ca-certificates.crt" }', "env.SETTINGS: {top}/src/words.txt is here"),
     ('argv = ["true"]\nshows = ["absent"]', "shows: {top}/absent is not there"),
     ('argv = ["true"]\nshows = ["."]', "shows: {top} holds more than an agent"),
 ])
