@@ -95,40 +95,91 @@ static char *project_of(const char *folder)
 	return NULL;
 }
 
+/* Options of `uv run` whose value is the next word. */
+static bool takes_value(const char *option)
+{
+	static const char *const options[] = {"-p",
+					      "--python",
+					      "--with",
+					      "--with-editable",
+					      "--with-requirements",
+					      "--extra",
+					      "--group",
+					      "--env-file",
+					      "--index",
+					      "--default-index",
+					      "--no-extra",
+					      "--no-group",
+					      "--only-group",
+					      "--package",
+					      "--cache-dir",
+					      "--exclude-newer",
+					      "--config-file"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (!strcmp(option, options[i]))
+			return true;
+	return false;
+}
+
+/* What makes the environment: a project's is made from its pyproject.toml. */
+static int refuse_uv(const char *project, struct err *err)
+{
+	AUTO(free) char *file = path_join(project, "pyproject.toml");
+
+	if (access(file, F_OK) == 0)
+		return err_set(err, ERR_USAGE, 0,
+			       "uv run would make an environment, which it cannot in a sandbox: "
+			       "make it here, `uv sync --project %s`",
+			       project);
+	return err_set(
+		err, ERR_USAGE, 0,
+		"uv run would make an environment, which it cannot in a sandbox: make it here, "
+		"`uv venv %s/.venv`, and what it needs into it, `uv pip install --python "
+		"%s/.venv/bin/python ...`",
+		project, project);
+}
+
 /* `uv run [--project P] CMD ...` makes an environment first, which needs a network: what it would start then is started. */
 static int resolve_uv(json_t *argv, const char *folder, struct err *err)
 {
 	AUTO(free) char *project = project_of(folder);
 	size_t n = 2;
 
-	for (; *item(argv, n) == '-'; n++)
-		if (!strcmp(item(argv, n), "--project") || !strcmp(item(argv, n), "--directory")) {
+	bool module = false;
+	for (; *item(argv, n) == '-' && !module; n++)
+		if (!strcmp(item(argv, n), "-m") || !strcmp(item(argv, n), "--module")) {
+			module = true;
+		} else if (takes_value(item(argv, n))) {
+			n++;
+		} else if (!strcmp(item(argv, n), "--project") ||
+			   !strcmp(item(argv, n), "--directory")) {
 			free(project);
 			project = from(folder, item(argv, ++n));
-		} else if (!strncmp(item(argv, n), "--project=", 10)) {
+		} else if (!strncmp(item(argv, n), "--project=", 10) ||
+			   !strncmp(item(argv, n), "--directory=", 12)) {
 			free(project);
-			project = from(folder, item(argv, n) + 10);
+			project = from(folder, strchr(item(argv, n), '=') + 1);
 		}
 	AUTO(free) char *python = xasprintf("%s/.venv/bin/python", project ? project : folder);
 	const char *what = item(argv, n);
 	if (!*what)
 		return err_set(err, ERR_USAGE, 0, "uv run names no program");
 	if (access(python, X_OK))
-		return err_set(err, ERR_USAGE, 0,
-			       "uv run would make an environment, which it cannot in a sandbox: "
-			       "make it here, `uv sync --project %s`",
-			       project ? project : folder);
+		return refuse_uv(project ? project : folder, err);
 	const size_t len = strlen(what);
 	const bool script = len > 3 && !strcmp(what + len - 3, ".py");
 	AUTO(free) char *program =
-		!script && strncmp(what, "python", 6) != 0
+		!script && !module && strncmp(what, "python", 6) != 0
 			? xasprintf("%s/.venv/bin/%s", project ? project : folder, what)
 			: xstrdup(python);
 	AUTO(free) char *name = xstrdup(what);
 	for (size_t i = 0; i <= n; i++)
 		json_array_remove(argv, 0);
-	if (script)
+	if (script || module)
 		json_array_insert_new(argv, 0, json_string(name));
+	if (module)
+		json_array_insert_new(argv, 0, json_string("-m"));
 	json_array_insert_new(argv, 0, json_string(program));
 	return 0;
 }

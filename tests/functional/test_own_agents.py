@@ -101,6 +101,10 @@ def test_uv_run(own, workdir, venv):
     venv.rename(workdir / "src/.venv")
     notes, _, _ = own(argv)
     assert notes["prefix"] == str(workdir / "src/.venv")
+    notes, _, _ = own('argv = ["uv", "run", "--python", "3.11", "--directory=src", "-m", "timeit", "-n1", "-r1", '
+                      '"open(\'/app/notes.md\', \'w\').write(\'words=timed\')"]')
+    assert notes["words"] == "timed"
+    assert "`uv venv " in own('argv = ["uv", "run", "agent.py"]', check=2).stderr  # no project: nothing to sync
 
 
 def test_shown_source_is_told_by_its_state(own, workdir, run_cli):
