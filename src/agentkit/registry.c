@@ -43,10 +43,7 @@ static int read_words(int fd, struct buf *text)
 
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int ready = poll(&p, 1, fd_poll_ms(deadline));
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0)
+		if (fd_poll(&p, 1, deadline) <= 0)
 			return -1;
 		ssize_t n = read(fd, block, sizeof block);
 		if (n <= 0)

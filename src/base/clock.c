@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/clock.h"
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -13,8 +14,13 @@ void clock_virtual_set(int64_t ms)
 
 /* No processor is kept away so long by others that merely want it, too; and a deadline that comes later then is right as well. */
 #define STOOD_STILL_MS 5000
+#define WATCH_MS 1000
 
-static int64_t stopped_ms; /* clock_mono_ms is so far behind the kernel's */
+static _Atomic int64_t stopped_ms; /* clock_mono_ms is so far behind the kernel's */
+
+/* Of the thread that has deadlines: whether it is watched, and when it last read the clock. */
+static _Thread_local bool is_watched;
+static _Thread_local int64_t read_ms;
 
 int64_t clock_mono_ns(void)
 {
@@ -26,17 +32,39 @@ int64_t clock_mono_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* Who stood still is told so by the very reading by which it would find itself late. */
 int64_t clock_mono_ms(void)
 {
-	return clock_mono_ns() / 1000000 - stopped_ms;
+	int64_t now = clock_mono_ns() / 1000000 - stopped_ms;
+
+	if (!is_watched)
+		return now;
+	if (now - read_ms >= STOOD_STILL_MS) {
+		stopped_ms += now - read_ms;
+		now = read_ms;
+	}
+	return read_ms = now;
 }
 
-void clock_woke(int64_t due_ms)
+bool clock_watch(bool on)
 {
-	int64_t late_ms = clock_mono_ms() - due_ms;
+	const bool was = is_watched;
 
-	if (late_ms >= STOOD_STILL_MS)
-		stopped_ms += late_ms;
+	is_watched = false;
+	read_ms = was ? read_ms : clock_mono_ms();
+	is_watched = on;
+	return was;
+}
+
+int clock_wait_ms(int64_t due_ms)
+{
+	const int64_t left = due_ms ? due_ms - clock_mono_ms() : INT_MAX;
+
+	if (due_ms && left <= 0)
+		return 0;
+	if (is_watched)
+		return left < WATCH_MS ? (int)left : WATCH_MS;
+	return !due_ms ? -1 : left < INT_MAX ? (int)left : INT_MAX;
 }
 
 /* The kernel's monotonic clock stands still with a machine that is suspended, this one does not. */

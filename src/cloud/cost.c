@@ -86,7 +86,7 @@ static void print(const struct sum *s, const struct settings *q, const char *nam
 static int reckon(const struct settings *q, const char *name, const char *data, struct err *err)
 {
 	struct store store;
-	struct rollout_ref ref;
+	struct rollout_ref ref = {0};
 	struct rollout r;
 	struct sum s = {0};
 
@@ -101,6 +101,7 @@ static int reckon(const struct settings *q, const char *name, const char *data, 
 		print(&s, q, name);
 		rollout_release(&r);
 	}
+	rollout_ref_release(&ref);
 	store_close(&store);
 	return rc;
 }

@@ -127,7 +127,7 @@ static int read_lines(struct lines *l, int fd, const struct client_job *job, str
 
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int ready = poll(&p, 1, fd_poll_ms(tell < deadline ? tell : deadline));
+		int ready = fd_poll(&p, 1, tell < deadline ? tell : deadline);
 		if (clock_mono_ms() >= deadline)
 			return err_set(err, ERR_LIMIT, 0,
 				       "took longer than %lld s (build_timeout_sec)",

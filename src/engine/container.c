@@ -312,7 +312,7 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 
 static int64_t left_ms(int64_t deadline_ms)
 {
-	const int left = fd_poll_ms(deadline_ms);
+	const int64_t left = deadline_ms - clock_mono_ms();
 
 	return left > 0 ? left : 1; /* libcurl means "for ever" by 0 */
 }

@@ -317,7 +317,7 @@ static int wait_ready(struct gateway_process *p, struct err *err)
 		int status;
 
 		gateway_process_watch(p, fds);
-		poll(fds, GATEWAY_PROCESS_FDS, fd_poll_ms(deadline));
+		fd_poll(fds, GATEWAY_PROCESS_FDS, deadline);
 		read_lines(p);
 		if (fds[0].revents && !spawn_wait(&p->child, 1, &status, err)) {
 			char how[48];
@@ -379,7 +379,7 @@ void gateway_process_leave(struct gateway_process *p)
 	p->in = -1;
 	while (p->out >= 0 && clock_mono_ms() < deadline) {
 		struct pollfd fd = {.fd = p->out, .events = POLLIN};
-		poll(&fd, 1, fd_poll_ms(deadline));
+		fd_poll(&fd, 1, deadline);
 		read_lines(p);
 	}
 	struct err ignored;

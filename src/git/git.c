@@ -177,10 +177,7 @@ static int read_all(const struct git_cmd *c, int fd,
 	AUTO(free) char *block = xmalloc(65536);
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		int ready = poll(&p, 1, fd_poll_ms(c->deadline_ms));
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0)
+		if (fd_poll(&p, 1, c->deadline_ms) <= 0)
 			return err_set(err, ERR_LIMIT, 0, "git %s: time limit reached",
 				       verb_of(c->argv));
 		ssize_t n = read(fd, block, 65536);

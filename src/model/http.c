@@ -30,13 +30,6 @@ static int64_t deadline_of(const struct model_client *c)
 	return c->deadline ? c->deadline(c->arg) : c->deadline_ms;
 }
 
-static int poll_ms(int64_t until)
-{
-	int64_t left = until - clock_mono_ms();
-
-	return !until ? -1 : left <= 0 ? 0 : left > 1000000 ? 1000000 : (int)left;
-}
-
 /* Wait for EVENTS on SOCK (-1: for AT_MOST_MS to pass), for the end of the time, or to be stopped. */
 static enum step wait_for(struct exchange *x, int sock, short events, int64_t at_most_ms,
 			  struct err *err)
@@ -55,7 +48,7 @@ static enum step wait_for(struct exchange *x, int sock, short events, int64_t at
 					? give_up
 					: x->deadline_ms;
 
-		if (poll(p, ARRAY_SIZE(p), poll_ms(until)) < 0 && errno != EINTR) {
+		if (poll(p, ARRAY_SIZE(p), clock_wait_ms(until)) < 0 && errno != EINTR) {
 			(void)err_set(err, ERR_INFRA, errno, "poll");
 			return STEP_FAILED;
 		}

@@ -440,10 +440,10 @@ static void finish(struct node *n, struct slot *s)
 	end(n, s, spawn_status_text(status, text));
 }
 
-/* Milliseconds until something is due, -1: never. */
+/* Milliseconds until something is due, -1: never. Not long, while the clock is watched. */
 static int due(const struct node *n)
 {
-	int64_t now = clock_mono_ms();
+	int64_t now = clock_mono_ms(), longest = clock_wait_ms(0);
 	int64_t first = n->gateway.process ? gateway_process_due(n->gateway.process) : -1;
 
 	for (int64_t i = 0; i < n->q->side_by_side; i++) {
@@ -457,7 +457,9 @@ static int due(const struct node *n)
 		if (at >= 0 && (first < 0 || at < first))
 			first = at;
 	}
-	return first < 0 ? -1 : first > now ? (int)(first - now) : 0;
+	if (first < 0 || (longest >= 0 && first > now + longest))
+		return (int)longest;
+	return first > now ? (int)(first - now) : 0;
 }
 
 static void enforce(struct node *n, struct slot *s)
@@ -614,6 +616,7 @@ static void loop(struct node *n)
 		send_events(n);
 		if (!n->running && (n->stopped || n->next == n->q->dirs.n))
 			return;
+		clock_watch(true);
 		turn(n, fds);
 	}
 }

@@ -53,14 +53,15 @@ void fd_cloexec_from(int low)
 		fd_set_cloexec(fd, true);
 }
 
-int fd_poll_ms(int64_t deadline_ms)
+int fd_poll(struct pollfd *p, nfds_t n, int64_t deadline_ms)
 {
-	if (deadline_ms == 0)
-		return -1;
-	int64_t left = deadline_ms - clock_mono_ms();
-	if (left <= 0)
-		return 0;
-	return left > INT_MAX ? INT_MAX : (int)left;
+	for (;;) {
+		int wait_ms = clock_wait_ms(deadline_ms), ready = poll(p, n, wait_ms);
+		if (ready > 0 || (ready < 0 && errno != EINTR))
+			return ready;
+		if (deadline_ms && clock_mono_ms() >= deadline_ms)
+			return 0;
+	}
 }
 
 union control {
@@ -114,9 +115,7 @@ static size_t take_fds(struct msghdr *msg, int *fds, size_t max)
 static int wait_readable(int fd, int64_t deadline_ms, struct err *err)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	int n;
-	while ((n = poll(&p, 1, fd_poll_ms(deadline_ms))) < 0 && errno == EINTR)
-		;
+	int n = fd_poll(&p, 1, deadline_ms);
 	if (n < 0)
 		return err_set(err, ERR_INFRA, errno, "poll");
 	if (n == 0)

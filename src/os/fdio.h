@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <poll.h>
 #include "base/err.h"
 
 int fd_pipe(int fds[2], struct err *err) MUST_CHECK;	       /* O_CLOEXEC both */
@@ -16,8 +17,8 @@ void fd_set_nonblock(int fd, bool on);
 /* Make everything from LOW up close-on-exec. */
 void fd_cloexec_from(int low);
 
-/* poll()'s timeout for a deadline (clock_mono_ms; 0: none, -1 is returned). */
-int fd_poll_ms(int64_t deadline_ms);
+/* As poll(), until DEADLINE (clock_mono_ms; 0: none): 0 only once it has come. A signal ends no wait. */
+int fd_poll(struct pollfd *p, nfds_t n, int64_t deadline_ms);
 
 /* One message with descriptors; fds may be NULL. Returns bytes sent or -1 (errno kept in err->sys).
  */

@@ -151,9 +151,7 @@ static void reap(struct child *c, int *status)
 int spawn_wait(struct child *c, int64_t deadline_ms, int *status, struct err *err)
 {
 	struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
-	int n;
-	while ((n = poll(&p, 1, fd_poll_ms(deadline_ms))) < 0 && errno == EINTR)
-		;
+	int n = fd_poll(&p, 1, deadline_ms);
 	if (n < 0)
 		return err_set(err, ERR_INFRA, errno, "wait for a child");
 	if (n == 0)
@@ -215,13 +213,11 @@ static int capture_until_end(struct child *c, struct capture cap[2], int64_t dea
 		struct pollfd p[3] = {{.fd = c->pidfd, .events = POLLIN},
 				      {.fd = cap[0].fd, .events = POLLIN},
 				      {.fd = cap[1].fd, .events = POLLIN}};
-		int n = poll(p, 3, fd_poll_ms(deadline_ms));
-		if (n < 0 && errno != EINTR)
+		int n = fd_poll(p, 3, deadline_ms);
+		if (n < 0)
 			return err_set(err, ERR_INFRA, errno, "poll");
 		if (n == 0)
 			return err_set(err, ERR_LIMIT, 0, "time limit reached");
-		if (n < 0)
-			continue;
 		ended = p[0].revents;
 		for (int i = 0; i < 2; i++)
 			if (cap[i].fd >= 0 && (ended || p[i + 1].revents))

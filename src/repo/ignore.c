@@ -123,10 +123,7 @@ static int send_all(int fd, const char *data, size_t n, struct err *err)
 static int read_more(struct ignore *ig, struct err *err)
 {
 	struct pollfd p = {.fd = ig->from, .events = POLLIN};
-	int ready;
-	while ((ready = poll(&p, 1, fd_poll_ms(ig->deadline_ms))) < 0 && errno == EINTR)
-		;
-	if (ready <= 0)
+	if (fd_poll(&p, 1, ig->deadline_ms) <= 0)
 		return err_set(err, ERR_LIMIT, 0, "git check-ignore took too long");
 	buf_grow(&ig->replies, 16384);
 	ssize_t n = read(ig->from, ig->replies.data + ig->replies.len, 16384);

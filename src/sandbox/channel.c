@@ -34,9 +34,7 @@ int channel_wait(const struct channel *c, int fd, int64_t deadline_ms, struct er
 	for (int i = 0; i < 2; i++)
 		p[1 + i] = (struct pollfd){.fd = c->cancel_fds[i], .events = POLLIN};
 	for (;;) {
-		int n = poll(p, ARRAY_SIZE(p), fd_poll_ms(deadline_ms));
-		if (n < 0 && errno == EINTR)
-			continue;
+		int n = fd_poll(p, ARRAY_SIZE(p), deadline_ms);
 		if (n < 0)
 			return err_set(err, ERR_INFRA, errno, "poll");
 		if (p[1].revents || p[2].revents)
@@ -162,9 +160,7 @@ int channel_end(struct channel *c, struct err *err)
 	const int waits[] = {END_MS, GONE_MS};
 	for (size_t i = 0; i < ARRAY_SIZE(waits); i++) {
 		const int64_t deadline = clock_mono_ms() + waits[i];
-		while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
-			;
-		if (p.revents) {
+		if (fd_poll(&p, 1, deadline) > 0) {
 			close(c->pidfd);
 			c->pidfd = -1;
 			return 0;

@@ -137,9 +137,10 @@ static char *tidy(const char *path)
 	char *save = NULL;
 
 	for (char *p = strtok_r(copy, "/", &save); p; p = strtok_r(NULL, "/", &save)) {
-		if (!strcmp(p, ".."))
-			parts.n -= parts.n > 0;
-		else if (strcmp(p, ".") != 0)
+		const bool is_up = !strcmp(p, "..");
+		if (is_up && parts.n)
+			free(parts.v[--parts.n]);
+		else if (!is_up && strcmp(p, ".") != 0)
 			strv_push(&parts, p);
 	}
 	for (size_t i = 0; i < parts.n; i++)

@@ -297,9 +297,7 @@ static int wait_first(struct holder *k, struct err *err)
 
 	if (!k->first)
 		return 0;
-	while (poll(&p, 1, fd_poll_ms(deadline)) < 0 && errno == EINTR)
-		;
-	if (!(p.revents & POLLIN))
+	if (fd_poll(&p, 1, deadline) <= 0 || !(p.revents & POLLIN))
 		return err_set(err, ERR_INFRA, 0, "the sandbox still runs");
 	close(k->first_fd);
 	k->first = 0;

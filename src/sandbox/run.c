@@ -512,11 +512,8 @@ static int step(struct run *r, struct err *err)
 					   .events = POLLIN};
 	}
 	p[5] = (struct pollfd){.fd = is_watched(r) ? r->x->watch->fd : -1, .events = POLLIN};
-	const int64_t due = next_wakeup(r);
-	const int ready = poll(p, ARRAY_SIZE(p), fd_poll_ms(due));
-	clock_woke(due);
-	if (ready < 0)
-		return errno == EINTR ? 0 : err_set(err, ERR_INFRA, errno, "poll");
+	if (fd_poll(p, ARRAY_SIZE(p), next_wakeup(r)) < 0)
+		return err_set(err, ERR_INFRA, errno, "poll");
 	for (int i = 0; i < 2; i++)
 		if (p[1 + i].revents && carry(r, &r->streams[i], err) < 0)
 			return -1;
@@ -573,6 +570,7 @@ static int not_started(struct run *r, struct err *err)
 int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_exit *out,
 		struct err *err)
 {
+	const bool watched = clock_watch(true);
 	const int64_t began = clock_mono_ms();
 	struct run r = {.s = s,
 			.x = x,
@@ -596,5 +594,6 @@ int run_command(struct sandbox *s, const struct sandbox_exec *x, struct sandbox_
 	if (!rc)
 		rc = check_group(&r, err) ? -1 : check_disk(&r, SANDBOX_DISK_LIMIT, err);
 	run_release(&r);
+	clock_watch(watched);
 	return rc;
 }

@@ -369,10 +369,7 @@ static int turn(struct sched *s, struct pollfd *fds, struct err *err)
 		s->o->world->pass(s->o->world->arg, wait);
 		wait = 0;
 	}
-	const int64_t due_ms = clock_mono_ms() + wait;
 	int ready = poll(fds, n, wait < 0 ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX);
-	if (wait >= 0)
-		clock_woke(due_ms);
 	if (ready < 0 && errno != EINTR)
 		return err_set(err, ERR_INFRA, errno, "wait for %zu descriptors", n);
 	if (ready > 0 && fds[0].revents)
@@ -397,7 +394,7 @@ static int never_written(const struct sched *s, struct err *err)
 		       resume.data);
 }
 
-static int loop(struct sched *s, struct err *err)
+static int loop_until_over(struct sched *s, struct err *err)
 {
 	AUTO(free)
 	struct pollfd *fds = xcalloc(
@@ -405,12 +402,23 @@ static int loop(struct sched *s, struct err *err)
 
 	for (;;) {
 		start_more(s);
+		/* Only while something runs do we look at the clock each second, and has anything a deadline that counts. */
+		clock_watch(s->running && !s->o->world);
 		const int unwritten = flush(s, err);
 		if (is_over(s))
 			return unwritten ? never_written(s, err) : 0;
 		if (turn(s, fds, err))
 			return -1;
 	}
+}
+
+static int loop(struct sched *s, struct err *err)
+{
+	const bool watched = clock_watch(false);
+	const int rc = loop_until_over(s, err);
+
+	clock_watch(watched);
+	return rc;
 }
 
 static void sum_up(const struct sched *s, struct sched_end *out)

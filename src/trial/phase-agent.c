@@ -272,12 +272,16 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 	int64_t timeout_ms = w->attempt.trial.limits.timeout_ms, wall_ms = work_agent_ms(w);
 
 	work_phase(w, PHASE_AGENT, wall_ms ? wall_ms + AGENT_EXTRA_MS : 0);
+	const bool watched = clock_watch(true);
 	job.watch = work_watch(w);
 	job.gateway_port = sandbox_gateway_port(box);
-	if (agent_prepare(&job, box, err))
-		return -1;
+	int unprepared = agent_prepare(&job, box, err), failed = 0;
 	job.deadline_ms = timeout_ms ? clock_mono_ms() + timeout_ms : 0;
-	int failed = agent_run(&job, box, &w->result.agent, err);
+	if (!unprepared)
+		failed = agent_run(&job, box, &w->result.agent, err);
+	clock_watch(watched);
+	if (unprepared)
+		return -1;
 	if (w->result.agent.metrics.disk_bytes >= 0)
 		w->result.agent.metrics.disk_bytes = sandbox_disk_bytes(box);
 	w->result.agent.oom_killed = w->result.oom_killed = sandbox_oom_killed(box);

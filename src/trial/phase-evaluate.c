@@ -224,7 +224,9 @@ int work_evaluate(struct work *w, struct err *err)
 	job.client = w->judge && w->attempt.judge.api ? &client : NULL;
 	/* What it cost is told however it ended. */
 	struct err graded = {0}, judged = {0};
+	const bool watched = clock_watch(true);
 	int failed = eval_run(&job, box, &e, &graded), unjudged = work_judged(w, &judged);
+	clock_watch(watched);
 	w->result.oom_killed |= box && sandbox_oom_killed(box);
 	if (failed || unjudged) {
 		/* What the gateway says of the provider is more than what was seen of its answers. */

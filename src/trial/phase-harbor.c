@@ -253,6 +253,7 @@ static int run_agent(struct harbor_trial *h, const struct harbor_step *s, struct
 	if (sandbox_put(h->box, w->task.layout.instructions, text, strlen(text), 0644, err))
 		return -1;
 	work_phase(w, PHASE_AGENT, wall_ms ? wall_ms + AGENT_EXTRA_MS : 0);
+	const bool watched = clock_watch(true);
 	struct agent_job job = {
 		.attempt = &w->attempt,
 		.task = &w->task,
@@ -269,6 +270,7 @@ static int run_agent(struct harbor_trial *h, const struct harbor_step *s, struct
 		.on_output_arg = w,
 	};
 	int failed = agent_run(&job, h->box, &w->result.agent, err);
+	clock_watch(watched);
 	w->attempt.trial.limits.timeout_ms = given_ms;
 	w->result.agent.oom_killed = w->result.oom_killed = sandbox_oom_killed(h->box);
 	if (!failed)

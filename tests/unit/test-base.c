@@ -354,6 +354,28 @@ static void test_json(void **state)
 	assert_memory_equal(err.msg, "x.json:2:", 9);
 }
 
+/* A deadline is not reached by the time in which nobody could have worked, whoever looks first and however long he waited. */
+static void test_clock_of_one_that_stood_still(void **state)
+{
+	clock_virtual_set(1000000);
+	const bool was = clock_watch(true);
+	const int64_t deadline = clock_mono_ms() + 9000;
+
+	assert_int_equal(clock_wait_ms(deadline), 1000);
+	assert_int_equal(clock_wait_ms(0), 1000);
+	clock_virtual_set(1011000);
+	assert_true(clock_mono_ms() <= deadline - 9000);
+	for (int64_t at = 1011000; clock_mono_ms() < deadline; clock_virtual_set(at += 1000))
+		assert_true(at < 1011000 + 9000);
+	assert_int_equal(clock_wait_ms(deadline), 0);
+	clock_watch(was);
+	/* One that is not watched may wait for as long as it likes. */
+	const int64_t before = clock_mono_ms();
+	clock_virtual_set(1100000);
+	assert_int_equal(clock_mono_ms() - before, 1100000 - 1020000);
+	clock_virtual_set(0);
+}
+
 static void test_clock(void **state)
 {
 	char stamp[CLOCK_STAMP], iso[CLOCK_STAMP + 8], human[16];
@@ -376,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_path_names),
 		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_clock_of_one_that_stood_still),
 		cmocka_unit_test_setup_teardown(test_files, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(test_copy_tree, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(test_remove_hostile_tree, make_place, remove_place),
