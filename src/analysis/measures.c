@@ -32,20 +32,12 @@ static int builtin(const char *name)
 	return -1;
 }
 
-static const struct trial_metric *find_custom(const struct trial_status *t, const char *name)
-{
-	for (size_t i = 0; t->has_result && i < t->result.more->custom_n; i++)
-		if (strcmp(t->result.more->custom[i].name, name) == 0)
-			return &t->result.more->custom[i];
-	return NULL;
-}
-
 bool measures_has(const struct summary *s, const char *name)
 {
 	if (strcmp(name, "score") == 0 || builtin(name) >= 0)
 		return true;
 	for (size_t i = 0; i < s->rows_n; i++)
-		if (find_custom(s->rows[i].status, name))
+		if (trial_metric_of(s->rows[i].status, name))
 			return true;
 	return false;
 }
@@ -57,7 +49,7 @@ double measure_builtin(const struct trial_status *t, size_t i)
 
 double measure_of(const struct trial_status *t, const char *name)
 {
-	const struct trial_metric *custom = find_custom(t, name);
+	const struct trial_metric *custom = trial_metric_of(t, name);
 	int i = builtin(name);
 
 	if (!t->has_result)
@@ -71,14 +63,14 @@ double measure_of(const struct trial_status *t, const char *name)
 
 double measure_custom(const struct trial_status *t, const char *name)
 {
-	const struct trial_metric *custom = find_custom(t, name);
+	const struct trial_metric *custom = trial_metric_of(t, name);
 
 	return custom ? custom->value : NAN;
 }
 
 bool measure_is_self_reported(const struct trial_status *t, const char *name)
 {
-	const struct trial_metric *custom = find_custom(t, name);
+	const struct trial_metric *custom = trial_metric_of(t, name);
 
 	return custom && custom->self_reported;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "core/metric.h"
 
 #define ROUNDING 1e-12
 
@@ -107,8 +108,16 @@ static struct gathering *add_group(struct gatherings *all)
 	struct gathering *a = &all->v[all->n++];
 	*a = (struct gathering){.task = -1, .condition = -1};
 	a->group.tokens = a->group.tools = -1;
-	a->group.money_usd = -1;
+	a->group.money_usd = a->group.machine_sec = a->group.machine_usd = -1;
 	return a;
+}
+
+static void add_machine(double *sum, const struct trial_status *t, const char *name)
+{
+	const struct trial_metric *m = trial_metric_of(t, name);
+
+	if (m)
+		*sum = (*sum < 0 ? 0 : *sum) + m->value;
 }
 
 static void add_usage(struct gathering *a, const struct summary_row *row)
@@ -126,6 +135,8 @@ static void add_usage(struct gathering *a, const struct summary_row *row)
 		g->money_usd = (g->money_usd < 0 ? 0 : g->money_usd) + r->money_usd;
 	else if (r->calls > 0)
 		g->unpriced = true;
+	add_machine(&g->machine_sec, row->status, METRIC_MACHINE_SEC);
+	add_machine(&g->machine_usd, row->status, METRIC_MACHINE_USD);
 	if (r->wall_ms < 0 || row->standing == STANDING_MISSING)
 		return;
 	GROW(a->walls, a->walls_n, a->walls_cap);

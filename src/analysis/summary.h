@@ -139,9 +139,10 @@ struct summary_group {
 	bool over_rollouts;	 /* one task only: the interval is over its rollouts */
 	double worst,
 		best; /* the mean if all missing were 0, or 1; equal when nothing is missing */
-	int64_t tokens, tools; /* sums over the trials that report them; -1: none does */
-	double money_usd;      /* -1: not known */
-	bool unpriced;	       /* some calls have no price: money_usd is not all of it */
+	int64_t tokens, tools;		 /* sums over the trials that report them; -1: none does */
+	double money_usd;		 /* -1: not known */
+	bool unpriced;			 /* some calls have no price: money_usd is not all of it */
+	double machine_sec, machine_usd; /* sums over the trials in a cloud; -1: not known */
 };
 
 struct summary_failure {

@@ -165,6 +165,7 @@ static int lay_out(struct cloud_node *n, int fd, struct err *err)
 	}
 	json_array_foreach (n->trials, i, one) {
 		const char *dir = json_get_str(one, "dir", "");
+		json_put(json_object_get(one, "trial"), "machine", json_incref(n->machine));
 		AUTO(free) char *trial = path_join(dir, ATTEMPT_TRIAL);
 		AUTO(free) char *travel = path_join(dir, ATTEMPT_TRAVEL);
 		if (!path_is_inside(dir) || path_make_dirs(fd, dir, 0700, err) ||
@@ -221,8 +222,13 @@ static json_t *read_result(int fd)
 	return found;
 }
 
-static json_t *cost_of(const struct cloud_node *n, const char *token)
+/* As its worker reckoned; of one that left no result, from its first line on. */
+static json_t *cost_of(const struct cloud_node *n, const char *token, const json_t *result)
 {
+	const json_t *told = json_object_get(result, "machine");
+
+	if (json_is_object(told))
+		return json_incref((json_t *)told);
 	json_t *c = json_deep_copy(n->machine);
 	int64_t from = json_get_int(n->begun, token, clock_wall_ms());
 	double sec = (double)(clock_wall_ms() - from) / 1000;
@@ -282,12 +288,12 @@ static int send_end(struct cloud_node *n, json_t *end, struct err *err)
 	char *key =
 		where ? xasprintf("%s.json", where) : xasprintf(LAYOUT_RESULTS "/%s.json", token);
 	AUTO(json) json_t *result = NULL;
-	AUTO(json) json_t *cloud = cost_of(n, token);
 	AUTO(buf) struct buf text = BUF_INIT;
 	int64_t bytes = 0;
 
 	if (file && send_archive(n, file, archive, &bytes, &result, err) < 0)
 		return -1;
+	AUTO(json) json_t *cloud = cost_of(n, token, result);
 	AUTO(json) json_t *j = json_copy(end);
 	json_put_int(j, "v", 1);
 	json_put_str(j, "archive", file ? archive : NULL);

@@ -33,6 +33,10 @@ json_t *metrics_to_json(const struct metrics *m);
 json_t *metrics_self_reported(const struct metrics *m);
 void metrics_from_json(struct metrics *m, const json_t *values, const json_t *self_reported);
 
+/* Of a trial in a cloud, as result.machine has them; tests may name nothing so. */
+#define METRIC_MACHINE_SEC "machine_seconds"
+#define METRIC_MACHINE_USD "machine_cost_usd"
+
 /* What is known of every trial: metric I's name, which says its unit. */
 enum { METRIC_COUNT = 27 };
 const char *metric_name(size_t i);

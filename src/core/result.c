@@ -227,6 +227,7 @@ void result_release(struct result *r)
 	free(r->image_id);
 	free(r->platform);
 	json_decref(r->tools);
+	json_decref(r->machine);
 	json_decref(r->tool_versions);
 	json_decref(r->judge_votes);
 	json_decref(r->harbor);
@@ -356,6 +357,8 @@ json_t *result_to_json(const struct result *r)
 	json_put(j, "judge", judge);
 	if (r->harbor)
 		json_put(j, "harbor", json_incref(r->harbor));
+	if (r->machine)
+		json_put(j, "machine", json_incref(r->machine));
 	json_put_strv(j, "suspect", &r->suspect);
 	json_put(j, "metrics", metrics_to_json(&r->metrics));
 	json_put(j, "self_reported", metrics_self_reported(&r->metrics));
@@ -461,6 +464,7 @@ int result_from_json(struct result *r, const json_t *j, const char *where, struc
 	read.tool_versions = object_of(j, "tool_versions");
 	read.judge_votes = object_of(j, "judge_votes");
 	read.harbor = object_of(j, "harbor");
+	read.machine = object_of(j, "machine");
 	*r = read;
 	return 0;
 }

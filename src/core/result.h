@@ -160,8 +160,10 @@ struct result {
 	char *workspace;       /* "overlay", "copy", "none" */
 	json_t *tools;	       /* {name: its file}: the benchmark's; NULL: none */
 	json_t *tool_versions; /* {name: what it says of itself, or null}; NULL: none */
-	double cpus;	       /* processors that its sandboxes had; 0: no limit */
-	char *limits_held;     /* "cgroup", "watched", "none" */
+	/* In a cloud: what it ran on as its node knows it, `seconds` of it, and with a price `usd`; NULL elsewhere. */
+	json_t *machine;
+	double cpus;	   /* processors that its sandboxes had; 0: no limit */
+	char *limits_held; /* "cgroup", "watched", "none" */
 	char *isolation; /* of a weaker sandbox: what isolated it, "Landlock 7, a user of its own"; NULL: all that it has */
 	char *around; /* as struct attempt has it */
 };

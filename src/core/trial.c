@@ -176,6 +176,7 @@ void attempt_release(struct attempt *a)
 	json_decref(a->tools);
 	json_decref(a->ratings);
 	json_decref(a->shell);
+	json_decref(a->machine);
 	free(a->gateway);
 	free(a->control);
 	judge_release(&a->judge);
@@ -210,6 +211,8 @@ json_t *attempt_to_json(const struct attempt *a)
 	json_put(j, "trial", trial_to_json(&a->trial));
 	if (a->shell)
 		json_put(j, "shell", json_incref(a->shell));
+	if (a->machine)
+		json_put(j, "machine", json_incref(a->machine));
 	if (a->ratings)
 		json_put(j, "ratings", json_incref(a->ratings));
 	json_put(j, "tools", a->tools ? json_incref(a->tools) : json_null());
@@ -233,6 +236,7 @@ static int read_attempt(struct attempt *a, const json_t *j, const char *where, s
 	a->tools = json_is_object(tools) ? json_incref((json_t *)tools) : NULL;
 	a->ratings = json_incref(json_object_get(j, "ratings"));
 	a->shell = json_incref(json_object_get(j, "shell"));
+	a->machine = json_incref(json_object_get(j, "machine"));
 	a->agent_spec = json_is_object(spec) ? json_incref(spec) : NULL;
 	return 0;
 }

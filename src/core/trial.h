@@ -94,6 +94,7 @@ struct attempt {
 	bool stream_output; /* -vv: agent and test output as "output" events */
 	bool sync;	    /* fsync committed work: it cannot be made again for nothing */
 	uid_t uid;	    /* become this before any untrusted code runs; 0: stay who we are */
+	json_t *machine; /* in a cloud: what it runs on, and costs (result.h); NULL: not known; owned */
 	json_t *tools;	    /* of the benchmark: `mounts`, `path`, `programs`; NULL: none; owned */
 	json_t *agent_spec; /* the agent's TOML, resolved: see agent/agent.h; owned */
 	char *bench;	    /* its name, for people */

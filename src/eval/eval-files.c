@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "eval/eval-files.h"
 #include <stdbool.h>
+#include <string.h>
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/metric.h"
 #include "core/model-share.h"
 #include "base/text.h"
 
@@ -54,6 +56,8 @@ static const char *name_fault(const char *name, size_t n, size_t max)
 	       : strncmp(name, SHARE_USD, strlen(SHARE_USD)) == 0 ||
 			       strncmp(name, SHARE_TOKENS, strlen(SHARE_TOKENS)) == 0
 		       ? "is the name of what the gateway counts"
+	       : !strcmp(name, METRIC_MACHINE_SEC) || !strcmp(name, METRIC_MACHINE_USD)
+		       ? "is the name of what a machine costs"
 	       : strlen(name) > NAME_BYTES ? "has too long a name"
 	       : n >= max		   ? "is one too many"
 					   : NULL;

@@ -142,6 +142,8 @@ static json_t *group_json(const struct summary *s, const struct summary_group *g
 	put_known(j, "tool_calls", g->tools);
 	json_put(j, "metrics", measures_json(s, g, NULL));
 	json_put_real(j, "money_usd", g->money_usd < 0 || g->unpriced ? NAN : g->money_usd);
+	json_put_real(j, "machine_seconds", g->machine_sec < 0 ? NAN : g->machine_sec);
+	json_put_real(j, "machine_usd", g->machine_usd < 0 ? NAN : g->machine_usd);
 	put_solved(j, s, g);
 	put_known(j, "time_median_ms", g->wall_median_ms);
 	put_known(j, "time_p90_ms", g->wall_p90_ms);

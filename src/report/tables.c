@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "core/datadir.h"
+#include "core/metric.h"
 #include "core/model-share.h"
 #include "report/number.h"
 
@@ -330,6 +331,10 @@ static void group_columns(struct table *t, const struct summary *s)
 		table_column(t, "tokens", TABLE_RIGHT);
 	if (all->money_usd >= 0 || all->unpriced)
 		table_column(t, "cost USD", TABLE_RIGHT);
+	if (all->machine_sec >= 0)
+		table_column(t, "machine h", TABLE_RIGHT);
+	if (all->machine_usd >= 0)
+		table_column(t, "machine USD", TABLE_RIGHT);
 }
 
 static void add_first_tries(struct table *t, const struct summary_group *g)
@@ -445,6 +450,19 @@ static void add_measure_row(struct table *t, const struct summary *s, const stru
 	table_text(t, m.self_reported ? "self-reported" : "tests alone");
 }
 
+static void add_machines(struct table *t, const struct summary_group *all,
+			 const struct summary_group *g)
+{
+	if (g->machine_sec >= 0)
+		table_real(t, g->machine_sec / 3600, CENT);
+	else if (all->machine_sec >= 0)
+		table_missing(t, NULL);
+	if (g->machine_usd >= 0)
+		table_real(t, g->machine_usd, CENT);
+	else if (all->machine_usd >= 0)
+		table_missing(t, NULL);
+}
+
 void tables_groups(struct table *out, const struct summary *s)
 {
 	const struct summary_group *all = summary_all(s);
@@ -475,6 +493,7 @@ void tables_groups(struct table *out, const struct summary *s)
 			table_real(out, g->money_usd, CENT);
 		else if (all->money_usd >= 0 || all->unpriced)
 			table_missing(out, NULL);
+		add_machines(out, all, g);
 	}
 }
 
@@ -535,6 +554,13 @@ void tables_models(struct table *out, const struct summary *s)
 	free(custom.names);
 }
 
+/* Told as a sum where the costs are. */
+static bool is_cost(const char *name)
+{
+	return of_model(name, SHARE_USD) || of_model(name, SHARE_TOKENS) ||
+	       !strcmp(name, METRIC_MACHINE_SEC) || !strcmp(name, METRIC_MACHINE_USD);
+}
+
 void tables_measures(struct table *out, const struct summary *s)
 {
 	struct measures custom = {0};
@@ -547,9 +573,7 @@ void tables_measures(struct table *out, const struct summary *s)
 	table_column(out, "trials", TABLE_RIGHT);
 	table_column(out, "from", TABLE_WHOLE);
 	for (size_t i = 0; i < custom.n; i++)
-		for (size_t k = 0; k < s->groups_n && !of_model(custom.names[i], SHARE_USD) &&
-				   !of_model(custom.names[i], SHARE_TOKENS);
-		     k++)
+		for (size_t k = 0; k < s->groups_n && !is_cost(custom.names[i]); k++)
 			if (tables_has_group(s, &s->groups[k]))
 				add_measure_row(out, s, &s->groups[k], custom.names[i]);
 	free(custom.names);

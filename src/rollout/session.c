@@ -402,7 +402,8 @@ int session_extend(struct session *s, struct inputs *in, bool only_look, struct 
 	else if (inputs_commit(in, &s->store, p->stamp, err))
 		return -1;
 	p->trials = xreallocarray(p->trials, before + more + 1, sizeof *p->trials);
-	memcpy(p->trials + before, in->plan.trials, more * sizeof *p->trials);
+	if (more)
+		memcpy(p->trials + before, in->plan.trials, more * sizeof *p->trials);
 	s->progress = xreallocarray(s->progress, before + more + 1, sizeof *s->progress);
 	memset(s->progress + before, 0, (more + 1) * sizeof *s->progress);
 	p->n += more;

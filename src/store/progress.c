@@ -20,8 +20,8 @@ void progress_release(struct trial_progress *p)
 	p->reason = p->graded = p->served = p->judge = p->job = NULL;
 }
 
-/* What each of several models cost, beside the numbers that tests wrote. */
-static json_t *with_shares(const json_t *custom, const json_t *result)
+/* What its machine and each of several models cost, beside the numbers that tests wrote. */
+static json_t *with_costs(const json_t *custom, const json_t *result)
 {
 	const json_t *agent = json_object_get(result, "agent");
 	const json_t *shares = json_object_get(json_object_get(agent, "metrics"), "by_model"), *one;
@@ -36,6 +36,11 @@ static json_t *with_shares(const json_t *custom, const json_t *result)
 			json_put_real(all, usd, json_get_real(one, "usd", -1));
 		json_put_int(all, tokens, json_get_int(one, "tokens", 0));
 	}
+	const json_t *machine = json_object_get(result, "machine");
+	if (json_get_real(machine, "seconds", -1) >= 0)
+		json_put_real(all, METRIC_MACHINE_SEC, json_get_real(machine, "seconds", -1));
+	if (json_get_real(machine, "usd", -1) >= 0)
+		json_put_real(all, METRIC_MACHINE_USD, json_get_real(machine, "usd", -1));
 	return all;
 }
 
@@ -56,7 +61,7 @@ static void put_measured(json_t *fields, const json_t *result)
 	if (json_array_size(json_object_get(result, "suspect")))
 		json_put_int(fields, "suspect",
 			     (int64_t)json_array_size(json_object_get(result, "suspect")));
-	AUTO(json) json_t *named = with_shares(custom, result);
+	AUTO(json) json_t *named = with_costs(custom, result);
 	if (json_object_size(named))
 		json_put(fields, "custom", json_incref(named));
 	if (json_array_size(self_reported))

@@ -225,6 +225,14 @@ const char *trial_graded_hash(const struct trial_status *t)
 	return t->result.as_planned ? t->shared->task_hash : t->result.origin->task_hash;
 }
 
+const struct trial_metric *trial_metric_of(const struct trial_status *t, const char *name)
+{
+	for (size_t i = 0; t->has_result && i < t->result.more->custom_n; i++)
+		if (strcmp(t->result.more->custom[i].name, name) == 0)
+			return &t->result.more->custom[i];
+	return NULL;
+}
+
 static void take_trials(struct rollout *r, struct loaded *to, const struct plan_trial *v, size_t n)
 {
 	r->trials = xcalloc(n + 1, sizeof *r->trials);

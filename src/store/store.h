@@ -174,6 +174,8 @@ const char *trial_run_id(const struct trial_status *t, struct run_id_room *room)
 #define RUN_ID(t) trial_run_id(t, &(struct run_id_room){.text = ""})
 /* The task that it was graded with, as far as it is known; "": it is not. */
 const char *trial_graded_hash(const struct trial_status *t);
+/* What its tests wrote by that NAME, or what it cost (core/metric.h); NULL: nothing. */
+const struct trial_metric *trial_metric_of(const struct trial_status *t, const char *name);
 /* -1: none. */
 static inline int64_t trial_seed(const struct trial_status *t)
 {

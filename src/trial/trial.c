@@ -269,12 +269,28 @@ static void add_counted(struct result *r)
 				    r->agent.counted[i].value, true);
 }
 
+/* A machine that stood still was paid for as well. */
+static void take_machine(struct work *w)
+{
+	json_t *m = json_is_object(w->attempt.machine) ? json_deep_copy(w->attempt.machine) : NULL;
+	const double sec = (double)(clock_mono_ns() - w->begun_ns) / 1e9,
+		     hour = json_get_real(m, "usd_per_hour", -1);
+
+	w->result.machine = m;
+	if (!m)
+		return;
+	json_put_real(m, "seconds", sec);
+	if (hour >= 0)
+		json_put_real(m, "usd", sec / 3600 * hour * json_get_real(m, "share", 1));
+}
+
 static int finish(struct work *w, struct err *err)
 {
 	work_phase(w, PHASE_DONE, 0);
 	w->phase = NULL;
 	add_counted(&w->result);
 	w->result.frozen_ms = clock_stood_still_ms();
+	take_machine(w);
 	AUTO(json) json_t *result = result_to_json(&w->result);
 	if (json_write(w->run_fd, ATTEMPT_RESULT, result, w->attempt.sync, err))
 		return -1;
@@ -400,6 +416,7 @@ int trial_run(const char *attempt_dir)
 			 .gateway_fd = -1,
 			 .event_fd = 1,
 			 .dir = attempt_dir,
+			 .begun_ns = clock_mono_ns(),
 			 .gold = BUF_INIT,
 			 .events = BUF_INIT};
 	struct err err = {0};

@@ -58,6 +58,7 @@ struct work {
 	struct err gateway_err;
 	bool diverged; /* a replay went another way */
 	struct result result;
+	int64_t begun_ns; /* when the worker was started, as clock_mono_ns */
 	int64_t phase_start_ms;
 	const char *phase;
 };

@@ -3,9 +3,10 @@
 import hashlib
 import json
 
+import jsonschema
 import pytest
 
-from conftest import only, put
+from conftest import SOURCE, only, put
 from models import fake, scripted  # noqa: F401
 from test_aws_batch import aws, bench, keys  # noqa: F401
 from test_gateway_run import ENV, FIX, talker  # noqa: F401
@@ -129,5 +130,13 @@ def test_keys_and_costs(talker, make_task, make_bench, run_cli, rollout, fake, a
     cloud = json.loads((workdir / "data/runs" / trial["run_id"] / "attempts/1/cloud.json").read_text())
     assert cloud["instance_type"] == "c7i.large" and cloud["life_cycle"] == "spot"
     assert cloud["usd"] == pytest.approx(cloud["seconds"] / 100 * cloud["share"])
+    jsonschema.validate(cloud, json.loads((SOURCE / "share/schema/cloud.json").read_text()))
+    result = json.loads((workdir / "data/runs" / trial["run_id"] / "attempts/1/result.json").read_text())
+    assert result["machine"] == cloud
+    jsonschema.validate(result, json.loads((SOURCE / "share/schema/result.json").read_text()))
+    [of_all] = [a for a in json.loads(run_cli("summarize", "bench", "--json", check=0).stdout)["aggregates"] if a["level"] == "overall"]
+    assert of_all["machine_usd"] == pytest.approx(cloud["usd"]) and of_all["machine_seconds"] == pytest.approx(cloud["seconds"])
+    table = run_cli("summarize", "bench", check=0).stdout
+    assert "machine USD" in table and f"{cloud['usd']:.4f}" in table and "tests alone" not in table
     assert f"s of c7i.large, {cloud['usd']:.4f} USD" in run_cli("show", trial["run_id"], check=0).stdout
     assert "USD, as its nodes reckoned for 1 of them" in run_cli("cloud", "cost", path, env=env, check=0).stdout
