@@ -9,23 +9,34 @@
 
 enum { LOG_LINES = 3, KILLED = 137, TERMINATED = 143 };
 
-/* What Batch and ECS say, and what it means. */
+/* What Batch and ECS say, and what it means: the first that fits, of the container's reason before the job's. */
 static const struct {
 	const char *said, *means;
 } meanings[] = {
+	{"no space left on device", "the disk of its instance is full"},
+	{"CannotCreateVolume", "the disk of its instance is full"},
 	{"Host EC2", "its instance was taken away (a spot instance reclaimed, or lost)"},
 	{"Spot Instance", "its spot instance was reclaimed"},
-	{"Task failed to start", "its container did not start"},
+	{"Spot Task", "its spot instance was reclaimed"},
+	{"Spot interruption", "its spot instance was reclaimed"},
+	{"preempted", "it was preempted by a job of a higher priority"},
 	{"CannotPull", "its image could not be pulled"},
+	{"not found: manifest", "its image could not be pulled"},
 	{"CannotStartContainer", "its container did not start"},
 	{"CannotCreateContainer", "its container did not start"},
 	{"CannotInspectContainer", "its container engine does not answer"},
+	{"ContainerRuntime", "its container engine does not answer"},
 	{"DockerTimeoutError", "its container engine does not answer"},
+	{"DockerStateError", "its container engine does not answer"},
+	{"agent disconnected", "its instance does not answer"},
 	{"ResourceInitializationError", "what it needs could not be set up (a secret, a network)"},
 	{"OutOfMemory", "it ran out of memory"},
 	{"Job attempt duration exceeded timeout", "it ran longer than its job may"},
 	{"cancelled by rollouts", "it was cancelled"},
 	{"MISCONFIGURATION", "its queue or definition asks for what there is not"},
+	{"CAPACITY:", "there was no instance for it"},
+	{"JobStateTimeLimit", "it waited longer than its queue lets jobs wait"},
+	{"Task failed to start", "its container did not start"},
 	{"Essential container in task exited", NULL},
 };
 

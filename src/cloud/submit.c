@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -61,8 +62,10 @@ static json_t *retries(const struct settings *s)
 	json_put_int(r, "attempts", s->attempts);
 	json_array_append_new(
 		on, json_pack("{s:s,s:s}", "onStatusReason", "Host EC2*", "action", "RETRY"));
-	json_array_append_new(on, json_pack("{s:s,s:s}", "onReason", "CannotPullContainerError*",
-					    "action", "RETRY"));
+	json_array_append_new(on,
+			      json_pack("{s:s,s:s}", "onReason", "CannotPull*", "action", "RETRY"));
+	json_array_append_new(
+		on, json_pack("{s:s,s:s}", "onReason", "DockerTimeoutError*", "action", "RETRY"));
 	json_array_append_new(on, json_pack("{s:s,s:s}", "onReason", "*", "action", "EXIT"));
 	json_put(r, "evaluateOnExit", on);
 	return r;
@@ -119,16 +122,30 @@ int submit_find(struct batch *b, const struct array *a, char **job, struct err *
 	return err_set(err, ERR_INFRA, 0, "Batch knows no job %s", name), 1;
 }
 
+/* Whether it was taken though the answer was lost. What Batch lists may be behind. */
+static int find_soon(struct batch *b, const struct array *a, char **job)
+{
+	enum { TRIES = 5, PAUSE_US = 1000000 };
+	struct err ignored;
+	int rc = 1;
+
+	for (int i = 0; i < TRIES && rc; i++) {
+		if (i)
+			usleep(PAUSE_US);
+		rc = submit_find(b, a, job, &ignored);
+	}
+	return rc;
+}
+
 static int ask_submit(struct batch *b, struct array *a, const json_t *job, struct err *err)
 {
 	AUTO(json) json_t *ask = request(b, a, job);
 	AUTO(json) json_t *answer = NULL;
 	AUTO(free) char *id = NULL;
-	struct err ignored;
 
 	if (!aws_json(&b->aws, "batch", "/v1/submitjob", NULL, ask, true, &answer, err))
 		id = xstrdup(json_get_str(answer, "jobId", NULL));
-	else if (err->kind == ERR_INFRA && submit_find(b, a, &id, &ignored))
+	else if (err->kind == ERR_INFRA && find_soon(b, a, &id))
 		return -1;
 	if (!id)
 		return err->kind == ERR_INFRA ? -1
@@ -141,6 +158,9 @@ static void drop(struct batch *b, struct array *a, const char *why)
 {
 	struct err err;
 
+	/* If it was taken after all it finds nothing to do. */
+	if (upload_forget(b, a, &err))
+		driver_note("%s", err.msg);
 	for (size_t i = 0; i < a->n; i++)
 		for (size_t k = 0; k < a->tasks[i].n; k++)
 			driver_say_failed(a->tasks[i].trials[k].token, why);

@@ -64,14 +64,16 @@ class Job:
 
 class Batch:
     """RUN: what comes before a job's command, a list; None: nothing is run, and all exit with EXIT. RULES: what happens to jobs, the first that
-    matches, once: {"index", "attempt": exactly; "do": "spot"|"lost"|"oom"|"pull"|"timeout"; "when": a function that says that it is time}."""
+    matches, once: {"index", "attempt": exactly; "do": "spot"|"lost"|"oom"|"pull"|"timeout"; "when": a function that says that it is time}.
+    Where nothing is run a rule has "code", "reason" and "why", as they are told. HELD: why jobs wait, which then none of them leaves. BLIND: so many
+    lists do not show what was just submitted."""
 
     def __init__(self, run=None, slots=4, rules=(), exit_code=0, environment=None, secrets=None):
         self.run, self.slots, self.rules, self.exit_code = run, slots, list(rules), exit_code
         self.environment, self.secrets = environment or {}, secrets or {}
         self.jobs, self.queues, self.definitions, self.logs = {}, {"q": "ENABLED"}, {}, {}
         self.lock, self.wake, self.running, self.gone = threading.RLock(), threading.Condition(), 0, False
-        self.bulk = True
+        self.bulk, self.held, self.blind = True, None, 0
         threading.Thread(target=self.schedule, daemon=True).start()
 
     # the API
@@ -142,6 +144,8 @@ class Batch:
             found = self.jobs[body["arrayJobId"]].children
         else:
             found = [j for j in self.jobs.values() if j.index is None and j.request["jobQueue"] == body["jobQueue"]]
+        if body.get("filters") and self.blind > 0:
+            self.blind, found = self.blind - 1, []
         for f in body.get("filters", []):
             if f["name"] == "JOB_NAME":
                 found = [j for j in found if any(fnmatch.fnmatchcase(j.request["jobName"], v) for v in f["values"])]
@@ -191,6 +195,9 @@ class Batch:
         while not self.gone:
             with self.lock:
                 waiting = [j for j in self.jobs.values() if j.status == "SUBMITTED" and not j.children]
+                for job in waiting if self.held else ():
+                    job.status, job.reason = "RUNNABLE", self.held
+                waiting = [] if self.held else waiting
                 for job in waiting[:self.slots - self.running if self.run else None]:
                     job.status = "STARTING"
                     self.running += 1
@@ -198,7 +205,8 @@ class Batch:
                         threading.Thread(target=self.work, args=(job,), daemon=True).start()
                     else:
                         self.running -= 1
-                        self.finish(job, self.exit_code, None, None, None)
+                        rule = self.rule(job)
+                        self.finish(job, rule.get("code", self.exit_code), rule.get("reason"), None, rule.get("why"))
             with self.wake:
                 self.wake.wait(0.2)
 

@@ -83,6 +83,7 @@ def unnamed(document, schema, path=""):
 
 def test_files_and_answers_are_what_the_schemas_say(everything):
     schemas = {p.stem: json.loads(p.read_text()) for p in SCHEMAS.glob("*.json")}
+    del schemas["cloud"]  # see test_aws_account.py
     assert sorted(schemas) == sorted(kind.replace(".", "-") for kind in everything)
     wrong = []
     for kind, documents in everything.items():
