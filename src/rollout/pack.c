@@ -164,9 +164,10 @@ static int add_tasks(struct packing *p, struct err *err)
 	for (size_t i = 0; i < p->plan.n; i++) {
 		const struct trial *t = &p->plan.trials[i];
 		const char *hash = path_base(t->task_snapshot);
-		AUTO(free) char *paths[] = {path_join(DATA_TASKS, hash),
-					    xasprintf(DATA_PINS "/%s.json", hash),
-					    path_join(DATA_CONTEXTS, t->image)};
+		AUTO(free) char *task = path_join(DATA_TASKS, hash);
+		AUTO(free) char *pin = xasprintf(DATA_PINS "/%s.json", hash);
+		AUTO(free) char *image = path_join(DATA_CONTEXTS, t->image);
+		const char *const paths[] = {task, pin, image};
 		for (size_t k = 0; k < ARRAY_SIZE(paths); k++) {
 			bool is_new = !json_object_get(seen, paths[k]);
 			json_object_set_new(seen, paths[k], json_true());
