@@ -34,7 +34,7 @@ static int find_key(struct aws *a, struct err *err)
 
 int aws_open(struct aws *a, const char *region, struct err *err)
 {
-	*a = (struct aws){.side_by_side = SIDE_BY_SIDE, .backoff_ms = BACKOFF_MS};
+	*a = (struct aws){.side_by_side = SIDE_BY_SIDE, .backoff_ms = BACKOFF_MS, .tries = TRIES};
 	if (profiles_read(&a->profiles, err) || http_new(&a->http, err))
 		return -1;
 	a->region = region ? xstrdup(region) : service_region(&a->profiles);
@@ -204,7 +204,7 @@ static int64_t again(void *ctx, struct http_call *http)
 	struct aws_call *c = ctx;
 
 	read_error(c);
-	if (http->status / 100 == 2 || http->tries >= TRIES)
+	if (http->status / 100 == 2 || http->tries >= c->aws->tries)
 		return -1;
 	if (!http->status)
 		return c->once && !http->unheard ? -1 : wait_ms(c);

@@ -18,7 +18,10 @@ struct aws {
 	int64_t clock_off_ms; /* what AWS's clock is ahead of ours */
 	size_t side_by_side;
 	int64_t backoff_ms; /* before a second try; doubles from there on */
+	int tries;	    /* of a request, in all */
 };
+/* Of who is waited for by a person: a few seconds instead of half a minute. */
+#define AWS_TRIES_SHORT 5
 
 /* REGION: NULL for the user's own. ERR_USAGE where there is no region or no key. Blocks. */
 int aws_open(struct aws *a, const char *region, struct err *err) MUST_CHECK;

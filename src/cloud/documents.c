@@ -17,8 +17,10 @@ int account_open(struct account *a, const char *settings_json, struct err *err)
 	*a = (struct account){.id = xstrdup(""), .partition = xstrdup("aws")};
 	if (settings_read(&a->settings, j, &why))
 		return err_set(err, ERR_USAGE, 0, "[launcher.batch] %s", why.data);
-	if (aws_open(&a->aws, a->settings.region, err) ||
-	    s3_open(&a->s3, &a->aws, a->settings.storage, err))
+	if (aws_open(&a->aws, a->settings.region, err))
+		return -1;
+	a->aws.tries = AWS_TRIES_SHORT;
+	if (s3_open(&a->s3, &a->aws, a->settings.storage, err))
 		return -1;
 	a->s3.sse = a->settings.sse;
 	a->s3.kms_key = a->settings.kms_key;

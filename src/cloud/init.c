@@ -77,6 +77,13 @@ static int lifecycle(struct account *a, struct buf *wanted, bool *same, long *st
 		return -1;
 	buf_adds(wanted,
 		 "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	AUTO(free)
+	char *code = *status == 404 ? xml_text(found.data, found.len, "Code") : NULL;
+	if (code && !strcmp(code, "NoSuchBucket"))
+		return err_set(err, ERR_USAGE, 0,
+			       "[launcher.batch] storage: there is no bucket \"%s\"; make one "
+			       "(rollouts makes none)",
+			       a->s3.place.bucket);
 	const char *at = found.data, *end = found.data + found.len;
 	while (*status == 200 && (rule = xml_next(&at, end, "Rule", &n))) {
 		AUTO(free) char *id = xml_text(rule, n, "ID");

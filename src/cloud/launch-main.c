@@ -98,11 +98,14 @@ static void on_hello(struct batch *b, const json_t *m)
 		driver_refuse(why.data, false);
 		return;
 	}
-	if (aws_open(&b->aws, b->settings.region, &err) ||
-	    s3_open(&b->s3, &b->aws, b->settings.storage, &err) || try_settings(b, &err)) {
+	int rc = aws_open(&b->aws, b->settings.region, &err);
+	const int tries = b->aws.tries;
+	b->aws.tries = AWS_TRIES_SHORT;
+	if (rc || s3_open(&b->s3, &b->aws, b->settings.storage, &err) || try_settings(b, &err)) {
 		driver_refuse(err.msg, err.kind != ERR_USAGE);
 		return;
 	}
+	b->aws.tries = tries;
 	b->s3.sse = b->settings.sse;
 	b->s3.kms_key = b->settings.kms_key;
 	driver_say_hello("copied", BATCH, POLL_MS);

@@ -187,10 +187,11 @@ static void send_events(struct cloud_node *n)
 	n->sent_ms = clock_mono_ms();
 	if (!n->events.len)
 		return;
+	const int64_t now_ms = clock_wall_ms() + n->aws.clock_off_ms;
 	AUTO(free)
 	char *key = xasprintf(LAYOUT_BATCHES "/%s/events/%013lld-%lld-%lld-%06d.jsonl", n->batch,
-			      (long long)(clock_wall_ms() + n->aws.clock_off_ms),
-			      (long long)n->index, (long long)n->attempt, n->sequence++);
+			      (long long)now_ms, (long long)n->index, (long long)n->attempt,
+			      n->sequence++);
 	struct s3_object o = {.key = key, .data = n->events.data, .bytes = n->events.len, .fd = -1};
 	if (s3_put(&n->s3, &o, 1, &err))
 		log_warn("%s", err.msg);

@@ -173,7 +173,10 @@ int cloud_read(int argc, char **argv)
 
 	if (argc < 3)
 		return 2;
-	int rc = aws_open(&a, NULL, &err) || work(&m, &p, &a, &s, argv, pull, &err) ? -1 : 0;
+	int rc = aws_open(&a, NULL, &err);
+	if (!pull)
+		a.tries = AWS_TRIES_SHORT;
+	rc = rc || work(&m, &p, &a, &s, argv, pull, &err) ? -1 : 0;
 	mirror_release(&m);
 	auto_fd(&m.dir_fd);
 	place_release(&p);

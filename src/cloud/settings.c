@@ -67,6 +67,16 @@ static const struct driver_setting table[] = {
 #undef ROW
 };
 
+static bool is_no_arn(const char *role)
+{
+	return role && strncmp(role, "arn:", 4) != 0;
+}
+
+static bool is_encryption(const char *name)
+{
+	return !strcmp(name, "AES256") || !strcmp(name, "aws:kms") || !strcmp(name, "aws:kms:dsse");
+}
+
 static int check(const struct settings *s, struct buf *text)
 {
 	if (!s->queue)
@@ -77,6 +87,11 @@ static int check(const struct settings *s, struct buf *text)
 			 "go");
 	else if (s->side_by_side > s->trials_per_job)
 		buf_adds(text, "side_by_side: more than trials_per_job");
+	else if (is_no_arn(s->job_role) || is_no_arn(s->execution_role))
+		buf_addf(text, "%s: must be a role's ARN: arn:aws:iam::ACCOUNT:role/NAME",
+			 is_no_arn(s->job_role) ? "job_role" : "execution_role");
+	else if (s->sse && !is_encryption(s->sse))
+		buf_adds(text, "sse: must be AES256, aws:kms or aws:kms:dsse");
 	else if (s->kms_key && (!s->sse || strncmp(s->sse, "aws:kms", 7) != 0))
 		buf_adds(text, "kms_key: needs sse = \"aws:kms\"");
 	return text->len ? -1 : 0;

@@ -23,16 +23,29 @@ static bool is_bucket(const char *word)
 	return !strncmp(word, "s3://", 5);
 }
 
+static const char *const reading[] = {"summarize", "compare", "list",  "show",
+				      "report",	   "export",  "power", NULL};
+static const char *const writing[] = {"resume", "eval",	   "shell", "merge", "pack",
+				      "tag",	"exclude", "clean", NULL};
+
+static bool is_any(const char *const *words, const char *word)
+{
+	while (*words && strcmp(*words, word) != 0)
+		words++;
+	return *words;
+}
+
+static const char *first_bucket(int argc, char **argv)
+{
+	for (int k = 1; k < argc; k++)
+		if (is_bucket(argv[k]))
+			return argv[k];
+	return NULL;
+}
+
 bool bucket_is_meant(const char *word, int argc, char **argv)
 {
-	static const char *const reading[] = {"summarize", "compare", "list",  "show",
-					      "report",	   "export",  "power", NULL};
-
-	for (size_t i = 0; reading[i]; i++)
-		for (int k = 1; !strcmp(reading[i], word) && k < argc; k++)
-			if (is_bucket(argv[k]))
-				return true;
-	return false;
+	return (is_any(reading, word) || is_any(writing, word)) && first_bucket(argc, argv);
 }
 
 /* What rollouts-cloud answers: {"data", "name", "stamp", "names"}. */
@@ -146,6 +159,13 @@ int bucket_bring(struct strv *out, int argc, char **argv, struct err *err)
 	/* What agents did and said is in the archives. */
 	const bool whole = !strcmp(argv[0], "report") || !strcmp(argv[0], "export");
 
+	if (is_any(writing, argv[0])) {
+		const char *place = first_bucket(argc, argv);
+		return err_set(err, ERR_USAGE, 0,
+			       "%s: %s works on a data folder of this machine; `rollouts pull %s` "
+			       "brings it here",
+			       place, argv[0], place);
+	}
 	strv_push(out, argv[0]);
 	for (int i = 1; i < argc; i++) {
 		const char *run = NULL;

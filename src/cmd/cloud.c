@@ -26,6 +26,14 @@ static int become(const char *const *argv)
 	return cmd_fail(&err);
 }
 
+static int refuse(const char *word)
+{
+	struct err err;
+
+	err_set(&err, ERR_USAGE, 0, "%s: unknown; rollouts cloud init|doctor|cost BENCH", word);
+	return cmd_fail(&err);
+}
+
 static int cloud_bench(const char *word, int argc, char **argv)
 {
 	const char *data = "data";
@@ -61,6 +69,8 @@ static int cloud_bench(const char *word, int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (!*word)
+		return refuse(operands.v[0]);
 	AUTO(free) char *file = operand_file(operands.v[0]);
 	AUTO(free) char *name = operand_name(file);
 	const struct config_request config = {.path = file};
@@ -92,7 +102,9 @@ int cmd_cloud(int argc, char **argv)
 		strv_pushv(&args, (const char *const *)argv + 1);
 		return become(strv_items(&args));
 	}
-	if (strcmp(word, "init") && strcmp(word, "doctor") && strcmp(word, "cost"))
+	if (*word == '-' || !*word) /* help, say */
 		return cloud_bench("", argc, argv);
+	if (strcmp(word, "init") && strcmp(word, "doctor") && strcmp(word, "cost"))
+		return refuse(word);
 	return cloud_bench(word, argc - 1, argv + 1);
 }

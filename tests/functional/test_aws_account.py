@@ -108,6 +108,31 @@ def test_what_is_needed_is_made(run_cli, aws, bench):  # noqa: F811
     assert "✗ queue           it is disabled" in run_cli("cloud", "doctor", path, env=server.environment, check=3).stdout
 
 
+@pytest.mark.parametrize("words, said", [
+    (["cloud", "inti", "far.toml"], "inti: unknown; rollouts cloud init|doctor|cost BENCH"),
+    (["cloud", "init", "--yes", "far.toml"], 'storage: there is no bucket "none"; make one'),
+    (["resume", "s3://bkt/x"], "resume works on a data folder of this machine; `rollouts pull s3://bkt/x` brings it here"),
+])
+def test_a_strangers_mistakes(run_cli, aws, bench, words, said):  # noqa: F811
+    """Told in one line, before anything is made."""
+    server = aws()
+    server.batch.definitions.clear()
+    bench({"image": "x", "storage": "s3://none/x"})
+    done = run_cli(*words, env=server.environment, check=2)
+    assert said in done.stderr and len(done.stderr.splitlines()) <= 2, done.stderr
+    assert not server.batch.definitions and not server.store.lifecycle
+
+
+def test_a_service_that_is_not_there(run_cli, aws, bench):  # noqa: F811
+    """Is told after a few tries, by a person who waits and by one who reads."""
+    server = aws()
+    env = {**server.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    path = bench({"image": "x"})
+    tried = run_cli("cloud", "doctor", path, env=env, check=3, timeout=60).stdout
+    assert tried.count("✗") == 3 and "127.0.0.1" in tried
+    assert "127.0.0.1" in run_cli("summarize", "s3://bkt/x", env=env, check=3, timeout=60).stderr
+
+
 def test_keys_and_costs(talker, make_task, make_bench, run_cli, rollout, fake, aws, workdir):  # noqa: F811
     """A key comes from the job definition's secrets and is in no object; what a machine costs stands beside what models do."""
     server = aws(secrets={"arn:key": ENV["ANTHROPIC_API_KEY"]} if "ANTHROPIC_API_KEY" in ENV else {"arn:key": next(iter(ENV.values()))})

@@ -140,12 +140,15 @@ echo '{{"Version": 1, "AccessKeyId": "'$id'", "SecretAccessKey": "'$secret'"'"$(
 def test_a_refusal_is_one_line(run_cli, aws, bench):  # noqa: F811
     """What is wrong is told before there is a rollout."""
     server = aws()
-    for settings, words in (({"queue": "other"}, "queue: AWS Batch in eu-test-1 has no job queue \"other\""),
+    for n, (settings, words) in enumerate((
+                            ({"queue": "other"}, "queue: AWS Batch in eu-test-1 has no job queue \"other\""),
                             ({"storage": "s3://none/x"}, "storage: there is no bucket \"none\""),
                             ({"definition": "other"}, "definition: AWS Batch in eu-test-1 has no active job definition \"other\""),
+                            ({"job_role": "jobs"}, "job_role: must be a role's ARN"),
+                            ({"sse": "AES128"}, "sse: must be AES256, aws:kms or aws:kms:dsse"),
                             ({"vcpu": 2}, "vcpu: unknown setting (did you mean vcpus?)"),
-                            ({"kms_key": "k"}, "kms_key: needs sse = \"aws:kms\"")):
-        done = run_cli("run", bench(settings, name=f"far-{len(words)}"), "--launcher", "batch", env=server.environment, check=2)
+                            ({"kms_key": "k"}, "kms_key: needs sse = \"aws:kms\""))):
+        done = run_cli("run", bench(settings, name=f"far-{n}"), "--launcher", "batch", env=server.environment, check=2)
         assert f"launcher batch: {words}" in done.stderr and len(done.stderr.splitlines()) == 1
     done = run_cli("run", bench(name="far-key"), "--launcher", "batch",
                    env={**server.environment, "AWS_SECRET_ACCESS_KEY": "wrong"}, check=2)
