@@ -69,7 +69,7 @@ static int lifecycle(struct account *a, struct buf *wanted, bool *same, long *st
 		     struct err *err)
 {
 	static const char *const folders[] = {"parcels", "batches", "stopped"};
-	AUTO(buf) struct buf found = BUF_INIT, ours = BUF_INIT;
+	AUTO(buf) struct buf found = BUF_INIT;
 	const char *rule;
 	size_t n, of_ours = 0;
 

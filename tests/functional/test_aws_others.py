@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from conftest import SOURCE, wait_for
+import engines
+from conftest import SOURCE, only, wait_for
 from test_aws_batch import bench  # noqa: F401
 
 sys.path.insert(0, str(SOURCE / "tests/fake"))
@@ -29,14 +32,14 @@ def free_port():
         return s.getsockname()[1]
 
 
-def ask(url, service, method, path, query="", body=b"", **more):
+def ask(url, service, method, path, query="", body=b"", key=KEY, secret=SECRET, **more):
     """A signed request that is ours alone."""
     when, payload = now().strftime("%Y%m%dT%H%M%SZ"), hashlib.sha256(body).hexdigest()
     headers = {"host": url.split("//")[1], "x-amz-date": when, "x-amz-content-sha256": payload}
     scope, signed = f"{when[:8]}/{REGION}/{service}/aws4_request", sorted(headers)
     request = canonical_request(method, path, service, canonical_query(query), headers, signed, payload)
-    headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={';'.join(signed)}, "
-                                f"Signature={sign(SECRET, when, scope, request)}")
+    headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={';'.join(signed)}, "
+                                f"Signature={sign(secret, when, scope, request)}")
     full = f"{url}{path}{'?' + query if query else ''}"
     with urllib.request.urlopen(urllib.request.Request(full, body or None, {**headers, **more}, method=method), timeout=30) as got:
         return got.read()
@@ -67,16 +70,26 @@ def moto_python():
 
 
 @pytest.fixture
-def moto(workdir):
-    python = moto_python()
+def start_moto(workdir):
+    """start_moto(VARIABLE=...): its server's URL, with a bucket."""
+    python, started = moto_python(), []
     if not python:
         pytest.skip("moto is not there: tools/moto fetches it")
-    port = free_port()
-    child = serve([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, {}, workdir / "moto.log")
-    url = f"http://127.0.0.1:{port}"
-    ask(url, "s3", "PUT", "/bkt")
-    yield url
-    end(child)
+
+    def start(**env):
+        port = free_port()
+        started.append(serve([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, env, workdir / "moto.log"))
+        ask(f"http://127.0.0.1:{port}", "s3", "PUT", "/bkt")
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for child in started:
+        end(child)
+
+
+@pytest.fixture
+def moto(start_moto):
+    return start_moto()
 
 
 @pytest.fixture
@@ -94,20 +107,20 @@ def versitygw(workdir):
     end(child)
 
 
-def environment(url, workdir):
-    return {"AWS_ENDPOINT_URL": url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET,
+def environment(url, workdir, key=KEY, secret=SECRET):
+    return {"AWS_ENDPOINT_URL": url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_EC2_METADATA_DISABLED": "true", "XDG_CACHE_HOME": str(workdir / "cache")}
 
 
-def check_store(url, run_cli, make_task, make_bench, workdir):
+def check_store(url, run_cli, make_task, make_bench, workdir, **keys):
     """A rollout that was run here is put there, and read from there."""
     run_cli("run", make_bench(make_task("one"), name="one", model="none", agent="oracle", rollouts=2), check=0)
     [folder] = (workdir / "data/rollouts/one").iterdir()
     for path in folder.iterdir():
         if path.is_file():
             ask(url, "s3", "PUT", f"/bkt/a%20b/rollouts/one/{folder.name}/{path.name}", body=path.read_bytes(),
-                **{"Content-Type": "application/octet-stream"})
-    env = environment(url, workdir)
+                **keys, **{"Content-Type": "application/octet-stream"})
+    env = environment(url, workdir, **keys)
     there = json.loads(run_cli("summarize", "s3://bkt/a b", "--json", env=env, check=0).stdout)
     here = json.loads(run_cli("summarize", "one", "--json", check=0).stdout)
     assert there["aggregates"] == here["aggregates"]
@@ -122,22 +135,66 @@ def test_moto_is_read(moto, run_cli, make_task, make_bench, workdir):
     check_store(moto, run_cli, make_task, make_bench, workdir)
 
 
+def form(url, **words):
+    text = "&".join(f"{k}={quote(v)}" for k, v in {"Version": "2010-05-08", **words}.items())
+    return ask(url, "iam", "POST", "/", body=text.encode(), **{"Content-Type": "application/x-www-form-urlencoded"}).decode()
+
+
+def test_moto_checks_signatures(start_moto, run_cli, make_task, make_bench, workdir):
+    """Those of a user whose key it made; of the calls before that it checks none: a bucket and these three."""
+    url = start_moto(INITIAL_NO_AUTH_ACTION_COUNT="4")
+    allowed = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+    form(url, Action="CreateUser", UserName="u")
+    form(url, Action="PutUserPolicy", UserName="u", PolicyName="all", PolicyDocument=allowed)
+    made = form(url, Action="CreateAccessKey", UserName="u")
+    key, secret = (re.search(f"<{name}>(.*?)</{name}>", made)[1] for name in ("AccessKeyId", "SecretAccessKey"))
+    check_store(url, run_cli, make_task, make_bench, workdir, key=key, secret=secret)
+    wrong = environment(url, workdir, key, "wrong")
+    assert "SignatureDoesNotMatch" in run_cli("summarize", "s3://bkt/a b", env=wrong, check=2).stderr
+
+
+def make_queue(url):
+    form(url, Action="CreateRole", RoleName="batch", AssumeRolePolicyDocument="{}")
+    call(url, "createcomputeenvironment", computeEnvironmentName="ce0", type="UNMANAGED", state="ENABLED",
+         serviceRole="arn:aws:iam::123456789012:role/batch")
+    call(url, "createjobqueue", jobQueueName="q", state="ENABLED", priority=1, computeEnvironmentOrder=[
+        {"order": 1, "computeEnvironment": "arn:aws:batch:us-east-1:123456789012:compute-environment/ce0"}])
+
+
+SMALL = {"agent": "nop", "sandbox": "none", "evaluate": False, "retries": 0}
+
+
 def test_moto_takes_jobs(moto, run_cli, bench, workdir):  # noqa: F811
     """It takes an array, of which it runs nothing here: each child ends without a word of its node, and that is said."""
     ask(moto, "s3", "POST", "/moto-api/config", body=b'{"batch": {"use_docker": false}}')
-    role = b"Action=CreateRole&Version=2010-05-08&RoleName=batch&AssumeRolePolicyDocument=%7B%7D"
-    ask(moto, "iam", "POST", "/", body=role, **{"Content-Type": "application/x-www-form-urlencoded"})
-    call(moto, "createcomputeenvironment", computeEnvironmentName="ce0", type="UNMANAGED", state="ENABLED",
-         serviceRole="arn:aws:iam::123456789012:role/batch")
-    call(moto, "createjobqueue", jobQueueName="q", state="ENABLED", priority=1, computeEnvironmentOrder=[
-        {"order": 1, "computeEnvironment": "arn:aws:batch:us-east-1:123456789012:compute-environment/ce0"}])
+    make_queue(moto)
     env = environment(moto, workdir)
-    path = bench({"image": "rollouts:1", "storage": "s3://bkt/x"}, agent="nop", sandbox="none", evaluate=False, rollouts=2, parallel=2, retries=0)
+    path = bench({"image": "rollouts:1", "storage": "s3://bkt/x"}, rollouts=2, parallel=2, **SMALL)
     run_cli("cloud", "init", "--yes", path, env=env, check=0)
     again = run_cli("cloud", "init", path, env=env, check=0).stdout
     assert "log group        /aws/batch/job                           is there" in again
     done = run_cli("run", path, "--launcher", "batch", env=env, check=1)
     assert done.stdout.count("ended without a word of its node") == 2, done.stdout
+
+
+def test_moto_runs_a_job(start_moto, engine, binary, run_cli, bench, rollout, workdir):  # noqa: F811
+    """In a container, which takes its trial from the bucket and puts its result there. What it would have in its image is this machine's."""
+    moto = start_moto(DOCKER_HOST=engine.host, MOTO_DOCKER_NETWORK_MODE="host")
+    make_queue(moto)
+    env = environment(moto, workdir)
+    top = binary.parents[1] if binary.parent.name == "bin" else binary.parent
+    shown = {"usr": "/usr", "rollouts": str(top), "share": str(SOURCE / "share")}
+    call(moto, "registerjobdefinition", jobDefinitionName="rollouts", type="container", containerProperties={
+        "image": f"{engines.BASE}:latest", "command": [], "environment": [{"name": k, "value": v} for k, v in env.items() if k.startswith("AWS")],
+        "volumes": [{"name": name, "host": {"sourcePath": path}} for name, path in shown.items()],
+        "mountPoints": [{"sourceVolume": name, "containerPath": path, "readOnly": True} for name, path in shown.items()],
+        "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]})
+    path = bench({"storage": "s3://bkt/x", "command": [str(binary), "cloud", "node"]}, **SMALL)
+    done = run_cli("run", path, "--launcher", "batch", env=env)
+    trial = only(rollout("far"))
+    assert (trial["outcome"], trial["attempt"]) == ("completed", 1), (done, trial)
+    cloud = json.loads((workdir / "data/runs" / trial["run_id"] / "attempts/1/cloud.json").read_text())
+    assert cloud["job"] and cloud["seconds"] >= 0
 
 
 def test_versitygw_is_read(versitygw, run_cli, make_task, make_bench, workdir):
