@@ -139,6 +139,17 @@ static int read_header(struct planfile *p, const json_t *j, const char *where, s
 }
 
 /* The first line, closed so that it is JSON by itself. */
+/* It is written whole or not at all, so a disk, or somebody, did that. */
+static int damaged(const char *where, const char *how, struct err *err)
+{
+	AUTO(free) char *folder = path_folder(where);
+
+	return err_set(err, ERR_USAGE, 0,
+		       "%s %s: put a copy of it back, or remove %s (its runs stay: rollouts show "
+		       "RUN_ID)",
+		       where, how, folder);
+}
+
 static int take_header(struct planfile *p, char *line, size_t n, const char *where, struct err *err)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -147,7 +158,7 @@ static int take_header(struct planfile *p, char *line, size_t n, const char *whe
 	buf_add(&text, line, n);
 	buf_adds(&text, TRIALS_CLOSE);
 	if (json_parse(&j, text.data, text.len, where, err))
-		return -1;
+		return damaged(where, "is no plan any more", err);
 	return read_header(p, j, where, err);
 }
 
@@ -155,9 +166,10 @@ int plan_parse_trial(struct trial *out, const struct plan_line *line, struct err
 {
 	AUTO(json) json_t *j = json_line(line->text, line->n, JSON_DISABLE_EOF_CHECK);
 
-	if (!j)
-		return err_set(err, ERR_USAGE, 0, "%s:%zu: not a trial in JSON", line->where,
-			       line->index + 2);
+	if (!j) {
+		AUTO(free) char *how = xasprintf("has no trial in line %zu", line->index + 2);
+		return damaged(line->where, how, err);
+	}
 	if (trial_from_json(out, j, line->where, err))
 		return -1;
 	if (out->index == (int)line->index)
@@ -193,14 +205,14 @@ static int read_lines(struct planfile *p, FILE *f, plan_line_fn *fn, void *arg, 
 	ssize_t n = getline(&line, &size, f);
 
 	if (n <= 0 || take_header(p, line, (size_t)n, where, err))
-		return n <= 0 ? err_set(err, ERR_USAGE, 0, "%s is empty", where) : -1;
+		return n <= 0 ? damaged(where, "is empty", err) : -1;
 	for (size_t i = 0; fn && (n = getline(&line, &size, f)) > 0; i++) {
 		if (!strcmp(line, TRIALS_CLOSE "\n"))
 			return 0;
 		if (fn(arg, &(struct plan_line){line, (size_t)n, i, where}, err))
 			return -1;
 	}
-	return fn ? err_set(err, ERR_USAGE, 0, "%s ends too early", where) : 0;
+	return fn ? damaged(where, "ends too early", err) : 0;
 }
 
 int plan_read_lines(struct planfile *out, int dir_fd, plan_line_fn *fn, void *arg,

@@ -106,6 +106,24 @@ def test_a_snapshot_that_a_disk_damaged_is_made_again(file, make_task, make_benc
     assert damaged.read_bytes() == before
 
 
+@pytest.mark.parametrize("how", [lambda text: b"", lambda text: bytes(len(text)), lambda text: text[:-40]])
+def test_a_plan_that_a_disk_damaged_is_no_dead_end(how, make_task, make_bench, run_cli, workdir):
+    """What is to be done is told; the runs can be read, and other rollouts stand."""
+    make_bench({"prepared_dir": make_task("one")}, agent="nop", sandbox="none", evaluate=False)
+    run_cli("run", "bench.toml", check=0)
+    [plan] = (workdir / "data/rollouts/bench").glob("*/plan.json")
+    [run] = (p.name for p in (workdir / "data/runs").iterdir() if p.name[0] != ".")
+    plan.write_bytes(how(plan.read_bytes()))
+    for words in (["resume", "bench"], ["summarize", "bench"], ["resume", "bench", "--config", "bench.toml"]):
+        said = run_cli(*words, check=2).stderr
+        assert f"put a copy of it back, or remove rollouts/bench/{plan.parent.name} (its runs stay: rollouts show RUN_ID)" in said, said
+    assert "unreadable" in run_cli("list", check=0).stdout
+    run_cli("show", run, check=0)
+    remove_tree(plan.parent)
+    run_cli("run", "bench.toml", check=0)
+    run_cli("summarize", "bench", check=0)
+
+
 @pytest.mark.parametrize("options, said", [("noexec", "no file in it can be run (mounted noexec?)"), ("ro", "Read-only file system")])
 def test_a_file_system_that_would_change_scores_is_refused(options, said, make_task, make_bench, run_cli, workdir):
     """Test scripts that may not be run failed here, and counted."""
