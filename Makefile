@@ -90,16 +90,24 @@ form:
 	@$(PYTHON) tools/check-layers
 	@tools/check-format
 
-asan-unit:
+asan-build:
 	@tools/setup build run test
 	@test -e build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined \
 		-Db_lundef=false -Dbuildtype=debug -Dunit_tests=$(UNIT) >/dev/null
 	@ninja -C build-asan --quiet
+
+asan-unit: asan-build
 	@meson test -C build-asan --no-rebuild --print-errorlogs
 
+ASAN = ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+
 asan: asan-unit
-	@ROLLOUTS_BUILD=build-asan UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 $(SUITE)
+	@$(ASAN) $(SUITE)
+
+# Of it what is about launchers, whose programs no unit test starts, and about work that travels: half an hour, one test after the other.
+asan-functional: asan-build
+	@$(ASAN) $(PYTEST) -m "$(TESTS)" $(addprefix tests/functional/test_,$(addsuffix .py,aws_account aws_batch aws_faults \
+		aws_many aws_reasons launchers launchers_apart launchers_killed launcher_models node slurm ssh pack merge regrade compare))
 
 tidy:
 	@tools/setup build run tidy
@@ -137,4 +145,4 @@ dist:
 clean:
 	rm -rf $(BUILD) build-asan
 
-.PHONY: all moto quickstart test test-long test-agents setup-test setup-long unit-tests check form asan asan-unit tidy test-cgroup bench install uninstall dist clean
+.PHONY: all moto quickstart test test-long test-agents setup-test setup-long unit-tests check form asan asan-build asan-unit asan-functional tidy test-cgroup bench install uninstall dist clean
