@@ -283,6 +283,7 @@ static void read_table(struct config *c, int table, struct bench *out)
 			e->col = dir->col;
 			e->task_path = paths.n ? xstrdup(paths.v[i]) : NULL;
 			e->prepared_dir = paths.n ? xstrdup(shown.v[i]) : NULL;
+			e->found = paths.n && strcmp(shown.v[i], dir->text) != 0;
 			fill(c, task, agents.n ? agents.v[a] : NULL, e);
 		}
 	bench_release(&aside);

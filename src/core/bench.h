@@ -44,6 +44,8 @@ struct bench_entry {
 	int line, col; /* of the table's prepared_dir in the file, for messages; 0 from flags */
 	char *prepared_dir; /* as written (a glob's match otherwise): shown to people */
 	char *task_path;    /* where it was found */
+	bool found;	    /* in a folder, or by a glob: not named by itself */
+	char *refused; /* why it cannot be run here, so that its trials are missing from the start; NULL: it can */
 	struct strv only,
 		exclude; /* which of its table's tasks run, as --only and --exclude; none: all */
 	char *label;	 /* NULL when the plan shall make it */

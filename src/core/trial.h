@@ -52,6 +52,7 @@ struct trial {
 	int retries;
 	bool evaluate;
 	bool strict; /* SCORING_STRICT */
+	char *refused; /* why its task cannot be run here: it ends at once, as an infra_error; "": it can */
 	int eval_retries;
 };
 

@@ -325,6 +325,7 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.evaluate = e->evaluate,
 		.strict = e->scoring == SCORING_STRICT,
 		.eval_retries = e->eval_retries,
+		.refused = xstrdup(e->refused ? e->refused : ""),
 	};
 	memcpy(t->key, key, HASH_HEX);
 	kvs_copy(&t->env, &e->env);

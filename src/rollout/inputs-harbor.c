@@ -214,11 +214,12 @@ void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
 	for (size_t i = 0; i < in->bench.entries_n; i++) {
 		struct bench_entry *e = &in->bench.entries[i];
 		const struct task *t = &in->tasks[in->entry_task[i]].task;
-		if (!t->harbor)
+		AUTO(strv) struct strv lines = STRV_INIT;
+		if (!t->harbor || e->refused)
 			continue;
 		if (e->sandbox != SANDBOX_AUTO && e->sandbox != SANDBOX_DOCKER &&
 		    !(e->sandbox == SANDBOX_NONE && !e->evaluate))
-			strv_pushf(problems,
+			strv_pushf(&lines,
 				   "%s:%d:%d: \"%s\" is a Harbor task, which runs in a container: "
 				   "sandbox = \"docker\"",
 				   in->bench.config_path, e->line, e->col, e->prepared_dir);
@@ -231,8 +232,10 @@ void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
 				   e->launcher);
 		settle_limits(e, t->harbor);
 		settle_network(&c, req, e, t->harbor);
-		check_network(in, e, t->harbor, problems);
-		check_all_variables(e, t->harbor, problems);
+		check_network(in, e, t->harbor, &lines);
+		check_all_variables(e, t->harbor, &lines);
+		if (lines.n && !inputs_refuse(e, lines.v[0]))
+			strv_pushv(problems, strv_items(&lines));
 	}
 	for (size_t p = 0; p < ARRAY_SIZE(phases); p++)
 		if (c.denied[p])

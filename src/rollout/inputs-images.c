@@ -33,6 +33,15 @@ static int find_engine(struct inputs *in, struct err *err)
 	return 0;
 }
 
+static void cannot_read(struct bench_entry *e, const struct inputs_task *t,
+			const struct strv *lines, struct strv *problems)
+{
+	if (inputs_refuse(e, lines->v[0]))
+		e->sandbox = SANDBOX_NONE;
+	else
+		inputs_task_lines(&t->source, lines, problems);
+}
+
 static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_task *t,
 			struct strv *problems, struct err *err)
 {
@@ -41,7 +50,7 @@ static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_
 	if (!t->context && task_context_read(&t->context, &t->task, &t->source, &lines, err)) {
 		if (!lines.n)
 			return -1;
-		inputs_task_lines(&t->source, &lines, problems);
+		cannot_read(e, t, &lines, problems);
 		return 0;
 	}
 	e->image = xstrdup(t->context->key);
@@ -50,7 +59,7 @@ static int read_context(struct inputs *in, struct bench_entry *e, struct inputs_
 				   err)) {
 		if (!lines.n)
 			return -1;
-		inputs_task_lines(&t->source, &lines, problems);
+		cannot_read(e, t, &lines, problems);
 	}
 	e->verifier_images = xstrdup(t->verifier_keys);
 	return 0;
@@ -166,7 +175,9 @@ int inputs_settle_sandboxes(struct inputs *in, struct strv *problems, struct err
 	bool plain = false;
 
 	for (size_t i = 0; i < in->bench.entries_n; i++) {
-		if (resolve(in, i, problems, err))
+		if (in->bench.entries[i].refused)
+			in->bench.entries[i].sandbox = SANDBOX_NONE;
+		else if (resolve(in, i, problems, err))
 			return -1;
 		plain |= in->bench.entries[i].sandbox == SANDBOX_LANDLOCK;
 	}

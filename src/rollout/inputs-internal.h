@@ -10,6 +10,14 @@
 int inputs_read_tasks(struct inputs *in, const struct config_request *req, struct strv *problems,
 		      struct err *err) MUST_CHECK;
 
+/* inputs-refused.c: the task of E, a Harbor task that stood in a folder, cannot be run here for the reason WHY: its trials will be missing.
+ * False: the user named it, or it is a prepared task, and is to be told of a mistake. */
+bool inputs_refuse(struct bench_entry *e, const char *why);
+/* Where no task at all can be run, a line for each in PROBLEMS. */
+void inputs_settle_refused(struct inputs *in, struct strv *problems);
+/* What is to be told of them, once there is a plan. */
+void inputs_note_refused(struct inputs *in);
+
 /* Who works on which entry, as plan_input wants it. */
 struct inputs_choice {
 	size_t entries_n;

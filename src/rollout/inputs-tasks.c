@@ -65,24 +65,9 @@ static bool is_left_out(const struct config_request *req, const struct bench_ent
 	return false;
 }
 
-/* In the place of one that cannot be read and has no trials. */
-static void stand_in(struct task *t, const char *dir)
-{
-	*t = (struct task){.layout = task_layout_prepared};
-	t->dir = xstrdup(dir);
-	t->id = xstrdup(path_base(dir));
-	t->title = xstrdup(t->id);
-	t->repo.git_url = xstrdup("");
-	t->steps = xcalloc(1, sizeof *t->steps);
-	t->steps_n = 1;
-	t->steps[0].name = xstrdup("");
-	t->steps[0].instruction = xstrdup("");
-	hash_once(dir, strlen(dir), t->hash);
-}
-
 /* -1: the machine's fault, which every task would tell again. */
-static int read_task(struct inputs *in, const struct task_source *source, bool left_out,
-		     struct strv *problems, struct err *err)
+static int read_task(struct inputs *in, const struct task_source *source, struct bench_entry *e,
+		     bool left_out, struct strv *problems, struct err *err)
 {
 	struct inputs_task *t = &in->tasks[in->tasks_n++];
 	AUTO(strv) struct strv lines = STRV_INIT;
@@ -94,36 +79,45 @@ static int read_task(struct inputs *in, const struct task_source *source, bool l
 	}
 	if (!lines.n && err->kind == ERR_INFRA)
 		return -1;
-	if (left_out) {
-		stand_in(&t->task, source->dir);
-		return 0;
-	}
 	if (!lines.n)
 		strv_push(&lines, err->msg);
-	inputs_task_lines(source, &lines, problems);
+	if (left_out || inputs_refuse(e, lines.v[0]))
+		task_stand_in(&t->task, source->dir);
+	else
+		inputs_task_lines(source, &lines, problems);
 	return 0;
 }
 
+/* Another entry of a task that was refused is refused as well. */
+static void take_refusal(const struct inputs *in, struct bench_entry *e, size_t task)
+{
+	for (const struct bench_entry *b = in->bench.entries; b < e; b++)
+		if (b->refused && in->entry_task[b - in->bench.entries] == task) {
+			(void)inputs_refuse(e, b->refused);
+			return;
+		}
+}
+
 /* Each distinct task once: a benchmark of 10,000 rollouts may name its folder in many entries. */
-static int find_task(struct inputs *in, const struct config_request *req,
-		     const struct bench_entry *e, size_t *out, struct strv *problems,
-		     struct err *err)
+static int find_task(struct inputs *in, const struct config_request *req, struct bench_entry *e,
+		     size_t *out, struct strv *problems, struct err *err)
 {
 	const struct task_source source = {e->task_path, e->overrides, e->apply_overrides};
 
 	for (size_t i = 0; i < in->tasks_n; i++)
 		if (same_source(&in->tasks[i].source, &source)) {
 			*out = i;
+			take_refusal(in, e, i);
 			return 0;
 		}
 	*out = in->tasks_n;
-	return read_task(in, &source, is_left_out(req, e), problems, err);
+	return read_task(in, &source, e, is_left_out(req, e), problems, err);
 }
 
 int inputs_read_tasks(struct inputs *in, const struct config_request *req, struct strv *problems,
 		      struct err *err)
 {
-	const struct bench *b = &in->bench;
+	struct bench *b = &in->bench;
 
 	in->tasks = xcalloc(b->entries_n + 1, sizeof *in->tasks);
 	in->entry_task = xcalloc(b->entries_n + 1, sizeof *in->entry_task);

@@ -246,6 +246,7 @@ static int make_plan(struct inputs *in, const struct config_request *req,
 	note_versions(in);
 	note_containers(in);
 	inputs_note_harbor(in);
+	inputs_note_refused(in);
 	judge_advise(&in->bench.judge, in->plan.trials, in->plan.n, &in->plan.notes);
 	return 0;
 }
@@ -278,8 +279,10 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 		inputs_settle_harbor(out, req, problems);
 	if (rc == 0)
 		rc = count_mistakes(req->path, problems, before, err);
-	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0)
+	if (rc == 0 && (rc = inputs_settle_sandboxes(out, problems, err)) == 0) {
+		inputs_settle_refused(out, problems);
 		rc = count_mistakes(req->path, problems, before, err);
+	}
 	if (rc == 0) {
 		inputs_blank_logins(out, &notes);
 		if (old)

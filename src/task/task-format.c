@@ -40,6 +40,22 @@ static int read_folder(struct task *t, const struct task_source *src, struct iss
 	return 0;
 }
 
+void task_stand_in(struct task *out, const char *dir)
+{
+	struct task t = {.layout = task_layout_prepared, .files = xcalloc(1, sizeof *t.files)};
+
+	t.dir = realpath(dir, NULL);
+	t.id = xstrdup(path_base(dir));
+	t.title = xstrdup(t.id);
+	t.repo.git_url = xstrdup("");
+	t.steps = xcalloc(1, sizeof *t.steps);
+	t.steps_n = 1;
+	t.steps[0].name = xstrdup("");
+	t.steps[0].instruction = xstrdup("");
+	hash_once(dir, strlen(dir), t.hash);
+	*out = t;
+}
+
 int task_read(struct task *out, const struct task_source *src, struct strv *issues, struct err *err)
 {
 	struct task t = {.files = xcalloc(1, sizeof *t.files)};

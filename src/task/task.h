@@ -96,6 +96,8 @@ struct task_source {
  * in one go; -1 with ERR_USAGE when there was any. Reads only. Blocks on the file system only. */
 int task_read(struct task *out, const struct task_source *src, struct strv *issues,
 	      struct err *err) MUST_CHECK;
+/* In the place of a task that cannot be read from DIR and whose agents never run: nothing but its name. */
+void task_stand_in(struct task *out, const char *dir);
 /* Append the paths of the files that T, as task_read left it, lays over the repository. */
 void task_overlay_paths(const struct task *t, struct strv *out);
 /* Write the snapshot below ROOT_FD unless it is there; *path is "cache/tasks/HASH", owned by the caller. */

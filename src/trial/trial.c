@@ -199,13 +199,21 @@ static int keep_so_far(struct work *w, struct err *err)
 	return json_write(w->run_fd, ATTEMPT_SO_FAR, so_far, false, err);
 }
 
+/* Known since it was planned: it is here so that it is counted. */
+static int check_refused(const struct work *w, struct err *err)
+{
+	const char *why = w->attempt.trial.refused;
+
+	return *why ? err_set(err, ERR_USAGE, 0, "not run: %s", why) : 0;
+}
+
 static int run_phases(struct work *w, struct err *err)
 {
 	/* First of all: a failure to prepare leaves a result to be found as well. But a grade made again is
 	 * shown once there is one: until then the one before stands. */
 	if ((!w->attempt.regrade && run_links_make(w->trial_fd, w->attempt.number, err)) ||
-	    prepare(w, err) || work_attach(w, err) || open_gateway(w, err) ||
-	    drop_privileges(w, err) || watch_signals(w, err))
+	    check_refused(w, err) || prepare(w, err) || work_attach(w, err) ||
+	    open_gateway(w, err) || drop_privileges(w, err) || watch_signals(w, err))
 		return -1;
 	if (trial_is_harbor(&w->attempt.trial) && w->attempt.trial.sandbox == SANDBOX_DOCKER)
 		return run_harbor(w, err);

@@ -146,6 +146,20 @@ def test_a_task_that_cannot_be_run_is_left_out_by_its_folder(run_harbor, tasks, 
     assert set(results(workdir)) == {"plain"}
 
 
+def test_one_that_cannot_be_run_is_missing_and_stops_no_other(run_harbor, tasks, workdir):
+    tasks("plain", "json", "none")
+    (workdir / "set/json/task.toml").write_text("[environment]\nos = 'windows'\ndocker_image = 'x'\n")
+    (workdir / "set/none/environment").mkdir()
+    (workdir / "set/none/environment/docker-compose.yaml").write_text("services: {}\n")
+    done = run_harbor("--tasks", "set", "-a", "oracle", "--network", "deny", check=1)
+    assert "2 tasks cannot be run here: 2 of 3 trials will be missing" in done.stdout and done.stdout.count("docker compose") == 2
+    assert "2 of 3 missing" in done.stdout
+    got = {name: result for name, (result, _) in results(workdir).items()}
+    assert got["plain"]["total_score"] == 1 and {got[n]["outcome"] for n in ("json", "none")} == {"infra_error"}
+    assert "not run: task.toml: environment.os" in got["json"]["reason"] and got["json"]["total_score"] is None
+    assert run_harbor("--tasks", "set/json", "-a", "oracle", check=2).stderr.count("windows") == 1
+
+
 def test_both_formats_stand_in_one_benchmark(run_harbor, run_cli, tasks, make_task, make_bench, workdir, rollout):
     tasks("plain", "json")
     bench = make_bench({"prepared_dir": make_task("greet"), "agent": "oracle"}, {"path": "set", "agent": "oracle", "score": "style"})
