@@ -44,7 +44,8 @@ static void say_sandboxes(const struct session *s, struct display *d, const stru
 	bool used[SANDBOX_NONE + 1] = {false};
 
 	for (size_t i = 0; i < w->n; i++)
-		used[s->plan.trials[w->items[i].index].sandbox] = true;
+		if (!*s->plan.trials[w->items[i].index].refused)
+			used[s->plan.trials[w->items[i].index].sandbox] = true;
 	const bool told = used[SANDBOX_DOCKER] || used[SANDBOX_LANDLOCK];
 	for (int k = 0; told && k <= SANDBOX_NONE; k++)
 		if (used[k])

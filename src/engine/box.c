@@ -93,14 +93,21 @@ static void remove_container(struct engine *e, const char *id)
 	}
 }
 
-static void wait_for_end(int socket)
+/* What is asked of a container that runs, until the end. */
+static void serve_words(int socket, struct engine *e, const char *id)
 {
+	AUTO(free) char *network = NULL;
 	json_t *word = NULL;
 	struct trees trees = {.n = 0};
+	struct err err = {0};
 
 	while (!receive(socket, &word, &trees)) {
+		const json_t *on = json_object_get(word, "network");
+		int failed = on ? container_network(e, id, json_is_true(on), &network, &err) : 0;
 		json_decref(word);
 		close_trees(&trees);
+		if (on && answer(socket, failed ? &err : NULL))
+			return;
 	}
 }
 
@@ -120,7 +127,7 @@ static void serve(int socket, const json_t *description, int owner)
 		      show_overlays(e, id, &trees, word, description, &err);
 	close_trees(&trees);
 	if (!answer(socket, failed ? &err : NULL))
-		wait_for_end(socket);
+		serve_words(socket, e, id);
 	if (id)
 		remove_container(e, id);
 }

@@ -6,9 +6,10 @@
  *
  * Standard input is a SOCK_SEQPACKET socket; messages are JSON:
  *   worker -> box   the description; then [INDEX...]: start it, and show the detached mounts that come along at
- *                   the paths of the description's `overlays` with these indices; then the end of the socket: remove
- *                   the container, exit
- *   box -> worker   {} or {error, retry}: it was started, or why not
+ *                   the paths of the description's `overlays` with these indices; then, as often as it likes, {network}: of one
+ *                   that was described with a network, take that away (false) or give it back; then the end of the socket: remove the
+ *                   container, exit
+ *   box -> worker   {} or {error, retry}: it was done, or why not; to each but the first and the last
  */
 #pragma once
 

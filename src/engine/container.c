@@ -310,6 +310,35 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 	return json_get_bool(description, "network", false) ? fence(e, *id, err) : 0;
 }
 
+int container_network(struct engine *e, const char *id, bool on, char **network, struct err *err)
+{
+	AUTO(json) json_t *found = NULL;
+	AUTO(json) json_t *body = json_pack("{s:s}", "Container", id);
+
+	if (inspect(e, id, &found, err))
+		return -1;
+	const json_t *settings = json_object_get(found, "NetworkSettings");
+	if (has_address(settings) == on)
+		return 0;
+	/* Podman's usual one has another name. */
+	json_t *all = json_object_get(settings, "Networks");
+	const char *name = json_object_iter_key(json_object_iter(all));
+	if (!*network)
+		*network = xstrdup(name ? name : "bridge");
+	AUTO(free) char *safe = engine_escape(e, *network);
+	AUTO(free)
+	char *path = xasprintf("/networks/%s/%s", safe, on ? "connect" : "disconnect");
+	if (engine_json(e, "POST", path, body, START_MS, NULL, err))
+		return err_wrap(err, "%s the network of a container", on ? "give back" : "take");
+	json_decref(STEAL(&found));
+	if (inspect(e, id, &found, err))
+		return -1;
+	return has_address(json_object_get(found, "NetworkSettings")) == on
+		       ? 0
+		       : err_set(err, ERR_INFRA, 0,
+				 "the engine left a container's network as it was");
+}
+
 static int64_t left_ms(int64_t deadline_ms)
 {
 	const int64_t left = deadline_ms - clock_mono_ms();

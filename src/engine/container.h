@@ -39,6 +39,10 @@ int container_start(struct engine *e, const json_t *description, int owner, char
 /* Of one that runs: mount TREE (detached) at PATH in it. Needs root. */
 int container_mount(struct engine *e, const char *id, int tree, const char *path,
 		    struct err *err) MUST_CHECK;
+/* Of one that was described with a network and runs: take it away altogether (nothing but loopback is left), or give it back, behind the
+ * fence that still stands. What is so already stays. NETWORK, NULL at first and the caller's, remembers which it was. */
+int container_network(struct engine *e, const char *id, bool on, char **network,
+		      struct err *err) MUST_CHECK;
 /* Remove, running or not, with its anonymous volumes, and wait until it is gone: at most DEADLINE. None is
  * success. */
 int container_remove(struct engine *e, const char *id, int64_t deadline_ms,

@@ -22,6 +22,8 @@
  * listed in UNKNOWN ("environment.colour"). NULL when anything is wrong; else a new reference. */
 json_t *harbor_contract_read(const char *text, size_t len, struct strv *issues, struct strv *notes,
 			     struct strv *unknown);
+/* The network of PHASE ("agent", "verifier"; "environment": before either) in STEP of a CONTRACT (NULL: outside of any). Borrowed. */
+const json_t *harbor_network(const json_t *contract, const json_t *step, const char *phase);
 /* A value of one of its env tables: "${VAR}" and "${VAR:-default}", which must be all of VALUE, are answered by LOOKUP; everything else
  * stands for itself. NULL: *MISSING (borrowed from VALUE, of *LEN bytes) is not set and has no default. The caller frees. */
 char *harbor_expand(const char *value, const char *(*lookup)(void *arg, const char *name),

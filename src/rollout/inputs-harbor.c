@@ -10,7 +10,7 @@
 #include "rollout/inputs-internal.h"
 
 /* Of what a task wants, where several have a say. */
-enum wanted { WANTED_NOTHING, WANTED_NETWORK, WANTED_LIST };
+enum wanted { WANTED_NOTHING, WANTED_NETWORK, WANTED_LIST }; /* more and more */
 
 static enum wanted wants(const json_t *network)
 {
@@ -21,26 +21,16 @@ static enum wanted wants(const json_t *network)
 					    : WANTED_NOTHING;
 }
 
-static const json_t *network_of(const json_t *harbor, const char *phase)
-{
-	const json_t *own = json_object_get(json_object_get(harbor, phase), "network");
-
-	return json_is_object(own)
-		       ? own
-		       : json_object_get(json_object_get(harbor, "environment"), "network");
-}
-
-static bool any_wants(const json_t *harbor, const char *phase)
+/* Whether any step of PHASE wants at least AT_LEAST. */
+static bool any_wants(const json_t *harbor, const char *phase, enum wanted at_least)
 {
 	const json_t *step;
 	size_t i;
 
-	json_array_foreach (json_object_get(harbor, "steps"), i, step) {
-		const json_t *own = json_object_get(json_object_get(step, phase), "network");
-		if (json_is_object(own) ? wants(own) : wants(network_of(harbor, phase)))
+	json_array_foreach (json_object_get(harbor, "steps"), i, step)
+		if (wants(harbor_network(harbor, step, phase)) >= at_least)
 			return true;
-	}
-	return wants(network_of(harbor, phase)) != WANTED_NOTHING;
+	return wants(harbor_network(harbor, NULL, phase)) >= at_least;
 }
 
 struct consent_state {
@@ -73,33 +63,22 @@ static void settle_network(struct consent_state *c, const struct config_request 
 	const int said = e->network ? CONSENT_ALLOW : e->task_network;
 	const int tests = e->verifier_network == CONSENT_ASK ? said : e->verifier_network;
 
-	e->network = any_wants(harbor, phases[0]) && grant(c, req, 0, said);
-	e->eval_network = any_wants(harbor, phases[1]) && grant(c, req, 1, tests);
+	e->network = any_wants(harbor, phases[0], WANTED_NETWORK) && grant(c, req, 0, said);
+	e->eval_network = any_wants(harbor, phases[1], WANTED_NETWORK) && grant(c, req, 1, tests);
 }
 
-static bool is_separate(const json_t *harbor)
-{
-	const json_t *verifier = json_object_get(harbor, phases[1]);
-
-	return json_is_true(json_object_get(verifier, "separate"));
-}
-
-/* One network for the whole life of a container, or none. */
 static void check_network(const struct inputs *in, const struct bench_entry *e,
 			  const json_t *harbor, struct strv *problems)
 {
-	const char *why = NULL;
-
-	if (e->network != e->eval_network && !is_separate(harbor))
-		why = "agent and verifier of a Harbor task in one container have a network "
-		      "together or not at all: --network deny";
-	for (size_t p = 0; p < ARRAY_SIZE(phases) && !why; p++)
+	for (size_t p = 0; p < ARRAY_SIZE(phases); p++)
 		if ((p ? e->eval_network : e->network) &&
-		    wants(network_of(harbor, phases[p])) == WANTED_LIST)
-			why = "lists of allowed hosts cannot be held here yet: --network deny";
-	if (why)
-		strv_pushf(problems, "%s:%d:%d: \"%s\": %s", in->bench.config_path, e->line, e->col,
-			   e->prepared_dir, why);
+		    any_wants(harbor, phases[p], WANTED_LIST)) {
+			strv_pushf(problems,
+				   "%s:%d:%d: \"%s\": lists of allowed hosts cannot be held here "
+				   "yet: --network deny",
+				   in->bench.config_path, e->line, e->col, e->prepared_dir);
+			return;
+		}
 }
 
 static void settle_limits(struct bench_entry *e, const json_t *harbor)

@@ -215,6 +215,13 @@ int box_ask(struct sandbox_inherited *r, const int *trees, const int *places, si
 	return tell(r, start, trees, n, err);
 }
 
+int box_ask_network(struct sandbox_inherited *r, bool on, struct err *err)
+{
+	AUTO(json) json_t *word = json_pack("{s:b}", "network", on);
+
+	return tell(r, word, NULL, 0, err);
+}
+
 int box_answer(struct sandbox_inherited *r, struct err *err)
 {
 	AUTO(free) char *text = xmalloc(BOX_MESSAGE_MAX);

@@ -20,5 +20,7 @@ int box_ask(struct sandbox_inherited *r, const int *trees, const int *places, si
 	    struct err *err) MUST_CHECK;
 /* read what it says; blocks. -1 with its reason when the container was not started. */
 int box_answer(struct sandbox_inherited *r, struct err *err) MUST_CHECK;
+/* Ask for its network to be taken away or given back; the answer comes as the first did. */
+int box_ask_network(struct sandbox_inherited *r, bool on, struct err *err) MUST_CHECK;
 /* Have it removed, and wait until that is done; at most a minute. Without one nothing is done. */
 void box_end(struct sandbox_inherited *r);

@@ -175,6 +175,18 @@ static int docker_open(struct sandbox **out, const struct sandbox_spec *spec, st
 	return 0;
 }
 
+static int docker_network(struct sandbox *s, bool on, struct err *err)
+{
+	struct common_sandbox *k = (struct common_sandbox *)s;
+
+	return box_ask_network(k->inherited, on, err) ||
+			       channel_wait(&s->channel, k->inherited->box,
+					    clock_mono_ms() + CONNECT_MS, err) ||
+			       box_answer(k->inherited, err)
+		       ? -1
+		       : 0;
+}
+
 const struct sandbox_backend sandbox_docker = {
 	.name = "docker",
 	.open = docker_open,
@@ -182,5 +194,6 @@ const struct sandbox_backend sandbox_docker = {
 	.stop = common_stop,
 	.diff = common_diff,
 	.disk_bytes = common_disk_bytes,
+	.network = docker_network,
 	.close = common_close,
 };

@@ -191,6 +191,18 @@ int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err)
 	return 0;
 }
 
+bool sandbox_has_network(const struct sandbox *s)
+{
+	return s->spec.network;
+}
+
+int sandbox_network(struct sandbox *s, bool on, struct err *err)
+{
+	return s->backend->network
+		       ? s->backend->network(s, on, err)
+		       : err_set(err, ERR_USAGE, 0, "sandbox %s has no network", s->backend->name);
+}
+
 int sandbox_stop(struct sandbox *s, struct err *err)
 {
 	if (s->backend->stop(s, err))

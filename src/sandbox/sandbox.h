@@ -152,6 +152,7 @@ struct sandbox_backend {
 	int (*diff)(struct sandbox *s, int out_fd, struct repo_diff *out, struct err *err);
 	/* Blocks written below the scratch directory, as last measured. */
 	int64_t (*disk_bytes)(struct sandbox *s, enum sandbox_measure how);
+	int (*network)(struct sandbox *s, bool on, struct err *err); /* NULL: there never is one */
 	void (*close)(struct sandbox *s);
 };
 
@@ -229,6 +230,9 @@ int sandbox_put(struct sandbox *s, const char *box_path, const void *data, size_
  * err->sys ENOENT when there is none. The content is the agent's: read it bounded. */
 int sandbox_get(struct sandbox *s, const char *box_path, struct err *err) MUST_CHECK;
 int sandbox_stats(struct sandbox *s, struct sandbox_stats *out, struct err *err) MUST_CHECK;
+/* Whether its spec has a network. Of such a one: take it away, so that nothing but loopback is left, or give it back. What runs in it goes on. */
+bool sandbox_has_network(const struct sandbox *s);
+int sandbox_network(struct sandbox *s, bool on, struct err *err) MUST_CHECK;
 /* End PID 1 and everything in the box; the workspace stays readable for diff. Idempotent. */
 int sandbox_stop(struct sandbox *s, struct err *err) MUST_CHECK;
 /* The agent's patch into OUT_FD, after stop. */

@@ -55,6 +55,8 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 					       ARRAY_SIZE(w->mounts[which]) - spec->mounts_n);
 	if (trial_is_harbor(t)) {
 		spec->whole = true;
+		/* Which of them has it when is seen to while it runs. */
+		spec->network |= t->eval_network && (!w->separate || w->task.steps_n > 1);
 		if (which == BOX_EVALUATE) {
 			spec->image = &w->verifier_image;
 			spec->network = t->eval_network;

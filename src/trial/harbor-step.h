@@ -15,6 +15,7 @@ struct harbor_trial {
 	struct sandbox *box;	     /* the agent's, or later that of a separate verifier */
 	const struct image *image;   /* of it */
 	char workdir[TASK_PATH_MAX]; /* where commands run in it */
+	bool has_network, online;    /* it may have a network, and has one now */
 	bool brings_tests;	     /* its image has /tests itself */
 	bool shared;		     /* a verifier ran beside what its agent left */
 	int app_fd;		     /* the snapshot's app/: tests, solution, steps */

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "core/datadir.h"
 #include "core/event.h"
+#include "harbor/contract.h"
 #include "trial/boxes.h"
 #include "trial/harbor-files.h"
 #include "trial/harbor-step.h"
@@ -114,6 +115,23 @@ static int await_health(struct harbor_trial *h, const json_t *check, struct err 
 	return 0;
 }
 
+/* What the task wants in PHASE, as far as the user grants it. S is NULL before its first step. */
+static int set_network(struct harbor_trial *h, const struct harbor_step *s, const char *phase,
+		       struct err *err)
+{
+	const struct trial *t = &h->w->attempt.trial;
+	const bool granted = strcmp(phase, "verifier") ? t->network : t->eval_network;
+	const json_t *wanted = harbor_network(h->contract, s ? s->own : NULL, phase);
+	const bool on = granted && !strcmp(json_get_str(wanted, "mode", ""), "public");
+
+	if (!h->has_network || on == h->online)
+		return 0;
+	if (sandbox_network(h->box, on, err))
+		return -1;
+	h->online = on;
+	return 0;
+}
+
 static int64_t health_ms(const json_t *check)
 {
 	return json_is_object(check) ? json_get_int(check, "start_period_ms", 0) +
@@ -148,6 +166,9 @@ static int open_container(struct harbor_trial *h, struct err *err)
 		   SANDBOX_MS + health_ms(json_object_get(environment, "healthcheck")));
 	if (work_sandbox(w, &h->box, BOX_AGENT, err))
 		return -1;
+	h->has_network = h->online = sandbox_has_network(h->box);
+	if (set_network(h, NULL, "environment", err))
+		return -1;
 	w->result.workspace = xstrdup(sandbox_workspace(h->box));
 	w->result.limits_held = xstrdup(sandbox_limits_held(h->box));
 	return begin_container(h, environment, err) || harbor_processes(h->box, &h->at_start, err)
@@ -167,6 +188,9 @@ static int change_container(struct harbor_trial *h, const struct harbor_step *s,
 	sandbox_close(STEAL(&h->box));
 	if (work_sandbox(w, &h->box, BOX_EVALUATE, err))
 		return err_wrap(err, "the verifier's container");
+	h->has_network = h->online = sandbox_has_network(h->box);
+	if (set_network(h, s, "verifier", err))
+		return -1;
 	h->image = &w->verifier_image;
 	snprintf(h->workdir, sizeof h->workdir, "%s", workdir && *workdir ? workdir : "/");
 	kvs_release(&w->task.env);
@@ -327,7 +351,8 @@ static int run_step(struct harbor_trial *h, const struct harbor_step *s, bool *g
 	struct reward reward = {0};
 
 	*go_on = false;
-	if (begin_step(h, s, err) || put_solution(h, s, err) || run_agent(h, s, err) ||
+	if (set_network(h, s, "environment", err) || begin_step(h, s, err) ||
+	    put_solution(h, s, err) || set_network(h, s, "agent", err) || run_agent(h, s, err) ||
 	    find_survivors(h, err) || take_logs(h, s, err))
 		return -1;
 	json_put_str(s->told, "agent", outcome_name(w->result.agent.outcome));
@@ -344,7 +369,8 @@ static int run_step(struct harbor_trial *h, const struct harbor_step *s, bool *g
 	h->brings_tests = separate && strcmp(key, "+") != 0;
 	json_put_str(s->told, "verifier", separate ? "separate" : "shared");
 	h->shared |= !separate;
-	if ((separate && change_container(h, s, err)) || harbor_verify(h, s, &reward, err))
+	if ((separate && change_container(h, s, err)) || set_network(h, s, "verifier", err) ||
+	    harbor_verify(h, s, &reward, err))
 		return -1;
 	h->values[h->n - 1] = STEAL(&reward.values);
 	json_put(s->told, "rewards",
