@@ -34,6 +34,8 @@
 		     .setting = "task_network"),                                                   \
 	BENCH_SET(req, "verifier-network", 0, "WHAT", "the same for their verifiers alone",        \
 		     .setting = "verifier_network"),                                               \
+	BENCH_SET(req, "verifier-tools", 0, "DIR", "what their tests install, where they have no network", \
+		     .setting = "verifier_tools"),                                                 \
 	BENCH_SET(req, "timeout", 't', "SEC", "working time of the agent",                      \
 		     .setting = "timeout_sec"),                                                    \
 	BENCH_ROW("env", 'e', "K=V", OPTION_KV, &(req)->env,                                    \

@@ -211,6 +211,24 @@ static void land_overrides(struct config *c, const struct layer *task, struct be
 		e->overrides = STEAL(&path);
 }
 
+static void land_tools(struct config *c, const struct layer *task, struct bench_entry *e)
+{
+	const struct value *v = config_effective(c, task, KEY_VERIFIER_TOOLS);
+	AUTO(buf) struct buf tried = BUF_INIT;
+
+	if (!e->verifier_tools)
+		return;
+	AUTO(free) char *path = config_locate(c, e->verifier_tools, &tried);
+	AUTO(free) char *real = path ? realpath(path, NULL) : NULL;
+	if (!real)
+		config_value_issue(c, KEY_VERIFIER_TOOLS, v, "no folder \"%s\": %s",
+				   e->verifier_tools, tried.data ? tried.data : "");
+	else if (!path_is_dir(AT_FDCWD, real))
+		config_value_issue(c, KEY_VERIFIER_TOOLS, v, "\"%s\" is not a folder", real);
+	else
+		land_text(&e->verifier_tools, real);
+}
+
 static void check_bare(struct config *c, const struct value *v, const struct bench_entry *e)
 {
 	if (!agent_is_builtin(e->agent))
@@ -254,6 +272,7 @@ static void fill(struct config *c, const struct layer *task, const char *agent,
 	land_models(c, task, e);
 	land_places(c, task, e);
 	land_overrides(c, task, e);
+	land_tools(c, task, e);
 	check_sandbox(c, task, e);
 }
 

@@ -82,6 +82,7 @@ static void release_entry(struct bench_entry *e)
 	free(e->prepared_dir);
 	free(e->task_path);
 	free(e->refused);
+	free(e->verifier_tools);
 	strv_release(&e->only);
 	strv_release(&e->exclude);
 	free(e->label);

@@ -67,6 +67,7 @@ struct bench_entry {
 	char *reward; /* which of a Harbor task's rewards is its score; NULL: the usual one */
 	char *verifier_images; /* as struct trial has them; NULL: none, or not looked for yet */
 	bool eval_network;     /* of a Harbor task's verifier */
+	char *verifier_tools; /* of Harbor tasks: a folder with what their tests install, absolute; NULL: none */
 	bool timeout_given; /* and not the usual one: limits.timeout_ms stands also where a task says another */
 	bool memory_given, cpus_given;
 	struct limits limits;

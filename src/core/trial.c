@@ -41,6 +41,7 @@ static const struct json_field trial_fields[] = {
 	TRIAL(eval_network, FIELD_BOOL, false),
 	TRIAL(repo_path, FIELD_STR, false),
 	TRIAL(refused, FIELD_STR, false),
+	TRIAL(verifier_tools, FIELD_STR, false),
 	TRIAL(judged, FIELD_INT, false),
 };
 

@@ -45,6 +45,7 @@ struct trial {
 	char *launcher;
 	bool network;	   /* of the agent */
 	bool eval_network; /* of a Harbor task's verifier; else the tests have none */
+	char *verifier_tools; /* a folder of this machine with what its tests install where they have no network; "": none */
 	char *verifier_images; /* of a Harbor task: a word for each step, see task/context.h; "": it is none */
 	char *reward;	/* the key of its score among the rewards; "": the usual one */
 	char *contract; /* of its container: "harbor" (a Harbor task); "": a prepared task */

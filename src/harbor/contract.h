@@ -28,5 +28,7 @@ const json_t *harbor_network(const json_t *contract, const json_t *step, const c
  * stands for itself. NULL: *MISSING (borrowed from VALUE, of *LEN bytes) is not set and has no default. The caller frees. */
 char *harbor_expand(const char *value, const char *(*lookup)(void *arg, const char *name),
 		    void *arg, const char **missing, size_t *len);
+/* The program ("uvx") by which SCRIPT, a test.sh, fetches what it verifies with, and the *LINE where; NULL: by none that is known. Goes by words. */
+const char *harbor_fetches(const char *script, int *line);
 /* The instruction as an agent is given it: without the canary lines at its head. The caller frees. */
 char *harbor_instruction(const char *text);

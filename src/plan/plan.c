@@ -325,6 +325,8 @@ static void add_trial(struct planner *p, const struct choice *c, const char *key
 		.evaluate = e->evaluate,
 		.strict = e->scoring == SCORING_STRICT,
 		.eval_retries = e->eval_retries,
+		.verifier_tools =
+			xstrdup(task->harbor && e->verifier_tools ? e->verifier_tools : ""),
 		.refused = xstrdup(e->refused ? e->refused : ""),
 	};
 	memcpy(t->key, key, HASH_HEX);

@@ -81,6 +81,18 @@ static void check_network(const struct inputs *in, const struct bench_entry *e,
 		}
 }
 
+/* Without a network every agent would get the reward of tests that could not be run. Who denies it to verifiers by name knows. */
+static void check_fetches(const struct bench_entry *e, const struct task *t, struct strv *problems)
+{
+	if (t->fetches && e->evaluate && !e->eval_network && !e->verifier_tools &&
+	    e->verifier_network != CONSENT_DENY)
+		strv_pushf(problems,
+			   "%s/%s fetches what it verifies with, and verifiers have no network "
+			   "(--verifier-network allow, or --verifier-tools DIR; with "
+			   "--verifier-network deny it is tried all the same)",
+			   e->prepared_dir, t->fetches);
+}
+
 static void settle_limits(struct bench_entry *e, const json_t *harbor)
 {
 	const json_t *env = json_object_get(harbor, "environment");
@@ -213,6 +225,7 @@ void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
 		settle_network(&c, req, e, t->harbor);
 		check_network(in, e, t->harbor, &lines);
 		check_all_variables(e, t->harbor, &lines);
+		check_fetches(e, t, &lines);
 		if (lines.n && !inputs_refuse(e, lines.v[0]))
 			strv_pushv(problems, strv_items(&lines));
 	}

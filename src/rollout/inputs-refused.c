@@ -4,6 +4,7 @@
  * planned like any, and each trial of them ends at once, missing, with the reason.
  */
 #include <fcntl.h>
+#include <string.h>
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -18,8 +19,11 @@ bool inputs_refuse(struct bench_entry *e, const char *why)
 
 	if (!e->found || !path_exists(AT_FDCWD, file))
 		return false;
+	/* Its folder is told beside it. */
+	const size_t n = strlen(e->prepared_dir);
 	if (!e->refused)
-		e->refused = xstrdup(why);
+		e->refused = xstrdup(
+			strncmp(why, e->prepared_dir, n) || why[n] != '/' ? why : why + n + 1);
 	return true;
 }
 

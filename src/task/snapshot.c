@@ -86,6 +86,7 @@ void task_release(struct task *t)
 	free(t->id);
 	free(t->title);
 	free(t->cluster);
+	free(t->fetches);
 	free(t->difficulty);
 	free(t->docker_image);
 	json_decref(t->tags);

@@ -58,6 +58,21 @@ static bool has_own_image(const struct harbor_reader *rd, const json_t *verifier
 	       path_exists(rd->dir_fd, dockerfile);
 }
 
+/* The first of its scripts that does. */
+static void find_fetches(struct harbor_reader *rd, const char *script)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+	int line;
+
+	if (rd->t->fetches ||
+	    path_read_beneath(rd->dir_fd, script, INSTRUCTION_MAX, &text, &ignored))
+		return;
+	const char *by = harbor_fetches(text.data ? text.data : "", &line);
+	if (by)
+		rd->t->fetches = xasprintf("%s:%d: %s", script, line, by);
+}
+
 static void read_steps(struct harbor_reader *rd)
 {
 	const json_t *steps = json_object_get(rd->t->harbor, "steps"), *s;
@@ -66,6 +81,7 @@ static void read_steps(struct harbor_reader *rd)
 
 	rd->t->steps = xcalloc(n ? n : 1, sizeof *rd->t->steps);
 	rd->t->steps_n = n ? n : 1;
+	find_fetches(rd, "tests/test.sh");
 	if (!n) {
 		rd->t->steps[0].name = xstrdup("");
 		rd->t->steps[0].instruction = read_instruction(rd, "instruction.md");
@@ -78,6 +94,7 @@ static void read_steps(struct harbor_reader *rd)
 		AUTO(free) char *instruction = xasprintf("steps/%s/instruction.md", name);
 		AUTO(free) char *tests = xasprintf("steps/%s/tests", name);
 		AUTO(free) char *script = xasprintf("%s/test.sh", tests);
+		find_fetches(rd, script);
 		rd->t->steps[i].name = xstrdup(name);
 		rd->t->steps[i].instruction = read_instruction(rd, instruction);
 		if (!path_exists(rd->dir_fd, script) && !path_exists(rd->dir_fd, "tests/test.sh") &&

@@ -76,6 +76,7 @@ struct task {
 	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
 	json_t *harbor; /* of a Harbor task: what its task.toml says, see harbor/contract.h; else NULL */
+	char *fetches; /* "tests/test.sh:5: uvx": what its tests fetch to verify; of one just read. NULL: nothing known */
 	struct strv unknown; /* keys of its task.toml that nobody knows; of one just read */
 	char hash[HASH_HEX];
 	char trees[HASH_HEX]; /* of the files in a snapshot; "": an older program's */

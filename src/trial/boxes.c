@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "agent/agent.h"
 #include "base/cleanup.h"
+#include "base/install.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -14,6 +15,20 @@
 #include "eval/eval.h"
 
 #define WHOLE_GATEWAY_PORT 58765
+
+/* Read-only, and found by the tests alone. */
+static void add_verifier_tools(struct work *w, struct sandbox_spec *spec, enum work_box which)
+{
+	const char *tools = w->attempt.trial.verifier_tools;
+
+	if (!*tools || spec->mounts_n + 2 > ARRAY_SIZE(w->mounts[which]))
+		return;
+	if (!w->verifier_shims)
+		w->verifier_shims = install_share("verifier");
+	w->mounts[which][spec->mounts_n++] = (struct sandbox_mount){tools, VERIFIER_TOOLS};
+	w->mounts[which][spec->mounts_n++] =
+		(struct sandbox_mount){w->verifier_shims, VERIFIER_SHIMS};
+}
 
 static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box which)
 {
@@ -61,6 +76,7 @@ static void fill_spec(struct work *w, struct sandbox_spec *spec, enum work_box w
 			spec->image = &w->verifier_image;
 			spec->network = t->eval_network;
 		}
+		add_verifier_tools(w, spec, which);
 		spec->privileges = w->privileges = spec->image && spec->image->sudo;
 		spec->app = NULL;
 		spec->baseline = NULL;

@@ -3,6 +3,9 @@
  * boxes.h -- private to trial: the sandboxes of an attempt.
  */
 #pragma once
+#define VERIFIER_TOOLS                                                                             \
+	"/opt/rollouts/verifier" /* in a Harbor task's container: what its tests install */
+#define VERIFIER_SHIMS "/opt/rollouts/verifier-shims" /* share/verifier */
 #include "trial/work.h"
 
 /* While we are root: open what the trial's own user could not open later, for the sandboxes that this

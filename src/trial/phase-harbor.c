@@ -452,6 +452,8 @@ static json_t *contract_told(const struct harbor_trial *h)
 	json_put_str(j, "user", h->w->image.user && *h->w->image.user ? h->w->image.user : "root");
 	json_put_bool(j, "agent_network", t->network);
 	json_put_bool(j, "verifier_network", t->eval_network);
+	if (*t->verifier_tools)
+		json_put_str(j, "verifier_tools", t->verifier_tools);
 	return j;
 }
 

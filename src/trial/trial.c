@@ -399,6 +399,7 @@ static void release(struct work *w)
 	free(w->token);
 	free(w->judge_token);
 	free(w->app);
+	free(w->verifier_shims);
 	for (int i = 0; i < BOX_COUNT_; i++) {
 		sandbox_inherited_free(w->inherited[i]);
 		free(w->scratch[i]);

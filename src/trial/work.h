@@ -43,6 +43,7 @@ struct work {
 		recording[512]; /* what the gateway writes for the agent, below the data root */
 	struct sandbox_inherited *inherited[BOX_COUNT_]; /* NULL unless we were root */
 	struct sandbox_mount mounts[BOX_COUNT_][64];
+	char *verifier_shims; /* the path of share/verifier, once it was wanted */
 	struct sandbox_mount caches[BOX_COUNT_][SANDBOX_CACHES_MAX];
 	char *token;	     /* of the agent: stands in for provider keys; "" without a gateway */
 	char judge_code[40]; /* of the fences of a judging that is replayed; "": none is */
