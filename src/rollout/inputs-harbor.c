@@ -210,7 +210,7 @@ void inputs_settle_harbor(struct inputs *in, const struct config_request *req,
 			continue;
 		if (e->sandbox != SANDBOX_AUTO && e->sandbox != SANDBOX_DOCKER &&
 		    !(e->sandbox == SANDBOX_NONE && !e->evaluate))
-			strv_pushf(&lines,
+			strv_pushf(problems,
 				   "%s:%d:%d: \"%s\" is a Harbor task, which runs in a container: "
 				   "sandbox = \"docker\"",
 				   in->bench.config_path, e->line, e->col, e->prepared_dir);
