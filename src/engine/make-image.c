@@ -259,6 +259,24 @@ static void add_last_line(const struct buf *tail, struct err *err)
 		(int)(end - start < 300 ? end - start : 300), tail->data + start);
 }
 
+/* The classic builder knows neither heredocs nor some flags, and does not always say so. */
+static void add_buildkit_hint(const struct buf *tail, struct err *err)
+{
+	static const char *const signs[] = {"requires BuildKit", "requires the BuildKit",
+					    "unknown instruction: ", "Unknown flag: "};
+	AUTO(free) char *said = xstrdup(err->msg);
+
+	for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
+		if (tail->data && strstr(tail->data, signs[i])) {
+			err_set(err, ERR_INFRA, 0,
+				"%.300s (a Dockerfile with heredocs, --chmod or --mount needs "
+				"BuildKit: "
+				"install the buildx plug-in of the docker client)",
+				said);
+			return;
+		}
+}
+
 static int run_client(struct job *j, const struct strv *args, const char *doing, struct err *err)
 {
 	AUTO(free) char *what = xasprintf("image of %s: %s", j->image.name, doing);
@@ -292,6 +310,7 @@ static int run_client(struct job *j, const struct strv *args, const char *doing,
 	make_image_say("image of %s: %s; its last lines:", j->image.name, err->msg);
 	say_tail(&tail);
 	add_last_line(&tail, err);
+	add_buildkit_hint(&tail, err);
 	return -1;
 }
 

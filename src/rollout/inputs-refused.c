@@ -21,9 +21,11 @@ bool inputs_refuse(struct bench_entry *e, const char *why)
 		return false;
 	/* Its folder is told beside it. */
 	const size_t n = strlen(e->prepared_dir);
+	const char *at = strstr(why, e->prepared_dir);
+	if (at && (at == why || at[-1] == '"') && at[n])
+		why = at + n + strspn(at + n, "/\": ");
 	if (!e->refused)
-		e->refused = xstrdup(
-			strncmp(why, e->prepared_dir, n) || why[n] != '/' ? why : why + n + 1);
+		e->refused = xstrdup(why);
 	return true;
 }
 

@@ -48,6 +48,32 @@ int dockerignore_read(struct strv *patterns, int dir_fd, struct err *err)
 	return 0;
 }
 
+void dockerignore_read_git(struct strv *patterns, int dir_fd, const char *file, const char *below)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+	char *save = NULL;
+
+	if (path_read_beneath(dir_fd, file, IGNORE_MAX, &text, &ignored))
+		return;
+	for (char *line = text.data ? strtok_r(text.data, "\r\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\r\n", &save)) {
+		size_t n = strlen(line);
+		while (n && isspace((unsigned char)line[n - 1]))
+			line[--n] = '\0';
+		if (!n || *line == '#')
+			continue;
+		const bool back = *line == '!';
+		const char *slash = strchr(line + back, '/');
+		/* Without a slash before its end it is of any depth. */
+		const bool anywhere = !slash || !slash[1];
+		AUTO(free) char *path = dockerfile_clean(line + back);
+		if (path && *path)
+			strv_pushf(patterns, "%s%s%s%s", back ? "!" : "", below,
+				   anywhere ? "**/" : "", path);
+	}
+}
+
 /* One pattern against one path, part by part. */
 static bool fits(const char *pattern, const char *path)
 {

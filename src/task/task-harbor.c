@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "harbor/contract.h"
 #include "task/context.h"
+#include "task/dockerignore.h"
 #include "task/files.h"
 #include "task/task-format.h"
 
@@ -104,23 +105,42 @@ static void read_steps(struct harbor_reader *rd)
 	}
 }
 
-/* As Harbor uploads them: what is packaging stays behind. */
-static bool skips(void *unused, const char *path)
+/* As Harbor uploads them: what is packaging, and what a .harborignore (ARG: the patterns) names, stays behind. */
+static bool skips(void *arg, const char *path)
 {
 	const char *name = path_base(path);
 
 	return !strcmp(name, ".harborignore") || !strcmp(name, "__pycache__") ||
-	       !strcmp(name, ".DS_Store");
+	       !strcmp(name, ".DS_Store") || dockerignore_matches(arg, path);
+}
+
+/* Only tests and solutions have such a file, those of steps too. */
+static void read_ignored(const struct harbor_reader *rd, const char *tree, struct strv *patterns)
+{
+	static const char *const kinds[] = {"tests", "solution"};
+	AUTO(free) char *own = path_join(tree, ".harborignore");
+
+	if (!strcmp(tree, kinds[0]) || !strcmp(tree, kinds[1]))
+		dockerignore_read_git(patterns, rd->dir_fd, own, "");
+	for (size_t i = 0; !strcmp(tree, "steps") && i < rd->t->steps_n; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+			AUTO(free) char *below =
+				xasprintf("%s/%s/", rd->t->steps[i].name, kinds[k]);
+			AUTO(free) char *file = xasprintf("steps/%s.harborignore", below);
+			dockerignore_read_git(patterns, rd->dir_fd, file, below);
+		}
 }
 
 /* Each under its own name, so that a worker finds them in the snapshot as they are in the folder. */
 static void read_tree(struct harbor_reader *rd, const char *name)
 {
 	struct filetree *app = &rd->t->files->app, one = {0};
+	AUTO(strv) struct strv patterns = STRV_INIT;
 
 	if (!path_is_dir(rd->dir_fd, name))
 		return;
-	filetree_scan(&one, rd->dir_fd, name, skips, NULL, rd->m);
+	read_ignored(rd, name, &patterns);
+	filetree_scan(&one, rd->dir_fd, name, skips, &patterns, rd->m);
 	filetree_graft(app, name, &one);
 }
 

@@ -78,11 +78,13 @@ exit 3
         environment="[environment]\n", solve="""ls /tests | grep -v -e stale -e data > /srv/seen; cat /tests/data.txt >> /srv/seen
 echo 1 > /logs/verifier/reward.txt; mkdir -p /logs/verifier/reward.json; echo "exit 0" > /tests/test.sh
 """, test="""[ -e /logs/verifier/reward.json ] && fail forged
+[ ! -e /tests/deep/secret.txt ] && [ ! -e /tests/top ] && [ -e /tests/deep/kept.txt ] && [ -e /tests/deep/top ] || fail ignored
 [ "$(cat /tests/data.txt)" = new ] && [ -e /tests/stale.txt ] || fail tests
 [ "$(cat /srv/seen)" = old ] || fail "saw $(cat /srv/seen)"
 [ "$0" = /tests/test.sh ] && [ "$PWD" = /srv ] || fail "$0 in $PWD"
 pass
-""", files={"tests/data.txt": "new\n", "environment/Dockerfile":
+""", files={"tests/.harborignore": "secret*\n# no\n/top\n*.txt\n!kept.txt\n!/data.txt\n", "tests/deep/secret.txt": "", "tests/top": "",
+                     "tests/deep/kept.txt": "", "tests/deep/top": "", "tests/data.txt": "new\n", "environment/Dockerfile":
             f"FROM {engines.BASE}\nWORKDIR /srv\nRUN mkdir /tests && echo old > /tests/stale.txt && echo old > /tests/data.txt\n"}), 1, 0),
     "users": (task(limits='[agent]\nuser = 1234\n[verifier]\nuser = "root"\n', environment=ENVIRONMENT.replace("/srv", "/tmp"),
                    solve="id -u > /tmp/who\ntouch /usr/x 2>/dev/null && echo wrote >> /tmp/who\necho a > /logs/artifacts/a && echo b > /logs/agent/b "

@@ -199,6 +199,15 @@ def test_an_image_without_bash_is_said(run_harbor, tasks, workdir, dockerd, roll
     assert only(rollout("set"))["outcome"] == "infra_error" and "no bash" in only(rollout("set"))["reason"]
 
 
+def test_a_dockerfile_for_buildkit_is_said_where_that_is_missing(run_harbor, tasks, workdir, rollout):
+    tasks("plain")
+    (workdir / "set/plain/task.toml").write_text("[environment]\n")
+    (workdir / "set/plain/environment").mkdir()
+    (workdir / "set/plain/environment/Dockerfile").write_text(f"FROM {engines.BASE}\nRUN <<E\necho 1 > /x\nE\n")
+    run_harbor("--tasks", "set", "-a", "nop", "--network", "deny", check=1)
+    assert only(rollout("set"))["outcome"] == "infra_error" and "needs BuildKit" in only(rollout("set"))["reason"]
+
+
 def test_a_rollout_as_the_folder_of_a_harbor_job(run_harbor, run_cli, tasks, workdir, provided):
     """The built-in agent, so that something was said to a model; one trial of its task has no reward."""
     tasks("plain", "none")
