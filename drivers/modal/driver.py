@@ -29,6 +29,8 @@ from modal.exception import (AlreadyExistsError, AuthError, InvalidError, NotFou
 VERSION = "1.6.4"
 WATCH_SEC, BLOCK = 5, 1 << 20
 CREATES = 20  # at once
+# Of a sandbox: at most; beyond what its trial may take by its limits: four hours of waiting for a provider's quota, as elsewhere.
+LIFE_SEC, SLACK_SEC = 24 * 3600, 4 * 3600 + 600
 GATHER_SEC = 0.5  # for the others of a group
 TRIES = 5     # sessions in a row that end at once
 JOB, CACHE, PROGRAMS = "/rollouts/job", "/rollouts/cache", "/rollouts/programs"
@@ -153,7 +155,7 @@ class Trial(Job):
             more["region"] = s["region"]
         if s["runtime"]:
             more["runtime"] = s["runtime"]
-        life = min(24 * 3600, s["timeout_sec"] or spec["time_sec"] + 600)
+        life = min(LIFE_SEC, s["timeout_sec"] or (spec["time_sec"] + SLACK_SEC if spec["time_sec"] else LIFE_SEC))
         volume = launcher.volumes[self.part == "all"]
         async with launcher.creates:
             return await within(s["create_sec"], modal.Sandbox.create.aio(
@@ -446,7 +448,7 @@ class Modal(Launcher):
     def __init__(self, hello):
         super().__init__(hello)
         self.creates, self.preparing, self.finding = asyncio.Semaphore(CREATES), None, None
-        self.last_trouble, self.gathered, self.groups = 0.0, {}, {}
+        self.last_trouble, self.gathered, self.groups, self.told_short = 0.0, {}, {}, False
 
     def read(self, given):
         s = super().read(given)
@@ -571,7 +573,16 @@ class Modal(Launcher):
 
     # -- trials
 
+    def tell_short(self, job):
+        """A sandbox that ends before its trial has to takes the trial with it."""
+        needs, lasts = job.spec["time_sec"] + SLACK_SEC, self.settings["timeout_sec"] or LIFE_SEC
+        if lasts < needs and not self.told_short:
+            self.told_short = True
+            note(f"a trial may take {needs} s by its limits, and its sandbox lives {lasts} s"
+                 + (" (timeout_sec)" if self.settings["timeout_sec"] else ", the most that Modal gives") + ": what takes longer is lost with it")
+
     async def put(self, job):
+        self.tell_short(job)
         if group := job.known.get("group"):
             return self.rejoin(job, group)
         attempt = json.loads(Path(self.data, job.spec["dir"], "trial.json").read_text())

@@ -53,6 +53,9 @@ static void on_note(struct sched *s, struct job *job, const json_t *j)
 
 static void on_agent_done(struct sched *s, struct job *job, const json_t *j)
 {
+	/* On another machine it lies where it may be lost: it counts once its files are here (finish.c). */
+	if (job->site->launcher->attach)
+		return;
 	json_t *fields = json_object();
 
 	json_put_str(fields, "digest", json_get_str(j, "digest", ""));

@@ -169,6 +169,15 @@ def test_a_sandbox_is_lost(start_cli, slow, rollout, modal, workdir, status, wor
     nothing_runs(modal)
 
 
+def test_one_creation_that_fails(run_cli, far, rollout, modal):
+    """Costs its trial one try, and no other trial anything. A sandbox that lives shorter than its trial may is told of."""
+    modal.post("/fault", method="SandboxCreateV2", status="INVALID_ARGUMENT", skip=2, times=1)
+    done = run_cli("run", far(rollouts=3, parallel=3, retries=1, evaluate=False, settings={"timeout_sec": 600}), env=modal.env, check=0)
+    assert sorted(r["attempt"] for r in rollout("far").runs.values()) == [1, 1, 2]
+    assert "and its sandbox lives 600 s (timeout_sec): what takes longer is lost with it" in done.stderr
+    nothing_runs(modal)
+
+
 def test_an_image_that_does_not_build(run_cli, far, modal, workdir):
     """Modal's words, and no sandbox."""
     put(workdir / "image/Dockerfile", "FROM tests\nCOPY made /made\nRUN cat /made && exit 7\n")

@@ -11,7 +11,7 @@ from conftest import only, put, wait_for
 from launching import events
 from models import fake, scripted  # noqa: F401
 from test_gateway_run import ENV, FIX, look, talker  # noqa: F401
-from test_modal import Server, far, nothing_runs, pytestmark, sdk, tokens  # noqa: F401
+from test_modal import Server, far, modal, nothing_runs, pytestmark, sdk, tokens  # noqa: F401
 
 
 @pytest.fixture
@@ -110,6 +110,26 @@ def test_an_evaluation_is_lost(start_cli, make_task, make_bench, rollout, bare, 
     assert "failed on Modal's side" in first["reason"]
     assert made(bare).count("a") == 1
     nothing_runs(bare)
+
+
+def test_a_sandbox_is_lost_while_it_grades(start_cli, make_task, make_bench, rollout, modal, workdir):  # noqa: F811
+    """In the one sandbox that there is where ours starts: what its agent did is gone with it, so the agent runs again."""
+    put(workdir / "agents/once.toml", 'argv = ["sh", "-c", "echo done >made"]\n')
+    test = "#!/bin/sh\ntest -e made || exit 1\nn=0; while [ $n -lt 40 ]; do sleep 0.1; n=$((n + 1)); done\n"
+    path = make_bench(make_task("lost", tests=[("check.sh", "works", test)]), agent="once", model="none", name="far",
+                      defaults={"launcher": "modal", "retries": 1})
+    path.write_text(path.read_text() + '\n[launcher.modal]\nimage = "tests"\n')
+    for _ in range(3):  # a grading that was over before it was lost says nothing
+        child = start_cli("run", path, env=modal.env)
+        folder = wait_for(lambda: next((p.parent for p in workdir.glob("data/launch/modal/2*/events.0") if b'"phase":"evaluate"' in p.read_bytes()), None),
+                          timeout=120)
+        modal.post("/end", token=folder.name, status="INTERNAL_FAILURE")
+        out, _ = child.communicate(timeout=300)
+        assert child.returncode == 0, out
+        if only(rollout("far"))["attempt"] == 2:
+            break
+    assert only(rollout("far"))["attempt"] == 2 and only(rollout("far"))["total_score"] == 1.0
+    nothing_runs(modal)
 
 
 @pytest.mark.long
