@@ -162,11 +162,12 @@ class Sandbox:
     def __init__(self, definition, app, tags, env):
         self.definition, self.app, self.tags, self.env = definition, app, tags, env
         self.id, self.task, self.created = new_id("sb") + "v2", new_id("ta") + "V1", time.time()
-        self.result, self.execs, self.ended = None, {}, asyncio.Event()
+        self.result, self.execs, self.ready, self.ended = None, {}, asyncio.Event(), asyncio.Event()
 
     async def end(self, status, code=0):
         if not self.result:
             self.result = api.GenericResult(status=api.GenericResult.GenericStatus.Value("GENERIC_STATUS_" + status), exitcode=code)
+            await self.ready.wait()
             await self.box.stop()
             self.ended.set()
 
@@ -303,6 +304,7 @@ class Modal:
         binds = [(str(self.volumes[m.volume_id]), m.mount_path, "ro" if m.read_only else "rw") for m in d.volume_mounts]
         s.box = Box(self.folder(), (await asyncio.shield(self.images[d.image_id]))[0], "/", binds, network=not blocked)
         await s.box.start()
+        s.ready.set()
         asyncio.get_running_loop().call_later(d.timeout_secs, lambda: asyncio.ensure_future(s.end("TIMEOUT")))
         return api.SandboxCreateV2Response(sandbox_id=s.id, task_id=s.task, metadata=api.SandboxHandleMetadata(app_id=s.app),
                                            command_router_access=api.CommandRouterAccess(jwt=jwt(), url=f"http://{self.address}"))
@@ -360,6 +362,7 @@ class Modal:
         s = self.sandbox(q.task_id)
         if s.result:
             raise GRPCError(Status.NOT_FOUND, "the task has ended")
+        await s.ready.wait()
         if q.exec_id not in s.execs:
             s.execs[q.exec_id] = Exec()
             await s.execs[q.exec_id].start(s.box.enter(list(q.command_args), q.workdir or None), {**ENV, **s.env},
@@ -430,7 +433,7 @@ class Modal:
                     if sent >= fault.get("cut", 1 << 60):
                         raise GRPCError(Status.UNAVAILABLE, "cut as asked for")
                 return
-            answer = await work(q)
+            answer = await asyncio.shield(asyncio.ensure_future(work(q)))  # done, though who asked may have gone
             if fault.get("when") == "after":
                 await self.play(fault)
             await stream.send_message(answer)
