@@ -17,7 +17,7 @@ VERSION = "0.26.0"
 pytestmark = [pytest.mark.long, pytest.mark.local("runs Harbor and an engine"),
               pytest.mark.skipif(os.geteuid() != 0, reason="only root starts an engine")]
 # What both can run offline, on an image that is there: one of each kind of reward, step and verifier.
-TASKS = ("plain", "json", "artifacts", "steps", "beyond", "none", "list", "copy")
+TASKS = ("plain", "json", "artifacts", "steps", "beyond", "none", "list")
 READ = """import json, sys
 from pathlib import Path
 from harbor.models.job.result import JobResult
@@ -31,7 +31,7 @@ for path in sorted(job.glob("*/result.json")):
     read["trials"][trial.task_name] = {"rewards": rewards, "error": trial.exception_info.exception_type if trial.exception_info else None,
                                        "valid": trial.reward_valid}
     path = path.parent / "agent/trajectory.json"
-    if path.exists() and sys.argv[2:] == ["trajectories"]:
+    if path.exists():
         Trajectory.model_validate_json(path.read_text())
         read["trajectories"] += 1
 print(json.dumps(read))
@@ -70,6 +70,10 @@ def harbor_program():
 def dockerd():
     with engines.start_dockerd(bridge=True) as engine:
         engine.load(engines.BASE, engines.make_base)
+        # Harbor runs nothing in a workdir that the image has not; our containers are given theirs.
+        engine.client("run", "--name", "made", engines.BASE, "mkdir", "/srv")
+        engine.client("commit", "made", engines.BASE)
+        engine.client("rm", "made")
         yield engine
 
 
@@ -94,8 +98,8 @@ def read_by_harbor(harbor_program, workdir):
     if not python.exists():
         python = harbor_program.parent / "venv/bin/python"
 
-    def read(job, *more):
-        done = subprocess.run([python, "-c", READ, str(workdir / job), *more], capture_output=True, text=True, timeout=300)
+    def read(job):
+        done = subprocess.run([python, "-c", READ, str(workdir / job)], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout)
 
@@ -117,8 +121,8 @@ def test_rewards_agree_and_each_reads_the_other(run_cli, run_harbor_itself, read
     theirs, mine = read_by_harbor("jobs/theirs"), read_by_harbor("mine")
     assert theirs["job"] == mine["job"] == len(TASKS) and set(theirs["trials"]) == set(mine["trials"])
     for name, trial in theirs["trials"].items():
-        assert mine["trials"][name]["rewards"] == (trial["rewards"] and pytest.approx(trial["rewards"])), name
-        assert mine["trials"][name]["valid"] == trial["valid"], name
+        assert mine["trials"][name]["rewards"] == (trial["rewards"] and pytest.approx(trial["rewards"])), (name, trial)
+        assert mine["trials"][name]["valid"] == trial["valid"], (name, trial)
     # Their job here: the same scores as ours.
     run_cli("import", "jobs/theirs", "--name", "imported", check=0)
     here, there = ours(run_cli, "set"), ours(run_cli, "imported")
