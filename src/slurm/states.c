@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "os/dir.h"
 #include "os/lines.h"
 #include "slurm/slurm.h"
@@ -29,6 +30,7 @@ enum {
 	WHY_MS = 15000,		  /* for Slurm to say why it stopped a node */
 	MISSED_MAX = 3,		  /* answers of Slurm without a job that it has had */
 	EXECUTIONS_MAX = 1000,
+	LOG_MAX = 1 << 20,
 };
 
 struct hearer {
@@ -462,19 +464,34 @@ static void ask_of_missing(struct slurm *s)
 		}
 }
 
+/* What its tasks said last on standard error: why the shell or rollouts-node never came to run a trial. The caller frees; NULL: nothing. */
+static char *last_words(const struct batch *b)
+{
+	AUTO(buf) struct buf text = BUF_INIT;
+	struct err ignored;
+
+	if (path_read(b->dir_fd, "log", LOG_MAX, &text, &ignored))
+		return NULL;
+	while (text.len && text.data[text.len - 1] == '\n')
+		text.data[--text.len] = '\0';
+	const char *line = text.len ? strrchr(text.data, '\n') : NULL;
+	return text.len ? xasprintf("%.300s", line ? line + 1 : text.data) : NULL;
+}
+
 static void give_up(struct batch *b, struct task *t)
 {
 	AUTO(free) char *unknown =
 		xasprintf("Slurm no longer knows job %lld_%zu, and nothing says how it ended",
 			  (long long)b->job, (size_t)(t - b->tasks));
+	const char *how = t->why		   ? t->why
+			  : t->state == TASK_ENDED ? "it ended without a word"
+						   : unknown;
+	AUTO(free) char *words = t->executions_n ? NULL : last_words(b);
+	AUTO(free) char *text = words ? xasprintf("%s; its log ends: %s", how, words) : NULL;
 
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->trials[i].ended)
-			say_ended(b, &t->trials[i],
-				  t->why		   ? t->why
-				  : t->state == TASK_ENDED ? "it ended without a word"
-							   : unknown,
-				  NULL);
+			say_ended(b, &t->trials[i], text ? text : how, NULL);
 }
 
 static void look(struct slurm *s, struct batch *b, struct task *t, bool answered)

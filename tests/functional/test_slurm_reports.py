@@ -52,6 +52,17 @@ def test_words_of_sbatch(run_cli, instead, bench, rollout, workdir, say):  # noq
     assert only(rollout("far"))["outcome"] == "completed" and (workdir / "calls").read_text() == "x\n"
 
 
+@pytest.mark.parametrize("settings, words", [
+    ({"node": "/no/such/rollouts-node"}, "/no/such/rollouts-node"),
+    pytest.param({"cache": "/no/such/dir/x"}, "/no/such/dir", marks=pytest.mark.long),
+    pytest.param({"setup": "echo no module git >&2; exit 3"}, "no module git", marks=pytest.mark.long)])
+def test_a_job_that_never_came_to_its_trial(run_cli, env, bench, workdir, settings, words):  # noqa: F811
+    """What its shell said is told, and not Slurm's word alone: the log goes with the job."""
+    run_cli("run", bench(settings, retries=0), env=env, check=1)
+    [end] = events(only_folder(workdir), "finished")
+    assert end["outcome"] == "infra_error" and "Slurm says FAILED" in end["reason"] and words in end["reason"], end["reason"]
+
+
 def test_a_cancel_that_was_not_heard(start_cli, instead, cluster, bench, workdir):  # noqa: F811
     """Is sent again: nothing goes on at the user's expense after Ctrl-C."""
     env = instead("scancel", """[ -e "$here/once" ] && exec "$real" "$@"
