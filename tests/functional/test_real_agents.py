@@ -146,7 +146,7 @@ def test_a_limit_ends_an_agent(run_real, fake, name):
 def test_an_agent_is_tried(run_cli, installed, name):
     installed(name)
     done = run_cli("agents", "check", name, env={"XDG_CACHE_HOME": str(CACHE)}, check=0, timeout=600)
-    assert sorted(line.split("works by ")[1].split(",")[0] for line in done.stdout.splitlines()) == sorted(APIS[name])
+    assert sorted(re.findall("works by ([a-z]+),", done.stdout)) == sorted(APIS[name])
     # One is enough, and no agent makes others beside it, but that mini-swe-agent asks on for a command.
     assert (" calls " in done.stdout) == (name == "mini-swe-agent")
 
