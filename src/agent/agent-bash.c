@@ -12,6 +12,7 @@
 #include <string.h>
 #include "agent/agent-env.h"
 #include "agent/agent-kind.h"
+#include "agent/agent-prompts.h"
 #include "agent/agent-template.h"
 #include "agent/bash-command.h"
 #include "agent/bash-tool.h"
@@ -42,8 +43,9 @@ struct bash {
 	struct capped_log *log;
 	int transcript;
 	size_t transcript_bytes;
-	int64_t steps, steps_max;
-	int64_t forgotten; /* outputs taken out of the history */
+	int64_t steps, steps_max; /* the most for one prompt */
+	int64_t steps_before;	  /* of earlier prompts */
+	int64_t forgotten;	  /* outputs taken out of the history */
 	int mistakes, prompts;
 	bool was_empty; /* the last answer */
 	bool submitted, over;
@@ -371,6 +373,7 @@ static int step(struct bash *b, struct err *err)
 	return rc;
 }
 
+/* One prompt, which stands in the history, to its end. */
 static int converse(struct bash *b, struct err *err)
 {
 	while (!b->over) {
@@ -378,13 +381,41 @@ static int converse(struct bash *b, struct err *err)
 
 		if (deadline_ms && clock_mono_ms() >= deadline_ms) {
 			end_late(b);
-		} else if (b->steps >= b->steps_max) {
+		} else if (b->steps - b->steps_before >= b->steps_max) {
 			AUTO(free) char *why = xasprintf("limit of %lld calls of the model reached",
 							 (long long)b->steps_max);
 			end(b, OUTCOME_BUDGET, why);
 		} else if (step(b, err)) {
 			return -1;
 		}
+	}
+	return 0;
+}
+
+/* The session goes on in the same history. */
+static void begin_prompt(struct bash *b)
+{
+	b->over = b->submitted = b->was_empty = false;
+	b->mistakes = b->prompts = 0;
+	b->steps_before = b->steps;
+	conversation_say(&b->talk, agent_prompt_text(b->job));
+	for (size_t i = 0; !b->job->prompt && i < b->job->images_n; i++)
+		conversation_picture(&b->talk, b->job->images[i].data, b->job->images[i].len);
+}
+
+static int converse_all(struct bash *b, struct err *err)
+{
+	struct agent_job job = *b->job;
+
+	b->job = b->shell.job = &job;
+	for (; job.prompt < agent_prompts(&job) && b->out->outcome == OUTCOME_COMPLETED;
+	     job.prompt++) {
+		struct agent_mark mark;
+		agent_prompt_begin(&mark, &job, b->out);
+		begin_prompt(b);
+		if (converse(b, err))
+			return -1;
+		agent_prompt_end(&mark, &job, b->out);
 	}
 	return bash_sweep(&b->shell, err);
 }
@@ -439,7 +470,6 @@ static void prepare(struct bash *b, struct sandbox *box)
 		.news_fd = watch ? watch->fd : -1,
 		.cancel_fds = {b->job->cancel_fds[0], b->job->cancel_fds[1]},
 	};
-	conversation_say(&b->talk, b->job->step->instruction ? b->job->step->instruction : "");
 }
 
 static void release(struct bash *b)
@@ -471,7 +501,7 @@ static int bash_run(const struct agent_job *job, struct sandbox *s, struct agent
 	if (job->gateway_fd < 0)
 		return err_set(err, ERR_USAGE, 0, "agent \"bash\" needs a gateway to a model");
 	prepare(&b, s);
-	int rc = open_files(&b, err) || converse(&b, err) ? -1 : 0;
+	int rc = open_files(&b, err) || converse_all(&b, err) ? -1 : 0;
 	out->metrics.wall_ms = clock_mono_ms() - start;
 	release(&b);
 	return rc ? err_wrap(err, "agent \"bash\"") : 0;

@@ -4,6 +4,7 @@
 #include "agent/agent-env.h"
 #include "agent/agent-kind.h"
 #include "agent/agent-output.h"
+#include "agent/agent-prompts.h"
 #include "agent/agent-template.h"
 #include "base/base64.h"
 #include "base/cleanup.h"
@@ -15,7 +16,7 @@
 #include "os/spawn.h"
 
 enum {
-	STDERR_TAIL = 2048,
+	STDERR_TAIL = 8192,
 	LOADER_MS = 1000, /* within which a loader has said what it lacks */
 };
 
@@ -23,21 +24,18 @@ enum {
 struct cli {
 	const struct agent_job *job;
 	struct agent_output *output;
-	struct buf tail;  /* the last of stderr: often says why it failed */
-	bool said;	  /* anything on standard output */
+	struct capped_log *log, *log_err; /* of all prompts */
+	struct buf tail;		  /* the last of stderr: often says why it failed */
+	bool said;			  /* anything on standard output */
 	int64_t spoke_ms; /* when it last wrote anything; before that, when it began */
 };
 
 static void auto_cli(struct cli *c)
 {
-	buf_release(&c->tail);
-}
-
-static void auto_capped_log(struct capped_log **log)
-{
 	struct err ignored;
 
-	if (capped_log_close(*log, &ignored))
+	buf_release(&c->tail);
+	if (capped_log_close(c->log, &ignored) | capped_log_close(c->log_err, &ignored))
 		return;
 }
 
@@ -147,21 +145,29 @@ static char *last_words(const struct cli *c)
 	return xstrndup(tail + start, end - start);
 }
 
+/* What the next prompt is may be read from a file, as the instruction may. */
+static int put_prompt(const struct agent_job *job, struct sandbox *s, struct err *err)
+{
+	const char *text = agent_prompt_text(job);
+
+	if (!job->prompt)
+		return 0;
+	AUTO(free) char *path = agent_prompt_file(job);
+	return sandbox_put(s, path, text, strlen(text), 0644, err);
+}
+
 static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, struct err *err)
 {
 	const struct agent_job *job = c->job;
 	const char *input = json_get_str(job->attempt->agent_spec, "stdin", NULL);
-	AUTO(capped_log) struct capped_log *log = NULL;
-	AUTO(capped_log) struct capped_log *log_err = NULL;
 	AUTO(strv) struct strv argv = STRV_INIT;
 	AUTO(strv) struct strv env = STRV_INIT;
 	AUTO(free) char *cwd = agent_start_dir(job);
 	AUTO(free) char *text = input ? agent_expanded(input, job) : NULL;
 
 	agent_env(&env, job, s);
-	if (make_argv(&argv, job, err) || put_copies(job, s, err) || put_files(job, s, err) ||
-	    capped_log_open(&log, job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
-	    capped_log_open(&log_err, job->run_fd, ATTEMPT_AGENT_ERR, CAPPED_LOG_BYTES, err))
+	if (make_argv(&argv, job, err) || (!job->prompt && put_copies(job, s, err)) ||
+	    put_files(job, s, err) || put_prompt(job, s, err))
 		return -1;
 	c->spoke_ms = clock_mono_ms();
 	struct sandbox_exec x = {
@@ -171,18 +177,16 @@ static int run_box(struct cli *c, struct sandbox *s, struct sandbox_exit *end, s
 		.user = job->task->layout.agent_user,
 		.input = text,
 		.input_len = text ? strlen(text) : 0,
-		.out = log,
-		.err = log_err,
+		.out = c->log,
+		.err = c->log_err,
 		.on_output = on_output,
 		.on_output_arg = c,
 		.deadline_ms = job->deadline_ms,
 		.watch = job->watch,
-		.at_end = SANDBOX_KILL_ALL,
+		/* What it left running is there for its next prompt, as its services are. */
+		.at_end = job->prompt + 1 < agent_prompts(job) ? SANDBOX_LEAVE : SANDBOX_KILL_ALL,
 	};
-	if (sandbox_exec(s, &x, end, err) || capped_log_close(STEAL(&log), err) ||
-	    capped_log_close(STEAL(&log_err), err))
-		return -1;
-	return 0;
+	return sandbox_exec(s, &x, end, err);
 }
 
 /* What failed before it could begin is no result of it; a limit of its own is no failure. */
@@ -312,26 +316,78 @@ static void measure(const struct sandbox_exit *end, struct agent_metrics *m)
 		m->left_running = end->left_running;
 }
 
+static int run_and_judge(struct cli *c, struct sandbox *s, struct agent_record *part,
+			 struct err *err)
+{
+	struct sandbox_exit end = {0};
+
+	if (run_box(c, s, &end, err))
+		return -1;
+	agent_output_stderr(c->output, c->tail.data);
+	agent_output_finish(c->output, part);
+	if (judge(c, &end, agent_output_text(c->output, AGENT_SAID_ERROR), part, err))
+		return -1;
+	measure(&end, &part->metrics);
+	return 0;
+}
+
+/* One prompt, by a process of its own: PART is what it came to. */
+static int ask(struct cli *c, const struct agent_job *job, struct sandbox *s,
+	       struct agent_record *part, struct err *err)
+{
+	AUTO(json) json_t *spec = agent_prompt_spec(job);
+	AUTO(agent_output) struct agent_output *output = NULL;
+	struct attempt attempt = *job->attempt;
+	struct agent_job mine = *job;
+
+	attempt.agent_spec = spec;
+	mine.attempt = &attempt;
+	if (agent_output_new(&output, json_object_get(spec, "output"), err))
+		return -1;
+	buf_reset(&c->tail);
+	c->job = &mine;
+	c->output = output;
+	c->said = false;
+	int rc = run_and_judge(c, s, part, err);
+	c->job = NULL;
+	c->output = NULL;
+	return rc;
+}
+
+static int ask_all(struct cli *c, const struct agent_job *job, struct sandbox *s,
+		   struct agent_record *out, struct err *err)
+{
+	const json_t *next = json_object_get(job->attempt->agent_spec, "follow_up");
+	const bool cumulative = !strcmp(json_get_str(next, "usage", ""), "total");
+	const struct agent_record fresh = *out;
+	struct agent_job mine = *job;
+
+	for (; mine.prompt < agent_prompts(job) && out->outcome == OUTCOME_COMPLETED;
+	     mine.prompt++) {
+		struct agent_record part = fresh;
+		struct agent_mark mark;
+		agent_prompt_begin(&mark, &mine, out);
+		if (ask(c, &mine, s, &part, err))
+			return -1;
+		agent_prompt_add(out, &part, cumulative);
+		agent_prompt_end(&mark, &mine, out);
+	}
+	return 0;
+}
+
 static int cli_run(const struct agent_job *job, struct sandbox *s, struct agent_record *out,
 		   struct err *err)
 {
-	const json_t *spec = job->attempt->agent_spec;
-	AUTO(agent_output) struct agent_output *output = NULL;
-	struct sandbox_exit end = {0};
-	AUTO(cli) struct cli c = {.job = job, .tail = BUF_INIT};
+	AUTO(cli) struct cli c = {.tail = BUF_INIT};
 
 	if (!s)
 		return err_set(err, ERR_USAGE, 0, "agent \"%s\" needs a sandbox",
 			       job->attempt->trial.agent);
-	if (agent_output_new(&output, json_object_get(spec, "output"), err))
+	if (capped_log_open(&c.log, job->run_fd, ATTEMPT_AGENT_LOG, CAPPED_LOG_BYTES, err) ||
+	    capped_log_open(&c.log_err, job->run_fd, ATTEMPT_AGENT_ERR, CAPPED_LOG_BYTES, err) ||
+	    ask_all(&c, job, s, out, err) || capped_log_close(STEAL(&c.log), err) ||
+	    capped_log_close(STEAL(&c.log_err), err))
 		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
-	c.output = output;
-	if (run_box(&c, s, &end, err))
-		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
-	agent_output_finish(output, out);
-	if (judge(&c, &end, agent_output_text(output, AGENT_SAID_ERROR), out, err))
-		return err_wrap(err, "agent \"%s\"", job->attempt->trial.agent);
-	measure(&end, &out->metrics);
 	return 0;
 }
 

@@ -37,3 +37,20 @@ const char *agent_api(const struct attempt *a)
 
 	return a->trial.api && *a->trial.api ? a->trial.api : first ? first : "";
 }
+
+void agent_lay(json_t *spec, const char *key, const json_t *over)
+{
+	json_t *mine = json_copy(json_object_get(spec, key));
+
+	if (!over) {
+		json_decref(mine);
+		return;
+	}
+	if (!mine)
+		mine = json_is_array(over) ? json_array() : json_object();
+	if (json_is_array(over))
+		json_array_extend(mine, (json_t *)over);
+	else
+		json_object_update(mine, (json_t *)over);
+	json_object_set_new(spec, key, mine);
+}

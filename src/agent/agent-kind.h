@@ -18,6 +18,8 @@ extern const struct agent_kind agent_nop, agent_oracle, agent_cli, agent_bash, a
 void agent_end(struct agent_record *out, enum outcome outcome, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* OVER, an array or an object, or NULL for nothing, after or over what SPEC has as KEY. */
+void agent_lay(json_t *spec, const char *key, const json_t *over);
 /* The API dialect of this trial: "" where the agent's file names none. */
 const char *agent_api(const struct attempt *a);
 /* When the job has to end, as things stand now (clock_mono_ms; 0: never). */

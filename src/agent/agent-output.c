@@ -111,18 +111,27 @@ static void read_json(struct agent_output *o, const char *text, size_t len)
 	for (size_t i = 0; doc && i < o->rules_n; i++) {
 		struct agent_value v;
 
-		if (agent_rule_json(&o->rules[i], doc, &v))
+		if (!o->rules[i].of_stderr && agent_rule_json(&o->rules[i], doc, &v))
 			apply(o, &o->rules[i], &v);
 	}
 }
 
-static void read_text(struct agent_output *o)
+static void read_text(struct agent_output *o, const char *line, bool of_stderr)
 {
 	for (size_t i = 0; i < o->rules_n; i++) {
 		struct agent_value v;
 
-		if (agent_rule_text(&o->rules[i], o->line.data, &v))
+		if (o->rules[i].of_stderr == of_stderr && agent_rule_text(&o->rules[i], line, &v))
 			apply(o, &o->rules[i], &v);
+	}
+}
+
+void agent_output_stderr(struct agent_output *o, const char *text)
+{
+	for (const char *end; *text; text = end + (*end == '\n')) {
+		end = strchrnul(text, '\n');
+		AUTO(free) char *line = xstrndup(text, (size_t)(end - text));
+		read_text(o, line, true);
 	}
 }
 
@@ -140,7 +149,7 @@ static void end_line(struct agent_output *o)
 {
 	o->lines++;
 	if (!o->overflow && o->format == FORMAT_TEXT)
-		read_text(o);
+		read_text(o, o->line.data, false);
 	else if (!o->overflow && o->line.data[0] == '{' && concerns_rules(o))
 		read_json(o, o->line.data, o->line.len);
 	o->overflow = false;
@@ -261,7 +270,7 @@ static int add_rule(struct agent_output *o, const json_t *j, struct err *err)
 	bool *known;
 	if (r->field == F_METRIC && r->how == HOW_COUNT && place_of(o, r, &known))
 		*known = true;
-	if (!agent_rule_marks(r, &o->marks))
+	if (!r->of_stderr && !agent_rule_marks(r, &o->marks))
 		o->read_all = true;
 	return 0;
 }

@@ -17,6 +17,8 @@ struct agent_output;
  * sense. */
 int agent_output_new(struct agent_output **out, const json_t *spec, struct err *err) MUST_CHECK;
 void agent_output_add(struct agent_output *o, const char *data, size_t n);
+/* The same of TEXT, the last of its standard error, for rules of that. */
+void agent_output_stderr(struct agent_output *o, const char *text);
 /* After the last byte: sets what the output told of tokens, tool calls, turns, money, version, final message and what
  * its rules count; leaves the rest of OUT as it is. */
 void agent_output_finish(struct agent_output *o, struct agent_record *out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent-rule.h"
 #include "agent/json-pointer.h"
+#include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -46,10 +47,13 @@ bool agent_format_parse(const char *name, enum agent_format *out)
 
 const char *agent_rule_compile(struct agent_rule *r, const json_t *j, enum agent_format format)
 {
-	const char *regex = json_get_str(j, "regex", NULL);
+	const char *on_stderr = json_get_str(j, "stderr", NULL),
+		   *regex = on_stderr ? on_stderr : json_get_str(j, "regex", NULL);
 	unsigned field = 0, how = HOW_LAST;
 
-	*r = (struct agent_rule){0};
+	*r = (struct agent_rule){.of_stderr = on_stderr};
+	if (on_stderr)
+		format = FORMAT_TEXT;
 	r->match = json_object_get(j, "match");
 	r->pointer = json_object_get(j, "pointer");
 	const char *name = json_get_str(j, "field", "");
@@ -175,6 +179,67 @@ static size_t match_count(const struct agent_rule *r, const json_t *doc)
 	return most;
 }
 
+/* A walk in which only those elements count that the match names as well. */
+struct chosen {
+	const struct agent_rule *rule;
+	const char *pointer;
+	size_t prefix; /* bytes up to its first "*", that included */
+	void (*take)(void *arg, const json_t *j);
+	void *arg;
+};
+
+/* The bytes of POINTER up to its first "*", that included; 0: it has none. */
+static size_t star_prefix(const char *pointer)
+{
+	const char *at = pointer;
+
+	while ((at = strstr(at, "/*")) && at[2] && at[2] != '/')
+		at++;
+	return at ? (size_t)(at - pointer) + 2 : 0;
+}
+
+static bool is_shared(const struct chosen *c, const char *pointer)
+{
+	return star_prefix(pointer) == c->prefix && !strncmp(pointer, c->pointer, c->prefix);
+}
+
+static void take_chosen(void *arg, const json_t *element)
+{
+	const struct chosen *c = arg;
+	const char *pointer;
+	json_t *wanted;
+
+	json_object_foreach ((json_t *)c->rule->match, pointer, wanted) {
+		struct hits h = {.wanted = wanted};
+		if (!is_shared(c, pointer))
+			continue;
+		json_pointer_walk(element, pointer + c->prefix, count_hit, &h);
+		if (!h.n)
+			return;
+	}
+	json_pointer_walk(element, c->pointer + c->prefix, c->take, c->arg);
+}
+
+/* Where the match says something of the elements of a list, a value is looked for in those of which it holds. */
+static void walk(const struct agent_rule *r, const json_t *doc, const char *pointer,
+		 void (*take)(void *arg, const json_t *j), void *arg)
+{
+	struct chosen c = {r, pointer, star_prefix(pointer), take, arg};
+	const char *key;
+	json_t *wanted;
+	bool shared = false;
+
+	json_object_foreach ((json_t *)r->match, key, wanted)
+		shared = shared || (c.prefix && is_shared(&c, key));
+	if (!shared) {
+		json_pointer_walk(doc, pointer, take, arg);
+		return;
+	}
+	char *prefix = xstrndup(pointer, c.prefix);
+	json_pointer_walk(doc, prefix, take_chosen, &c);
+	free(prefix);
+}
+
 bool agent_rule_json(const struct agent_rule *r, const json_t *doc, struct agent_value *out)
 {
 	struct agent_value v = {0};
@@ -188,9 +253,9 @@ bool agent_rule_json(const struct agent_rule *r, const json_t *doc, struct agent
 	if (r->how == HOW_COUNT && !r->pointer)
 		v = (struct agent_value){.found = true, .number = (double)n};
 	else if (json_is_string(r->pointer))
-		json_pointer_walk(doc, json_string_value(r->pointer), take, &v);
+		walk(r, doc, json_string_value(r->pointer), take, &v);
 	json_array_foreach (r->pointer, i, p)
-		json_pointer_walk(doc, json_string_value(p), take, &v);
+		walk(r, doc, json_string_value(p), take, &v);
 	v.found = v.found || r->how == HOW_COUNT;
 	*out = v;
 	return true;

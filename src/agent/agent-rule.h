@@ -42,6 +42,7 @@ struct agent_rule {
 	const json_t *pointer; /* string, array of strings, or NULL */
 	regex_t regex;
 	bool has_regex;
+	bool of_stderr; /* the regex is for lines of standard error, and for nothing else */
 	enum agent_field field;
 	enum agent_how how;
 	const char *metric; /* of F_METRIC; borrowed from the spec */

@@ -2,6 +2,7 @@
 #include "agent/agent-template.h"
 #include <string.h>
 #include "agent/agent-kind.h"
+#include "agent/agent-prompts.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -22,12 +23,28 @@ static void add_api(struct buf *out, const struct agent_job *job)
 
 static void add_instruction(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, job->step->instruction ? job->step->instruction : "");
+	buf_adds(out, agent_prompt_text(job));
 }
 
 static void add_instruction_file(struct buf *out, const struct agent_job *job)
 {
-	buf_adds(out, job->task->layout.instructions);
+	AUTO(free) char *path = agent_prompt_file(job);
+
+	buf_adds(out, path);
+}
+
+static void add_instruction_json(struct buf *out, const struct agent_job *job)
+{
+	AUTO(json) json_t *j = json_object();
+
+	json_put_str(j, "text", agent_prompt_text(job));
+	AUTO(free) char *text = json_dumps(json_object_get(j, "text"), JSON_ENCODE_ANY);
+	buf_adds(out, text ? text : "\"\"");
+}
+
+static void add_images(struct buf *out, const struct agent_job *job)
+{
+	buf_adds(out, json_get_str(job->attempt->agent_spec, "images_text", ""));
 }
 
 static void add_seed(struct buf *out, const struct agent_job *job)
@@ -115,6 +132,8 @@ static const struct {
 	{"{repo}", add_repo},
 	{"{system_prompt}", add_system_prompt},
 	{"{mcp}", add_mcp},
+	{"{instruction_json}", add_instruction_json},
+	{"{images}", add_images},
 };
 
 static void add_member(struct buf *out, const json_t *table, const char *name, size_t len)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/agent.h"
 #include "agent/agent-kind.h"
+#include "agent/agent-mcp.h"
 #include "agent/agent-services.h"
 #include "base/cleanup.h"
 #include "base/hash.h"
@@ -90,41 +91,25 @@ void agent_unmount(json_t *spec)
 	}
 }
 
-static void merge(json_t *spec, const char *key, json_t *over)
+/* The spec with the table of the trial's API laid over it, and what the task has around its agents; the caller releases. */
+static json_t *spec_for_trial(const struct agent_job *job)
 {
-	json_t *mine = json_copy(json_object_get(spec, key));
+	json_t *spec = json_copy(job->attempt->agent_spec); /* NULL in, NULL out */
+	json_t *over = json_object_get(json_object_get(spec, "api"), agent_api(job->attempt));
 
-	if (!over) {
-		json_decref(mine);
-		return;
-	}
-	if (!mine)
-		mine = json_is_array(over) ? json_array() : json_object();
-	if (json_is_array(over))
-		json_array_extend(mine, over);
-	else
-		json_object_update(mine, over);
-	json_object_set_new(spec, key, mine);
-}
-
-/* The spec with the table of the trial's API laid over it; the caller releases. */
-static json_t *spec_for_api(const struct attempt *a)
-{
-	json_t *spec = json_copy(a->agent_spec); /* NULL in, NULL out */
-	json_t *over = json_object_get(json_object_get(spec, "api"), agent_api(a));
-
-	if (!over)
-		return spec;
-	merge(spec, "argv", json_object_get(over, "args"));
-	merge(spec, "env", json_object_get(over, "env"));
-	merge(spec, "files", json_object_get(over, "files"));
+	if (!spec)
+		return NULL;
+	agent_lay(spec, "argv", json_object_get(over, "args"));
+	agent_lay(spec, "env", json_object_get(over, "env"));
+	agent_lay(spec, "files", json_object_get(over, "files"));
+	agent_mcp_lay(spec, job->task);
 	return spec;
 }
 
 static int run_kind(const struct agent_kind *kind, const struct agent_job *job, struct sandbox *s,
 		    struct agent_record *out, struct err *err)
 {
-	AUTO(json) json_t *spec = spec_for_api(job->attempt);
+	AUTO(json) json_t *spec = spec_for_trial(job);
 	struct attempt attempt = *job->attempt;
 	struct agent_job mine = *job;
 
@@ -135,7 +120,7 @@ static int run_kind(const struct agent_kind *kind, const struct agent_job *job, 
 
 int agent_prepare(const struct agent_job *job, struct sandbox *s, struct err *err)
 {
-	AUTO(json) json_t *spec = spec_for_api(job->attempt);
+	AUTO(json) json_t *spec = spec_for_trial(job);
 	struct attempt attempt = *job->attempt;
 	struct agent_job mine = *job;
 

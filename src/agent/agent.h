@@ -24,14 +24,16 @@
  *   install{version, before, npm[], program[]}  TOML only: what `rollouts agents install` fetches, and the paths
  *               inside it that stand for argv[0] (see config/agent-cache.h)
  *   output{format: "jsonl" | "json" | "text" (the default), rules[]}: what standard output tells
- *   mcp{}       name -> {command[] or url, env{}}: servers; mcp_config{format, args[], env{}, files{}}  TOML only: how it is told of them
+ *   mcp{}       name -> {command[] or url, env{}}: servers; mcp_config{format, args[], env{}, files{}}  how it is told of them
+ *   follow_up{args[], env{}, files{}, stdin, argv[], usage: "total"}: how its session goes on with the next prompt: laid over the rest;
+ *               argv and stdin stand in place of those. usage: its tokens are those of the session so far
+ *   images{args[], env{}, files{}, stdin, each}: how it is handed pictures: args once for each, `each` makes {images}
  *   before[]    commands, a text for a shell or a list of words; services{}  name -> {argv[], ready[], ready_sec, log}
  *   base, args[], options{}, system_prompt, append_system_prompt  TOML only: variants (config/agent-layers.h)
  * Made by agent_find, not allowed in a file:
  *   copies[]    {path template, text or base64, executable}: written into the sandbox as they are
  *   options{}   name -> text: what {option:NAME} stands for
  *   system_prompt{how, text}: what {system_prompt} stands for
- *   mcp_text    what {mcp} stands for
  *   model_options{}  of the built-in agent: laid over the trial's
  *   mounts[]    {host, box}: read-only; installations, or the install prefixes of argv[0] and of `requires`
  *   path[]      directories inside, put in front of PATH
@@ -39,7 +41,7 @@
  *   program     argv[0] as it was written, where that was a name without a slash
  *
  * A template may hold {model} (as its provider names it) {api} {instruction} {instruction_file} {seed} {rollout}
- * {task_id} {gateway_url} {token} {home} {repo} {option:NAME} {system_prompt} {env:NAME}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
+ * {task_id} {gateway_url} {token} {home} {repo} {option:NAME} {system_prompt} {env:NAME} {mcp} {instruction_json} (a string of JSON) {images}. Everything else stays as it is, ${model} after a dollar sign included: JSON and
  * shell scripts need no quoting.
  *
  * A rule {match{}, regex, field, pointer, how} is tried on each line (jsonl, text) or on the whole (json):
@@ -64,10 +66,20 @@
 /* Where the forwarder to the gateway listens inside: the spec's gateway_port, and the port of {gateway_url}. */
 #define AGENT_GATEWAY_PORT 8765
 
+/* A picture, for an agent that is handed some. */
+struct agent_image {
+	char *name; /* its path below the layout's app */
+	char *data;
+	size_t len;
+};
+
 struct agent_job {
 	const struct attempt *attempt;
 	const struct task *task;
-	const struct task_step *step;	/* of the task: what is asked now */
+	const struct task_step *step; /* of the task: what is asked now */
+	size_t prompt; /* used by agent_run: 0, the instruction; else the follow-up before that number */
+	const struct agent_image *images; /* that go with the instruction */
+	size_t images_n;
 	const struct kvs *solution_env; /* of a Harbor task's oracle; NULL: none */
 	int run_fd;	   /* the attempt's directory: logs/ and artifacts/ exist below it */
 	const char *token; /* stands in for provider keys; "" without a gateway */
@@ -79,6 +91,9 @@ struct agent_job {
 	int gateway_port; /* in the sandbox; unused without one */
 	int gateway_fd; /* O_PATH of the gateway's socket, opened before privileges went; -1: none */
 	int cancel_fds[2]; /* as in struct sandbox_spec */
+	/* What its model calls came to so far, as the gateway counts; NULL: nobody counts. False: that failed. */
+	bool (*usage)(void *arg, struct model_usage *out);
+	void *usage_arg;
 	void (*on_output)(void *arg, int stream, const char *data, size_t n); /* -vv; may be NULL */
 	void *on_output_arg;
 };

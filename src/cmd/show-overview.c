@@ -115,6 +115,29 @@ static void add_left_out(struct buf *out, const char *what, const char *lines, i
 		line(out, what, "%s", told ? text.data : "see artifacts/repo_info.json");
 }
 
+/* One line for each prompt of a session of several. */
+static void add_prompts(struct buf *out, const struct agent_record *a)
+{
+	for (size_t i = 0; i < a->prompts_n; i++) {
+		const struct agent_prompt *p = &a->prompts[i];
+		AUTO(buf) struct buf text = BUF_INIT;
+		char wall[16];
+
+		clock_human(p->wall_ms < 0 ? 0 : p->wall_ms, wall);
+		buf_addf(&text, "%zu of %zu: %s", i + 1, a->prompts_n,
+			 p->asked ? outcome_name(p->outcome) : "not asked");
+		if (p->asked)
+			buf_addf(&text, ", %s", wall);
+		if (p->asked && p->tokens_total >= 0)
+			buf_addf(&text, ", %lld tokens", (long long)p->tokens_total);
+		if (p->asked && p->money_usd >= 0 && p->calls != 0)
+			buf_addf(&text, ", %.4f USD", p->money_usd);
+		if (p->asked && *p->reason)
+			buf_addf(&text, ": %s", p->reason);
+		line(out, i ? "" : "prompts", "%s", text.data);
+	}
+}
+
 static void add_usage(struct buf *out, const struct agent_record *a)
 {
 	AUTO(buf) struct buf text = BUF_INIT;
@@ -137,6 +160,7 @@ static void add_usage(struct buf *out, const struct agent_record *a)
 		buf_addf(&text, ", %lld process%s left running", (long long)a->metrics.left_running,
 			 a->metrics.left_running == 1 ? "" : "es");
 	line(out, "used", "%s", text.data);
+	add_prompts(out, a);
 	if (a->metrics.model_served[0])
 		line(out, "answered", "by %s", a->metrics.model_served);
 	if (a->version[0])

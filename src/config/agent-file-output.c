@@ -110,6 +110,7 @@ static void check_field(const struct reader *r, const struct toml_node *n, const
 static const struct member rule_members[] = {
 	{ .name = "match", .check = check_match },
 	{ .name = "regex", .check = check_regex },
+	{ .name = "stderr", .check = check_regex },
 	{ .name = "field", .check = check_field, .required = true },
 	{ .name = "pointer", .check = check_pointer },
 	{ .name = "how", .choices = hows },
@@ -124,10 +125,13 @@ static void check_rule(const struct reader *r, const struct toml_node *n)
 	file_members(r, n, rule_members, "a rule");
 	const struct toml_node *how = toml_get(n, "how");
 	bool counts = how && how->text && strcmp(how->text, "count") == 0;
-	bool regex = toml_get(n, "regex"), pointer = toml_get(n, "pointer");
-	if (regex && (pointer || toml_get(n, "match")))
-		file_complain(r, n->line, n->col,
-			      "a rule with regex has neither match nor pointer");
+	bool on_stderr = toml_get(n, "stderr"), regex = on_stderr || toml_get(n, "regex"),
+	     pointer = toml_get(n, "pointer");
+	if (on_stderr && toml_get(n, "regex"))
+		file_complain(r, n->line, n->col, "a rule has either regex or stderr");
+	else if (regex && (pointer || toml_get(n, "match")))
+		file_complain(r, n->line, n->col, "a rule with %s has neither match nor pointer",
+			      on_stderr ? "stderr" : "regex");
 	else if (counts && pointer && !is_metric(toml_get(n, "field")))
 		file_complain(r, n->line, n->col, "how = \"count\" has no pointer");
 	else if (!counts && !regex && !pointer)
@@ -167,7 +171,8 @@ static void check_fit(const struct reader *r, const struct toml_node *rule, bool
 					    "setup_error",   "limit",	NULL};
 	static const char *const sums[] = {"max", "count", NULL};
 	bool regex = toml_get(rule, "regex");
-	if (is_text && !regex)
+	bool on_stderr = toml_get(rule, "stderr"); /* in any format */
+	if (is_text && !regex && !on_stderr)
 		file_complain(r, rule->line, rule->col,
 			      "a rule for format = \"text\" needs a regex");
 	else if (!is_text && regex)

@@ -16,32 +16,17 @@
 #include "config/toml.h"
 #include "core/api.h"
 #include "core/kv.h"
+#include "core/placeholders.h"
 
 #define FILE_MAX_BYTES (4u << 20)
 
-/* What an agent file's texts may hold (agent/agent-template.c fills it in). */
-static const char *const placeholders[] = {
-	"model", "api",		  "instruction", "instruction_file",
-	"seed",	 "rollout",	  "task_id",	 "gateway_url",
-	"token", "context",	  "max_output",	 "home",
-	"repo",	 "system_prompt", "folder",	 "mcp",
-	NULL};
-
-/* A word in braces that is nearly one of them was meant to be it. In the text of a program, braces are its own. */
+/* A word in braces that is nearly a placeholder was meant to be one. In the text of a program, braces are its own. */
 static void check_placeholders(const struct reader *r, const struct toml_node *n)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
-	const char *text = n->text ? n->text : "";
-	for (const char *at = text; (at = strchr(at, '{')); at++) {
-		const size_t len = strspn(at + 1, letters);
-		AUTO(free) char *name = xstrndup(at + 1, len);
-		if (at[len + 1] != '}' || !len || (at > text && at[-1] == '$'))
-			continue;
-		const char *near = text_nearest(name, placeholders);
-		if (near && strcmp(near, name) != 0)
-			file_complain(r, n->line, n->col,
-				      "{%s} is no placeholder (did you mean {%s}?)", name, near);
-	}
+	char wrong[80], right[80];
+	if (n->text && placeholder_misspelt(n->text, wrong, right, sizeof wrong))
+		file_complain(r, n->line, n->col, "{%s} is no placeholder (did you mean {%s}?)",
+			      wrong, right);
 }
 
 static void check_template(const struct reader *r, const struct toml_node *n, const char *name)
@@ -234,11 +219,17 @@ static void check_options(const struct reader *r, const struct toml_node *n, con
 	}
 }
 
+static void check_table(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	(void)file_expect(r, n, TOML_TABLE, name);
+}
+
 static const char *const mcp_formats[] = {"json", "toml", "opencode", NULL};
 
 /* clang-format off */
 static const struct member mcp_config_members[] = {
 	{ .name = "format", .choices = mcp_formats },
+	{ .name = "server", .check = check_table },
 	{ .name = "args", .check = check_strings },
 	{ .name = "env", .check = check_env },
 	{ .name = "files", .check = check_files },
@@ -258,6 +249,42 @@ static const struct member service_members[] = {
 	{ .name = NULL },
 };
 /* clang-format on */
+
+/* How a session goes on with the next prompt, and how pictures are handed over. */
+static const char *const usages[] = {"prompt", "total", NULL};
+
+/* clang-format off */
+static const struct member follow_up_members[] = {
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_files },
+	{ .name = "argv", .check = check_argv },
+	{ .name = "stdin", .check = check_template },
+	{ .name = "usage", .choices = usages },
+	{ .name = NULL },
+};
+static const struct member images_members[] = {
+	{ .name = "args", .check = check_strings },
+	{ .name = "env", .check = check_env },
+	{ .name = "files", .check = check_files },
+	{ .name = "argv", .check = check_strings },
+	{ .name = "stdin", .check = check_template },
+	{ .name = "each", .check = check_template },
+	{ .name = NULL },
+};
+/* clang-format on */
+
+static void check_follow_up(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (file_expect(r, n, TOML_TABLE, name))
+		file_members(r, n, follow_up_members, "[follow_up]");
+}
+
+static void check_images(const struct reader *r, const struct toml_node *n, const char *name)
+{
+	if (file_expect(r, n, TOML_TABLE, name))
+		file_members(r, n, images_members, "[images]");
+}
 
 static void check_mcp_config(const struct reader *r, const struct toml_node *n, const char *name)
 {
@@ -399,6 +426,8 @@ static const struct member agent_members[] = {
 	{ .name = "models", .check = check_strings },
 	{ .name = "requires", .check = check_strings },
 	{ .name = "shows", .check = check_strings },
+	{ .name = "follow_up", .check = check_follow_up },
+	{ .name = "images", .check = check_images },
 	{ .name = "mcp_config", .check = check_mcp_config },
 	{ .name = "mcp", .check = check_mcp },
 	{ .name = "services", .check = check_services },

@@ -119,9 +119,9 @@ void agent_lay_over(json_t *spec, const json_t *over)
 					    "shows", "requires",      "options", "option_layers",
 					    "api",   "prompt_layers", "mcp",	 "services",
 					    "before"};
-	static const char *const instead[] = {"argv",	       "stdin",	    "output", "install",
-					      "version",       "summary",   "apis",   "needs",
-					      "system_prompt", "mcp_config"};
+	static const char *const instead[] = {"argv",	       "stdin",	     "output",	  "install",
+					      "version",       "summary",    "apis",	  "needs",
+					      "system_prompt", "mcp_config", "follow_up", "images"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(instead); i++)
 		if (json_object_get(over, instead[i]))
@@ -227,94 +227,6 @@ static int settle_prompt(json_t *spec, struct err *err)
 	return 0;
 }
 
-static void add_toml(struct buf *out, const json_t *v)
-{
-	const char *key;
-	json_t *inner;
-	size_t i;
-	bool first = true;
-
-	if (json_is_array(v)) {
-		buf_addc(out, '[');
-		json_array_foreach (v, i, inner) {
-			buf_adds(out, i ? ", " : "");
-			add_toml(out, inner);
-		}
-		buf_addc(out, ']');
-	} else if (json_is_object(v)) {
-		buf_addc(out, '{');
-		json_object_foreach ((json_t *)v, key, inner) {
-			AUTO(json) json_t *name = json_string(key);
-			buf_adds(out, first ? "" : ", ");
-			add_toml(out, name);
-			buf_adds(out, " = ");
-			add_toml(out, inner);
-			first = false;
-		}
-		buf_addc(out, '}');
-	} else {
-		/* A basic string of TOML is one of JSON. */
-		AUTO(free) char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
-		buf_adds(out, text ? text : "\"\"");
-	}
-}
-
-/* A server as FORMAT has it; a new reference. */
-static json_t *server_as(const char *format, const json_t *server)
-{
-	json_t *command = json_object_get(server, "command"), *env = json_object_get(server, "env"),
-	       *url = json_object_get(server, "url");
-	json_t *j = json_object();
-
-	if (!strcmp(format, "opencode")) {
-		json_put_str(j, "type", url ? "remote" : "local");
-		json_put_bool(j, "enabled", true);
-		json_object_set(j, url ? "url" : "command", url ? url : command);
-		if (env)
-			json_object_set(j, url ? "headers" : "environment", env);
-		return j;
-	}
-	if (url) {
-		json_object_set(j, "url", url);
-		if (strcmp(format, "toml") != 0)
-			json_put_str(j, "type", "http");
-	} else {
-		AUTO(json) json_t *args = json_array();
-		json_array_extend(args, command);
-		json_object_set(j, "command", json_array_get(args, 0));
-		json_array_remove(args, 0);
-		json_object_set(j, "args", args);
-	}
-	if (env)
-		json_object_set(j, "env", env);
-	return j;
-}
-
-static int settle_mcp(json_t *spec, struct err *err)
-{
-	json_t *servers = json_object_get(spec, "mcp"), *server;
-	const json_t *how = json_object_get(spec, "mcp_config");
-	const char *format = json_get_str(how, "format", "json"), *name;
-	AUTO(json) json_t *all = json_object();
-	AUTO(buf) struct buf text = BUF_INIT;
-
-	if (json_object_size(servers) && !how)
-		return err_set(err, ERR_USAGE, 0,
-			       "it takes no MCP servers: its file has no [mcp_config]");
-	json_object_foreach (servers, name, server)
-		json_put(all, name, server_as(format, server));
-	if (json_object_size(all)) {
-		lay(spec, how);
-		if (!strcmp(format, "toml"))
-			add_toml(&text, all);
-		else
-			json_format(&text, all, false);
-		json_put_str(spec, "mcp_text", text.data);
-	}
-	json_object_del(spec, "mcp_config");
-	return 0;
-}
-
 /* Every {option:NAME} in J is declared. */
 static int check_places(const json_t *spec, const json_t *j, struct err *err)
 {
@@ -342,8 +254,10 @@ static int check_places(const json_t *spec, const json_t *j, struct err *err)
 
 int agent_settle(json_t *spec, struct err *err)
 {
-	static const char *const texts[] = {"argv", "env",	     "files",	     "stdin",
-					    "api",  "option_layers", "prompt_layers"};
+	static const char *const texts[] = {
+		"argv",		 "env",		  "files", "stdin",    "api",
+		"option_layers", "prompt_layers", "mcp",   "services", "before",
+		"mcp_config",	 "follow_up",	  "images"};
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (check_places(spec, json_object_get(spec, texts[i]), err))
 			return -1;
@@ -359,8 +273,11 @@ int agent_settle(json_t *spec, struct err *err)
 		if (usual && !json_object_get(options, name))
 			json_put_str(member(spec, "options"), name, usual);
 	}
-	if (settle_prompt(spec, err) || settle_mcp(spec, err))
+	if (settle_prompt(spec, err))
 		return -1;
+	if (json_object_size(json_object_get(spec, "mcp")) && !json_object_get(spec, "mcp_config"))
+		return err_set(err, ERR_USAGE, 0,
+			       "it takes no MCP servers: its file has no [mcp_config]");
 	json_object_del(spec, "option_layers");
 	json_object_del(spec, "prompt_layers");
 	return 0;

@@ -88,6 +88,50 @@ static void get_lines(char *to, size_t size, const json_t *list)
 	}
 }
 
+#define PROMPT(member, kind) JSON_FIELD(struct agent_prompt, member, kind, false)
+static const struct json_field prompt_fields[] = {
+	PROMPT(reason, FIELD_TEXT),	      PROMPT(wall_ms, FIELD_KNOWN64),
+	PROMPT(calls, FIELD_KNOWN64),	      PROMPT(tokens_input, FIELD_KNOWN64),
+	PROMPT(tokens_cached, FIELD_KNOWN64), PROMPT(tokens_output, FIELD_KNOWN64),
+	PROMPT(tokens_total, FIELD_KNOWN64),  PROMPT(tool_calls, FIELD_KNOWN64),
+	PROMPT(turns, FIELD_KNOWN64),	      PROMPT(money_usd, FIELD_KNOWN),
+};
+
+static json_t *prompts_to_json(const struct agent_record *a)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < a->prompts_n; i++) {
+		const struct agent_prompt *p = &a->prompts[i];
+		json_t *j = json_object();
+		json_put_str(j, "outcome", p->asked ? outcome_name(p->outcome) : NULL);
+		if (p->asked)
+			json_fields_write(j, p, prompt_fields, ARRAY_SIZE(prompt_fields));
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+static int read_prompts(struct agent_record *a, const json_t *list, const char *where,
+			struct err *err)
+{
+	size_t i;
+	json_t *j;
+
+	json_array_foreach ((json_t *)list, i, j) {
+		struct agent_prompt *p = &a->prompts[i];
+		if (i == AGENT_PROMPTS_MAX)
+			break;
+		a->prompts_n++;
+		p->asked = json_is_string(json_object_get(j, "outcome"));
+		if (p->asked &&
+		    (read_outcome(&p->outcome, j, where, err) ||
+		     json_fields_read(p, prompt_fields, ARRAY_SIZE(prompt_fields), j, where, err)))
+			return -1;
+	}
+	return 0;
+}
+
 json_t *agent_record_to_json(const struct agent_record *a)
 {
 	json_t *j = json_object();
@@ -110,6 +154,8 @@ json_t *agent_record_to_json(const struct agent_record *a)
 			json_put_real(counted, a->counted[i].name, a->counted[i].value);
 		json_put(j, "counted", counted);
 	}
+	if (a->prompts_n)
+		json_put(j, "prompts", prompts_to_json(a));
 	put_lines(j, "ignored", a->ignored);
 	put_lines(j, "skipped", a->skipped);
 	return j;
@@ -149,6 +195,8 @@ int agent_record_from_json(struct agent_record *a, const json_t *j, const char *
 	snprintf(read.variant, sizeof read.variant, "%s",
 		 variant && strlen(variant) < sizeof read.variant ? variant : "");
 	read_counted(&read, json_object_get(j, "counted"));
+	if (read_prompts(&read, json_object_get(j, "prompts"), where, err))
+		return -1;
 	get_lines(read.ignored, sizeof read.ignored, json_object_get(j, "ignored"));
 	get_lines(read.skipped, sizeof read.skipped, json_object_get(j, "skipped"));
 	*a = read;

@@ -48,6 +48,17 @@ struct agent_counted {
 	bool known;
 };
 
+/* What became of one of several prompts of a session. -1 as above. */
+enum { AGENT_PROMPTS_MAX = 16 };
+struct agent_prompt {
+	bool asked; /* the session came to it; else nothing below counts */
+	enum outcome outcome;
+	char reason[256];
+	int64_t wall_ms, calls, tokens_input, tokens_cached, tokens_output, tokens_total;
+	int64_t tool_calls, turns;
+	double money_usd;
+};
+
 /* How the agent phase ended. Committed to agent.json once the artifacts are complete. */
 struct agent_record {
 	enum outcome outcome;
@@ -71,6 +82,8 @@ struct agent_record {
 	struct model_options options; /* that its requests said */
 	struct agent_counted counted[AGENT_COUNTED_MAX];
 	size_t counted_n;
+	struct agent_prompt prompts[AGENT_PROMPTS_MAX]; /* of a task with follow-ups; else none */
+	size_t prompts_n;
 };
 
 json_t *agent_record_to_json(const struct agent_record *a);

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/base64.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/image-type.h"
 #include "model/answer-stream.h"
 
 enum {
@@ -22,6 +24,15 @@ const struct dialect *const dialects[API_COUNT] = {
 void conversation_say(struct conversation *t, const char *text)
 {
 	t->dialect->say(t, text);
+}
+
+void conversation_picture(struct conversation *t, const void *data, size_t len)
+{
+	const char *type = image_type(data, len);
+	AUTO(buf) struct buf coded = BUF_INIT;
+
+	base64_encode(&coded, data, len);
+	t->dialect->picture(t, type ? type : "image/png", coded.data);
 }
 
 void conversation_results(struct conversation *t, const struct reply *reply,

@@ -106,6 +106,8 @@ struct dialect {
 	void (*results)(struct conversation *t, const struct reply *reply,
 			const struct buf *outputs);
 	void (*say)(struct conversation *t, const char *text); /* append a message of the user's */
+	/* Append an image of a media TYPE to the message of the user's that stands last. */
+	void (*picture)(struct conversation *t, const char *type, const char *base64);
 	/* An earlier part of the history was changed: take out what was bound to it. Returns whether there was any. NULL:
 	 * nothing ever is. */
 	bool (*unbind)(struct conversation *t);
@@ -116,6 +118,11 @@ extern const struct dialect *const dialects[API_COUNT]; /* by enum api */
 
 /* Add a message of the user's. */
 void conversation_say(struct conversation *t, const char *text);
+/* Add a picture (core/image-type.h) to the message of the user's that was added last. */
+void conversation_picture(struct conversation *t, const void *data, size_t len);
+/* Of a dialect whose messages are a text, or a list of parts: the list of the last one, its text now its first part, as TYPE.
+ * Borrowed. */
+json_t *conversation_last_parts(struct conversation *t, const char *type);
 /* Answer the calls of REPLY, which was the model's last turn: the text of each in OUTPUTS. */
 void conversation_results(struct conversation *t, const struct reply *reply,
 			  const struct buf *outputs);

@@ -141,6 +141,13 @@ static void say(struct conversation *t, const char *text)
 		t->history, json_pack("{s:s, s:[o]}", "role", "user", "content", text_block(text)));
 }
 
+static void picture(struct conversation *t, const char *type, const char *base64)
+{
+	json_array_append_new(conversation_last_parts(t, "text"),
+			      json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", "image", "source",
+					"type", "base64", "media_type", type, "data", base64));
+}
+
 static void read_usage(const json_t *usage, struct reply *reply)
 {
 	int64_t fresh = json_get_int(usage, "input_tokens", -1);
@@ -240,5 +247,6 @@ const struct dialect dialect_anthropic = {
 	.read = read,
 	.results = results,
 	.say = say,
+	.picture = picture,
 	.unbind = unbind,
 };

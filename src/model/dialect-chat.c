@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -143,6 +144,16 @@ static void say(struct conversation *t, const char *text)
 	json_array_append_new(t->history, message("user", text, strlen(text)));
 }
 
+static void picture(struct conversation *t, const char *type, const char *base64)
+{
+	char *url = xasprintf("data:%s;base64,%s", type, base64);
+
+	json_array_append_new(
+		conversation_last_parts(t, "text"),
+		json_pack("{s:s, s:{s:s}}", "type", "image_url", "image_url", "url", url));
+	free(url);
+}
+
 const struct dialect dialect_chat = {
 	.api = API_CHAT,
 	.path = "/v1/chat/completions",
@@ -152,4 +163,5 @@ const struct dialect dialect_chat = {
 	.read = read,
 	.results = results,
 	.say = say,
+	.picture = picture,
 };

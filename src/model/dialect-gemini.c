@@ -87,6 +87,15 @@ static void say(struct conversation *t, const char *text)
 			      json_pack("{s:s, s:o}", "role", "user", "parts", text_parts(text)));
 }
 
+static void picture(struct conversation *t, const char *type, const char *base64)
+{
+	const json_t *last = json_array_get(t->history, json_array_size(t->history) - 1);
+
+	json_array_append_new(
+		json_object_get(last, "parts"),
+		json_pack("{s:{s:s, s:s}}", "inlineData", "mimeType", type, "data", base64));
+}
+
 static void read_parts(const json_t *parts, struct reply *reply)
 {
 	size_t i;
@@ -237,4 +246,5 @@ const struct dialect dialect_gemini = {
 	.read = read_answer,
 	.results = results,
 	.say = say,
+	.picture = picture,
 };

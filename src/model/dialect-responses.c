@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "base/mem.h"
@@ -122,6 +123,15 @@ static void say(struct conversation *t, const char *text)
 	json_array_append_new(t->history, j);
 }
 
+static void picture(struct conversation *t, const char *type, const char *base64)
+{
+	char *url = xasprintf("data:%s;base64,%s", type, base64);
+
+	json_array_append_new(conversation_last_parts(t, "input_text"),
+			      json_pack("{s:s, s:s}", "type", "input_image", "image_url", url));
+	free(url);
+}
+
 const struct dialect dialect_responses = {
 	.api = API_RESPONSES,
 	.path = "/v1/responses",
@@ -131,4 +141,5 @@ const struct dialect dialect_responses = {
 	.read = read,
 	.results = results,
 	.say = say,
+	.picture = picture,
 };

@@ -147,3 +147,13 @@ size_t conversation_forget(struct conversation *t)
 		(void)t->dialect->unbind(t);
 	return n;
 }
+
+json_t *conversation_last_parts(struct conversation *t, const char *type)
+{
+	json_t *last = json_array_get(t->history, json_array_size(t->history) - 1),
+	       *content = json_object_get(last, "content");
+
+	if (json_is_string(content))
+		json_put(last, "content", json_pack("[{s:s, s:O}]", "type", type, "text", content));
+	return json_object_get(last, "content");
+}

@@ -29,6 +29,9 @@ struct inputs_choice {
 void inputs_find_agents(struct inputs *in, struct inputs_choice *out,
 			const struct config_request *req, struct strv *problems);
 void inputs_choice_release(struct inputs_choice *c);
+/* inputs-asks.c: refuse agents that cannot take what their tasks ask of them: several prompts, pictures, MCP servers. */
+void inputs_check_asks(const struct inputs *in, const struct inputs_choice *choice,
+		       struct strv *problems);
 /* inputs-identity.c: call what is another agent than the one of its name in OLD, an object name -> spec, NAME@DIGEST.
  * NOTES tells of it. */
 void inputs_rename_agents(struct inputs *in, struct inputs_choice *choice, const json_t *old,

@@ -276,6 +276,8 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 	caches_find(&out->tools, &out->bench.caches, req->path, problems);
 	check_all_hidden(out, req, problems);
 	if (rc == 0)
+		inputs_check_asks(out, &choice, problems);
+	if (rc == 0)
 		inputs_settle_harbor(out, req, problems);
 	if (rc == 0)
 		rc = count_mistakes(req->path, problems, before, err);

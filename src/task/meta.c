@@ -20,6 +20,8 @@ static const struct member meta_members[] = {
 	{"start_commit", SHAPE_STRING},
 	{"end_commit", SHAPE_STRING},
 	{"docker_image", SHAPE_STRING},
+	{"mcp", SHAPE_OBJECT},
+	{"services", SHAPE_OBJECT},
 	{NULL, 0},
 };
 
@@ -32,6 +34,8 @@ static const struct member metadata_members[] = {
 
 static const struct member lm_members[] = {
 	{"instructions", SHAPE_STRING},
+	{"follow_ups", SHAPE_STRINGS},
+	{"images", SHAPE_STRINGS},
 	{NULL, 0},
 };
 
@@ -73,6 +77,10 @@ static const struct origin origins[] = {
 	{"cluster", NULL, "metadata", "cluster"},
 	{"cluster", NULL, NULL, "cluster"},
 	{"instruction", NULL, "lm", "instructions"},
+	{"follow_ups", NULL, "lm", "follow_ups"},
+	{"images", NULL, "lm", "images"},
+	{"mcp", NULL, NULL, "mcp"},
+	{"services", NULL, NULL, "services"},
 	{"docker_image", NULL, NULL, "docker_image"},
 	{"repo", "git_url", "repo", "git_url"},
 	{"repo", "branch", "repo", "branch"},

@@ -57,9 +57,9 @@ static void put_repo_file(struct layer *l, const char *path, json_t *text, const
 		resolved_set(l->r, "overlay_repo_files", path, text, l->file, at);
 }
 
-static void apply_image(struct layer *l, const char *key, json_t *v)
+static void apply_as_it_is(struct layer *l, const char *key, json_t *v)
 {
-	resolved_set(l->r, "docker_image", NULL, v, l->file, AT(top, key));
+	resolved_set(l->r, key, NULL, v, l->file, AT(top, key));
 }
 
 static void apply_overlay_repo_files(struct layer *l, const char *key, json_t *v)
@@ -194,7 +194,11 @@ static const struct {
 	{{"test_scripts", SHAPE_OBJECTS}, apply_list},
 	{{"repo", SHAPE_OBJECT}, apply_repo},
 	{{"environment_variables", SHAPE_VARIABLES}, apply_variables},
-	{{"docker_image", SHAPE_STRING}, apply_image},
+	{{"docker_image", SHAPE_STRING}, apply_as_it_is},
+	{{"follow_ups", SHAPE_STRINGS}, apply_as_it_is},
+	{{"images", SHAPE_STRINGS}, apply_as_it_is},
+	{{"mcp", SHAPE_OBJECT}, apply_as_it_is},
+	{{"services", SHAPE_OBJECT}, apply_as_it_is},
 	{{"model_provider", SHAPE_STRING}, refuse_provider},
 	{{"openai", SHAPE_OBJECT}, refuse_provider},
 };

@@ -17,7 +17,7 @@
 #define TASK_MAX_LIST 2000		/* rubrics, test scripts */
 
 struct resolved {
-	/* instruction, id, title, tags, repo{}, rubrics[], test_scripts[], overlay_files{path:
+	/* instruction, follow_ups[], images[], mcp{}, services{}, id, title, tags, repo{}, rubrics[], test_scripts[], overlay_files{path:
 	 * text}, overlay_repo_files{path: text} (injected files included), remove_repo_paths[],
 	 * environment_variables{} */
 	json_t *v;

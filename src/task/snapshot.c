@@ -60,6 +60,8 @@ static void step_release(struct task_step *s)
 	free(s->tests);
 	free(s->name);
 	free(s->instruction);
+	strv_release(&s->follow_ups);
+	strv_release(&s->images);
 }
 
 bool task_step_tests(const struct task_step *step, const char *id)
@@ -91,6 +93,7 @@ void task_release(struct task *t)
 	free(t->docker_image);
 	json_decref(t->tags);
 	json_decref(t->harbor);
+	json_decref(t->around);
 	strv_release(&t->unknown);
 	repo_release(&t->repo);
 	kvs_release(&t->env);

@@ -12,22 +12,24 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-static bool same_instructions(const struct task *a, const struct task *b)
-{
-	if (a->steps_n != b->steps_n)
-		return false;
-	for (size_t i = 0; i < a->steps_n; i++)
-		if (!same_text(a->steps[i].instruction, b->steps[i].instruction))
-			return false;
-	return true;
-}
-
 static bool same_strv(const struct strv *a, const struct strv *b)
 {
 	if (a->n != b->n)
 		return false;
 	for (size_t i = 0; i < a->n; i++)
 		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool same_instructions(const struct task *a, const struct task *b)
+{
+	if (a->steps_n != b->steps_n)
+		return false;
+	for (size_t i = 0; i < a->steps_n; i++)
+		if (!same_text(a->steps[i].instruction, b->steps[i].instruction) ||
+		    !same_strv(&a->steps[i].follow_ups, &b->steps[i].follow_ups) ||
+		    !same_strv(&a->steps[i].images, &b->steps[i].images))
 			return false;
 	return true;
 }

@@ -125,6 +125,18 @@ void task_hash(struct task *t)
 		hash_str(&h, t->steps[i].instruction);
 		hash_grading(&h, &t->steps[i]);
 	}
+	for (size_t i = 0; i < t->steps[0].follow_ups.n; i++) {
+		hash_str(&h, "follow_up");
+		hash_str(&h, t->steps[0].follow_ups.v[i]);
+	}
+	for (size_t i = 0; i < t->steps[0].images.n; i++) {
+		hash_str(&h, "image");
+		hash_str(&h, t->steps[0].images.v[i]);
+	}
+	if (t->around) {
+		hash_str(&h, "around");
+		hash_json(&h, t->around);
+	}
 	if (t->harbor) {
 		hash_str(&h, "harbor");
 		hash_json(&h, t->harbor);

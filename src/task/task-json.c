@@ -70,6 +70,10 @@ static json_t *step_to_json(const struct task_step *s)
 
 	json_put_str(j, "name", s->name);
 	json_put_str(j, "instruction", s->instruction);
+	if (s->follow_ups.n)
+		json_put_strv(j, "follow_ups", &s->follow_ups);
+	if (s->images.n)
+		json_put_strv(j, "images", &s->images);
 	json_put(j, "rubrics", rubrics_to_json(s));
 	json_put(j, "tests", tests_to_json(s));
 	return j;
@@ -95,6 +99,8 @@ json_t *task_to_json(const struct task *t)
 	json_put(j, "steps", steps);
 	json_put(j, "env", kvs_to_json(&t->env));
 	json_put_bool(j, "has_gold", t->has_gold);
+	if (t->around)
+		json_put(j, "around", json_incref(t->around));
 	if (t->harbor)
 		json_put(j, "harbor", json_incref(t->harbor));
 	if (t->docker_image)
@@ -192,6 +198,8 @@ static int tests_from_json(struct task_step *t, const json_t *list, const char *
 static int step_from_json(struct task_step *s, const json_t *j, const char *where, struct err *err)
 {
 	s->name = xstrdup(json_get_str(j, "name", ""));
+	strv_from_json(&s->follow_ups, json_object_get(j, "follow_ups"));
+	strv_from_json(&s->images, json_object_get(j, "images"));
 	return need_copy(&s->instruction, j, "instruction", where, err) ||
 			       rubrics_from_json(s, json_object_get(j, "rubrics"), where, err) ||
 			       tests_from_json(s, json_object_get(j, "tests"), where, err)
@@ -248,6 +256,7 @@ int task_from_json(struct task *t, const json_t *j, const char *where, struct er
 	t->cluster = copy_str(j, "cluster");
 	t->difficulty = copy_str(j, "difficulty");
 	snprintf(t->trees, sizeof t->trees, "%s", json_get_str(j, "trees", ""));
+	t->around = json_incref(json_object_get(j, "around"));
 	const json_t *harbor = json_object_get(j, "harbor");
 	t->harbor = json_is_object(harbor) ? json_incref((json_t *)harbor) : NULL;
 	t->docker_image = copy_str(j, "docker_image");

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "task/app.h"
+#include "task/ask.h"
 #include "task/context.h"
 #include "task/dotenv.h"
 #include "task/files.h"
@@ -237,6 +238,8 @@ static int read_all(struct reader *rd, struct err *err)
 		return -1;
 	read_gold(rd);
 	read_trees(rd);
+	if (has_meta)
+		ask_fill(rd->t, &rd->r, rd->dir_fd, rd->m);
 	remark(rd);
 	if (!rd->m->n)
 		app_add_made(&rd->t->files->app, rd->t);

@@ -53,6 +53,10 @@ struct task_test {
 struct task_step {
 	char *name; /* "" for the only step of a prepared task */
 	char *instruction;
+	struct strv
+		follow_ups; /* what is asked next in the same session, each when the last was answered */
+	struct strv
+		images; /* that go with the instruction: paths below layout.app, in the snapshot below app/ */
 	struct task_rubric *rubrics;
 	size_t rubrics_n;
 	struct task_test *tests;
@@ -75,6 +79,7 @@ struct task {
 	char *docker_image;   /* a name to pull; NULL: none */
 	bool has_dockerfile;  /* of the folder: not kept in a snapshot */
 	bool has_gold;
+	json_t *around; /* {mcp, services} of its agents, as in an agent's file (agent/agent.h); NULL: none */
 	json_t *harbor; /* of a Harbor task: what its task.toml says, see harbor/contract.h; else NULL */
 	char *fetches; /* "tests/test.sh:5: uvx": what its tests fetch to verify; of one just read. NULL: nothing known */
 	struct strv unknown; /* keys of its task.toml that nobody knows; of one just read */

@@ -96,6 +96,23 @@ int64_t work_agent_ms(const struct work *w)
 	return w->control ? limits_wall_ms(l) : l->timeout_ms;
 }
 
+bool work_usage(void *work, struct model_usage *out)
+{
+	struct work *w = work;
+	const struct control_state *s = &w->metered;
+
+	if (w->gateway_gone || control_state(w->control, &w->metered, &w->gateway_err)) {
+		w->gateway_gone = true;
+		return false;
+	}
+	*out = (struct model_usage){.calls = s->calls,
+				    .tokens_input = s->tokens_input,
+				    .tokens_cached = s->tokens_cached,
+				    .tokens_output = s->tokens_output,
+				    .money_usd = s->usd};
+	return true;
+}
+
 static void note_difference(struct work *w, int64_t agent, int64_t gateway)
 {
 	int64_t difference = agent > gateway ? agent - gateway : gateway - agent;

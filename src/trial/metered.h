@@ -15,3 +15,5 @@ int64_t work_agent_ms(const struct work *w);
 /* The agent has ended: take the gateway's numbers, and set the outcome where a limit was reached or the
  * model could not be asked. -1: the attempt does not count (ERR_INFRA, or w->diverged). */
 int work_metered(struct work *w, struct err *err) MUST_CHECK;
+/* What the agent's calls came to so far, of a struct work (struct agent_job's usage). False: the gateway is gone. */
+bool work_usage(void *work, struct model_usage *out);

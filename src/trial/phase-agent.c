@@ -174,7 +174,11 @@ static struct agent_job agent_job(struct work *w)
 		.attempt = &w->attempt,
 		.task = &w->task,
 		.step = w->step,
+		.images = w->images,
+		.images_n = w->images_n,
 		.run_fd = w->run_fd,
+		.usage = w->control ? work_usage : NULL,
+		.usage_arg = w,
 		.token = asks ? w->token : "",
 		.gold = w->gold.len ? w->gold.data : NULL,
 		.gold_len = w->gold.len,
@@ -266,6 +270,19 @@ static int who_failed(struct work *w, struct err *err)
 	return -1;
 }
 
+/* What the gateway knows of the session's end is the end of the prompt that was asked last. */
+static void settle_prompt(struct agent_record *a)
+{
+	size_t i = a->prompts_n;
+
+	while (i && !a->prompts[i - 1].asked)
+		i--;
+	if (!i || a->prompts[i - 1].outcome == a->outcome)
+		return;
+	a->prompts[i - 1].outcome = a->outcome;
+	memcpy(a->prompts[i - 1].reason, a->reason, sizeof a->reason);
+}
+
 static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out, struct err *err)
 {
 	struct agent_job job = agent_job(w);
@@ -291,6 +308,7 @@ static int run_agent(struct work *w, struct sandbox *box, struct strv *left_out,
 		return who_failed(w, err);
 	if (!failed)
 		failed = work_metered(w, err);
+	settle_prompt(&w->result.agent);
 	work_phase(w, PHASE_COLLECT, COLLECT_MS);
 	/* The work of an agent that was interrupted, or does not count, is kept for people, not committed. */
 	struct err late = {0};

@@ -43,6 +43,7 @@
 enum {
 	TRIAL_JSON_MAX = 16 << 20,
 	GOLD_MAX = 64 << 20,
+	IMAGE_MAX = 8 << 20,
 	PREPARE_MS = 60 * 60 * 1000, /* a first clone of a large repository */
 };
 
@@ -94,6 +95,34 @@ static int hide(const struct work *w, struct err *err)
 	return 0;
 }
 
+/* Those that its agent is handed beside the instruction. */
+static int read_images(struct work *w, struct err *err)
+{
+	const struct strv *names = &w->task.steps[0].images;
+
+	w->images = xcalloc(names->n + 1, sizeof *w->images);
+	for (size_t i = 0; i < names->n; i++) {
+		AUTO(free) char *file = xasprintf("%s/" SNAPSHOT_APP "/%s",
+						  w->attempt.trial.task_snapshot, names->v[i]);
+		AUTO(buf) struct buf data = BUF_INIT;
+		if (path_read(w->root_fd, file, IMAGE_MAX, &data, err))
+			return err_wrap(err, "image");
+		const size_t len = data.len;
+		w->images[w->images_n++] =
+			(struct agent_image){xstrdup(names->v[i]), buf_detach(&data), len};
+	}
+	return 0;
+}
+
+static void release_images(struct work *w)
+{
+	for (size_t i = 0; i < w->images_n; i++) {
+		free(w->images[i].name);
+		free(w->images[i].data);
+	}
+	free(w->images);
+}
+
 /* Whoever we are now may read the cache and, as root, the user's own repositories; later we may not. */
 static int prepare(struct work *w, struct err *err)
 {
@@ -123,6 +152,8 @@ static int prepare(struct work *w, struct err *err)
 		buf_adds(&w->gold, "\n\n");
 	if (t->sandbox == SANDBOX_NONE)
 		return 0;
+	if (read_images(w, err))
+		return -1;
 	if (t->sandbox == SANDBOX_DOCKER && read_image(w, err))
 		return -1;
 	if (trial_is_harbor(t))
@@ -390,6 +421,7 @@ static void release(struct work *w)
 	task_release(&w->task);
 	repo_baseline_release(&w->baseline);
 	buf_release(&w->gold);
+	release_images(w);
 	strv_release(&w->gold_paths);
 	buf_release(&w->events);
 	image_release(&w->image);

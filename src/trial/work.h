@@ -5,6 +5,7 @@
  */
 #pragma once
 #include <stdint.h>
+#include "agent/agent.h"
 #include "base/buf.h"
 #include "core/result.h"
 #include "core/trial.h"
@@ -29,7 +30,10 @@ struct work {
 	const struct task_step
 		*step; /* of the task: the one under way; NULL when the task is not needed */
 	struct repo_baseline baseline;
-	struct buf gold;	/* the gold patch, for the oracle only */
+	struct buf gold; /* the gold patch, for the oracle only */
+	struct agent_image
+		*images; /* that go with the task's instruction; owned, with what they name */
+	size_t images_n;
 	struct strv gold_paths; /* the files it touches: an agent may, too */
 	struct image image;	/* of a container */
 	struct image

@@ -157,6 +157,7 @@ def test_what_an_agent_says_of_how_it_went(workdir, make_task, make_bench, agent
     """What failed before it began is not scored, a limit of its own is no failure, and what it counts is a metric."""
     rules = {"format": "jsonl", "rules": [
         {"match": {"/type": "init", "/servers/*/status": "failed"}, "field": "setup_error", "pointer": "/servers/*/name"},
+        {"stderr": "^cannot reach ([a-z]+)", "field": "setup_error"},
         {"match": {"/type": "end"}, "field": "setup_error", "pointer": "/none"},
         {"match": {"/type": "end", "/why": "max_turns"}, "field": "limit", "pointer": "/why"},
         {"match": {"/type": "denied"}, "field": "metrics.denials", "how": "count"},
@@ -164,15 +165,18 @@ def test_what_an_agent_says_of_how_it_went(workdir, make_task, make_bench, agent
         {"match": {"/type": "none"}, "field": "metrics.never", "how": "count"},
         {"match": {"/type": "end"}, "field": "metrics.depth", "pointer": "/depth"}]}
     end = '{"type":"end","depth":3,"list":[{"name":"a"},{"name":"b"}]'
-    words = {"fails": '{"type":"init","servers":[{"name":"docs","status":"failed"}]}\n' + end + "}",
+    words = {"fails": '{"type":"init","servers":[{"name":"docs","status":"failed"},{"name":"fine","status":"connected"}]}\n' + end + "}",
              "limited": end + ',"why":"max_turns"}', "counts": '{"type":"denied"}\n{"type":"denied"}\n' + end + "}"}
-    for name, text in words.items():
-        agent_script(f"cat <<'E'\n{text}\nE\n{'exit 1' if name == 'limited' else ''}", name=name, output=rules)
-    make_bench({"prepared_dir": make_task(), "model": "m", "agents": list(words)}, agent="nop", retries=0)
+    ends = {"limited": "exit 1", "unreached": "echo >&2; echo cannot reach db: no >&2; exit 1"}
+    for name, text in {**words, "unreached": end + "}"}.items():
+        agent_script(f"cat <<'E'\n{text}\nE\n{ends.get(name, '')}", name=name, output=rules)
+    make_bench({"prepared_dir": make_task(), "model": "m", "agents": [*words, "unreached"]}, agent="nop", retries=0)
     run_cli("run", "bench.toml", check=1)
     found = {row["agent"]: rollout().runs[row["run_id"]] for row in rollout().manifest["results"]}
     assert (found["fails"]["outcome"], found["fails"]["total_score"]) == ("infra_error", None)
     assert "its set-up failed: docs" in found["fails"]["reason"]
+    assert (found["unreached"]["outcome"], found["unreached"]["total_score"]) == ("infra_error", None)
+    assert "its set-up failed: db" in found["unreached"]["reason"]
     assert found["limited"]["outcome"] == "budget" and found["limited"]["reason"] == "it reached a limit of its own: max_turns"
     assert found["counts"]["outcome"] == "completed"
     assert found["counts"]["metrics"] == {"denials": 2, "listed": 2, "never": 0, "depth": 3}
@@ -185,6 +189,15 @@ def test_what_an_agent_says_of_how_it_went(workdir, make_task, make_bench, agent
     ('argv = ["true", "{modle}"]', "{modle} is no placeholder (did you mean {model}?)"),
     ('argv = ["true"]\nfiles = { "{home}/c.json" = "{gateway_ulr}" }', "{gateway_ulr} is no placeholder (did you mean {gateway_url}?)"),
     ('argv = ["true"]\nfiles = { "{hom}/c.json" = "x" }', "{hom} is no placeholder"),
+    ('argv = ["true"]\nbefore = ["mkdir {hoem}/x"]', "{hoem} is no placeholder"),
+    ('argv = ["true"]\n[agents.mine.services.db]\nargv = ["db"]\nlog = "{rpeo}/log"', "{rpeo} is no placeholder"),
+    ('argv = ["true"]\nmcp_config = {}\n[agents.mine.mcp.docs]\nurl = "{gateway_rul}/mcp"', "{gateway_rul} is no placeholder"),
+    ('argv = ["true"]\nenv = { A = "{modle:coder}" }', "{modle:coder} is no placeholder (did you mean {model:coder}?)"),
+    ('argv = ["true"]\nenv = { A = "{optoin:effort}" }', "(did you mean {option:effort}?)"),
+    ('argv = ["true"]\nfollow_up = { args = ["{instrution}"] }', "{instrution} is no placeholder"),
+    ('argv = ["true"]\nimages = { each = "{image_bas64}" }', "{image_bas64} is no placeholder"),
+    ('argv = ["true"]\n[agents.mine.system_prompt]\nreplace = { files = { "{hmoe}/p.md" = "{system_prompt}" } }', "{hmoe} is no placeholder"),
+    ('argv = ["true"]\nbefore = ["echo {option:effort}"]', 'it has no option "effort"'),
     ('argv = ["true", "{option:effort}"]', 'it has no option "effort"'),
     ('argv = ["awk", "{print}", "${modle}"]\nfiles = { "{home}/x.py" = "f\'{modle}\'" }', None),
 ])
