@@ -16,6 +16,7 @@
 #include "core/roles.h"
 #include "rollout/gateway-document.h"
 #include "rollout/inputs.h"
+#include "rollout/key-leaks.h"
 #include "rollout/prepare.h"
 #include "rollout/session.h"
 
@@ -197,7 +198,8 @@ static int run_plan(struct inputs *in, const struct request *q)
 	if (q->dry_run)
 		return print_plan(in, &request);
 	int status;
-	if (prepare_models(&prepared, &request, &problems, &err)) {
+	if (prepare_models(&prepared, &request, &problems, &err) ||
+	    key_leaks_check(in, prepared.document, &problems, &err)) {
 		status = cmd_refuse(&problems, &err);
 	} else {
 		strv_pushv(&prepared.notes, strv_items(&in->plan.notes));

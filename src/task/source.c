@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "task/source-files.h"
 
 const char *source_name_issue(const char *name)
 {
@@ -117,6 +118,8 @@ static int resolve_path(char **out, const char *path, const char *task_dir, stru
 			       real);
 	if (!text_is_utf8(real, strlen(real)))
 		return err_set(err, ERR_USAGE, 0, "the path %s is not UTF-8", real);
+	if (path_is_dir(AT_FDCWD, real) && source_files_check(real, task_dir, err))
+		return -1;
 	*out = STEAL(&real);
 	return 0;
 }

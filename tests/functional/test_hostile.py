@@ -567,7 +567,7 @@ def check_graded_code_blocks_a_test(t):
     os.kill(-1, signal.SIGKILL)
 """))
 def check_graded_code_and_result_files(t):
-    assert t.outcome == "completed" and t.scores == (0, 1, 0), (t.reason, t.scores)
+    assert t.outcome == "completed" and t.scores == (0, 1, 1), (t.reason, t.scores)
 
 
 @case(hostile_code(r"""
@@ -577,8 +577,8 @@ def check_graded_code_and_result_files(t):
     open(os.environ['ROLLOUTS_RESULTS'], 'w').write('{"<b>\\u001b[31m": {"success": true, "message": "```\\n# x\\u0000"}}')
 """))
 def check_graded_code_writes_metrics(t):
-    t.completed(works=1, clean=0)
-    assert t.document["total_score"] == pytest.approx(2 / 3)
+    t.completed(works=1)
+    assert t.document["total_score"] == 1
 
 
 @case(hostile_code("""

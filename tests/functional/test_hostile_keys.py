@@ -10,6 +10,7 @@ import pytest
 from gateways import gateway, gateway_program, make_gateway  # noqa: F401
 from models import KEY, fake  # noqa: F401
 from test_gateway_hostile import raw_provider  # noqa: F401
+from test_models import provided  # noqa: F401
 
 STARS = "*" * len(KEY)
 
@@ -94,3 +95,22 @@ def test_a_key_told_a_few_letters_an_event(make_gateway, raw_provider, step, mem
 def test_what_looks_like_a_key_comes_through(make_gateway, raw_provider):
     body = events([KEY[:-1], "? sk-", KEY[:6], "!"])
     assert answer_of(make_gateway, raw_provider, body.encode(), kind="text/event-stream") == body
+
+
+PLACES = {
+    "the benchmark's variables": {"environment_variables": {"HELPER": f"Bearer {KEY}"}},
+    "a task's variables": {},
+    "an agent's file": {"agent": "teller"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_key_under_another_name_goes_nowhere(run_cli, workdir, provided, make_bench, make_task, agent_script, place):
+    task = make_task(files={".env": f"HELPER={KEY}\n"} if place == "a task's variables" else None)
+    agent_script("true", name="quiet", needs="model")
+    agent_script("true", name="teller", needs="model", env={"HELPER": KEY})
+    bench = make_bench(task, **{"agent": "quiet", "model": "fake-one", **PLACES[place]})
+    done = run_cli("run", bench, env={"FAKE_API_KEY": KEY}, check=2)
+    assert "the key of a provider" in done.stderr and KEY not in done.stdout + done.stderr
+    assert ("HELPER" if place != "an agent's file" else '"teller"') in done.stderr
+    assert not (workdir / "data/runs").exists()
