@@ -123,6 +123,14 @@ static const char *is_hook(const char *path)
 	return listed(path_base(dir), folders) ? "is a git hook" : NULL;
 }
 
+static bool is_package_info(const char *path, const char *name)
+{
+	AUTO(free) char *folder = xstrndup(path, (size_t)(name - path));
+
+	return text_ends_with(folder, ".dist-info/") || text_ends_with(folder, ".egg-info/") ||
+	       text_ends_with(folder, "EGG-INFO/");
+}
+
 /* Why the file is no part of the work, or NULL. */
 static const char *suspicion(const struct diff_part *s, const struct task_step *step)
 {
@@ -136,6 +144,9 @@ static const char *suspicion(const struct diff_part *s, const struct task_step *
 		return why;
 	if (listed(name, always) || (listed(name, shared) && diff_part_changes(s, "pytest")))
 		return "changes how pytest runs";
+	/* Python takes a folder of the working directory for an installed package, and pytest the plugins that it names. */
+	if (!strcmp(name, "entry_points.txt") && is_package_info(s->path, name))
+		return "adds plugins to what tests load";
 	if (listed(name, at_start) || (n > 4 && strcmp(name + n - 4, ".pth") == 0))
 		return "runs whenever Python starts";
 	why = is_hook(s->path);

@@ -23,6 +23,15 @@ def test_a_forged_pass_is_graded_without_the_forgery(grade, run_cli):
     assert "Suspect" in (top / "scoring_results.md").read_text()
 
 
+def test_a_plugin_that_calls_itself_installed(grade):
+    """Python believes a folder NAME.dist-info in the working directory, and pytest loads the plugins that it names."""
+    plant = ("mkdir cheat-1.0.dist-info\nprintf '[pytest11]\\ncheat = cheat\\n' > cheat-1.0.dist-info/entry_points.txt\n"
+             "printf 'Metadata-Version: 2.1\\nName: cheat\\nVersion: 1.0\\n' > cheat-1.0.dist-info/METADATA\n")
+    result, _, _, _ = grade([TEST], work=WRONG + plant + FORGE.replace("conftest.py", "cheat.py"))
+    assert result["total_score"] == 0
+    assert result["suspect"] == ["cheat-1.0.dist-info/entry_points.txt: adds plugins to what tests load"]
+
+
 def test_with_and_without_them(run_cli, make_task, make_bench, agent_script, rollout):
     """Counted apart, in each mean and out of it."""
     folder = make_task("graded", tests=[TEST], rubrics=[{"id": "a", "criterion": "c", "weight": 1}])
