@@ -10,7 +10,7 @@
 #include "os/fdio.h"
 #include "os/lines.h"
 
-enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10 };
+enum { LINE_MAX_BYTES = 16 << 20, READ_BYTES = 64 << 10, TURN_BYTES = 4 << 20 };
 
 int peer_start(struct peer *p, const char *const *argv, int dir_fd, int err_fd, struct err *err)
 {
@@ -65,7 +65,7 @@ struct hearer {
 static void on_line(void *arg, const char *line, size_t len)
 {
 	const struct hearer *h = arg;
-	AUTO(json) json_t *j = json_loadb(line, len, 0, NULL);
+	AUTO(json) json_t *j = json_foreign(line, len);
 
 	if (json_is_object(j))
 		h->fn(h->arg, j);
@@ -74,11 +74,15 @@ static void on_line(void *arg, const char *line, size_t len)
 static bool read_all(struct peer *p, struct hearer *h)
 {
 	char block[READ_BYTES];
-	ssize_t n;
+	size_t taken = 0;
+	ssize_t n = 0;
 
-	while ((n = read(p->fd, block, sizeof block)) > 0)
+	/* One that never stops leaves the others their turns. */
+	while (taken < TURN_BYTES && (n = read(p->fd, block, sizeof block)) > 0) {
+		taken += (size_t)n;
 		lines_feed(&p->begun, block, (size_t)n, LINE_MAX_BYTES, on_line, h);
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	}
+	return taken >= TURN_BYTES || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 bool peer_turn(struct peer *p, short revents, void (*fn)(void *arg, const json_t *message),

@@ -277,7 +277,7 @@ static void go_on(struct home_models *m, const struct stream *s, json_t *attach)
 
 static int attach(struct home_models *m, struct stream *s, const struct frame *f, struct err *err)
 {
-	AUTO(json) json_t *j = json_loadb(f->data, f->len, 0, NULL);
+	AUTO(json) json_t *j = json_foreign(f->data, f->len);
 	AUTO(json) json_t *door = NULL;
 	const char *dir = dir_of(m, json_get_str(j, "token", ""));
 	struct handed handed = {0};

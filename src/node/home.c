@@ -169,7 +169,7 @@ static void begin_archive(struct home *h, const struct frame *f)
 
 	json_decref(h->archive);
 	auto_fd(&h->archive_fd);
-	h->archive = json_loadb(f->data, f->len, 0, NULL);
+	h->archive = json_foreign(f->data, f->len);
 	const char *name = json_get_str(h->archive, "name", "");
 	AUTO(free) char *temporary = xasprintf(".%s.coming", name);
 	if (strchr(name, '/') || !path_is_inside(name))
@@ -224,7 +224,7 @@ static void end_archive(struct home *h)
 
 static void note(struct home *h, const char *line, size_t len)
 {
-	AUTO(json) json_t *j = json_loadb(line, len, 0, NULL);
+	AUTO(json) json_t *j = json_foreign(line, len);
 
 	h->left |= json_object_get(j, "left") != NULL;
 	if (json_object_get(j, "ended"))
