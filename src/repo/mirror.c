@@ -337,7 +337,8 @@ int mirror_need(char **path, int root_fd, const char *url, const char *commit, i
 			   .path = mine,
 			   .git_dir = git_dir,
 			   .deadline_ms = deadline_ms};
-	if (path_make_dirs(root_fd, DATA_MIRRORS, 0755, err) < 0 || have_commit(&m, err) < 0)
+	/* Whole repositories, later commits and all: for their maker alone. */
+	if (path_make_dirs(root_fd, DATA_MIRRORS, 0700, err) < 0 || have_commit(&m, err) < 0)
 		return -1;
 	path_touch(root_fd, mine);
 	*path = STEAL(&mine);

@@ -222,11 +222,11 @@ static void a_snapshot_holds_no_gold(void **state)
 				  "777 app/link\n"
 				  "755 app/run.sh\n"
 				  "644 app/tb_meta.json\n"
-				  "644 gold.patch\n"
+				  "600 gold.patch\n"
 				  "755 repo\n"
 				  "755 repo/src\n"
 				  "644 repo/src/x.c\n"
-				  "644 task.json\n");
+				  "600 task.json\n");
 	AUTO(free) char *app = path_join(dir, "app");
 	assert_no_gold(app);
 	AUTO(free) char *repo = path_join(dir, "repo");
