@@ -97,9 +97,9 @@ class Trial:
 
 
 @case("""
-    ln -s "$CANARY_FILE" /app/notes.md; ln -s "$CANARY_FILE" in-repo; ln -s /etc/shadow shadow
+    ln -s "$CANARY_DIR/secret" /app/notes.md; ln -s "$CANARY_DIR/secret" in-repo; ln -s /etc/shadow shadow
     rm -rf src; ln -s "$CANARY_DIR" src
-    mkdir -p ~/out; ln -s /proc/1/environ ~/out/environ; ln -s "$CANARY_FILE" ~/out/canary
+    mkdir -p ~/out; ln -s /proc/1/environ ~/out/environ; ln -s "$CANARY_DIR/secret" ~/out/canary
     ln -s / ~/out/root; ln -s "$CANARY_DIR" ~/outlink; ln -s ../../../../../../.. ~/out/up; echo x > ~/out/real
     """, collect=["{home}/out", "{home}/outlink", "{home}/outlink/secret"])
 def check_links(t):
@@ -754,8 +754,10 @@ def collect_failures(workdir, rollout):
 def test_hostile_agents(start_cli, run_cli, workdir, task, host, make_bench, agent_script, rollout, account):
     (workdir / "out").touch()
     entries = []
+    # What is a file here and not in the sandbox would be refused as a variable.
+    told = {name: value for name, value in host.items() if name != "CANARY_FILE"}
     for name, (script, entry, agent, _) in CASES.items():
-        agent_script(script, name=name.replace("_", "-"), env=host, **agent)
+        agent_script(script, name=name.replace("_", "-"), env=told, **agent)
         entries.append({"prepared_dir": task, "agent": name.replace("_", "-"), "model": "acme", "label": name,
                         "timeout_sec": 120, **entry})
     bench = make_bench(*entries, parallel=4, defaults={"eval_timeout_sec": 120})
