@@ -59,7 +59,7 @@ setup-long:
 # All eight coding agents, for real: 2 GB through npm and from the Python index the first time, a minute afterwards. `make test` takes three.
 test-agents: setup-test
 	@tools/setup agents
-	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py
+	@ROLLOUTS_TEST_AGENTS=all ROLLOUTS_BUILD=$(BUILD) $(PYTEST) tests/functional/test_real_agents.py tests/functional/test_real_sessions.py
 
 # A fake of AWS, for a second opinion on our own: through pip, once.
 moto:
