@@ -15,13 +15,15 @@ static void drop(json_t *object, const char *const *names, size_t n)
 }
 
 /* What a tool answered, in each dialect: an item "function_call_output", a block "tool_result", a message of the role
- * "tool", a part "functionResponse". */
+ * "tool", a part "functionResponse" (Google takes "function_response" as well, and litellm writes that). */
 static void drop_tool_output(json_t *object)
 {
 	static const char *const answer[] = {"output", "content", "status", "is_error"};
 	const char *type = json_get_str(object, "type", "");
 	json_t *response = json_object_get(object, "functionResponse");
 
+	if (!response)
+		response = json_object_get(object, "function_response");
 	if (text_ends_with(type, "_output") || text_ends_with(type, "tool_result") ||
 	    !strcmp(json_get_str(object, "role", ""), "tool"))
 		drop(object, answer, ARRAY_SIZE(answer));
