@@ -252,6 +252,13 @@ void path_touch(int dir_fd, const char *path)
 	(void)utimensat(dir_fd, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
+bool path_is_within(const char *path, const char *folder)
+{
+	const size_t n = strlen(folder);
+
+	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
+}
+
 bool path_exists(int dir_fd, const char *path)
 {
 	struct stat st;

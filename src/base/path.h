@@ -15,6 +15,8 @@
 char *path_join(const char *a, const char *b);
 /* Not empty, not absolute, no ".." or "." component, no empty component but a trailing slash. */
 bool path_is_inside(const char *path);
+/* Whether PATH is FOLDER or below it, by their words alone: neither ends in a slash or has "..". */
+bool path_is_within(const char *path, const char *folder);
 /* The last component, borrowed. "a/b/" gives "b/": strip slashes first. */
 const char *path_base(const char *path);
 /* What stands before it, "." where nothing does; the caller frees. */

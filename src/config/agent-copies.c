@@ -76,12 +76,6 @@ static int list(const char *host, struct strv *names, struct err *err)
 	return 0;
 }
 
-static bool is_within(const char *real, const char *top)
-{
-	const size_t n = strlen(top);
-	return strncmp(real, top, n) == 0 && (real[n] == '/' || !real[n]);
-}
-
 static int add_tree(struct taking *t, const char *host, const char *box, int depth, struct err *err)
 {
 	AUTO(strv) struct strv names = STRV_INIT;
@@ -94,7 +88,7 @@ static int add_tree(struct taking *t, const char *host, const char *box, int dep
 		AUTO(free) char *from = path_join(host, names.v[i]);
 		AUTO(free) char *to = path_join(box, names.v[i]);
 		AUTO(free) char *real = realpath(from, NULL);
-		if (!real || !is_within(real, t->top))
+		if (!real || !path_is_within(real, t->top))
 			return err_set(err, ERR_USAGE, 0, "%s is a link that leads out of %s", from,
 				       t->top);
 		if (path_is_dir(AT_FDCWD, from) ? add_tree(t, from, to, depth + 1, err)
@@ -125,8 +119,8 @@ int agent_copies_take(json_t *spec, const char *folder, struct err *err)
 {
 	static const char *const words[] = {FILE_WORD, DIR_WORD};
 	json_t *files = json_object_get(spec, "files"), *v;
-	struct taking t = {.copies = json_array()};
-	AUTO(json) json_t *owned = t.copies;
+	AUTO(json) json_t *copies = json_array();
+	struct taking t = {.copies = copies};
 	AUTO(strv) struct strv names = STRV_INIT;
 	const char *name;
 
@@ -144,8 +138,8 @@ int agent_copies_take(json_t *spec, const char *folder, struct err *err)
 			json_object_del(files, names.v[i]);
 		}
 	}
-	if (json_array_size(t.copies))
-		json_object_set(spec, "copies", t.copies);
+	if (json_array_size(copies))
+		json_object_set(spec, "copies", copies);
 	return 0;
 }
 

@@ -19,18 +19,11 @@
 
 static int add_interpreter(const struct programs *p, const char *real, int depth, struct err *err);
 
-/* PATH is DIR or beneath it. */
-static bool is_beneath(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
 static bool is_system(const char *path)
 {
 	static const char *const dirs[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64"};
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		if (is_beneath(path, dirs[i]))
+		if (path_is_within(path, dirs[i]))
 			return true;
 	return false;
 }
@@ -52,7 +45,7 @@ static bool is_mountable(const char *dir)
 	if (!home || !*home)
 		return true;
 	AUTO(free) char *local = path_join(home, ".local");
-	return !is_beneath(home, dir) && strcmp(dir, local) != 0;
+	return !path_is_within(home, dir) && strcmp(dir, local) != 0;
 }
 
 /* The folder above LINK's bin/, when REAL is in it too. */
@@ -62,7 +55,7 @@ static char *prefix_of_bin(const char *link, const char *real)
 	if (strcmp(path_base(dir), "bin") != 0)
 		return NULL;
 	char *above = parent(dir);
-	if (is_beneath(real, above) && is_mountable(above))
+	if (path_is_within(real, above) && is_mountable(above))
 		return above;
 	free(above);
 	return NULL;
@@ -77,7 +70,7 @@ static char *prefix_of_node(const char *real)
 
 bool program_may_show(const struct programs *p, const char *dir)
 {
-	return is_mountable(dir) && !(p->hidden && is_beneath(p->hidden, dir));
+	return is_mountable(dir) && !(p->hidden && path_is_within(p->hidden, dir));
 }
 
 static char *install_prefix(const struct programs *p, const char *link, const char *real)
@@ -100,7 +93,7 @@ static bool is_mounted(const struct programs *p, const char *path)
 	size_t i;
 	json_t *m;
 	json_array_foreach (p->mounts, i, m)
-		if (is_beneath(path, json_get_str(m, "host", "")))
+		if (path_is_within(path, json_get_str(m, "host", "")))
 			return true;
 	return false;
 }
@@ -124,7 +117,7 @@ static const char *const *parts_of(const char *dir)
 					   "pkg",	   "etc",     "test",	"misc",	   "legal",
 					   "release",	   "VERSION", "go.env", NULL};
 	const char *home = getenv("HOME");
-	if (!home || !*home || !is_beneath(dir, home) || strcmp(path_base(dir), "bin") == 0)
+	if (!home || !*home || !path_is_within(dir, home) || strcmp(path_base(dir), "bin") == 0)
 		return NULL;
 	AUTO(free) char *above = parent(dir);
 	return strcmp(above, home) == 0 ? few : more;
@@ -344,10 +337,10 @@ bool program_is_shown(const struct programs *p, const char *path)
 	json_t *m;
 
 	for (i = 0; i < ARRAY_SIZE(made); i++)
-		if (is_beneath(path, made[i]))
+		if (path_is_within(path, made[i]))
 			return true;
 	json_array_foreach (p->mounts, i, m)
-		if (is_beneath(path, json_get_str(m, "box", "")))
+		if (path_is_within(path, json_get_str(m, "box", "")))
 			return true;
 	return is_system(path);
 }

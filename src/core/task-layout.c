@@ -22,14 +22,6 @@ static const struct json_field fields[] = {
 	LAYOUT(agent_user, false), LAYOUT(test_user, false),
 };
 
-/* Whether A is B, or a folder above it. */
-static bool holds(const char *a, const char *b)
-{
-	const size_t n = strlen(a);
-
-	return !strncmp(a, b, n) && (!b[n] || b[n] == '/');
-}
-
 static void move_app(struct task_layout *l, const char *to)
 {
 	char *const paths[] = {l->instructions, l->notes, l->results};
@@ -55,15 +47,15 @@ const char *task_layout_set_repo(struct task_layout *l, const char *path)
 	for (size_t i = 0; i < ARRAY_SIZE(systems); i++)
 		if (!strcmp(path, systems[i]))
 			return "the system is there";
-	if (holds("/proc", path) || holds("/sys", path) || holds("/dev", path) ||
-	    holds("/.rollouts", path))
+	if (path_is_within(path, "/proc") || path_is_within(path, "/sys") ||
+	    path_is_within(path, "/dev") || path_is_within(path, "/.rollouts"))
 		return "the system is there";
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		if (holds(path, own[i]) || holds(own[i], path))
+		if (path_is_within(own[i], path) || path_is_within(path, own[i]))
 			return "it is a folder of the trial's own";
-	if (holds(path, l->home))
+	if (path_is_within(l->home, path))
 		return "the agent's home is there";
-	if (holds(path, l->app))
+	if (path_is_within(l->app, path))
 		move_app(l, "/task");
 	json_fields_copy(l->repo, sizeof l->repo, path);
 	return NULL;

@@ -9,6 +9,8 @@
 /* inputs-tasks.c: the tasks of IN's benchmark. -1 where the machine is at fault, and not a task. */
 int inputs_read_tasks(struct inputs *in, const struct config_request *req, struct strv *problems,
 		      struct err *err) MUST_CHECK;
+/* The task that the planned trial T is of; there is one. */
+struct inputs_task *inputs_task_of(const struct inputs *in, const struct trial *t);
 
 /* inputs-refused.c: the task of E, a Harbor task that stood in a folder, cannot be run here for the reason WHY: its trials will be missing.
  * False: the user named it, or it is a prepared task, and is to be told of a mistake. */

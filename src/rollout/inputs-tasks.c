@@ -133,3 +133,11 @@ int inputs_snapshot(struct inputs_task *t, const struct store *s, struct err *er
 		return 0;
 	return err_wrap(err, "%s", t->source.dir);
 }
+
+struct inputs_task *inputs_task_of(const struct inputs *in, const struct trial *t)
+{
+	for (size_t i = 0; i < in->tasks_n; i++)
+		if (strcmp(in->tasks[i].task.hash, t->task_hash) == 0)
+			return &in->tasks[i];
+	bug("trial %d has no task", t->index);
+}

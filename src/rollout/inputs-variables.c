@@ -119,14 +119,6 @@ static void complain(struct strv *problems, const struct inputs *in, const char 
 		strv_push(problems, line);
 }
 
-static const struct task *task_of(const struct inputs *in, const struct trial *t)
-{
-	for (size_t i = 0; i < in->tasks_n; i++)
-		if (strcmp(in->tasks[i].task.hash, t->task_hash) == 0)
-			return &in->tasks[i].task;
-	bug("trial %d has no task", t->index);
-}
-
 void inputs_check_variables(const struct inputs *in, const char *config, struct strv *problems)
 {
 	const char *name;
@@ -140,7 +132,7 @@ void inputs_check_variables(const struct inputs *in, const char *config, struct 
 			const struct trial *t = &in->plan.trials[i];
 			if (strcmp(t->agent, name) != 0)
 				continue;
-			const struct task *task = task_of(in, t);
+			const struct task *task = &inputs_task_of(in, t)->task;
 			for (size_t k = 0; k < asked.n; k++) {
 				AUTO(free)
 				char *once = xasprintf("%s %s", asked.v[k].key, asked.v[k].name);

@@ -7,17 +7,12 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "rollout/datasets.h"
 #include "rollout/inputs-internal.h"
 #include "rollout/judge.h"
 #include "rollout/tools.h"
 #include "rollout/versions.h"
-
-static bool is_beneath(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
-}
 
 /* What is installed beside an agent's program is shown to the agent. WHAT must not lie there. */
 static void check_hidden(const struct inputs *in, const char *config, const char *what,
@@ -30,7 +25,7 @@ static void check_hidden(const struct inputs *in, const char *config, const char
 
 	json_object_foreach (in->agents, name, spec)
 		json_array_foreach (json_object_get(spec, "mounts"), i, m)
-			if (real && is_beneath(real, json_get_str(m, "host", "/-")))
+			if (real && path_is_within(real, json_get_str(m, "host", "/-")))
 				strv_pushf(problems,
 					   "%s: agent \"%s\" would see %s, %s: its program lies in "
 					   "%s, which is "
@@ -307,19 +302,11 @@ int inputs_load(struct inputs *out, const struct config_request *req, const stru
 }
 
 /* Only tasks that a planned trial is of: --only must not cost the others' snapshots. */
-static struct inputs_task *task_of(struct inputs *in, const struct trial *t)
-{
-	for (size_t i = 0; i < in->tasks_n; i++)
-		if (strcmp(in->tasks[i].task.hash, t->task_hash) == 0)
-			return &in->tasks[i];
-	bug("trial %d has no task", t->index);
-}
-
 int inputs_commit(struct inputs *in, const struct store *s, const char *stamp, struct err *err)
 {
 	for (size_t i = 0; i < in->plan.n; i++) {
 		struct trial *t = &in->plan.trials[i];
-		struct inputs_task *task = task_of(in, t);
+		struct inputs_task *task = inputs_task_of(in, t);
 		if (inputs_snapshot(task, s, err) < 0)
 			return -1;
 		t->task_snapshot = xstrdup(task->snapshot);

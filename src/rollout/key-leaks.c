@@ -5,9 +5,9 @@
 #include "base/json.h"
 
 enum {
-	KEY_MIN = 8,
-	DEPTH = 32
-}; /* what is shorter, as a self-hosted server's "none", is no secret */
+	KEY_MIN = 8, /* what is shorter, as a self-hosted server's "none", is no secret */
+	DEPTH = 32,  /* of an agent's tables */
+};
 
 static void add_keys(struct strv *keys, const json_t *list)
 {

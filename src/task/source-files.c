@@ -13,13 +13,6 @@
 
 enum { DEPTH_MAX = 24, POINTER_MAX = 64 << 10 };
 
-static bool is_within(const char *path, const char *folder)
-{
-	const size_t n = strlen(folder);
-
-	return !strncmp(path, folder, n) && (!path[n] || path[n] == '/');
-}
-
 /* WHAT, by which git gets from PATH to TO, which is relative to it. FOLDER NULL: anywhere. */
 static int check_target(const char *path, const char *to, const char *what, const char *folder,
 			struct err *err)
@@ -27,7 +20,7 @@ static int check_target(const char *path, const char *to, const char *what, cons
 	AUTO(free) char *target = *to == '/' ? xstrdup(to) : path_join(path, to);
 	AUTO(free) char *real = realpath(target, NULL);
 
-	if (folder && real && !is_within(real, folder))
+	if (folder && real && !path_is_within(real, folder))
 		return err_set(err, ERR_USAGE, 0, "%s/%s leads to %s, outside of the task's folder",
 			       path, what, real);
 	return 0;
@@ -121,7 +114,7 @@ static int check_pointers(const char *git, const char *folder, struct err *err)
 int source_files_check(const char *path, const char *task_dir, struct err *err)
 {
 	AUTO(free) char *real_dir = realpath(task_dir, NULL);
-	const char *folder = real_dir && is_within(path, real_dir) ? real_dir : NULL;
+	const char *folder = real_dir && path_is_within(path, real_dir) ? real_dir : NULL;
 	AUTO(free) char *git = path_join(path, ".git");
 	struct stat st;
 
